@@ -1,0 +1,170 @@
+//! Data sets: where the input is, how it is split, and the partitions that come of it.
+
+use crate::units::ByteSize;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr, sync::Arc};
+
+/// How objects are split into partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// `object`: one partition per object.
+    Object,
+    /// `lines:SIZE`: ranges of about SIZE bytes that end after a line feed.
+    Lines(ByteSize),
+    /// `records:N` or `records:N:SIZE`: records of N bytes, in partitions of about SIZE bytes (default 8 MiB).
+    Records {
+        /// Bytes of one record.
+        record: ByteSize,
+        /// Target bytes of a partition.
+        target: ByteSize,
+    },
+    /// `csv:SIZE`: ranges of about SIZE bytes that end between rows (quoted line feeds are understood); every
+    /// partition begins with the object's header row.
+    Csv(ByteSize),
+    /// `parquet`: one partition per row group, handed over as a Parquet file of one row group.
+    Parquet,
+    /// `items`: each line of the object is one item (a JSON value or plain text).
+    Items,
+}
+
+/// The partition size where a splitter needs one and none is given: 8 MiB.
+pub const DEFAULT_TARGET: ByteSize = ByteSize::mib(8);
+
+/// Text that names no splitter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a splitter: use object, lines:SIZE, records:N, records:N:SIZE, csv:SIZE, parquet or items")]
+pub struct InvalidSplit(pub String);
+
+impl FromStr for Split {
+    type Err = InvalidSplit;
+    fn from_str(text: &str) -> Result<Self, InvalidSplit> {
+        let bad = || InvalidSplit(text.chars().take(80).collect());
+        let size = |t: &str| t.parse::<ByteSize>().ok().filter(|s| s.0 > 0).ok_or_else(bad);
+        let mut parts = text.split(':');
+        let split = match (parts.next(), parts.next(), parts.next()) {
+            (Some("object"), None, None) => Self::Object,
+            (Some("lines"), None, None) => Self::Lines(DEFAULT_TARGET),
+            (Some("lines"), Some(s), None) => Self::Lines(size(s)?),
+            (Some("records"), Some(n), None) => Self::Records { record: size(n)?, target: DEFAULT_TARGET },
+            (Some("records"), Some(n), Some(s)) => Self::Records { record: size(n)?, target: size(s)? },
+            (Some("csv"), None, None) => Self::Csv(DEFAULT_TARGET),
+            (Some("csv"), Some(s), None) => Self::Csv(size(s)?),
+            (Some("parquet"), None, None) => Self::Parquet,
+            (Some("items"), None, None) => Self::Items,
+            _ => return Err(bad()),
+        };
+        if parts.next().is_some() { Err(bad()) } else { Ok(split) }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object => f.write_str("object"),
+            Self::Lines(s) => write!(f, "lines:{}", s.0),
+            Self::Records { record, target } => write!(f, "records:{}:{}", record.0, target.0),
+            Self::Csv(s) => write!(f, "csv:{}", s.0),
+            Self::Parquet => f.write_str("parquet"),
+            Self::Items => f.write_str("items"),
+        }
+    }
+}
+
+crate::text_schema!(Split, "csv:8MiB");
+
+impl Serialize for Split {
+    fn serialize<S: serde::Serializer>(&self, ser: S) -> Result<S::Ok, S::Error> {
+        ser.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Split {
+    fn deserialize<D: serde::Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(de)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A job's input: objects with a splitter, or an inline list of items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum InputSpec {
+    /// Objects of the tenant.
+    Objects {
+        /// An object's path, or a prefix ending in `/` that names all objects under it.
+        path: String,
+        /// How each object is split. Default `object`.
+        #[serde(default = "whole_objects")]
+        split: Split,
+    },
+    /// One task per item. A text item reaches the guest as it is, any other value as JSON.
+    Items(Vec<serde_json::Value>),
+}
+
+fn whole_objects() -> Split {
+    Split::Object
+}
+
+/// Part of an object, fixed by its entity tag: the same partition is the same bytes for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectSlice {
+    /// The object's path in the tenant's object space.
+    pub path: Arc<str>,
+    /// The entity tag it had when the job was planned; reading another version is the fault `input-changed`.
+    pub etag: Arc<str>,
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// One partition of a data set: the input of one map task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Partition {
+    /// Bytes of an object.
+    Slice(ObjectSlice),
+    /// A header row, then bytes of the same object.
+    WithHeader {
+        /// Where the header row is.
+        header: ObjectSlice,
+        /// The rows.
+        rows: ObjectSlice,
+    },
+    /// One row group of a Parquet object.
+    RowGroup {
+        /// The whole object.
+        object: ObjectSlice,
+        /// Which row group, from 0.
+        index: u32,
+    },
+    /// One inline item, as the guest reads it.
+    Item(Arc<str>),
+}
+
+impl Partition {
+    /// Bytes the guest will read, as far as known before reading.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Slice(s) => s.len,
+            Self::WithHeader { header, rows } => header.len + rows.len,
+            Self::RowGroup { object, .. } => object.len,
+            Self::Item(text) => text.len() as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splitters_read_back_as_printed() {
+        for text in ["object", "lines:1024", "records:16:4096", "csv:100", "parquet", "items"] {
+            assert_eq!(text.parse::<Split>().map(|s| s.to_string()), Ok(text.to_owned()));
+        }
+        for bad in ["", "line", "lines:0", "records", "records:x", "csv:1:2", "object:1", "records:1:2:3"] {
+            assert!(bad.parse::<Split>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The words of Fabric as types: ids, digests, units, limits, manifests, job specs, units of work, error codes, and
+//! the JSON that crosses the REST API.
+//!
+//! Everything here is plain data. Nothing does I/O, reads a clock or draws a random number.
+
+/// Describes a type to OpenAPI as the text it serialises to.
+macro_rules! text_schema {
+    ($name:ident, $example:literal) => {
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .examples([$example])
+                    .into()
+            }
+        }
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+        }
+    };
+}
+pub(crate) use text_schema;
+
+pub mod code;
+pub mod dataset;
+pub mod digest;
+pub mod fault;
+pub mod function;
+pub mod id;
+pub mod job;
+pub mod limits;
+pub mod manifest;
+pub mod rest;
+pub mod task_key;
+pub mod units;
+pub mod work;
+
+pub use code::Code;
+pub use fault::Fault;

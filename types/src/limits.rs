@@ -1,0 +1,52 @@
+//! What one call of a function may use.
+
+use crate::units::ByteSize;
+use serde::{Deserialize, Serialize};
+
+/// The limits of a function. Each is enforced by the host; passing one ends the call with the code named here.
+///
+/// All have defaults, and a node clamps each to its own ceiling.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Fuel, about one unit for each WebAssembly instruction. Default 100,000,000,000. Code `out-of-fuel`.
+    pub fuel: u64,
+    /// Wall clock in milliseconds, from the moment the instance starts. Default 60,000. Code `deadline`.
+    pub deadline_ms: u64,
+    /// Linear memory in bytes, summed over the instance's memories. Default 256 MiB. Code `memory-limit`.
+    pub memory_bytes: ByteSize,
+    /// Table elements, summed over the instance's tables. Default 100,000. Code `table-limit`.
+    pub table_elements: u64,
+    /// Bytes of the result. Default 64 MiB. Code `output-limit`.
+    pub output_bytes: ByteSize,
+    /// Bytes of keyed records a map task may emit. Default 256 MiB. Code `emit-limit`.
+    pub emit_bytes: ByteSize,
+    /// Bytes of log lines, standard output of handlers and standard error. Default 256 KiB. Code `log-limit`.
+    pub log_bytes: ByteSize,
+    /// Host calls. Default 10,000,000. Code `host-call-limit`.
+    pub host_calls: u64,
+    /// Open handles (WASI resources). Default 1,024. Code `handle-limit`.
+    pub handles: u32,
+    /// Calls of this function at once on one node, beyond which callers get `too-many-requests`. Default 256.
+    pub concurrency: u32,
+    /// Bytes of a request body for handlers. Default 64 MiB. Code `too-large`.
+    pub body_bytes: ByteSize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fuel: 100_000_000_000,
+            deadline_ms: 60_000,
+            memory_bytes: ByteSize::mib(256),
+            table_elements: 100_000,
+            output_bytes: ByteSize::mib(64),
+            emit_bytes: ByteSize::mib(256),
+            log_bytes: ByteSize::kib(256),
+            host_calls: 10_000_000,
+            handles: 1_024,
+            concurrency: 256,
+            body_bytes: ByteSize::mib(64),
+        }
+    }
+}

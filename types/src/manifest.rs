@@ -1,0 +1,222 @@
+//! `fabric.toml`: what a function is, may use and asks for.
+
+use crate::{id::FunctionName, limits::Limits, units::ByteSize};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A function's manifest. In TOML it is `fabric.toml`; over REST it is JSON of the same shape.
+///
+/// Unknown keys are refused with their path, so that a misspelt limit is never silently ignored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Manifest {
+    /// What it is called and how people find it.
+    pub function: FunctionSection,
+    /// How the CLI builds the module; the server ignores it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildSection>,
+    /// What one call may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Capabilities; everything is denied unless asked for here and allowed by the tenant.
+    #[serde(default)]
+    pub grants: Grants,
+    /// What placement sets aside for one call.
+    #[serde(default)]
+    pub resources: Resources,
+    /// A JSON Schema (2020-12) of the parameters. When absent, the schema that the module itself describes is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub params: Option<serde_json::Value>,
+}
+
+/// What a function is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FunctionSection {
+    /// Its name in the tenant.
+    pub name: FunctionName,
+    /// One or two sentences. Default empty.
+    #[serde(default)]
+    pub description: String,
+    /// Words to find it by, at most 32. Default none.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Whether an http function may be called without a token. Default false.
+    #[serde(default)]
+    pub public: bool,
+}
+
+/// How the CLI makes the module.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BuildSection {
+    /// A shell command, run in the manifest's folder. Default none: the module is there already.
+    pub command: Option<String>,
+    /// Where the module is after the build, relative to the manifest.
+    pub module: Option<String>,
+    /// Files and folders that `fabric dev` watches. Default `src` and the manifest.
+    pub watch: Vec<String>,
+}
+
+/// Capabilities. The default denies all of them, and a function that has none is *pure*: its results are cached.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Grants {
+    /// The real clocks. Without it time starts at 2000-01-01T00:00:00Z and moves one microsecond with every look.
+    pub clocks: bool,
+    /// Real randomness. Without it random bytes are seeded from the task key.
+    pub random: bool,
+    /// Hosts that outbound HTTP may reach, as `host` or `host:port`; never loopback, link-local or private ranges.
+    pub network: Vec<String>,
+    /// Tenant volumes to mount.
+    pub volumes: Vec<VolumeGrant>,
+    /// Environment variables for commands and http functions. They are part of the task key.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A named folder of the tenant, mounted into the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct VolumeGrant {
+    /// The volume's name in the tenant, under the rules of a function name.
+    pub name: FunctionName,
+    /// Where the guest sees it, such as `/data`.
+    pub path: String,
+    /// Whether the guest may write. Default false.
+    #[serde(default)]
+    pub write: bool,
+}
+
+impl Grants {
+    /// Whether a function with these grants is pure: nothing but its module, input and parameters decides its result.
+    #[must_use]
+    pub fn is_pure(&self) -> bool {
+        !self.clocks && !self.random && self.network.is_empty() && self.volumes.is_empty()
+    }
+}
+
+/// What placement sets aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Resources {
+    /// CPU slots for one call. Default 1.
+    pub cpu_slots: u32,
+    /// Memory to count for placement; 0, the default, means the memory limit.
+    pub memory_bytes: ByteSize,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { cpu_slots: 1, memory_bytes: ByteSize(0) }
+    }
+}
+
+/// A manifest that can't be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The text is not TOML of this shape.
+    #[error("fabric.toml: {0}")]
+    Toml(String),
+    /// A value is out of its range.
+    #[error("fabric.toml: {path}: {problem}")]
+    Value {
+        /// Where, as in `limits.fuel`.
+        path: &'static str,
+        /// What is wrong and what would do.
+        problem: String,
+    },
+}
+
+impl Manifest {
+    /// A manifest with nothing but a name.
+    #[must_use]
+    pub fn named(name: FunctionName) -> Self {
+        Self {
+            function: FunctionSection { name, description: String::new(), tags: Vec::new(), public: false },
+            build: None,
+            limits: Limits::default(),
+            grants: Grants::default(),
+            resources: Resources::default(),
+            params: None,
+        }
+    }
+
+    /// Reads and checks `fabric.toml`.
+    ///
+    /// # Errors
+    /// [`Error`] with the line or the key that is wrong.
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        let manifest: Self = toml::from_str(text).map_err(|e| Error::Toml(e.to_string().trim_end().to_owned()))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// Checks what the types alone do not.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for the first value out of its range.
+    pub fn check(&self) -> Result<(), Error> {
+        let value = |path, problem: &str| Err(Error::Value { path, problem: problem.to_owned() });
+        if self.function.tags.len() > 32 || self.function.tags.iter().any(|t| t.is_empty() || t.len() > 64) {
+            return value("function.tags", "give at most 32 tags of 1 to 64 bytes each");
+        }
+        if self.function.description.len() > 4096 {
+            return value("function.description", "keep it within 4096 bytes");
+        }
+        if self.limits.fuel == 0 || self.limits.deadline_ms == 0 || self.limits.concurrency == 0 {
+            return value("limits", "fuel, deadline-ms and concurrency must be above 0");
+        }
+        if self.limits.memory_bytes > ByteSize::gib(4) {
+            return value("limits.memory-bytes", "a 32-bit module can't use more than 4GiB");
+        }
+        if self.resources.cpu_slots == 0 || self.resources.cpu_slots > 1024 {
+            return value("resources.cpu-slots", "use 1 to 1024");
+        }
+        if self.grants.env.len() > 128
+            || self.grants.env.iter().any(|(k, v)| k.is_empty() || k.contains(['=', '\0']) || v.contains('\0'))
+        {
+            return value("grants.env", "give at most 128 variables; a name can't be empty or contain `=`");
+        }
+        for volume in &self.grants.volumes {
+            let ok =
+                volume.path.starts_with('/') && volume.path.len() > 1 && !volume.path.split('/').any(|s| s == "..");
+            if !ok {
+                return value("grants.volumes.path", "use an absolute path such as `/data`, without `..`");
+            }
+        }
+        if let Some(params) = &self.params
+            && !params.is_object()
+        {
+            return value("params", "write a JSON Schema as a table");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_small_manifest_gets_the_defaults() {
+        let manifest =
+            Manifest::from_toml("[function]\nname = \"weather\"\n[limits]\nmemory-bytes = \"64MiB\"").unwrap();
+        assert_eq!(manifest.limits.memory_bytes, ByteSize::mib(64));
+        assert_eq!(manifest.limits.deadline_ms, 60_000);
+        assert!(manifest.grants.is_pure());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let unknown = Manifest::from_toml("[function]\nname = \"a\"\n[limits]\nmemory = 1").unwrap_err().to_string();
+        assert!(unknown.contains("unknown field `memory`") && unknown.contains("memory-bytes"), "{unknown}");
+        let zero = Manifest::from_toml("[function]\nname = \"a\"\n[limits]\nfuel = 0").unwrap_err().to_string();
+        assert!(zero.contains("limits"), "{zero}");
+        let name = Manifest::from_toml("[function]\nname = \"A B\"").unwrap_err().to_string();
+        assert!(name.contains("lower-case"), "{name}");
+        let path = "[function]\nname = \"a\"\n[[grants.volumes]]\nname = \"v\"\npath = \"/a/../b\"";
+        assert!(Manifest::from_toml(path).is_err());
+    }
+}
