@@ -1,0 +1,74 @@
+//! What can go wrong in a backend.
+
+use fabric_types::Code;
+
+/// An error of an engine backend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The expected revision or sequence is not the current one: somebody else wrote first. Read again and decide.
+    #[error("{what} `{key}` has changed: expected {expected}, found {found}")]
+    Conflict {
+        /// `registry key` or `journal stream`.
+        what: &'static str,
+        /// Which.
+        key: String,
+        /// What the caller expected.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The lease is not held any more; whatever was done under it must stop.
+    #[error("lease `{name}` was lost")]
+    LeaseLost {
+        /// Which lease.
+        name: String,
+    },
+    /// The receiver is gone or its queue is full and the wait was given up.
+    #[error("lane to `{node}` is closed")]
+    LaneClosed {
+        /// The node.
+        node: String,
+    },
+    /// The backend failed.
+    #[error("{backend}: {context}")]
+    Backend {
+        /// `sqlite`, `nats`, ….
+        backend: &'static str,
+        /// What was being done.
+        context: String,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// Whether doing it again may help.
+        retryable: bool,
+    },
+    /// Stored bytes do not read back.
+    #[error("stored data is damaged: {0}")]
+    Damaged(String),
+}
+
+impl Error {
+    /// The stable code that clients see.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Conflict { .. } => Code::Conflict,
+            Self::LeaseLost { .. } | Self::LaneClosed { .. } => Code::Unavailable,
+            Self::Backend { retryable: true, .. } => Code::Unavailable,
+            Self::Backend { .. } | Self::Damaged(_) => Code::Internal,
+        }
+    }
+
+    /// Whether doing the same again may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.code().is_retryable()
+    }
+}
+
+impl From<Error> for fabric_types::Fault {
+    fn from(error: Error) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
