@@ -1,0 +1,155 @@
+//! What a function may return, and how it becomes the result's bytes.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::read::{Bytes, Json, Text};
+use crate::{Context, Error, Result, sys};
+
+/// How many bytes are gathered before they are handed to the host.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// A value a function may return.
+///
+/// Anything that serialises becomes JSON with the type `application/json`; [`Bytes`] and [`Text`] go out as they are;
+/// `()` writes nothing, for functions that only [`crate::emit`] or write to an [`Output`] themselves.
+pub trait IntoOutput {
+    /// The media type, or `None` for the host's default, `application/octet-stream`.
+    fn content_type(&self) -> Option<&str>;
+
+    /// Writes the value.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Failed`] when the value cannot be serialised.
+    fn write_to(&self, to: &mut dyn Write) -> Result<()>;
+}
+
+/// True for `()` and its like: a value without a byte that would serialise as `null`.
+fn is_unit<T: Serialize>(value: &T) -> bool {
+    size_of::<T>() == 0 && serde_json::to_string(value).is_ok_and(|text| text == "null")
+}
+
+impl<T: Serialize> IntoOutput for T {
+    fn content_type(&self) -> Option<&str> {
+        (!is_unit(self)).then_some("application/json")
+    }
+
+    fn write_to(&self, to: &mut dyn Write) -> Result<()> {
+        if is_unit(self) {
+            return Ok(());
+        }
+        serde_json::to_writer(to, self).map_err(|error| Error::failed(format!("the result is not JSON: {error}")))
+    }
+}
+
+impl IntoOutput for Bytes {
+    fn content_type(&self) -> Option<&str> {
+        None
+    }
+
+    fn write_to(&self, to: &mut dyn Write) -> Result<()> {
+        Ok(to.write_all(&self.0)?)
+    }
+}
+
+impl IntoOutput for Text {
+    fn content_type(&self) -> Option<&str> {
+        Some("text/plain; charset=utf-8")
+    }
+
+    fn write_to(&self, to: &mut dyn Write) -> Result<()> {
+        Ok(to.write_all(self.0.as_bytes())?)
+    }
+}
+
+impl<T: Serialize> IntoOutput for Json<T> {
+    fn content_type(&self) -> Option<&str> {
+        self.0.content_type()
+    }
+
+    fn write_to(&self, to: &mut dyn Write) -> Result<()> {
+        self.0.write_to(to)
+    }
+}
+
+impl IntoOutput for crate::Response {
+    fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    fn write_to(&self, to: &mut dyn Write) -> Result<()> {
+        Ok(to.write_all(&self.body)?)
+    }
+}
+
+/// The task's result as a stream, for results too long to hold: write here and return `()`.
+///
+/// Writes are gathered into 64 KiB pieces. Call [`Output::finish`], or drop it, to hand over the last one.
+#[derive(Debug, Default)]
+pub struct Output {
+    buffer: Vec<u8>,
+}
+
+impl Output {
+    /// A stream to the task's result with this media type.
+    pub fn new(content_type: &str) -> Self {
+        sys::set_content_type(content_type);
+        Self::default()
+    }
+
+    /// Writes one JSON value and a line end.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Failed`] when the value cannot be serialised.
+    pub fn json_line(&mut self, value: &impl Serialize) -> Result<()> {
+        serde_json::to_writer(&mut *self, value).map_err(Error::failed)?;
+        Ok(self.write_all(b"\n")?)
+    }
+
+    /// Hands over what is gathered.
+    pub fn finish(mut self) {
+        self.send();
+    }
+
+    fn send(&mut self) {
+        if !self.buffer.is_empty() {
+            sys::write(&self.buffer);
+            self.buffer.clear();
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+            self.send();
+        }
+        if bytes.len() >= BUFFER_BYTES {
+            sys::write(bytes);
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send();
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.send();
+    }
+}
+
+/// Writes a function's value as the task's result.
+pub(crate) fn put(value: &impl IntoOutput) -> Result<()> {
+    if let Some(content_type) = value.content_type() {
+        sys::set_content_type(content_type);
+    }
+    let mut output = Output::default();
+    value.write_to(&mut output).context("writing the result")
+}

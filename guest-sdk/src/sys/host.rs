@@ -1,0 +1,110 @@
+//! The same calls on the developer's machine: input from a queue, everything else recorded, one recording per thread.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use super::{Keyed, Level, Part, PartKind};
+
+/// What a part holds.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Bytes { bytes: Vec<u8>, position: usize },
+    Keyed(VecDeque<Keyed>),
+}
+
+/// What one thread's task was given and what it did.
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    pub(crate) parts: VecDeque<(String, Content)>,
+    pub(crate) current: Option<Content>,
+    pub(crate) params: Option<String>,
+    /// The most bytes one read gives; 0 means as many as asked for.
+    pub(crate) chunk_bytes: usize,
+    pub(crate) output: Vec<u8>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) emitted: Vec<Keyed>,
+    pub(crate) batches: usize,
+    pub(crate) logs: Vec<(Level, String)>,
+    pub(crate) progress: Vec<(u64, u64)>,
+}
+
+thread_local! {
+    static RECORDING: RefCell<Recording> = RefCell::new(Recording::default());
+}
+
+pub(crate) fn with<T>(f: impl FnOnce(&mut Recording) -> T) -> T {
+    RECORDING.with(|recording| f(&mut recording.borrow_mut()))
+}
+
+pub(crate) fn next_part() -> Option<Part> {
+    with(|r| {
+        let (name, content) = r.parts.pop_front()?;
+        let (kind, size) = match &content {
+            Content::Bytes { bytes, .. } => (PartKind::Bytes, Some(bytes.len() as u64)),
+            Content::Keyed(_) => (PartKind::Keyed, None),
+        };
+        r.current = Some(content);
+        Some(Part { name, offset: 0, size, kind })
+    })
+}
+
+pub(crate) fn read(max_bytes: u32) -> Vec<u8> {
+    with(|r| {
+        let limit = match r.chunk_bytes {
+            0 => max_bytes as usize,
+            chunk => chunk.min(max_bytes as usize),
+        };
+        match &mut r.current {
+            Some(Content::Bytes { bytes, position }) => {
+                let end = bytes.len().min(*position + limit);
+                let chunk = bytes.get(*position..end).unwrap_or_default().to_vec();
+                *position = end;
+                chunk
+            }
+            _ => Vec::new(),
+        }
+    })
+}
+
+pub(crate) fn read_keyed(max_bytes: u32) -> Vec<Keyed> {
+    with(|r| {
+        let chunk_bytes = r.chunk_bytes;
+        let Some(Content::Keyed(records)) = &mut r.current else { return Vec::new() };
+        let limit = if chunk_bytes == 0 { max_bytes as usize } else { chunk_bytes };
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while bytes < limit {
+            let Some(record) = records.pop_front() else { break };
+            bytes += record.key.len() + record.value.len();
+            batch.push(record);
+        }
+        batch
+    })
+}
+
+pub(crate) fn write(bytes: &[u8]) {
+    with(|r| r.output.extend_from_slice(bytes));
+}
+
+pub(crate) fn set_content_type(content_type: &str) {
+    with(|r| r.content_type = Some(content_type.to_owned()));
+}
+
+pub(crate) fn emit(records: &[Keyed]) {
+    with(|r| {
+        r.emitted.extend_from_slice(records);
+        r.batches += 1;
+    });
+}
+
+pub(crate) fn params() -> String {
+    with(|r| r.params.clone().unwrap_or_else(|| "{}".to_owned()))
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    with(|r| r.logs.push((level, message.to_owned())));
+}
+
+pub(crate) fn progress(completed: u64, total: u64) {
+    with(|r| r.progress.push((completed, total)));
+}
