@@ -1,0 +1,197 @@
+//! The scheduling round: while there is room, the job whose turn it is sends a chunk of tasks to the best node.
+
+use crate::{
+    Action, Core,
+    core::Timer,
+    job::Job,
+    node::Nodes,
+    placement::{self, Found, Request},
+    task::{Attempt, AttemptKey, NONE},
+};
+use fabric_types::job::{TaskId, TaskState};
+
+/// Most tasks that one decision sends to one node.
+const CHUNK: u32 = 256;
+/// Jobs that may find no room in one round before it ends; the rest have their turn in the next.
+const MISSES: u32 = 32;
+/// Set-aside jobs that are tried again when room was made.
+const UNPARKED: usize = 8;
+
+enum Placed {
+    Some,
+    NoRoom,
+}
+
+impl Core {
+    pub(crate) fn schedule(&mut self, actions: &mut Vec<Action>) {
+        if std::mem::take(&mut self.freed) {
+            self.unpark(UNPARKED);
+        }
+        let mut misses = 0;
+        while self.nodes.open() > 0 && misses < MISSES {
+            let Some((_, ix)) = self.queue.first() else { break };
+            match self.place_some(ix, actions) {
+                Placed::Some => self.requeue(ix),
+                Placed::NoRoom => {
+                    misses += 1;
+                    self.park(ix);
+                }
+            }
+        }
+        if misses == MISSES && !self.parked_timer {
+            self.park_timer_soon();
+        }
+    }
+
+    fn park_timer_soon(&mut self) {
+        self.parked_timer = true;
+        self.timers.insert((self.now.plus_us(self.config.parked_retry_us), Timer::Parked));
+    }
+
+    fn place_some(&mut self, ix: u32, actions: &mut Vec<Action>) -> Placed {
+        let active = u32::try_from(self.queue.active()).unwrap_or(u32::MAX).max(1);
+        let Some(job) = self.jobs.get_mut(&ix) else { return Placed::NoRoom };
+        let quota = self.queue.get(job.tenant).map_or(0, crate::queue::Tenant::room);
+        let quota = u32::try_from(quota / u64::from(job.plan.cpu_slots)).unwrap_or(u32::MAX);
+        let allowed = job.room().min(quota);
+        if allowed == 0 {
+            return Placed::NoRoom;
+        }
+        if let Some((task, since)) = next_retry(job) {
+            let patient = self.now.since_us(since) < self.config.exclusion_patience_us && self.nodes.ready() > 1;
+            let excluded = job.task(task).map(|t| t.link).filter(|n| patient && *n != NONE);
+            if let Some(found) = placement::find(&self.config, &mut self.nodes, &request(job, excluded)) {
+                job.retry.pop_front();
+                self.send(ix, task, found, actions);
+                return Placed::Some;
+            }
+        }
+        let Some(job) = self.jobs.get_mut(&ix) else { return Placed::NoRoom };
+        let Some((stage, ready)) = job.ready_stage() else { return Placed::NoRoom };
+        let Some(found) = placement::find(&self.config, &mut self.nodes, &request(job, None)) else {
+            return Placed::NoRoom;
+        };
+        // An even spread over the open nodes, and no more than a fair part of one node while others want it too.
+        let open = u32::try_from(self.nodes.open()).unwrap_or(u32::MAX).max(1);
+        let chunk = ready.div_ceil(open).min(found.room.div_ceil(active)).min(allowed).clamp(1, CHUNK);
+        for _ in 0..chunk {
+            let Some(task) = self.jobs.get_mut(&ix).and_then(|job| job.next_ready(stage)) else { break };
+            self.send(ix, task, found, actions);
+        }
+        Placed::Some
+    }
+
+    /// Dispatches an attempt of a pending task, or a copy of a running one.
+    pub(crate) fn send(&mut self, ix: u32, id: TaskId, found: Found, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.get_mut(&ix) else { return };
+        let Some(task) = job.task(id).copied() else { return };
+        let lease_until = self.now.plus_us(self.config.lease_us);
+        let number = u32::from(task.attempts).saturating_add(1);
+        let attempt = Attempt { number, node: found.node, depth: found.depth, started: self.now, lease_until };
+        if task.state == TaskState::Pending {
+            job.pending -= 1;
+        }
+        job.add_attempt(id, attempt);
+        let load = job.load(found.depth);
+        self.nodes.take(found.node, AttemptKey::new(ix, id, number), load);
+        self.queue.take(job.tenant, load.units, job.plan.cpu_slots);
+        self.stats.dispatched += 1;
+        if !job.started {
+            job.started = true;
+            actions.push(Action::JobStarted { job: job.id().clone() });
+        }
+        if !job.watched {
+            job.watched = true;
+            let at = self.now.plus_us(self.config.straggler_check_us);
+            self.timers.insert((at, Timer::Straggler { job: ix, from: 0 }));
+        }
+        if let Some(node) = self.nodes.get(found.node) {
+            actions.push(Action::Dispatch {
+                node: node.id.clone(),
+                job: job.id().clone(),
+                task: id,
+                attempt: number,
+                lease_until,
+            });
+        }
+        self.arm_lease(found.node);
+    }
+
+    /// Takes an attempt off its node, its tenant and its job. Says whether it was the task's last.
+    pub(crate) fn release(&mut self, ix: u32, id: TaskId, attempt: Attempt) -> bool {
+        let Some(job) = self.jobs.get_mut(&ix) else { return false };
+        let load = job.load(attempt.depth);
+        self.nodes.release(attempt.node, AttemptKey::new(ix, id, attempt.number), load);
+        self.queue.release(job.tenant, load.units, job.plan.cpu_slots);
+        self.freed = true;
+        job.remove_attempt(id, attempt)
+    }
+
+    pub(crate) fn abort(nodes: &Nodes, job: &Job, id: TaskId, attempt: Attempt, actions: &mut Vec<Action>) {
+        if let Some(node) = nodes.get(attempt.node) {
+            let (node, job) = (node.id.clone(), job.id().clone());
+            actions.push(Action::Abort { node, job, task: id, attempt: attempt.number });
+        }
+    }
+
+    /// Gives stragglers of a job a second copy.
+    pub(crate) fn check_stragglers(&mut self, ix: u32, from: usize, actions: &mut Vec<Action>) {
+        /// Running tasks looked at in one check.
+        const WINDOW: usize = 256;
+        let Some(job) = self.jobs.get_mut(&ix) else { return };
+        if job.out == 0 {
+            job.watched = false;
+            return;
+        }
+        let mut next = from;
+        if job.pending == 0 {
+            let (window, after) = job.running_window(from, WINDOW);
+            next = after;
+            for running in window.iter().filter(|r| r.copy.is_none()) {
+                self.copy_straggler(ix, running.task, running.first, actions);
+            }
+        }
+        let at = self.now.plus_us(self.config.straggler_check_us);
+        self.timers.insert((at, Timer::Straggler { job: ix, from: next }));
+    }
+
+    fn copy_straggler(&mut self, ix: u32, id: TaskId, first: Attempt, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.get(&ix) else { return };
+        let Some(stage) = job.stages.get(usize::from(id.stage)) else { return };
+        let tasks = u32::try_from(stage.tasks.len()).unwrap_or(u32::MAX);
+        let Some(threshold) = crate::speculate::threshold_us(&self.config, &stage.walls, stage.done, tasks) else {
+            return;
+        };
+        let quota = self.queue.get(job.tenant).map_or(0, crate::queue::Tenant::room);
+        let old = self.now.since_us(first.started) > threshold;
+        if !old || job.room() == 0 || quota < u64::from(job.plan.cpu_slots) {
+            return;
+        }
+        if let Some(found) = placement::find(&self.config, &mut self.nodes, &request(job, Some(first.node))) {
+            self.stats.speculated += 1;
+            self.send(ix, id, found, actions);
+        }
+    }
+}
+
+fn request(job: &Job, excluded: Option<u32>) -> Request<'_> {
+    Request {
+        cpu_slots: job.plan.cpu_slots,
+        memory: job.plan.memory_bytes,
+        work_us: job.work_us,
+        excluded,
+        hints: &job.hints,
+        per_node: &job.per_node,
+    }
+}
+
+/// The first task to be repeated that still waits for it.
+fn next_retry(job: &mut Job) -> Option<(TaskId, crate::Time)> {
+    while let Some((task, since)) = job.retry.front().copied() {
+        if job.task(task).is_some_and(|t| t.state == TaskState::Pending) {
+            return Some((task, since));
+        }
+        job.retry.pop_front();
+    }
+    None
+}

@@ -1,0 +1,217 @@
+//! What the core is told.
+
+use crate::Time;
+use fabric_types::{
+    Code,
+    id::{JobId, NodeId, TenantId},
+    job::TaskId,
+};
+
+/// A job, as far as scheduling goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobPlan {
+    /// Its id.
+    pub job: JobId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Map tasks; 0 succeeds at once. An asynchronous invocation is a job of one.
+    pub map_tasks: u32,
+    /// Partitions of a keyed shuffle. It wins over `reduce_fan_in` when both are given.
+    pub shuffle: Option<u32>,
+    /// Partial results per task of a reduce tree; below 2 counts as 2.
+    pub reduce_fan_in: Option<u32>,
+    /// Attempts of this job at once, over all nodes; 0: no limit of its own.
+    pub concurrency: u32,
+    /// Attempts a task may fail; 0 counts as 1, more than 255 as 255.
+    pub max_attempts: u32,
+    /// Higher first among one tenant's jobs.
+    pub priority: i32,
+    /// Fuel the job may spend.
+    pub budget_fuel: Option<u64>,
+    /// CPU slots per attempt; 0 counts as 1.
+    pub cpu_slots: u32,
+    /// Memory per attempt in bytes.
+    pub memory_bytes: u64,
+    /// When it was accepted. Among equal priorities the earlier goes first.
+    pub accepted_at: Time,
+}
+
+impl JobPlan {
+    /// A plan of `map_tasks` with one slot each, 4 attempts, no memory, no limits and no reduce.
+    #[must_use]
+    pub fn new(job: JobId, tenant: TenantId, map_tasks: u32) -> Self {
+        Self {
+            job,
+            tenant,
+            map_tasks,
+            shuffle: None,
+            reduce_fan_in: None,
+            concurrency: 0,
+            max_attempts: 4,
+            priority: 0,
+            budget_fuel: None,
+            cpu_slots: 1,
+            memory_bytes: 0,
+            accepted_at: Time(0),
+        }
+    }
+}
+
+/// What a node offers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeSpec {
+    /// Guests it runs at once.
+    pub slots: u32,
+    /// Memory for guests in bytes.
+    pub memory_bytes: u64,
+    /// Speed relative to a usual node; 1 by default. Values that are not finite or not above 0 count as 1.
+    pub speed: f32,
+}
+
+impl NodeSpec {
+    /// A node of usual speed.
+    #[must_use]
+    pub const fn new(slots: u32, memory_bytes: u64) -> Self {
+        Self { slots, memory_bytes, speed: 1.0 }
+    }
+}
+
+/// What a tenant may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TenantQuota {
+    /// Slots for which it goes before tenants that are above their guarantee. Default 0.
+    pub guarantee: u32,
+    /// Slots it may have in attempts at once, queued ones included. Default: no limit.
+    pub limit: Option<u32>,
+    /// Its share against other tenants; 0 counts as 1. Default 1.
+    pub weight: u32,
+}
+
+impl Default for TenantQuota {
+    fn default() -> Self {
+        Self { guarantee: 0, limit: None, weight: 1 }
+    }
+}
+
+/// What the journal knows of a task when a job is taken up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestoredTask {
+    /// Which task.
+    pub task: TaskId,
+    /// The highest attempt number that was ever handed out; numbering goes on from it.
+    pub attempts: u32,
+    /// Whether its result is committed.
+    pub done: bool,
+    /// Whether that came from the cache.
+    pub cached: bool,
+    /// Fuel its attempts spent.
+    pub fuel: u64,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A job was accepted. A second one with the same id is ignored.
+    Submit(JobPlan),
+    /// A job is taken up after a replay of the journal.
+    Restore {
+        /// The job.
+        plan: JobPlan,
+        /// Tasks that have a result or had attempts; others start afresh.
+        tasks: Vec<RestoredTask>,
+    },
+    /// An attempt committed its result (or found it committed).
+    TaskDone {
+        /// The job.
+        job: JobId,
+        /// The task.
+        task: TaskId,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// Where.
+        node: NodeId,
+        /// Fuel spent.
+        fuel: u64,
+        /// Wall clock of the call in microseconds; 0 when cached.
+        wall_us: u64,
+        /// Whether the result was there already.
+        cached: bool,
+    },
+    /// An attempt gave no result.
+    TaskFailed {
+        /// The job.
+        job: JobId,
+        /// The task.
+        task: TaskId,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// Where.
+        node: NodeId,
+        /// Whether another attempt may succeed; usually `code.is_retryable()`.
+        retryable: bool,
+        /// Why. `node-lost` counts as a loss of the node, everything else as a failed attempt.
+        code: Code,
+        /// Fuel spent.
+        fuel: u64,
+    },
+    /// A user stops a job.
+    Cancel {
+        /// The job.
+        job: JobId,
+    },
+    /// A node joined, or started anew: attempts it had are taken for lost.
+    NodeUp {
+        /// The node.
+        node: NodeId,
+        /// What it offers.
+        spec: NodeSpec,
+    },
+    /// A node offers something else; its attempts go on.
+    NodeUpdate {
+        /// The node.
+        node: NodeId,
+        /// What it offers now.
+        spec: NodeSpec,
+    },
+    /// A node is gone; its attempts are retried elsewhere.
+    NodeDown {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node gets no new attempts, until `Uncordon`.
+    Cordon {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node gets attempts again.
+    Uncordon {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node gets no new attempts and is about to leave; what it has goes on.
+    Drain {
+        /// The node.
+        node: NodeId,
+    },
+    /// A sign of life: renews the leases of all the node's attempts to now plus [`crate::Config::lease_us`].
+    Heartbeat {
+        /// The node.
+        node: NodeId,
+    },
+    /// A tenant's quota.
+    SetQuota {
+        /// The tenant.
+        tenant: TenantId,
+        /// What it may use.
+        quota: TenantQuota,
+    },
+    /// Nodes that hold a job's module or inputs: `Locality` prefers them. Replaces the earlier hint; at most 64 count.
+    Hint {
+        /// The job.
+        job: JobId,
+        /// The nodes.
+        nodes: Vec<NodeId>,
+    },
+    /// Time passed: leases, backoffs, stragglers.
+    Tick,
+}

@@ -1,0 +1,129 @@
+//! What must hold after every step, recomputed from scratch. For tests and the simulation: it looks at everything.
+
+use crate::{
+    Core,
+    hash::{IndexMap, IndexSet},
+    node::PerNode,
+    task::AttemptKey,
+};
+use fabric_types::job::TaskState;
+
+macro_rules! ensure {
+    ($cond:expr, $($why:tt)*) => { if !$cond { return Err(format!($($why)*)); } };
+}
+
+impl Core {
+    /// Checks every count and index against the tasks and attempts themselves, and every limit against them.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn invariants(&self) -> Result<(), String> {
+        let mut on_node: IndexMap<u32, (u64, u64, u64, IndexSet<AttemptKey>)> = IndexMap::default();
+        let mut of_tenant: IndexMap<u32, (u64, u64)> = IndexMap::default();
+        let mut queued = IndexSet::default();
+        ensure!(self.jobs.len() == self.by_id.len(), "jobs and their ids differ");
+        for (ix, job) in &self.jobs {
+            let id = job.id();
+            ensure!(!job.complete(), "job {id} is complete and goes on");
+            let (mut pending, mut backoff, mut succeeded, mut running) = (0, 0, 0, 0);
+            for (at, stage) in job.stages.iter().enumerate() {
+                let mut done = 0;
+                for (index, task) in stage.tasks.iter().enumerate() {
+                    match task.state {
+                        TaskState::Pending => pending += 1,
+                        TaskState::Backoff => backoff += 1,
+                        TaskState::Succeeded => done += 1,
+                        TaskState::Running => {
+                            running += 1;
+                            let named = job
+                                .running(task)
+                                .is_some_and(|r| usize::from(r.task.stage) == at && r.task.index as usize == index);
+                            ensure!(named, "job {id}: task {at}/{index} is running without an attempt");
+                        }
+                        TaskState::Blocked => {
+                            ensure!(at > 0 && task.link > 0, "job {id}: {at}/{index} is blocked by nothing")
+                        }
+                        TaskState::Failed | TaskState::Cancelled => {
+                            return Err(format!("job {id}: {at}/{index} ended alone"));
+                        }
+                    }
+                    ensure!(
+                        u32::from(task.failures) < job.plan.max_attempts,
+                        "job {id}: {at}/{index} failed {} times and goes on",
+                        task.failures
+                    );
+                }
+                ensure!(done == stage.done, "job {id}: stage {at} counts {} done, has {done}", stage.done);
+                succeeded += u64::from(done);
+            }
+            ensure!(pending == job.pending, "job {id}: counts {} pending, has {pending}", job.pending);
+            ensure!(backoff == job.backoff, "job {id}: counts {} in backoff, has {backoff}", job.backoff);
+            ensure!(succeeded == job.succeeded, "job {id}: counts {} succeeded, has {succeeded}", job.succeeded);
+            ensure!(running == job.running_tasks, "job {id}: counts {} running, has {running}", job.running_tasks);
+            let mut per_node = PerNode::default();
+            let mut out = 0;
+            for entry in job.all_running() {
+                for attempt in entry.attempts() {
+                    out += 1;
+                    *per_node.entry(attempt.node).or_default() += 1;
+                    let load = job.load(attempt.depth);
+                    let node = on_node.entry(attempt.node).or_default();
+                    node.0 += load.units;
+                    node.1 += load.mem;
+                    node.2 += if load.long { load.units } else { 0 };
+                    node.3.insert(AttemptKey::new(*ix, entry.task, attempt.number));
+                    let tenant = of_tenant.entry(job.tenant).or_default();
+                    tenant.0 += load.units;
+                    tenant.1 += u64::from(job.plan.cpu_slots);
+                    let lease = self.nodes.get(attempt.node).map_or(attempt.lease_until, |n| n.lease_until);
+                    ensure!(
+                        attempt.lease_until.max(lease) > self.now,
+                        "job {id}: attempt {} of {} outlives its lease",
+                        attempt.number,
+                        entry.task
+                    );
+                }
+                if let Some(copy) = entry.copy {
+                    ensure!(copy.node != entry.first.node, "job {id}: both copies of {} are on one node", entry.task);
+                }
+            }
+            ensure!(out == job.out, "job {id}: counts {} attempts, has {out}", job.out);
+            ensure!(per_node == job.per_node, "job {id}: attempts per node are miscounted");
+            ensure!(
+                job.plan.concurrency == 0 || out <= job.plan.concurrency,
+                "job {id}: {out} attempts, over its concurrency"
+            );
+            ensure!(
+                job.queued == (job.wants() && !job.parked),
+                "job {id}: queued {}, wants {}",
+                job.queued,
+                job.wants()
+            );
+            ensure!(!job.parked || self.parked.contains(ix), "job {id}: parked nowhere");
+            ensure!(!job.parked || self.parked_timer, "job {id}: parked without a timer");
+            if job.queued {
+                queued.insert(*ix);
+            }
+        }
+        for (ix, node) in self.nodes.iter() {
+            let (units, mem, long, attempts) = on_node.remove(&ix).unwrap_or_default();
+            ensure!(
+                (units, mem, long) == (node.units, node.mem, node.long_units) && attempts == node.attempts,
+                "node {}: counts {} units in {} attempts, has {units} in {}",
+                node.id,
+                node.units,
+                node.attempts.len(),
+                attempts.len()
+            );
+            ensure!(node.up || attempts.is_empty(), "node {} is down and has attempts", node.id);
+            ensure!(attempts.is_empty() || node.lease_timer, "node {}: nobody watches its leases", node.id);
+        }
+        ensure!(on_node.is_empty(), "attempts on nodes that do not exist");
+        for (ix, tenant) in self.queue.iter() {
+            let (units, slots) = of_tenant.remove(&ix).unwrap_or_default();
+            ensure!((units, slots) == (tenant.units, tenant.slots), "tenant {}: usage is miscounted", tenant.id);
+        }
+        self.nodes.check()?;
+        self.queue.check(&queued)
+    }
+}

@@ -1,0 +1,351 @@
+//! One job's state: its stages, its running table, what is ready, and what was measured.
+
+use crate::{
+    JobPlan, Time,
+    node::{Load, PerNode},
+    plan,
+    queue::JobKey,
+    speculate::WallTimes,
+    task::{Attempt, NONE, Running, Task},
+};
+use fabric_types::{
+    id::JobId,
+    job::{StageKind, TaskId, TaskState},
+};
+use std::collections::VecDeque;
+
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub kind: StageKind,
+    pub tasks: Vec<Task>,
+    pub done: u32,
+    /// Tasks below it have been looked at; those from it on are pending once the stage is open.
+    pub fresh: u32,
+    /// Whether tasks become ready by `fresh` (map, keyed reduce) at all yet.
+    pub open: bool,
+    /// Reduce tasks whose inputs are complete.
+    pub ready: VecDeque<u32>,
+    pub walls: WallTimes,
+}
+
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub ix: u32,
+    pub plan: JobPlan,
+    pub tenant: u32,
+    pub stages: Vec<Stage>,
+    running: Vec<Option<Running>>,
+    free: Vec<u32>,
+    /// Tasks with at least one attempt out.
+    pub running_tasks: u32,
+    /// Attempts out.
+    pub out: u32,
+    pub per_node: PerNode,
+    /// Tasks to be repeated, and since when they may.
+    pub retry: VecDeque<(TaskId, Time)>,
+    /// Tasks in state pending.
+    pub pending: u64,
+    /// Tasks in state backoff.
+    pub backoff: u64,
+    pub succeeded: u64,
+    pub cached: u64,
+    pub retries: u64,
+    pub duplicates: u64,
+    pub fuel: u64,
+    pub work_us: Option<f64>,
+    pub started: bool,
+    pub hints: Vec<u32>,
+    /// In its tenant's ready set.
+    pub queued: bool,
+    /// Found no room; waits for some.
+    pub parked: bool,
+    /// A straggler check is due some time.
+    pub watched: bool,
+}
+
+/// Weight of a new measurement in the running mean.
+const NEWEST: f64 = 1.0 / 16.0;
+/// What a task served from the cache counts as, in microseconds.
+const CACHED_US: f64 = 200.0;
+
+impl Job {
+    pub fn new(ix: u32, tenant: u32, mut plan: JobPlan) -> Self {
+        plan.cpu_slots = plan.cpu_slots.max(1);
+        plan.max_attempts = plan.max_attempts.clamp(1, 255);
+        let shapes = plan::stages(&plan);
+        let fan_in = plan::fan_in(&plan);
+        let mut stages: Vec<Stage> = Vec::with_capacity(shapes.len());
+        let mut before = 0;
+        for shape in shapes {
+            let tasks = match shape.kind {
+                StageKind::Reduce => (0..shape.tasks)
+                    .map(|i| Task::blocked(before.min((i + 1).saturating_mul(fan_in)) - i * fan_in))
+                    .collect(),
+                StageKind::KeyedReduce => vec![Task::blocked(before); shape.tasks as usize],
+                _ => vec![Task::pending(); shape.tasks as usize],
+            };
+            let open = matches!(shape.kind, StageKind::Map | StageKind::Invoke);
+            before = shape.tasks;
+            stages.push(Stage {
+                kind: shape.kind,
+                tasks,
+                done: 0,
+                fresh: 0,
+                open,
+                ready: VecDeque::new(),
+                walls: WallTimes::default(),
+            });
+        }
+        let pending = stages.first().map_or(0, |s| s.tasks.len() as u64);
+        Self {
+            ix,
+            plan,
+            tenant,
+            stages,
+            running: Vec::new(),
+            free: Vec::new(),
+            running_tasks: 0,
+            out: 0,
+            per_node: PerNode::default(),
+            retry: VecDeque::new(),
+            pending,
+            backoff: 0,
+            succeeded: 0,
+            cached: 0,
+            retries: 0,
+            duplicates: 0,
+            fuel: 0,
+            work_us: None,
+            started: false,
+            hints: Vec::new(),
+            queued: false,
+            parked: false,
+            watched: false,
+        }
+    }
+
+    pub fn id(&self) -> &JobId {
+        &self.plan.job
+    }
+
+    /// The seed of its jitter: its number in this core, which is the order of its submission.
+    pub fn seed(&self) -> u64 {
+        u64::from(self.ix)
+    }
+
+    pub fn key(&self) -> JobKey {
+        (std::cmp::Reverse(self.plan.priority), self.plan.accepted_at, self.ix)
+    }
+
+    pub fn load(&self, depth: u16) -> Load {
+        Load::new(self.plan.cpu_slots, self.plan.memory_bytes, depth)
+    }
+
+    pub fn task(&self, id: TaskId) -> Option<&Task> {
+        self.stages.get(usize::from(id.stage))?.tasks.get(id.index as usize)
+    }
+
+    pub fn task_mut(&mut self, id: TaskId) -> Option<&mut Task> {
+        self.stages.get_mut(usize::from(id.stage))?.tasks.get_mut(id.index as usize)
+    }
+
+    pub fn total(&self) -> u64 {
+        self.stages.iter().map(|s| s.tasks.len() as u64).sum()
+    }
+
+    /// Whether it has something to run and may by its own concurrency.
+    pub fn wants(&self) -> bool {
+        self.pending > 0 && self.room() > 0
+    }
+
+    /// Attempts that its concurrency leaves.
+    pub fn room(&self) -> u32 {
+        if self.plan.concurrency == 0 { u32::MAX } else { self.plan.concurrency.saturating_sub(self.out) }
+    }
+
+    pub fn running(&self, task: &Task) -> Option<&Running> {
+        if task.state == TaskState::Running { self.running.get(task.link as usize)?.as_ref() } else { None }
+    }
+
+    pub fn running_of(&self, id: TaskId) -> Option<Running> {
+        self.task(id).and_then(|task| self.running(task)).copied()
+    }
+
+    pub fn all_running(&self) -> impl Iterator<Item = &Running> {
+        self.running.iter().flatten()
+    }
+
+    /// Running tasks from place `from` of the table on, at most `limit` places; and the place to go on from.
+    pub fn running_window(&self, from: usize, limit: usize) -> (Vec<Running>, usize) {
+        let part: Vec<Running> = self.running.iter().skip(from).take(limit).flatten().copied().collect();
+        let next = from + limit;
+        (part, if next >= self.running.len() { 0 } else { next })
+    }
+
+    /// Counts an attempt in: the task's first one makes it running, another one is its copy.
+    pub fn add_attempt(&mut self, id: TaskId, attempt: Attempt) {
+        let running = self.running_of(id);
+        let slot = match running {
+            Some(_) => self.task(id).map_or(NONE, |t| t.link),
+            None => self.free.pop().unwrap_or_else(|| {
+                self.running.push(None);
+                u32::try_from(self.running.len() - 1).unwrap_or(NONE)
+            }),
+        };
+        if let Some(entry) = self.running.get_mut(slot as usize) {
+            *entry = match running {
+                Some(r) => Some(Running { copy: Some(attempt), ..r }),
+                None => Some(Running { task: id, first: attempt, copy: None }),
+            };
+        }
+        if running.is_none() {
+            self.running_tasks += 1;
+        }
+        self.out += 1;
+        *self.per_node.entry(attempt.node).or_default() += 1;
+        if let Some(task) = self.task_mut(id) {
+            task.state = TaskState::Running;
+            task.link = slot;
+            task.attempts = u16::try_from(attempt.number).unwrap_or(u16::MAX);
+        }
+    }
+
+    /// Counts an attempt out. When it was the task's last one, the task is left in state pending *without being
+    /// counted as pending*, with the attempt's node as its last: the caller says what becomes of it.
+    pub fn remove_attempt(&mut self, id: TaskId, attempt: Attempt) -> bool {
+        let Some(task) = self.task(id).copied() else { return false };
+        let Some(running) = self.running(&task).copied() else { return false };
+        let left = match running.copy {
+            Some(copy) if copy.number == attempt.number => Some(running.first),
+            Some(copy) => Some(copy),
+            None => None,
+        };
+        if let Some(entry) = self.running.get_mut(task.link as usize) {
+            *entry = left.map(|first| Running { task: id, first, copy: None });
+        }
+        self.out -= 1;
+        if let Some(n) = self.per_node.get_mut(&attempt.node) {
+            *n -= 1;
+            if *n == 0 {
+                self.per_node.remove(&attempt.node);
+            }
+        }
+        if left.is_none() {
+            self.running_tasks -= 1;
+            self.free.push(task.link);
+            if let Some(task) = self.task_mut(id) {
+                task.state = TaskState::Pending;
+                task.link = attempt.node;
+            }
+        }
+        left.is_none()
+    }
+
+    /// Takes a measured time into the running mean: `us` on a node of `speed`.
+    pub fn measure(&mut self, stage: u16, us: u64, speed: f64, cached: bool) {
+        #[allow(clippy::cast_precision_loss)]
+        let work = if cached { CACHED_US } else { us as f64 * speed };
+        self.work_us = Some(self.work_us.map_or(work, |mean| mean + (work - mean) * NEWEST));
+        if !cached && let Some(stage) = self.stages.get_mut(usize::from(stage)) {
+            stage.walls.add(us);
+        }
+    }
+
+    /// The latest stage that has a task ready, and how many it may have.
+    pub fn ready_stage(&mut self) -> Option<(u16, u32)> {
+        for (at, stage) in self.stages.iter_mut().enumerate().rev() {
+            while stage.ready.front().is_some_and(|i| !is_pending(&stage.tasks, *i)) {
+                stage.ready.pop_front();
+            }
+            if stage.open {
+                while (stage.fresh as usize) < stage.tasks.len() && !is_fresh(&stage.tasks, stage.fresh) {
+                    stage.fresh += 1;
+                }
+            }
+            let fresh = if stage.open { stage.tasks.len() - (stage.fresh as usize).min(stage.tasks.len()) } else { 0 };
+            let count = fresh + stage.ready.len();
+            if count > 0 {
+                return Some((u16::try_from(at).unwrap_or(u16::MAX), u32::try_from(count).unwrap_or(u32::MAX)));
+            }
+        }
+        None
+    }
+
+    /// The next ready task of a stage.
+    pub fn next_ready(&mut self, at: u16) -> Option<TaskId> {
+        let stage = self.stages.get_mut(usize::from(at))?;
+        while let Some(index) = stage.ready.pop_front() {
+            if is_pending(&stage.tasks, index) {
+                return Some(TaskId { stage: at, index });
+            }
+        }
+        while stage.open && (stage.fresh as usize) < stage.tasks.len() {
+            let index = stage.fresh;
+            stage.fresh += 1;
+            if is_fresh(&stage.tasks, index) {
+                return Some(TaskId { stage: at, index });
+            }
+        }
+        None
+    }
+
+    /// Marks a task as done and opens what waited for it.
+    pub fn mark_done(&mut self, id: TaskId, node: u32, cached: bool) {
+        let Some(task) = self.task_mut(id) else { return };
+        match task.state {
+            TaskState::Pending => self.pending -= 1,
+            TaskState::Backoff => self.backoff -= 1,
+            _ => {}
+        }
+        if let Some(task) = self.task_mut(id) {
+            task.state = TaskState::Succeeded;
+            task.cached = cached;
+            task.link = node;
+        }
+        self.succeeded += 1;
+        self.cached += u64::from(cached);
+        let complete = match self.stages.get_mut(usize::from(id.stage)) {
+            Some(stage) => {
+                stage.done += 1;
+                stage.done as usize == stage.tasks.len()
+            }
+            None => false,
+        };
+        let fan_in = plan::fan_in(&self.plan);
+        let Some(next) = self.stages.get_mut(usize::from(id.stage) + 1) else { return };
+        if next.kind == StageKind::KeyedReduce {
+            if complete {
+                next.open = true;
+                for task in next.tasks.iter_mut().filter(|t| t.state == TaskState::Blocked) {
+                    task.state = TaskState::Pending;
+                    task.link = NONE;
+                    self.pending += 1;
+                }
+            }
+        } else if let Some(task) = next.tasks.get_mut((id.index / fan_in) as usize)
+            && task.state == TaskState::Blocked
+        {
+            task.link = task.link.saturating_sub(1);
+            if task.link == 0 {
+                task.state = TaskState::Pending;
+                task.link = NONE;
+                self.pending += 1;
+                next.ready.push_back(id.index / fan_in);
+            }
+        }
+    }
+
+    /// Whether every result is there.
+    pub fn complete(&self) -> bool {
+        self.stages.last().is_none_or(|stage| stage.done as usize == stage.tasks.len())
+    }
+}
+
+fn is_pending(tasks: &[Task], index: u32) -> bool {
+    tasks.get(index as usize).is_some_and(|t| t.state == TaskState::Pending)
+}
+
+/// Pending and never failed here: a task to be repeated waits in the retry queue instead.
+fn is_fresh(tasks: &[Task], index: u32) -> bool {
+    tasks.get(index as usize).is_some_and(|t| t.state == TaskState::Pending && t.link == NONE)
+}

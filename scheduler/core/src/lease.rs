@@ -1,0 +1,91 @@
+//! Leases: an attempt whose node gives no sign of life is presumed lost when its lease runs out.
+//!
+//! An attempt's lease is the later of its own (from its dispatch) and its node's (from the last heartbeat). The node
+//! must stop an attempt by the `lease_until` it was last told of, so that by the time it counts as lost here it has
+//! stopped there, whatever became of the messages between.
+
+use crate::{Action, Core, Time, core::Timer, task::Attempt};
+use fabric_types::{Code, id::NodeId, job::TaskId};
+
+impl Core {
+    pub(crate) fn heartbeat(&mut self, node: &NodeId) {
+        let until = self.now.plus_us(self.config.lease_us);
+        let Some(ix) = self.nodes.find(node) else { return };
+        let back = self.nodes.change(ix, |node| {
+            node.lease_until = until;
+            std::mem::take(&mut node.silent)
+        });
+        if back == Some(true) {
+            self.unpark_all();
+        }
+        self.arm_lease(ix);
+    }
+
+    /// Sees to it that the node's lease is looked at when it may run out.
+    pub(crate) fn arm_lease(&mut self, ix: u32) {
+        let at = self.now.plus_us(self.config.lease_us);
+        let Some(node) = self.nodes.get(ix) else { return };
+        if node.lease_timer || !node.up {
+            return;
+        }
+        self.nodes.change(ix, |node| node.lease_timer = true);
+        self.timers.insert((at, Timer::Lease { node: ix }));
+    }
+
+    pub(crate) fn lease_due(&mut self, ix: u32, actions: &mut Vec<Action>) {
+        let now = self.now;
+        self.nodes.change(ix, |node| node.lease_timer = false);
+        let Some(node) = self.nodes.get(ix) else { return };
+        if !node.up {
+            return;
+        }
+        if node.lease_until > now {
+            let at = node.lease_until;
+            self.nodes.change(ix, |node| node.lease_timer = true);
+            self.timers.insert((at, Timer::Lease { node: ix }));
+            return;
+        }
+        let mut next: Option<Time> = None;
+        let mut expired: Vec<(u32, TaskId, Attempt)> = Vec::new();
+        for key in &node.attempts {
+            let attempt = self
+                .jobs
+                .get(&key.job)
+                .and_then(|job| job.running_of(key.task()))
+                .and_then(|running| running.find(key.number, ix));
+            let Some(attempt) = attempt else { continue };
+            if attempt.lease_until <= now {
+                expired.push((key.job, key.task(), attempt));
+            } else {
+                next = Some(next.map_or(attempt.lease_until, |n| n.min(attempt.lease_until)));
+            }
+        }
+        self.nodes.change(ix, |node| node.silent = true);
+        self.stats.expired += expired.len() as u64;
+        self.lose(expired, actions);
+        if let Some(at) = next {
+            self.nodes.change(ix, |node| node.lease_timer = true);
+            self.timers.insert((at, Timer::Lease { node: ix }));
+        }
+    }
+
+    /// Takes attempts for lost: they are aborted and their tasks repeated. Losses do not count as failed attempts, but
+    /// have a bound of their own.
+    pub(crate) fn lose(&mut self, mut lost: Vec<(u32, TaskId, Attempt)>, actions: &mut Vec<Action>) {
+        lost.sort_unstable_by_key(|(job, task, attempt)| (*job, *task, attempt.number));
+        for (ix, id, attempt) in lost {
+            let Some(job) = self.jobs.get(&ix) else { continue };
+            Self::abort(&self.nodes, job, id, attempt, actions);
+            let last = self.release(ix, id, attempt);
+            if let Some(task) = self.jobs.get_mut(&ix).and_then(|job| job.task_mut(id)) {
+                task.losses = task.losses.saturating_add(1);
+            }
+            if last {
+                self.repeat(ix, id, attempt.number, Code::NodeLost, actions);
+            } else if let Some(job) = self.jobs.get_mut(&ix) {
+                job.retries += 1;
+            }
+            self.settle(ix, actions);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What happens to jobs and tasks: accepted, done, failed, repeated, cancelled, ended.
+
+use crate::{Action, Core, JobPlan, Outcome, RestoredTask, core::Timer, job::Job, retry, task::NONE};
+use fabric_types::{
+    Code,
+    id::{JobId, NodeId},
+    job::{TaskId, TaskState},
+};
+
+impl Core {
+    pub(crate) fn submit(&mut self, plan: JobPlan, tasks: &[RestoredTask], actions: &mut Vec<Action>) {
+        if self.by_id.contains_key(&plan.job) || self.ended.contains_key(&plan.job) {
+            self.stats.stale += 1;
+            return;
+        }
+        let ix = self.next_job;
+        self.next_job += 1;
+        let tenant = self.queue.intern(&plan.tenant);
+        self.by_id.insert(plan.job.clone(), ix);
+        let mut job = Box::new(Job::new(ix, tenant, plan));
+        for restored in tasks {
+            let Some(task) = job.task_mut(restored.task) else { continue };
+            task.attempts = u16::try_from(restored.attempts).unwrap_or(u16::MAX).max(task.attempts);
+            let again = task.state == TaskState::Succeeded;
+            job.fuel = job.fuel.saturating_add(restored.fuel);
+            job.started = true;
+            if restored.done && !again {
+                job.mark_done(restored.task, NONE, restored.cached);
+            }
+        }
+        self.jobs.insert(ix, job);
+        self.settle(ix, actions);
+    }
+
+    pub(crate) fn hint(&mut self, job: &JobId, nodes: &[NodeId]) {
+        /// Hinted nodes that count.
+        const MOST: usize = 64;
+        let hints = nodes.iter().filter_map(|id| self.nodes.find(id)).take(MOST).collect();
+        if let Some(job) = self.by_id.get(job).and_then(|ix| self.jobs.get_mut(ix)) {
+            job.hints = hints;
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn task_done(
+        &mut self,
+        job: &JobId,
+        id: TaskId,
+        number: u32,
+        node: &NodeId,
+        fuel: u64,
+        wall_us: u64,
+        cached: bool,
+        actions: &mut Vec<Action>,
+    ) {
+        let node = self.nodes.find(node).unwrap_or(NONE);
+        let Some((ix, job)) = self.by_id.get(job).and_then(|ix| Some((*ix, self.jobs.get_mut(ix)?))) else {
+            self.stats.stale += 1;
+            return;
+        };
+        let Some(task) = job.task(id).copied() else {
+            self.stats.stale += 1;
+            return;
+        };
+        job.fuel = job.fuel.saturating_add(fuel);
+        if task.state == TaskState::Succeeded {
+            job.duplicates += 1;
+            self.stats.duplicates += 1;
+            return self.settle(ix, actions);
+        }
+        let speed = self.nodes.get(node).map_or(1.0, |n| n.speed);
+        job.measure(id.stage, wall_us, speed, cached);
+        let (tenant, slots) = (job.tenant, u64::from(job.plan.cpu_slots));
+        self.queue.charge(tenant, wall_us.max(1).saturating_mul(slots));
+        if let Some(running) = self.jobs.get(&ix).and_then(|job| job.running_of(id)) {
+            for attempt in running.attempts() {
+                if (attempt.number != number || attempt.node != node)
+                    && let Some(job) = self.jobs.get(&ix)
+                {
+                    Self::abort(&self.nodes, job, id, attempt, actions);
+                }
+                self.release(ix, id, attempt);
+            }
+            // The task is in nobody's count now; it was taken off the pending ones when it was sent.
+            if let Some(job) = self.jobs.get_mut(&ix) {
+                job.pending += 1;
+            }
+        }
+        if let Some(job) = self.jobs.get_mut(&ix) {
+            job.mark_done(id, node, cached);
+        }
+        self.settle(ix, actions);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn task_failed(
+        &mut self,
+        job: &JobId,
+        id: TaskId,
+        number: u32,
+        node: &NodeId,
+        retryable: bool,
+        code: Code,
+        fuel: u64,
+        actions: &mut Vec<Action>,
+    ) {
+        let node = self.nodes.find(node).unwrap_or(NONE);
+        let Some((ix, job)) = self.by_id.get(job).and_then(|ix| Some((*ix, self.jobs.get_mut(ix)?))) else {
+            self.stats.stale += 1;
+            return;
+        };
+        let Some(attempt) = job.running_of(id).and_then(|r| r.find(number, node)) else {
+            self.stats.stale += 1;
+            return;
+        };
+        job.fuel = job.fuel.saturating_add(fuel);
+        let lost = code == Code::NodeLost;
+        let last = self.release(ix, id, attempt);
+        let Some(task) = self.jobs.get_mut(&ix).and_then(|job| job.task_mut(id)) else { return };
+        if lost {
+            task.losses = task.losses.saturating_add(1);
+        } else {
+            task.failures = task.failures.saturating_add(1);
+        }
+        if !retryable {
+            return self.finish(ix, Outcome::Failed { task: Some(id), code }, actions);
+        }
+        if last {
+            self.repeat(ix, id, number, code, actions);
+        } else if let Some(job) = self.jobs.get_mut(&ix) {
+            job.retries += 1;
+        }
+        self.settle(ix, actions);
+    }
+
+    /// A task whose last attempt failed or was lost: backs it off, or fails the job when it has had enough.
+    pub(crate) fn repeat(&mut self, ix: u32, id: TaskId, number: u32, code: Code, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.get_mut(&ix) else { return };
+        let (seed, max_attempts) = (job.seed(), job.plan.max_attempts);
+        let Some(task) = job.task_mut(id) else { return };
+        let (failures, losses) = (u32::from(task.failures), u32::from(task.losses));
+        task.state = TaskState::Backoff;
+        job.backoff += 1;
+        if failures >= max_attempts || losses > self.config.max_losses {
+            return self.finish(ix, Outcome::Failed { task: Some(id), code }, actions);
+        }
+        job.retries += 1;
+        let due = self.now.plus_us(retry::backoff_us(&self.config, seed, id, failures + losses));
+        self.timers.insert((due, Timer::Retry { job: ix, task: id }));
+        actions.push(Action::TaskRetry { job: job.id().clone(), task: id, attempt: number, code, due });
+    }
+
+    pub(crate) fn retry_due(&mut self, ix: u32, id: TaskId) {
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(&ix) else { return };
+        let Some(task) = job.task_mut(id) else { return };
+        if task.state != TaskState::Backoff {
+            return;
+        }
+        task.state = TaskState::Pending;
+        job.backoff -= 1;
+        job.pending += 1;
+        job.retry.push_back((id, now));
+        self.requeue(ix);
+    }
+
+    pub(crate) fn cancel(&mut self, job: &JobId, actions: &mut Vec<Action>) {
+        match self.by_id.get(job) {
+            Some(ix) => self.finish(*ix, Outcome::Cancelled, actions),
+            None => self.stats.stale += 1,
+        }
+    }
+
+    /// Ends a job that has ended, and queues it as it now wants.
+    pub(crate) fn settle(&mut self, ix: u32, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.get(&ix) else { return };
+        if job.plan.budget_fuel.is_some_and(|budget| job.fuel > budget) {
+            self.finish(ix, Outcome::Failed { task: None, code: Code::BudgetExhausted }, actions);
+        } else if job.complete() {
+            self.finish(ix, Outcome::Succeeded, actions);
+        } else {
+            self.requeue(ix);
+        }
+    }
+
+    pub(crate) fn finish(&mut self, ix: u32, outcome: Outcome, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.get(&ix) else { return };
+        let running: Vec<_> = job.all_running().copied().collect();
+        for entry in running {
+            for attempt in entry.attempts() {
+                if let Some(job) = self.jobs.get(&ix) {
+                    Self::abort(&self.nodes, job, entry.task, attempt, actions);
+                }
+                self.release(ix, entry.task, attempt);
+            }
+        }
+        let Some(job) = self.jobs.remove(&ix) else { return };
+        if job.queued {
+            self.queue.remove(job.tenant, &job.key());
+        }
+        self.by_id.remove(job.id());
+        self.keep_ended(crate::view::ended(&job, &outcome));
+        actions.push(Action::JobFinished { job: job.plan.job, outcome });
+    }
+
+    fn keep_ended(&mut self, view: crate::JobView) {
+        self.ended_order.push_back(view.job.clone());
+        self.ended.insert(view.job.clone(), view);
+        while self.ended_order.len() > self.config.keep_ended {
+            if let Some(oldest) = self.ended_order.pop_front() {
+                self.ended.remove(&oldest);
+            }
+        }
+    }
+}

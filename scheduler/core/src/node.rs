@@ -1,0 +1,285 @@
+//! Nodes, what they are busy with, and an index of those with room.
+//!
+//! A slot is divided into 256 units. An attempt of a job whose tasks are queued `depth` deep occupies
+//! `cpu_slots × 256 / depth` units, so that jobs with long and short tasks share a node by time. An attempt at depth 1
+//! is *long*; only short work may be ahead of it in a node's queue.
+
+use crate::{
+    NodeSpec, Time,
+    hash::{IndexMap, IndexSet},
+    task::AttemptKey,
+};
+use fabric_types::id::NodeId;
+use std::collections::{BTreeMap, HashMap};
+
+/// Units a slot is divided into.
+pub(crate) const UNITS: u64 = 256;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Open,
+    Cordoned,
+    Draining,
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub id: NodeId,
+    pub up: bool,
+    /// Its lease ran out and it has not been heard of since.
+    pub silent: bool,
+    pub mode: Mode,
+    pub slots: u32,
+    pub memory: u64,
+    pub speed: f64,
+    pub units: u64,
+    pub long_units: u64,
+    pub mem: u64,
+    pub long_mem: u64,
+    pub attempts: IndexSet<AttemptKey>,
+    pub lease_until: Time,
+    pub lease_timer: bool,
+    place: Option<(u8, u32)>,
+}
+
+/// What one attempt occupies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub units: u64,
+    pub mem: u64,
+    pub long: bool,
+}
+
+impl Load {
+    pub fn new(cpu_slots: u32, memory: u64, depth: u16) -> Self {
+        let depth64 = u64::from(depth.max(1));
+        Self { units: (u64::from(cpu_slots) * UNITS / depth64).max(1), mem: memory / depth64, long: depth <= 1 }
+    }
+}
+
+impl Node {
+    pub fn capacity(&self) -> u64 {
+        u64::from(self.slots) * UNITS
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.up && !self.silent && self.mode == Mode::Open
+    }
+
+    pub fn free_units(&self) -> u64 {
+        self.capacity().saturating_sub(self.units)
+    }
+}
+
+/// The nodes, by index. A node keeps its index for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Nodes {
+    all: Vec<Node>,
+    by_id: HashMap<NodeId, u32>,
+    /// Ready nodes with free units, by the binary logarithm of how many.
+    buckets: BTreeMap<u8, Vec<u32>>,
+    open: usize,
+    ready: usize,
+    max_speed: f64,
+    /// How many nodes there are of each number of slots and bytes of memory, to know what can never fit.
+    sizes: BTreeMap<(u32, u64), u32>,
+    pub cursor: usize,
+}
+
+impl Nodes {
+    pub fn find(&self, id: &NodeId) -> Option<u32> {
+        self.by_id.get(id).copied()
+    }
+
+    pub fn get(&self, ix: u32) -> Option<&Node> {
+        self.all.get(ix as usize)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Node)> {
+        (0u32..).zip(self.all.iter())
+    }
+
+    /// Ready nodes with free units.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Nodes that are up, heard of and not cordoned.
+    pub fn ready(&self) -> usize {
+        self.ready
+    }
+
+    pub fn max_speed(&self) -> f64 {
+        if self.max_speed > 0.0 { self.max_speed } else { 1.0 }
+    }
+
+    /// Whether some ready node is large enough for such an attempt when it is empty.
+    pub fn could_fit(&self, cpu_slots: u32, memory: u64) -> bool {
+        self.sizes.keys().any(|(slots, mem)| *slots >= cpu_slots && *mem >= memory)
+    }
+
+    /// The most slots of any ready node.
+    pub fn largest(&self) -> u32 {
+        self.sizes.keys().next_back().map_or(0, |(slots, _)| *slots)
+    }
+
+    /// The index of `id`, which is made when it is new.
+    pub fn intern(&mut self, id: &NodeId) -> u32 {
+        if let Some(ix) = self.by_id.get(id) {
+            return *ix;
+        }
+        let ix = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        self.all.push(Node {
+            id: id.clone(),
+            up: false,
+            silent: false,
+            mode: Mode::Open,
+            slots: 0,
+            memory: 0,
+            speed: 1.0,
+            units: 0,
+            long_units: 0,
+            mem: 0,
+            long_mem: 0,
+            attempts: IndexSet::default(),
+            lease_until: Time(0),
+            lease_timer: false,
+            place: None,
+        });
+        self.by_id.insert(id.clone(), ix);
+        ix
+    }
+
+    /// Changes a node and keeps the index true.
+    pub fn change<R>(&mut self, ix: u32, f: impl FnOnce(&mut Node) -> R) -> Option<R> {
+        let node = self.all.get_mut(ix as usize)?;
+        let (was_ready, was_size) = (node.is_ready(), (node.slots, node.memory));
+        let result = f(node);
+        let (is_ready, size, speed) = (node.is_ready(), (node.slots, node.memory), node.speed);
+        if was_ready != is_ready || was_size != size {
+            if was_ready {
+                self.ready -= 1;
+                if let Some(n) = self.sizes.get_mut(&was_size) {
+                    *n -= 1;
+                    if *n == 0 {
+                        self.sizes.remove(&was_size);
+                    }
+                }
+            }
+            if is_ready {
+                self.ready += 1;
+                *self.sizes.entry(size).or_default() += 1;
+            }
+        }
+        self.max_speed = self.max_speed.max(speed);
+        self.place(ix);
+        Some(result)
+    }
+
+    pub fn set_spec(node: &mut Node, spec: &NodeSpec) {
+        node.slots = spec.slots;
+        node.memory = spec.memory_bytes;
+        let speed = f64::from(spec.speed);
+        node.speed = if speed.is_finite() && speed > 0.0 { speed } else { 1.0 };
+    }
+
+    pub fn take(&mut self, ix: u32, key: AttemptKey, load: Load) {
+        if let Some(node) = self.all.get_mut(ix as usize)
+            && node.attempts.insert(key)
+        {
+            node.units += load.units;
+            node.mem += load.mem;
+            if load.long {
+                node.long_units += load.units;
+                node.long_mem += load.mem;
+            }
+        }
+        self.place(ix);
+    }
+
+    pub fn release(&mut self, ix: u32, key: AttemptKey, load: Load) {
+        if let Some(node) = self.all.get_mut(ix as usize)
+            && node.attempts.remove(&key)
+        {
+            node.units -= load.units;
+            node.mem -= load.mem;
+            if load.long {
+                node.long_units -= load.units;
+                node.long_mem -= load.mem;
+            }
+        }
+        self.place(ix);
+    }
+
+    /// Puts a node into the bucket it belongs to.
+    fn place(&mut self, ix: u32) {
+        let Some(node) = self.all.get(ix as usize) else { return };
+        let free = if node.is_ready() { node.free_units() } else { 0 };
+        let want = free.checked_ilog2().and_then(|b| u8::try_from(b).ok());
+        let old = node.place;
+        if old.map(|(b, _)| b) == want {
+            return;
+        }
+        if let Some((bucket, at)) = old {
+            self.open -= 1;
+            if let Some(members) = self.buckets.get_mut(&bucket) {
+                members.swap_remove(at as usize);
+                let moved = members.get(at as usize).copied();
+                if members.is_empty() {
+                    self.buckets.remove(&bucket);
+                }
+                if let Some(moved) = moved.and_then(|m| self.all.get_mut(m as usize)) {
+                    moved.place = Some((bucket, at));
+                }
+            }
+        }
+        let new = want.map(|bucket| {
+            self.open += 1;
+            let members = self.buckets.entry(bucket).or_default();
+            members.push(ix);
+            (bucket, u32::try_from(members.len() - 1).unwrap_or(u32::MAX))
+        });
+        if let Some(node) = self.all.get_mut(ix as usize) {
+            node.place = new;
+        }
+    }
+
+    /// Open nodes, the freest bucket first, at most `limit`; within a bucket it goes on where the last call began plus one.
+    pub fn candidates(&self, limit: usize) -> impl Iterator<Item = u32> + '_ {
+        let cursor = self.cursor;
+        self.buckets
+            .values()
+            .rev()
+            .flat_map(move |members| {
+                let at = cursor.checked_rem(members.len()).unwrap_or(0);
+                let (head, tail) = members.split_at(at);
+                tail.iter().chain(head).copied()
+            })
+            .take(limit)
+    }
+
+    pub fn check(&self) -> Result<(), String> {
+        let mut open = 0;
+        for (ix, node) in self.iter() {
+            let free = if node.is_ready() { node.free_units() } else { 0 };
+            let want = free.checked_ilog2().and_then(|b| u8::try_from(b).ok());
+            if node.place.map(|(b, _)| b) != want {
+                return Err(format!("node {} is in bucket {:?} and belongs in {want:?}", node.id, node.place));
+            }
+            if let Some((bucket, at)) = node.place {
+                open += 1;
+                if self.buckets.get(&bucket).and_then(|m| m.get(at as usize)) != Some(&ix) {
+                    return Err(format!("node {} is not where its place says", node.id));
+                }
+            }
+        }
+        let ready = self.all.iter().filter(|n| n.is_ready()).count();
+        if open != self.open || ready != self.ready {
+            return Err(format!("{open} open and {ready} ready nodes, counted {} and {}", self.open, self.ready));
+        }
+        Ok(())
+    }
+}
+
+/// Attempts of one job per node.
+pub(crate) type PerNode = IndexMap<u32, u32>;

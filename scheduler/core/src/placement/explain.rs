@@ -1,0 +1,95 @@
+//! `explain`: every node's verdicts and scores, for people. It uses the very filters and scores that place.
+
+use super::{Request, Requirement, depth, filters, scores};
+use crate::{Core, node::PerNode};
+use fabric_types::rest::node::{Explanation, NodeVerdict, Score, Verdict};
+
+fn verdict(filter: &str, passed: bool, reason: impl Into<String>) -> Verdict {
+    Verdict { filter: filter.to_owned(), passed, reason: reason.into() }
+}
+
+impl Core {
+    /// Where an attempt would go now, looking at every node. Ties go to the node that joined first, where a real
+    /// placement would take turns.
+    #[must_use]
+    pub fn explain(&self, requirement: &Requirement) -> Explanation {
+        let hints: Vec<u32> = requirement.hints.iter().filter_map(|id| self.nodes.find(id)).collect();
+        let per_node = PerNode::default();
+        let request = Request {
+            cpu_slots: requirement.cpu_slots.max(1),
+            memory: requirement.memory_bytes,
+            work_us: None,
+            excluded: requirement.excluded.as_ref().and_then(|id| self.nodes.find(id)),
+            hints: &hints,
+            per_node: &per_node,
+        };
+        let quota = self.queue.quota_room(&requirement.tenant);
+        let quota_ok = quota >= u64::from(request.cpu_slots);
+        let mut nodes = Vec::new();
+        let mut winner: Option<(f64, usize)> = None;
+        for (ix, node) in self.nodes.iter() {
+            let depth = depth(&self.config, None, node.speed);
+            let room = filters::room(node, request.cpu_slots, request.memory, depth);
+            let alone = self.nodes.ready() <= 1;
+            let list = vec![
+                verdict("Ready", filters::ready(node), filters::ready_reason(node)),
+                verdict(
+                    "Fits",
+                    room.is_some(),
+                    format!(
+                        "{} of {} slots and {} of {} bytes are free",
+                        node.free_units() / crate::node::UNITS,
+                        node.slots,
+                        node.memory.saturating_sub(node.mem),
+                        node.memory
+                    ),
+                ),
+                verdict(
+                    "TenantQuota",
+                    quota_ok,
+                    if quota == u64::MAX {
+                        "the tenant has no limit".to_owned()
+                    } else {
+                        format!("the tenant's limit leaves {quota} slots")
+                    },
+                ),
+                verdict(
+                    "NotExcluded",
+                    alone || filters::not_excluded(ix, &request),
+                    match (filters::not_excluded(ix, &request), alone) {
+                        (true, _) => "the task has not just failed here",
+                        (false, true) => "the task failed here, but there is no other node",
+                        (false, false) => "the task's last attempt failed here",
+                    },
+                ),
+            ];
+            let passed = list.iter().all(|v| v.passed);
+            let scored =
+                if passed { scores::all(&self.config, &self.nodes, node, ix, &request, 0).to_vec() } else { vec![] };
+            let total = passed.then(|| scores::total(&scored));
+            if let Some(total) = total
+                && winner.is_none_or(|(best, _)| total > best)
+            {
+                winner = Some((total, nodes.len()));
+            }
+            nodes.push(NodeVerdict {
+                node: node.id.clone(),
+                filters: list,
+                scores: scored
+                    .iter()
+                    .map(|s| Score { name: s.name.to_owned(), value: s.value, weight: s.weight })
+                    .collect(),
+                total,
+            });
+        }
+        let winner = winner.and_then(|(_, at)| nodes.get(at)).map(|n: &NodeVerdict| n.node.clone());
+        let passing = nodes.iter().filter(|n| n.total.is_some()).count();
+        let remark = match &winner {
+            Some(node) => format!("{passing} of {} nodes pass every filter; {node} has the best score", nodes.len()),
+            None if nodes.is_empty() => "there is no node".to_owned(),
+            None if !quota_ok => "the tenant's quota leaves no slot".to_owned(),
+            None => format!("none of {} nodes passes every filter now", nodes.len()),
+        };
+        Explanation { nodes, winner, remark }
+    }
+}

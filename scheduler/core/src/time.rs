@@ -1,0 +1,28 @@
+//! Time as the core sees it: handed in with every event.
+
+use serde::{Deserialize, Serialize};
+
+/// Microseconds since an origin of the caller's choice. It must never go back between two steps of one core; a step
+/// with an earlier time is taken at the latest time seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// From milliseconds.
+    #[must_use]
+    pub const fn from_ms(ms: u64) -> Self {
+        Self(ms.saturating_mul(1000))
+    }
+
+    /// This time and `us` microseconds more.
+    #[must_use]
+    pub const fn plus_us(self, us: u64) -> Self {
+        Self(self.0.saturating_add(us))
+    }
+
+    /// Microseconds since `earlier`; 0 when that is later.
+    #[must_use]
+    pub const fn since_us(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
