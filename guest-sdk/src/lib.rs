@@ -1,6 +1,7 @@
 //! Functions for Fabric in Rust: the component's exports, streams and parameters hidden behind ordinary functions.
 //!
-//! Depend on it under the name `fabric`; the attribute macros expand to paths that begin with it:
+//! The package is `fabric-sdk`, the crate is `fabric`: the attribute macros expand to paths that begin with that name, so
+//! do not rename it to another.
 //! ```toml
 //! [dependencies]
 //! fabric = { package = "fabric-sdk", path = "…" }
@@ -24,9 +25,6 @@
 //! Build it as a `cdylib` for `wasm32-wasip2`. On the developer's machine the same functions are ordinary ones, and
 //! [`testing`] runs them as the host would. This crate knows nothing of jobs, partitions or attempts: a function's
 //! result depends on its input and parameters only.
-
-// So that doc tests and the macros' paths work inside this crate too.
-extern crate self as fabric;
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]

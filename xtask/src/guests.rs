@@ -1,0 +1,261 @@
+//! `cargo xtask guests`: every guest under `examples/` as `NAME.wasm` in the target folder's `guests/`.
+//!
+//! A group (a cargo workspace, a C file, a WAT file) is built again only when the hash of all it is made of changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::c_guests::Compiler;
+use crate::folders;
+use crate::rust_guests::Toolchain;
+use crate::stage::{say, stage};
+
+/// What is built in one go.
+enum Group {
+    /// A cargo workspace: its folder, and what its packages' modules are called.
+    Workspace { folder: PathBuf, names: Vec<String> },
+    /// A folder with one C file.
+    C { source: PathBuf, name: String },
+    /// A module in the text format.
+    Wat { source: PathBuf, name: String },
+}
+
+impl Group {
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Workspace { names, .. } => names.clone(),
+            Self::C { name, .. } | Self::Wat { name, .. } => vec![name.clone()],
+        }
+    }
+}
+
+/// Builds all guests, or the groups that have the named ones.
+pub(crate) fn command(names: &[String]) -> Result<()> {
+    stage("guests", || build(names)).map(drop)
+}
+
+/// Builds guests and gives the folder they are in.
+pub(crate) fn build(names: &[String]) -> Result<PathBuf> {
+    let out = folders::guests();
+    fs::create_dir_all(&out)?;
+    let examples = folders::root().join("examples");
+    let mut groups = groups(&examples)?;
+    let hostile = examples.join("hostile");
+    if hostile.is_dir() {
+        groups.extend(self::groups(&hostile)?);
+    }
+    let known: Vec<String> = groups.iter().flat_map(Group::names).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        bail!("no guest `{name}`\nhint: there are: {}", known.join(", "));
+    }
+    let mut tools = Tools::default();
+    for group in groups {
+        if names.is_empty() || group.names().iter().any(|name| names.contains(name)) {
+            build_group(&group, &out, &mut tools)?;
+        }
+    }
+    Ok(out)
+}
+
+/// The compilers, found when the first group needs one.
+#[derive(Default)]
+struct Tools {
+    rust: Option<(Toolchain, String)>,
+    c: Option<(Compiler, String)>,
+}
+
+fn build_group(group: &Group, out: &Path, tools: &mut Tools) -> Result<()> {
+    let label = match group {
+        Group::Workspace { folder, .. } => folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        Group::C { name, .. } | Group::Wat { name, .. } => name.clone(),
+    };
+    let identity = match group {
+        Group::Workspace { .. } => tools.rust()?.1.clone(),
+        Group::C { .. } => tools.c()?.1.clone(),
+        Group::Wat { .. } => env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let key = key(group, &identity)?;
+    let stamp = out.join(format!(".{label}.key"));
+    let there = group.names().iter().all(|name| out.join(format!("{name}.wasm")).is_file());
+    if there && fs::read_to_string(&stamp).is_ok_and(|held| held == key) {
+        return Ok(());
+    }
+    match group {
+        Group::Workspace { folder, names } => {
+            say(&format!("xtask: building {}: {}", folder.display(), names.join(", ")));
+            let built = tools.rust()?.0.build(folder)?;
+            for name in names {
+                // A library's module has underscores, a program's has the name as it is.
+                let library = built.join(format!("{}.wasm", name.replace('-', "_")));
+                let program = built.join(format!("{name}.wasm"));
+                let module = if newer(&program, &library) { program } else { library };
+                let module = fs::read(&module).with_context(|| format!("{} was not built", module.display()))?;
+                put(&out.join(format!("{name}.wasm")), &module)?;
+                put_beside_manifest(&folder.join(name), name, &module)?;
+            }
+        }
+        Group::C { source, name } => {
+            say(&format!("xtask: building {}", source.display()));
+            let module = out.join(format!(".{name}.building.wasm"));
+            tools.c()?.0.build(source, &module)?;
+            let bytes = fs::read(&module)?;
+            fs::remove_file(&module)?;
+            put(&out.join(format!("{name}.wasm")), &bytes)?;
+            put_beside_manifest(source.parent().unwrap_or(source), name, &bytes)?;
+        }
+        Group::Wat { source, name } => {
+            let module = wat::parse_file(source).with_context(|| format!("{}", source.display()))?;
+            put(&out.join(format!("{name}.wasm")), &module)?;
+        }
+    }
+    fs::write(stamp, key)?;
+    Ok(())
+}
+
+impl Tools {
+    fn rust(&mut self) -> Result<&(Toolchain, String)> {
+        if self.rust.is_none() {
+            let toolchain = Toolchain::get()?;
+            let identity = toolchain.identity()?;
+            self.rust = Some((toolchain, identity));
+        }
+        self.rust.as_ref().context("no Rust toolchain")
+    }
+
+    fn c(&mut self) -> Result<&(Compiler, String)> {
+        if self.c.is_none() {
+            let compiler = Compiler::get()?;
+            let identity = compiler.identity()?;
+            self.c = Some((compiler, identity));
+        }
+        self.c.as_ref().context("no C compiler")
+    }
+}
+
+/// The groups directly under a folder.
+fn groups(folder: &Path) -> Result<Vec<Group>> {
+    let mut names = Vec::new();
+    let mut groups = Vec::new();
+    let root = folder.join("Cargo.toml");
+    if root.is_file() {
+        names.extend(module_names(&root)?);
+    }
+    for path in sorted(folder)? {
+        let manifest = path.join("Cargo.toml");
+        if path.extension().is_some_and(|kind| kind == "wat") {
+            groups.push(Group::Wat { name: stem(&path), source: path });
+        } else if manifest.is_file() {
+            // A workspace of its own is another call's.
+            if !fs::read_to_string(&manifest)?.contains("[workspace]") {
+                names.extend(module_names(&manifest)?);
+            }
+        } else if path.is_dir() {
+            for file in sorted(&path)? {
+                match file.extension().and_then(|kind| kind.to_str()) {
+                    Some("c") => groups.push(Group::C { source: file, name: stem(&path) }),
+                    Some("wat") => groups.push(Group::Wat { name: stem(&file), source: file }),
+                    _ => {}
+                }
+            }
+        }
+    }
+    if !names.is_empty() {
+        groups.insert(0, Group::Workspace { folder: folder.to_owned(), names });
+    }
+    Ok(groups)
+}
+
+/// What a package's modules are called: its programs, or the package itself.
+fn module_names(manifest: &Path) -> Result<Vec<String>> {
+    let text = fs::read_to_string(manifest)?;
+    let mut section = "";
+    let (mut package, mut programs) = (None, Vec::new());
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = line;
+        }
+        let name = line.split_once('=').filter(|(key, _)| key.trim() == "name").map(|(_, value)| value.trim().trim_matches('"'));
+        match (section, name) {
+            ("[package]", Some(name)) => package = Some(name.to_owned()),
+            ("[[bin]]", Some(name)) => programs.push(name.to_owned()),
+            _ => {}
+        }
+    }
+    let Some(package) = package else { return Ok(programs) };
+    let source = manifest.with_file_name("src");
+    if source.join("bin").is_dir() {
+        programs.extend(sorted(&source.join("bin"))?.iter().map(|path| stem(path)));
+    }
+    if programs.is_empty() || source.join("lib.rs").is_file() {
+        programs.push(package);
+    }
+    programs.dedup();
+    Ok(programs)
+}
+
+/// The hash of all a group is made of.
+fn key(group: &Group, identity: &str) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(identity.as_bytes());
+    let root = folders::root();
+    match group {
+        Group::Workspace { folder, .. } => {
+            hash_below(folder, &mut hasher)?;
+            for shared in ["guest-sdk", "wit", "Cargo.toml", "examples/.cargo"] {
+                hash_below(&root.join(shared), &mut hasher)?;
+            }
+        }
+        Group::C { source, .. } | Group::Wat { source, .. } => hash_below(source, &mut hasher)?,
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn hash_below(path: &Path, hasher: &mut blake3::Hasher) -> Result<()> {
+    if path.is_dir() {
+        for entry in sorted(path)? {
+            let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // Built modules, data, and other workspaces are not what a workspace's modules are made of.
+            let other = name == "target" || name == "data" || name == "hostile" || name.ends_with(".wasm");
+            if !other {
+                hash_below(&entry, hasher)?;
+            }
+        }
+    } else if path.is_file() {
+        let bytes = fs::read(path)?;
+        hasher.update(path.to_string_lossy().as_bytes()).update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
+    }
+    Ok(())
+}
+
+/// Copies a module next to the example's `fabric.toml`, which names it there, so that `fabric deploy` finds it.
+fn put_beside_manifest(folder: &Path, name: &str, module: &[u8]) -> Result<()> {
+    if folder.join("fabric.toml").is_file() {
+        put(&folder.join(format!("{name}.wasm")), module)?;
+    }
+    Ok(())
+}
+
+/// Writes a file in one step, so that a test that reads meanwhile sees the old or the new one.
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    let building = path.with_extension(format!("{}.tmp", std::process::id()));
+    fs::write(&building, bytes)?;
+    fs::rename(&building, path).with_context(|| format!("{}", path.display()))
+}
+
+fn newer(a: &Path, b: &Path) -> bool {
+    let time = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).ok();
+    time(a) > time(b)
+}
+
+fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("{}", folder.display()))?;
+    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}

