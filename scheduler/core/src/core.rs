@@ -109,6 +109,7 @@ impl Core {
             Event::Uncordon { node } => self.set_mode(&node, crate::node::Mode::Open),
             Event::Drain { node } => self.set_mode(&node, crate::node::Mode::Draining),
             Event::Heartbeat { node } => self.heartbeat(&node),
+            Event::Holds { node, attempts } => self.holds(&node, &attempts, actions),
             Event::SetQuota { tenant, quota } => {
                 let tenant = self.queue.intern(&tenant);
                 self.queue.set_quota(tenant, quota);

@@ -198,6 +198,15 @@ pub enum Event {
         /// The node.
         node: NodeId,
     },
+    /// A sign of life that says what the node has: like `Heartbeat`, but attempts that are not named and were sent
+    /// longer than a lease ago are taken for lost. It finds dispatches and failures whose messages were lost, which a
+    /// bare heartbeat would keep alive for ever; send it every few heartbeats at least.
+    Holds {
+        /// The node.
+        node: NodeId,
+        /// Every attempt that it runs or has queued.
+        attempts: Vec<(JobId, TaskId, u32)>,
+    },
     /// A tenant's quota.
     SetQuota {
         /// The tenant.

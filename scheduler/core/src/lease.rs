@@ -4,8 +4,17 @@
 //! must stop an attempt by the `lease_until` it was last told of, so that by the time it counts as lost here it has
 //! stopped there, whatever became of the messages between.
 
-use crate::{Action, Core, Time, core::Timer, task::Attempt};
-use fabric_types::{Code, id::NodeId, job::TaskId};
+use crate::{
+    Action, Core, Time,
+    core::Timer,
+    hash::IndexSet,
+    task::{Attempt, AttemptKey},
+};
+use fabric_types::{
+    Code,
+    id::{JobId, NodeId},
+    job::TaskId,
+};
 
 impl Core {
     pub(crate) fn heartbeat(&mut self, node: &NodeId) {
@@ -19,6 +28,20 @@ impl Core {
             self.unpark_all();
         }
         self.arm_lease(ix);
+    }
+
+    pub(crate) fn holds(&mut self, node: &NodeId, held: &[(JobId, TaskId, u32)], actions: &mut Vec<Action>) {
+        self.heartbeat(node);
+        let Some(ix) = self.nodes.find(node) else { return };
+        let held: IndexSet<AttemptKey> = held
+            .iter()
+            .filter_map(|(job, task, number)| Some(AttemptKey::new(*self.by_id.get(job)?, *task, *number)))
+            .collect();
+        let mut lost = self.attempts_on(ix);
+        lost.retain(|(job, task, attempt)| {
+            attempt.lease_until <= self.now && !held.contains(&AttemptKey::new(*job, *task, attempt.number))
+        });
+        self.lose(lost, actions);
     }
 
     /// Sees to it that the node's lease is looked at when it may run out.

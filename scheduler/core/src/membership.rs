@@ -45,7 +45,7 @@ impl Core {
         }
     }
 
-    fn attempts_on(&self, ix: u32) -> Vec<(u32, TaskId, Attempt)> {
+    pub(crate) fn attempts_on(&self, ix: u32) -> Vec<(u32, TaskId, Attempt)> {
         let Some(node) = self.nodes.get(ix) else { return Vec::new() };
         node.attempts
             .iter()

@@ -1,1 +1,102 @@
-//! Tests of the rules, one module each.
+//! Tests of the rules, one module each, over a small world that needs no time and no network.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod random;
+mod rules;
+
+use crate::{Action, Core, Event, JobPlan, NodeSpec, Time};
+use fabric_types::{
+    Code,
+    id::{JobId, NodeId, TenantId},
+    job::TaskId,
+};
+
+#[derive(Debug, Default)]
+pub struct Bed {
+    pub core: Core,
+    pub now: u64,
+}
+
+pub fn job(n: u128) -> JobId {
+    JobId::from_parts(1, n)
+}
+
+pub fn tenant(name: &str) -> TenantId {
+    TenantId::new(name).unwrap()
+}
+
+pub fn node(n: u32) -> NodeId {
+    NodeId::new(format!("n-{n}")).unwrap()
+}
+
+pub fn map(index: u32) -> TaskId {
+    TaskId { stage: 0, index }
+}
+
+pub fn plan(n: u128, tasks: u32) -> JobPlan {
+    JobPlan::new(job(n), tenant("acme"), tasks)
+}
+
+/// (node, job, task, attempt) of the dispatches.
+pub fn sent(actions: &[Action]) -> Vec<(NodeId, JobId, TaskId, u32)> {
+    actions
+        .iter()
+        .filter_map(|a| match a {
+            Action::Dispatch { node, job, task, attempt, .. } => Some((node.clone(), job.clone(), *task, *attempt)),
+            _ => None,
+        })
+        .collect()
+}
+
+pub fn finished(actions: &[Action]) -> Vec<crate::Outcome> {
+    actions
+        .iter()
+        .filter_map(|a| match a {
+            Action::JobFinished { outcome, .. } => Some(outcome.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+pub fn aborted(actions: &[Action]) -> usize {
+    actions.iter().filter(|a| matches!(a, Action::Abort { .. })).count()
+}
+
+impl Bed {
+    /// `nodes` nodes of `slots` slots, and a core that queues one task per slot until told otherwise.
+    pub fn new(nodes: u32, slots: u32) -> Self {
+        let config = crate::Config { initial_depth: 1, max_depth: 1, ..crate::Config::default() };
+        let mut bed = Self { core: Core::new(config), now: 0 };
+        for n in 0..nodes {
+            bed.step(Event::NodeUp { node: node(n), spec: NodeSpec::new(slots, 1 << 30) });
+        }
+        bed
+    }
+
+    pub fn step(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.core.step(event, Time(self.now), &mut actions);
+        self.core.invariants().unwrap();
+        actions
+    }
+
+    pub fn submit(&mut self, plan: JobPlan) -> Vec<Action> {
+        self.step(Event::Submit(plan))
+    }
+
+    pub fn after_ms(&mut self, ms: u64) -> Vec<Action> {
+        self.now += ms * 1000;
+        self.step(Event::Tick)
+    }
+
+    pub fn done(&mut self, attempt: &(NodeId, JobId, TaskId, u32)) -> Vec<Action> {
+        let (node, job, task, attempt) = attempt.clone();
+        self.step(Event::TaskDone { job, task, attempt, node, fuel: 10, wall_us: 1000, cached: false })
+    }
+
+    pub fn fail(&mut self, attempt: &(NodeId, JobId, TaskId, u32), code: Code) -> Vec<Action> {
+        let (node, job, task, attempt) = attempt.clone();
+        let retryable = code.is_retryable();
+        self.step(Event::TaskFailed { job, task, attempt, node, retryable, code, fuel: 0 })
+    }
+}

@@ -1,0 +1,47 @@
+//! Random event sequences: whatever comes in whatever order, the invariants hold after every step.
+use super::*;
+use crate::TenantQuota;
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn invariants_hold_after_every_event(events in prop::collection::vec((0u8..16, any::<u32>(), 0u64..3_000_000), 1..150)) {
+        let mut bed = Bed { core: Core::default(), now: 0 };
+        let mut out: Vec<(NodeId, JobId, TaskId, u32)> = Vec::new();
+        for (kind, x, pass) in events {
+            bed.now += pass;
+            let n = node(x % 4);
+            let spec = NodeSpec { slots: x % 5, memory_bytes: u64::from(x % 7) << 20, speed: 1.5 };
+            let any = (!out.is_empty()).then(|| out[x as usize % out.len()].clone());
+            let actions = match (kind, any) {
+                (0..=2, _) => bed.submit(JobPlan {
+                    tenant: tenant(if x % 2 == 0 { "even" } else { "odd" }),
+                    reduce_fan_in: (x % 3 == 0).then_some(x % 5),
+                    shuffle: (x % 7 == 0).then_some(x % 4),
+                    concurrency: x % 4,
+                    max_attempts: x % 4,
+                    cpu_slots: x % 3,
+                    memory_bytes: u64::from(x % 4) << 20,
+                    budget_fuel: (x % 5 == 0).then_some(50),
+                    ..plan(u128::from(x % 64), x % 20)
+                }),
+                (3, _) => bed.step(Event::NodeUp { node: n, spec }),
+                (4, _) => bed.step(Event::NodeUpdate { node: n, spec }),
+                (5, _) => bed.step(Event::NodeDown { node: n }),
+                (6, _) => bed.step(if x % 2 == 0 { Event::Cordon { node: n } } else { Event::Uncordon { node: n } }),
+                (7, _) => bed.step(Event::Heartbeat { node: n }),
+                (8, _) => bed.step(Event::SetQuota {
+                    tenant: tenant("odd"),
+                    quota: TenantQuota { guarantee: x % 3, limit: (x % 2 == 0).then_some(x % 4 + 12), weight: x % 5 },
+                }),
+                (9, _) => bed.step(Event::Cancel { job: job(u128::from(x % 64)) }),
+                (10..=12, Some(attempt)) => bed.done(&attempt),
+                (13, Some(attempt)) => bed.fail(&attempt, Code::FunctionRetryable),
+                (14, Some(attempt)) => bed.fail(&attempt, Code::TrapOther),
+                _ => bed.step(Event::Tick),
+            };
+            out.extend(sent(&actions));
+        }
+    }
+}

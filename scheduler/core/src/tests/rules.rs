@@ -1,0 +1,239 @@
+//! One test for each rule.
+use super::*;
+use crate::{Outcome, RestoredTask, TenantQuota, placement::Requirement, plan as shape};
+use fabric_types::job::{JobState, TaskState};
+
+#[test]
+fn shapes_and_inputs() {
+    let mut p = plan(1, 10);
+    assert_eq!(shape::stages(&p).len(), 1);
+    p.reduce_fan_in = Some(4);
+    assert_eq!(shape::stages(&p).iter().map(|s| s.tasks).collect::<Vec<_>>(), [10, 3, 1]);
+    assert_eq!(shape::inputs(&p, TaskId { stage: 1, index: 2 }), 8..10);
+    assert_eq!(shape::inputs(&p, TaskId { stage: 2, index: 0 }), 0..3);
+    assert_eq!(shape::inputs(&p, TaskId { stage: 2, index: 1 }), 0..0);
+    p.map_tasks = 1;
+    assert_eq!(shape::stages(&p).iter().map(|s| s.tasks).collect::<Vec<_>>(), [1, 1]);
+    p.shuffle = Some(5);
+    assert_eq!(shape::inputs(&p, TaskId { stage: 1, index: 4 }), 0..1);
+    p.map_tasks = 0;
+    assert!(shape::stages(&p).is_empty());
+}
+
+#[test]
+fn nothing_to_map_succeeds_at_once() {
+    assert_eq!(finished(&Bed::new(0, 0).submit(plan(1, 0))), [Outcome::Succeeded]);
+}
+
+#[test]
+fn a_tree_reduce_starts_as_soon_as_its_own_inputs_are_there() {
+    let mut bed = Bed::new(1, 8);
+    let out = sent(&bed.submit(JobPlan { reduce_fan_in: Some(2), ..plan(1, 4) }));
+    assert_eq!(out.len(), 4);
+    assert!(sent(&bed.done(&out[0])).is_empty());
+    let first = sent(&bed.done(&out[1]));
+    assert_eq!(first[0].2, TaskId { stage: 1, index: 0 });
+    bed.done(&out[2]);
+    let second = sent(&bed.done(&out[3]));
+    bed.done(&first[0]);
+    let last = sent(&bed.done(&second[0]));
+    assert_eq!(last[0].2, TaskId { stage: 2, index: 0 });
+    assert_eq!(finished(&bed.done(&last[0])), [Outcome::Succeeded]);
+    assert_eq!(bed.core.job(&job(1)).unwrap().tasks.succeeded, 7);
+}
+
+#[test]
+fn a_keyed_shuffle_waits_for_every_map_task() {
+    let mut bed = Bed::new(1, 8);
+    let out = sent(&bed.submit(JobPlan { shuffle: Some(3), ..plan(1, 2) }));
+    assert!(sent(&bed.done(&out[1])).is_empty());
+    assert_eq!(bed.core.task(&job(1), TaskId { stage: 1, index: 0 }).unwrap().state, TaskState::Blocked);
+    assert_eq!(sent(&bed.done(&out[0])).len(), 3);
+}
+
+#[test]
+fn a_failed_attempt_is_repeated_elsewhere_after_a_backoff() {
+    let mut bed = Bed::new(2, 4);
+    let out = sent(&bed.submit(plan(1, 1)));
+    let actions = bed.fail(&out[0], Code::FunctionRetryable);
+    assert!(sent(&actions).is_empty() && actions.iter().any(|a| matches!(a, Action::TaskRetry { .. })));
+    assert!(sent(&bed.after_ms(10)).is_empty(), "backoff");
+    let again = sent(&bed.after_ms(100));
+    assert_eq!((again[0].3, again[0].0 != out[0].0), (2, true));
+    assert_eq!(finished(&bed.done(&again[0])), [Outcome::Succeeded]);
+}
+
+#[test]
+fn attempts_have_an_end_and_guest_faults_none() {
+    let mut bed = Bed::new(1, 4);
+    let mut out = sent(&bed.submit(JobPlan { max_attempts: 2, ..plan(1, 1) }));
+    bed.fail(&out[0], Code::FunctionRetryable);
+    out = sent(&bed.after_ms(1000));
+    let end = finished(&bed.fail(&out[0], Code::FunctionRetryable));
+    assert_eq!(end, [Outcome::Failed { task: Some(map(0)), code: Code::FunctionRetryable }]);
+    let out = sent(&bed.submit(plan(2, 3)));
+    let actions = bed.fail(&out[1], Code::OutOfFuel);
+    assert_eq!(finished(&actions), [Outcome::Failed { task: Some(map(1)), code: Code::OutOfFuel }]);
+    assert_eq!(aborted(&actions), 2);
+}
+
+#[test]
+fn the_first_result_wins_and_late_ones_are_counted() {
+    let mut bed = Bed::new(2, 1);
+    let out = sent(&bed.submit(plan(1, 2)));
+    bed.step(Event::NodeDown { node: out[0].0.clone() });
+    bed.done(&out[0]);
+    let actions = bed.done(&out[0]);
+    assert!(finished(&actions).is_empty());
+    assert_eq!(bed.core.stats().duplicates, 1);
+    assert_eq!(finished(&bed.done(&out[1])), [Outcome::Succeeded]);
+    bed.done(&out[1]);
+    assert_eq!(bed.core.stats().stale, 1);
+}
+
+#[test]
+fn a_silent_nodes_attempts_are_lost_and_a_heartbeat_keeps_them() {
+    let mut bed = Bed::new(1, 1);
+    let out = sent(&bed.submit(plan(1, 1)));
+    bed.now += 10_000_000;
+    bed.step(Event::Heartbeat { node: node(0) });
+    assert_eq!(aborted(&bed.after_ms(10_000)), 0);
+    assert_eq!(aborted(&bed.after_ms(6_000)), 1);
+    assert_eq!(bed.core.nodes().next().unwrap().state, "lost");
+    bed.step(Event::Heartbeat { node: node(0) });
+    let again = sent(&bed.after_ms(1000));
+    assert_eq!(again[0].3, out[0].3 + 1);
+}
+
+#[test]
+fn a_lost_dispatch_is_found_by_what_the_node_holds() {
+    let mut bed = Bed::new(1, 2);
+    let out = sent(&bed.submit(plan(1, 2)));
+    for _ in 0..4 {
+        bed.now += 5_000_000;
+        let attempts = vec![(out[0].1.clone(), out[0].2, out[0].3)];
+        bed.step(Event::Holds { node: node(0), attempts });
+    }
+    assert_eq!(bed.core.task(&job(1), out[0].2).unwrap().attempts, 1);
+    assert_eq!(bed.core.task(&job(1), out[1].2).unwrap().losses, 1);
+}
+
+#[test]
+fn losses_of_nodes_have_a_bound_of_their_own() {
+    let mut bed = Bed::new(1, 1);
+    bed.submit(JobPlan { max_attempts: 1, ..plan(1, 1) });
+    let mut end = Vec::new();
+    for _ in 0..40 {
+        end.extend(finished(&bed.step(Event::NodeUp { node: node(0), spec: NodeSpec::new(1, 1 << 30) })));
+        bed.after_ms(60_000);
+    }
+    assert_eq!(end, [Outcome::Failed { task: Some(map(0)), code: Code::NodeLost }]);
+}
+
+#[test]
+fn concurrency_limits_and_quotas_hold() {
+    let mut bed = Bed::new(4, 4);
+    assert_eq!(sent(&bed.submit(JobPlan { concurrency: 3, ..plan(1, 20) })).len(), 3);
+    let quota = TenantQuota { limit: Some(2), ..TenantQuota::default() };
+    bed.step(Event::SetQuota { tenant: tenant("small"), quota });
+    let p = JobPlan { tenant: tenant("small"), ..plan(2, 20) };
+    let out = sent(&bed.submit(p.clone()));
+    assert_eq!(out.len(), 2);
+    bed.submit(JobPlan { job: job(3), ..p });
+    assert!(bed.core.job(&job(3)).unwrap().why.contains("limit of 2 slots"));
+    assert_eq!(sent(&bed.done(&out[0])).len(), 1);
+}
+
+#[test]
+fn tenants_share_by_weight_and_priority_goes_first_within_one() {
+    let mut bed = Bed::new(4, 3);
+    let quota = TenantQuota { weight: 2, ..TenantQuota::default() };
+    bed.step(Event::SetQuota { tenant: tenant("big"), quota });
+    let first = sent(&bed.submit(plan(1, 100)));
+    bed.submit(JobPlan { tenant: tenant("big"), ..plan(2, 100) });
+    bed.submit(JobPlan { priority: 5, tenant: tenant("big"), ..plan(3, 100) });
+    let mut running = first;
+    for _ in 0..60 {
+        let attempt = running.remove(0);
+        let next = sent(&bed.done(&attempt));
+        assert!(next.iter().all(|a| a.1 != job(2)), "priority");
+        running.extend(next);
+    }
+    let big = running.iter().filter(|a| a.1 == job(3)).count();
+    assert_eq!((big, running.len()), (8, 12));
+}
+
+#[test]
+fn a_budget_ends_the_job() {
+    let mut bed = Bed::new(1, 2);
+    let out = sent(&bed.submit(JobPlan { budget_fuel: Some(15), ..plan(1, 10) }));
+    bed.done(&out[0]);
+    let actions = bed.done(&out[1]);
+    assert_eq!(finished(&actions), [Outcome::Failed { task: None, code: Code::BudgetExhausted }]);
+    assert_eq!(aborted(&actions), 1);
+}
+
+#[test]
+fn cancel_aborts() {
+    let mut bed = Bed::new(1, 2);
+    bed.submit(plan(1, 10));
+    let actions = bed.step(Event::Cancel { job: job(1) });
+    assert_eq!((finished(&actions), aborted(&actions)), (vec![Outcome::Cancelled], 2));
+    assert_eq!(bed.core.job(&job(1)).unwrap().state, JobState::Cancelled);
+}
+
+#[test]
+fn a_restored_job_carries_on() {
+    let mut bed = Bed::new(1, 8);
+    let done = |index| RestoredTask { task: map(index), attempts: 3, done: index < 2, cached: false, fuel: 1 };
+    let plan = JobPlan { reduce_fan_in: Some(2), ..plan(1, 3) };
+    let out = sent(&bed.step(Event::Restore { plan, tasks: vec![done(0), done(1), done(2)] }));
+    let mut tasks: Vec<_> = out.iter().map(|a| (a.2, a.3)).collect();
+    tasks.sort();
+    assert_eq!(tasks, [(map(2), 4), (TaskId { stage: 1, index: 0 }, 1)]);
+}
+
+#[test]
+fn a_straggler_gets_one_copy_elsewhere() {
+    let mut bed = Bed::new(2, 4);
+    let out = sent(&bed.submit(plan(1, 8)));
+    for attempt in &out[..7] {
+        bed.done(attempt);
+    }
+    let mut copies = Vec::new();
+    for _ in 0..10 {
+        copies.extend(sent(&bed.after_ms(600)));
+    }
+    assert_eq!(copies.len(), 1);
+    assert!(copies[0].2 == out[7].2 && copies[0].0 != out[7].0);
+    let actions = bed.done(&copies[0]);
+    assert_eq!((finished(&actions), aborted(&actions)), (vec![Outcome::Succeeded], 1));
+}
+
+#[test]
+fn short_tasks_are_queued_deep_and_long_ones_are_not() {
+    let mut bed = Bed::new(1, 2);
+    bed.core = Core::default();
+    bed.step(Event::NodeUp { node: node(0), spec: NodeSpec::new(2, 1 << 30) });
+    let out = sent(&bed.submit(plan(1, 10_000)));
+    assert_eq!(out.len(), 4, "two per slot before anything is measured");
+    let mut running = out;
+    for _ in 0..200 {
+        let attempt = running.remove(0);
+        running.extend(sent(&bed.done(&attempt)));
+    }
+    assert!(running.len() > 60, "{} of a millisecond each", running.len());
+}
+
+#[test]
+fn explain_names_filters_scores_and_the_winner() {
+    let mut bed = Bed::new(2, 4);
+    bed.step(Event::Cordon { node: node(0) });
+    let ask = Requirement { tenant: tenant("acme"), cpu_slots: 1, memory_bytes: 0, hints: vec![], excluded: None };
+    let answer = bed.core.explain(&ask);
+    assert_eq!(answer.winner, Some(node(1)));
+    assert_eq!(answer.nodes[0].filters[0].reason, "the node is cordoned");
+    assert_eq!(answer.nodes[1].scores.len(), 5);
+    bed.submit(JobPlan { cpu_slots: 64, ..plan(1, 1) });
+    assert!(bed.core.job(&job(1)).unwrap().why.contains("no ready node is that large"));
+}
