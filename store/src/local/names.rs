@@ -1,0 +1,69 @@
+//! How object names are written as file and folder names.
+//!
+//! An object store may hold both `a` and `a/b`, a file system can't have both a file and a folder `a`. So a folder is
+//! its name with `.d` after it, and a file is its name as it is, with `.f` after it if it ends in `.d` or `.f`. The
+//! encoding is one to one, and no object can have the name of the store's own folder `.tmp`.
+
+use object_store::path::Path;
+
+/// The name on disk of a folder.
+pub(super) fn folder(name: &str) -> String {
+    format!("{name}.d")
+}
+
+/// The name on disk of an object.
+pub(super) fn file(name: &str) -> String {
+    if name.ends_with(".d") || name.ends_with(".f") { format!("{name}.f") } else { name.to_owned() }
+}
+
+/// The folder's name, or `None` if the store has not made it.
+pub(super) fn folder_from_disk(disk: &str) -> Option<&str> {
+    disk.strip_suffix(".d").filter(|name| !name.is_empty())
+}
+
+/// The object's name, or `None` if the store has not made it.
+pub(super) fn file_from_disk(disk: &str) -> Option<&str> {
+    match disk.strip_suffix(".f") {
+        Some(name) => (name.ends_with(".d") || name.ends_with(".f")).then_some(name),
+        None => (!disk.ends_with(".d")).then_some(disk),
+    }
+}
+
+/// The folder of `path` on disk, relative to the root, and its file name there. `None` for the root.
+pub(super) fn on_disk(path: &Path) -> Option<(String, String)> {
+    let text = path.as_ref();
+    let (folders, name) = text.rsplit_once('/').unwrap_or(("", text));
+    (!name.is_empty()).then(|| (folders_on_disk(folders), file(name)))
+}
+
+/// A path of folders on disk; `.` for the root.
+pub(super) fn folders_on_disk(path: &str) -> String {
+    if path.is_empty() {
+        return ".".to_owned();
+    }
+    let mut out = String::with_capacity(path.len() + 16);
+    for name in path.split('/') {
+        if !out.is_empty() {
+            out.push('/');
+        }
+        out.push_str(&folder(name));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn names_are_one_to_one(name in "(\\.|d|f|x){1,8}") {
+            prop_assert_eq!(folder_from_disk(&folder(&name)), Some(name.as_str()));
+            prop_assert_eq!(file_from_disk(&file(&name)), Some(name.as_str()));
+            prop_assert_ne!(file_from_disk(&folder(&name)), Some(name.as_str()));
+            prop_assert_ne!(file(&name), folder(&name));
+        }
+    }
+}

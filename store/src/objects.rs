@@ -1,0 +1,404 @@
+//! One tenant's objects: put, get, head, list, delete.
+
+use crate::{Error, ObjectPath, ObjectPrefix, error::BoxError, local::OpenObject, store::Backend};
+use bytes::{Bytes, BytesMut};
+use fabric_types::rest::object::ObjectInfo;
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use object_store::{
+    CopyOptions, GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStoreExt as _, PutMode, PutPayload,
+    PutResult, UpdateVersion, path::Path,
+};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Bytes kept in memory of a write: smaller objects are written in one request, larger ones in parts of this size.
+const PART: usize = 8 << 20;
+/// Most objects in one page of a list.
+const MAX_PAGE: usize = 10_000;
+
+/// Conditions of a write. The default replaces whatever is there.
+#[derive(Debug, Clone, Default)]
+pub struct PutOptions {
+    /// Only if nothing is there (`If-None-Match: *`).
+    pub if_absent: bool,
+    /// Only if the object has this entity tag (`If-Match`), without quotes.
+    pub if_match: Option<String>,
+}
+
+/// Conditions of a read. Entity tags are without quotes.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    /// Only if the object has this entity tag.
+    pub if_match: Option<String>,
+    /// Only if the object does not have this entity tag.
+    pub if_none_match: Option<String>,
+}
+
+/// Which bytes of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Range {
+    /// All of it.
+    #[default]
+    Whole,
+    /// From the first to before the second; what lies past the end is left out.
+    Bytes(u64, u64),
+    /// From there to the end.
+    From(u64),
+    /// The last bytes.
+    Last(u64),
+}
+
+/// An object being read.
+pub struct ObjectBody {
+    /// What it is.
+    pub info: ObjectInfo,
+    /// Which bytes the stream gives.
+    pub range: std::ops::Range<u64>,
+    /// The bytes, in pieces.
+    pub stream: BoxStream<'static, Result<Bytes, Error>>,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPage {
+    /// Objects in the byte order of their paths.
+    pub objects: Vec<ObjectInfo>,
+    /// What to hand in as `after` for the next page; `None` on the last.
+    pub next: Option<String>,
+}
+
+/// The objects of one tenant. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Objects {
+    backend: Backend,
+    root: Path,
+}
+
+/// An entity tag as the trait writes it.
+pub(crate) fn quoted(etag: &str) -> String {
+    if etag.starts_with("W/") || etag == "*" { etag.to_owned() } else { format!("\"{etag}\"") }
+}
+
+fn unquoted(etag: Option<&str>) -> String {
+    let etag = etag.unwrap_or_default();
+    etag.strip_prefix('"').and_then(|e| e.strip_suffix('"')).unwrap_or(etag).to_owned()
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl Objects {
+    pub(crate) fn new(backend: Backend, root: Path) -> Self {
+        Self { backend, root }
+    }
+
+    pub(crate) fn full(&self, path: &ObjectPath) -> Result<Path, Error> {
+        self.full_text(path.as_str())
+    }
+
+    fn full_text(&self, path: &str) -> Result<Path, Error> {
+        let invalid =
+            |_| Error::InvalidPath { path: path.chars().take(80).collect(), rule: "the store does not take this name" };
+        Path::parse(format!("{}/{path}", self.root)).map_err(invalid)
+    }
+
+    pub(crate) fn info(&self, meta: &ObjectMeta) -> ObjectInfo {
+        let path = meta.location.as_ref();
+        let path = path.strip_prefix(self.root.as_ref()).and_then(|p| p.strip_prefix('/')).unwrap_or(path);
+        ObjectInfo {
+            path: path.to_owned(),
+            size: meta.size,
+            etag: unquoted(meta.e_tag.as_deref()),
+            modified_ms: u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0),
+        }
+    }
+
+    /// Opens an object of a local directory; `None` where the store is not one.
+    pub(crate) fn open_local(&self, path: &ObjectPath) -> Result<Option<OpenObject>, Error> {
+        match &self.backend {
+            Backend::Local(local) => {
+                local.open_object(&self.full(path)?).map(Some).map_err(|e| Error::from_store("open", path.as_str(), e))
+            }
+            Backend::Remote(_) => Ok(None),
+        }
+    }
+
+    /// Writes an object from a stream, in memory of at most a few parts of 8 MiB. Nothing is visible before the end,
+    /// and dropping the future leaves nothing.
+    ///
+    /// # Errors
+    /// [`Error::PreconditionFailed`] if a condition does not hold, [`Error::Body`] if the stream fails,
+    /// [`Error::NotSupported`] for `if_match` with more than 8 MiB on a remote store, [`Error::Backend`] if the
+    /// store fails.
+    pub async fn put<S, E>(&self, path: &ObjectPath, body: S, options: PutOptions) -> Result<ObjectInfo, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<BoxError>,
+    {
+        let mut body = std::pin::pin!(body);
+        let (mut part, mut more) = next_part(path, &mut body).await?;
+        if !more {
+            return self.put_bytes(path, part, options).await;
+        }
+        let fail = |e| Error::from_store("write", path.as_str(), e);
+        let to = self.full(path)?;
+        let staged = self.staging(&to);
+        let mode = mode(&options);
+        let target = match (&self.backend, &mode) {
+            (Backend::Local(_), _) | (_, PutMode::Overwrite) => &to,
+            (_, PutMode::Create) => &staged,
+            (_, PutMode::Update(_)) => {
+                return Err(Error::NotSupported { what: "replace a large object under If-Match" });
+            }
+        };
+        let mut upload: Box<dyn MultipartUpload> = match &self.backend {
+            Backend::Local(local) => Box::new(local.upload(target, mode.clone()).await.map_err(fail)?),
+            Backend::Remote(store) => store.put_multipart(target).await.map_err(fail)?,
+        };
+        let mut size = 0;
+        let sent = loop {
+            size += part.len() as u64;
+            if let Err(e) = upload.put_part(PutPayload::from_bytes(part)).await {
+                break Err(fail(e));
+            }
+            if !more {
+                break upload.complete().await.map_err(fail);
+            }
+            match next_part(path, &mut body).await {
+                Ok(next) => (part, more) = next,
+                Err(e) => break Err(e),
+            }
+        };
+        let put = match sent {
+            Ok(put) => put,
+            Err(error) => {
+                let _ = upload.abort().await;
+                return Err(error);
+            }
+        };
+        if target == &to {
+            return self.put_info(path, size, put).await;
+        }
+        let copied = self
+            .backend
+            .store()
+            .copy_opts(&staged, &to, CopyOptions::new().with_mode(object_store::CopyMode::Create))
+            .await;
+        let _ = self.backend.store().delete(&staged).await;
+        copied.map_err(fail)?;
+        self.head(path).await
+    }
+
+    /// Where a large conditional write waits: beside the spaces, where no path of a user leads.
+    fn staging(&self, to: &Path) -> Path {
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+        let unique = std::collections::hash_map::RandomState::new();
+        let unique = std::hash::BuildHasher::hash_one(&unique, to.as_ref());
+        self.root.parent().unwrap_or_default().join("staging").join(format!("{nanos:x}-{unique:x}"))
+    }
+
+    /// Writes an object that is in memory.
+    ///
+    /// # Errors
+    /// [`Error::PreconditionFailed`] if a condition does not hold, [`Error::Backend`] if the store fails.
+    pub async fn put_bytes(&self, path: &ObjectPath, bytes: Bytes, options: PutOptions) -> Result<ObjectInfo, Error> {
+        let size = bytes.len() as u64;
+        let to = self.full(path)?;
+        let put = self.backend.store().put_opts(&to, PutPayload::from_bytes(bytes), mode(&options).into()).await;
+        self.put_info(path, size, put.map_err(|e| Error::from_store("write", path.as_str(), e))?).await
+    }
+
+    async fn put_info(&self, path: &ObjectPath, size: u64, put: PutResult) -> Result<ObjectInfo, Error> {
+        match put.e_tag {
+            Some(etag) => Ok(ObjectInfo {
+                path: path.as_str().to_owned(),
+                size,
+                etag: unquoted(Some(&etag)),
+                modified_ms: now_ms(),
+            }),
+            None => self.head(path).await,
+        }
+    }
+
+    /// Reads an object or part of it as a stream.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::PreconditionFailed`], [`Error::NotModified`], [`Error::RangeNotSatisfiable`], and
+    /// [`Error::Backend`] if the store fails.
+    pub async fn get(&self, path: &ObjectPath, range: Range, conditions: &Conditions) -> Result<ObjectBody, Error> {
+        let range = match range {
+            Range::Whole => None,
+            Range::Bytes(from, to) => Some(GetRange::Bounded(from..to)),
+            Range::From(0) => None,
+            Range::From(from) => Some(GetRange::Offset(from)),
+            Range::Last(bytes) => Some(GetRange::Suffix(bytes)),
+        };
+        if let Some(range) = &range {
+            // Stores disagree on what a bad range is, so it is judged here.
+            let size = self.head(path).await?.size;
+            let empty = matches!(range, GetRange::Suffix(0)) || size == 0;
+            if empty || range.as_range(size).is_err() {
+                return Err(Error::RangeNotSatisfiable { path: path.as_str().to_owned(), size });
+            }
+        }
+        let options = GetOptions {
+            range,
+            if_match: conditions.if_match.as_deref().map(quoted),
+            if_none_match: conditions.if_none_match.as_deref().map(quoted),
+            ..GetOptions::default()
+        };
+        let fail = |e| Error::from_store("read", path.as_str(), e);
+        let got = self.backend.store().get_opts(&self.full(path)?, options).await.map_err(fail)?;
+        let name = path.clone();
+        Ok(ObjectBody {
+            info: self.info(&got.meta),
+            range: got.range.clone(),
+            stream: got.into_stream().map_err(move |e| Error::from_store("read", name.as_str(), e)).boxed(),
+        })
+    }
+
+    /// Reads a whole object of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if it has more, otherwise as [`Objects::get`].
+    pub async fn get_bytes(&self, path: &ObjectPath, limit: u64) -> Result<(ObjectInfo, Bytes), Error> {
+        let body = self.get(path, Range::Whole, &Conditions::default()).await?;
+        let too_large = || Error::TooLarge { what: format!("`{path}`"), limit };
+        if body.info.size > limit {
+            return Err(too_large());
+        }
+        let mut stream = body.stream;
+        let first = stream.try_next().await?.unwrap_or_default();
+        let Some(second) = stream.try_next().await? else { return Ok((body.info, first)) };
+        let mut all = BytesMut::from(&*first);
+        all.extend_from_slice(&second);
+        while let Some(bytes) = stream.try_next().await? {
+            all.extend_from_slice(&bytes);
+            if all.len() as u64 > limit {
+                return Err(too_large());
+            }
+        }
+        Ok((body.info, all.freeze()))
+    }
+
+    /// Reads `range` of the version with `etag`, which must have all of it.
+    pub(crate) async fn read_version(
+        &self,
+        path: &ObjectPath,
+        etag: &str,
+        range: std::ops::Range<u64>,
+    ) -> Result<Bytes, Error> {
+        let changed = || Error::InputChanged { path: path.as_str().to_owned() };
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let len = range.end - range.start;
+        let options =
+            GetOptions { range: Some(GetRange::Bounded(range)), if_match: Some(quoted(etag)), ..GetOptions::default() };
+        let got = self.backend.store().get_opts(&self.full(path)?, options).await;
+        let bytes = match got {
+            Ok(got) => got.bytes().await,
+            Err(e) => Err(e),
+        };
+        match bytes.map_err(|e| Error::from_store("read", path.as_str(), e)) {
+            Ok(bytes) if bytes.len() as u64 == len => Ok(bytes),
+            Ok(_) | Err(Error::PreconditionFailed { .. } | Error::NotFound { .. }) => Err(changed()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// What an object is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and [`Error::Backend`] if the store fails.
+    pub async fn head(&self, path: &ObjectPath) -> Result<ObjectInfo, Error> {
+        if let Some(open) = self.open_local(path)? {
+            return Ok(self.info(&open.meta));
+        }
+        let meta = self.backend.store().head(&self.full(path)?).await;
+        meta.map(|m| self.info(&m)).map_err(|e| Error::from_store("find", path.as_str(), e))
+    }
+
+    /// Lists objects whose path begins with `prefix` and is greater than `after`, at most `limit` (cut to 10,000).
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the store fails.
+    pub async fn list(&self, prefix: &ObjectPrefix, after: Option<&str>, limit: usize) -> Result<ListPage, Error> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        let mut all = std::pin::pin!(self.list_all(prefix, after)?);
+        let mut objects: Vec<ObjectInfo> = Vec::new();
+        while let Some(info) = all.try_next().await? {
+            if objects.len() == limit {
+                let next = objects.last().map(|o| o.path.clone());
+                return Ok(ListPage { objects, next });
+            }
+            objects.push(info);
+        }
+        Ok(ListPage { objects, next: None })
+    }
+
+    /// Lists every object whose path begins with `prefix` and is greater than `after`, in the byte order of the paths.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPath`] if `after` is no path; in the stream, [`Error::Backend`] if the store fails.
+    pub fn list_all(
+        &self,
+        prefix: &ObjectPrefix,
+        after: Option<&str>,
+    ) -> Result<impl Stream<Item = Result<ObjectInfo, Error>> + Send + use<>, Error> {
+        let folder = match prefix.folder() {
+            "" => self.root.clone(),
+            folder => self.full_text(folder)?,
+        };
+        let store = self.backend.store();
+        let listed = match after {
+            Some(after) => store.list_with_offset(Some(&folder), &self.full(&ObjectPath::new(after)?)?),
+            None => store.list(Some(&folder)),
+        };
+        let (this, shown, prefix) = (self.clone(), prefix.as_str().to_owned(), prefix.as_str().to_owned());
+        let end = prefix.clone();
+        Ok(listed
+            .map(move |meta| meta.map(|m| this.info(&m)).map_err(|e| Error::from_store("list", &shown, e)))
+            .try_take_while(move |info| {
+                // In order, so nothing after this can begin with the prefix.
+                futures::future::ready(Ok(info.path.starts_with(&end) || info.path.as_str() < end.as_str()))
+            })
+            .try_filter(move |info| futures::future::ready(info.path.starts_with(&prefix))))
+    }
+
+    /// Removes an object.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and [`Error::Backend`] if the store fails.
+    pub async fn delete(&self, path: &ObjectPath) -> Result<(), Error> {
+        // S3 does not say whether there was something.
+        self.head(path).await?;
+        let deleted = self.backend.store().delete(&self.full(path)?).await;
+        deleted.map_err(|e| Error::from_store("delete", path.as_str(), e))
+    }
+}
+
+fn mode(options: &PutOptions) -> PutMode {
+    match &options.if_match {
+        _ if options.if_absent => PutMode::Create,
+        Some(etag) => PutMode::Update(UpdateVersion { e_tag: Some(quoted(etag)), version: None }),
+        None => PutMode::Overwrite,
+    }
+}
+
+/// Up to one part of the body, and whether there may be more.
+async fn next_part<S, E>(path: &ObjectPath, body: &mut std::pin::Pin<&mut S>) -> Result<(Bytes, bool), Error>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: Into<BoxError>,
+{
+    let mut part = BytesMut::new();
+    while part.len() < PART {
+        match body.next().await {
+            Some(Ok(bytes)) => part.extend_from_slice(&bytes),
+            Some(Err(e)) => return Err(Error::Body { path: path.as_str().to_owned(), source: e.into() }),
+            None => return Ok((part.freeze(), false)),
+        }
+    }
+    Ok((part.freeze(), true))
+}

@@ -1,0 +1,182 @@
+//! Takes one row group out of a Parquet object as a file of its own: the bytes of its column chunks are copied, and a new
+//! footer says where they are now. Pages are never decoded here.
+//!
+//! The footer is a stranger's: its length, offsets and sizes are checked against the object before anything is read, and
+//! it is decoded on the blocking pool, where a panic of the decoder is caught.
+
+use crate::{Error, input::Source, reader::Segment};
+use bytes::Bytes;
+use parquet::file::metadata::{
+    ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter, RowGroupMetaData,
+};
+use std::ops::Range;
+
+/// Bytes that a Parquet file begins and ends with.
+const MAGIC: &[u8; 4] = b"PAR1";
+/// Bytes of the footer's length and the magic.
+const TAIL: u64 = 8;
+/// Bytes of the largest footer that is decoded.
+const MAX_FOOTER: u64 = 64 << 20;
+/// Bytes read from the end at first; most footers are smaller.
+const GUESS: u64 = 64 << 10;
+
+/// What is wrong with a file, in words that end a sentence.
+type Wrong = String;
+
+fn not_parquet(source: &Source, why: &str) -> Error {
+    Error::spec(
+        format!("`{}` can't be split as Parquet: {why}", source.path),
+        "give only Parquet files, or use another splitter",
+    )
+}
+
+/// The compressed bytes of each row group.
+pub(crate) async fn row_group_sizes(source: &Source) -> Result<Vec<u64>, Error> {
+    let size = source.size;
+    decoded(source, move |metadata| {
+        metadata
+            .row_groups()
+            .iter()
+            .map(|group| Ok(chunks(group, size)?.iter().map(|r| r.end - r.start).sum()))
+            .collect()
+    })
+    .await
+}
+
+/// The row group `index` as the segments of a Parquet file.
+pub(crate) async fn row_group(source: &Source, index: u32) -> Result<Vec<Segment>, Error> {
+    let size = source.size;
+    decoded(source, move |metadata| {
+        let group = metadata
+            .row_groups()
+            .get(usize::try_from(index).unwrap_or(usize::MAX))
+            .ok_or_else(|| format!("it has no row group {index}"))?;
+        let ranges = chunks(group, size)?;
+        let footer = footer(metadata.file_metadata(), group, &ranges).map_err(|e| e.to_string())?;
+        let mut segments = vec![Segment::Bytes(Bytes::from_static(MAGIC))];
+        let mut run: Option<Range<u64>> = None;
+        for range in ranges {
+            match &mut run {
+                Some(run) if run.end == range.start => run.end = range.end,
+                _ => segments.extend(run.replace(range).map(Segment::Range)),
+            }
+        }
+        segments.extend(run.map(Segment::Range));
+        segments.push(Segment::Bytes(footer.into()));
+        Ok(segments)
+    })
+    .await
+}
+
+/// Reads and decodes the footer and looks at it, all of it where a panic does no harm.
+async fn decoded<T: Send + 'static>(
+    source: &Source,
+    look: impl FnOnce(&ParquetMetaData) -> Result<T, Wrong> + Send + 'static,
+) -> Result<T, Error> {
+    let size = source.size;
+    let bad = |why: &str| not_parquet(source, why);
+    if size < TAIL + MAGIC.len() as u64 {
+        return Err(bad("it is too short"));
+    }
+    let guess = size.min(GUESS);
+    let mut end = source.read(size - guess..size).await?;
+    let tail = end.split_off(end.len().saturating_sub(8));
+    let Some((length, MAGIC)) =
+        tail.split_first_chunk::<4>().map(|(l, m)| (*l, m)).and_then(|(l, m)| Some((l, <&[u8; 4]>::try_from(m).ok()?)))
+    else {
+        return Err(bad("it does not end as a Parquet file"));
+    };
+    let length = u64::from(u32::from_le_bytes(length));
+    if length > size - TAIL - MAGIC.len() as u64 {
+        return Err(bad("its footer is longer than the file"));
+    }
+    if length > MAX_FOOTER {
+        return Err(Error::TooLarge { what: format!("the footer of `{}`", source.path), limit: MAX_FOOTER });
+    }
+    let footer = match usize::try_from(length).ok().and_then(|l| end.len().checked_sub(l)) {
+        Some(at) => end.split_off(at),
+        None => source.read(size - TAIL - length..size - TAIL).await?,
+    };
+    let looked = tokio::task::spawn_blocking(move || {
+        let metadata = ParquetMetaDataReader::decode_metadata(&footer).map_err(|e| e.to_string())?;
+        look(&metadata)
+    });
+    match looked.await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(why)) => Err(bad(&why.chars().take(200).collect::<String>())),
+        Err(_) => Err(bad("its footer can't be decoded")),
+    }
+}
+
+/// Where a chunk begins. Some writers put 0 for a dictionary that is not there.
+fn dictionary(column: &ColumnChunkMetaData) -> Option<i64> {
+    column.dictionary_page_offset().filter(|at| *at > 0)
+}
+
+/// Where the column chunks of a row group are, each inside the object and together no larger than it.
+fn chunks(group: &RowGroupMetaData, size: u64) -> Result<Vec<Range<u64>>, Wrong> {
+    let mut sum = 0_u64;
+    let mut ranges = Vec::new();
+    for column in group.columns() {
+        if column.file_path().is_some() {
+            return Err("a column is in another file".into());
+        }
+        let data = column.data_page_offset();
+        let first = dictionary(column).map_or(data, |at| at.min(data));
+        let range = u64::try_from(first).ok().zip(u64::try_from(column.compressed_size()).ok());
+        let range = range.and_then(|(at, len)| Some(at..at.checked_add(len)?));
+        let range = range.filter(|r| r.start >= MAGIC.len() as u64 && r.end <= size);
+        let range = range.ok_or("a column lies outside the file")?;
+        sum = sum.saturating_add(range.end - range.start);
+        if sum > size {
+            return Err("its columns are larger than the file".into());
+        }
+        ranges.push(range);
+    }
+    Ok(ranges)
+}
+
+/// The footer of a file that has only `group`, its chunks one after the other behind the magic.
+fn footer(
+    file: &FileMetaData,
+    group: &RowGroupMetaData,
+    ranges: &[Range<u64>],
+) -> Result<Vec<u8>, parquet::errors::ParquetError> {
+    let mut at = MAGIC.len() as u64;
+    let mut columns = Vec::with_capacity(ranges.len());
+    for (column, range) in group.columns().iter().zip(ranges) {
+        let moved = |offset: i64| {
+            let inside = u64::try_from(offset).ok().and_then(|o| o.checked_sub(range.start)).unwrap_or(0);
+            i64::try_from(at.saturating_add(inside)).unwrap_or(i64::MAX)
+        };
+        // Page indexes and bloom filters lie outside the chunks and are not taken along.
+        let column = column
+            .clone()
+            .into_builder()
+            .set_data_page_offset(moved(column.data_page_offset()))
+            .set_dictionary_page_offset(dictionary(column).map(moved))
+            .set_index_page_offset(None)
+            .set_bloom_filter_offset(None)
+            .set_bloom_filter_length(None)
+            .set_offset_index_offset(None)
+            .set_offset_index_length(None)
+            .set_column_index_offset(None)
+            .set_column_index_length(None)
+            .build()?;
+        columns.push(column);
+        at = at.saturating_add(range.end - range.start);
+    }
+    let rows = group.num_rows();
+    let group = group.clone().into_builder().set_column_metadata(columns).set_ordinal(0).set_file_offset(4).build()?;
+    let file = FileMetaData::new(
+        file.version(),
+        rows,
+        file.created_by().map(str::to_owned),
+        file.key_value_metadata().cloned(),
+        file.schema_descr_ptr(),
+        file.column_orders().cloned(),
+    );
+    let mut out = Vec::new();
+    ParquetMetaDataWriter::new(&mut out, &ParquetMetaData::new(file, vec![group])).finish()?;
+    Ok(out)
+}

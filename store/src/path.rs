@@ -1,0 +1,153 @@
+//! Paths of objects, checked where they enter.
+
+use crate::Error;
+use std::{fmt, sync::Arc};
+
+/// Bytes of the longest path.
+const MAX_PATH: usize = 1024;
+/// Bytes of the longest segment: a file name holds 255, and the local store adds a mark.
+const MAX_SEGMENT: usize = 240;
+
+fn invalid(path: &str, rule: &'static str) -> Error {
+    Error::InvalidPath { path: path.chars().take(80).flat_map(char::escape_debug).collect(), rule }
+}
+
+fn check(text: &str) -> Result<(), Error> {
+    if text.len() > MAX_PATH {
+        return Err(invalid(text, "it is longer than 1024 bytes"));
+    }
+    if text.starts_with('/') {
+        return Err(invalid(text, "it begins with a slash"));
+    }
+    for segment in text.split('/') {
+        match segment {
+            "" => return Err(invalid(text, "a name between slashes is empty")),
+            "." | ".." => return Err(invalid(text, "`.` and `..` are not names")),
+            _ if segment.len() > MAX_SEGMENT => {
+                return Err(invalid(text, "a name between slashes is longer than 240 bytes"));
+            }
+            _ => {}
+        }
+    }
+    if text.contains('\\') {
+        return Err(invalid(text, "it has a backslash"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(invalid(text, "it has a control character"));
+    }
+    Ok(())
+}
+
+/// The path of an object in its tenant's space: 1 to 1024 bytes of UTF-8; names of at most 240 bytes separated by
+/// single slashes; no `.` or `..`, no backslash, no control character.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectPath(Arc<str>);
+
+impl ObjectPath {
+    /// Checks `text` and takes it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPath`] with the rule that `text` breaks.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, Error> {
+        let text = text.as_ref();
+        if text.is_empty() {
+            return Err(invalid(text, "it is empty"));
+        }
+        if text.ends_with('/') {
+            return Err(invalid(text, "it ends with a slash, so it names a prefix and not an object"));
+        }
+        check(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// The text of it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The same text, shared.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl fmt::Display for ObjectPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for ObjectPath {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::new(text)
+    }
+}
+
+/// The beginning of paths: empty (everything), or text such as `weather/` (all under it) or `weather/2013-` (all names
+/// that begin so).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ObjectPrefix(String);
+
+impl ObjectPrefix {
+    /// Checks `text` and takes it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPath`] with the rule that `text` breaks.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, Error> {
+        let text = text.as_ref();
+        if !text.is_empty() {
+            check(text.strip_suffix('/').unwrap_or(text))?;
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text of it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The folder it lies in, without the trailing slash; empty for the root.
+    pub(crate) fn folder(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use fabric_types::Code;
+
+    #[test]
+    fn paths_follow_the_rules() {
+        let long_name = "x".repeat(240);
+        for good in ["a", "a/b.csv", "mit Leerzeichen/ü%20ñ/日本", "...", "a/..b", ".hidden", "~a{}[]", &long_name]
+        {
+            assert_eq!(ObjectPath::new(good).unwrap().as_str(), good);
+        }
+        let deep = ["x"; 600].join("/");
+        let long = "x".repeat(241);
+        for bad in
+            ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\\b", "a\0b", "a\nb", "a\u{85}", &deep, &long]
+        {
+            let error = ObjectPath::new(bad).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidPath, "{bad:?}");
+            assert!(error.hint().is_some());
+            assert!(!error.to_string().contains('\0'));
+        }
+    }
+
+    #[test]
+    fn prefixes_may_end_anywhere_but_never_climb() {
+        for (good, folder) in [("", ""), ("a", ""), ("a/", "a"), ("a/b", "a"), ("a/b/c-", "a/b")] {
+            assert_eq!(ObjectPrefix::new(good).unwrap().folder(), folder);
+        }
+        for bad in ["/", "//", "../", "a/../", "a//", "a\\"] {
+            assert!(ObjectPrefix::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

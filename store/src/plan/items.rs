@@ -1,0 +1,87 @@
+//! One partition per item: values given with the job, or lines of an object.
+
+use super::{Plan, too_many};
+use crate::{
+    Error,
+    input::{Blocks, Source},
+};
+use fabric_types::dataset::Partition;
+
+/// Bytes of the longest item: an item travels with its task.
+const MAX_ITEM: usize = 1 << 20;
+/// Bytes of all items of an object together: the plan holds them.
+const MAX_OBJECT: u64 = 256 << 20;
+
+/// An inline item, as the guest reads it: text as it is, any other value as JSON.
+pub(super) fn inline(value: &serde_json::Value) -> Partition {
+    match value {
+        serde_json::Value::String(text) => Partition::Item(text.as_str().into()),
+        other => Partition::Item(other.to_string().into()),
+    }
+}
+
+/// Each line that is not empty is an item. A carriage return before the line feed is not part of it.
+pub(super) async fn plan(source: Source, max: usize) -> Result<Plan, Error> {
+    let (path, size) = (source.path.clone(), source.size);
+    if size > MAX_OBJECT {
+        return Err(Error::TooLarge { what: format!("the list of items `{path}`"), limit: MAX_OBJECT });
+    }
+    let mut found = Items { plan: Plan::default(), max, path: path.as_str() };
+    let mut blocks = Blocks::new(source, 0..size);
+    let mut begun = Vec::new();
+    while let Some(bytes) = blocks.next().await? {
+        let mut rest: &[u8] = &bytes;
+        while let Some((line, after)) = memchr::memchr(b'\n', rest).and_then(|at| rest.split_at_checked(at + 1)) {
+            if begun.is_empty() {
+                found.add(line)?;
+            } else {
+                begun.extend_from_slice(line);
+                found.add(&begun)?;
+                begun.clear();
+            }
+            rest = after;
+        }
+        begun.extend_from_slice(rest);
+        if begun.len() > MAX_ITEM {
+            return Err(too_long(path.as_str()));
+        }
+    }
+    found.add(&begun)?;
+    Ok(found.plan)
+}
+
+struct Items<'a> {
+    plan: Plan,
+    max: usize,
+    path: &'a str,
+}
+
+impl Items<'_> {
+    fn add(&mut self, line: &[u8]) -> Result<(), Error> {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return Ok(());
+        }
+        if line.len() > MAX_ITEM {
+            return Err(too_long(self.path));
+        }
+        if self.plan.partitions.len() >= self.max {
+            return Err(too_many(self.max));
+        }
+        let text = std::str::from_utf8(line).map_err(|_| {
+            let number = self.plan.partitions.len() + 1;
+            Error::spec(
+                format!("item {number} of `{}` is not UTF-8", self.path),
+                "items are text, one on a line; use lines:SIZE or object for other bytes",
+            )
+        })?;
+        self.plan.partitions.push(Partition::Item(text.into()));
+        self.plan.bytes_in += line.len() as u64;
+        Ok(())
+    }
+}
+
+fn too_long(path: &str) -> Error {
+    Error::TooLarge { what: format!("an item of `{path}`"), limit: MAX_ITEM as u64 }
+}

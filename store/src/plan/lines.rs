@@ -1,0 +1,56 @@
+//! Cuts an object after line feeds, reading only small windows around the cuts.
+
+use super::too_many;
+use crate::{Error, input::Source};
+use bytes::Bytes;
+use std::ops::Range;
+
+/// Bytes read to find a line feed; four times as many while none is found, up to the larger.
+const WINDOW: u64 = 16 << 10;
+const MAX_WINDOW: u64 = 1 << 20;
+
+/// Ranges of at least `target` bytes, the last one excepted, each ending after a line feed or at the object's end. A
+/// longer line makes a longer range.
+pub(super) async fn cut(source: &Source, target: u64, max: usize) -> Result<Vec<Range<u64>>, Error> {
+    let mut windows = Windows { source, at: 0, bytes: Bytes::new() };
+    let (mut ranges, mut start) = (Vec::new(), 0);
+    while start < source.size {
+        if ranges.len() >= max {
+            return Err(too_many(max));
+        }
+        let want = start.saturating_add(target.max(1));
+        let end = if want >= source.size { source.size } else { windows.line_end(want - 1).await? };
+        ranges.push(start..end);
+        start = end;
+    }
+    Ok(ranges)
+}
+
+/// The last window read, kept because small targets lie close together.
+struct Windows<'a> {
+    source: &'a Source,
+    at: u64,
+    bytes: Bytes,
+}
+
+impl Windows<'_> {
+    /// The position after the first line feed at or after `from`, or the object's end.
+    async fn line_end(&mut self, mut from: u64) -> Result<u64, Error> {
+        let mut window = WINDOW;
+        while from < self.source.size {
+            let inside = from.checked_sub(self.at).and_then(|i| self.bytes.get(usize::try_from(i).ok()?..));
+            if let Some(bytes) = inside.filter(|b| !b.is_empty()) {
+                match memchr::memchr(b'\n', bytes) {
+                    Some(found) => return Ok(from + found as u64 + 1),
+                    None => from += bytes.len() as u64,
+                }
+            } else {
+                let end = self.source.size.min(from.saturating_add(window));
+                self.bytes = self.source.read(from..end).await?;
+                self.at = from;
+                window = (window * 4).min(MAX_WINDOW);
+            }
+        }
+        Ok(self.source.size)
+    }
+}

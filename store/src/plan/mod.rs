@@ -1,0 +1,171 @@
+//! Turns an input spec into partitions: which objects there are, and where each is cut.
+
+mod csv;
+mod items;
+mod lines;
+
+use crate::{Error, ObjectPath, ObjectPrefix, Objects, input::Source, parquet_file};
+use fabric_types::dataset::{InputSpec, ObjectSlice, Partition, Split};
+use futures::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
+use std::{ops::Range, sync::Arc};
+
+/// Bounds of planning.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanOptions {
+    /// Most partitions. Default 10,000,000.
+    pub max_partitions: usize,
+    /// Objects planned at once. Default 16.
+    pub concurrency: usize,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { max_partitions: 10_000_000, concurrency: 16 }
+    }
+}
+
+/// A data set cut into partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// In the order of the objects' paths, and of their bytes.
+    pub partitions: Vec<Partition>,
+    /// Bytes that the partitions have together.
+    pub bytes_in: u64,
+}
+
+/// Plans a data set. Empty objects, and CSV objects of a header only, give no partition.
+///
+/// # Errors
+/// [`Error::InvalidInputSpec`] if nothing is there, the objects can't be split as asked, or there would be too many
+/// partitions; otherwise what the store answers.
+pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -> Result<Plan, Error> {
+    match input {
+        InputSpec::Items(values) => {
+            limit(values.len(), options)?;
+            let partitions: Vec<_> = values.iter().map(items::inline).collect();
+            let bytes_in = partitions.iter().map(Partition::bytes).sum();
+            Ok(Plan { partitions, bytes_in })
+        }
+        InputSpec::Objects { path, split } => {
+            let mut pieces = find(path, objects)
+                .await?
+                .map_ok(|path| one(path, *split, objects, options.max_partitions))
+                .try_buffered(options.concurrency.max(1));
+            let mut plan = Plan::default();
+            while let Some(piece) = pieces.try_next().await? {
+                limit(plan.partitions.len().saturating_add(piece.partitions.len()), options)?;
+                plan.bytes_in = plan.bytes_in.saturating_add(piece.bytes_in);
+                plan.partitions.extend(piece.partitions);
+            }
+            Ok(plan)
+        }
+    }
+}
+
+fn limit(partitions: usize, options: &PlanOptions) -> Result<(), Error> {
+    if partitions <= options.max_partitions { Ok(()) } else { Err(too_many(options.max_partitions)) }
+}
+
+pub(crate) fn too_many(max: usize) -> Error {
+    Error::spec(format!("the data set has more than {max} partitions"), "use larger partitions, or fewer objects")
+}
+
+/// The objects that `path` names, in order.
+async fn find<'a>(path: &str, objects: &'a Objects) -> Result<BoxStream<'a, Result<ObjectPath, Error>>, Error> {
+    let prefix = if path.is_empty() || path.ends_with('/') {
+        ObjectPrefix::new(path)?
+    } else {
+        let object = ObjectPath::new(path)?;
+        match objects.head(&object).await {
+            Ok(_) => return Ok(stream::once(async { Ok(object) }).boxed()),
+            Err(Error::NotFound { .. }) => {}
+            Err(e) => return Err(e),
+        }
+        let below = objects.list(&ObjectPrefix::new(format!("{path}/"))?, None, 1).await?;
+        return Err(if below.objects.is_empty() {
+            Error::spec(format!("there is no object at `{path}`"), "see what is there: fabric ls")
+        } else {
+            Error::spec(
+                format!("`{path}` is not an object, but there are objects under `{path}/`"),
+                format!("write it with a slash at the end: {path}/"),
+            )
+        });
+    };
+    let mut all = Box::pin(objects.list_all(&prefix, None)?);
+    let Some(first) = all.try_next().await? else {
+        return Err(Error::spec(format!("there are no objects under `{path}`"), "see what is there: fabric ls"));
+    };
+    Ok(stream::once(async { Ok(first) }).chain(all).map(|info| ObjectPath::new(info?.path)).boxed())
+}
+
+async fn one(path: ObjectPath, split: Split, objects: &Objects, max: usize) -> Result<Plan, Error> {
+    let source = Source::current(objects, &path).await?;
+    let ranges = match split {
+        Split::Object => whole(&source),
+        Split::Lines(target) => lines::cut(&source, target.0, max).await?,
+        Split::Records { record, target } => records(&source, record.0, target.0, max)?,
+        Split::Csv(target) => return csv::plan(source, target.0, max).await,
+        Split::Parquet => return parquet(&source, max).await,
+        Split::Items => return items::plan(source, max).await,
+    };
+    let shared = Shared::new(&source);
+    let bytes_in = ranges.iter().map(|r| r.end - r.start).sum();
+    Ok(Plan { partitions: ranges.into_iter().map(|r| Partition::Slice(shared.slice(r))).collect(), bytes_in })
+}
+
+/// What all slices of an object share.
+struct Shared {
+    path: Arc<str>,
+    etag: Arc<str>,
+}
+
+impl Shared {
+    fn new(source: &Source) -> Self {
+        Self { path: source.path.shared(), etag: Arc::clone(&source.etag) }
+    }
+
+    fn slice(&self, range: Range<u64>) -> ObjectSlice {
+        ObjectSlice {
+            path: Arc::clone(&self.path),
+            etag: Arc::clone(&self.etag),
+            offset: range.start,
+            len: range.end.saturating_sub(range.start),
+        }
+    }
+}
+
+fn whole(source: &Source) -> Vec<Range<u64>> {
+    if source.size == 0 { Vec::new() } else { std::iter::once(0..source.size).collect() }
+}
+
+fn records(source: &Source, record: u64, target: u64, max: usize) -> Result<Vec<Range<u64>>, Error> {
+    let (path, size) = (&source.path, source.size);
+    if record == 0 || size % record != 0 {
+        return Err(Error::spec(
+            format!("`{path}` has {size} bytes, which is not a multiple of the record size {record}"),
+            "give the size of one record in bytes: records:N",
+        ));
+    }
+    let step = (target / record).max(1).saturating_mul(record);
+    if size.div_ceil(step) > max as u64 {
+        return Err(too_many(max));
+    }
+    let mut ranges = Vec::new();
+    let mut start = 0;
+    while start < size {
+        let end = size.min(start.saturating_add(step));
+        ranges.push(start..end);
+        start = end;
+    }
+    Ok(ranges)
+}
+
+async fn parquet(source: &Source, max: usize) -> Result<Plan, Error> {
+    let sizes = parquet_file::row_group_sizes(source).await?;
+    if sizes.len() > max {
+        return Err(too_many(max));
+    }
+    let object = Shared::new(source).slice(0..source.size);
+    let partitions = (0..).zip(&sizes).map(|(index, _)| Partition::RowGroup { object: object.clone(), index });
+    Ok(Plan { partitions: partitions.collect(), bytes_in: sizes.iter().sum() })
+}

