@@ -1,1 +1,165 @@
-//! The index: lists, filters and full-text search over jobs, invocations and logs; rebuilt from the journal when lost.
+//! The index: lists, filters and full-text search over jobs, invocations and logs, and the usage counters.
+//!
+//! A projection, not an authority: jobs and invocations can be put again from the journal, so a file that is lost, damaged
+//! or of another release is begun anew ([`Index::is_fresh`] tells). Usage can't be rebuilt; it has a file of its own beside
+//! the index, flushed to disk. Writes of all callers that wait at the same moment share one transaction.
+
+mod error;
+mod filter;
+mod invocations;
+mod jobs;
+mod logs;
+mod schema;
+mod usage;
+mod words;
+mod writer;
+
+pub use error::Error;
+pub use filter::{InvocationFilter, JobFilter, LogFilter};
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use std::{path::Path, sync::Arc, time::Duration};
+
+/// How much is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of log messages for each tenant, beyond which the oldest go. Default 64 MiB.
+    pub log_bytes: u64,
+    /// How old a log line may become. Default 7 days.
+    pub log_age: Duration,
+    /// Invocations for each tenant, beyond which the oldest go. Default 100,000.
+    pub invocations: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { log_bytes: 64 << 20, log_age: Duration::from_secs(7 * 86_400), invocations: 100_000 }
+    }
+}
+
+/// A handle on the index. Clones share it; when the last is dropped, what waits is written and the files are closed.
+#[derive(Clone)]
+pub struct Index {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<writer::Shared>,
+    readers: Readers,
+    thread: Option<std::thread::JoinHandle<()>>,
+    fresh: bool,
+}
+
+enum Readers {
+    File(Vec<Mutex<Connection>>),
+    /// Everything happens on the caller's thread, so that tokio's paused time stays exact.
+    Memory(Mutex<writer::Store>),
+}
+
+impl Index {
+    /// Opens the index at `path` with default [`Options`]; usage is in `{path}-usage`.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`] when the files can't be opened, [`Error::Newer`] for a usage file of a newer release.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_with(path: &Path, options: Options) -> Result<Self, Error> {
+        let (index, fresh) = schema::open_index(path)?;
+        let usage = schema::open_usage(Some(&schema::usage_path(path)))?;
+        let readers = (0..2).map(|_| schema::open_reader(path).map(Mutex::new)).collect::<Result<Vec<_>, _>>()?;
+        let shared = Arc::new(writer::Shared::default());
+        let store = writer::Store::new(index, usage, options)?;
+        let thread = std::thread::Builder::new()
+            .name("index-writer".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || writer::run(&shared, store)
+            })
+            .map_err(Error::Thread)?;
+        Ok(Self { inner: Arc::new(Inner { shared, readers: Readers::File(readers), thread: Some(thread), fresh }) })
+    }
+
+    /// An index in memory, for tests.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`].
+    pub fn in_memory() -> Result<Self, Error> {
+        Self::in_memory_with(Options::default())
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`].
+    pub fn in_memory_with(options: Options) -> Result<Self, Error> {
+        let store = writer::Store::new(schema::memory_index()?, schema::open_usage(None)?, options)?;
+        let shared = Arc::new(writer::Shared::default());
+        let readers = Readers::Memory(Mutex::new(store));
+        Ok(Self { inner: Arc::new(Inner { shared, readers, thread: None, fresh: true }) })
+    }
+
+    /// Whether the index was begun anew when it was opened: jobs and invocations have to be put again from the journal.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.inner.fresh
+    }
+
+    /// Waits until everything handed in before is written: jobs and invocations to the operating system, usage to disk.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`] when something was not written.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.write(writer::Change::Flush).await
+    }
+
+    async fn write(&self, change: writer::Change) -> Result<(), Error> {
+        let answer = self.inner.shared.send(change).await?;
+        if let Readers::Memory(store) = &self.inner.readers {
+            store.lock().drain(&self.inner.shared);
+        }
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        if let Readers::Memory(store) = &self.inner.readers {
+            return read(store.lock().index());
+        }
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || match &inner.readers {
+            Readers::Memory(store) => read(store.lock().index()),
+            Readers::File(readers) => {
+                let free = readers.iter().find_map(Mutex::try_lock);
+                match free.or_else(|| readers.first().map(Mutex::lock)) {
+                    Some(conn) => read(&conn),
+                    None => Err(Error::Closed),
+                }
+            }
+        })
+        .await
+        .map_err(|_| Error::Closed)?
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.close();
+        if let Readers::Memory(store) = &self.readers {
+            store.lock().drain(&self.shared);
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the index writer thread panicked");
+        }
+    }
+}

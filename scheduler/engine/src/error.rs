@@ -43,6 +43,24 @@ pub enum Error {
         /// Whether doing it again may help.
         retryable: bool,
     },
+    /// Another process has the file open.
+    #[error("`{path}` is in use: another `fabric serve` has it open; stop that one or use another data folder")]
+    InUse {
+        /// The file.
+        path: String,
+    },
+    /// A newer release wrote the file.
+    #[error(
+        "`{path}` has tables of version {found}, this release knows {known}: use the newer release or another data folder"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its version.
+        found: usize,
+        /// The newest version known here.
+        known: usize,
+    },
     /// Stored bytes do not read back.
     #[error("stored data is damaged: {0}")]
     Damaged(String),
@@ -56,7 +74,7 @@ impl Error {
             Self::Conflict { .. } => Code::Conflict,
             Self::LeaseLost { .. } | Self::LaneClosed { .. } => Code::Unavailable,
             Self::Backend { retryable: true, .. } => Code::Unavailable,
-            Self::Backend { .. } | Self::Damaged(_) => Code::Internal,
+            Self::Backend { .. } | Self::InUse { .. } | Self::Newer { .. } | Self::Damaged(_) => Code::Internal,
         }
     }
 

@@ -3,6 +3,9 @@
 //!
 //! Keys and stream names begin with `t/{tenant}/` for what belongs to a tenant and `sys/` for what does not.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod embedded;
 pub mod error;
 pub mod journal;
 pub mod lane;

@@ -31,7 +31,7 @@ pub struct ResultRecord {
     pub body: Body,
     /// The media type.
     pub content_type: Option<String>,
-    /// For shuffle output: where each bucket ends, in bytes, in bucket order. Else empty.
+    /// For shuffle output: where each bucket starts, in bytes, and last where the output ends. Else empty.
     pub buckets: Vec<u64>,
     /// Fuel that the run which gave it spent.
     pub fuel: u64,

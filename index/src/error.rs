@@ -1,0 +1,65 @@
+//! What can go wrong with the index.
+
+use fabric_types::Code;
+
+/// An error of the index.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// SQLite failed.
+    #[error("index: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A batch with this change failed for the reason given.
+    #[error("index: not written: {0}")]
+    NotWritten(String),
+    /// A row does not read back; deleting the index file makes it be rebuilt.
+    #[error("index: a row is damaged: {0}; delete the index file to have it rebuilt")]
+    Damaged(#[from] serde_json::Error),
+    /// A newer release wrote the file.
+    #[error("`{path}` has tables of version {found}, this release knows {known}: use the newer release")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its version.
+        found: i64,
+        /// The version known here.
+        known: i64,
+    },
+    /// A file could not be made or moved.
+    #[error("index: `{path}`: {source}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The writer thread could not be started.
+    #[error("index: the writer thread did not start: {0}")]
+    Thread(std::io::Error),
+    /// The index is closed.
+    #[error("index: it is closed")]
+    Closed,
+}
+
+impl Error {
+    /// The stable code that clients see.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Closed | Self::NotWritten(_) => Code::Unavailable,
+            _ => Code::Internal,
+        }
+    }
+
+    /// Whether doing the same again may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.code().is_retryable()
+    }
+}
+
+impl From<Error> for fabric_types::Fault {
+    fn from(error: Error) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}

@@ -1,0 +1,301 @@
+//! Log lines: queued without waiting, written in batches, listed, followed, and forgotten by age and bytes.
+//!
+//! Their text has no full-text index: writing one costs ten times the line itself, and what is kept of a tenant is small
+//! enough to look through.
+
+use crate::{
+    Error, Index, LogFilter,
+    filter::rank,
+    words::{self, Conditions, int, text},
+    writer::Shared,
+};
+use fabric_types::{
+    id::{FunctionName, InvocationId, TenantId},
+    rest::{
+        Page,
+        invocation::{LogLine, LogSource},
+    },
+};
+use futures::{StreamExt as _, stream, stream::BoxStream};
+use rusqlite::{Connection, Row, params, params_from_iter};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::broadcast::error::RecvError;
+
+/// Lines that may wait; beyond them the oldest are dropped and counted.
+const QUEUE_LINES: usize = 16_384;
+/// Bytes of messages that may wait.
+const QUEUE_BYTES: usize = 16 << 20;
+/// How often lines are checked for age.
+const AGE_CHECK: Duration = Duration::from_secs(60);
+
+const fn source_text(source: LogSource) -> &'static str {
+    match source {
+        LogSource::Stdout => "stdout",
+        LogSource::Stderr => "stderr",
+        LogSource::Log => "log",
+        LogSource::System => "system",
+    }
+}
+
+/// Lines on their way to the writer.
+#[derive(Default)]
+pub(crate) struct Queue {
+    lines: VecDeque<(TenantId, LogLine)>,
+    bytes: usize,
+    /// For each tenant, how many were dropped, and the last of them.
+    dropped: HashMap<TenantId, (u64, LogLine)>,
+}
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    fn push(&mut self, tenant: TenantId, line: LogLine) {
+        self.bytes += line.message.len();
+        self.lines.push_back((tenant, line));
+        while self.lines.len() > QUEUE_LINES || self.bytes > QUEUE_BYTES {
+            let Some((tenant, line)) = self.lines.pop_front() else { return };
+            self.bytes -= line.message.len();
+            let dropped = self.dropped.entry(tenant).or_insert_with(|| (0, line.clone()));
+            dropped.0 += 1;
+            dropped.1 = line;
+        }
+    }
+
+    /// The lines, and a note for each tenant that lost some.
+    pub(crate) fn finish(self) -> (VecDeque<(TenantId, LogLine)>, Vec<(TenantId, LogLine)>) {
+        let notes = self.dropped.into_iter().map(|(tenant, (count, last))| {
+            let message = format!("{count} lines dropped: they came faster than they could be written");
+            (tenant, note(last.at_ms, last.invocation_id, last.function, message))
+        });
+        (self.lines, notes.collect())
+    }
+}
+
+fn note(at_ms: u64, invocation_id: InvocationId, function: FunctionName, message: String) -> LogLine {
+    LogLine { at_ms, invocation_id, function, task: None, source: LogSource::System, level: "warn".to_owned(), message }
+}
+
+pub(crate) fn put(conn: &Connection, tenant: &TenantId, line: &LogLine) -> Result<(), Error> {
+    conn.prepare_cached(
+        "INSERT INTO logs (tenant, at, invocation, function, task, source, rank, level, message)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        tenant.as_str(),
+        int(line.at_ms),
+        line.invocation_id.as_str(),
+        line.function.as_str(),
+        line.task,
+        source_text(line.source),
+        rank(&line.level),
+        line.level,
+        line.message,
+    ])?;
+    Ok(())
+}
+
+/// Keeps each tenant's lines below a number of bytes and an age.
+pub(crate) struct Retention {
+    cap: u64,
+    age: Duration,
+    bytes: HashMap<TenantId, u64>,
+    age_checked: Option<Instant>,
+}
+
+impl Retention {
+    pub(crate) fn new(conn: &Connection, cap: u64, age: Duration) -> Result<Self, Error> {
+        let mut retention = Self { cap, age, bytes: HashMap::new(), age_checked: None };
+        retention.count(conn)?;
+        Ok(retention)
+    }
+
+    fn count(&mut self, conn: &Connection) -> Result<(), Error> {
+        self.bytes.clear();
+        let mut select = conn.prepare("SELECT tenant, sum(octet_length(message)) FROM logs GROUP BY tenant")?;
+        let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+        for row in rows {
+            let (tenant, bytes) = row?;
+            if let Ok(tenant) = TenantId::new(tenant) {
+                self.bytes.insert(tenant, u64::try_from(bytes).unwrap_or(0));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn added(&mut self, tenant: &TenantId, line: &LogLine) {
+        *self.bytes.entry(tenant.clone()).or_default() += line.message.len() as u64;
+    }
+
+    /// Forgets what is too old, and of a tenant that has too much the oldest tenth and what is above the cap.
+    pub(crate) fn trim(&mut self, conn: &Connection) -> Result<(), Error> {
+        if self.age_checked.is_none_or(|at| at.elapsed() >= AGE_CHECK) {
+            self.age_checked = Some(Instant::now());
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let oldest = u64::try_from(now.saturating_sub(self.age).as_millis()).unwrap_or(u64::MAX);
+            if conn.prepare_cached("DELETE FROM logs WHERE at < ?1")?.execute([int(oldest)])? > 0 {
+                self.count(conn)?;
+            }
+        }
+        for (tenant, bytes) in self.bytes.iter_mut().filter(|(_, bytes)| **bytes > self.cap) {
+            let target = self.cap - self.cap / 10;
+            let mut select =
+                conn.prepare_cached("SELECT id, octet_length(message) FROM logs WHERE tenant = ?1 ORDER BY id")?;
+            let mut rows = select.query([tenant.as_str()])?;
+            let mut last = None;
+            while *bytes > target
+                && let Some(row) = rows.next()?
+            {
+                last = Some(row.get::<_, i64>(0)?);
+                *bytes = bytes.saturating_sub(u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0));
+            }
+            if let Some(last) = last {
+                conn.prepare_cached("DELETE FROM logs WHERE tenant = ?1 AND id <= ?2")?
+                    .execute(params![tenant.as_str(), last])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn conditions(tenant: &TenantId, filter: &LogFilter, cursor: Option<i64>) -> Conditions {
+    let mut all = Conditions::default();
+    all.and("tenant = ?", [text(tenant.as_str())]);
+    if let Some(function) = &filter.function {
+        all.and("function = ?", [text(function.as_str())]);
+    }
+    if let Some(invocation) = &filter.invocation {
+        all.and("invocation = ?", [text(invocation.as_str())]);
+    }
+    if let Some(task) = &filter.task {
+        all.and("task = ?", [text(task.as_str())]);
+    }
+    if let Some(since) = filter.since_ms {
+        all.and("at >= ?", [int(since)]);
+    }
+    if let Some(level) = &filter.level {
+        all.and("rank >= ?", [rank(level).into()]);
+    }
+    for word in filter.q.as_deref().map(words::words).unwrap_or_default() {
+        all.and("message LIKE ? ESCAPE '\\'", [text(words::like(&word))]);
+    }
+    if let Some(cursor) = cursor {
+        all.and(if filter.newest_first { "id < ?" } else { "id > ?" }, [cursor.into()]);
+    }
+    all
+}
+
+fn line(row: &Row<'_>) -> Result<(i64, LogLine), Error> {
+    let damaged = |_| rusqlite::Error::InvalidQuery;
+    let line = LogLine {
+        at_ms: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
+        invocation_id: InvocationId::new(row.get::<_, String>(2)?).map_err(damaged)?,
+        function: FunctionName::new(row.get::<_, String>(3)?).map_err(damaged)?,
+        task: row.get(4)?,
+        source: match row.get::<_, String>(5)?.as_str() {
+            "stdout" => LogSource::Stdout,
+            "stderr" => LogSource::Stderr,
+            "log" => LogSource::Log,
+            _ => LogSource::System,
+        },
+        level: row.get(6)?,
+        message: row.get(7)?,
+    };
+    Ok((row.get(0)?, line))
+}
+
+impl Index {
+    /// Hands lines to the writer without waiting. When they come faster than they can be written, the oldest that wait are
+    /// dropped, and a line of [`LogSource::System`] says how many.
+    pub fn log(&self, lines: Vec<(TenantId, LogLine)>) {
+        let shared: &Shared = &self.inner.shared;
+        if shared.follow.receiver_count() > 0 {
+            for line in &lines {
+                // Nobody left to follow: fine.
+                let _ = shared.follow.send(Arc::new(line.clone()));
+            }
+        }
+        let mut queues = shared.queues.lock();
+        for (tenant, line) in lines {
+            queues.lines.push(tenant, line);
+        }
+        drop(queues);
+        shared.wake.notify_one();
+    }
+
+    /// A page of at most `limit` lines (1 to 1000), all that were handed in before included.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`], [`Error::NotWritten`].
+    pub async fn logs(
+        &self,
+        tenant: &TenantId,
+        filter: &LogFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<LogLine>, Error> {
+        self.flush().await?;
+        let limit = limit.clamp(1, 1000);
+        // A cursor that is not ours begins at the beginning.
+        let cursor = cursor.and_then(|cursor| cursor.parse().ok());
+        let (sql, values) = conditions(tenant, filter, cursor).finish();
+        let order = if filter.newest_first { "DESC" } else { "ASC" };
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(&format!(
+                "SELECT id, at, invocation, function, task, source, level, message FROM logs {sql}
+                 ORDER BY id {order} LIMIT {}",
+                limit + 1
+            ))?;
+            let mut rows = select.query(params_from_iter(values))?;
+            let mut items = Vec::new();
+            let (mut last, mut more) = (None, false);
+            while let Some(row) = rows.next()? {
+                if items.len() == limit {
+                    more = true;
+                    break;
+                }
+                let (id, line) = line(row)?;
+                last = Some(id);
+                items.push(line);
+            }
+            Ok(Page { items, next: last.filter(|_| more).map(|id| id.to_string()) })
+        })
+        .await
+    }
+
+    /// Lines from now on that pass the filter. A follower that falls behind misses some, and a line says how many.
+    pub fn follow(&self, tenant: &TenantId, filter: LogFilter) -> BoxStream<'static, LogLine> {
+        let state =
+            (self.inner.shared.follow.subscribe(), tenant.clone(), filter, None::<(FunctionName, InvocationId)>);
+        stream::unfold(state, |(mut receiver, tenant, filter, mut last)| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(sent) => {
+                        let (owner, line) = &*sent;
+                        if *owner == tenant && filter.passes(line) {
+                            last = Some((line.function.clone(), line.invocation_id.clone()));
+                            return Some((line.clone(), (receiver, tenant, filter, last)));
+                        }
+                    }
+                    Err(RecvError::Lagged(count)) => {
+                        // The missed lines may have been anybody's; only one who has seen a line is told.
+                        if let Some((function, invocation)) = last.clone() {
+                            let message = format!("up to {count} lines skipped: the reader is too slow");
+                            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                            let at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+                            let line = note(at_ms, invocation, function, message);
+                            return Some((line, (receiver, tenant, filter, last)));
+                        }
+                    }
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        })
+        .boxed()
+    }
+}

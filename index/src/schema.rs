@@ -1,0 +1,164 @@
+//! The two files and their tables.
+
+use crate::Error;
+use rusqlite::Connection;
+use std::{
+    fs::OpenOptions,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Counts up with every change of the tables; an index of any other version is begun anew.
+const INDEX_VERSION: i64 = 1;
+/// The version of the usage file; it grows by steps, since usage must last.
+const USAGE_VERSION: i64 = 1;
+
+const INDEX: &str = "
+CREATE TABLE jobs (
+    n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, function TEXT NOT NULL,
+    name TEXT NOT NULL, created INTEGER NOT NULL, deleted INTEGER NOT NULL, tags TEXT NOT NULL, words TEXT NOT NULL,
+    body TEXT NOT NULL, UNIQUE (tenant, id)
+) STRICT;
+CREATE INDEX jobs_state ON jobs (tenant, state, id);
+CREATE INDEX jobs_function ON jobs (tenant, function, id);
+CREATE VIRTUAL TABLE job_words USING fts5 (words, content = '', contentless_delete = 1, tokenize = 'trigram');
+CREATE TABLE invocations (
+    tenant TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, function TEXT NOT NULL, created INTEGER NOT NULL,
+    body TEXT NOT NULL, PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE INDEX invocations_function ON invocations (tenant, function, id);
+CREATE TABLE logs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, at INTEGER NOT NULL, invocation TEXT NOT NULL,
+    function TEXT NOT NULL, task TEXT, source TEXT NOT NULL, rank INTEGER NOT NULL, level TEXT NOT NULL,
+    message TEXT NOT NULL
+) STRICT;
+CREATE INDEX logs_tenant ON logs (tenant, id);
+CREATE INDEX logs_invocation ON logs (tenant, invocation, id);
+CREATE INDEX logs_function ON logs (tenant, function, id);
+";
+
+const USAGE: &str = "
+CREATE TABLE usage (
+    tenant TEXT NOT NULL, function TEXT NOT NULL, invocations INTEGER NOT NULL, failed INTEGER NOT NULL,
+    cached INTEGER NOT NULL, fuel INTEGER NOT NULL, guest_us INTEGER NOT NULL, bytes_in INTEGER NOT NULL,
+    bytes_out INTEGER NOT NULL, PRIMARY KEY (tenant, function)
+) WITHOUT ROWID, STRICT;
+";
+
+/// Where the usage of the index at `path` is.
+pub(crate) fn usage_path(path: &Path) -> PathBuf {
+    beside(path, "-usage")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Makes the file, readable by its owner alone, before SQLite does.
+fn private(path: &Path) -> Result<(), Error> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|source| Error::File { path: path.display().to_string(), source })
+}
+
+fn configure(conn: &Connection, synchronous: &str) -> rusqlite::Result<()> {
+    conn.busy_timeout(Duration::from_secs(10))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    conn.pragma_update(None, "synchronous", synchronous)?;
+    conn.pragma_update(None, "cache_size", -8192)?; // KiB
+    conn.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))?;
+    Ok(())
+}
+
+fn version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn create(conn: &Connection, tables: &str, version: i64) -> rusqlite::Result<()> {
+    let tx = conn.unchecked_transaction()?;
+    tx.execute_batch(tables)?;
+    tx.pragma_update(None, "user_version", version)?;
+    tx.commit()
+}
+
+/// Opens the index for writing; the answer also says whether it is new. What does not read as an index of this release is
+/// replaced: it can be rebuilt.
+pub(crate) fn open_index(path: &Path) -> Result<(Connection, bool), Error> {
+    let attempt = || {
+        private(path)?;
+        let conn = Connection::open(path)?;
+        configure(&conn, "NORMAL")?;
+        let found = version(&conn)?;
+        Ok::<_, Error>((conn, found))
+    };
+    match attempt() {
+        Ok((conn, INDEX_VERSION)) => return Ok((conn, false)),
+        Ok((conn, 0)) => {
+            create(&conn, INDEX, INDEX_VERSION)?;
+            return Ok((conn, true));
+        }
+        Ok((_, found)) => tracing::info!(found, known = INDEX_VERSION, "index of another release; begun anew"),
+        Err(Error::Sqlite(error))
+            if matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt)
+            ) =>
+        {
+            tracing::warn!(%error, "index is damaged; begun anew");
+        }
+        Err(error) => return Err(error),
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let file = beside(path, suffix);
+        if let Err(source) = std::fs::remove_file(&file)
+            && source.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(Error::File { path: file.display().to_string(), source });
+        }
+    }
+    let (conn, _) = attempt()?;
+    create(&conn, INDEX, INDEX_VERSION)?;
+    Ok((conn, true))
+}
+
+/// An index in memory.
+pub(crate) fn memory_index() -> Result<Connection, Error> {
+    let conn = Connection::open_in_memory()?;
+    configure(&conn, "OFF")?;
+    create(&conn, INDEX, INDEX_VERSION)?;
+    Ok(conn)
+}
+
+/// Opens the index for reading.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
+    let conn = Connection::open(path)?;
+    configure(&conn, "NORMAL")?;
+    conn.pragma_update(None, "query_only", true)?;
+    Ok(conn)
+}
+
+/// Opens the usage counters; each commit of theirs reaches the disk.
+pub(crate) fn open_usage(path: Option<&Path>) -> Result<Connection, Error> {
+    let conn = match path {
+        Some(path) => {
+            private(path)?;
+            Connection::open(path)?
+        }
+        None => Connection::open_in_memory()?,
+    };
+    configure(&conn, "FULL")?;
+    match version(&conn)? {
+        0 => create(&conn, USAGE, USAGE_VERSION)?,
+        USAGE_VERSION => {}
+        found => {
+            let path = path.map(|p| p.display().to_string()).unwrap_or_default();
+            return Err(Error::Newer { path, found, known: USAGE_VERSION });
+        }
+    }
+    Ok(conn)
+}

@@ -1,0 +1,88 @@
+//! Search words: from what a user typed, whatever it is, to a query that can't fail.
+//!
+//! The index is of trigrams, so a word finds every text that contains it, in any script: Chinese needs no word breaks. A word
+//! of fewer than three characters has no trigram; those are looked for with `LIKE` instead.
+
+use rusqlite::types::Value;
+
+/// Words beyond these are ignored.
+const WORDS: usize = 16;
+/// Characters of a word beyond these are ignored.
+const WORD_CHARS: usize = 128;
+
+/// The words of a query.
+pub(crate) fn words(query: &str) -> Vec<String> {
+    query
+        .split(|c: char| c.is_whitespace() || c == '\0')
+        .filter(|word| !word.is_empty())
+        .take(WORDS)
+        .map(|word| word.chars().take(WORD_CHARS).collect())
+        .collect()
+}
+
+/// A pattern for `LIKE … ESCAPE '\'` that finds `text` anywhere.
+pub(crate) fn like(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for c in text.chars().filter(|c| *c != '\0') {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// The words that have trigrams, as one FTS5 expression of quoted strings; inside quotes nothing is an operator.
+pub(crate) fn match_expression(words: &[String]) -> Option<String> {
+    let quoted: Vec<String> = words
+        .iter()
+        .filter(|word| word.chars().count() >= 3)
+        .map(|word| format!("\"{}\"", word.replace('"', "\"\"")))
+        .collect();
+    (!quoted.is_empty()).then(|| quoted.join(" AND "))
+}
+
+/// The `WHERE` of a list as it grows.
+#[derive(Default)]
+pub(crate) struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Adds a condition with one `?` for each of `values`.
+    pub(crate) fn and<const N: usize>(&mut self, condition: &str, values: [Value; N]) -> &mut Self {
+        self.sql.push_str(if self.sql.is_empty() { "WHERE " } else { " AND " });
+        self.sql.push_str(condition);
+        self.values.extend(values);
+        self
+    }
+
+    /// Adds `column IN (…)` unless there are no values.
+    pub(crate) fn one_of(&mut self, column: &str, values: impl IntoIterator<Item = &'static str>) -> &mut Self {
+        let values: Vec<Value> = values.into_iter().map(|v| Value::Text(v.to_owned())).collect();
+        if !values.is_empty() {
+            let marks = vec!["?"; values.len()].join(", ");
+            self.and(&format!("{column} IN ({marks})"), []);
+            self.values.extend(values);
+        }
+        self
+    }
+
+    /// The text, and the values in its order.
+    pub(crate) fn finish(self) -> (String, Vec<Value>) {
+        (self.sql, self.values)
+    }
+}
+
+/// A text value.
+pub(crate) fn text(value: impl Into<String>) -> Value {
+    Value::Text(value.into())
+}
+
+/// A whole number; SQLite's are signed.
+pub(crate) fn int(value: u64) -> Value {
+    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}

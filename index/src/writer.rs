@@ -1,0 +1,207 @@
+//! The one writer: takes everything that waits, writes it in one transaction, answers.
+
+use crate::{Error, Options, invocations, jobs, logs, usage};
+use fabric_types::{
+    id::{FunctionName, JobId, TenantId},
+    rest::{
+        invocation::{Invocation, LogLine},
+        job::Job,
+        node::UsageLine,
+    },
+};
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, oneshot};
+
+/// Changes that may wait before callers have to.
+const QUEUE: usize = 1024;
+/// How long usage may wait for a batch to travel with.
+const USAGE_WAIT: Duration = Duration::from_millis(500);
+/// Lines that a follower may fall behind before it misses some.
+const FOLLOW_DEPTH: usize = 4096;
+
+pub(crate) enum Change {
+    Jobs(Vec<(TenantId, Job)>),
+    RemoveJob(TenantId, JobId),
+    Invocations(Vec<(TenantId, Invocation)>),
+    /// Asks for a tenant's usage after everything that waits was added.
+    Usage(TenantId, Option<oneshot::Sender<Vec<UsageLine>>>),
+    Flush,
+}
+
+struct Waiting {
+    change: Change,
+    reply: oneshot::Sender<Result<(), Error>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What waits to be written.
+#[derive(Default)]
+pub(crate) struct Queues {
+    changes: Vec<Waiting>,
+    pub(crate) lines: logs::Queue,
+    pub(crate) usage: HashMap<(TenantId, FunctionName), UsageLine>,
+    closed: bool,
+}
+
+/// Between callers and the writer.
+pub(crate) struct Shared {
+    pub(crate) queues: Mutex<Queues>,
+    pub(crate) wake: Condvar,
+    pub(crate) follow: broadcast::Sender<Arc<(TenantId, LogLine)>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            queues: Mutex::default(),
+            wake: Condvar::new(),
+            follow: broadcast::Sender::new(FOLLOW_DEPTH),
+            permits: Arc::new(Semaphore::new(QUEUE)),
+        }
+    }
+}
+
+impl Shared {
+    /// Hands a change to the writer; waits while too many wait. The answer comes when it is written.
+    pub(crate) async fn send(&self, change: Change) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        self.queues.lock().changes.push(Waiting { change, reply, _permit: permit });
+        self.wake.notify_one();
+        Ok(answer)
+    }
+
+    pub(crate) fn close(&self) {
+        self.queues.lock().closed = true;
+        self.wake.notify_one();
+    }
+}
+
+/// The connections that write, and what retention has to know.
+pub(crate) struct Store {
+    index: Connection,
+    usage: Connection,
+    log_retention: logs::Retention,
+    invocation_retention: invocations::Retention,
+}
+
+impl Store {
+    pub(crate) fn new(index: Connection, usage: Connection, options: Options) -> Result<Self, Error> {
+        let log_retention = logs::Retention::new(&index, options.log_bytes, options.log_age)?;
+        Ok(Self { index, usage, log_retention, invocation_retention: invocations::Retention::new(options.invocations) })
+    }
+
+    pub(crate) fn index(&self) -> &Connection {
+        &self.index
+    }
+
+    /// Writes everything that waits, on the caller's thread.
+    pub(crate) fn drain(&mut self, shared: &Shared) {
+        let queues = {
+            let mut queues = shared.queues.lock();
+            let closed = queues.closed;
+            let taken = std::mem::take(&mut *queues);
+            queues.closed = closed;
+            taken
+        };
+        self.write(queues);
+    }
+
+    fn write(&mut self, queues: Queues) {
+        let Queues { changes, lines, usage, .. } = queues;
+        let (lines, notes) = lines.finish();
+        let (mut parts, replies): (Vec<_>, Vec<_>) =
+            changes.into_iter().map(|w| (w.change, (w.reply, w._permit))).unzip();
+        let mut outcome = self.write_index(&parts, lines.iter().chain(&notes)).map_err(|e| e.to_string());
+        if let Err(error) = usage::add(&self.usage, &usage) {
+            tracing::error!(%error, "usage was not written");
+            outcome = outcome.and(Err(error.to_string()));
+        }
+        for change in &mut parts {
+            if let Change::Usage(tenant, reply) = change
+                && let (Some(reply), Ok(lines)) = (reply.take(), usage::lines(&self.usage, tenant))
+            {
+                let _ = reply.send(lines);
+            }
+        }
+        if outcome.is_err() && parts.len() > 1 {
+            // One bad change must not fail the others; each is written by itself. Lines of the failed batch are lost.
+            for (change, (reply, _permit)) in parts.drain(..).zip(replies) {
+                let one = self.write_index(std::slice::from_ref(&change), std::iter::empty());
+                let _ = reply.send(one.map_err(|e| Error::NotWritten(e.to_string())));
+            }
+            return;
+        }
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "an index batch was not written");
+        }
+        for (reply, _permit) in replies {
+            // A caller that gave up doesn't want to know.
+            let _ = reply.send(outcome.clone().map_err(Error::NotWritten));
+        }
+    }
+
+    fn write_index<'a>(
+        &mut self,
+        changes: &[Change],
+        lines: impl Iterator<Item = &'a (TenantId, LogLine)>,
+    ) -> Result<(), Error> {
+        let tx = self.index.unchecked_transaction()?;
+        for change in changes {
+            match change {
+                Change::Jobs(list) => {
+                    for (tenant, job) in list {
+                        jobs::put(&tx, tenant, job)?;
+                    }
+                }
+                Change::RemoveJob(tenant, id) => jobs::remove(&tx, tenant, id)?,
+                Change::Invocations(list) => {
+                    for (tenant, invocation) in list {
+                        invocations::put(&tx, tenant, invocation)?;
+                        self.invocation_retention.added(&tx, tenant)?;
+                    }
+                }
+                Change::Usage(..) | Change::Flush => {}
+            }
+        }
+        for (tenant, line) in lines {
+            logs::put(&tx, tenant, line)?;
+            self.log_retention.added(tenant, line);
+        }
+        self.log_retention.trim(&tx)?;
+        tx.commit()?;
+        Ok(())
+    }
+}
+
+/// The writer thread: until the index is closed and nothing waits.
+pub(crate) fn run(shared: &Shared, mut store: Store) {
+    let mut usage_since: Option<Instant> = None;
+    loop {
+        {
+            let mut queues = shared.queues.lock();
+            while queues.changes.is_empty() && queues.lines.is_empty() && !queues.closed {
+                if queues.usage.is_empty() {
+                    shared.wake.wait(&mut queues);
+                } else {
+                    let since = *usage_since.get_or_insert_with(Instant::now);
+                    if shared.wake.wait_until(&mut queues, since + USAGE_WAIT).timed_out() {
+                        break;
+                    }
+                }
+            }
+            if queues.closed && queues.changes.is_empty() && queues.lines.is_empty() && queues.usage.is_empty() {
+                return;
+            }
+        }
+        usage_since = None;
+        store.drain(shared);
+    }
+}

@@ -1,0 +1,330 @@
+//! One writer, many readers. Writers wait in a bounded queue; the writer thread takes all that wait, runs them in one
+//! transaction and answers after its commit, so that concurrent callers share one flush. A conflict is an answer like
+//! any other and harms nobody else; when SQLite itself fails, the batch is rolled back and its writes run one by one.
+
+use super::{
+    bell::Bells,
+    schema::{self, failed},
+};
+use crate::Error;
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use std::{
+    fs::File,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Writes that may wait before callers have to.
+const QUEUE: usize = 4096;
+/// Writes in one transaction at most, so that its callers don't wait for ever.
+const BATCH: usize = 1024;
+/// Connections for reading.
+const READERS: usize = 3;
+
+/// What a write sees: the connection inside the transaction, and the registry's counter.
+pub(super) struct Tx<'a> {
+    pub(super) conn: &'a Connection,
+    pub(super) revision: &'a mut u64,
+}
+
+/// A write on its way. `apply` may run twice: the first transaction may have been rolled back.
+trait Write: Send {
+    fn apply(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()>;
+    fn committed(self: Box<Self>, bells: &Bells);
+    fn failed(self: Box<Self>, error: rusqlite::Error);
+}
+
+struct Pending<T, R, P> {
+    context: &'static str,
+    run: R,
+    publish: P,
+    answer: Option<Result<T, Error>>,
+    reply: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<T, R, P> Write for Pending<T, R, P>
+where
+    T: Send,
+    R: FnMut(&mut Tx<'_>) -> rusqlite::Result<Result<T, Error>> + Send,
+    P: FnOnce(&T, &Bells) + Send,
+{
+    fn apply(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()> {
+        self.answer = Some((self.run)(tx)?);
+        Ok(())
+    }
+
+    fn committed(self: Box<Self>, bells: &Bells) {
+        let Self { publish, answer, reply, .. } = *self;
+        let Some(answer) = answer else { return };
+        if let Ok(value) = &answer {
+            publish(value, bells);
+        }
+        // A caller that gave up doesn't want to know; the write stands.
+        let _ = reply.send(answer);
+    }
+
+    fn failed(self: Box<Self>, error: rusqlite::Error) {
+        let _ = self.reply.send(Err(failed(self.context, error)));
+    }
+}
+
+/// The connection that writes.
+struct Core {
+    conn: Connection,
+    revision: u64,
+    bells: Arc<Bells>,
+}
+
+impl Core {
+    fn attempt(&mut self, batch: &mut [Box<dyn Write>]) -> rusqlite::Result<()> {
+        let before = self.revision;
+        let outcome = self.transact(batch);
+        if outcome.is_err() {
+            self.revision = before;
+            if !self.conn.is_autocommit() {
+                self.conn.execute_batch("ROLLBACK")?;
+            }
+        }
+        outcome
+    }
+
+    fn transact(&mut self, batch: &mut [Box<dyn Write>]) -> rusqlite::Result<()> {
+        let before = self.revision;
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        for write in batch.iter_mut() {
+            write.apply(&mut Tx { conn: &self.conn, revision: &mut self.revision })?;
+        }
+        if self.revision != before {
+            self.conn
+                .prepare_cached("UPDATE meta SET value = ?1 WHERE name = 'revision'")?
+                .execute([sql_int(self.revision)])?;
+        }
+        self.conn.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    fn commit(&mut self, mut batch: Vec<Box<dyn Write>>) {
+        match self.attempt(&mut batch) {
+            Ok(()) => batch.into_iter().for_each(|write| write.committed(&self.bells)),
+            Err(error) => {
+                tracing::warn!(%error, writes = batch.len(), "a batch failed; its writes run one by one");
+                for write in batch {
+                    let mut one = [write];
+                    let outcome = self.attempt(&mut one);
+                    let [write] = one;
+                    match outcome {
+                        Ok(()) => write.committed(&self.bells),
+                        Err(error) => write.failed(error),
+                    }
+                }
+            }
+        }
+    }
+}
+
+enum Mode {
+    /// A file: writes go to the thread, reads to their own connections.
+    File {
+        queue: Option<mpsc::Sender<Box<dyn Write>>>,
+        thread: Option<JoinHandle<()>>,
+        readers: Vec<Mutex<Connection>>,
+    },
+    /// Memory: everything happens on the caller's thread.
+    Memory(Mutex<Core>),
+}
+
+/// The open file.
+pub(super) struct Database {
+    mode: Mode,
+    next_reader: AtomicUsize,
+    boot: u64,
+    bells: Arc<Bells>,
+    // Released last, after the connections are closed.
+    _lock: Option<File>,
+}
+
+impl Database {
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let lock = schema::claim(path)?;
+        let (core, boot) = start(schema::open_writer(Some(path))?)?;
+        let bells = Arc::clone(&core.bells);
+        let readers =
+            (0..READERS).map(|_| schema::open_reader(path).map(Mutex::new)).collect::<Result<Vec<_>, Error>>()?;
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || write_loop(core, waiting))
+            .map_err(|e| Error::Backend {
+                backend: "sqlite",
+                context: "start the writer thread".to_owned(),
+                source: Box::new(e),
+                retryable: true,
+            })?;
+        Ok(Self {
+            mode: Mode::File { queue: Some(queue), thread: Some(thread), readers },
+            next_reader: AtomicUsize::new(0),
+            boot,
+            bells,
+            _lock: Some(lock),
+        })
+    }
+
+    pub(super) fn in_memory() -> Result<Self, Error> {
+        let (core, boot) = start(schema::open_writer(None)?)?;
+        let bells = Arc::clone(&core.bells);
+        Ok(Self { mode: Mode::Memory(Mutex::new(core)), next_reader: AtomicUsize::new(0), boot, bells, _lock: None })
+    }
+
+    /// How many times the file has been opened, this time included.
+    pub(super) fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    pub(super) fn bells(&self) -> &Arc<Bells> {
+        &self.bells
+    }
+
+    /// Runs `run` in the next transaction and, once that is on disk, `publish` with its value, before the caller knows.
+    /// Dropping the future doesn't undo the write.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        context: &'static str,
+        run: impl FnMut(&mut Tx<'_>) -> rusqlite::Result<Result<T, Error>> + Send + 'static,
+        publish: impl FnOnce(&T, &Bells) + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let write: Box<dyn Write> = Box::new(Pending { context, run, publish, answer: None, reply });
+        match &self.mode {
+            Mode::Memory(core) => core.lock().commit(vec![write]),
+            Mode::File { queue, .. } => {
+                let Some(queue) = queue else { return Err(closed(context)) };
+                queue.send(write).await.map_err(|_| closed(context))?;
+            }
+        }
+        answer.await.map_err(|_| closed(context))?
+    }
+
+    /// Reads on the caller's thread: for a few keys at a time.
+    pub(super) fn read<T>(
+        &self,
+        context: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        match &self.mode {
+            Mode::Memory(core) => read(&core.lock().conn),
+            Mode::File { readers, .. } => {
+                if let Some(conn) = readers.iter().find_map(Mutex::try_lock) {
+                    read(&conn)
+                } else {
+                    let turn = self.next_reader.fetch_add(1, Ordering::Relaxed) % readers.len().max(1);
+                    match readers.get(turn) {
+                        Some(reader) => read(&reader.lock()),
+                        None => return Err(closed(context)),
+                    }
+                }
+            }
+        }
+        .map_err(|e| failed(context, e))
+    }
+
+    /// Reads on a blocking thread: for what may take long.
+    pub(super) async fn scan<T: Send + 'static>(
+        self: &Arc<Self>,
+        context: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        if matches!(self.mode, Mode::Memory(_)) {
+            return self.read(context, read);
+        }
+        let database = Arc::clone(self);
+        tokio::task::spawn_blocking(move || database.read(context, read)).await.map_err(|e| Error::Backend {
+            backend: "sqlite",
+            context: context.to_owned(),
+            source: Box::new(e),
+            retryable: true,
+        })?
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.bells.close();
+        if let Mode::File { queue, thread, .. } = &mut self.mode {
+            drop(queue.take());
+            if let Some(thread) = thread.take()
+                && thread.join().is_err()
+            {
+                tracing::error!("the sqlite writer thread panicked");
+            }
+        }
+    }
+}
+
+fn write_loop(mut core: Core, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
+    while let Some(first) = waiting.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Ok(write) = waiting.try_recv()
+        {
+            batch.push(write);
+        }
+        core.commit(batch);
+    }
+}
+
+/// Counts this opening and reads the counters.
+fn start(conn: Connection) -> Result<(Core, u64), Error> {
+    let counters = |conn: &Connection| {
+        conn.execute("UPDATE meta SET value = value + 1 WHERE name = 'boot'", [])?;
+        let value = |name: &str| conn.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0));
+        Ok((value("revision")?, value("boot")?))
+    };
+    let (revision, boot) = counters(&conn).map_err(|e| failed("read the counters", e))?;
+    Ok((Core { conn, revision: from_sql_int(revision), bells: Arc::new(Bells::default()) }, from_sql_int(boot)))
+}
+
+fn closed(context: &'static str) -> Error {
+    Error::Backend {
+        backend: "sqlite",
+        context: context.to_owned(),
+        source: "the database is closed".into(),
+        retryable: false,
+    }
+}
+
+/// SQLite's integers are signed; ours stay far below the limit.
+pub(super) fn sql_int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn from_sql_int(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// The first byte string after every one that begins with `prefix`; `None` when there is none.
+pub(super) fn after_prefix(prefix: &str) -> Option<Vec<u8>> {
+    let mut bytes = prefix.as_bytes().to_vec();
+    while let Some(last) = bytes.pop() {
+        if last < u8::MAX {
+            bytes.push(last + 1);
+            return Some(bytes);
+        }
+    }
+    None
+}
+
+/// The key range of a list: from (inclusive or not) and to (exclusive). The upper bound of all keys is a byte that no
+/// UTF-8 text has.
+pub(super) fn range(prefix: &str, after: Option<&str>) -> (Vec<u8>, bool, Vec<u8>) {
+    let upper = after_prefix(prefix).unwrap_or_else(|| vec![u8::MAX]);
+    match after {
+        Some(after) if after >= prefix => (after.as_bytes().to_vec(), false, upper),
+        _ => (prefix.as_bytes().to_vec(), true, upper),
+    }
+}

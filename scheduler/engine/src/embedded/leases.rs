@@ -1,0 +1,76 @@
+//! Leases in memory. Epochs begin anew above all earlier ones each time the file is opened, so a fence holds over restarts.
+
+use crate::{
+    Error,
+    lease::{Lease, Leases},
+};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use std::{collections::HashMap, time::Duration};
+use tokio::time::Instant;
+
+/// Names beyond which those that expired are forgotten; a holder of one of them can't renew any more.
+const REMEMBERED: usize = 65_536;
+
+struct Held {
+    holder: String,
+    epoch: u64,
+    until: Instant,
+}
+
+#[derive(Default)]
+struct State {
+    held: HashMap<String, Held>,
+    epoch: u64,
+}
+
+pub(super) struct LocalLeases {
+    state: Mutex<State>,
+}
+
+impl LocalLeases {
+    /// `boot` counts the openings of the file.
+    pub(super) fn new(boot: u64) -> Self {
+        Self { state: Mutex::new(State { held: HashMap::new(), epoch: boot << 32 }) }
+    }
+}
+
+#[async_trait]
+impl Leases for LocalLeases {
+    async fn acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        if let Some(held) = state.held.get_mut(name).filter(|held| held.until > now) {
+            if held.holder != holder {
+                return Ok(None);
+            }
+            held.until = now + ttl;
+            return Ok(Some(Lease { name: name.to_owned(), holder: holder.to_owned(), epoch: held.epoch }));
+        }
+        if state.held.len() >= REMEMBERED {
+            state.held.retain(|_, held| held.until > now);
+        }
+        state.epoch += 1;
+        let epoch = state.epoch;
+        state.held.insert(name.to_owned(), Held { holder: holder.to_owned(), epoch, until: now + ttl });
+        Ok(Some(Lease { name: name.to_owned(), holder: holder.to_owned(), epoch }))
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<(), Error> {
+        match self.state.lock().held.get_mut(&lease.name) {
+            Some(held) if held.epoch == lease.epoch => {
+                held.until = Instant::now() + ttl;
+                Ok(())
+            }
+            _ => Err(Error::LeaseLost { name: lease.name.clone() }),
+        }
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        if state.held.get(&lease.name).is_some_and(|held| held.epoch == lease.epoch) {
+            state.held.remove(&lease.name);
+        }
+        Ok(())
+    }
+}
