@@ -1,1 +1,52 @@
-//! fabric-host
+//! The sandbox: runs WebAssembly modules under limits, in a fresh instance for every call.
+//!
+//! It takes a module's bytes and an input as a stream of parts, and gives back a result with facts about the run.
+//! It knows nothing of HTTP routes, jobs, journals or object stores: callers bring bytes and take bytes.
+//!
+//! Start with [`Host::start`]; [`Host::inspect_and_compile`] takes an upload, [`Host::load`] readies a deployment, and
+//! [`Host::run_task`] or [`Host::handle_http`] run one call. Guests run inside the caller's future: nothing is
+//! spawned, and dropping the future ends the guest.
+
+mod artefact;
+mod bindings;
+mod clock;
+pub mod compile;
+mod engine;
+mod entry;
+mod error;
+mod fault;
+mod fingerprint;
+mod host;
+mod imports;
+mod inspect;
+pub mod keyed;
+mod limiter;
+mod load;
+mod logs;
+mod network;
+mod options;
+mod output;
+mod pool;
+mod preopen;
+mod random;
+mod scope;
+mod shape;
+pub mod source;
+mod state;
+mod stats;
+mod stdio;
+mod task_imports;
+mod ticker;
+
+pub use compile::worker::main as compile_worker_main;
+pub use entry::http::{Body, HttpCall, HttpReport};
+pub use entry::task::{Progress, Stage, TaskCall, TaskOutput, TaskReport};
+pub use error::Error;
+pub use host::Host;
+pub use inspect::Inspected;
+pub use load::Loaded;
+pub use logs::{LogLevel, LogLine, LogOrigin, LogSink, MemoryLog};
+pub use network::{AddressPolicy, HostPattern};
+pub use options::{CompileOptions, Options, WorkerCommand};
+pub use source::{Part, PartKind, PartSource};
+pub use stats::{HostStats, Observer};

@@ -1,0 +1,376 @@
+//! One request to a `wasi:http/proxy` component: a fresh instance, run inside the connection's own task.
+//!
+//! The guest goes on while its response's body is being read: [`Body`] carries it along and drives it. Dropping the
+//! body ends the guest.
+
+use crate::{
+    fault,
+    host::{Inner, Slot},
+    load::{Linked, Loaded},
+    logs::LogSink,
+    output::Output,
+    scope::{Ended, Scope},
+    state::{Setup, Shared, State},
+};
+use bytes::Bytes;
+use fabric_types::{Code, Fault, function::EntryKind, limits::Limits};
+use http_body::{Frame, SizeHint};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::{sync::oneshot, time::Instant};
+use tokio_util::sync::CancellationToken;
+use wasmtime_wasi_http::{
+    Error as HttpError, WasiHttpView as _,
+    p2::{
+        bindings::http::types::{ErrorCode, Scheme},
+        body::HyperOutgoingBody,
+    },
+};
+
+/// What a request brings besides itself.
+pub struct HttpCall {
+    /// What it may use.
+    pub limits: Limits,
+    /// Where log lines go; `None` drops them.
+    pub logs: Option<Arc<dyn LogSink>>,
+    /// Ends the guest with `cancelled`.
+    pub cancel: CancellationToken,
+    /// Whether the caller came by TLS.
+    pub https: bool,
+    /// Told once how the call ended. When the caller goes away first, the result is `cancelled`.
+    pub done: Option<Box<dyn FnOnce(HttpReport) + Send>>,
+}
+
+impl HttpCall {
+    /// A plain call within `limits`.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, logs: None, cancel: CancellationToken::new(), https: false, done: None }
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpReport {
+    /// Why it failed, if it did.
+    pub result: Result<(), Fault>,
+    /// Fuel spent; 0 when the caller went away first.
+    pub fuel: u64,
+    /// Wall clock from the start of the instance, in microseconds.
+    pub wall_us: u64,
+    /// Bytes it logged.
+    pub log_bytes: u64,
+}
+
+type Guest = Pin<Box<dyn Future<Output = HttpReport> + Send>>;
+type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
+
+/// Reports once, whatever happens to the call.
+struct Done {
+    hook: Option<Box<dyn FnOnce(HttpReport) + Send>>,
+    start: std::time::Instant,
+}
+
+impl Done {
+    fn report(&mut self, report: HttpReport) {
+        if let Some(hook) = self.hook.take() {
+            hook(report);
+        }
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if self.hook.is_some() {
+            let wall_us = crate::entry::task::micros(self.start);
+            self.report(HttpReport { result: Err(fault::cancelled()), fuel: 0, wall_us, log_bytes: 0 });
+        }
+    }
+}
+
+/// A response's body. It drives the guest that writes it.
+pub struct Body {
+    inner: HyperOutgoingBody,
+    guest: Option<Guest>,
+    done: Done,
+    left: u64,
+    ended: bool,
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let this = self.get_mut();
+        loop {
+            if !this.ended {
+                match Pin::new(&mut this.inner).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+                        let Some(left) = this.left.checked_sub(bytes) else {
+                            this.ended = true;
+                            this.guest = None;
+                            let fault =
+                                Fault::new(Code::OutputLimit, "the response is larger than the function may make");
+                            this.done.report(HttpReport {
+                                result: Err(fault.clone()),
+                                fuel: 0,
+                                wall_us: 0,
+                                log_bytes: 0,
+                            });
+                            return Poll::Ready(Some(Err(fault)));
+                        };
+                        this.left = left;
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    Poll::Ready(Some(Err(error))) => {
+                        this.ended = true;
+                        // The guest's own end says more than the broken stream does.
+                        let Some(guest) = this.guest.as_mut() else {
+                            return Poll::Ready(Some(Err(broken(&error))));
+                        };
+                        let fault = match guest.as_mut().poll(cx) {
+                            Poll::Ready(report) => {
+                                let fault = report.result.clone().err();
+                                this.done.report(report);
+                                fault
+                            }
+                            Poll::Pending => None,
+                        };
+                        this.guest = None;
+                        return Poll::Ready(Some(Err(fault.unwrap_or_else(|| broken(&error)))));
+                    }
+                    Poll::Ready(None) => this.ended = true,
+                    Poll::Pending => {}
+                }
+            }
+            let Some(guest) = this.guest.as_mut() else {
+                return if this.ended { Poll::Ready(None) } else { Poll::Pending };
+            };
+            let report = ready!(guest.as_mut().poll(cx));
+            this.guest = None;
+            let fault = report.result.clone().err();
+            this.done.report(report);
+            if let (Some(fault), false) = (fault, this.ended) {
+                this.ended = true;
+                return Poll::Ready(Some(Err(fault)));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.guest.is_none() && (self.ended || self.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+fn broken(error: &HttpError) -> Fault {
+    Fault::new(Code::FunctionFailed, format!("the function broke its response off: {error:?}"))
+}
+
+/// Runs a request until its response begins; the rest comes with the body.
+pub(crate) async fn handle<B>(
+    inner: Arc<Inner>,
+    loaded: &Loaded,
+    request: http::Request<B>,
+    call: HttpCall,
+) -> Result<http::Response<Body>, Fault>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Display,
+{
+    let HttpCall { limits, logs, cancel, https, done } = call;
+    let mut done = Done { hook: done, start: std::time::Instant::now() };
+    let slot = inner.slot(&cancel).await?;
+    let shared = inner.shared(Output::new(0, 0, 0, false), logs, &limits);
+    let scope = Scope::new(&limits, None, cancel);
+    let setup =
+        Setup { deployment: loaded.deployment.clone(), volumes: inner.volumes.clone(), seed: [0; 32], stage: "http" };
+    let state = inner.state(setup, &limits, scope, shared.clone(), None, "{}".into(), None, loaded);
+    let left = limits.output_bytes.0;
+    let (send, mut receive) = oneshot::channel();
+    let request = bounded(request, limits.body_bytes.0)?;
+    let run = Run { inner, loaded: loaded.clone(), shared, limits, https, slot };
+    let mut guest: Guest = Box::pin(run.run(state, request, send));
+    let mut finished = None;
+    let answer: Option<Answer> = tokio::select! {
+        // The guest first: most are done at the first poll, and their body is there with the head.
+        biased;
+        report = &mut guest => {
+            finished = Some(report);
+            receive.try_recv().ok()
+        }
+        answer = &mut receive => answer.ok(),
+    };
+    match (answer, finished) {
+        (Some(Ok(response)), finished) => {
+            let guest = match finished {
+                Some(report) => {
+                    if let Err(fault) = &report.result {
+                        let fault = fault.clone();
+                        done.report(report);
+                        return Err(fault);
+                    }
+                    done.report(report);
+                    None
+                }
+                None => Some(guest),
+            };
+            Ok(response.map(|body| Body { inner: body, guest, done, left, ended: false }))
+        }
+        (answer, finished) => {
+            let report = match finished {
+                Some(report) => report,
+                None => guest.await,
+            };
+            let fault = match (&report.result, answer) {
+                (Err(fault), _) => fault.clone(),
+                (Ok(()), Some(Err(code))) => {
+                    Fault::new(Code::FunctionFailed, format!("the function answered with an error: {code}"))
+                }
+                _ => Fault::new(Code::GuestContract, "the function ended without a response"),
+            }
+            .with_fuel(report.fuel);
+            done.report(HttpReport { result: Err(fault.clone()), ..report });
+            Err(fault)
+        }
+    }
+}
+
+type RequestBody = http_body_util::combinators::UnsyncBoxBody<Bytes, HttpError>;
+
+/// Refuses a body that is known to be too large, and ends one that turns out to be.
+fn bounded<B>(request: http::Request<B>, max: u64) -> Result<http::Request<RequestBody>, Fault>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Display,
+{
+    use http_body_util::BodyExt as _;
+    if request.body().size_hint().lower() > max {
+        return Err(Fault::new(Code::TooLarge, format!("the request's body is larger than {max} bytes")));
+    }
+    Ok(request.map(|body| {
+        let inner = Box::pin(body.map_err(|e| HttpError::InternalError(Some(e.to_string()))));
+        RequestBody::new(Counted { inner, left: max })
+    }))
+}
+
+/// A body that breaks off after so many bytes.
+struct Counted<B> {
+    inner: Pin<Box<B>>,
+    left: u64,
+}
+
+impl<B> http_body::Body for Counted<B>
+where
+    B: http_body::Body<Data = Bytes, Error = HttpError>,
+{
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let frame = ready!(self.inner.as_mut().poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            match self.left.checked_sub(frame.data_ref().map_or(0, Bytes::len) as u64) {
+                Some(left) => self.left = left,
+                None => return Poll::Ready(Some(Err(HttpError::HttpRequestBodySize(None)))),
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Everything a request's guest keeps until it ends.
+struct Run {
+    inner: Arc<Inner>,
+    loaded: Loaded,
+    shared: Arc<Shared>,
+    limits: Limits,
+    https: bool,
+    slot: Slot,
+}
+
+impl Run {
+    async fn run(self, state: State, request: http::Request<RequestBody>, send: oneshot::Sender<Answer>) -> HttpReport {
+        let start = std::time::Instant::now();
+        let (ended, fuel) = self.call(state, request, send, start).await;
+        let log_bytes = {
+            let mut logs = self.shared.logs.lock();
+            logs.flush();
+            logs.used()
+        };
+        let result = match ended {
+            Ended::Returned(Ok(())) => Ok(()),
+            Ended::Returned(Err(error)) => Err(fault::classify(&error, self.shared.logs.lock().last_words())),
+            Ended::GivenUp(fault) => Err(fault),
+        };
+        let wall_us = crate::entry::task::micros(start);
+        if let Some(observer) = &self.inner.observer {
+            observer.called(EntryKind::Http, wall_us, fuel, result.is_ok());
+        }
+        drop(self.slot);
+        HttpReport { result: result.map_err(|f| f.with_fuel(fuel)), fuel, wall_us, log_bytes }
+    }
+
+    async fn call(
+        &self,
+        state: State,
+        request: http::Request<RequestBody>,
+        send: oneshot::Sender<Answer>,
+        start: std::time::Instant,
+    ) -> (Ended<wasmtime::Result<()>>, u64) {
+        let Linked::Http(pre) = &self.loaded.prepared.linked else {
+            let fault = Fault::new(Code::BadRequest, "the function is not an http function");
+            return (Ended::GivenUp(fault.hint("invoke it with POST /v1/functions/FUNCTION/invoke")), 0);
+        };
+        let scope = state.scope.clone();
+        let mut store = match self.inner.store(&self.loaded.prepared.engine, state, self.limits.fuel) {
+            Ok(store) => store,
+            Err(fault) => return (Ended::GivenUp(fault), 0),
+        };
+        if let Err(fault) = store.data_mut().prepare(false) {
+            return (Ended::GivenUp(fault), 0);
+        }
+        let guest = async {
+            let scheme = if self.https { Scheme::Https } else { Scheme::Http };
+            let mut http = store.data_mut().http();
+            let request = http.new_incoming_request(scheme, request).map_err(|e| {
+                fault::Stop::error(Fault::new(Code::BadRequest, format!("the request can't be handed over: {e:#}")))
+            })?;
+            let out = http.new_response_outparam(send)?;
+            let proxy = pre.instantiate_async(&mut store).await?;
+            self.inner.instantiated(EntryKind::Http, start);
+            proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
+        };
+        let ended = scope.bound(guest).await;
+        let fuel = self.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        (ended, fuel)
+    }
+}
+
+impl Scope {
+    /// The bounds of a call that starts now.
+    pub(crate) fn new(limits: &Limits, deadline: Option<Instant>, cancel: CancellationToken) -> Self {
+        let now = Instant::now();
+        let own = now
+            .checked_add(std::time::Duration::from_millis(limits.deadline_ms))
+            .unwrap_or_else(|| now + std::time::Duration::from_secs(86_400 * 365));
+        let deadline = deadline.map_or(own, |d| d.min(own));
+        Self { deadline, deadline_ms: limits.deadline_ms, cancel }
+    }
+}

@@ -1,0 +1,293 @@
+//! One call of a task or a command: a fresh instance, the stage's export, a result.
+
+use crate::{
+    bindings::{
+        exports::fabric::task::handler::{Request, Response},
+        fabric::task::types,
+    },
+    fault::{self, Stop},
+    host::Inner,
+    load::{Linked, Loaded, TaskPre},
+    logs::LogSink,
+    output::Output,
+    scope::{Ended, Scope},
+    source::{Memory, PartSource},
+    state::{Setup, State},
+};
+use bytes::Bytes;
+use fabric_types::{Code, Fault, function::EntryKind, limits::Limits};
+use std::sync::{Arc, atomic::Ordering};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wasmtime::{Store, component::ComponentExportIndex};
+use wasmtime_wasi::I32Exit;
+
+/// Told how far a task is: completed steps and total steps, 0 for not known.
+pub type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;
+
+/// What is asked of the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Answer one request. A command finds the body on its standard input.
+    Handler {
+        /// The request's body.
+        body: Bytes,
+        /// The media type the caller named.
+        content_type: Option<String>,
+    },
+    /// Map the input's one part.
+    Map,
+    /// Merge the input's parts, or reduce its keyed part.
+    Reduce,
+}
+
+impl Stage {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Handler { .. } => "handle",
+            Self::Map => "map",
+            Self::Reduce => "reduce",
+        }
+    }
+}
+
+/// One call.
+pub struct TaskCall {
+    /// What is asked.
+    pub stage: Stage,
+    /// What it reads.
+    pub input: Box<dyn PartSource>,
+    /// Parameters in canonical JSON.
+    pub params: Arc<str>,
+    /// What it may use; the host's own ceilings hold as well.
+    pub limits: Limits,
+    /// Seeds a pure guest's randomness: the task key.
+    pub seed: [u8; 32],
+    /// Buckets that emitted records are divided into; 0 without a shuffle.
+    pub buckets: u32,
+    /// Where log lines go; `None` drops them.
+    pub logs: Option<Arc<dyn LogSink>>,
+    /// Told of progress; `None` for nobody.
+    pub progress: Option<Progress>,
+    /// Ends the call with `cancelled`.
+    pub cancel: CancellationToken,
+    /// Ends the call with `deadline` before its own limit does; `None` for the limit alone.
+    pub deadline: Option<Instant>,
+}
+
+impl TaskCall {
+    /// A call with default limits, no parameters, no logs and nothing to cancel it.
+    #[must_use]
+    pub fn new(stage: Stage, input: impl PartSource + 'static) -> Self {
+        Self {
+            stage,
+            input: Box::new(input),
+            params: "{}".into(),
+            limits: Limits::default(),
+            seed: [0; 32],
+            buckets: 0,
+            logs: None,
+            progress: None,
+            cancel: CancellationToken::new(),
+            deadline: None,
+        }
+    }
+}
+
+/// A result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskOutput {
+    /// The bytes; with a shuffle, one block as [`crate::keyed`] describes.
+    pub bytes: Bytes,
+    /// Their media type, where the guest named one.
+    pub content_type: Option<String>,
+    /// With a shuffle, where each bucket starts in `bytes`, and last where the block ends. Empty without.
+    pub buckets: Vec<u64>,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskReport {
+    /// The result, or why there is none.
+    pub result: Result<TaskOutput, Fault>,
+    /// Fuel spent.
+    pub fuel: u64,
+    /// Wall clock from the start of the instance, in microseconds.
+    pub wall_us: u64,
+    /// Input bytes the guest read.
+    pub bytes_in: u64,
+    /// Bytes it logged.
+    pub log_bytes: u64,
+}
+
+pub(crate) fn micros(start: std::time::Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn nothing(fault: Fault) -> TaskReport {
+    TaskReport { result: Err(fault), fuel: 0, wall_us: 0, bytes_in: 0, log_bytes: 0 }
+}
+
+/// Runs a call to its end.
+pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskReport {
+    let slot = match inner.slot(&call.cancel).await {
+        Ok(slot) => slot,
+        Err(fault) => return nothing(fault),
+    };
+    let TaskCall { stage, input, params, limits, seed, buckets, logs, progress, cancel, deadline } = call;
+    if let Stage::Handler { body, .. } = &stage
+        && body.len() as u64 > limits.body_bytes.0
+    {
+        let message = format!("the request has {} bytes, the function takes {}", body.len(), limits.body_bytes.0);
+        return nothing(Fault::new(Code::TooLarge, message));
+    }
+    let kind = loaded.deployment.entry.kind;
+    let command = kind == EntryKind::Command;
+    let source: Option<Box<dyn PartSource>> = match &stage {
+        Stage::Handler { body, .. } if command => Some(Box::new(Memory::one("request", body.clone()))),
+        Stage::Handler { .. } => None,
+        _ => Some(input),
+    };
+    let lines = command && stage == Stage::Map;
+    let output = Output::new(limits.output_bytes.0, limits.emit_bytes.0, buckets, lines);
+    let shared = inner.shared(output, logs, &limits);
+    let scope = Scope::new(&limits, deadline, cancel);
+    let setup =
+        Setup { deployment: loaded.deployment.clone(), volumes: inner.volumes.clone(), seed, stage: stage.name() };
+    let state = inner.state(setup, &limits, scope.clone(), shared.clone(), source, params, progress, loaded);
+    let mut store = match inner.store(&loaded.prepared.engine, state, limits.fuel) {
+        Ok(store) => store,
+        Err(fault) => return nothing(fault),
+    };
+    let start = std::time::Instant::now();
+    let ended = match store.data_mut().prepare(matches!(loaded.prepared.linked, Linked::Preview1(_))) {
+        Ok(()) => scope.bound(call_guest(inner, loaded, &mut store, stage, start)).await,
+        Err(fault) => Ended::GivenUp(fault),
+    };
+    let wall_us = micros(start);
+    let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+    drop(store);
+    drop(slot);
+    let log_bytes = {
+        let mut logs = shared.logs.lock();
+        logs.flush();
+        logs.used()
+    };
+    let result = match ended {
+        Ended::Returned(Ok(())) => finish(&shared),
+        Ended::Returned(Err(error)) => Err(fault::classify(&error, shared.logs.lock().last_words())),
+        Ended::GivenUp(fault) => Err(fault),
+    };
+    if let Some(observer) = &inner.observer {
+        observer.called(kind, wall_us, fuel, result.is_ok());
+    }
+    TaskReport {
+        result: result.map_err(|fault| fault.with_fuel(fuel)),
+        fuel,
+        wall_us,
+        bytes_in: shared.bytes_in.load(Ordering::Relaxed),
+        log_bytes,
+    }
+}
+
+fn finish(shared: &crate::state::Shared) -> Result<TaskOutput, Fault> {
+    let output = std::mem::replace(&mut *shared.output.lock(), Output::new(0, 0, 0, false));
+    let (bytes, content_type, buckets) = output.finish()?;
+    Ok(TaskOutput { bytes: bytes.into(), content_type, buckets })
+}
+
+async fn call_guest(
+    inner: &Inner,
+    loaded: &Loaded,
+    store: &mut Store<State>,
+    stage: Stage,
+    start: std::time::Instant,
+) -> wasmtime::Result<()> {
+    let made = || inner.instantiated(loaded.deployment.entry.kind, start);
+    match &loaded.prepared.linked {
+        Linked::Task(task) => call_task(task, store, stage, made).await,
+        Linked::Command(pre) => {
+            let command = pre.instantiate_async(&mut *store).await?;
+            made();
+            match command.wasi_cli_run().call_run(&mut *store).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(())) => Err(I32Exit(1).into()),
+                Err(error) => exited(error),
+            }
+        }
+        Linked::Preview1(pre) => {
+            let instance = pre.instantiate_async(&mut *store).await?;
+            made();
+            let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
+            start.call_async(&mut *store, ()).await.or_else(exited)
+        }
+        Linked::Http(_) => Err(Stop::error(
+            Fault::new(Code::BadRequest, "an http function is called over its own address, not as a task")
+                .hint("send requests to /f/TENANT/FUNCTION/…"),
+        )),
+    }
+}
+
+/// Leaving with status 0 is success.
+fn exited(error: wasmtime::Error) -> wasmtime::Result<()> {
+    match error.downcast_ref::<I32Exit>() {
+        Some(I32Exit(0)) => Ok(()),
+        _ => Err(error),
+    }
+}
+
+async fn call_task(
+    task: &TaskPre,
+    store: &mut Store<State>,
+    stage: Stage,
+    made: impl FnOnce(),
+) -> wasmtime::Result<()> {
+    let instance = task.pre.instantiate_async(&mut *store).await?;
+    made();
+    let missing = |what: &str| {
+        Stop::error(Fault::new(Code::NoEntry, format!("the function exports no {what}")).hint(
+            "see what it exports with `fabric functions`; the SDK has #[fabric::map], #[fabric::reduce] and #[fabric::handler]",
+        ))
+    };
+    let unit = |index: &Option<ComponentExportIndex>, what| index.ok_or_else(|| missing(what));
+    let index = match &stage {
+        Stage::Handler { .. } => unit(&task.handle, "handler")?,
+        Stage::Map => unit(&task.map, "mapper")?,
+        Stage::Reduce => unit(&task.reduce, "reducer")?,
+    };
+    if let Stage::Handler { body, content_type } = stage {
+        type Answer = (Result<Response, types::Error>,);
+        let handle = instance.get_typed_func::<(Request,), Answer>(&mut *store, &index)?;
+        let request = Request { content_type, body: body.into() };
+        let (answer,) = handle.call_async(&mut *store, (request,)).await?;
+        let response = answer.map_err(reported)?;
+        let mut output = store.data().shared.output.lock();
+        output.set(response.body).map_err(Stop::error)?;
+        output.content_type = response.content_type;
+        return Ok(());
+    }
+    let function = instance.get_typed_func::<(), (Result<(), types::Error>,)>(&mut *store, &index)?;
+    let (answer,) = function.call_async(&mut *store, ()).await?;
+    answer.map_err(reported)
+}
+
+/// What the guest itself says went wrong.
+fn reported(error: types::Error) -> wasmtime::Error {
+    let cut = |mut text: String| {
+        text.truncate(text.floor_char_boundary(8 << 10));
+        text.replace('\0', "")
+    };
+    Stop::error(match error {
+        types::Error::InvalidInput(text) => Fault::new(Code::InvalidInput, cut(text)),
+        types::Error::Retryable(text) => Fault::new(Code::FunctionRetryable, cut(text)),
+        types::Error::Failed(text) => Fault::new(Code::FunctionFailed, cut(text)),
+    })
+}
+
+/// Asks a module what it says about itself.
+pub(crate) async fn describe(task: &TaskPre, store: &mut Store<State>) -> wasmtime::Result<Option<String>> {
+    let Some(index) = &task.describe else { return Ok(None) };
+    let instance = task.pre.instantiate_async(&mut *store).await?;
+    let function = instance.get_typed_func::<(), (String,)>(&mut *store, index)?;
+    Ok(Some(function.call_async(&mut *store, ()).await?.0))
+}

@@ -1,0 +1,116 @@
+//! The one place where an engine's error becomes a fault with a code, a backtrace and a hint.
+
+use crate::engine::BACKTRACE_FRAMES;
+use fabric_types::{Code, Fault, fault::Frame};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
+use wasmtime_wasi::I32Exit;
+
+/// A fault on its way through the guest's stack to the caller.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Stop(pub(crate) Box<Fault>);
+
+impl Stop {
+    /// As an error that ends the guest.
+    pub(crate) fn error(fault: Fault) -> wasmtime::Error {
+        wasmtime::Error::from(Self(Box::new(fault)))
+    }
+}
+
+/// How a call that was given up ended.
+pub(crate) fn deadline(limit_ms: u64) -> Fault {
+    Fault::new(Code::Deadline, format!("the call took longer than {limit_ms} ms"))
+        .hint("work on smaller partitions, or raise `limits.deadline-ms` in fabric.toml")
+}
+
+/// How a call that its caller gave up ended.
+pub(crate) fn cancelled() -> Fault {
+    Fault::new(Code::Cancelled, "the call was cancelled")
+}
+
+/// Reads an error of the engine.
+///
+/// What is neither a trap, nor ours, nor the pool's comes from the canonical ABI: the guest handed over something
+/// that is not what its type says.
+pub(crate) fn classify(error: &wasmtime::Error, last_words: Option<String>) -> Fault {
+    let mut fault = if let Some(Stop(fault)) = error.downcast_ref::<Stop>() {
+        (**fault).clone()
+    } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+        exit(*status, last_words)
+    } else if let Some(trap) = error.downcast_ref::<Trap>() {
+        trapped(*trap, last_words)
+    } else if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+        Fault::new(Code::HandleLimit, "more handles are open than the function may hold")
+            .hint("close what is no longer used, or raise `limits.handles` in fabric.toml")
+    } else if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+        Fault::new(Code::Unavailable, format!("no free slot for another instance: {}", error.root_cause()))
+    } else {
+        Fault::new(Code::GuestContract, format!("the guest broke the interface's contract: {}", error.root_cause()))
+            .hint("strings must be UTF-8 and pointers must lie in memory; bindings made by a tool take care of both")
+    };
+    if fault.code.class() == fabric_types::code::Class::Guest
+        && let Some(backtrace) = error.downcast_ref::<WasmBacktrace>()
+    {
+        fault.backtrace = frames(backtrace);
+    }
+    fault
+}
+
+/// The fault of a command that ended with a status other than 0.
+pub(crate) fn exit(status: i32, last_words: Option<String>) -> Fault {
+    let fault = Fault::new(Code::GuestExit, format!("the command ended with status {status}"));
+    match last_words {
+        Some(words) => fault.hint(format!("its standard error ended with: {words}")),
+        None => fault,
+    }
+}
+
+fn trapped(trap: Trap, last_words: Option<String>) -> Fault {
+    let code = match trap {
+        Trap::OutOfFuel => {
+            return Fault::new(Code::OutOfFuel, "the function's fuel was spent")
+                .hint("work on smaller partitions, or raise `limits.fuel` in fabric.toml");
+        }
+        Trap::StackOverflow => Code::StackOverflow,
+        Trap::Interrupt => Code::Deadline,
+        Trap::UnreachableCodeReached => Code::TrapUnreachable,
+        Trap::MemoryOutOfBounds | Trap::HeapMisaligned => Code::TrapMemory,
+        Trap::TableOutOfBounds | Trap::IndirectCallToNull | Trap::BadSignature => Code::TrapTable,
+        Trap::IntegerOverflow | Trap::IntegerDivisionByZero | Trap::BadConversionToInteger => Code::TrapArithmetic,
+        _ => Code::TrapOther,
+    };
+    let fault = Fault::new(code, trap.to_string());
+    match (code, last_words) {
+        (Code::TrapUnreachable, Some(words)) => fault.hint(format!("its standard error ended with: {words}")),
+        _ => fault,
+    }
+}
+
+fn frames(backtrace: &WasmBacktrace) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    for frame in backtrace.frames().iter().take(BACKTRACE_FRAMES) {
+        let module = frame.module().name().map(str::to_owned);
+        let own = || frame.func_name().map_or_else(|| "<unknown>".to_owned(), demangle);
+        if frame.symbols().is_empty() {
+            frames.push(Frame { function: own(), module, location: None });
+            continue;
+        }
+        for symbol in frame.symbols() {
+            let location = symbol.file().map(|file| match symbol.line() {
+                Some(line) => format!("{file}:{line}"),
+                None => file.to_owned(),
+            });
+            let function = symbol.name().map_or_else(own, str::to_owned);
+            frames.push(Frame { function, module: module.clone(), location });
+        }
+    }
+    frames.truncate(BACKTRACE_FRAMES);
+    frames
+}
+
+fn demangle(name: &str) -> String {
+    // The name section holds mangled names; wasmtime demangles only what comes from debug information.
+    let mut text = name.to_owned();
+    text.truncate(text.floor_char_boundary(500));
+    text
+}

@@ -1,0 +1,99 @@
+//! What an upload is: how it is entered, whether everything it imports is here, and what it says about itself.
+
+use crate::{
+    imports,
+    shape::{Form, Shape},
+};
+use fabric_types::{
+    Code, Fault,
+    digest::ModuleDigest,
+    function::{Entry, EntryKind},
+};
+use serde_json::Value;
+
+/// What is known of an uploaded module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspected {
+    /// SHA-256 of its bytes.
+    pub digest: ModuleDigest,
+    /// How it is entered.
+    pub entry: Entry,
+    /// The JSON Schema of its parameters, where it describes them.
+    pub describe: Option<Value>,
+    /// Its own description, where it has one.
+    pub description: Option<String>,
+    /// Milliseconds spent compiling; 0 when it was compiled before.
+    pub compile_ms: u64,
+    /// What works but deserves a look.
+    pub warnings: Vec<String>,
+}
+
+/// How a module is entered, from its exports alone.
+///
+/// # Errors
+/// `no-entry` when nothing it exports can be called, `unknown-import` when it was built for another `fabric:task`.
+pub(crate) fn entry(shape: &Shape) -> Result<Entry, Fault> {
+    let entry = |kind, handler, mapper, reducer| Entry { kind, handler, mapper, reducer };
+    if shape.form == Form::Core {
+        if shape.exports.iter().any(|e| e == "_start") {
+            return Ok(entry(EntryKind::Command, false, true, true));
+        }
+        return Err(none("a core module is entered at `_start`, and this one has none")
+            .hint("build a program, not a library; or build a component for wasm32-wasip2"));
+    }
+    let mut found = entry(EntryKind::Task, false, false, false);
+    let (mut task, mut http, mut command) = (false, false, false);
+    for export in &shape.exports {
+        let Some((package, interface, version)) = imports::split(export) else { continue };
+        match (package, interface) {
+            ("fabric:task", "handler" | "mapper" | "reducer") => {
+                let (major, minor, patch) = imports::TASK_VERSION;
+                if version.is_none_or(|(a, b, _)| (a, b) != (major, minor)) {
+                    return Err(Fault::new(
+                        Code::UnknownImport,
+                        format!(
+                            "the module exports `{export}`, but this host serves fabric:task {major}.{minor}.{patch}"
+                        ),
+                    )
+                    .hint("build it again with the SDK of this release"));
+                }
+                task = true;
+                match interface {
+                    "handler" => found.handler = true,
+                    "mapper" => found.mapper = true,
+                    _ => found.reducer = true,
+                }
+            }
+            ("wasi:http", "incoming-handler") if matches!(version, Some((0, 2, _))) => http = true,
+            ("wasi:cli", "run") if matches!(version, Some((0, 2, _))) => command = true,
+            _ => {}
+        }
+    }
+    match (task, http, command) {
+        (true, _, _) => Ok(found),
+        (false, true, _) => Ok(entry(EntryKind::Http, false, false, false)),
+        (false, false, true) => Ok(entry(EntryKind::Command, false, true, true)),
+        _ => Err(none(
+            "the component exports neither a part of fabric:task, nor wasi:http/incoming-handler, nor wasi:cli/run",
+        )
+        .hint("with the Rust SDK, put #[fabric::map], #[fabric::reduce] or #[fabric::handler] on a function")),
+    }
+}
+
+fn none(why: &str) -> Fault {
+    Fault::new(Code::NoEntry, format!("the module can't be called: {why}"))
+}
+
+/// The exported interface that describes, with its version, where there is one.
+pub(crate) fn described(shape: &Shape) -> bool {
+    shape.exports.iter().any(|e| matches!(imports::split(e), Some(("fabric:task", "describe", _))))
+}
+
+/// What a module's description says; a warning when it makes no sense.
+pub(crate) fn description(json: &str) -> Result<(Option<Value>, Option<String>), String> {
+    let value: Value = serde_json::from_str(json).map_err(|e| format!("`describe` gave no JSON: {e}"))?;
+    let Value::Object(mut map) = value else { return Err("`describe` gave no JSON object".into()) };
+    let params = map.remove("params").filter(Value::is_object);
+    let description = map.remove("description").and_then(|d| d.as_str().map(|s| s.chars().take(4096).collect()));
+    Ok((params, description))
+}

@@ -1,0 +1,189 @@
+//! What a guest says to its developer: log calls, standard error, and standard output where it is not the result.
+//!
+//! Lines are cut, made valid UTF-8 and freed of NUL; whatever else a terminal must not see is the displayer's care.
+//! The number of bytes is bounded by the function's limit.
+
+use fabric_types::{Code, Fault};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// A longer line is cut here and goes on as the next one.
+pub const MAX_LINE_BYTES: usize = 16 << 10;
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// How a line was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LogOrigin {
+    /// With `fabric:task/log`.
+    Log,
+    /// To standard output.
+    Stdout,
+    /// To standard error.
+    Stderr,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// How much it matters: `Info` for standard output, `Warn` for standard error.
+    pub level: LogLevel,
+    /// How it was written.
+    pub origin: LogOrigin,
+    /// Without the line feed, at most 16 KiB.
+    pub text: String,
+}
+
+/// Takes a call's lines as they come. Called from inside the guest's call: it must be quick and must not block.
+pub trait LogSink: Send + Sync {
+    /// Takes a line.
+    fn line(&self, line: LogLine);
+}
+
+/// Keeps the lines of a call in memory. The function's log limit bounds it.
+#[derive(Debug, Default)]
+pub struct MemoryLog(Mutex<Vec<LogLine>>);
+
+impl MemoryLog {
+    /// The lines so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<LogLine> {
+        self.0.lock().clone()
+    }
+}
+
+impl LogSink for MemoryLog {
+    fn line(&self, line: LogLine) {
+        self.0.lock().push(line);
+    }
+}
+
+/// One call's lines on their way to the sink.
+pub(crate) struct Logs {
+    sink: Option<Arc<dyn LogSink>>,
+    limit: u64,
+    used: u64,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    /// The last words on standard error: of a Rust guest that panicked, the reason.
+    last: [String; 2],
+}
+
+impl Logs {
+    pub(crate) fn new(sink: Option<Arc<dyn LogSink>>, limit: u64) -> Self {
+        Self { sink, limit, used: 0, stdout: Vec::new(), stderr: Vec::new(), last: Default::default() }
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), Fault> {
+        // Every line costs something even when it is empty.
+        self.used = self.used.saturating_add(bytes as u64);
+        if self.used > self.limit {
+            return Err(Fault::new(Code::LogLimit, format!("more than {} bytes were logged", self.limit))
+                .hint("log less, or raise `limits.log-bytes` in fabric.toml"));
+        }
+        Ok(())
+    }
+
+    fn emit(&mut self, level: LogLevel, origin: LogOrigin, bytes: &[u8]) {
+        let mut text = String::from_utf8_lossy(bytes).into_owned();
+        text.retain(|c| c != '\0');
+        if origin == LogOrigin::Stderr {
+            self.last.swap(0, 1);
+            self.last[1] = text.chars().take(500).collect();
+        }
+        if let Some(sink) = &self.sink {
+            sink.line(LogLine { level, origin, text });
+        }
+    }
+
+    /// Takes a log call.
+    pub(crate) fn log(&mut self, level: LogLevel, message: &str) -> Result<(), Fault> {
+        self.charge(message.len() + 1)?;
+        for line in message.split('\n') {
+            for chunk in line.as_bytes().chunks(MAX_LINE_BYTES) {
+                self.emit(level, LogOrigin::Log, chunk);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what was written to a stream.
+    pub(crate) fn write(&mut self, origin: LogOrigin, bytes: &[u8]) -> Result<(), Fault> {
+        self.charge(bytes.len())?;
+        let stderr = origin == LogOrigin::Stderr;
+        let level = if stderr { LogLevel::Warn } else { LogLevel::Info };
+        let mut pending = std::mem::take(if stderr { &mut self.stderr } else { &mut self.stdout });
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            pending.extend_from_slice(piece);
+            if pending.last() == Some(&b'\n') {
+                pending.pop();
+                if pending.last() == Some(&b'\r') {
+                    pending.pop();
+                }
+                for chunk in pending.chunks(MAX_LINE_BYTES) {
+                    self.emit(level, origin, chunk);
+                }
+                pending.clear();
+            }
+            while pending.len() > MAX_LINE_BYTES {
+                let rest = pending.split_off(MAX_LINE_BYTES);
+                self.emit(level, origin, &pending);
+                pending = rest;
+            }
+        }
+        *(if stderr { &mut self.stderr } else { &mut self.stdout }) = pending;
+        Ok(())
+    }
+
+    /// Hands over lines that never got their line feed.
+    pub(crate) fn flush(&mut self) {
+        for origin in [LogOrigin::Stdout, LogOrigin::Stderr] {
+            let stderr = origin == LogOrigin::Stderr;
+            let pending = std::mem::take(if stderr { &mut self.stderr } else { &mut self.stdout });
+            if !pending.is_empty() {
+                self.emit(if stderr { LogLevel::Warn } else { LogLevel::Info }, origin, &pending);
+            }
+        }
+    }
+
+    /// The last two lines on standard error, where there are any.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        let words = self.last.iter().filter(|l| !l.trim().is_empty()).cloned().collect::<Vec<_>>().join(" ");
+        (!words.is_empty()).then_some(words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_cleaned_and_bounded() {
+        let sink = Arc::new(MemoryLog::default());
+        let mut logs = Logs::new(Some(sink.clone()), 40_000);
+        logs.write(LogOrigin::Stderr, b"one\r\ntw").unwrap();
+        logs.write(LogOrigin::Stderr, b"o\xff\0!\nrest").unwrap();
+        logs.write(LogOrigin::Stdout, &vec![b'x'; MAX_LINE_BYTES + 5]).unwrap();
+        logs.flush();
+        let texts: Vec<_> = sink.lines().into_iter().map(|l| l.text).collect();
+        assert_eq!(texts.iter().map(String::len).collect::<Vec<_>>(), [3, 7, MAX_LINE_BYTES, 5, 4]);
+        assert_eq!(texts.get(1).unwrap(), "two\u{fffd}!");
+        assert_eq!(logs.last_words().unwrap(), "two\u{fffd}! rest");
+        let fault = logs.log(LogLevel::Info, &"y".repeat(40_000)).unwrap_err();
+        assert_eq!(fault.code, Code::LogLimit);
+    }
+}

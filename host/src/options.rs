@@ -1,0 +1,93 @@
+//! How the sandbox is set up. The defaults deny and bound everything.
+
+use crate::stats::Observer;
+use fabric_types::units::ByteSize;
+use std::{path::PathBuf, sync::Arc};
+
+/// How the sandbox is set up.
+#[derive(Clone)]
+pub struct Options {
+    /// Compiled modules and their key live under it; made when absent.
+    pub data_dir: PathBuf,
+    /// Tenant volumes: `{volumes}/{tenant}/{name}`. Default `data_dir/volumes`.
+    pub volumes: PathBuf,
+    /// Instances alive at once; more wait for their turn. Default 64 for each core, 16 to 512.
+    pub max_instances: u32,
+    /// The largest memory a single linear memory may have, and the ceiling of every function's memory limit.
+    /// Default 4 GiB, the most that 32-bit modules can address.
+    pub max_memory_bytes: ByteSize,
+    /// The ceiling of every function's table limit, in elements. Default 100,000.
+    pub max_table_elements: u64,
+    /// Compiled modules kept ready in memory, in bytes of machine code. Default 512 MiB.
+    pub cache_bytes: ByteSize,
+    /// How modules are compiled.
+    pub compile: CompileOptions,
+    /// Lets granted hosts resolve to loopback, link-local and private addresses. Default false; for operators only.
+    pub allow_private_network: bool,
+    /// Told of every instantiation and call. Default none.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// How modules are compiled: in a process of their own, under limits.
+#[derive(Debug, Clone)]
+pub struct CompileOptions {
+    /// Memory the compiler may take beyond what its process has at the start. Default 1 GiB.
+    pub memory_bytes: ByteSize,
+    /// CPU seconds. Default 30.
+    pub cpu_seconds: u64,
+    /// Seconds by the clock. Default 60.
+    pub wall_seconds: u64,
+    /// Larger modules are refused unread. Default 64 MiB.
+    pub max_module_bytes: ByteSize,
+    /// Larger machine code is refused. Default 512 MiB.
+    pub max_artefact_bytes: ByteSize,
+    /// Compilations at once; others wait. Default 1.
+    pub concurrency: usize,
+    /// What runs [`crate::compile_worker_main`].
+    pub worker: WorkerCommand,
+}
+
+/// A program that calls [`crate::compile_worker_main`] before anything else.
+#[derive(Debug, Clone)]
+pub struct WorkerCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+}
+
+impl CompileOptions {
+    /// The defaults, with `worker` to compile.
+    #[must_use]
+    pub fn new(worker: WorkerCommand) -> Self {
+        Self {
+            memory_bytes: ByteSize::gib(1),
+            cpu_seconds: 30,
+            wall_seconds: 60,
+            max_module_bytes: ByteSize::mib(64),
+            max_artefact_bytes: ByteSize::mib(512),
+            concurrency: 1,
+            worker,
+        }
+    }
+}
+
+impl Options {
+    /// The defaults for a data folder, with `worker` to compile.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>, worker: WorkerCommand) -> Self {
+        let data_dir = data_dir.into();
+        let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+        Self {
+            volumes: data_dir.join("volumes"),
+            data_dir,
+            max_instances: cores.saturating_mul(64).clamp(16, 512),
+            max_memory_bytes: ByteSize::gib(4),
+            max_table_elements: 100_000,
+            cache_bytes: ByteSize::mib(512),
+            compile: CompileOptions::new(worker),
+            allow_private_network: false,
+            observer: None,
+        }
+    }
+}

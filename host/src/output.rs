@@ -1,0 +1,191 @@
+//! A call's result while it is being written: bytes, or keyed records for a shuffle, within their limits.
+
+use crate::keyed;
+use fabric_types::{Code, Fault};
+
+/// What a call has produced so far.
+pub(crate) struct Output {
+    bytes: Vec<u8>,
+    limit: u64,
+    pub(crate) content_type: Option<String>,
+    shuffle: Option<keyed::Encoder>,
+    emitted: u64,
+    emit_limit: u64,
+    /// Whether written lines are records of a shuffle, as Hadoop streaming has it.
+    lines: bool,
+    line: Vec<u8>,
+}
+
+impl Output {
+    pub(crate) fn new(limit: u64, emit_limit: u64, buckets: u32, lines: bool) -> Self {
+        Self {
+            bytes: Vec::new(),
+            limit,
+            content_type: None,
+            shuffle: (buckets > 0).then(|| keyed::Encoder::new(buckets)),
+            emitted: 0,
+            emit_limit,
+            lines: lines && buckets > 0,
+            line: Vec::new(),
+        }
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        if self.lines {
+            return self.write_lines(bytes);
+        }
+        if (self.bytes.len() + bytes.len()) as u64 > self.limit {
+            return Err(Fault::new(Code::OutputLimit, format!("the result is larger than {} bytes", self.limit))
+                .hint("write less, or raise `limits.output-bytes` in fabric.toml"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Replaces the result.
+    pub(crate) fn set(&mut self, bytes: Vec<u8>) -> Result<(), Fault> {
+        self.bytes = Vec::new();
+        if self.lines || self.bytes.len() as u64 > self.limit || bytes.len() as u64 > self.limit {
+            return self.write(&bytes);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    fn write_lines(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            self.line.extend_from_slice(piece);
+            if (self.line.len() as u64) > self.emit_limit {
+                return Err(self.too_much());
+            }
+            if self.line.last() == Some(&b'\n') {
+                let mut line = std::mem::take(&mut self.line);
+                line.pop();
+                self.emit_line(&line)?;
+                line.clear();
+                self.line = line;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit_line(&mut self, line: &[u8]) -> Result<(), Fault> {
+        match line.iter().position(|b| *b == b'\t') {
+            Some(tab) => {
+                let (key, value) = line.split_at(tab);
+                self.emit(key, value.get(1..).unwrap_or_default())
+            }
+            None => self.emit(line, b""),
+        }
+    }
+
+    fn too_much(&self) -> Fault {
+        Fault::new(Code::EmitLimit, format!("more than {} bytes of keyed records were emitted", self.emit_limit))
+            .hint("combine records in the mapper, use smaller partitions, or raise `limits.emit-bytes` in fabric.toml")
+    }
+
+    pub(crate) fn emit(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.emitted = self.emitted.saturating_add((key.len() + value.len() + 8) as u64);
+        if self.emitted > self.emit_limit {
+            return Err(self.too_much());
+        }
+        match &mut self.shuffle {
+            Some(encoder) => {
+                encoder.push(key, value);
+                Ok(())
+            }
+            None => {
+                let mut line = Vec::with_capacity(key.len() + value.len() + 20);
+                line.extend_from_slice(b"{\"key\":");
+                json_text(&mut line, key);
+                line.extend_from_slice(b",\"value\":");
+                json_value(&mut line, value);
+                line.extend_from_slice(b"}\n");
+                self.content_type.get_or_insert_with(|| "application/jsonl".into());
+                self.write(&line)
+            }
+        }
+    }
+
+    /// The result's bytes, media type and bucket offsets.
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Option<String>, Vec<u64>), Fault> {
+        if !self.line.is_empty() {
+            let line = std::mem::take(&mut self.line);
+            self.emit_line(&line)?;
+        }
+        match self.shuffle {
+            Some(encoder) => {
+                let (block, offsets) = encoder.finish();
+                Ok((block, None, offsets))
+            }
+            None => Ok((self.bytes, self.content_type, Vec::new())),
+        }
+    }
+}
+
+/// Bytes as a JSON string where they are UTF-8, else as `{"base64": …}`.
+fn json_text(out: &mut Vec<u8>, bytes: &[u8]) {
+    use base64::Engine as _;
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::to_vec(text),
+        Err(_) => {
+            serde_json::to_vec(&serde_json::json!({"base64": base64::engine::general_purpose::STANDARD.encode(bytes)}))
+        }
+    };
+    // Writing a string to a vector does not fail.
+    out.extend_from_slice(&text.unwrap_or_default());
+}
+
+/// A value that is JSON on one line is taken as it is, anything else as text.
+fn json_value(out: &mut Vec<u8>, bytes: &[u8]) {
+    let json = !bytes.contains(&b'\n') && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+    if json {
+        out.extend_from_slice(bytes);
+    } else {
+        json_text(out, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn records_without_a_shuffle_become_json_lines() {
+        let mut output = Output::new(1000, 1000, 0, false);
+        output.emit(b"a", b"5").unwrap();
+        output.emit(b"b\"", b"not json").unwrap();
+        output.emit(b"\xff", b"[1,\n2]").unwrap();
+        let (bytes, content_type, _) = output.finish().unwrap();
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            "{\"key\":\"a\",\"value\":5}\n{\"key\":\"b\\\"\",\"value\":\"not json\"}\n\
+             {\"key\":{\"base64\":\"/w==\"},\"value\":\"[1,\\n2]\"}\n"
+        );
+        assert_eq!(content_type.as_deref(), Some("application/jsonl"));
+    }
+
+    #[test]
+    fn written_lines_become_records_of_a_shuffle() {
+        let mut output = Output::new(10, 1000, 1, true);
+        output.write(b"b\t1\na").unwrap();
+        output.write(b"\t2\nlone").unwrap();
+        let (block, _, offsets) = output.finish().unwrap();
+        let mut run = bytes::Bytes::from(block).slice(usize::try_from(*offsets.first().unwrap()).unwrap()..);
+        let mut seen = Vec::new();
+        while let Some(r) = keyed::read(&mut run).unwrap() {
+            seen.push((r.key, r.value));
+        }
+        assert_eq!(seen, [("a".into(), "2".into()), ("b".into(), "1".into()), ("lone".into(), bytes::Bytes::new())]);
+    }
+
+    #[test]
+    fn both_limits_hold() {
+        let mut output = Output::new(10, 20, 0, false);
+        assert_eq!(output.write(b"12345678901").unwrap_err().code, Code::OutputLimit);
+        let mut output = Output::new(10, 20, 2, false);
+        output.emit(b"123", b"45").unwrap();
+        assert_eq!(output.emit(b"1", b"").unwrap_err().code, Code::EmitLimit);
+    }
+}

@@ -1,0 +1,18 @@
+//! Randomness as guests see it. A guest that was not granted `random` gets ChaCha12 streams seeded from its task key.
+
+use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+use wasmtime_wasi::WasiCtxBuilder;
+
+/// Gives a guest the randomness that belongs to `seed`: the secure and the insecure interface draw from streams of
+/// their own, so that a look at one does not move the other.
+pub(crate) fn seed(wasi: &mut WasiCtxBuilder, seed: &[u8; 32]) {
+    let stream = |n: u64| {
+        let mut rng = ChaCha12Rng::from_seed(*seed);
+        rng.set_stream(n);
+        rng
+    };
+    let insecure = seed.first_chunk::<16>().copied().unwrap_or_default();
+    wasi.secure_random(stream(0));
+    wasi.insecure_random(stream(1));
+    wasi.insecure_random_seed(u128::from_le_bytes(insecure));
+}
