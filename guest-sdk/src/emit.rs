@@ -6,8 +6,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::Serialize;
 
-use crate::{Context, Result, sys};
 pub use crate::sys::Keyed;
+use crate::{Context, Result, sys};
 
 /// How many bytes of keys and values make a batch.
 const BATCH_BYTES: usize = 64 * 1024;

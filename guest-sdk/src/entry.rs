@@ -49,7 +49,10 @@ pub type Empty<T> = Option<fn() -> T>;
 /// # Errors
 /// What the function gives; [`crate::ErrorKind::InvalidInput`] when a partial result is not a `T`;
 /// [`crate::ErrorKind::Failed`] when there is none and `empty` is not given.
-pub fn reduce<T: Serialize + DeserializeOwned>(empty: Empty<T>, mut merge: impl FnMut(T, T) -> Result<T>) -> Result<()> {
+pub fn reduce<T: Serialize + DeserializeOwned>(
+    empty: Empty<T>,
+    mut merge: impl FnMut(T, T) -> Result<T>,
+) -> Result<()> {
     let mut merged: Option<T> = None;
     let mut number = 0_u64;
     while let Some(part) = sys::next_part() {
@@ -69,7 +72,9 @@ pub fn reduce<T: Serialize + DeserializeOwned>(empty: Empty<T>, mut merge: impl 
         });
     }
     let merged = merged.or_else(|| empty.map(|make| make())).ok_or_else(|| {
-        Error::failed("there are no partial results to merge; `#[fabric::reduce(default)]` would give the type's default")
+        Error::failed(
+            "there are no partial results to merge; `#[fabric::reduce(default)]` would give the type's default",
+        )
     })?;
     put(&merged)
 }

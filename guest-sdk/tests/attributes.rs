@@ -1,7 +1,9 @@
 //! The attributes, as a user's crate sees them. Off the sandbox they leave the functions callable and check the types.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use fabric::{Bytes, Csv, Deserialize, ErrorKind, Input, JsonSchema, Level, Lines, Records, Result, Serialize, testing};
+use fabric::{
+    Bytes, Csv, Deserialize, ErrorKind, Input, JsonSchema, Level, Lines, Records, Result, Serialize, testing,
+};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(default)]
@@ -156,10 +158,14 @@ fn long_results_stream_and_inputs_are_read_through_the_host() {
         assert_eq!(outcome.output, text.to_uppercase().as_bytes());
         assert_eq!(outcome.content_type.as_deref(), Some("text/plain"));
         testing::set_chunk_bytes(chunk);
-        let outcome = testing::map(|mut input: Records<5>| {
-            while input.next_record()?.is_some() {}
-            Ok(input.count())
-        }, &text).unwrap();
+        let outcome = testing::map(
+            |mut input: Records<5>| {
+                while input.next_record()?.is_some() {}
+                Ok(input.count())
+            },
+            &text,
+        )
+        .unwrap();
         assert_eq!(outcome.text(), "100000");
     }
 }

@@ -33,7 +33,9 @@ impl Compiler {
             }
         }
         let packages = PACKAGES.join(" ");
-        let hint = format!("guests in C need a compiler for wasm32-wasi\nhint: as root: apt-get install --no-install-recommends {packages}");
+        let hint = format!(
+            "guests in C need a compiler for wasm32-wasi\nhint: as root: apt-get install --no-install-recommends {packages}"
+        );
         if find("apt-get").is_some() && !can_apt() {
             bail!(hint);
         }
@@ -45,7 +47,9 @@ impl Compiler {
     pub(crate) fn identity(&self) -> Result<String> {
         match self {
             Self::Clang(clang) => output(Command::new(clang).arg("--version")),
-            Self::Zig(python) => Ok(format!("zig {}", output(Command::new(python).args(["-m", "ziglang", "version"]))?)),
+            Self::Zig(python) => {
+                Ok(format!("zig {}", output(Command::new(python).args(["-m", "ziglang", "version"]))?))
+            }
         }
     }
 
@@ -72,7 +76,8 @@ fn working_clang() -> Option<PathBuf> {
     std::fs::write(&source, "#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n").ok()?;
     let module = folder.join("xtask-probe.wasm");
     let names = ["clang-19", "clang-22", "clang-21", "clang-20", "clang-18", "clang-17", "clang-16", "clang"];
-    names.into_iter().filter_map(find).find(|clang| {
-        works(Command::new(clang).args(["--target=wasm32-wasi", "-o"]).arg(&module).arg(&source))
-    })
+    names
+        .into_iter()
+        .filter_map(find)
+        .find(|clang| works(Command::new(clang).args(["--target=wasm32-wasi", "-o"]).arg(&module).arg(&source)))
 }

@@ -95,7 +95,8 @@ struct Finished {
 fn job(fabric: &Fabric, data: &Path) -> Result<Finished> {
     let file = data.join("demo-result.json");
     let start = Instant::now();
-    let mut command = fabric.command(&["run", "weather", "--input", OBJECT, "--split", "csv:100KiB", "--reduce", "--output"]);
+    let mut command =
+        fabric.command(&["run", "weather", "--input", OBJECT, "--split", "csv:100KiB", "--reduce", "--output"]);
     // Stderr stays ours: the progress bar is drawn there.
     run(command.arg(&file).stdout(Stdio::null()))?;
     let seconds = start.elapsed().as_secs_f64();

@@ -176,7 +176,10 @@ fn module_names(manifest: &Path) -> Result<Vec<String>> {
         if line.starts_with('[') {
             section = line;
         }
-        let name = line.split_once('=').filter(|(key, _)| key.trim() == "name").map(|(_, value)| value.trim().trim_matches('"'));
+        let name = line
+            .split_once('=')
+            .filter(|(key, _)| key.trim() == "name")
+            .map(|(_, value)| value.trim().trim_matches('"'));
         match (section, name) {
             ("[package]", Some(name)) => package = Some(name.to_owned()),
             ("[[bin]]", Some(name)) => programs.push(name.to_owned()),

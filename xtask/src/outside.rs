@@ -29,7 +29,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Whether a program starts and ends well, quietly.
 pub(crate) fn works(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// Like [`works`], but stops the program after `limit`.
@@ -104,7 +109,9 @@ pub(crate) fn python_environment(name: &str, packages: &[&str]) -> Result<PathBu
     }
     run(Command::new(&python).args(["-m", "venv"]).arg(&folder).stdout(Stdio::null()))
         .context("hint: install python3's venv module")?;
-    run(Command::new(folder.join("bin/python")).args(["-m", "pip", "install", "-q", "--disable-pip-version-check"]).args(packages))?;
+    run(Command::new(folder.join("bin/python"))
+        .args(["-m", "pip", "install", "-q", "--disable-pip-version-check"])
+        .args(packages))?;
     std::fs::write(&complete, "")?;
     Ok(folder)
 }
@@ -126,6 +133,7 @@ pub(crate) fn find_below(folder: &Path, name: &str) -> Option<PathBuf> {
 }
 
 fn show(command: &Command) -> String {
-    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(|w| w.to_string_lossy()).collect();
+    let words: Vec<_> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(|w| w.to_string_lossy()).collect();
     format!("`{}`", words.join(" "))
 }

@@ -36,13 +36,16 @@ impl Toolchain {
         }
         if !debian_is_there() && find("rustup").is_some() {
             say(&format!("xtask: trying `rustup target add {TARGET}`"));
-            if works_within(Command::new("rustup").args(["target", "add", TARGET]), RUSTUP_LIMIT) && has_target(&sysroot) {
+            if works_within(Command::new("rustup").args(["target", "add", TARGET]), RUSTUP_LIMIT)
+                && has_target(&sysroot)
+            {
                 return Ok(Self::Installed);
             }
             say("xtask: rustup could not get the target");
         }
         if !debian_is_there() {
-            install_debian().context(format!("guests need Rust's {TARGET} target\nhint: run: rustup target add {TARGET}"))?;
+            install_debian()
+                .context(format!("guests need Rust's {TARGET} target\nhint: run: rustup target add {TARGET}"))?;
         }
         let linkers = sysroot.join("lib/rustlib").join(host()?).join("bin");
         if !linkers.join("wasm-component-ld").is_file() {
@@ -83,7 +86,9 @@ impl Toolchain {
 
 /// A cargo without what the one that runs us, or the host's builds, put into the environment.
 pub(crate) fn clean(mut cargo: Command) -> Command {
-    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "LD_LIBRARY_PATH", "CARGO_BUILD_TARGET"] {
+    for variable in
+        ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "LD_LIBRARY_PATH", "CARGO_BUILD_TARGET"]
+    {
         cargo.env_remove(variable);
     }
     cargo
@@ -176,7 +181,8 @@ fn one_line(text: &str) -> Vec<Source> {
         };
         let mut words = rest.split_whitespace();
         let (uri, suites) = (words.next()?.to_owned(), words.next()?.to_owned());
-        let signed_by = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by=")).map(str::to_owned);
+        let signed_by =
+            options.split_whitespace().find_map(|option| option.strip_prefix("signed-by=")).map(str::to_owned);
         Some(Source { uri, suites, signed_by })
     };
     text.lines().filter_map(source).collect()
@@ -186,7 +192,8 @@ fn one_line(text: &str) -> Vec<Source> {
 fn deb822(text: &str) -> Vec<Source> {
     let source = |paragraph: &str| {
         let value = |key: &str| {
-            let line = paragraph.lines().filter(|line| !line.starts_with('#')).find_map(|line| line.strip_prefix(key))?;
+            let line =
+                paragraph.lines().filter(|line| !line.starts_with('#')).find_map(|line| line.strip_prefix(key))?;
             Some(line.strip_prefix(':')?.trim().to_owned())
         };
         let uri = value("URIs")?.split_whitespace().next()?.to_owned();

@@ -9,9 +9,13 @@ fn summary(text: &str, params: &Params) -> Summary {
 
 #[test]
 fn decimals_are_exact_and_read_back() {
-    for (text, shown) in
-        [("0", "0"), ("-1.50", "-1.5"), ("1e3", "1000"), ("10.357019999999999", "10.357019999999999"), ("2.5e-3", "0.0025")]
-    {
+    for (text, shown) in [
+        ("0", "0"),
+        ("-1.50", "-1.5"),
+        ("1e3", "1000"),
+        ("10.357019999999999", "10.357019999999999"),
+        ("2.5e-3", "0.0025"),
+    ] {
         assert_eq!(text.parse::<Decimal>().unwrap().to_string(), shown);
     }
     for wrong in ["", "-", "1,5", "0x1", "1e-19", "1e40", "inf", "1e", "½"] {

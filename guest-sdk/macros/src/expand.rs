@@ -177,7 +177,10 @@ fn describe(params: &Type, description: &str) -> TokenStream {
 /// What no entry can be, said where it stands.
 fn check(entry: Entry, options: &Options, function: &ItemFn) -> syn::Result<()> {
     if let Some(asyncness) = &function.sig.asyncness {
-        return Err(syn::Error::new(asyncness.span(), "the function must not be async: the host runs tasks side by side"));
+        return Err(syn::Error::new(
+            asyncness.span(),
+            "the function must not be async: the host runs tasks side by side",
+        ));
     }
     if !function.sig.generics.params.is_empty() {
         return Err(syn::Error::new(function.sig.generics.span(), "the function must not be generic"));

@@ -22,7 +22,10 @@ impl Parse for Options {
             } else if word == "nodescribe" {
                 options.nodescribe = Some(word);
             } else {
-                return Err(syn::Error::new(word.span(), "unknown option: use `nodescribe` (map, handler) or `default` (reduce)"));
+                return Err(syn::Error::new(
+                    word.span(),
+                    "unknown option: use `nodescribe` (map, handler) or `default` (reduce)",
+                ));
             }
         }
         Ok(options)

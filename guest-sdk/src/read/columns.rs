@@ -58,7 +58,8 @@ impl F64Columns {
     /// # Errors
     /// [`crate::ErrorKind::InvalidInput`] when the header has no such column; the text lists those it has.
     pub fn select(&mut self, columns: &[impl AsRef<str>]) -> Result<&mut Self> {
-        let by_name: BTreeMap<&str, usize> = self.names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+        let by_name: BTreeMap<&str, usize> =
+            self.names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         self.selected = columns
             .iter()
             .map(|column| {

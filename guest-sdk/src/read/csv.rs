@@ -45,8 +45,11 @@ impl<T: DeserializeOwned> Csv<T> {
 
     fn over(input: Input, delimiter: u8) -> Self {
         // The input is buffered already: a small buffer here only avoids calls per byte.
-        let reader =
-            csv::ReaderBuilder::new().delimiter(delimiter).buffer_capacity(32 * 1024).has_headers(true).from_reader(input);
+        let reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .buffer_capacity(32 * 1024)
+            .has_headers(true)
+            .from_reader(input);
         Self {
             reader,
             header: csv::StringRecord::new(),
@@ -57,7 +60,8 @@ impl<T: DeserializeOwned> Csv<T> {
     }
 
     fn read_header(&mut self) -> Result<()> {
-        self.header = self.reader.headers().map_err(|error| Error::invalid_input(format!("the header: {error}")))?.clone();
+        self.header =
+            self.reader.headers().map_err(|error| Error::invalid_input(format!("the header: {error}")))?.clone();
         Ok(())
     }
 

@@ -13,7 +13,9 @@ pub struct Json<T>(pub T);
 impl<T: DeserializeOwned> FromInput for Json<T> {
     fn from_input(mut input: Input) -> Result<Self> {
         let bytes = input.read_all();
-        serde_json::from_slice(&bytes).map(Self).with_context(|| format!("{} is not the JSON expected", input.part().name))
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .with_context(|| format!("{} is not the JSON expected", input.part().name))
     }
 }
 

@@ -130,13 +130,19 @@ mod tests {
 
     #[test]
     fn every_chunk_size_gives_the_same_lines() {
-        let texts: [&[u8]; 8] =
-            [b"", b"\n", b"a", b"a\n", b"a\r\nb\rc\r\n\r\nd", b"\r\n", b"\xff\xfe\nok", b"a much longer line\nb\n\n\nc"];
+        let texts: [&[u8]; 8] = [
+            b"",
+            b"\n",
+            b"a",
+            b"a\n",
+            b"a\r\nb\rc\r\n\r\nd",
+            b"\r\n",
+            b"\xff\xfe\nok",
+            b"a much longer line\nb\n\n\nc",
+        ];
         for text in texts {
-            let mut expected: Vec<Vec<u8>> = text
-                .split(|b| *b == b'\n')
-                .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec())
-                .collect();
+            let mut expected: Vec<Vec<u8>> =
+                text.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec()).collect();
             if text.is_empty() || text.ends_with(b"\n") {
                 expected.pop();
             }
