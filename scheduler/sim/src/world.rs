@@ -164,7 +164,7 @@ impl World<'_> {
         self.core.step(event, Time(self.now), &mut actions);
         self.report.steps += 1;
         let tasks = u64::from(self.scenario.jobs) * u64::from(self.scenario.tasks);
-        if tasks <= SMALL || self.report.steps % 64 == 0 {
+        if tasks <= SMALL || self.report.steps.is_multiple_of(64) {
             self.core.invariants()?;
         }
         for action in actions {

@@ -123,7 +123,7 @@ fn losses_of_nodes_have_a_bound_of_their_own() {
     let mut bed = Bed::new(1, 1);
     bed.submit(JobPlan { max_attempts: 1, ..plan(1, 1) });
     let mut end = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..80 {
         end.extend(finished(&bed.step(Event::NodeUp { node: node(0), spec: NodeSpec::new(1, 1 << 30) })));
         bed.after_ms(60_000);
     }
