@@ -125,7 +125,7 @@ fn losses_of_nodes_have_a_bound_of_their_own() {
     let mut end = Vec::new();
     for _ in 0..80 {
         end.extend(finished(&bed.step(Event::NodeUp { node: node(0), spec: NodeSpec::new(1, 1 << 30) })));
-        bed.after_ms(60_000);
+        end.extend(finished(&bed.after_ms(60_000)));
     }
     assert_eq!(end, [Outcome::Failed { task: Some(map(0)), code: Code::NodeLost }]);
 }
