@@ -1,19 +1,26 @@
 //! An open-addressing table from words to counts that copies a word once and allocates nothing per word.
 //!
-//! Most words of a text are short and come often, so the whole cost is finding a word's end and one probe.
+//! Most words of a text have at most 8 bytes and come often. So a word's first 8 bytes are looked at as one number: a few
+//! instructions find its end, and the number is both what is hashed and what is compared.
+//! A table of 2³² places would need more memory than a module can have, so `shift` stays above 0.
 
-/// One word's place: where its bytes are, its hash, its count. Count 0 marks a free place.
+/// One word's place. Count 0 marks a free one.
 #[derive(Clone, Copy, Default)]
 struct Slot {
+    /// The first 8 bytes, with zeros after a shorter word.
+    head: u64,
+    count: u64,
     hash: u32,
     start: u32,
     length: u32,
-    count: u64,
 }
 
 /// Counts of words.
 pub struct Table {
+    /// As many as a power of two.
     slots: Vec<Slot>,
+    /// What takes a hash of 32 bits down to a place.
+    shift: u32,
     bytes: Vec<u8>,
     used: usize,
     total: u64,
@@ -31,6 +38,27 @@ const SEPARATES: [bool; 256] = {
     table
 };
 
+/// Marks the bytes of `eight` that are at most a space. Only the lowest mark is to be trusted: the subtraction may carry
+/// into the bytes above it.
+#[inline]
+fn low_bytes(eight: u64) -> u64 {
+    eight.wrapping_sub(0x2121_2121_2121_2121) & !eight & 0x8080_8080_8080_8080
+}
+
+/// Up to 8 bytes as a number, the first one lowest.
+#[inline]
+fn number(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk::<8>() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+    }
+}
+
+#[inline]
+fn mix(hash: u64, piece: u64) -> u64 {
+    (hash.rotate_left(5) ^ piece).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
 impl Default for Table {
     fn default() -> Self {
         Self::new()
@@ -40,7 +68,7 @@ impl Default for Table {
 impl Table {
     /// An empty table.
     pub fn new() -> Self {
-        Self { slots: vec![Slot::default(); 1 << 12], bytes: Vec::new(), used: 0, total: 0 }
+        Self { slots: vec![Slot::default(); 1 << 12], shift: 32 - 12, bytes: Vec::new(), used: 0, total: 0 }
     }
 
     /// How many words were added.
@@ -50,60 +78,71 @@ impl Table {
 
     /// Adds the words of a chunk. `straddling` holds the word that the last chunk ended in and takes the next one.
     pub fn add_chunk(&mut self, chunk: &[u8], straddling: &mut Vec<u8>) {
-        let mut at = 0;
+        let mut rest = chunk;
         if !straddling.is_empty() {
-            at = chunk.iter().position(|byte| SEPARATES[usize::from(*byte)]).unwrap_or(chunk.len());
-            straddling.extend_from_slice(&chunk[..at]);
-            if at == chunk.len() {
+            let end = word_end(rest);
+            straddling.extend_from_slice(&rest[..end]);
+            if end == rest.len() {
                 return;
             }
             self.add_last(straddling);
+            rest = &rest[end..];
         }
-        while at < chunk.len() {
-            // Hash while looking for the end: each byte is looked at once.
-            let start = at;
-            let mut hash = 0_u32;
-            while at < chunk.len() && !SEPARATES[usize::from(chunk[at])] {
-                hash = (hash.rotate_left(5) ^ u32::from(chunk[at])).wrapping_mul(0x9E37_79B9);
-                at += 1;
+        while let Some(eight) = rest.first_chunk::<8>() {
+            let (end, hash) = match scan(rest) {
+                Some(found) => found,
+                None => match word_end(rest) {
+                    end if end == rest.len() => break,
+                    end => (end, hash_of(&rest[..end])),
+                },
+            };
+            if end > 0 {
+                let unused = 64 - 8 * end.min(8) as u32;
+                let head = u64::from_le_bytes(*eight) << unused >> unused;
+                self.count(&rest[..end], head, hash);
             }
-            if at == chunk.len() {
-                straddling.extend_from_slice(&chunk[start..]);
-                return;
+            rest = &rest[end + 1..];
+        }
+        // Less than 8 bytes, or a word that goes on in the next chunk.
+        let mut words = rest.split(|byte| SEPARATES[usize::from(*byte)]).peekable();
+        while let Some(word) = words.next() {
+            if words.peek().is_none() {
+                straddling.extend_from_slice(word);
+            } else if !word.is_empty() {
+                self.add(word);
             }
-            if at > start {
-                self.add_hashed(&chunk[start..at], hash, 1);
-            }
-            at += 1;
         }
     }
 
     /// Adds the word put together from two chunks, if there is one.
     pub fn add_last(&mut self, straddling: &mut Vec<u8>) {
         if !straddling.is_empty() {
-            let hash = straddling
-                .iter()
-                .fold(0_u32, |hash, byte| (hash.rotate_left(5) ^ u32::from(*byte)).wrapping_mul(0x9E37_79B9));
-            self.add_hashed(straddling, hash, 1);
+            self.add(straddling);
             straddling.clear();
         }
     }
 
+    /// Adds a word of any length.
+    fn add(&mut self, word: &[u8]) {
+        self.count(word, number(word), hash_of(word));
+    }
+
     #[inline]
-    fn add_hashed(&mut self, word: &[u8], hash: u32, count: u64) {
-        self.total += count;
+    fn count(&mut self, word: &[u8], head: u64, hash: u64) {
+        self.total += 1;
         let mask = self.slots.len() - 1;
-        // The multiplication leaves its best bits at the top.
-        let mut place = (hash ^ (hash >> 15)) as usize & mask;
+        // Only the top bits of a product depend on all bits of the number.
+        let hash = (hash >> 32) as u32;
+        let mut place = (hash >> self.shift) as usize;
         loop {
             let slot = &mut self.slots[place];
             if slot.count == 0 {
                 break;
             }
-            if slot.hash == hash && slot.length as usize == word.len() {
+            if slot.head == head && slot.length as usize == word.len() {
                 let start = slot.start as usize;
-                if same(&self.bytes[start..start + word.len()], word) {
-                    slot.count += count;
+                if word.len() <= 8 || self.bytes[start + 8..start + word.len()] == word[8..] {
+                    slot.count += 1;
                     return;
                 }
             }
@@ -111,7 +150,7 @@ impl Table {
         }
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(word);
-        self.slots[place] = Slot { hash, start, length: word.len() as u32, count };
+        self.slots[place] = Slot { head, count: 1, hash, start, length: word.len() as u32 };
         self.used += 1;
         if self.used * 2 > self.slots.len() {
             self.grow();
@@ -121,9 +160,10 @@ impl Table {
     #[cold]
     fn grow(&mut self) {
         let mask = self.slots.len() * 4 - 1;
+        self.shift -= 2;
         let mut slots = vec![Slot::default(); mask + 1];
         for slot in self.slots.iter().filter(|slot| slot.count > 0) {
-            let mut place = (slot.hash ^ (slot.hash >> 15)) as usize & mask;
+            let mut place = (slot.hash >> self.shift) as usize;
             while slots[place].count > 0 {
                 place = (place + 1) & mask;
             }
@@ -142,8 +182,38 @@ impl Table {
     }
 }
 
-/// Compares two slices of one length; for short words a loop beats a call.
+/// The hash of a word.
+fn hash_of(word: &[u8]) -> u64 {
+    word.chunks(8).fold(0, |hash, piece| mix(hash, number(piece)))
+}
+
+/// Where the first word of `bytes` ends and its hash, 8 bytes at a time. `None` when `bytes` run out, or at a control
+/// character that does not separate words.
 #[inline]
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.iter().zip(b).all(|(a, b)| a == b)
+fn scan(bytes: &[u8]) -> Option<(usize, u64)> {
+    let (mut at, mut hash) = (0, 0);
+    loop {
+        let eight = u64::from_le_bytes(*bytes.get(at..)?.first_chunk::<8>()?);
+        let low = low_bytes(eight);
+        if low == 0 {
+            hash = mix(hash, eight);
+            at += 8;
+            continue;
+        }
+        let more = low.trailing_zeros() / 8;
+        let end = at + more as usize;
+        if !SEPARATES[usize::from(bytes[end])] {
+            return None;
+        }
+        if more > 0 {
+            let unused = 64 - 8 * more;
+            hash = mix(hash, eight << unused >> unused);
+        }
+        return Some((end, hash));
+    }
+}
+
+/// Where the first word of `bytes` ends.
+fn word_end(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| SEPARATES[usize::from(*byte)]).unwrap_or(bytes.len())
 }
