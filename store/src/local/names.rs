@@ -60,10 +60,11 @@ mod tests {
     proptest! {
         #[test]
         fn names_are_one_to_one(name in "(\\.|d|f|x){1,8}") {
-            prop_assert_eq!(folder_from_disk(&folder(&name)), Some(name.as_str()));
-            prop_assert_eq!(file_from_disk(&file(&name)), Some(name.as_str()));
-            prop_assert_ne!(file_from_disk(&folder(&name)), Some(name.as_str()));
-            prop_assert_ne!(file(&name), folder(&name));
+            let (folder, file) = (folder(&name), file(&name));
+            prop_assert_eq!(folder_from_disk(&folder), Some(name.as_str()));
+            prop_assert_eq!(file_from_disk(&file), Some(name.as_str()));
+            prop_assert_ne!(file_from_disk(&folder), Some(name.as_str()));
+            prop_assert_ne!(file, folder);
         }
     }
 }
