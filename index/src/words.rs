@@ -20,11 +20,14 @@ pub(crate) fn words(query: &str) -> Vec<String> {
         .collect()
 }
 
+/// Characters of a pattern beyond these are ignored: SQLite refuses one of more than 50,000 bytes. No name is as long.
+const PATTERN_CHARS: usize = 4096;
+
 /// A pattern for `LIKE … ESCAPE '\'` that finds `text` anywhere.
 pub(crate) fn like(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len() + 2);
+    let mut pattern = String::with_capacity(text.len().min(PATTERN_CHARS) + 2);
     pattern.push('%');
-    for c in text.chars().filter(|c| *c != '\0') {
+    for c in text.chars().filter(|c| *c != '\0').take(PATTERN_CHARS) {
         if matches!(c, '%' | '_' | '\\') {
             pattern.push('\\');
         }

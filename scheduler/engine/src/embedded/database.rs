@@ -145,8 +145,7 @@ pub(super) struct Database {
     next_reader: AtomicUsize,
     boot: u64,
     bells: Arc<Bells>,
-    // Released last, after the connections are closed.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Database {
@@ -171,14 +170,14 @@ impl Database {
             next_reader: AtomicUsize::new(0),
             boot,
             bells,
-            _lock: Some(lock),
+            lock: Some(lock),
         })
     }
 
     pub(super) fn in_memory() -> Result<Self, Error> {
         let (core, boot) = start(schema::open_writer(None)?)?;
         let bells = Arc::clone(&core.bells);
-        Ok(Self { mode: Mode::Memory(Mutex::new(core)), next_reader: AtomicUsize::new(0), boot, bells, _lock: None })
+        Ok(Self { mode: Mode::Memory(Mutex::new(core)), next_reader: AtomicUsize::new(0), boot, bells, lock: None })
     }
 
     /// How many times the file has been opened, this time included.
@@ -262,6 +261,12 @@ impl Drop for Database {
             {
                 tracing::error!("the sqlite writer thread panicked");
             }
+        }
+        // Not left to closing the file: a child process between fork and exec holds a copy of the handle for a moment.
+        if let Some(lock) = self.lock.take()
+            && let Err(error) = lock.unlock()
+        {
+            tracing::warn!(%error, "the database's lock was not released");
         }
     }
 }
