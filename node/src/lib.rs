@@ -1,1 +1,25 @@
-//! fabric-node
+//! A node: takes batches off its lane, runs each task in a fresh sandbox, commits results under their keys, and
+//! reports. Synchronous invocations run here too, at first inline in the caller's own task.
+//!
+//! It knows nothing of jobs as a whole, of retries or of placement: that is the scheduler's.
+
+mod api;
+mod commit;
+mod function_logs;
+mod graduate;
+mod guest_threads;
+mod http;
+mod input;
+mod invoke;
+mod lane;
+mod metrics;
+mod presence;
+mod work;
+
+pub use api::{HttpBody, Invoke, Invoked, Node, Options, Uploaded};
+pub use metrics::Metrics;
+
+/// Reading committed results.
+pub mod results {
+    pub use fabric_results::{OpenResult, ResultStore as Reader};
+}

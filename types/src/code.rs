@@ -155,6 +155,8 @@ codes! {
     NotFound = "not-found", Caller, 404, NotFound, false;
     /// The method is not one that this address takes.
     MethodNotAllowed = "method-not-allowed", Caller, 405, Failed, false;
+    /// The body is of a media type that is not read there.
+    UnsupportedMediaType = "unsupported-media-type", Caller, 415, Failed, false;
     /// It is in a state that does not allow this.
     Conflict = "conflict", Caller, 409, Failed, false;
     /// The idempotency key was used for another request.

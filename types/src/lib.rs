@@ -23,6 +23,7 @@ macro_rules! text_schema {
 }
 pub(crate) use text_schema;
 
+pub mod canonical;
 pub mod code;
 pub mod dataset;
 pub mod digest;

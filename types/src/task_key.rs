@@ -59,6 +59,13 @@ impl Keyer {
         Self { shared, impure }
     }
 
+    /// The same, but for this job alone, as if the function were impure.
+    #[must_use]
+    pub fn private(mut self, job: &JobId) -> Self {
+        self.impure = Some(job.clone());
+        self
+    }
+
     /// The key of one task.
     #[must_use]
     pub fn key(&self, task: TaskId, input: &TaskInput) -> TaskKey {

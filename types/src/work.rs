@@ -92,6 +92,8 @@ pub struct Done {
     pub bytes_in: u64,
     /// Whether the result was there already and nothing ran.
     pub cached: bool,
+    /// The digest of what this run gave, where other bytes were committed under the key before.
+    pub differs: Option<ContentDigest>,
 }
 
 /// What became of one attempt.

@@ -1,1 +1,23 @@
-//! fabric-driver
+//! The driver: carries out what the scheduler's core decides. It owns the jobs: plans their inputs, journals what
+//! happens, sends batches to nodes, takes completions, and brings every unfinished job back after a restart.
+//!
+//! It decides nothing itself (that is `fabric-scheduler-core`) and runs no guest (that is `fabric-node`).
+//!
+//! What lasts is in three places. A node commits a result under its task key before it reports it. The journal then
+//! notes which tasks have which results, a little later and in batches: a crash in between costs a look-up, never a
+//! second run of a pure task. Accepting and ending a job wait for the journal.
+
+pub mod api;
+mod assign;
+mod events;
+mod live;
+mod meta;
+mod metrics;
+mod owner;
+mod prepare;
+mod record;
+mod recover;
+mod tasks;
+mod write_output;
+
+pub use api::{Driver, Options, Parts, Submission, TaskFilter, Work};

@@ -1,0 +1,141 @@
+//! Commits what the guest threads give, many results at a time, and reports each task after its result is durable.
+
+use crate::api::Shared;
+use fabric_engine::lane::FromNode;
+use fabric_results::{Committed, Fresh};
+use fabric_types::{
+    Fault,
+    job::TaskId,
+    work::{Batch, Completion, Done, Outcome},
+};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Pieces that may wait for the committer before guest threads have to.
+pub const PIECES: usize = 256;
+/// Results that go into one commit, about.
+const TOGETHER: usize = 2048;
+
+/// How a task ended on this node.
+pub enum Ended {
+    /// It needs no commit.
+    Over(Outcome),
+    /// It gave a result.
+    Fresh {
+        /// Which task.
+        task: TaskId,
+        /// Which attempt.
+        attempt: u32,
+        /// Its result.
+        fresh: Fresh,
+        /// Wall clock of the call.
+        wall_us: u64,
+        /// Input read.
+        bytes_in: u64,
+    },
+}
+
+/// Tasks of one batch that ended.
+pub struct Piece {
+    /// The batch.
+    pub batch: Arc<Batch>,
+    /// The tasks.
+    pub ended: Vec<Ended>,
+}
+
+/// Where guest threads put what they have.
+pub type Pieces = mpsc::Sender<Piece>;
+
+/// A task whose result is being committed.
+struct Waiting {
+    task: TaskId,
+    attempt: u32,
+    fuel: u64,
+    wall_us: u64,
+    bytes_in: u64,
+}
+
+fn outcome(waiting: &Waiting, committed: Result<Committed, Fault>) -> Outcome {
+    let result = committed.map(|c| Done {
+        output: c.output,
+        fuel: waiting.fuel,
+        wall_us: waiting.wall_us,
+        bytes_in: waiting.bytes_in,
+        cached: false,
+        differs: c.differs,
+    });
+    Outcome { task: waiting.task, attempt: waiting.attempt, result }
+}
+
+/// Commits the results of pieces of one tenant; gives the outcomes of each piece.
+async fn commit(shared: &Shared, pieces: Vec<Piece>) -> Vec<(Arc<Batch>, Vec<Outcome>)> {
+    let Some(tenant) = pieces.first().map(|p| p.batch.tenant.clone()) else { return Vec::new() };
+    let mut fresh = Vec::new();
+    let mut waiting = Vec::new();
+    let mut reports = Vec::with_capacity(pieces.len());
+    for (at, piece) in pieces.into_iter().enumerate() {
+        let mut over = Vec::new();
+        for ended in piece.ended {
+            match ended {
+                Ended::Over(outcome) => over.push(outcome),
+                Ended::Fresh { task, attempt, fresh: result, wall_us, bytes_in } => {
+                    waiting.push((at, Waiting { task, attempt, fuel: result.fuel, wall_us, bytes_in }));
+                    fresh.push(result);
+                }
+            }
+        }
+        reports.push((piece.batch, over));
+    }
+    let committed: Vec<Result<Committed, Fault>> = if fresh.is_empty() {
+        Vec::new()
+    } else {
+        match shared.results.commit(&tenant, fresh).await {
+            Ok(all) => all.into_iter().map(Ok).collect(),
+            Err(fault) => vec![Err(fault); waiting.len()],
+        }
+    };
+    for ((at, waiting), committed) in waiting.iter().zip(committed) {
+        if let Some((_, outcomes)) = reports.get_mut(*at) {
+            outcomes.push(outcome(waiting, committed));
+        }
+    }
+    reports
+}
+
+/// Commits and reports until every guest thread is gone.
+pub async fn run(shared: Arc<Shared>, mut pieces: mpsc::Receiver<Piece>) {
+    let mut next: Option<Piece> = None;
+    loop {
+        let first = match next.take() {
+            Some(piece) => piece,
+            None => match pieces.recv().await {
+                Some(piece) => piece,
+                None => return,
+            },
+        };
+        let mut count = first.ended.len();
+        let mut together = vec![first];
+        // Whatever has come meanwhile shares one commit, as long as it is the same tenant's.
+        while count < TOGETHER {
+            match pieces.try_recv() {
+                Ok(piece) if together.first().is_some_and(|p| p.batch.tenant == piece.batch.tenant) => {
+                    count += piece.ended.len();
+                    together.push(piece);
+                }
+                Ok(piece) => {
+                    next = Some(piece);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        for (batch, outcomes) in commit(&shared, together).await {
+            let completion = Completion { tenant: batch.tenant.clone(), job: batch.job.clone(), outcomes };
+            let report = FromNode::Completed { node: shared.id.clone(), completion };
+            if let Err(error) = shared.engine.lanes.report(report).await {
+                // The attempts' leases bring them back, and the results are there already.
+                tracing::warn!(%error, "a report was lost");
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! From the sandbox's lines to the index.
+
+use fabric_host::{LogLevel, LogLine as Line, LogOrigin, LogSink};
+use fabric_index::Index;
+use fabric_types::{
+    Fault,
+    id::{FunctionName, InvocationId, TenantId},
+    rest::invocation::{LogLine, LogSource},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Takes the lines of one call.
+pub struct FunctionLogs {
+    index: Index,
+    tenant: TenantId,
+    invocation: InvocationId,
+    function: FunctionName,
+    task: Option<String>,
+    any: AtomicBool,
+}
+
+fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    }
+}
+
+impl FunctionLogs {
+    /// Lines of an invocation, or of a task of a job.
+    pub fn new(
+        index: Index,
+        tenant: TenantId,
+        invocation: InvocationId,
+        function: FunctionName,
+        task: Option<String>,
+    ) -> Arc<Self> {
+        Arc::new(Self { index, tenant, invocation, function, task, any: AtomicBool::new(false) })
+    }
+
+    /// Whether there was a line.
+    pub fn any(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, source: LogSource, level: &str, message: String) {
+        self.any.store(true, Ordering::Relaxed);
+        let line = LogLine {
+            at_ms: crate::api::now_ms(),
+            invocation_id: self.invocation.clone(),
+            function: self.function.clone(),
+            task: self.task.clone(),
+            source,
+            level: level.to_owned(),
+            message,
+        };
+        self.index.log(vec![(self.tenant.clone(), line)]);
+    }
+
+    /// Adds how the call failed.
+    pub fn fault(&self, fault: &Fault) {
+        self.add(LogSource::System, "error", fault.to_string());
+    }
+}
+
+impl LogSink for FunctionLogs {
+    fn line(&self, line: Line) {
+        let source = match line.origin {
+            LogOrigin::Log => LogSource::Log,
+            LogOrigin::Stdout => LogSource::Stdout,
+            LogOrigin::Stderr => LogSource::Stderr,
+        };
+        self.add(source, level(line.level), line.text);
+    }
+}

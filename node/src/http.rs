@@ -1,0 +1,95 @@
+//! Requests to http functions.
+
+use crate::{
+    api::{HttpBody, Shared, now_ms},
+    function_logs::FunctionLogs,
+};
+use bytes::Bytes;
+use fabric_host::{HttpCall, HttpReport};
+use fabric_types::{
+    Fault,
+    function::Deployment,
+    id::InvocationId,
+    rest::{
+        invocation::{Invocation, InvocationState},
+        node::UsageLine,
+    },
+};
+use http_body_util::BodyExt as _;
+use std::sync::Arc;
+
+/// Runs one request in a fresh instance, inline in the connection's task.
+///
+/// # Errors
+/// What kept the function from beginning a response; later failures break the body off.
+pub async fn handle<B>(
+    shared: &Arc<Shared>,
+    deployment: &Arc<Deployment>,
+    id: InvocationId,
+    request: http::Request<B>,
+) -> Result<http::Response<HttpBody>, Fault>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Display,
+{
+    let permit = shared.permit(deployment)?;
+    let loaded = shared.load(deployment).await?;
+    let function = deployment.function.clone();
+    let logs = FunctionLogs::new(shared.index.clone(), deployment.tenant.clone(), id.clone(), function, None);
+    let call = HttpCall {
+        limits: deployment.manifest.limits.clone(),
+        logs: Some(logs.clone()),
+        https: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
+        done: Some(done(shared.clone(), deployment.clone(), id, logs, permit)),
+        ..HttpCall::new(deployment.manifest.limits.clone())
+    };
+    let response = shared.host.handle_http(&loaded, request, call).await?;
+    Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+}
+
+/// Notes how a request ended, when its body has.
+fn done(
+    shared: Arc<Shared>,
+    deployment: Arc<Deployment>,
+    id: InvocationId,
+    logs: Arc<FunctionLogs>,
+    permit: tokio::sync::OwnedSemaphorePermit,
+) -> Box<dyn FnOnce(HttpReport) + Send> {
+    Box::new(move |report| {
+        drop(permit);
+        let error = report.result.err();
+        let usage = UsageLine {
+            invocations: 1,
+            failed: u64::from(error.is_some()),
+            fuel: report.fuel,
+            guest_us: report.wall_us,
+            ..UsageLine::default()
+        };
+        shared.index.add_usage(&deployment.tenant, &deployment.function, &usage);
+        if let Some(fault) = &error {
+            logs.fault(fault);
+        }
+        // A record for every request would cost more than the request; those that say something have one.
+        if logs.any() {
+            let now = now_ms();
+            let state = if error.is_some() { InvocationState::Failed } else { InvocationState::Succeeded };
+            shared.note_invocation(
+                &deployment.tenant,
+                Invocation {
+                    id,
+                    function: deployment.function.clone(),
+                    version: deployment.version,
+                    state,
+                    created_ms: now.saturating_sub(report.wall_us / 1000),
+                    ended_ms: Some(now),
+                    fuel: report.fuel,
+                    cached: false,
+                    result_bytes: None,
+                    content_type: None,
+                    result_url: None,
+                    error,
+                },
+            );
+        }
+    })
+}

@@ -1,0 +1,145 @@
+//! Synchronous invocations: one fresh sandbox, the answer in the same breath.
+
+use crate::{
+    api::{Invoke, Invoked, Shared, now_ms},
+    function_logs::FunctionLogs,
+    graduate, work,
+};
+use bytes::Bytes;
+use fabric_host::{PartSource, Stage, TaskCall, TaskReport, source::Empty};
+use fabric_types::{
+    Code, Fault, canonical,
+    digest::{ContentDigest, TaskKey},
+    function::{Deployment, EntryKind},
+    job::{StageKind, TaskId},
+    rest::{
+        invocation::{Invocation, InvocationState},
+        node::UsageLine,
+    },
+    task_key::Keyer,
+    work::{OutputRef, TaskInput},
+};
+use std::sync::Arc;
+
+/// A result that an earlier call gave.
+#[derive(Clone)]
+pub struct Remembered {
+    /// The result.
+    pub body: Bytes,
+    /// Its media type.
+    pub content_type: Option<String>,
+}
+
+/// How a request reaches a function that is not an http one: a handler answers it, a mapper or a command takes it as
+/// its one partition.
+pub fn stage(deployment: &Deployment, body: Bytes, content_type: Option<String>) -> (Stage, Box<dyn PartSource>) {
+    let entry = deployment.entry;
+    if entry.handler || entry.kind == EntryKind::Command {
+        (Stage::Handler { body, content_type }, Box::new(Empty))
+    } else {
+        (Stage::Map, work::body_source(body))
+    }
+}
+
+fn key(shared: &Shared, deployment: &Deployment, call: &Invoke, params: &str) -> TaskKey {
+    let engine = shared.host.fingerprint(deployment.is_pure());
+    let keyer = Keyer::new(deployment, StageKind::Invoke, 0, params, engine, &call.id.as_job());
+    let digest = ContentDigest::of(&call.body);
+    let body = OutputRef { key: TaskKey(digest.0), digest, len: call.body.len() as u64 };
+    keyer.key(TaskId { stage: 0, index: 0 }, &TaskInput::Body { body, content_type: call.content_type.clone() })
+}
+
+/// Runs a call, or answers it from memory when a pure function was asked the same before.
+///
+/// # Errors
+/// The guest's fault, `too-many-requests`, or what kept it from running.
+pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: Invoke) -> Result<Invoked, Fault> {
+    let _permit = shared.permit(deployment)?;
+    let created_ms = now_ms();
+    let params: Arc<str> = if call.params.is_empty() { "{}".into() } else { canonical::object(&call.params).into() };
+    let key = key(shared, deployment, &call, &params);
+    if deployment.is_pure()
+        && !call.fresh
+        && let Some(known) = shared.remembered.get(&(deployment.tenant.clone(), key)).await
+    {
+        shared.metrics.invoke_cache_hits.inc();
+        let usage = UsageLine { cached: 1, ..UsageLine::default() };
+        shared.index.add_usage(&deployment.tenant, &deployment.function, &usage);
+        return Ok(Invoked { body: known.body, content_type: known.content_type, fuel: 0, wall_us: 0, cached: true });
+    }
+    let loaded = shared.load(deployment).await?;
+    let function = deployment.function.clone();
+    let logs = FunctionLogs::new(shared.index.clone(), deployment.tenant.clone(), call.id.clone(), function, None);
+    let (stage, source) = stage(deployment, call.body, call.content_type);
+    let task = TaskCall {
+        params,
+        limits: deployment.manifest.limits.clone(),
+        seed: key.0,
+        logs: Some(logs.clone()),
+        input: source,
+        ..TaskCall::new(stage, Empty)
+    };
+    let threads = shared.guest_handle()?;
+    let host = shared.host.clone();
+    let guest = async move { host.run_task(&loaded, task).await };
+    let report = graduate::run(&threads, guest).await;
+    let report = report.ok_or_else(|| Fault::new(Code::Unavailable, "the node is shutting down"))?;
+    record(shared, deployment, &call.id, created_ms, &report, &logs);
+    let output = report.result?;
+    if deployment.is_pure() {
+        let known = Remembered { body: output.bytes.clone(), content_type: output.content_type.clone() };
+        shared.remembered.insert((deployment.tenant.clone(), key), known).await;
+    }
+    Ok(Invoked {
+        body: output.bytes,
+        content_type: output.content_type,
+        fuel: report.fuel,
+        wall_us: report.wall_us,
+        cached: false,
+    })
+}
+
+fn record(
+    shared: &Shared,
+    deployment: &Deployment,
+    id: &fabric_types::id::InvocationId,
+    created_ms: u64,
+    report: &TaskReport,
+    logs: &FunctionLogs,
+) {
+    let (bytes, content_type, error) = match &report.result {
+        Ok(output) => (Some(output.bytes.len() as u64), output.content_type.clone(), None),
+        Err(fault) => {
+            logs.fault(fault);
+            (None, None, Some(fault.clone()))
+        }
+    };
+    let usage = UsageLine {
+        invocations: 1,
+        failed: u64::from(error.is_some()),
+        fuel: report.fuel,
+        guest_us: report.wall_us,
+        bytes_in: report.bytes_in,
+        bytes_out: bytes.unwrap_or(0),
+        ..UsageLine::default()
+    };
+    shared.index.add_usage(&deployment.tenant, &deployment.function, &usage);
+    let state = if error.is_some() { InvocationState::Failed } else { InvocationState::Succeeded };
+    shared.note_invocation(
+        &deployment.tenant,
+        Invocation {
+            id: id.clone(),
+            function: deployment.function.clone(),
+            version: deployment.version,
+            state,
+            created_ms,
+            ended_ms: Some(now_ms()),
+            fuel: report.fuel,
+            cached: false,
+            result_bytes: bytes,
+            content_type,
+            result_url: None,
+            error,
+        },
+    );
+}

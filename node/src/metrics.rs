@@ -1,0 +1,146 @@
+//! The node's metrics. Names carry their units.
+
+use fabric_host::Observer;
+use fabric_types::function::EntryKind;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::Histogram,
+    },
+    registry::Registry,
+};
+use std::sync::Arc;
+
+/// Seconds, from 2 µs up in steps of about 2.5.
+const BUCKETS: [f64; 16] =
+    [2e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 0.5, 2.5, 10.0, 60.0];
+
+/// The kind of entry that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone)]
+struct Seconds;
+
+impl MetricConstructor<Histogram> for Seconds {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(BUCKETS)
+    }
+}
+
+/// Metrics of a node. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    instantiate: [Histogram; 3],
+    call: [Histogram; 3],
+    invocations: [Counter; 3],
+    faults: [Counter; 3],
+    fuel: Counter,
+    compile: Histogram,
+    families: (
+        Family<Kind, Histogram, Seconds>,
+        Family<Kind, Histogram, Seconds>,
+        Family<Kind, Counter>,
+        Family<Kind, Counter>,
+    ),
+    /// Tasks that wait for a guest thread.
+    pub queued_tasks: Gauge,
+    /// Guests that run.
+    pub running: Gauge,
+    /// Synchronous invocations answered from the cache.
+    pub invoke_cache_hits: Counter,
+    /// Tasks whose result was there already.
+    pub task_cache_hits: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let families = (
+            Family::new_with_constructor(Seconds),
+            Family::new_with_constructor(Seconds),
+            Family::<Kind, Counter>::default(),
+            Family::<Kind, Counter>::default(),
+        );
+        // Looked up once: a family costs a hash and a lock with every use.
+        let kinds = ["task", "http", "command"].map(|kind| Kind { kind });
+        let each = |family: &Family<Kind, Histogram, Seconds>| kinds.clone().map(|k| family.get_or_create(&k).clone());
+        let count = |family: &Family<Kind, Counter>| kinds.clone().map(|k| family.get_or_create(&k).clone());
+        Self {
+            instantiate: each(&families.0),
+            call: each(&families.1),
+            invocations: count(&families.2),
+            faults: count(&families.3),
+            fuel: Counter::default(),
+            compile: Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0]),
+            families,
+            queued_tasks: Gauge::default(),
+            running: Gauge::default(),
+            invoke_cache_hits: Counter::default(),
+            task_cache_hits: Counter::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Registers all of them.
+    pub fn register(&self, registry: &mut Registry) {
+        let (instantiate, call, invocations, faults) = self.families.clone();
+        registry.register("fabric_instantiate_seconds", "Making a fresh instance", instantiate);
+        registry.register("fabric_call_seconds", "A guest's call, instantiation included", call);
+        registry.register("fabric_invocations", "Guests that ran", invocations);
+        registry.register("fabric_guest_faults", "Guests that failed", faults);
+        registry.register("fabric_guest_fuel", "Fuel spent by guests", self.fuel.clone());
+        registry.register("fabric_compile_seconds", "Compiling a module", self.compile.clone());
+        registry.register("fabric_node_queued_tasks", "Tasks waiting for a guest thread", self.queued_tasks.clone());
+        registry.register("fabric_node_running_guests", "Guests that run now", self.running.clone());
+        registry.register(
+            "fabric_invoke_cache_hits",
+            "Invocations answered from the cache",
+            self.invoke_cache_hits.clone(),
+        );
+        registry.register(
+            "fabric_task_cache_hits",
+            "Tasks whose result was there already",
+            self.task_cache_hits.clone(),
+        );
+    }
+
+    /// What tells the sandbox's durations to these metrics.
+    #[must_use]
+    pub fn observer(&self) -> Arc<dyn Observer> {
+        Arc::new(self.clone())
+    }
+}
+
+fn at<T>(of: &[T; 3], kind: EntryKind) -> &T {
+    let [task, http, command] = of;
+    match kind {
+        EntryKind::Task => task,
+        EntryKind::Http => http,
+        EntryKind::Command => command,
+    }
+}
+
+impl Observer for Metrics {
+    fn instantiated(&self, kind: EntryKind, micros: u64) {
+        at(&self.instantiate, kind).observe(micros as f64 / 1e6);
+    }
+
+    fn called(&self, kind: EntryKind, micros: u64, fuel: u64, ok: bool) {
+        at(&self.call, kind).observe(micros as f64 / 1e6);
+        at(&self.invocations, kind).inc();
+        self.fuel.inc_by(fuel);
+        if !ok {
+            at(&self.faults, kind).inc();
+        }
+    }
+
+    fn compiled(&self, millis: u64) {
+        self.compile.observe(millis as f64 / 1e3);
+    }
+}

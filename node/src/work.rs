@@ -1,0 +1,198 @@
+//! Runs chunks of tasks on the guest threads, each task in a fresh sandbox.
+
+use crate::{
+    api::Shared,
+    commit::{Ended, Piece, Pieces},
+    function_logs::FunctionLogs,
+    input::{self, BytesSource, PartialsSource, PartitionSource},
+    lane::{Chunk, Running},
+};
+use fabric_host::{Loaded, PartSource, Stage, TaskCall, keyed};
+use fabric_results::Fresh;
+use fabric_types::{
+    Code, Fault,
+    job::StageKind,
+    rest::node::UsageLine,
+    work::{Assignment, Batch, Done, Outcome, TaskInput},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{Mutex, mpsc};
+
+/// How long results wait for company before they are committed.
+const HOLD: Duration = Duration::from_millis(5);
+
+/// Takes chunks until there are no more.
+pub async fn run(shared: Arc<Shared>, chunks: Arc<Mutex<mpsc::Receiver<Chunk>>>, pieces: Pieces) {
+    loop {
+        let chunk = { chunks.lock().await.recv().await };
+        let Some(chunk) = chunk else { return };
+        if work(&shared, chunk, &pieces).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The committer is gone: the node is stopping.
+struct Stopping;
+
+async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(), Stopping> {
+    let running = chunk.running;
+    let loaded = shared.load(&running.batch.deployment).await;
+    let mut usage = UsageLine::default();
+    let mut ended = Vec::with_capacity(chunk.tasks.len());
+    let mut since = Instant::now();
+    for at in chunk.tasks {
+        shared.metrics.queued_tasks.dec();
+        if !running.token(at).is_cancelled()
+            && let Some(assignment) = running.batch.tasks.get(at)
+        {
+            shared.metrics.running.inc();
+            let end = match &loaded {
+                Ok(loaded) => one(shared, loaded, &running, at, assignment, &mut usage).await,
+                Err(fault) => Some(failed(assignment, fault.clone())),
+            };
+            shared.metrics.running.dec();
+            ended.extend(end);
+        }
+        running.over();
+        if !ended.is_empty() && since.elapsed() >= HOLD {
+            let piece = Piece { batch: running.batch.clone(), ended: std::mem::take(&mut ended) };
+            pieces.send(piece).await.map_err(|_| Stopping)?;
+            since = Instant::now();
+        }
+    }
+    shared.index.add_usage(&running.batch.tenant, &running.batch.deployment.function, &usage);
+    if !ended.is_empty() {
+        pieces.send(Piece { batch: running.batch.clone(), ended }).await.map_err(|_| Stopping)?;
+    }
+    Ok(())
+}
+
+fn failed(assignment: &Assignment, fault: Fault) -> Ended {
+    Ended::Over(Outcome { task: assignment.task, attempt: assignment.attempt, result: Err(fault) })
+}
+
+async fn one(
+    shared: &Arc<Shared>,
+    loaded: &Arc<Loaded>,
+    running: &Running,
+    at: usize,
+    assignment: &Assignment,
+    usage: &mut UsageLine,
+) -> Option<Ended> {
+    if let Some(Some((output, _))) = running.found.get(at) {
+        shared.metrics.task_cache_hits.inc();
+        usage.cached += 1;
+        let done = Done { output: *output, fuel: 0, wall_us: 0, bytes_in: 0, cached: true, differs: None };
+        return Some(Ended::Over(Outcome { task: assignment.task, attempt: assignment.attempt, result: Ok(done) }));
+    }
+    let batch = &running.batch;
+    let stop = running.token(at);
+    let logs = shared.task_logs(batch, assignment);
+    let call = match call(shared, batch, assignment).await {
+        Ok((stage, source)) => TaskCall {
+            params: batch.params.clone(),
+            limits: batch.deployment.manifest.limits.clone(),
+            seed: assignment.key.0,
+            buckets: batch.buckets,
+            logs: Some(logs.clone()),
+            cancel: stop.clone(),
+            input: source,
+            ..TaskCall::new(stage, fabric_host::source::Empty)
+        },
+        Err(fault) => return Some(failed(assignment, fault)),
+    };
+    let report = shared.host.run_task(loaded, call).await;
+    usage.invocations += 1;
+    usage.fuel += report.fuel;
+    usage.guest_us += report.wall_us;
+    usage.bytes_in += report.bytes_in;
+    match report.result {
+        Ok(output) => {
+            usage.bytes_out += output.bytes.len() as u64;
+            let fresh = Fresh {
+                key: assignment.key,
+                bytes: output.bytes,
+                content_type: output.content_type,
+                buckets: output.buckets,
+                fuel: report.fuel,
+            };
+            Some(Ended::Fresh {
+                task: assignment.task,
+                attempt: assignment.attempt,
+                fresh,
+                wall_us: report.wall_us,
+                bytes_in: report.bytes_in,
+            })
+        }
+        // Whoever stopped it does not wait for word of it.
+        Err(fault) if fault.code == Code::Cancelled && stop.is_cancelled() => None,
+        Err(fault) => {
+            usage.failed += 1;
+            logs.fault(&fault);
+            Some(failed(assignment, fault))
+        }
+    }
+}
+
+/// What is asked of the module, and what it reads.
+async fn call(
+    shared: &Arc<Shared>,
+    batch: &Batch,
+    assignment: &Assignment,
+) -> Result<(Stage, Box<dyn PartSource>), Fault> {
+    let tenant = &batch.tenant;
+    let limit = batch.deployment.manifest.limits.output_bytes.0;
+    let source: Box<dyn PartSource> = match &assignment.input {
+        TaskInput::Partition(partition) => Box::new(PartitionSource::new(partition.clone(), shared.objects(tenant))),
+        TaskInput::Partials(parts) => {
+            Box::new(PartialsSource::new(tenant.clone(), shared.results.clone(), parts.clone(), limit))
+        }
+        TaskInput::Bucket { bucket, sources } => {
+            Box::new(keyed::merge(shared.results.buckets(tenant, sources, *bucket).await?)?)
+        }
+        TaskInput::Body { body, content_type } => {
+            let bytes = shared.results.read(tenant, body, batch.deployment.manifest.limits.body_bytes.0).await?;
+            return Ok(crate::invoke::stage(&batch.deployment, bytes, content_type.clone()));
+        }
+    };
+    let stage = match batch.stage {
+        StageKind::Map | StageKind::Invoke => Stage::Map,
+        StageKind::Reduce | StageKind::KeyedReduce => Stage::Reduce,
+    };
+    Ok((stage, source))
+}
+
+impl Shared {
+    /// The lines of a task go under its job's id.
+    fn task_logs(&self, batch: &Batch, assignment: &Assignment) -> Arc<FunctionLogs> {
+        let task = (batch.stage != StageKind::Invoke).then(|| assignment.task.to_string());
+        FunctionLogs::new(
+            self.index.clone(),
+            batch.tenant.clone(),
+            batch.job.as_invocation(),
+            batch.deployment.function.clone(),
+            task,
+        )
+    }
+
+    /// The deployment, ready to run.
+    ///
+    /// # Errors
+    /// The store's fault, or the compiler's.
+    pub async fn load(&self, deployment: &Arc<fabric_types::function::Deployment>) -> Result<Arc<Loaded>, Fault> {
+        let fetch = || async {
+            let limit = deployment.module_bytes.max(1);
+            self.store.modules(&deployment.tenant).get(&deployment.module, limit).await.map_err(input::fault)
+        };
+        self.host.load(deployment, fetch).await
+    }
+}
+
+/// A request's body as the input of a mapper.
+pub fn body_source(bytes: bytes::Bytes) -> Box<dyn PartSource> {
+    Box::new(BytesSource::new("request", bytes))
+}

@@ -1,0 +1,244 @@
+//! Results as one thing: small ones sit in the engine's results table, large ones in the object store under their
+//! content digest, and neither writers nor readers need to know which.
+
+use bytes::Bytes;
+use fabric_engine::results::{Body, Commit, INLINE_BYTES, ResultRecord, Results};
+use fabric_store::{Range, Store};
+use fabric_types::{
+    Code, Fault,
+    digest::{ContentDigest, TaskKey},
+    id::TenantId,
+    work::OutputRef,
+};
+use futures::{
+    StreamExt as _, TryStreamExt as _,
+    stream::{self, BoxStream},
+};
+use std::sync::Arc;
+
+/// A result that is not committed yet.
+#[derive(Debug, Clone)]
+pub struct Fresh {
+    /// What it is to be stored under.
+    pub key: TaskKey,
+    /// All of it.
+    pub bytes: Bytes,
+    /// The media type.
+    pub content_type: Option<String>,
+    /// Where each bucket of a shuffle output starts, and last where the output ends; else empty.
+    pub buckets: Vec<u64>,
+    /// Fuel spent on it.
+    pub fuel: u64,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// What is stored under the key now.
+    pub output: OutputRef,
+    /// The digest of the bytes that were to be stored, where other bytes were there already.
+    pub differs: Option<ContentDigest>,
+}
+
+/// A result opened for reading.
+pub struct OpenResult {
+    /// The media type.
+    pub content_type: Option<String>,
+    /// All its bytes.
+    pub len: u64,
+    /// The bytes of the asked range.
+    pub body: BoxStream<'static, Result<Bytes, Fault>>,
+}
+
+/// Commits and reads results. Cloning is cheap.
+#[derive(Clone)]
+pub struct ResultStore {
+    table: Arc<dyn Results>,
+    store: Store,
+}
+
+fn fault(error: fabric_store::Error) -> Fault {
+    let fault = Fault::new(error.code(), error.to_string());
+    match error.hint() {
+        Some(hint) => fault.hint(hint),
+        None => fault,
+    }
+}
+
+/// Large results are named by their content, in the space that is laid out by keys.
+fn object_name(digest: ContentDigest) -> TaskKey {
+    TaskKey(digest.0)
+}
+
+fn clamp(range: Option<std::ops::Range<u64>>, len: u64) -> std::ops::Range<u64> {
+    let range = range.unwrap_or(0..len);
+    range.start.min(len)..range.end.min(len)
+}
+
+impl ResultStore {
+    /// Over the engine's table and the store.
+    #[must_use]
+    pub fn new(table: Arc<dyn Results>, store: Store) -> Self {
+        Self { table, store }
+    }
+
+    /// Commits what is not there yet and compares the rest; the answers are in the order given.
+    ///
+    /// # Errors
+    /// A retryable fault when a backend fails; committing again is safe.
+    pub async fn commit(&self, tenant: &TenantId, fresh: Vec<Fresh>) -> Result<Vec<Committed>, Fault> {
+        let mut refs = Vec::with_capacity(fresh.len());
+        let mut records = Vec::with_capacity(fresh.len());
+        for result in fresh {
+            let digest = ContentDigest::of(&result.bytes);
+            let len = result.bytes.len() as u64;
+            let body = if result.bytes.len() <= INLINE_BYTES {
+                Body::Inline(result.bytes)
+            } else {
+                self.store.results(tenant).commit(&object_name(digest), result.bytes).await.map_err(fault)?;
+                Body::Object
+            };
+            refs.push(OutputRef { key: result.key, digest, len });
+            let record = ResultRecord {
+                digest,
+                len,
+                body,
+                content_type: result.content_type,
+                buckets: result.buckets,
+                fuel: result.fuel,
+            };
+            records.push((result.key, record));
+        }
+        let commits = self.table.commit(tenant, records).await?;
+        let mut committed = Vec::with_capacity(refs.len());
+        for (mine, commit) in refs.into_iter().zip(commits) {
+            committed.push(match commit {
+                Commit::Stored | Commit::Same => Committed { output: mine, differs: None },
+                Commit::Differs(_) => {
+                    let there = self.find(tenant, &[mine.key]).await?.into_iter().flatten().next();
+                    Committed { output: there.map_or(mine, |(output, _)| output), differs: Some(mine.digest) }
+                }
+            });
+        }
+        Ok(committed)
+    }
+
+    /// What is stored under `keys`, in their order, with the records.
+    ///
+    /// # Errors
+    /// A retryable fault when the backend fails.
+    pub async fn find(
+        &self,
+        tenant: &TenantId,
+        keys: &[TaskKey],
+    ) -> Result<Vec<Option<(OutputRef, ResultRecord)>>, Fault> {
+        let found = self.table.get_many(tenant, keys).await?;
+        let pairs = keys.iter().zip(found);
+        Ok(pairs.map(|(key, r)| r.map(|r| (OutputRef { key: *key, digest: r.digest, len: r.len }, r))).collect())
+    }
+
+    async fn record(&self, tenant: &TenantId, output: &OutputRef) -> Result<ResultRecord, Fault> {
+        let record = self.table.get_many(tenant, &[output.key]).await?.into_iter().flatten().next();
+        record.ok_or_else(|| missing(&output.key))
+    }
+
+    /// Opens `range` of a result, or all of it, without holding it in memory.
+    ///
+    /// # Errors
+    /// `not-found` when there is none under the key, or the store's fault.
+    pub async fn open(
+        &self,
+        tenant: &TenantId,
+        output: &OutputRef,
+        range: Option<std::ops::Range<u64>>,
+    ) -> Result<OpenResult, Fault> {
+        let record = self.record(tenant, output).await?;
+        let range = clamp(range, record.len);
+        let body = match record.body {
+            Body::Inline(bytes) => {
+                let (from, to) = (range.start as usize, range.end as usize);
+                let piece = if from < to && to <= bytes.len() { bytes.slice(from..to) } else { Bytes::new() };
+                stream::once(async move { Ok(piece) }).boxed()
+            }
+            Body::Object if range.is_empty() => stream::empty().boxed(),
+            Body::Object => {
+                let name = object_name(record.digest);
+                let range = Range::Bytes(range.start, range.end);
+                let opened = self.store.results(tenant).stream(&name, range).await.map_err(fault)?;
+                opened.stream.map_err(fault).boxed()
+            }
+        };
+        Ok(OpenResult { content_type: record.content_type, len: record.len, body })
+    }
+
+    /// Reads a whole result of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `too-large`, or as for [`Self::open`].
+    pub async fn read(&self, tenant: &TenantId, output: &OutputRef, limit: u64) -> Result<Bytes, Fault> {
+        let record = self.record(tenant, output).await?;
+        self.body(tenant, &record, limit).await
+    }
+
+    /// Reads the bytes of a record that is at hand already.
+    ///
+    /// # Errors
+    /// `too-large`, or the store's fault.
+    pub async fn body(&self, tenant: &TenantId, record: &ResultRecord, limit: u64) -> Result<Bytes, Fault> {
+        if record.len > limit {
+            let message =
+                format!("a result of {} bytes is larger than the {limit} bytes that may be read at once", record.len);
+            return Err(Fault::new(Code::TooLarge, message));
+        }
+        match &record.body {
+            Body::Inline(bytes) => Ok(bytes.clone()),
+            Body::Object => self.store.results(tenant).get(&object_name(record.digest), limit).await.map_err(fault),
+        }
+    }
+
+    /// Reads one bucket of each of several shuffle outputs, in their order.
+    ///
+    /// # Errors
+    /// As for [`Self::open`]; `internal` when a result has no such bucket.
+    pub async fn buckets(&self, tenant: &TenantId, sources: &[OutputRef], bucket: u32) -> Result<Vec<Bytes>, Fault> {
+        let mut found = Vec::with_capacity(sources.len());
+        for chunk in sources.chunks(1024) {
+            let keys: Vec<_> = chunk.iter().map(|s| s.key).collect();
+            for (source, record) in chunk.iter().zip(self.table.get_many(tenant, &keys).await?) {
+                let record = record.ok_or_else(|| missing(&source.key))?;
+                found.push(self.bucket(tenant, source, &record, bucket).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn bucket(
+        &self,
+        tenant: &TenantId,
+        source: &OutputRef,
+        record: &ResultRecord,
+        bucket: u32,
+    ) -> Result<Bytes, Fault> {
+        let at = bucket as usize;
+        let (Some(&start), Some(&end)) = (record.buckets.get(at), record.buckets.get(at + 1)) else {
+            return Err(Fault::new(Code::Internal, format!("the result under {} has no bucket {bucket}", source.key)));
+        };
+        if let Body::Inline(bytes) = &record.body {
+            let (from, to) = (start as usize, end as usize);
+            let inside = from <= to && to <= bytes.len();
+            return inside
+                .then(|| bytes.slice(from..to))
+                .ok_or_else(|| Fault::new(Code::Internal, "a bucket lies outside its result"));
+        }
+        let mut body = self.open(tenant, source, Some(start..end)).await?.body;
+        let mut whole = Vec::with_capacity(usize::try_from(end.saturating_sub(start)).unwrap_or(0));
+        while let Some(piece) = body.try_next().await? {
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.into())
+    }
+}
+
+fn missing(key: &TaskKey) -> Fault {
+    Fault::new(Code::NotFound, format!("there is no result under {key}"))
+}

@@ -1,0 +1,552 @@
+//! What the gateway may ask of the driver.
+
+use crate::{
+    live::Live,
+    meta::{Kind, Meta},
+    metrics::Metrics,
+    owner::{Ask, Owner, invocation, now_ms},
+    prepare,
+    record::{PARTITIONS_PER_RECORD, Record},
+    recover, tasks,
+};
+use bytes::Bytes;
+use fabric_engine::{Engine, registry::Expect};
+use fabric_index::Index;
+use fabric_results::ResultStore;
+use fabric_scheduler_core::{Event, Requirement, Time, plan};
+use fabric_store::Store;
+use fabric_types::{
+    Code, Fault,
+    dataset::Partition,
+    function::Deployment,
+    id::{InvocationId, JobId, TenantId},
+    job::{JobSpec, JobState, StageKind, TaskId, TaskState},
+    rest::{
+        Page,
+        invocation::Invocation,
+        job::{Job, JobEvent, JobPlan, Task},
+        node::{Explanation, Node},
+    },
+    task_key::Keyer,
+    work::{OutputRef, TaskInput},
+};
+use futures::stream::BoxStream;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Questions that may wait for the owner.
+const ASK_DEPTH: usize = 1024;
+
+/// Gives the fingerprint of the engine that pure (`true`) or other functions run in.
+pub type Fingerprint = Arc<dyn Fn(bool) -> String + Send + Sync>;
+
+/// What a driver stands on.
+pub struct Options {
+    /// Backends.
+    pub engine: Engine,
+    /// Objects.
+    pub store: Store,
+    /// Results.
+    pub results: ResultStore,
+    /// Lists.
+    pub index: Index,
+    /// For task keys.
+    pub fingerprint: Fingerprint,
+}
+
+/// The same, shared with what the driver starts.
+#[derive(Clone)]
+pub struct Parts {
+    pub(crate) engine: Engine,
+    pub(crate) store: Store,
+    pub(crate) results: ResultStore,
+    pub(crate) index: Index,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) tracker: TaskTracker,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Map a function over a data set.
+    Map(JobSpec),
+    /// Call it once, later: an asynchronous invocation.
+    Invoke {
+        /// The request body.
+        body: Bytes,
+        /// Its media type.
+        content_type: Option<String>,
+        /// Parameters.
+        params: serde_json::Map<String, serde_json::Value>,
+    },
+    /// Repeat some map tasks of another job.
+    Audit {
+        /// The other job.
+        of: JobId,
+        /// Its spec, without reduce and output.
+        spec: Box<JobSpec>,
+        /// The inputs to repeat.
+        partitions: Arc<[Partition]>,
+    },
+}
+
+/// A job to accept.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// A fresh id.
+    pub id: JobId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Who asks, for people.
+    pub submitter: String,
+    /// The version that will run.
+    pub deployment: Arc<Deployment>,
+    /// What is to be done.
+    pub work: Work,
+}
+
+/// Which tasks to list.
+#[derive(Debug, Clone, Default)]
+pub struct TaskFilter {
+    /// Only in this state.
+    pub state: Option<TaskState>,
+    /// Only of this stage.
+    pub stage: Option<u16>,
+}
+
+/// A handle on the driver. Cloning is cheap.
+#[derive(Clone)]
+pub struct Driver {
+    parts: Parts,
+    asks: mpsc::Sender<Ask>,
+    stop: CancellationToken,
+    metrics: Metrics,
+}
+
+fn not_found(job: &JobId) -> Fault {
+    Fault::new(Code::NotFound, format!("there is no job {job}")).hint("list them with `fabric jobs`")
+}
+
+fn stopping() -> Fault {
+    Fault::new(Code::Unavailable, "the server is shutting down").hint("try again in a moment")
+}
+
+impl Driver {
+    /// Takes up every unfinished job and starts.
+    ///
+    /// # Errors
+    /// A backend's fault.
+    pub async fn start(options: Options) -> Result<Self, Fault> {
+        let Options { engine, store, results, index, fingerprint } = options;
+        let parts = Parts { engine, store, results, index, fingerprint, tracker: TaskTracker::new() };
+        let metrics = Metrics::default();
+        let mut owner = Owner::new(parts.clone(), metrics.clone());
+        for live in recover::unfinished(&parts.engine).await? {
+            tracing::info!(job_id = %live.id(), state = %live.state(), "job taken up again");
+            owner.resume(live);
+        }
+        let outbox = parts.engine.lanes.collect().await?;
+        let arrivals = parts.engine.presence.watch();
+        let (asks, waiting) = mpsc::channel(ASK_DEPTH);
+        let stop = CancellationToken::new();
+        parts.tracker.spawn(owner.run(waiting, outbox, arrivals, stop.clone()));
+        Ok(Self { parts, asks, stop, metrics })
+    }
+
+    /// Its metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Stops; what is under way goes on after the next start.
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        self.parts.tracker.close();
+        // The tasks that send to nodes end with the owner, which drops their queues.
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.parts.tracker.wait()).await;
+    }
+
+    async fn ask<T: Send + 'static>(&self, look: impl FnOnce(&mut Owner) -> T + Send + 'static) -> Result<T, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let ask: Ask = Box::new(move |owner| {
+            // The asker may have gone; then nobody minds.
+            let _ = reply.send(look(owner));
+        });
+        self.asks.send(ask).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+
+    /// Looks at a job of the tenant: in memory, else read back from the journal.
+    async fn look<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        job: &JobId,
+        look: impl FnOnce(&Live, Option<&fabric_scheduler_core::Core>) -> T + Send + 'static,
+    ) -> Result<Option<T>, Fault> {
+        let (id, whose) = (job.clone(), tenant.clone());
+        let found = self
+            .ask(move |owner| match owner.jobs.get(&id) {
+                Some(slot) if slot.live.planned.meta.tenant == whose => Ok(look(&slot.live, Some(&owner.core))),
+                _ => Err(look),
+            })
+            .await?;
+        match found {
+            Ok(seen) => Ok(Some(seen)),
+            Err(look) => Ok(recover::load(&self.parts.engine, tenant, job).await?.map(|live| look(&live, None))),
+        }
+    }
+
+    /// Takes a job: plans it, journals it, and answers when it is durable.
+    ///
+    /// # Errors
+    /// What is wrong with the submission, or a backend's fault.
+    pub async fn submit(&self, submission: Submission) -> Result<Job, Fault> {
+        let planned = prepare::prepare(&self.parts, &submission).await?;
+        let meta = planned.meta.clone();
+        let mut records = vec![Record::Accepted(Box::new((*meta).clone())).encode()?];
+        for chunk in planned.partitions.chunks(PARTITIONS_PER_RECORD) {
+            records.push(Record::Partitions(chunk.to_vec()).encode()?);
+        }
+        // First among the active ones, then in the journal: a crash in between leaves a name that recovery clears away.
+        let active = Meta::active_key(&meta.tenant, &meta.id);
+        self.parts.engine.registry.put(&active, Bytes::new(), Expect::Any).await?;
+        let len = self.parts.engine.journal.append(&Meta::stream(&meta.tenant, &meta.id), 0, records).await?;
+        let mut live = Live::new(planned);
+        live.journal_len = len;
+        let job = self
+            .ask(move |owner| {
+                let id = live.id().clone();
+                owner.accept(live);
+                let core = owner.core.job(&id);
+                owner.jobs.get(&id).map(|slot| slot.live.view(core.as_ref(), now_ms()))
+            })
+            .await?;
+        job.ok_or_else(|| Fault::new(Code::Internal, "the job was not taken"))
+    }
+
+    /// What a job would take.
+    ///
+    /// # Errors
+    /// As for [`Self::submit`].
+    pub async fn plan(
+        &self,
+        tenant: &TenantId,
+        deployment: &Arc<Deployment>,
+        spec: &JobSpec,
+    ) -> Result<JobPlan, Fault> {
+        prepare::check(deployment, spec)?;
+        let submission = Submission {
+            id: JobId::from_parts(0, 0),
+            tenant: tenant.clone(),
+            submitter: String::new(),
+            deployment: deployment.clone(),
+            work: Work::Map(spec.clone()),
+        };
+        let planned = prepare::prepare(&self.parts, &submission).await?;
+        let meta = &planned.meta;
+        let tasks = plan::stages(&meta.plan(Time(0))).iter().map(|s| u64::from(s.tasks)).sum();
+        let mut cached = 0;
+        if deployment.is_pure() && spec.cache {
+            let keyer = Keyer::new(deployment, StageKind::Map, meta.buckets(), &meta.params, &meta.engine, &meta.id);
+            let keys: Vec<_> = planned
+                .partitions
+                .iter()
+                .map(|p| keyer.key(TaskId { stage: 0, index: 0 }, &TaskInput::Partition(p.clone())))
+                .collect();
+            for chunk in keys.chunks(1024) {
+                cached += self.parts.engine.results.get_many(tenant, chunk).await?.iter().flatten().count() as u64;
+            }
+        }
+        Ok(JobPlan { partitions: u64::from(meta.map_tasks), tasks, bytes_in: meta.bytes_in, cached })
+    }
+
+    /// A job that is not an invocation; `None` when there is no such job in the tenant.
+    ///
+    /// # Errors
+    /// A backend's fault.
+    pub async fn job(&self, tenant: &TenantId, job: &JobId) -> Result<Option<Job>, Fault> {
+        let view = move |live: &Live, core: Option<&fabric_scheduler_core::Core>| {
+            let shown = !matches!(live.planned.meta.kind, Kind::Invoke { .. });
+            shown.then(|| live.view(core.and_then(|c| c.job(live.id())).as_ref(), now_ms()))
+        };
+        Ok(self.look(tenant, job, view).await?.flatten())
+    }
+
+    async fn until_ended(&self, tenant: &TenantId, job: &JobId, timeout: Duration) -> Result<(), Fault> {
+        let events = self.look(tenant, job, |live, _| live.ended.is_none().then(|| live.events.clone())).await?;
+        if let Some(Some(events)) = events {
+            tokio::select! {
+                () = events.ended() => {}
+                () = tokio::time::sleep(timeout) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the job has ended or the time has passed, then as [`Self::job`].
+    ///
+    /// # Errors
+    /// As for [`Self::job`].
+    pub async fn wait(&self, tenant: &TenantId, job: &JobId, timeout: Duration) -> Result<Option<Job>, Fault> {
+        self.until_ended(tenant, job, timeout).await?;
+        self.job(tenant, job).await
+    }
+
+    /// An asynchronous invocation, after it ended or `wait` has passed.
+    ///
+    /// # Errors
+    /// A backend's fault.
+    pub async fn invocation(
+        &self,
+        tenant: &TenantId,
+        id: &InvocationId,
+        wait: Duration,
+    ) -> Result<Option<Invocation>, Fault> {
+        let job = id.as_job();
+        if !wait.is_zero() {
+            self.until_ended(tenant, &job, wait).await?;
+        }
+        let view = |live: &Live, _: Option<&fabric_scheduler_core::Core>| {
+            matches!(live.planned.meta.kind, Kind::Invoke { .. }).then(|| invocation(live))
+        };
+        Ok(self.look(tenant, &job, view).await?.flatten())
+    }
+
+    /// Cancels; cancelling what has ended is `conflict`, what isn't there `not-found`.
+    ///
+    /// # Errors
+    /// Those, or a backend's fault.
+    pub async fn cancel(&self, tenant: &TenantId, job: &JobId) -> Result<Job, Fault> {
+        let (id, whose) = (job.clone(), tenant.clone());
+        let asked = self
+            .ask(move |owner| {
+                let slot = owner.jobs.get_mut(&id).filter(|s| s.live.planned.meta.tenant == whose)?;
+                if slot.is_over() {
+                    return Some(false);
+                }
+                slot.cancel_asked();
+                owner.step([Event::Cancel { job: id.clone() }]);
+                owner.append(&id);
+                Some(true)
+            })
+            .await?;
+        match asked {
+            Some(true) => {
+                self.until_ended(tenant, job, Duration::from_secs(5)).await?;
+                let view = |live: &Live, core: Option<&fabric_scheduler_core::Core>| {
+                    live.view(core.and_then(|c| c.job(live.id())).as_ref(), now_ms())
+                };
+                self.look(tenant, job, view).await?.ok_or_else(|| not_found(job))
+            }
+            Some(false) => Err(Fault::new(Code::Conflict, format!("job {job} has ended already"))),
+            None => match self.job(tenant, job).await? {
+                Some(_) => Err(Fault::new(Code::Conflict, format!("job {job} has ended already"))),
+                None => Err(not_found(job)),
+            },
+        }
+    }
+
+    /// Puts a job into the bin or takes it out, in memory, journal and index.
+    async fn bin(&self, tenant: &TenantId, job: &JobId, binned: bool) -> Result<Job, Fault> {
+        let current = self.job(tenant, job).await?.ok_or_else(|| not_found(job))?;
+        if !current.state.is_terminal() {
+            return Err(Fault::new(Code::Conflict, format!("job {job} is {}", current.state))
+                .hint(format!("stop it first: fabric jobs cancel {job}")));
+        }
+        let stream = Meta::stream(tenant, job);
+        let len = self.parts.engine.journal.streams(&stream, None, 1).await?.first().map_or(0, |s| s.len);
+        let len = self.parts.engine.journal.append(&stream, len, vec![Record::Binned(binned).encode()?]).await?;
+        let id = job.clone();
+        self.ask(move |owner| {
+            if let Some(slot) = owner.jobs.get_mut(&id) {
+                slot.live.binned = binned;
+                slot.live.journal_len = len;
+            }
+        })
+        .await?;
+        let changed = Job { deleted: binned, ..current };
+        let put = self.parts.index.put_jobs(vec![(tenant.clone(), changed.clone())]).await;
+        put.map_err(|e| Fault::new(Code::Unavailable, e.to_string()))?;
+        Ok(changed)
+    }
+
+    /// To the bin; only when ended.
+    ///
+    /// # Errors
+    /// `not-found`, `conflict`, or a backend's fault.
+    pub async fn delete(&self, tenant: &TenantId, job: &JobId) -> Result<(), Fault> {
+        self.bin(tenant, job, true).await.map(|_| ())
+    }
+
+    /// Out of the bin.
+    ///
+    /// # Errors
+    /// `not-found`, or a backend's fault.
+    pub async fn restore(&self, tenant: &TenantId, job: &JobId) -> Result<Job, Fault> {
+        self.bin(tenant, job, false).await
+    }
+
+    /// Events after `after`, ending after the terminal one. A job that ended long ago gives its end alone.
+    ///
+    /// # Errors
+    /// `not-found`, or a backend's fault.
+    pub async fn events(
+        &self,
+        tenant: &TenantId,
+        job: &JobId,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, JobEvent>, Fault> {
+        let log = self.look(tenant, job, |live, core| {
+            if core.is_none() {
+                live.publish(live.state().as_str(), None, live.ended.as_ref().map_or(0, |e| e.at_ms));
+            }
+            live.events.clone()
+        });
+        log.await?.map(|log| log.stream(after)).ok_or_else(|| not_found(job))
+    }
+
+    /// Tasks in order of stage and index.
+    ///
+    /// # Errors
+    /// `not-found`, `bad-request` for a cursor of another list, or a backend's fault.
+    pub async fn tasks(
+        &self,
+        tenant: &TenantId,
+        job: &JobId,
+        filter: TaskFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Task>, Fault> {
+        let cursor = cursor.map(str::to_owned);
+        let page = self.look(tenant, job, move |live, core| tasks::page(live, core, &filter, cursor.as_deref(), limit));
+        page.await?.ok_or_else(|| not_found(job))?
+    }
+
+    /// The results of a job that succeeded, in order.
+    ///
+    /// # Errors
+    /// `not-found`; `conflict` while it runs; the job's own fault when it failed.
+    pub async fn outputs(&self, tenant: &TenantId, job: &JobId) -> Result<Vec<OutputRef>, Fault> {
+        let found = self.look(tenant, job, |live, _| {
+            let error = live.ended.as_ref().and_then(|e| e.error.clone());
+            (live.state(), error, live.outputs())
+        });
+        match found.await?.ok_or_else(|| not_found(job))? {
+            (JobState::Succeeded, _, outputs) => Ok(outputs),
+            (JobState::Failed, Some(fault), _) => Err(fault),
+            (JobState::Cancelled, ..) => {
+                Err(Fault::new(Code::Cancelled, format!("job {job} was cancelled and has no result")))
+            }
+            (state, ..) => Err(Fault::new(Code::Conflict, format!("job {job} is {state} and has no result yet"))
+                .hint(format!("wait for it: fabric jobs watch {job}"))),
+        }
+    }
+
+    /// Runs a sample (percent) of the map tasks again without the cache and compares results: how many were checked,
+    /// and which differ.
+    ///
+    /// # Errors
+    /// `conflict` when the job has not succeeded or its function isn't pure; the sample's own failure.
+    pub async fn audit(
+        &self,
+        tenant: &TenantId,
+        job: &JobId,
+        percent: f64,
+        sample_id: JobId,
+        submitter: &str,
+    ) -> Result<(u64, Vec<Task>), Fault> {
+        let found = self.look(tenant, job, |live, _| {
+            (live.planned.clone(), live.state(), matches!(live.planned.meta.kind, Kind::Map))
+        });
+        let (planned, state, is_map) = found.await?.ok_or_else(|| not_found(job))?;
+        let meta = planned.meta;
+        if state != JobState::Succeeded || !is_map {
+            return Err(Fault::new(
+                Code::Conflict,
+                format!("job {job} is {state}; only jobs that succeeded can be audited"),
+            ));
+        }
+        if !meta.deployment.is_pure() {
+            return Err(Fault::new(Code::Conflict, format!("function {} is not pure", meta.deployment.function))
+                .hint("only results that nothing but module, input and parameters decide can be repeated"));
+        }
+        if (self.parts.fingerprint)(true) != meta.engine {
+            return Err(Fault::new(Code::Conflict, "the sandbox engine has changed since the job ran"));
+        }
+        let total = planned.partitions.len();
+        let wanted = ((total as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil() as usize)
+            .clamp(usize::from(total > 0), total.max(1));
+        // Spread over the job, shifted by the job's id, so that two audits of two jobs look at different places.
+        let shift = usize::from(blake3::hash(sample_id.as_str().as_bytes()).as_bytes().first().copied().unwrap_or(0));
+        let picked: Vec<usize> = (0..wanted.min(total)).map(|i| (i * total / wanted + shift) % total).collect();
+        let partitions: Arc<[Partition]> = picked.iter().filter_map(|i| planned.partitions.get(*i).cloned()).collect();
+        let spec = JobSpec { reduce: None, output: None, name: None, ..meta.spec.clone() };
+        let submission = Submission {
+            id: sample_id.clone(),
+            tenant: tenant.clone(),
+            submitter: submitter.to_owned(),
+            deployment: meta.deployment.clone(),
+            work: Work::Audit { of: job.clone(), spec: Box::new(spec), partitions },
+        };
+        self.submit(submission).await?;
+        let ended = loop {
+            let seen =
+                self.wait(tenant, &sample_id, Duration::from_secs(60)).await?.ok_or_else(|| not_found(&sample_id))?;
+            if seen.state.is_terminal() {
+                break seen;
+            }
+        };
+        if let Some(fault) = ended.error {
+            return Err(fault);
+        }
+        let differing = self.look(tenant, &sample_id, move |live, core| {
+            let notes = live.stages.first().map(|s| s.tasks.as_slice()).unwrap_or_default();
+            let differs =
+                notes.iter().enumerate().filter(|(_, n)| n.done.as_ref().is_some_and(|d| d.differs.is_some()));
+            let tasks = differs.filter_map(|(at, _)| {
+                let mut task = tasks::view(live, core, TaskId { stage: 0, index: at as u32 })?;
+                task.index = *picked.get(at)? as u32;
+                Some(task)
+            });
+            tasks.collect::<Vec<_>>()
+        });
+        Ok((ended.tasks.succeeded, differing.await?.unwrap_or_default()))
+    }
+
+    /// The nodes.
+    ///
+    /// # Errors
+    /// `unavailable` while shutting down.
+    pub async fn nodes(&self) -> Result<Vec<Node>, Fault> {
+        self.ask(|owner| {
+            let states: Vec<_> = owner.core.nodes().map(|v| (v.id, v.state)).collect();
+            let mut nodes: Vec<Node> = owner.nodes.values().cloned().collect();
+            for node in &mut nodes {
+                if let Some((_, state)) = states.iter().find(|(id, _)| *id == node.id) {
+                    node.state = (*state).to_owned();
+                }
+            }
+            nodes
+        })
+        .await
+    }
+
+    /// Where a call of this function would run, and why.
+    ///
+    /// # Errors
+    /// `unavailable` while shutting down.
+    pub async fn explain(&self, deployment: &Deployment) -> Result<Explanation, Fault> {
+        let resources = &deployment.manifest.resources;
+        let requirement = Requirement {
+            tenant: deployment.tenant.clone(),
+            cpu_slots: resources.cpu_slots,
+            memory_bytes: resources.memory_bytes.0.max(1 << 20),
+            hints: Vec::new(),
+            excluded: None,
+        };
+        self.ask(move |owner| owner.core.explain(&requirement)).await
+    }
+}

@@ -1,0 +1,81 @@
+//! Turns the core's index-based dispatches into work that a node understands: inputs, keys, batches.
+
+use crate::{live::Live, meta::Kind};
+use fabric_scheduler_core::{Time, plan};
+use fabric_types::{
+    job::{StageKind, TaskId},
+    work::{Assignment, Batch, OutputRef, TaskInput},
+};
+use std::sync::Arc;
+
+/// Tasks in one message to a node.
+const MAX_BATCH: usize = 256;
+
+/// Dispatches of one job that go to one node, as the core gave them: the task and its attempt.
+pub type Picks = Vec<(TaskId, u32)>;
+
+fn outputs(live: &Live, stage: u16, range: std::ops::Range<u32>) -> Option<Arc<[OutputRef]>> {
+    let tasks = &live.stages.get(usize::from(stage))?.tasks;
+    let tasks = tasks.get(range.start as usize..range.end as usize)?;
+    tasks.iter().map(|t| t.done.as_ref().map(|d| d.output)).collect()
+}
+
+/// What a task reads; `None` when an input is missing, which the core's order rules out.
+fn input(live: &Live, kind: StageKind, id: TaskId, sources: &mut Option<Arc<[OutputRef]>>) -> Option<TaskInput> {
+    let meta = &live.planned.meta;
+    match kind {
+        StageKind::Map => live.planned.partitions.get(id.index as usize).cloned().map(TaskInput::Partition),
+        StageKind::Invoke => match &meta.kind {
+            Kind::Invoke { body, content_type } => {
+                Some(TaskInput::Body { body: *body, content_type: content_type.clone() })
+            }
+            _ => None,
+        },
+        StageKind::Reduce => {
+            let range = plan::inputs(&meta.plan(Time(0)), id);
+            outputs(live, id.stage.checked_sub(1)?, range).map(TaskInput::Partials)
+        }
+        StageKind::KeyedReduce => {
+            if sources.is_none() {
+                *sources = outputs(live, 0, 0..meta.map_tasks);
+            }
+            sources.clone().map(|sources| TaskInput::Bucket { bucket: id.index, sources })
+        }
+    }
+}
+
+/// Builds the batches for one node. Notes each attempt in `live`.
+pub fn batches(live: &mut Live, picks: &[(TaskId, u32)], sources: &mut Option<Arc<[OutputRef]>>) -> Vec<Batch> {
+    let mut batches: Vec<Batch> = Vec::new();
+    for &(task, attempt) in picks {
+        let Some(kind) = live.stages.get(usize::from(task.stage)).map(|s| s.kind) else { continue };
+        let Some(input) = input(live, kind, task, sources) else {
+            tracing::error!(job = %live.id(), %task, "a task was dispatched before its inputs");
+            continue;
+        };
+        let audit = matches!(live.planned.meta.kind, Kind::Audit { .. });
+        let Some(stage) = live.stages.get(usize::from(task.stage)) else { continue };
+        let key = stage.keyer.key(task, &input);
+        if let Some(note) = live.task_mut(task) {
+            note.attempts = note.attempts.max(attempt);
+        }
+        let assignment = Assignment { task, attempt, key, input };
+        match batches.last_mut() {
+            Some(batch) if batch.stage == kind && batch.tasks.len() < MAX_BATCH => batch.tasks.push(assignment),
+            _ => {
+                let meta = &live.planned.meta;
+                batches.push(Batch {
+                    tenant: meta.tenant.clone(),
+                    job: meta.id.clone(),
+                    deployment: meta.deployment.clone(),
+                    params: meta.params.clone(),
+                    stage: kind,
+                    buckets: if kind == StageKind::Map { meta.buckets() } else { 0 },
+                    cache: meta.cache() && !audit,
+                    tasks: vec![assignment],
+                });
+            }
+        }
+    }
+    batches
+}

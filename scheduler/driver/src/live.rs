@@ -1,0 +1,352 @@
+//! A job as the driver holds it: the fixed part, each task's result, what it cost. It can be rebuilt from the journal
+//! alone, and every view that REST gives of a job comes from here.
+
+use crate::{
+    events::EventLog,
+    meta::{Kind, Planned},
+    record::{DoneTasks, Ended, FailedTask, Record},
+};
+use fabric_scheduler_core::{JobView, RestoredTask, Time, plan};
+use fabric_types::{
+    Code, Fault,
+    id::{JobId, NodeId},
+    job::{JobState, StageKind, TaskId},
+    rest::job::{Cost, Job, JobEvent, TaskCounts},
+    task_key::Keyer,
+    work::{Done, OutputRef},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Faults kept for one job, the first ones; more would be the same story again.
+const MAX_FAULTS: usize = 1_000;
+
+/// What is known of one task.
+#[derive(Debug, Clone, Default)]
+pub struct TaskNote {
+    /// Its result and what it cost.
+    pub done: Option<Done>,
+    /// The highest attempt that was sent.
+    pub attempts: u32,
+    /// Index into the job's list of nodes, plus one; 0 when it ran nowhere.
+    pub node: u32,
+}
+
+/// One stage.
+#[derive(Debug)]
+pub struct Stage {
+    /// What it does.
+    pub kind: StageKind,
+    /// Makes its keys.
+    pub keyer: Keyer,
+    /// Its tasks.
+    pub tasks: Vec<TaskNote>,
+}
+
+/// A job.
+#[derive(Debug)]
+pub struct Live {
+    /// The fixed part and the inputs.
+    pub planned: Planned,
+    /// The stages.
+    pub stages: Vec<Stage>,
+    /// Nodes that ran something, by the index in [`TaskNote::node`].
+    pub nodes: Vec<NodeId>,
+    /// The last fault of tasks that had one.
+    pub faults: BTreeMap<TaskId, Fault>,
+    /// What it cost so far.
+    pub cost: Cost,
+    /// Tasks with a result.
+    pub succeeded: u64,
+    /// Of those, served from the cache.
+    pub cached: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// When the first task was sent.
+    pub started_ms: Option<u64>,
+    /// How it ended.
+    pub ended: Option<Ended>,
+    /// Whether a user asked to stop it.
+    pub cancel_asked: bool,
+    /// Whether it is in the bin.
+    pub binned: bool,
+    /// Records in its journal.
+    pub journal_len: u64,
+    /// Its events.
+    pub events: EventLog,
+}
+
+fn stages(planned: &Planned) -> Vec<Stage> {
+    let meta = &planned.meta;
+    let shapes = plan::stages(&meta.plan(Time(0)));
+    let stage = |shape: plan::StageShape| {
+        let kind = match (&meta.kind, shape.kind) {
+            (Kind::Invoke { .. }, StageKind::Map) => StageKind::Invoke,
+            (_, kind) => kind,
+        };
+        let buckets = if kind == StageKind::Map { meta.buckets() } else { 0 };
+        let keyer = Keyer::new(&meta.deployment, kind, buckets, &meta.params, &meta.engine, &meta.id);
+        Stage { kind, keyer, tasks: vec![TaskNote::default(); shape.tasks as usize] }
+    };
+    shapes.into_iter().map(stage).collect()
+}
+
+impl Live {
+    /// A job that was just accepted.
+    #[must_use]
+    pub fn new(planned: Planned) -> Self {
+        Self {
+            stages: stages(&planned),
+            planned,
+            nodes: Vec::new(),
+            faults: BTreeMap::new(),
+            cost: Cost::default(),
+            succeeded: 0,
+            cached: 0,
+            failures: 0,
+            started_ms: None,
+            ended: None,
+            cancel_asked: false,
+            binned: false,
+            journal_len: 0,
+            events: EventLog::default(),
+        }
+    }
+
+    /// Rebuilds a job from its records; `None` when the journal ends before the job was wholly accepted.
+    #[must_use]
+    pub fn replay(records: Vec<Record>) -> Option<Self> {
+        let len = records.len() as u64;
+        let mut records = records.into_iter().peekable();
+        let Some(Record::Accepted(meta)) = records.next() else { return None };
+        let mut partitions = Vec::new();
+        while let Some(Record::Partitions(more)) = records.next_if(|r| matches!(r, Record::Partitions(_))) {
+            partitions.extend(more);
+        }
+        let wanted = if matches!(meta.kind, Kind::Invoke { .. }) { 0 } else { meta.map_tasks as usize };
+        if partitions.len() != wanted {
+            return None;
+        }
+        let mut live = Self::new(Planned { meta: Arc::new(*meta), partitions: partitions.into() });
+        for record in records {
+            match record {
+                Record::Accepted(_) | Record::Partitions(_) => {}
+                Record::Started(at_ms) => live.started_ms = live.started_ms.or(Some(at_ms)),
+                Record::Done(done) => live.apply_done(&done),
+                Record::Failed(failed) => live.apply_failed(failed),
+                Record::CancelAsked => live.cancel_asked = true,
+                Record::Ended(ended) => live.ended = Some(ended),
+                Record::Binned(binned) => live.binned = binned,
+            }
+        }
+        live.journal_len = len;
+        Some(live)
+    }
+
+    /// The job's id.
+    #[must_use]
+    pub fn id(&self) -> &JobId {
+        &self.planned.meta.id
+    }
+
+    /// What is known of a task.
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> Option<&TaskNote> {
+        self.stages.get(usize::from(id.stage))?.tasks.get(id.index as usize)
+    }
+
+    /// The same, to change.
+    pub fn task_mut(&mut self, id: TaskId) -> Option<&mut TaskNote> {
+        self.stages.get_mut(usize::from(id.stage))?.tasks.get_mut(id.index as usize)
+    }
+
+    /// The index of a node in this job's list, plus one.
+    pub fn node_index(&mut self, node: &NodeId) -> u32 {
+        let at = self.nodes.iter().position(|n| n == node).unwrap_or_else(|| {
+            self.nodes.push(node.clone());
+            self.nodes.len() - 1
+        });
+        u32::try_from(at + 1).unwrap_or(u32::MAX)
+    }
+
+    /// Takes results; those of tasks that have one already only add their cost.
+    pub fn apply_done(&mut self, done: &DoneTasks) {
+        let node = self.node_index(&done.node);
+        for item in &done.tasks {
+            self.cost.fuel = self.cost.fuel.saturating_add(item.done.fuel);
+            self.cost.guest_us = self.cost.guest_us.saturating_add(item.done.wall_us);
+            self.cost.bytes_in = self.cost.bytes_in.saturating_add(item.done.bytes_in);
+            let Some(note) = self.task_mut(item.task) else { continue };
+            note.attempts = note.attempts.max(item.attempt);
+            if note.done.is_none() {
+                note.done = Some(item.done.clone());
+                note.node = node;
+                self.succeeded += 1;
+                self.cached += u64::from(item.done.cached);
+                self.cost.bytes_out = self.cost.bytes_out.saturating_add(item.done.output.len);
+            }
+        }
+    }
+
+    /// Takes a failure.
+    pub fn apply_failed(&mut self, failed: FailedTask) {
+        let node = self.node_index(&failed.node);
+        self.failures += 1;
+        self.cost.fuel = self.cost.fuel.saturating_add(failed.fault.fuel);
+        if let Some(note) = self.task_mut(failed.task) {
+            note.attempts = note.attempts.max(failed.attempt);
+            note.node = node;
+        }
+        if self.faults.len() < MAX_FAULTS || self.faults.contains_key(&failed.task) {
+            self.faults.insert(failed.task, failed.fault);
+        }
+    }
+
+    /// What the core needs to take the job up again.
+    #[must_use]
+    pub fn restored(&self) -> Vec<RestoredTask> {
+        let mut tasks = Vec::new();
+        for (at, stage) in self.stages.iter().enumerate() {
+            for (index, note) in stage.tasks.iter().enumerate() {
+                if note.attempts == 0 {
+                    continue;
+                }
+                let task = TaskId { stage: at as u16, index: index as u32 };
+                tasks.push(RestoredTask {
+                    task,
+                    attempts: note.attempts,
+                    done: note.done.is_some(),
+                    cached: note.done.as_ref().is_some_and(|d| d.cached),
+                    fuel: note.done.as_ref().map_or(0, |d| d.fuel) + self.faults.get(&task).map_or(0, |f| f.fuel),
+                });
+            }
+        }
+        tasks
+    }
+
+    /// The results of the last stage, in order; those of tasks without one are left out.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<OutputRef> {
+        let last = self.stages.last().into_iter().flat_map(|s| &s.tasks);
+        last.filter_map(|t| t.done.as_ref().map(|d| d.output)).collect()
+    }
+
+    fn counts(&self, view: Option<&JobView>) -> TaskCounts {
+        let total = self.stages.iter().map(|s| s.tasks.len() as u64).sum();
+        let failed =
+            u64::from(self.ended.as_ref().is_some_and(|e| e.state == JobState::Failed) && !self.faults.is_empty());
+        let running = if self.ended.is_some() { 0 } else { view.map_or(0, |v| v.tasks.running) };
+        TaskCounts {
+            total,
+            waiting: if self.ended.is_some() { 0 } else { total.saturating_sub(running + self.succeeded) },
+            running,
+            succeeded: self.succeeded,
+            cached: self.cached,
+            failed,
+            retries: view.map_or(self.failures.saturating_sub(failed), |v| v.tasks.retries),
+        }
+    }
+
+    fn remark(&self, state: JobState, counts: &TaskCounts, view: Option<&JobView>) -> String {
+        let error = || self.ended.as_ref().and_then(|e| e.error.as_ref()).map_or_else(String::new, ToString::to_string);
+        match state {
+            JobState::Succeeded if counts.cached == counts.total && counts.total > 0 => {
+                format!("all {} tasks were served from the cache", counts.total)
+            }
+            JobState::Succeeded if counts.cached > 0 => {
+                format!("{} tasks succeeded, {} of them from the cache", counts.total, counts.cached)
+            }
+            JobState::Succeeded => format!("{} tasks succeeded", counts.total),
+            JobState::Failed => error(),
+            JobState::Cancelled => format!("cancelled after {} of {} tasks", counts.succeeded, counts.total),
+            JobState::Running if counts.succeeded == counts.total => {
+                "every task has its result; the output is being written".to_owned()
+            }
+            JobState::Running => {
+                let why = view.map_or("", |v| v.why.as_str());
+                format!("{} of {} tasks are done; {why}", counts.succeeded, counts.total)
+            }
+            JobState::Queued => view.map_or_else(|| "it was just accepted".to_owned(), |v| v.why.clone()),
+        }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> JobState {
+        match (&self.ended, self.started_ms) {
+            (Some(ended), _) => ended.state,
+            (None, Some(_)) => JobState::Running,
+            (None, None) => JobState::Queued,
+        }
+    }
+
+    /// The job as REST shows it.
+    #[must_use]
+    pub fn view(&self, core: Option<&JobView>, now_ms: u64) -> Job {
+        let meta = &self.planned.meta;
+        let state = self.state();
+        let counts = self.counts(core);
+        let ended_ms = self.ended.as_ref().map(|e| e.at_ms);
+        let until = ended_ms.unwrap_or(now_ms);
+        let name = match (&meta.spec.name, &meta.kind) {
+            (Some(name), _) => name.clone(),
+            (None, Kind::Audit { of }) => format!("audit of {of}"),
+            (None, _) => meta.deployment.function.to_string(),
+        };
+        Job {
+            id: meta.id.clone(),
+            name,
+            function: meta.deployment.function.clone(),
+            version: meta.deployment.version,
+            submitter: meta.submitter.clone(),
+            state,
+            remark: self.remark(state, &counts, core),
+            tasks: counts,
+            cost: self.cost,
+            tags: meta.spec.tags.clone(),
+            created_ms: meta.created_ms,
+            started_ms: self.started_ms,
+            ended_ms,
+            queue_ms: self.started_ms.unwrap_or(until).saturating_sub(meta.created_ms),
+            run_ms: self.started_ms.map_or(0, |s| until.saturating_sub(s)),
+            results: self.stages.last().map_or(0, |s| s.tasks.len() as u64),
+            error: self.ended.as_ref().and_then(|e| e.error.clone()),
+            deleted: self.binned,
+            spec: meta.spec.clone(),
+        }
+    }
+
+    /// Adds an event about how the job stands now.
+    pub fn publish(&self, kind: &str, core: Option<&JobView>, now_ms: u64) {
+        let state = self.state();
+        let tasks = self.counts(core);
+        let remark = self.remark(state, &tasks, core);
+        self.events.push(JobEvent {
+            seq: 0,
+            at_ms: now_ms,
+            kind: kind.to_owned(),
+            state,
+            remark,
+            tasks,
+            cost: self.cost,
+        });
+    }
+
+    /// The fault that a failed job shows: its task's, else the code alone.
+    #[must_use]
+    pub fn failure(&self, task: Option<TaskId>, code: Code) -> Fault {
+        let of_task = task.and_then(|t| self.faults.get(&t).map(|f| (t, f)));
+        match of_task {
+            Some((task, fault)) => {
+                let mut fault = fault.clone();
+                fault.message = format!("task {task}: {}", fault.message);
+                fault
+            }
+            None if code == Code::BudgetExhausted => {
+                let budget = self.planned.meta.spec.budget_fuel.unwrap_or(0);
+                Fault::new(code, format!("the job spent {} fuel of its budget of {budget}", self.cost.fuel))
+                    .hint("give it a larger budget-fuel; finished tasks are in the cache and cost nothing again")
+            }
+            None => Fault::new(code, "the job failed"),
+        }
+    }
+}

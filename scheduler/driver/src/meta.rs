@@ -1,0 +1,114 @@
+//! What is fixed about a job from the moment it is accepted.
+
+use fabric_scheduler_core::{JobPlan, Time};
+use fabric_types::{
+    dataset::Partition,
+    function::Deployment,
+    id::{JobId, TenantId},
+    job::JobSpec,
+    work::OutputRef,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What a job is for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A map over a data set.
+    Map,
+    /// An asynchronous invocation: one task.
+    Invoke {
+        /// The request body, committed as a result of its own.
+        body: OutputRef,
+        /// Its media type.
+        content_type: Option<String>,
+    },
+    /// A repetition of some map tasks of another job, to compare results.
+    Audit {
+        /// The other job.
+        of: JobId,
+    },
+}
+
+/// The fixed part of a job. It is the first record of the job's journal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Meta {
+    /// The job.
+    pub id: JobId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Who asked.
+    pub submitter: String,
+    /// The version that runs.
+    pub deployment: Arc<Deployment>,
+    /// What it is for.
+    pub kind: Kind,
+    /// What was submitted; for an invocation, the nearest spec.
+    pub spec: JobSpec,
+    /// Parameters in canonical JSON.
+    pub params: Arc<str>,
+    /// The fingerprint of the engine that keys are made for.
+    pub engine: String,
+    /// When it was accepted, milliseconds since 1970.
+    pub created_ms: u64,
+    /// Map tasks.
+    pub map_tasks: u32,
+    /// Input bytes of all map tasks.
+    pub bytes_in: u64,
+}
+
+/// A job with its inputs: what recovery gives back.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The fixed part.
+    pub meta: Arc<Meta>,
+    /// The input of each map task; empty for an invocation.
+    pub partitions: Arc<[Partition]>,
+}
+
+impl Meta {
+    /// The journal stream of a job.
+    #[must_use]
+    pub fn stream(tenant: &TenantId, job: &JobId) -> String {
+        format!("t/{tenant}/jobs/{job}")
+    }
+
+    /// The registry key that is there as long as the job has not ended.
+    #[must_use]
+    pub fn active_key(tenant: &TenantId, job: &JobId) -> String {
+        format!("sys/active/{tenant}/{job}")
+    }
+
+    /// What the core needs to know.
+    #[must_use]
+    pub fn plan(&self, accepted_at: Time) -> JobPlan {
+        let (spec, resources) = (&self.spec, &self.deployment.manifest.resources);
+        // Without a figure of its own, a function is placed by a small share: most never come near their limit.
+        let memory = if resources.memory_bytes.0 > 0 { resources.memory_bytes.0 } else { 1 << 20 };
+        JobPlan {
+            shuffle: spec.shuffle.map(|s| s.partitions),
+            reduce_fan_in: spec.reduce.map(|r| r.fan_in),
+            concurrency: spec.concurrency,
+            max_attempts: spec.max_attempts,
+            priority: spec.priority,
+            budget_fuel: spec.budget_fuel,
+            cpu_slots: resources.cpu_slots,
+            memory_bytes: memory,
+            accepted_at,
+            ..JobPlan::new(self.id.clone(), self.tenant.clone(), self.map_tasks)
+        }
+    }
+
+    /// Buckets that map tasks divide their records into.
+    #[must_use]
+    pub fn buckets(&self) -> u32 {
+        self.spec.shuffle.map_or(0, |s| s.partitions)
+    }
+
+    /// Whether results of earlier runs may be served. An audit never does: its point is to run again.
+    #[must_use]
+    pub fn cache(&self) -> bool {
+        self.spec.cache && !matches!(self.kind, Kind::Audit { .. })
+    }
+}

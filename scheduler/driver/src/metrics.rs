@@ -1,0 +1,39 @@
+//! The driver's metrics. Names carry their units.
+
+use prometheus_client::{
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
+
+/// Counters of the driver. Cloning shares them.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    /// Jobs that were accepted.
+    pub jobs_accepted: Counter,
+    /// Jobs that have not ended.
+    pub jobs_active: Gauge,
+    /// Tasks that ended well, the cached ones included.
+    pub tasks_succeeded: Counter,
+    /// Of those, served from the cache.
+    pub tasks_cached: Counter,
+    /// Attempts that failed.
+    pub attempts_failed: Counter,
+    /// Results that differ from what was committed under the same key.
+    pub results_differing: Counter,
+    /// Fuel of tasks.
+    pub fuel: Counter,
+}
+
+impl Metrics {
+    /// Registers all of them.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("fabric_jobs_accepted", "Jobs accepted", self.jobs_accepted.clone());
+        registry.register("fabric_jobs_active", "Jobs that have not ended", self.jobs_active.clone());
+        registry.register("fabric_tasks_succeeded", "Tasks that ended well", self.tasks_succeeded.clone());
+        registry.register("fabric_tasks_cached", "Tasks served from the cache", self.tasks_cached.clone());
+        registry.register("fabric_attempts_failed", "Attempts that failed", self.attempts_failed.clone());
+        let help = "Results that differ from those committed under the same key";
+        registry.register("fabric_results_differing", help, self.results_differing.clone());
+        registry.register("fabric_task_fuel", "Fuel spent by tasks", self.fuel.clone());
+    }
+}

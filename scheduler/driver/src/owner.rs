@@ -1,0 +1,609 @@
+//! The owner task: the only place where jobs change. It feeds the core, carries out its actions, and keeps the
+//! journal, the index and the listeners up to date.
+//!
+//! It never waits for the journal, the store or a node: whatever takes time is a future in `doing`, whose end comes
+//! back as a [`Finished`].
+
+use crate::{
+    api::Parts,
+    assign::{self, Picks},
+    live::Live,
+    meta::{Kind, Meta},
+    metrics::Metrics,
+    record::{DoneTask, DoneTasks, Ended, FailedTask, Record},
+    write_output,
+};
+use bytes::Bytes;
+use fabric_engine::{
+    lane::{FromNode, Outbox, ToNode},
+    presence::Arrival,
+    registry::Expect,
+};
+use fabric_scheduler_core::{Action, Core, Event, NodeSpec, Outcome, Time};
+use fabric_types::{
+    Code, Fault,
+    id::{JobId, NodeId, TenantId},
+    job::JobState,
+    rest::{invocation::InvocationState, node::Node},
+    work::{Completion, OutputRef},
+};
+use futures::{
+    FutureExt as _, StreamExt as _,
+    future::BoxFuture,
+    stream::{BoxStream, FuturesUnordered},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// How often progress goes to the index and to listeners.
+const FLUSH_EVERY: Duration = Duration::from_millis(250);
+/// Messages taken from nodes before anything else has its turn.
+const MESSAGES_PER_TURN: usize = 64;
+/// Ended jobs, and tasks of them, that stay in memory for quick looks; older ones are read from the journal.
+const ENDED_JOBS: usize = 256;
+const ENDED_TASKS: usize = 1_000_000;
+/// How long to wait before a failed write is tried again.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A look at (and change of) the owner's state.
+pub type Ask = Box<dyn FnOnce(&mut Owner) + Send>;
+
+/// Something that took time has ended.
+pub enum Finished {
+    /// The records of a job's journal are durable, or not.
+    Appended(JobId, Vec<Bytes>, Result<u64, fabric_engine::Error>),
+    /// The results are where the spec wants them, or not.
+    OutputWritten(JobId, Result<(), Fault>),
+    /// The job is not among the active ones any more.
+    Retired,
+    /// Try that job's journal again.
+    Again(JobId),
+}
+
+/// A job and what is under way for it.
+pub struct Slot {
+    /// The job.
+    pub live: Live,
+    pending: Vec<Bytes>,
+    writing: bool,
+    ending: Option<Ended>,
+    sources: Option<Arc<[OutputRef]>>,
+}
+
+/// The state of the owner task.
+pub struct Owner {
+    /// The pure scheduler.
+    pub core: Core,
+    /// Every job that has not ended, and the latest that have.
+    pub jobs: HashMap<JobId, Slot>,
+    /// Facts about nodes as they announced them.
+    pub nodes: BTreeMap<NodeId, Node>,
+    parts: Parts,
+    metrics: Metrics,
+    ended: VecDeque<(JobId, usize)>,
+    ended_tasks: usize,
+    dirty: BTreeSet<JobId>,
+    doing: FuturesUnordered<BoxFuture<'static, Finished>>,
+    posts: HashMap<NodeId, mpsc::UnboundedSender<ToNode>>,
+    actions: Vec<Action>,
+    wake: Option<Time>,
+    origin: Instant,
+    origin_us: u64,
+}
+
+impl Owner {
+    /// An owner of nothing.
+    pub fn new(parts: Parts, metrics: Metrics) -> Self {
+        Self {
+            core: Core::default(),
+            jobs: HashMap::new(),
+            nodes: BTreeMap::new(),
+            parts,
+            metrics,
+            ended: VecDeque::new(),
+            ended_tasks: 0,
+            dirty: BTreeSet::new(),
+            doing: FuturesUnordered::new(),
+            posts: HashMap::new(),
+            actions: Vec::new(),
+            wake: None,
+            origin: Instant::now(),
+            origin_us: now_ms().saturating_mul(1000),
+        }
+    }
+
+    /// The core's time: it never goes back, whatever the wall clock does.
+    fn now(&self) -> Time {
+        Time(self.origin_us.saturating_add(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)))
+    }
+
+    /// Runs until `stop`, then writes what is pending.
+    pub async fn run(
+        mut self,
+        mut asks: mpsc::Receiver<Ask>,
+        mut outbox: Box<dyn Outbox>,
+        mut arrivals: BoxStream<'static, Arrival>,
+        stop: CancellationToken,
+    ) {
+        let mut flush = tokio::time::interval(FLUSH_EVERY);
+        flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.carry_out();
+        loop {
+            let wake = self.wake.map(|w| Duration::from_micros(w.since_us(self.now())));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ask) = asks.recv() => ask(&mut self),
+                Some(message) = outbox.recv() => {
+                    self.message(message);
+                    // More may be waiting: the core decides better about many at once.
+                    for _ in 0..MESSAGES_PER_TURN {
+                        match outbox.recv().now_or_never() {
+                            Some(Some(message)) => self.message(message),
+                            _ => break,
+                        }
+                    }
+                }
+                Some(arrival) = arrivals.next() => self.arrival(arrival),
+                Some(done) = self.doing.next(), if !self.doing.is_empty() => self.finished(done),
+                () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {
+                    self.wake = None;
+                    self.step([Event::Tick]);
+                }
+                _ = flush.tick() => self.flush().await,
+            }
+            self.carry_out();
+        }
+        self.flush().await;
+        while let Some(done) = self.doing.next().await {
+            if let Finished::Appended(job, ..) | Finished::Again(job) = &done
+                && self.jobs.get(job).is_some_and(|s| s.pending.is_empty() && s.ending.is_none())
+            {
+                continue;
+            }
+            if !matches!(done, Finished::Again(_)) {
+                self.finished(done);
+            }
+        }
+    }
+
+    /// Tells the core.
+    pub fn step(&mut self, events: impl IntoIterator<Item = Event>) {
+        let now = self.now();
+        self.core.step_all(events, now, &mut self.actions);
+    }
+
+    /// Takes a job that is durable already.
+    pub fn accept(&mut self, live: Live) {
+        let event = Event::Submit(live.planned.meta.plan(self.now()));
+        self.insert(live, "accepted");
+        self.metrics.jobs_accepted.inc();
+        self.step([event]);
+        self.carry_out();
+    }
+
+    /// Takes up a job that an earlier driver left.
+    pub fn resume(&mut self, live: Live) {
+        let id = live.id().clone();
+        if live.ended.is_some() {
+            self.retire(&live.planned.meta.tenant, &id);
+            self.dirty.insert(id.clone());
+            self.insert(live, "");
+            self.keep_ended(&id);
+            return;
+        }
+        let cancel = live.cancel_asked;
+        let accepted = Time(live.planned.meta.created_ms.saturating_mul(1000));
+        let event = Event::Restore { plan: live.planned.meta.plan(accepted), tasks: live.restored() };
+        self.insert(live, "resumed");
+        self.step([event]);
+        if cancel {
+            self.step([Event::Cancel { job: id }]);
+        }
+    }
+
+    fn insert(&mut self, live: Live, kind: &str) {
+        let id = live.id().clone();
+        if !kind.is_empty() {
+            live.publish(kind, None, now_ms());
+            self.metrics.jobs_active.inc();
+        }
+        self.dirty.insert(id.clone());
+        self.jobs.insert(id, Slot { live, pending: Vec::new(), writing: false, ending: None, sources: None });
+    }
+
+    fn message(&mut self, message: FromNode) {
+        match message {
+            FromNode::Heartbeat { node } => self.step([Event::Heartbeat { node }]),
+            FromNode::Completed { node, completion } => self.completed(&node, completion),
+        }
+    }
+
+    fn completed(&mut self, node: &NodeId, completion: Completion) {
+        let Some(slot) = self.jobs.get_mut(&completion.job) else { return };
+        if slot.live.planned.meta.tenant != completion.tenant || slot.live.ended.is_some() || slot.ending.is_some() {
+            return;
+        }
+        let mut done = DoneTasks { node: node.clone(), tasks: Vec::with_capacity(completion.outcomes.len()) };
+        let mut events = Vec::with_capacity(completion.outcomes.len());
+        for outcome in completion.outcomes {
+            let (job, task, attempt, node) = (completion.job.clone(), outcome.task, outcome.attempt, node.clone());
+            match outcome.result {
+                Ok(result) => {
+                    let (fuel, wall_us, cached) = (result.fuel, result.wall_us, result.cached);
+                    self.metrics.tasks_succeeded.inc();
+                    self.metrics.tasks_cached.inc_by(u64::from(cached));
+                    self.metrics.fuel.inc_by(fuel);
+                    if let Some(mine) = result.differs {
+                        self.metrics.results_differing.inc();
+                        tracing::error!(job_id = %job, %task, key = %result.output.key, committed = %result.output.digest, computed = %mine, "a task gave another result than before");
+                    }
+                    done.tasks.push(DoneTask { task, attempt, done: result });
+                    events.push(Event::TaskDone { job, task, attempt, node, fuel, wall_us, cached });
+                }
+                Err(fault) => {
+                    self.metrics.attempts_failed.inc();
+                    let (retryable, code, fuel) = (fault.is_retryable(), fault.code, fault.fuel);
+                    let failed = FailedTask { task, attempt, node: node.clone(), fault };
+                    slot.note(&Record::Failed(failed.clone()));
+                    slot.live.apply_failed(failed);
+                    events.push(Event::TaskFailed { job, task, attempt, node, retryable, code, fuel });
+                }
+            }
+        }
+        if !done.tasks.is_empty() {
+            slot.live.apply_done(&done);
+            slot.note(&Record::Done(done));
+        }
+        self.dirty.insert(completion.job.clone());
+        self.step(events);
+        self.append(&completion.job);
+    }
+
+    fn arrival(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Here(node) => {
+                let spec = NodeSpec::new(node.cpu_slots, node.memory_bytes);
+                let known = self.nodes.insert(node.id.clone(), node.clone());
+                match known {
+                    Some(before) if before.started_ms == node.started_ms => {
+                        if (before.cpu_slots, before.memory_bytes) != (node.cpu_slots, node.memory_bytes) {
+                            self.step([Event::NodeUpdate { node: node.id, spec }]);
+                        }
+                    }
+                    _ => self.step([Event::NodeUp { node: node.id, spec }]),
+                }
+            }
+            Arrival::Gone(node) => {
+                self.nodes.remove(&node);
+                self.posts.remove(&node);
+                self.step([Event::NodeDown { node }]);
+            }
+        }
+    }
+
+    /// Does what the core asked for.
+    fn carry_out(&mut self) {
+        while !self.actions.is_empty() {
+            let actions = std::mem::take(&mut self.actions);
+            let over: BTreeSet<JobId> = actions
+                .iter()
+                .filter_map(|a| match a {
+                    Action::JobFinished { job, .. } => Some(job.clone()),
+                    _ => None,
+                })
+                .collect();
+            let mut picks: Vec<(NodeId, JobId, Picks)> = Vec::new();
+            for action in actions {
+                match action {
+                    Action::Dispatch { node, job, task, attempt, .. } => match picks.last_mut() {
+                        Some((n, j, list)) if *n == node && *j == job => list.push((task, attempt)),
+                        _ => picks.push((node, job, vec![(task, attempt)])),
+                    },
+                    Action::Abort { node, job, task, attempt } => {
+                        // The end of a job stops all of it at once, below.
+                        if !over.contains(&job) {
+                            self.post(&node, ToNode::Abort { job, task, attempt });
+                        }
+                    }
+                    Action::JobStarted { job } => self.started(&job),
+                    Action::TaskRetry { job, .. } => {
+                        self.publish(&job, "retry");
+                    }
+                    Action::JobFinished { job, outcome } => self.job_finished(&job, outcome),
+                    Action::WakeAt(at) => self.wake = Some(at),
+                }
+            }
+            for (node, job, list) in picks {
+                let Some(slot) = self.jobs.get_mut(&job) else { continue };
+                for batch in assign::batches(&mut slot.live, &list, &mut slot.sources) {
+                    self.post(&node, ToNode::Run(Arc::new(batch)));
+                }
+            }
+        }
+    }
+
+    /// Hands a message to the task that sends to `node`. What waits there is bounded by the core: it never has more
+    /// attempts with a node than slots times depth.
+    fn post(&mut self, node: &NodeId, message: ToNode) {
+        let lanes = &self.parts.engine.lanes;
+        let post = self.posts.entry(node.clone()).or_insert_with(|| {
+            let (post, mut waiting) = mpsc::unbounded_channel();
+            let (lanes, node) = (lanes.clone(), node.clone());
+            self.parts.tracker.spawn(async move {
+                while let Some(message) = waiting.recv().await {
+                    if let Err(error) = lanes.send(&node, message).await {
+                        // The attempt's lease brings it back.
+                        tracing::warn!(%node, %error, "a message to a node was lost");
+                    }
+                }
+            });
+            post
+        });
+        if post.send(message).is_err() {
+            self.posts.remove(node);
+        }
+    }
+
+    fn publish(&self, job: &JobId, kind: &str) {
+        if let Some(slot) = self.jobs.get(job) {
+            slot.live.publish(kind, self.core.job(job).as_ref(), now_ms());
+        }
+    }
+
+    fn started(&mut self, job: &JobId) {
+        let Some(slot) = self.jobs.get_mut(job) else { return };
+        if slot.live.started_ms.is_none() {
+            let at_ms = now_ms();
+            slot.live.started_ms = Some(at_ms);
+            slot.note(&Record::Started(at_ms));
+            self.dirty.insert(job.clone());
+            self.publish(job, "started");
+        }
+    }
+
+    fn job_finished(&mut self, job: &JobId, outcome: Outcome) {
+        let Some(slot) = self.jobs.get_mut(job) else { return };
+        let end = |state, error| Ended { state, error, at_ms: now_ms() };
+        match outcome {
+            Outcome::Succeeded => {
+                if let Some(to) = slot.live.planned.meta.spec.output.clone() {
+                    let (parts, meta, outputs) =
+                        (self.parts.clone(), slot.live.planned.meta.clone(), slot.live.outputs());
+                    self.doing.push(Box::pin(async move {
+                        let written =
+                            write_output::write(&parts.results, &parts.store, &meta.tenant, &outputs, &to).await;
+                        Finished::OutputWritten(meta.id.clone(), written)
+                    }));
+                    return;
+                }
+                self.end(job, end(JobState::Succeeded, None));
+            }
+            Outcome::Failed { task, code } => {
+                let fault = slot.live.failure(task, code);
+                self.stop_everywhere(job);
+                self.end(job, end(JobState::Failed, Some(fault)));
+            }
+            Outcome::Cancelled => {
+                self.stop_everywhere(job);
+                self.end(job, end(JobState::Cancelled, None));
+            }
+        }
+    }
+
+    fn stop_everywhere(&mut self, job: &JobId) {
+        for node in self.posts.keys().cloned().collect::<Vec<_>>() {
+            self.post(&node, ToNode::AbortJob { job: job.clone() });
+        }
+    }
+
+    /// Begins to end a job: it has ended for others when the journal has it.
+    fn end(&mut self, job: &JobId, ended: Ended) {
+        if let Some(slot) = self.jobs.get_mut(job)
+            && slot.ending.is_none()
+            && slot.live.ended.is_none()
+        {
+            slot.note(&Record::Ended(ended.clone()));
+            slot.ending = Some(ended);
+            self.append(job);
+        }
+    }
+
+    /// Writes what is pending for a job, one append at a time: what comes meanwhile makes the next, larger one.
+    pub fn append(&mut self, job: &JobId) {
+        let Some(slot) = self.jobs.get_mut(job) else { return };
+        if slot.writing || slot.pending.is_empty() {
+            return;
+        }
+        slot.writing = true;
+        let records = std::mem::take(&mut slot.pending);
+        let (meta, len, journal) =
+            (slot.live.planned.meta.clone(), slot.live.journal_len, self.parts.engine.journal.clone());
+        self.doing.push(Box::pin(async move {
+            let stream = Meta::stream(&meta.tenant, &meta.id);
+            let written = journal.append(&stream, len, records.clone()).await;
+            Finished::Appended(meta.id.clone(), records, written)
+        }));
+    }
+
+    fn finished(&mut self, finished: Finished) {
+        match finished {
+            Finished::Appended(job, _, Ok(len)) => {
+                let Some(slot) = self.jobs.get_mut(&job) else { return };
+                slot.writing = false;
+                slot.live.journal_len = len;
+                if !slot.pending.is_empty() {
+                    self.append(&job);
+                } else if let Some(ended) = slot.ending.take() {
+                    slot.live.ended = Some(ended);
+                    self.has_ended(&job);
+                }
+            }
+            Finished::Appended(job, _, Err(fabric_engine::Error::Conflict { .. })) => {
+                // Another owner wrote: it has the job now, and this one must not touch it.
+                tracing::warn!(job_id = %job, "another owner has taken the job over");
+                self.jobs.remove(&job);
+                self.step([Event::Cancel { job }]);
+            }
+            Finished::Appended(job, records, Err(error)) => {
+                tracing::error!(job_id = %job, %error, "the journal can't be written; trying again");
+                let Some(slot) = self.jobs.get_mut(&job) else { return };
+                let newer = std::mem::replace(&mut slot.pending, records);
+                slot.pending.extend(newer);
+                self.doing.push(Box::pin(async move {
+                    tokio::time::sleep(WRITE_AGAIN).await;
+                    Finished::Again(job)
+                }));
+            }
+            Finished::Again(job) => {
+                if let Some(slot) = self.jobs.get_mut(&job) {
+                    slot.writing = false;
+                    self.append(&job);
+                }
+            }
+            Finished::OutputWritten(job, written) => {
+                let (state, error) = match written {
+                    Ok(()) => (JobState::Succeeded, None),
+                    Err(mut fault) => {
+                        fault.message = format!("the results could not be written: {}", fault.message);
+                        (JobState::Failed, Some(fault))
+                    }
+                };
+                self.end(&job, Ended { state, error, at_ms: now_ms() });
+            }
+            Finished::Retired => {}
+        }
+    }
+
+    fn has_ended(&mut self, job: &JobId) {
+        let Some(slot) = self.jobs.get_mut(job) else { return };
+        slot.sources = None;
+        let meta = slot.live.planned.meta.clone();
+        slot.live.publish(slot.live.state().as_str(), None, now_ms());
+        self.metrics.jobs_active.dec();
+        self.dirty.insert(job.clone());
+        self.retire(&meta.tenant, job);
+        self.keep_ended(job);
+    }
+
+    fn retire(&self, tenant: &TenantId, job: &JobId) {
+        let (registry, key) = (self.parts.engine.registry.clone(), Meta::active_key(tenant, job));
+        self.doing.push(Box::pin(async move {
+            if let Err(error) = registry.delete(&key, Expect::Any).await {
+                // The next start finds it ended and clears it away.
+                tracing::warn!(key, %error, "an ended job could not be taken off the active ones");
+            }
+            Finished::Retired
+        }));
+    }
+
+    fn keep_ended(&mut self, job: &JobId) {
+        let tasks = |slot: &Slot| slot.live.stages.iter().map(|s| s.tasks.len()).sum::<usize>();
+        let count = self.jobs.get(job).map_or(0, tasks);
+        self.ended.push_back((job.clone(), count));
+        self.ended_tasks += count;
+        while self.ended.len() > ENDED_JOBS || (self.ended_tasks > ENDED_TASKS && self.ended.len() > 1) {
+            let Some((oldest, count)) = self.ended.pop_front() else { break };
+            self.ended_tasks = self.ended_tasks.saturating_sub(count);
+            // What the index does not have yet must stay until the next flush.
+            if self.dirty.contains(&oldest) {
+                self.ended.push_back((oldest, count));
+                self.ended_tasks += count;
+                break;
+            }
+            self.jobs.remove(&oldest);
+        }
+    }
+
+    /// Brings the index and the listeners up to date.
+    pub async fn flush(&mut self) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        let mut jobs = Vec::new();
+        let mut invocations = Vec::new();
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(slot) = self.jobs.get(&id) else { continue };
+            let core = self.core.job(&id);
+            let meta = &slot.live.planned.meta;
+            if slot.live.state() == JobState::Running {
+                slot.live.publish("progress", core.as_ref(), now_ms());
+            }
+            if matches!(meta.kind, Kind::Invoke { .. }) {
+                invocations.push((meta.tenant.clone(), invocation(&slot.live)));
+            } else {
+                jobs.push((meta.tenant.clone(), slot.live.view(core.as_ref(), now_ms())));
+            }
+        }
+        if let Err(error) = self.parts.index.put_jobs(jobs).await {
+            tracing::error!(%error, "the index can't be written; lists lag behind until it can");
+        }
+        if let Err(error) = self.parts.index.put_invocations(invocations).await {
+            tracing::error!(%error, "the index can't be written; lists lag behind until it can");
+        }
+    }
+}
+
+impl Slot {
+    /// Adds a record to what is to be written.
+    pub fn note(&mut self, record: &Record) {
+        match record.encode() {
+            Ok(bytes) => self.pending.push(bytes),
+            Err(error) => tracing::error!(job_id = %self.live.id(), %error, "a record can't be written"),
+        }
+    }
+
+    /// Asks for the job's end on a user's behalf.
+    pub fn cancel_asked(&mut self) {
+        if !self.live.cancel_asked {
+            self.live.cancel_asked = true;
+            self.note(&Record::CancelAsked);
+        }
+    }
+
+    /// Whether it has ended or is about to.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ending.is_some() || self.live.ended.is_some()
+    }
+}
+
+/// A job of one task as the invocation it is.
+pub fn invocation(live: &Live) -> fabric_types::rest::invocation::Invocation {
+    let meta = &live.planned.meta;
+    let done = live.outputs().first().copied();
+    let state = match live.state() {
+        JobState::Queued => InvocationState::Queued,
+        JobState::Running => InvocationState::Running,
+        JobState::Succeeded => InvocationState::Succeeded,
+        JobState::Failed => InvocationState::Failed,
+        JobState::Cancelled => InvocationState::Cancelled,
+    };
+    let there = (state == InvocationState::Succeeded).then_some(done).flatten();
+    let error = live.ended.as_ref().and_then(|e| e.error.clone());
+    fabric_types::rest::invocation::Invocation {
+        id: meta.id.as_invocation(),
+        function: meta.deployment.function.clone(),
+        version: meta.deployment.version,
+        state,
+        created_ms: meta.created_ms,
+        ended_ms: live.ended.as_ref().map(|e| e.at_ms),
+        fuel: live.cost.fuel,
+        cached: live.cached > 0,
+        result_bytes: there.map(|o| o.len),
+        content_type: None,
+        result_url: there.map(|_| format!("/v1/invocations/{}/result", meta.id)),
+        error: error
+            .or_else(|| (state == InvocationState::Cancelled).then(|| Fault::new(Code::Cancelled, "it was cancelled"))),
+    }
+}

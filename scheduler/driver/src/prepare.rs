@@ -1,0 +1,167 @@
+//! From a submission to a planned job: checks the spec, splits the data set, stores an invocation's body.
+
+use crate::{
+    api::{Parts, Submission, Work},
+    meta::{Kind, Meta, Planned},
+};
+use fabric_results::Fresh;
+use fabric_store::PlanOptions;
+use fabric_types::{
+    Code, Fault, canonical,
+    dataset::InputSpec,
+    digest::{ContentDigest, TaskKey},
+    function::{Deployment, EntryKind, FunctionRef, Selector},
+    job::JobSpec,
+};
+use std::sync::Arc;
+
+fn fault(error: fabric_store::Error) -> Fault {
+    let fault = Fault::new(error.code(), error.to_string());
+    match error.hint() {
+        Some(hint) => fault.hint(hint),
+        None => fault,
+    }
+}
+
+fn bad(message: impl Into<String>, hint: &str) -> Fault {
+    Fault::new(Code::BadRequest, message).hint(hint)
+}
+
+/// Checks what the types of a spec alone do not.
+///
+/// # Errors
+/// `bad-request` with the field, or `no-entry` when the function can't do what is asked.
+pub fn check(deployment: &Deployment, spec: &JobSpec) -> Result<(), Fault> {
+    let name = &deployment.function;
+    if deployment.entry.kind == EntryKind::Http {
+        return Err(Fault::new(Code::NoEntry, format!("function {name} is an http function and can't be mapped"))
+            .hint(format!("call it at /f/{}/{name}/, or with `fabric invoke {name}`", deployment.tenant)));
+    }
+    if !deployment.entry.mapper {
+        return Err(Fault::new(Code::NoEntry, format!("function {name} exports no mapper"))
+            .hint("export fabric:task/mapper; with the SDK, put #[fabric::map] on a function"));
+    }
+    if (spec.reduce.is_some() || spec.shuffle.is_some()) && !deployment.entry.reducer {
+        return Err(Fault::new(Code::NoEntry, format!("function {name} exports no reducer"))
+            .hint("run it without reduce, or put #[fabric::reduce] on a merge function"));
+    }
+    if spec.reduce.is_some() && spec.shuffle.is_some() {
+        return Err(bad(
+            "a job has either `reduce` or `shuffle`",
+            "a shuffle reduces each key by itself: leave `reduce` out",
+        ));
+    }
+    if spec.reduce.is_some_and(|r| !(2..=1024).contains(&r.fan_in)) {
+        return Err(bad("`reduce.fan-in` is out of range", "use 2 to 1024"));
+    }
+    if spec.shuffle.is_some_and(|s| !(1..=4096).contains(&s.partitions)) {
+        return Err(bad("`shuffle.partitions` is out of range", "use 1 to 4096"));
+    }
+    if !(1..=100).contains(&spec.max_attempts) {
+        return Err(bad("`max-attempts` is out of range", "use 1 to 100"));
+    }
+    if !(-100..=100).contains(&spec.priority) {
+        return Err(bad("`priority` is out of range", "use -100 to 100"));
+    }
+    if spec.name.as_ref().is_some_and(|n| n.is_empty() || n.len() > 200) {
+        return Err(bad("`name` is out of range", "use 1 to 200 bytes"));
+    }
+    if spec.tags.len() > 32 || spec.tags.iter().any(|t| t.is_empty() || t.len() > 64) {
+        return Err(bad("`tags` is out of range", "give at most 32 tags of 1 to 64 bytes each"));
+    }
+    if spec.budget_fuel == Some(0) {
+        return Err(bad("`budget-fuel` is 0", "leave it out for no budget"));
+    }
+    if let Some(output) = &spec.output {
+        fabric_store::ObjectPath::new(output.trim_end_matches('/')).map_err(fault)?;
+    }
+    Ok(())
+}
+
+fn base(parts: &Parts, submission: &Submission, kind: Kind, spec: JobSpec, map_tasks: u32, bytes_in: u64) -> Meta {
+    let deployment = submission.deployment.clone();
+    Meta {
+        id: submission.id.clone(),
+        tenant: submission.tenant.clone(),
+        submitter: submission.submitter.clone(),
+        params: canonical::object(&spec.params).into(),
+        engine: (parts.fingerprint)(deployment.is_pure()),
+        deployment,
+        kind,
+        spec,
+        created_ms: crate::owner::now_ms(),
+        map_tasks,
+        bytes_in,
+    }
+}
+
+/// Splits a spec's data set.
+///
+/// # Errors
+/// What the planner says, or `invalid-input-spec` for too many partitions.
+pub async fn split(parts: &Parts, submission: &Submission, spec: &JobSpec) -> Result<fabric_store::Plan, Fault> {
+    let objects = parts.store.objects(&submission.tenant);
+    fabric_store::plan(&spec.input, &objects, &PlanOptions::default()).await.map_err(fault)
+}
+
+/// Plans a submission.
+///
+/// # Errors
+/// What is wrong with it, or the store's fault.
+pub async fn prepare(parts: &Parts, submission: &Submission) -> Result<Planned, Fault> {
+    match &submission.work {
+        Work::Map(spec) => {
+            check(&submission.deployment, spec)?;
+            let plan = split(parts, submission, spec).await?;
+            let mut spec = spec.clone();
+            if let InputSpec::Items(items) = &mut spec.input {
+                // The partitions hold the items; showing them again with every look at the job would be waste.
+                items.truncate(100);
+            }
+            let count = u32::try_from(plan.partitions.len())
+                .map_err(|_| Fault::new(Code::InvalidInputSpec, "too many partitions"))?;
+            let meta = base(parts, submission, Kind::Map, spec, count, plan.bytes_in);
+            Ok(Planned { meta: Arc::new(meta), partitions: plan.partitions.into() })
+        }
+        Work::Audit { of, spec, partitions } => {
+            let (count, bytes) = (partitions.len() as u32, partitions.iter().map(|p| p.bytes()).sum());
+            let meta = base(parts, submission, Kind::Audit { of: of.clone() }, (**spec).clone(), count, bytes);
+            Ok(Planned { meta: Arc::new(meta), partitions: partitions.clone() })
+        }
+        Work::Invoke { body, content_type, params } => {
+            let bytes_in = body.len() as u64;
+            // The body is a result of its own, named by its content: equal bodies are stored once.
+            let mut key = *ContentDigest::of(body).0.first_chunk::<32>().unwrap_or(&[0; 32]);
+            key = *blake3::keyed_hash(&key, b"fabric invocation body 1").as_bytes();
+            let fresh =
+                Fresh { key: TaskKey(key), bytes: body.clone(), content_type: None, buckets: Vec::new(), fuel: 0 };
+            let committed = parts.results.commit(&submission.tenant, vec![fresh]).await?;
+            let body = committed
+                .first()
+                .map(|c| c.output)
+                .ok_or_else(|| Fault::new(Code::Internal, "the body was not stored"))?;
+            let function = FunctionRef {
+                name: submission.deployment.function.clone(),
+                selector: Selector::Version(submission.deployment.version),
+            };
+            let spec = JobSpec {
+                name: None,
+                function,
+                input: InputSpec::Items(Vec::new()),
+                params: params.clone(),
+                reduce: None,
+                shuffle: None,
+                output: None,
+                concurrency: 0,
+                max_attempts: 4,
+                priority: 0,
+                budget_fuel: None,
+                cache: true,
+                tags: Vec::new(),
+            };
+            let kind = Kind::Invoke { body, content_type: content_type.clone() };
+            let meta = base(parts, submission, kind, spec, 1, bytes_in);
+            Ok(Planned { meta: Arc::new(meta), partitions: Arc::default() })
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The records of a job's journal. Each begins with a byte that says what it is.
+//!
+//! What grows with the number of tasks is postcard; the rest is JSON, which tolerates new fields. The order of enum
+//! variants inside postcard records ([`Partition`]) must never change.
+
+use crate::meta::Meta;
+use bytes::Bytes;
+use fabric_types::{Fault, dataset::Partition, id::NodeId, job::JobState, job::TaskId, work::Done};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Partitions in one record, so that none grows without bound.
+pub const PARTITIONS_PER_RECORD: usize = 10_000;
+
+/// A task that ended well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DoneTask {
+    /// Which task.
+    pub task: TaskId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Its result and cost.
+    pub done: Done,
+}
+
+/// Tasks of one node that ended well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DoneTasks {
+    /// Where.
+    pub node: NodeId,
+    /// The tasks.
+    pub tasks: Vec<DoneTask>,
+}
+
+/// An attempt that failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailedTask {
+    /// Which task.
+    pub task: TaskId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Where.
+    pub node: NodeId,
+    /// Why.
+    pub fault: Fault,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// How.
+    pub state: JobState,
+    /// Why, when it did not succeed.
+    pub error: Option<Fault>,
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// One record.
+#[derive(Debug, Clone)]
+pub enum Record {
+    /// The job was accepted.
+    Accepted(Box<Meta>),
+    /// The next inputs of its map tasks.
+    Partitions(Vec<Partition>),
+    /// Its first task was sent, at this millisecond.
+    Started(u64),
+    /// Tasks ended well.
+    Done(DoneTasks),
+    /// An attempt failed.
+    Failed(FailedTask),
+    /// A user asked to stop it.
+    CancelAsked,
+    /// It ended.
+    Ended(Ended),
+    /// It was put into the bin, or taken out.
+    Binned(bool),
+}
+
+/// A record that does not read back.
+#[derive(Debug, thiserror::Error)]
+#[error("journal record of kind {kind:?} is damaged: {source}")]
+pub struct Damaged {
+    kind: char,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl From<Damaged> for Fault {
+    fn from(error: Damaged) -> Self {
+        Self::new(fabric_types::Code::Internal, error.to_string())
+    }
+}
+
+fn tagged(tag: u8, body: Vec<u8>) -> Bytes {
+    let mut bytes = Vec::with_capacity(body.len() + 1);
+    bytes.push(tag);
+    bytes.extend_from_slice(&body);
+    bytes.into()
+}
+
+fn json<T: Serialize>(tag: u8, value: &T) -> Result<Bytes, Damaged> {
+    serde_json::to_vec(value).map(|b| tagged(tag, b)).map_err(|e| Damaged { kind: tag.into(), source: e.into() })
+}
+
+fn compact<T: Serialize>(tag: u8, value: &T) -> Result<Bytes, Damaged> {
+    postcard::to_extend(value, vec![tag]).map(Bytes::from).map_err(|e| Damaged { kind: tag.into(), source: e.into() })
+}
+
+fn read_json<T: DeserializeOwned>(tag: u8, body: &[u8]) -> Result<T, Damaged> {
+    serde_json::from_slice(body).map_err(|e| Damaged { kind: tag.into(), source: e.into() })
+}
+
+fn read_compact<T: DeserializeOwned>(tag: u8, body: &[u8]) -> Result<T, Damaged> {
+    postcard::from_bytes(body).map_err(|e| Damaged { kind: tag.into(), source: e.into() })
+}
+
+impl Record {
+    /// The bytes of it.
+    ///
+    /// # Errors
+    /// [`Damaged`] when a part can't be written, which is a defect.
+    pub fn encode(&self) -> Result<Bytes, Damaged> {
+        match self {
+            Self::Accepted(meta) => json(b'A', meta),
+            Self::Partitions(list) => compact(b'P', list),
+            Self::Started(at_ms) => json(b'S', at_ms),
+            Self::Done(done) => compact(b'D', done),
+            Self::Failed(failed) => json(b'F', failed),
+            Self::CancelAsked => Ok(tagged(b'C', Vec::new())),
+            Self::Ended(ended) => json(b'E', ended),
+            Self::Binned(binned) => json(b'B', binned),
+        }
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`Damaged`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        let Some((&tag, body)) = bytes.split_first() else {
+            return Err(Damaged { kind: ' ', source: "it is empty".into() });
+        };
+        Ok(match tag {
+            b'A' => Self::Accepted(Box::new(read_json(tag, body)?)),
+            b'P' => Self::Partitions(read_compact(tag, body)?),
+            b'S' => Self::Started(read_json(tag, body)?),
+            b'D' => Self::Done(read_compact(tag, body)?),
+            b'F' => Self::Failed(read_json(tag, body)?),
+            b'C' => Self::CancelAsked,
+            b'E' => Self::Ended(read_json(tag, body)?),
+            b'B' => Self::Binned(read_json(tag, body)?),
+            other => {
+                return Err(Damaged {
+                    kind: other.into(),
+                    source: "it is of a kind that this version does not know".into(),
+                });
+            }
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! Reading jobs back from the journal.
+
+use crate::{live::Live, meta::Meta, record::Record};
+use fabric_engine::{Engine, registry::Expect};
+use fabric_types::{
+    Fault,
+    id::{JobId, TenantId},
+};
+
+/// Records read at once.
+const PAGE: usize = 512;
+
+/// Reads a job; `None` when there is none, or it was never wholly accepted.
+///
+/// # Errors
+/// The journal's fault, or a damaged record.
+pub async fn load(engine: &Engine, tenant: &TenantId, job: &JobId) -> Result<Option<Live>, Fault> {
+    let stream = Meta::stream(tenant, job);
+    let mut records = Vec::new();
+    loop {
+        let page = engine.journal.read(&stream, records.len() as u64, PAGE).await?;
+        let last = page.len() < PAGE;
+        for record in page {
+            records.push(Record::decode(&record.bytes)?);
+        }
+        if last {
+            break;
+        }
+    }
+    Ok(Live::replay(records))
+}
+
+/// Every job that had not ended when the last driver stopped. What was never wholly accepted is cleared away.
+///
+/// # Errors
+/// A backend's fault. A damaged job is logged and left alone, so that it does not keep the others from running.
+pub async fn unfinished(engine: &Engine) -> Result<Vec<Live>, Fault> {
+    let mut found = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = engine.registry.list("sys/active/", after.as_deref(), 1000).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some(last.key.clone());
+        for entry in &page {
+            let name = entry.key.strip_prefix("sys/active/").and_then(|k| k.split_once('/'));
+            let Some((tenant, job)) = name.and_then(|(t, j)| Some((TenantId::new(t).ok()?, JobId::new(j).ok()?)))
+            else {
+                tracing::error!(key = entry.key, "a key of an active job is damaged");
+                continue;
+            };
+            match load(engine, &tenant, &job).await {
+                Ok(Some(live)) => found.push(live),
+                Ok(None) => {
+                    engine.journal.delete(&Meta::stream(&tenant, &job)).await?;
+                    engine.registry.delete(&entry.key, Expect::Any).await?;
+                }
+                Err(error) => tracing::error!(%tenant, job_id = %job, %error, "a job can't be taken up again"),
+            }
+        }
+    }
+}
