@@ -1,2 +1,64 @@
-//! binary
-fn main() {}
+//! `fabric`: one binary for the server and its client. This file parses, runs one command and turns its outcome into
+//! an exit status; the commands are in `commands`, the server's wiring is in `serve`.
+
+mod args;
+mod commands;
+#[cfg(test)]
+mod docs;
+mod failure;
+mod guest_toolchain;
+mod local_input;
+mod number;
+mod output;
+mod params;
+mod progress;
+mod project;
+mod serve;
+mod serve_config;
+mod table;
+mod text;
+mod times;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use failure::Failure;
+use output::Out;
+use std::process::ExitCode;
+
+/// Many small allocations from many threads are what a server does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    fabric_client::init_tls();
+    // clap ends the process by itself for --help (0) and for a wrong command line (2).
+    let cli = Cli::parse();
+    let out = Out::new(cli.global.json);
+    let outcome = match cli.command {
+        // The server chooses its own runtime.
+        Command::Serve(args) => serve::run(args),
+        Command::CompileWorker(args) => return serve::compile_worker(args),
+        command => client(command, &cli.global, &out),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough.
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            out.failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+/// Runs a command of the client. One thread is enough for it.
+fn client(command: Command, global: &args::Global, out: &Out) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("starting the runtime", e))?;
+    let outcome = runtime.block_on(commands::run(command, global, out));
+    // A read of standard input may still block a thread.
+    runtime.shutdown_background();
+    outcome
+}

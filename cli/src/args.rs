@@ -1,0 +1,200 @@
+//! The command line: what every command has, and the list of commands. Each command's own flags are beside its code.
+
+use crate::commands;
+use clap::{Args, Parser, Subcommand};
+use fabric_client::settings::{ContextFile, Flags, Settings, process_env};
+use std::path::PathBuf;
+
+/// WebAssembly functions in fuel-limited sandboxes: deploy a module, call it, or map it over a data set.
+///
+/// Data goes to standard output, everything else to standard error.
+/// Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 guest fault, 6 budget or limit, 7 unreachable.
+#[derive(Debug, Parser)]
+#[command(name = "fabric", version, disable_help_subcommand = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server and output")]
+pub struct Global {
+    /// The server [env: FABRIC_URL; default: the context in use, the server on this machine, http://127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "URL")]
+    pub url: Option<String>,
+    /// The secret to send; prefer the variable or a context, since others may see a command line [env: FABRIC_TOKEN]
+    #[arg(long, global = true, value_name = "SECRET", hide_env_values = true)]
+    pub token: Option<String>,
+    /// The tenant to act in; only an admin's token may name another than its own [env: FABRIC_TENANT]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// A named server of the configuration file, see `fabric context` [env: FABRIC_CONTEXT]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Certificates to trust besides the system's, in PEM [env: FABRIC_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Where the server on this machine keeps its data, and so its address and token [env: FABRIC_DATA]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub server_data: Option<PathBuf>,
+    /// Write JSON, as the REST API gives it; errors too
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress and no remarks on standard error
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+impl Global {
+    /// The client's settings.
+    pub fn settings(&self) -> fabric_client::Result<Settings> {
+        let file = match ContextFile::path() {
+            Some(path) => ContextFile::load(&path)?,
+            None => ContextFile::default(),
+        };
+        let flags = Flags {
+            url: self.url.clone(),
+            token: self.token.clone(),
+            tenant: self.tenant.clone(),
+            context: self.context.clone(),
+            ca: self.ca.clone(),
+            data_dir: self.server_data.clone(),
+        };
+        Settings::resolve(&flags, &process_env, &file)
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a server: gateway, scheduler and node in one process
+    Serve(crate::serve_config::ServeArgs),
+    /// Write a project that builds and deploys at once
+    New(commands::new::Args),
+    /// Build the project's module
+    Build(commands::build::Args),
+    /// Watch the project; rebuild and redeploy it with every change
+    Dev(commands::dev::Args),
+    /// Deploy a project or a module
+    Deploy(commands::deploy::Args),
+    /// List, show and delete functions
+    #[command(visible_alias = "fn")]
+    Functions(commands::functions::Args),
+    /// List a function's versions
+    Versions(commands::versions::Args),
+    /// Point a function at an older version
+    Rollback(commands::rollback::Args),
+    /// Show, set or delete a function's aliases
+    Alias(commands::alias::Args),
+    /// Call a function
+    Invoke(commands::invoke::Args),
+    /// Map a function over a data set, with an optional reduce or shuffle
+    Run(Box<commands::run::Args>),
+    /// Store a file or folder
+    Put(commands::put::Args),
+    /// Fetch a stored object
+    Get(commands::get::Args),
+    /// List stored objects
+    Ls(commands::ls::Args),
+    /// Delete stored objects
+    Rm(commands::rm::Args),
+    /// List jobs and act on them
+    Jobs(Box<commands::jobs::Args>),
+    /// Show what functions wrote
+    Logs(commands::logs::Args),
+    /// Explain where a function would run
+    Explain(commands::explain::Args),
+    /// List the nodes
+    Nodes(commands::nodes::Args),
+    /// Show what the tenant has used
+    Usage(commands::usage::Args),
+    /// List, create and revoke tokens
+    Token(commands::token::Args),
+    /// Show the settings in force and where each came from
+    Config(commands::config::Args),
+    /// Name servers and choose between them
+    Context(commands::context::Args),
+    /// Write a shell's completion script
+    Completions(commands::completions::Args),
+    /// Show the version of this binary
+    Version(commands::version::Args),
+    /// Compile one module in a process of its own; the server starts it
+    #[command(hide = true)]
+    CompileWorker(CompileWorkerArgs),
+}
+
+/// What the server hands to its compile worker.
+#[derive(Debug, Args)]
+pub struct CompileWorkerArgs {
+    /// As the server and the worker agree.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub rest: Vec<std::ffi::OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_of_the_main_commands() {
+        let mut command = Cli::command().term_width(100);
+        insta::assert_snapshot!("help", command.render_long_help().to_string());
+        for name in ["deploy", "invoke", "run", "serve", "jobs"] {
+            let sub = command.find_subcommand_mut(name).unwrap();
+            insta::assert_snapshot!(format!("help_{name}"), sub.clone().term_width(100).render_help().to_string());
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for line in [
+            "fabric run f --input a --items []",
+            "fabric run f --input a --reduce --shuffle 3",
+            "fabric run f --input a --split rows",
+            "fabric run f --input a --budget lots",
+            "fabric run",
+            "fabric invoke",
+            "fabric alias f live=0",
+            "fabric alias f live=1:0",
+            "fabric deploy --name A",
+            "fabric jobs list --since yesterdayish",
+            "fabric nonsense",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).err().unwrap_or_else(|| panic!("{line} was taken"));
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_documents_show_is_taken() {
+        for line in [
+            "fabric run weather --input data/ --split csv:1MiB --param year=2013 --reduce --output out.json",
+            "fabric run f --input - --reduce=8 --detach --tag a --tag b --budget 10G --json",
+            "fabric run f --items [1,2] --shuffle 4 --no-cache --concurrency 2",
+            "fabric run --spec job.yaml --dry-run",
+            "fabric alias f live=3 canary=4:10 canary=3:90",
+            "fabric alias f --delete canary",
+            "fabric invoke f@2 --data @x.json --param a=1 --async --wait",
+            "fabric jobs list --state running,queued --since 2h --q storm --limit 5",
+            "fabric jobs",
+            "fabric functions",
+            "fabric token create ci --role invoker --ttl 30d",
+            "fabric serve --listen 127.0.0.1:0 --data x --log-format json",
+            "fabric deploy app.wasm --name f",
+        ] {
+            if let Err(error) = Cli::try_parse_from(line.split(' ')) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `fabric deploy`: builds a project and deploys it, or deploys a module as it is.
+
+use super::Ctx;
+use crate::{failure::Failure, output::Out, project::Project};
+use fabric_client::{Client, Deploy};
+use fabric_types::{id::FunctionName, manifest::Manifest, rest::function::Deployed, units::ByteSize};
+use std::path::{Path, PathBuf};
+
+/// A larger module is refused here, before it is read.
+const MODULE_LIMIT: u64 = 512 << 20;
+
+/// Flags of `fabric deploy`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A folder with a fabric.toml, or a .wasm file
+    #[arg(default_value = ".")]
+    pub path: PathBuf,
+    /// The function's name [default: the manifest's, or the module's file name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<FunctionName>,
+    /// A word on this version, such as a commit id
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Make the version without pointing `live` at it
+    #[arg(long)]
+    pub no_promote: bool,
+    /// Deploy the module that is there, without building it
+    #[arg(long)]
+    pub no_build: bool,
+}
+
+/// Deploys, and writes NAME@VERSION.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let is_module = args.path.is_file() && args.path.extension().is_some_and(|e| e == "wasm" || e == "wat");
+    let (manifest, module) = if is_module {
+        (manifest_for(&args.path, args.name.clone())?, args.path.clone())
+    } else {
+        let project = Project::open(&args.path)?;
+        let module = if args.no_build {
+            project.module(project.manifest.build.as_ref().and_then(|b| b.module.as_deref()))?
+        } else {
+            project.build(ctx.out, ctx.global.quiet).await?
+        };
+        (named(&project, args.name.clone())?, module)
+    };
+    let deploy = Deploy { note: args.note.clone(), promote: !args.no_promote, ..Deploy::new(manifest, read(&module)?) };
+    let deployed = send(&ctx.client()?, &deploy).await?;
+    if ctx.out.json {
+        return ctx.out.json(&deployed);
+    }
+    if !ctx.global.quiet {
+        report(ctx.out, &deployed);
+    }
+    ctx.out.line(format!("{}@{}", deployed.deployment.function, deployed.deployment.version))
+}
+
+/// Deploys; a separate step for `fabric dev`.
+pub async fn send(client: &Client, deploy: &Deploy) -> Result<Deployed, Failure> {
+    Ok(client.deploy(deploy).await?)
+}
+
+/// Reads a module within bounds.
+pub fn read(module: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |e| Failure::io(module.display(), e);
+    let size = std::fs::metadata(module).map_err(failed)?.len();
+    if size > MODULE_LIMIT {
+        return Err(Failure::coded(
+            fabric_types::Code::TooLarge,
+            format!("{}: {} is more than a module may have", module.display(), ByteSize(size)),
+        ));
+    }
+    std::fs::read(module).map_err(failed)
+}
+
+/// The project's manifest as text, under another name where one was asked for.
+pub fn named(project: &Project, name: Option<FunctionName>) -> Result<String, Failure> {
+    match name {
+        None => Ok(project.text.clone()),
+        Some(name) => {
+            let mut manifest = project.manifest.clone();
+            manifest.function.name = name;
+            json(&manifest)
+        }
+    }
+}
+
+fn json(manifest: &Manifest) -> Result<String, Failure> {
+    serde_json::to_string(manifest).map_err(|e| Failure::local("internal", e.to_string()))
+}
+
+/// A manifest for a module that has none.
+fn manifest_for(module: &Path, name: Option<FunctionName>) -> Result<String, Failure> {
+    let name = match name {
+        Some(name) => name,
+        None => {
+            let stem = module.file_stem().map(|s| s.to_string_lossy().to_ascii_lowercase().replace('_', "-"));
+            FunctionName::new(stem.unwrap_or_default()).map_err(|e| Failure::usage(e.to_string()).hint("name it: --name NAME"))?
+        }
+    };
+    json(&Manifest::named(name))
+}
+
+/// What people want to know of a deployment.
+pub fn report(out: &Out, deployed: &Deployed) {
+    let d = &deployed.deployment;
+    let what = if deployed.created { "deployed" } else { "unchanged:" };
+    let mut parts = vec![format!("{what} {}@{}", d.function, d.version), d.entry.kind.to_string()];
+    parts.push(ByteSize(d.module_bytes).to_string());
+    if deployed.compile_ms > 0 {
+        parts.push(format!("compiled in {} ms", deployed.compile_ms));
+    }
+    if d.is_pure() {
+        parts.push("pure: results are cached".to_owned());
+    }
+    out.note(parts.join(", "));
+    for warning in &deployed.warnings {
+        out.note(format!("warning: {warning}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_lone_module_is_named_after_its_file() {
+        let manifest = manifest_for(Path::new("a/Word_Count.wasm"), None).unwrap();
+        assert!(manifest.contains("\"word-count\""), "{manifest}");
+        assert_eq!(manifest_for(Path::new("1.wasm"), None).unwrap_err().exit as u8, 2);
+    }
+}

@@ -1,0 +1,124 @@
+//! `fabric invoke`: calls a function.
+
+use super::Ctx;
+use crate::{failure::Failure, number, params};
+use base64::Engine as _;
+use bytes::Bytes;
+use fabric_client::{Invoke, Upload};
+use fabric_types::{
+    function::FunctionRef,
+    rest::invocation::{Invocation, InvocationState},
+};
+use std::{path::Path, time::Duration};
+
+/// With --json the result is part of the answer, and so is held in memory.
+const JSON_BODY_LIMIT: u64 = 64 << 20;
+
+/// Flags of `fabric invoke`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The function, as NAME, NAME@VERSION or NAME:ALIAS
+    pub function: FunctionRef,
+    /// The body: text, @FILE, or - for standard input [default: empty]
+    #[arg(long, short, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
+    pub data: Option<String>,
+    /// A parameter; a value that is JSON is taken as that
+    #[arg(long = "param", short, value_name = "NAME=VALUE", value_parser = params::parse)]
+    pub params: Vec<(String, serde_json::Value)>,
+    /// The body's media type
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
+    /// Have it accepted and write its id
+    #[arg(long = "async")]
+    pub detach: bool,
+    /// With --async: wait for it to end and write its result
+    #[arg(long, requires = "detach")]
+    pub wait: bool,
+    /// A repeat with the same key within a day gives the stored answer
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Calls it, and writes its result.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    let (mut call, guessed) = match args.data.as_deref() {
+        None => (Invoke::new(Bytes::new()), "application/octet-stream"),
+        Some("-") => (Invoke::streamed(Upload::reader(tokio::io::stdin(), None)), "application/octet-stream"),
+        Some(text) => match text.strip_prefix('@') {
+            Some(file) => (Invoke::streamed(Upload::file(Path::new(file)).await?), "application/octet-stream"),
+            None if serde_json::from_str::<serde_json::Value>(text).is_ok() => {
+                (Invoke::new(text.to_owned()), "application/json")
+            }
+            None => (Invoke::new(text.to_owned()), "text/plain; charset=utf-8"),
+        },
+    };
+    call = call.content_type(args.content_type.as_deref().unwrap_or(guessed)).params(&params::object(&args.params));
+    if let Some(key) = &args.idempotency_key {
+        call = call.idempotency_key(key);
+    }
+    let function = args.function.to_string();
+    if args.detach {
+        let accepted = client.invoke_async(&function, call).await?;
+        if !args.wait {
+            return ctx.out.show(&accepted, |out, i| out.line(i.id.as_str()));
+        }
+        ctx.note(format!("accepted as {}", accepted.id));
+        let mut invocation = accepted;
+        while matches!(invocation.state, InvocationState::Queued | InvocationState::Running) {
+            invocation = client.invocation(invocation.id.as_str(), Some(Duration::from_secs(55))).await?;
+        }
+        return finished(&invocation, &client, ctx).await;
+    }
+    let answer = client.invoke(&function, call).await?;
+    if ctx.out.json {
+        let kind = answer.body.content_type().map(ToOwned::to_owned);
+        let (id, version, fuel, cached) = (answer.id, answer.version, answer.fuel, answer.cached);
+        let bytes = answer.body.bytes(JSON_BODY_LIMIT).await?;
+        let mut value = serde_json::json!({
+            "invocation_id": id, "version": version, "fuel": fuel, "cached": cached,
+            "content_type": kind, "bytes": bytes.len(),
+        });
+        if let Some(object) = value.as_object_mut() {
+            match std::str::from_utf8(&bytes) {
+                Ok(text) => object.insert("body".to_owned(), text.into()),
+                Err(_) => object.insert(
+                    "body_base64".to_owned(),
+                    base64::engine::general_purpose::STANDARD.encode(&bytes).into(),
+                ),
+            };
+        }
+        return ctx.out.json(&value);
+    }
+    let remark = (answer.id.clone(), answer.fuel, answer.cached);
+    ctx.out.body(answer.body).await?;
+    if ctx.out.stderr_is_terminal {
+        let (id, fuel, cached) = remark;
+        let cached = if cached { ", from the cache" } else { "" };
+        let fuel = fuel.map(|f| format!(", {} fuel", number::grouped(f))).unwrap_or_default();
+        ctx.note(format!("invocation {}{fuel}{cached}", id.unwrap_or_default()));
+    }
+    Ok(())
+}
+
+/// The end of an invocation: its result, or its fault.
+async fn finished(invocation: &Invocation, client: &fabric_client::Client, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    match invocation.state {
+        InvocationState::Succeeded if ctx.out.json => ctx.out.json(invocation),
+        InvocationState::Succeeded => {
+            let body = client.invocation_result(invocation.id.as_str()).await?;
+            ctx.out.body(body).await.map(drop)
+        }
+        InvocationState::Cancelled => {
+            Err(Failure::coded(fabric_types::Code::Cancelled, format!("invocation {} was cancelled", invocation.id)))
+        }
+        _ => {
+            let fault = invocation.error.clone().unwrap_or_else(|| {
+                fabric_types::Fault::new(fabric_types::Code::FunctionFailed, "the invocation failed")
+            });
+            let mut failure = Failure::from(fault);
+            failure.invocation = Some(invocation.id.to_string());
+            Err(failure)
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! `fabric jobs`: lists jobs and acts on them.
+
+use super::{Ctx, logs, run as running};
+use crate::{failure::Failure, number, progress, table::Table, times};
+use fabric_client::{Client, JobFilter, LogFilter, Paging, ResultLines, TaskFilter};
+use fabric_types::{
+    id::JobId,
+    rest::{Page, job::{Job, Task}},
+};
+use std::path::PathBuf;
+
+/// Flags of `fabric jobs`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Sub>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Sub {
+    /// List jobs, newest first (what the bare command does)
+    List(List),
+    /// Show one job
+    Show(One),
+    /// Follow a job to its end
+    Watch(One),
+    /// Stop a job
+    Cancel(One),
+    /// Put a job that has ended into the bin
+    Delete(One),
+    /// Take a job out of the bin
+    Restore(One),
+    /// Run a sample of a job's tasks again and compare the results
+    Audit {
+        #[command(flatten)]
+        one: One,
+        /// How many of its map tasks, or how many percent of them
+        #[arg(long, default_value = "5", value_name = "N|N%")]
+        sample: Sample,
+    },
+    /// List a job's tasks
+    Tasks {
+        #[command(flatten)]
+        one: One,
+        /// Only in this state
+        #[arg(long)]
+        state: Option<String>,
+        /// Only of this stage
+        #[arg(long)]
+        stage: Option<u16>,
+        /// How many at most
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+    },
+    /// Write a job's result
+    Result {
+        #[command(flatten)]
+        one: One,
+        /// Only this one of its results, from 0
+        #[arg(long, value_name = "N", conflicts_with_all = ["list", "line", "q"])]
+        part: Option<u64>,
+        /// List the results instead
+        #[arg(long, conflicts_with_all = ["line", "q"])]
+        list: bool,
+        /// From this line on, from 0
+        #[arg(long, value_name = "FROM")]
+        line: Option<u64>,
+        /// So many lines
+        #[arg(long, value_name = "N", requires = "line")]
+        lines: Option<u64>,
+        /// Only lines that contain this
+        #[arg(long, value_name = "TEXT")]
+        q: Option<String>,
+        /// Where to write it [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Show what a job's tasks wrote
+    Logs {
+        #[command(flatten)]
+        one: One,
+        /// Go on with what is written from now on
+        #[arg(long, short)]
+        follow: bool,
+        /// How many lines at most
+        #[arg(long, default_value_t = 1000, value_name = "N")]
+        limit: usize,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct One {
+    /// The job
+    id: JobId,
+}
+
+/// How much of a job an audit looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sample {
+    Tasks(u32),
+    Percent(u32),
+}
+
+impl std::str::FromStr for Sample {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is not a sample: write a number of tasks such as 5, or 5%");
+        match text.strip_suffix('%') {
+            Some(percent) => percent.parse().ok().filter(|p| (1..=100).contains(p)).map(Self::Percent).ok_or_else(bad),
+            None => text.parse().ok().filter(|n| *n > 0).map(Self::Tasks).ok_or_else(bad),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, clap::Args)]
+struct List {
+    /// Only in these states: queued, running, succeeded, failed, cancelled
+    #[arg(long, value_name = "STATE,…", value_delimiter = ',')]
+    state: Vec<String>,
+    /// Only of this function
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+    /// Only with this in the name
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// Only with this tag
+    #[arg(long)]
+    tag: Option<String>,
+    /// Only accepted since: 2h (ago), 2026-11-22, or a full time
+    #[arg(long, value_name = "WHEN", value_parser = times::moment)]
+    since: Option<times::Moment>,
+    /// Only accepted until
+    #[arg(long, value_name = "WHEN", value_parser = times::moment)]
+    until: Option<times::Moment>,
+    /// Only with these words anywhere
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+    /// Only ids that begin so
+    #[arg(long, value_name = "PREFIX")]
+    id: Option<String>,
+    /// Those in the bin
+    #[arg(long)]
+    deleted: bool,
+    /// How many at most
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    limit: usize,
+}
+
+/// Does what was asked.
+pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    match args.command.unwrap_or(Sub::List(args.list)) {
+        Sub::List(list) => show_list(&client, &list, ctx).await,
+        Sub::Show(one) => {
+            let job = client.job(one.id.as_str(), None).await?;
+            ctx.out.show(&job, |out, job| out.line(details(job)))
+        }
+        Sub::Watch(one) => {
+            let Some(job) = running::follow(&client, one.id.as_str(), ctx).await? else { return Ok(()) };
+            if ctx.out.json {
+                ctx.out.json(&job)?;
+            } else {
+                ctx.note(progress::summary(&job.tasks, &job.cost, job.run_ms));
+                ctx.out.line(job.state.as_str())?;
+            }
+            running::ended(&job)
+        }
+        Sub::Cancel(one) => {
+            let job = client.cancel_job(one.id.as_str()).await?;
+            ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))
+        }
+        Sub::Delete(one) => {
+            client.delete_job(one.id.as_str()).await?;
+            ctx.note(format!("{0} is in the bin; take it out with: fabric jobs restore {0}", one.id));
+            Ok(())
+        }
+        Sub::Restore(one) => {
+            let job = client.restore_job(one.id.as_str()).await?;
+            ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))
+        }
+        Sub::Audit { one, sample } => audit(&client, &one.id, sample, ctx).await,
+        Sub::Tasks { one, state, stage, limit } => {
+            let page = Paging::collect(limit, async |paging| {
+                client.tasks(one.id.as_str(), &TaskFilter { state: state.clone(), stage, paging }).await
+            })
+            .await?;
+            ctx.out.show(&page, |out, page| out.table(&task_table(&page.items)))?;
+            ctx.note_more(page.next.as_ref());
+            Ok(())
+        }
+        Sub::Result { one, part, list, line, lines, q, output } => {
+            let id = one.id.as_str();
+            if list {
+                return show_results(&client, id, ctx).await;
+            }
+            let body = match part {
+                Some(index) => client.result_part(id, index).await?,
+                None if line.is_some() || q.is_some() => {
+                    client.result_lines(id, &ResultLines { from: line, count: lines, containing: q }).await?
+                }
+                None => client.result(id).await?,
+            };
+            match output.filter(|o| o.as_os_str() != "-") {
+                Some(file) => super::get::save(body, &file).await.map(drop),
+                None => ctx.out.body(body).await.map(drop),
+            }
+        }
+        Sub::Logs { one, follow, limit } => {
+            let filter = LogFilter { job: Some(one.id.to_string()), ..LogFilter::default() };
+            logs::show(&client, filter, follow, limit, ctx).await
+        }
+    }
+}
+
+async fn show_list(client: &Client, list: &List, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let now = times::now_ms();
+    let page: Page<Job> = Paging::collect(list.limit, async |paging| {
+        let filter = JobFilter {
+            states: list.state.clone(),
+            function: list.function.clone(),
+            name: list.name.clone(),
+            tag: list.tag.clone(),
+            id: list.id.clone(),
+            since_ms: list.since.map(|m| m.ms(now)),
+            until_ms: list.until.map(|m| m.ms(now)),
+            q: list.q.clone(),
+            deleted: list.deleted,
+            paging,
+        };
+        client.jobs(&filter).await
+    })
+    .await?;
+    ctx.out.show(&page, |out, page| {
+        let mut table = Table::new(&["ID", "NAME", "STATE", ">TASKS", ">FUEL", ">TIME", "ACCEPTED"]);
+        for j in &page.items {
+            table.row([
+                j.id.to_string(),
+                j.name.clone(),
+                j.state.to_string(),
+                format!("{}/{}", j.tasks.succeeded, j.tasks.total),
+                number::short(j.cost.fuel),
+                times::length(j.run_ms),
+                times::ago(j.created_ms, now),
+            ]);
+        }
+        out.table(&table)
+    })?;
+    ctx.note_more(page.next.as_ref());
+    Ok(())
+}
+
+async fn audit(client: &Client, id: &JobId, sample: Sample, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let sample = match sample {
+        Sample::Tasks(n) => n,
+        Sample::Percent(percent) => {
+            let tasks = client.job(id.as_str(), None).await?.tasks.total;
+            u32::try_from((tasks * u64::from(percent)).div_ceil(100)).unwrap_or(u32::MAX).max(1)
+        }
+    };
+    let report = client.audit_job(id.as_str(), sample).await?;
+    ctx.out.show(&report, |out, report| {
+        out.line(format!("{} tasks run again, {} with the same bytes", report.checked, report.same))?;
+        for d in &report.differing {
+            out.line(format!("differs: task {}/{}", d.stage, d.index))?;
+        }
+        Ok(())
+    })?;
+    if report.differing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::local("audit-differs", format!("{} of {} tasks gave other bytes", report.differing.len(), report.checked))
+        .hint("the function is not pure: it depends on more than its input and parameters"))
+}
+
+async fn show_results(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let page = Paging::collect(100_000, async |paging| client.results(id, &paging).await).await?;
+    ctx.out.show(&page, |out, page| {
+        let mut table = Table::new(&[">INDEX", ">BYTES", "TYPE", "DIGEST"]);
+        for r in &page.items {
+            let kind = r.content_type.clone().unwrap_or_default();
+            table.row([r.index.to_string(), r.bytes.to_string(), kind, r.digest.clone()]);
+        }
+        out.table(&table)
+    })
+}
+
+fn details(job: &Job) -> String {
+    let mut lines = vec![
+        format!("id        {}", job.id),
+        format!("name      {}", job.name),
+        format!("function  {}@{}", job.function, job.version),
+        format!("state     {}: {}", job.state, job.remark),
+        format!("submitter {}", job.submitter),
+        format!("tags      {}", job.tags.join(", ")),
+        format!("accepted  {}", times::stamp(job.created_ms)),
+        format!("waited    {}", times::length(job.queue_ms)),
+        format!("results   {}", job.results),
+        progress::summary(&job.tasks, &job.cost, job.run_ms),
+    ];
+    if let Some(fault) = &job.error {
+        lines.push(format!("error     {fault}"));
+        lines.extend(fault.hint.iter().map(|h| format!("hint      {h}")));
+    }
+    if job.deleted {
+        lines.push("in the bin".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn task_table(tasks: &[Task]) -> Table {
+    let word = |v: serde_json::Result<serde_json::Value>| v.ok().and_then(|v| v.as_str().map(ToOwned::to_owned)).unwrap_or_default();
+    let mut table = Table::new(&["TASK", "KIND", "STATE", ">TRIES", ">FUEL", ">TIME", ">RESULT", "INPUT", "ERROR"]);
+    for t in tasks {
+        table.row([
+            format!("{}/{}", t.stage, t.index),
+            word(serde_json::to_value(t.kind)),
+            if t.cached { "cached".to_owned() } else { word(serde_json::to_value(t.state)) },
+            t.attempts.to_string(),
+            number::short(t.fuel),
+            times::length(t.wall_us / 1000),
+            t.result_bytes.map(|b| b.to_string()).unwrap_or_default(),
+            t.input.clone(),
+            t.error.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_read() {
+        assert_eq!("5".parse(), Ok(Sample::Tasks(5)));
+        assert_eq!("5%".parse(), Ok(Sample::Percent(5)));
+        for bad in ["", "0", "0%", "101%", "x"] {
+            assert!(bad.parse::<Sample>().is_err(), "{bad}");
+        }
+    }
+}

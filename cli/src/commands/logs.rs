@@ -1,0 +1,96 @@
+//! `fabric logs`: what functions wrote.
+
+use super::Ctx;
+use crate::{failure::Failure, text::one_line, times};
+use fabric_client::{Client, LogFilter, Paging};
+use fabric_types::{
+    id::{FunctionName, JobId},
+    rest::invocation::LogLine,
+};
+
+/// Flags of `fabric logs`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A function, an invocation or a job [default: all functions]
+    #[arg(value_name = "FUNCTION|INVOCATION|JOB")]
+    pub of: Option<String>,
+    /// Go on with what is written from now on
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only since: 2h (ago), 2026-11-22, or a full time
+    #[arg(long, value_name = "WHEN", value_parser = times::moment)]
+    pub since: Option<times::Moment>,
+    /// Only of this task, as STAGE/INDEX
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// Only with these words
+    #[arg(long, value_name = "TEXT")]
+    pub q: Option<String>,
+    /// How many lines at most
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub limit: usize,
+}
+
+/// Shows them.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    let mut filter = LogFilter {
+        since_ms: args.since.map(|m| m.ms(times::now_ms())),
+        task: args.task.clone(),
+        q: args.q.clone(),
+        ..LogFilter::default()
+    };
+    if let Some(of) = &args.of {
+        // Ids are upper case and names lower case, so a text is one or the other.
+        if JobId::new(of).is_ok() {
+            let is_job = match client.job(of, None).await {
+                Ok(_) => true,
+                Err(error) if error.is_not_found() => false,
+                Err(error) => return Err(error.into()),
+            };
+            if is_job {
+                filter.job = Some(of.clone());
+            } else {
+                filter.invocation = Some(of.clone());
+            }
+        } else {
+            filter.function = Some(FunctionName::new(of).map_err(|e| Failure::usage(e.to_string()))?.to_string());
+        }
+    }
+    show(&client, filter, args.follow, args.limit, ctx).await
+}
+
+/// Shows the lines that `filter` names, and with `follow` those to come.
+pub async fn show(client: &Client, filter: LogFilter, follow: bool, limit: usize, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    if follow {
+        let mut lines = client.follow_logs(filter);
+        let watch = async {
+            while let Some(line) = lines.next().await? {
+                print(&line, ctx)?;
+            }
+            Ok(())
+        };
+        return tokio::select! {
+            outcome = watch => outcome,
+            _ = tokio::signal::ctrl_c() => Ok(()),
+        };
+    }
+    let page = Paging::collect(limit, async |paging| client.logs(&LogFilter { paging, ..filter.clone() }).await).await?;
+    if ctx.out.json {
+        ctx.out.json(&page)?;
+    } else {
+        for line in &page.items {
+            print(line, ctx)?;
+        }
+    }
+    ctx.note_more(page.next.as_ref());
+    Ok(())
+}
+
+fn print(line: &LogLine, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    ctx.out.show(line, |out, line| {
+        let task = line.task.as_ref().map(|t| format!("[{t}]")).unwrap_or_default();
+        let text = one_line(&line.message);
+        out.line(format!("{} {:<5} {}{task} {text}", times::stamp(line.at_ms), line.level, line.function))
+    })
+}

@@ -1,0 +1,42 @@
+//! `fabric ls`: lists objects.
+
+use super::Ctx;
+use crate::{failure::Failure, table::Table, times};
+use fabric_client::{Listing, Paging};
+use fabric_types::units::ByteSize;
+
+/// Flags of `fabric ls`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Paths that begin with it [default: all]
+    #[arg(default_value = "", hide_default_value = true)]
+    pub prefix: String,
+    /// All levels, not only the first one below the prefix
+    #[arg(long, short)]
+    pub recursive: bool,
+    /// How many at most
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub limit: usize,
+}
+
+/// Lists them.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    let page = Paging::collect(args.limit, async |paging| {
+        client.objects(&Listing { prefix: args.prefix.clone(), folders: !args.recursive, paging }).await
+    })
+    .await?;
+    ctx.out.show(&page, |out, page| {
+        let mut table = Table::new(&[">SIZE", "MODIFIED", "PATH"]);
+        for o in &page.items {
+            if o.path.ends_with('/') {
+                table.row(["-", "-", &o.path]);
+            } else {
+                table.row([&ByteSize(o.size).to_string(), &times::ago(o.modified_ms, times::now_ms()), &o.path]);
+            }
+        }
+        out.table(&table)
+    })?;
+    ctx.note_more(page.next.as_ref());
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! `fabric new`: writes a project that builds and deploys at once.
+
+use super::Ctx;
+use crate::failure::Failure;
+use clap::ValueEnum;
+use fabric_types::id::FunctionName;
+use std::path::{Path, PathBuf};
+
+/// Flags of `fabric new`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The function's name, and the folder's
+    pub name: FunctionName,
+    /// What to begin with
+    #[arg(long, value_name = "KIND", default_value = "map")]
+    pub template: Template,
+    /// Where to write it [default: a new folder with the function's name]
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+    /// Where the Rust SDK is: a folder or a git address [env: FABRIC_SDK; default: the checkout this binary was built from]
+    #[arg(long, value_name = "PATH|URL")]
+    pub sdk: Option<String>,
+}
+
+/// What a project begins with.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Template {
+    /// A map and a reduce function over partitions, in Rust with the SDK
+    Map,
+    /// An HTTP function, a wasi:http/proxy component in Rust
+    Http,
+    /// A filter from standard input to standard output, a wasi:cli component in Rust
+    Command,
+}
+
+/// The SDK of the checkout that this binary was built from.
+const CHECKOUT_SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-sdk");
+
+impl Template {
+    /// The files, and what the function is said to do.
+    fn files(self) -> (&'static [(&'static str, &'static str)], &'static str) {
+        match self {
+            Self::Map => (
+                &[
+                    ("Cargo.toml", include_str!("../../templates/map/Cargo.toml.txt")),
+                    ("src/lib.rs", include_str!("../../templates/map/src/lib.rs")),
+                ],
+                "Counts lines and bytes",
+            ),
+            Self::Http => (
+                &[
+                    ("Cargo.toml", include_str!("../../templates/http/Cargo.toml.txt")),
+                    ("src/lib.rs", include_str!("../../templates/http/src/lib.rs")),
+                ],
+                "Says hello over HTTP",
+            ),
+            Self::Command => (
+                &[
+                    ("Cargo.toml", include_str!("../../templates/command/Cargo.toml.txt")),
+                    ("src/main.rs", include_str!("../../templates/command/src/main.rs")),
+                ],
+                "Turns text into upper case",
+            ),
+        }
+    }
+}
+
+/// Writes the project.
+pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let folder = args.path.clone().unwrap_or_else(|| PathBuf::from(args.name.as_str()));
+    let sdk = match args.template {
+        Template::Map => sdk(args.sdk.clone().or_else(|| std::env::var("FABRIC_SDK").ok()).as_deref())?,
+        Template::Http | Template::Command => String::new(),
+    };
+    let written = write(&folder, &args.name, args.template, &sdk)?;
+    if ctx.out.json {
+        return ctx.out.json(&serde_json::json!({ "folder": folder, "files": written }));
+    }
+    ctx.note(format!("wrote {} files; next: cd {} && fabric deploy", written.len(), folder.display()));
+    ctx.out.line(folder.display().to_string())
+}
+
+/// The SDK as a dependency in TOML.
+fn sdk(asked: Option<&str>) -> Result<String, Failure> {
+    let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
+    if let Some(url) = asked.filter(|s| s.contains("://")) {
+        return Ok(format!("{{ package = \"fabric-sdk\", git = {} }}", text(url)));
+    }
+    let path = Path::new(asked.unwrap_or(CHECKOUT_SDK));
+    let found = std::fs::canonicalize(path).ok().filter(|p| p.join("Cargo.toml").is_file());
+    let found = found.ok_or_else(|| {
+        Failure::local("sdk-not-found", format!("no Rust SDK at {}", path.display()))
+            .hint("say where it is: --sdk PATH, the folder `guest-sdk` of a checkout of fabric, or a git address")
+    })?;
+    Ok(format!("{{ package = \"fabric-sdk\", path = {} }}", text(&found.display().to_string())))
+}
+
+/// Writes the files; refuses to overwrite any.
+fn write(folder: &Path, name: &FunctionName, template: Template, sdk: &str) -> Result<Vec<String>, Failure> {
+    let (files, description) = template.files();
+    let common =
+        [("fabric.toml", include_str!("../../templates/fabric.toml")), (".gitignore", include_str!("../../templates/gitignore"))];
+    let all: Vec<_> = files.iter().chain(&common).collect();
+    if let Some((taken, _)) = all.iter().find(|(file, _)| folder.join(file).exists()) {
+        return Err(Failure::local("conflict", format!("{} is there already", folder.join(taken).display()))
+            .hint("choose another name or --path; nothing is overwritten"));
+    }
+    // Cargo names a library's file with underscores and a binary's as it is.
+    let artefact = if matches!(template, Template::Command) { name.to_string() } else { name.as_str().replace('-', "_") };
+    let mut written = Vec::new();
+    for (file, text) in all {
+        let text = text
+            .replace("{{name}}", name.as_str())
+            .replace("{{artefact}}", &artefact)
+            .replace("{{description}}", description)
+            .replace("{{sdk}}", sdk);
+        let path = folder.join(file);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|e| Failure::io(parent.display(), e))?;
+        }
+        std::fs::write(&path, text).map_err(|e| Failure::io(path.display(), e))?;
+        written.push((*file).to_owned());
+    }
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::project::Project;
+
+    #[test]
+    fn every_template_has_a_manifest_that_reads_and_nothing_is_overwritten() {
+        for template in [Template::Map, Template::Http, Template::Command] {
+            let dir = tempfile::tempdir().unwrap();
+            let name = FunctionName::new("my-function").unwrap();
+            write(dir.path(), &name, template, &sdk(None).unwrap()).unwrap();
+            let project = Project::open(dir.path()).unwrap();
+            assert_eq!(project.manifest.function.name, name);
+            let module = project.manifest.build.unwrap().module.unwrap();
+            let expected = if matches!(template, Template::Command) { "my-function.wasm" } else { "my_function.wasm" };
+            assert!(module.ends_with(expected), "{module}");
+            let cargo = std::fs::read_to_string(dir.path().join("Cargo.toml")).unwrap();
+            assert!(cargo.parse::<toml::Table>().is_ok() && !cargo.contains("{{"), "{cargo}");
+            assert!(write(dir.path(), &name, template, "").is_err());
+        }
+    }
+}

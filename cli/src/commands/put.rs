@@ -1,0 +1,73 @@
+//! `fabric put`: stores files.
+
+use super::Ctx;
+use crate::{failure::Failure, local_input::walk, progress};
+use fabric_client::{Client, PutOptions, Upload};
+use fabric_types::rest::object::ObjectInfo;
+use futures::{StreamExt as _, TryStreamExt as _};
+use std::path::{Path, PathBuf};
+
+/// Files on their way at once.
+const AT_ONCE: usize = 4;
+
+/// Flags of `fabric put`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A file, a folder, or - for standard input
+    #[arg(value_name = "FILE|-", allow_hyphen_values = true)]
+    pub source: String,
+    /// Where to store it; one that ends in / is a prefix for the file's name or the folder's files
+    #[arg(value_name = "PATH")]
+    pub path: String,
+    /// Only where nothing is stored there yet
+    #[arg(long)]
+    pub create: bool,
+    /// Its media type
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
+}
+
+/// Stores it, and writes what was stored.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    let options = PutOptions { create: args.create, content_type: args.content_type.clone(), ..PutOptions::default() };
+    if args.source == "-" {
+        if args.path.ends_with('/') {
+            return Err(Failure::usage("standard input has no name: give the whole path"));
+        }
+        let stored = client.put(&args.path, Upload::reader(tokio::io::stdin(), None), &options).await?;
+        return show(&stored, ctx);
+    }
+    let source = Path::new(&args.source);
+    let meta = std::fs::metadata(source).map_err(|e| Failure::io(source.display(), e))?;
+    if !meta.is_dir() {
+        let name = source.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
+        let path = if args.path.ends_with('/') { format!("{}{name}", args.path) } else { args.path.clone() };
+        return show(&one(&client, source, &path, &options, ctx).await?, ctx);
+    }
+    let prefix = format!("{}/", args.path.trim_end_matches('/'));
+    let work: Vec<(PathBuf, String)> =
+        walk(source)?.into_iter().map(|f| (f.path, format!("{prefix}{}", f.name))).collect();
+    futures::stream::iter(work)
+        .map(|(file, path)| {
+            let (client, options) = (&client, &options);
+            async move { one(client, &file, &path, options, ctx).await }
+        })
+        .buffered(AT_ONCE)
+        .try_for_each(|stored| async move { show(&stored, ctx) })
+        .await
+}
+
+async fn one(client: &Client, file: &Path, path: &str, options: &PutOptions, ctx: &Ctx<'_>) -> Result<ObjectInfo, Failure> {
+    let size = std::fs::metadata(file).map_err(|e| Failure::io(file.display(), e))?.len();
+    let bar = progress::transfer(ctx.out, ctx.global.quiet, size, path);
+    let counter = bar.clone();
+    let body = Upload::file(file).await?.on_progress(move |n| counter.inc(n));
+    let stored = client.put(path, body, options).await;
+    bar.finish_and_clear();
+    Ok(stored?)
+}
+
+fn show(stored: &ObjectInfo, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    ctx.out.show(stored, |out, stored| out.line(&stored.path))
+}

@@ -1,0 +1,50 @@
+//! `fabric rm`: deletes objects.
+
+use super::Ctx;
+use crate::failure::Failure;
+use fabric_client::{Listing, Paging};
+
+/// Flags of `fabric rm`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The object, or with -r a prefix ending in /
+    pub path: String,
+    /// Delete everything under the prefix
+    #[arg(long, short)]
+    pub recursive: bool,
+}
+
+/// Deletes them.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    if !args.recursive {
+        if args.path.ends_with('/') {
+            return Err(Failure::usage(format!("`{}` is a prefix", args.path)).hint("delete all under it with -r"));
+        }
+        client.delete_object(&args.path).await?;
+        ctx.note(format!("deleted {}", args.path));
+        return Ok(());
+    }
+    if !args.path.ends_with('/') {
+        return Err(Failure::usage("with -r, give a prefix that ends in /, so that nothing beside it is deleted"));
+    }
+    let mut deleted = 0_u64;
+    loop {
+        // Always the first page: what was on it is gone the next time.
+        let listing = Listing { prefix: args.path.clone(), folders: false, paging: Paging::first(1000) };
+        let page = client.objects(&listing).await?;
+        if page.items.is_empty() {
+            break;
+        }
+        for object in &page.items {
+            match client.delete_object(&object.path).await {
+                Ok(()) => deleted += 1,
+                // Someone else was quicker.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    ctx.note(format!("deleted {deleted} objects"));
+    Ok(())
+}

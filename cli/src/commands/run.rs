@@ -1,0 +1,303 @@
+//! `fabric run`: maps a function over a data set and follows the job to its result.
+
+use super::Ctx;
+use crate::{
+    failure::Failure,
+    local_input, number, params,
+    progress::{self, JobProgress},
+};
+use fabric_client::Client;
+use fabric_types::{
+    Code, Fault,
+    dataset::{InputSpec, Split},
+    function::FunctionRef,
+    job::{JobSpec, JobState, Reduce, Shuffle},
+    rest::job::Job,
+    units::ByteSize,
+};
+
+/// Flags of `fabric run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The function, as NAME, NAME@VERSION or NAME:ALIAS
+    #[arg(required_unless_present = "spec")]
+    pub function: Option<FunctionRef>,
+    /// What to map over: a stored object, a stored prefix ending in /, a local file or folder (stored first), or - for
+    /// standard input. What is both stored and local is taken as stored: write ./NAME for the local one
+    #[arg(long, short, value_name = "PREFIX|FILE|-", conflicts_with = "items", allow_hyphen_values = true)]
+    pub input: Option<String>,
+    /// How each object is split: object, lines:SIZE, records:N[:SIZE], csv:SIZE, parquet, items [default: object]
+    #[arg(long, value_name = "HOW", requires = "input")]
+    pub split: Option<Split>,
+    /// One task per item of this JSON list
+    #[arg(long, value_name = "JSON|@FILE", required_unless_present_any = ["input", "spec"])]
+    pub items: Option<String>,
+    /// A parameter; a value that is JSON is taken as that
+    #[arg(long = "param", short, value_name = "NAME=VALUE", value_parser = params::parse)]
+    pub params: Vec<(String, serde_json::Value)>,
+    /// Merge the partial results with the function's reducer, so many at a time [default: 16]
+    #[arg(long, value_name = "FAN_IN", num_args = 0..=1, require_equals = true, default_missing_value = "16",
+          value_parser = clap::value_parser!(u32).range(2..=1024), conflicts_with = "shuffle")]
+    pub reduce: Option<u32>,
+    /// Group the emitted records by key and reduce each group, in so many tasks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub shuffle: Option<u32>,
+    /// Where the result goes: a local file, or a prefix of the object store where it ends in / (./DIR/ is a local
+    /// folder, one file per result) [default: standard output]
+    #[arg(long, short, value_name = "FILE|PREFIX")]
+    pub output: Option<String>,
+    /// Have the server store the one result as this object
+    #[arg(long, value_name = "PATH", conflicts_with = "output")]
+    pub output_object: Option<String>,
+    /// A name for people [default: the function's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// A word to find it by; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Tasks at once [default: as many as there is room for]
+    #[arg(long, value_name = "N")]
+    pub concurrency: Option<u32>,
+    /// Attempts a task may have [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub max_attempts: Option<u32>,
+    /// Runs before your jobs with a lower one, -100 to 100 [default: 0]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(i32).range(-100..=100))]
+    pub priority: Option<i32>,
+    /// Fuel the whole job may spend, such as 500M or 10G [default: no limit]
+    #[arg(long, value_name = "FUEL", value_parser = number::parse)]
+    pub budget: Option<u64>,
+    /// Run every task, even where an earlier run left its result
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Write the job's id and do not wait
+    #[arg(long)]
+    pub detach: bool,
+    /// Say what the job would take, without running it
+    #[arg(long, conflicts_with = "detach")]
+    pub dry_run: bool,
+    /// A job specification in YAML or JSON; flags change what it says
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<String>,
+}
+
+/// Where the result goes.
+#[derive(Debug, PartialEq, Eq)]
+enum Output {
+    Stdout,
+    File(String),
+    Folder(String),
+    Stored(String),
+}
+
+fn output(args: &Args) -> Output {
+    match (&args.output, &args.output_object) {
+        (_, Some(path)) => Output::Stored(path.clone()),
+        (None, None) => Output::Stdout,
+        (Some(text), _) if text == "-" => Output::Stdout,
+        (Some(text), _) if text.ends_with('/') && local_input::is_explicitly_local(text) => Output::Folder(text.clone()),
+        (Some(text), _) if text.ends_with('/') => Output::Stored(text.clone()),
+        (Some(text), _) => Output::File(text.clone()),
+    }
+}
+
+/// Runs the job.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    let output = output(args);
+    let spec = spec(args, &output, &client, ctx).await?;
+    if args.dry_run {
+        let plan = client.plan(&spec).await?;
+        return ctx.out.show(&plan, |out, plan| {
+            out.line(format!("partitions  {}", number::grouped(plan.partitions)))?;
+            out.line(format!("tasks       {}", number::grouped(plan.tasks)))?;
+            out.line(format!("input       {}", ByteSize(plan.bytes_in)))?;
+            out.line(format!("cached      {}", number::grouped(plan.cached)))
+        });
+    }
+    let job = client.submit(&spec, None).await?;
+    if args.detach {
+        return ctx.out.show(&job, |out, job| out.line(job.id.as_str()));
+    }
+    ctx.note(format!("job {}: {}@{}", job.id, job.function, job.version));
+    let Some(job) = follow(&client, job.id.as_str(), ctx).await? else { return Ok(()) };
+    ended(&job)?;
+    ctx.note(progress::summary(&job.tasks, &job.cost, job.run_ms));
+    deliver(&client, &job, &output, ctx).await?;
+    if ctx.out.json { ctx.out.json(&job) } else { Ok(()) }
+}
+
+/// The specification that the flags and the file give.
+async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> Result<JobSpec, Failure> {
+    let mut spec: JobSpec = match &args.spec {
+        Some(file) => {
+            let text = params::text_of(file)?;
+            serde_yaml_ng::from_str(&text).map_err(|e| Failure::usage(format!("{file}: {e}")))?
+        }
+        None => {
+            let function = args.function.clone().ok_or_else(|| Failure::usage("name a function"))?;
+            JobSpec {
+                name: None,
+                function,
+                input: InputSpec::Items(Vec::new()),
+                params: serde_json::Map::new(),
+                reduce: None,
+                shuffle: None,
+                output: None,
+                concurrency: 0,
+                max_attempts: 4,
+                priority: 0,
+                budget_fuel: None,
+                cache: true,
+                tags: Vec::new(),
+            }
+        }
+    };
+    if let Some(function) = &args.function {
+        spec.function = function.clone();
+    }
+    if let Some(items) = &args.items {
+        spec.input = InputSpec::Items(parse_items(items)?);
+    } else if let Some(text) = &args.input {
+        let input = local_input::resolve(text, client, ctx.out).await?;
+        let path = local_input::upload(input, client, ctx.out, ctx.global.quiet).await?;
+        spec.input = InputSpec::Objects { path, split: args.split.unwrap_or(Split::Object) };
+    }
+    spec.params.extend(params::object(&args.params));
+    spec.reduce = args.reduce.map(|fan_in| Reduce { fan_in }).or(spec.reduce);
+    spec.shuffle = args.shuffle.map(|partitions| Shuffle { partitions }).or(spec.shuffle);
+    // The file's one is not meant where a flag names the other, and they exclude each other.
+    if args.shuffle.is_some() {
+        spec.reduce = None;
+    } else if args.reduce.is_some() {
+        spec.shuffle = None;
+    }
+    if let Output::Stored(path) = output {
+        spec.output = Some(path.clone());
+    }
+    spec.name = args.name.clone().or(spec.name);
+    spec.tags.extend(args.tags.iter().cloned());
+    spec.concurrency = args.concurrency.unwrap_or(spec.concurrency);
+    spec.max_attempts = args.max_attempts.unwrap_or(spec.max_attempts);
+    spec.priority = args.priority.unwrap_or(spec.priority);
+    spec.budget_fuel = args.budget.or(spec.budget_fuel);
+    spec.cache &= !args.no_cache;
+    Ok(spec)
+}
+
+fn parse_items(text: &str) -> Result<Vec<serde_json::Value>, Failure> {
+    let (what, json) = match text.strip_prefix('@') {
+        Some(file) => (file, params::text_of(file)?),
+        None => ("--items", text.to_owned()),
+    };
+    serde_json::from_str(&json)
+        .map_err(|e| Failure::usage(format!("{what}: {e}")).hint("give a JSON list, such as [1,2,3] or [\"a\",\"b\"]"))
+}
+
+/// Follows a job to its end; none where the user stopped watching it.
+pub async fn follow(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<Option<Job>, Failure> {
+    let mut progress = JobProgress::new(ctx.out, ctx.global.quiet);
+    let mut events = client.job_events(id, None);
+    let watch = async {
+        while let Some(event) = events.next().await? {
+            match event.kind.as_str() {
+                "retry" | "task-failed" => progress.note(&event.remark),
+                _ => progress.update(&event.tasks, &event.cost),
+            }
+        }
+        Ok::<(), Failure>(())
+    };
+    let interrupted = tokio::select! {
+        outcome = watch => { outcome?; false }
+        _ = tokio::signal::ctrl_c() => true,
+    };
+    progress.finish();
+    if interrupted {
+        ctx.out.note(format!(
+            "\njob {id} goes on without you\n  watch it:  fabric jobs watch {id}\n  cancel it: fabric jobs cancel {id}"
+        ));
+        return Ok(None);
+    }
+    Ok(Some(client.job(id, None).await?))
+}
+
+/// A failure where a job did not succeed.
+pub fn ended(job: &Job) -> Result<(), Failure> {
+    match job.state {
+        JobState::Succeeded => Ok(()),
+        JobState::Cancelled => Err(Failure::coded(Code::Cancelled, format!("job {} was cancelled", job.id))),
+        _ => {
+            let fault = job.error.clone().unwrap_or_else(|| Fault::new(Code::FunctionFailed, job.remark.clone()));
+            let mut failure = Failure::from(fault);
+            failure.message = format!("job {} failed: {}", job.id, failure.message);
+            if failure.hint.is_none() {
+                failure.hint = Some(format!("see: fabric jobs tasks {0} --state failed, fabric logs {0}", job.id));
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Brings the result to where it was asked for.
+async fn deliver(client: &Client, job: &Job, output: &Output, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let id = job.id.as_str();
+    match output {
+        Output::Stored(path) => {
+            ctx.note(format!("results are stored at {path}"));
+            Ok(())
+        }
+        // With --json the job is the data.
+        Output::Stdout if ctx.out.json => Ok(()),
+        Output::Stdout => ctx.out.body(client.result(id).await?).await.map(drop),
+        Output::File(path) => {
+            let bytes = super::get::save(client.result(id).await?, std::path::Path::new(path)).await?;
+            ctx.note(format!("wrote {} to {path}", ByteSize(bytes)));
+            Ok(())
+        }
+        Output::Folder(folder) => {
+            let folder = std::path::Path::new(folder);
+            std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder.display(), e))?;
+            for index in 0..job.results {
+                let part = client.result_part(id, index).await?;
+                super::get::save(part, &folder.join(format!("part-{index:05}"))).await?;
+            }
+            ctx.note(format!("wrote {} results to {}", job.results, folder.display()));
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser as _;
+
+    fn args(line: &str) -> Args {
+        match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Run(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn where_the_result_goes() {
+        for (flag, expected) in [
+            ("", Output::Stdout),
+            (" --output -", Output::Stdout),
+            (" --output out.json", Output::File("out.json".into())),
+            (" --output ./out/", Output::Folder("./out/".into())),
+            (" --output results/", Output::Stored("results/".into())),
+            (" --output-object results/all.json", Output::Stored("results/all.json".into())),
+        ] {
+            assert_eq!(output(&args(&format!("fabric run f --input a{flag}"))), expected, "{flag}");
+        }
+    }
+
+    #[test]
+    fn items_must_be_a_list() {
+        assert_eq!(parse_items("[1,\"a\"]").unwrap().len(), 2);
+        assert_eq!(parse_items("{}").unwrap_err().exit as u8, 2);
+    }
+}

@@ -1,0 +1,86 @@
+//! `fabric token`: lists, creates and revokes tokens.
+
+use super::Ctx;
+use crate::{failure::Failure, table::Table, times};
+use fabric_client::Paging;
+use fabric_types::{
+    id::TenantId,
+    rest::token::{NewToken, Role},
+};
+use std::time::Duration;
+
+/// Flags of `fabric token`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Sub>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Sub {
+    /// List tokens, without their secrets (what the bare command does)
+    List,
+    /// Create a token and write its secret, which is shown once
+    Create {
+        /// A name for people
+        name: String,
+        /// What it may do: invoker, developer, tenant-admin or admin
+        #[arg(long, default_value = "developer", value_parser = role)]
+        role: Role,
+        /// Whose it is [default: your tenant]; only an admin may name another
+        #[arg(long = "for", value_name = "TENANT")]
+        tenant: Option<TenantId>,
+        /// How long it works, such as 12h or 30d [default: until it is revoked]
+        #[arg(long, value_name = "TIME", value_parser = times::duration)]
+        ttl: Option<Duration>,
+    },
+    /// Make a token invalid
+    Revoke {
+        /// Its id, as `fabric token list` shows it
+        id: String,
+    },
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    serde_json::from_value(text.into()).map_err(|_| "use invoker, developer, tenant-admin or admin".to_owned())
+}
+
+fn role_name(role: Role) -> String {
+    serde_json::to_value(role).ok().and_then(|v| v.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+}
+
+/// Does what was asked.
+pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    match args.command.unwrap_or(Sub::List) {
+        Sub::List => {
+            let page = Paging::collect(10_000, async |paging| client.tokens(&paging).await).await?;
+            ctx.out.show(&page, |out, page| {
+                let mut table = Table::new(&["ID", "NAME", "TENANT", "ROLE", "CREATED", "EXPIRES"]);
+                for t in &page.items {
+                    table.row([
+                        t.id.clone(),
+                        t.name.clone(),
+                        t.tenant.to_string(),
+                        role_name(t.role),
+                        times::ago(t.created_ms, times::now_ms()),
+                        t.expires_ms.map_or_else(|| "never".to_owned(), times::stamp),
+                    ]);
+                }
+                out.table(&table)
+            })
+        }
+        Sub::Create { name, role, tenant, ttl } => {
+            let made = client.create_token(&NewToken { name, tenant, role, ttl_s: ttl.map(|t| t.as_secs()) }).await?;
+            if !ctx.out.json {
+                ctx.note(format!("token {} for tenant {}; the secret is not shown again", made.token.id, made.token.tenant));
+            }
+            ctx.out.show(&made, |out, made| out.line(&made.secret))
+        }
+        Sub::Revoke { id } => {
+            client.revoke_token(&id).await?;
+            ctx.note(format!("revoked {id}"));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `fabric version`: this binary's version, and whether the server answers.
+
+use super::Ctx;
+use crate::failure::Failure;
+
+/// Flags of `fabric version`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Ask the server who it takes you for, too
+    #[arg(long)]
+    pub server: bool,
+}
+
+/// Shows it.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    if !args.server {
+        return if ctx.out.json {
+            ctx.out.json(&serde_json::json!({ "version": version }))
+        } else {
+            ctx.out.line(format!("fabric {version}"))
+        };
+    }
+    let client = ctx.client()?;
+    let who = client.whoami().await?;
+    if ctx.out.json {
+        return ctx.out.json(&serde_json::json!({ "version": version, "url": client.url(), "identity": who }));
+    }
+    ctx.out.line(format!("fabric {version}"))?;
+    ctx.out.line(format!("server {}, as {} in tenant {}", client.url(), who.name, who.tenant))
+}

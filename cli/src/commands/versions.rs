@@ -1,0 +1,49 @@
+//! `fabric versions`: lists a function's versions.
+
+use super::{Ctx, functions::targets};
+use crate::{failure::Failure, table::Table, times};
+use fabric_client::Paging;
+use fabric_types::{id::FunctionName, units::ByteSize};
+
+/// Flags of `fabric versions`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The function
+    pub function: FunctionName,
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub limit: usize,
+}
+
+/// Lists them.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    let name = args.function.as_str();
+    let page = Paging::collect(args.limit, async |paging| client.versions(name, &paging).await).await?;
+    if ctx.out.json {
+        ctx.out.json(&page)?;
+    } else {
+        let aliases = client.aliases(name).await?.items;
+        let mut table = Table::new(&[">VERSION", "KIND", "MODULE", ">SIZE", "ALIASES", "DEPLOYED", "NOTE"]);
+        for v in &page.items {
+            let names: Vec<_> = aliases
+                .iter()
+                .filter(|a| a.targets.iter().any(|t| t.version == v.version))
+                .map(|a| if a.targets.len() > 1 { format!("{}({})", a.name, targets(&a.targets)) } else { a.name.to_string() })
+                .collect();
+            let digest: String = v.module.hex().chars().take(12).collect();
+            table.row([
+                v.version.to_string(),
+                v.entry.kind.to_string(),
+                digest,
+                ByteSize(v.module_bytes).to_string(),
+                names.join(" "),
+                times::ago(v.created_ms, times::now_ms()),
+                v.note.clone(),
+            ]);
+        }
+        ctx.out.table(&table)?;
+    }
+    ctx.note_more(page.next.as_ref());
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Why a command failed: what is said, and what the process exits with.
+
+use crate::text::clean;
+use fabric_client::Error;
+use fabric_types::{Code, Fault, code::Exit, fault::Frame, rest::problem::Problem};
+use std::fmt::Write as _;
+
+/// The end of a command that did not do what it should.
+#[derive(Debug)]
+pub struct Failure {
+    /// A [`Code`]'s text, or one of `usage`, `io`, `build-failed`, `config` for what fails on this side.
+    pub code: String,
+    /// What happened, to which thing.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// The guest's stack.
+    pub backtrace: Vec<Frame>,
+    /// The invocation it is about.
+    pub invocation: Option<String>,
+    /// What the process exits with.
+    pub exit: Exit,
+    problem: Option<Box<Problem>>,
+    broken_pipe: bool,
+}
+
+impl Failure {
+    fn new(code: &str, message: impl Into<String>, exit: Exit) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+            hint: None,
+            backtrace: Vec::new(),
+            invocation: None,
+            exit,
+            problem: None,
+            broken_pipe: false,
+        }
+    }
+
+    /// The command line, or a file that it names, is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new("usage", message, Exit::Usage)
+    }
+
+    /// A configuration file or variable is wrong.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new("config", message, Exit::Usage)
+    }
+
+    /// Something failed on this side.
+    pub fn local(code: &str, message: impl Into<String>) -> Self {
+        Self::new(code, message, Exit::Failed)
+    }
+
+    /// As the table of codes says.
+    pub fn coded(code: Code, message: impl Into<String>) -> Self {
+        Self::new(code.as_str(), message, code.exit())
+    }
+
+    /// Reading or writing `what` failed.
+    pub fn io(what: impl std::fmt::Display, error: std::io::Error) -> Self {
+        let broken_pipe = error.kind() == std::io::ErrorKind::BrokenPipe;
+        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
+        Self { broken_pipe, ..Self::new("io", format!("{what}: {error}"), exit) }
+    }
+
+    /// Writing to standard output failed; a reader that went away is no failure.
+    pub fn stdout(error: std::io::Error) -> Self {
+        Self::io("standard output", error)
+    }
+
+    /// The same with what to do next.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Whether whoever read our output went away.
+    pub fn is_broken_pipe(&self) -> bool {
+        self.broken_pipe
+    }
+
+    /// As it goes to people: what, the guest's stack, what to do.
+    pub fn render(&self, colour: bool) -> String {
+        let (red, dim, bold, off) =
+            if colour { ("\x1b[1;31m", "\x1b[2m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
+        let mut text = format!("{red}error[{}]{off}: {}\n", clean(&self.code), clean(&self.message));
+        for (n, frame) in self.backtrace.iter().enumerate() {
+            let _ = write!(text, "{dim}  {n:>2}: {off}{}", clean(&frame.function));
+            if let Some(location) = &frame.location {
+                let _ = write!(text, "{dim} at {}{off}", clean(location));
+            } else if let Some(module) = &frame.module {
+                let _ = write!(text, "{dim} in {}{off}", clean(module));
+            }
+            text.push('\n');
+        }
+        if let Some(id) = &self.invocation {
+            let _ = writeln!(text, "{dim}invocation {} (fabric logs {}){off}", clean(id), clean(id));
+        }
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(text, "{bold}hint{off}: {}", clean(hint));
+        }
+        text
+    }
+
+    /// As it goes to programs: the server's problem document, or one of the same shape.
+    pub fn json(&self) -> serde_json::Value {
+        if let Some(problem) = self.problem.as_deref().and_then(|p| serde_json::to_value(p).ok()) {
+            return problem;
+        }
+        serde_json::json!({
+            "type": format!("urn:fabric:error:{}", self.code),
+            "title": self.code.replace(['-', ':'], " "),
+            "detail": self.message,
+            "code": self.code,
+            "hint": self.hint,
+            "backtrace": self.backtrace,
+            "exit": self.exit as u8,
+        })
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let broken_pipe = matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe);
+        let code = match &error {
+            Error::Setting(_) => "config",
+            Error::Io { .. } => "io",
+            other => other.code().as_str(),
+        };
+        let mut failure = Self::new(code, error.to_string(), error.exit());
+        failure.hint = error.hint();
+        failure.broken_pipe = broken_pipe;
+        if let Error::Io { source, .. } = &error
+            && source.kind() == std::io::ErrorKind::NotFound
+        {
+            failure.exit = Exit::NotFound;
+        }
+        if let Error::Problem(problem) = error {
+            if failure.hint.is_none() && problem.code == Code::Unauthenticated {
+                failure.hint = Some("give a token: --token, FABRIC_TOKEN or `fabric context set`".to_owned());
+            }
+            failure.backtrace.clone_from(&problem.backtrace);
+            failure.invocation.clone_from(&problem.invocation_id);
+            failure.problem = Some(problem);
+        }
+        failure
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Error::Problem(Box::new(fault.into())).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn fault() -> Fault {
+        let mut fault = Fault::new(Code::TrapUnreachable, "the guest panicked: \x1b[2Jindex out of bounds")
+            .hint("run it with `cargo test` on this machine")
+            .with_fuel(1234);
+        let frame = |function: &str, location: Option<&str>| Frame {
+            function: function.to_owned(),
+            module: Some("weather".to_owned()),
+            location: location.map(ToOwned::to_owned),
+        };
+        fault.backtrace = vec![frame("weather::parse", Some("src/lib.rs:12")), frame("weather::map\x07", None)];
+        fault
+    }
+
+    #[test]
+    fn errors_as_people_see_them() {
+        let guest = Failure::from(fault());
+        insta::assert_snapshot!("guest_fault", guest.render(false));
+        insta::assert_snapshot!("guest_fault_colour", guest.render(true).replace('\x1b', "ESC"));
+        let away = Failure::from(Error::Unreachable {
+            url: "http://127.0.0.1:8080".to_owned(),
+            reason: "Connection refused (os error 111)".to_owned(),
+        });
+        insta::assert_snapshot!("unreachable", away.render(false));
+        insta::assert_snapshot!("guest_fault_json", serde_json::to_string_pretty(&guest.json()).unwrap());
+    }
+
+    #[test]
+    fn exits_follow_the_table() {
+        assert_eq!(Failure::from(fault()).exit, Exit::GuestFault);
+        assert_eq!(Failure::from(Fault::new(Code::OutOfFuel, "x")).exit, Exit::Limit);
+        assert_eq!(Failure::from(Fault::new(Code::Denied, "x")).exit, Exit::Denied);
+        let away = Error::Timeout { url: "u".to_owned(), seconds: 1 };
+        assert_eq!(Failure::from(away).exit, Exit::Unreachable);
+        assert_eq!(Failure::usage("x").exit, Exit::Usage);
+    }
+}

@@ -1,0 +1,185 @@
+//! Input that lies on this machine: stored under a name made of its content, so that the same input is stored once
+//! and the same job is served from the cache.
+
+use crate::{failure::Failure, output::Out};
+use fabric_client::{Client, Listing, Paging, PutOptions, Upload};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+/// More files than this in one folder call for `fabric put` and a look at what one is doing.
+const FILES_LIMIT: usize = 100_000;
+
+/// What `--input` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Objects that are stored already.
+    Stored(String),
+    /// A file or folder here.
+    Local(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// Whether the text can only mean something on this machine.
+pub fn is_explicitly_local(text: &str) -> bool {
+    text == "." || text == ".." || ["./", "../", "/"].iter().any(|start| text.starts_with(start))
+}
+
+/// Decides what `text` names. What is both here and stored is taken as stored, and said so.
+pub async fn resolve(text: &str, client: &Client, out: &Out) -> Result<Input, Failure> {
+    if text == "-" {
+        return Ok(Input::Stdin);
+    }
+    let path = Path::new(text);
+    if is_explicitly_local(text) {
+        std::fs::metadata(path).map_err(|e| Failure::io(text, e))?;
+        return Ok(Input::Local(path.to_owned()));
+    }
+    if !path.exists() {
+        return Ok(Input::Stored(text.to_owned()));
+    }
+    let stored = if text.ends_with('/') {
+        let listing = Listing { prefix: text.to_owned(), folders: false, paging: Paging::first(1) };
+        !client.objects(&listing).await?.items.is_empty()
+    } else {
+        client.head(text).await?.is_some()
+    };
+    if stored {
+        out.note(format!("note: `{text}` is a stored object and a local file; taking the stored one (./{text} is the local one)"));
+        return Ok(Input::Stored(text.to_owned()));
+    }
+    Ok(Input::Local(path.to_owned()))
+}
+
+/// Stores what is here and gives the path or prefix that it has then.
+pub async fn upload(input: Input, client: &Client, out: &Out, quiet: bool) -> Result<String, Failure> {
+    match input {
+        Input::Stored(path) => Ok(path),
+        Input::Stdin => {
+            // It must be read whole before its name is known: on disk, never in memory.
+            let mut file = tempfile::NamedTempFile::new().map_err(|e| Failure::io("a temporary file", e))?;
+            std::io::copy(&mut std::io::stdin().lock(), &mut file).map_err(|e| Failure::io("standard input", e))?;
+            store_file(file.path(), "stdin", client, out, quiet).await
+        }
+        Input::Local(path) if path.is_dir() => {
+            let files = walk(&path)?;
+            let mut hasher = blake3::Hasher::new();
+            for file in &files {
+                hasher.update(file.name.as_bytes()).update(&[0]).update(hash_file(&file.path)?.as_bytes());
+            }
+            let prefix = format!("uploads/{}/", short(&hasher.finalize()));
+            for file in &files {
+                store_as(&format!("{prefix}{}", file.name), &file.path, client, out, quiet).await?;
+            }
+            Ok(prefix)
+        }
+        Input::Local(path) => {
+            let name = path.file_name().map_or_else(|| "input".into(), |n| n.to_string_lossy());
+            store_file(&path, &name, client, out, quiet).await
+        }
+    }
+}
+
+async fn store_file(path: &Path, name: &str, client: &Client, out: &Out, quiet: bool) -> Result<String, Failure> {
+    let object = format!("uploads/{}/{name}", short(&hash_file(path)?));
+    store_as(&object, path, client, out, quiet).await?;
+    Ok(object)
+}
+
+async fn store_as(object: &str, path: &Path, client: &Client, out: &Out, quiet: bool) -> Result<(), Failure> {
+    let size = std::fs::metadata(path).map_err(|e| Failure::io(path.display(), e))?.len();
+    // The name holds the content's hash: what is there with this size is this.
+    if client.head(object).await?.is_some_and(|stored| stored.size == size) {
+        return Ok(());
+    }
+    let bar = crate::progress::transfer(out, quiet, size, object);
+    let counter = bar.clone();
+    let body = Upload::file(path).await?.on_progress(move |n| counter.inc(n));
+    client.put(object, body, &PutOptions::default()).await?;
+    bar.finish_and_clear();
+    if !quiet {
+        out.note(format!("stored {} as {object}", path.display()));
+    }
+    Ok(())
+}
+
+fn short(hash: &blake3::Hash) -> String {
+    hash.to_hex().chars().take(32).collect()
+}
+
+fn hash_file(path: &Path) -> Result<blake3::Hash, Failure> {
+    let failed = |e| Failure::io(path.display(), e);
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer).map_err(failed)? {
+            0 => return Ok(hasher.finalize()),
+            n => hasher.update(buffer.get(..n).unwrap_or_default()),
+        };
+    }
+}
+
+/// A file under a folder.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its path below the folder, with `/` between the parts.
+    pub name: String,
+}
+
+/// The files under a folder by name; symbolic links to folders are not followed.
+pub fn walk(folder: &Path) -> Result<Vec<Found>, Failure> {
+    let mut found = Vec::new();
+    let mut waiting = vec![(folder.to_owned(), String::new())];
+    while let Some((folder, prefix)) = waiting.pop() {
+        let failed = |e| Failure::io(folder.display(), e);
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Ok(part) = entry.file_name().into_string() else {
+                return Err(Failure::usage(format!("{}: its name is not UTF-8", entry.path().display())));
+            };
+            let name = format!("{prefix}{part}");
+            if entry.file_type().map_err(failed)?.is_dir() {
+                waiting.push((entry.path(), format!("{name}/")));
+            } else if entry.path().is_file() {
+                found.push(Found { path: entry.path(), name });
+            }
+            if found.len() > FILES_LIMIT || waiting.len() > FILES_LIMIT {
+                return Err(Failure::usage(format!("{}: more than {FILES_LIMIT} files", folder.display())));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_plainly_local() {
+        for local in ["./a", "../a", "/a", "."] {
+            assert!(is_explicitly_local(local), "{local}");
+        }
+        for stored in ["a", "a/b", "a/", ".hidden"] {
+            assert!(!is_explicitly_local(stored), "{stored}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_walked_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("b/c")).unwrap();
+        for name in ["z", "b/c/x", "a", "b/y"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let names: Vec<_> = walk(dir.path()).unwrap().into_iter().map(|f| f.name).collect();
+        assert_eq!(names, ["a", "b/c/x", "b/y", "z"]);
+    }
+}

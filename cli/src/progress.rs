@@ -1,0 +1,143 @@
+//! Progress of transfers and jobs: a bar on a terminal, a line now and then elsewhere.
+
+use crate::{number, output::Out, text::one_line, times};
+use fabric_types::{
+    rest::job::{Cost, TaskCounts},
+    units::ByteSize,
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::{Duration, Instant};
+
+/// Plain lines come no oftener than this.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+
+/// A bar for bytes; hidden where nobody looks or the transfer is small.
+pub fn transfer(out: &Out, quiet: bool, total: u64, name: &str) -> ProgressBar {
+    if quiet || out.json || !out.stderr_is_terminal || total < (1 << 20) {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
+    bar.set_style(style("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}"));
+    bar.set_message(one_line(name));
+    bar
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// How a job's progress is shown.
+pub struct JobProgress<'a> {
+    out: &'a Out,
+    bar: Option<ProgressBar>,
+    silent: bool,
+    started: Instant,
+    last_line: Option<Instant>,
+}
+
+impl<'a> JobProgress<'a> {
+    /// A bar on a terminal, lines elsewhere, nothing where quiet was asked for.
+    pub fn new(out: &'a Out, quiet: bool) -> Self {
+        let bar = (!quiet && out.stderr_is_terminal).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+            bar.set_style(style("{bar:30} {msg}"));
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        Self { out, bar, silent: quiet, started: Instant::now(), last_line: None }
+    }
+
+    /// Shows where the job stands.
+    pub fn update(&mut self, tasks: &TaskCounts, cost: &Cost) {
+        let elapsed = self.started.elapsed();
+        if let Some(bar) = &self.bar {
+            bar.set_length(tasks.total);
+            bar.set_position(tasks.succeeded + tasks.failed);
+            bar.set_message(line(tasks, cost, elapsed));
+        } else if !self.silent && self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
+            self.last_line = Some(Instant::now());
+            self.out.note(line(tasks, cost, elapsed));
+        }
+    }
+
+    /// A remark above the bar.
+    pub fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(crate::text::clean(text)),
+            None if self.silent => {}
+            None => self.out.note(text),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// `12/64 tasks, 2 running, 3.1 MiB/s, 1.2G fuel, 5.0 s left`.
+pub fn line(tasks: &TaskCounts, cost: &Cost, elapsed: Duration) -> String {
+    let mut parts = vec![format!("{}/{} tasks", tasks.succeeded, tasks.total), format!("{} running", tasks.running)];
+    if tasks.failed > 0 {
+        parts.push(format!("{} failed", tasks.failed));
+    }
+    if tasks.retries > 0 {
+        parts.push(format!("{} retries", tasks.retries));
+    }
+    let seconds = elapsed.as_secs_f64();
+    if seconds > 0.0 && cost.bytes_in > 0 {
+        parts.push(format!("{}/s", ByteSize((cost.bytes_in as f64 / seconds) as u64)));
+    }
+    parts.push(format!("{} fuel", number::short(cost.fuel)));
+    // What came from the cache took no time and says nothing about the rest.
+    let ran = tasks.succeeded.saturating_sub(tasks.cached);
+    let left = tasks.total.saturating_sub(tasks.succeeded + tasks.failed);
+    if ran > 0 && left > 0 {
+        let ms = seconds * 1000.0 / ran as f64 * left as f64;
+        parts.push(format!("{} left", times::length(ms as u64)));
+    }
+    parts.join(", ")
+}
+
+/// What a job cost, in one or two lines.
+pub fn summary(tasks: &TaskCounts, cost: &Cost, run_ms: u64) -> String {
+    let guest_ms = cost.guest_us / 1000;
+    let mut text = format!(
+        "{} tasks in {}: {} fuel, {} of guest time, {} read, {} written",
+        number::grouped(tasks.succeeded),
+        times::length(run_ms),
+        number::grouped(cost.fuel),
+        times::length(guest_ms),
+        ByteSize(cost.bytes_in),
+        ByteSize(cost.bytes_out),
+    );
+    if tasks.cached > 0 {
+        text += &format!("\n{} of {} tasks served from the cache", tasks.cached, tasks.total);
+        if tasks.cached == tasks.total {
+            text += &format!(", {} fuel", cost.fuel);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_say_what_there_is_to_say() {
+        let mut tasks = TaskCounts { total: 64, running: 2, succeeded: 12, ..TaskCounts::default() };
+        let cost = Cost { fuel: 1_200_000_000, guest_us: 4_000_000, bytes_in: 4 << 20, bytes_out: 100 };
+        assert_eq!(
+            line(&tasks, &cost, Duration::from_secs(2)),
+            "12/64 tasks, 2 running, 2 MiB/s, 1.2G fuel, 8.7 s left"
+        );
+        tasks = TaskCounts { total: 3, succeeded: 3, cached: 3, ..TaskCounts::default() };
+        assert_eq!(
+            summary(&tasks, &Cost::default(), 12),
+            "3 tasks in 12 ms: 0 fuel, 0 ms of guest time, 0 B read, 0 B written\n3 of 3 tasks served from the cache, 0 fuel"
+        );
+    }
+}

@@ -1,0 +1,343 @@
+//! The server's configuration: defaults, then a file, then the environment, then flags; each value with its origin.
+
+use crate::failure::Failure;
+use clap::{Args, ValueEnum};
+use fabric_client::settings::{Env, Origin, Setting, default_data_dir};
+use serde::Deserialize;
+use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+/// Flags of `fabric serve`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Where to listen [env: FABRIC_LISTEN; default: 127.0.0.1:8080; port 0 takes a free one]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where everything is kept [env: FABRIC_DATA; default: the user's data folder, ~/.local/share/fabric]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// A configuration file, TOML with these flags' names as keys [env: FABRIC_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What this process does: all, or some of gateway, scheduler, node [env: FABRIC_ROLE; default: all]
+    #[arg(long, value_name = "ROLE,…", value_delimiter = ',')]
+    pub role: Vec<Role>,
+    /// Where objects are kept: file:///DIR, memory:///, s3://BUCKET/PREFIX [env: FABRIC_STORE; default: the data folder]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// The fleet's NATS servers; not in this version [env: FABRIC_NATS]
+    #[arg(long, value_name = "URL")]
+    pub nats: Option<String>,
+    /// The certificate chain to serve TLS with, in PEM [env: FABRIC_TLS_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, in PEM [env: FABRIC_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Listen beyond loopback without TLS: tokens and data cross the network readable by anyone on it
+    /// [env: FABRIC_INSECURE_LISTEN=true]
+    #[arg(long)]
+    pub insecure_listen: bool,
+    /// Guests to run at once [env: FABRIC_SLOTS; default: one per CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub slots: Option<u32>,
+    /// How the server's own log is written to standard error [env: FABRIC_LOG_FORMAT; default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Where to send spans: an OTLP/HTTP collector [env: FABRIC_OTLP_ENDPOINT; default: nowhere]
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Answers clients.
+    Gateway,
+    /// Owns jobs.
+    Scheduler,
+    /// Runs guests.
+    Node,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+macro_rules! by_value_enum {
+    ($name:ident) => {
+        impl FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                <Self as ValueEnum>::from_str(text, false)
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.to_possible_value().as_ref().map_or("", |v| v.get_name()))
+            }
+        }
+    };
+}
+by_value_enum!(Role);
+by_value_enum!(LogFormat);
+
+/// The file's shape; unknown keys are refused by name and line.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct File {
+    listen: Option<SocketAddr>,
+    data: Option<PathBuf>,
+    role: Option<Vec<Role>>,
+    store: Option<String>,
+    nats: Option<String>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    insecure_listen: Option<bool>,
+    slots: Option<u32>,
+    log_format: Option<LogFormat>,
+    otlp_endpoint: Option<String>,
+}
+
+/// The configuration in force.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    /// Where to listen. Default 127.0.0.1:8080.
+    pub listen: Setting<SocketAddr>,
+    /// Where everything is kept.
+    pub data: Setting<PathBuf>,
+    /// What this process does; never empty, `All` stands alone.
+    pub role: Setting<Vec<Role>>,
+    /// Where objects are kept; none for the data folder.
+    pub store: Option<Setting<String>>,
+    /// The certificate chain; there exactly when the key is.
+    pub tls_cert: Option<Setting<PathBuf>>,
+    /// The private key.
+    pub tls_key: Option<Setting<PathBuf>>,
+    /// Whether listening beyond loopback without TLS was asked for.
+    pub insecure_listen: Setting<bool>,
+    /// Guests at once; none for one per CPU.
+    pub slots: Option<Setting<u32>>,
+    /// How the log is written.
+    pub log_format: Setting<LogFormat>,
+    /// Where spans go.
+    pub otlp_endpoint: Option<Setting<String>>,
+}
+
+/// One value's layers, strongest first.
+fn layer<T>(
+    flag: Option<T>,
+    name: &'static str,
+    env: Env<'_>,
+    variable: &'static str,
+    file: Option<(T, &PathBuf)>,
+) -> Result<Option<Setting<T>>, Failure>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    if let Some(value) = flag {
+        return Ok(Some(Setting { value, origin: Origin::Flag(name) }));
+    }
+    if let Some(text) = env(variable) {
+        let value = text.parse().map_err(|e| Failure::config(format!("{variable}=`{text}`: {e}")))?;
+        return Ok(Some(Setting { value, origin: Origin::Env(variable) }));
+    }
+    Ok(file.map(|(value, path)| Setting { value, origin: Origin::File(path.clone()) }))
+}
+
+/// Roles as one variable holds them.
+struct Roles(Vec<Role>);
+
+impl FromStr for Roles {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',').map(|r| r.trim().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl ServeArgs {
+    /// Works the configuration out and checks it.
+    pub fn resolve(&self, env: Env<'_>) -> Result<ServeConfig, Failure> {
+        let path = self.config.clone().or_else(|| env("FABRIC_CONFIG").map(PathBuf::from)).unwrap_or_default();
+        let file = if path.as_os_str().is_empty() {
+            File::default()
+        } else {
+            let text = std::fs::read_to_string(&path).map_err(|e| Failure::io(path.display(), e))?;
+            toml::from_str(&text).map_err(|e| Failure::config(format!("{}: {}", path.display(), e.to_string().trim_end())))?
+        };
+        macro_rules! setting {
+            ($field:ident, $flag:expr, $name:literal, $env:literal) => {
+                layer($flag, $name, env, $env, file.$field.clone().map(|v| (v, &path)))?
+            };
+        }
+        let or = |value, setting: Option<_>| setting.unwrap_or(Setting { value, origin: Origin::Default });
+
+        if let Some(nats) = setting!(nats, self.nats.clone(), "--nats", "FABRIC_NATS") {
+            return Err(Failure::config(format!("nats, from {}: this version runs on one machine only", nats.origin))
+                .hint("leave --nats out; the fleet comes in a later version"));
+        }
+        let data = match setting!(data, self.data.clone(), "--data", "FABRIC_DATA") {
+            Some(data) => data,
+            None => default_data_dir().map(|value| Setting { value, origin: Origin::Default }).ok_or_else(|| {
+                Failure::config("this user has no home folder to keep data in").hint("name a folder: --data DIR")
+            })?,
+        };
+        let flag = (!self.role.is_empty()).then(|| Roles(self.role.clone()));
+        let file_roles = file.role.clone().map(|r| (Roles(r), &path));
+        let role = layer(flag, "--role", env, "FABRIC_ROLE", file_roles)?;
+        let role = role.map_or(Setting { value: vec![Role::All], origin: Origin::Default }, |r| {
+            let set: BTreeSet<Role> = r.value.0.into_iter().collect();
+            Setting { value: set.into_iter().collect(), origin: r.origin }
+        });
+        let whole = role.value == [Role::All] || role.value == [Role::Gateway, Role::Scheduler, Role::Node];
+        if !whole {
+            return Err(Failure::config(format!("role, from {}: a process of its own per role needs a fleet", role.origin))
+                .hint("use --role all; the fleet comes in a later version"));
+        }
+        let insecure = self.insecure_listen.then_some(true);
+        let config = ServeConfig {
+            listen: or(SocketAddr::from(([127, 0, 0, 1], 8080)), setting!(listen, self.listen, "--listen", "FABRIC_LISTEN")),
+            data,
+            role: Setting { value: vec![Role::All], origin: role.origin },
+            store: setting!(store, self.store.clone(), "--store", "FABRIC_STORE"),
+            tls_cert: setting!(tls_cert, self.tls_cert.clone(), "--tls-cert", "FABRIC_TLS_CERT"),
+            tls_key: setting!(tls_key, self.tls_key.clone(), "--tls-key", "FABRIC_TLS_KEY"),
+            insecure_listen: or(
+                false,
+                setting!(insecure_listen, insecure, "--insecure-listen", "FABRIC_INSECURE_LISTEN"),
+            ),
+            slots: setting!(slots, self.slots, "--slots", "FABRIC_SLOTS"),
+            log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
+            otlp_endpoint: setting!(otlp_endpoint, self.otlp_endpoint.clone(), "--otlp-endpoint", "FABRIC_OTLP_ENDPOINT"),
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+impl ServeConfig {
+    fn check(&self) -> Result<(), Failure> {
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return Err(Failure::config("tls-cert and tls-key go together: one of them is missing"));
+        }
+        if let Some(slots) = &self.slots
+            && !(1..=4096).contains(&slots.value)
+        {
+            return Err(Failure::config(format!("slots, from {}: use 1 to 4096", slots.origin)));
+        }
+        let open = !self.listen.value.ip().is_loopback();
+        if open && self.tls_cert.is_none() && !self.insecure_listen.value {
+            return Err(Failure::config(format!(
+                "listening on {} without TLS would show every token to the network",
+                self.listen.value
+            ))
+            .hint("give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-listen does it all the same"));
+        }
+        Ok(())
+    }
+
+    /// Name, value and origin of each setting; what may hold a secret is hidden.
+    pub fn rows(&self) -> Vec<(&'static str, String, String)> {
+        fn row<T>(name: &'static str, s: Option<&Setting<T>>, text: impl Fn(&T) -> String) -> (&'static str, String, String) {
+            s.map_or((name, "-".to_owned(), Origin::Default.to_string()), |s| (name, text(&s.value), s.origin.to_string()))
+        }
+        let path = |p: &PathBuf| p.display().to_string();
+        let roles = |r: &Vec<Role>| r.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        vec![
+            row("serve.listen", Some(&self.listen), ToString::to_string),
+            row("serve.data", Some(&self.data), path),
+            row("serve.role", Some(&self.role), roles),
+            row("serve.store", self.store.as_ref(), |url| hide_userinfo(url)),
+            row("serve.tls-cert", self.tls_cert.as_ref(), path),
+            row("serve.tls-key", self.tls_key.as_ref(), path),
+            row("serve.insecure-listen", Some(&self.insecure_listen), ToString::to_string),
+            row("serve.slots", self.slots.as_ref(), ToString::to_string),
+            row("serve.log-format", Some(&self.log_format), ToString::to_string),
+            row("serve.otlp-endpoint", self.otlp_endpoint.as_ref(), |url| hide_userinfo(url)),
+        ]
+    }
+}
+
+/// An address without the name, password and query that may be in it.
+fn hide_userinfo(url: &str) -> String {
+    let url = url.split_once('?').map_or(url, |(before, _)| before);
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+            match authority.rsplit_once('@') {
+                Some((_, host)) => format!("{scheme}://(hidden)@{host}{path}"),
+                None => format!("{scheme}://{authority}{path}"),
+            }
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn resolve(args: ServeArgs, env: &[(&str, &str)], file: Option<&str>) -> Result<ServeConfig, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut args = ServeArgs { data: args.data.clone().or(Some("/data".into())), ..args };
+        if let Some(text) = file {
+            let path = dir.path().join("fabric.conf");
+            std::fs::write(&path, text).unwrap();
+            args.config = Some(path);
+        }
+        let lookup = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let shown = dir.path().display().to_string();
+        args.resolve(&lookup).map_err(|f| f.message.replace(&shown, "DIR"))
+    }
+
+    #[test]
+    fn each_layer_wins_over_the_one_before() {
+        let file = "listen = \"127.0.0.1:1\"\nslots = 1\nlog-format = \"json\"\nrole = [\"all\"]\n";
+        let env = [("FABRIC_LISTEN", "127.0.0.1:2"), ("FABRIC_SLOTS", "2")];
+        let config = resolve(ServeArgs { slots: Some(3), ..Default::default() }, &env, Some(file)).unwrap();
+        assert_eq!((config.listen.value.port(), config.listen.origin), (2, Origin::Env("FABRIC_LISTEN")));
+        assert_eq!(config.slots, Some(Setting { value: 3, origin: Origin::Flag("--slots") }));
+        assert_eq!(config.log_format.value, LogFormat::Json);
+        assert!(matches!(config.log_format.origin, Origin::File(_)));
+        let plain = resolve(ServeArgs::default(), &[], None).unwrap();
+        assert_eq!((plain.listen.value.to_string().as_str(), plain.listen.origin), ("127.0.0.1:8080", Origin::Default));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let unknown = resolve(ServeArgs::default(), &[], Some("listn = 1")).unwrap_err();
+        assert!(unknown.starts_with("DIR/fabric.conf: ") && unknown.contains("listn"), "{unknown}");
+        let env = resolve(ServeArgs::default(), &[("FABRIC_SLOTS", "many")], None).unwrap_err();
+        assert!(env.starts_with("FABRIC_SLOTS=`many`: "), "{env}");
+        let nats = ServeArgs { nats: Some("nats://x".into()), ..Default::default() };
+        assert!(resolve(nats, &[], None).unwrap_err().contains("one machine only"));
+        let half = ServeArgs { tls_cert: Some("c".into()), ..Default::default() };
+        assert!(resolve(half, &[], None).is_err());
+        let role = ServeArgs { role: vec![Role::Node], ..Default::default() };
+        assert!(resolve(role, &[], None).unwrap_err().contains("needs a fleet"));
+    }
+
+    #[test]
+    fn an_open_door_must_be_asked_for() {
+        let open = || ServeArgs { listen: "0.0.0.0:80".parse().ok(), ..Default::default() };
+        assert!(resolve(open(), &[], None).unwrap_err().contains("without TLS"));
+        assert!(resolve(ServeArgs { insecure_listen: true, ..open() }, &[], None).is_ok());
+        assert!(resolve(ServeArgs { tls_cert: Some("c".into()), tls_key: Some("k".into()), ..open() }, &[], None).is_ok());
+    }
+
+    #[test]
+    fn secrets_in_addresses_are_hidden() {
+        assert_eq!(hide_userinfo("s3://key:secret@host/b?token=x"), "s3://(hidden)@host/b");
+        assert_eq!(hide_userinfo("http://host:4318/v1"), "http://host:4318/v1");
+    }
+}

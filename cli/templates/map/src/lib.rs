@@ -1,0 +1,52 @@
+//! Counts lines and bytes: `fabric run {{name}} --input FILE --split lines:1MiB --reduce`.
+
+use fabric::{Deserialize, JsonSchema, Lines, Result, Serialize};
+
+/// The parameters; their schema is checked before a job starts.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(crate = "fabric::serde", default, deny_unknown_fields)]
+#[schemars(crate = "fabric::schemars")]
+pub struct Params {
+    /// Count only lines that contain this. Default: all.
+    pub containing: String,
+}
+
+/// What one partition, or the whole input, holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(crate = "fabric::serde")]
+pub struct Counts {
+    pub lines: u64,
+    pub bytes: u64,
+}
+
+/// One partition's counts.
+#[fabric::map]
+pub fn count(mut input: Lines, params: Params) -> Result<Counts> {
+    let wanted = params.containing.as_bytes();
+    let mut counts = Counts::default();
+    while let Some(line) = input.next_line() {
+        let line: &[u8] = line.as_ref();
+        if wanted.is_empty() || line.windows(wanted.len()).any(|w| w == wanted) {
+            counts.lines += 1;
+            counts.bytes += line.len() as u64;
+        }
+    }
+    Ok(counts)
+}
+
+/// Two partial counts as one. Any order and grouping must give the same.
+#[fabric::reduce]
+pub fn merge(a: Counts, b: Counts) -> Counts {
+    Counts { lines: a.lines + b.lines, bytes: a.bytes + b.bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up() {
+        let one = Counts { lines: 1, bytes: 2 };
+        assert_eq!(merge(one.clone(), one), Counts { lines: 2, bytes: 4 });
+    }
+}

@@ -1,0 +1,108 @@
+//! Who asks, what runs where, what was used, tokens, and the server's own documents.
+
+use crate::{Client, Download, Paging, Result};
+use fabric_types::rest::{
+    Page,
+    node::{ExplainRequest, Explanation, Node, Usage},
+    token::{CreatedToken, Identity, NewToken, Token},
+};
+use reqwest::Method;
+use std::time::Duration;
+
+impl Client {
+    /// Who the token says is asking.
+    ///
+    /// # Errors
+    /// `unauthenticated` and those of every request.
+    pub async fn whoami(&self) -> Result<Identity> {
+        self.request(Method::GET, &["whoami"])?.read().await
+    }
+
+    /// The nodes.
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn nodes(&self, paging: &Paging) -> Result<Page<Node>> {
+        let mut query = Vec::new();
+        paging.query(&mut query);
+        self.request(Method::GET, &["nodes"])?.query(&query).read().await
+    }
+
+    /// Where a function would run, and why.
+    ///
+    /// # Errors
+    /// `not-found` and those of every request.
+    pub async fn explain(&self, function: &str) -> Result<Explanation> {
+        self.request(Method::POST, &["placements", "explain"])?
+            .json(&ExplainRequest { function: function.to_owned() })?
+            .idempotent(None)?
+            .read()
+            .await
+    }
+
+    /// What the tenant has used.
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn usage(&self) -> Result<Usage> {
+        self.request(Method::GET, &["usage"])?.read().await
+    }
+
+    /// Tokens, without their secrets.
+    ///
+    /// # Errors
+    /// `denied` and those of every request.
+    pub async fn tokens(&self, paging: &Paging) -> Result<Page<Token>> {
+        let mut query = Vec::new();
+        paging.query(&mut query);
+        self.request(Method::GET, &["tokens"])?.query(&query).read().await
+    }
+
+    /// Makes a token. Not repeated: the secret is shown once and stored nowhere.
+    ///
+    /// # Errors
+    /// `denied` and those of every request.
+    pub async fn create_token(&self, token: &NewToken) -> Result<CreatedToken> {
+        self.request(Method::POST, &["tokens"])?.json(token)?.read().await
+    }
+
+    /// Makes a token invalid.
+    ///
+    /// # Errors
+    /// `not-found`, `denied` and those of every request.
+    pub async fn revoke_token(&self, id: &str) -> Result<()> {
+        self.request(Method::DELETE, &["tokens", id])?.done().await
+    }
+
+    /// The JSON Schema of job specifications or manifests: `job` or `manifest`.
+    ///
+    /// # Errors
+    /// `not-found` and those of every request.
+    pub async fn schema(&self, name: &str) -> Result<serde_json::Value> {
+        self.request(Method::GET, &["schemas", name])?.read().await
+    }
+
+    /// The OpenAPI 3.1 document.
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn openapi(&self) -> Result<serde_json::Value> {
+        self.request_at(Method::GET, &["openapi.json"])?.read().await
+    }
+
+    /// Whether the server takes requests.
+    ///
+    /// # Errors
+    /// `unavailable` while it starts or stops; unreachable where nobody listens.
+    pub async fn ready(&self) -> Result<()> {
+        self.request_at(Method::GET, &["readyz"])?.once().timeout(Some(Duration::from_secs(2))).done().await
+    }
+
+    /// The server's metrics in Prometheus's text format.
+    ///
+    /// # Errors
+    /// `denied` and those of every request.
+    pub async fn metrics(&self) -> Result<Download> {
+        self.request_at(Method::GET, &["metrics"])?.download().await
+    }
+}

@@ -1,0 +1,180 @@
+//! Following job events and logs: one stream to the caller, over as many connections as it takes.
+
+use crate::{Client, Download, Error, LogFilter, Result, request::Request, retry, sse};
+use fabric_types::rest::{invocation::LogLine, job::JobEvent};
+use reqwest::Method;
+use std::{collections::VecDeque, time::Duration};
+use tokio::time::Instant;
+
+/// A connection that is opened again where it left off.
+#[derive(Debug, Default)]
+struct Connection {
+    body: Option<(Download, sse::Parser)>,
+    ready: VecDeque<sse::Event>,
+    last_id: Option<String>,
+    attempt: u32,
+    failing_since: Option<Instant>,
+}
+
+impl Connection {
+    /// The next event; none when the server ended the stream. `open` makes the request of a new connection.
+    async fn next<'c>(
+        &mut self,
+        patience: Duration,
+        open: impl Fn(Option<&str>) -> Result<Request<'c>>,
+    ) -> Result<Option<sse::Event>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                self.last_id.clone_from(&event.id);
+                return Ok(Some(event));
+            }
+            let read = match &mut self.body {
+                None => match open(self.last_id.as_deref())?.once().download().await {
+                    Ok(body) => {
+                        self.body = Some((body, sse::Parser::default()));
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+                Some((body, parser)) => match body.chunk().await {
+                    Ok(Some(bytes)) => Ok(Some(parser.feed(&bytes))),
+                    Ok(None) => Ok(None),
+                    Err(error) => Err(error),
+                },
+            };
+            match read {
+                Ok(Some(Ok(events))) => {
+                    self.attempt = 0;
+                    self.failing_since = None;
+                    self.ready.extend(events);
+                }
+                Ok(Some(Err(too_long))) => {
+                    return Err(Error::Protocol { url: "event stream".to_owned(), reason: too_long.to_string() });
+                }
+                Ok(None) => {
+                    self.body = None;
+                    return Ok(None);
+                }
+                Err(error) => {
+                    self.body = None;
+                    self.pause(patience, error).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits before the next connection, or gives up with `error`.
+    async fn pause(&mut self, patience: Duration, error: Error) -> Result<()> {
+        let now = Instant::now();
+        let since = *self.failing_since.get_or_insert(now);
+        // The first connection fails at once where nobody listens.
+        let fresh = self.last_id.is_none() && matches!(&error, Error::Unreachable { .. });
+        if !error.is_retryable() || fresh || now.duration_since(since) >= patience {
+            return Err(error);
+        }
+        tokio::time::sleep(retry::pause(self.attempt, retry::share(), None)).await;
+        self.attempt = self.attempt.saturating_add(1);
+        Ok(())
+    }
+}
+
+/// The events of one job, to its end. Made by [`Client::job_events`].
+#[derive(Debug)]
+pub struct JobEvents {
+    client: Client,
+    job: String,
+    connection: Connection,
+    ended: bool,
+}
+
+impl Client {
+    /// Follows a job from `after` (an event's `seq`; none for the beginning) to its end, across restarts of the server.
+    #[must_use]
+    pub fn job_events(&self, job: &str, after: Option<u64>) -> JobEvents {
+        let connection = Connection { last_id: after.map(|seq| seq.to_string()), ..Connection::default() };
+        JobEvents { client: self.clone(), job: job.to_owned(), connection, ended: false }
+    }
+
+    /// Follows log lines as they are written, the stored ones first.
+    #[must_use]
+    pub fn follow_logs(&self, filter: LogFilter) -> LogFollow {
+        LogFollow { client: self.clone(), filter, connection: Connection::default(), last_ms: None }
+    }
+}
+
+impl JobEvents {
+    /// The next event; none after the one that ended the job.
+    ///
+    /// Not cancel safe: an event may be lost with a dropped future, so keep one and await it.
+    ///
+    /// # Errors
+    /// Those of the request; a lost connection only after the client's patience for reconnecting.
+    pub async fn next(&mut self) -> Result<Option<JobEvent>> {
+        while !self.ended {
+            let (client, job) = (&self.client, &self.job);
+            let open = |last: Option<&str>| {
+                let request =
+                    client.request(Method::GET, &["jobs", job, "events"])?.header("accept", "text/event-stream");
+                Ok(if let Some(last) = last { request.header("last-event-id", last) } else { request })
+            };
+            match self.connection.next(client.options.reconnect_for, open).await? {
+                Some(event) => {
+                    let event: JobEvent = decode(&event)?;
+                    self.ended = event.state.is_terminal();
+                    return Ok(Some(event));
+                }
+                // The server ended the stream before the job did: it is shutting down.
+                None => {
+                    let cut = Error::Interrupted("the server ended the stream before the job did".to_owned());
+                    self.connection.pause(client.options.reconnect_for, cut).await?;
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Log lines as they are written. Made by [`Client::follow_logs`].
+#[derive(Debug)]
+pub struct LogFollow {
+    client: Client,
+    filter: LogFilter,
+    connection: Connection,
+    last_ms: Option<u64>,
+}
+
+impl LogFollow {
+    /// The next line; none when the server says that no more will come.
+    ///
+    /// Not cancel safe: a line may be lost with a dropped future, so keep one and await it.
+    ///
+    /// # Errors
+    /// Those of the request; a lost connection only after the client's patience for reconnecting.
+    pub async fn next(&mut self) -> Result<Option<LogLine>> {
+        let mut filter = self.filter.clone();
+        // Where the server gives no ids, time is all there is to go on from.
+        if let Some(last) = self.last_ms {
+            filter.since_ms = Some(last + 1);
+        }
+        let client = &self.client;
+        let open = |last: Option<&str>| {
+            let mut query = filter.query();
+            query.push(("follow", "true".to_owned()));
+            let request = client.request(Method::GET, &["logs"])?.query(&query).header("accept", "text/event-stream");
+            Ok(if let Some(last) = last { request.header("last-event-id", last) } else { request })
+        };
+        match self.connection.next(client.options.reconnect_for, open).await? {
+            Some(event) => {
+                let line: LogLine = decode(&event)?;
+                self.last_ms = Some(line.at_ms);
+                Ok(Some(line))
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(event: &sse::Event) -> Result<T> {
+    serde_json::from_str(&event.data)
+        .map_err(|e| Error::Protocol { url: format!("event `{}`", event.name), reason: e.to_string() })
+}
