@@ -151,7 +151,7 @@ fn groups(folder: &Path) -> Result<Vec<Group>> {
             if !fs::read_to_string(&manifest)?.contains("[workspace]") {
                 names.extend(module_names(&manifest)?);
             }
-        } else if path.is_dir() {
+        } else if path.is_dir() && path.file_name().is_some_and(|name| name != "hostile" && name != "target") {
             for file in sorted(&path)? {
                 match file.extension().and_then(|kind| kind.to_str()) {
                     Some("c") => groups.push(Group::C { source: file, name: stem(&path) }),

@@ -108,7 +108,7 @@ fn adapter(
             let input = arguments.first();
             let call = call(quote! { input #pass });
             quote! {
-                #[allow(dead_code, clippy::unit_arg)]
+                #[allow(dead_code, clippy::unit_arg, clippy::useless_conversion)]
                 fn run() -> fabric::Result<()> {
                     #parameters
                     fabric::__private::map(move |input: #input| #call)
@@ -119,7 +119,7 @@ fn adapter(
             let input = arguments.first();
             let call = call(quote! { input #pass });
             quote! {
-                #[allow(dead_code, clippy::unit_arg)]
+                #[allow(dead_code, clippy::unit_arg, clippy::useless_conversion)]
                 fn run(request: fabric::Request) -> fabric::Result<fabric::Response> {
                     #parameters
                     fabric::__private::handle(request, move |input: #input| #call)
@@ -137,7 +137,7 @@ fn adapter(
                 None => quote! { ::core::option::Option::None },
             };
             quote! {
-                #[allow(dead_code)]
+                #[allow(dead_code, clippy::useless_conversion)]
                 fn run() -> fabric::Result<()> {
                     #parameters
                     fabric::__private::reduce(#empty, move |a: #partial, b: #partial| #call)
