@@ -1,1 +1,26 @@
-//! fabric-gateway
+//! The gateway: the REST API over HTTP/1.1 and HTTP/2, tokens, the function registry, and the way to http functions.
+//!
+//! It owns functions and tokens (both live in the engine's registry) and hands everything else to the driver, the
+//! node, the store and the index. It plans no job and runs no guest.
+//!
+//! A request passes, in order: the connection's limits ([`server`]), the front (request id, metrics, panics, `/f/`),
+//! the route's access rule ([`access`]), the idempotency record ([`idempotency`]), the handler ([`routes`]). Every
+//! error leaves through [`error`].
+
+pub mod access;
+pub mod clock;
+pub mod error;
+pub mod extract;
+pub mod functions;
+pub mod idempotency;
+pub mod metrics;
+pub mod openapi;
+pub mod range;
+pub mod routes;
+pub mod server;
+pub mod state;
+pub mod tokens;
+
+pub use error::Error;
+pub use server::{Gateway, Handle, Options, check_listen};
+pub use state::Services;

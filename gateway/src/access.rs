@@ -1,0 +1,222 @@
+//! Who may use which route: one table, and the layer that applies it. A route that is not in the table is refused, so
+//! a forgotten line shows in the first test and never as an open door.
+//!
+//! Tokens travel in the `Authorization` header only and never in cookies, so a page in a browser can't borrow one: there
+//! is no CSRF, and a page that rebinds its name to loopback gets nothing but public functions and health. That is why
+//! `Host` is looked at only where loopback alone opens something: at `/metrics`.
+
+use crate::{Error, error::Result, state::App, tokens};
+use axum::{
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use fabric_types::{
+    Code,
+    id::TenantId,
+    rest::token::{Role, Token},
+};
+use http::{HeaderMap, header, request::Parts};
+use std::net::SocketAddr;
+
+/// What a route asks of the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing.
+    Open,
+    /// A token of this role or a higher one.
+    Role(Role),
+    /// An admin token, or no token from loopback.
+    LoopbackOrAdmin,
+}
+
+use Access::{LoopbackOrAdmin, Open};
+const INVOKER: Access = Access::Role(Role::Invoker);
+const DEVELOPER: Access = Access::Role(Role::Developer);
+const TENANT_ADMIN: Access = Access::Role(Role::TenantAdmin);
+
+/// Method, route, access.
+pub const TABLE: &[(&str, &str, Access)] = &[
+    ("GET", "/healthz", Open),
+    ("GET", "/readyz", Open),
+    ("GET", "/metrics", LoopbackOrAdmin),
+    ("GET", "/openapi.json", Open),
+    ("GET", "/v1/schemas/job", Open),
+    ("GET", "/v1/schemas/manifest", Open),
+    ("GET", "/v1/whoami", INVOKER),
+    ("POST", "/v1/functions/{f}/invoke", INVOKER),
+    ("GET", "/v1/invocations/{id}", INVOKER),
+    ("GET", "/v1/invocations/{id}/result", INVOKER),
+    ("GET", "/v1/invocations/{id}/logs", INVOKER),
+    ("POST", "/v1/invocations/{id}/cancel", INVOKER),
+    ("GET", "/v1/invocations", DEVELOPER),
+    ("POST", "/v1/functions", DEVELOPER),
+    ("GET", "/v1/functions", DEVELOPER),
+    ("GET", "/v1/functions/{f}", DEVELOPER),
+    ("DELETE", "/v1/functions/{f}", DEVELOPER),
+    ("GET", "/v1/functions/{f}/versions", DEVELOPER),
+    ("GET", "/v1/functions/{f}/versions/{v}", DEVELOPER),
+    ("GET", "/v1/functions/{f}/versions/{v}/module", DEVELOPER),
+    ("GET", "/v1/functions/{f}/aliases", DEVELOPER),
+    ("PUT", "/v1/functions/{f}/aliases/{a}", DEVELOPER),
+    ("DELETE", "/v1/functions/{f}/aliases/{a}", DEVELOPER),
+    ("POST", "/v1/functions/{f}/rollback", DEVELOPER),
+    ("GET", "/v1/logs", DEVELOPER),
+    ("POST", "/v1/jobs", DEVELOPER),
+    ("GET", "/v1/jobs", DEVELOPER),
+    ("GET", "/v1/jobs/{id}", DEVELOPER),
+    ("DELETE", "/v1/jobs/{id}", DEVELOPER),
+    ("POST", "/v1/jobs/{id}/cancel", DEVELOPER),
+    ("POST", "/v1/jobs/{id}/restore", DEVELOPER),
+    ("POST", "/v1/jobs/{id}/audit", DEVELOPER),
+    ("GET", "/v1/jobs/{id}/events", DEVELOPER),
+    ("GET", "/v1/jobs/{id}/tasks", DEVELOPER),
+    ("GET", "/v1/jobs/{id}/result", DEVELOPER),
+    ("GET", "/v1/jobs/{id}/result/{n}", DEVELOPER),
+    ("GET", "/v1/jobs/{id}/results", DEVELOPER),
+    ("GET", "/v1/jobs/{id}/logs", DEVELOPER),
+    ("GET", "/v1/objects", DEVELOPER),
+    ("PUT", "/v1/objects/{*path}", DEVELOPER),
+    ("GET", "/v1/objects/{*path}", DEVELOPER),
+    ("DELETE", "/v1/objects/{*path}", DEVELOPER),
+    ("GET", "/v1/nodes", DEVELOPER),
+    ("POST", "/v1/placements/explain", DEVELOPER),
+    ("GET", "/v1/usage", DEVELOPER),
+    ("GET", "/v1/tokens", TENANT_ADMIN),
+    ("POST", "/v1/tokens", TENANT_ADMIN),
+    ("DELETE", "/v1/tokens/{id}", TENANT_ADMIN),
+];
+
+/// The line of the table for a request; HEAD is under GET's rule.
+#[must_use]
+pub fn rule(method: &http::Method, route: &str) -> Option<(&'static str, Access)> {
+    let method = if *method == http::Method::HEAD { "GET" } else { method.as_str() };
+    TABLE.iter().find(|(m, r, _)| *m == method && *r == route).map(|(_, r, a)| (*r, *a))
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// The route of an answered request, for the metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct Route(pub &'static str);
+
+/// Who is asking, and in which tenant.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The token's name.
+    pub name: String,
+    /// The tenant that the request is about.
+    pub tenant: TenantId,
+    /// What the token may do.
+    pub role: Role,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Error::new(Code::Unauthenticated, "this needs a token"))
+    }
+}
+
+/// The secret of an `Authorization: Bearer …` header.
+#[must_use]
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, secret) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+}
+
+/// Whether the request carries a secret of ours, which no function may see.
+#[must_use]
+pub fn carries_secret(headers: &HeaderMap) -> bool {
+    bearer(headers).is_some_and(tokens::secret::is_secret)
+}
+
+/// Who is asking.
+///
+/// # Errors
+/// `unauthenticated`; `denied` when only an admin may name another tenant.
+pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller> {
+    let secret = bearer(headers).ok_or_else(|| Error::new(Code::Unauthenticated, "this needs a token"))?;
+    let Token { name, tenant, role, .. } = app.tokens.verify(secret).await?;
+    let tenant = match crate::extract::text(headers, "fabric-tenant") {
+        Some(other) if other != tenant.as_str() => {
+            if role != Role::Admin {
+                return Err(Error::new(Code::Denied, "only an admin token may act in another tenant"));
+            }
+            TenantId::new(other)?
+        }
+        _ => tenant,
+    };
+    Ok(Caller { name, tenant, role })
+}
+
+fn names_loopback(headers: &HeaderMap) -> bool {
+    let Some(host) = crate::extract::text(headers, "host") else { return true };
+    let name = host.parse::<SocketAddr>().map(|a| a.ip().to_string()).unwrap_or_else(|_| {
+        host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']).to_owned()
+    });
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Lets a request through to its route, or not. Everything that changes something passes here once.
+pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Request, next: Next) -> Response {
+    use axum::response::IntoResponse as _;
+    let Some((route, access)) = rule(request.method(), matched.as_str()) else {
+        let allowed: Vec<_> = TABLE.iter().filter(|(_, r, _)| *r == matched.as_str()).map(|(m, ..)| *m).collect();
+        if allowed.is_empty() {
+            return Error::new(Code::Denied, "this route has no access rule").into_response();
+        }
+        let mut answer = Error::new(Code::MethodNotAllowed, "this address does not take that method")
+            .hint(format!("use {}", allowed.join(", ")))
+            .into_response();
+        if let Ok(value) = http::HeaderValue::try_from(allowed.join(", ")) {
+            answer.headers_mut().insert(header::ALLOW, value);
+        }
+        return answer;
+    };
+    let admitted = admit(&app, access, &request).await;
+    let mut response = match admitted {
+        Err(e) => e.into_response(),
+        Ok(None) => next.run(request).await,
+        Ok(Some(caller)) => {
+            let span = tracing::Span::current();
+            span.record("route", route);
+            span.record("tenant", caller.tenant.as_str());
+            request.extensions_mut().insert(caller.clone());
+            // The one place that every mutating request of a known caller passes.
+            crate::idempotency::once(&app, &caller, request, next).await
+        }
+    };
+    response.extensions_mut().insert(Route(route));
+    response
+}
+
+async fn admit(app: &App, access: Access, request: &Request) -> Result<Option<Caller>> {
+    let headers = request.headers();
+    match access {
+        Open => Ok(None),
+        LoopbackOrAdmin => {
+            let near = request.extensions().get::<Peer>().is_some_and(|p| p.0.ip().to_canonical().is_loopback());
+            if near && names_loopback(headers) && bearer(headers).is_none() {
+                return Ok(None);
+            }
+            allow(identify(app, headers).await?, Role::Admin)
+        }
+        Access::Role(least) => allow(identify(app, headers).await?, least),
+    }
+}
+
+fn allow(caller: Caller, least: Role) -> Result<Option<Caller>> {
+    if caller.role >= least {
+        return Ok(Some(caller));
+    }
+    Err(Error::new(Code::Denied, format!("the token `{}` may not do this", caller.name))
+        .hint("use a token with a higher role"))
+}

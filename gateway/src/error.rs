@@ -1,0 +1,219 @@
+//! The one place where typed causes become HTTP answers: problem details with a status, a code and a hint.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use fabric_types::{Code, Fault, id::InvocationId, rest::problem::Problem};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+/// The media type of problem details.
+pub const PROBLEM_TYPE: &str = "application/problem+json";
+
+/// Why a request was not served.
+#[derive(Debug)]
+pub struct Error {
+    fault: Box<Fault>,
+    invocation: Option<InvocationId>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The result of a handler.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error with a code and a sentence.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Fault::new(code, message).into()
+    }
+
+    /// No such thing, or not the caller's.
+    #[must_use]
+    pub fn not_found(kind: &str, name: impl std::fmt::Display) -> Self {
+        Self::new(Code::NotFound, format!("there is no {kind} `{name}`"))
+    }
+
+    /// The request is malformed.
+    #[must_use]
+    pub fn bad(message: impl Into<String>) -> Self {
+        Self::new(Code::BadRequest, message)
+    }
+
+    /// The same with what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.fault.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with a response header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same about an invocation.
+    #[must_use]
+    pub fn about(mut self, id: InvocationId) -> Self {
+        self.invocation = Some(id);
+        self
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.fault.code
+    }
+
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.fault.is_retryable()
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.fault.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self { fault: Box::new(fault), invocation: None, headers: Vec::new() }
+    }
+}
+
+impl From<fabric_engine::Error> for Error {
+    fn from(error: fabric_engine::Error) -> Self {
+        if error.code() == Code::Internal {
+            tracing::error!(error = &error as &dyn std::error::Error, "engine failed");
+        }
+        Fault::from(error).into()
+    }
+}
+
+impl From<fabric_store::Error> for Error {
+    fn from(error: fabric_store::Error) -> Self {
+        if error.code() == Code::Internal {
+            tracing::error!(error = &error as &dyn std::error::Error, "store failed");
+        }
+        let mut fault = Fault::new(error.code(), error.to_string());
+        fault.hint = error.hint();
+        let answer = Self::from(fault);
+        match error {
+            fabric_store::Error::RangeNotSatisfiable { size, .. } => answer.unsatisfied(size),
+            _ => answer,
+        }
+    }
+}
+
+impl Error {
+    /// Tells the client how large the thing is whose range it asked for (RFC 9110, 14.4).
+    #[must_use]
+    pub fn unsatisfied(self, size: u64) -> Self {
+        match HeaderValue::try_from(format!("bytes */{size}")) {
+            Ok(value) => self.header(header::CONTENT_RANGE, value),
+            Err(_) => self,
+        }
+    }
+}
+
+impl From<fabric_types::function::InvalidRef> for Error {
+    fn from(error: fabric_types::function::InvalidRef) -> Self {
+        Self::bad(error.to_string())
+    }
+}
+
+impl From<fabric_types::id::InvalidId> for Error {
+    fn from(error: fabric_types::id::InvalidId) -> Self {
+        Self::bad(error.to_string())
+    }
+}
+
+/// A hint for the codes whose remedy is always the same.
+fn usual_hint(code: Code) -> Option<&'static str> {
+    match code {
+        Code::Unauthenticated => Some("send `Authorization: Bearer SECRET`; `fabric token create` makes one"),
+        Code::TooManyRequests => Some("wait a moment and send it again"),
+        Code::Unavailable | Code::StoreUnavailable => Some("send it again in a few seconds"),
+        _ => None,
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let code = self.fault.code;
+        let mut problem = Problem::from(*self.fault);
+        if problem.hint.is_none() {
+            problem.hint = usual_hint(code).map(str::to_owned);
+        }
+        problem.invocation_id = self.invocation.as_ref().map(|id| id.as_str().to_owned());
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if code == Code::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if code.is_retryable() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(id) = &self.invocation
+            && let Ok(value) = HeaderValue::from_str(id.as_str())
+        {
+            headers.insert(crate::routes::INVOCATION_ID, value);
+        }
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
+        response
+    }
+}
+
+/// Turns an answer that the framework made by itself (no route, wrong method, …) into a problem.
+#[must_use]
+pub fn rescue(response: Response) -> Response {
+    let status = response.status();
+    let ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes() == PROBLEM_TYPE.as_bytes());
+    if ours || !(status.is_client_error() || status.is_server_error()) || response.extensions().get::<Verbatim>().is_some()
+    {
+        return response;
+    }
+    let error = match status {
+        StatusCode::NOT_FOUND => Error::new(Code::NotFound, "there is nothing at this address")
+            .hint("every address is described in /openapi.json"),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Error::new(Code::MethodNotAllowed, "this address does not take that method").hint("see the Allow header")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => Error::new(Code::TooLarge, "the request body is larger than allowed here"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => crate::extract::unsupported("application/json"),
+        s if s.is_client_error() => Error::bad("the request could not be read"),
+        _ => Error::new(Code::Internal, "the server failed to answer"),
+    };
+    let mut answer = error.into_response();
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        answer.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    answer
+}
+
+/// Marks a response that a function made, whatever its status, as not ours to change.
+#[derive(Debug, Clone, Copy)]
+pub struct Verbatim;
+
+impl From<fabric_index::Error> for Error {
+    fn from(error: fabric_index::Error) -> Self {
+        if error.code() == Code::Internal {
+            tracing::error!(error = &error as &dyn std::error::Error, "index failed");
+        }
+        Self::new(error.code(), error.to_string())
+    }
+}

@@ -1,0 +1,143 @@
+//! Reading requests: path segments, queries and JSON bodies, with errors that say what is wrong and where.
+
+use crate::{Error, error::Result};
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+};
+use bytes::{Bytes, BytesMut};
+use fabric_types::Code;
+use http::{HeaderMap, header, request::Parts};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+
+/// JSON bodies and job specs: 16 MiB, inline items included.
+pub const JSON_LIMIT: usize = 16 << 20;
+
+/// Segments of the path.
+pub struct At<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let Path(value) =
+            Path::<T>::from_request_parts(parts, state).await.map_err(|e| Error::bad(e.body_text()))?;
+        Ok(Self(value))
+    }
+}
+
+/// The query.
+pub struct Ask<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Ask<T> {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let query = axum::extract::Query::<T>::try_from_uri(&parts.uri).map_err(|e| Error::bad(e.body_text()))?;
+        Ok(Self(query.0))
+    }
+}
+
+/// A JSON body.
+pub struct Input<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
+    type Rejection = Error;
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        if !is_json(&parts.headers) {
+            return Err(unsupported("application/json"));
+        }
+        let bytes = collect(body, JSON_LIMIT).await?;
+        json(&bytes).map(Self)
+    }
+}
+
+/// The error for a media type that is not read here.
+#[must_use]
+pub fn unsupported(wanted: &str) -> Error {
+    Error::new(Code::UnsupportedMediaType, "the body is of a type that is not read here").hint(format!("send `Content-Type: {wanted}`"))
+}
+
+/// The media type without parameters, in lower case; empty when there is none.
+#[must_use]
+pub fn media_type(headers: &HeaderMap) -> String {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = media_type(headers);
+    kind == "application/json" || kind.ends_with("+json")
+}
+
+/// Reads JSON; an empty body is `null`-less and an error.
+///
+/// # Errors
+/// `bad-request` with line and column.
+pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|e| {
+        Error::bad(format!("the JSON body is wrong at line {}, column {}: {e}", e.line(), e.column()))
+    })
+}
+
+/// The whole body, at most `limit` bytes.
+///
+/// # Errors
+/// `too-large`; `bad-request` when the client stopped sending.
+pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
+    let too_large = || Error::new(Code::TooLarge, format!("the body has more than the {limit} bytes allowed here"));
+    if http_body::Body::size_hint(&body).lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let mut first = Bytes::new();
+    let mut rest: Option<BytesMut> = None;
+    let mut len = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Error::bad(format!("the body ended early: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        len += data.len();
+        if len > limit {
+            return Err(too_large());
+        }
+        match &mut rest {
+            None if first.is_empty() => first = data,
+            None => {
+                let mut all = BytesMut::with_capacity(len.max(16 * 1024));
+                all.extend_from_slice(&first);
+                all.extend_from_slice(&data);
+                rest = Some(all);
+            }
+            Some(all) => all.extend_from_slice(&data),
+        }
+    }
+    Ok(rest.map_or(first, BytesMut::freeze))
+}
+
+/// A header's text.
+#[must_use]
+pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|v| v.to_str().ok())
+}
+
+/// Paging of a list.
+#[derive(Debug, Clone, Default, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Paging {
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+    /// Things on a page, 1 to 1000. Default 100.
+    pub limit: Option<usize>,
+}
+
+impl Paging {
+    /// The limit in its bounds.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit.unwrap_or(100).clamp(1, 1000)
+    }
+}
+
+/// Pairs of the query, decoded: for keys that may repeat.
+pub fn pairs<T: DeserializeOwned>(uri: &http::Uri) -> Result<T> {
+    axum::extract::Query::<T>::try_from_uri(uri).map(|q| q.0).map_err(|e| Error::bad(e.body_text()))
+}

@@ -1,0 +1,138 @@
+//! Lists of functions and versions.
+
+use super::{
+    Functions, live,
+    record::{self, Head, decode, decode_deployment},
+};
+use crate::{Error, error::Result};
+use fabric_engine::registry::Entry;
+use fabric_types::{
+    function::{AliasTarget, Deployment},
+    id::{FunctionName, TenantId},
+    rest::{Page, function::FunctionSummary},
+};
+
+const BATCH: usize = 500;
+/// Aliases or versions that one function's deletion or alias list goes through.
+const MOST: usize = 100_000;
+
+impl Functions {
+    /// Everything under a prefix, in batches.
+    pub(super) async fn entries(&self, prefix: &str) -> Result<Vec<Entry>> {
+        let mut all: Vec<Entry> = Vec::new();
+        while all.len() < MOST {
+            let after = all.last().map(|e| e.key.clone());
+            let batch = self.0.engine.registry.list(prefix, after.as_deref(), BATCH).await?;
+            let done = batch.len() < BATCH;
+            all.extend(batch);
+            if done {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// One function.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn summary(&self, tenant: &TenantId, f: &FunctionName) -> Result<FunctionSummary> {
+        let head = self.head(tenant, f).await?.ok_or_else(|| Error::not_found("function", f))?;
+        self.describe(tenant, f, &head).await
+    }
+
+    async fn describe(&self, tenant: &TenantId, f: &FunctionName, head: &Head) -> Result<FunctionSummary> {
+        let targets = match self.alias_record(tenant, f, &live()?).await? {
+            Some((record, _)) => record.alias.targets,
+            None => vec![AliasTarget { version: head.latest, weight: 1 }],
+        };
+        let shown = targets.iter().max_by_key(|t| t.weight).map_or(head.latest, |t| t.version);
+        let deployment = self.version(tenant, f, shown).await?;
+        Ok(FunctionSummary {
+            name: f.clone(),
+            description: deployment.manifest.function.description,
+            tags: deployment.manifest.function.tags,
+            public: deployment.manifest.function.public,
+            entry: deployment.entry,
+            latest: head.latest,
+            live: targets,
+            updated_ms: head.updated_ms,
+        })
+    }
+
+    /// A page of functions by name, those that contain `q` (in name or description) and carry `tag`.
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn list(
+        &self,
+        tenant: &TenantId,
+        q: Option<&str>,
+        tag: Option<&str>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<FunctionSummary>> {
+        let prefix = record::heads(tenant);
+        let q = q.map(str::to_lowercase);
+        let mut after = cursor.map(|c| format!("{prefix}{c}"));
+        let mut items: Vec<FunctionSummary> = Vec::new();
+        loop {
+            let batch = self.0.engine.registry.list(&prefix, after.as_deref(), BATCH).await?;
+            let done = batch.len() < BATCH;
+            for entry in batch {
+                let head: Head = decode("a function", &entry.value)?;
+                let name = FunctionName::new(entry.key.strip_prefix(&prefix).unwrap_or_default())?;
+                after = Some(entry.key);
+                if head.deleted {
+                    continue;
+                }
+                let one = match self.describe(tenant, &name, &head).await {
+                    Ok(one) => one,
+                    // Deleted while the page was being made.
+                    Err(e) if e.code() == fabric_types::Code::NotFound => continue,
+                    Err(e) => return Err(e),
+                };
+                let fits = q.as_ref().is_none_or(|q| one.name.as_str().contains(q) || one.description.to_lowercase().contains(q))
+                    && tag.is_none_or(|t| one.tags.iter().any(|have| have == t));
+                if !fits {
+                    continue;
+                }
+                if items.len() == limit {
+                    let next = items.last().map(|i| i.name.to_string());
+                    return Ok(Page { items, next });
+                }
+                items.push(one);
+            }
+            if done {
+                return Ok(Page { items, next: None });
+            }
+        }
+    }
+
+    /// A page of versions, oldest first.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn versions(
+        &self,
+        tenant: &TenantId,
+        f: &FunctionName,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Deployment>> {
+        self.head(tenant, f).await?.ok_or_else(|| Error::not_found("function", f))?;
+        let after = match cursor {
+            Some(c) => {
+                let version = c.parse().map_err(|_| Error::bad("the cursor is not one that a page gave"))?;
+                Some(record::version(tenant, f, version))
+            }
+            None => None,
+        };
+        let entries =
+            self.0.engine.registry.list(&record::versions(tenant, f), after.as_deref(), limit.saturating_add(1)).await?;
+        let more = entries.len() > limit;
+        let items = entries.iter().take(limit).map(|e| decode_deployment(&e.value)).collect::<Result<Vec<_>>>()?;
+        let next = if more { items.last().map(|d| d.version.to_string()) } else { None };
+        Ok(Page { items, next })
+    }
+}

@@ -1,0 +1,79 @@
+//! What the registry holds about functions, and under which keys.
+
+use super::damaged;
+use crate::{Error, error::Result};
+use bytes::Bytes;
+use fabric_types::{
+    Code,
+    function::{AliasTarget, Deployment},
+    id::{AliasName, FunctionName, TenantId},
+    rest::function::Alias,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// What is known of a function as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// The newest version. It only grows, over deletion too, so that a number always means the same bytes.
+    pub latest: u32,
+    /// Whether the function was deleted after that version.
+    #[serde(default)]
+    pub deleted: bool,
+    /// When the newest version was deployed.
+    pub updated_ms: u64,
+}
+
+/// An alias with the targets it had before, for a rollback.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct AliasRecord {
+    pub alias: Alias,
+    #[serde(default)]
+    pub previous: Vec<AliasTarget>,
+}
+
+pub(super) fn heads(tenant: &TenantId) -> String {
+    format!("t/{tenant}/heads/")
+}
+
+pub(super) fn head(tenant: &TenantId, f: &FunctionName) -> String {
+    format!("t/{tenant}/heads/{f}")
+}
+
+pub(super) fn versions(tenant: &TenantId, f: &FunctionName) -> String {
+    format!("t/{tenant}/functions/{f}/versions/")
+}
+
+/// Ten digits, so that key order is version order.
+pub(super) fn version(tenant: &TenantId, f: &FunctionName, v: u32) -> String {
+    format!("t/{tenant}/functions/{f}/versions/{v:010}")
+}
+
+pub(super) fn aliases(tenant: &TenantId, f: &FunctionName) -> String {
+    format!("t/{tenant}/functions/{f}/aliases/")
+}
+
+pub(super) fn alias(tenant: &TenantId, f: &FunctionName, a: &AliasName) -> String {
+    format!("t/{tenant}/functions/{f}/aliases/{a}")
+}
+
+/// The tenant and function that a key belongs to.
+pub(super) fn owner(key: &str) -> Option<(&str, &str)> {
+    let mut parts = key.strip_prefix("t/")?.split('/');
+    let tenant = parts.next()?;
+    match parts.next()? {
+        "heads" | "functions" => Some((tenant, parts.next()?)),
+        _ => None,
+    }
+}
+
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Bytes> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|e| Error::new(Code::Internal, e.to_string()))
+}
+
+pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|e| damaged(what, &e))
+}
+
+pub(super) fn decode_deployment(bytes: &[u8]) -> Result<Deployment> {
+    decode("a version", bytes)
+}

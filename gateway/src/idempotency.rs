@@ -1,0 +1,275 @@
+//! `Idempotency-Key`: the same key and the same request get the same answer for 24 hours, whether the first try is
+//! done, under way, or lost its connection.
+//!
+//! A key is claimed in the registry before the work starts, and the work runs to its end in a tracked task even if the
+//! caller goes away. Answers that a repetition may improve on (5xx, 401, 403, 409, 429) are not kept.
+
+use crate::{
+    Error,
+    access::Caller,
+    clock::now_ms,
+    error::Result,
+    extract::{collect, text},
+    state::App,
+};
+use axum::{
+    body::Body,
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use fabric_engine::{
+    Engine,
+    registry::{Change, Expect},
+};
+use fabric_types::{Code, id::TenantId};
+use futures::StreamExt as _;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+
+/// How long an answer is kept, milliseconds: 24 hours.
+const KEEP_MS: u64 = 24 * 3600 * 1000;
+/// After this a claim whose server died may be taken over, milliseconds.
+const ABANDONED_MS: u64 = 15 * 60 * 1000;
+/// How long a duplicate waits for the first.
+const WAIT: Duration = Duration::from_secs(30);
+/// Bytes of the largest answer that is kept.
+const MAX_BODY: usize = 1 << 20;
+/// Bytes of the largest request with a key.
+const MAX_REQUEST: usize = 66 << 20;
+/// Headers that are part of an answer.
+const KEPT: &[&str] = &[
+    "content-type", "location", "etag", "fabric-invocation-id", "fabric-fuel", "fabric-version", "fabric-cached",
+];
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    fingerprint: String,
+    at_ms: u64,
+    answer: Option<Answer>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    /// Base64; `None` where it was too large to keep.
+    body: Option<String>,
+}
+
+/// Remembered answers. Cloning is cheap.
+#[derive(Clone)]
+pub struct Idempotency(Engine);
+
+enum Claim {
+    Ours(u64),
+    Answered(Answer),
+    UnderWay,
+}
+
+impl Idempotency {
+    /// Over an engine's registry.
+    #[must_use]
+    pub fn new(engine: Engine) -> Self {
+        Self(engine)
+    }
+
+    async fn claim(&self, at: &str, fingerprint: &str) -> Result<Claim> {
+        for _ in 0..16 {
+            let entry = self.0.registry.get(at).await?;
+            let (expect, old) = match &entry {
+                None => (Expect::Absent, None),
+                Some(e) => (Expect::Revision(e.revision), serde_json::from_slice::<Record>(&e.value).ok()),
+            };
+            if let Some(old) = old {
+                let age = now_ms().saturating_sub(old.at_ms);
+                if age < KEEP_MS && old.fingerprint != fingerprint {
+                    return Err(Error::new(Code::IdempotencyMismatch, "the idempotency key was used for another request")
+                        .hint("use a new key for a new request"));
+                }
+                match old.answer {
+                    Some(answer) if age < KEEP_MS => return Ok(Claim::Answered(answer)),
+                    None if age < ABANDONED_MS => return Ok(Claim::UnderWay),
+                    _ => {}
+                }
+            }
+            let record = Record { fingerprint: fingerprint.to_owned(), at_ms: now_ms(), answer: None };
+            match self.0.registry.put(at, encode(&record)?, expect).await {
+                Ok(revision) => return Ok(Claim::Ours(revision)),
+                Err(fabric_engine::Error::Conflict { .. }) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(Claim::UnderWay)
+    }
+
+    /// Waits until the key changes.
+    async fn changed(&self, at: &str, mut changes: futures::stream::BoxStream<'static, Change>) {
+        while let Some(change) = changes.next().await {
+            let key = match &change {
+                Change::Put(entry) => &entry.key,
+                Change::Deleted(key) => key,
+            };
+            if key == at {
+                return;
+            }
+        }
+    }
+
+    /// Removes what has expired in a tenant's records.
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn sweep(&self) -> Result<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let batch = self.0.registry.list("t/", after.as_deref(), 500).await?;
+            let done = batch.len() < 500;
+            for entry in batch {
+                if entry.key.split('/').nth(2) == Some("idem")
+                    && serde_json::from_slice::<Record>(&entry.value)
+                        .is_ok_and(|r| now_ms().saturating_sub(r.at_ms) >= KEEP_MS)
+                {
+                    match self.0.registry.delete(&entry.key, Expect::Revision(entry.revision)).await {
+                        Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => {}
+                        Err(e) => return Err(e.into()),
+                    }
+                }
+                after = Some(entry.key);
+            }
+            if done {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn encode(record: &Record) -> Result<Bytes> {
+    serde_json::to_vec(record).map(Bytes::from).map_err(|e| Error::new(Code::Internal, e.to_string()))
+}
+
+fn key(tenant: &TenantId, key: &str) -> String {
+    format!("t/{tenant}/idem/{}", blake3::hash(key.as_bytes()).to_hex())
+}
+
+/// What makes two requests the same: method, address and body. A multipart boundary is made afresh by every client
+/// library at every try, so it does not count.
+fn fingerprint(parts: &http::request::Parts, body: &[u8]) -> String {
+    let mut hash = blake3::Hasher::new();
+    let kind = text(&parts.headers, "content-type").unwrap_or_default();
+    let boundary = kind.split_once("boundary=").map(|(_, b)| b.split(';').next().unwrap_or_default().trim_matches('"'));
+    for part in [
+        parts.method.as_str(),
+        parts.uri.path(),
+        parts.uri.query().unwrap_or_default(),
+        text(&parts.headers, "fabric-params").unwrap_or_default(),
+        kind.split(';').next().unwrap_or_default(),
+    ] {
+        hash.update(part.as_bytes());
+        hash.update(&[0]);
+    }
+    match boundary.filter(|b| !b.is_empty()) {
+        None => {
+            hash.update(body);
+        }
+        Some(boundary) => {
+            let mut from = 0;
+            for at in memchr::memmem::find_iter(body, boundary) {
+                hash.update(body.get(from..at).unwrap_or_default());
+                hash.update(&[0]);
+                from = at + boundary.len();
+            }
+            hash.update(body.get(from..).unwrap_or_default());
+        }
+    }
+    hash.finalize().to_hex().to_string()
+}
+
+/// Runs a request, once where it carries a key.
+pub async fn once(app: &App, caller: &Caller, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST || !request.headers().contains_key("idempotency-key") {
+        return next.run(request).await;
+    }
+    keyed(app, caller, request, next).await.unwrap_or_else(Error::into_response)
+}
+
+async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Result<Response> {
+    let (parts, body) = request.into_parts();
+    let given = text(&parts.headers, "idempotency-key").filter(|k| (1..=200).contains(&k.len()));
+    let given = given.ok_or_else(|| Error::bad("an Idempotency-Key has 1 to 200 bytes of visible text"))?;
+    let at = key(&caller.tenant, given);
+    let body = collect(body, MAX_REQUEST).await?;
+    let fingerprint = fingerprint(&parts, &body);
+    let deadline = tokio::time::Instant::now() + WAIT;
+    let revision = loop {
+        // Watched before looking, so that no change falls between.
+        let changes = app.idempotency.0.registry.watch(&at);
+        match app.idempotency.claim(&at, &fingerprint).await? {
+            Claim::Ours(revision) => break revision,
+            Claim::Answered(answer) => return replay(answer),
+            Claim::UnderWay => {
+                if tokio::time::timeout_at(deadline, app.idempotency.changed(&at, changes)).await.is_err() {
+                    return Err(Error::new(Code::Conflict, "the first request with this key is still under way")
+                        .hint("send it again in a while")
+                        .header(header::RETRY_AFTER, HeaderValue::from_static("5")));
+                }
+            }
+        }
+    };
+    let request = Request::from_parts(parts, Body::from(body));
+    let idempotency = app.idempotency.clone();
+    let work = Arc::new(at);
+    let run = async move {
+        use futures::FutureExt as _;
+        let ran = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let response = ran.unwrap_or_else(|_| Error::new(Code::Internal, "the server failed to answer").into_response());
+        idempotency.keep(&work, fingerprint, revision, response).await
+    };
+    let span = tracing::Span::current();
+    let task = app.tasks.spawn(tracing::Instrument::instrument(run, span));
+    task.await.map_err(|e| Error::new(Code::Internal, e.to_string()))?
+}
+
+impl Idempotency {
+    async fn keep(&self, at: &str, fingerprint: String, revision: u64, response: Response) -> Result<Response> {
+        let status = response.status();
+        let keep = status.is_success() || matches!(status.as_u16(), 400 | 404 | 413 | 415 | 422);
+        if !keep {
+            self.0.registry.delete(at, Expect::Revision(revision)).await?;
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        // Answers of POST are made whole before they are sent, so this copies nothing large twice.
+        let bytes = collect(body, usize::MAX).await?;
+        let headers = KEPT
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), text(&parts.headers, name)?.to_owned())))
+            .collect();
+        let body = (bytes.len() <= MAX_BODY).then(|| STANDARD.encode(&bytes));
+        let answer = Answer { status: status.as_u16(), headers, body };
+        let record = Record { fingerprint, at_ms: now_ms(), answer: Some(answer) };
+        self.0.registry.put(at, encode(&record)?, Expect::Revision(revision)).await?;
+        Ok(Response::from_parts(parts, Body::from(bytes)))
+    }
+}
+
+fn replay(answer: Answer) -> Result<Response> {
+    let damaged = || Error::new(Code::Internal, "a remembered answer is damaged");
+    let Some(body) = answer.body else {
+        let id = answer.headers.iter().find(|(n, _)| n == "fabric-invocation-id").map_or("", |(_, v)| v.as_str());
+        return Err(Error::new(Code::Conflict, "this request was answered, but the answer was too large to keep")
+            .hint(format!("invocation {id} gave it; call asynchronously to be able to read a result again")));
+    };
+    let body = STANDARD.decode(body).map_err(|_| damaged())?;
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).map_err(|_| damaged())?;
+    for (name, value) in answer.headers {
+        let name = HeaderName::try_from(name).map_err(|_| damaged())?;
+        response.headers_mut().insert(name, HeaderValue::try_from(value).map_err(|_| damaged())?);
+    }
+    response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    Ok(response)
+}

@@ -1,0 +1,100 @@
+//! The gateway's metrics: their names, with units, and the handles that requests touch.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+use std::time::Duration;
+
+/// Requests answered, by method, route and status.
+pub const REQUESTS: &str = "fabric_http_requests";
+/// Seconds from the request's head to the response's head, by route.
+pub const DURATION_SECONDS: &str = "fabric_http_request_duration_seconds";
+/// Requests being answered.
+pub const IN_FLIGHT: &str = "fabric_http_requests_in_flight";
+/// Open connections.
+pub const CONNECTIONS: &str = "fabric_http_connections";
+
+/// What a request is counted under.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Labels {
+    method: &'static str,
+    route: &'static str,
+    status: u32,
+}
+
+/// What a duration is observed under.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabel {
+    route: &'static str,
+}
+
+/// Handles on the request metrics.
+#[derive(Clone)]
+pub struct HttpMetrics {
+    requests: Family<Labels, Counter>,
+    duration: Family<RouteLabel, Histogram, fn() -> Histogram>,
+    in_flight: Gauge,
+    /// Open connections.
+    pub connections: Gauge,
+}
+
+fn buckets() -> Histogram {
+    // 100 µs to about 26 s, each twice the one before.
+    Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(0.000_1, 2.0, 19))
+}
+
+/// Only methods with a name of their own, so that a client can't make labels.
+fn method_label(method: &http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "PATCH" => "PATCH",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// Counts a request as in flight while it lives.
+pub struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl HttpMetrics {
+    /// Makes and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let this = Self {
+            requests: Family::default(),
+            duration: Family::new_with_constructor(buckets as fn() -> Histogram),
+            in_flight: Gauge::default(),
+            connections: Gauge::default(),
+        };
+        registry.register(REQUESTS, "Requests answered", this.requests.clone());
+        registry.register(DURATION_SECONDS, "Seconds to the response's head", this.duration.clone());
+        registry.register(IN_FLIGHT, "Requests being answered", this.in_flight.clone());
+        registry.register(CONNECTIONS, "Open connections", this.connections.clone());
+        this
+    }
+
+    /// A request begins.
+    #[must_use]
+    pub fn begin(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// A request was answered.
+    pub fn end(&self, method: &http::Method, route: &'static str, status: u16, took: Duration) {
+        let labels = Labels { method: method_label(method), route, status: u32::from(status) };
+        self.requests.get_or_create(&labels).inc();
+        self.duration.get_or_create(&RouteLabel { route }).observe(took.as_secs_f64());
+    }
+}

@@ -1,0 +1,53 @@
+//! The OpenAPI document, made from the annotations of the handlers that serve it.
+
+use crate::routes;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        ContentBuilder, Ref, RefOr, ResponseBuilder,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Fabric", description = "A WebAssembly-sandboxed compute fabric.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    components(schemas(fabric_types::rest::problem::Problem)),
+    security(("token" = [])),
+    modifiers(&Shared)
+)]
+pub(crate) struct Base;
+
+/// What all operations have in common.
+struct Shared;
+
+impl Modify for Shared {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A token's secret. Admin tokens may add the header `Fabric-Tenant`."))
+            .build();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
+/// The document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    let (_, mut document) = routes::all().split_for_parts();
+    let paths = std::mem::take(&mut document.paths.paths);
+    for (path, mut item) in paths {
+        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten() {
+            let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            let answer = ResponseBuilder::new()
+                .description("What went wrong, with a stable code and a hint")
+                .content(crate::error::PROBLEM_TYPE, problem)
+                .build();
+            operation.responses.responses.insert("default".to_owned(), RefOr::T(answer));
+        }
+        // The router's wildcard is a plain parameter to OpenAPI.
+        document.paths.paths.insert(path.replace("{*", "{"), item);
+    }
+    document
+}

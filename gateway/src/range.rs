@@ -1,0 +1,79 @@
+//! `Range` headers (RFC 9110, section 14): single byte ranges. Several ranges, other units and nonsense are ignored,
+//! as the standard allows, and the whole is sent.
+
+/// A single range as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// First and last byte, both included.
+    Between(u64, u64),
+    /// From there on.
+    From(u64),
+    /// The last bytes.
+    Last(u64),
+}
+
+impl Asked {
+    /// The range of a header's value; `None` where the header is to be ignored.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        let (unit, set) = value.split_once('=')?;
+        if !unit.trim().eq_ignore_ascii_case("bytes") {
+            return None;
+        }
+        let (first, last) = set.trim().split_once('-')?;
+        let number = |t: &str| {
+            let digits = !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+            // More digits than fit are still a number: one past any object.
+            digits.then(|| t.parse().unwrap_or(u64::MAX))
+        };
+        match (first.trim(), last.trim()) {
+            ("", last) => number(last).map(Self::Last),
+            (first, "") => number(first).map(Self::From),
+            (first, last) => {
+                let (first, last) = (number(first)?, number(last)?);
+                (first <= last).then_some(Self::Between(first, last))
+            }
+        }
+    }
+
+    /// The bytes of a thing of `len` bytes; `None` where the range can't be satisfied.
+    #[must_use]
+    pub fn within(self, len: u64) -> Option<std::ops::Range<u64>> {
+        let range = match self {
+            Self::Between(first, last) => first..last.saturating_add(1).min(len),
+            Self::From(first) => first..len,
+            Self::Last(n) => len.saturating_sub(n)..len,
+        };
+        (range.start < range.end).then_some(range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ranges_are_read_as_the_standard_says() {
+        assert_eq!(Asked::parse("bytes=0-0"), Some(Asked::Between(0, 0)));
+        assert_eq!(Asked::parse("bytes=5-"), Some(Asked::From(5)));
+        assert_eq!(Asked::parse("Bytes=-5"), Some(Asked::Last(5)));
+        for ignored in ["", "bytes", "bytes=", "bytes=-", "bytes=5-4", "bytes=0-1,3-4", "lines=0-1", "bytes=+1-2"] {
+            assert_eq!(Asked::parse(ignored), None, "{ignored}");
+        }
+        assert_eq!(Asked::Between(2, 100).within(10), Some(2..10));
+        assert_eq!(Asked::Last(100).within(10), Some(0..10));
+        assert_eq!(Asked::From(10).within(10), None);
+        assert_eq!(Asked::Last(0).within(10), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_stays_inside(text in "(bytes=)?[0-9,= -]{0,30}", len in any::<u64>()) {
+            if let Some(range) = Asked::parse(&text).and_then(|a| a.within(len)) {
+                prop_assert!(range.start < range.end && range.end <= len);
+            }
+        }
+    }
+}

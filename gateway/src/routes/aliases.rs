@@ -1,0 +1,52 @@
+//! Aliases.
+
+use super::cursor::page;
+use crate::{
+    access::Caller,
+    error::Result,
+    extract::{Ask, At, Input, Paging},
+    state::App,
+};
+use axum::{Json, extract::State};
+use fabric_types::{
+    id::{AliasName, FunctionName},
+    rest::{
+        Page,
+        function::{Alias, SetAlias},
+    },
+};
+use http::StatusCode;
+
+/// Lists the aliases of a function.
+#[utoipa::path(get, path = "/functions/{f}/aliases", tag = "functions", params(("f" = String, Path), Paging), responses((status = 200, body = Page<Alias>)))]
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    At(f): At<FunctionName>,
+    Ask(paging): Ask<Paging>,
+) -> Result<Json<Page<Alias>>> {
+    let all = app.functions.aliases(&caller.tenant, &f).await?;
+    page(all, paging.cursor.as_deref(), paging.limit()).map(Json)
+}
+
+/// Sets an alias.
+#[utoipa::path(put, path = "/functions/{f}/aliases/{a}", tag = "functions", params(("f" = String, Path), ("a" = String, Path)), request_body = SetAlias, responses((status = 200, body = Alias)))]
+pub async fn set(
+    State(app): State<App>,
+    caller: Caller,
+    At((f, a)): At<(FunctionName, AliasName)>,
+    Input(new): Input<SetAlias>,
+) -> Result<Json<Alias>> {
+    app.functions.set_alias(&caller.tenant, &f, &a, new.targets).await.map(Json)
+}
+
+/// Removes an alias.
+#[utoipa::path(delete, path = "/functions/{f}/aliases/{a}", tag = "functions", params(("f" = String, Path), ("a" = String, Path)), responses((status = 204)))]
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    At((f, a)): At<(FunctionName, AliasName)>,
+) -> Result<StatusCode> {
+    app.functions.delete_alias(&caller.tenant, &f, &a).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,185 @@
+//! Functions: deploy, list, delete, roll back.
+
+use crate::{
+    Error,
+    access::Caller,
+    error::Result,
+    extract::{Ask, At, Input, collect},
+    functions::NewVersion,
+    state::App,
+};
+use axum::{
+    Json,
+    extract::{FromRequest as _, Multipart, Request, State, multipart::Field},
+};
+use bytes::{Bytes, BytesMut};
+use fabric_types::{
+    Code,
+    id::FunctionName,
+    manifest::Manifest,
+    rest::{
+        Page,
+        function::{Alias, Deployed, FunctionSummary, Rollback},
+    },
+};
+use http::StatusCode;
+
+/// Bytes of the largest module: 64 MiB.
+const MAX_MODULE: usize = 64 << 20;
+/// Bytes of the largest manifest.
+const MAX_MANIFEST: usize = 1 << 20;
+
+/// The parts of a deployment.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "describes the form to OpenAPI")]
+pub struct DeployForm {
+    /// TOML or JSON.
+    manifest: String,
+    /// WebAssembly, at most 64 MiB.
+    #[schema(format = Binary, content_media_type = "application/wasm")]
+    module: String,
+    /// A word from the deployer.
+    note: Option<String>,
+    /// `false`: `live` stays where it is.
+    promote: Option<String>,
+}
+
+async fn part(mut field: Field<'_>, name: &'static str, limit: usize) -> Result<Bytes> {
+    let mut all = BytesMut::new();
+    while let Some(chunk) = field.chunk().await.map_err(|e| Error::bad(format!("the form ended early: {e}")))? {
+        if all.len() + chunk.len() > limit {
+            return Err(Error::new(Code::TooLarge, format!("the part `{name}` has more than {limit} bytes")));
+        }
+        all.extend_from_slice(&chunk);
+    }
+    Ok(all.freeze())
+}
+
+fn utf8(name: &str, bytes: &[u8]) -> Result<String> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| Error::bad(format!("the part `{name}` is not UTF-8")))
+}
+
+fn manifest(bytes: &[u8]) -> Result<Manifest> {
+    let invalid = |message: String| Error::new(Code::InvalidManifest, message);
+    let text = utf8("manifest", bytes)?;
+    if text.trim_start().starts_with('{') {
+        let manifest: Manifest = serde_json::from_str(&text).map_err(|e| invalid(format!("manifest: {e}")))?;
+        manifest.check().map_err(|e| invalid(e.to_string()))?;
+        return Ok(manifest);
+    }
+    Manifest::from_toml(&text).map_err(|e| invalid(e.to_string()))
+}
+
+/// Deploys a version.
+#[utoipa::path(post, path = "/functions", tag = "functions", request_body(content = DeployForm, content_type = "multipart/form-data"), responses((status = 201, body = Deployed), (status = 200, description = "The newest version is the same", body = Deployed)))]
+pub async fn deploy(State(app): State<App>, caller: Caller, request: Request) -> Result<(StatusCode, Json<Deployed>)> {
+    if crate::extract::media_type(request.headers()) != "multipart/form-data" {
+        return Err(crate::extract::unsupported("multipart/form-data"));
+    }
+    let mut form = Multipart::from_request(request, &()).await.map_err(|e| Error::bad(e.body_text()))?;
+    let (mut given, mut module, mut note, mut promote) = (None, None, String::new(), true);
+    while let Some(field) = form.next_field().await.map_err(|e| Error::bad(e.body_text()))? {
+        match field.name().unwrap_or_default() {
+            "manifest" => given = Some(manifest(&part(field, "manifest", MAX_MANIFEST).await?)?),
+            "module" => module = Some(part(field, "module", MAX_MODULE).await?),
+            "note" => note = utf8("note", &part(field, "note", 4096).await?)?,
+            "promote" => {
+                promote = match &*part(field, "promote", 16).await? {
+                    b"true" => true,
+                    b"false" => false,
+                    _ => return Err(Error::bad("`promote` is `true` or `false`")),
+                }
+            }
+            other => {
+                let name: String = other.chars().take(80).collect();
+                return Err(Error::bad(format!("the form has an unknown part `{name}`"))
+                    .hint("send manifest, module, and optionally note and promote"));
+            }
+        }
+    }
+    let mut manifest = given.ok_or_else(|| Error::bad("the form has no part `manifest`"))?;
+    let module = module.ok_or_else(|| Error::bad("the form has no part `module`"))?;
+    let module_bytes = module.len() as u64;
+    let uploaded = app.services.node.upload(&caller.tenant, module).await?;
+    manifest.params = manifest.params.or(uploaded.params);
+    if manifest.function.description.is_empty()
+        && let Some(description) = uploaded.description
+    {
+        manifest.function.description = description.chars().take(1024).collect();
+    }
+    let new = NewVersion {
+        manifest,
+        module: uploaded.module,
+        module_bytes,
+        entry: uploaded.entry,
+        note,
+        promote,
+    };
+    let (deployment, created) = app.functions.deploy(&caller.tenant, new).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let deployed =
+        Deployed { deployment, created, compile_ms: uploaded.compile_ms, warnings: uploaded.warnings };
+    Ok((status, Json(deployed)))
+}
+
+/// What functions to list.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Wanted {
+    /// Text in the name or the description.
+    q: Option<String>,
+    /// A tag, whole.
+    tag: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Things on a page, 1 to 1000. Default 100.
+    limit: Option<usize>,
+}
+
+/// Lists functions by name.
+#[utoipa::path(get, path = "/functions", tag = "functions", params(Wanted), responses((status = 200, body = Page<FunctionSummary>)))]
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Ask(ask): Ask<Wanted>,
+) -> Result<Json<Page<FunctionSummary>>> {
+    let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
+    let (q, tag, cursor) = (ask.q.as_deref(), ask.tag.as_deref(), ask.cursor.as_deref());
+    app.functions.list(&caller.tenant, q, tag, cursor, limit).await.map(Json)
+}
+
+/// One function.
+#[utoipa::path(get, path = "/functions/{f}", tag = "functions", params(("f" = String, Path)), responses((status = 200, body = FunctionSummary)))]
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    At(f): At<FunctionName>,
+) -> Result<Json<FunctionSummary>> {
+    app.functions.summary(&caller.tenant, &f).await.map(Json)
+}
+
+/// Removes a function. Its jobs keep running.
+#[utoipa::path(delete, path = "/functions/{f}", tag = "functions", params(("f" = String, Path)), responses((status = 204)))]
+pub async fn delete(State(app): State<App>, caller: Caller, At(f): At<FunctionName>) -> Result<StatusCode> {
+    app.functions.delete(&caller.tenant, &f).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Points `live` at an older version.
+#[utoipa::path(post, path = "/functions/{f}/rollback", tag = "functions", params(("f" = String, Path)), request_body = Rollback, responses((status = 200, body = Alias)))]
+pub async fn rollback(
+    State(app): State<App>,
+    caller: Caller,
+    At(f): At<FunctionName>,
+    request: Request,
+) -> Result<Json<Alias>> {
+    // No body at all means the version before.
+    let (parts, body) = request.into_parts();
+    let bytes = collect(body, 64 * 1024).await?;
+    let wanted = if bytes.is_empty() {
+        Rollback::default()
+    } else {
+        Input::<Rollback>::from_request(Request::from_parts(parts, bytes.into()), &()).await?.0
+    };
+    app.functions.rollback(&caller.tenant, &f, wanted.to).await.map(Json)
+}

@@ -1,0 +1,124 @@
+//! Calling a function, at once or later.
+
+use crate::{
+    Error,
+    access::Caller,
+    clock,
+    error::Result,
+    extract::{Ask, At, collect, text},
+    functions::Version,
+    state::App,
+};
+use axum::{
+    Json,
+    extract::{Request, State},
+    response::{IntoResponse as _, Response},
+};
+use fabric_driver::{Submission, Work};
+use fabric_node::Invoke;
+use fabric_types::{
+    Code,
+    rest::invocation::{Invocation, InvocationState},
+};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Map, Value};
+use std::{sync::Arc, time::Duration};
+
+/// How a function is called.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct How {
+    /// `sync`, the default, or `async`.
+    mode: Option<String>,
+    /// Parameters as a JSON object; or the header `Fabric-Params`.
+    params: Option<String>,
+}
+
+fn params(given: Option<&str>) -> Result<Map<String, Value>> {
+    match given {
+        None | Some("") => Ok(Map::new()),
+        Some(text) => serde_json::from_str(text).map_err(|e| {
+            Error::new(Code::InvalidParams, format!("the parameters are not a JSON object: column {}: {e}", e.column()))
+        }),
+    }
+}
+
+/// Calls a function: body in, body out.
+#[utoipa::path(post, path = "/functions/{f}/invoke", tag = "invocations",
+    params(("f" = String, Path, description = "NAME, NAME@VERSION or NAME:ALIAS"), How),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, description = "The result", body = Vec<u8>, content_type = "application/octet-stream"), (status = 202, body = Invocation)))]
+pub async fn invoke(
+    State(app): State<App>,
+    caller: Caller,
+    At(f): At<String>,
+    Ask(how): Ask<How>,
+    request: Request,
+) -> Result<Response> {
+    let later = match how.mode.as_deref() {
+        None | Some("sync") => false,
+        Some("async") => true,
+        Some(_) => return Err(Error::bad("`mode` is `sync` or `async`")),
+    };
+    let version = app.functions.resolve_text(&format!("{}/{f}", caller.tenant)).await?;
+    let (parts, body) = request.into_parts();
+    let params = params(how.params.as_deref().or_else(|| text(&parts.headers, "fabric-params")))?;
+    version.check_params(&params)?;
+    let body = collect(body, version.deployment.manifest.limits.body_bytes.as_usize()).await?;
+    let content_type = text(&parts.headers, "content-type").map(str::to_owned);
+    if later {
+        return submit(&app, &caller, &version, Work::Invoke { body, content_type, params }).await;
+    }
+    let id = clock::invocation_id();
+    tracing::Span::current().record("invocation_id", id.as_str());
+    let call = Invoke { id: id.clone(), body, content_type, params };
+    let done = app.services.node.invoke(&version.deployment, call).await.map_err(|f| Error::from(f).about(id.clone()))?;
+    let mut response = Response::new(done.body.into());
+    let headers = response.headers_mut();
+    let kind = done.content_type.as_deref().and_then(|t| HeaderValue::from_str(t).ok());
+    headers.insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(super::INVOCATION_ID, id);
+    }
+    headers.insert("fabric-fuel", HeaderValue::from(done.fuel));
+    headers.insert("fabric-version", version.number.clone());
+    headers.insert("fabric-cached", HeaderValue::from_static(if done.cached { "true" } else { "false" }));
+    super::objects::harden(headers);
+    Ok(response)
+}
+
+async fn submit(app: &App, caller: &Caller, version: &Arc<Version>, work: Work) -> Result<Response> {
+    let id = clock::job_id();
+    let submission = Submission {
+        id: id.clone(),
+        tenant: caller.tenant.clone(),
+        submitter: caller.name.clone(),
+        deployment: Arc::clone(&version.deployment),
+        work,
+    };
+    let job = app.services.driver.submit(submission).await?;
+    let id = id.as_invocation();
+    let found = app.services.driver.invocation(&caller.tenant, &id, Duration::ZERO).await?;
+    let invocation = found.unwrap_or_else(|| Invocation {
+        id: id.clone(),
+        function: job.function.clone(),
+        version: job.version,
+        state: InvocationState::Queued,
+        created_ms: job.created_ms,
+        ended_ms: None,
+        fuel: 0,
+        cached: false,
+        result_bytes: None,
+        content_type: None,
+        result_url: Some(format!("/v1/invocations/{id}/result")),
+        error: None,
+    });
+    let mut response = (StatusCode::ACCEPTED, Json(invocation)).into_response();
+    if let Ok(at) = HeaderValue::try_from(format!("/v1/invocations/{id}")) {
+        response.headers_mut().insert(header::LOCATION, at);
+    }
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(super::INVOCATION_ID, id);
+    }
+    Ok(response)
+}

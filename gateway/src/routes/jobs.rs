@@ -1,0 +1,245 @@
+//! Jobs: submit, list, watch, stop, bin.
+
+use super::invocations::{Wait, patience};
+use crate::{
+    Error,
+    access::Caller,
+    clock,
+    error::Result,
+    extract::{self, Ask, At, JSON_LIMIT, collect},
+    state::App,
+};
+use axum::{
+    Json,
+    extract::{Request, State},
+    response::{IntoResponse as _, Response, sse::Event},
+};
+use fabric_driver::{Submission, TaskFilter, Work};
+use fabric_index::JobFilter;
+use fabric_types::{
+    id::{FunctionName, JobId},
+    job::{JobSpec, JobState, TaskState},
+    rest::{
+        Page,
+        job::{Job, JobEvent, JobPlan, Task},
+    },
+};
+use futures::StreamExt as _;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::sync::Arc;
+
+/// Whether only to plan.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Submit {
+    /// Work out what it would take and run nothing.
+    dry_run: Option<bool>,
+}
+
+fn spec(kind: &str, bytes: &[u8]) -> Result<JobSpec> {
+    match kind {
+        "application/json" => extract::json(bytes),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => serde_yaml_ng::from_slice(bytes)
+            .map_err(|e| Error::bad(format!("the YAML body is wrong: {e}"))),
+        _ => Err(extract::unsupported("application/json")),
+    }
+}
+
+/// Submits a job, as JSON or YAML.
+#[utoipa::path(post, path = "/jobs", tag = "jobs", params(Submit), request_body = JobSpec, responses((status = 201, body = Job), (status = 200, description = "The plan, with `dry_run`", body = JobPlan)))]
+pub async fn submit(State(app): State<App>, caller: Caller, Ask(ask): Ask<Submit>, request: Request) -> Result<Response> {
+    let (parts, body) = request.into_parts();
+    let kind = extract::media_type(&parts.headers);
+    let spec = spec(&kind, &collect(body, JSON_LIMIT).await?)?;
+    let version = app.functions.resolve(&caller.tenant, &spec.function).await?;
+    version.check_params(&spec.params)?;
+    if ask.dry_run == Some(true) {
+        return Ok(Json(app.services.driver.plan(&caller.tenant, &version.deployment, &spec).await?).into_response());
+    }
+    let submission = Submission {
+        id: clock::job_id(),
+        tenant: caller.tenant,
+        submitter: caller.name,
+        deployment: Arc::clone(&version.deployment),
+        work: Work::Map(spec),
+    };
+    let job = app.services.driver.submit(submission).await?;
+    let at = format!("/v1/jobs/{}", job.id);
+    let mut response = (StatusCode::CREATED, Json(job)).into_response();
+    if let Ok(at) = HeaderValue::try_from(at) {
+        response.headers_mut().insert(header::LOCATION, at);
+    }
+    Ok(response)
+}
+
+/// What jobs to list. `state` may repeat or be a list with commas.
+#[derive(Debug, Default, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes the query to OpenAPI")]
+pub struct Wanted {
+    /// Where they stand; may repeat or be a list with commas.
+    state: Option<String>,
+    /// The function.
+    function: Option<String>,
+    /// A part of the name.
+    name: Option<String>,
+    /// A tag, whole.
+    tag: Option<String>,
+    /// How the id begins.
+    id: Option<String>,
+    /// Accepted at or after this, milliseconds since 1970.
+    since_ms: Option<u64>,
+    /// Accepted before this, milliseconds since 1970.
+    until_ms: Option<u64>,
+    /// Words that all occur.
+    q: Option<String>,
+    /// Those in the bin instead.
+    deleted: Option<bool>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Jobs on a page, 1 to 1000. Default 100.
+    limit: Option<usize>,
+}
+
+/// Lists jobs, newest first.
+#[utoipa::path(get, path = "/jobs", tag = "jobs", params(Wanted), responses((status = 200, body = Page<Job>)))]
+pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Result<Json<Page<Job>>> {
+    let (mut filter, mut cursor, mut limit) = (JobFilter::default(), None, 100);
+    for (key, value) in extract::pairs::<Vec<(String, String)>>(&uri)? {
+        let number = || value.parse::<u64>().map_err(|_| Error::bad(format!("`{key}` is a number")));
+        match key.as_str() {
+            "state" => {
+                for state in value.split(',').filter(|s| !s.is_empty()) {
+                    let state = serde_json::from_value::<JobState>(state.into())
+                        .map_err(|_| Error::bad("`state` is queued, running, succeeded, failed or cancelled"))?;
+                    filter.states.push(state);
+                }
+            }
+            "function" => filter.function = Some(FunctionName::new(&value)?),
+            "name" => filter.name = Some(value),
+            "tag" => filter.tag = Some(value),
+            "id" => filter.id_prefix = Some(value),
+            "since_ms" => filter.since_ms = Some(number()?),
+            "until_ms" => filter.until_ms = Some(number()?),
+            "q" => filter.q = Some(value),
+            "deleted" => filter.deleted = value == "true",
+            "cursor" => cursor = Some(value),
+            "limit" => limit = usize::try_from(number()?).unwrap_or(1000).clamp(1, 1000),
+            _ => {}
+        }
+    }
+    Ok(Json(app.services.index.jobs(&caller.tenant, &filter, cursor.as_deref(), limit).await?))
+}
+
+/// One job; with `wait`, once it has ended.
+#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path), Wait), responses((status = 200, body = Job)))]
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    At(id): At<JobId>,
+    Ask(ask): Ask<Wait>,
+) -> Result<Json<Job>> {
+    let driver = &app.services.driver;
+    let found = match ask.wait {
+        Some(1..) => driver.wait(&caller.tenant, &id, patience(ask.wait)).await?,
+        _ => driver.job(&caller.tenant, &id).await?,
+    };
+    found.map(Json).ok_or_else(|| Error::not_found("job", id))
+}
+
+/// Stops a job.
+#[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = Job)))]
+pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<Json<Job>> {
+    Ok(Json(app.services.driver.cancel(&caller.tenant, &id).await?))
+}
+
+/// Puts an ended job into the bin.
+#[utoipa::path(delete, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path)), responses((status = 204)))]
+pub async fn delete(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<StatusCode> {
+    app.services.driver.delete(&caller.tenant, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a job out of the bin.
+#[utoipa::path(post, path = "/jobs/{id}/restore", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = Job)))]
+pub async fn restore(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<Json<Job>> {
+    Ok(Json(app.services.driver.restore(&caller.tenant, &id).await?))
+}
+
+/// How much to audit.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Sample {
+    /// Per cent of the map tasks, above 0 up to 100. Default 5.
+    sample: Option<f64>,
+}
+
+/// What an audit found.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct Audit {
+    /// Tasks that ran again.
+    checked: u64,
+    /// Of those, how many gave the same bytes.
+    same: u64,
+    /// Those that did not.
+    differing: Vec<Task>,
+}
+
+/// Runs a sample of the map tasks again and compares digests.
+#[utoipa::path(post, path = "/jobs/{id}/audit", tag = "jobs", params(("id" = String, Path), Sample), responses((status = 200, body = Audit)))]
+pub async fn audit(
+    State(app): State<App>,
+    caller: Caller,
+    At(id): At<JobId>,
+    Ask(ask): Ask<Sample>,
+) -> Result<Json<Audit>> {
+    let percent = ask.sample.unwrap_or(5.0);
+    if !(percent > 0.0 && percent <= 100.0) {
+        return Err(Error::bad("`sample` is above 0 and at most 100"));
+    }
+    let (checked, differing) = app.services.driver.audit(&caller.tenant, &id, percent).await?;
+    Ok(Json(Audit { checked, same: checked.saturating_sub(differing.len() as u64), differing }))
+}
+
+/// Events of a job; the stream ends after the last.
+#[utoipa::path(get, path = "/jobs/{id}/events", tag = "jobs", params(("id" = String, Path), ("Last-Event-ID" = Option<u64>, Header)), responses((status = 200, body = JobEvent, content_type = "text/event-stream")))]
+pub async fn events(
+    State(app): State<App>,
+    caller: Caller,
+    At(id): At<JobId>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let after = extract::text(&headers, "last-event-id").and_then(|t| t.parse().ok());
+    let events = app.services.driver.events(&caller.tenant, &id, after).await?;
+    let events = events.filter_map(|e| async move {
+        Event::default().event(&e.kind).id(e.seq.to_string()).json_data(&e).ok()
+    });
+    super::streams::sse(&app, events)
+}
+
+/// What tasks to list.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Tasks {
+    /// Where they stand.
+    state: Option<TaskState>,
+    /// The stage, from 0.
+    stage: Option<u16>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Tasks on a page, 1 to 1000. Default 100.
+    limit: Option<usize>,
+}
+
+/// Lists the tasks of a job.
+#[utoipa::path(get, path = "/jobs/{id}/tasks", tag = "jobs", params(("id" = String, Path), Tasks), responses((status = 200, body = Page<Task>)))]
+pub async fn tasks(
+    State(app): State<App>,
+    caller: Caller,
+    At(id): At<JobId>,
+    Ask(ask): Ask<Tasks>,
+) -> Result<Json<Page<Task>>> {
+    let filter = TaskFilter { state: ask.state, stage: ask.stage };
+    let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
+    Ok(Json(app.services.driver.tasks(&caller.tenant, &id, filter, ask.cursor.as_deref(), limit).await?))
+}

@@ -1,0 +1,219 @@
+//! Results of jobs: all of them, one, a window of lines, a search. Nothing is held whole in memory.
+
+use super::cursor::page;
+use crate::{
+    Error,
+    access::Caller,
+    error::Result,
+    extract::{Ask, At, Paging, text},
+    range::Asked,
+    state::App,
+};
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use fabric_types::{
+    Fault,
+    digest::{ContentDigest, TaskKey},
+    id::{JobId, TenantId},
+    rest::Page,
+    work::OutputRef,
+};
+use futures::{StreamExt as _, TryStreamExt as _, stream::{self, BoxStream}};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+/// Bytes of the largest text window.
+const MAX_TEXT: usize = 1 << 20;
+/// Bytes of a line beyond which it is cut.
+const MAX_LINE: usize = 64 * 1024;
+/// Bytes that a search goes through.
+const MAX_SCAN: u64 = 1 << 30;
+
+/// One result in a list.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct JobResult {
+    /// Counts from 0.
+    index: u64,
+    /// Bytes.
+    bytes: u64,
+    /// BLAKE3 of the bytes.
+    digest: ContentDigest,
+    /// What it is stored under.
+    key: TaskKey,
+    /// The media type; absent where it is not known without reading.
+    content_type: Option<String>,
+}
+
+/// A part of the results as text.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Window {
+    /// The first line, from 0.
+    line: Option<u64>,
+    /// How many lines. Default 100.
+    lines: Option<u64>,
+    /// Only lines that contain this.
+    q: Option<String>,
+}
+
+fn concatenated(app: &App, tenant: &TenantId, outputs: Vec<OutputRef>) -> BoxStream<'static, Result<Bytes, Fault>> {
+    let (results, tenant) = (app.services.results.clone(), tenant.clone());
+    stream::iter(outputs)
+        .then(move |output| {
+            let (results, tenant) = (results.clone(), tenant.clone());
+            async move { results.open(&tenant, &output, None).await.map(|open| open.body) }
+        })
+        .try_flatten()
+        .boxed()
+}
+
+/// Sends one result, or the range of it that the headers ask for.
+pub(super) async fn send(app: &App, tenant: &TenantId, output: &OutputRef, headers: &HeaderMap) -> Result<Response> {
+    let etag = format!("\"{}\"", output.digest);
+    if text(headers, "if-none-match").is_some_and(|have| have == "*" || have.split(',').any(|t| t.trim() == etag)) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    // A range under If-Range of other bytes is of no use to the caller: it gets the whole.
+    let current = text(headers, "if-range").is_none_or(|have| have == etag);
+    let asked = text(headers, "range").filter(|_| current).and_then(Asked::parse);
+    let range = match asked {
+        None => None,
+        Some(asked) => Some(asked.within(output.len).ok_or_else(|| {
+            Error::new(fabric_types::Code::RangeNotSatisfiable, "the range lies outside the result").unsatisfied(output.len)
+        })?),
+    };
+    let open = app.services.results.open(tenant, output, range.clone()).await?;
+    let mut response = Response::new(Body::from_stream(open.body));
+    let headers = response.headers_mut();
+    let kind = open.content_type.as_deref().and_then(|t| HeaderValue::from_str(t).ok());
+    headers.insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Ok(etag) = HeaderValue::try_from(etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    super::objects::harden(headers);
+    let len = range.as_ref().map_or(output.len, |r| r.end - r.start);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    if let Some(range) = range {
+        if let Ok(value) =
+            HeaderValue::try_from(format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), output.len))
+        {
+            headers.insert(header::CONTENT_RANGE, value);
+        }
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
+}
+
+/// The results one after another; or a window of lines; or the lines that contain a word.
+#[utoipa::path(get, path = "/jobs/{id}/result", tag = "jobs", params(("id" = String, Path), Window), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+pub async fn all(
+    State(app): State<App>,
+    caller: Caller,
+    At(id): At<JobId>,
+    Ask(window): Ask<Window>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let outputs = app.services.driver.outputs(&caller.tenant, &id).await?;
+    if window.line.is_some() || window.lines.is_some() || window.q.is_some() {
+        return lines(concatenated(&app, &caller.tenant, outputs), &window).await;
+    }
+    if let [only] = outputs.as_slice() {
+        return send(&app, &caller.tenant, only, &headers).await;
+    }
+    let len: u64 = outputs.iter().map(|o| o.len).sum();
+    let mut response = Response::new(Body::from_stream(concatenated(&app, &caller.tenant, outputs)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    super::objects::harden(headers);
+    Ok(response)
+}
+
+/// Picks lines out of a stream, in constant memory.
+async fn lines(mut body: BoxStream<'static, Result<Bytes, Fault>>, window: &Window) -> Result<Response> {
+    let (first, count) = (window.line.unwrap_or(0), window.lines.unwrap_or(100).min(100_000));
+    let needle = window.q.as_deref().filter(|q| !q.is_empty()).map(|q| memchr::memmem::Finder::new(q.as_bytes()));
+    let (mut out, mut line, mut at, mut taken, mut scanned) = (Vec::new(), Vec::new(), 0u64, 0u64, 0u64);
+    let mut truncated = false;
+    let mut end = |line: &mut Vec<u8>, out: &mut Vec<u8>| {
+        let fits = at >= first && needle.as_ref().is_none_or(|n| n.find(line).is_some());
+        at += 1;
+        let mut more = true;
+        if fits {
+            if out.len() + line.len() + 1 > MAX_TEXT {
+                truncated = true;
+                more = false;
+            } else {
+                out.extend_from_slice(line);
+                out.push(b'\n');
+                taken += 1;
+            }
+        }
+        line.clear();
+        more && taken < count
+    };
+    let mut more = count > 0;
+    while more && let Some(chunk) = body.try_next().await? {
+        scanned += chunk.len() as u64;
+        let mut from = 0;
+        for stop in memchr::memchr_iter(b'\n', &chunk) {
+            append(&mut line, chunk.get(from..stop).unwrap_or_default());
+            from = stop + 1;
+            more = end(&mut line, &mut out);
+            if !more {
+                break;
+            }
+        }
+        append(&mut line, chunk.get(from..).unwrap_or_default());
+        if scanned > MAX_SCAN {
+            break;
+        }
+    }
+    if more && scanned <= MAX_SCAN && !line.is_empty() {
+        end(&mut line, &mut out);
+    }
+    let cut = truncated || scanned > MAX_SCAN;
+    let mut response = ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], out).into_response();
+    response.headers_mut().insert("fabric-truncated", HeaderValue::from_static(if cut { "true" } else { "false" }));
+    super::objects::harden(response.headers_mut());
+    Ok(response)
+}
+
+fn append(line: &mut Vec<u8>, bytes: &[u8]) {
+    let room = MAX_LINE.saturating_sub(line.len()).min(bytes.len());
+    line.extend_from_slice(bytes.get(..room).unwrap_or_default());
+}
+
+/// One result.
+#[utoipa::path(get, path = "/jobs/{id}/result/{n}", tag = "jobs", params(("id" = String, Path), ("n" = u64, Path)), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+pub async fn one(
+    State(app): State<App>,
+    caller: Caller,
+    At((id, n)): At<(JobId, usize)>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let outputs = app.services.driver.outputs(&caller.tenant, &id).await?;
+    let output = outputs.get(n).ok_or_else(|| Error::not_found("result", n))?;
+    send(&app, &caller.tenant, output, &headers).await
+}
+
+/// Lists the results.
+#[utoipa::path(get, path = "/jobs/{id}/results", tag = "jobs", params(("id" = String, Path), Paging), responses((status = 200, body = Page<JobResult>)))]
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    At(id): At<JobId>,
+    Ask(paging): Ask<Paging>,
+) -> Result<Json<Page<JobResult>>> {
+    let outputs = app.services.driver.outputs(&caller.tenant, &id).await?;
+    let all = (0u64..)
+        .zip(outputs)
+        .map(|(index, o)| JobResult { index, bytes: o.len, digest: o.digest, key: o.key, content_type: None })
+        .collect();
+    page(all, paging.cursor.as_deref(), paging.limit()).map(Json)
+}

@@ -1,0 +1,59 @@
+//! Tokens, and who the caller is.
+
+use crate::{
+    Error,
+    access::Caller,
+    error::Result,
+    extract::{Ask, At, Input, Paging},
+    state::App,
+};
+use axum::{Json, extract::State};
+use fabric_types::{
+    Code,
+    id::TenantId,
+    rest::{
+        Page,
+        token::{CreatedToken, Identity, NewToken, Role, Token},
+    },
+};
+use http::StatusCode;
+
+/// Who is asking.
+#[utoipa::path(get, path = "/whoami", tag = "tokens", responses((status = 200, body = Identity)))]
+pub async fn whoami(caller: Caller) -> Json<Identity> {
+    Json(Identity { name: caller.name, tenant: caller.tenant, role: caller.role })
+}
+
+/// Lists the tenant's tokens.
+#[utoipa::path(get, path = "/tokens", tag = "tokens", params(Paging), responses((status = 200, body = Page<Token>)))]
+pub async fn list(State(app): State<App>, caller: Caller, Ask(paging): Ask<Paging>) -> Result<Json<Page<Token>>> {
+    app.tokens.list(Some(&caller.tenant), paging.cursor.as_deref(), paging.limit()).await.map(Json)
+}
+
+/// Makes a token. Its secret is in the answer and nowhere else.
+#[utoipa::path(post, path = "/tokens", tag = "tokens", request_body = NewToken, responses((status = 201, body = CreatedToken)))]
+pub async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Input(new): Input<NewToken>,
+) -> Result<(StatusCode, Json<CreatedToken>)> {
+    if new.role > caller.role {
+        return Err(Error::new(Code::Denied, "a token can't be given more than its maker may do"));
+    }
+    let tenant: TenantId = match &new.tenant {
+        Some(other) if *other != caller.tenant && caller.role != Role::Admin => {
+            return Err(Error::new(Code::Denied, "only an admin token may make tokens of another tenant"));
+        }
+        Some(named) => named.clone(),
+        None => caller.tenant.clone(),
+    };
+    Ok((StatusCode::CREATED, Json(app.tokens.create(new, tenant).await?)))
+}
+
+/// Revokes a token; it stops working at once.
+#[utoipa::path(delete, path = "/tokens/{id}", tag = "tokens", params(("id" = String, Path)), responses((status = 204)))]
+pub async fn revoke(State(app): State<App>, caller: Caller, At(id): At<String>) -> Result<StatusCode> {
+    let tenant = (caller.role != Role::Admin).then_some(&caller.tenant);
+    app.tokens.revoke(tenant, caller.role, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,46 @@
+//! Versions of a function.
+
+use crate::{
+    access::Caller,
+    error::Result,
+    extract::{Ask, At, Paging},
+    state::App,
+};
+use axum::{Json, extract::State, response::{IntoResponse as _, Response}};
+use fabric_types::{function::Deployment, id::FunctionName, rest::Page};
+use http::header;
+
+/// Lists versions, oldest first.
+#[utoipa::path(get, path = "/functions/{f}/versions", tag = "functions", params(("f" = String, Path), Paging), responses((status = 200, body = Page<Deployment>)))]
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    At(f): At<FunctionName>,
+    Ask(paging): Ask<Paging>,
+) -> Result<Json<Page<Deployment>>> {
+    app.functions.versions(&caller.tenant, &f, paging.cursor.as_deref(), paging.limit()).await.map(Json)
+}
+
+/// One version.
+#[utoipa::path(get, path = "/functions/{f}/versions/{v}", tag = "functions", params(("f" = String, Path), ("v" = u32, Path)), responses((status = 200, body = Deployment)))]
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    At((f, v)): At<(FunctionName, u32)>,
+) -> Result<Json<Deployment>> {
+    app.functions.version(&caller.tenant, &f, v).await.map(Json)
+}
+
+/// A version's module, as it was uploaded.
+#[utoipa::path(get, path = "/functions/{f}/versions/{v}/module", tag = "functions", params(("f" = String, Path), ("v" = u32, Path)), responses((status = 200, content_type = "application/wasm", body = Vec<u8>)))]
+pub async fn module(
+    State(app): State<App>,
+    caller: Caller,
+    At((f, v)): At<(FunctionName, u32)>,
+) -> Result<Response> {
+    let deployment = app.functions.version(&caller.tenant, &f, v).await?;
+    let bytes = app.services.store.modules(&caller.tenant).get(&deployment.module, deployment.module_bytes).await?;
+    let mut response = ([(header::CONTENT_TYPE, "application/wasm")], bytes).into_response();
+    super::objects::harden(response.headers_mut());
+    Ok(response)
+}

@@ -1,0 +1,69 @@
+//! What every request passes before and after its handler: id, span, metrics, panics, problem details. Http functions
+//! leave here, before the router.
+
+use super::idle::IdleBody;
+use crate::{
+    Error,
+    access::{Peer, Route},
+    clock,
+    error::rescue,
+    routes::{self, REQUEST_ID, http_functions},
+    state::App,
+};
+use axum::{body::Body, response::{IntoResponse as _, Response}};
+use fabric_types::Code;
+use futures::FutureExt as _;
+use http::{HeaderValue, Request};
+use hyper::body::Incoming;
+use std::{net::SocketAddr, panic::AssertUnwindSafe, time::{Duration, Instant}};
+use tower::Service as _;
+use tracing::Instrument as _;
+
+/// The way in. Cloning is cheap.
+#[derive(Clone)]
+pub(super) struct Front {
+    app: App,
+    router: axum::Router,
+    idle: Duration,
+}
+
+impl Front {
+    pub(super) fn new(app: App, idle: Duration) -> Self {
+        let router = routes::router(&app);
+        Self { app, router, idle }
+    }
+
+    pub(super) async fn handle(mut self, peer: SocketAddr, request: Request<Incoming>) -> Response {
+        let started = Instant::now();
+        let _in_flight = self.app.http.begin();
+        let id = clock::invocation_id();
+        let method = request.method().clone();
+        let span = tracing::info_span!(
+            "request", request_id = %id, %method, route = tracing::field::Empty, tenant = tracing::field::Empty,
+            invocation_id = tracing::field::Empty
+        );
+        let mut request = request.map(|body| IdleBody::new(body, self.idle));
+        let answered = if request.uri().path().starts_with(http_functions::PREFIX) {
+            let call = http_functions::call(&self.app, &id, request);
+            AssertUnwindSafe(call).catch_unwind().instrument(span).await.map(|r| {
+                let mut response = r.unwrap_or_else(Error::into_response);
+                response.extensions_mut().insert(Route(http_functions::ROUTE));
+                response
+            })
+        } else {
+            request.extensions_mut().insert(Peer(peer));
+            let call = self.router.call(request.map(Body::new));
+            AssertUnwindSafe(call).catch_unwind().instrument(span).await.map(|r| r.unwrap_or_else(|e| match e {}))
+        };
+        let mut response = rescue(answered.unwrap_or_else(|_| {
+            tracing::error!(request_id = %id, "a handler panicked");
+            Error::new(Code::Internal, "the server failed to answer").into_response()
+        }));
+        let route = response.extensions().get::<Route>().map_or("unmatched", |r| r.0);
+        if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        self.app.http.end(&method, route, response.status().as_u16(), started.elapsed());
+        response
+    }
+}

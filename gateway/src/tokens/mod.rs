@@ -1,0 +1,191 @@
+//! Tokens: who may ask for what. Kept in the registry as hashes under `sys/tokens/{id}`, looked up through a cache
+//! that follows the registry, so that a revoked token stops working at once here and within a notice elsewhere.
+
+mod admin;
+pub(crate) mod secret;
+
+pub use admin::ensure_admin_token;
+
+use crate::{Error, clock::now_ms, error::Result};
+use fabric_engine::{
+    Engine,
+    registry::{Change, Expect},
+};
+use fabric_types::{
+    Code,
+    id::TenantId,
+    rest::{
+        Page,
+        token::{CreatedToken, NewToken, Role, Token},
+    },
+};
+use futures::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use subtle::ConstantTimeEq as _;
+
+const PREFIX: &str = "sys/tokens/";
+
+/// What the registry holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    token: Token,
+    /// BLAKE3 of the secret, hexadecimal. The secret has 256 random bits, so a fast hash is enough.
+    hash: String,
+}
+
+/// The token service. Cloning is cheap.
+#[derive(Clone)]
+pub struct Tokens(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    cache: moka::sync::Cache<String, Arc<Record>>,
+    /// Grows with every change, so that a look-up that raced with one is not cached.
+    generation: AtomicU64,
+}
+
+fn key(id: &str) -> String {
+    format!("{PREFIX}{id}")
+}
+
+fn read(bytes: &[u8]) -> Result<Record> {
+    serde_json::from_slice(bytes).map_err(|e| Error::new(Code::Internal, format!("a token's record is damaged: {e}")))
+}
+
+impl Tokens {
+    /// The service over an engine's registry.
+    #[must_use]
+    pub fn new(engine: Engine) -> Self {
+        let cache = moka::sync::Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(300)).build();
+        Self(Arc::new(Inner { engine, cache, generation: AtomicU64::new(0) }))
+    }
+
+    /// Follows the registry's changes; returns when the registry closes. Run it beside the server.
+    pub async fn follow(self) {
+        let mut changes = self.0.engine.registry.watch(PREFIX);
+        while let Some(change) = changes.next().await {
+            let key = match &change {
+                Change::Put(entry) => &entry.key,
+                Change::Deleted(key) => key,
+            };
+            self.forget(key.strip_prefix(PREFIX).unwrap_or(key));
+        }
+    }
+
+    fn forget(&self, id: &str) {
+        self.0.generation.fetch_add(1, Ordering::SeqCst);
+        self.0.cache.invalidate(id);
+    }
+
+    /// The token that `secret` belongs to.
+    ///
+    /// # Errors
+    /// `unauthenticated` when there is none, it expired or was revoked: the three look the same.
+    pub async fn verify(&self, secret: &str) -> Result<Token> {
+        let refused = || Error::new(Code::Unauthenticated, "the token is not valid here, was revoked or has expired");
+        let id = secret::id_of(secret).ok_or_else(refused)?;
+        let record = match self.0.cache.get(id) {
+            Some(record) => record,
+            None => {
+                let generation = self.0.generation.load(Ordering::SeqCst);
+                let entry = self.0.engine.registry.get(&key(id)).await?.ok_or_else(refused)?;
+                let record = Arc::new(read(&entry.value)?);
+                self.0.cache.insert(id.to_owned(), Arc::clone(&record));
+                if self.0.generation.load(Ordering::SeqCst) != generation {
+                    self.0.cache.invalidate(id);
+                }
+                record
+            }
+        };
+        let same: bool = secret::hash(secret).as_bytes().ct_eq(record.hash.as_bytes()).into();
+        let alive = record.token.expires_ms.is_none_or(|at| at > now_ms());
+        if same && alive { Ok(record.token.clone()) } else { Err(refused()) }
+    }
+
+    /// Makes a token. Whether the caller may is the route's business.
+    ///
+    /// # Errors
+    /// `bad-request` for a name or time to live out of range.
+    pub async fn create(&self, new: NewToken, tenant: TenantId) -> Result<CreatedToken> {
+        if new.name.is_empty() || new.name.len() > 100 || new.name.chars().any(char::is_control) {
+            return Err(Error::bad("a token's name has 1 to 100 bytes and no control characters"));
+        }
+        if new.ttl_s == Some(0) {
+            return Err(Error::bad("`ttl_s` must be above 0"));
+        }
+        let (id, secret) = secret::generate()?;
+        let now = now_ms();
+        let token = Token {
+            id,
+            name: new.name,
+            tenant,
+            role: new.role,
+            created_ms: now,
+            expires_ms: new.ttl_s.map(|s| now.saturating_add(s.saturating_mul(1000))),
+        };
+        self.register(token, secret).await
+    }
+
+    async fn register(&self, token: Token, secret: String) -> Result<CreatedToken> {
+        let record = Record { token, hash: secret::hash(&secret) };
+        let bytes = serde_json::to_vec(&record).map_err(|e| Error::new(Code::Internal, e.to_string()))?;
+        self.0.engine.registry.put(&key(&record.token.id), bytes.into(), Expect::Absent).await?;
+        Ok(CreatedToken { token: record.token, secret })
+    }
+
+    /// Tokens of a tenant, or of all (`None`), by id.
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn list(&self, tenant: Option<&TenantId>, cursor: Option<&str>, limit: usize) -> Result<Page<Token>> {
+        let mut items = Vec::new();
+        let mut after = cursor.map(key);
+        loop {
+            let entries = self.0.engine.registry.list(PREFIX, after.as_deref(), 500).await?;
+            let done = entries.len() < 500;
+            for entry in entries {
+                let record = read(&entry.value)?;
+                after = Some(entry.key);
+                if tenant.is_none_or(|t| *t == record.token.tenant) {
+                    if items.len() == limit {
+                        let next = items.last().map(|t: &Token| t.id.clone());
+                        return Ok(Page { items, next });
+                    }
+                    items.push(record.token);
+                }
+            }
+            if done {
+                return Ok(Page { items, next: None });
+            }
+        }
+    }
+
+    /// Revokes a token of a tenant, or of any (`None`). It stops working before this returns.
+    ///
+    /// # Errors
+    /// `not-found`; `denied` when the token may do more than `most`.
+    pub async fn revoke(&self, tenant: Option<&TenantId>, most: Role, id: &str) -> Result<()> {
+        let missing = || Error::not_found("token", id.chars().take(80).collect::<String>());
+        if !secret::is_id(id) {
+            return Err(missing());
+        }
+        let entry = self.0.engine.registry.get(&key(id)).await?.ok_or_else(missing)?;
+        let record = read(&entry.value)?;
+        if tenant.is_some_and(|t| *t != record.token.tenant) {
+            return Err(missing());
+        }
+        if record.token.role > most {
+            return Err(Error::new(Code::Denied, "that token may do more than yours"));
+        }
+        self.0.engine.registry.delete(&key(id), Expect::Any).await?;
+        self.forget(id);
+        Ok(())
+    }
+}

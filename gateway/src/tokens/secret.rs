@@ -1,0 +1,59 @@
+//! Secrets: `fab_`, a public id of 16 hexadecimal digits, `_`, and 32 random bytes in base64url.
+
+use crate::{Error, error::Result};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use fabric_types::Code;
+
+const ID_LEN: usize = 16;
+const SECRET_LEN: usize = 4 + ID_LEN + 1 + 43;
+
+/// A fresh id and the secret that carries it.
+pub(super) fn generate() -> Result<(String, String)> {
+    let mut bytes = [0u8; 40];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Error::new(Code::Internal, format!("the system gives no randomness: {e}")))?;
+    let (id, key) = bytes.split_at(8);
+    let id = hex::encode(id);
+    let secret = format!("fab_{id}_{}", URL_SAFE_NO_PAD.encode(key));
+    Ok((id, secret))
+}
+
+/// The hash that is kept.
+pub(super) fn hash(secret: &str) -> String {
+    blake3::hash(secret.as_bytes()).to_hex().to_string()
+}
+
+/// Whether `text` can be an id.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == ID_LEN && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// The id inside a secret; `None` for anything that is not one.
+pub(super) fn id_of(secret: &str) -> Option<&str> {
+    if secret.len() != SECRET_LEN {
+        return None;
+    }
+    let (id, rest) = secret.strip_prefix("fab_")?.split_at_checked(ID_LEN)?;
+    (is_id(id) && rest.starts_with('_')).then_some(id)
+}
+
+/// Whether `text` has the form of a secret of ours.
+pub(crate) fn is_secret(text: &str) -> bool {
+    id_of(text).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_secret_carries_its_id_and_no_two_are_alike() {
+        let (id, secret) = generate().unwrap();
+        assert_eq!(id_of(&secret), Some(id.as_str()));
+        assert_ne!(generate().unwrap().1, secret);
+        for bad in ["", "fab_", &secret[1..], &secret[..60], &secret.replace("fab_", "fax_"), &"ü".repeat(32)] {
+            assert_eq!(id_of(bad), None, "{bad}");
+        }
+    }
+}
