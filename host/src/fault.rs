@@ -100,7 +100,7 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<Frame> {
                 Some(line) => format!("{file}:{line}"),
                 None => file.to_owned(),
             });
-            let function = symbol.name().map_or_else(own, str::to_owned);
+            let function = symbol.name().map_or_else(own, demangle);
             frames.push(Frame { function, module: module.clone(), location });
         }
     }
@@ -108,9 +108,9 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<Frame> {
     frames
 }
 
+/// The name section holds mangled names; wasmtime demangles only what comes from debug information.
 fn demangle(name: &str) -> String {
-    // The name section holds mangled names; wasmtime demangles only what comes from debug information.
-    let mut text = name.to_owned();
+    let mut text = format!("{:#}", rustc_demangle::demangle(name));
     text.truncate(text.floor_char_boundary(500));
     text
 }

@@ -77,12 +77,12 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Shape, Fault> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    shape.imports.push((import.map_err(invalid)?.name.0.to_owned(), None));
+                    shape.imports.push((import.map_err(invalid)?.name.name.to_owned(), None));
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    shape.exports.push(export.map_err(invalid)?.name.0.to_owned());
+                    shape.exports.push(export.map_err(invalid)?.name.name.to_owned());
                 }
             }
             Payload::ImportSection(section) if depth == 1 && form == Form::Core => {
