@@ -116,11 +116,7 @@ pub struct Caller {
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| Error::new(Code::Unauthenticated, "this needs a token"))
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Error::new(Code::Unauthenticated, "this needs a token"))
     }
 }
 
@@ -159,9 +155,10 @@ pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller> {
 
 fn names_loopback(headers: &HeaderMap) -> bool {
     let Some(host) = crate::extract::text(headers, "host") else { return true };
-    let name = host.parse::<SocketAddr>().map(|a| a.ip().to_string()).unwrap_or_else(|_| {
-        host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']).to_owned()
-    });
+    let name = host
+        .parse::<SocketAddr>()
+        .map(|a| a.ip().to_string())
+        .unwrap_or_else(|_| host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']).to_owned());
     name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 

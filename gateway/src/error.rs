@@ -183,7 +183,9 @@ impl IntoResponse for Error {
 pub fn rescue(response: Response) -> Response {
     let status = response.status();
     let ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes() == PROBLEM_TYPE.as_bytes());
-    if ours || !(status.is_client_error() || status.is_server_error()) || response.extensions().get::<Verbatim>().is_some()
+    if ours
+        || !(status.is_client_error() || status.is_server_error())
+        || response.extensions().get::<Verbatim>().is_some()
     {
         return response;
     }

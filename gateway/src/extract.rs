@@ -20,8 +20,7 @@ pub struct At<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let Path(value) =
-            Path::<T>::from_request_parts(parts, state).await.map_err(|e| Error::bad(e.body_text()))?;
+        let Path(value) = Path::<T>::from_request_parts(parts, state).await.map_err(|e| Error::bad(e.body_text()))?;
         Ok(Self(value))
     }
 }
@@ -55,7 +54,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
 /// The error for a media type that is not read here.
 #[must_use]
 pub fn unsupported(wanted: &str) -> Error {
-    Error::new(Code::UnsupportedMediaType, "the body is of a type that is not read here").hint(format!("send `Content-Type: {wanted}`"))
+    Error::new(Code::UnsupportedMediaType, "the body is of a type that is not read here")
+        .hint(format!("send `Content-Type: {wanted}`"))
 }
 
 /// The media type without parameters, in lower case; empty when there is none.
@@ -75,9 +75,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// # Errors
 /// `bad-request` with line and column.
 pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| {
-        Error::bad(format!("the JSON body is wrong at line {}, column {}: {e}", e.line(), e.column()))
-    })
+    serde_json::from_slice(bytes)
+        .map_err(|e| Error::bad(format!("the JSON body is wrong at line {}, column {}: {e}", e.line(), e.column())))
 }
 
 /// The whole body, at most `limit` bytes.

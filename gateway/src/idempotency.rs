@@ -41,9 +41,8 @@ const MAX_BODY: usize = 1 << 20;
 /// Bytes of the largest request with a key.
 const MAX_REQUEST: usize = 66 << 20;
 /// Headers that are part of an answer.
-const KEPT: &[&str] = &[
-    "content-type", "location", "etag", "fabric-invocation-id", "fabric-fuel", "fabric-version", "fabric-cached",
-];
+const KEPT: &[&str] =
+    &["content-type", "location", "etag", "fabric-invocation-id", "fabric-fuel", "fabric-version", "fabric-cached"];
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
@@ -87,8 +86,11 @@ impl Idempotency {
             if let Some(old) = old {
                 let age = now_ms().saturating_sub(old.at_ms);
                 if age < KEEP_MS && old.fingerprint != fingerprint {
-                    return Err(Error::new(Code::IdempotencyMismatch, "the idempotency key was used for another request")
-                        .hint("use a new key for a new request"));
+                    return Err(Error::new(
+                        Code::IdempotencyMismatch,
+                        "the idempotency key was used for another request",
+                    )
+                    .hint("use a new key for a new request"));
                 }
                 match old.answer {
                     Some(answer) if age < KEEP_MS => return Ok(Claim::Answered(answer)),
@@ -225,7 +227,8 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
     let run = async move {
         use futures::FutureExt as _;
         let ran = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        let response = ran.unwrap_or_else(|_| Error::new(Code::Internal, "the server failed to answer").into_response());
+        let response =
+            ran.unwrap_or_else(|_| Error::new(Code::Internal, "the server failed to answer").into_response());
         idempotency.keep(&work, fingerprint, revision, response).await
     };
     let span = tracing::Span::current();
@@ -244,10 +247,8 @@ impl Idempotency {
         let (parts, body) = response.into_parts();
         // Answers of POST are made whole before they are sent, so this copies nothing large twice.
         let bytes = collect(body, usize::MAX).await?;
-        let headers = KEPT
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), text(&parts.headers, name)?.to_owned())))
-            .collect();
+        let headers =
+            KEPT.iter().filter_map(|name| Some(((*name).to_owned(), text(&parts.headers, name)?.to_owned()))).collect();
         let body = (bytes.len() <= MAX_BODY).then(|| STANDARD.encode(&bytes));
         let answer = Answer { status: status.as_u16(), headers, body };
         let record = Record { fingerprint, at_ms: now_ms(), answer: Some(answer) };

@@ -77,9 +77,8 @@ impl Functions {
         targets: Vec<AliasTarget>,
     ) -> Result<Alias> {
         let expect = old.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
-        let previous = old.map_or_else(Vec::new, |(r, _)| {
-            if r.alias.targets == targets { r.previous } else { r.alias.targets }
-        });
+        let previous =
+            old.map_or_else(Vec::new, |(r, _)| if r.alias.targets == targets { r.previous } else { r.alias.targets });
         let record = AliasRecord { alias: Alias { name: alias.clone(), targets, updated_ms: now_ms() }, previous };
         self.0.engine.registry.put(&record::alias(tenant, f, alias), encode(&record)?, expect).await?;
         self.0.cache.forget(tenant.as_str(), f.as_str());

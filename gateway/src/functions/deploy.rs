@@ -87,7 +87,8 @@ impl Functions {
                 created_ms: now_ms(),
                 note: new.note.clone(),
             };
-            let claimed = registry.put(&record::version(tenant, f, version), encode(&deployment)?, Expect::Absent).await;
+            let claimed =
+                registry.put(&record::version(tenant, f, version), encode(&deployment)?, Expect::Absent).await;
             match claimed {
                 Ok(_) => {
                     self.raise(tenant, f, version).await?;

@@ -92,7 +92,9 @@ impl Functions {
                     Err(e) if e.code() == fabric_types::Code::NotFound => continue,
                     Err(e) => return Err(e),
                 };
-                let fits = q.as_ref().is_none_or(|q| one.name.as_str().contains(q) || one.description.to_lowercase().contains(q))
+                let fits = q
+                    .as_ref()
+                    .is_none_or(|q| one.name.as_str().contains(q) || one.description.to_lowercase().contains(q))
                     && tag.is_none_or(|t| one.tags.iter().any(|have| have == t));
                 if !fits {
                     continue;
@@ -128,8 +130,12 @@ impl Functions {
             }
             None => None,
         };
-        let entries =
-            self.0.engine.registry.list(&record::versions(tenant, f), after.as_deref(), limit.saturating_add(1)).await?;
+        let entries = self
+            .0
+            .engine
+            .registry
+            .list(&record::versions(tenant, f), after.as_deref(), limit.saturating_add(1))
+            .await?;
         let more = entries.len() > limit;
         let items = entries.iter().take(limit).map(|e| decode_deployment(&e.value)).collect::<Result<Vec<_>>>()?;
         let next = if more { items.last().map(|d| d.version.to_string()) } else { None };

@@ -68,6 +68,9 @@ pub fn check(validator: &Validator, params: &Map<String, Value>) -> Result<()> {
             format!("`{}`: {problem}", if path.is_empty() { "/" } else { &path })
         })
         .collect();
-    Err(Error::new(Code::InvalidParams, format!("the parameters do not fit the function's schema: {}", found.join("; ")))
-        .hint("`fabric functions NAME` shows the schema"))
+    Err(Error::new(
+        Code::InvalidParams,
+        format!("the parameters do not fit the function's schema: {}", found.join("; ")),
+    )
+    .hint("`fabric functions NAME` shows the schema"))
 }

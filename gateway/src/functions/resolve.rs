@@ -159,7 +159,9 @@ impl Functions {
         let targets = match &reference.selector {
             Selector::Version(v) => only(*v),
             Selector::Alias(a) if a.as_str() == "latest" => only(head.latest),
-            Selector::Alias(a) => self.alias_record(tenant, &reference.name, a).await?.ok_or_else(missing)?.0.alias.targets,
+            Selector::Alias(a) => {
+                self.alias_record(tenant, &reference.name, a).await?.ok_or_else(missing)?.0.alias.targets
+            }
             Selector::Default => match self.alias_record(tenant, &reference.name, &live()?).await? {
                 Some((record, _)) => record.alias.targets,
                 None => only(head.latest),

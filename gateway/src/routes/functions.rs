@@ -107,18 +107,10 @@ pub async fn deploy(State(app): State<App>, caller: Caller, request: Request) ->
     {
         manifest.function.description = description.chars().take(1024).collect();
     }
-    let new = NewVersion {
-        manifest,
-        module: uploaded.module,
-        module_bytes,
-        entry: uploaded.entry,
-        note,
-        promote,
-    };
+    let new = NewVersion { manifest, module: uploaded.module, module_bytes, entry: uploaded.entry, note, promote };
     let (deployment, created) = app.functions.deploy(&caller.tenant, new).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let deployed =
-        Deployed { deployment, created, compile_ms: uploaded.compile_ms, warnings: uploaded.warnings };
+    let deployed = Deployed { deployment, created, compile_ms: uploaded.compile_ms, warnings: uploaded.warnings };
     Ok((status, Json(deployed)))
 }
 
@@ -150,11 +142,7 @@ pub async fn list(
 
 /// One function.
 #[utoipa::path(get, path = "/functions/{f}", tag = "functions", params(("f" = String, Path)), responses((status = 200, body = FunctionSummary)))]
-pub async fn get(
-    State(app): State<App>,
-    caller: Caller,
-    At(f): At<FunctionName>,
-) -> Result<Json<FunctionSummary>> {
+pub async fn get(State(app): State<App>, caller: Caller, At(f): At<FunctionName>) -> Result<Json<FunctionSummary>> {
     app.functions.summary(&caller.tenant, &f).await.map(Json)
 }
 

@@ -99,7 +99,8 @@ where
     let (key, from) = split(uri.path()).ok_or_else(|| Error::bad("write /f/TENANT/FUNCTION/…"))?;
     let version = find(app, request.headers(), key).await?;
     let seen = uri.path_and_query().map_or("", PathAndQuery::as_str).get(from..).unwrap_or_default();
-    let seen = if seen.starts_with('/') { PathAndQuery::try_from(seen) } else { PathAndQuery::try_from(format!("/{seen}")) };
+    let seen =
+        if seen.starts_with('/') { PathAndQuery::try_from(seen) } else { PathAndQuery::try_from(format!("/{seen}")) };
     let seen = seen.map_err(|_| Error::bad("the path can't be read"))?;
     *request.uri_mut() = Uri::from(seen);
     let headers = request.headers_mut();
@@ -135,7 +136,8 @@ mod tests {
     #[test]
     fn what_concerns_one_connection_is_not_passed_on() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("connection", "close, x-secret"), ("x-secret", "1"), ("te", "trailers"), ("x-kept", "2")] {
+        for (name, value) in [("connection", "close, x-secret"), ("x-secret", "1"), ("te", "trailers"), ("x-kept", "2")]
+        {
             headers.insert(name, HeaderValue::from_static(value));
         }
         strip(&mut headers);

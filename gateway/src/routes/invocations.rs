@@ -7,7 +7,11 @@ use crate::{
     extract::{Ask, At},
     state::App,
 };
-use axum::{Json, extract::{Request, State}, response::Response};
+use axum::{
+    Json,
+    extract::{Request, State},
+    response::Response,
+};
 use fabric_index::InvocationFilter;
 use fabric_types::{
     Code,
@@ -87,14 +91,23 @@ pub async fn get(
 
 /// The result of an asynchronous invocation.
 #[utoipa::path(get, path = "/invocations/{id}/result", tag = "invocations", params(("id" = String, Path)), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
-pub async fn result(State(app): State<App>, caller: Caller, At(id): At<InvocationId>, request: Request) -> Result<Response> {
+pub async fn result(
+    State(app): State<App>,
+    caller: Caller,
+    At(id): At<InvocationId>,
+    request: Request,
+) -> Result<Response> {
     let invocation = find(&app, &caller, &id, Duration::ZERO).await?;
     match (invocation.state, invocation.error) {
         (InvocationState::Succeeded, _) => {}
         (InvocationState::Failed, Some(fault)) => return Err(Error::from(fault).about(id)),
-        (InvocationState::Cancelled, _) => return Err(Error::new(Code::Cancelled, "the invocation was cancelled").about(id)),
+        (InvocationState::Cancelled, _) => {
+            return Err(Error::new(Code::Cancelled, "the invocation was cancelled").about(id));
+        }
         _ => {
-            return Err(Error::not_found("result yet of invocation", &id).hint("wait with `GET /v1/invocations/{id}?wait=60`"));
+            return Err(
+                Error::not_found("result yet of invocation", &id).hint("wait with `GET /v1/invocations/{id}?wait=60`")
+            );
         }
     }
     let outputs = app.services.driver.outputs(&caller.tenant, &id.as_job()).await?;

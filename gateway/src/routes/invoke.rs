@@ -71,8 +71,9 @@ pub async fn invoke(
     }
     let id = clock::invocation_id();
     tracing::Span::current().record("invocation_id", id.as_str());
-    let call = Invoke { id: id.clone(), body, content_type, params };
-    let done = app.services.node.invoke(&version.deployment, call).await.map_err(|f| Error::from(f).about(id.clone()))?;
+    let call = Invoke { id: id.clone(), body, content_type, params, fresh: false };
+    let done =
+        app.services.node.invoke(&version.deployment, call).await.map_err(|f| Error::from(f).about(id.clone()))?;
     let mut response = Response::new(done.body.into());
     let headers = response.headers_mut();
     let kind = done.content_type.as_deref().and_then(|t| HeaderValue::from_str(t).ok());

@@ -39,15 +39,21 @@ pub struct Submit {
 fn spec(kind: &str, bytes: &[u8]) -> Result<JobSpec> {
     match kind {
         "application/json" => extract::json(bytes),
-        "application/yaml" | "application/x-yaml" | "text/yaml" => serde_yaml_ng::from_slice(bytes)
-            .map_err(|e| Error::bad(format!("the YAML body is wrong: {e}"))),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => {
+            serde_yaml_ng::from_slice(bytes).map_err(|e| Error::bad(format!("the YAML body is wrong: {e}")))
+        }
         _ => Err(extract::unsupported("application/json")),
     }
 }
 
 /// Submits a job, as JSON or YAML.
 #[utoipa::path(post, path = "/jobs", tag = "jobs", params(Submit), request_body = JobSpec, responses((status = 201, body = Job), (status = 200, description = "The plan, with `dry_run`", body = JobPlan)))]
-pub async fn submit(State(app): State<App>, caller: Caller, Ask(ask): Ask<Submit>, request: Request) -> Result<Response> {
+pub async fn submit(
+    State(app): State<App>,
+    caller: Caller,
+    Ask(ask): Ask<Submit>,
+    request: Request,
+) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let kind = extract::media_type(&parts.headers);
     let spec = spec(&kind, &collect(body, JSON_LIMIT).await?)?;
@@ -133,12 +139,7 @@ pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Res
 
 /// One job; with `wait`, once it has ended.
 #[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path), Wait), responses((status = 200, body = Job)))]
-pub async fn get(
-    State(app): State<App>,
-    caller: Caller,
-    At(id): At<JobId>,
-    Ask(ask): Ask<Wait>,
-) -> Result<Json<Job>> {
+pub async fn get(State(app): State<App>, caller: Caller, At(id): At<JobId>, Ask(ask): Ask<Wait>) -> Result<Json<Job>> {
     let driver = &app.services.driver;
     let found = match ask.wait {
         Some(1..) => driver.wait(&caller.tenant, &id, patience(ask.wait)).await?,
@@ -203,17 +204,11 @@ pub async fn audit(
 
 /// Events of a job; the stream ends after the last.
 #[utoipa::path(get, path = "/jobs/{id}/events", tag = "jobs", params(("id" = String, Path), ("Last-Event-ID" = Option<u64>, Header)), responses((status = 200, body = JobEvent, content_type = "text/event-stream")))]
-pub async fn events(
-    State(app): State<App>,
-    caller: Caller,
-    At(id): At<JobId>,
-    headers: HeaderMap,
-) -> Result<Response> {
+pub async fn events(State(app): State<App>, caller: Caller, At(id): At<JobId>, headers: HeaderMap) -> Result<Response> {
     let after = extract::text(&headers, "last-event-id").and_then(|t| t.parse().ok());
     let events = app.services.driver.events(&caller.tenant, &id, after).await?;
-    let events = events.filter_map(|e| async move {
-        Event::default().event(&e.kind).id(e.seq.to_string()).json_data(&e).ok()
-    });
+    let events =
+        events.filter_map(|e| async move { Event::default().event(&e.kind).id(e.seq.to_string()).json_data(&e).ok() });
     super::streams::sse(&app, events)
 }
 

@@ -94,7 +94,9 @@ pub async fn get(
     }
     let unchanged = match text(&headers, "if-none-match") {
         Some(have) => have == "*" || tags(have).any(|t| t == info.etag),
-        None => text(&headers, "if-modified-since").and_then(since).is_some_and(|t| info.modified_ms / 1000 * 1000 <= t),
+        None => {
+            text(&headers, "if-modified-since").and_then(since).is_some_and(|t| info.modified_ms / 1000 * 1000 <= t)
+        }
     };
     let mut response = if unchanged {
         StatusCode::NOT_MODIFIED.into_response()

@@ -23,7 +23,10 @@ use fabric_types::{
     rest::Page,
     work::OutputRef,
 };
-use futures::{StreamExt as _, TryStreamExt as _, stream::{self, BoxStream}};
+use futures::{
+    StreamExt as _, TryStreamExt as _,
+    stream::{self, BoxStream},
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// Bytes of the largest text window.
@@ -83,7 +86,8 @@ pub(super) async fn send(app: &App, tenant: &TenantId, output: &OutputRef, heade
     let range = match asked {
         None => None,
         Some(asked) => Some(asked.within(output.len).ok_or_else(|| {
-            Error::new(fabric_types::Code::RangeNotSatisfiable, "the range lies outside the result").unsatisfied(output.len)
+            Error::new(fabric_types::Code::RangeNotSatisfiable, "the range lies outside the result")
+                .unsatisfied(output.len)
         })?),
     };
     let open = app.services.results.open(tenant, output, range.clone()).await?;

@@ -1,7 +1,10 @@
 //! Event streams: bounded in number, kept alive by comments, ended when the server stops.
 
 use crate::{Error, error::Result, state::App};
-use axum::response::{IntoResponse as _, Response, Sse, sse::{Event, KeepAlive}};
+use axum::response::{
+    IntoResponse as _, Response, Sse,
+    sse::{Event, KeepAlive},
+};
 use fabric_types::Code;
 use futures::{Stream, StreamExt as _};
 use std::{convert::Infallible, sync::Arc, time::Duration};

@@ -6,7 +6,11 @@ use crate::{
     extract::{Ask, At, Paging},
     state::App,
 };
-use axum::{Json, extract::State, response::{IntoResponse as _, Response}};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use fabric_types::{function::Deployment, id::FunctionName, rest::Page};
 use http::header;
 
@@ -33,11 +37,7 @@ pub async fn get(
 
 /// A version's module, as it was uploaded.
 #[utoipa::path(get, path = "/functions/{f}/versions/{v}/module", tag = "functions", params(("f" = String, Path), ("v" = u32, Path)), responses((status = 200, content_type = "application/wasm", body = Vec<u8>)))]
-pub async fn module(
-    State(app): State<App>,
-    caller: Caller,
-    At((f, v)): At<(FunctionName, u32)>,
-) -> Result<Response> {
+pub async fn module(State(app): State<App>, caller: Caller, At((f, v)): At<(FunctionName, u32)>) -> Result<Response> {
     let deployment = app.functions.version(&caller.tenant, &f, v).await?;
     let bytes = app.services.store.modules(&caller.tenant).get(&deployment.module, deployment.module_bytes).await?;
     let mut response = ([(header::CONTENT_TYPE, "application/wasm")], bytes).into_response();

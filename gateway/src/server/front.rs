@@ -10,12 +10,19 @@ use crate::{
     routes::{self, REQUEST_ID, http_functions},
     state::App,
 };
-use axum::{body::Body, response::{IntoResponse as _, Response}};
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
 use fabric_types::Code;
 use futures::FutureExt as _;
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
-use std::{net::SocketAddr, panic::AssertUnwindSafe, time::{Duration, Instant}};
+use std::{
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 use tower::Service as _;
 use tracing::Instrument as _;
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 /// An address that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("refusing to listen on {addr}: {missing}; give them, listen on 127.0.0.1, or say --insecure-listen to do it anyway")]
+#[error(
+    "refusing to listen on {addr}: {missing}; give them, listen on 127.0.0.1, or say --insecure-listen to do it anyway"
+)]
 pub struct Refused {
     /// The address.
     pub addr: SocketAddr,

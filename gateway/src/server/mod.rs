@@ -7,7 +7,10 @@ pub mod tls;
 
 pub use listen::check_listen;
 
-use crate::{state::{App, Services}, tokens::Tokens};
+use crate::{
+    state::{App, Services},
+    tokens::Tokens,
+};
 use front::Front;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -207,4 +210,3 @@ async fn serve_one<S>(
         tracing::debug!(%error, "connection ended");
     }
 }
-
