@@ -3,8 +3,11 @@
 use crate::shape::{Form, Shape};
 use fabric_types::{Code, Fault};
 
+/// Major, minor and patch.
+pub(crate) type Version = (u64, u64, u64);
+
 /// The version of `fabric:task` this host serves; minor versions below it are served too.
-pub(crate) const TASK_VERSION: (u64, u64, u64) = (0, 1, 0);
+pub(crate) const TASK_VERSION: Version = (0, 1, 0);
 
 const TASK: &[&str] = &["types", "input", "output", "emit", "params", "log", "progress"];
 
@@ -37,7 +40,7 @@ const WASI: &[(&str, &[&str])] = &[
 ];
 
 /// `package/interface@version`, taken apart.
-pub(crate) fn split(name: &str) -> Option<(&str, &str, Option<(u64, u64, u64)>)> {
+pub(crate) fn split(name: &str) -> Option<(&str, &str, Option<Version>)> {
     let (path, version) = match name.split_once('@') {
         Some((path, version)) => (path, Some(version)),
         None => (name, None),

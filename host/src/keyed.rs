@@ -227,7 +227,7 @@ impl Merge {
     ///
     /// # Errors
     /// `internal` when a run is cut off.
-    pub fn next(&mut self) -> Result<Option<Record>, Fault> {
+    pub fn next_record(&mut self) -> Result<Option<Record>, Fault> {
         let Some(mut top) = self.heap.peek_mut() else { return Ok(None) };
         let following = match self.runs.get_mut(top.run) {
             Some(run) => read(run)?,
@@ -258,7 +258,7 @@ impl PartSource for Merge {
         let mut records = Vec::new();
         let mut bytes = 0;
         while bytes < max.max(1) {
-            let Some(record) = self.next()? else { break };
+            let Some(record) = self.next_record()? else { break };
             bytes += record.key.len() + record.value.len() + 8;
             records.push(record);
         }
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(offsets, [head_len(1), one.len() as u64]);
         let mut merge = merge(vec![bucket(&one, 0), bucket(&two, 0)]).unwrap();
         let mut seen = Vec::new();
-        while let Some(r) = merge.next().unwrap() {
+        while let Some(r) = merge.next_record().unwrap() {
             seen.push(format!("{}{}", String::from_utf8_lossy(&r.key), String::from_utf8_lossy(&r.value)));
         }
         assert_eq!(seen, ["4", "a2", "a5", "b1", "b3", "b6", "c"]);

@@ -3,6 +3,9 @@
 use crate::keyed;
 use fabric_types::{Code, Fault};
 
+/// A finished result: its bytes, its media type and its bucket offsets.
+pub(crate) type Finished = (Vec<u8>, Option<String>, Vec<u64>);
+
 /// What a call has produced so far.
 pub(crate) struct Output {
     bytes: Vec<u8>,
@@ -108,7 +111,7 @@ impl Output {
     }
 
     /// The result's bytes, media type and bucket offsets.
-    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Option<String>, Vec<u64>), Fault> {
+    pub(crate) fn finish(mut self) -> Result<Finished, Fault> {
         if !self.line.is_empty() {
             let line = std::mem::take(&mut self.line);
             self.emit_line(&line)?;
