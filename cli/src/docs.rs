@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 fn markdown() -> String {
     let mut command = Cli::command();
     command.build();
-    let mut text = String::from("# The command line\n\n<!-- Made from the source by a test; see cli/src/docs.rs. -->\n\n");
+    let mut text =
+        String::from("# The command line\n\n<!-- Made from the source by a test; see cli/src/docs.rs. -->\n\n");
     if let Some(about) = command.get_long_about() {
         let _ = writeln!(text, "{about}\n");
     }
@@ -44,8 +45,7 @@ fn options<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
         if let Some(long) = argument.get_long() {
             let _ = write!(name, "--{long}");
         }
-        let values: Vec<_> =
-            argument.get_value_names().unwrap_or_default().iter().map(|v| v.to_string()).collect();
+        let values: Vec<_> = argument.get_value_names().unwrap_or_default().iter().map(|v| v.to_string()).collect();
         if argument.is_positional() {
             name = values.join(" ");
         } else if argument.get_action().takes_values() && !values.is_empty() {

@@ -47,7 +47,9 @@ pub async fn resolve(text: &str, client: &Client, out: &Out) -> Result<Input, Fa
         client.head(text).await?.is_some()
     };
     if stored {
-        out.note(format!("note: `{text}` is a stored object and a local file; taking the stored one (./{text} is the local one)"));
+        out.note(format!(
+            "note: `{text}` is a stored object and a local file; taking the stored one (./{text} is the local one)"
+        ));
         return Ok(Input::Stored(text.to_owned()));
     }
     Ok(Input::Local(path.to_owned()))

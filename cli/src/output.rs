@@ -1,6 +1,10 @@
 //! Where output goes: data to standard output, everything else to standard error, colour only on a terminal.
 
-use crate::{failure::Failure, table::Table, text::{Cleaner, clean}};
+use crate::{
+    failure::Failure,
+    table::Table,
+    text::{Cleaner, clean},
+};
 use fabric_client::Download;
 use serde::Serialize;
 use std::io::{IsTerminal as _, Write as _};
@@ -57,7 +61,8 @@ impl Out {
 
     /// A value as JSON, in lines for people and in one line for programs.
     pub fn json<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
-        let text = if self.stdout_is_terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+        let text =
+            if self.stdout_is_terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
         // JSON escapes C0 controls itself; the others go the way of all text.
         self.line(text.map_err(|e| Failure::local("internal", e.to_string()))?)
     }

@@ -28,9 +28,8 @@ impl Project {
             return Err(Failure::usage(format!("{}: longer than 1 MiB", file.display())));
         }
         let text = std::fs::read_to_string(&file).map_err(|e| Failure::io(file.display(), e))?;
-        let manifest = Manifest::from_toml(&text).map_err(|e| {
-            Failure::coded(fabric_types::Code::InvalidManifest, format!("{}: {e}", file.display()))
-        })?;
+        let manifest = Manifest::from_toml(&text)
+            .map_err(|e| Failure::coded(fabric_types::Code::InvalidManifest, format!("{}: {e}", file.display())))?;
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),

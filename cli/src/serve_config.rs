@@ -172,14 +172,17 @@ impl ServeArgs {
             File::default()
         } else {
             let text = std::fs::read_to_string(&path).map_err(|e| Failure::io(path.display(), e))?;
-            toml::from_str(&text).map_err(|e| Failure::config(format!("{}: {}", path.display(), e.to_string().trim_end())))?
+            toml::from_str(&text)
+                .map_err(|e| Failure::config(format!("{}: {}", path.display(), e.to_string().trim_end())))?
         };
         macro_rules! setting {
             ($field:ident, $flag:expr, $name:literal, $env:literal) => {
                 layer($flag, $name, env, $env, file.$field.clone().map(|v| (v, &path)))?
             };
         }
-        let or = |value, setting: Option<_>| setting.unwrap_or(Setting { value, origin: Origin::Default });
+        fn or<T>(value: T, setting: Option<Setting<T>>) -> Setting<T> {
+            setting.unwrap_or(Setting { value, origin: Origin::Default })
+        }
 
         if let Some(nats) = setting!(nats, self.nats.clone(), "--nats", "FABRIC_NATS") {
             return Err(Failure::config(format!("nats, from {}: this version runs on one machine only", nats.origin))
@@ -200,12 +203,18 @@ impl ServeArgs {
         });
         let whole = role.value == [Role::All] || role.value == [Role::Gateway, Role::Scheduler, Role::Node];
         if !whole {
-            return Err(Failure::config(format!("role, from {}: a process of its own per role needs a fleet", role.origin))
-                .hint("use --role all; the fleet comes in a later version"));
+            return Err(Failure::config(format!(
+                "role, from {}: a process of its own per role needs a fleet",
+                role.origin
+            ))
+            .hint("use --role all; the fleet comes in a later version"));
         }
         let insecure = self.insecure_listen.then_some(true);
         let config = ServeConfig {
-            listen: or(SocketAddr::from(([127, 0, 0, 1], 8080)), setting!(listen, self.listen, "--listen", "FABRIC_LISTEN")),
+            listen: or(
+                SocketAddr::from(([127, 0, 0, 1], 8080)),
+                setting!(listen, self.listen, "--listen", "FABRIC_LISTEN"),
+            ),
             data,
             role: Setting { value: vec![Role::All], origin: role.origin },
             store: setting!(store, self.store.clone(), "--store", "FABRIC_STORE"),
@@ -217,7 +226,12 @@ impl ServeArgs {
             ),
             slots: setting!(slots, self.slots, "--slots", "FABRIC_SLOTS"),
             log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
-            otlp_endpoint: setting!(otlp_endpoint, self.otlp_endpoint.clone(), "--otlp-endpoint", "FABRIC_OTLP_ENDPOINT"),
+            otlp_endpoint: setting!(
+                otlp_endpoint,
+                self.otlp_endpoint.clone(),
+                "--otlp-endpoint",
+                "FABRIC_OTLP_ENDPOINT"
+            ),
         };
         config.check()?;
         Ok(config)
@@ -247,8 +261,14 @@ impl ServeConfig {
 
     /// Name, value and origin of each setting; what may hold a secret is hidden.
     pub fn rows(&self) -> Vec<(&'static str, String, String)> {
-        fn row<T>(name: &'static str, s: Option<&Setting<T>>, text: impl Fn(&T) -> String) -> (&'static str, String, String) {
-            s.map_or((name, "-".to_owned(), Origin::Default.to_string()), |s| (name, text(&s.value), s.origin.to_string()))
+        fn row<T>(
+            name: &'static str,
+            s: Option<&Setting<T>>,
+            text: impl Fn(&T) -> String,
+        ) -> (&'static str, String, String) {
+            s.map_or((name, "-".to_owned(), Origin::Default.to_string()), |s| {
+                (name, text(&s.value), s.origin.to_string())
+            })
         }
         let path = |p: &PathBuf| p.display().to_string();
         let roles = |r: &Vec<Role>| r.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
@@ -332,7 +352,9 @@ mod tests {
         let open = || ServeArgs { listen: "0.0.0.0:80".parse().ok(), ..Default::default() };
         assert!(resolve(open(), &[], None).unwrap_err().contains("without TLS"));
         assert!(resolve(ServeArgs { insecure_listen: true, ..open() }, &[], None).is_ok());
-        assert!(resolve(ServeArgs { tls_cert: Some("c".into()), tls_key: Some("k".into()), ..open() }, &[], None).is_ok());
+        assert!(
+            resolve(ServeArgs { tls_cert: Some("c".into()), tls_key: Some("k".into()), ..open() }, &[], None).is_ok()
+        );
     }
 
     #[test]

@@ -52,9 +52,9 @@ pub fn moment(text: &str) -> Result<Moment, String> {
         let date: jiff::civil::Date = text.parse().ok()?;
         date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
     });
-    at.and_then(|t| u64::try_from(t.as_millisecond()).ok()).map(Moment::At).ok_or_else(|| {
-        format!("`{text}` is not a moment: write 2h (ago), 2026-11-22 or 2026-11-22T10:00:00Z")
-    })
+    at.and_then(|t| u64::try_from(t.as_millisecond()).ok())
+        .map(Moment::At)
+        .ok_or_else(|| format!("`{text}` is not a moment: write 2h (ago), 2026-11-22 or 2026-11-22T10:00:00Z"))
 }
 
 /// `3s ago`, `5m ago`, `2h ago`, `9d ago`.

@@ -32,7 +32,11 @@ pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     ctx.out.show(&rows, |out, rows| {
         out.table(&table(rows))?;
         if let Some(path) = ContextFile::path() {
-            ctx.note(format!("configuration file: {}{}", path.display(), if path.exists() { "" } else { " (not there)" }));
+            ctx.note(format!(
+                "configuration file: {}{}",
+                path.display(),
+                if path.exists() { "" } else { " (not there)" }
+            ));
         }
         Ok(())
     })
@@ -78,7 +82,8 @@ mod tests {
             "FABRIC_DATA" => Some("/nonexistent/data".to_owned()),
             _ => None,
         };
-        let file = ContextFile::parse("current = \"a\"\n[contexts.a]\nurl = \"https://a.example\"\ntenant = \"acme\"").unwrap();
+        let file = ContextFile::parse("current = \"a\"\n[contexts.a]\nurl = \"https://a.example\"\ntenant = \"acme\"")
+            .unwrap();
         let settings = Settings::resolve(&Flags::default(), &env, &file).unwrap();
         let serve = ServeArgs { listen: "127.0.0.1:0".parse().ok(), ..ServeArgs::default() };
         let rows = rows(&settings, &serve, &env).unwrap();

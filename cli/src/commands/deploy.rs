@@ -94,7 +94,8 @@ fn manifest_for(module: &Path, name: Option<FunctionName>) -> Result<String, Fai
         Some(name) => name,
         None => {
             let stem = module.file_stem().map(|s| s.to_string_lossy().to_ascii_lowercase().replace('_', "-"));
-            FunctionName::new(stem.unwrap_or_default()).map_err(|e| Failure::usage(e.to_string()).hint("name it: --name NAME"))?
+            FunctionName::new(stem.unwrap_or_default())
+                .map_err(|e| Failure::usage(e.to_string()).hint("name it: --name NAME"))?
         }
     };
     json(&Manifest::named(name))

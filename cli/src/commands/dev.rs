@@ -30,9 +30,8 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     // One waiting change stands for all of them.
     let (sender, mut changes) = mpsc::channel::<()>(1);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let matters = event.is_ok_and(|e| {
-            !matches!(e.kind, EventKind::Access(_)) && e.paths.iter().any(|p| !is_build_output(p))
-        });
+        let matters =
+            event.is_ok_and(|e| !matches!(e.kind, EventKind::Access(_)) && e.paths.iter().any(|p| !is_build_output(p)));
         if matters {
             let _ = sender.try_send(());
         }

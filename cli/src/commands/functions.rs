@@ -77,10 +77,11 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 out.line(format!("name         {}", f.name))?;
                 out.line(format!("description  {}", f.description))?;
                 out.line(format!("tags         {}", f.tags.join(", ")))?;
-                let exports: Vec<_> = [("handler", f.entry.handler), ("mapper", f.entry.mapper), ("reducer", f.entry.reducer)]
-                    .iter()
-                    .filter_map(|(name, there)| there.then_some(*name))
-                    .collect();
+                let exports: Vec<_> =
+                    [("handler", f.entry.handler), ("mapper", f.entry.mapper), ("reducer", f.entry.reducer)]
+                        .iter()
+                        .filter_map(|(name, there)| there.then_some(*name))
+                        .collect();
                 out.line(format!("kind         {} {}", f.entry.kind, exports.join(", ")))?;
                 out.line(format!("public       {}", f.public))?;
                 out.line(format!("live         {}", targets(&f.live)))?;

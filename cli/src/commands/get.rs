@@ -43,8 +43,11 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let Some(file) = args.file.as_deref().filter(|f| f.as_os_str() != "-") else {
         return ctx.out.body(client.get(&args.path, &options).await?).await.map(drop);
     };
-    let file = if file.is_dir() { file.join(args.path.rsplit('/').next().unwrap_or("object")) } else { file.to_owned() };
-    if args.resume && let Ok(meta) = std::fs::metadata(&file) {
+    let file =
+        if file.is_dir() { file.join(args.path.rsplit('/').next().unwrap_or("object")) } else { file.to_owned() };
+    if args.resume
+        && let Ok(meta) = std::fs::metadata(&file)
+    {
         return resume(&client, args, &file, meta.len(), ctx).await;
     }
     let body = client.get(&args.path, &options).await?;
@@ -57,10 +60,17 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
 }
 
 /// Fetches what is missing and appends it.
-async fn resume(client: &fabric_client::Client, args: &Args, file: &Path, have: u64, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    let stored = client.head(&args.path).await?.ok_or_else(|| {
-        Failure::coded(fabric_types::Code::NotFound, format!("no object `{}`", args.path))
-    })?;
+async fn resume(
+    client: &fabric_client::Client,
+    args: &Args,
+    file: &Path,
+    have: u64,
+    ctx: &Ctx<'_>,
+) -> Result<(), Failure> {
+    let stored = client
+        .head(&args.path)
+        .await?
+        .ok_or_else(|| Failure::coded(fabric_types::Code::NotFound, format!("no object `{}`", args.path)))?;
     if have > stored.size {
         return Err(Failure::local("conflict", format!("{} is longer than the object", file.display())));
     }

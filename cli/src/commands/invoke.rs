@@ -82,10 +82,8 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         if let Some(object) = value.as_object_mut() {
             match std::str::from_utf8(&bytes) {
                 Ok(text) => object.insert("body".to_owned(), text.into()),
-                Err(_) => object.insert(
-                    "body_base64".to_owned(),
-                    base64::engine::general_purpose::STANDARD.encode(&bytes).into(),
-                ),
+                Err(_) => object
+                    .insert("body_base64".to_owned(), base64::engine::general_purpose::STANDARD.encode(&bytes).into()),
             };
         }
         return ctx.out.json(&value);

@@ -5,7 +5,10 @@ use crate::{failure::Failure, number, progress, table::Table, times};
 use fabric_client::{Client, JobFilter, LogFilter, Paging, ResultLines, TaskFilter};
 use fabric_types::{
     id::JobId,
-    rest::{Page, job::{Job, Task}},
+    rest::{
+        Page,
+        job::{Job, Task},
+    },
 };
 use std::path::PathBuf;
 
@@ -271,8 +274,11 @@ async fn audit(client: &Client, id: &JobId, sample: Sample, ctx: &Ctx<'_>) -> Re
     if report.differing.is_empty() {
         return Ok(());
     }
-    Err(Failure::local("audit-differs", format!("{} of {} tasks gave other bytes", report.differing.len(), report.checked))
-        .hint("the function is not pure: it depends on more than its input and parameters"))
+    Err(Failure::local(
+        "audit-differs",
+        format!("{} of {} tasks gave other bytes", report.differing.len(), report.checked),
+    )
+    .hint("the function is not pure: it depends on more than its input and parameters"))
 }
 
 async fn show_results(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<(), Failure> {
@@ -311,7 +317,9 @@ fn details(job: &Job) -> String {
 }
 
 fn task_table(tasks: &[Task]) -> Table {
-    let word = |v: serde_json::Result<serde_json::Value>| v.ok().and_then(|v| v.as_str().map(ToOwned::to_owned)).unwrap_or_default();
+    let word = |v: serde_json::Result<serde_json::Value>| {
+        v.ok().and_then(|v| v.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+    };
     let mut table = Table::new(&["TASK", "KIND", "STATE", ">TRIES", ">FUEL", ">TIME", ">RESULT", "INPUT", "ERROR"]);
     for t in tasks {
         table.row([

@@ -61,7 +61,13 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
 }
 
 /// Shows the lines that `filter` names, and with `follow` those to come.
-pub async fn show(client: &Client, filter: LogFilter, follow: bool, limit: usize, ctx: &Ctx<'_>) -> Result<(), Failure> {
+pub async fn show(
+    client: &Client,
+    filter: LogFilter,
+    follow: bool,
+    limit: usize,
+    ctx: &Ctx<'_>,
+) -> Result<(), Failure> {
     if follow {
         let mut lines = client.follow_logs(filter);
         let watch = async {
@@ -75,7 +81,8 @@ pub async fn show(client: &Client, filter: LogFilter, follow: bool, limit: usize
             _ = tokio::signal::ctrl_c() => Ok(()),
         };
     }
-    let page = Paging::collect(limit, async |paging| client.logs(&LogFilter { paging, ..filter.clone() }).await).await?;
+    let page =
+        Paging::collect(limit, async |paging| client.logs(&LogFilter { paging, ..filter.clone() }).await).await?;
     if ctx.out.json {
         ctx.out.json(&page)?;
     } else {

@@ -98,15 +98,18 @@ fn sdk(asked: Option<&str>) -> Result<String, Failure> {
 /// Writes the files; refuses to overwrite any.
 fn write(folder: &Path, name: &FunctionName, template: Template, sdk: &str) -> Result<Vec<String>, Failure> {
     let (files, description) = template.files();
-    let common =
-        [("fabric.toml", include_str!("../../templates/fabric.toml")), (".gitignore", include_str!("../../templates/gitignore"))];
+    let common = [
+        ("fabric.toml", include_str!("../../templates/fabric.toml")),
+        (".gitignore", include_str!("../../templates/gitignore")),
+    ];
     let all: Vec<_> = files.iter().chain(&common).collect();
     if let Some((taken, _)) = all.iter().find(|(file, _)| folder.join(file).exists()) {
         return Err(Failure::local("conflict", format!("{} is there already", folder.join(taken).display()))
             .hint("choose another name or --path; nothing is overwritten"));
     }
     // Cargo names a library's file with underscores and a binary's as it is.
-    let artefact = if matches!(template, Template::Command) { name.to_string() } else { name.as_str().replace('-', "_") };
+    let artefact =
+        if matches!(template, Template::Command) { name.to_string() } else { name.as_str().replace('-', "_") };
     let mut written = Vec::new();
     for (file, text) in all {
         let text = text

@@ -58,7 +58,13 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         .await
 }
 
-async fn one(client: &Client, file: &Path, path: &str, options: &PutOptions, ctx: &Ctx<'_>) -> Result<ObjectInfo, Failure> {
+async fn one(
+    client: &Client,
+    file: &Path,
+    path: &str,
+    options: &PutOptions,
+    ctx: &Ctx<'_>,
+) -> Result<ObjectInfo, Failure> {
     let size = std::fs::metadata(file).map_err(|e| Failure::io(file.display(), e))?.len();
     let bar = progress::transfer(ctx.out, ctx.global.quiet, size, path);
     let counter = bar.clone();

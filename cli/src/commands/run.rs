@@ -95,7 +95,9 @@ fn output(args: &Args) -> Output {
         (_, Some(path)) => Output::Stored(path.clone()),
         (None, None) => Output::Stdout,
         (Some(text), _) if text == "-" => Output::Stdout,
-        (Some(text), _) if text.ends_with('/') && local_input::is_explicitly_local(text) => Output::Folder(text.clone()),
+        (Some(text), _) if text.ends_with('/') && local_input::is_explicitly_local(text) => {
+            Output::Folder(text.clone())
+        }
         (Some(text), _) if text.ends_with('/') => Output::Stored(text.clone()),
         (Some(text), _) => Output::File(text.clone()),
     }

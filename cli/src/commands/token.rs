@@ -73,7 +73,10 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         Sub::Create { name, role, tenant, ttl } => {
             let made = client.create_token(&NewToken { name, tenant, role, ttl_s: ttl.map(|t| t.as_secs()) }).await?;
             if !ctx.out.json {
-                ctx.note(format!("token {} for tenant {}; the secret is not shown again", made.token.id, made.token.tenant));
+                ctx.note(format!(
+                    "token {} for tenant {}; the secret is not shown again",
+                    made.token.id, made.token.tenant
+                ));
             }
             ctx.out.show(&made, |out, made| out.line(&made.secret))
         }

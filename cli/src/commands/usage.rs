@@ -12,7 +12,8 @@ pub struct Args {}
 pub async fn run(_args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let usage = ctx.client()?.usage().await?;
     ctx.out.show(&usage, |out, usage| {
-        let mut table = Table::new(&["FUNCTION", ">CALLS", ">FAILED", ">CACHED", ">FUEL", ">GUEST TIME", ">READ", ">WRITTEN"]);
+        let mut table =
+            Table::new(&["FUNCTION", ">CALLS", ">FAILED", ">CACHED", ">FUEL", ">GUEST TIME", ">READ", ">WRITTEN"]);
         let mut row = |name: &str, u: &UsageLine| {
             table.row([
                 name,

@@ -29,7 +29,13 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             let names: Vec<_> = aliases
                 .iter()
                 .filter(|a| a.targets.iter().any(|t| t.version == v.version))
-                .map(|a| if a.targets.len() > 1 { format!("{}({})", a.name, targets(&a.targets)) } else { a.name.to_string() })
+                .map(|a| {
+                    if a.targets.len() > 1 {
+                        format!("{}({})", a.name, targets(&a.targets))
+                    } else {
+                        a.name.to_string()
+                    }
+                })
                 .collect();
             let digest: String = v.module.hex().chars().take(12).collect();
             table.row([
