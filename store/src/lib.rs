@@ -12,6 +12,7 @@
 pub mod conformance;
 mod error;
 mod input;
+mod listing;
 mod local;
 mod location;
 mod objects;

@@ -51,7 +51,7 @@ pub(crate) fn open(location: &str, durable: bool) -> Result<Opened, Error> {
 
 /// A store that ends with the process.
 pub(crate) fn memory() -> Opened {
-    Opened { backend: Backend::Remote(Arc::new(InMemory::new())), prefix: Path::default(), shown: "memory:".to_owned() }
+    Opened { backend: Backend::Memory(Arc::new(InMemory::new())), prefix: Path::default(), shown: "memory:".to_owned() }
 }
 
 /// `AWS_*` variables first, then the query's options over them.
@@ -83,5 +83,5 @@ fn s3(location: &str) -> Result<Opened, Error> {
         source: Some(Box::new(e)),
     })?;
     let prefix = Path::from_url_path(url.path()).map_err(|e| fail(e.to_string()))?;
-    Ok(Opened { backend: Backend::Remote(Arc::new(store)), prefix, shown })
+    Ok(Opened { backend: Backend::S3(Arc::new(store)), prefix, shown })
 }

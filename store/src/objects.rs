@@ -1,6 +1,6 @@
 //! One tenant's objects: put, get, head, list, delete.
 
-use crate::{Error, ObjectPath, ObjectPrefix, error::BoxError, local::OpenObject, store::Backend};
+use crate::{Error, ObjectPath, ObjectPrefix, error::BoxError, listing, local::OpenObject, store::Backend};
 use bytes::{Bytes, BytesMut};
 use fabric_types::rest::object::ObjectInfo;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
@@ -60,7 +60,7 @@ pub struct ObjectBody {
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPage {
-    /// Objects in the byte order of their paths.
+    /// Objects, in the order that [`Objects::list`] tells of.
     pub objects: Vec<ObjectInfo>,
     /// What to hand in as `after` for the next page; `None` on the last.
     pub next: Option<String>,
@@ -92,11 +92,17 @@ impl Objects {
         Self { backend, root }
     }
 
-    pub(crate) fn full(&self, path: &ObjectPath) -> Result<Path, Error> {
-        self.full_text(path.as_str())
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
     }
 
-    fn full_text(&self, path: &str) -> Result<Path, Error> {
+    /// What comes before every path of the space.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn full(&self, path: &ObjectPath) -> Result<Path, Error> {
+        let path = path.as_str();
         let invalid =
             |_| Error::InvalidPath { path: path.chars().take(80).collect(), rule: "the store does not take this name" };
         Path::parse(format!("{}/{path}", self.root)).map_err(invalid)
@@ -119,7 +125,7 @@ impl Objects {
             Backend::Local(local) => {
                 local.open_object(&self.full(path)?).map(Some).map_err(|e| Error::from_store("open", path.as_str(), e))
             }
-            Backend::Remote(_) => Ok(None),
+            Backend::Memory(_) | Backend::S3(_) => Ok(None),
         }
     }
 
@@ -153,7 +159,7 @@ impl Objects {
         };
         let mut upload: Box<dyn MultipartUpload> = match &self.backend {
             Backend::Local(local) => Box::new(local.upload(target, mode.clone()).await.map_err(fail)?),
-            Backend::Remote(store) => store.put_multipart(target).await.map_err(fail)?,
+            other => other.store().put_multipart(target).await.map_err(fail)?,
         };
         let mut size = 0;
         let sent = loop {
@@ -319,13 +325,16 @@ impl Objects {
         meta.map(|m| self.info(&m)).map_err(|e| Error::from_store("find", path.as_str(), e))
     }
 
-    /// Lists objects whose path begins with `prefix` and is greater than `after`, at most `limit` (cut to 10,000).
+    /// Lists objects whose path begins with `prefix` and comes after `after`, at most `limit` (cut to 10,000), in the
+    /// byte order of the paths. An S3-compatible server that lists in another order (SeaweedFS goes folder by folder)
+    /// keeps its own; following [`ListPage::next`] leads to every object once all the same.
     ///
     /// # Errors
     /// [`Error::Backend`] if the store fails.
     pub async fn list(&self, prefix: &ObjectPrefix, after: Option<&str>, limit: usize) -> Result<ListPage, Error> {
         let limit = limit.clamp(1, MAX_PAGE);
-        let mut all = std::pin::pin!(self.list_all(prefix, after)?);
+        // One more than wanted tells whether there is a next page.
+        let mut all = std::pin::pin!(listing::list(self, prefix, after, Some(limit.saturating_add(1).min(1000)))?);
         let mut objects: Vec<ObjectInfo> = Vec::new();
         while let Some(info) = all.try_next().await? {
             if objects.len() == limit {
@@ -337,7 +346,7 @@ impl Objects {
         Ok(ListPage { objects, next: None })
     }
 
-    /// Lists every object whose path begins with `prefix` and is greater than `after`, in the byte order of the paths.
+    /// Lists every object whose path begins with `prefix` and comes after `after`, in the order of [`Objects::list`].
     ///
     /// # Errors
     /// [`Error::InvalidPath`] if `after` is no path; in the stream, [`Error::Backend`] if the store fails.
@@ -346,24 +355,7 @@ impl Objects {
         prefix: &ObjectPrefix,
         after: Option<&str>,
     ) -> Result<impl Stream<Item = Result<ObjectInfo, Error>> + Send + use<>, Error> {
-        let folder = match prefix.folder() {
-            "" => self.root.clone(),
-            folder => self.full_text(folder)?,
-        };
-        let store = self.backend.store();
-        let listed = match after {
-            Some(after) => store.list_with_offset(Some(&folder), &self.full(&ObjectPath::new(after)?)?),
-            None => store.list(Some(&folder)),
-        };
-        let (this, shown, prefix) = (self.clone(), prefix.as_str().to_owned(), prefix.as_str().to_owned());
-        let end = prefix.clone();
-        Ok(listed
-            .map(move |meta| meta.map(|m| this.info(&m)).map_err(|e| Error::from_store("list", &shown, e)))
-            .try_take_while(move |info| {
-                // In order, so nothing after this can begin with the prefix.
-                futures::future::ready(Ok(info.path.starts_with(&end) || info.path.as_str() < end.as_str()))
-            })
-            .try_filter(move |info| futures::future::ready(info.path.starts_with(&prefix))))
+        listing::list(self, prefix, after, None)
     }
 
     /// Removes an object.

@@ -7,7 +7,7 @@ use crate::{
 };
 use fabric_types::id::TenantId;
 use futures::TryStreamExt as _;
-use object_store::{ObjectStore, path::Path};
+use object_store::{ObjectStore, aws::AmazonS3, memory::InMemory, path::Path};
 use std::{fmt, sync::Arc};
 
 /// Whether a write to a local directory waits for the disk. Other stores decide for themselves.
@@ -32,8 +32,10 @@ pub struct StoreOptions {
 pub(crate) enum Backend {
     /// A local directory, read without leaving the calling thread where the page cache has the bytes.
     Local(Local),
-    /// Anything else.
-    Remote(Arc<dyn ObjectStore>),
+    /// Memory, for tests and throw-away fabrics.
+    Memory(Arc<InMemory>),
+    /// A bucket.
+    S3(Arc<AmazonS3>),
 }
 
 impl Backend {
@@ -41,7 +43,8 @@ impl Backend {
     pub(crate) fn store(&self) -> &dyn ObjectStore {
         match self {
             Self::Local(local) => local,
-            Self::Remote(store) => store.as_ref(),
+            Self::Memory(store) => store.as_ref(),
+            Self::S3(store) => store.as_ref(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod weed;
 #[tokio::test]
 async fn memory() {
     conformance::all(&Store::memory(), "m").await.unwrap();
+    conformance::byte_order(&Store::memory(), "m").await.unwrap();
 }
 
 #[tokio::test]
@@ -15,6 +16,7 @@ async fn local() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path().to_str().unwrap(), StoreOptions::default()).unwrap();
     conformance::all(&store, "l").await.unwrap();
+    conformance::byte_order(&store, "l").await.unwrap();
 }
 
 #[tokio::test]

@@ -86,7 +86,8 @@ proptest! {
             prop_assert!(last || part.ends_with(b"\n"));
             prop_assert!(last || part.len() as u64 >= target);
             // No earlier line feed would have done.
-            let early = part[(target as usize - 1).min(part.len())..part.len().saturating_sub(1)].contains(&b'\n');
+            let before_end = part.get(target as usize - 1..part.len().saturating_sub(1));
+            let early = before_end.is_some_and(|b| b.contains(&b'\n'));
             prop_assert!(!early);
         }
     }
@@ -137,7 +138,7 @@ fn boundaries_far_apart_are_found() {
         bytes[at] = b'\n';
     }
     let lengths = |all: Vec<Vec<u8>>| all.iter().map(Vec::len).collect::<Vec<_>>();
-    assert_eq!(lengths(contents(&bytes, "lines:1000")), [20_001, 1_080_000, 1_799_999, 100_000 - 1]);
+    assert_eq!(lengths(contents(&bytes, "lines:1000")), [20_001, 1_080_000, 1_800_000, 99_999]);
     assert_eq!(contents(&bytes, "csv:1000").iter().map(|p| p.len() - 11).sum::<usize>(), 3_000_000 - 11);
 }
 

@@ -216,7 +216,8 @@ impl Root {
                 sync(&self.open_folder(parent)?)?;
                 path = parent;
             }
-            sync(&self.dir)?;
+            // The root's own handle only names it and can't be synced.
+            sync(&self.open_folder(".")?)?;
         }
         Ok(())
     }
