@@ -16,6 +16,7 @@ mod project;
 mod serve;
 mod serve_config;
 mod table;
+mod telemetry;
 mod text;
 mod times;
 

@@ -178,7 +178,8 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
         }
         return answer;
     };
-    let admitted = admit(&app, access, &request).await;
+    let near = request.extensions().get::<Peer>().is_some_and(|p| p.0.ip().to_canonical().is_loopback());
+    let admitted = admit(&app, access, request.headers(), near).await;
     let mut response = match admitted {
         Err(e) => e.into_response(),
         Ok(None) => next.run(request).await,
@@ -195,12 +196,10 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
     response
 }
 
-async fn admit(app: &App, access: Access, request: &Request) -> Result<Option<Caller>> {
-    let headers = request.headers();
+async fn admit(app: &App, access: Access, headers: &HeaderMap, near: bool) -> Result<Option<Caller>> {
     match access {
         Open => Ok(None),
         LoopbackOrAdmin => {
-            let near = request.extensions().get::<Peer>().is_some_and(|p| p.0.ip().to_canonical().is_loopback());
             if near && names_loopback(headers) && bearer(headers).is_none() {
                 return Ok(None);
             }

@@ -38,6 +38,7 @@ pub async fn readyz(State(app): State<App>) -> Result<&'static str> {
 /// Metrics as Prometheus reads them. Loopback or an admin token.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(app): State<App>) -> Result<Response> {
+    app.services.node.refresh_metrics();
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &app.services.metrics.lock())
         .map_err(|e| Error::new(Code::Internal, format!("metrics: {e}")))?;

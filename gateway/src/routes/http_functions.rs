@@ -93,7 +93,7 @@ async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<Arc<Version>>
 pub async fn call<B>(app: &App, id: &InvocationId, mut request: Request<B>) -> Result<Response>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: std::fmt::Display,
 {
     let uri = request.uri();
     let (key, from) = split(uri.path()).ok_or_else(|| Error::bad("write /f/TENANT/FUNCTION/…"))?;

@@ -198,7 +198,8 @@ pub async fn audit(
     if !(percent > 0.0 && percent <= 100.0) {
         return Err(Error::bad("`sample` is above 0 and at most 100"));
     }
-    let (checked, differing) = app.services.driver.audit(&caller.tenant, &id, percent).await?;
+    let (checked, differing) =
+        app.services.driver.audit(&caller.tenant, &id, percent, crate::clock::job_id(), &caller.name).await?;
     Ok(Json(Audit { checked, same: checked.saturating_sub(differing.len() as u64), differing }))
 }
 

@@ -141,6 +141,9 @@ impl Driver {
         let Options { engine, store, results, index, fingerprint } = options;
         let parts = Parts { engine, store, results, index, fingerprint, tracker: TaskTracker::new() };
         let metrics = Metrics::default();
+        if parts.index.is_fresh() {
+            recover::rebuild(&parts.engine, &parts.index).await?;
+        }
         let mut owner = Owner::new(parts.clone(), metrics.clone());
         for live in recover::unfinished(&parts.engine).await? {
             tracing::info!(job_id = %live.id(), state = %live.state(), "job taken up again");

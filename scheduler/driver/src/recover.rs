@@ -1,7 +1,13 @@
 //! Reading jobs back from the journal.
 
-use crate::{live::Live, meta::Meta, record::Record};
+use crate::{
+    live::Live,
+    meta::{Kind, Meta},
+    owner,
+    record::Record,
+};
 use fabric_engine::{Engine, registry::Expect};
+use fabric_index::Index;
 use fabric_types::{
     Fault,
     id::{JobId, TenantId},
@@ -58,4 +64,41 @@ pub async fn unfinished(engine: &Engine) -> Result<Vec<Live>, Fault> {
             }
         }
     }
+}
+
+/// Fills an index that was begun anew with every job in the journal.
+///
+/// # Errors
+/// A backend's fault. A damaged job is logged and left out.
+pub async fn rebuild(engine: &Engine, index: &Index) -> Result<(), Fault> {
+    let mut after: Option<String> = None;
+    let mut count = 0_u64;
+    loop {
+        let page = engine.journal.streams("t/", after.as_deref(), PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.name.clone());
+        let (mut jobs, mut invocations) = (Vec::new(), Vec::new());
+        for stream in &page {
+            let name = stream.name.strip_prefix("t/").and_then(|n| n.split_once("/jobs/"));
+            let Some((tenant, job)) = name.and_then(|(t, j)| Some((TenantId::new(t).ok()?, JobId::new(j).ok()?)))
+            else {
+                continue;
+            };
+            match load(engine, &tenant, &job).await {
+                Ok(Some(live)) if matches!(live.planned.meta.kind, Kind::Invoke { .. }) => {
+                    invocations.push((tenant, owner::invocation(&live)));
+                }
+                Ok(Some(live)) => jobs.push((tenant, live.view(None, owner::now_ms()))),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%tenant, job_id = %job, %error, "a job can't be listed"),
+            }
+        }
+        count += (jobs.len() + invocations.len()) as u64;
+        let put = async { index.put_jobs(jobs).await.and(index.put_invocations(invocations).await) };
+        put.await.map_err(|e| Fault::new(fabric_types::Code::Unavailable, e.to_string()))?;
+    }
+    if count > 0 {
+        tracing::info!(count, "the index was rebuilt from the journal");
+    }
+    Ok(())
 }
