@@ -299,6 +299,12 @@ impl Node {
         http::handle(&self.shared, deployment, id, request).await
     }
 
+    /// Brings the metrics that are levels, not counts, up to date. Call it before they are read.
+    pub fn refresh_metrics(&self) {
+        let live = self.shared.host.stats().live;
+        self.shared.metrics.running.set(i64::try_from(live).unwrap_or(i64::MAX));
+    }
+
     /// Whether it takes work.
     #[must_use]
     pub fn is_ready(&self) -> bool {

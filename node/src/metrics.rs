@@ -50,7 +50,7 @@ pub struct Metrics {
     ),
     /// Tasks that wait for a guest thread.
     pub queued_tasks: Gauge,
-    /// Guests that run.
+    /// Guests that run; as of the last [`crate::Node::refresh_metrics`].
     pub running: Gauge,
     /// Synchronous invocations answered from the cache.
     pub invoke_cache_hits: Counter,
