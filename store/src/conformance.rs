@@ -181,7 +181,8 @@ async fn prefixes(objects: &Objects, _: &Store, _: &TenantId) -> Outcome {
     Ok(())
 }
 
-/// That a store lists in the byte order of paths. Not part of [`all`]: SeaweedFS, for one, goes folder by folder.
+/// That a store lists in the byte order of paths, and pages so. Not part of [`all`]: SeaweedFS, for one, goes folder by
+/// folder, and leaves out `a/…` if a page ends at an object `a`.
 ///
 /// # Errors
 /// What does not hold.
@@ -190,15 +191,23 @@ pub async fn byte_order(store: &Store, run: &str) -> Outcome {
     for at in MIXED {
         put(&objects, at, "x").await?;
     }
-    let page = objects.list(&ObjectPrefix::default(), None, 1000).await?;
-    let listed: Vec<_> = page.objects.iter().map(|o| o.path.as_str()).collect();
-    ensure!(listed == ["a-b", "a.b", "a/1", "a/10", "a/2", "a/sub/deep/x", "ab/1", "b"]);
+    put(&objects, "a", "x").await?;
+    let (mut listed, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = objects.list(&ObjectPrefix::default(), after.as_deref(), 1).await?;
+        listed.extend(page.objects.into_iter().map(|o| o.path));
+        match page.next {
+            Some(next) if listed.len() < 20 => after = Some(next),
+            _ => break,
+        }
+    }
+    ensure!(listed == ["a", "a-b", "a.b", "a/1", "a/10", "a/2", "a/sub/deep/x", "ab/1", "b"]);
     Ok(())
 }
 
 async fn pages(objects: &Objects, _: &Store, _: &TenantId) -> Outcome {
     let mut all: Vec<_> = (0..25).map(|i| format!("p/{}/{i:02}", i / 10)).collect();
-    all.extend(["p/1-x", "p/1.x", "p/10", "p/1"].map(str::to_owned));
+    all.extend(["p/1-x", "p/1.x", "p/10"].map(str::to_owned));
     all.sort_unstable();
     for at in &all {
         put(objects, at, "x").await?;

@@ -147,6 +147,9 @@ impl Error {
             Self::InputChanged { .. } => Some("start the job again; it plans the objects as they are now".into()),
             Self::InvalidInputSpec { hint, .. } => hint.clone(),
             Self::Location { .. } => Some("use a folder, memory: or s3://BUCKET/PREFIX?endpoint=URL".into()),
+            Self::NotSupported { .. } => {
+                Some("write it without the condition, or under a new path with If-None-Match: *".into())
+            }
             _ => None,
         }
     }

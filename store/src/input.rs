@@ -1,7 +1,7 @@
 //! Reads ranges of one version of an object: from the page cache on the calling thread where that is possible, from the
 //! blocking pool or the network otherwise, with the next block under way.
 
-use crate::{Error, ObjectPath, Objects};
+use crate::{Error, ObjectPath, Objects, local::OpenObject};
 use bytes::Bytes;
 use std::{fs::File, io, io::IoSliceMut, ops::Range, os::unix::fs::FileExt as _, sync::Arc};
 use tokio_util::task::AbortOnDropHandle;
@@ -24,11 +24,18 @@ pub(crate) struct Source {
 impl Source {
     /// Opens the object as it is now.
     pub(crate) async fn current(objects: &Objects, path: &ObjectPath) -> Result<Self, Error> {
-        let (info, file) = match objects.open_local(path)? {
-            Some(open) => (objects.info(&open.meta), Some(open.file)),
-            None => (objects.head(path).await?, None),
-        };
-        Ok(Self { objects: objects.clone(), path: path.clone(), etag: info.etag.into(), size: info.size, file })
+        if let Some(open) = objects.open_local(path)? {
+            return Ok(Self::opened(objects, path, open));
+        }
+        let info = objects.head(path).await?;
+        Ok(Self { objects: objects.clone(), path: path.clone(), etag: info.etag.into(), size: info.size, file: None })
+    }
+
+    /// An object that is open already.
+    pub(crate) fn opened(objects: &Objects, path: &ObjectPath, open: OpenObject) -> Self {
+        let info = objects.info(&open.meta);
+        let (objects, path, file) = (objects.clone(), path.clone(), Some(open.file));
+        Self { objects, path, etag: info.etag.into(), size: info.size, file }
     }
 
     /// Opens the version `etag`, of which bytes before `end` are wanted. Does not ask a remote store.
@@ -53,14 +60,14 @@ impl Source {
         if self.file.is_some() { LOCAL_BLOCK } else { REMOTE_BLOCK }
     }
 
-    /// The bytes of `range` if the page cache has them.
-    fn cached(&self, range: &Range<u64>) -> Option<Bytes> {
-        in_page_cache(self.file.as_deref()?, range)
+    /// The bytes of `range` if the page cache has them, in the memory of `spare` if nobody else holds that.
+    fn cached(&self, range: &Range<u64>, spare: Bytes) -> Option<Bytes> {
+        in_page_cache(self.file.as_deref()?, range, spare)
     }
 
     /// The bytes of `range`, all of them.
     pub(crate) async fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
-        if let Some(bytes) = self.cached(&range) {
+        if let Some(bytes) = self.cached(&range, Bytes::new()) {
             return Ok(bytes);
         }
         let Some(file) = self.file.clone() else {
@@ -84,9 +91,10 @@ impl Source {
 
 /// Reads without waiting for a disk; `None` if that is not possible now.
 #[cfg(target_os = "linux")]
-fn in_page_cache(file: &File, range: &Range<u64>) -> Option<Bytes> {
+fn in_page_cache(file: &File, range: &Range<u64>, spare: Bytes) -> Option<Bytes> {
     let len = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
-    let mut buffer = vec![0; len];
+    let mut buffer = spare.try_into_mut().unwrap_or_default();
+    buffer.resize(len, 0);
     let mut done = 0;
     while done < len {
         let rest = buffer.get_mut(done..)?;
@@ -98,11 +106,11 @@ fn in_page_cache(file: &File, range: &Range<u64>) -> Option<Bytes> {
             Err(_) => return None,
         }
     }
-    Some(buffer.into())
+    Some(buffer.freeze())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn in_page_cache(_: &File, _: &Range<u64>) -> Option<Bytes> {
+fn in_page_cache(_: &File, _: &Range<u64>, _: Bytes) -> Option<Bytes> {
     None
 }
 
@@ -114,11 +122,13 @@ pub(crate) struct Blocks {
     left: Range<u64>,
     /// The block that begins at `left.start`, under way.
     ahead: Option<AbortOnDropHandle<Result<Bytes, Error>>>,
+    /// The last block that the page cache had. Its memory, warm and mapped, takes the next one if the reader has let go.
+    last: Bytes,
 }
 
 impl Blocks {
     pub(crate) fn new(source: Source, range: Range<u64>) -> Self {
-        Self { source, left: range, ahead: None }
+        Self { source, left: range, ahead: None, last: Bytes::new() }
     }
 
     fn next_range(&self) -> Range<u64> {
@@ -136,8 +146,9 @@ impl Blocks {
             let read = ahead.await;
             self.ahead = None;
             read.map_err(|e| Error::io("read", self.source.path.as_str(), io::Error::other(e)))??
-        } else if let Some(bytes) = self.source.cached(&range) {
+        } else if let Some(bytes) = self.source.cached(&range, std::mem::take(&mut self.last)) {
             self.left.start = end;
+            self.last = bytes.clone();
             return Ok(Some(bytes));
         } else {
             self.source.read(range).await?

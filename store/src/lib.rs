@@ -21,6 +21,7 @@ mod path;
 pub mod plan;
 mod reader;
 mod spaces;
+mod staging;
 mod store;
 
 pub use error::Error;

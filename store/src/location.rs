@@ -61,8 +61,7 @@ fn s3(location: &str) -> Result<Opened, Error> {
     let fail = |message: String| bad(&shown, message);
     let url = url::Url::parse(location).map_err(|e| fail(e.to_string()))?;
     let bucket = url.host_str().filter(|b| !b.is_empty()).ok_or_else(|| fail("it names no bucket".into()))?;
-    let mut builder =
-        AmazonS3Builder::from_env().with_bucket_name(bucket).with_copy_if_not_exists(S3CopyIfNotExists::Multipart);
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
     for (key, value) in url.query_pairs() {
         if key == "endpoint" {
             let plain = value.starts_with("http://");
@@ -76,6 +75,12 @@ fn s3(location: &str) -> Result<Opened, Error> {
         let option: AmazonS3ConfigKey =
             key.parse().map_err(|_| fail(format!("`{key}` is not an option of an S3 store")))?;
         builder = builder.with_config(option, value.as_ref());
+    }
+    if builder.get_config_value(&AmazonS3ConfigKey::CopyIfNotExists).is_none() {
+        // AWS takes the condition at the end of a copy in parts; compatible servers (SeaweedFS) take it with the copy.
+        let compatible = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).is_some();
+        let header = || S3CopyIfNotExists::Header("If-None-Match".to_owned(), "*".to_owned());
+        builder = builder.with_copy_if_not_exists(if compatible { header() } else { S3CopyIfNotExists::Multipart });
     }
     let store = builder.build().map_err(|e| Error::Location {
         location: shown.clone(),

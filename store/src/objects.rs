@@ -1,6 +1,9 @@
 //! One tenant's objects: put, get, head, list, delete.
 
-use crate::{Error, ObjectPath, ObjectPrefix, error::BoxError, listing, local::OpenObject, store::Backend};
+use crate::{
+    Error, ObjectPath, ObjectPrefix, error::BoxError, input::Source, listing, local::OpenObject, staging,
+    store::Backend,
+};
 use bytes::{Bytes, BytesMut};
 use fabric_types::rest::object::ObjectInfo;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
@@ -12,6 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes kept in memory of a write: smaller objects are written in one request, larger ones in parts of this size.
 const PART: usize = 8 << 20;
+/// Bytes of a local object that is read at once, without leaving the thread if the page cache has it.
+const INLINE: u64 = 1 << 20;
 /// Most objects in one page of a list.
 const MAX_PAGE: usize = 10_000;
 
@@ -129,13 +134,14 @@ impl Objects {
         }
     }
 
-    /// Writes an object from a stream, in memory of at most a few parts of 8 MiB. Nothing is visible before the end,
-    /// and dropping the future leaves nothing.
+    /// Writes an object from a stream, in memory of at most a few parts of 8 MiB. Nothing is visible before the end.
+    /// Dropping the future leaves nothing in a local directory; on S3 it leaves an unfinished upload, which a life-cycle
+    /// rule of the bucket should end, or an object that waits for its condition, which is swept after a day.
     ///
     /// # Errors
     /// [`Error::PreconditionFailed`] if a condition does not hold, [`Error::Body`] if the stream fails,
-    /// [`Error::NotSupported`] for `if_match` with more than 8 MiB on a remote store, [`Error::Backend`] if the
-    /// store fails.
+    /// [`Error::NotSupported`] for `if_match` with more than 8 MiB on anything but a local directory,
+    /// [`Error::Backend`] if the store fails.
     pub async fn put<S, E>(&self, path: &ObjectPath, body: S, options: PutOptions) -> Result<ObjectInfo, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Send,
@@ -148,14 +154,16 @@ impl Objects {
         }
         let fail = |e| Error::from_store("write", path.as_str(), e);
         let to = self.full(path)?;
-        let staged = self.staging(&to);
         let mode = mode(&options);
+        if matches!((&self.backend, &mode), (Backend::Memory(_) | Backend::S3(_), PutMode::Update(_))) {
+            return Err(Error::NotSupported { what: "replace an object of more than 8 MiB under If-Match" });
+        }
+        self.precheck(path, &options).await?;
+        let staging = staging::folder(&self.root);
+        let staged = staging::name(&staging);
         let target = match (&self.backend, &mode) {
             (Backend::Local(_), _) | (_, PutMode::Overwrite) => &to,
-            (_, PutMode::Create) => &staged,
-            (_, PutMode::Update(_)) => {
-                return Err(Error::NotSupported { what: "replace a large object under If-Match" });
-            }
+            _ => &staged,
         };
         let mut upload: Box<dyn MultipartUpload> = match &self.backend {
             Backend::Local(local) => Box::new(local.upload(target, mode.clone()).await.map_err(fail)?),
@@ -190,17 +198,28 @@ impl Objects {
             .store()
             .copy_opts(&staged, &to, CopyOptions::new().with_mode(object_store::CopyMode::Create))
             .await;
-        let _ = self.backend.store().delete(&staged).await;
+        if let Err(error) = self.backend.store().delete(&staged).await {
+            tracing::warn!(%error, path = %staged, "a staged object stays until it is swept");
+        }
+        if let Err(error) = staging::sweep(self.backend.store(), &staging, SystemTime::now()).await {
+            tracing::warn!(%error, folder = %staging, "could not sweep staged objects");
+        }
         copied.map_err(fail)?;
         self.head(path).await
     }
 
-    /// Where a large conditional write waits: beside the spaces, where no path of a user leads.
-    fn staging(&self, to: &Path) -> Path {
-        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-        let unique = std::collections::hash_map::RandomState::new();
-        let unique = std::hash::BuildHasher::hash_one(&unique, to.as_ref());
-        self.root.parent().unwrap_or_default().join("staging").join(format!("{nanos:x}-{unique:x}"))
+    /// Whether a condition is known not to hold, to spare the transfer of what can't be kept. The store judges again.
+    async fn precheck(&self, path: &ObjectPath, options: &PutOptions) -> Result<(), Error> {
+        if !options.if_absent && options.if_match.is_none() {
+            return Ok(());
+        }
+        let there = match self.head(path).await {
+            Ok(info) => Some(info.etag),
+            Err(Error::NotFound { .. }) => None,
+            Err(e) => return Err(e),
+        };
+        let holds = if options.if_absent { there.is_none() } else { there == options.if_match };
+        if holds { Ok(()) } else { Err(Error::PreconditionFailed { path: path.as_str().to_owned() }) }
     }
 
     /// Writes an object that is in memory.
@@ -268,8 +287,18 @@ impl Objects {
     /// # Errors
     /// [`Error::TooLarge`] if it has more, otherwise as [`Objects::get`].
     pub async fn get_bytes(&self, path: &ObjectPath, limit: u64) -> Result<(ObjectInfo, Bytes), Error> {
-        let body = self.get(path, Range::Whole, &Conditions::default()).await?;
         let too_large = || Error::TooLarge { what: format!("`{path}`"), limit };
+        if let Some(open) = self.open_local(path)? {
+            let info = self.info(&open.meta);
+            if info.size > limit {
+                return Err(too_large());
+            }
+            if info.size <= INLINE {
+                let bytes = Source::opened(self, path, open).read(0..info.size).await?;
+                return Ok((info, bytes));
+            }
+        }
+        let body = self.get(path, Range::Whole, &Conditions::default()).await?;
         if body.info.size > limit {
             return Err(too_large());
         }

@@ -58,7 +58,8 @@ impl Store {
     ///
     /// An S3 store takes its settings from `AWS_*` variables and from options after `?`, such as `region` and
     /// `endpoint`; plain HTTP and path-style requests are used only with an `endpoint`. The process must have installed
-    /// a rustls provider before.
+    /// a rustls provider before. Create-if-absent rests on the server: with an `endpoint`, `If-None-Match: *` must hold
+    /// for puts and for copies (`copy_if_not_exists=multipart` takes it at the end of a copy in parts, as AWS does).
     ///
     /// # Errors
     /// [`Error::Location`] if the text names no store or it can't be opened.

@@ -66,7 +66,8 @@ impl Server {
         server
     }
 
-    /// Waits until the server takes a bucket, for at most a minute.
+    /// Waits until the server takes a bucket: 240 tries, 250 ms apart, so at most about a minute. This is the one place
+    /// where a test sleeps: a foreign process can't be awaited, only asked again, and nothing is asserted of the time.
     async fn make_bucket(&mut self) {
         use object_store::{ObjectStoreExt as _, aws::AmazonS3Builder};
         for _ in 0..240 {
@@ -84,7 +85,6 @@ impl Server {
             if store.put(&"ready".into(), "x".into()).await.is_ok() {
                 return;
             }
-            // A foreign process says nothing when it is ready: there is only asking again.
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
         panic!("the S3 server was not ready within a minute");

@@ -1,0 +1,70 @@
+//! Where a large conditional write to a remote store waits, for S3 finishes an upload in parts unconditionally: the whole
+//! object is written here first and then copied to its place if nothing is there. No path of a user leads here.
+//!
+//! A process that dies between the two leaves its object. Such leftovers are removed by the next large conditional
+//! write of the tenant, once they are a day old: a living writer copies within minutes.
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::{ObjectStore, ObjectStoreExt as _, Result, path::Path};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How old a leftover is when it is removed.
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Most leftovers removed at once, so that no write waits long; the next one goes on.
+const MAX_SWEPT: usize = 100;
+
+/// The folder that serves the space `root`.
+pub(crate) fn folder(root: &Path) -> Path {
+    root.parent().unwrap_or_default().join("staging")
+}
+
+/// A new name in `folder`.
+pub(crate) fn name(folder: &Path) -> Path {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    // Keyed anew, at random, by each call.
+    let unique = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), folder.as_ref());
+    folder.clone().join(format!("{nanos:x}-{unique:x}"))
+}
+
+/// Removes what dead writers left in `folder`, as seen at `now`.
+pub(crate) async fn sweep(store: &dyn ObjectStore, folder: &Path, now: SystemTime) -> Result<()> {
+    let Some(before) = now.checked_sub(MAX_AGE) else { return Ok(()) };
+    let old: Vec<_> = store
+        .list(Some(folder))
+        .try_filter(|meta| std::future::ready(SystemTime::from(meta.last_modified) < before))
+        .take(MAX_SWEPT)
+        .try_collect()
+        .await?;
+    for meta in old {
+        match store.delete(&meta.location).await {
+            // A neighbour was faster.
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use object_store::memory::InMemory;
+
+    #[tokio::test]
+    async fn only_what_is_a_day_old_is_removed() {
+        let (store, folder) = (InMemory::new(), folder(&Path::from("t/acme/objects")));
+        assert_eq!(folder.as_ref(), "t/acme/staging");
+        let (staged, beside) = (name(&folder), Path::from("t/acme/objects/x"));
+        assert_ne!(staged, name(&folder));
+        for path in [&staged, &beside] {
+            store.put(path, "x".into()).await.unwrap();
+        }
+        let now = SystemTime::now();
+        sweep(&store, &folder, now + MAX_AGE / 2).await.unwrap();
+        store.head(&staged).await.unwrap();
+        sweep(&store, &folder, now + MAX_AGE * 2).await.unwrap();
+        assert!(matches!(store.head(&staged).await, Err(object_store::Error::NotFound { .. })));
+        store.head(&beside).await.unwrap();
+    }
+}
