@@ -82,6 +82,19 @@ async fn parts(config: &ServeConfig) -> Result<Parts, Failure> {
     let host = Host::start(sandbox).map_err(|e| internal("starting the sandbox", e))?;
     let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let slots = config.slots.as_ref().map_or(cores, |s| s.value);
+    // The driver first: it must hear the node come.
+    let driver = Driver::start(fabric_driver::Options {
+        engine: engine.clone(),
+        store: store.clone(),
+        results: results.clone(),
+        index: index.clone(),
+        fingerprint: Arc::new({
+            let host = host.clone();
+            move |pure| host.fingerprint(pure).to_owned()
+        }),
+    })
+    .await
+    .map_err(fault)?;
     let node = Node::start(fabric_node::Options {
         id: NodeId::new("local").map_err(|e| internal("naming the node", e))?,
         slots,
@@ -90,17 +103,8 @@ async fn parts(config: &ServeConfig) -> Result<Parts, Failure> {
         store: store.clone(),
         results: results.clone(),
         index: index.clone(),
-        host: host.clone(),
+        host,
         metrics: node_metrics.clone(),
-    })
-    .await
-    .map_err(fault)?;
-    let driver = Driver::start(fabric_driver::Options {
-        engine: engine.clone(),
-        store: store.clone(),
-        results: results.clone(),
-        index: index.clone(),
-        fingerprint: Arc::new(move |pure| host.fingerprint(pure).to_owned()),
     })
     .await
     .map_err(fault)?;

@@ -123,13 +123,22 @@ impl Shared {
     }
 }
 
-async fn keep_notes(index: Index, mut notes: mpsc::Receiver<(TenantId, Invocation)>) {
+async fn keep_notes(index: Index, mut notes: mpsc::Receiver<(TenantId, Invocation)>, stop: CancellationToken) {
     let mut batch = Vec::new();
-    while notes.recv_many(&mut batch, NOTES).await > 0 {
-        if let Err(error) = index.put_invocations(std::mem::take(&mut batch)).await {
-            tracing::warn!(%error, "invocation records could not be kept");
-        }
-        tokio::time::sleep(NOTE_EVERY).await;
+    while stop.run_until_cancelled(notes.recv_many(&mut batch, NOTES)).await.is_some_and(|n| n > 0) {
+        keep(&index, std::mem::take(&mut batch)).await;
+        // Not one write for each call, but one for all of a while.
+        stop.run_until_cancelled(tokio::time::sleep(NOTE_EVERY)).await;
+    }
+    while let Ok(note) = notes.try_recv() {
+        batch.push(note);
+    }
+    keep(&index, batch).await;
+}
+
+async fn keep(index: &Index, batch: Vec<(TenantId, Invocation)>) {
+    if let Err(error) = index.put_invocations(batch).await {
+        tracing::warn!(%error, "invocation records could not be kept");
     }
 }
 
@@ -246,7 +255,7 @@ impl Node {
         tracker.spawn(commit::run(shared.clone(), done));
         tracker.spawn(lane::run(shared.clone(), inbox, chunks, stop.clone()));
         tracker.spawn(presence::run(shared.clone(), stop.clone()));
-        tokio::spawn(keep_notes(index, noted));
+        tracker.spawn(keep_notes(index, noted, stop.clone()));
         Ok(Self { shared, stop, tracker })
     }
 

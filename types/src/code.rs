@@ -206,4 +206,15 @@ mod tests {
             assert_eq!(serde_json::from_value::<Code>(code.as_str().into()).ok(), Some(*code));
         }
     }
+
+    #[test]
+    fn every_code_is_explained() {
+        let page = include_str!("../../docs/errors.md");
+        for code in Code::ALL {
+            let row = format!("| `{code}` | {} | {} |", code.http_status(), code.exit() as u8);
+            assert!(page.contains(&row), "docs/errors.md has no row that begins `{row}`");
+        }
+        let rows = page.lines().filter(|l| l.starts_with("| `")).count();
+        assert_eq!(rows, Code::ALL.len(), "docs/errors.md explains a code that is not there");
+    }
 }

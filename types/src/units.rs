@@ -73,7 +73,7 @@ impl FromStr for ByteSize {
             return whole.checked_mul(factor).map(Self).ok_or_else(bad);
         }
         let value = number.parse::<f64>().map_err(|_| bad())? * factor as f64;
-        if value.is_finite() && value >= 0.0 && value < 9.0e18 { Ok(Self(value as u64)) } else { Err(bad()) }
+        if (0.0..9.0e18).contains(&value) { Ok(Self(value as u64)) } else { Err(bad()) }
     }
 }
 

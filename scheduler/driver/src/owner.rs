@@ -94,6 +94,7 @@ pub struct Owner {
     ended: VecDeque<(JobId, usize)>,
     ended_tasks: usize,
     dirty: BTreeSet<JobId>,
+    flush_now: bool,
     doing: FuturesUnordered<BoxFuture<'static, Finished>>,
     posts: HashMap<NodeId, mpsc::UnboundedSender<ToNode>>,
     actions: Vec<Action>,
@@ -114,6 +115,7 @@ impl Owner {
             ended: VecDeque::new(),
             ended_tasks: 0,
             dirty: BTreeSet::new(),
+            flush_now: false,
             doing: FuturesUnordered::new(),
             posts: HashMap::new(),
             actions: Vec::new(),
@@ -163,6 +165,10 @@ impl Owner {
                 _ = flush.tick() => self.flush().await,
             }
             self.carry_out();
+            // Whoever waited for a job's end may ask for lists next.
+            if std::mem::take(&mut self.flush_now) {
+                self.flush().await;
+            }
         }
         self.flush().await;
         while let Some(done) = self.doing.next().await {
@@ -492,6 +498,7 @@ impl Owner {
         slot.live.publish(slot.live.state().as_str(), None, now_ms());
         self.metrics.jobs_active.dec();
         self.dirty.insert(job.clone());
+        self.flush_now = true;
         self.retire(&meta.tenant, job);
         self.keep_ended(job);
     }
