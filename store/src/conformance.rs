@@ -8,8 +8,9 @@ use fabric_types::{
     digest::{ModuleDigest, TaskKey},
     id::TenantId,
 };
-use futures::{TryStreamExt as _, future::join_all, stream};
-use std::convert::Infallible;
+use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
+use std::{convert::Infallible, sync::Arc};
+use tokio::sync::Barrier;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -80,6 +81,7 @@ pub async fn all(store: &Store, run: &str) -> Outcome {
         odd_names,
         file_beside_folder,
         large_streams,
+        one_large_creator,
         broken_stream,
         tenants_apart,
         results_and_modules,
@@ -327,6 +329,36 @@ async fn large_streams(objects: &Objects, _: &Store, _: &TenantId) -> Outcome {
     let created = objects.put(&path("large/created")?, body(), CREATE).await?;
     ensure!(created.size == info.size);
     ensure!(names(objects, "").await? == ["large/64MiB", "large/created"]);
+    Ok(())
+}
+
+async fn one_large_creator(objects: &Objects, _: &Store, _: &TenantId) -> Outcome {
+    let (at, together) = (path("race/large")?, Arc::new(Barrier::new(3)));
+    let writers = (0..3_u64).map(|i| {
+        let (objects, at, together) = (objects.clone(), at.clone(), Arc::clone(&together));
+        // All are past the look at what is there before one of them ends.
+        let body = stream::iter(0..40_u32).then(move |n| {
+            let together = Arc::clone(&together);
+            async move {
+                if n == 39 {
+                    together.wait().await;
+                }
+                Ok::<_, Infallible>(piece(i))
+            }
+        });
+        tokio::spawn(async move { objects.put(&at, body, CREATE).await.map(|_| i) })
+    });
+    let mut won = Vec::new();
+    for outcome in join_all(writers).await {
+        match outcome? {
+            Ok(i) => won.push(i),
+            Err(Error::PreconditionFailed { .. }) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    ensure!(won.len() == 1);
+    let (info, bytes) = objects.get_bytes(&at, 64 << 20).await?;
+    ensure!(info.size == 10 << 20 && won.iter().all(|i| bytes.chunks(256 << 10).all(|c| c == piece(*i))));
     Ok(())
 }
 
