@@ -1,0 +1,58 @@
+//! Modules to deploy: what `cargo xtask guests` built, and hostile ones in the text format.
+
+use bytes::Bytes;
+use std::path::{Path, PathBuf};
+
+/// The repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Cargo's target folder.
+pub(crate) fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty()) {
+        Some(folder) => repository().join(folder),
+        None => repository().join("target"),
+    }
+}
+
+/// A guest that `cargo xtask guests` built; looked for where `FABRIC_GUESTS_DIR` says, else in the target folder.
+#[must_use]
+pub fn built(name: &str) -> Bytes {
+    let folder = std::env::var_os("FABRIC_GUESTS_DIR").map_or_else(|| target().join("guests"), PathBuf::from);
+    let path = folder.join(format!("{name}.wasm"));
+    let bytes = std::fs::read(&path);
+    bytes.unwrap_or_else(|e| panic!("{}: {e}\nhint: cargo xtask guests", path.display())).into()
+}
+
+fn hostile_folder() -> PathBuf {
+    repository().join("examples/hostile")
+}
+
+/// A guest of `examples/hostile`: assembled here where it is text, else one that was built.
+#[must_use]
+pub fn hostile(name: &str) -> Bytes {
+    let text = hostile_folder().join(format!("{name}.wat"));
+    if text.exists() { wat::parse_file(&text).unwrap_or_else(|e| panic!("{e}")).into() } else { built(name) }
+}
+
+/// The names of all guests of `examples/hostile`.
+#[must_use]
+pub fn hostile_names() -> Vec<String> {
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        let is_text = path.extension().is_some_and(|kind| kind == "wat");
+        let is_package = path.join("Cargo.toml").exists();
+        (is_text || is_package).then(|| path.file_stem().unwrap().to_string_lossy().into_owned())
+    };
+    let mut names: Vec<_> = std::fs::read_dir(hostile_folder()).unwrap().filter_map(name).collect();
+    names.sort();
+    names
+}
+
+/// A manifest: the name, and what follows it in TOML, such as `[limits]` and its lines.
+#[must_use]
+pub fn manifest(name: &str, more: &str) -> String {
+    format!("[function]\nname = \"{name}\"\n{more}\n")
+}

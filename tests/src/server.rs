@@ -1,0 +1,276 @@
+//! A real server: started over a folder of its own, killed, started again.
+
+use crate::{
+    cli::Ran,
+    guests,
+    process::Process,
+    raw::{self, Answer},
+};
+use fabric_client::{Client, Deploy, PutOptions};
+use fabric_types::rest::{
+    function::Deployed,
+    token::{NewToken, Role},
+};
+use std::{path::PathBuf, process::Stdio, time::Duration};
+use tokio::process::{Child, Command};
+
+/// How long a server may take to be ready, and an awaited condition to come true. Only a failure takes this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a condition is looked at that nothing announces.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How a server is started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// More arguments of `fabric serve`.
+    pub args: Vec<String>,
+}
+
+impl Options {
+    /// So many guests at once.
+    #[must_use]
+    pub fn slots(n: u32) -> Self {
+        Self { args: vec!["--slots".to_owned(), n.to_string()] }
+    }
+}
+
+/// A running server and its folder, which go when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    options: Options,
+    folder: tempfile::TempDir,
+    child: Child,
+    url: String,
+    token: String,
+    client: Client,
+}
+
+fn program() -> PathBuf {
+    let path = std::env::var_os("FABRIC_BIN").map_or_else(|| guests::target().join("debug/fabric"), PathBuf::from);
+    assert!(path.exists(), "{} is not there\nhint: cargo build -p fabric-cli", path.display());
+    path
+}
+
+/// A command of the binary, with none of the developer's own settings.
+fn command(folder: &std::path::Path) -> Command {
+    let mut command = Command::new(program());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FABRIC_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(folder)
+        .env("FABRIC_CONFIG_HOME", folder.join("config"))
+        .env("FABRIC_DATA", folder.join("data"))
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+fn client(url: &str, token: &str, tenant: Option<&str>) -> Client {
+    // One attempt: a test wants to see what the server said, not what it said at last.
+    let mut options = fabric_client::Options::new(url).token(token).attempts(1).answer_timeout(Duration::from_secs(120));
+    if let Some(tenant) = tenant {
+        options = options.tenant(tenant);
+    }
+    Client::new(options).unwrap()
+}
+
+async fn start(options: &Options, folder: &std::path::Path) -> (Child, String, String) {
+    let data = folder.join("data");
+    // Left behind where the server before was killed.
+    let _ = std::fs::remove_file(data.join("server.json"));
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("server.log")).unwrap();
+    let mut child = command(folder)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .args(&options.args)
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let ready = async {
+        loop {
+            if let Ok(text) = std::fs::read(data.join("server.json")) {
+                let about: serde_json::Value = serde_json::from_slice(&text).unwrap();
+                return about["url"].as_str().unwrap().to_owned();
+            }
+            if let Ok(status) = tokio::time::timeout(LOOK, child.wait()).await {
+                panic!("the server ended ({})\n{}", status.unwrap(), log_of(folder));
+            }
+        }
+    };
+    let url = tokio::time::timeout(PATIENCE, ready).await.unwrap_or_else(|_| panic!("not ready\n{}", log_of(folder)));
+    let token = std::fs::read_to_string(data.join("admin-token")).unwrap().trim().to_owned();
+    (child, url, token)
+}
+
+fn log_of(folder: &std::path::Path) -> String {
+    std::fs::read_to_string(folder.join("server.log")).unwrap_or_default()
+}
+
+impl Server {
+    /// Starts a server over a fresh folder and waits until it is ready.
+    pub async fn start(options: Options) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (child, url, token) = start(&options, folder.path()).await;
+        let client = client(&url, &token, None);
+        Self { options, folder, child, url, token, client }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A client with the admin's token, in the tenant `default`.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A client without a connection yet that sends this secret.
+    #[must_use]
+    pub fn client_with(&self, secret: &str) -> Client {
+        client(&self.url, secret, None)
+    }
+
+    /// A client with the admin's token that acts in a tenant.
+    #[must_use]
+    pub fn client_in(&self, tenant: &str) -> Client {
+        client(&self.url, &self.token, Some(tenant))
+    }
+
+    /// The secret of a new token.
+    pub async fn token(&self, tenant: &str, role: Role) -> String {
+        let new = NewToken { name: format!("{role:?} of {tenant}"), tenant: Some(tenant.parse().unwrap()), role, ttl_s: None };
+        self.client.create_token(&new).await.unwrap().secret
+    }
+
+    /// The folder that holds the server's data, its log and what the CLI writes.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// What the server wrote to its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        log_of(self.folder.path())
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        Process(self.child.id().expect("the server has ended"))
+    }
+
+    /// Deploys a module under a name, with more lines of its manifest.
+    pub async fn deploy(&self, name: &str, module: bytes::Bytes, more: &str) -> Deployed {
+        let deploy = Deploy::new(guests::manifest(name, more), module);
+        self.client.deploy(&deploy).await.unwrap_or_else(|e| panic!("{name}: {e}: {:?}", e.problem()))
+    }
+
+    /// Deploys an example under its name.
+    pub async fn example(&self, name: &str) -> Deployed {
+        self.deploy(name, guests::built(name), "").await
+    }
+
+    /// Stores an object.
+    pub async fn put(&self, path: &str, bytes: impl Into<bytes::Bytes>) {
+        self.client.put_bytes(path, bytes, &PutOptions::default()).await.unwrap();
+    }
+
+    /// Kills it with SIGKILL: nothing of it runs on, nothing is written any more.
+    pub async fn kill9(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Starts it again over the same folder, at another address.
+    pub async fn restart(&mut self) {
+        self.kill9().await;
+        let (child, url, token) = start(&self.options, self.folder.path()).await;
+        self.client = client(&url, &token, None);
+        (self.child, self.url, self.token) = (child, url, token);
+    }
+
+    /// Asks it to stop and waits for that; gives the exit status.
+    pub async fn stop(mut self) -> i32 {
+        let id = self.process().0.to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("still running\n{}", self.log())).unwrap().code().unwrap_or(-1)
+    }
+
+    /// Sends a request whose target goes out byte by byte as it is given.
+    pub async fn raw(&self, method: &str, target: impl AsRef<[u8]>, token: Option<&str>, body: &str) -> Answer {
+        raw::send(&self.url, method, target.as_ref(), token, body).await
+    }
+
+    /// The admin's secret.
+    #[must_use]
+    pub fn admin(&self) -> &str {
+        &self.token
+    }
+
+    /// A metric's value now, summed over its labels; `None` where it is not there.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let body = self.client.metrics().await.unwrap().bytes(16 << 20).await.unwrap();
+        let text = std::str::from_utf8(&body).unwrap().to_owned();
+        let value = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let rest = if rest.starts_with('{') { rest.rsplit_once("} ")?.1 } else { rest.strip_prefix(' ')? };
+            rest.split(' ').next()?.parse::<f64>().ok()
+        };
+        text.lines().filter_map(value).reduce(|a, b| a + b)
+    }
+
+    /// Waits until a metric's value is as `wanted` says.
+    pub async fn until_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
+        until(name, async || self.metric(name).await.is_some_and(&wanted)).await;
+    }
+
+    fn cli_command(&self, args: &[&str]) -> Command {
+        let mut command = command(self.folder.path());
+        command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the CLI against it, in its folder, to the end.
+    pub async fn cli(&self, args: &[&str]) -> Ran {
+        self.cli_with(args, &[]).await
+    }
+
+    /// The same with environment variables.
+    pub async fn cli_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
+        let output = self.cli_command(args).envs(env.iter().copied()).output().await.unwrap();
+        Ran {
+            line: args.join(" "),
+            status: output.status.code().unwrap_or(-1),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts the CLI and leaves it running; it is killed when dropped.
+    #[must_use]
+    pub fn cli_running(&self, args: &[&str]) -> Child {
+        self.cli_command(args).spawn().unwrap()
+    }
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// When it does not within a minute.
+pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let held = async {
+        while !condition().await {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, held).await.unwrap_or_else(|_| panic!("did not come true: {what}"));
+}
