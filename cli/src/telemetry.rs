@@ -9,6 +9,9 @@ use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util:
 /// What is logged unless `RUST_LOG` says otherwise.
 const DEFAULT_FILTER: &str = "info,wasmtime=warn,cranelift=warn,hyper=warn,h2=warn";
 
+/// What becomes a span when there is a collector: ours, not those of the libraries that send them.
+const SPAN_FILTER: &str = "off,fabric_gateway=debug,fabric_node=debug,fabric_driver=debug,fabric_host=debug";
+
 /// Spans on their way to the collector, if there is one.
 pub struct Spans(Option<SdkTracerProvider>);
 
@@ -32,8 +35,12 @@ pub fn start(format: LogFormat, otlp: Option<&str>) -> Result<Spans, Failure> {
         LogFormat::Json => plain.json().flatten_event(true).boxed(),
     };
     let provider = otlp.map(provider).transpose()?;
-    let spans = provider.as_ref().map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer("fabric")));
-    tracing_subscriber::registry().with(filter).with(lines).with(spans).init();
+    // A collector gets every request, attempt and invocation; the log on standard error stays as quiet as it is.
+    let spans = provider.as_ref().map(|p| {
+        let layer = tracing_opentelemetry::layer().with_tracer(p.tracer("fabric"));
+        layer.with_filter(EnvFilter::new(SPAN_FILTER))
+    });
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).init();
     Ok(Spans(provider))
 }
 

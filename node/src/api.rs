@@ -283,6 +283,15 @@ impl Node {
         })
     }
 
+    /// Makes a new version ready, so that its first call compiles nothing: a function with grants runs in another engine
+    /// than the one its upload was checked with.
+    ///
+    /// # Errors
+    /// The store's fault, or the compiler's.
+    pub async fn warm(&self, deployment: &Arc<Deployment>) -> Result<(), Fault> {
+        self.shared.load(deployment).await.map(drop)
+    }
+
     /// Calls a task or command function. Usage, logs and the invocation record are written here.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use fabric_types::{
 };
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 /// Takes the lines of one call.
@@ -20,7 +20,11 @@ pub struct FunctionLogs {
     function: FunctionName,
     task: Option<String>,
     any: AtomicBool,
+    progress_ms: AtomicU64,
 }
+
+/// Progress is noted this often at most, in milliseconds: a guest may report every step.
+const PROGRESS_EVERY_MS: u64 = 1_000;
 
 fn level(level: LogLevel) -> &'static str {
     match level {
@@ -41,7 +45,8 @@ impl FunctionLogs {
         function: FunctionName,
         task: Option<String>,
     ) -> Arc<Self> {
-        Arc::new(Self { index, tenant, invocation, function, task, any: AtomicBool::new(false) })
+        let (any, progress_ms) = (AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { index, tenant, invocation, function, task, any, progress_ms })
     }
 
     /// Whether there was a line.
@@ -61,6 +66,18 @@ impl FunctionLogs {
             message,
         };
         self.index.log(vec![(self.tenant.clone(), line)]);
+    }
+
+    /// Notes how far a task says it is.
+    pub fn progress(&self, completed: u64, total: u64) {
+        let now = crate::api::now_ms();
+        let before = self.progress_ms.load(Ordering::Relaxed);
+        if now.saturating_sub(before) < PROGRESS_EVERY_MS {
+            return;
+        }
+        self.progress_ms.store(now, Ordering::Relaxed);
+        let text = if total == 0 { format!("{completed} steps done") } else { format!("{completed} of {total} steps done") };
+        self.add(LogSource::System, "info", text);
     }
 
     /// Adds how the call failed.

@@ -20,6 +20,7 @@ use fabric_types::{
     work::{OutputRef, TaskInput},
 };
 use std::sync::Arc;
+use tracing::Instrument as _;
 
 /// A result that an earlier call gave.
 #[derive(Clone)]
@@ -76,12 +77,25 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
         limits: deployment.manifest.limits.clone(),
         seed: key.0,
         logs: Some(logs.clone()),
+        progress: Some({
+            let logs = logs.clone();
+            Arc::new(move |completed, total| logs.progress(completed, total))
+        }),
         input: source,
         ..TaskCall::new(stage, Empty)
     };
     let threads = shared.guest_handle()?;
     let host = shared.host.clone();
-    let guest = async move { host.run_task(&loaded, task).await };
+    let span = tracing::debug_span!(
+        "invocation",
+        tenant = %deployment.tenant,
+        invocation_id = %call.id,
+        function = %deployment.function,
+        version = deployment.version,
+        node_id = %shared.id,
+        module_digest = %deployment.module,
+    );
+    let guest = async move { host.run_task(&loaded, task).await }.instrument(span);
     let report = graduate::run(&threads, guest).await;
     let report = report.ok_or_else(|| Fault::new(Code::Unavailable, "the node is shutting down"))?;
     record(shared, deployment, &call.id, created_ms, &report, &logs);

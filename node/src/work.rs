@@ -20,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::{Mutex, mpsc};
+use tracing::Instrument as _;
 
 /// How long results wait for company before they are committed.
 const HOLD: Duration = Duration::from_millis(5);
@@ -99,13 +100,27 @@ async fn one(
             seed: assignment.key.0,
             buckets: batch.buckets,
             logs: Some(logs.clone()),
+            progress: Some({
+                let logs = logs.clone();
+                Arc::new(move |completed, total| logs.progress(completed, total))
+            }),
             cancel: stop.clone(),
             input: source,
             ..TaskCall::new(stage, fabric_host::source::Empty)
         },
         Err(fault) => return Some(failed(assignment, fault)),
     };
-    let report = shared.host.run_task(loaded, call).await;
+    let span = tracing::debug_span!(
+        "attempt",
+        tenant = %batch.tenant,
+        job_id = %batch.job,
+        task = %assignment.task,
+        attempt = assignment.attempt,
+        node_id = %shared.id,
+        function = %batch.deployment.function,
+        module_digest = %batch.deployment.module,
+    );
+    let report = shared.host.run_task(loaded, call).instrument(span).await;
     usage.invocations += 1;
     usage.fuel += report.fuel;
     usage.guest_us += report.wall_us;

@@ -110,7 +110,11 @@ pub async fn deploy(State(app): State<App>, caller: Caller, request: Request) ->
     let new = NewVersion { manifest, module: uploaded.module, module_bytes, entry: uploaded.entry, note, promote };
     let (deployment, created) = app.functions.deploy(&caller.tenant, new).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let deployed = Deployed { deployment, created, compile_ms: uploaded.compile_ms, warnings: uploaded.warnings };
+    let mut warnings = uploaded.warnings;
+    if let Err(fault) = app.services.node.warm(&std::sync::Arc::new(deployment.clone())).await {
+        warnings.push(format!("its first call will be slow: {fault}"));
+    }
+    let deployed = Deployed { deployment, created, compile_ms: uploaded.compile_ms, warnings };
     Ok((status, Json(deployed)))
 }
 

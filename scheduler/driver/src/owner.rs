@@ -46,7 +46,7 @@ const FLUSH_EVERY: Duration = Duration::from_millis(250);
 const MESSAGES_PER_TURN: usize = 64;
 /// Ended jobs, and tasks of them, that stay in memory for quick looks; older ones are read from the journal.
 const ENDED_JOBS: usize = 256;
-const ENDED_TASKS: usize = 1_000_000;
+const ENDED_TASKS: usize = 200_000;
 /// How long to wait before a failed write is tried again.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
