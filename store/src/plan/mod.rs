@@ -27,7 +27,7 @@ impl Default for PlanOptions {
 /// A data set cut into partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// In the order of the objects' paths, and of their bytes.
+    /// In the order in which the store lists the objects (see [`Objects::list`]), and of their bytes.
     pub partitions: Vec<Partition>,
     /// Bytes that the partitions have together.
     pub bytes_in: u64,
