@@ -5,7 +5,9 @@
 //! is no CSRF, and a page that rebinds its name to loopback gets nothing but public functions and health. That is why
 //! `Host` is looked at only where loopback alone opens something: at `/metrics`.
 
-use crate::{Error, error::Result, state::App, tokens};
+pub mod mark;
+
+use crate::{Error, clock, error::Result, state::App, tokens};
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
     middleware::Next,
@@ -13,7 +15,7 @@ use axum::{
 };
 use fabric_types::{
     Code,
-    id::TenantId,
+    id::{InvocationId, TenantId},
     rest::token::{Role, Token},
 };
 use http::{HeaderMap, header, request::Parts};
@@ -105,12 +107,33 @@ pub struct Route(pub &'static str);
 /// Who is asking, and in which tenant.
 #[derive(Debug, Clone)]
 pub struct Caller {
+    /// The token's public id.
+    pub token: String,
     /// The token's name.
     pub name: String,
     /// The tenant that the request is about.
     pub tenant: TenantId,
     /// What the token may do.
     pub role: Role,
+}
+
+impl Caller {
+    /// A fresh invocation id that carries this token's mark.
+    #[must_use]
+    pub fn invocation_id(&self) -> InvocationId {
+        mark::sign(&self.token, clock::now_ms(), clock::draw())
+    }
+
+    /// Lets a caller at an invocation: an invoker at those of its own token only, the others at all of the tenant.
+    ///
+    /// # Errors
+    /// `not-found`, as for an invocation that isn't there.
+    pub fn may_see(&self, id: &InvocationId) -> Result<()> {
+        if self.role > Role::Invoker || mark::is_of(&self.token, id) {
+            return Ok(());
+        }
+        Err(Error::not_found("invocation", id))
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -140,7 +163,7 @@ pub fn carries_secret(headers: &HeaderMap) -> bool {
 /// `unauthenticated`; `denied` when only an admin may name another tenant.
 pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller> {
     let secret = bearer(headers).ok_or_else(|| Error::new(Code::Unauthenticated, "this needs a token"))?;
-    let Token { name, tenant, role, .. } = app.tokens.verify(secret).await?;
+    let Token { id: token, name, tenant, role, .. } = app.tokens.verify(secret).await?;
     let tenant = match crate::extract::text(headers, "fabric-tenant") {
         Some(other) if other != tenant.as_str() => {
             if role != Role::Admin {
@@ -150,7 +173,7 @@ pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller> {
         }
         _ => tenant,
     };
-    Ok(Caller { name, tenant, role })
+    Ok(Caller { token, name, tenant, role })
 }
 
 fn names_loopback(headers: &HeaderMap) -> bool {

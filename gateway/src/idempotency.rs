@@ -24,11 +24,11 @@ use fabric_engine::{
     Engine,
     registry::{Change, Expect},
 };
-use fabric_types::{Code, id::TenantId};
+use fabric_types::Code;
 use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// How long an answer is kept, milliseconds: 24 hours.
 const KEEP_MS: u64 = 24 * 3600 * 1000;
@@ -40,9 +40,27 @@ const WAIT: Duration = Duration::from_secs(30);
 const MAX_BODY: usize = 1 << 20;
 /// Bytes of the largest request with a key.
 const MAX_REQUEST: usize = 66 << 20;
+/// Tries to give up a claim; after them it lasts until it counts as abandoned.
+const RELEASE_TRIES: usize = 3;
 /// Headers that are part of an answer.
-const KEPT: &[&str] =
-    &["content-type", "location", "etag", "fabric-invocation-id", "fabric-fuel", "fabric-version", "fabric-cached"];
+const KEPT: &[&str] = &[
+    "content-type",
+    "content-disposition",
+    "content-security-policy",
+    "x-content-type-options",
+    "location",
+    "etag",
+    "fabric-invocation-id",
+    "fabric-fuel",
+    "fabric-version",
+    "fabric-cached",
+];
+/// Where the records are: apart from the tenants' own keys, so that a sweep reads nothing else.
+const PREFIX: &str = "sys/idem/";
+
+/// Marks an answer whose body must not be written down, such as a token's secret.
+#[derive(Debug, Clone, Copy)]
+pub struct Secret;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
@@ -55,7 +73,7 @@ struct Record {
 struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
-    /// Base64; `None` where it was too large to keep.
+    /// Base64; `None` where it was too large to keep, or secret.
     body: Option<String>,
 }
 
@@ -121,20 +139,20 @@ impl Idempotency {
         }
     }
 
-    /// Removes what has expired in a tenant's records.
+    /// Removes what has expired.
     ///
     /// # Errors
     /// Those of the registry.
     pub async fn sweep(&self) -> Result<()> {
         let mut after: Option<String> = None;
         loop {
-            let batch = self.0.registry.list("t/", after.as_deref(), 500).await?;
+            let batch = self.0.registry.list(PREFIX, after.as_deref(), 500).await?;
             let done = batch.len() < 500;
             for entry in batch {
-                if entry.key.split('/').nth(2) == Some("idem")
-                    && serde_json::from_slice::<Record>(&entry.value)
-                        .is_ok_and(|r| now_ms().saturating_sub(r.at_ms) >= KEEP_MS)
-                {
+                // What can't be read is of no use to anybody.
+                let alive = serde_json::from_slice::<Record>(&entry.value)
+                    .is_ok_and(|r| now_ms().saturating_sub(r.at_ms) < KEEP_MS);
+                if !alive {
                     match self.0.registry.delete(&entry.key, Expect::Revision(entry.revision)).await {
                         Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => {}
                         Err(e) => return Err(e.into()),
@@ -153,8 +171,11 @@ fn encode(record: &Record) -> Result<Bytes> {
     serde_json::to_vec(record).map(Bytes::from).map_err(|e| Error::new(Code::Internal, e.to_string()))
 }
 
-fn key(tenant: &TenantId, key: &str) -> String {
-    format!("t/{tenant}/idem/{}", blake3::hash(key.as_bytes()).to_hex())
+/// A key is its token's own, so that no caller is given what another was told.
+fn key(caller: &Caller, key: &str) -> String {
+    let mut hash = blake3::Hasher::new();
+    hash.update(caller.token.as_bytes()).update(&[0]).update(key.as_bytes());
+    format!("{PREFIX}{}/{}", caller.tenant, hash.finalize().to_hex())
 }
 
 /// What makes two requests the same: method, address and body. A multipart boundary is made afresh by every client
@@ -202,7 +223,7 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
     let (parts, body) = request.into_parts();
     let given = text(&parts.headers, "idempotency-key").filter(|k| (1..=200).contains(&k.len()));
     let given = given.ok_or_else(|| Error::bad("an Idempotency-Key has 1 to 200 bytes of visible text"))?;
-    let at = key(&caller.tenant, given);
+    let at = key(caller, given);
     let body = collect(body, MAX_REQUEST).await?;
     let fingerprint = fingerprint(&parts, &body);
     let deadline = tokio::time::Instant::now() + WAIT;
@@ -223,37 +244,64 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
     };
     let request = Request::from_parts(parts, Body::from(body));
     let idempotency = app.idempotency.clone();
-    let work = Arc::new(at);
+    let aborting = app.aborting.clone();
     let run = async move {
         use futures::FutureExt as _;
         let ran = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let response =
             ran.unwrap_or_else(|_| Error::new(Code::Internal, "the server failed to answer").into_response());
-        idempotency.keep(&work, fingerprint, revision, response).await
+        idempotency.keep(&at, fingerprint, revision, response).await
     };
+    let run = async move { aborting.run_until_cancelled(run).await };
     let span = tracing::Span::current();
     let task = app.tasks.spawn(tracing::Instrument::instrument(run, span));
-    task.await.map_err(|e| Error::new(Code::Internal, e.to_string()))?
+    let ended = task.await.map_err(|e| Error::new(Code::Internal, e.to_string()))?;
+    ended.ok_or_else(|| Error::new(Code::Unavailable, "the server is stopping"))
 }
 
 impl Idempotency {
-    async fn keep(&self, at: &str, fingerprint: String, revision: u64, response: Response) -> Result<Response> {
+    /// Writes the answer down and gives it back. Where that fails the caller still gets its answer, and the claim is
+    /// given up rather than left to block the key.
+    async fn keep(&self, at: &str, fingerprint: String, revision: u64, response: Response) -> Response {
         let status = response.status();
         let keep = status.is_success() || matches!(status.as_u16(), 400 | 404 | 413 | 415 | 422);
         if !keep {
-            self.0.registry.delete(at, Expect::Revision(revision)).await?;
-            return Ok(response);
+            self.release(at, revision).await;
+            return response;
         }
         let (parts, body) = response.into_parts();
         // Answers of POST are made whole before they are sent, so this copies nothing large twice.
-        let bytes = collect(body, usize::MAX).await?;
+        let bytes = match collect(body, usize::MAX).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.release(at, revision).await;
+                return error.into_response();
+            }
+        };
         let headers =
             KEPT.iter().filter_map(|name| Some(((*name).to_owned(), text(&parts.headers, name)?.to_owned()))).collect();
-        let body = (bytes.len() <= MAX_BODY).then(|| STANDARD.encode(&bytes));
+        let keep = bytes.len() <= MAX_BODY && parts.extensions.get::<Secret>().is_none();
+        let body = keep.then(|| STANDARD.encode(&bytes));
         let answer = Answer { status: status.as_u16(), headers, body };
         let record = Record { fingerprint, at_ms: now_ms(), answer: Some(answer) };
-        self.0.registry.put(at, encode(&record)?, Expect::Revision(revision)).await?;
-        Ok(Response::from_parts(parts, Body::from(bytes)))
+        let stored =
+            async { Ok::<_, Error>(self.0.registry.put(at, encode(&record)?, Expect::Revision(revision)).await?) };
+        if let Err(error) = stored.await {
+            tracing::warn!(%error, "could not keep the answer to a request with an idempotency key");
+            self.release(at, revision).await;
+        }
+        Response::from_parts(parts, Body::from(bytes))
+    }
+
+    /// Gives a claim up, so that the key is free at once.
+    async fn release(&self, at: &str, revision: u64) {
+        for _ in 0..RELEASE_TRIES {
+            match self.0.registry.delete(at, Expect::Revision(revision)).await {
+                // Somebody took over what they believed abandoned: it is theirs now.
+                Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => return,
+                Err(error) => tracing::warn!(%error, "could not give up the claim on an idempotency key"),
+            }
+        }
     }
 }
 
@@ -261,8 +309,13 @@ fn replay(answer: Answer) -> Result<Response> {
     let damaged = || Error::new(Code::Internal, "a remembered answer is damaged");
     let Some(body) = answer.body else {
         let id = answer.headers.iter().find(|(n, _)| n == "fabric-invocation-id").map_or("", |(_, v)| v.as_str());
-        return Err(Error::new(Code::Conflict, "this request was answered, but the answer was too large to keep")
-            .hint(format!("invocation {id} gave it; call asynchronously to be able to read a result again")));
+        let hint = if id.is_empty() {
+            "the request was done; a new key does it again".to_owned()
+        } else {
+            format!("invocation {id} gave it; call asynchronously to be able to read a result again")
+        };
+        let what = "this request was answered, but the answer was too large or too secret to keep";
+        return Err(Error::new(Code::Conflict, what).hint(hint));
     };
     let body = STANDARD.decode(body).map_err(|_| damaged())?;
     let mut response = Response::new(Body::from(body));

@@ -59,6 +59,8 @@ pub struct Shared {
     pub tasks: TaskTracker,
     /// Set when the server begins to stop.
     pub stopping: CancellationToken,
+    /// Set when the grace period is over: whatever still runs is dropped.
+    pub aborting: CancellationToken,
     /// The OpenAPI document, as served.
     pub openapi: bytes::Bytes,
 }
@@ -84,6 +86,7 @@ impl App {
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             tasks: TaskTracker::new(),
             stopping,
+            aborting: CancellationToken::new(),
             openapi,
             services,
         }))

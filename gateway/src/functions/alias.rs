@@ -40,34 +40,38 @@ impl Functions {
             }
             self.version(tenant, f, target.version).await?;
         }
-        self.point(tenant, f, alias, targets, false).await
-    }
-
-    /// Points an alias somewhere. With `keep`, one that points there already stays untouched.
-    pub(super) async fn point(
-        &self,
-        tenant: &TenantId,
-        f: &FunctionName,
-        alias: &AliasName,
-        targets: Vec<AliasTarget>,
-        keep: bool,
-    ) -> Result<Alias> {
         for _ in 0..ROUNDS {
             let old = self.alias_record(tenant, f, alias).await?;
-            if keep
-                && let Some((record, _)) = &old
-                && record.alias.targets == targets
-            {
-                return Ok(record.alias.clone());
-            }
-            match self.replace(tenant, f, alias, old, targets.clone()).await {
-                Err(e) if e.code() == Code::Conflict => {}
-                other => return other,
+            let promoted = old.as_ref().map_or(0, |(r, _)| r.promoted);
+            if let Some(alias) = self.replace(tenant, f, alias, old, targets.clone(), promoted).await? {
+                return Ok(alias);
             }
         }
         Err(Error::new(Code::Unavailable, "too many changes of this alias at once"))
     }
 
+    /// Moves `live` to a version that was deployed, unless a newer deployment has moved it already. One that points
+    /// there stays untouched.
+    pub(super) async fn promote(&self, tenant: &TenantId, f: &FunctionName, version: u32) -> Result<()> {
+        let (live, targets) = (live()?, vec![AliasTarget { version, weight: 1 }]);
+        for _ in 0..ROUNDS {
+            let old = self.alias_record(tenant, f, &live).await?;
+            if let Some((record, _)) = &old
+                && (record.promoted > version || (record.promoted == version && record.alias.targets == targets))
+            {
+                return Ok(());
+            }
+            match self.replace(tenant, f, &live, old, targets.clone(), version).await {
+                Ok(None) => {}
+                // Deleted while it was being deployed: there is nothing left to point at.
+                Err(e) if e.code() == Code::NotFound => return Ok(()),
+                other => return other.map(drop),
+            }
+        }
+        Err(Error::new(Code::Unavailable, "too many changes of this alias at once"))
+    }
+
+    /// Writes an alias over `old`; `None` where another was faster.
     async fn replace(
         &self,
         tenant: &TenantId,
@@ -75,14 +79,47 @@ impl Functions {
         alias: &AliasName,
         old: Option<(AliasRecord, u64)>,
         targets: Vec<AliasTarget>,
-    ) -> Result<Alias> {
+        promoted: u32,
+    ) -> Result<Option<Alias>> {
         let expect = old.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
         let previous =
             old.map_or_else(Vec::new, |(r, _)| if r.alias.targets == targets { r.previous } else { r.alias.targets });
-        let record = AliasRecord { alias: Alias { name: alias.clone(), targets, updated_ms: now_ms() }, previous };
-        self.0.engine.registry.put(&record::alias(tenant, f, alias), encode(&record)?, expect).await?;
+        let alias = Alias { name: alias.clone(), targets, updated_ms: now_ms() };
+        let record = AliasRecord { alias, previous, promoted };
+        let key = record::alias(tenant, f, &record.alias.name);
+        let revision = match self.0.engine.registry.put(&key, encode(&record)?, expect).await {
+            Ok(revision) => revision,
+            Err(fabric_engine::Error::Conflict { .. }) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        // A deletion lists the aliases after it has marked the function as deleted. So either it sees this one, or
+        // this look sees its mark: none is left behind that points at a version that is gone.
+        let dangling = self.dangling(tenant, f, &record.alias.targets).await?;
+        if let Some(gone) = dangling {
+            match self.0.engine.registry.delete(&key, Expect::Revision(revision)).await {
+                Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => {}
+                Err(e) => return Err(e.into()),
+            }
+            self.0.cache.forget(tenant.as_str(), f.as_str());
+            return Err(gone);
+        }
         self.0.cache.forget(tenant.as_str(), f.as_str());
-        Ok(record.alias)
+        Ok(Some(record.alias))
+    }
+
+    /// What of an alias is not there: its function or one of its versions.
+    async fn dangling(&self, tenant: &TenantId, f: &FunctionName, targets: &[AliasTarget]) -> Result<Option<Error>> {
+        if self.head(tenant, f).await?.is_none() {
+            return Ok(Some(Error::not_found("function", f)));
+        }
+        for target in targets {
+            match self.version(tenant, f, target.version).await {
+                Ok(_) => {}
+                Err(e) if e.code() == Code::NotFound => return Ok(Some(e)),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(None)
     }
 
     /// Points `live` back: at `to`, or at what it pointed at before.
@@ -116,11 +153,19 @@ impl Functions {
     pub async fn delete_alias(&self, tenant: &TenantId, f: &FunctionName, alias: &AliasName) -> Result<()> {
         self.head(tenant, f).await?.ok_or_else(|| Error::not_found("function", f))?;
         let missing = || Error::not_found("alias", format!("{f}:{alias}"));
-        let (_, revision) = self.alias_record(tenant, f, alias).await?.ok_or_else(missing)?;
         let key = record::alias(tenant, f, alias);
-        self.0.engine.registry.delete(&key, Expect::Revision(revision)).await?;
-        self.0.cache.forget(tenant.as_str(), f.as_str());
-        Ok(())
+        for _ in 0..ROUNDS {
+            let (_, revision) = self.alias_record(tenant, f, alias).await?.ok_or_else(missing)?;
+            match self.0.engine.registry.delete(&key, Expect::Revision(revision)).await {
+                Ok(()) => {
+                    self.0.cache.forget(tenant.as_str(), f.as_str());
+                    return Ok(());
+                }
+                Err(fabric_engine::Error::Conflict { .. }) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Err(Error::new(Code::Unavailable, "too many changes of this alias at once"))
     }
 
     /// The aliases of a function, by name.

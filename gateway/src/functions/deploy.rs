@@ -1,15 +1,15 @@
 //! Deploying and deleting.
 
 use super::{
-    Functions, live, params,
-    record::{self, Head, decode, decode_deployment, encode},
+    Functions, params,
+    record::{self, AliasRecord, Head, decode, decode_deployment, encode},
 };
 use crate::{Error, clock::now_ms, error::Result};
 use fabric_engine::registry::Expect;
 use fabric_types::{
     Code,
     digest::ModuleDigest,
-    function::{AliasTarget, Deployment, Entry},
+    function::{Deployment, Entry},
     id::{FunctionName, TenantId},
     manifest::Manifest,
 };
@@ -53,8 +53,7 @@ impl Functions {
         let f = new.manifest.function.name.clone();
         let (deployment, created) = self.claim(tenant, &f, &new).await?;
         if new.promote {
-            self.point(tenant, &f, &live()?, vec![AliasTarget { version: deployment.version, weight: 1 }], !created)
-                .await?;
+            self.promote(tenant, &f, deployment.version).await?;
         }
         self.0.cache.forget(tenant.as_str(), f.as_str());
         Ok((deployment, created))
@@ -94,8 +93,19 @@ impl Functions {
                     self.raise(tenant, f, version).await?;
                     return Ok((deployment, true));
                 }
-                // Another took the number and may not have raised the head yet: look again above it.
-                Err(fabric_engine::Error::Conflict { .. }) => floor = version,
+                // Another took the number and may not have raised the head yet.
+                Err(fabric_engine::Error::Conflict { .. }) => {
+                    if let Some(other) = registry.get(&record::version(tenant, f, version)).await? {
+                        let other = decode_deployment(&other.value)?;
+                        if other.module == new.module && other.manifest == new.manifest {
+                            // The same deployment, twice at once: one version is enough for both.
+                            self.raise(tenant, f, version).await?;
+                            return Ok((other, false));
+                        }
+                    }
+                    // Look again above it.
+                    floor = version;
+                }
                 Err(e) => return Err(e.into()),
             }
         }
@@ -139,19 +149,26 @@ impl Functions {
             return Err(Error::not_found("function", f));
         }
         head.deleted = true;
-        let aliases = self.entries(&record::aliases(tenant, f)).await?;
-        let versions = self.entries(&record::versions(tenant, f)).await?;
         registry.put(&key, encode(&head)?, Expect::Revision(revision)).await?;
-        for alias in aliases {
-            // An alias that changed since belongs to a newer deployment.
-            match registry.delete(&alias.key, Expect::Revision(alias.revision)).await {
-                Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => {}
-                Err(e) => return Err(e.into()),
+        self.0.cache.forget(tenant.as_str(), f.as_str());
+        // Versions before aliases: who sets an alias looks at the versions once more after it, so an alias that comes
+        // too late for the list below is taken back by its setter.
+        let last = record::version(tenant, f, head.latest);
+        for version in self.entries(&record::versions(tenant, f)).await? {
+            if version.key <= last {
+                registry.delete(&version.key, Expect::Any).await?;
             }
         }
-        for version in versions {
-            if version.key <= record::version(tenant, f, head.latest) {
-                registry.delete(&version.key, Expect::Any).await?;
+        for alias in self.entries(&record::aliases(tenant, f)).await? {
+            // One that points at newer versions only belongs to a deployment that came after.
+            let targets = decode::<AliasRecord>("an alias", &alias.value)?.alias.targets;
+            if targets.iter().all(|t| t.version > head.latest) {
+                continue;
+            }
+            match registry.delete(&alias.key, Expect::Revision(alias.revision)).await {
+                // An alias that changed meanwhile was looked at again by the one who changed it.
+                Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => {}
+                Err(e) => return Err(e.into()),
             }
         }
         self.0.cache.forget(tenant.as_str(), f.as_str());

@@ -4,6 +4,7 @@
 //! `functions/{f}/aliases/{a}`. A version's number is claimed by creating its key, so it is never given twice.
 
 mod alias;
+mod cache;
 mod deploy;
 mod list;
 pub mod params;
@@ -25,14 +26,14 @@ pub struct Functions(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
-    cache: resolve::Cache,
+    cache: cache::Cache<Choice>,
 }
 
 impl Functions {
     /// The service over an engine's registry.
     #[must_use]
     pub fn new(engine: Engine) -> Self {
-        Self(Arc::new(Inner { engine, cache: resolve::Cache::new() }))
+        Self(Arc::new(Inner { engine, cache: cache::Cache::new() }))
     }
 
     /// Follows the registry's changes; returns when the registry closes. Run it beside the server.

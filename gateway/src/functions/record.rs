@@ -29,6 +29,9 @@ pub(super) struct AliasRecord {
     pub alias: Alias,
     #[serde(default)]
     pub previous: Vec<AliasTarget>,
+    /// For `live`: the newest version that a deployment moved it to, so that a slower, older one doesn't move it back.
+    #[serde(default)]
+    pub promoted: u32,
 }
 
 pub(super) fn heads(tenant: &TenantId) -> String {

@@ -1,4 +1,4 @@
-//! From a name to a deployment without reading the registry on the way: views of functions, cached until they change.
+//! From a name to a deployment without reading the registry on the way: what names mean is cached until it changes.
 
 use super::{
     Functions, live, params,
@@ -11,13 +11,7 @@ use fabric_types::{
 };
 use jsonschema::Validator;
 use serde_json::{Map, Value};
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
 
 /// A version ready to be called.
 pub struct Version {
@@ -54,7 +48,6 @@ impl Version {
 pub struct Choice {
     targets: Vec<(u32, Arc<Version>)>,
     total: u64,
-    stale: AtomicBool,
 }
 
 impl Choice {
@@ -75,57 +68,6 @@ impl Choice {
     }
 }
 
-/// Choices by `tenant/reference`, as callers write it, so that a look-up on the hot path makes nothing.
-pub(super) struct Cache {
-    choices: moka::sync::Cache<String, Arc<Choice>>,
-    /// Which texts are cached for a function, to forget them together.
-    texts: moka::sync::Cache<String, Arc<parking_lot::Mutex<Vec<String>>>>,
-    generation: AtomicU64,
-}
-
-/// Texts that one function may have in the cache; more are answered without it.
-const MAX_TEXTS: usize = 256;
-
-impl Cache {
-    pub(super) fn new() -> Self {
-        let idle = Duration::from_secs(3600);
-        Self {
-            choices: moka::sync::Cache::builder().max_capacity(50_000).time_to_idle(idle).build(),
-            texts: moka::sync::Cache::builder().max_capacity(50_000).build(),
-            generation: AtomicU64::new(0),
-        }
-    }
-
-    /// Forgets all that is known of a function.
-    pub(super) fn forget(&self, tenant: &str, function: &str) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
-        let key = format!("{tenant}/{function}");
-        if let Some(texts) = self.texts.get(&key) {
-            for text in texts.lock().drain(..) {
-                if let Some(choice) = self.choices.get(&text) {
-                    choice.stale.store(true, Ordering::Release);
-                }
-                self.choices.invalidate(&text);
-            }
-        }
-    }
-
-    fn get(&self, text: &str) -> Option<Arc<Choice>> {
-        self.choices.get(text).filter(|c| !c.stale.load(Ordering::Acquire))
-    }
-
-    fn insert(&self, text: &str, function: String, choice: &Arc<Choice>, generation: u64) {
-        let texts = self.texts.get_with(function, Arc::default);
-        let mut texts = texts.lock();
-        if texts.len() < MAX_TEXTS && self.generation.load(Ordering::SeqCst) == generation {
-            if !texts.iter().any(|t| t == text) {
-                texts.push(text.to_owned());
-            }
-            self.choices.insert(text.to_owned(), Arc::clone(choice));
-        }
-    }
-}
-
 impl Functions {
     /// The version to call for `tenant/reference` text such as `acme/weather:live`.
     ///
@@ -138,9 +80,10 @@ impl Functions {
         let (tenant, reference) = text.split_once('/').ok_or_else(|| Error::bad("write TENANT/FUNCTION"))?;
         let tenant = TenantId::new(tenant)?;
         let reference: FunctionRef = reference.parse()?;
-        let generation = self.0.cache.generation.load(Ordering::SeqCst);
+        // The view first, the registry after: see `cache`.
+        let view = self.0.cache.view(text);
         let choice = Arc::new(self.load(&tenant, &reference).await?);
-        self.0.cache.insert(text, format!("{tenant}/{}", reference.name), &choice, generation);
+        view.insert(text, &choice);
         choice.pick().cloned().ok_or_else(|| Error::not_found("function", &reference))
     }
 
@@ -167,7 +110,7 @@ impl Functions {
                 None => only(head.latest),
             },
         };
-        let mut choice = Choice { targets: Vec::new(), total: 0, stale: AtomicBool::new(false) };
+        let mut choice = Choice { targets: Vec::new(), total: 0 };
         for target in targets {
             let deployment = self.version(tenant, &reference.name, target.version).await?;
             choice.total += u64::from(target.weight);

@@ -3,10 +3,15 @@
 use crate::{Error, error::Result};
 use fabric_types::rest::Page;
 
+/// The error for a cursor that no page gave.
+pub(super) fn foreign() -> Error {
+    Error::bad("the cursor is not one that a page gave").hint("use `next` of the page before, as it is")
+}
+
 /// The page of `items` that begins at the index in `cursor`.
 pub(super) fn page<T>(items: Vec<T>, cursor: Option<&str>, limit: usize) -> Result<Page<T>> {
     let from: usize = match cursor {
-        Some(c) => c.parse().map_err(|_| Error::bad("the cursor is not one that a page gave"))?,
+        Some(c) => c.parse().map_err(|_| foreign())?,
         None => 0,
     };
     let total = items.len();

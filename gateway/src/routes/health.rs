@@ -6,8 +6,11 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use fabric_types::Code;
-use http::header;
+use http::{HeaderMap, header};
 use std::time::Duration;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The process lives.
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, body = String, content_type = "text/plain")))]
@@ -37,11 +40,13 @@ pub async fn readyz(State(app): State<App>) -> Result<&'static str> {
 
 /// Metrics as Prometheus reads them. Loopback or an admin token.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "text/plain")))]
-pub async fn metrics(State(app): State<App>) -> Result<Response> {
+pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response> {
     app.services.node.refresh_metrics();
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &app.services.metrics.lock())
         .map_err(|e| Error::new(Code::Internal, format!("metrics: {e}")))?;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    // The same bytes are OpenMetrics and the older text format, to which the closing `# EOF` is a comment.
+    let open = crate::extract::text(&headers, "accept").is_some_and(|a| a.contains("application/openmetrics-text"));
+    let kind = if open { OPEN_METRICS } else { PROMETHEUS };
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

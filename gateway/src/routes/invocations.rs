@@ -66,10 +66,14 @@ pub async fn list(State(app): State<App>, caller: Caller, Ask(ask): Ask<Wanted>)
         until_ms: None,
     };
     let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
+    if ask.cursor.as_deref().is_some_and(|c| InvocationId::new(c).is_err()) {
+        return Err(super::cursor::foreign());
+    }
     Ok(Json(app.services.index.invocations(&caller.tenant, &filter, ask.cursor.as_deref(), limit).await?))
 }
 
 async fn find(app: &App, caller: &Caller, id: &InvocationId, wait: Duration) -> Result<Invocation> {
+    caller.may_see(id)?;
     if let Some(found) = app.services.driver.invocation(&caller.tenant, id, wait).await? {
         return Ok(found);
     }
@@ -118,6 +122,7 @@ pub async fn result(
 /// Stops an invocation.
 #[utoipa::path(post, path = "/invocations/{id}/cancel", tag = "invocations", params(("id" = String, Path)), responses((status = 200, body = Invocation)))]
 pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<InvocationId>) -> Result<Json<Invocation>> {
+    caller.may_see(&id)?;
     app.services.driver.cancel(&caller.tenant, &id.as_job()).await?;
     find(&app, &caller, &id, Duration::ZERO).await.map(Json)
 }

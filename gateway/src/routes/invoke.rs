@@ -3,7 +3,6 @@
 use crate::{
     Error,
     access::Caller,
-    clock,
     error::Result,
     extract::{Ask, At, collect, text},
     functions::Version,
@@ -37,9 +36,8 @@ pub struct How {
 fn params(given: Option<&str>) -> Result<Map<String, Value>> {
     match given {
         None | Some("") => Ok(Map::new()),
-        Some(text) => serde_json::from_str(text).map_err(|e| {
-            Error::new(Code::InvalidParams, format!("the parameters are not a JSON object: column {}: {e}", e.column()))
-        }),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|e| Error::new(Code::InvalidParams, format!("the parameters are not a JSON object: {e}"))),
     }
 }
 
@@ -69,7 +67,7 @@ pub async fn invoke(
     if later {
         return submit(&app, &caller, &version, Work::Invoke { body, content_type, params }).await;
     }
-    let id = clock::invocation_id();
+    let id = caller.invocation_id();
     tracing::Span::current().record("invocation_id", id.as_str());
     let call = Invoke { id: id.clone(), body, content_type, params, fresh: false };
     let done =
@@ -89,7 +87,7 @@ pub async fn invoke(
 }
 
 async fn submit(app: &App, caller: &Caller, version: &Arc<Version>, work: Work) -> Result<Response> {
-    let id = clock::job_id();
+    let id = caller.invocation_id().as_job();
     let submission = Submission {
         id: id.clone(),
         tenant: caller.tenant.clone(),

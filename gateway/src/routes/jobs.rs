@@ -128,9 +128,12 @@ pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Res
             "since_ms" => filter.since_ms = Some(number()?),
             "until_ms" => filter.until_ms = Some(number()?),
             "q" => filter.q = Some(value),
-            "deleted" => filter.deleted = value == "true",
-            "cursor" => cursor = Some(value),
+            "deleted" => {
+                filter.deleted = value.parse().map_err(|_| Error::bad("`deleted` is `true` or `false`"))?;
+            }
+            "cursor" => cursor = Some(JobId::new(value).map_err(|_| super::cursor::foreign())?.to_string()),
             "limit" => limit = usize::try_from(number()?).unwrap_or(1000).clamp(1, 1000),
+            // Unknown keys are passed over, as in every other list.
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Logs: pages, or an event stream that follows.
 
 use crate::{
+    Error,
     access::Caller,
     error::Result,
     extract::{Ask, At},
@@ -47,7 +48,15 @@ pub struct Wanted {
     limit: Option<usize>,
 }
 
+const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
+
 async fn answer(app: &App, caller: &Caller, ask: Wanted) -> Result<Response> {
+    if ask.level.as_deref().is_some_and(|level| !LEVELS.contains(&level)) {
+        return Err(Error::bad(format!("`level` is one of {}", LEVELS.join(", "))));
+    }
+    if ask.cursor.as_deref().is_some_and(|c| c.parse::<i64>().is_err()) {
+        return Err(super::cursor::foreign());
+    }
     let filter = LogFilter {
         function: ask.function,
         invocation: ask.invocation.or_else(|| ask.job.map(|j| j.as_invocation())),
@@ -81,7 +90,8 @@ pub async fn of_invocation(
     At(id): At<InvocationId>,
     Ask(ask): Ask<Wanted>,
 ) -> Result<Response> {
-    answer(&app, &caller, Wanted { invocation: Some(id), ..ask }).await
+    caller.may_see(&id)?;
+    answer(&app, &caller, Wanted { invocation: Some(id), job: None, ..ask }).await
 }
 
 /// Log lines of a job.
@@ -92,5 +102,8 @@ pub async fn of_job(
     At(id): At<JobId>,
     Ask(ask): Ask<Wanted>,
 ) -> Result<Response> {
+    if app.services.driver.job(&caller.tenant, &id).await?.is_none() {
+        return Err(Error::not_found("job", id));
+    }
     answer(&app, &caller, Wanted { invocation: Some(id.as_invocation()), job: None, ..ask }).await
 }

@@ -29,6 +29,9 @@ pub(super) fn harden(headers: &mut HeaderMap) {
     headers.entry(header::CONTENT_DISPOSITION).or_insert(HeaderValue::from_static("attachment"));
 }
 
+/// Looks at an object that is replaced while it is being read.
+const REPLACED_TRIES: usize = 8;
+
 fn tags(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(|t| t.trim().trim_start_matches("W/").trim_matches('"'))
 }
@@ -84,25 +87,39 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Result<Response> {
     let path = ObjectPath::new(path)?;
+    for _ in 0..REPLACED_TRIES {
+        if let Some(response) = read(&app, &caller, &path, &method, &headers).await? {
+            return Ok(response);
+        }
+    }
+    Err(Error::new(Code::Unavailable, format!("`{path}` is being replaced again and again")))
+}
+
+/// One try; `None` where the object was replaced between the look at it and the read.
+async fn read(
+    app: &App,
+    caller: &Caller,
+    path: &ObjectPath,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<Response>> {
     let objects = app.services.store.objects(&caller.tenant);
-    let info = objects.head(&path).await?;
-    if let Some(wanted) = text(&headers, "if-match")
+    let info = objects.head(path).await?;
+    if let Some(wanted) = text(headers, "if-match")
         && wanted != "*"
         && !tags(wanted).any(|t| t == info.etag)
     {
         return Err(Error::new(Code::PreconditionFailed, format!("`{path}` is not the version in If-Match")));
     }
-    let unchanged = match text(&headers, "if-none-match") {
+    let unchanged = match text(headers, "if-none-match") {
         Some(have) => have == "*" || tags(have).any(|t| t == info.etag),
-        None => {
-            text(&headers, "if-modified-since").and_then(since).is_some_and(|t| info.modified_ms / 1000 * 1000 <= t)
-        }
+        None => text(headers, "if-modified-since").and_then(since).is_some_and(|t| info.modified_ms / 1000 * 1000 <= t),
     };
     let mut response = if unchanged {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let current = text(&headers, "if-range").is_none_or(|have| have.trim_matches('"') == info.etag);
-        let asked = text(&headers, "range").filter(|_| current && method == Method::GET).and_then(Asked::parse);
+        let current = text(headers, "if-range").is_none_or(|have| have.trim_matches('"') == info.etag);
+        let asked = text(headers, "range").filter(|_| current && *method == Method::GET).and_then(Asked::parse);
         let mut range = 0..info.size;
         let mut status = StatusCode::OK;
         if let Some(asked) = asked {
@@ -111,12 +128,16 @@ pub async fn get(
             })?;
             status = StatusCode::PARTIAL_CONTENT;
         }
-        let body = if method == Method::HEAD || range.is_empty() {
+        let body = if *method == Method::HEAD || range.is_empty() {
             Body::empty()
         } else {
             let wanted = if status == StatusCode::OK { Range::Whole } else { Range::Bytes(range.start, range.end) };
             let conditions = Conditions { if_match: Some(info.etag.clone()), if_none_match: None };
-            Body::from_stream(objects.get(&path, wanted, &conditions).await?.stream.map_err(std::io::Error::other))
+            match objects.get(path, wanted, &conditions).await {
+                Ok(found) => Body::from_stream(found.stream.map_err(std::io::Error::other)),
+                Err(fabric_store::Error::PreconditionFailed { .. }) => return Ok(None),
+                Err(e) => return Err(e.into()),
+            }
         };
         let mut response = Response::new(body);
         *response.status_mut() = status;
@@ -140,7 +161,7 @@ pub async fn get(
     if let Some(date) = date(info.modified_ms) {
         out.insert(header::LAST_MODIFIED, date);
     }
-    Ok(response)
+    Ok(Some(response))
 }
 
 /// Removes an object.

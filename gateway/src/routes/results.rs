@@ -47,7 +47,7 @@ pub struct JobResult {
     digest: ContentDigest,
     /// What it is stored under.
     key: TaskKey,
-    /// The media type; absent where it is not known without reading.
+    /// The media type, where the function gave one.
     content_type: Option<String>,
 }
 
@@ -215,9 +215,16 @@ pub async fn list(
     Ask(paging): Ask<Paging>,
 ) -> Result<Json<Page<JobResult>>> {
     let outputs = app.services.driver.outputs(&caller.tenant, &id).await?;
-    let all = (0u64..)
-        .zip(outputs)
-        .map(|(index, o)| JobResult { index, bytes: o.len, digest: o.digest, key: o.key, content_type: None })
-        .collect();
-    page(all, paging.cursor.as_deref(), paging.limit()).map(Json)
+    let all: Vec<_> = (0u64..).zip(outputs).collect();
+    let Page { items, next } = page(all, paging.cursor.as_deref(), paging.limit())?;
+    let keys: Vec<_> = items.iter().map(|(_, o)| o.key).collect();
+    let records = app.services.results.find(&caller.tenant, &keys).await?;
+    let items = items.into_iter().zip(records).map(|((index, o), record)| JobResult {
+        index,
+        bytes: o.len,
+        digest: o.digest,
+        key: o.key,
+        content_type: record.and_then(|(_, r)| r.content_type),
+    });
+    Ok(Json(Page { items: items.collect(), next }))
 }

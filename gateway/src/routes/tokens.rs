@@ -5,9 +5,14 @@ use crate::{
     access::Caller,
     error::Result,
     extract::{Ask, At, Input, Paging},
+    idempotency::Secret,
     state::App,
 };
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use fabric_types::{
     Code,
     id::TenantId,
@@ -16,7 +21,7 @@ use fabric_types::{
         token::{CreatedToken, Identity, NewToken, Role, Token},
     },
 };
-use http::StatusCode;
+use http::{StatusCode, header};
 
 /// Who is asking.
 #[utoipa::path(get, path = "/whoami", tag = "tokens", responses((status = 200, body = Identity)))]
@@ -32,11 +37,7 @@ pub async fn list(State(app): State<App>, caller: Caller, Ask(paging): Ask<Pagin
 
 /// Makes a token. Its secret is in the answer and nowhere else.
 #[utoipa::path(post, path = "/tokens", tag = "tokens", request_body = NewToken, responses((status = 201, body = CreatedToken)))]
-pub async fn create(
-    State(app): State<App>,
-    caller: Caller,
-    Input(new): Input<NewToken>,
-) -> Result<(StatusCode, Json<CreatedToken>)> {
+pub async fn create(State(app): State<App>, caller: Caller, Input(new): Input<NewToken>) -> Result<Response> {
     if new.role > caller.role {
         return Err(Error::new(Code::Denied, "a token can't be given more than its maker may do"));
     }
@@ -47,7 +48,10 @@ pub async fn create(
         Some(named) => named.clone(),
         None => caller.tenant.clone(),
     };
-    Ok((StatusCode::CREATED, Json(app.tokens.create(new, tenant).await?)))
+    let created = app.tokens.create(new, tenant).await?;
+    let mut response = (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(created)).into_response();
+    response.extensions_mut().insert(Secret);
+    Ok(response)
 }
 
 /// Revokes a token; it stops working at once.

@@ -8,6 +8,7 @@ pub mod tls;
 pub use listen::check_listen;
 
 use crate::{
+    idempotency::Idempotency,
     state::{App, Services},
     tokens::Tokens,
 };
@@ -56,7 +57,8 @@ pub struct Gateway {
     app: App,
 }
 
-/// A gateway that serves. Dropping it stops the server without grace.
+/// A gateway that serves. Dropping it begins the same stop as [`Handle::stop`], which then runs on by itself: nobody
+/// waits for it, and it needs the runtime to stay alive.
 pub struct Handle {
     /// Where it listens.
     pub addr: SocketAddr,
@@ -68,13 +70,14 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Stops: no new connection, requests under way may end within the grace period.
+    /// Stops: no new connection, requests under way may end within the grace period, then they are cut off. Once this
+    /// returns, nothing of the gateway runs any more.
     pub async fn stop(self) {
         self.stopping.cancel();
         let _ = self.serving.await;
     }
 
-    /// Stops when this is cancelled, for the wiring.
+    /// The server stops when this is cancelled, for the wiring.
     #[must_use]
     pub fn stopping(&self) -> CancellationToken {
         self.stopping.clone()
@@ -116,19 +119,21 @@ impl Gateway {
 fn attend(app: &App) {
     let stopping = app.stopping.clone();
     let (tokens, functions, idempotency) = (app.tokens.clone(), app.functions.clone(), app.idempotency.clone());
-    let sweep = async move {
-        let mut tick = tokio::time::interval(Duration::from_secs(3600));
-        loop {
-            tick.tick().await;
-            if let Err(error) = idempotency.sweep().await {
-                tracing::warn!(%error, "could not remove expired idempotency records");
-            }
-        }
-    };
     app.tasks.spawn(async move {
-        let follow = async { futures::join!(tokens.follow(), functions.follow(), sweep) };
-        stopping.run_until_cancelled(async { drop(follow.await) }).await;
+        let all = async { futures::join!(tokens.follow(), functions.follow(), sweep(idempotency)) };
+        stopping.run_until_cancelled(all).await;
     });
+}
+
+/// Removes expired idempotency records at the start and every hour, until it is dropped.
+async fn sweep(idempotency: Idempotency) {
+    let mut tick = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        tick.tick().await;
+        if let Err(error) = idempotency.sweep().await {
+            tracing::warn!(%error, "could not remove expired idempotency records");
+        }
+    }
 }
 
 async fn run(app: App, options: Options, listener: TcpListener) {
@@ -167,16 +172,20 @@ async fn run(app: App, options: Options, listener: TcpListener) {
         let _ = stream.set_nodelay(true);
         let (builder, front, watcher) = (Arc::clone(&builder), front.clone(), graceful.watcher());
         let (tls, timeout, gauge) = (tls.clone(), options.header_timeout, app.http.connections.clone());
+        let aborting = app.aborting.clone();
         app.tasks.spawn(async move {
             gauge.inc();
-            match tls {
-                None => serve_one(stream, peer, &builder, front, watcher).await,
-                Some(tls) => {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(timeout, tls.accept(stream)).await {
-                        serve_one(stream, peer, &builder, front, watcher).await;
+            let served = async {
+                match tls {
+                    None => serve_one(stream, peer, &builder, front, watcher).await,
+                    Some(tls) => {
+                        if let Ok(Ok(stream)) = tokio::time::timeout(timeout, tls.accept(stream)).await {
+                            serve_one(stream, peer, &builder, front, watcher).await;
+                        }
                     }
                 }
-            }
+            };
+            aborting.run_until_cancelled(served).await;
             gauge.dec();
             drop(permit);
         });
@@ -188,7 +197,9 @@ async fn run(app: App, options: Options, listener: TcpListener) {
         app.tasks.wait().await;
     };
     if tokio::time::timeout(options.grace, ended).await.is_err() {
-        tracing::warn!("some requests did not end within the grace period");
+        tracing::warn!("some requests did not end within the grace period and are cut off");
+        app.aborting.cancel();
+        app.tasks.wait().await;
     }
 }
 
