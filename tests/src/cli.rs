@@ -29,7 +29,14 @@ impl Ran {
     /// The same; panics unless the status is as expected.
     #[must_use]
     pub fn status(self, expected: i32) -> Self {
-        assert_eq!(self.status, expected, "fabric {}\n{}\n{}", self.line, String::from_utf8_lossy(&self.stdout), self.stderr);
+        assert_eq!(
+            self.status,
+            expected,
+            "fabric {}\n{}\n{}",
+            self.line,
+            String::from_utf8_lossy(&self.stdout),
+            self.stderr
+        );
         self
     }
 

@@ -51,6 +51,9 @@ impl Process {
     pub fn children(self) -> usize {
         let parent = format!("PPid:\t{}", self.0);
         let statuses = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path().join("status"));
-        statuses.filter_map(|path| std::fs::read_to_string(path).ok()).filter(|s| s.lines().any(|l| l == parent)).count()
+        statuses
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .filter(|s| s.lines().any(|l| l == parent))
+            .count()
     }
 }

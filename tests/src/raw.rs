@@ -34,7 +34,10 @@ pub(crate) async fn send(url: &str, method: &str, target: &[u8], token: Option<&
     let authorization = token.map(|t| format!("authorization: Bearer {t}\r\n")).unwrap_or_default();
     let length = body.len();
     request.extend_from_slice(
-        format!(" HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{authorization}content-length: {length}\r\n\r\n{body}").as_bytes(),
+        format!(
+            " HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{authorization}content-length: {length}\r\n\r\n{body}"
+        )
+        .as_bytes(),
     );
     stream.write_all(&request).await.unwrap();
     let mut answer = Vec::new();

@@ -71,7 +71,8 @@ fn command(folder: &std::path::Path) -> Command {
 
 fn client(url: &str, token: &str, tenant: Option<&str>) -> Client {
     // One attempt: a test wants to see what the server said, not what it said at last.
-    let mut options = fabric_client::Options::new(url).token(token).attempts(1).answer_timeout(Duration::from_secs(120));
+    let mut options =
+        fabric_client::Options::new(url).token(token).attempts(1).answer_timeout(Duration::from_secs(120));
     if let Some(tenant) = tenant {
         options = options.tenant(tenant);
     }
@@ -146,7 +147,12 @@ impl Server {
 
     /// The secret of a new token.
     pub async fn token(&self, tenant: &str, role: Role) -> String {
-        let new = NewToken { name: format!("{role:?} of {tenant}"), tenant: Some(tenant.parse().unwrap()), role, ttl_s: None };
+        let new = NewToken {
+            name: format!("{role:?} of {tenant}"),
+            tenant: Some(tenant.parse().unwrap()),
+            role,
+            ttl_s: None,
+        };
         self.client.create_token(&new).await.unwrap().secret
     }
 

@@ -269,9 +269,31 @@ async fn no_spelling_of_an_object_path_leaves_the_tenant() {
     let client = server.client_with(&umbra);
     put(&client, "own/file", "own").await;
     let climbing = [
-        "..", ".", "%2e%2e", "%2E%2E", ".%2e", "%2e", "..%2f", "..%5c", "%2e%2e%2f", "%2e%2e%5c", "..\\", "%5c..%5c",
-        "..;", "%c0%ae%c0%ae", "%252e%252e", "..%00", "%00", "%ef%bc%8e%ef%bc%8e", "\u{ff0e}\u{ff0e}", "..%0a", "%0d%0a",
-        "%e2%80%ae..", "....//", "..%u2215", "..%ef%bc%8f",
+        "..",
+        ".",
+        "%2e%2e",
+        "%2E%2E",
+        ".%2e",
+        "%2e",
+        "..%2f",
+        "..%5c",
+        "%2e%2e%2f",
+        "%2e%2e%5c",
+        "..\\",
+        "%5c..%5c",
+        "..;",
+        "%c0%ae%c0%ae",
+        "%252e%252e",
+        "..%00",
+        "%00",
+        "%ef%bc%8e%ef%bc%8e",
+        "\u{ff0e}\u{ff0e}",
+        "..%0a",
+        "%0d%0a",
+        "%e2%80%ae..",
+        "....//",
+        "..%u2215",
+        "..%ef%bc%8f",
     ];
     let mut wrong = Vec::new();
     for step in climbing {
@@ -296,13 +318,22 @@ async fn no_spelling_of_an_object_path_leaves_the_tenant() {
             }
         }
     }
-    for target in ["/v1/objects/", "/v1/objects//", "/v1/objects/own//file", "/v1/objects/own/", "/v1/objects/%00", "/v1/objects/a%0ab"] {
+    for target in [
+        "/v1/objects/",
+        "/v1/objects//",
+        "/v1/objects/own//file",
+        "/v1/objects/own/",
+        "/v1/objects/%00",
+        "/v1/objects/a%0ab",
+    ] {
         let answer = server.raw("PUT", target, Some(&umbra), "x").await;
         if answer.status < 400 || answer.status >= 500 {
             wrong.push(format!("PUT {target}: {}", answer.text));
         }
     }
-    for query in ["prefix=../", "prefix=..%2facme", "prefix=/", "prefix=%2e%2e/acme/&delimiter=/", "prefix=own/../../acme/"] {
+    for query in
+        ["prefix=../", "prefix=..%2facme", "prefix=/", "prefix=%2e%2e/acme/&delimiter=/", "prefix=own/../../acme/"]
+    {
         let answer = server.raw("GET", format!("/v1/objects?{query}"), Some(&umbra), "").await;
         if answer.text.contains("secret") || answer.status >= 500 {
             wrong.push(format!("GET ?{query}: {}", answer.text));
@@ -348,7 +379,8 @@ async fn bytes_of_one_tenants_instance_are_never_seen_by_the_next_in_its_slot() 
     for tenant in ["acme", "umbra"] {
         let client = server.client_in(tenant);
         deploy(&client, "same", hostile("canary"), &limits).await;
-        deploy(&client, "different", if tenant == "acme" { hostile("canary") } else { different.clone() }, &limits).await;
+        deploy(&client, "different", if tenant == "acme" { hostile("canary") } else { different.clone() }, &limits)
+            .await;
         clients.push(client);
     }
     let canary = async |client: &Client, function: &str, body: String| {

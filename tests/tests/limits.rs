@@ -165,18 +165,20 @@ async fn others_are_served_while_every_slot_is_taken_by_a_loop() {
         })
         .collect();
     let stuck = client.clone();
-    let stuck = tokio::spawn(async move { stuck.fetch("default", "http-loop", "/", reqwest::Method::GET, "".into()).await });
+    let stuck =
+        tokio::spawn(async move { stuck.fetch("default", "http-loop", "/", reqwest::Method::GET, "".into()).await });
     let queued = client.invoke_async("looping", Invoke::new("")).await.unwrap();
     server.until_metric("fabric_node_running_guests", |n| n >= 6.0).await;
     for n in 0..20 {
         ping(client, n).await;
-        let page = client.fetch("default", "http-hello", &format!("/{n}"), reqwest::Method::GET, "".into()).await.unwrap();
+        let page =
+            client.fetch("default", "http-hello", &format!("/{n}"), reqwest::Method::GET, "".into()).await.unwrap();
         assert!(page.bytes(MIB).await.unwrap().starts_with(b"Hello"));
     }
     server.put("a/b", "text").await;
     assert_eq!(client.get("a/b", &Default::default()).await.unwrap().bytes(MIB).await.unwrap(), "text");
     client.ready().await.unwrap();
-    assert!(server.cli(&["ls"]).await.ok().text().contains("a/b"));
+    assert!(server.cli(&["ls", "a/"]).await.ok().text().contains("a/b"));
     assert!(calls.iter().all(|call| !call.is_finished()) && !stuck.is_finished(), "they loop all the while");
     // A job is stopped by asking for it.
     client.cancel_invocation(queued.id.as_str()).await.unwrap();
@@ -230,7 +232,8 @@ async fn a_flood_in_a_job_fails_the_job_once() {
         assert!(tasks.iter().all(|task| task.attempts <= 1), "{tasks:?}");
     }
     // A job's own budget stops it although each task is within its limits.
-    let body = serde_json::json!({"function": "looping", "input": {"items": (0..100).collect::<Vec<_>>()}, "budget-fuel": 10});
+    let body =
+        serde_json::json!({"function": "looping", "input": {"items": (0..100).collect::<Vec<_>>()}, "budget-fuel": 10});
     let job = client.submit(&spec(body), None).await.unwrap();
     let job = client.wait_job(job.id.as_str()).await.unwrap();
     assert_eq!(job.state, JobState::Failed);

@@ -30,7 +30,8 @@ struct Work {
 /// Three thousand small tasks and the tree of reduces over them.
 fn many_small() -> Work {
     let items: Vec<_> = (0..3000).map(|seed| serde_json::json!({"seed": seed, "samples": 3000})).collect();
-    let spec = serde_json::json!({"function": "montecarlo-pi", "input": {"items": items}, "reduce": {}, "cache": false});
+    let spec =
+        serde_json::json!({"function": "montecarlo-pi", "input": {"items": items}, "reduce": {}, "cache": false});
     Work { function: "montecarlo-pi", spec: serde_json::from_value(spec).unwrap() }
 }
 
@@ -71,7 +72,8 @@ async fn ended(server: &Server, id: &str) -> Ended {
     let client = server.client();
     let job = client.wait_job(id).await.unwrap();
     assert_eq!(job.state, JobState::Succeeded, "{:?}\n{}", job.error, server.log());
-    let tasks = Paging::collect(100_000, async |paging| client.tasks(id, &TaskFilter { paging, ..Default::default() }).await);
+    let tasks =
+        Paging::collect(100_000, async |paging| client.tasks(id, &TaskFilter { paging, ..Default::default() }).await);
     let tasks = tasks.await.unwrap().items;
     let result = client.result(id).await.unwrap().bytes(64 * MIB).await.unwrap();
     Ended { job, tasks, result }
@@ -94,7 +96,11 @@ fn check(ended: &Ended, undisturbed: &Ended) {
         ended.tasks.iter().map(|t| (t.stage, t.index, t.key.unwrap().to_string(), t.fuel, t.result_bytes)).collect()
     };
     assert_eq!(kept(ended), kept(undisturbed));
-    assert_eq!(job.cost.fuel, tasks.iter().map(|task| task.fuel).sum::<u64>(), "a commit was counted twice or not at all");
+    assert_eq!(
+        job.cost.fuel,
+        tasks.iter().map(|task| task.fuel).sum::<u64>(),
+        "a commit was counted twice or not at all"
+    );
     assert_eq!(job.cost.fuel, undisturbed.job.cost.fuel);
 }
 
@@ -124,7 +130,8 @@ async fn survives(work: Work, stream: u64) {
         let mut server = furnished(&work).await;
         let id = server.client().submit(&work.spec, None).await.unwrap().id.to_string();
         // Up to three times in one job, each later in it than the one before; the first may be before any task ended.
-        let mut points: Vec<u64> = (0..random.random_range(1..=3)).map(|_| random.random_range(0..total * 9 / 10)).collect();
+        let mut points: Vec<u64> =
+            (0..random.random_range(1..=3)).map(|_| random.random_range(0..total * 9 / 10)).collect();
         points.sort_unstable();
         eprintln!("seed {seed}, round {round}: killed after {points:?} of {total} tasks");
         for point in points {
@@ -199,6 +206,7 @@ async fn a_server_that_is_asked_to_stop_does_so_in_the_middle_of_a_job() {
     let server = furnished(&work).await;
     let id = server.client().submit(&work.spec, None).await.unwrap().id;
     let client = server.client().clone();
-    fabric_tests::until("the job runs", async || client.job(id.as_str(), None).await.unwrap().tasks.succeeded > 0).await;
+    fabric_tests::until("the job runs", async || client.job(id.as_str(), None).await.unwrap().tasks.succeeded > 0)
+        .await;
     assert_eq!(server.stop().await, 0);
 }
