@@ -54,7 +54,7 @@ struct Inner {
 enum Readers {
     File(Vec<Mutex<Connection>>),
     /// Everything happens on the caller's thread, so that tokio's paused time stays exact.
-    Memory(Mutex<writer::Store>),
+    Memory(Box<Mutex<writer::Store>>),
 }
 
 impl Index {
@@ -101,7 +101,7 @@ impl Index {
     pub fn in_memory_with(options: Options) -> Result<Self, Error> {
         let store = writer::Store::new(schema::memory_index()?, schema::open_usage(None)?, options)?;
         let shared = Arc::new(writer::Shared::default());
-        let readers = Readers::Memory(Mutex::new(store));
+        let readers = Readers::Memory(Box::new(Mutex::new(store)));
         Ok(Self { inner: Arc::new(Inner { shared, readers, thread: None, fresh: true }) })
     }
 

@@ -25,6 +25,9 @@ use std::{
 };
 use tokio::sync::broadcast::error::RecvError;
 
+/// A line and whose it is.
+type Owned = (TenantId, LogLine);
+
 /// Lines that may wait; beyond them the oldest are dropped and counted.
 const QUEUE_LINES: usize = 16_384;
 /// Bytes of messages that may wait.
@@ -68,7 +71,7 @@ impl Queue {
     }
 
     /// The lines, and a note for each tenant that lost some.
-    pub(crate) fn finish(self) -> (VecDeque<(TenantId, LogLine)>, Vec<(TenantId, LogLine)>) {
+    pub(crate) fn finish(self) -> (VecDeque<Owned>, Vec<Owned>) {
         let notes = self.dropped.into_iter().map(|(tenant, (count, last))| {
             let message = format!("{count} lines dropped: they came faster than they could be written");
             (tenant, note(last.at_ms, last.invocation_id, last.function, message))

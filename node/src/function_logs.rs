@@ -76,7 +76,8 @@ impl FunctionLogs {
             return;
         }
         self.progress_ms.store(now, Ordering::Relaxed);
-        let text = if total == 0 { format!("{completed} steps done") } else { format!("{completed} of {total} steps done") };
+        let text =
+            if total == 0 { format!("{completed} steps done") } else { format!("{completed} of {total} steps done") };
         self.add(LogSource::System, "info", text);
     }
 

@@ -33,6 +33,15 @@ impl MetricConstructor<Histogram> for Seconds {
     }
 }
 
+/// The labelled metrics as they are registered.
+#[derive(Debug, Clone)]
+struct Families {
+    instantiate: Family<Kind, Histogram, Seconds>,
+    call: Family<Kind, Histogram, Seconds>,
+    invocations: Family<Kind, Counter>,
+    faults: Family<Kind, Counter>,
+}
+
 /// Metrics of a node. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -42,12 +51,7 @@ pub struct Metrics {
     faults: [Counter; 3],
     fuel: Counter,
     compile: Histogram,
-    families: (
-        Family<Kind, Histogram, Seconds>,
-        Family<Kind, Histogram, Seconds>,
-        Family<Kind, Counter>,
-        Family<Kind, Counter>,
-    ),
+    families: Families,
     /// Tasks that wait for a guest thread.
     pub queued_tasks: Gauge,
     /// Guests that run; as of the last [`crate::Node::refresh_metrics`].
@@ -60,21 +64,21 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let families = (
-            Family::new_with_constructor(Seconds),
-            Family::new_with_constructor(Seconds),
-            Family::<Kind, Counter>::default(),
-            Family::<Kind, Counter>::default(),
-        );
+        let families = Families {
+            instantiate: Family::new_with_constructor(Seconds),
+            call: Family::new_with_constructor(Seconds),
+            invocations: Family::default(),
+            faults: Family::default(),
+        };
         // Looked up once: a family costs a hash and a lock with every use.
         let kinds = ["task", "http", "command"].map(|kind| Kind { kind });
         let each = |family: &Family<Kind, Histogram, Seconds>| kinds.clone().map(|k| family.get_or_create(&k).clone());
         let count = |family: &Family<Kind, Counter>| kinds.clone().map(|k| family.get_or_create(&k).clone());
         Self {
-            instantiate: each(&families.0),
-            call: each(&families.1),
-            invocations: count(&families.2),
-            faults: count(&families.3),
+            instantiate: each(&families.instantiate),
+            call: each(&families.call),
+            invocations: count(&families.invocations),
+            faults: count(&families.faults),
             fuel: Counter::default(),
             compile: Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0]),
             families,
@@ -89,7 +93,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Registers all of them.
     pub fn register(&self, registry: &mut Registry) {
-        let (instantiate, call, invocations, faults) = self.families.clone();
+        let Families { instantiate, call, invocations, faults } = self.families.clone();
         registry.register("fabric_instantiate_seconds", "Making a fresh instance", instantiate);
         registry.register("fabric_call_seconds", "A guest's call, instantiation included", call);
         registry.register("fabric_invocations", "Guests that ran", invocations);

@@ -47,7 +47,7 @@ pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -
             Ok(Plan { partitions, bytes_in })
         }
         InputSpec::Objects { path, split } => {
-            let mut pieces = find(path, objects)
+            let mut pieces = find(path, objects, options.max_partitions)
                 .await?
                 .map_ok(|path| one(path, *split, objects, options.max_partitions))
                 .try_buffered(options.concurrency.max(1));
@@ -70,8 +70,12 @@ pub(crate) fn too_many(max: usize) -> Error {
     Error::spec(format!("the data set has more than {max} partitions"), "use larger partitions, or fewer objects")
 }
 
-/// The objects that `path` names, in order.
-async fn find<'a>(path: &str, objects: &'a Objects) -> Result<BoxStream<'a, Result<ObjectPath, Error>>, Error> {
+/// The objects that `path` names, in the byte order of their paths.
+async fn find<'a>(
+    path: &str,
+    objects: &'a Objects,
+    max: usize,
+) -> Result<BoxStream<'a, Result<ObjectPath, Error>>, Error> {
     let prefix = if path.is_empty() || path.ends_with('/') {
         ObjectPrefix::new(path)?
     } else {
@@ -92,10 +96,19 @@ async fn find<'a>(path: &str, objects: &'a Objects) -> Result<BoxStream<'a, Resu
         });
     };
     let mut all = Box::pin(objects.list_all(&prefix, None)?);
-    let Some(first) = all.try_next().await? else {
+    let mut paths = Vec::new();
+    while let Some(info) = all.try_next().await? {
+        if paths.len() == max {
+            return Err(too_many(max));
+        }
+        paths.push(ObjectPath::new(info.path)?);
+    }
+    if paths.is_empty() {
         return Err(Error::spec(format!("there are no objects under `{path}`"), "see what is there: fabric ls"));
-    };
-    Ok(stream::once(async { Ok(first) }).chain(all).map(|info| ObjectPath::new(info?.path)).boxed())
+    }
+    // Some stores list folder by folder; the order of partitions must not depend on the store.
+    paths.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    Ok(stream::iter(paths.into_iter().map(Ok)).boxed())
 }
 
 async fn one(path: ObjectPath, split: Split, objects: &Objects, max: usize) -> Result<Plan, Error> {
