@@ -79,7 +79,7 @@ async fn found(index: &Index, filter: JobFilter) -> Vec<u64> {
 async fn each_job_filter_narrows_alone_and_together() {
     let index = Index::in_memory().unwrap();
     let a = tenant("a");
-    let mut jobs = ![job(1, "Sales 100%"), job(2, "天气统计"), job(3, "rain_fall"), job(4, "rainfall"), job(5, "call")];
+    let mut jobs = [job(1, "Sales 100%"), job(2, "天气统计"), job(3, "rain_fall"), job(4, "rainfall"), job(5, "call")];
     jobs[1].state = JobState::Running;
     jobs[2].function = function("rain");
     jobs[2].tags = vec!["night".to_owned(), "big".to_owned()];
