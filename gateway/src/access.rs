@@ -146,7 +146,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 /// The secret of an `Authorization: Bearer …` header.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    secret_of(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
+}
+
+fn secret_of(value: &str) -> Option<&str> {
     let (scheme, secret) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
 }
@@ -154,7 +157,8 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// Whether the request carries a secret of ours, which no function may see.
 #[must_use]
 pub fn carries_secret(headers: &HeaderMap) -> bool {
-    bearer(headers).is_some_and(tokens::secret::is_secret)
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    values.any(|value| value.to_str().ok().and_then(secret_of).is_some_and(tokens::secret::is_secret))
 }
 
 /// Who is asking.

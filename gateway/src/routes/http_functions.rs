@@ -45,6 +45,14 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// Takes out of a request's headers what is not the guest's: what concerns the connection, and a secret of ours.
+fn clean(headers: &mut HeaderMap) {
+    if access::carries_secret(headers) {
+        headers.remove(header::AUTHORIZATION);
+    }
+    strip(headers);
+}
+
 /// `tenant/function` of an address, and where the guest's path begins.
 fn split(path: &str) -> Option<(&str, usize)> {
     let rest = path.strip_prefix(PREFIX)?;
@@ -104,10 +112,7 @@ where
     let seen = seen.map_err(|_| Error::bad("the path can't be read"))?;
     *request.uri_mut() = Uri::from(seen);
     let headers = request.headers_mut();
-    if access::carries_secret(headers) {
-        headers.remove(header::AUTHORIZATION);
-    }
-    strip(headers);
+    clean(headers);
     let done = app.services.node.http(&version.deployment, id.clone(), request).await;
     let response = done.map_err(|fault| Error::from(fault).about(id.clone()))?;
     let (mut parts, body) = response.into_parts();
@@ -131,6 +136,23 @@ mod tests {
         assert_eq!(split("/f/acme/web:live/a/b"), Some(("acme/web:live", 16)));
         assert_eq!(split("/f/acme"), None);
         assert_eq!(split("/g/acme/web"), None);
+    }
+
+    #[test]
+    fn a_secret_of_ours_never_reaches_a_guest_and_others_do() {
+        let ours = format!("Bearer fab_{}_{}", "0".repeat(16), "A".repeat(43));
+        for given in [&[ours.as_str()][..], &["Basic abc", &ours]] {
+            let mut headers = HeaderMap::new();
+            for value in given {
+                headers.append(header::AUTHORIZATION, HeaderValue::try_from(*value).unwrap());
+            }
+            clean(&mut headers);
+            assert!(headers.is_empty(), "{given:?}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer of-the-functions-own"));
+        clean(&mut headers);
+        assert_eq!(headers.len(), 1);
     }
 
     #[test]

@@ -1,0 +1,210 @@
+//! Deploying, versions, aliases, rollback, deletion, and all of them at once.
+
+use crate::support::{CAT, LOOP, Server, TRAP, form, send, wat};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+fn numbers(page: &Value) -> Vec<u64> {
+    page["items"].as_array().unwrap().iter().map(|v| v["version"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deployments_at_once_lose_no_version_and_live_is_the_newest() {
+    let server = Server::start().await;
+    let deploys =
+        (0..12).map(|n| server.deploy("f", wat(CAT), json!({ "function": { "description": format!("{n}") } })));
+    let made: BTreeSet<u64> = futures::future::join_all(deploys)
+        .await
+        .into_iter()
+        .map(|answer| answer.is(201).json()["deployment"]["version"].as_u64().unwrap())
+        .collect();
+    assert_eq!(made, (1..=12).collect());
+    assert_eq!(numbers(&server.get("/v1/functions/f/versions").await.json()), (1..=12).collect::<Vec<_>>());
+    let f = server.get("/v1/functions/f").await.is(200).json();
+    assert_eq!((&f["latest"], &f["live"]), (&json!(12), &json!([{ "version": 12, "weight": 1 }])));
+    let called = send(server.ask("POST", "/v1/functions/f/invoke").body("x")).await.is(200);
+    assert_eq!(called.header("fabric-version"), Some("12"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_deployment_at_once_or_again_is_one_version() {
+    let server = Server::start().await;
+    let answers = futures::future::join_all((0..6).map(|_| server.deploy("f", wat(CAT), json!({})))).await;
+    let created = answers.iter().filter(|a| a.status == 201).count();
+    assert!(answers.iter().all(|a| a.json()["deployment"]["version"] == 1), "{answers:?}");
+    assert_eq!(created, 1);
+    let again = server.deploy("f", wat(CAT), json!({})).await.is(200).json();
+    assert_eq!((&again["created"], &again["deployment"]["version"]), (&json!(false), &json!(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_moves_unless_told_not_to_and_rolls_back_and_forth() {
+    let server = Server::start().await;
+    server.deploy("f", wat(CAT), json!({})).await.is(201);
+    server.json("POST", "/v1/functions/f/rollback", json!({})).await.problem("conflict");
+    let quiet = form("f", wat(TRAP), json!({})).text("promote", "false").text("note", "not yet");
+    let quiet = send(server.ask("POST", "/v1/functions").multipart(quiet)).await.is(201).json();
+    assert_eq!((&quiet["deployment"]["version"], &quiet["deployment"]["note"]), (&json!(2), &json!("not yet")));
+    let call =
+        async |reference: &str| send(server.ask("POST", &format!("/v1/functions/{reference}/invoke")).body("x")).await;
+    call("f").await.is(200);
+    call("f:live").await.is(200);
+    call("f:latest").await.problem("trap:unreachable");
+    call("f@2").await.problem("trap:unreachable");
+    call("f@1").await.is(200);
+    call("f@3").await.problem("not-found");
+    call("f:nope").await.problem("not-found");
+    server.json("POST", "/v1/functions/f/rollback", json!({ "to": 2 })).await.is(200);
+    call("f").await.problem("trap:unreachable");
+    // No body at all: back to the one before.
+    send(server.ask("POST", "/v1/functions/f/rollback")).await.is(200);
+    call("f").await.is(200);
+    server.json("POST", "/v1/functions/f/rollback", json!({ "to": 9 })).await.problem("not-found");
+    // Deployed again on purpose after a rollback: it is live again.
+    server.deploy("f", wat(TRAP), json!({})).await.is(200);
+    call("f").await.problem("trap:unreachable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_shares_calls_by_weight() {
+    let server = Server::start().await;
+    server.deploy("f", wat(CAT), json!({})).await.is(201);
+    server.deploy("f", wat(CAT), json!({ "function": { "description": "two" } })).await.is(201);
+    let at = "/v1/functions/f/aliases/canary";
+    let set = |targets: Value| server.json("PUT", at, json!({ "targets": targets }));
+    set(json!([{ "version": 1, "weight": 1 }, { "version": 2, "weight": 1 }])).await.is(200);
+    let mut seen = BTreeSet::new();
+    for _ in 0..64 {
+        let called = send(server.ask("POST", "/v1/functions/f:canary/invoke").body("x")).await.is(200);
+        seen.insert(called.header("fabric-version").unwrap().to_owned());
+    }
+    // Missing one of two equal halves in 64 draws: once in 2^63.
+    assert_eq!(seen.len(), 2);
+    for (bad, code) in [
+        (json!([]), "bad-request"),
+        (json!([{ "version": 1, "weight": 0 }]), "bad-request"),
+        (json!([{ "version": 1, "weight": 1 }, { "version": 1, "weight": 1 }]), "bad-request"),
+        (json!([{ "version": 9, "weight": 1 }]), "not-found"),
+    ] {
+        set(bad).await.problem(code);
+    }
+    server
+        .json("PUT", "/v1/functions/f/aliases/latest", json!({ "targets": [{ "version": 1, "weight": 1 }] }))
+        .await
+        .problem("bad-request");
+    send(server.ask("DELETE", at)).await.is(204);
+    send(server.ask("DELETE", at)).await.problem("not-found");
+    send(server.ask("POST", "/v1/functions/f:canary/invoke")).await.problem("not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_function_is_gone_and_its_numbers_are_not_given_again() {
+    let server = Server::start().await;
+    server.deploy("f", wat(CAT), json!({})).await.is(201);
+    send(server.ask("DELETE", "/v1/functions/f")).await.is(204);
+    for path in ["/v1/functions/f", "/v1/functions/f/versions", "/v1/functions/f/versions/1", "/v1/functions/f/aliases"]
+    {
+        server.get(path).await.problem("not-found");
+    }
+    send(server.ask("POST", "/v1/functions/f/invoke")).await.problem("not-found");
+    send(server.ask("DELETE", "/v1/functions/f")).await.problem("not-found");
+    let again = server.deploy("f", wat(CAT), json!({})).await.is(201).json();
+    assert_eq!(again["deployment"]["version"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deploying_deleting_and_pointing_at_once_leaves_no_alias_on_a_version_that_is_gone() {
+    let server = Server::start().await;
+    for round in 0..12 {
+        let deploy = |n: u32| {
+            let more = json!({ "function": { "description": format!("{round}-{}", n / 2) } });
+            server.deploy("f", wat(CAT), more)
+        };
+        let point = server.json(
+            "PUT",
+            "/v1/functions/f/aliases/a",
+            json!({ "targets": [{ "version": 1 + round, "weight": 1 }] }),
+        );
+        let delete = send(server.ask("DELETE", "/v1/functions/f"));
+        let (a, b, c, d, e) = futures::join!(deploy(0), deploy(1), deploy(2), delete, point);
+        for answer in [a, b, c] {
+            assert!([200, 201].contains(&answer.status), "{}", answer.text());
+        }
+        assert!([204, 404, 409].contains(&d.status), "{}", d.text());
+        assert!([200, 404].contains(&e.status), "{}", e.text());
+        let registry = &server.services.engine.registry;
+        let versions: BTreeSet<u64> = registry
+            .list("t/default/functions/f/versions/", None, 1000)
+            .await
+            .unwrap()
+            .iter()
+            .map(|e| e.key.rsplit('/').next().unwrap().parse().unwrap())
+            .collect();
+        for alias in registry.list("t/default/functions/f/aliases/", None, 1000).await.unwrap() {
+            let record: Value = serde_json::from_slice(&alias.value).unwrap();
+            for target in record["alias"]["targets"].as_array().unwrap() {
+                assert!(versions.contains(&target["version"].as_u64().unwrap()), "{} dangles: {record}", alias.key);
+            }
+        }
+        let called = send(server.ask("POST", "/v1/functions/f/invoke").body("x")).await;
+        assert!([200, 404].contains(&called.status), "{}", called.text());
+        assert_eq!(called.status == 200, server.get("/v1/functions/f").await.status == 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_deployments_say_what_is_wrong() {
+    let server = Server::start().await;
+    let deploy = |module: Vec<u8>, more: Value| server.deploy("f", module.into(), more);
+    deploy(b"rubbish".to_vec(), json!({})).await.problem("not-wasm");
+    deploy(Vec::new(), json!({})).await.problem("not-wasm");
+    deploy(b"\0asm\x01\0\0\0\xff\xff".to_vec(), json!({})).await.problem("invalid-module");
+    let cat = || wat(CAT).to_vec();
+    let typo = deploy(cat(), json!({ "limits": { "fule": 1 } })).await.problem("invalid-manifest");
+    assert!(typo.detail.contains("fule"), "{}", typo.detail);
+    deploy(cat(), json!({ "params": { "type": "rubbish" } })).await.problem("invalid-manifest");
+    let remote =
+        deploy(cat(), json!({ "params": { "$ref": "http://example.com/s" } })).await.problem("invalid-manifest");
+    assert!(remote.detail.contains("leaves the schema"), "{}", remote.detail);
+    let post = |form| send(server.ask("POST", "/v1/functions").multipart(form));
+    post(reqwest::multipart::Form::new().text("manifest", "[function]\nname = \"f\"")).await.problem("bad-request");
+    post(form("f", wat(CAT), json!({})).text("extra", "x")).await.problem("bad-request");
+    post(form("f", wat(CAT), json!({})).text("promote", "perhaps")).await.problem("bad-request");
+    let huge = reqwest::multipart::Form::new().text("manifest", "#".repeat((1 << 20) + 1));
+    post(huge).await.problem("too-large");
+    server.get("/v1/functions/f").await.problem("not-found");
+    // The real thing, in TOML.
+    let toml = reqwest::multipart::Form::new()
+        .text("manifest", "[function]\nname = \"f\"\ntags = [\"x\"]\n")
+        .part("module", reqwest::multipart::Part::bytes(wat(LOOP).to_vec()));
+    post(toml).await.is(201);
+    let module = server.get("/v1/functions/f/versions/1/module").await.is(200);
+    assert_eq!((module.header("content-type"), &module.body), (Some("application/wasm"), &wat(LOOP)));
+    for (query, found) in [("q=F", 1), ("q=zz", 0), ("tag=x", 1), ("tag=y", 0), ("limit=1", 1)] {
+        let page = server.get(&format!("/v1/functions?{query}")).await.is(200).json();
+        assert_eq!(page["items"].as_array().unwrap().len(), found, "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_go_on_where_the_page_before_ended() {
+    let server = Server::start().await;
+    for name in ["a", "b", "c", "d", "e"] {
+        server.deploy(name, wat(CAT), json!({})).await.is(201);
+    }
+    let (mut names, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = server.get(&format!("/v1/functions?limit=2{cursor}")).await.is(200).json();
+        names.extend(page["items"].as_array().unwrap().iter().map(|f| f["name"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["a", "b", "c", "d", "e"]);
+    for path in
+        ["/v1/functions/a/versions?cursor=x", "/v1/jobs?cursor=x", "/v1/invocations?cursor=x", "/v1/logs?cursor=x"]
+    {
+        server.get(path).await.problem("bad-request");
+    }
+}

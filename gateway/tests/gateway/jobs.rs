@@ -1,0 +1,136 @@
+//! Jobs: submitting, results in windows and ranges, events that resume, the bin.
+
+use crate::support::{CAT, Server, send, wat};
+use serde_json::{Value, json};
+
+/// A job over the lines of an object, ended well.
+async fn done(server: &Server, text: &str, split: &str) -> String {
+    server.deploy("cat", wat(CAT), json!({})).await.is(201);
+    send(server.ask("PUT", "/v1/objects/in").body(text.to_owned())).await.is(201);
+    let spec = json!({ "function": "cat", "name": "words", "tags": ["t"], "input": { "objects": { "path": "in", "split": split } } });
+    let plan = server.json("POST", "/v1/jobs?dry_run=true", spec.clone()).await.is(200);
+    assert!(plan.header("location").is_none());
+    let job = server.json("POST", "/v1/jobs", spec).await.is(201);
+    let id = job.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(job.header("location"), Some(format!("/v1/jobs/{id}").as_str()));
+    let ended = server.get(&format!("/v1/jobs/{id}?wait=60")).await.is(200).json();
+    assert_eq!(ended["state"], "succeeded", "{ended}");
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_result_is_read_whole_in_ranges_in_lines_and_by_word() {
+    let server = Server::start().await;
+    let text: String = (0..500).map(|n| format!("line {n}\n")).collect();
+    let id = done(&server, &text, "object").await;
+    let at = format!("/v1/jobs/{id}/result");
+    let whole = server.get(&at).await.is(200);
+    assert_eq!(whole.text(), text);
+    let part = send(server.ask("GET", &at).header("range", "bytes=5-8")).await.is(206);
+    assert_eq!(part.text(), text[5..9]);
+    send(server.ask("GET", &at).header("range", "bytes=999999-")).await.problem("range-not-satisfiable");
+    send(server.ask("GET", &at).header("if-none-match", whole.header("etag").unwrap())).await.is(304);
+    assert_eq!(server.get(&format!("{at}?line=498&lines=10")).await.is(200).text(), "line 498\nline 499\n");
+    assert_eq!(server.get(&format!("{at}?line=3&lines=2")).await.is(200).text(), "line 3\nline 4\n");
+    assert_eq!(server.get(&format!("{at}?lines=0")).await.is(200).text(), "");
+    let found = server.get(&format!("{at}?q=line%2049&lines=3")).await.is(200);
+    assert_eq!(found.text(), "line 49\nline 490\nline 491\n");
+    assert_eq!(found.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(server.get(&format!("{at}?q=absent")).await.is(200).text(), "");
+    assert_eq!(server.get(&format!("{at}/0")).await.is(200).text(), text);
+    server.get(&format!("{at}/1")).await.problem("not-found");
+    server.get(&format!("{at}/x")).await.problem("bad-request");
+    server.get(&format!("{at}?line=x")).await.problem("bad-request");
+    let list = server.get(&format!("/v1/jobs/{id}/results")).await.is(200).json();
+    let items = list["items"].as_array().unwrap();
+    assert_eq!((items.len(), &items[0]["index"], &items[0]["bytes"]), (1, &json!(0), &json!(text.len())));
+    let digest = whole.header("etag").unwrap().trim_matches('"');
+    assert_eq!(items[0]["digest"], digest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_results_follow_one_another() {
+    let server = Server::start().await;
+    let text: String = (0..500).map(|n| format!("line {n}\n")).collect();
+    let id = done(&server, &text, "lines:1KiB").await;
+    let list = server.get(&format!("/v1/jobs/{id}/results?limit=2")).await.is(200).json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 2);
+    assert_eq!(list["next"], "2");
+    let whole = server.get(&format!("/v1/jobs/{id}/result")).await.is(200);
+    assert_eq!(whole.text(), text);
+    assert_eq!(whole.header("content-length"), Some(text.len().to_string().as_str()));
+    // A window over the border of two results.
+    let all = server.get(&format!("/v1/jobs/{id}/result?line=90&lines=60")).await.is(200).text();
+    assert_eq!(all, (90..150).map(|n| format!("line {n}\n")).collect::<String>());
+    let tasks = server.get(&format!("/v1/jobs/{id}/tasks?state=succeeded&stage=0")).await.is(200).json();
+    assert!(tasks["items"].as_array().unwrap().len() >= 4, "{tasks}");
+}
+
+/// The events of a stream that ended.
+fn events(text: &str) -> Vec<(u64, String, Value)> {
+    let field =
+        |event: &str, name: &str| event.lines().find_map(|l| l.strip_prefix(&format!("{name}: "))).map(str::to_owned);
+    text.split("\n\n")
+        .filter(|e| e.contains("data: "))
+        .map(|e| {
+            let data = serde_json::from_str(&field(e, "data").unwrap()).unwrap();
+            (field(e, "id").unwrap().parse().unwrap(), field(e, "event").unwrap(), data)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_end_after_the_last_and_resume_after_any() {
+    let server = Server::start().await;
+    let id = done(&server, "a\nb\n", "object").await;
+    let at = format!("/v1/jobs/{id}/events");
+    let stream = server.get(&at).await.is(200);
+    assert_eq!(stream.header("content-type"), Some("text/event-stream"));
+    let all = events(&stream.text());
+    assert!(all.len() >= 2, "{all:?}");
+    assert_eq!(all.last().unwrap().1, "succeeded");
+    assert!(all.windows(2).all(|w| w[0].0 < w[1].0), "{all:?}");
+    assert!(all.iter().all(|(seq, kind, data)| data["seq"] == *seq && data["kind"] == *kind));
+    for seen in 0..all.len() - 1 {
+        let rest = send(server.ask("GET", &at).header("last-event-id", all[seen].0)).await.is(200);
+        assert_eq!(events(&rest.text()), all[seen + 1..], "after {}", all[seen].0);
+    }
+    let end = send(server.ask("GET", &at).header("last-event-id", all.last().unwrap().0)).await.is(200);
+    assert_eq!(events(&end.text()), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_job_goes_to_the_bin_and_back() {
+    let server = Server::start().await;
+    let id = done(&server, "a\n", "object").await;
+    let at = format!("/v1/jobs/{id}");
+    send(server.ask("DELETE", &at)).await.is(204);
+    send(server.ask("POST", &format!("{at}/restore"))).await.is(200);
+    server.get(&at).await.is(200);
+    let audit = send(server.ask("POST", &format!("{at}/audit?sample=100"))).await.is(200).json();
+    assert_eq!(audit, json!({ "checked": 1, "same": 1, "differing": [] }));
+    send(server.ask("POST", &format!("{at}/audit?sample=0"))).await.problem("bad-request");
+    server.get(&format!("{at}/logs?level=loud")).await.problem("bad-request");
+    server.get(&format!("{at}/logs")).await.is(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_job_is_refused_with_the_place() {
+    let server = Server::start().await;
+    server.deploy("cat", wat(CAT), json!({})).await.is(201);
+    let unknown = server.json("POST", "/v1/jobs", json!({ "function": "nope", "input": { "items": [1] } })).await;
+    unknown.problem("not-found");
+    let typo = server.json("POST", "/v1/jobs", json!({ "function": "cat", "inputs": 1 })).await.problem("bad-request");
+    assert!(typo.detail.contains("inputs") && typo.detail.contains("line 1, column"), "{}", typo.detail);
+    let yaml =
+        |text: &'static str| send(server.ask("POST", "/v1/jobs").header("content-type", "application/yaml").body(text));
+    yaml("a: [").await.problem("bad-request");
+    yaml("function: cat\ninput:\n  items: [x]\n").await.is(201);
+    server.get("/v1/jobs?state=nope").await.problem("bad-request");
+    server.get("/v1/jobs?since_ms=x").await.problem("bad-request");
+    server.get("/v1/jobs?deleted=perhaps").await.problem("bad-request");
+    for part in ["", "/events", "/tasks", "/result", "/results", "/logs", "/result/0"] {
+        server.get(&format!("/v1/jobs/01ARZ3NDEKTSV4RRFFQ69G5FAV{part}")).await.problem("not-found");
+        server.get(&format!("/v1/jobs/rubbish{part}")).await.problem("bad-request");
+    }
+}

@@ -1,0 +1,21 @@
+//! The gateway over everything real: a listener, an embedded engine, a local store, a host, a node and a driver.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod access;
+mod functions;
+mod http_functions;
+mod idempotency;
+mod invoke;
+mod jobs;
+mod objects;
+mod openapi;
+mod rubbish;
+mod stop;
+mod support;

@@ -1,0 +1,40 @@
+//! The end of a server: requests under way may end, what stays after the grace is cut off, nothing is left running.
+
+use crate::support::{Server, send};
+use fabric_gateway::Options;
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_stays_open_is_cut_off_after_the_grace() {
+    let options = Options { grace: Duration::from_millis(1), ..Options::default() };
+    let mut server = Server::with(options, |_| {}).await;
+    let head = format!(
+        "PUT /v1/objects/slow HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 1000\r\nexpect: 100-continue\r\n\r\n",
+        server.admin
+    );
+    let mut slow = TcpStream::connect(server.addr).await.unwrap();
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut said = [0; 12];
+    // The server has begun to read the body.
+    slow.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"HTTP/1.1 100");
+    server.stop().await;
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest).await;
+    assert!(TcpStream::connect(server.addr).await.is_err(), "nobody listens any more");
+    assert!(!String::from_utf8_lossy(&rest).contains("201"), "half an object was taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_server_stops_and_its_event_streams_end() {
+    let mut server = Server::start().await;
+    let stream = server.ask("GET", "/v1/logs?follow=true").send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    send(server.bare("GET", "/readyz")).await.is(200);
+    let (rest, ()) = futures::join!(stream.text(), server.stop());
+    assert!(rest.is_ok(), "ended in order, not cut off: {rest:?}");
+}

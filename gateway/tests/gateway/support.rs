@@ -1,0 +1,263 @@
+//! A server as `fabric serve` wires it, over a temporary folder, and requests without ceremony.
+
+use bytes::Bytes;
+use fabric_driver::Driver;
+use fabric_engine::{Engine, embedded::Embedded};
+use fabric_gateway::{Gateway, Handle, Options, Services, tokens::ensure_admin_token};
+use fabric_host::{Host, WorkerCommand};
+use fabric_index::Index;
+use fabric_node::{Metrics, Node};
+use fabric_results::ResultStore;
+use fabric_store::{Store, StoreOptions};
+use fabric_types::{id::NodeId, rest::problem::Problem};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use reqwest::{Method, multipart};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+/// Copies standard input to standard output.
+pub const CAT: &str = r#"(module
+ (import "wasi_snapshot_preview1" "fd_read" (func $r (param i32 i32 i32 i32) (result i32)))
+ (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+ (memory (export "memory") 2)
+ (func (export "_start") (local $n i32) (local $at i32)
+  (loop $more
+   (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65536))
+   (if (call $r (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then (unreachable)))
+   (local.set $n (i32.load (i32.const 8)))
+   (if (i32.eqz (local.get $n)) (then (return)))
+   (local.set $at (i32.const 1024))
+   (loop $write
+    (i32.store (i32.const 0) (local.get $at)) (i32.store (i32.const 4) (local.get $n))
+    (if (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then (unreachable)))
+    (local.set $at (i32.add (local.get $at) (i32.load (i32.const 8))))
+    (local.set $n (i32.sub (local.get $n) (i32.load (i32.const 8))))
+    (br_if $write (local.get $n)))
+   (br $more))))"#;
+
+/// Traps.
+pub const TRAP: &str = r#"(module (memory (export "memory") 1) (func (export "_start") (unreachable)))"#;
+
+/// Runs for ever, until its fuel is spent.
+pub const LOOP: &str = r#"(module (memory (export "memory") 1) (func (export "_start") (loop $l (br $l))))"#;
+
+pub struct Server {
+    pub services: Services,
+    pub admin: String,
+    pub addr: std::net::SocketAddr,
+    handle: Option<Handle>,
+    client: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}: {}", self.status, self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|v| v.to_str().unwrap())
+    }
+
+    /// The answer, which must have this status.
+    #[track_caller]
+    pub fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text());
+        self
+    }
+
+    /// The problem, which must have this code and be complete.
+    #[track_caller]
+    pub fn problem(&self, code: &str) -> Problem {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}: {}", self.status, self.text());
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem.code.as_str(), code, "{}", self.text());
+        assert_eq!(problem.status, self.status);
+        assert_eq!(problem.status, problem.code.http_status());
+        assert_eq!(problem.kind, format!("urn:fabric:error:{code}"));
+        assert!(!problem.detail.is_empty() && self.header("fabric-request-id").is_some());
+        problem
+    }
+}
+
+fn worker() -> WorkerCommand {
+    if let Some(program) = std::env::var_os("FABRIC_BIN") {
+        return WorkerCommand { program: program.into(), args: vec!["compile-worker".to_owned()] };
+    }
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().unwrap().parent().unwrap().join("fabric-compile-worker");
+    assert!(
+        program.exists(),
+        "{} is not there; run `cargo build -p fabric-host --bin fabric-compile-worker`, or name the binary in FABRIC_BIN",
+        program.display()
+    );
+    WorkerCommand { program, args: Vec::new() }
+}
+
+/// A guest that `cargo xtask guests` built.
+pub fn guest(name: &str) -> Bytes {
+    let folder = std::env::var_os("FABRIC_GUESTS_DIR").map(PathBuf::from).unwrap_or_else(|| {
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")), PathBuf::from);
+        target.join("guests")
+    });
+    let path = folder.join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests`", path.display())).into()
+}
+
+pub fn wat(text: &str) -> Bytes {
+    wat::parse_str(text).unwrap().into()
+}
+
+async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> Services {
+    let mut engine = Embedded::open(&data.join("state.db")).unwrap();
+    change(&mut engine);
+    let index = Index::open(&data.join("index.db")).unwrap();
+    let store = Store::open(&data.join("objects").display().to_string(), StoreOptions::default()).unwrap();
+    let results = ResultStore::new(engine.results.clone(), store.clone());
+    let node_metrics = Metrics::default();
+    let mut sandbox = fabric_host::Options::new(data.join("sandbox"), worker());
+    sandbox.observer = Some(node_metrics.observer());
+    let host = Host::start(sandbox).unwrap();
+    let driver = Driver::start(fabric_driver::Options {
+        engine: engine.clone(),
+        store: store.clone(),
+        results: results.clone(),
+        index: index.clone(),
+        fingerprint: Arc::new({
+            let host = host.clone();
+            move |pure| host.fingerprint(pure).to_owned()
+        }),
+    })
+    .await
+    .unwrap();
+    let node = Node::start(fabric_node::Options {
+        id: NodeId::new("local").unwrap(),
+        slots: 2,
+        labels: BTreeMap::new(),
+        engine: engine.clone(),
+        store: store.clone(),
+        results: results.clone(),
+        index: index.clone(),
+        host,
+        metrics: node_metrics.clone(),
+    })
+    .await
+    .unwrap();
+    let mut metrics = Registry::default();
+    node_metrics.register(&mut metrics);
+    let metrics = Arc::new(Mutex::new(metrics));
+    Services { engine, store, index, driver, node, results, metrics, data_dir: data.to_owned() }
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(Options::default(), |_| {}).await
+    }
+
+    pub async fn with(options: Options, change: impl FnOnce(&mut Engine)) -> Self {
+        // Another test of this process may have done it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let services = services(folder.path(), change).await;
+        let gateway = Gateway::new(services.clone());
+        let admin = ensure_admin_token(gateway.tokens(), folder.path()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let handle = gateway.serve(options, listener).unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { services, admin, addr: handle.addr, handle: Some(handle), client, _folder: folder }
+    }
+
+    /// Stops the gateway and waits for it.
+    pub async fn stop(&mut self) {
+        self.handle.take().unwrap().stop().await;
+    }
+
+    /// A request with the admin's token.
+    pub fn ask(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.bare(method, path).bearer_auth(&self.admin)
+    }
+
+    /// A request without a token.
+    pub fn bare(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("http://{}{path}", self.addr))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.ask("GET", path)).await
+    }
+
+    pub async fn json(&self, method: &str, path: &str, body: Value) -> Answer {
+        send(self.ask(method, path).header("content-type", "application/json").body(body.to_string())).await
+    }
+
+    /// Deploys a module under a name; `more` is merged into the manifest.
+    pub async fn deploy(&self, name: &str, module: Bytes, more: Value) -> Answer {
+        send(self.ask("POST", "/v1/functions").multipart(form(name, module, more))).await
+    }
+
+    /// A token of a role in a tenant.
+    pub async fn token(&self, role: &str, tenant: &str) -> (String, String) {
+        let made =
+            self.json("POST", "/v1/tokens", json!({ "name": role, "role": role, "tenant": tenant })).await.is(201);
+        let made = made.json();
+        (made["token"]["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
+    }
+
+    /// Sends bytes as they are and reads until the server closes.
+    pub async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut all = Vec::new();
+        // A server that closes before it has read everything resets the connection; what it said still counts.
+        let _ = stream.read_to_end(&mut all).await;
+        String::from_utf8_lossy(&all).into_owned()
+    }
+}
+
+pub fn form(name: &str, module: Bytes, more: Value) -> multipart::Form {
+    let mut manifest = json!({ "function": { "name": name } });
+    merge(&mut manifest, more);
+    multipart::Form::new()
+        .text("manifest", manifest.to_string())
+        .part("module", multipart::Part::bytes(module.to_vec()).file_name("m.wasm"))
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+pub async fn send(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Answer { status, headers, body: response.bytes().await.unwrap() }
+}
