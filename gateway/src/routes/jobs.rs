@@ -40,7 +40,10 @@ fn spec(kind: &str, bytes: &[u8]) -> Result<JobSpec> {
     match kind {
         "application/json" => extract::json(bytes),
         "application/yaml" | "application/x-yaml" | "text/yaml" => {
-            serde_yaml_ng::from_slice(bytes).map_err(|e| Error::bad(format!("the YAML body is wrong: {e}")))
+            // By way of JSON, so that both have one shape: YAML's own way to write an enum is a tag such as `!items`.
+            let wrong = |e: &dyn std::fmt::Display| Error::bad(format!("the YAML body is wrong: {e}"));
+            let value: serde_json::Value = serde_yaml_ng::from_slice(bytes).map_err(|e| wrong(&e))?;
+            serde_json::from_value(value).map_err(|e| wrong(&e))
         }
         _ => Err(extract::unsupported("application/json")),
     }

@@ -27,7 +27,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The invocation that a response is about.
 pub const INVOCATION_ID: HeaderName = HeaderName::from_static("fabric-invocation-id");
-/// The request, on every response.
+/// The request, on every response. It names this exchange, not the call: a call has an invocation id, which a replayed
+/// answer repeats under a new request id. Only a request to an http function is its own invocation and has one id for both.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("fabric-request-id");
 
 /// Bytes of the largest upload: a module of 64 MiB with its manifest.
