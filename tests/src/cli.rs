@@ -27,7 +27,7 @@ impl Ran {
     }
 
     /// The same; panics unless the status is as expected.
-    #[must_use]
+    #[allow(clippy::must_use_candidate, clippy::return_self_not_must_use, reason = "asserting is its use")]
     pub fn status(self, expected: i32) -> Self {
         assert_eq!(
             self.status,
@@ -41,7 +41,7 @@ impl Ran {
     }
 
     /// The same; panics unless it succeeded.
-    #[must_use]
+    #[allow(clippy::must_use_candidate, clippy::return_self_not_must_use, reason = "asserting is its use")]
     pub fn ok(self) -> Self {
         self.status(0)
     }

@@ -32,10 +32,11 @@ pub(crate) async fn send(url: &str, method: &str, target: &[u8], token: Option<&
     let mut request = format!("{method} ").into_bytes();
     request.extend_from_slice(target);
     let authorization = token.map(|t| format!("authorization: Bearer {t}\r\n")).unwrap_or_default();
+    let kind = if body.starts_with('{') { "content-type: application/json\r\n" } else { "" };
     let length = body.len();
     request.extend_from_slice(
         format!(
-            " HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{authorization}content-length: {length}\r\n\r\n{body}"
+            " HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{authorization}{kind}content-length: {length}\r\n\r\n{body}"
         )
         .as_bytes(),
     );
