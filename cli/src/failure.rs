@@ -18,6 +18,8 @@ pub struct Failure {
     pub backtrace: Vec<Frame>,
     /// The invocation it is about.
     pub invocation: Option<String>,
+    /// The job it is about.
+    pub job: Option<String>,
     /// What the process exits with.
     pub exit: Exit,
     problem: Option<Box<Problem>>,
@@ -32,6 +34,7 @@ impl Failure {
             hint: None,
             backtrace: Vec::new(),
             invocation: None,
+            job: None,
             exit,
             problem: None,
             broken_pipe: false,
@@ -106,7 +109,10 @@ impl Failure {
 
     /// As it goes to programs: the server's problem document, or one of the same shape.
     pub fn json(&self) -> serde_json::Value {
-        if let Some(problem) = self.problem.as_deref().and_then(|p| serde_json::to_value(p).ok()) {
+        if let Some(mut problem) = self.problem.as_deref().and_then(|p| serde_json::to_value(p).ok()) {
+            if let (Some(id), Some(object)) = (&self.job, problem.as_object_mut()) {
+                object.insert("job_id".to_owned(), id.as_str().into());
+            }
             return problem;
         }
         serde_json::json!({

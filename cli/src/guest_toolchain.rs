@@ -2,34 +2,46 @@
 //! Debian's packages where rustup's download host can't be reached. It installs nothing.
 
 use crate::failure::Failure;
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// How to run a build command here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Variables to set.
     pub env: Vec<(String, String)>,
+    /// Variables to take away.
+    pub unset: &'static [&'static str],
     /// What the user should know.
     pub remark: Option<String>,
 }
 
-/// What to do when nothing that can build a guest is installed.
-pub const HINT: &str = "rustup target add wasm32-wasip2";
+/// Where Debian's `rust-web-src` puts the source of the standard library that its compiler builds.
+const DEBIAN_STD: &str = "/usr/lib/rustlib/src/rust/library/std";
 
-/// The environment for `command`; an empty one where it is no cargo build for a WASI target.
-pub fn plan(command: &str) -> Result<Plan, Failure> {
+/// What would outweigh the variables set here, or lead one compiler to another's libraries.
+const IN_THE_WAY: [&str; 5] =
+    ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_BUILD_TARGET", "LD_LIBRARY_PATH"];
+
+/// The environment for `command` in `folder`; an empty one where it is no cargo build for a WASI target.
+///
+/// # Errors
+/// `build-failed` with the command that gets the target where nothing here can build a guest.
+pub fn plan(command: &str, folder: &Path) -> Result<Plan, Failure> {
     let Some(target) = target_of(command) else { return Ok(Plan::default()) };
     // The user has chosen a compiler.
     if std::env::var_os("RUSTC").is_some() {
         return Ok(Plan::default());
     }
-    let sysroot = sysroot();
+    let sysroot = sysroot(folder);
     if sysroot.as_deref().is_some_and(|sysroot| has_std(Path::new(sysroot), target)) {
         return Ok(Plan::default());
     }
     debian(sysroot.as_deref(), target).ok_or_else(|| {
         Failure::local("build-failed", format!("Rust's standard library for {target} is not installed"))
-            .hint(HINT.replace("wasm32-wasip2", target))
+            .hint(format!("run: rustup target add {target}"))
     })
 }
 
@@ -41,8 +53,9 @@ fn target_of(command: &str) -> Option<&'static str> {
     ["wasm32-wasip2", "wasm32-wasip1"].into_iter().find(|target| command.contains(target))
 }
 
-fn sysroot() -> Option<String> {
-    let output = Command::new("rustc").args(["--print", "sysroot"]).output().ok()?;
+/// Asked in the project's folder: its `rust-toolchain.toml` may choose another compiler.
+fn sysroot(folder: &Path) -> Option<String> {
+    let output = Command::new("rustc").args(["--print", "sysroot"]).current_dir(folder).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
@@ -60,28 +73,45 @@ fn has_std(sysroot: &Path, target: &str) -> bool {
 /// Debian's compiler builds the standard library from Debian's source of it; rustup's folder supplies the linkers.
 fn debian(sysroot: Option<&str>, target: &str) -> Option<Plan> {
     let libc = if target == "wasm32-wasip1" { "/usr/lib/wasm32-wasi" } else { "/usr/lib/wasm32-wasip2" };
-    let source = std::fs::read_dir("/usr/src").ok()?.flatten().any(|e| {
-        let name = e.file_name();
-        name.to_string_lossy().starts_with("rustc-") && e.path().join("library/std").is_dir()
-    });
-    if !Path::new("/usr/bin/rustc").is_file() || !Path::new(libc).join("libc.a").is_file() || !source {
-        return None;
-    }
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let bin = Path::new(sysroot?).join("lib/rustlib").join(host).join("bin");
+    let there = Path::new("/usr/bin/rustc").is_file()
+        && Path::new(libc).join("libc.a").is_file()
+        && Path::new(DEBIAN_STD).is_dir()
+        && (target == "wasm32-wasip1" || bin.join("wasm-component-ld").is_file());
+    if !there {
+        return None;
+    }
     let path = std::env::var("PATH").unwrap_or_default();
     let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_ascii_uppercase().replace('-', "_"));
-    let env = [
-        ("PATH", format!("{}:{path}", bin.display())),
-        ("RUSTC", "/usr/bin/rustc".to_owned()),
-        ("RUSTC_BOOTSTRAP", "1".to_owned()),
-        ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort".to_owned()),
-        (variable.as_str(), format!("-L native={libc}")),
+    let mut env = vec![
+        ("PATH".to_owned(), format!("{}:{path}", bin.display())),
+        ("RUSTC".to_owned(), "/usr/bin/rustc".to_owned()),
+        // Lets a stable compiler build its own standard library.
+        ("RUSTC_BOOTSTRAP".to_owned(), "1".to_owned()),
+        ("CARGO_UNSTABLE_BUILD_STD".to_owned(), "std,panic_abort".to_owned()),
+        (variable, format!("-L native={libc}")),
     ];
-    Some(Plan {
-        env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        remark: Some(format!("no {target} in rustup: building its standard library with Debian's compiler")),
-    })
+    let mut remark = format!("no {target} in rustup: using Debian's compiler");
+    if std::env::var_os("CARGO_BUILD_BUILD_DIR").is_none()
+        && let Some(folder) = shared_build()
+    {
+        if !folder.join(target).is_dir() {
+            remark += "; the first build makes the standard library too, which takes minutes once";
+        }
+        env.push(("CARGO_BUILD_BUILD_DIR".to_owned(), folder.display().to_string()));
+    }
+    Some(Plan { env, unset: &IN_THE_WAY, remark: Some(remark) })
+}
+
+/// The folder for what cargo makes on the way, one for all projects so that the standard library is built once: that of
+/// the checkout whose build this binary is, else one in the user's cache. The module itself stays in the project.
+fn shared_build() -> Option<PathBuf> {
+    use etcetera::BaseStrategy as _;
+    let checkout = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("guest-build")));
+    checkout
+        .filter(|folder| folder.is_dir())
+        .or_else(|| Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("fabric").join("guest-build")))
 }
 
 #[cfg(test)]
@@ -95,7 +125,7 @@ mod tests {
         assert_eq!(target_of("cd a && cargo build --target=wasm32-wasip1"), Some("wasm32-wasip1"));
         assert_eq!(target_of("clang-19 --target=wasm32-wasi x.c"), None);
         assert_eq!(target_of("cargo build -Zbuild-std --target wasm32-wasip2"), None);
-        assert_eq!(plan("make").unwrap(), Plan::default());
+        assert_eq!(plan("make", Path::new(".")).unwrap(), Plan::default());
     }
 
     #[test]
@@ -106,5 +136,8 @@ mod tests {
         assert!(!has_std(dir.path(), "wasm32-wasip2"));
         std::fs::write(lib.join("libstd-0123.rlib"), "").unwrap();
         assert!(has_std(dir.path(), "wasm32-wasip2"));
+        // A sysroot without linkers is of no use to Debian's compiler.
+        assert_eq!(debian(dir.path().to_str(), "wasm32-wasip2"), None);
+        assert_eq!(debian(None, "wasm32-wasip2"), None);
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::{failure::Failure, output::Out};
 use fabric_client::{Client, Listing, Paging, PutOptions, Upload};
+use fabric_types::Code;
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
@@ -28,7 +29,10 @@ pub fn is_explicitly_local(text: &str) -> bool {
 }
 
 /// Decides what `text` names. What is both here and stored is taken as stored, and said so.
-pub async fn resolve(text: &str, client: &Client, out: &Out) -> Result<Input, Failure> {
+///
+/// # Errors
+/// `not-found` where it is neither.
+pub async fn resolve(text: &str, client: &Client, out: &Out, quiet: bool) -> Result<Input, Failure> {
     if text == "-" {
         return Ok(Input::Stdin);
     }
@@ -37,19 +41,24 @@ pub async fn resolve(text: &str, client: &Client, out: &Out) -> Result<Input, Fa
         std::fs::metadata(path).map_err(|e| Failure::io(text, e))?;
         return Ok(Input::Local(path.to_owned()));
     }
-    if !path.exists() {
-        return Ok(Input::Stored(text.to_owned()));
-    }
     let stored = if text.ends_with('/') {
         let listing = Listing { prefix: text.to_owned(), folders: false, paging: Paging::first(1) };
         !client.objects(&listing).await?.items.is_empty()
     } else {
         client.head(text).await?.is_some()
     };
-    if stored {
+    let here = path.exists();
+    if !stored && !here {
+        let what = if text.ends_with('/') { "nothing is stored under" } else { "there is no object" };
+        return Err(Failure::coded(Code::NotFound, format!("{what} `{text}`, and no local file of that name"))
+            .hint("see what is stored: fabric ls; store a file: fabric put FILE PATH"));
+    }
+    if stored && here && !quiet {
         out.note(format!(
             "note: `{text}` is a stored object and a local file; taking the stored one (./{text} is the local one)"
         ));
+    }
+    if stored {
         return Ok(Input::Stored(text.to_owned()));
     }
     Ok(Input::Local(path.to_owned()))
@@ -63,7 +72,9 @@ pub async fn upload(input: Input, client: &Client, out: &Out, quiet: bool) -> Re
             // It must be read whole before its name is known: on disk, never in memory.
             let mut file = tempfile::NamedTempFile::new().map_err(|e| Failure::io("a temporary file", e))?;
             std::io::copy(&mut std::io::stdin().lock(), &mut file).map_err(|e| Failure::io("standard input", e))?;
-            store_file(file.path(), "stdin", client, out, quiet).await
+            let object = format!("uploads/{}/stdin", short(&hash_file(file.path())?));
+            store_as(&object, file.path(), "standard input", client, out, quiet).await?;
+            Ok(object)
         }
         Input::Local(path) if path.is_dir() => {
             let files = walk(&path)?;
@@ -73,24 +84,29 @@ pub async fn upload(input: Input, client: &Client, out: &Out, quiet: bool) -> Re
             }
             let prefix = format!("uploads/{}/", short(&hasher.finalize()));
             for file in &files {
-                store_as(&format!("{prefix}{}", file.name), &file.path, client, out, quiet).await?;
+                let (object, what) = (format!("{prefix}{}", file.name), file.path.display().to_string());
+                store_as(&object, &file.path, &what, client, out, quiet).await?;
             }
             Ok(prefix)
         }
         Input::Local(path) => {
             let name = path.file_name().map_or_else(|| "input".into(), |n| n.to_string_lossy());
-            store_file(&path, &name, client, out, quiet).await
+            let object = format!("uploads/{}/{name}", short(&hash_file(&path)?));
+            store_as(&object, &path, &path.display().to_string(), client, out, quiet).await?;
+            Ok(object)
         }
     }
 }
 
-async fn store_file(path: &Path, name: &str, client: &Client, out: &Out, quiet: bool) -> Result<String, Failure> {
-    let object = format!("uploads/{}/{name}", short(&hash_file(path)?));
-    store_as(&object, path, client, out, quiet).await?;
-    Ok(object)
-}
-
-async fn store_as(object: &str, path: &Path, client: &Client, out: &Out, quiet: bool) -> Result<(), Failure> {
+/// Stores a file that people know as `what`.
+async fn store_as(
+    object: &str,
+    path: &Path,
+    what: &str,
+    client: &Client,
+    out: &Out,
+    quiet: bool,
+) -> Result<(), Failure> {
     let size = std::fs::metadata(path).map_err(|e| Failure::io(path.display(), e))?.len();
     // The name holds the content's hash: what is there with this size is this.
     if client.head(object).await?.is_some_and(|stored| stored.size == size) {
@@ -102,7 +118,7 @@ async fn store_as(object: &str, path: &Path, client: &Client, out: &Out, quiet: 
     client.put(object, body, &PutOptions::default()).await?;
     bar.finish_and_clear();
     if !quiet {
-        out.note(format!("stored {} as {object}", path.display()));
+        out.note(format!("stored {what} as {object}"));
     }
     Ok(())
 }

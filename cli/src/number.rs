@@ -50,6 +50,11 @@ pub fn grouped(n: u64) -> String {
     text
 }
 
+/// Writes `1 task`, `2 tasks`.
+pub fn counted(n: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +68,7 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert_eq!((short(999), short(1_234_567)), ("999".into(), "1.2M".into()));
+        assert_eq!((counted(1, "task"), counted(1000, "task")), ("1 task".into(), "1,000 tasks".into()));
         assert_eq!((grouped(0), grouped(1_234_567)), ("0".into(), "1,234,567".into()));
     }
 }

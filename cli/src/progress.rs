@@ -2,12 +2,14 @@
 
 use crate::{number, output::Out, text::one_line, times};
 use fabric_types::{
-    rest::job::{Cost, TaskCounts},
+    rest::job::{Cost, JobEvent, TaskCounts},
     units::ByteSize,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 
+/// What is over sooner shows no progress.
+pub const SHOW_AFTER: Duration = Duration::from_secs(1);
 /// Plain lines come no oftener than this.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 
@@ -33,30 +35,43 @@ pub struct JobProgress<'a> {
     silent: bool,
     started: Instant,
     last_line: Option<Instant>,
+    first_ms: Option<u64>,
+    latest: Option<JobEvent>,
 }
 
 impl<'a> JobProgress<'a> {
     /// A bar on a terminal, lines elsewhere, nothing where quiet was asked for.
     pub fn new(out: &'a Out, quiet: bool) -> Self {
-        let bar = (!quiet && out.stderr_is_terminal).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
-            bar.set_style(style("{bar:30} {msg}"));
-            bar.enable_steady_tick(Duration::from_millis(250));
-            bar
-        });
-        Self { out, bar, silent: quiet, started: Instant::now(), last_line: None }
+        Self { out, bar: None, silent: quiet, started: Instant::now(), last_line: None, first_ms: None, latest: None }
     }
 
-    /// Shows where the job stands.
-    pub fn update(&mut self, tasks: &TaskCounts, cost: &Cost) {
-        let elapsed = self.started.elapsed();
-        if let Some(bar) = &self.bar {
-            bar.set_length(tasks.total);
-            bar.set_position(tasks.succeeded + tasks.failed);
-            bar.set_message(line(tasks, cost, elapsed));
-        } else if !self.silent && self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
+    /// Takes note of where the job stands, and shows it when it is time to.
+    pub fn update(&mut self, event: JobEvent) {
+        // The server's clock on both sides: who begins to watch in the middle sees the right speed too.
+        self.first_ms.get_or_insert(event.at_ms);
+        self.latest = Some(event);
+        self.show();
+    }
+
+    /// Shows where the job stands; nothing in the first second.
+    pub fn show(&mut self) {
+        let (Some(event), Some(first_ms)) = (&self.latest, self.first_ms) else { return };
+        if self.silent || self.started.elapsed() < SHOW_AFTER {
+            return;
+        }
+        let text = line(&event.tasks, &event.cost, Duration::from_millis(event.at_ms.saturating_sub(first_ms)));
+        if self.out.stderr_is_terminal {
+            let bar = self.bar.get_or_insert_with(|| {
+                let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+                bar.set_style(style("{bar:30} {wide_msg}"));
+                bar
+            });
+            bar.set_length(event.tasks.total);
+            bar.set_position(event.tasks.succeeded + event.tasks.failed);
+            bar.set_message(text);
+        } else if self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
             self.last_line = Some(Instant::now());
-            self.out.note(line(tasks, cost, elapsed));
+            self.out.note(text);
         }
     }
 
@@ -105,8 +120,8 @@ pub fn line(tasks: &TaskCounts, cost: &Cost, elapsed: Duration) -> String {
 pub fn summary(tasks: &TaskCounts, cost: &Cost, run_ms: u64) -> String {
     let guest_ms = cost.guest_us / 1000;
     let mut text = format!(
-        "{} tasks in {}: {} fuel, {} of guest time, {} read, {} written",
-        number::grouped(tasks.succeeded),
+        "{} in {}: {} fuel, {} of guest time, {} read, {} written",
+        number::counted(tasks.succeeded, "task"),
         times::length(run_ms),
         number::grouped(cost.fuel),
         times::length(guest_ms),

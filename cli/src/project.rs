@@ -41,7 +41,7 @@ impl Project {
     pub async fn build(&self, out: &Out, quiet: bool) -> Result<PathBuf, Failure> {
         let build = self.manifest.build.clone().unwrap_or_default();
         if let Some(command) = &build.command {
-            let plan = guest_toolchain::plan(command)?;
+            let plan = guest_toolchain::plan(command, &self.folder)?;
             if !quiet {
                 out.note(format!("building: {command}"));
                 if let Some(remark) = &plan.remark {
@@ -50,6 +50,9 @@ impl Project {
             }
             let mut process = tokio::process::Command::new("sh");
             process.arg("-c").arg(command).current_dir(&self.folder).envs(plan.env).kill_on_drop(true);
+            for variable in plan.unset {
+                process.env_remove(variable);
+            }
             // Standard output is for data: what the build prints goes to standard error.
             process.stdin(std::process::Stdio::null()).stdout(std::io::stderr());
             let status = process.status().await.map_err(|e| Failure::io("sh", e))?;

@@ -194,11 +194,11 @@ impl Client {
         self.request(Method::POST, &["jobs", id, "restore"])?.idempotent(None)?.read().await
     }
 
-    /// Runs a sample of a job's map tasks again and compares.
+    /// Runs a sample of a job's map tasks again, `sample` percent of them (above 0, up to 100), and compares.
     ///
     /// # Errors
     /// `not-found`, `conflict` and those of every request.
-    pub async fn audit_job(&self, id: &str, sample: u32) -> Result<AuditReport> {
+    pub async fn audit_job(&self, id: &str, sample: f64) -> Result<AuditReport> {
         self.request(Method::POST, &["jobs", id, "audit"])?
             .query(&[("sample", sample.to_string())])
             .idempotent(None)?

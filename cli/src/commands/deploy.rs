@@ -31,7 +31,7 @@ pub struct Args {
 
 /// Deploys, and writes NAME@VERSION.
 pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    let is_module = args.path.is_file() && args.path.extension().is_some_and(|e| e == "wasm" || e == "wat");
+    let is_module = !args.path.is_dir() && args.path.extension().is_some_and(|e| e == "wasm" || e == "wat");
     let (manifest, module) = if is_module {
         (manifest_for(&args.path, args.name.clone())?, args.path.clone())
     } else {

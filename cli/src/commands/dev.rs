@@ -28,43 +28,58 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     // A server that is not there is better said before the first build than after it.
     client.whoami().await?;
     // One waiting change stands for all of them.
-    let (sender, mut changes) = mpsc::channel::<()>(1);
+    let (sender, mut changes) = mpsc::channel::<PathBuf>(1);
+    let (folder, watched) = (project.folder.clone(), watched(&project));
+    let wanted = watched.clone();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let matters =
-            event.is_ok_and(|e| !matches!(e.kind, EventKind::Access(_)) && e.paths.iter().any(|p| !is_build_output(p)));
-        if matters {
-            let _ = sender.try_send(());
+        let Ok(event) = event else { return };
+        if !matches!(event.kind, EventKind::Access(_))
+            && let Some(path) = event.paths.into_iter().find(|path| matters(path, &folder, &wanted))
+        {
+            let _ = sender.try_send(path);
         }
     })
     .map_err(|e| Failure::local("io", format!("can't watch files: {e}")))?;
-    for path in watched(&project) {
-        watcher
-            .watch(&path, RecursiveMode::Recursive)
-            .map_err(|e| Failure::local("io", format!("{}: {e}", path.display())))?;
+    for path in &watched {
+        // An editor may put a new file in a file's place, which ends a watch on the file: watch its folder.
+        let (place, mode) = match path.parent() {
+            Some(parent) if path.is_file() => (parent, RecursiveMode::NonRecursive),
+            _ => (path.as_path(), RecursiveMode::Recursive),
+        };
+        watcher.watch(place, mode).map_err(|e| Failure::local("io", format!("{}: {e}", place.display())))?;
     }
+    let mut serving = None;
     loop {
         tokio::select! {
             outcome = round(&args.path, &client, ctx) => {
                 match outcome {
                     // Whoever read our output is gone, and so is the point of going on.
                     Err(failure) if failure.is_broken_pipe() => return Err(failure),
-                    Err(failure) => ctx.out.failure(&failure),
-                    Ok(()) => {}
+                    Err(failure) => {
+                        ctx.out.failure(&failure);
+                        if let Some(version) = &serving {
+                            ctx.note(format!("{version} goes on serving"));
+                        }
+                    }
+                    Ok(version) => serving = Some(version),
                 }
             }
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
         ctx.note("watching for changes; stop with Ctrl-C");
         tokio::select! {
-            change = changes.recv() => if change.is_none() { return Ok(()) },
+            change = changes.recv() => match change {
+                Some(path) => ctx.note(format!("changed: {}", path.display())),
+                None => return Ok(()),
+            },
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
-        while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {}
+        while let Ok(Some(_)) = tokio::time::timeout(QUIET, changes.recv()).await {}
     }
 }
 
-/// One build and deployment.
-async fn round(path: &Path, client: &Client, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// One build and deployment; gives NAME@VERSION.
+async fn round(path: &Path, client: &Client, ctx: &Ctx<'_>) -> Result<String, Failure> {
     // The manifest may be what changed.
     let project = Project::open(path)?;
     let started = std::time::Instant::now();
@@ -72,12 +87,17 @@ async fn round(path: &Path, client: &Client, ctx: &Ctx<'_>) -> Result<(), Failur
     let built = started.elapsed();
     let deploy = Deploy::new(project.text.clone(), deploy::read(&module)?);
     let deployed = deploy::send(client, &deploy).await?;
+    let version = format!("{}@{}", deployed.deployment.function, deployed.deployment.version);
     if ctx.out.json {
-        return ctx.out.json(&deployed);
+        ctx.out.json(&deployed)?;
+        return Ok(version);
     }
-    deploy::report(ctx.out, &deployed);
+    if !ctx.global.quiet {
+        deploy::report(ctx.out, &deployed);
+    }
     ctx.note(format!("built in {:.1} s, live in {:.1} s", built.as_secs_f64(), started.elapsed().as_secs_f64()));
-    ctx.out.line(format!("{}@{}", deployed.deployment.function, deployed.deployment.version))
+    ctx.out.line(&version)?;
+    Ok(version)
 }
 
 /// What to watch: what the manifest says, else `src`, and always the manifest.
@@ -89,8 +109,11 @@ fn watched(project: &Project) -> Vec<PathBuf> {
     paths
 }
 
-fn is_build_output(path: &Path) -> bool {
-    path.components().any(|c| c.as_os_str() == "target" || c.as_os_str() == ".git")
+/// Whether a change of `path` calls for a build: it is, or is under, what is watched, and no build made it.
+fn matters(path: &Path, folder: &Path, watched: &[PathBuf]) -> bool {
+    let below = path.strip_prefix(folder).unwrap_or(path);
+    let made = below.components().any(|c| c.as_os_str() == "target" || c.as_os_str() == ".git");
+    !made && watched.iter().any(|wanted| path.starts_with(wanted))
 }
 
 #[cfg(test)]
@@ -99,7 +122,12 @@ mod tests {
 
     #[test]
     fn a_build_does_not_set_off_the_next_one() {
-        assert!(is_build_output(Path::new("/p/target/wasm32-wasip2/release/a.wasm")));
-        assert!(!is_build_output(Path::new("/p/src/lib.rs")));
+        let folder = Path::new("/target/p");
+        let matters = |path: &str, watched: &str| matters(Path::new(path), folder, &[PathBuf::from(watched)]);
+        assert!(!matters("/target/p/target/release/a.wasm", "/target/p"));
+        assert!(matters("/target/p/src/lib.rs", "/target/p/src"));
+        assert!(matters("/target/p/fabric.toml", "/target/p/fabric.toml"));
+        // The folder of a watched file has other files.
+        assert!(!matters("/target/p/Cargo.lock", "/target/p/fabric.toml"));
     }
 }

@@ -1,9 +1,9 @@
 //! `fabric functions`: lists, shows and deletes functions.
 
 use super::Ctx;
-use crate::{failure::Failure, table::Table, times};
+use crate::{failure::Failure, table::Table, text::one_line, times};
 use fabric_client::{FunctionFilter, Paging};
-use fabric_types::{function::AliasTarget, id::FunctionName};
+use fabric_types::{function::AliasTarget, id::FunctionName, units::ByteSize};
 
 /// Flags of `fabric functions`.
 #[derive(Debug, clap::Args)]
@@ -63,7 +63,7 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
                         &targets(&f.live),
                         &f.latest.to_string(),
                         &updated,
-                        &f.description,
+                        &brief(&f.description),
                     ]);
                 }
                 out.table(&table)
@@ -73,10 +73,18 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         }
         Sub::Show { name } => {
             let f = client.function(name.as_str()).await?;
+            if ctx.out.json {
+                return ctx.out.json(&f);
+            }
+            // What it takes is in the manifest of the version that a call reaches.
+            let version = f.live.first().map_or(f.latest, |t| t.version);
+            let deployment = client.version(name.as_str(), version).await?;
             ctx.out.show(&f, |out, f| {
                 out.line(format!("name         {}", f.name))?;
-                out.line(format!("description  {}", f.description))?;
-                out.line(format!("tags         {}", f.tags.join(", ")))?;
+                out.line(format!("description  {}", one_line(&f.description)))?;
+                if !f.tags.is_empty() {
+                    out.line(format!("tags         {}", f.tags.join(", ")))?;
+                }
                 let exports: Vec<_> =
                     [("handler", f.entry.handler), ("mapper", f.entry.mapper), ("reducer", f.entry.reducer)]
                         .iter()
@@ -86,7 +94,18 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 out.line(format!("public       {}", f.public))?;
                 out.line(format!("live         {}", targets(&f.live)))?;
                 out.line(format!("latest       {}", f.latest))?;
-                out.line(format!("updated      {}", times::stamp(f.updated_ms)))
+                out.line(format!("updated      {}", times::stamp(f.updated_ms)))?;
+                out.line(format!("results      {}", if deployment.is_pure() { "pure, cached" } else { "not cached" }))?;
+                out.line(format!("module       {} ({})", deployment.module, ByteSize(deployment.module_bytes)))?;
+                let pretty =
+                    |value: serde_json::Result<String>| value.map_err(|e| Failure::local("internal", e.to_string()));
+                let manifest = &deployment.manifest;
+                out.line(format!("limits       {}", pretty(serde_json::to_string(&manifest.limits))?))?;
+                out.line(format!("grants       {}", pretty(serde_json::to_string(&manifest.grants))?))?;
+                match &manifest.params {
+                    Some(schema) => out.line(format!("parameters   {}", pretty(serde_json::to_string_pretty(schema))?)),
+                    None => Ok(()),
+                }
             })
         }
         Sub::Delete { name } => {
@@ -95,6 +114,14 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// As much of a description as a table has room for: its first sentence or sixty characters.
+fn brief(description: &str) -> String {
+    let line = one_line(description);
+    let sentence = line.split_once(". ").map_or(line.as_str(), |(first, _)| first);
+    let short: String = sentence.chars().take(60).collect();
+    if short.len() == line.len() { line } else { format!("{}…", short.trim_end_matches(['.', ' '])) }
 }
 
 /// `3`, or `3:90 4:10` where calls are divided.

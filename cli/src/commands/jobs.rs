@@ -40,9 +40,9 @@ enum Sub {
     Audit {
         #[command(flatten)]
         one: One,
-        /// How many of its map tasks, or how many percent of them
-        #[arg(long, default_value = "5", value_name = "N|N%")]
-        sample: Sample,
+        /// How many percent of its map tasks, one at least
+        #[arg(long, default_value = "5%", value_name = "N%", value_parser = percent)]
+        sample: f64,
     },
     /// List a job's tasks
     Tasks {
@@ -100,22 +100,12 @@ struct One {
     id: JobId,
 }
 
-/// How much of a job an audit looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sample {
-    Tasks(u32),
-    Percent(u32),
-}
-
-impl std::str::FromStr for Sample {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is not a sample: write a number of tasks such as 5, or 5%");
-        match text.strip_suffix('%') {
-            Some(percent) => percent.parse().ok().filter(|p| (1..=100).contains(p)).map(Self::Percent).ok_or_else(bad),
-            None => text.parse().ok().filter(|n| *n > 0).map(Self::Tasks).ok_or_else(bad),
-        }
-    }
+/// Reads `5%`, `5` or `0.5%`.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
+    number
+        .filter(|n| *n > 0.0 && *n <= 100.0)
+        .ok_or_else(|| format!("`{text}` is no share: write a number above 0%, up to 100%"))
 }
 
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -162,7 +152,7 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             ctx.out.show(&job, |out, job| out.line(details(job)))
         }
         Sub::Watch(one) => {
-            let Some(job) = running::follow(&client, one.id.as_str(), ctx).await? else { return Ok(()) };
+            let job = running::follow(&client, one.id.as_str(), ctx).await?;
             if ctx.out.json {
                 ctx.out.json(&job)?;
             } else {
@@ -255,17 +245,14 @@ async fn show_list(client: &Client, list: &List, ctx: &Ctx<'_>) -> Result<(), Fa
     Ok(())
 }
 
-async fn audit(client: &Client, id: &JobId, sample: Sample, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    let sample = match sample {
-        Sample::Tasks(n) => n,
-        Sample::Percent(percent) => {
-            let tasks = client.job(id.as_str(), None).await?.tasks.total;
-            u32::try_from((tasks * u64::from(percent)).div_ceil(100)).unwrap_or(u32::MAX).max(1)
-        }
-    };
+async fn audit(client: &Client, id: &JobId, sample: f64, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let report = client.audit_job(id.as_str(), sample).await?;
     ctx.out.show(&report, |out, report| {
-        out.line(format!("{} tasks run again, {} with the same bytes", report.checked, report.same))?;
+        out.line(format!(
+            "{} run again, {} with the same bytes",
+            number::counted(report.checked, "task"),
+            report.same
+        ))?;
         for d in &report.differing {
             out.line(format!("differs: task {}/{}", d.stage, d.index))?;
         }
@@ -300,12 +287,14 @@ fn details(job: &Job) -> String {
         format!("function  {}@{}", job.function, job.version),
         format!("state     {}: {}", job.state, job.remark),
         format!("submitter {}", job.submitter),
-        format!("tags      {}", job.tags.join(", ")),
         format!("accepted  {}", times::stamp(job.created_ms)),
         format!("waited    {}", times::length(job.queue_ms)),
         format!("results   {}", job.results),
         progress::summary(&job.tasks, &job.cost, job.run_ms),
     ];
+    if !job.tags.is_empty() {
+        lines.push(format!("tags      {}", job.tags.join(", ")));
+    }
     if let Some(fault) = &job.error {
         lines.push(format!("error     {fault}"));
         lines.extend(fault.hint.iter().map(|h| format!("hint      {h}")));
@@ -343,10 +332,9 @@ mod tests {
 
     #[test]
     fn samples_read() {
-        assert_eq!("5".parse(), Ok(Sample::Tasks(5)));
-        assert_eq!("5%".parse(), Ok(Sample::Percent(5)));
-        for bad in ["", "0", "0%", "101%", "x"] {
-            assert!(bad.parse::<Sample>().is_err(), "{bad}");
+        assert_eq!((percent("5"), percent("0.5%"), percent("100%")), (Ok(5.0), Ok(0.5), Ok(100.0)));
+        for bad in ["", "0", "0%", "101%", "x", "nan", "-1"] {
+            assert!(percent(bad).is_err(), "{bad}");
         }
     }
 }

@@ -4,6 +4,7 @@ use super::Ctx;
 use crate::{failure::Failure, text::one_line, times};
 use fabric_client::{Client, LogFilter, Paging};
 use fabric_types::{
+    Code,
     id::{FunctionName, JobId},
     rest::invocation::LogLine,
 };
@@ -43,15 +44,19 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     if let Some(of) = &args.of {
         // Ids are upper case and names lower case, so a text is one or the other.
         if JobId::new(of).is_ok() {
-            let is_job = match client.job(of, None).await {
-                Ok(_) => true,
-                Err(error) if error.is_not_found() => false,
+            match client.job(of, None).await {
+                Ok(_) => filter.job = Some(of.clone()),
+                Err(error) if error.is_not_found() => {
+                    client.invocation(of, None).await.map_err(|error| {
+                        if error.is_not_found() {
+                            Failure::coded(Code::NotFound, format!("`{of}` is neither a job nor an invocation"))
+                        } else {
+                            error.into()
+                        }
+                    })?;
+                    filter.invocation = Some(of.clone());
+                }
                 Err(error) => return Err(error.into()),
-            };
-            if is_job {
-                filter.job = Some(of.clone());
-            } else {
-                filter.invocation = Some(of.clone());
             }
         } else {
             filter.function = Some(FunctionName::new(of).map_err(|e| Failure::usage(e.to_string()))?.to_string());
@@ -83,6 +88,13 @@ pub async fn show(
     }
     let page =
         Paging::collect(limit, async |paging| client.logs(&LogFilter { paging, ..filter.clone() }).await).await?;
+    if page.items.is_empty() {
+        // No lines may be a wrong name; a deleted function's lines are still there.
+        if let Some(function) = &filter.function {
+            client.function(function).await?;
+        }
+        ctx.note("no lines");
+    }
     if ctx.out.json {
         ctx.out.json(&page)?;
     } else {

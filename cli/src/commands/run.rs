@@ -15,6 +15,7 @@ use fabric_types::{
     rest::job::Job,
     units::ByteSize,
 };
+use std::cell::RefCell;
 
 /// Flags of `fabric run`.
 #[derive(Debug, clap::Args)]
@@ -122,7 +123,7 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         return ctx.out.show(&job, |out, job| out.line(job.id.as_str()));
     }
     ctx.note(format!("job {}: {}@{}", job.id, job.function, job.version));
-    let Some(job) = follow(&client, job.id.as_str(), ctx).await? else { return Ok(()) };
+    let job = follow(&client, job.id.as_str(), ctx).await?;
     ended(&job)?;
     ctx.note(progress::summary(&job.tasks, &job.cost, job.run_ms));
     deliver(&client, &job, &output, ctx).await?;
@@ -132,10 +133,7 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
 /// The specification that the flags and the file give.
 async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> Result<JobSpec, Failure> {
     let mut spec: JobSpec = match &args.spec {
-        Some(file) => {
-            let text = params::text_of(file)?;
-            serde_yaml_ng::from_str(&text).map_err(|e| Failure::usage(format!("{file}: {e}")))?
-        }
+        Some(file) => parse_spec(&params::text_of(file)?).map_err(|e| Failure::usage(format!("{file}: {e}")))?,
         None => {
             let function = args.function.clone().ok_or_else(|| Failure::usage("name a function"))?;
             JobSpec {
@@ -161,7 +159,7 @@ async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> R
     if let Some(items) = &args.items {
         spec.input = InputSpec::Items(parse_items(items)?);
     } else if let Some(text) = &args.input {
-        let input = local_input::resolve(text, client, ctx.out).await?;
+        let input = local_input::resolve(text, client, ctx.out, ctx.global.quiet).await?;
         let path = local_input::upload(input, client, ctx.out, ctx.global.quiet).await?;
         spec.input = InputSpec::Objects { path, split: args.split.unwrap_or(Split::Object) };
     }
@@ -187,6 +185,13 @@ async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> R
     Ok(spec)
 }
 
+/// Reads a specification in the REST API's form, written as JSON or YAML.
+fn parse_spec(text: &str) -> Result<JobSpec, String> {
+    // By way of JSON: the YAML reader alone would want `!objects` where the API has `objects:`.
+    let value: serde_json::Value = serde_yaml_ng::from_str(text).map_err(|e| e.to_string())?;
+    serde_json::from_value(value).map_err(|e| e.to_string())
+}
+
 fn parse_items(text: &str) -> Result<Vec<serde_json::Value>, Failure> {
     let (what, json) = match text.strip_prefix('@') {
         Some(file) => (file, params::text_of(file)?),
@@ -196,31 +201,42 @@ fn parse_items(text: &str) -> Result<Vec<serde_json::Value>, Failure> {
         .map_err(|e| Failure::usage(format!("{what}: {e}")).hint("give a JSON list, such as [1,2,3] or [\"a\",\"b\"]"))
 }
 
-/// Follows a job to its end; none where the user stopped watching it.
-pub async fn follow(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<Option<Job>, Failure> {
-    let mut progress = JobProgress::new(ctx.out, ctx.global.quiet);
+/// Follows a job to its end.
+///
+/// # Errors
+/// `interrupted` where the user stopped watching it.
+pub async fn follow(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<Job, Failure> {
+    let progress = RefCell::new(JobProgress::new(ctx.out, ctx.global.quiet));
     let mut events = client.job_events(id, None);
     let watch = async {
         while let Some(event) = events.next().await? {
-            match event.kind.as_str() {
-                "retry" | "task-failed" => progress.note(&event.remark),
-                _ => progress.update(&event.tasks, &event.cost),
+            if matches!(event.kind.as_str(), "retry" | "task-failed") {
+                progress.borrow().note(&event.remark);
             }
+            progress.borrow_mut().update(event);
         }
         Ok::<(), Failure>(())
     };
-    let interrupted = tokio::select! {
-        outcome = watch => { outcome?; false }
-        _ = tokio::signal::ctrl_c() => true,
+    // A long task sends no events: the job is shown all the same.
+    let tick = async {
+        loop {
+            tokio::time::sleep(progress::SHOW_AFTER).await;
+            progress.borrow_mut().show();
+        }
     };
-    progress.finish();
+    let outcome = tokio::select! {
+        outcome = watch => Some(outcome),
+        () = tick => None,
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    progress.borrow().finish();
+    let interrupted = outcome.transpose()?.is_none();
     if interrupted {
-        ctx.out.note(format!(
-            "\njob {id} goes on without you\n  watch it:  fabric jobs watch {id}\n  cancel it: fabric jobs cancel {id}"
-        ));
-        return Ok(None);
+        // No success: whoever waits for the result has none.
+        return Err(Failure::local("interrupted", format!("no longer watching: job {id} goes on without you"))
+            .hint(format!("watch it: fabric jobs watch {id}; cancel it: fabric jobs cancel {id}")));
     }
-    Ok(Some(client.job(id, None).await?))
+    Ok(client.job(id, None).await?)
 }
 
 /// A failure where a job did not succeed.
@@ -232,6 +248,7 @@ pub fn ended(job: &Job) -> Result<(), Failure> {
             let fault = job.error.clone().unwrap_or_else(|| Fault::new(Code::FunctionFailed, job.remark.clone()));
             let mut failure = Failure::from(fault);
             failure.message = format!("job {} failed: {}", job.id, failure.message);
+            failure.job = Some(job.id.to_string());
             if failure.hint.is_none() {
                 failure.hint = Some(format!("see: fabric jobs tasks {0} --state failed, fabric logs {0}", job.id));
             }
@@ -295,6 +312,16 @@ mod tests {
         ] {
             assert_eq!(output(&args(&format!("fabric run f --input a{flag}"))), expected, "{flag}");
         }
+    }
+
+    #[test]
+    fn a_specification_reads_as_yaml_and_as_json() {
+        let yaml = "function: f\ninput:\n  objects: {path: data/, split: \"lines:1MiB\"}\nreduce: {fan-in: 4}";
+        let json = r#"{"function": "f", "input": {"objects": {"path": "data/", "split": "lines:1MiB"}}, "reduce": {"fan-in": 4}}"#;
+        let spec = parse_spec(yaml).unwrap();
+        assert_eq!(spec, parse_spec(json).unwrap());
+        assert_eq!(spec.reduce, Some(Reduce { fan_in: 4 }));
+        assert!(parse_spec("function: f\nnope: 1").is_err());
     }
 
     #[test]
