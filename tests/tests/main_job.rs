@@ -117,7 +117,11 @@ async fn the_main_job_gives_the_right_numbers_and_costs_nothing_the_second_time(
 
     let line = |split| ["run", "weather", "--input", "weather/nyc-weather-2013.csv", "--split", split, "--reduce"];
     let planned = server.cli(&[&line("csv:100KiB")[..], &["--dry-run", "--json"]].concat()).await.ok().json();
-    assert_eq!((&planned["bytes_in"], &planned["cached"]), (&(data().len() as u64).into(), &0.into()), "{planned}");
+    // Each partition after the first reads the header row again.
+    let header = data().iter().position(|b| *b == b'\n').unwrap() as u64 + 1;
+    let again = (planned["partitions"].as_u64().unwrap() - 1) * header;
+    assert_eq!(planned["bytes_in"], data().len() as u64 + again, "{planned}");
+    assert_eq!(planned["cached"], 0, "{planned}");
     assert_eq!(
         server.cli(&["jobs", "list", "--json"]).await.ok().json()["items"],
         serde_json::json!([]),

@@ -119,7 +119,7 @@ fn check_results(server: &Server, tasks: &[Task]) {
 }
 
 async fn survives(work: Work, stream: u64) {
-    let (seed, rounds) = (setting("FABRIC_SEED", 2013), setting("FABRIC_ROUNDS", 3));
+    let (seed, rounds) = (setting("FABRIC_SEED", 2013), setting("FABRIC_ROUNDS", 2));
     let undisturbed = {
         let server = furnished(&work).await;
         let id = server.client().submit(&work.spec, None).await.unwrap().id;
