@@ -1,0 +1,61 @@
+//! A child process that is measured and killed in the end.
+
+use anyhow::Context as _;
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// How long a process may take to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process; it ends when this is dropped.
+pub struct Peer(Child);
+
+impl Peer {
+    /// Starts it, without input and output.
+    pub fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Ok(Self(child.with_context(|| format!("starting {}", command.get_program().display()))?))
+    }
+
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Asks it to end and waits until it has; kills it when it does not.
+    pub fn stop(mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE && matches!(self.0.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until a GET of `url` is answered with 200.
+pub async fn until_ok(http: &reqwest::Client, url: &str) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        if let Ok(answer) = http.get(url).send().await
+            && answer.status().is_success()
+        {
+            return Ok(());
+        }
+        anyhow::ensure!(began.elapsed() < PATIENCE, "{url} does not answer");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
