@@ -1,6 +1,11 @@
 //! Wires the server's parts together. Nothing else in this binary knows them.
 
-use crate::{args::CompileWorkerArgs, failure::Failure, serve_config::{Role, ServeArgs, ServeConfig}, telemetry};
+use crate::{
+    args::CompileWorkerArgs,
+    failure::Failure,
+    serve_config::{Role, ServeArgs, ServeConfig},
+    telemetry,
+};
 use fabric_driver::Driver;
 use fabric_engine::embedded::Embedded;
 use fabric_gateway::{Gateway, Services, check_listen, server::tls, tokens};
@@ -35,7 +40,9 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
             .hint("leave --role out; separate roles come with the fleet"));
     }
     let tls = match (&config.tls_cert, &config.tls_key) {
-        (Some(cert), Some(key)) => Some(tls::load(&cert.value, &key.value).map_err(|e| Failure::config(e.to_string()))?),
+        (Some(cert), Some(key)) => {
+            Some(tls::load(&cert.value, &key.value).map_err(|e| Failure::config(e.to_string()))?)
+        }
         _ => None,
     };
     check_listen(config.listen.value, tls.is_some(), true, config.insecure_listen.value)
@@ -70,7 +77,8 @@ async fn parts(config: &ServeConfig) -> Result<Parts, Failure> {
     make_folder(data)?;
     let engine = Embedded::open(&data.join("state.db")).map_err(|e| fault(e.into()))?;
     let index = Index::open(&data.join("index.db")).map_err(|e| internal("opening the index", e))?;
-    let location = config.store.as_ref().map_or_else(|| data.join("objects").display().to_string(), |s| s.value.clone());
+    let location =
+        config.store.as_ref().map_or_else(|| data.join("objects").display().to_string(), |s| s.value.clone());
     let store = Store::open(&location, StoreOptions::default())
         .map_err(|e| fault(Fault { hint: e.hint(), ..Fault::new(e.code(), e.to_string()) }))?;
     let results = ResultStore::new(engine.results.clone(), store.clone());
@@ -124,9 +132,7 @@ async fn serve(config: &ServeConfig, tls: Option<Arc<rustls::ServerConfig>>) -> 
         .map_err(|e| Failure::io(format!("listening on {}", config.listen.value), e))?;
     let Parts { services, slots } = parts(config).await?;
     let gateway = Gateway::new(services.clone());
-    tokens::ensure_admin_token(gateway.tokens(), data)
-        .await
-        .map_err(|e| Failure::coded(e.code(), e.to_string()))?;
+    tokens::ensure_admin_token(gateway.tokens(), data).await.map_err(|e| Failure::coded(e.code(), e.to_string()))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let options = fabric_gateway::Options { tls, ..fabric_gateway::Options::default() };
     let handle = gateway.serve(options, listener).map_err(|e| Failure::io("serving", e))?;

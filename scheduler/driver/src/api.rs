@@ -1,10 +1,12 @@
 //! What the gateway may ask of the driver.
 
 use crate::{
+    clock::now_ms,
+    invocation,
     live::Live,
     meta::{Kind, Meta},
     metrics::Metrics,
-    owner::{Ask, Owner, invocation, now_ms},
+    owner::{Ask, Owner},
     prepare,
     record::{PARTITIONS_PER_RECORD, Record},
     recover, tasks,
@@ -313,7 +315,7 @@ impl Driver {
             self.until_ended(tenant, &job, wait).await?;
         }
         let view = |live: &Live, _: Option<&fabric_scheduler_core::Core>| {
-            matches!(live.planned.meta.kind, Kind::Invoke { .. }).then(|| invocation(live))
+            matches!(live.planned.meta.kind, Kind::Invoke { .. }).then(|| invocation::view(live))
         };
         Ok(self.look(tenant, &job, view).await?.flatten())
     }

@@ -9,7 +9,9 @@
 
 pub mod api;
 mod assign;
+mod clock;
 mod events;
+mod invocation;
 mod live;
 mod meta;
 mod metrics;

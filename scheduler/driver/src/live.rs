@@ -250,11 +250,19 @@ impl Live {
         let error = || self.ended.as_ref().and_then(|e| e.error.as_ref()).map_or_else(String::new, ToString::to_string);
         match state {
             JobState::Succeeded if counts.cached == counts.total && counts.total > 0 => {
-                format!("all {} tasks were served from the cache", counts.total)
+                format!(
+                    "{} served from the cache",
+                    if counts.total == 1 {
+                        "the one task was".to_owned()
+                    } else {
+                        format!("all {} tasks were", counts.total)
+                    }
+                )
             }
             JobState::Succeeded if counts.cached > 0 => {
                 format!("{} tasks succeeded, {} of them from the cache", counts.total, counts.cached)
             }
+            JobState::Succeeded if counts.total == 1 => "the one task succeeded".to_owned(),
             JobState::Succeeded => format!("{} tasks succeeded", counts.total),
             JobState::Failed => error(),
             JobState::Cancelled => format!("cancelled after {} of {} tasks", counts.succeeded, counts.total),

@@ -7,6 +7,8 @@
 use crate::{
     api::Parts,
     assign::{self, Picks},
+    clock::now_ms,
+    invocation,
     live::Live,
     meta::{Kind, Meta},
     metrics::Metrics,
@@ -21,10 +23,10 @@ use fabric_engine::{
 };
 use fabric_scheduler_core::{Action, Core, Event, NodeSpec, Outcome, Time};
 use fabric_types::{
-    Code, Fault,
+    Fault,
     id::{JobId, NodeId, TenantId},
     job::JobState,
-    rest::{invocation::InvocationState, node::Node},
+    rest::node::Node,
     work::{Completion, OutputRef},
 };
 use futures::{
@@ -35,7 +37,7 @@ use futures::{
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -49,12 +51,6 @@ const ENDED_JOBS: usize = 256;
 const ENDED_TASKS: usize = 200_000;
 /// How long to wait before a failed write is tried again.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// A look at (and change of) the owner's state.
 pub type Ask = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -547,7 +543,7 @@ impl Owner {
                 slot.live.publish("progress", core.as_ref(), now_ms());
             }
             if matches!(meta.kind, Kind::Invoke { .. }) {
-                invocations.push((meta.tenant.clone(), invocation(&slot.live)));
+                invocations.push((meta.tenant.clone(), invocation::view(&slot.live)));
             } else {
                 jobs.push((meta.tenant.clone(), slot.live.view(core.as_ref(), now_ms())));
             }
@@ -582,35 +578,5 @@ impl Slot {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.ending.is_some() || self.live.ended.is_some()
-    }
-}
-
-/// A job of one task as the invocation it is.
-pub fn invocation(live: &Live) -> fabric_types::rest::invocation::Invocation {
-    let meta = &live.planned.meta;
-    let done = live.outputs().first().copied();
-    let state = match live.state() {
-        JobState::Queued => InvocationState::Queued,
-        JobState::Running => InvocationState::Running,
-        JobState::Succeeded => InvocationState::Succeeded,
-        JobState::Failed => InvocationState::Failed,
-        JobState::Cancelled => InvocationState::Cancelled,
-    };
-    let there = (state == InvocationState::Succeeded).then_some(done).flatten();
-    let error = live.ended.as_ref().and_then(|e| e.error.clone());
-    fabric_types::rest::invocation::Invocation {
-        id: meta.id.as_invocation(),
-        function: meta.deployment.function.clone(),
-        version: meta.deployment.version,
-        state,
-        created_ms: meta.created_ms,
-        ended_ms: live.ended.as_ref().map(|e| e.at_ms),
-        fuel: live.cost.fuel,
-        cached: live.cached > 0,
-        result_bytes: there.map(|o| o.len),
-        content_type: None,
-        result_url: there.map(|_| format!("/v1/invocations/{}/result", meta.id)),
-        error: error
-            .or_else(|| (state == InvocationState::Cancelled).then(|| Fault::new(Code::Cancelled, "it was cancelled"))),
     }
 }

@@ -35,7 +35,7 @@ pub fn check(deployment: &Deployment, spec: &JobSpec) -> Result<(), Fault> {
     let name = &deployment.function;
     if deployment.entry.kind == EntryKind::Http {
         return Err(Fault::new(Code::NoEntry, format!("function {name} is an http function and can't be mapped"))
-            .hint(format!("call it at /f/{}/{name}/, or with `fabric invoke {name}`", deployment.tenant)));
+            .hint(format!("call it at /f/{}/{name}/", deployment.tenant)));
     }
     if !deployment.entry.mapper {
         return Err(Fault::new(Code::NoEntry, format!("function {name} exports no mapper"))
@@ -89,7 +89,7 @@ fn base(parts: &Parts, submission: &Submission, kind: Kind, spec: JobSpec, map_t
         deployment,
         kind,
         spec,
-        created_ms: crate::owner::now_ms(),
+        created_ms: crate::clock::now_ms(),
         map_tasks,
         bytes_in,
     }

@@ -1,9 +1,10 @@
 //! Reading jobs back from the journal.
 
 use crate::{
+    clock::now_ms,
+    invocation,
     live::Live,
     meta::{Kind, Meta},
-    owner,
     record::Record,
 };
 use fabric_engine::{Engine, registry::Expect};
@@ -86,9 +87,9 @@ pub async fn rebuild(engine: &Engine, index: &Index) -> Result<(), Fault> {
             };
             match load(engine, &tenant, &job).await {
                 Ok(Some(live)) if matches!(live.planned.meta.kind, Kind::Invoke { .. }) => {
-                    invocations.push((tenant, owner::invocation(&live)));
+                    invocations.push((tenant, invocation::view(&live)));
                 }
-                Ok(Some(live)) => jobs.push((tenant, live.view(None, owner::now_ms()))),
+                Ok(Some(live)) => jobs.push((tenant, live.view(None, now_ms()))),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%tenant, job_id = %job, %error, "a job can't be listed"),
             }

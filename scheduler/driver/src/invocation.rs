@@ -1,0 +1,38 @@
+//! Asynchronous invocations as REST shows them: each is a job of one task.
+
+use crate::live::Live;
+use fabric_types::{
+    Code, Fault,
+    job::JobState,
+    rest::invocation::{Invocation, InvocationState},
+};
+
+/// A job of one task as the invocation it is.
+pub fn view(live: &Live) -> Invocation {
+    let meta = &live.planned.meta;
+    let done = live.outputs().first().copied();
+    let state = match live.state() {
+        JobState::Queued => InvocationState::Queued,
+        JobState::Running => InvocationState::Running,
+        JobState::Succeeded => InvocationState::Succeeded,
+        JobState::Failed => InvocationState::Failed,
+        JobState::Cancelled => InvocationState::Cancelled,
+    };
+    let there = (state == InvocationState::Succeeded).then_some(done).flatten();
+    let error = live.ended.as_ref().and_then(|e| e.error.clone());
+    Invocation {
+        id: meta.id.as_invocation(),
+        function: meta.deployment.function.clone(),
+        version: meta.deployment.version,
+        state,
+        created_ms: meta.created_ms,
+        ended_ms: live.ended.as_ref().map(|e| e.at_ms),
+        fuel: live.cost.fuel,
+        cached: live.cached > 0,
+        result_bytes: there.map(|o| o.len),
+        content_type: None,
+        result_url: there.map(|_| format!("/v1/invocations/{}/result", meta.id)),
+        error: error
+            .or_else(|| (state == InvocationState::Cancelled).then(|| Fault::new(Code::Cancelled, "it was cancelled"))),
+    }
+}
