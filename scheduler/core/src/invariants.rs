@@ -48,7 +48,8 @@ impl Core {
                         }
                     }
                     ensure!(
-                        u32::from(task.failures) < job.plan.max_attempts,
+                        // A speculative copy may still be running when the task has had its last failure.
+                        task.state == TaskState::Running || u32::from(task.failures) < job.plan.max_attempts,
                         "job {id}: {at}/{index} failed {} times and goes on",
                         task.failures
                     );
