@@ -136,7 +136,7 @@ pub struct CompileWorkerArgs {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use clap::CommandFactory as _;
 

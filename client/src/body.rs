@@ -39,7 +39,7 @@ impl Upload {
             return Err(failed(std::io::ErrorKind::IsADirectory.into()));
         }
         // A pipe or a device has no length to promise.
-        let len = meta.is_file().then(|| meta.len());
+        let len = meta.is_file().then_some(meta.len());
         Ok(Self::reader(tokio::io::AsyncReadExt::take(file, len.unwrap_or(u64::MAX)), len))
     }
 

@@ -2,7 +2,7 @@
 //! is committed twice.
 //!
 //! The points are drawn from a seed that a failure names: `FABRIC_SEED` sets it, `FABRIC_ROUNDS` how many rounds are run.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::print_stderr, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use fabric_client::{Paging, TaskFilter};

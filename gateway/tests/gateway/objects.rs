@@ -107,7 +107,7 @@ async fn half_an_upload_leaves_nothing() {
         "PUT /v1/objects/half HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 1000\r\n\r\nabc",
         server.admin
     );
-    let answer = server.raw(head.as_bytes()).await;
+    let answer = server.cut_off(head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("bad-request"), "{answer}");
     server.get("/v1/objects/half").await.problem("not-found");
 }

@@ -226,6 +226,16 @@ impl Server {
     }
 
     /// Sends bytes as they are and reads until the server closes.
+    /// Sends bytes, ends our side of the connection, and gives what came back.
+    pub async fn cut_off(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut all = Vec::new();
+        let _ = stream.read_to_end(&mut all).await;
+        String::from_utf8_lossy(&all).into_owned()
+    }
+
     pub async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.addr).await.unwrap();
         stream.write_all(bytes).await.unwrap();
