@@ -48,8 +48,9 @@ impl Core {
                         }
                     }
                     ensure!(
-                        // A speculative copy may still be running when the task has had its last failure.
-                        task.state == TaskState::Running || u32::from(task.failures) < job.plan.max_attempts,
+                        // A speculative copy may still run, or have succeeded, when the task has had its last failure.
+                        matches!(task.state, TaskState::Running | TaskState::Succeeded)
+                            || u32::from(task.failures) < job.plan.max_attempts,
                         "job {id}: {at}/{index} failed {} times and goes on",
                         task.failures
                     );
