@@ -1,0 +1,132 @@
+//! Opens a fleet: connects, checks the store, starts what listens, and hands out the engine.
+
+use crate::{
+    Error,
+    journal::FleetJournal,
+    lanes::FleetLanes,
+    leases::FleetLeases,
+    link::{Counters, Hearing, Link},
+    notices::FleetNotices,
+    objects::Objects,
+    options::FleetOptions,
+    presence::FleetPresence,
+    registry::FleetRegistry,
+    results::FleetResults,
+    tasks::Tasks,
+};
+use fabric_engine::Engine;
+use std::sync::{Arc, atomic::Ordering};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+/// An opened fleet. Everything closes when the last part of the engine is dropped.
+pub struct Fleet {
+    /// The backends.
+    pub engine: Engine,
+    /// How it goes.
+    pub health: Health,
+}
+
+/// Counts since the fleet was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Messages from NATS that made no sense and were ignored.
+    pub ignored: u64,
+    /// Times that NATS was lost and found again.
+    pub reconnects: u64,
+    /// Times that a subscription overflowed and messages were lost.
+    pub overflows: u64,
+    /// Conditional writes that another writer won.
+    pub races: u64,
+}
+
+/// How a fleet goes. Cloning is cheap; it doesn't keep the fleet open.
+#[derive(Clone)]
+pub struct Health {
+    hearing: watch::Receiver<Hearing>,
+    counters: Arc<Counters>,
+    tracker: TaskTracker,
+}
+
+impl Health {
+    /// Whether NATS is there, for readiness. What must last works without it.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.hearing.borrow().connected
+    }
+
+    /// Resolves once NATS is there, or is not; `false` when the fleet was closed first. Cancel safe.
+    pub async fn until_connected(&self, connected: bool) -> bool {
+        self.hearing.clone().wait_for(|hearing| hearing.connected == connected).await.is_ok()
+    }
+
+    /// Counts since the start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            ignored: read(&self.counters.ignored),
+            reconnects: read(&self.counters.reconnects),
+            overflows: read(&self.counters.overflows),
+            races: read(&self.counters.store_races),
+        }
+    }
+
+    /// Resolves when every background task has ended, which they do once the engine was dropped.
+    pub async fn ended(&self) {
+        self.tracker.wait().await;
+    }
+}
+
+impl Fleet {
+    /// Connects to NATS, checks that the object store answers and keeps conditional writes, and starts to listen.
+    ///
+    /// Once opened, NATS may go and come: it is looked for as long as the engine lives.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] of `nats` when no server answers, an address is wrong or the login is refused, with a hint; of
+    /// `object store` when it doesn't answer or ignores conditions. Retryable ones are worth trying again.
+    pub async fn open(options: FleetOptions) -> Result<Self, Error> {
+        let name = &options.name;
+        let is_name =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !is_name || name.len() > 63 {
+            return Err(Error::Backend {
+                backend: "fleet",
+                context: format!("`{name}` can't name a fabric"),
+                source: "use 1 to 63 lower-case letters, digits and hyphens".into(),
+                retryable: false,
+            });
+        }
+        let times = options.times;
+        let root = options.root.clone().join("engine").join(name.as_str());
+        let objects = Objects::new(Arc::clone(&options.store), root, times.store_request);
+        let (link, ()) = futures::try_join!(Link::open(&options), objects.probe())?;
+
+        let tasks = Tasks::new();
+        let keep = Arc::new(tasks.guard());
+        let registry = FleetRegistry::new(objects.below("registry"), link.clone(), times.look_every, &tasks, &keep);
+        let journal = FleetJournal::new(objects.below("journal"), link.clone(), times.look_every, &tasks, &keep);
+        let presence = FleetPresence::new(link.clone(), times.deaf, &tasks, &keep);
+        let lanes = FleetLanes::new(link.clone(), times.lane_grace, &tasks, &keep);
+        let notices = FleetNotices::new(link.clone(), &keep);
+        tasks.spawn(registry.listen().await?);
+        tasks.spawn(journal.listen().await?);
+        tasks.spawn(presence.listen().await?);
+        tasks.spawn(notices.listen(tasks.stop()).await?);
+        let health =
+            Health { hearing: link.hearing(), counters: Arc::clone(&link.counters), tracker: tasks.tracker().clone() };
+        Ok(Self {
+            engine: Engine {
+                registry: Arc::new(registry),
+                journal: Arc::new(journal),
+                results: Arc::new(FleetResults::new(objects.below("results"))),
+                leases: Arc::new(FleetLeases::new(objects.below("leases"))),
+                presence: Arc::new(presence),
+                lanes: Arc::new(lanes),
+                notices: Arc::new(notices),
+            },
+            health,
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! One append as an object: a header, then each record with its length. Written once, never changed.
+
+use crate::Error;
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+
+const MAGIC: &[u8; 4] = b"FJ\x01\n";
+
+/// Bytes before the records.
+pub(super) const HEADER: u64 = 32;
+
+/// Longest append, in bytes.
+pub(super) const LONGEST: u64 = 512 << 20;
+
+/// What a chunk says about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Which stream of that name it belongs to: drawn by chance when a stream begins.
+    pub(super) life: u64,
+    /// Of this append alone, so that a writer knows its own chunk again.
+    pub(super) nonce: u64,
+    /// The place of the first record.
+    pub(super) first: u64,
+    /// Records.
+    pub(super) count: u32,
+}
+
+impl Header {
+    /// The place after the last record.
+    pub(super) fn end(&self) -> u64 {
+        self.first.saturating_add(u64::from(self.count))
+    }
+}
+
+/// Writes down an append; `None` when it has more records or bytes than a chunk can hold.
+pub(super) fn encode(life: u64, nonce: u64, first: u64, records: &[Bytes]) -> Option<Bytes> {
+    let count = u32::try_from(records.len()).ok()?;
+    let size = records.iter().map(|record| 4 + record.len() as u64).sum::<u64>() + HEADER;
+    if size > LONGEST {
+        return None;
+    }
+    let mut out = BytesMut::with_capacity(usize::try_from(size).ok()?);
+    out.put_slice(MAGIC);
+    out.put_u64(life);
+    out.put_u64(nonce);
+    out.put_u64(first);
+    out.put_u32(count);
+    for record in records {
+        out.put_u32(u32::try_from(record.len()).ok()?);
+        out.put_slice(record);
+    }
+    Some(out.freeze())
+}
+
+fn damaged(what: &str) -> Error {
+    Error::Damaged(format!("journal chunk `{what}` does not read back"))
+}
+
+/// Reads the header; `what` names the chunk in errors.
+pub(super) fn header(what: &str, mut bytes: &[u8]) -> Result<Header, Error> {
+    if (bytes.len() as u64) < HEADER || !bytes.starts_with(MAGIC) {
+        return Err(damaged(what));
+    }
+    bytes.advance(MAGIC.len());
+    Ok(Header { life: bytes.get_u64(), nonce: bytes.get_u64(), first: bytes.get_u64(), count: bytes.get_u32() })
+}
+
+/// Reads all of it. The records share the chunk's memory.
+pub(super) fn decode(what: &str, mut bytes: Bytes) -> Result<(Header, Vec<Bytes>), Error> {
+    let header = header(what, &bytes)?;
+    bytes.advance(usize::try_from(HEADER).unwrap_or(0));
+    // Each record has at least its length, so a count that lies reserves nothing.
+    if u64::from(header.count) * 4 > bytes.len() as u64 {
+        return Err(damaged(what));
+    }
+    let mut records = Vec::with_capacity(usize::try_from(header.count).unwrap_or(0));
+    for _ in 0..header.count {
+        if bytes.len() < 4 {
+            return Err(damaged(what));
+        }
+        let len = usize::try_from(bytes.get_u32()).unwrap_or(usize::MAX);
+        if bytes.len() < len {
+            return Err(damaged(what));
+        }
+        records.push(bytes.split_to(len));
+    }
+    if bytes.has_remaining() { Err(damaged(what)) } else { Ok((header, records)) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn chunks_come_back_and_cut_or_longer_ones_do_not() {
+        let records: Vec<Bytes> = ["", "one", "two"].iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
+        let bytes = encode(1, 2, 3, &records).unwrap();
+        let (header, read) = decode("c", bytes.clone()).unwrap();
+        assert_eq!((header, read), (Header { life: 1, nonce: 2, first: 3, count: 3 }, records));
+        assert_eq!(header.end(), 6);
+        for cut in 0..bytes.len() {
+            assert!(decode("c", bytes.slice(..cut)).is_err(), "{cut}");
+        }
+        let mut longer = bytes.to_vec();
+        longer.push(0);
+        assert!(decode("c", longer.into()).is_err());
+        let mut lying = bytes.to_vec();
+        lying[28..32].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert!(decode("c", lying.into()).is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! The bytes of version 1, and what is not of it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use super::*;
+
+#[test]
+fn pieces_come_back_and_hostile_ones_do_not() {
+    let piece = Piece { id: (1, 2), index: 0, pieces: 1, total: 4, body: Bytes::from_static(b"body") };
+    let bytes = piece.encode();
+    assert_eq!(bytes.len(), HEADER + 4);
+    assert_eq!(Piece::decode(bytes.clone()), Some(piece.clone()));
+    for cut in 0..bytes.len() {
+        assert_eq!(Piece::decode(bytes.slice(..cut)), None, "{cut}");
+    }
+    for bad in [
+        Piece { index: 1, ..piece.clone() },
+        Piece { pieces: 0, ..piece.clone() },
+        Piece { pieces: MOST_PIECES + 1, ..piece.clone() },
+        Piece { total: 3, ..piece.clone() },
+        Piece { total: 5, ..piece.clone() },
+        Piece { total: u32::MAX, pieces: 2, ..piece },
+    ] {
+        assert_eq!(Piece::decode(bad.encode()), None, "{bad:?}");
+    }
+}
+
+fn batch() -> ToNode {
+    let json = serde_json::json!({
+        "tenant": "a", "function": "f", "version": 1, "module": "00".repeat(32), "module_bytes": 9,
+        "entry": { "kind": "task", "handler": false, "mapper": true, "reducer": false },
+        "manifest": { "function": { "name": "f" }, "params": { "type": "object" } }, "created_ms": 0,
+    });
+    let task = serde_json::json!({
+        "task": { "stage": 0, "index": 7 }, "attempt": 2, "key": "01".repeat(32),
+        "input": { "Partition": { "Slice": { "path": "p", "etag": "e", "offset": 1, "len": 2 } } },
+    });
+    ToNode::Run(Arc::new(Batch {
+        tenant: TenantId::new("a").unwrap(),
+        job: JobId::from_parts(1, 2),
+        deployment: Arc::new(serde_json::from_value(json).unwrap()),
+        params: "{}".into(),
+        stage: serde_json::from_value("map".into()).unwrap(),
+        buckets: 3,
+        cache: true,
+        tasks: vec![serde_json::from_value(task).unwrap()],
+    }))
+}
+
+fn completion() -> FromNode {
+    use fabric_types::{Code, Fault, work::Outcome};
+    let task = TaskId { stage: 1, index: 2 };
+    let done = serde_json::json!({
+        "output": { "key": "02".repeat(32), "digest": "03".repeat(32), "len": 5 }, "fuel": 1, "wall_us": 2,
+        "bytes_in": 3, "cached": false, "differs": "04".repeat(32),
+    });
+    let mut fault = Fault::new(Code::OutOfFuel, "spent".to_owned());
+    fault.hint = Some("more".to_owned());
+    FromNode::Completed {
+        node: NodeId::new("n").unwrap(),
+        completion: Completion {
+            tenant: TenantId::new("a").unwrap(),
+            job: JobId::from_parts(1, 2),
+            outcomes: vec![
+                Outcome { task, attempt: 1, result: Ok(serde_json::from_value(done).unwrap()) },
+                Outcome { task, attempt: 2, result: Err(fault) },
+            ],
+        },
+    }
+}
+
+fn comes_back<T: Message + PartialEq + std::fmt::Debug>(message: &T) -> Bytes {
+    let bytes = message.encode().unwrap();
+    assert_eq!(T::decode(&bytes).as_ref(), Some(message));
+    for cut in 0..bytes.len() {
+        assert_ne!(T::decode(&bytes[..cut]).as_ref(), Some(message));
+    }
+    let mut longer = bytes.to_vec();
+    longer.push(0);
+    assert_eq!(T::decode(&longer), None, "what follows a message is no part of it");
+    bytes
+}
+
+#[test]
+fn messages_come_back() {
+    let (job, task) = (JobId::from_parts(1, 2), TaskId { stage: 1, index: 2 });
+    comes_back(&ToNode::Abort { job: job.clone(), task, attempt: 3 });
+    comes_back(&ToNode::AbortJob { job });
+    comes_back(&batch());
+    comes_back(&FromNode::Heartbeat { node: NodeId::new("n").unwrap() });
+    comes_back(&completion());
+}
+
+/// Whoever changes these changes what other releases read: then count the version in `MAGIC` up and say so in the changelog.
+#[test]
+fn the_bytes_of_version_1_are_kept() {
+    let digest = |bytes: Bytes| blake3::hash(&bytes).to_hex()[..16].to_owned();
+    assert_eq!(MAGIC, b"FL\x01");
+    let ToNode::Run(batch) = batch() else { panic!() };
+    // The deployment is JSON and may gain fields; the rest may not.
+    let (tenant, job) = (batch.tenant.clone(), batch.job.clone());
+    let (params, stage, tasks) = (Arc::clone(&batch.params), batch.stage, batch.tasks.clone());
+    let run = Down::Run { tenant, job, deployment: vec![1, 2], params, stage, buckets: 3, cache: true, tasks };
+    assert_eq!(digest(pack(&run).unwrap()), "DOWN");
+    assert_eq!(digest(completion().encode().unwrap()), "UP");
+}

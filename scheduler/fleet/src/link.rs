@@ -1,0 +1,288 @@
+//! The one connection of this process to NATS: opening it, knowing whether it stands, and counting what came over it that
+//! made no sense. What is said over it is the other files' business.
+
+use crate::{
+    Error,
+    options::{FleetOptions, Login},
+};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, Subscriber};
+use bytes::Bytes;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// Messages that may wait in one subscription; what comes beyond is lost, and listeners are told to look by themselves.
+const WAITING: usize = 8192;
+/// Longest pause between two tries to reach NATS again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) ignored: AtomicU64,
+    pub(crate) reconnects: AtomicU64,
+    pub(crate) overflows: AtomicU64,
+    pub(crate) store_races: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether NATS is there, and how many times anything may have been missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hearing {
+    pub(crate) connected: bool,
+    /// Grows with every reconnect and every overflow: then look.
+    pub(crate) gaps: u64,
+}
+
+/// The connection.
+#[derive(Clone)]
+pub(crate) struct Link {
+    client: Client,
+    hearing: watch::Receiver<Hearing>,
+    pub(crate) counters: Arc<Counters>,
+    /// Tells this process's own messages from others'.
+    pub(crate) origin: u64,
+    prefix: Arc<str>,
+    timeout: Duration,
+}
+
+fn nats(
+    context: impl Into<String>,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    retryable: bool,
+) -> Error {
+    Error::Backend { backend: "nats", context: context.into(), source: source.into(), retryable }
+}
+
+/// A URL without its password.
+fn shown(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 <= at => {
+            let (head, tail) = (url.get(..scheme + 3).unwrap_or_default(), url.get(at + 1..).unwrap_or_default());
+            format!("{head}…@{tail}")
+        }
+        (None, Some(at)) => format!("…@{}", url.get(at + 1..).unwrap_or_default()),
+        _ => url.to_owned(),
+    }
+}
+
+fn servers(urls: &[String]) -> Result<Vec<ServerAddr>, Error> {
+    if urls.is_empty() {
+        return Err(nats("no NATS server is named", "hint: give --nats nats://HOST:4222", false));
+    }
+    urls.iter()
+        .map(|url| {
+            url.parse().map_err(|e: std::io::Error| {
+                let hint = format!("{e}; hint: write it as nats://HOST:4222 or tls://HOST:4222");
+                nats(format!("`{}` names no NATS server", shown(url)), hint, false)
+            })
+        })
+        .collect()
+}
+
+/// What to do about a first connection that failed.
+fn refused(urls: &[String], error: async_nats::ConnectError) -> Error {
+    let list = urls.iter().map(|url| shown(url)).collect::<Vec<_>>().join(", ");
+    let (what, hint, retryable) = match error.kind() {
+        ConnectErrorKind::ServerParse => ("the address is wrong", "write it as nats://HOST:4222", false),
+        ConnectErrorKind::Dns => ("no such host", "check the host's name", true),
+        ConnectErrorKind::Authentication => {
+            ("the login could not be made", "check the nkey seed or the creds file", false)
+        }
+        ConnectErrorKind::AuthorizationViolation => {
+            ("the login was refused", "check user and password, token, nkey or creds file", false)
+        }
+        ConnectErrorKind::Tls => {
+            ("TLS failed", "check the CA and the client's certificate, and that the server's name matches", false)
+        }
+        ConnectErrorKind::TimedOut => ("no answer in time", "check the address, the port and the firewall", true),
+        _ => ("can't connect", "check that nats-server runs there and the port is its client port", true),
+    };
+    // The client's error is kept as text: it may quote a URL with its password elsewhere, this kind of it doesn't.
+    nats(format!("NATS at {list}: {what}; hint: {hint}"), error, retryable)
+}
+
+async fn connect_options(options: &FleetOptions) -> Result<ConnectOptions, Error> {
+    let connect = ConnectOptions::new();
+    let connect = match &options.login {
+        Login::None => connect,
+        Login::User { user, password } => connect.user_and_password(user.clone(), password.clone()),
+        Login::Token(token) => connect.token(token.clone()),
+        Login::Nkey(seed) => connect.nkey(seed.trim().to_owned()),
+        Login::Credentials(path) => connect.credentials_file(path).await.map_err(|e| {
+            nats(
+                format!("read the credentials in `{}`; hint: it must be a file made by `nsc`", path.display()),
+                e,
+                false,
+            )
+        })?,
+    };
+    let tls = &options.tls;
+    let readable = |path: &std::path::Path| {
+        std::fs::File::open(path).map(drop).map_err(|e| nats(format!("read `{}`", path.display()), e, false))
+    };
+    let mut connect = connect.require_tls(tls.required || tls.ca.is_some() || tls.client.is_some());
+    if let Some(ca) = &tls.ca {
+        readable(ca)?;
+        connect = connect.add_root_certificates(ca.clone());
+    }
+    if let Some((certificate, key)) = &tls.client {
+        readable(certificate)?;
+        readable(key)?;
+        connect = connect.add_client_certificate(certificate.clone(), key.clone());
+    }
+    let times = options.times;
+    Ok(connect
+        .name(&options.client)
+        .connection_timeout(times.nats_connect)
+        .ping_interval(times.nats_ping)
+        .request_timeout(Some(times.nats_request))
+        .subscription_capacity(WAITING)
+        .max_reconnects(None)
+        .reconnect_delay_callback(|tries| {
+            // The first try at once: one of several servers was lost, the others are there.
+            let steps = u32::try_from(tries.saturating_sub(1).min(7)).unwrap_or(7);
+            let pause = (Duration::from_millis(50) * 2u32.pow(steps)).min(LONGEST_PAUSE);
+            if tries <= 1 { Duration::ZERO } else { pause.mul_f64(0.5 + rand::random::<f64>() / 2.0) }
+        }))
+}
+
+impl Link {
+    pub(crate) async fn open(options: &FleetOptions) -> Result<Self, Error> {
+        let servers = servers(&options.nats)?;
+        let counters = Arc::new(Counters::default());
+        let (sender, hearing) = watch::channel(Hearing { connected: true, gaps: 0 });
+        let (told, sender) = (Arc::clone(&counters), Arc::new(sender));
+        let connect = connect_options(options).await?.event_callback(move |event| {
+            let (told, sender) = (Arc::clone(&told), Arc::clone(&sender));
+            async move { heard(&event, &told, &sender) }
+        });
+        // Once for each server and once more for the handshake with the last.
+        let limit = options.times.nats_connect * (u32::try_from(servers.len()).unwrap_or(u32::MAX).saturating_add(1));
+        let client = match tokio::time::timeout(limit, connect.connect(servers)).await {
+            Ok(client) => client.map_err(|e| refused(&options.nats, e))?,
+            Err(late) => {
+                let list = options.nats.iter().map(|url| shown(url)).collect::<Vec<_>>().join(", ");
+                return Err(nats(format!("NATS at {list}: no answer in time"), late, true));
+            }
+        };
+        Ok(Self {
+            client,
+            hearing,
+            counters,
+            origin: rand::random(),
+            prefix: options.name.as_str().into(),
+            timeout: options.times.nats_request,
+        })
+    }
+
+    /// The full subject.
+    pub(crate) fn subject(&self, rest: &str) -> String {
+        format!("{}.{rest}", self.prefix)
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.hearing.borrow().connected
+    }
+
+    pub(crate) fn hearing(&self) -> watch::Receiver<Hearing> {
+        self.hearing.clone()
+    }
+
+    /// What a call gets while there is no connection. Nothing is queued for later: it would be stale by then.
+    pub(crate) fn away(context: &str) -> Error {
+        nats(context, "not connected to NATS; it is tried again all the time", true)
+    }
+
+    /// Counts and forgets a message that nobody of ours would send.
+    pub(crate) fn ignore(&self, subject: &str, why: &str) {
+        Counters::count(&self.counters.ignored);
+        tracing::debug!(subject, why, "a message was ignored");
+    }
+
+    pub(crate) async fn publish(&self, context: &'static str, subject: String, payload: Bytes) -> Result<(), Error> {
+        if !self.is_connected() {
+            return Err(Self::away(context));
+        }
+        match tokio::time::timeout(self.timeout, self.client.publish(subject, payload)).await {
+            Ok(sent) => sent.map_err(|e| nats(context, e, true)),
+            Err(late) => Err(nats(context, late, true)),
+        }
+    }
+
+    /// Listens, and returns once the server knows.
+    pub(crate) async fn subscribe(&self, context: &'static str, subject: String) -> Result<Subscriber, Error> {
+        let listen = async {
+            let subscriber = self.client.subscribe(subject).await.map_err(|e| nats(context, e, true))?;
+            self.client.flush().await.map_err(|e| nats(context, e, true))?;
+            Ok(subscriber)
+        };
+        match tokio::time::timeout(self.timeout, listen).await {
+            Ok(subscriber) => subscriber,
+            Err(late) => Err(nats(context, late, true)),
+        }
+    }
+
+    /// Returns once the server has what was sent before.
+    pub(crate) async fn flush(&self, context: &'static str) -> Result<(), Error> {
+        match tokio::time::timeout(self.timeout, self.client.flush()).await {
+            Ok(done) => done.map_err(|e| nats(context, e, true)),
+            Err(late) => Err(nats(context, late, true)),
+        }
+    }
+}
+
+fn heard(event: &Event, counters: &Counters, hearing: &watch::Sender<Hearing>) {
+    match event {
+        Event::Connected => hearing.send_modify(|hearing| {
+            if !hearing.connected {
+                Counters::count(&counters.reconnects);
+                tracing::info!("connected to nats again");
+                *hearing = Hearing { connected: true, gaps: hearing.gaps + 1 };
+            }
+        }),
+        Event::Disconnected | Event::Closed => hearing.send_modify(|hearing| {
+            if hearing.connected {
+                tracing::warn!("the connection to nats was lost");
+            }
+            hearing.connected = false;
+        }),
+        Event::SlowConsumer(_) => {
+            Counters::count(&counters.overflows);
+            hearing.send_modify(|hearing| hearing.gaps += 1);
+        }
+        Event::ServerError(error) => tracing::warn!(%error, "nats"),
+        Event::ClientError(error) => tracing::debug!(%error, "nats"),
+        Event::LameDuckMode | Event::Draining => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(shown("nats://me:secret@host:1"), "nats://…@host:1");
+        assert_eq!(shown("me:secret@host:1"), "…@host:1");
+        assert_eq!(shown("nats://host:1"), "nats://host:1");
+    }
+}

@@ -1,0 +1,89 @@
+//! Notices over one NATS subject. This process's own notices reach its own listeners directly, so they are heard in order and
+//! also while NATS is away; its echo from NATS is dropped.
+
+use crate::{Error, link::Link, tasks::Keep};
+use async_trait::async_trait;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use fabric_engine::notice::Notices;
+use futures::{StreamExt as _, stream, stream::BoxStream};
+use std::sync::Arc;
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio_util::sync::CancellationToken;
+
+/// Notices that a listener may fall behind before it misses some.
+const DEPTH: usize = 1024;
+/// Longest topic, in bytes.
+const LONGEST: usize = 4096;
+/// The subject.
+pub(crate) const SUBJECT: &str = "notice";
+
+pub(crate) struct FleetNotices {
+    link: Link,
+    sender: broadcast::Sender<Arc<str>>,
+    _keep: Arc<Keep>,
+}
+
+impl FleetNotices {
+    pub(crate) fn new(link: Link, keep: &Arc<Keep>) -> Self {
+        Self { link, sender: broadcast::Sender::new(DEPTH), _keep: Arc::clone(keep) }
+    }
+
+    /// What hears the others. It holds only the channel, so that it doesn't keep the engine alive.
+    pub(crate) async fn listen(&self, stop: CancellationToken) -> Result<impl Future<Output = ()> + use<>, Error> {
+        let (link, sender) = (self.link.clone(), self.sender.clone());
+        let mut heard = link.subscribe("listen to notices", link.subject(SUBJECT)).await?;
+        Ok(async move {
+            while let Some(Some(message)) = stop.run_until_cancelled(heard.next()).await {
+                match parse(&message.payload) {
+                    Some((origin, _)) if origin == link.origin => {}
+                    // Nobody listens: fine.
+                    Some((_, topic)) => drop(sender.send(topic.into())),
+                    None => link.ignore(SUBJECT, "not a topic"),
+                }
+            }
+        })
+    }
+}
+
+fn parse(payload: &Bytes) -> Option<(u64, &str)> {
+    let (origin, topic) = payload.split_first_chunk::<8>()?;
+    if topic.len() > LONGEST {
+        return None;
+    }
+    Some((u64::from_be_bytes(*origin), std::str::from_utf8(topic).ok()?))
+}
+
+#[async_trait]
+impl Notices for FleetNotices {
+    async fn publish(&self, topic: &str) -> Result<(), Error> {
+        if topic.len() > LONGEST {
+            return Err(Error::Backend {
+                backend: "nats",
+                context: "publish a notice".to_owned(),
+                source: format!("the topic has {} bytes, at most {LONGEST}", topic.len()).into(),
+                retryable: false,
+            });
+        }
+        let _ = self.sender.send(topic.into());
+        let mut payload = BytesMut::with_capacity(8 + topic.len());
+        payload.put_u64(self.link.origin);
+        payload.put_slice(topic.as_bytes());
+        self.link.publish("publish a notice", self.link.subject(SUBJECT), payload.freeze()).await
+    }
+
+    fn subscribe(&self, prefix: &str) -> BoxStream<'static, String> {
+        let state = (self.sender.subscribe(), prefix.to_owned());
+        stream::unfold(state, |(mut receiver, prefix)| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(topic) if topic.starts_with(&prefix) => {
+                        return Some((topic.to_string(), (receiver, prefix)));
+                    }
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        })
+        .boxed()
+    }
+}

@@ -1,0 +1,312 @@
+//! The object store as this crate needs it: small objects, written only under a condition, each request with a time limit
+//! and a bounded number of tries.
+//!
+//! A write whose answer was lost is tried again, and then meets itself: the store says that something is there. So what is
+//! there is read and compared. Every object carries a random number of its writer, so equal bytes are our own.
+
+use bytes::Bytes;
+use fabric_engine::Error;
+use futures::TryStreamExt as _;
+use object_store::{
+    GetOptions, GetRange, ListResult, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+    UpdateVersion, path::Path,
+};
+use std::{future::Future, sync::Arc, time::Duration};
+
+/// Tries of one request.
+const TRIES: u32 = 4;
+/// Pause after the first try; doubled after each, plus up to as much again by chance.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How many times the limit of one request a whole listing may take.
+const LIST_PAGES: u32 = 100;
+/// Objects in one listing.
+const LISTED: usize = 4_000_000;
+/// Times that a write starts again because what stood in its way vanished.
+const VANISHED: u32 = 8;
+
+/// An object that was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) bytes: Bytes,
+    pub(crate) etag: String,
+}
+
+/// What became of a conditional write.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// It stands, with this entity tag.
+    Done(String),
+    /// Something else stands there.
+    Other(Found),
+    /// Nothing stands there, though something was expected.
+    Nothing,
+}
+
+/// Part of a store.
+#[derive(Debug, Clone)]
+pub(crate) struct Objects {
+    store: Arc<dyn ObjectStore>,
+    root: Path,
+    timeout: Duration,
+}
+
+/// Whether two entity tags are the same: listings of some servers leave the quotes away.
+pub(crate) fn same_tag(a: &str, b: &str) -> bool {
+    a.trim_matches('"') == b.trim_matches('"')
+}
+
+pub(crate) fn failed(context: String, source: object_store::Error) -> Error {
+    let retryable = matches!(source, object_store::Error::Generic { .. } | object_store::Error::Precondition { .. });
+    Error::Backend { backend: "object store", context, source: Box::new(source), retryable }
+}
+
+fn slow(context: String, limit: Duration) -> Error {
+    Error::Backend {
+        backend: "object store",
+        context,
+        source: format!("no answer within {} ms", limit.as_millis()).into(),
+        retryable: true,
+    }
+}
+
+fn tag(tag: Option<String>, path: &Path) -> Result<String, Error> {
+    tag.filter(|tag| !tag.is_empty()).ok_or_else(|| Error::Backend {
+        backend: "object store",
+        context: format!("`{path}` has no entity tag"),
+        source: "the store must give entity tags, as S3 does".into(),
+        retryable: false,
+    })
+}
+
+impl Objects {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, root: Path, timeout: Duration) -> Self {
+        Self { store, root, timeout }
+    }
+
+    /// The part below one more folder.
+    pub(crate) fn below(&self, folder: &'static str) -> Self {
+        Self { root: self.root.clone().join(folder), ..self.clone() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Runs a request until it is decided or the tries are spent. `NotFound` and failed conditions are decisions.
+    async fn tries<T, F: Future<Output = object_store::Result<T>>>(
+        &self,
+        what: &str,
+        path: &Path,
+        request: impl FnMut() -> F,
+    ) -> Result<object_store::Result<T>, Error> {
+        self.tries_within(self.timeout, what, path, request).await
+    }
+
+    async fn tries_within<T, F: Future<Output = object_store::Result<T>>>(
+        &self,
+        limit: Duration,
+        what: &str,
+        path: &Path,
+        mut request: impl FnMut() -> F,
+    ) -> Result<object_store::Result<T>, Error> {
+        use object_store::Error as E;
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let error = match tokio::time::timeout(limit, request()).await {
+                Ok(Ok(value)) => return Ok(Ok(value)),
+                Ok(Err(e @ (E::NotFound { .. } | E::AlreadyExists { .. } | E::Precondition { .. }))) => {
+                    return Ok(Err(e));
+                }
+                Ok(Err(error)) => failed(format!("{what} `{path}`"), error),
+                Err(_) => slow(format!("{what} `{path}`"), limit),
+            };
+            if tried >= TRIES || !error.is_retryable() {
+                return Err(error);
+            }
+            tracing::debug!(%error, tried, "a request to the object store is tried again");
+            let pause = PAUSE * 2u32.saturating_pow(tried - 1);
+            tokio::time::sleep(pause + pause.mul_f64(rand::random::<f64>())).await;
+        }
+    }
+
+    /// The object, if it is there.
+    pub(crate) async fn get(&self, path: &Path, limit: u64) -> Result<Option<Found>, Error> {
+        let got = self
+            .tries("read", path, || async {
+                let answer = self.store.get_opts(path, GetOptions::default()).await?;
+                let (etag, size) = (answer.meta.e_tag.clone(), answer.meta.size);
+                let bytes = if size > limit { Bytes::new() } else { answer.bytes().await? };
+                Ok((bytes, etag, size))
+            })
+            .await?;
+        match got {
+            Ok((_, _, size)) if size > limit => {
+                Err(Error::Damaged(format!("`{path}` has {size} bytes, at most {limit} were written")))
+            }
+            Ok((bytes, etag, _)) => Ok(Some(Found { bytes, etag: tag(etag, path)? })),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(format!("read `{path}`"), error)),
+        }
+    }
+
+    /// The first bytes of the object, at most `len`, if it is there.
+    pub(crate) async fn get_start(&self, path: &Path, len: u64) -> Result<Option<Found>, Error> {
+        let options = || GetOptions { range: Some(GetRange::Bounded(0..len)), ..GetOptions::default() };
+        let got = self
+            .tries("read", path, || async {
+                let answer = self.store.get_opts(path, options()).await?;
+                let etag = answer.meta.e_tag.clone();
+                Ok((answer.bytes().await?, etag))
+            })
+            .await?;
+        match got {
+            Ok((bytes, etag)) => Ok(Some(Found { bytes, etag: tag(etag, path)? })),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(format!("read `{path}`"), error)),
+        }
+    }
+
+    /// The object's entity tag, if it is there.
+    pub(crate) async fn head(&self, path: &Path) -> Result<Option<String>, Error> {
+        match self.tries("look at", path, || self.store.head(path)).await? {
+            Ok(meta) => Ok(Some(tag(meta.e_tag, path)?)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(format!("look at `{path}`"), error)),
+        }
+    }
+
+    async fn put(&self, path: &Path, bytes: &Bytes, mode: &PutMode) -> Result<Option<String>, Error> {
+        let put = self
+            .tries("write", path, || {
+                let options = PutOptions { mode: mode.clone(), ..PutOptions::default() };
+                self.store.put_opts(path, PutPayload::from_bytes(bytes.clone()), options)
+            })
+            .await?;
+        use object_store::Error as E;
+        match put {
+            Ok(result) => tag(result.e_tag, path).map(Some),
+            Err(E::AlreadyExists { .. } | E::Precondition { .. } | E::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(format!("write `{path}`"), error)),
+        }
+    }
+
+    /// Writes if nothing is there. `bytes` must be of this writer alone (see above). Never answers [`Written::Nothing`].
+    pub(crate) async fn create(&self, path: &Path, bytes: Bytes) -> Result<Written, Error> {
+        for _ in 0..VANISHED {
+            if let Some(etag) = self.put(path, &bytes, &PutMode::Create).await? {
+                return Ok(Written::Done(etag));
+            }
+            match self.get(path, u64::MAX).await? {
+                Some(found) if found.bytes == bytes => return Ok(Written::Done(found.etag)),
+                Some(found) => return Ok(Written::Other(found)),
+                // Removed since: the place is free again.
+                None => {}
+            }
+        }
+        Err(Error::Backend {
+            backend: "object store",
+            context: format!("write `{path}`"),
+            source: "it came and went all the time".into(),
+            retryable: true,
+        })
+    }
+
+    /// Writes if what is there has this entity tag. `bytes` must be of this writer alone.
+    pub(crate) async fn replace(&self, path: &Path, etag: &str, bytes: Bytes) -> Result<Written, Error> {
+        let version = UpdateVersion { e_tag: Some(etag.to_owned()), version: None };
+        if let Some(etag) = self.put(path, &bytes, &PutMode::Update(version)).await? {
+            return Ok(Written::Done(etag));
+        }
+        Ok(match self.get(path, u64::MAX).await? {
+            Some(found) if found.bytes == bytes => Written::Done(found.etag),
+            Some(found) => Written::Other(found),
+            None => Written::Nothing,
+        })
+    }
+
+    /// Removes; fine when it is not there.
+    pub(crate) async fn delete(&self, path: &Path) -> Result<(), Error> {
+        match self.tries("remove", path, || self.store.delete(path)).await? {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(format!("remove `{path}`"), error)),
+        }
+    }
+
+    /// Everything below a folder, in no order that can be relied on.
+    pub(crate) async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>, Error> {
+        let listed = self
+            .tries_within(self.timeout * LIST_PAGES, "list", folder, || async {
+                let mut found = Vec::new();
+                let mut list = self.store.list(Some(folder));
+                // Each page has its own time limit: a long listing is not a slow one.
+                while let Some(meta) = match tokio::time::timeout(self.timeout, list.try_next()).await {
+                    Ok(next) => next?,
+                    Err(late) => {
+                        return Err(object_store::Error::Generic { store: "list", source: Box::new(late) });
+                    }
+                } {
+                    if found.len() >= LISTED {
+                        return Err(object_store::Error::NotSupported {
+                            source: format!("more than {LISTED} objects").into(),
+                        });
+                    }
+                    found.push(meta);
+                    if found.len() % 1000 == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                Ok(found)
+            })
+            .await?;
+        match listed {
+            Ok(found) => Ok(found),
+            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(failed(format!("list `{folder}`"), error)),
+        }
+    }
+
+    /// The folders and objects right below a folder.
+    pub(crate) async fn list_folder(&self, folder: &Path) -> Result<ListResult, Error> {
+        match self.tries("list", folder, || self.store.list_with_delimiter(Some(folder))).await? {
+            Ok(found) => Ok(found),
+            Err(object_store::Error::NotFound { .. }) => {
+                Ok(ListResult { common_prefixes: Vec::new(), objects: Vec::new(), extensions: Default::default() })
+            }
+            Err(error) => Err(failed(format!("list `{folder}`"), error)),
+        }
+    }
+
+    /// Finds out whether the store answers and keeps the two conditions that everything here rests on. A store that takes
+    /// a write and ignores its condition would lose data without a word.
+    pub(crate) async fn probe(&self) -> Result<(), Error> {
+        let broken = |what: &str| Error::Backend {
+            backend: "object store",
+            context: format!("check the store: {what}"),
+            source: "hint: use a store with conditional writes, such as AWS S3, SeaweedFS 4 or MinIO".into(),
+            retryable: false,
+        };
+        let bytes = |n: u8| Bytes::from(format!("{:032x}{n}", rand::random::<u128>()));
+        let path = self.root.clone().join("probe").join(format!("{:032x}", rand::random::<u128>()));
+        let mode = PutMode::Create;
+        let first = bytes(0);
+        let Some(etag) = self.put(&path, &first, &mode).await? else {
+            return Err(broken("a write to a new place was refused"));
+        };
+        let verdict = async {
+            if self.put(&path, &bytes(1), &mode).await?.is_some() {
+                return Err(broken("a write with `If-None-Match: *` replaced an object"));
+            }
+            let Written::Done(_) = self.replace(&path, &etag, bytes(2)).await? else {
+                return Err(broken("a write with the right `If-Match` was refused"));
+            };
+            match self.replace(&path, &etag, bytes(3)).await? {
+                Written::Other(_) => Ok(()),
+                _ => Err(broken("a write with a wrong `If-Match` replaced an object")),
+            }
+        }
+        .await;
+        self.delete(&path).await?;
+        verdict
+    }
+}

@@ -1,0 +1,251 @@
+//! Who is here, as this process heard it. Silence is measured on its own clock, and only while it can hear: after NATS was
+//! lost nobody is called silent for a while, and whoever was here gets time to speak again afterwards.
+
+use crate::link::Hearing;
+use fabric_engine::presence::Arrival;
+use fabric_types::{id::NodeId, rest::node::Node};
+use futures::{StreamExt as _, stream, stream::BoxStream};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Nodes that are remembered; further ones are not taken in.
+const NODES: usize = 131_072;
+/// Announcing processes whose last number is remembered; beyond it all are forgotten, and an old message may count once.
+const ORIGINS: usize = 262_144;
+
+struct Entry {
+    node: Node,
+    until: Instant,
+    ttl: Duration,
+}
+
+#[derive(Default)]
+struct Here {
+    nodes: BTreeMap<NodeId, Entry>,
+    /// The last number heard of each announcing process.
+    last: HashMap<u64, u64>,
+    /// Since when nothing can be heard.
+    deaf_since: Option<Instant>,
+}
+
+pub(super) struct Table {
+    here: Mutex<Here>,
+    changed: watch::Sender<()>,
+    deaf: Duration,
+}
+
+impl Here {
+    /// Whether this message is newer than all from the same process.
+    fn is_news(&mut self, (origin, seq): (u64, u64)) -> bool {
+        if self.last.len() >= ORIGINS && !self.last.contains_key(&origin) {
+            self.last.clear();
+        }
+        let last = self.last.entry(origin).or_insert(0);
+        let news = seq > *last;
+        *last = seq.max(*last);
+        news
+    }
+
+    /// Until when an entry holds.
+    fn until(&self, entry: &Entry, deaf: Duration) -> Instant {
+        match self.deaf_since {
+            // What was alive when the connection went stays for that long.
+            Some(since) if entry.until > since => entry.until.max(since + deaf),
+            _ => entry.until,
+        }
+    }
+
+    /// Drops who fell silent; the answer is when the next one will.
+    fn expire(&mut self, deaf: Duration) -> Option<Instant> {
+        let now = Instant::now();
+        let silent: Vec<NodeId> =
+            self.nodes.iter().filter(|(_, e)| self.until(e, deaf) <= now).map(|(id, _)| id.clone()).collect();
+        for id in silent {
+            self.nodes.remove(&id);
+        }
+        self.nodes.values().map(|entry| self.until(entry, deaf)).min()
+    }
+}
+
+impl Table {
+    pub(super) fn new(hearing: watch::Receiver<Hearing>, deaf: Duration) -> Self {
+        let table = Self { here: Mutex::default(), changed: watch::Sender::new(()), deaf };
+        table.heard_of(*hearing.borrow());
+        table
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.here.lock().nodes.len()
+    }
+
+    pub(super) fn here(&self, node: Node, ttl: Duration, said: (u64, u64)) {
+        {
+            let mut here = self.here.lock();
+            if !here.is_news(said) || (here.nodes.len() >= NODES && !here.nodes.contains_key(&node.id)) {
+                return;
+            }
+            here.nodes.insert(node.id.clone(), Entry { node, until: Instant::now() + ttl, ttl });
+        }
+        self.changed.send_replace(());
+    }
+
+    pub(super) fn left(&self, node: &NodeId, said: (u64, u64)) {
+        {
+            let mut here = self.here.lock();
+            if !here.is_news(said) {
+                return;
+            }
+            here.nodes.remove(node);
+        }
+        self.changed.send_replace(());
+    }
+
+    /// The connection went or came.
+    pub(super) fn heard_of(&self, hearing: Hearing) {
+        {
+            let mut here = self.here.lock();
+            let now = Instant::now();
+            match (hearing.connected, here.deaf_since) {
+                (false, None) => here.deaf_since = Some(now),
+                (true, Some(since)) => {
+                    here.expire(self.deaf);
+                    here.deaf_since = None;
+                    // Everybody is asked now, and has its usual time to answer.
+                    for entry in here.nodes.values_mut().filter(|entry| entry.until > since) {
+                        entry.until = entry.until.max(now + entry.ttl);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.changed.send_replace(());
+    }
+
+    pub(super) fn list(&self) -> Vec<Node> {
+        let mut here = self.here.lock();
+        here.expire(self.deaf);
+        here.nodes.values().map(|entry| entry.node.clone()).collect()
+    }
+}
+
+struct Watcher {
+    table: Arc<Table>,
+    changed: watch::Receiver<()>,
+    seen: BTreeMap<NodeId, Node>,
+    ready: VecDeque<Arrival>,
+    stop: CancellationToken,
+}
+
+impl Watcher {
+    /// Fills `ready` with what differs from `seen`; the answer is when the next one falls silent.
+    fn look(&mut self) -> Option<Instant> {
+        let mut here = self.table.here.lock();
+        let silent_at = here.expire(self.table.deaf);
+        self.ready.extend(self.seen.keys().filter(|id| !here.nodes.contains_key(*id)).cloned().map(Arrival::Gone));
+        self.seen.retain(|id, _| here.nodes.contains_key(id));
+        for (id, entry) in &here.nodes {
+            if self.seen.get(id) != Some(&entry.node) {
+                self.ready.push_back(Arrival::Here(entry.node.clone()));
+                self.seen.insert(id.clone(), entry.node.clone());
+            }
+        }
+        silent_at
+    }
+
+    async fn next(&mut self) -> Option<Arrival> {
+        loop {
+            if let Some(arrival) = self.ready.pop_front() {
+                return Some(arrival);
+            }
+            self.changed.mark_unchanged();
+            let silent_at = self.look();
+            if !self.ready.is_empty() {
+                continue;
+            }
+            let silence = async {
+                match silent_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                changed = self.changed.changed() => changed.ok()?,
+                () = silence => {}
+            }
+        }
+    }
+}
+
+pub(super) fn watch(table: &Arc<Table>, stop: CancellationToken) -> BoxStream<'static, Arrival> {
+    let watcher = Watcher {
+        table: Arc::clone(table),
+        changed: table.changed.subscribe(),
+        seen: BTreeMap::new(),
+        ready: VecDeque::new(),
+        stop,
+    };
+    stream::unfold(watcher, |mut watcher| async move { watcher.next().await.map(|arrival| (arrival, watcher)) }).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    fn node(name: &str) -> Node {
+        serde_json::from_value(serde_json::json!({
+            "id": name, "state": "ready", "version": "0", "engine": "e", "cpu_slots": 1, "running": 0, "queued": 0,
+            "memory_bytes": 0, "used_bytes": 0, "modules": 0, "labels": {}, "started_ms": 0, "seen_ms": 0,
+        }))
+        .unwrap()
+    }
+
+    fn names(table: &Table) -> Vec<String> {
+        table.list().iter().map(|node| node.id.to_string()).collect()
+    }
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    fn table() -> Table {
+        let (_, hearing) = watch::channel(Hearing { connected: true, gaps: 0 });
+        Table::new(hearing, Duration::from_secs(60))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn old_and_repeated_words_change_nothing() {
+        let table = table();
+        table.here(node("a"), TTL, (1, 5));
+        table.left(&NodeId::new("a").unwrap(), (1, 6));
+        table.here(node("a"), TTL, (1, 5));
+        assert_eq!(names(&table), [""; 0]);
+        // Another life of the same node counts anew.
+        table.here(node("a"), TTL, (2, 1));
+        table.left(&NodeId::new("a").unwrap(), (1, 6));
+        assert_eq!(names(&table), ["a"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_can_not_hear_calls_nobody_silent_for_a_while() {
+        let table = table();
+        table.here(node("a"), TTL, (1, 1));
+        table.heard_of(Hearing { connected: false, gaps: 0 });
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(names(&table), ["a"]);
+        table.heard_of(Hearing { connected: true, gaps: 1 });
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(names(&table), ["a"], "it has its usual time to speak");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(names(&table), [""; 0]);
+        table.here(node("b"), TTL, (1, 2));
+        table.heard_of(Hearing { connected: false, gaps: 1 });
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert_eq!(names(&table), [""; 0], "but not for ever");
+    }
+}

@@ -1,0 +1,186 @@
+//! How a watcher learns of changes: at once from writers of this process, soon from the notices of others, and in any case
+//! when it looks by itself, every so often and whenever notices may have been missed. A change that was heard of twice is
+//! shown once: revisions of a key only grow.
+
+use super::{SUBJECT, Shared, record};
+use crate::{Error, names, objects::same_tag, tasks::Tasks};
+use bytes::Bytes;
+use fabric_engine::registry::Change;
+use futures::StreamExt as _;
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Default)]
+struct Backlog {
+    order: VecDeque<String>,
+    newest: HashMap<String, Change>,
+    /// The newest revision of each key that was offered; bounded by the keys under the prefix.
+    known: HashMap<String, u64>,
+    closed: bool,
+}
+
+/// One watcher.
+pub(super) struct Watcher {
+    prefix: String,
+    backlog: Mutex<Backlog>,
+    wake: Notify,
+}
+
+impl Watcher {
+    fn wants(&self, key: &str, revision: u64) -> bool {
+        key.starts_with(&self.prefix) && self.backlog.lock().known.get(key).is_none_or(|known| *known < revision)
+    }
+
+    pub(super) fn offer(&self, key: &str, revision: u64, change: impl FnOnce() -> Change) {
+        if !key.starts_with(&self.prefix) {
+            return;
+        }
+        let mut backlog = self.backlog.lock();
+        if backlog.known.get(key).is_some_and(|known| *known >= revision) {
+            return;
+        }
+        backlog.known.insert(key.to_owned(), revision);
+        if backlog.newest.insert(key.to_owned(), change()).is_none() {
+            backlog.order.push_back(key.to_owned());
+        }
+        drop(backlog);
+        self.wake.notify_one();
+    }
+
+    /// The next change; `None` once the registry is closed. Cancel safe.
+    pub(super) async fn next(&self) -> Option<Change> {
+        loop {
+            {
+                let mut backlog = self.backlog.lock();
+                if let Some(key) = backlog.order.pop_front() {
+                    return backlog.newest.remove(&key);
+                }
+                if backlog.closed {
+                    return None;
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    fn close(&self) {
+        self.backlog.lock().closed = true;
+        self.wake.notify_one();
+    }
+}
+
+/// Begins to watch. The task that looks ends with the watcher or with the engine.
+pub(super) fn begin(shared: &Arc<Shared>, prefix: &str, tasks: &Tasks) -> Arc<Watcher> {
+    let watcher = Arc::new(Watcher { prefix: prefix.to_owned(), backlog: Mutex::default(), wake: Notify::new() });
+    shared.watchers.lock().push(Arc::downgrade(&watcher));
+    let stop = tasks.stop();
+    let (every, hearing) = (shared.look_every, shared.link.hearing());
+    let (shared, weak) = (Arc::downgrade(shared), Arc::downgrade(&watcher));
+    tasks.spawn(async move {
+        stop.run_until_cancelled(look_now_and_then(every, hearing, shared, weak.clone())).await;
+        if let Some(watcher) = weak.upgrade() {
+            watcher.close();
+        }
+    });
+    watcher
+}
+
+type Hearing = tokio::sync::watch::Receiver<crate::link::Hearing>;
+
+async fn look_now_and_then(every: Duration, mut hearing: Hearing, shared: Weak<Shared>, watcher: Weak<Watcher>) {
+    let mut tick = tokio::time::interval(every);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen: Option<HashMap<String, String>> = None;
+    let mut gaps = hearing.borrow_and_update().gaps;
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            // Notices may have been missed: look now.
+            () = missed(&mut hearing, &mut gaps) => {}
+        }
+        let (Some(shared), Some(watcher)) = (shared.upgrade(), watcher.upgrade()) else { return };
+        if let Err(error) = look(&shared, &watcher, &mut seen).await {
+            tracing::warn!(%error, prefix = watcher.prefix, "a watcher could not look; it tries again");
+        }
+    }
+}
+
+/// Waits until notices may have been missed.
+async fn missed(hearing: &mut Hearing, gaps: &mut u64) {
+    loop {
+        if hearing.changed().await.is_err() {
+            // The connection is gone for good; the ticks go on.
+            std::future::pending::<()>().await;
+        }
+        let now = hearing.borrow_and_update().gaps;
+        if now != *gaps {
+            *gaps = now;
+            return;
+        }
+    }
+}
+
+/// Compares entity tags with those of the last look, and offers what differs. The first look only learns them.
+async fn look(shared: &Shared, watcher: &Watcher, seen: &mut Option<HashMap<String, String>>) -> Result<(), Error> {
+    let root = shared.objects.root();
+    let listed = shared.objects.list(&names::folder(root, &watcher.prefix).0).await?;
+    let mut now = HashMap::with_capacity(listed.len());
+    for meta in listed {
+        let Some(key) = names::name(root, &meta.location) else { continue };
+        let Some(etag) = meta.e_tag.filter(|_| key.starts_with(&watcher.prefix)) else { continue };
+        let changed = seen.as_ref().is_some_and(|seen| seen.get(&key).is_none_or(|old| !same_tag(old, &etag)));
+        if changed && let Some(state) = shared.listed(&key, Some(&etag)).await? {
+            shared.tell_watchers(&key, &state);
+        }
+        now.insert(key, etag);
+    }
+    *seen = Some(now);
+    Ok(())
+}
+
+/// Hears of others' changes and reads what a watcher of this process wants to know.
+pub(super) async fn listen(
+    shared: &Arc<Shared>,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = ()> + use<>, Error> {
+    let link = shared.link.clone();
+    let mut heard = link.subscribe("listen to changes", link.subject(SUBJECT)).await?;
+    let weak = Arc::downgrade(shared);
+    Ok(async move {
+        while let Some(Some(message)) = stop.run_until_cancelled(heard.next()).await {
+            let Some((origin, revision, key)) = parse(&message.payload) else {
+                link.ignore(SUBJECT, "not a change");
+                continue;
+            };
+            if origin == link.origin {
+                continue;
+            }
+            let Some(shared) = weak.upgrade() else { return };
+            let watchers: Vec<_> = shared.watchers.lock().iter().filter_map(Weak::upgrade).collect();
+            if !watchers.iter().any(|watcher| watcher.wants(key, revision)) {
+                continue;
+            }
+            match stop.run_until_cancelled(shared.fetch(key)).await {
+                Some(Ok(Some(state))) => shared.tell_watchers(key, &state),
+                Some(Ok(None)) => {}
+                Some(Err(error)) => tracing::debug!(%error, key, "a change could not be read; a later look finds it"),
+                None => return,
+            }
+        }
+    })
+}
+
+fn parse(payload: &Bytes) -> Option<(u64, u64, &str)> {
+    let (origin, rest) = payload.split_first_chunk::<8>()?;
+    let (revision, key) = rest.split_first_chunk::<8>()?;
+    if rest.len() as u64 > record::LONGEST {
+        return None;
+    }
+    Some((u64::from_be_bytes(*origin), u64::from_be_bytes(*revision), std::str::from_utf8(key).ok()?))
+}

@@ -1,0 +1,151 @@
+//! Results as one object per key, created if absent, with the bytes inside when they are small. Not packed: a job of many
+//! tiny tasks pays one request for each; see `docs/adr/0005-fleet-backends.md`.
+
+use crate::{
+    Error, names,
+    objects::{Found, Objects, Written},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use fabric_engine::results::{Body, Commit, INLINE_BYTES, ResultRecord, Results};
+use fabric_types::{
+    digest::{ContentDigest, TaskKey},
+    id::TenantId,
+};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Requests at once for one call.
+const AT_ONCE: usize = 32;
+/// The first byte: which form the rest has.
+const FORM: u8 = 1;
+/// Longest object: the inline bytes, and room for buckets and the media type.
+const LONGEST: u64 = 16 << 20;
+
+const _: () = assert!((INLINE_BYTES as u64) < LONGEST);
+
+/// What is stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    /// Of this write alone, so that a writer knows its own object again.
+    nonce: u64,
+    digest: ContentDigest,
+    len: u64,
+    inline: Option<Bytes>,
+    content_type: Option<String>,
+    buckets: Vec<u64>,
+    fuel: u64,
+}
+
+fn encode(record: &ResultRecord) -> Result<Bytes, Error> {
+    let stored = Stored {
+        nonce: rand::random(),
+        digest: record.digest,
+        len: record.len,
+        inline: match &record.body {
+            Body::Inline(bytes) => Some(bytes.clone()),
+            Body::Object => None,
+        },
+        content_type: record.content_type.clone(),
+        buckets: record.buckets.clone(),
+        fuel: record.fuel,
+    };
+    postcard::to_extend(&stored, vec![FORM])
+        .map(Bytes::from)
+        .map_err(|e| Error::Damaged(format!("a result can't be written down: {e}")))
+}
+
+fn decode(path: &Path, found: &Found) -> Result<ResultRecord, Error> {
+    let damaged = || Error::Damaged(format!("`{path}` is not a result"));
+    let (form, rest) = found.bytes.split_first().ok_or_else(damaged)?;
+    if *form != FORM {
+        return Err(damaged());
+    }
+    let stored: Stored = postcard::from_bytes(rest).map_err(|_| damaged())?;
+    Ok(ResultRecord {
+        digest: stored.digest,
+        len: stored.len,
+        body: stored.inline.map_or(Body::Object, Body::Inline),
+        content_type: stored.content_type,
+        buckets: stored.buckets,
+        fuel: stored.fuel,
+    })
+}
+
+pub(crate) struct FleetResults {
+    objects: Objects,
+}
+
+impl FleetResults {
+    pub(crate) fn new(objects: Objects) -> Self {
+        Self { objects }
+    }
+
+    fn path(&self, tenant: &TenantId, key: &TaskKey) -> Result<Path, Error> {
+        let hex = key.hex();
+        names::leaf(self.objects.root(), &format!("{tenant}/{}/{hex}", hex.get(..2).unwrap_or_default()))
+    }
+
+    async fn one(&self, path: Path, record: &ResultRecord) -> Result<(Commit, ContentDigest), Error> {
+        match self.objects.create(&path, encode(record)?).await? {
+            Written::Done(_) | Written::Nothing => Ok((Commit::Stored, record.digest)),
+            Written::Other(found) => {
+                let digest = decode(&path, &found)?.digest;
+                Ok((compare(digest, record), digest))
+            }
+        }
+    }
+}
+
+fn compare(there: ContentDigest, record: &ResultRecord) -> Commit {
+    if there == record.digest { Commit::Same } else { Commit::Differs(there) }
+}
+
+#[async_trait]
+impl Results for FleetResults {
+    async fn get_many(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<Vec<Option<ResultRecord>>, Error> {
+        let paths = keys.iter().map(|key| self.path(tenant, key)).collect::<Result<Vec<_>, _>>()?;
+        stream::iter(paths)
+            .map(async |path| {
+                let found = self.objects.get(&path, LONGEST).await?;
+                found.map(|found| decode(&path, &found)).transpose()
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn commit(&self, tenant: &TenantId, results: Vec<(TaskKey, ResultRecord)>) -> Result<Vec<Commit>, Error> {
+        // The first of each key is written; what follows under the same key is compared with what stands then.
+        let mut first: HashMap<TaskKey, usize> = HashMap::with_capacity(results.len());
+        let mut writes = Vec::with_capacity(results.len());
+        for (at, (key, record)) in results.iter().enumerate() {
+            if let std::collections::hash_map::Entry::Vacant(entry) = first.entry(*key) {
+                entry.insert(at);
+                let path = self.path(tenant, key)?;
+                writes.push(async move { Ok::<_, Error>((at, self.one(path, record).await?)) });
+            }
+        }
+        let written: HashMap<usize, (Commit, ContentDigest)> =
+            stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await?;
+        let answer = |at: usize, key: &TaskKey, record: &ResultRecord| {
+            let (commit, there) = first.get(key).and_then(|at| written.get(at))?;
+            Some(if first.get(key) == Some(&at) { *commit } else { compare(*there, record) })
+        };
+        let answers = results.iter().enumerate().map(|(at, (key, record))| answer(at, key, record));
+        answers
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| Error::Damaged("an answer of the store is missing".to_owned()))
+    }
+
+    async fn forget(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<(), Error> {
+        let paths = keys.iter().map(|key| self.path(tenant, key)).collect::<Result<Vec<_>, _>>()?;
+        stream::iter(paths)
+            .map(async |path| self.objects.delete(&path).await)
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+}
