@@ -106,6 +106,18 @@ impl Store {
         list.try_next().await.map(drop).map_err(|e| Error::from_store("list", "", e))
     }
 
+    /// The store beneath and where in it everything is put, for what keeps objects of its own beside the tenants' (which are
+    /// below `t/`).
+    #[must_use]
+    pub fn object_store(&self) -> (Arc<dyn ObjectStore>, Path) {
+        let store: Arc<dyn ObjectStore> = match &self.0.backend {
+            Backend::Local(local) => Arc::new(local.clone()),
+            Backend::Memory(store) => Arc::clone(store) as _,
+            Backend::S3(store) => Arc::clone(store) as _,
+        };
+        (store, self.0.prefix.clone())
+    }
+
     fn space(&self, tenant: &TenantId, kind: &'static str) -> Path {
         self.0.prefix.clone().join("t").join(tenant.as_str()).join(kind)
     }

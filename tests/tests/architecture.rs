@@ -18,6 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("fabric-scheduler-core", &["fabric-types"]),
     ("fabric-sim", &["fabric-types", "fabric-scheduler-core"]),
     ("fabric-engine", &["fabric-types"]),
+    ("fabric-fleet", &["fabric-types", "fabric-engine"]),
     ("fabric-store", &["fabric-types"]),
     ("fabric-index", &["fabric-types"]),
     ("fabric-host", &["fabric-types"]),
@@ -49,6 +50,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "fabric-types",
             "fabric-client",
             "fabric-engine",
+            "fabric-fleet",
             "fabric-store",
             "fabric-index",
             "fabric-results",
@@ -88,6 +90,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("fabric-host", &["axum", "object_store", "rusqlite", "reqwest"]),
     ("fabric-store", &["axum", "rusqlite", "wasmtime"]),
     ("fabric-engine", &["axum", "object_store", "wasmtime"]),
+    ("fabric-fleet", &["axum", "rusqlite", "wasmtime"]),
     ("fabric-gateway", &["wasmtime", "wasmtime-wasi", "rusqlite", "object_store", "clap"]),
     ("fabric-client", &["axum", "rusqlite", "wasmtime", "object_store", "clap"]),
 ];

@@ -6,6 +6,7 @@ mod c_guests;
 mod demo;
 mod folders;
 mod guests;
+mod nats;
 mod outside;
 mod rust_guests;
 mod stage;
@@ -30,7 +31,9 @@ fn main() -> ExitCode {
         "guests" => guests::command(rest),
         "demo" => demo::command(rest),
         "test" => test::command(rest),
-        "setup" => guests::command(&[]).and_then(|()| test::object_store_server().map(drop)),
+        "setup" => guests::command(&[])
+            .and_then(|()| test::object_store_server().map(drop))
+            .and_then(|()| nats::server().map(drop)),
         "help" | "--help" | "-h" => {
             stage::say(USAGE);
             return ExitCode::SUCCESS;

@@ -15,9 +15,11 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let passed: Vec<&String> = arguments.iter().filter(|argument| *argument != "--").collect();
     let guests = stage("guests", || crate::guests::build(&[]))?;
     let weed = stage("object store server for the tests", object_store_server)?;
+    let nats = stage("NATS server for the tests", crate::nats::server)?;
     let root = folders::root();
     let with_servers = |command: &mut Command| {
-        command.current_dir(&root).env("FABRIC_GUESTS_DIR", &guests).env("FABRIC_TEST_WEED", &weed);
+        command.current_dir(&root).env("FABRIC_GUESTS_DIR", &guests);
+        command.env("FABRIC_TEST_WEED", &weed).env("FABRIC_TEST_NATS", &nats);
     };
     stage("tests", || {
         let mut command = cargo();
@@ -56,7 +58,7 @@ pub(crate) fn object_store_server() -> Result<PathBuf> {
 }
 
 #[cfg(unix)]
-fn make_executable(file: &std::path::Path) -> Result<()> {
+pub(crate) fn make_executable(file: &std::path::Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let mut permissions = std::fs::metadata(file)?.permissions();
     if permissions.mode() & 0o111 == 0 {
@@ -67,6 +69,6 @@ fn make_executable(file: &std::path::Path) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-fn make_executable(_file: &std::path::Path) -> Result<()> {
+pub(crate) fn make_executable(_file: &std::path::Path) -> Result<()> {
     Ok(())
 }

@@ -1,0 +1,156 @@
+//! The engine's suites: each over a NATS server and an S3 server, what NATS does over three clustered servers as well.
+
+use crate::{
+    nats,
+    over::{self, Over},
+};
+use async_trait::async_trait;
+use fabric_engine::{
+    Error,
+    conformance::{journal, lanes, leases, notices, presence, registry, results},
+    lane::{FromNode, Inbox, Lanes, Outbox, ToNode},
+};
+use fabric_fleet::Fleet;
+use fabric_store::Store;
+use fabric_types::id::NodeId;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+/// After this a send is taken to wait for room.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+macro_rules! lasts {
+    ($name:ident) => {
+        mod $name {
+            use super::*;
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn over_s3() {
+                let over = Over::s3().await;
+                super::$name::all(async || over.fresh().await.engine.$name).await;
+            }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn over_memory() {
+                let over = Over::memory();
+                super::$name::all(async || over.fresh().await.engine.$name).await;
+            }
+        }
+    };
+}
+
+mod what_lasts {
+    use super::*;
+    lasts!(registry);
+    lasts!(journal);
+    lasts!(results);
+    lasts!(leases);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_over_one_server() {
+    let over = Over::memory();
+    presence::all(async || over.fresh().await.engine.presence).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_over_one_server() {
+    let over = Over::memory();
+    lanes::all_within(async || over.fresh().await.engine.lanes, PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notices_over_one_server() {
+    let over = Over::memory();
+    notices::all(async || over.fresh().await.engine.notices).await;
+}
+
+/// Lanes whose ends are in one process and whose senders are in another.
+struct Apart {
+    receiver: Fleet,
+    sender: Fleet,
+}
+
+#[async_trait]
+impl Lanes for Apart {
+    async fn send(&self, node: &NodeId, message: ToNode) -> Result<(), Error> {
+        self.sender.engine.lanes.send(node, message).await
+    }
+    async fn report(&self, message: FromNode) -> Result<(), Error> {
+        self.sender.engine.lanes.report(message).await
+    }
+    async fn open(&self, node: &NodeId) -> Result<Box<dyn Inbox>, Error> {
+        self.receiver.engine.lanes.open(node).await
+    }
+    async fn collect(&self) -> Result<Box<dyn Outbox>, Error> {
+        self.receiver.engine.lanes.collect().await
+    }
+}
+
+/// A fabric over three servers: each process knows one of them to begin with.
+struct Three {
+    servers: [nats::Server; 3],
+    store: Store,
+    count: AtomicU32,
+}
+
+impl Three {
+    async fn start() -> Self {
+        let three = Self { servers: nats::Server::cluster(), store: Store::memory(), count: AtomicU32::new(0) };
+        // The servers have found each other when each one's listener hears each one's speaker.
+        for (listener, speaker) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
+            let listener = async_nats::connect(three.servers[listener].url()).await.unwrap();
+            let speaker = async_nats::connect(three.servers[speaker].url()).await.unwrap();
+            let mut heard = listener.subscribe("ready").await.unwrap();
+            listener.flush().await.unwrap();
+            let speak = async {
+                loop {
+                    speaker.publish("ready", "".into()).await.unwrap();
+                    speaker.flush().await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                _ = futures::StreamExt::next(&mut heard) => {}
+                () = speak => {}
+            }
+        }
+        three
+    }
+
+    async fn open(&self, server: usize, name: &str) -> Fleet {
+        Fleet::open(over::options(&self.store, &[&self.servers[server]], name)).await.unwrap()
+    }
+
+    fn name(&self) -> String {
+        format!("fresh-{}", self.count.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_over_three_servers() {
+    let three = Three::start().await;
+    let fresh = async |server: usize| three.open(server, &three.name()).await.engine;
+    registry::all(async || fresh(0).await.registry).await;
+    journal::all(async || fresh(1).await.journal).await;
+    results::all(async || fresh(2).await.results).await;
+    leases::all(async || fresh(0).await.leases).await;
+    presence::all(async || fresh(1).await.presence).await;
+    notices::all(async || fresh(2).await.notices).await;
+    lanes::all_within(async || fresh(0).await.lanes, PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_across_processes_and_servers() {
+    let three = Three::start().await;
+    let apart = async || {
+        let name = three.name();
+        let apart: Arc<dyn Lanes> =
+            Arc::new(Apart { receiver: three.open(0, &name).await, sender: three.open(2, &name).await });
+        apart
+    };
+    lanes::all_within(apart, PATIENCE).await;
+}
