@@ -13,8 +13,6 @@ struct Connection {
     ready: VecDeque<sse::Event>,
     last_id: Option<String>,
     attempt: u32,
-    /// How often a connection was opened.
-    opened: u64,
     failing_since: Option<Instant>,
 }
 
@@ -33,7 +31,6 @@ impl Connection {
             let read = match &mut self.body {
                 None => match open(self.last_id.as_deref())?.once().download().await {
                     Ok(body) => {
-                        self.opened += 1;
                         self.body = Some((body, sse::Parser::default()));
                         continue;
                     }
@@ -49,6 +46,13 @@ impl Connection {
                 Ok(Some(Ok(events))) => {
                     self.attempt = 0;
                     self.failing_since = None;
+                    if events.is_empty()
+                        && let Some((_, parser)) = &self.body
+                        && let Some(id) = parser.last_id()
+                    {
+                        // The server may say where a stream begins before there is an event.
+                        self.last_id = Some(id.to_owned());
+                    }
                     self.ready.extend(events);
                 }
                 Ok(Some(Err(too_long))) => {
@@ -101,7 +105,7 @@ impl Client {
     /// Follows log lines as they are written, the stored ones first.
     #[must_use]
     pub fn follow_logs(&self, filter: LogFilter) -> LogFollow {
-        LogFollow { client: self.clone(), filter, connection: Connection::default(), given: Given::default() }
+        LogFollow { client: self.clone(), filter, connection: Connection::default() }
     }
 }
 
@@ -143,43 +147,6 @@ pub struct LogFollow {
     client: Client,
     filter: LogFilter,
     connection: Connection,
-    given: Given,
-}
-
-/// The lines given out at the last millisecond. Where the server gives no ids, a new connection asks for that
-/// millisecond again, and what was given out is left out: lines that share one are neither lost nor repeated.
-#[derive(Debug, Default)]
-struct Given {
-    last_ms: Option<u64>,
-    at_last: Vec<LogLine>,
-    /// What a new connection is about to repeat.
-    repeats: Vec<LogLine>,
-    opened: u64,
-}
-
-/// More lines than this of one millisecond may come twice after a lost connection.
-const REPEATS_LIMIT: usize = 10_000;
-
-impl Given {
-    /// Whether a line of connection number `opened` is new.
-    fn is_new(&mut self, line: &LogLine, opened: u64) -> bool {
-        if self.opened != opened {
-            self.opened = opened;
-            self.repeats.clone_from(&self.at_last);
-        }
-        if let Some(at) = self.repeats.iter().position(|given| given == line) {
-            self.repeats.swap_remove(at);
-            return false;
-        }
-        if self.last_ms != Some(line.at_ms) {
-            self.last_ms = Some(line.at_ms);
-            self.at_last.clear();
-        }
-        if self.at_last.len() < REPEATS_LIMIT {
-            self.at_last.push(line.clone());
-        }
-        true
-    }
 }
 
 impl LogFollow {
@@ -190,64 +157,21 @@ impl LogFollow {
     /// # Errors
     /// Those of the request; a lost connection only after the client's patience for reconnecting.
     pub async fn next(&mut self) -> Result<Option<LogLine>> {
-        loop {
-            let mut filter = self.filter.clone();
-            filter.since_ms = self.given.last_ms.or(filter.since_ms);
-            match self.event(&filter).await? {
-                Some(event) => {
-                    let line: LogLine = decode(&event)?;
-                    if self.given.is_new(&line, self.connection.opened) {
-                        return Ok(Some(line));
-                    }
-                }
-                None => return Ok(None),
-            }
-        }
-    }
-
-    async fn event(&mut self, filter: &LogFilter) -> Result<Option<sse::Event>> {
-        let client = &self.client;
+        let (client, query) = (&self.client, self.filter.query());
         let open = |last: Option<&str>| {
-            let mut query = filter.query();
+            let mut query = query.clone();
             query.push(("follow", "true".to_owned()));
             let request = client.request(Method::GET, &["logs"])?.query(&query).header("accept", "text/event-stream");
             Ok(if let Some(last) = last { request.header("last-event-id", last) } else { request })
         };
-        self.connection.next(client.options.reconnect_for, open).await
+        match self.connection.next(client.options.reconnect_for, open).await? {
+            Some(event) => decode(&event).map(Some),
+            None => Ok(None),
+        }
     }
 }
 
 fn decode<T: serde::de::DeserializeOwned>(event: &sse::Event) -> Result<T> {
     serde_json::from_str(&event.data)
         .map_err(|e| Error::Protocol { url: format!("event `{}`", event.name), reason: e.to_string() })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn line(at_ms: u64, message: &str) -> LogLine {
-        serde_json::from_value(serde_json::json!({
-            "at_ms": at_ms, "invocation_id": "01M80FGBYRD359MKS3SCWC4X09", "function": "f",
-            "source": "stdout", "level": "info", "message": message,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn lines_of_one_millisecond_are_neither_lost_nor_repeated_by_a_new_connection() {
-        let mut given = Given::default();
-        let mut new = |connection, lines: &[(u64, &'static str)]| -> Vec<&'static str> {
-            lines
-                .iter()
-                .filter(|(at, text)| given.is_new(&line(*at, text), connection))
-                .map(|(_, text)| *text)
-                .collect()
-        };
-        assert_eq!(new(1, &[(1, "a"), (2, "b"), (2, "b"), (2, "c")]), ["a", "b", "b", "c"]);
-        // From millisecond 2 on, with one more `b` than before.
-        assert_eq!(new(2, &[(2, "c"), (2, "b"), (2, "b"), (2, "b"), (2, "d"), (3, "e")]), ["b", "d", "e"]);
-        assert_eq!(new(3, &[(3, "e"), (4, "f")]), ["f"]);
-    }
 }

@@ -32,6 +32,7 @@ pub struct Parser {
     data: String,
     has_data: bool,
     id: Option<String>,
+    complete_id: Option<String>,
 }
 
 impl Parser {
@@ -60,6 +61,11 @@ impl Parser {
         Ok(events)
     }
 
+    /// The last id whose event, or empty event, is complete.
+    pub fn last_id(&self) -> Option<&str> {
+        self.complete_id.as_deref()
+    }
+
     fn end_of_line(&mut self, line: &[u8], events: &mut Vec<Event>) -> Result<(), TooLong> {
         let line = String::from_utf8_lossy(line);
         let mut line = line.as_ref();
@@ -68,6 +74,7 @@ impl Parser {
             line = line.strip_prefix('\u{feff}').unwrap_or(line);
         }
         if line.is_empty() {
+            self.complete_id.clone_from(&self.id);
             let name = take(&mut self.name);
             let data = take(&mut self.data);
             if take(&mut self.has_data) {
@@ -117,6 +124,13 @@ mod tests {
             let events: Vec<_> = STREAM.chunks(size).flat_map(|c| parser.feed(c).unwrap()).collect();
             assert_eq!(events, expected, "chunks of {size}");
         }
+    }
+
+    #[test]
+    fn an_id_counts_when_its_event_is_complete() {
+        let mut parser = Parser::default();
+        assert!(parser.feed(b"id: 7\n\nid: 8\ndata: x\n").unwrap().is_empty());
+        assert_eq!(parser.last_id(), Some("7"));
     }
 
     #[test]

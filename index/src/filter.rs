@@ -3,7 +3,7 @@
 use fabric_types::{
     id::{FunctionName, InvocationId},
     job::JobState,
-    rest::invocation::{InvocationState, LogLine},
+    rest::invocation::InvocationState,
 };
 
 /// Narrows the list of jobs.
@@ -71,21 +71,5 @@ pub(crate) fn rank(level: &str) -> i64 {
         "warn" => 3,
         "error" => 4,
         _ => 2,
-    }
-}
-
-impl LogFilter {
-    /// Whether `line` passes, as it would in a list.
-    #[must_use]
-    pub fn passes(&self, line: &LogLine) -> bool {
-        self.function.as_ref().is_none_or(|f| *f == line.function)
-            && self.invocation.as_ref().is_none_or(|i| *i == line.invocation_id)
-            && self.task.as_ref().is_none_or(|t| Some(t) == line.task.as_ref())
-            && self.since_ms.is_none_or(|since| line.at_ms >= since)
-            && self.level.as_ref().is_none_or(|level| rank(&line.level) >= rank(level))
-            && self.q.as_ref().is_none_or(|q| {
-                let message = line.message.to_ascii_lowercase();
-                crate::words::words(q).iter().all(|word| message.contains(&word.to_ascii_lowercase()))
-            })
     }
 }

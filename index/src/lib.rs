@@ -6,6 +6,7 @@
 
 mod error;
 mod filter;
+mod follow;
 mod invocations;
 mod jobs;
 mod logs;

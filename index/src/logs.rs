@@ -16,14 +16,11 @@ use fabric_types::{
         invocation::{LogLine, LogSource},
     },
 };
-use futures::{StreamExt as _, stream, stream::BoxStream};
 use rusqlite::{Connection, Row, params, params_from_iter};
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::broadcast::error::RecvError;
 
 /// A line and whose it is.
 type Owned = (TenantId, LogLine);
@@ -217,12 +214,6 @@ impl Index {
     /// dropped, and a line of [`LogSource::System`] says how many.
     pub fn log(&self, lines: Vec<(TenantId, LogLine)>) {
         let shared: &Shared = &self.inner.shared;
-        if shared.follow.receiver_count() > 0 {
-            for line in &lines {
-                // Nobody left to follow: fine.
-                let _ = shared.follow.send(Arc::new(line.clone()));
-            }
-        }
         let mut queues = shared.queues.lock();
         for (tenant, line) in lines {
             queues.lines.push(tenant, line);
@@ -246,59 +237,35 @@ impl Index {
         let limit = limit.clamp(1, 1000);
         // A cursor that is not ours begins at the beginning.
         let cursor = cursor.and_then(|cursor| cursor.parse().ok());
+        let mut items = self.numbered(tenant, filter, cursor, limit + 1).await?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|(id, _)| id.to_string());
+        Ok(Page { items: items.into_iter().map(|(_, line)| line).collect(), next })
+    }
+
+    /// Up to `limit` lines that are written already, with their numbers, which grow in the order of writing.
+    pub(crate) async fn numbered(
+        &self,
+        tenant: &TenantId,
+        filter: &LogFilter,
+        cursor: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<(i64, LogLine)>, Error> {
         let (sql, values) = conditions(tenant, filter, cursor).finish();
         let order = if filter.newest_first { "DESC" } else { "ASC" };
         self.read(move |conn| {
             let mut select = conn.prepare_cached(&format!(
                 "SELECT id, at, invocation, function, task, source, level, message FROM logs {sql}
-                 ORDER BY id {order} LIMIT {}",
-                limit + 1
+                 ORDER BY id {order} LIMIT {limit}",
             ))?;
             let mut rows = select.query(params_from_iter(values))?;
             let mut items = Vec::new();
-            let (mut last, mut more) = (None, false);
             while let Some(row) = rows.next()? {
-                if items.len() == limit {
-                    more = true;
-                    break;
-                }
-                let (id, line) = line(row)?;
-                last = Some(id);
-                items.push(line);
+                items.push(line(row)?);
             }
-            Ok(Page { items, next: last.filter(|_| more).map(|id| id.to_string()) })
+            Ok(items)
         })
         .await
-    }
-
-    /// Lines from now on that pass the filter. A follower that falls behind misses some, and a line says how many.
-    pub fn follow(&self, tenant: &TenantId, filter: LogFilter) -> BoxStream<'static, LogLine> {
-        let state =
-            (self.inner.shared.follow.subscribe(), tenant.clone(), filter, None::<(FunctionName, InvocationId)>);
-        stream::unfold(state, |(mut receiver, tenant, filter, mut last)| async move {
-            loop {
-                match receiver.recv().await {
-                    Ok(sent) => {
-                        let (owner, line) = &*sent;
-                        if *owner == tenant && filter.passes(line) {
-                            last = Some((line.function.clone(), line.invocation_id.clone()));
-                            return Some((line.clone(), (receiver, tenant, filter, last)));
-                        }
-                    }
-                    Err(RecvError::Lagged(count)) => {
-                        // The missed lines may have been anybody's; only one who has seen a line is told.
-                        if let Some((function, invocation)) = last.clone() {
-                            let message = format!("up to {count} lines skipped: the reader is too slow");
-                            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                            let at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-                            let line = note(at_ms, invocation, function, message);
-                            return Some((line, (receiver, tenant, filter, last)));
-                        }
-                    }
-                    Err(RecvError::Closed) => return None,
-                }
-            }
-        })
-        .boxed()
     }
 }

@@ -1,14 +1,17 @@
 //! Usage: what each tenant's functions have spent, summed in memory and added to the file at least twice a second.
 
-use crate::{Error, Index, words::int, writer::Change};
+use crate::{
+    Error, Index,
+    words::int,
+    writer::{Change, Usage},
+};
 use fabric_types::{
     id::{FunctionName, TenantId},
     rest::node::UsageLine,
 };
 use rusqlite::{Connection, params};
-use std::collections::HashMap;
 
-fn merge(into: &mut UsageLine, delta: &UsageLine) {
+pub(crate) fn merge(into: &mut UsageLine, delta: &UsageLine) {
     into.invocations = into.invocations.saturating_add(delta.invocations);
     into.failed = into.failed.saturating_add(delta.failed);
     into.cached = into.cached.saturating_add(delta.cached);
@@ -18,10 +21,7 @@ fn merge(into: &mut UsageLine, delta: &UsageLine) {
     into.bytes_out = into.bytes_out.saturating_add(delta.bytes_out);
 }
 
-pub(crate) fn add(
-    conn: &Connection,
-    deltas: &HashMap<(TenantId, FunctionName), UsageLine>,
-) -> Result<(), rusqlite::Error> {
+pub(crate) fn add(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::Error> {
     if deltas.is_empty() {
         return Ok(());
     }

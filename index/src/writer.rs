@@ -16,14 +16,12 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 /// Changes that may wait before callers have to.
 const QUEUE: usize = 1024;
 /// How long usage may wait for a batch to travel with.
 const USAGE_WAIT: Duration = Duration::from_millis(500);
-/// Lines that a follower may fall behind before it misses some.
-const FOLLOW_DEPTH: usize = 4096;
 
 pub(crate) enum Change {
     Jobs(Vec<(TenantId, Job)>),
@@ -40,12 +38,15 @@ struct Waiting {
     _permit: OwnedSemaphorePermit,
 }
 
+/// What functions have spent and is not written yet.
+pub(crate) type Usage = HashMap<(TenantId, FunctionName), UsageLine>;
+
 /// What waits to be written.
 #[derive(Default)]
 pub(crate) struct Queues {
     changes: Vec<Waiting>,
     pub(crate) lines: logs::Queue,
-    pub(crate) usage: HashMap<(TenantId, FunctionName), UsageLine>,
+    pub(crate) usage: Usage,
     closed: bool,
 }
 
@@ -53,7 +54,8 @@ pub(crate) struct Queues {
 pub(crate) struct Shared {
     pub(crate) queues: Mutex<Queues>,
     pub(crate) wake: Condvar,
-    pub(crate) follow: broadcast::Sender<Arc<(TenantId, LogLine)>>,
+    /// Changes when lines have been written.
+    pub(crate) written: watch::Sender<u64>,
     permits: Arc<Semaphore>,
 }
 
@@ -62,7 +64,7 @@ impl Default for Shared {
         Self {
             queues: Mutex::default(),
             wake: Condvar::new(),
-            follow: broadcast::Sender::new(FOLLOW_DEPTH),
+            written: watch::Sender::new(0),
             permits: Arc::new(Semaphore::new(QUEUE)),
         }
     }
@@ -76,6 +78,14 @@ impl Shared {
         self.queues.lock().changes.push(Waiting { change, reply, _permit: permit });
         self.wake.notify_one();
         Ok(answer)
+    }
+
+    /// Puts usage that could not be written back to what waits.
+    fn keep_usage(&self, usage: Usage) {
+        let mut queues = self.queues.lock();
+        for (key, line) in usage {
+            usage::merge(queues.usage.entry(key).or_default(), &line);
+        }
     }
 
     pub(crate) fn close(&self) {
@@ -111,40 +121,50 @@ impl Store {
             queues.closed = closed;
             taken
         };
-        self.write(queues);
+        self.write(queues, shared);
     }
 
-    fn write(&mut self, queues: Queues) {
+    fn write(&mut self, queues: Queues, shared: &Shared) {
         let Queues { changes, lines, usage, .. } = queues;
         let (lines, notes) = lines.finish();
-        let (mut parts, replies): (Vec<_>, Vec<_>) =
+        let any_lines = !lines.is_empty() || !notes.is_empty();
+        let lines = || lines.iter().chain(&notes);
+        let (mut changes, replies): (Vec<_>, Vec<_>) =
             changes.into_iter().map(|w| (w.change, (w.reply, w._permit))).unzip();
-        let mut outcome = self.write_index(&parts, lines.iter().chain(&notes)).map_err(|e| e.to_string());
-        if let Err(error) = usage::add(&self.usage, &usage) {
-            tracing::error!(%error, "usage was not written");
-            outcome = outcome.and(Err(error.to_string()));
+        let together = self.write_index(&changes, lines());
+        let outcomes: Vec<Result<(), String>> = match &together {
+            Ok(()) => vec![Ok(()); changes.len()],
+            Err(error) => {
+                tracing::error!(%error, "an index batch was not written; its parts are tried one by one");
+                if any_lines && let Err(error) = self.write_index(&[], lines()) {
+                    tracing::error!(%error, "log lines were lost");
+                }
+                let one = |change| self.write_index(std::slice::from_ref(change), std::iter::empty());
+                changes.iter().map(one).map(|r| r.map_err(|e| e.to_string())).collect()
+            }
+        };
+        if any_lines {
+            shared.written.send_modify(|count| *count += 1);
         }
-        for change in &mut parts {
+        let spent = usage::add(&self.usage, &usage).map_err(|error| {
+            tracing::error!(%error, "usage is not written yet");
+            shared.keep_usage(usage);
+            error.to_string()
+        });
+        for change in &mut changes {
             if let Change::Usage(tenant, reply) = change
                 && let (Some(reply), Ok(lines)) = (reply.take(), usage::lines(&self.usage, tenant))
             {
                 let _ = reply.send(lines);
             }
         }
-        if outcome.is_err() && parts.len() > 1 {
-            // One bad change must not fail the others; each is written by itself. Lines of the failed batch are lost.
-            for (change, (reply, _permit)) in parts.drain(..).zip(replies) {
-                let one = self.write_index(std::slice::from_ref(&change), std::iter::empty());
-                let _ = reply.send(one.map_err(|e| Error::NotWritten(e.to_string())));
-            }
-            return;
-        }
-        if let Err(error) = &outcome {
-            tracing::error!(%error, "an index batch was not written");
-        }
-        for (reply, _permit) in replies {
+        for ((change, outcome), (reply, _permit)) in changes.iter().zip(outcomes).zip(replies) {
+            let outcome = match change {
+                Change::Usage(..) | Change::Flush => outcome.and(spent.clone()),
+                _ => outcome,
+            };
             // A caller that gave up doesn't want to know.
-            let _ = reply.send(outcome.clone().map_err(Error::NotWritten));
+            let _ = reply.send(outcome.map_err(Error::NotWritten));
         }
     }
 
@@ -185,7 +205,7 @@ impl Store {
 pub(crate) fn run(shared: &Shared, mut store: Store) {
     let mut usage_since: Option<Instant> = None;
     loop {
-        {
+        let closed = {
             let mut queues = shared.queues.lock();
             while queues.changes.is_empty() && queues.lines.is_empty() && !queues.closed {
                 if queues.usage.is_empty() {
@@ -197,11 +217,13 @@ pub(crate) fn run(shared: &Shared, mut store: Store) {
                     }
                 }
             }
-            if queues.closed && queues.changes.is_empty() && queues.lines.is_empty() && queues.usage.is_empty() {
-                return;
-            }
-        }
+            queues.closed
+        };
         usage_since = None;
         store.drain(shared);
+        // Nobody is left to hand anything in, and what could not be written now will not be.
+        if closed {
+            return;
+        }
     }
 }

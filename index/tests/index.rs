@@ -256,7 +256,10 @@ async fn invocations_are_filtered_paged_and_capped() {
 async fn log_lines_are_filtered_followed_and_kept_by_tenant() {
     let index = Index::in_memory().unwrap();
     let (a, b) = (tenant("a"), tenant("b"));
-    let mut follow = index.follow(&a, LogFilter { level: Some("warn".to_owned()), ..LogFilter::default() });
+    let before = line(1, "before");
+    index.log(vec![(a.clone(), before.clone())]);
+    let warn = LogFilter { level: Some("warn".to_owned()), ..LogFilter::default() };
+    let (start, mut follow) = index.follow(&a, warn, None).await.unwrap();
     let mut lines = vec![line(1, "Hello world"), line(2, "磁盘已满"), line(2, "100% done"), line(3, "bye")];
     lines[1].level = "error".to_owned();
     lines[2].task = Some("0/7".to_owned());
@@ -265,12 +268,24 @@ async fn log_lines_are_filtered_followed_and_kept_by_tenant() {
     let later = lines[3].at_ms;
     index.log(lines.iter().map(|line| (a.clone(), line.clone())).collect());
     index.log(vec![(b.clone(), line(1, "b's"))]);
-    assert_eq!(follow.next().await, Some(lines[1].clone()));
+    index.flush().await.unwrap();
+    let (number, followed) = follow.next().await.unwrap().unwrap();
+    assert_eq!(followed, lines[1]);
     assert!(follow.next().now_or_never().is_none());
+    // Whoever was cut off goes on where they were, and a number of another index begins with now.
+    let all = LogFilter::default();
+    let (_, rest) = index.follow(&a, all.clone(), Some(number)).await.unwrap();
+    let rest: Vec<_> = rest.map(|item| item.unwrap().1).take(2).collect().await;
+    assert_eq!(rest, lines[2..]);
+    let (_, again) = index.follow(&a, all.clone(), Some(start)).await.unwrap();
+    assert_eq!(again.take(4).map(|item| item.unwrap().1).collect::<Vec<_>>().await, lines);
+    let (_, mut foreign) = index.follow(&a, all, Some(i64::MAX)).await.unwrap();
+    assert!(foreign.next().now_or_never().is_none());
     let list = async |filter: LogFilter| index.logs(&tenant("a"), &filter, None, 100).await.unwrap().items;
     let none = LogFilter::default();
-    assert_eq!(list(none.clone()).await, lines);
-    let reversed: Vec<_> = lines.iter().rev().cloned().collect();
+    assert_eq!(list(none.clone()).await[1..], lines);
+    let mut reversed: Vec<_> = lines.iter().rev().cloned().collect();
+    reversed.push(before);
     assert_eq!(list(LogFilter { newest_first: true, ..none.clone() }).await, reversed);
     assert_eq!(list(LogFilter { function: Some(function("other")), ..none.clone() }).await, lines[3..]);
     let second = Some(InvocationId::from_parts(2, 0));
@@ -286,7 +301,7 @@ async fn log_lines_are_filtered_followed_and_kept_by_tenant() {
     assert_eq!(list(all).await, lines[1..2]);
     let page = index.logs(&a, &none, None, 3).await.unwrap();
     let rest = index.logs(&a, &none, page.next.as_deref(), 3).await.unwrap();
-    assert_eq!((page.items.len(), rest.items.len(), rest.next), (3, 1, None));
+    assert_eq!((page.items.len(), rest.items.len(), rest.next), (3, 2, None));
     assert_eq!(index.logs(&b, &none, None, 10).await.unwrap().items.len(), 1);
 }
 

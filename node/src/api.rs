@@ -23,7 +23,7 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -79,6 +79,8 @@ pub struct Shared {
     pub(crate) index: Index,
     pub(crate) host: Host,
     pub(crate) metrics: Metrics,
+    /// Told when the last waiting task has its thread.
+    pub(crate) drained: Notify,
     pub(crate) remembered: moka::future::Cache<(TenantId, TaskKey), Remembered>,
     limits: moka::sync::Cache<(TenantId, FunctionName, u32), Arc<Semaphore>>,
     guests: GuestThreads,
@@ -237,6 +239,7 @@ impl Node {
             index: index.clone(),
             host,
             metrics,
+            drained: Notify::new(),
             remembered,
             limits: moka::sync::Cache::new(100_000),
             guests,

@@ -5,6 +5,7 @@ use fabric_index::Index;
 use fabric_types::{
     Fault,
     id::{FunctionName, InvocationId, TenantId},
+    job::TaskId,
     rest::invocation::{LogLine, LogSource},
 };
 use std::sync::{
@@ -18,7 +19,7 @@ pub struct FunctionLogs {
     tenant: TenantId,
     invocation: InvocationId,
     function: FunctionName,
-    task: Option<String>,
+    task: Option<TaskId>,
     any: AtomicBool,
     progress_ms: AtomicU64,
 }
@@ -43,7 +44,7 @@ impl FunctionLogs {
         tenant: TenantId,
         invocation: InvocationId,
         function: FunctionName,
-        task: Option<String>,
+        task: Option<TaskId>,
     ) -> Arc<Self> {
         let (any, progress_ms) = (AtomicBool::new(false), AtomicU64::new(0));
         Arc::new(Self { index, tenant, invocation, function, task, any, progress_ms })
@@ -60,7 +61,7 @@ impl FunctionLogs {
             at_ms: crate::api::now_ms(),
             invocation_id: self.invocation.clone(),
             function: self.function.clone(),
-            task: self.task.clone(),
+            task: self.task.map(|t| t.to_string()),
             source,
             level: level.to_owned(),
             message,

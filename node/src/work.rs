@@ -9,6 +9,7 @@ use crate::{
 };
 use fabric_host::{Loaded, PartSource, Stage, TaskCall, keyed};
 use fabric_results::Fresh;
+use fabric_store::Objects;
 use fabric_types::{
     Code, Fault,
     job::StageKind,
@@ -42,17 +43,21 @@ struct Stopping;
 async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(), Stopping> {
     let running = chunk.running;
     let loaded = shared.load(&running.batch.deployment).await;
+    let objects = shared.objects(&running.batch.tenant);
     let mut usage = UsageLine::default();
     let mut ended = Vec::with_capacity(chunk.tasks.len());
     let mut since = Instant::now();
     for at in chunk.tasks {
-        shared.metrics.queued_tasks.dec();
+        if shared.metrics.queued_tasks.dec() == 1 {
+            // Nobody waits for a thread any more: what has ended need not wait for company either.
+            shared.drained.notify_one();
+        }
         if !running.token(at).is_cancelled()
             && let Some(assignment) = running.batch.tasks.get(at)
         {
             shared.metrics.running.inc();
             let end = match &loaded {
-                Ok(loaded) => one(shared, loaded, &running, at, assignment, &mut usage).await,
+                Ok(loaded) => one(shared, loaded, &objects, &running, at, assignment, &mut usage).await,
                 Err(fault) => Some(failed(assignment, fault.clone())),
             };
             shared.metrics.running.dec();
@@ -79,6 +84,7 @@ fn failed(assignment: &Assignment, fault: Fault) -> Ended {
 async fn one(
     shared: &Arc<Shared>,
     loaded: &Arc<Loaded>,
+    objects: &Objects,
     running: &Running,
     at: usize,
     assignment: &Assignment,
@@ -93,7 +99,7 @@ async fn one(
     let batch = &running.batch;
     let stop = running.token(at);
     let logs = shared.task_logs(batch, assignment);
-    let call = match call(shared, batch, assignment).await {
+    let call = match call(shared, objects, batch, assignment).await {
         Ok((stage, source)) => TaskCall {
             params: batch.params.clone(),
             limits: batch.deployment.manifest.limits.clone(),
@@ -156,13 +162,14 @@ async fn one(
 /// What is asked of the module, and what it reads.
 async fn call(
     shared: &Arc<Shared>,
+    objects: &Objects,
     batch: &Batch,
     assignment: &Assignment,
 ) -> Result<(Stage, Box<dyn PartSource>), Fault> {
     let tenant = &batch.tenant;
     let limit = batch.deployment.manifest.limits.output_bytes.0;
     let source: Box<dyn PartSource> = match &assignment.input {
-        TaskInput::Partition(partition) => Box::new(PartitionSource::new(partition.clone(), shared.objects(tenant))),
+        TaskInput::Partition(partition) => Box::new(PartitionSource::new(partition.clone(), objects.clone())),
         TaskInput::Partials(parts) => {
             Box::new(PartialsSource::new(tenant.clone(), shared.results.clone(), parts.clone(), limit))
         }
@@ -184,7 +191,7 @@ async fn call(
 impl Shared {
     /// The lines of a task go under its job's id.
     fn task_logs(&self, batch: &Batch, assignment: &Assignment) -> Arc<FunctionLogs> {
-        let task = (batch.stage != StageKind::Invoke).then(|| assignment.task.to_string());
+        let task = (batch.stage != StageKind::Invoke).then_some(assignment.task);
         FunctionLogs::new(
             self.index.clone(),
             batch.tenant.clone(),

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 /// A name that breaks the rules of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{value}` is not a {kind}: {rule}")]
+#[error("`{value}` is not a valid {kind}: {rule}")]
 pub struct InvalidId {
     /// What was given, cut to 80 characters.
     pub value: String,

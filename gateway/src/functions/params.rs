@@ -72,5 +72,5 @@ pub fn check(validator: &Validator, params: &Map<String, Value>) -> Result<()> {
         Code::InvalidParams,
         format!("the parameters do not fit the function's schema: {}", found.join("; ")),
     )
-    .hint("`fabric functions NAME` shows the schema"))
+    .hint("`fabric functions show NAME` shows the schema"))
 }

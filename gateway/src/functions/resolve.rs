@@ -103,6 +103,7 @@ impl Functions {
             Selector::Version(v) => only(*v),
             Selector::Alias(a) if a.as_str() == "latest" => only(head.latest),
             Selector::Alias(a) => {
+                let missing = || Error::not_found("alias", reference).hint("`fabric alias NAME` lists those there are");
                 self.alias_record(tenant, &reference.name, a).await?.ok_or_else(missing)?.0.alias.targets
             }
             Selector::Default => match self.alias_record(tenant, &reference.name, &live()?).await? {

@@ -113,6 +113,18 @@ where
     *request.uri_mut() = Uri::from(seen);
     let headers = request.headers_mut();
     clean(headers);
+    answer(app, id, &version, request).await
+}
+
+/// Runs the guest and passes its answer on.
+///
+/// # Errors
+/// The guest's faults.
+pub(super) async fn answer<B>(app: &App, id: &InvocationId, version: &Version, request: Request<B>) -> Result<Response>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Display,
+{
     let done = app.services.node.http(&version.deployment, id.clone(), request).await;
     let response = done.map_err(|fault| Error::from(fault).about(id.clone()))?;
     let (mut parts, body) = response.into_parts();

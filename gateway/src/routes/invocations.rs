@@ -74,7 +74,14 @@ pub async fn list(State(app): State<App>, caller: Caller, Ask(ask): Ask<Wanted>)
 
 async fn find(app: &App, caller: &Caller, id: &InvocationId, wait: Duration) -> Result<Invocation> {
     caller.may_see(id)?;
-    if let Some(found) = app.services.driver.invocation(&caller.tenant, id, wait).await? {
+    if let Some(mut found) = app.services.driver.invocation(&caller.tenant, id, wait).await? {
+        // The result's record knows its type; the job does not.
+        if found.state == InvocationState::Succeeded
+            && let Some(output) = app.services.driver.outputs(&caller.tenant, &id.as_job()).await?.first()
+        {
+            let record = app.services.results.find(&caller.tenant, &[output.key]).await?.into_iter().flatten().next();
+            found.content_type = record.and_then(|(_, record)| record.content_type);
+        }
         return Ok(found);
     }
     // A synchronous call is no job: the index alone remembers it.

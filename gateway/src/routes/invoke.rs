@@ -17,6 +17,7 @@ use fabric_driver::{Submission, Work};
 use fabric_node::Invoke;
 use fabric_types::{
     Code,
+    function::EntryKind,
     rest::invocation::{Invocation, InvocationState},
 };
 use http::{HeaderValue, StatusCode, header};
@@ -64,6 +65,15 @@ pub async fn invoke(
     version.check_params(&params)?;
     let body = collect(body, version.deployment.manifest.limits.body_bytes.as_usize()).await?;
     let content_type = text(&parts.headers, "content-type").map(str::to_owned);
+    if version.deployment.entry.kind == EntryKind::Http {
+        if later || !params.is_empty() {
+            return Err(Error::bad(
+                "an http function takes no parameters and answers at once: it is sent `POST /` with the body",
+            )
+            .hint("send any other request to /f/TENANT/FUNCTION/…"));
+        }
+        return post(&app, &caller, &version, &parts.headers, body).await;
+    }
     if later {
         return submit(&app, &caller, &version, Work::Invoke { body, content_type, params }).await;
     }
@@ -82,6 +92,31 @@ pub async fn invoke(
     headers.insert("fabric-fuel", HeaderValue::from(done.fuel));
     headers.insert("fabric-version", version.number.clone());
     headers.insert("fabric-cached", HeaderValue::from_static(if done.cached { "true" } else { "false" }));
+    super::objects::harden(headers);
+    Ok(response)
+}
+
+/// Sends an http function `POST /` with the body.
+async fn post(
+    app: &App,
+    caller: &Caller,
+    version: &Version,
+    given: &http::HeaderMap,
+    body: bytes::Bytes,
+) -> Result<Response> {
+    let id = caller.invocation_id();
+    tracing::Span::current().record("invocation_id", id.as_str());
+    let mut request = Request::new(http_body_util::Full::new(body));
+    *request.method_mut() = http::Method::POST;
+    for name in [header::HOST, header::CONTENT_TYPE, header::ACCEPT] {
+        if let Some(value) = given.get(&name) {
+            request.headers_mut().insert(name, value.clone());
+        }
+    }
+    let mut response = super::http_functions::answer(app, &id, version, request).await?;
+    let headers = response.headers_mut();
+    headers.insert("fabric-version", version.number.clone());
+    // Here a guest's answer stands on the API's own origin.
     super::objects::harden(headers);
     Ok(response)
 }

@@ -4,7 +4,7 @@ use crate::{
     Error,
     access::Caller,
     error::Result,
-    extract::{Ask, At},
+    extract::{Ask, At, text},
     state::App,
 };
 use axum::{
@@ -17,7 +17,8 @@ use fabric_types::{
     id::{FunctionName, InvocationId, JobId},
     rest::{Page, invocation::LogLine},
 };
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream};
+use http::HeaderMap;
 
 /// What lines to give.
 #[derive(Debug, Default, serde::Deserialize, utoipa::IntoParams)]
@@ -40,7 +41,8 @@ pub struct Wanted {
     q: Option<String>,
     /// This level and above.
     level: Option<String>,
-    /// Server-sent events of lines from now on.
+    /// Server-sent events: lines since `since_ms`, or from now on, for as long as the connection lasts. `Last-Event-ID` goes
+    /// on after that line.
     follow: Option<bool>,
     /// `next` of the page before.
     cursor: Option<String>,
@@ -50,7 +52,25 @@ pub struct Wanted {
 
 const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
 
-async fn answer(app: &App, caller: &Caller, ask: Wanted) -> Result<Response> {
+/// Lines as they are written, each event with the line's number as its id.
+async fn follow(app: &App, caller: &Caller, filter: LogFilter, after: Option<i64>) -> Result<Response> {
+    let (start, lines) = app.services.index.follow(&caller.tenant, filter, after).await?;
+    // An id alone is no event; but a reader that is cut off before its first line goes on here.
+    let begin = Event::default().id(start.to_string());
+    let lines = lines.filter_map(|item| async move {
+        match item {
+            Ok((number, line)) => Event::default().event("log").id(number.to_string()).json_data(&line).ok(),
+            Err(error) => {
+                tracing::warn!(%error, "a log stream ended");
+                None
+            }
+        }
+    });
+    super::streams::sse(app, stream::iter([begin]).chain(lines))
+}
+
+async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: Wanted) -> Result<Response> {
+    let after = text(headers, "last-event-id").and_then(|t| t.parse().ok());
     if ask.level.as_deref().is_some_and(|level| !LEVELS.contains(&level)) {
         return Err(Error::bad(format!("`level` is one of {}", LEVELS.join(", "))));
     }
@@ -67,9 +87,7 @@ async fn answer(app: &App, caller: &Caller, ask: Wanted) -> Result<Response> {
         newest_first: false,
     };
     if ask.follow == Some(true) {
-        let lines = app.services.index.follow(&caller.tenant, filter);
-        let events = lines.filter_map(|line| async move { Event::default().event("log").json_data(&line).ok() });
-        return super::streams::sse(app, events);
+        return follow(app, caller, filter, after).await;
     }
     let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
     let page = app.services.index.logs(&caller.tenant, &filter, ask.cursor.as_deref(), limit).await?;
@@ -77,33 +95,40 @@ async fn answer(app: &App, caller: &Caller, ask: Wanted) -> Result<Response> {
 }
 
 /// Log lines of the tenant.
-#[utoipa::path(get, path = "/logs", tag = "logs", params(Wanted), responses((status = 200, body = Page<LogLine>)))]
-pub async fn list(State(app): State<App>, caller: Caller, Ask(ask): Ask<Wanted>) -> Result<Response> {
-    answer(&app, &caller, ask).await
+#[utoipa::path(get, path = "/logs", tag = "logs", params(Wanted, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Ask(ask): Ask<Wanted>,
+) -> Result<Response> {
+    answer(&app, &caller, &headers, ask).await
 }
 
 /// Log lines of an invocation.
-#[utoipa::path(get, path = "/invocations/{id}/logs", tag = "logs", params(("id" = String, Path), Wanted), responses((status = 200, body = Page<LogLine>)))]
+#[utoipa::path(get, path = "/invocations/{id}/logs", tag = "logs", params(("id" = String, Path), Wanted, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
 pub async fn of_invocation(
     State(app): State<App>,
     caller: Caller,
     At(id): At<InvocationId>,
+    headers: HeaderMap,
     Ask(ask): Ask<Wanted>,
 ) -> Result<Response> {
     caller.may_see(&id)?;
-    answer(&app, &caller, Wanted { invocation: Some(id), job: None, ..ask }).await
+    answer(&app, &caller, &headers, Wanted { invocation: Some(id), job: None, ..ask }).await
 }
 
 /// Log lines of a job.
-#[utoipa::path(get, path = "/jobs/{id}/logs", tag = "logs", params(("id" = String, Path), Wanted), responses((status = 200, body = Page<LogLine>)))]
+#[utoipa::path(get, path = "/jobs/{id}/logs", tag = "logs", params(("id" = String, Path), Wanted, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
 pub async fn of_job(
     State(app): State<App>,
     caller: Caller,
     At(id): At<JobId>,
+    headers: HeaderMap,
     Ask(ask): Ask<Wanted>,
 ) -> Result<Response> {
     if app.services.driver.job(&caller.tenant, &id).await?.is_none() {
         return Err(Error::not_found("job", id));
     }
-    answer(&app, &caller, Wanted { invocation: Some(id.as_invocation()), job: None, ..ask }).await
+    answer(&app, &caller, &headers, Wanted { invocation: Some(id.as_invocation()), job: None, ..ask }).await
 }

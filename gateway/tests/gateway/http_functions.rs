@@ -49,6 +49,13 @@ async fn a_private_function_takes_a_token_of_its_tenant_and_tells_others_nothing
     for path in ["/f/", "/f/default", "/f/No!/x", "/f/default/No!/x"] {
         send(server.ask("GET", path)).await.problem("bad-request");
     }
-    // As a call it has no task to run.
-    send(server.ask("POST", "/v1/functions/hello/invoke").body("x")).await;
+    // Called as a function it is sent `POST /`; its answer must do no harm on the API's own origin.
+    let called = send(server.ask("POST", "/v1/functions/hello/invoke").body("x")).await.is(200);
+    assert_eq!(called.text(), "Hello from Fabric!\npath: /\nquery: \n");
+    assert_eq!(called.header("fabric-version"), Some("1"));
+    assert_eq!(called.header("x-content-type-options"), Some("nosniff"));
+    for how in ["mode=async", "params={\"a\":1}"] {
+        let path = format!("/v1/functions/hello/invoke?{how}");
+        send(server.ask("POST", &path).body("x")).await.problem("bad-request");
+    }
 }

@@ -9,7 +9,8 @@ pub struct Config {
     pub queue_ahead_us: u64,
     /// Tasks per slot sent before any task of the job was measured. Default 2.
     pub initial_depth: u32,
-    /// Most tasks per slot. Default 256; values above are cut to it, because a slot is divided into 256 units.
+    /// Most tasks per slot. Default 1024, so that tasks of some 20 µs outlast a commit and a round trip; values above are
+    /// cut to it, because a slot is divided into 1024 units.
     pub max_depth: u32,
     /// First backoff after a failed attempt. Default 100 ms.
     pub backoff_base_us: u64,
@@ -67,7 +68,7 @@ impl Default for Config {
             lease_us: 15_000_000,
             queue_ahead_us: 50_000,
             initial_depth: 2,
-            max_depth: 256,
+            max_depth: 1024,
             backoff_base_us: 100_000,
             backoff_cap_us: 30_000_000,
             max_losses: 32,

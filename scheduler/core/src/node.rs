@@ -1,7 +1,7 @@
 //! Nodes, what they are busy with, and an index of those with room.
 //!
-//! A slot is divided into 256 units. An attempt of a job whose tasks are queued `depth` deep occupies
-//! `cpu_slots × 256 / depth` units, so that jobs with long and short tasks share a node by time. An attempt at depth 1
+//! A slot is divided into 1024 units. An attempt of a job whose tasks are queued `depth` deep occupies
+//! `cpu_slots × 1024 / depth` units, so that jobs with long and short tasks share a node by time. An attempt at depth 1
 //! is *long*; only short work may be ahead of it in a node's queue.
 
 use crate::{
@@ -13,7 +13,7 @@ use fabric_types::id::NodeId;
 use std::collections::{BTreeMap, HashMap};
 
 /// Units a slot is divided into.
-pub(crate) const UNITS: u64 = 256;
+pub(crate) const UNITS: u64 = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {

@@ -44,7 +44,7 @@ pub struct Invocation {
     pub cached: bool,
     /// Bytes of the result.
     pub result_bytes: Option<u64>,
-    /// The media type of the result.
+    /// The media type of the result, where there is one. Lists leave it out for asynchronous invocations.
     pub content_type: Option<String>,
     /// Where the result is: `/v1/invocations/{id}/result`.
     pub result_url: Option<String>,

@@ -62,7 +62,7 @@ pub(crate) struct Found {
 /// How deep a job's tasks are queued on a node of this speed: so many per slot that about
 /// [`Config::queue_ahead_us`] of work lies ahead.
 pub(crate) fn depth(config: &Config, work_us: Option<f64>, speed: f64) -> u16 {
-    let most = config.max_depth.clamp(1, 256);
+    let most = config.max_depth.clamp(1, 1024);
     let Some(work) = work_us else { return u16::try_from(config.initial_depth.clamp(1, most)).unwrap_or(1) };
     let per_task = (work / speed).max(1.0);
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
