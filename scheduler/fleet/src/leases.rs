@@ -7,6 +7,7 @@
 use crate::{
     Error, names,
     objects::{Found, Objects, Written, same_tag},
+    turns::Turns,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -62,11 +63,13 @@ struct Seen {
 pub(crate) struct FleetLeases {
     objects: Objects,
     seen: Mutex<HashMap<String, Seen>>,
+    /// Keep contenders of this process from racing each other in the store.
+    turns: Turns,
 }
 
 impl FleetLeases {
     pub(crate) fn new(objects: Objects) -> Self {
-        Self { objects, seen: Mutex::default() }
+        Self { objects, seen: Mutex::default(), turns: Turns::new() }
     }
 
     /// Remembers what this process wrote. `since` is from before the write, so that we never think we hold longer than
@@ -115,8 +118,9 @@ fn lease(name: &str, stored: &Stored) -> Lease {
 impl Leases for FleetLeases {
     async fn acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
         let path = names::leaf(self.objects.root(), name)?;
+        let _turn = self.turns.wait(name).await;
         let mut found = self.objects.get(&path, LONGEST).await?;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let since = Instant::now();
             let (next, written) = match &found {
                 None => {
@@ -128,7 +132,9 @@ impl Leases for FleetLeases {
                     let stored = Stored::decode(name, there)?;
                     let epoch = if stored.holder == holder && !stored.released && self.holds(name, stored.epoch) {
                         stored.epoch
-                    } else if stored.released || stored.holder == holder || self.has_run_out(name, &there.etag, &stored)
+                    } else if stored.released || stored.holder == holder
+                        // Not after losing a race: whoever won it holds now, however long the race took.
+                        || (self.has_run_out(name, &there.etag, &stored) && round == 0)
                     {
                         // A holder of our name that isn't this process is its former life: it is fenced like any other.
                         stored.epoch.saturating_add(1)

@@ -17,6 +17,8 @@ mod presence;
 mod registry;
 mod results;
 mod tasks;
+mod turns;
+mod word;
 
 pub use fabric_engine::Error;
 pub use fleet::{Fleet, Health, Stats};

@@ -76,6 +76,51 @@ fn shown(url: &str) -> String {
     }
 }
 
+/// Undoes `%XX`.
+fn percent_decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()).filter(|_| *byte == b'%') {
+            Some(decoded) => {
+                out.push(decoded);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The login that a URL carries; the client itself looks past it.
+fn login_in(servers: &[ServerAddr]) -> Option<Login> {
+    servers.iter().find_map(|server| {
+        let user = percent_decoded(server.username()?);
+        Some(match server.password() {
+            Some(password) => Login::User { user, password: percent_decoded(password) },
+            None => Login::Token(user),
+        })
+    })
+}
+
+/// Whether TLS is what failed: the client calls it an I/O error.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<async_nats::rustls::Error>() || inner.is_some_and(|inner| inner.is::<async_nats::rustls::Error>())
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 fn servers(urls: &[String]) -> Result<Vec<ServerAddr>, Error> {
     if urls.is_empty() {
         return Err(nats("no NATS server is named", "hint: give --nats nats://HOST:4222", false));
@@ -93,7 +138,8 @@ fn servers(urls: &[String]) -> Result<Vec<ServerAddr>, Error> {
 /// What to do about a first connection that failed.
 fn refused(urls: &[String], error: async_nats::ConnectError) -> Error {
     let list = urls.iter().map(|url| shown(url)).collect::<Vec<_>>().join(", ");
-    let (what, hint, retryable) = match error.kind() {
+    let kind = if is_tls(&error) { ConnectErrorKind::Tls } else { error.kind() };
+    let (what, hint, retryable) = match kind {
         ConnectErrorKind::ServerParse => ("the address is wrong", "write it as nats://HOST:4222", false),
         ConnectErrorKind::Dns => ("no such host", "check the host's name", true),
         ConnectErrorKind::Authentication => {
@@ -112,9 +158,10 @@ fn refused(urls: &[String], error: async_nats::ConnectError) -> Error {
     nats(format!("NATS at {list}: {what}; hint: {hint}"), error, retryable)
 }
 
-async fn connect_options(options: &FleetOptions) -> Result<ConnectOptions, Error> {
+async fn connect_options(options: &FleetOptions, servers: &[ServerAddr]) -> Result<ConnectOptions, Error> {
     let connect = ConnectOptions::new();
-    let connect = match &options.login {
+    let in_url = if options.login == Login::None { login_in(servers) } else { None };
+    let connect = match in_url.as_ref().unwrap_or(&options.login) {
         Login::None => connect,
         Login::User { user, password } => connect.user_and_password(user.clone(), password.clone()),
         Login::Token(token) => connect.token(token.clone()),
@@ -163,7 +210,7 @@ impl Link {
         let counters = Arc::new(Counters::default());
         let (sender, hearing) = watch::channel(Hearing { connected: true, gaps: 0 });
         let (told, sender) = (Arc::clone(&counters), Arc::new(sender));
-        let connect = connect_options(options).await?.event_callback(move |event| {
+        let connect = connect_options(options, &servers).await?.event_callback(move |event| {
             let (told, sender) = (Arc::clone(&told), Arc::clone(&sender));
             async move { heard(&event, &told, &sender) }
         });
@@ -277,10 +324,16 @@ fn heard(event: &Event, counters: &Counters, hearing: &watch::Sender<Hearing>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
-    fn passwords_are_not_shown() {
+    fn logins_are_read_from_urls_and_not_shown() {
+        let login = |url: &str| login_in(&[url.parse().unwrap()]);
+        let user = Login::User { user: "me@x".to_owned(), password: "a:b%c".to_owned() };
+        assert_eq!(login("nats://me%40x:a%3Ab%25c@host"), Some(user));
+        assert_eq!(login("nats://token@host"), Some(Login::Token("token".to_owned())));
+        assert_eq!(login("nats://host"), None);
         assert_eq!(shown("nats://me:secret@host:1"), "nats://…@host:1");
         assert_eq!(shown("me:secret@host:1"), "…@host:1");
         assert_eq!(shown("nats://host:1"), "nats://host:1");

@@ -1,9 +1,14 @@
 //! Notices over one NATS subject. This process's own notices reach its own listeners directly, so they are heard in order and
 //! also while NATS is away; its echo from NATS is dropped.
 
-use crate::{Error, link::Link, tasks::Keep};
+use crate::{
+    Error,
+    link::Link,
+    tasks::Keep,
+    word::{self, Kind},
+};
 use async_trait::async_trait;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use fabric_engine::notice::Notices;
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use std::sync::Arc;
@@ -46,11 +51,8 @@ impl FleetNotices {
 }
 
 fn parse(payload: &Bytes) -> Option<(u64, &str)> {
-    let (origin, topic) = payload.split_first_chunk::<8>()?;
-    if topic.len() > LONGEST {
-        return None;
-    }
-    Some((u64::from_be_bytes(*origin), std::str::from_utf8(topic).ok()?))
+    let (origin, topic) = word::read(Kind::Notice, payload)?;
+    (topic.len() <= LONGEST).then_some((origin, std::str::from_utf8(topic).ok()?))
 }
 
 #[async_trait]
@@ -65,10 +67,8 @@ impl Notices for FleetNotices {
             });
         }
         let _ = self.sender.send(topic.into());
-        let mut payload = BytesMut::with_capacity(8 + topic.len());
-        payload.put_u64(self.link.origin);
-        payload.put_slice(topic.as_bytes());
-        self.link.publish("publish a notice", self.link.subject(SUBJECT), payload.freeze()).await
+        let payload = word::write(Kind::Notice, self.link.origin, &[topic.as_bytes()]);
+        self.link.publish("publish a notice", self.link.subject(SUBJECT), payload).await
     }
 
     fn subscribe(&self, prefix: &str) -> BoxStream<'static, String> {

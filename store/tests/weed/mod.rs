@@ -35,6 +35,17 @@ fn free_ports<const N: usize>() -> [u16; N] {
 impl Server {
     /// Starts a server with the bucket `fabric`. Fails the test, and says what to do, if there is none to start.
     pub async fn start() -> Self {
+        // Between choosing ports and using them another process may take one; then the server ends at once.
+        for _ in 0..4 {
+            let mut server = Self::launch();
+            if server.make_bucket().await {
+                return server;
+            }
+        }
+        panic!("the S3 server ended each time it was started: see its log");
+    }
+
+    fn launch() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let weed = std::env::var_os("FABRIC_TEST_WEED").expect(
             "the S3 suite needs a real server: run `cargo xtask test`, or `python3 -m venv weed && \
@@ -61,17 +72,17 @@ impl Server {
             .stderr(log)
             .spawn()
             .expect("FABRIC_TEST_WEED names no program that starts");
-        let mut server = Self { child, port, _dir: dir };
-        server.make_bucket().await;
-        server
+        Self { child, port, _dir: dir }
     }
 
-    /// Waits until the server takes a bucket: 240 tries, 250 ms apart, so at most about a minute. This is the one place
+    /// Waits until the server takes a bucket, or has ended (`false`): 240 tries, 250 ms apart, so at most about a minute. This is the one place
     /// where a test sleeps: a foreign process can't be awaited, only asked again, and nothing is asserted of the time.
-    async fn make_bucket(&mut self) {
+    async fn make_bucket(&mut self) -> bool {
         use object_store::{ObjectStoreExt as _, aws::AmazonS3Builder};
         for _ in 0..240 {
-            assert!(self.child.try_wait().unwrap().is_none(), "the S3 server ended: see its log");
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
             let store = AmazonS3Builder::new()
                 .with_endpoint(format!("http://127.0.0.1:{}", self.port))
                 .with_allow_http(true)
@@ -83,7 +94,7 @@ impl Server {
                 .unwrap();
             // The server makes a bucket when an administrator writes into it.
             if store.put(&"ready".into(), "x".into()).await.is_ok() {
-                return;
+                return true;
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }

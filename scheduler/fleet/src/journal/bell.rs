@@ -1,8 +1,11 @@
 //! Tells followers in this process that a stream grew or ended, whoever did it.
 
 use super::{SUBJECT, Shared};
-use crate::Error;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use crate::{
+    Error,
+    word::{self, Kind},
+};
+use bytes::Bytes;
 use futures::StreamExt as _;
 use parking_lot::Mutex;
 use std::{
@@ -73,21 +76,13 @@ impl Bells {
 }
 
 pub(super) fn notice(origin: u64, what: u8, stream: &str) -> Bytes {
-    let mut notice = BytesMut::with_capacity(9 + stream.len());
-    notice.put_u64(origin);
-    notice.put_u8(what);
-    notice.put_slice(stream.as_bytes());
-    notice.freeze()
+    word::write(Kind::Journal, origin, &[&[what], stream.as_bytes()])
 }
 
-fn parse(payload: &Bytes) -> Option<(u64, u8, &str)> {
-    let (origin, rest) = payload.split_first_chunk::<8>()?;
+fn parse(payload: &Bytes) -> Option<(u64, &str)> {
+    let (origin, rest) = word::read(Kind::Journal, payload)?;
     let (what, stream) = rest.split_first()?;
-    matches!(*what, APPENDED | DELETED).then_some((
-        u64::from_be_bytes(*origin),
-        *what,
-        std::str::from_utf8(stream).ok()?,
-    ))
+    matches!(*what, APPENDED | DELETED).then_some((origin, std::str::from_utf8(stream).ok()?))
 }
 
 /// Rings when others append or delete.
@@ -100,7 +95,7 @@ pub(super) async fn listen(
     let weak = Arc::downgrade(shared);
     Ok(async move {
         while let Some(Some(message)) = stop.run_until_cancelled(heard.next()).await {
-            let Some((origin, _, stream)) = parse(&message.payload) else {
+            let Some((origin, stream)) = parse(&message.payload) else {
                 link.ignore(SUBJECT, "not about a stream");
                 continue;
             };

@@ -100,6 +100,6 @@ fn the_bytes_of_version_1_are_kept() {
     let (tenant, job) = (batch.tenant.clone(), batch.job.clone());
     let (params, stage, tasks) = (Arc::clone(&batch.params), batch.stage, batch.tasks.clone());
     let run = Down::Run { tenant, job, deployment: vec![1, 2], params, stage, buckets: 3, cache: true, tasks };
-    assert_eq!(digest(pack(&run).unwrap()), "DOWN");
-    assert_eq!(digest(completion().encode().unwrap()), "UP");
+    assert_eq!(digest(pack(&run).unwrap()), "1724829c921df8b4");
+    assert_eq!(digest(completion().encode().unwrap()), "5b788b932048d50e");
 }

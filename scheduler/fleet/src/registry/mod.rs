@@ -9,19 +9,16 @@ use crate::{
     names,
     objects::{Objects, Written, same_tag},
     tasks::{Keep, Tasks},
+    turns::Turns,
+    word::{self, Kind},
 };
 use async_trait::async_trait;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use fabric_engine::registry::{Change, Entry, Expect, Registry};
 use futures::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
 use parking_lot::Mutex;
 use record::State;
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher as _, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use watch::Watcher;
 
 /// Where changes are told.
@@ -30,8 +27,6 @@ pub(crate) const SUBJECT: &str = "registry";
 const AT_ONCE: usize = 16;
 /// Times a write with [`Expect::Any`] is tried again because another won.
 const ROUNDS: u32 = 256;
-/// Locks that keep writers of this process from racing each other for the same key.
-const TURNS: usize = 64;
 /// Bytes of values that are remembered; beyond it all are forgotten, which costs reading them again.
 const REMEMBERED: usize = 32 << 20;
 /// What one remembered key costs beside its value, about.
@@ -48,8 +43,8 @@ pub(super) struct Shared {
     link: Link,
     memory: Mutex<Memory>,
     watchers: Mutex<Vec<std::sync::Weak<Watcher>>>,
-    turns: Vec<tokio::sync::Mutex<()>>,
-    hash: RandomState,
+    /// Keep writers of this process from racing each other in the store.
+    turns: Turns,
     look_every: Duration,
 }
 
@@ -135,11 +130,7 @@ impl Shared {
     /// Writes a value, or a removal, and gives the revision; `None` when there was nothing to remove.
     async fn write(&self, key: &str, value: Option<&Bytes>, expect: Expect) -> Result<Option<u64>, Error> {
         let path = names::leaf(self.objects.root(), key)?;
-        let turn = usize::try_from(self.hash.hash_one(key)).unwrap_or(0) % TURNS;
-        let _turn = match self.turns.get(turn) {
-            Some(turn) => Some(turn.lock().await),
-            None => None,
-        };
+        let _turn = self.turns.wait(key).await;
         let mut state = self.remembered(key);
         // What is remembered may be old, and then refuses nothing.
         let mut sure = false;
@@ -198,11 +189,8 @@ impl Shared {
     }
 
     async fn tell_others(&self, key: &str, revision: u64) {
-        let mut notice = BytesMut::with_capacity(16 + key.len());
-        notice.put_u64(self.link.origin);
-        notice.put_u64(revision);
-        notice.put_slice(key.as_bytes());
-        let told = self.link.publish("tell of a change", self.link.subject(SUBJECT), notice.freeze()).await;
+        let notice = word::write(Kind::Registry, self.link.origin, &[&revision.to_be_bytes(), key.as_bytes()]);
+        let told = self.link.publish("tell of a change", self.link.subject(SUBJECT), notice).await;
         if let Err(error) = told {
             // They look by themselves a little later.
             tracing::debug!(%error, "a change was not told");
@@ -221,8 +209,7 @@ impl FleetRegistry {
             link,
             memory: Mutex::default(),
             watchers: Mutex::default(),
-            turns: std::iter::repeat_with(tokio::sync::Mutex::default).take(TURNS).collect(),
-            hash: RandomState::new(),
+            turns: Turns::new(),
             look_every,
         };
         Self { shared: Arc::new(shared), tasks: tasks.clone(), _keep: Arc::clone(keep) }

@@ -2,8 +2,13 @@
 //! when it looks by itself, every so often and whenever notices may have been missed. A change that was heard of twice is
 //! shown once: revisions of a key only grow.
 
-use super::{SUBJECT, Shared, record};
-use crate::{Error, names, objects::same_tag, tasks::Tasks};
+use super::{SUBJECT, Shared};
+use crate::{
+    Error, names,
+    objects::same_tag,
+    tasks::Tasks,
+    word::{self, Kind},
+};
 use bytes::Bytes;
 use fabric_engine::registry::Change;
 use futures::StreamExt as _;
@@ -177,10 +182,7 @@ pub(super) async fn listen(
 }
 
 fn parse(payload: &Bytes) -> Option<(u64, u64, &str)> {
-    let (origin, rest) = payload.split_first_chunk::<8>()?;
+    let (origin, rest) = word::read(Kind::Registry, payload)?;
     let (revision, key) = rest.split_first_chunk::<8>()?;
-    if rest.len() as u64 > record::LONGEST {
-        return None;
-    }
-    Some((u64::from_be_bytes(*origin), u64::from_be_bytes(*revision), std::str::from_utf8(key).ok()?))
+    Some((origin, u64::from_be_bytes(*revision), std::str::from_utf8(key).ok()?))
 }

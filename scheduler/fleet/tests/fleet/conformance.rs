@@ -31,12 +31,17 @@ macro_rules! lasts {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn over_s3() {
                 let over = Over::s3().await;
-                super::$name::all(async || over.fresh().await.engine.$name).await;
+                fabric_engine::conformance::$name::all(async || over.fresh().await.engine.$name).await;
+            }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn over_a_folder() {
+                let over = Over::folder();
+                fabric_engine::conformance::$name::all(async || over.fresh().await.engine.$name).await;
             }
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn over_memory() {
                 let over = Over::memory();
-                super::$name::all(async || over.fresh().await.engine.$name).await;
+                fabric_engine::conformance::$name::all(async || over.fresh().await.engine.$name).await;
             }
         }
     };
@@ -133,13 +138,21 @@ impl Three {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_over_three_servers() {
     let three = Three::start().await;
+    eprintln!("started");
     let fresh = async |server: usize| three.open(server, &three.name()).await.engine;
+    eprintln!("registry");
     registry::all(async || fresh(0).await.registry).await;
+    eprintln!("journal");
     journal::all(async || fresh(1).await.journal).await;
+    eprintln!("results");
     results::all(async || fresh(2).await.results).await;
+    eprintln!("leases");
     leases::all(async || fresh(0).await.leases).await;
+    eprintln!("presence");
     presence::all(async || fresh(1).await.presence).await;
+    eprintln!("notices");
     notices::all(async || fresh(2).await.notices).await;
+    eprintln!("lanes");
     lanes::all_within(async || fresh(0).await.lanes, PATIENCE).await;
 }
 

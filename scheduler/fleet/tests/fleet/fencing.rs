@@ -58,7 +58,15 @@ async fn a_stale_owner_of_a_stream_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_processes_one_wins_each_time() {
-    let over = Over::s3().await;
+    one_wins_each_time(&Over::s3().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_processes_on_one_machine_one_wins_each_time() {
+    one_wins_each_time(&Over::folder()).await;
+}
+
+async fn one_wins_each_time(over: &Over) {
     let fleets = join_all((0..4).map(|_| over.open("f"))).await;
     for round in 0..4u64 {
         let answers = over::all(&fleets, async |n, fleet| {

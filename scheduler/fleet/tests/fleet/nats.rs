@@ -55,7 +55,7 @@ impl Server {
             .spawn()
             .expect("FABRIC_TEST_NATS names no program that starts");
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (mut port, mut routes, mut said) = (0, None, String::new());
+        let (mut port, mut routes, mut ready, mut said) = (0, None, false, String::new());
         for line in lines.by_ref() {
             let line = line.unwrap();
             said.push_str(&line);
@@ -65,6 +65,9 @@ impl Server {
             } else if line.contains("Listening for route connections on") {
                 routes = Some(port_of(&line));
             } else if line.contains("Server is ready") {
+                ready = true;
+            }
+            if ready && (routes.is_some() || !text.contains("cluster")) {
                 break;
             }
         }

@@ -1,9 +1,52 @@
 //! Opening: logins, TLS, and what is said when it can't be done.
 
 use crate::{nats, over};
+use async_trait::async_trait;
 use fabric_fleet::{Error, Fleet, FleetOptions, Login, Tls};
-use fabric_store::{Store, StoreOptions};
+use fabric_store::Store;
 use fabric_types::Code;
+use futures::stream::BoxStream;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
+};
+use std::sync::Arc;
+
+/// A store that takes every write and looks at no condition, as some servers do.
+#[derive(Debug)]
+struct Forgetful(InMemory);
+
+impl std::fmt::Display for Forgetful {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Forgetful")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Forgetful {
+    async fn put_opts(&self, path: &Path, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
+        options.mode = PutMode::Overwrite;
+        self.0.put_opts(path, payload, options).await
+    }
+    async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.0.put_multipart_opts(path, options).await
+    }
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        self.0.get_opts(path, options).await
+    }
+    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.0.delete_stream(paths)
+    }
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.list(prefix)
+    }
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
+}
 
 async fn refused(options: FleetOptions) -> Error {
     match Fleet::open(options).await {
@@ -43,11 +86,11 @@ async fn what_is_wrong_is_said_with_a_hint() {
     let mut two = over::options(&Store::memory(), &[&server], "f");
     two.nats.insert(0, "nats://127.0.0.1:1".to_owned());
     Fleet::open(two).await.unwrap();
-    // A folder keeps no entity tags to match: it is refused before anything is lost.
-    let dir = tempfile::tempdir().unwrap();
-    let folder = Store::open(dir.path().to_str().unwrap(), StoreOptions::default()).unwrap();
-    let error = refused(over::options(&folder, &[&server], "f")).await;
-    assert!(matches!(&error, Error::Backend { backend: "object store", .. }) && !error.is_retryable(), "{error}");
+    // A store that forgets its conditions would lose data without a word: it is refused before it does.
+    let forgetful: Arc<dyn ObjectStore> = Arc::new(Forgetful(InMemory::new()));
+    let options = FleetOptions { store: forgetful, ..over::options(&Store::memory(), &[&server], "f") };
+    let error = refused(options).await;
+    assert!(error.to_string().contains("If-None-Match") && !error.is_retryable(), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,30 +3,35 @@
 use crate::{nats, weed};
 use fabric_fleet::{Fleet, FleetOptions};
 use fabric_store::{Store, StoreOptions};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
-};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A NATS server and a store.
 pub struct Over {
     pub nats: nats::Server,
     pub store: Store,
     _s3: Option<weed::Server>,
+    _dir: Option<tempfile::TempDir>,
     count: AtomicU32,
 }
 
 impl Over {
     /// Memory instead of S3: for what NATS does.
     pub fn memory() -> Self {
-        Self { nats: nats::Server::start(""), store: Store::memory(), _s3: None, count: AtomicU32::new(0) }
+        Self { nats: nats::Server::start(""), store: Store::memory(), _s3: None, _dir: None, count: AtomicU32::new(0) }
+    }
+
+    /// A folder that the processes of one machine share.
+    pub fn folder() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), StoreOptions::default()).unwrap();
+        Self { nats: nats::Server::start(""), store, _s3: None, _dir: Some(dir), count: AtomicU32::new(0) }
     }
 
     /// A real S3 server.
     pub async fn s3() -> Self {
         let s3 = weed::Server::start().await;
         let store = Store::open(&s3.url("fabric/some/prefix"), StoreOptions::default()).unwrap();
-        Self { nats: nats::Server::start(""), store, _s3: Some(s3), count: AtomicU32::new(0) }
+        Self { nats: nats::Server::start(""), store, _s3: Some(s3), _dir: None, count: AtomicU32::new(0) }
     }
 
     pub fn options(&self, name: &str) -> FleetOptions {
@@ -54,9 +59,4 @@ pub fn options(store: &Store, servers: &[&nats::Server], name: &str) -> FleetOpt
 /// Runs `one` for as many processes at once.
 pub async fn all<T>(fleets: &[Fleet], one: impl AsyncFn(usize, &Fleet) -> T) -> Vec<T> {
     futures::future::join_all(fleets.iter().enumerate().map(|(n, fleet)| one(n, fleet))).await
-}
-
-/// The engine's parts keep it open, so a suite's factory may hand out one part alone.
-pub fn part<T: ?Sized>(part: &Arc<T>) -> Arc<T> {
-    Arc::clone(part)
 }
