@@ -62,6 +62,8 @@ impl Server {
         let child = Command::new(weed)
             .args(["-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"])
             .args(["-filer", "-s3", "-s3.iam=false", "-master.volumeSizeLimitMB=1024", "-volume.max=8"])
+            // Not asked for, and on fixed ports: two servers at once would not start.
+            .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
             .arg(format!("-dir={}", dir.path().display()))
             .arg(format!("-master.port={master}"))
             .arg(format!("-volume.port={volume}"))
