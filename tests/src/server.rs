@@ -239,7 +239,9 @@ impl Server {
         until(name, async || self.metric(name).await.is_some_and(&wanted)).await;
     }
 
-    fn cli_command(&self, args: &[&str]) -> Command {
+    /// The CLI against it, in its folder, its output piped; what it starts is killed when dropped.
+    #[must_use]
+    pub fn cli_command(&self, args: &[&str]) -> Command {
         let mut command = command(self.folder.path());
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

@@ -29,7 +29,9 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     client.whoami().await?;
     // One waiting change stands for all of them.
     let (sender, mut changes) = mpsc::channel::<PathBuf>(1);
-    let (folder, watched) = (project.folder.clone(), watched(&project));
+    // The watcher tells of absolute paths.
+    let folder = project.folder.canonicalize().map_err(|e| Failure::io(project.folder.display(), e))?;
+    let watched = watched(&project, &folder);
     let wanted = watched.clone();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
@@ -101,11 +103,11 @@ async fn round(path: &Path, client: &Client, ctx: &Ctx<'_>) -> Result<String, Fa
 }
 
 /// What to watch: what the manifest says, else `src`, and always the manifest.
-fn watched(project: &Project) -> Vec<PathBuf> {
+fn watched(project: &Project, folder: &Path) -> Vec<PathBuf> {
     let listed = project.manifest.build.as_ref().map(|b| b.watch.clone()).unwrap_or_default();
     let listed = if listed.is_empty() { vec!["src".to_owned()] } else { listed };
-    let mut paths: Vec<PathBuf> = listed.iter().map(|p| project.folder.join(p)).filter(|p| p.exists()).collect();
-    paths.push(project.folder.join("fabric.toml"));
+    let mut paths: Vec<PathBuf> = listed.iter().map(|p| folder.join(p)).filter(|p| p.exists()).collect();
+    paths.push(folder.join("fabric.toml"));
     paths
 }
 
