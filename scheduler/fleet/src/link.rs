@@ -18,6 +18,8 @@ use tokio::sync::watch;
 
 /// Messages that may wait in one subscription; what comes beyond is lost, and listeners are told to look by themselves.
 const WAITING: usize = 8192;
+/// How long a write waits to tell others of it.
+const HINT: Duration = Duration::from_millis(50);
 /// Longest pause between two tries to reach NATS again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
@@ -272,6 +274,15 @@ impl Link {
         match tokio::time::timeout(self.timeout, self.client.publish(subject, payload)).await {
             Ok(sent) => sent.map_err(|e| nats(context, e, true)),
             Err(late) => Err(nats(context, late, true)),
+        }
+    }
+
+    /// Publishes what others find out anyway, a little later: never in the way of the write that it tells of.
+    pub(crate) async fn hint(&self, context: &'static str, subject: String, payload: Bytes) {
+        match tokio::time::timeout(HINT, self.publish(context, subject, payload)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "others were not told"),
+            Err(_) => tracing::debug!(context, "others were not told in time"),
         }
     }
 

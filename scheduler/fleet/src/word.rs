@@ -38,6 +38,6 @@ mod tests {
         let word = write(Kind::Notice, 7, &[b"a", b"b"]);
         assert_eq!(read(Kind::Notice, &word), Some((7, &b"ab"[..])));
         assert_eq!(read(Kind::Journal, &word), None);
-        assert_eq!(read(Kind::Notice, &word[..10]), None);
+        assert_eq!(read(Kind::Notice, &word.slice(..10)), None);
     }
 }

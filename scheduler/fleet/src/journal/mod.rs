@@ -214,10 +214,7 @@ impl Shared {
 
     async fn tell(&self, stream: &str, what: u8) {
         let notice = bell::notice(self.link.origin, what, stream);
-        if let Err(error) = self.link.publish("tell of an append", self.link.subject(SUBJECT), notice).await {
-            // Followers look by themselves a little later.
-            tracing::debug!(%error, "an append was not told");
-        }
+        self.link.hint("tell of an append", self.link.subject(SUBJECT), notice).await;
     }
 
     /// Up to `limit` records from `from` on, and the stream they are of.

@@ -190,11 +190,7 @@ impl Shared {
 
     async fn tell_others(&self, key: &str, revision: u64) {
         let notice = word::write(Kind::Registry, self.link.origin, &[&revision.to_be_bytes(), key.as_bytes()]);
-        let told = self.link.publish("tell of a change", self.link.subject(SUBJECT), notice).await;
-        if let Err(error) = told {
-            // They look by themselves a little later.
-            tracing::debug!(%error, "a change was not told");
-        }
+        self.link.hint("tell of a change", self.link.subject(SUBJECT), notice).await;
     }
 }
 

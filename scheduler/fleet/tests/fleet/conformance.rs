@@ -138,21 +138,13 @@ impl Three {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_over_three_servers() {
     let three = Three::start().await;
-    eprintln!("started");
     let fresh = async |server: usize| three.open(server, &three.name()).await.engine;
-    eprintln!("registry");
     registry::all(async || fresh(0).await.registry).await;
-    eprintln!("journal");
     journal::all(async || fresh(1).await.journal).await;
-    eprintln!("results");
     results::all(async || fresh(2).await.results).await;
-    eprintln!("leases");
     leases::all(async || fresh(0).await.leases).await;
-    eprintln!("presence");
     presence::all(async || fresh(1).await.presence).await;
-    eprintln!("notices");
     notices::all(async || fresh(2).await.notices).await;
-    eprintln!("lanes");
     lanes::all_within(async || fresh(0).await.lanes, PATIENCE).await;
 }
 
@@ -166,4 +158,20 @@ async fn lanes_across_processes_and_servers() {
         apart
     };
     lanes::all_within(apart, PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_loses_its_server_goes_on_with_another() {
+    let mut three = Three::start().await;
+    let (here, there) = (three.open(0, "f").await, three.open(2, "f").await);
+    let node = NodeId::new("n").unwrap();
+    let mut inbox = here.engine.lanes.open(&node).await.unwrap();
+    let message = ToNode::AbortJob { job: fabric_types::id::JobId::from_parts(1, 1) };
+    there.engine.lanes.send(&node, message.clone()).await.unwrap();
+    assert_eq!(inbox.recv().await, Some(message.clone()));
+    three.servers[0].kill();
+    // Its server is dead: what reaches it now came another way.
+    while there.engine.lanes.send(&node, message.clone()).await.is_err() {}
+    assert_eq!(inbox.recv().await, Some(message));
+    assert_eq!(here.health.stats().reconnects, 1);
 }

@@ -79,10 +79,15 @@ impl Server {
     /// Three servers that know each other.
     pub fn cluster() -> [Self; 3] {
         let first = Self::start("cluster { name: fleet, listen: \"127.0.0.1:-1\" }");
-        let routes = first.routes.unwrap();
-        let text =
-            format!("cluster {{ name: fleet, listen: \"127.0.0.1:-1\", routes: [ \"nats://127.0.0.1:{routes}\" ] }}");
-        [first, Self::start(&text), Self::start(&text)]
+        // Each is told of all before it: routes that a server hears of by itself are tried only once.
+        let to = |servers: &[&Self]| {
+            let routes = servers.iter().map(|server| format!("\"nats://127.0.0.1:{}\"", server.routes.unwrap()));
+            let routes = routes.collect::<Vec<_>>().join(", ");
+            format!("cluster {{ name: fleet, listen: \"127.0.0.1:-1\", routes: [ {routes} ] }}")
+        };
+        let second = Self::start(&to(&[&first]));
+        let third = Self::start(&to(&[&first, &second]));
+        [first, second, third]
     }
 
     pub fn kill(&mut self) {
