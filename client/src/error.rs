@@ -79,6 +79,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Problem(problem) => problem.hint.clone(),
+            Self::Unreachable { reason, .. } if reason.contains("certificate") => {
+                Some("trust its authority with --ca FILE".to_owned())
+            }
             Self::Unreachable { .. } => Some("start one: fabric serve".to_owned()),
             Self::Protocol { .. } => Some("is that address a fabric server? see: fabric config show".to_owned()),
             _ => None,
