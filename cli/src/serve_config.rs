@@ -24,9 +24,16 @@ pub struct ServeArgs {
     /// Where objects are kept: file:///DIR, memory:///, s3://BUCKET/PREFIX [env: FABRIC_STORE; default: the data folder]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
-    /// The fleet's NATS servers; not in this version [env: FABRIC_NATS]
-    #[arg(long, value_name = "URL")]
+    /// Join a fleet: its NATS servers, as nats://HOST:4222, separated by commas. The store must be one that all processes
+    /// share [env: FABRIC_NATS; default: no fleet]
+    #[arg(long, value_name = "URL,…")]
     pub nats: Option<String>,
+    /// This process's name in the fleet [env: FABRIC_NAME; default: made once and kept in the data folder]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where other processes of the fleet reach this one [env: FABRIC_ADVERTISE; default: the address it listens on]
+    #[arg(long, value_name = "URL")]
+    pub advertise: Option<String>,
     /// The certificate chain to serve TLS with, in PEM [env: FABRIC_TLS_CERT]
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -99,6 +106,8 @@ struct File {
     role: Option<Vec<Role>>,
     store: Option<String>,
     nats: Option<String>,
+    name: Option<String>,
+    advertise: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     insecure_listen: Option<bool>,
@@ -118,6 +127,12 @@ pub struct ServeConfig {
     pub role: Setting<Vec<Role>>,
     /// Where objects are kept; none for the data folder.
     pub store: Option<Setting<String>>,
+    /// The fleet's NATS servers; none for a fabric of one process.
+    pub nats: Option<Setting<String>>,
+    /// The process's name in the fleet.
+    pub name: Option<Setting<String>>,
+    /// Where others reach it.
+    pub advertise: Option<Setting<String>>,
     /// The certificate chain; there exactly when the key is.
     pub tls_cert: Option<Setting<PathBuf>>,
     /// The private key.
@@ -184,10 +199,6 @@ impl ServeArgs {
             setting.unwrap_or(Setting { value, origin: Origin::Default })
         }
 
-        if let Some(nats) = setting!(nats, self.nats.clone(), "--nats", "FABRIC_NATS") {
-            return Err(Failure::config(format!("nats, from {}: this version runs on one machine only", nats.origin))
-                .hint("leave --nats out; the fleet comes in a later version"));
-        }
         let data = match setting!(data, self.data.clone(), "--data", "FABRIC_DATA") {
             Some(data) => data,
             None => default_data_dir().map(|value| Setting { value, origin: Origin::Default }).ok_or_else(|| {
@@ -201,14 +212,8 @@ impl ServeArgs {
             let set: BTreeSet<Role> = r.value.0.into_iter().collect();
             Setting { value: set.into_iter().collect(), origin: r.origin }
         });
-        let whole = role.value == [Role::All] || role.value == [Role::Gateway, Role::Scheduler, Role::Node];
-        if !whole {
-            return Err(Failure::config(format!(
-                "role, from {}: a process of its own per role needs a fleet",
-                role.origin
-            ))
-            .hint("use --role all; the fleet comes in a later version"));
-        }
+        let whole = role.value.contains(&Role::All) || role.value == [Role::Gateway, Role::Scheduler, Role::Node];
+        let role = if whole { Setting { value: vec![Role::All], origin: role.origin } } else { role };
         let insecure = self.insecure_listen.then_some(true);
         let config = ServeConfig {
             listen: or(
@@ -216,8 +221,11 @@ impl ServeArgs {
                 setting!(listen, self.listen, "--listen", "FABRIC_LISTEN"),
             ),
             data,
-            role: Setting { value: vec![Role::All], origin: role.origin },
+            role,
             store: setting!(store, self.store.clone(), "--store", "FABRIC_STORE"),
+            nats: setting!(nats, self.nats.clone(), "--nats", "FABRIC_NATS"),
+            name: setting!(name, self.name.clone(), "--name", "FABRIC_NAME"),
+            advertise: setting!(advertise, self.advertise.clone(), "--advertise", "FABRIC_ADVERTISE"),
             tls_cert: setting!(tls_cert, self.tls_cert.clone(), "--tls-cert", "FABRIC_TLS_CERT"),
             tls_key: setting!(tls_key, self.tls_key.clone(), "--tls-key", "FABRIC_TLS_KEY"),
             insecure_listen: or(
@@ -242,6 +250,31 @@ impl ServeConfig {
     fn check(&self) -> Result<(), Failure> {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err(Failure::config("tls-cert and tls-key go together: one of them is missing"));
+        }
+        let all = self.role.value == [Role::All];
+        if self.nats.is_none() && !all {
+            return Err(Failure::config(format!(
+                "role, from {}: a process of its own per role needs a fleet",
+                self.role.origin
+            ))
+            .hint("join one with --nats, or use --role all"));
+        }
+        if self.role.value.contains(&Role::Scheduler) {
+            return Err(Failure::config(format!(
+                "role, from {}: a scheduler is also a gateway and a node in this version",
+                self.role.origin
+            ))
+            .hint("use --role all, or leave scheduler out"));
+        }
+        let shared = |url: &str| !url.starts_with("memory:");
+        if let Some(nats) = &self.nats
+            && !self.store.as_ref().is_some_and(|s| shared(&s.value))
+        {
+            return Err(Failure::config(format!(
+                "nats, from {}: a fleet needs a store that all processes share",
+                nats.origin
+            ))
+            .hint("give the same --store to each: s3://BUCKET/PREFIX, or file:///DIR on one machine"));
         }
         if let Some(slots) = &self.slots
             && !(1..=4096).contains(&slots.value)
@@ -277,6 +310,11 @@ impl ServeConfig {
             row("serve.data", Some(&self.data), path),
             row("serve.role", Some(&self.role), roles),
             row("serve.store", self.store.as_ref(), |url| hide_userinfo(url)),
+            row("serve.nats", self.nats.as_ref(), |urls| {
+                urls.split(',').map(hide_userinfo).collect::<Vec<_>>().join(",")
+            }),
+            row("serve.name", self.name.as_ref(), Clone::clone),
+            row("serve.advertise", self.advertise.as_ref(), |url| hide_userinfo(url)),
             row("serve.tls-cert", self.tls_cert.as_ref(), path),
             row("serve.tls-key", self.tls_key.as_ref(), path),
             row("serve.insecure-listen", Some(&self.insecure_listen), ToString::to_string),
@@ -339,8 +377,13 @@ mod tests {
         assert!(unknown.starts_with("DIR/fabric.conf: ") && unknown.contains("listn"), "{unknown}");
         let env = resolve(ServeArgs::default(), &[("FABRIC_SLOTS", "many")], None).unwrap_err();
         assert!(env.starts_with("FABRIC_SLOTS=`many`: "), "{env}");
-        let nats = ServeArgs { nats: Some("nats://x".into()), ..Default::default() };
-        assert!(resolve(nats, &[], None).unwrap_err().contains("one machine only"));
+        let nats = || ServeArgs { nats: Some("nats://x".into()), ..Default::default() };
+        assert!(resolve(nats(), &[], None).unwrap_err().contains("all processes share"));
+        let shared = || ServeArgs { store: Some("s3://bucket".into()), ..nats() };
+        assert!(resolve(shared(), &[], None).is_ok());
+        assert!(resolve(ServeArgs { role: vec![Role::Node], ..shared() }, &[], None).is_ok());
+        let alone = ServeArgs { role: vec![Role::Scheduler], ..shared() };
+        assert!(resolve(alone, &[], None).unwrap_err().contains("also a gateway and a node"));
         let half = ServeArgs { tls_cert: Some("c".into()), ..Default::default() };
         assert!(resolve(half, &[], None).is_err());
         let role = ServeArgs { role: vec![Role::Node], ..Default::default() };

@@ -22,5 +22,8 @@ pub mod state;
 pub mod tokens;
 
 pub use error::Error;
-pub use server::{Gateway, Handle, Options, check_listen};
+pub use server::{
+    Gateway, Handle, Options, check_listen,
+    relay::{Owner, Relay},
+};
 pub use state::Services;

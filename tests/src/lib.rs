@@ -7,12 +7,14 @@
 
 mod cli;
 mod guests;
+mod nats;
 mod process;
 mod raw;
 mod server;
 
 pub use cli::Ran;
 pub use guests::{built, hostile, hostile_names, manifest, repository};
+pub use nats::Nats;
 pub use process::Process;
 pub use raw::Answer;
 pub use server::{Options, Server, until};

@@ -17,6 +17,13 @@ impl Process {
         line.trim_start_matches(':').split_whitespace().next().unwrap().parse().unwrap()
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub fn signal(self, name: &str) {
+        let sent =
+            std::process::Command::new("kill").args([&format!("-{name}"), &self.0.to_string()]).status().unwrap();
+        assert!(sent.success(), "signal {name}");
+    }
+
     /// Resident memory, bytes.
     #[must_use]
     pub fn resident(self) -> u64 {

@@ -195,6 +195,12 @@ impl Server {
         self.child.kill().await.unwrap();
     }
 
+    /// Waits until it has ended by itself; gives the exit status.
+    pub async fn ended(&mut self) -> i32 {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("still running\n{}", self.log())).unwrap().code().unwrap_or(-1)
+    }
+
     /// Starts it again over the same folder, at another address.
     pub async fn restart(&mut self) {
         self.kill9().await;

@@ -30,7 +30,8 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-fn strip(headers: &mut HeaderMap) {
+/// Takes out what concerns one connection only.
+pub(crate) fn strip(headers: &mut HeaderMap) {
     if let Some(named) = headers.get(header::CONNECTION).cloned()
         && let Ok(named) = named.to_str()
     {

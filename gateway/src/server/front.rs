@@ -1,7 +1,7 @@
 //! What every request passes before and after its handler: id, span, metrics, panics, problem details. Http functions
 //! leave here, before the router.
 
-use super::idle::IdleBody;
+use super::{accept::Answer, idle::IdleBody};
 use crate::{
     Error,
     access::{Peer, Route},
@@ -39,8 +39,10 @@ impl Front {
         let router = routes::router(&app);
         Self { app, router, idle }
     }
+}
 
-    pub(super) async fn handle(mut self, peer: SocketAddr, request: Request<Incoming>) -> Response {
+impl Answer for Front {
+    async fn answer(mut self, peer: SocketAddr, request: Request<Incoming>) -> Response {
         let started = Instant::now();
         let _in_flight = self.app.http.begin();
         let id = clock::invocation_id();

@@ -1,8 +1,10 @@
 //! The server: connections, their limits, TLS, and a graceful end.
 
+mod accept;
 mod front;
 mod idle;
 pub mod listen;
+pub mod relay;
 pub mod tls;
 
 pub use listen::check_listen;
@@ -12,17 +14,10 @@ use crate::{
     state::{App, Services},
     tokens::Tokens,
 };
+use accept::Life;
 use front::Front;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
-};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
-    sync::Semaphore,
-};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// How the server behaves.
@@ -138,86 +133,12 @@ async fn sweep(idempotency: Idempotency) {
 
 async fn run(app: App, options: Options, listener: TcpListener) {
     attend(&app);
-    let room = Arc::new(Semaphore::new(options.max_connections));
     let front = Front::new(app.clone(), options.body_idle_timeout);
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_headers(128);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(256)
-        .max_header_list_size(64 * 1024)
-        .keep_alive_interval(Duration::from_secs(30));
-    let builder = Arc::new(builder);
-    let tls = options.tls.clone().map(tokio_rustls::TlsAcceptor::from);
-    let graceful = GracefulShutdown::new();
-    loop {
-        let accepted = app
-            .stopping
-            .run_until_cancelled(async {
-                let permit = Arc::clone(&room).acquire_owned().await.ok();
-                (permit, listener.accept().await)
-            })
-            .await;
-        let Some((permit, accepted)) = accepted else { break };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Usually too many open files: wait for some to close.
-                tracing::warn!(%error, "could not accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        let (builder, front, watcher) = (Arc::clone(&builder), front.clone(), graceful.watcher());
-        let (tls, timeout, gauge) = (tls.clone(), options.header_timeout, app.http.connections.clone());
-        let aborting = app.aborting.clone();
-        app.tasks.spawn(async move {
-            gauge.inc();
-            let served = async {
-                match tls {
-                    None => serve_one(stream, peer, &builder, front, watcher).await,
-                    Some(tls) => {
-                        if let Ok(Ok(stream)) = tokio::time::timeout(timeout, tls.accept(stream)).await {
-                            serve_one(stream, peer, &builder, front, watcher).await;
-                        }
-                    }
-                }
-            };
-            aborting.run_until_cancelled(served).await;
-            gauge.dec();
-            drop(permit);
-        });
-    }
-    drop(listener);
-    app.tasks.close();
-    let ended = async {
-        graceful.shutdown().await;
-        app.tasks.wait().await;
+    let life = Life {
+        stopping: app.stopping.clone(),
+        aborting: app.aborting.clone(),
+        tasks: app.tasks.clone(),
+        connections: app.http.connections.clone(),
     };
-    if tokio::time::timeout(options.grace, ended).await.is_err() {
-        tracing::warn!("some requests did not end within the grace period and are cut off");
-        app.aborting.cancel();
-        app.tasks.wait().await;
-    }
-}
-
-async fn serve_one<S>(
-    stream: S,
-    peer: SocketAddr,
-    builder: &Builder<TokioExecutor>,
-    front: Front,
-    watcher: hyper_util::server::graceful::Watcher,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = hyper::service::service_fn(move |request| {
-        let front = front.clone();
-        async move { Ok::<_, std::convert::Infallible>(front.handle(peer, request).await) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "connection ended");
-    }
+    accept::run(listener, &options, life, front).await;
 }

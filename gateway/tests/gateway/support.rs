@@ -145,6 +145,7 @@ async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> Services {
         store: store.clone(),
         results: results.clone(),
         index: index.clone(),
+        rebuild: false,
         fingerprint: Arc::new({
             let host = host.clone();
             move |pure| host.fingerprint(pure).to_owned()

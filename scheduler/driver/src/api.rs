@@ -55,6 +55,8 @@ pub struct Options {
     pub index: Index,
     /// For task keys.
     pub fingerprint: Fingerprint,
+    /// Whether other drivers may have changed jobs since the index was written.
+    pub rebuild: bool,
 }
 
 /// The same, shared with what the driver starts.
@@ -140,10 +142,10 @@ impl Driver {
     /// # Errors
     /// A backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { engine, store, results, index, fingerprint } = options;
+        let Options { engine, store, results, index, fingerprint, rebuild } = options;
         let parts = Parts { engine, store, results, index, fingerprint, tracker: TaskTracker::new() };
         let metrics = Metrics::default();
-        if parts.index.is_fresh() {
+        if rebuild || parts.index.is_fresh() {
             recover::rebuild(&parts.engine, &parts.index).await?;
         }
         let mut owner = Owner::new(parts.clone(), metrics.clone());

@@ -1,0 +1,103 @@
+//! Wires the server's parts together. Nothing else in this binary knows them.
+
+mod fleet;
+mod parts;
+
+use crate::{
+    args::CompileWorkerArgs,
+    failure::Failure,
+    serve_config::{ServeArgs, ServeConfig},
+    telemetry,
+};
+use fabric_engine::embedded::Embedded;
+use fabric_gateway::{check_listen, server::tls};
+use fabric_types::{Code, Fault, id::NodeId};
+use parts::{Parts, Serving, listen, make_folder, open_store};
+use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
+
+fn fault(error: Fault) -> Failure {
+    let failure = Failure::coded(error.code, error.message);
+    match error.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+fn internal(what: &str, error: impl std::fmt::Display) -> Failure {
+    Failure::coded(Code::Internal, format!("{what}: {error}"))
+}
+
+/// Runs a server until it is told to stop.
+pub fn run(args: ServeArgs) -> Result<(), Failure> {
+    let config = args.resolve(&fabric_client::settings::process_env)?;
+    let tls = match (&config.tls_cert, &config.tls_key) {
+        (Some(cert), Some(key)) => {
+            Some(tls::load(&cert.value, &key.value).map_err(|e| Failure::config(e.to_string()))?)
+        }
+        _ => None,
+    };
+    check_listen(config.listen.value, tls.is_some(), true, config.insecure_listen.value)
+        .map_err(|e| Failure::config(e.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("fabric-io")
+        .build()
+        .map_err(|e| Failure::io("starting the runtime", e))?;
+    runtime.block_on(async {
+        let spans = telemetry::start(config.log_format.value, config.otlp_endpoint.as_ref().map(|e| e.value.as_str()))?;
+        let served = match &config.nats {
+            None => alone(&config, tls).await,
+            Some(nats) => fleet::run(&config, &nats.value, tls).await,
+        };
+        spans.end();
+        served
+    })
+}
+
+/// Runs one machine by itself until a signal.
+async fn alone(config: &ServeConfig, tls: Option<Arc<rustls::ServerConfig>>) -> Result<(), Failure> {
+    let data = &config.data.value;
+    // The address first: a port that is taken is a common mistake, and nothing has been started yet.
+    let listener = listen(config).await?;
+    make_folder(data)?;
+    let engine = Embedded::open(&data.join("state.db")).map_err(|e| fault(e.into()))?;
+    let parts = Parts::new(config, engine, open_store(config)?)?;
+    // The driver first: it must hear the node come.
+    let driver = parts.driver(false).await?;
+    let node = parts.node(NodeId::new("local").map_err(|e| internal("naming the node", e))?).await?;
+    let serving = Serving::start(parts, driver, node, config, tls, listener).await?;
+    wait_for_signal().await?;
+    serving.stop().await
+}
+
+/// An address that a client on this machine can use.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let mut addr = addr;
+    if addr.ip().is_unspecified() {
+        addr.set_ip(if addr.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    addr
+}
+
+/// Tells clients on this machine where the server is; by rename, so that none reads half of it.
+fn write_address(data: &Path, url: &str) -> Result<(), Failure> {
+    let (path, beside) = (data.join("server.json"), data.join("server.json.new"));
+    let text = serde_json::json!({ "url": url, "pid": std::process::id() }).to_string();
+    std::fs::write(&beside, text)
+        .and_then(|()| std::fs::rename(&beside, &path))
+        .map_err(|e| Failure::io(format!("writing `{}`", path.display()), e))
+}
+
+async fn wait_for_signal() -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::io("waiting for signals", e))?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        pressed = tokio::signal::ctrl_c() => pressed.map_err(|e| Failure::io("waiting for signals", e)),
+    }
+}
+
+/// Compiles one module; the server starts it as a process of its own.
+pub fn compile_worker(_args: CompileWorkerArgs) -> ExitCode {
+    ExitCode::from(fabric_host::compile_worker_main())
+}

@@ -1,0 +1,55 @@
+//! A real NATS server for a test.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    thread::JoinHandle,
+};
+
+/// A running server; it ends when dropped.
+#[derive(Debug)]
+pub struct Nats {
+    child: Child,
+    url: String,
+    log: Option<JoinHandle<()>>,
+}
+
+impl Nats {
+    /// Starts one on a free port.
+    ///
+    /// # Panics
+    /// Without `FABRIC_TEST_NATS`, which `cargo xtask test` sets to a nats-server.
+    #[must_use]
+    pub fn start() -> Self {
+        let program = std::env::var_os("FABRIC_TEST_NATS")
+            .expect("set FABRIC_TEST_NATS to nats-server 2.10 or newer, or run `cargo xtask test`");
+        let mut child = Command::new(program)
+            .args(["--addr", "127.0.0.1", "--port", "-1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains("Listening for client connections on"));
+        let port = line.expect("the NATS server ended").rsplit(':').next().unwrap().trim().to_owned();
+        // Read to its end, so that the server never waits for a full pipe.
+        let log = std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url: format!("nats://127.0.0.1:{port}"), log: Some(log) }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(log) = self.log.take() {
+            let _ = log.join();
+        }
+    }
+}
