@@ -23,6 +23,14 @@ enum Group {
 }
 
 impl Group {
+    /// The folder that a module's manifest would be in.
+    fn home(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Workspace { folder, .. } => folder.join(name),
+            Self::C { source, .. } | Self::Wat { source, .. } => source.parent().unwrap_or(source).to_owned(),
+        }
+    }
+
     fn names(&self) -> Vec<String> {
         match self {
             Self::Workspace { names, .. } => names.clone(),
@@ -54,6 +62,10 @@ pub(crate) fn build(names: &[String]) -> Result<PathBuf> {
     for group in groups {
         if names.is_empty() || group.names().iter().any(|name| names.contains(name)) {
             build_group(&group, &out, &mut tools)?;
+            // Also when nothing had to be built: another clone may have built it.
+            for name in group.names() {
+                put_beside_manifest(&group.home(&name), &name, &out.join(format!("{name}.wasm")))?;
+            }
         }
     }
     Ok(out)
@@ -93,7 +105,6 @@ fn build_group(group: &Group, out: &Path, tools: &mut Tools) -> Result<()> {
                 let module = if newer(&program, &library) { program } else { library };
                 let module = fs::read(&module).with_context(|| format!("{} was not built", module.display()))?;
                 put(&out.join(format!("{name}.wasm")), &module)?;
-                put_beside_manifest(&folder.join(name), name, &module)?;
             }
         }
         Group::C { source, name } => {
@@ -103,7 +114,6 @@ fn build_group(group: &Group, out: &Path, tools: &mut Tools) -> Result<()> {
             let bytes = fs::read(&module)?;
             fs::remove_file(&module)?;
             put(&out.join(format!("{name}.wasm")), &bytes)?;
-            put_beside_manifest(source.parent().unwrap_or(source), name, &bytes)?;
         }
         Group::Wat { source, name } => {
             let module = wat::parse_file(source).with_context(|| format!("{}", source.display()))?;
@@ -233,11 +243,16 @@ fn hash_below(path: &Path, hasher: &mut blake3::Hasher) -> Result<()> {
 }
 
 /// Copies a module next to the example's `fabric.toml`, which names it there, so that `fabric deploy` finds it.
-fn put_beside_manifest(folder: &Path, name: &str, module: &[u8]) -> Result<()> {
-    if folder.join("fabric.toml").is_file() {
-        put(&folder.join(format!("{name}.wasm")), module)?;
+fn put_beside_manifest(folder: &Path, name: &str, module: &Path) -> Result<()> {
+    if !folder.join("fabric.toml").is_file() {
+        return Ok(());
     }
-    Ok(())
+    let beside = folder.join(format!("{name}.wasm"));
+    let module = fs::read(module).with_context(|| format!("{}", module.display()))?;
+    if fs::read(&beside).is_ok_and(|there| there == module) {
+        return Ok(());
+    }
+    put(&beside, &module)
 }
 
 /// Writes a file in one step, so that a test that reads meanwhile sees the old or the new one.

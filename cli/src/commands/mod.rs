@@ -59,7 +59,8 @@ impl Ctx<'_> {
 
     /// Says that a list goes on.
     pub fn note_more(&self, next: Option<&String>) {
-        if next.is_some() {
+        // In JSON `next` says it.
+        if next.is_some() && !self.out.json {
             self.note("there is more: raise --limit");
         }
     }

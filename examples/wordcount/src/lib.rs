@@ -4,9 +4,15 @@
 //! tables up. With `emit = true` and a shuffle, every word meets its like in one reduce task: for vocabularies that do
 //! not fit one result.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap, fmt};
 
-use fabric::{Deserialize, Input, JsonSchema, Result, Serialize};
+use fabric::{
+    Deserialize, Input, JsonSchema, Result, Serialize,
+    serde::{
+        Deserializer,
+        de::{MapAccess, Visitor, value::MapAccessDeserializer},
+    },
+};
 
 mod table;
 use table::Table;
@@ -78,25 +84,56 @@ pub fn count(mut input: Input, params: Params) -> Result<Counted> {
 pub fn merge(a: Partial, b: Partial) -> Result<Partial> {
     match (a, b) {
         (Partial::Count(a), Partial::Count(b)) => Ok(Partial::Count(a + b)),
-        (Partial::Table(mut a), Partial::Table(b)) => {
-            a.total += b.total;
-            for (word, count) in b.words {
-                *a.words.entry(word).or_insert(0) += count;
-            }
-            Ok(Partial::Table(a))
+        (Partial::Table(a), Partial::Table(b)) => {
+            Ok(Partial::Table(Counts { total: a.total + b.total, words: add(a.words, b.words) }))
         }
         _ => Err(fabric::Error::invalid_input("a count of one word met a table of words")),
     }
 }
 
+/// Adds two tables in one pass over both: they are in the order of their words.
+fn add(a: BTreeMap<String, u64>, b: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
+    let next = std::iter::from_fn(|| match (a.peek(), b.peek()) {
+        (Some((left, _)), Some((right, _))) => match left.cmp(right) {
+            Ordering::Less => a.next(),
+            Ordering::Greater => b.next(),
+            Ordering::Equal => a.next().zip(b.next()).map(|((word, one), (_, other))| (word, one + other)),
+        },
+        _ => a.next().or_else(|| b.next()),
+    });
+    next.collect()
+}
+
 /// What `merge` merges.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(crate = "fabric::serde", untagged)]
 pub enum Partial {
     /// One word's count.
     Count(u64),
     /// Many words' counts.
     Table(Counts),
+}
+
+/// A number is a count, a map is a table: told apart by the first byte. (An untagged enum would hold the whole table in
+/// memory once more before it looks.)
+impl<'de> Deserialize<'de> for Partial {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Partial;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a count or a table of counts")
+            }
+            fn visit_u64<E>(self, count: u64) -> std::result::Result<Partial, E> {
+                Ok(Partial::Count(count))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Partial, A::Error> {
+                Counts::deserialize(MapAccessDeserializer::new(map)).map(Partial::Table)
+            }
+        }
+        from.deserialize_any(Either)
+    }
 }
 
 #[cfg(test)]

@@ -318,7 +318,8 @@ fn heard(event: &Event, counters: &Counters, hearing: &watch::Sender<Hearing>) {
             }
         }),
         Event::Disconnected | Event::Closed => hearing.send_modify(|hearing| {
-            if hearing.connected {
+            // Closed is what the end of the engine does.
+            if hearing.connected && matches!(event, Event::Disconnected) {
                 tracing::warn!("the connection to nats was lost");
             }
             hearing.connected = false;
