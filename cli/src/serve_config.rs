@@ -28,6 +28,12 @@ pub struct ServeArgs {
     /// share [env: FABRIC_NATS; default: no fleet]
     #[arg(long, value_name = "URL,…")]
     pub nats: Option<String>,
+    /// A credentials file for NATS, as `nsc` writes it [env: FABRIC_NATS_CREDS; default: what the URL says]
+    #[arg(long, value_name = "FILE")]
+    pub nats_creds: Option<PathBuf>,
+    /// Certificates to trust for NATS besides the system's, in PEM; insists on TLS [env: FABRIC_NATS_CA]
+    #[arg(long, value_name = "FILE")]
+    pub nats_ca: Option<PathBuf>,
     /// This process's name in the fleet [env: FABRIC_NAME; default: made once and kept in the data folder]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -106,6 +112,8 @@ struct File {
     role: Option<Vec<Role>>,
     store: Option<String>,
     nats: Option<String>,
+    nats_creds: Option<PathBuf>,
+    nats_ca: Option<PathBuf>,
     name: Option<String>,
     advertise: Option<String>,
     tls_cert: Option<PathBuf>,
@@ -129,6 +137,10 @@ pub struct ServeConfig {
     pub store: Option<Setting<String>>,
     /// The fleet's NATS servers; none for a fabric of one process.
     pub nats: Option<Setting<String>>,
+    /// The credentials file for NATS.
+    pub nats_creds: Option<Setting<PathBuf>>,
+    /// Certificates to trust for NATS.
+    pub nats_ca: Option<Setting<PathBuf>>,
     /// The process's name in the fleet.
     pub name: Option<Setting<String>>,
     /// Where others reach it.
@@ -224,6 +236,8 @@ impl ServeArgs {
             role,
             store: setting!(store, self.store.clone(), "--store", "FABRIC_STORE"),
             nats: setting!(nats, self.nats.clone(), "--nats", "FABRIC_NATS"),
+            nats_creds: setting!(nats_creds, self.nats_creds.clone(), "--nats-creds", "FABRIC_NATS_CREDS"),
+            nats_ca: setting!(nats_ca, self.nats_ca.clone(), "--nats-ca", "FABRIC_NATS_CA"),
             name: setting!(name, self.name.clone(), "--name", "FABRIC_NAME"),
             advertise: setting!(advertise, self.advertise.clone(), "--advertise", "FABRIC_ADVERTISE"),
             tls_cert: setting!(tls_cert, self.tls_cert.clone(), "--tls-cert", "FABRIC_TLS_CERT"),
@@ -313,6 +327,8 @@ impl ServeConfig {
             row("serve.nats", self.nats.as_ref(), |urls| {
                 urls.split(',').map(hide_userinfo).collect::<Vec<_>>().join(",")
             }),
+            row("serve.nats-creds", self.nats_creds.as_ref(), path),
+            row("serve.nats-ca", self.nats_ca.as_ref(), path),
             row("serve.name", self.name.as_ref(), Clone::clone),
             row("serve.advertise", self.advertise.as_ref(), |url| hide_userinfo(url)),
             row("serve.tls-cert", self.tls_cert.as_ref(), path),

@@ -16,7 +16,7 @@ use crate::{
 };
 use bytes::Bytes;
 use fabric_engine::{Engine, lease::Lease, registry::Expect};
-use fabric_fleet::{Fleet, FleetOptions};
+use fabric_fleet::{Fleet, FleetOptions, Login, Tls};
 use fabric_gateway::{Owner, Relay, tokens};
 use fabric_node::Node;
 use fabric_types::{Code, id::NodeId};
@@ -82,6 +82,12 @@ async fn open(config: &ServeConfig, nats: &str, name: &NodeId) -> Result<(Fleet,
     let (objects, root) = store.object_store();
     let mut options = FleetOptions::new(objects, root, nats.split(',').map(|url| url.trim().to_owned()).collect());
     options.client = name.to_string();
+    if let Some(file) = &config.nats_creds {
+        options.login = Login::Credentials(file.value.clone());
+    }
+    if let Some(ca) = &config.nats_ca {
+        options.tls = Tls { required: true, ca: Some(ca.value.clone()), client: None };
+    }
     let fleet = Fleet::open(options).await.map_err(|e| {
         // The cause has the hint.
         let why = std::error::Error::source(&e).map(ToString::to_string).unwrap_or_default();
