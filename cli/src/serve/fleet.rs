@@ -218,11 +218,19 @@ async fn contend(
     let (lost, renewing) = renew(&parts.engine, lease.clone());
     drop(looking);
     relay.stop().await;
-    let driver = parts.driver(true).await?;
-    let put = parts.engine.registry.put(OWNER_KEY, Bytes::from(url), Expect::Any).await;
-    put.map_err(|e| fault(e.into()))?;
     let engine = parts.engine.clone();
-    let serving = Serving::start(parts, driver, node, config, tls, again()?).await?;
+    let listener = again()?;
+    let start = async {
+        let driver = parts.driver(true).await?;
+        let put = parts.engine.registry.put(OWNER_KEY, Bytes::from(url), Expect::Any).await;
+        put.map_err(|e| fault(e.into()))?;
+        Serving::start(parts, driver, node, config, tls, listener).await
+    };
+    // Reading every journal takes a while; whoever wants it to stop need not wait for that.
+    let serving = tokio::select! {
+        serving = start => serving?,
+        signal = wait_for_signal() => return signal,
+    };
     tokio::select! {
         signal = wait_for_signal() => {
             signal?;

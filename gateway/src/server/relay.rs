@@ -12,7 +12,7 @@ use axum::{
 };
 use fabric_types::Code;
 use futures::StreamExt as _;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use prometheus_client::metrics::gauge::Gauge;
@@ -22,6 +22,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a connection to the owner may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
+
+/// Marks a request that was passed on once. An address can be out of date and lead to another relay, or back to this one:
+/// such a request is refused rather than passed round in a circle.
+const RELAYED: HeaderName = HeaderName::from_static("fabric-relayed");
 
 /// Where the owner of the jobs answers, as `http://HOST:PORT`; none while there is no owner.
 pub type Owner = watch::Receiver<Option<String>>;
@@ -78,19 +82,27 @@ fn no_owner(why: impl std::fmt::Display) -> Error {
 
 impl Forward {
     async fn forward(self, request: Request<Incoming>) -> Result<Response, Error> {
-        let owner = self.owner.borrow().clone().ok_or_else(|| no_owner("there is none"))?;
+        let mut owners = self.owner.clone();
+        let owner = owners.borrow_and_update().clone().ok_or_else(|| no_owner("there is none"))?;
         let (mut parts, body) = request.into_parts();
+        if parts.headers.contains_key(&RELAYED) {
+            return Err(no_owner("the process that was asked does not own the jobs any more"));
+        }
         let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         strip(&mut parts.headers);
+        parts.headers.insert(RELAYED, HeaderValue::from_static("1"));
         let body = IdleBody::new(body, self.idle).into_data_stream();
-        let sent = self
+        let send = self
             .client
             .request(parts.method, format!("{owner}{path}"))
             .headers(parts.headers)
             .body(reqwest::Body::wrap_stream(body))
-            .send()
-            .await
-            .map_err(|e| no_owner(e.without_url()))?;
+            .send();
+        let sent = tokio::select! {
+            sent = send => sent.map_err(|e| no_owner(e.without_url()))?,
+            // A frozen owner would keep its callers for as long as it is frozen.
+            Ok(()) = owners.changed() => return Err(no_owner("another one took over before it answered")),
+        };
         let mut response = Response::new(Body::empty());
         *response.status_mut() = sent.status();
         *response.headers_mut() = sent.headers().clone();

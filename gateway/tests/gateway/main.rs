@@ -16,6 +16,7 @@ mod invoke;
 mod jobs;
 mod objects;
 mod openapi;
+mod relay;
 mod rubbish;
 mod stop;
 mod support;
