@@ -71,7 +71,7 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a server: gateway, scheduler and node in one process
-    Serve(crate::serve_config::ServeArgs),
+    Serve(Box<crate::serve_config::ServeArgs>),
     /// Write a project that builds and deploys at once
     New(commands::new::Args),
     /// Build the project's module

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     let out = Out::new(cli.global.json);
     let outcome = match cli.command {
         // The server chooses its own runtime.
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::CompileWorker(args) => return serve::compile_worker(args),
         command => client(command, &cli.global, &out),
     };

@@ -6,6 +6,9 @@ use fabric_client::settings::{Env, Origin, Setting, default_data_dir};
 use serde::Deserialize;
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
+/// Seconds that the owner of the jobs may be silent before another takes over: some missed renewals.
+const JOB_LEASE_S: u64 = 9;
+
 /// Flags of `fabric serve`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArgs {
@@ -34,6 +37,22 @@ pub struct ServeArgs {
     /// Certificates to trust for NATS besides the system's, in PEM; insists on TLS [env: FABRIC_NATS_CA]
     #[arg(long, value_name = "FILE")]
     pub nats_ca: Option<PathBuf>,
+    /// A file with the seed of this process's nkey for NATS [env: FABRIC_NATS_NKEY; default: what the URL says]
+    #[arg(long, value_name = "FILE", conflicts_with = "nats_creds")]
+    pub nats_nkey: Option<PathBuf>,
+    /// This process's certificate for NATS, in PEM [env: FABRIC_NATS_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub nats_cert: Option<PathBuf>,
+    /// That certificate's private key, in PEM [env: FABRIC_NATS_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub nats_key: Option<PathBuf>,
+    /// The authority that signed the other processes' certificates, in PEM [env: FABRIC_PEER_CA; default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub peer_ca: Option<PathBuf>,
+    /// How long the owner of the jobs may be silent before another process takes over; the same for all
+    /// [env: FABRIC_JOB_LEASE; default: 9]
+    #[arg(long, value_name = "SECONDS")]
+    pub job_lease: Option<u64>,
     /// This process's name in the fleet [env: FABRIC_NAME; default: made once and kept in the data folder]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -114,6 +133,11 @@ struct File {
     nats: Option<String>,
     nats_creds: Option<PathBuf>,
     nats_ca: Option<PathBuf>,
+    nats_nkey: Option<PathBuf>,
+    nats_cert: Option<PathBuf>,
+    nats_key: Option<PathBuf>,
+    peer_ca: Option<PathBuf>,
+    job_lease: Option<u64>,
     name: Option<String>,
     advertise: Option<String>,
     tls_cert: Option<PathBuf>,
@@ -141,6 +165,16 @@ pub struct ServeConfig {
     pub nats_creds: Option<Setting<PathBuf>>,
     /// Certificates to trust for NATS.
     pub nats_ca: Option<Setting<PathBuf>>,
+    /// The seed of an nkey for NATS.
+    pub nats_nkey: Option<Setting<PathBuf>>,
+    /// This process's certificate for NATS; there exactly when its key is.
+    pub nats_cert: Option<Setting<PathBuf>>,
+    /// Its private key.
+    pub nats_key: Option<Setting<PathBuf>>,
+    /// Who signed the other processes' certificates.
+    pub peer_ca: Option<Setting<PathBuf>>,
+    /// Seconds that the owner of the jobs may be silent. Default 9.
+    pub job_lease: Setting<u64>,
     /// The process's name in the fleet.
     pub name: Option<Setting<String>>,
     /// Where others reach it.
@@ -238,6 +272,11 @@ impl ServeArgs {
             nats: setting!(nats, self.nats.clone(), "--nats", "FABRIC_NATS"),
             nats_creds: setting!(nats_creds, self.nats_creds.clone(), "--nats-creds", "FABRIC_NATS_CREDS"),
             nats_ca: setting!(nats_ca, self.nats_ca.clone(), "--nats-ca", "FABRIC_NATS_CA"),
+            nats_nkey: setting!(nats_nkey, self.nats_nkey.clone(), "--nats-nkey", "FABRIC_NATS_NKEY"),
+            nats_cert: setting!(nats_cert, self.nats_cert.clone(), "--nats-cert", "FABRIC_NATS_CERT"),
+            nats_key: setting!(nats_key, self.nats_key.clone(), "--nats-key", "FABRIC_NATS_KEY"),
+            peer_ca: setting!(peer_ca, self.peer_ca.clone(), "--peer-ca", "FABRIC_PEER_CA"),
+            job_lease: or(JOB_LEASE_S, setting!(job_lease, self.job_lease, "--job-lease", "FABRIC_JOB_LEASE")),
             name: setting!(name, self.name.clone(), "--name", "FABRIC_NAME"),
             advertise: setting!(advertise, self.advertise.clone(), "--advertise", "FABRIC_ADVERTISE"),
             tls_cert: setting!(tls_cert, self.tls_cert.clone(), "--tls-cert", "FABRIC_TLS_CERT"),
@@ -273,12 +312,17 @@ impl ServeConfig {
             ))
             .hint("join one with --nats, or use --role all"));
         }
-        if self.role.value.contains(&Role::Scheduler) {
+        if self.nats_cert.is_some() != self.nats_key.is_some() {
+            return Err(Failure::config("nats-cert and nats-key go together: one of them is missing"));
+        }
+        if let (Some(creds), Some(nkey)) = (&self.nats_creds, &self.nats_nkey) {
             return Err(Failure::config(format!(
-                "role, from {}: a scheduler is also a gateway and a node in this version",
-                self.role.origin
-            ))
-            .hint("use --role all, or leave scheduler out"));
+                "nats-creds, from {}, and nats-nkey, from {}: give one of them",
+                creds.origin, nkey.origin
+            )));
+        }
+        if !(1..=600).contains(&self.job_lease.value) {
+            return Err(Failure::config(format!("job-lease, from {}: use 1 to 600 seconds", self.job_lease.origin)));
         }
         let shared = |url: &str| !url.starts_with("memory:");
         if let Some(nats) = &self.nats
@@ -329,6 +373,11 @@ impl ServeConfig {
             }),
             row("serve.nats-creds", self.nats_creds.as_ref(), path),
             row("serve.nats-ca", self.nats_ca.as_ref(), path),
+            row("serve.nats-nkey", self.nats_nkey.as_ref(), path),
+            row("serve.nats-cert", self.nats_cert.as_ref(), path),
+            row("serve.nats-key", self.nats_key.as_ref(), path),
+            row("serve.peer-ca", self.peer_ca.as_ref(), path),
+            row("serve.job-lease", Some(&self.job_lease), ToString::to_string),
             row("serve.name", self.name.as_ref(), Clone::clone),
             row("serve.advertise", self.advertise.as_ref(), |url| hide_userinfo(url)),
             row("serve.tls-cert", self.tls_cert.as_ref(), path),
@@ -398,8 +447,12 @@ mod tests {
         let shared = || ServeArgs { store: Some("s3://bucket".into()), ..nats() };
         assert!(resolve(shared(), &[], None).is_ok());
         assert!(resolve(ServeArgs { role: vec![Role::Node], ..shared() }, &[], None).is_ok());
-        let alone = ServeArgs { role: vec![Role::Scheduler], ..shared() };
-        assert!(resolve(alone, &[], None).unwrap_err().contains("also a gateway and a node"));
+        let both = ServeArgs { nats_creds: Some("c".into()), nats_nkey: Some("n".into()), ..shared() };
+        assert!(resolve(both, &[], None).unwrap_err().contains("give one of them"));
+        let half = ServeArgs { nats_cert: Some("c".into()), ..shared() };
+        assert!(resolve(half, &[], None).unwrap_err().contains("go together"));
+        let never = ServeArgs { job_lease: Some(0), ..shared() };
+        assert!(resolve(never, &[], None).unwrap_err().contains("1 to 600 seconds"));
         let half = ServeArgs { tls_cert: Some("c".into()), ..Default::default() };
         assert!(resolve(half, &[], None).is_err());
         let role = ServeArgs { role: vec![Role::Node], ..Default::default() };

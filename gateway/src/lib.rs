@@ -1,7 +1,7 @@
 //! The gateway: the REST API over HTTP/1.1 and HTTP/2, tokens, the function registry, and the way to http functions.
 //!
 //! It owns functions and tokens (both live in the engine's registry) and hands everything else to the driver, the
-//! node, the store and the index. It plans no job and runs no guest.
+//! node, the store and the index. In a fleet one process has the driver; the others pass on what is about jobs ([`peers`]). It plans no job and runs no guest.
 //!
 //! A request passes, in order: the connection's limits ([`server`]), the front (request id, metrics, panics, `/f/`),
 //! the route's access rule ([`access`]), the idempotency record ([`idempotency`]), the handler ([`routes`]). Every
@@ -15,6 +15,7 @@ pub mod functions;
 pub mod idempotency;
 pub mod metrics;
 pub mod openapi;
+pub mod peers;
 pub mod range;
 pub mod routes;
 pub mod server;
@@ -22,8 +23,6 @@ pub mod state;
 pub mod tokens;
 
 pub use error::Error;
-pub use server::{
-    Gateway, Handle, Options, check_listen,
-    relay::{Owner, Relay},
-};
+pub use peers::{Owner, Peers};
+pub use server::{Gateway, Handle, Options, check_listen};
 pub use state::Services;

@@ -1,15 +1,22 @@
 //! What the gateway stands on, and what its handlers share.
 
-use crate::{functions::Functions, idempotency::Idempotency, metrics::HttpMetrics, tokens::Tokens};
+use crate::{
+    Error, error::Result, functions::Functions, idempotency::Idempotency, metrics::HttpMetrics, peers::Peers,
+    tokens::Tokens,
+};
 use fabric_driver::Driver;
 use fabric_engine::Engine;
 use fabric_index::Index;
 use fabric_node::Node;
 use fabric_results::ResultStore;
 use fabric_store::Store;
+use fabric_types::Code;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,8 +29,10 @@ pub struct Services {
     pub store: Store,
     /// Lists, filters, full text.
     pub index: Index,
-    /// Jobs.
-    pub driver: Driver,
+    /// Jobs, when this process owns them from the start; see [`App::own`].
+    pub driver: Option<Driver>,
+    /// The other processes of a fleet.
+    pub peers: Option<Arc<Peers>>,
     /// Synchronous calls and uploads.
     pub node: Node,
     /// Committed results.
@@ -45,6 +54,7 @@ pub struct App(Arc<Shared>);
 pub struct Shared {
     /// What the wiring handed in.
     pub services: Services,
+    driver: OnceLock<Driver>,
     /// The function registry.
     pub functions: Functions,
     /// The tokens.
@@ -78,7 +88,9 @@ impl App {
     pub fn new(services: Services, stopping: CancellationToken) -> Self {
         let http = HttpMetrics::register(&mut services.metrics.lock());
         let openapi = crate::openapi::document().to_json().unwrap_or_default().into();
+        let driver = services.driver.clone().map_or_else(OnceLock::new, OnceLock::from);
         Self(Arc::new(Shared {
+            driver,
             functions: Functions::new(services.engine.clone()),
             tokens: Tokens::new(services.engine.clone()),
             idempotency: Idempotency::new(services.engine.clone()),
@@ -90,5 +102,26 @@ impl App {
             openapi,
             services,
         }))
+    }
+
+    /// From now on this process owns the jobs. It never gives them up while it lives.
+    pub fn own(&self, driver: Driver) {
+        let _ = self.driver.set(driver);
+    }
+
+    /// Whether this process owns the jobs.
+    #[must_use]
+    pub fn owns(&self) -> bool {
+        self.driver.get().is_some()
+    }
+
+    /// The jobs.
+    ///
+    /// # Errors
+    /// `unavailable` while this process does not own them.
+    pub fn driver(&self) -> Result<&Driver> {
+        self.driver.get().ok_or_else(|| {
+            Error::new(Code::Unavailable, "this process does not own the jobs").hint("try again in a moment")
+        })
     }
 }

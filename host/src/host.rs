@@ -163,6 +163,12 @@ impl Host {
         &self.0.loader.class(pure).fingerprint
     }
 
+    /// Modules that are ready in memory, at most `limit` of them.
+    #[must_use]
+    pub fn warm(&self, limit: usize) -> Vec<ModuleDigest> {
+        self.0.loader.warm(limit)
+    }
+
     /// Counts.
     #[must_use]
     pub fn stats(&self) -> HostStats {

@@ -186,6 +186,11 @@ impl Loader {
         })
     }
 
+    /// Modules that are linked in memory.
+    pub(crate) fn warm(&self, limit: usize) -> Vec<ModuleDigest> {
+        self.ready.iter().map(|(key, _)| key.0).take(limit).collect()
+    }
+
     pub(crate) fn class(&self, pure: bool) -> &Class {
         if pure { &self.pure } else { &self.service }
     }

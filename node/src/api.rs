@@ -48,8 +48,11 @@ pub fn now_ms() -> u64 {
 pub struct Options {
     /// Its name.
     pub id: NodeId,
-    /// Guests it runs at once; usually the number of cores.
+    /// Guests it runs at once; usually the number of cores. With 0 it takes neither tasks nor calls and is on no list: it
+    /// checks and compiles what is uploaded.
     pub slots: u32,
+    /// Where other processes reach it with calls.
+    pub url: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Backends.
@@ -72,6 +75,7 @@ pub struct Shared {
     pub(crate) slots: u32,
     pub(crate) memory_bytes: u64,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) url: Option<String>,
     pub(crate) started_ms: u64,
     pub(crate) engine: Engine,
     pub(crate) store: Store,
@@ -194,6 +198,15 @@ pub struct Uploaded {
 /// The body type of http functions' responses.
 pub type HttpBody = http_body_util::combinators::UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
+/// How busy a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Guests that run and tasks that wait.
+    pub busy: u32,
+    /// Guests it runs at once; 0 when it takes neither tasks nor calls.
+    pub slots: u32,
+}
+
 /// A handle on this node. Cloning is cheap.
 #[derive(Clone)]
 pub struct Node {
@@ -215,7 +228,7 @@ impl Node {
     /// # Errors
     /// When threads can't be made, or a backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { id, slots, labels, engine, store, results, index, host, metrics } = options;
+        let Options { id, slots, labels, url, engine, store, results, index, host, metrics } = options;
         let guests =
             GuestThreads::start(slots).map_err(|e| Fault::new(Code::Internal, format!("guest threads: {e}")))?;
         let (notes, noted) = mpsc::channel(NOTES);
@@ -232,6 +245,7 @@ impl Node {
             slots,
             memory_bytes: total_memory(),
             labels,
+            url,
             started_ms: now_ms(),
             engine,
             store,
@@ -246,6 +260,11 @@ impl Node {
             notes,
         });
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+        tracker.spawn(keep_notes(index, noted, stop.clone()));
+        let node = Self { shared: shared.clone(), stop: stop.clone(), tracker: tracker.clone() };
+        if slots == 0 {
+            return Ok(node);
+        }
         let inbox = shared.engine.lanes.open(&shared.id).await?;
         let (chunks, waiting) = mpsc::channel(CHUNKS);
         let (pieces, done) = mpsc::channel(commit::PIECES);
@@ -258,8 +277,7 @@ impl Node {
         tracker.spawn(commit::run(shared.clone(), done));
         tracker.spawn(lane::run(shared.clone(), inbox, chunks, stop.clone()));
         tracker.spawn(presence::run(shared.clone(), stop.clone()));
-        tracker.spawn(keep_notes(index, noted, stop.clone()));
-        Ok(Self { shared, stop, tracker })
+        Ok(node)
     }
 
     /// Stops taking work, stops what runs, and says good-bye. Tasks that were stopped run again after the next start.
@@ -324,6 +342,14 @@ impl Node {
     pub fn refresh_metrics(&self) {
         let live = self.shared.host.stats().live;
         self.shared.metrics.running.set(i64::try_from(live).unwrap_or(i64::MAX));
+    }
+
+    /// How busy it is.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        let live = u32::try_from(self.shared.host.stats().live).unwrap_or(u32::MAX);
+        let queued = u32::try_from(self.shared.metrics.queued_tasks.get()).unwrap_or(0);
+        Room { busy: live.saturating_add(queued), slots: self.shared.slots }
     }
 
     /// Whether it takes work.

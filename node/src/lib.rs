@@ -16,7 +16,7 @@ mod metrics;
 mod presence;
 mod work;
 
-pub use api::{HttpBody, Invoke, Invoked, Node, Options, Uploaded};
+pub use api::{HttpBody, Invoke, Invoked, Node, Options, Room, Uploaded};
 pub use metrics::Metrics;
 
 /// Reading committed results.

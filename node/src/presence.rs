@@ -2,8 +2,8 @@
 
 use crate::api::{Shared, now_ms};
 use fabric_engine::lane::FromNode;
-use fabric_types::rest::node::Node as Facts;
-use std::{sync::Arc, time::Duration};
+use fabric_types::rest::node::{Node as Facts, warm_name};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// How often the node speaks.
@@ -11,10 +11,19 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How long others believe it: several missed words mean that it is gone.
 const TTL: Duration = Duration::from_secs(10);
 
+/// Modules that are named as held in memory.
+const WARM: usize = 64;
+
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
     pages * rustix::param::page_size() as u64
+}
+
+fn warm(shared: &Shared) -> Vec<String> {
+    // A module can be there twice, for calls with grants and without.
+    let names: BTreeSet<_> = shared.host.warm(2 * WARM).iter().map(warm_name).collect();
+    names.into_iter().take(WARM).collect()
 }
 
 /// Facts about this node, now.
@@ -33,6 +42,8 @@ pub fn facts(shared: &Shared) -> Facts {
         used_bytes: resident_bytes(),
         modules: u32::try_from(stats.disk_hits + stats.compiled).unwrap_or(u32::MAX),
         labels: shared.labels.clone(),
+        url: shared.url.clone(),
+        warm: warm(shared),
         started_ms: shared.started_ms,
         seen_ms: now_ms(),
     }

@@ -1,5 +1,5 @@
-//! One process of a fleet. Every process may run guests; one at a time, the holder of the lease, owns all jobs and answers
-//! for them; a gateway that does not own them passes requests on to the one that does.
+//! One process of a fleet. Each answers at its address, runs guests or not, and may own jobs or not, as its roles say. One
+//! scheduler at a time, the holder of the lease, owns all jobs; the others pass on to it what is about jobs.
 //!
 //! The lease is in the object store, and so is everything the owner writes, each write under a condition: an owner that was
 //! frozen past its lease can write nothing. It finds out when it renews, and ends with an error, for its supervisor to start
@@ -7,23 +7,26 @@
 
 use super::{
     fault, internal,
-    parts::{Parts, Serving, listen, make_folder, open_store},
-    reachable, wait_for_signal, write_address,
+    parts::{Door, Parts, Serving, Takes, listen, make_folder, open_store},
+    reachable, wait_for_signal,
 };
 use crate::{
     failure::Failure,
     serve_config::{Role, ServeConfig},
 };
 use bytes::Bytes;
+use fabric_client::settings::{Origin, Setting};
 use fabric_engine::{Engine, lease::Lease, registry::Expect};
 use fabric_fleet::{Fleet, FleetOptions, Login, Tls};
-use fabric_gateway::{Owner, Relay, tokens};
-use fabric_node::Node;
+use fabric_gateway::{
+    Owner, Peers,
+    peers::{Options as PeerOptions, PATIENCE},
+};
 use fabric_types::{Code, id::NodeId};
 use futures::StreamExt as _;
 use std::{
     fs::{File, TryLockError},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -36,14 +39,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The lease on all jobs.
 const LEASE: &str = "jobs";
-/// How long it lasts without a renewal.
-const LEASE_TTL: Duration = Duration::from_secs(9);
-/// How often it is renewed, and how often others look whether it is free.
-const LEASE_EVERY: Duration = Duration::from_secs(2);
 /// Where the owner's address is.
 const OWNER_KEY: &str = "sys/owner";
 /// How often the owner's address is looked up; changes come by themselves, and sooner.
 const OWNER_EVERY: Duration = Duration::from_secs(2);
+
+/// How often a lease of this length is renewed, and how often others look whether it is free.
+fn turn(ttl: Duration) -> Duration {
+    ttl / 4
+}
 
 /// Keeps a second process out of the data folder.
 fn lock(data: &Path) -> Result<File, Failure> {
@@ -85,8 +89,16 @@ async fn open(config: &ServeConfig, nats: &str, name: &NodeId) -> Result<(Fleet,
     if let Some(file) = &config.nats_creds {
         options.login = Login::Credentials(file.value.clone());
     }
-    if let Some(ca) = &config.nats_ca {
-        options.tls = Tls { required: true, ca: Some(ca.value.clone()), client: None };
+    if let Some(file) = &config.nats_nkey {
+        let seed = std::fs::read_to_string(&file.value).map_err(|e| Failure::io(file.value.display(), e))?;
+        options.login = Login::Nkey(seed.trim().to_owned());
+    }
+    let client = match (&config.nats_cert, &config.nats_key) {
+        (Some(cert), Some(key)) => Some((cert.value.clone(), key.value.clone())),
+        _ => None,
+    };
+    if config.nats_ca.is_some() || client.is_some() {
+        options.tls = Tls { required: true, ca: config.nats_ca.as_ref().map(|ca| ca.value.clone()), client };
     }
     let fleet = Fleet::open(options).await.map_err(|e| {
         // The cause has the hint.
@@ -96,6 +108,29 @@ async fn open(config: &ServeConfig, nats: &str, name: &NodeId) -> Result<(Fleet,
     Ok((fleet, store))
 }
 
+/// What this process does.
+struct Does {
+    gateway: bool,
+    scheduler: bool,
+    node: bool,
+}
+
+impl Does {
+    fn new(config: &ServeConfig) -> Self {
+        let has = |role| config.role.value.contains(&Role::All) || config.role.value.contains(&role);
+        Self { gateway: has(Role::Gateway), scheduler: has(Role::Scheduler), node: has(Role::Node) }
+    }
+}
+
+/// Takes the address. A process that only runs guests is found by its own word: unless told, it takes any free port.
+async fn take_address(config: &ServeConfig, does: &Does) -> Result<TcpListener, Failure> {
+    if !does.gateway && !does.scheduler && config.listen.origin == Origin::Default {
+        let any = (std::net::Ipv4Addr::LOCALHOST, 0);
+        return TcpListener::bind(any).await.map_err(|e| Failure::io("listening", e));
+    }
+    listen(config).await
+}
+
 /// Runs until a signal, or until another process owns the jobs that this one owned.
 pub(super) async fn run(
     config: &ServeConfig,
@@ -103,28 +138,46 @@ pub(super) async fn run(
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Result<(), Failure> {
     let data = &config.data.value;
-    let has = |role| config.role.value.contains(&Role::All) || config.role.value.contains(&role);
-    let listener = if has(Role::Gateway) { Some(listen(config).await?) } else { None };
+    let does = Does::new(config);
+    let listener = take_address(config, &does).await?;
+    let url = match &config.advertise {
+        Some(url) => url.value.trim_end_matches('/').to_owned(),
+        None => address(&listener, tls.is_some())?,
+    };
     make_folder(data)?;
     let _lock = lock(data)?;
     let name = name(config)?;
     let (fleet, store) = open(config, nats, &name).await?;
+    let engine = fleet.engine.clone();
     let parts = Parts::new(config, fleet.engine, store)?;
-    let node = if has(Role::Node) { Some(parts.node(name.clone()).await?) } else { None };
-    let ended = match (listener, &node) {
-        (Some(listener), Some(node)) if has(Role::Scheduler) => {
-            contend(config, parts, node.clone(), &name, tls, listener).await
-        }
-        (Some(listener), _) => relay_only(config, &parts.engine, tls, listener).await,
-        (None, _) => {
-            tracing::info!(%name, "ready to run guests");
-            wait_for_signal().await
-        }
-    };
-    if let Some(node) = node {
-        node.shutdown().await;
+    let node =
+        parts.node(name.clone(), if does.node { Takes::Work(Some(url.clone())) } else { Takes::Nothing }).await?;
+    let (owner, _looking) = owner(&engine);
+    let peers = peers(config, &name, owner, &does)?;
+    let door = Door { tls, listener, peers: Some(peers), for_clients: does.gateway || does.scheduler };
+    let serving = Serving::start(parts.clone(), None, node, config, door).await?;
+    tracing::info!(%name, %url, "in the fleet");
+    if does.scheduler {
+        return contend(config, parts, serving, &name, &url).await;
     }
-    ended
+    wait_for_signal().await?;
+    serving.stop().await
+}
+
+fn peers(config: &ServeConfig, name: &NodeId, owner: Owner, does: &Does) -> Result<Arc<Peers>, Failure> {
+    let read = |file: &Setting<PathBuf>| std::fs::read(&file.value).map_err(|e| Failure::io(file.value.display(), e));
+    let options = PeerOptions {
+        name: name.clone(),
+        owner,
+        relays: does.gateway || does.scheduler,
+        // As long as the lease, and then some for the reading of journals.
+        patience: Duration::from_secs(config.job_lease.value) + PATIENCE / 2,
+        ca: config.peer_ca.as_ref().map(read).transpose()?,
+    };
+    let peers = Peers::new(options);
+    Ok(Arc::new(peers.map_err(|e| {
+        Failure::config(format!("connecting to other processes: {e}")).hint("check the certificate in --peer-ca")
+    })?))
 }
 
 /// The owner's address as it changes.
@@ -150,92 +203,46 @@ fn owner(engine: &Engine) -> (Owner, DropGuard) {
     (told, stop.drop_guard())
 }
 
-/// Passes requests on.
-async fn relay(
-    config: &ServeConfig,
-    engine: &Engine,
-    owner: Owner,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    listener: TcpListener,
-    grace: Duration,
-) -> Result<Relay, Failure> {
-    let data = config.data.value.as_path();
-    let url = address(&listener, tls.is_some())?;
-    let tokens = tokens::Tokens::new(engine.clone());
-    tokens::ensure_admin_token(&tokens, data).await.map_err(|e| Failure::coded(e.code(), e.to_string()))?;
-    let options = fabric_gateway::Options { tls, grace, ..fabric_gateway::Options::default() };
-    let relay = Relay::serve(options, listener, owner).map_err(|e| internal("passing requests on", e))?;
-    write_address(data, &url)?;
-    tracing::info!(%url, "ready, passing requests on to the owner of the jobs");
-    Ok(relay)
-}
-
 fn address(listener: &TcpListener, tls: bool) -> Result<String, Failure> {
     let addr = listener.local_addr().map_err(|e| Failure::io("listening", e))?;
     Ok(format!("{}://{}", if tls { "https" } else { "http" }, reachable(addr)))
 }
 
-async fn relay_only(
-    config: &ServeConfig,
-    engine: &Engine,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    listener: TcpListener,
-) -> Result<(), Failure> {
-    let (owner, _looking) = owner(engine);
-    let relay = relay(config, engine, owner, tls, listener, fabric_gateway::Options::default().grace).await?;
-    wait_for_signal().await?;
-    relay.stop().await;
-    let _ = std::fs::remove_file(config.data.value.join("server.json"));
-    Ok(())
-}
-
-/// Passes requests on until the lease is free, then owns the jobs until a signal or the loss of the lease.
+/// Waits for the lease, then owns the jobs until a signal or the loss of the lease.
 async fn contend(
     config: &ServeConfig,
     parts: Parts,
-    node: Node,
+    mut serving: Serving<'_>,
     name: &NodeId,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    listener: TcpListener,
+    url: &str,
 ) -> Result<(), Failure> {
-    // The address stays taken while one server hands it to the other: connections wait, none is refused.
-    let listener = listener.into_std().map_err(|e| Failure::io("listening", e))?;
-    let again = || {
-        let copy = listener.try_clone().and_then(TcpListener::from_std);
-        copy.map_err(|e| Failure::io("listening", e))
-    };
-    let url = config.advertise.as_ref().map_or_else(|| address(&again()?, tls.is_some()), |a| Ok(a.value.clone()))?;
-    let (owner, looking) = owner(&parts.engine);
-    let relay = relay(config, &parts.engine, owner, tls.clone(), again()?, Duration::from_secs(2)).await?;
+    let ttl = Duration::from_secs(config.job_lease.value);
+    let engine = parts.engine.clone();
     let lease = tokio::select! {
-        lease = win(&parts.engine, name) => lease,
+        lease = win(&engine, name, ttl) => lease,
         signal = wait_for_signal() => {
-            relay.stop().await;
-            return signal;
+            signal?;
+            return serving.stop().await;
         }
     };
     tracing::info!(%name, epoch = lease.epoch, "owner of the jobs");
-    let (lost, renewing) = renew(&parts.engine, lease.clone());
-    drop(looking);
-    relay.stop().await;
-    let engine = parts.engine.clone();
-    let listener = again()?;
-    let start = async {
-        let driver = parts.driver(true).await?;
-        let put = parts.engine.registry.put(OWNER_KEY, Bytes::from(url), Expect::Any).await;
-        put.map_err(|e| fault(e.into()))?;
-        Serving::start(parts, driver, node, config, tls, listener).await
-    };
+    let (lost, renewing) = renew(&engine, lease.clone(), ttl);
     // Reading every journal takes a while; whoever wants it to stop need not wait for that.
-    let serving = tokio::select! {
-        serving = start => serving?,
+    let driver = tokio::select! {
+        driver = parts.driver(true) => driver?,
         signal = wait_for_signal() => return signal,
     };
+    serving.own(driver);
+    let told = engine.registry.put(OWNER_KEY, Bytes::from(url.to_owned()), Expect::Any).await;
+    let revision = told.map_err(|e| fault(e.into()))?;
     tokio::select! {
         signal = wait_for_signal() => {
             signal?;
             serving.stop().await?;
             drop(renewing);
+            if let Err(error) = engine.registry.delete(OWNER_KEY, Expect::Revision(revision)).await {
+                tracing::debug!(%error, "the owner's address was not taken back");
+            }
             if let Err(error) = engine.leases.release(&lease).await {
                 tracing::warn!(%error, "the lease on the jobs was not given up");
             }
@@ -247,34 +254,34 @@ async fn contend(
 }
 
 /// Waits until the lease is this process's.
-async fn win(engine: &Engine, name: &NodeId) -> Lease {
+async fn win(engine: &Engine, name: &NodeId, ttl: Duration) -> Lease {
     loop {
-        match engine.leases.acquire(LEASE, name.as_str(), LEASE_TTL).await {
+        match engine.leases.acquire(LEASE, name.as_str(), ttl).await {
             Ok(Some(lease)) => return lease,
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "can't look at the lease on the jobs"),
         }
         // A turn's length, so that its end is seen soon and the store is asked seldom.
-        sleep(LEASE_EVERY).await;
+        sleep(turn(ttl)).await;
     }
 }
 
 /// Renews until the guard is dropped; the token is cancelled once the lease may be another's.
-fn renew(engine: &Engine, lease: Lease) -> (CancellationToken, DropGuard) {
+fn renew(engine: &Engine, lease: Lease, ttl: Duration) -> (CancellationToken, DropGuard) {
     let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
     let (leases, tell, stopped) = (engine.leases.clone(), lost.clone(), stop.clone());
     let renew = async move {
-        let mut every = interval(LEASE_EVERY);
+        let mut every = interval(turn(ttl));
         let mut held = Instant::now();
         loop {
             every.tick().await;
             let begun = Instant::now();
-            match leases.renew(&lease, LEASE_TTL).await {
+            match leases.renew(&lease, ttl).await {
                 Ok(()) => held = begun,
                 Err(fabric_engine::Error::LeaseLost { .. }) => break,
                 Err(error) => tracing::warn!(%error, "the lease on the jobs was not renewed"),
             }
-            if held.elapsed() > LEASE_TTL {
+            if held.elapsed() > ttl {
                 break;
             }
         }

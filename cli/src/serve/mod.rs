@@ -12,7 +12,7 @@ use crate::{
 use fabric_engine::embedded::Embedded;
 use fabric_gateway::{check_listen, server::tls};
 use fabric_types::{Code, Fault, id::NodeId};
-use parts::{Parts, Serving, listen, make_folder, open_store};
+use parts::{Door, Parts, Serving, Takes, listen, make_folder, open_store};
 use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 
 fn fault(error: Fault) -> Failure {
@@ -64,8 +64,10 @@ async fn alone(config: &ServeConfig, tls: Option<Arc<rustls::ServerConfig>>) -> 
     let parts = Parts::new(config, engine, open_store(config)?)?;
     // The driver first: it must hear the node come.
     let driver = parts.driver(false).await?;
-    let node = parts.node(NodeId::new("local").map_err(|e| internal("naming the node", e))?).await?;
-    let serving = Serving::start(parts, driver, node, config, tls, listener).await?;
+    let name = NodeId::new("local").map_err(|e| internal("naming the node", e))?;
+    let node = parts.node(name, Takes::Work(None)).await?;
+    let door = Door { tls, listener, peers: None, for_clients: true };
+    let serving = Serving::start(parts, Some(driver), node, config, door).await?;
     wait_for_signal().await?;
     serving.stop().await
 }

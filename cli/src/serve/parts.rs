@@ -4,7 +4,7 @@ use super::{fault, internal, reachable, wait_for_signal, write_address};
 use crate::{failure::Failure, serve_config::ServeConfig};
 use fabric_driver::Driver;
 use fabric_engine::Engine;
-use fabric_gateway::{Gateway, Handle, Services, tokens};
+use fabric_gateway::{Gateway, Handle, Peers, Services, tokens};
 use fabric_host::{Host, WorkerCommand};
 use fabric_index::Index;
 use fabric_node::{Metrics, Node};
@@ -35,6 +35,14 @@ pub(super) fn open_store(config: &ServeConfig) -> Result<Store, Failure> {
     let location = config.store.as_ref().map_or_else(own, |s| s.value.clone());
     Store::open(&location, StoreOptions::default())
         .map_err(|e| fault(Fault { hint: e.hint(), ..Fault::new(e.code(), e.to_string()) }))
+}
+
+/// What a node takes on.
+pub(super) enum Takes {
+    /// Uploads to check and compile; no guest runs for a client.
+    Nothing,
+    /// Tasks, and calls from other processes at this address.
+    Work(Option<String>),
 }
 
 /// What every role stands on.
@@ -81,10 +89,15 @@ impl Parts {
     }
 
     /// Starts the node.
-    pub(super) async fn node(&self, id: NodeId) -> Result<Node, Failure> {
+    pub(super) async fn node(&self, id: NodeId, takes: Takes) -> Result<Node, Failure> {
+        let (slots, url) = match takes {
+            Takes::Nothing => (0, None),
+            Takes::Work(url) => (self.slots, url),
+        };
         let options = fabric_node::Options {
             id,
-            slots: self.slots,
+            slots,
+            url,
             labels: BTreeMap::new(),
             engine: self.engine.clone(),
             store: self.store.clone(),
@@ -97,29 +110,43 @@ impl Parts {
     }
 }
 
-/// A server that owns jobs, runs guests and answers clients.
+/// A server that answers clients, runs guests, and owns jobs, or some of that.
 pub(super) struct Serving<'a> {
     parts: Parts,
-    driver: Driver,
+    driver: Option<Driver>,
     node: Node,
     handle: Handle,
+    metrics: Arc<Mutex<Registry>>,
     data: &'a Path,
+}
+
+/// How a server answers.
+pub(super) struct Door {
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(super) listener: TcpListener,
+    /// The other processes of a fleet.
+    pub(super) peers: Option<Arc<Peers>>,
+    /// Whether clients come here, who find the address and a token in the data folder.
+    pub(super) for_clients: bool,
 }
 
 impl<'a> Serving<'a> {
     /// Starts to answer.
     pub(super) async fn start(
         parts: Parts,
-        driver: Driver,
+        driver: Option<Driver>,
         node: Node,
         config: &'a ServeConfig,
-        tls: Option<Arc<rustls::ServerConfig>>,
-        listener: TcpListener,
+        door: Door,
     ) -> Result<Self, Failure> {
         let data = config.data.value.as_path();
+        let Door { tls, listener, peers, for_clients } = door;
         let mut metrics = Registry::default();
         parts.metrics.register(&mut metrics);
-        driver.metrics().register(&mut metrics);
+        if let Some(driver) = &driver {
+            driver.metrics().register(&mut metrics);
+        }
+        let metrics = Arc::new(Mutex::new(metrics));
         let services = Services {
             engine: parts.engine.clone(),
             store: parts.store.clone(),
@@ -127,20 +154,31 @@ impl<'a> Serving<'a> {
             driver: driver.clone(),
             node: node.clone(),
             results: parts.results.clone(),
-            metrics: Arc::new(Mutex::new(metrics)),
+            peers,
+            metrics: metrics.clone(),
             data_dir: data.to_owned(),
         };
         let gateway = Gateway::new(services);
-        tokens::ensure_admin_token(gateway.tokens(), data)
-            .await
-            .map_err(|e| Failure::coded(e.code(), e.to_string()))?;
+        if for_clients {
+            let token = tokens::ensure_admin_token(gateway.tokens(), data).await;
+            token.map_err(|e| Failure::coded(e.code(), e.to_string()))?;
+        }
         let scheme = if tls.is_some() { "https" } else { "http" };
         let options = fabric_gateway::Options { tls, ..fabric_gateway::Options::default() };
         let handle = gateway.serve(options, listener).map_err(|e| Failure::io("serving", e))?;
         let url = format!("{scheme}://{}", reachable(handle.addr));
-        write_address(data, &url)?;
-        tracing::info!(%url, data = %data.display(), slots = parts.slots, "ready");
-        Ok(Self { parts, driver, node, handle, data })
+        if for_clients {
+            write_address(data, &url)?;
+        }
+        tracing::info!(%url, data = %data.display(), slots = node.room().slots, "ready");
+        Ok(Self { parts, driver, node, handle, metrics, data })
+    }
+
+    /// From now on it owns the jobs.
+    pub(super) fn own(&mut self, driver: Driver) {
+        driver.metrics().register(&mut self.metrics.lock());
+        self.handle.own(driver.clone());
+        self.driver = Some(driver);
     }
 
     /// Lets what is under way end; a second signal stops at once.
@@ -148,7 +186,9 @@ impl<'a> Serving<'a> {
         tracing::info!("stopping; a second signal stops at once");
         let stop = async {
             self.handle.stop().await;
-            self.driver.shutdown().await;
+            if let Some(driver) = self.driver {
+                driver.shutdown().await;
+            }
             self.node.shutdown().await;
             if let Err(error) = self.parts.index.flush().await {
                 tracing::warn!(%error, "the index was not flushed");

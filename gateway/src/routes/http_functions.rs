@@ -5,6 +5,7 @@ use crate::{
     Error, access,
     error::{Result, Verbatim},
     functions::Version,
+    peers::near::{self, Offered},
     state::App,
 };
 use axum::{body::Body, response::Response};
@@ -99,14 +100,36 @@ async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<Arc<Version>>
 ///
 /// # Errors
 /// Those of the look-up, of the token, and the guest's faults.
-pub async fn call<B>(app: &App, id: &InvocationId, mut request: Request<B>) -> Result<Response>
+pub async fn call<B>(app: &App, id: &InvocationId, request: Request<B>) -> Result<Response>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Display + Into<axum::BoxError>,
+{
+    let (key, from) = split(request.uri().path()).ok_or_else(|| Error::bad("write /f/TENANT/FUNCTION/…"))?;
+    let version = find(app, request.headers(), key).await?;
+    let nodes = near::elsewhere(app, &version, request.headers())?;
+    if nodes.is_empty() {
+        return here(app, id, &version, from, request).await;
+    }
+    match near::offer_to(app, &nodes, request.map(Body::new)).await? {
+        Offered::Answered(response) => Ok(response),
+        Offered::Back(request) => here(app, id, &version, from, request).await,
+    }
+}
+
+/// Runs the function on this node. Its own path begins at `from`.
+async fn here<B>(
+    app: &App,
+    id: &InvocationId,
+    version: &Version,
+    from: usize,
+    mut request: Request<B>,
+) -> Result<Response>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
     let uri = request.uri();
-    let (key, from) = split(uri.path()).ok_or_else(|| Error::bad("write /f/TENANT/FUNCTION/…"))?;
-    let version = find(app, request.headers(), key).await?;
     let seen = uri.path_and_query().map_or("", PathAndQuery::as_str).get(from..).unwrap_or_default();
     let seen =
         if seen.starts_with('/') { PathAndQuery::try_from(seen) } else { PathAndQuery::try_from(format!("/{seen}")) };
@@ -114,7 +137,7 @@ where
     *request.uri_mut() = Uri::from(seen);
     let headers = request.headers_mut();
     clean(headers);
-    answer(app, id, &version, request).await
+    answer(app, id, version, request).await
 }
 
 /// Runs the guest and passes its answer on.

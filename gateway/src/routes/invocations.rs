@@ -74,10 +74,10 @@ pub async fn list(State(app): State<App>, caller: Caller, Ask(ask): Ask<Wanted>)
 
 async fn find(app: &App, caller: &Caller, id: &InvocationId, wait: Duration) -> Result<Invocation> {
     caller.may_see(id)?;
-    if let Some(mut found) = app.services.driver.invocation(&caller.tenant, id, wait).await? {
+    if let Some(mut found) = app.driver()?.invocation(&caller.tenant, id, wait).await? {
         // The result's record knows its type; the job does not.
         if found.state == InvocationState::Succeeded
-            && let Some(output) = app.services.driver.outputs(&caller.tenant, &id.as_job()).await?.first()
+            && let Some(output) = app.driver()?.outputs(&caller.tenant, &id.as_job()).await?.first()
         {
             let record = app.services.results.find(&caller.tenant, &[output.key]).await?.into_iter().flatten().next();
             found.content_type = record.and_then(|(_, record)| record.content_type);
@@ -121,7 +121,7 @@ pub async fn result(
             );
         }
     }
-    let outputs = app.services.driver.outputs(&caller.tenant, &id.as_job()).await?;
+    let outputs = app.driver()?.outputs(&caller.tenant, &id.as_job()).await?;
     let output = outputs.first().ok_or_else(|| Error::not_found("result of invocation", &id))?;
     super::results::send(&app, &caller.tenant, output, request.headers()).await
 }
@@ -130,6 +130,6 @@ pub async fn result(
 #[utoipa::path(post, path = "/invocations/{id}/cancel", tag = "invocations", params(("id" = String, Path)), responses((status = 200, body = Invocation)))]
 pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<InvocationId>) -> Result<Json<Invocation>> {
     caller.may_see(&id)?;
-    app.services.driver.cancel(&caller.tenant, &id.as_job()).await?;
+    app.driver()?.cancel(&caller.tenant, &id.as_job()).await?;
     find(&app, &caller, &id, Duration::ZERO).await.map(Json)
 }

@@ -6,11 +6,12 @@ use crate::{
     error::Result,
     extract::{Ask, At, collect, text},
     functions::Version,
+    peers::near::{self, Offered},
     state::App,
 };
 use axum::{
     Json,
-    extract::{Request, State},
+    extract::{OriginalUri, Query, Request, State},
     response::{IntoResponse as _, Response},
 };
 use fabric_driver::{Submission, Work};
@@ -34,6 +35,18 @@ pub struct How {
     params: Option<String>,
 }
 
+/// Whether an address is that of [`invoke`].
+pub fn is_address(path: &str) -> bool {
+    path.strip_prefix("/v1/functions/")
+        .and_then(|rest| rest.strip_suffix("/invoke"))
+        .is_some_and(|f| !f.is_empty() && !f.contains('/'))
+}
+
+/// Whether a call's query asks for an asynchronous invocation.
+pub fn is_for_later(uri: &http::Uri) -> bool {
+    Query::<How>::try_from_uri(uri).is_ok_and(|how| how.mode.as_deref() == Some("async"))
+}
+
 fn params(given: Option<&str>) -> Result<Map<String, Value>> {
     match given {
         None | Some("") => Ok(Map::new()),
@@ -50,9 +63,10 @@ fn params(given: Option<&str>) -> Result<Map<String, Value>> {
 pub async fn invoke(
     State(app): State<App>,
     caller: Caller,
+    OriginalUri(whole): OriginalUri,
     At(f): At<String>,
     Ask(how): Ask<How>,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response> {
     let later = match how.mode.as_deref() {
         None | Some("sync") => false,
@@ -60,9 +74,20 @@ pub async fn invoke(
         Some(_) => return Err(Error::bad("`mode` is `sync` or `async`")),
     };
     let version = app.functions.resolve_text(&format!("{}/{f}", caller.tenant)).await?;
-    let (parts, body) = request.into_parts();
-    let params = params(how.params.as_deref().or_else(|| text(&parts.headers, "fabric-params")))?;
+    let given = how.params.as_deref().or_else(|| text(request.headers(), "fabric-params"));
+    let params = params(given)?;
     version.check_params(&params)?;
+    let request = if later {
+        request
+    } else {
+        // The router took `/v1` off, which another process wants to see.
+        *request.uri_mut() = whole;
+        match near::offer(&app, &version, request).await? {
+            Offered::Answered(response) => return Ok(response),
+            Offered::Back(request) => request,
+        }
+    };
+    let (parts, body) = request.into_parts();
     let body = collect(body, version.deployment.manifest.limits.body_bytes.as_usize()).await?;
     let content_type = text(&parts.headers, "content-type").map(str::to_owned);
     if version.deployment.entry.kind == EntryKind::Http {
@@ -130,9 +155,9 @@ async fn submit(app: &App, caller: &Caller, version: &Arc<Version>, work: Work) 
         deployment: Arc::clone(&version.deployment),
         work,
     };
-    let job = app.services.driver.submit(submission).await?;
+    let job = app.driver()?.submit(submission).await?;
     let id = id.as_invocation();
-    let found = app.services.driver.invocation(&caller.tenant, &id, Duration::ZERO).await?;
+    let found = app.driver()?.invocation(&caller.tenant, &id, Duration::ZERO).await?;
     let invocation = found.unwrap_or_else(|| Invocation {
         id: id.clone(),
         function: job.function.clone(),

@@ -63,7 +63,7 @@ pub async fn submit(
     let version = app.functions.resolve(&caller.tenant, &spec.function).await?;
     version.check_params(&spec.params)?;
     if ask.dry_run == Some(true) {
-        return Ok(Json(app.services.driver.plan(&caller.tenant, &version.deployment, &spec).await?).into_response());
+        return Ok(Json(app.driver()?.plan(&caller.tenant, &version.deployment, &spec).await?).into_response());
     }
     let submission = Submission {
         id: clock::job_id(),
@@ -72,7 +72,7 @@ pub async fn submit(
         deployment: Arc::clone(&version.deployment),
         work: Work::Map(spec),
     };
-    let job = app.services.driver.submit(submission).await?;
+    let job = app.driver()?.submit(submission).await?;
     let at = format!("/v1/jobs/{}", job.id);
     let mut response = (StatusCode::CREATED, Json(job)).into_response();
     if let Ok(at) = HeaderValue::try_from(at) {
@@ -146,7 +146,7 @@ pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Res
 /// One job; with `wait`, once it has ended.
 #[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path), Wait), responses((status = 200, body = Job)))]
 pub async fn get(State(app): State<App>, caller: Caller, At(id): At<JobId>, Ask(ask): Ask<Wait>) -> Result<Json<Job>> {
-    let driver = &app.services.driver;
+    let driver = app.driver()?;
     let found = match ask.wait {
         Some(1..) => driver.wait(&caller.tenant, &id, patience(ask.wait)).await?,
         _ => driver.job(&caller.tenant, &id).await?,
@@ -157,20 +157,20 @@ pub async fn get(State(app): State<App>, caller: Caller, At(id): At<JobId>, Ask(
 /// Stops a job.
 #[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = Job)))]
 pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<Json<Job>> {
-    Ok(Json(app.services.driver.cancel(&caller.tenant, &id).await?))
+    Ok(Json(app.driver()?.cancel(&caller.tenant, &id).await?))
 }
 
 /// Puts an ended job into the bin.
 #[utoipa::path(delete, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path)), responses((status = 204)))]
 pub async fn delete(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<StatusCode> {
-    app.services.driver.delete(&caller.tenant, &id).await?;
+    app.driver()?.delete(&caller.tenant, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Takes a job out of the bin.
 #[utoipa::path(post, path = "/jobs/{id}/restore", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = Job)))]
 pub async fn restore(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<Json<Job>> {
-    Ok(Json(app.services.driver.restore(&caller.tenant, &id).await?))
+    Ok(Json(app.driver()?.restore(&caller.tenant, &id).await?))
 }
 
 /// How much to audit.
@@ -205,7 +205,7 @@ pub async fn audit(
         return Err(Error::bad("`sample` is above 0 and at most 100"));
     }
     let (checked, differing) =
-        app.services.driver.audit(&caller.tenant, &id, percent, crate::clock::job_id(), &caller.name).await?;
+        app.driver()?.audit(&caller.tenant, &id, percent, crate::clock::job_id(), &caller.name).await?;
     Ok(Json(Audit { checked, same: checked.saturating_sub(differing.len() as u64), differing }))
 }
 
@@ -213,7 +213,7 @@ pub async fn audit(
 #[utoipa::path(get, path = "/jobs/{id}/events", tag = "jobs", params(("id" = String, Path), ("Last-Event-ID" = Option<u64>, Header)), responses((status = 200, body = JobEvent, content_type = "text/event-stream")))]
 pub async fn events(State(app): State<App>, caller: Caller, At(id): At<JobId>, headers: HeaderMap) -> Result<Response> {
     let after = extract::text(&headers, "last-event-id").and_then(|t| t.parse().ok());
-    let events = app.services.driver.events(&caller.tenant, &id, after).await?;
+    let events = app.driver()?.events(&caller.tenant, &id, after).await?;
     let events =
         events.filter_map(|e| async move { Event::default().event(&e.kind).id(e.seq.to_string()).json_data(&e).ok() });
     super::streams::sse(&app, events)
@@ -243,5 +243,5 @@ pub async fn tasks(
 ) -> Result<Json<Page<Task>>> {
     let filter = TaskFilter { state: ask.state, stage: ask.stage };
     let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
-    Ok(Json(app.services.driver.tasks(&caller.tenant, &id, filter, ask.cursor.as_deref(), limit).await?))
+    Ok(Json(app.driver()?.tasks(&caller.tenant, &id, filter, ask.cursor.as_deref(), limit).await?))
 }

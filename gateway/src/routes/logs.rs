@@ -127,7 +127,7 @@ pub async fn of_job(
     headers: HeaderMap,
     Ask(ask): Ask<Wanted>,
 ) -> Result<Response> {
-    if app.services.driver.job(&caller.tenant, &id).await?.is_none() {
+    if app.driver()?.job(&caller.tenant, &id).await?.is_none() {
         return Err(Error::not_found("job", id));
     }
     answer(&app, &caller, &headers, Wanted { invocation: Some(id.as_invocation()), job: None, ..ask }).await

@@ -16,7 +16,7 @@ use fabric_types::rest::{
 /// Lists the nodes.
 #[utoipa::path(get, path = "/nodes", tag = "nodes", params(Paging), responses((status = 200, body = Page<Node>)))]
 pub async fn list(State(app): State<App>, _: Caller, Ask(paging): Ask<Paging>) -> Result<Json<Page<Node>>> {
-    page(app.services.driver.nodes().await?, paging.cursor.as_deref(), paging.limit()).map(Json)
+    page(app.driver()?.nodes().await?, paging.cursor.as_deref(), paging.limit()).map(Json)
 }
 
 /// Where a call of a function would run, and why.
@@ -27,5 +27,5 @@ pub async fn explain(
     Input(ask): Input<ExplainRequest>,
 ) -> Result<Json<Explanation>> {
     let version = app.functions.resolve(&caller.tenant, &ask.function.parse()?).await?;
-    Ok(Json(app.services.driver.explain(&version.deployment).await?))
+    Ok(Json(app.driver()?.explain(&version.deployment).await?))
 }

@@ -122,7 +122,7 @@ pub async fn all(
     Ask(window): Ask<Window>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let outputs = app.services.driver.outputs(&caller.tenant, &id).await?;
+    let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
     if window.line.is_some() || window.lines.is_some() || window.q.is_some() {
         return lines(concatenated(&app, &caller.tenant, outputs), &window).await;
     }
@@ -201,7 +201,7 @@ pub async fn one(
     At((id, n)): At<(JobId, usize)>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let outputs = app.services.driver.outputs(&caller.tenant, &id).await?;
+    let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
     let output = outputs.get(n).ok_or_else(|| Error::not_found("result", n))?;
     send(&app, &caller.tenant, output, &headers).await
 }
@@ -214,7 +214,7 @@ pub async fn list(
     At(id): At<JobId>,
     Ask(paging): Ask<Paging>,
 ) -> Result<Json<Page<JobResult>>> {
-    let outputs = app.services.driver.outputs(&caller.tenant, &id).await?;
+    let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
     let all: Vec<_> = (0u64..).zip(outputs).collect();
     let Page { items, next } = page(all, paging.cursor.as_deref(), paging.limit())?;
     let keys: Vec<_> = items.iter().map(|(_, o)| o.key).collect();

@@ -1,5 +1,5 @@
 //! What every request passes before and after its handler: id, span, metrics, panics, problem details. Http functions
-//! leave here, before the router.
+//! leave here, before the router, and so does what only the owner of the jobs can answer when that is another process.
 
 use super::{accept::Answer, idle::IdleBody};
 use crate::{
@@ -7,7 +7,8 @@ use crate::{
     access::{Peer, Route},
     clock,
     error::rescue,
-    routes::{self, REQUEST_ID, http_functions},
+    peers::Passed,
+    routes::{self, REQUEST_ID, http_functions, invoke},
     state::App,
 };
 use axum::{
@@ -41,6 +42,24 @@ impl Front {
     }
 }
 
+/// What requests that the owner of the jobs answered are counted under.
+const RELAYED: &str = "relayed";
+
+/// Whether a process that does not own the jobs answers this: how it is itself, and calls, which run wherever there is room.
+fn answers_itself<B>(request: &Request<B>) -> bool {
+    let path = request.uri().path();
+    matches!(path, "/healthz" | "/readyz" | "/metrics" | "/openapi.json")
+        || (invoke::is_address(path) && !invoke::is_for_later(request.uri()))
+}
+
+async fn relay(app: &App, request: Request<Body>) -> Response {
+    let asked = match &app.services.peers {
+        Some(peers) => peers.ask_owner(request).await,
+        None => app.driver().map(|_| Response::default()),
+    };
+    asked.unwrap_or_else(Error::into_response)
+}
+
 impl Answer for Front {
     async fn answer(mut self, peer: SocketAddr, request: Request<Incoming>) -> Response {
         let started = Instant::now();
@@ -59,6 +78,12 @@ impl Answer for Front {
                 response.extensions_mut().insert(Route(http_functions::ROUTE));
                 response
             })
+        } else if !self.app.owns() && !answers_itself(&request) {
+            let asked = relay(&self.app, request.map(Body::new));
+            AssertUnwindSafe(asked).catch_unwind().instrument(span).await.map(|mut response| {
+                response.extensions_mut().insert(Route(RELAYED));
+                response
+            })
         } else {
             request.extensions_mut().insert(Peer(peer));
             let call = self.router.call(request.map(Body::new));
@@ -69,7 +94,9 @@ impl Answer for Front {
             Error::new(Code::Internal, "the server failed to answer").into_response()
         }));
         let route = response.extensions().get::<Route>().map_or("unmatched", |r| r.0);
-        if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        if response.extensions().get::<Passed>().is_none()
+            && let Ok(value) = HeaderValue::from_str(id.as_str())
+        {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         self.app.http.end(&method, route, response.status().as_u16(), started.elapsed());

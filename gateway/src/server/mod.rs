@@ -4,7 +4,6 @@ mod accept;
 mod front;
 mod idle;
 pub mod listen;
-pub mod relay;
 pub mod tls;
 
 pub use listen::check_listen;
@@ -59,6 +58,7 @@ pub struct Handle {
     pub addr: SocketAddr,
     /// Its tokens, for the admin token and for tests.
     pub tokens: Tokens,
+    app: App,
     stopping: CancellationToken,
     _stop: tokio_util::sync::DropGuard,
     serving: tokio::task::JoinHandle<()>,
@@ -70,6 +70,11 @@ impl Handle {
     pub async fn stop(self) {
         self.stopping.cancel();
         let _ = self.serving.await;
+    }
+
+    /// From now on this process owns the jobs, and answers for them itself.
+    pub fn own(&self, driver: fabric_driver::Driver) {
+        self.app.own(driver);
     }
 
     /// The server stops when this is cancelled, for the wiring.
@@ -105,8 +110,9 @@ impl Gateway {
     pub fn serve(self, options: Options, listener: TcpListener) -> std::io::Result<Handle> {
         let addr = listener.local_addr()?;
         let (tokens, stopping) = (self.app.tokens.clone(), self.app.stopping.clone());
+        let app = self.app.clone();
         let serving = tokio::spawn(run(self.app, options, listener));
-        Ok(Handle { addr, tokens, _stop: stopping.clone().drop_guard(), stopping, serving })
+        Ok(Handle { addr, tokens, app, _stop: stopping.clone().drop_guard(), stopping, serving })
     }
 }
 
@@ -114,8 +120,14 @@ impl Gateway {
 fn attend(app: &App) {
     let stopping = app.stopping.clone();
     let (tokens, functions, idempotency) = (app.tokens.clone(), app.functions.clone(), app.idempotency.clone());
+    let following = app.clone();
     app.tasks.spawn(async move {
-        let all = async { futures::join!(tokens.follow(), functions.follow(), sweep(idempotency)) };
+        let peers = async {
+            if let Some(peers) = &following.services.peers {
+                peers.follow(&following.services.engine).await;
+            }
+        };
+        let all = async { futures::join!(tokens.follow(), functions.follow(), sweep(idempotency), peers) };
         stopping.run_until_cancelled(all).await;
     });
 }

@@ -16,7 +16,7 @@ mod invoke;
 mod jobs;
 mod objects;
 mod openapi;
-mod relay;
+mod peers;
 mod rubbish;
 mod stop;
 mod support;

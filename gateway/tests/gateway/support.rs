@@ -52,6 +52,7 @@ pub const LOOP: &str = r#"(module (memory (export "memory") 1) (func (export "_s
 
 pub struct Server {
     pub services: Services,
+    pub host: Host,
     pub admin: String,
     pub addr: std::net::SocketAddr,
     handle: Option<Handle>,
@@ -130,7 +131,7 @@ pub fn wat(text: &str) -> Bytes {
     wat::parse_str(text).unwrap().into()
 }
 
-async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> Services {
+async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> (Services, Host) {
     let mut engine = Embedded::open(&data.join("state.db")).unwrap();
     change(&mut engine);
     let index = Index::open(&data.join("index.db")).unwrap();
@@ -156,12 +157,13 @@ async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> Services {
     let node = Node::start(fabric_node::Options {
         id: NodeId::new("local").unwrap(),
         slots: 2,
+        url: None,
         labels: BTreeMap::new(),
         engine: engine.clone(),
         store: store.clone(),
         results: results.clone(),
         index: index.clone(),
-        host,
+        host: host.clone(),
         metrics: node_metrics.clone(),
     })
     .await
@@ -169,7 +171,18 @@ async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> Services {
     let mut metrics = Registry::default();
     node_metrics.register(&mut metrics);
     let metrics = Arc::new(Mutex::new(metrics));
-    Services { engine, store, index, driver, node, results, metrics, data_dir: data.to_owned() }
+    let services = Services {
+        engine,
+        store,
+        index,
+        driver: Some(driver),
+        peers: None,
+        node,
+        results,
+        metrics,
+        data_dir: data.to_owned(),
+    };
+    (services, host)
 }
 
 impl Server {
@@ -181,13 +194,13 @@ impl Server {
         // Another test of this process may have done it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let services = services(folder.path(), change).await;
+        let (services, host) = services(folder.path(), change).await;
         let gateway = Gateway::new(services.clone());
         let admin = ensure_admin_token(gateway.tokens(), folder.path()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let handle = gateway.serve(options, listener).unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { services, admin, addr: handle.addr, handle: Some(handle), client, _folder: folder }
+        Self { services, host, admin, addr: handle.addr, handle: Some(handle), client, _folder: folder }
     }
 
     /// Stops the gateway and waits for it.

@@ -1,6 +1,9 @@
 //! Nodes, placement, usage.
 
-use crate::id::{FunctionName, NodeId, TenantId};
+use crate::{
+    digest::ModuleDigest,
+    id::{FunctionName, NodeId, TenantId},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -29,10 +32,24 @@ pub struct Node {
     pub modules: u32,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Where other processes reach it; absent when it takes no calls from them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Modules that it holds in memory, the most used of them: the first 16 digits of their digests, at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warm: Vec<String>,
     /// Since when.
     pub started_ms: u64,
     /// Last heartbeat.
     pub seen_ms: u64,
+}
+
+/// How a module is named in [`Node::warm`].
+#[must_use]
+pub fn warm_name(module: &ModuleDigest) -> String {
+    let mut name = module.hex();
+    name.truncate(16);
+    name
 }
 
 /// Asks where a function would run.

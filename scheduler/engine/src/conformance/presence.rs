@@ -26,6 +26,8 @@ fn node(name: &str, running: u32) -> Node {
         used_bytes: 0,
         modules: 0,
         labels: BTreeMap::new(),
+        url: None,
+        warm: Vec::new(),
         started_ms: 0,
         seen_ms: 0,
     }

@@ -28,6 +28,8 @@ pub fn node(name: &str) -> Node {
         used_bytes: 0,
         modules: 0,
         labels: std::collections::BTreeMap::new(),
+        url: None,
+        warm: Vec::new(),
         started_ms: 0,
         seen_ms: 0,
     }

@@ -1,0 +1,171 @@
+//! Processes of a fleet: what is about jobs goes to their owner, and calls go where there is room.
+
+use crate::support::{CAT, Server, send, wat};
+use fabric_engine::Engine;
+use fabric_gateway::{
+    Gateway, Handle, Options, Peers, Services,
+    peers::{self, PATIENCE},
+};
+use fabric_node::{Metrics, Node};
+use fabric_types::id::NodeId;
+use serde_json::json;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::watch};
+
+/// A process that owns no jobs and runs no guests, in the same fabric as a server.
+struct Door {
+    url: String,
+    tell: watch::Sender<Option<String>>,
+    _handle: Handle,
+}
+
+impl Door {
+    async fn open(server: &Server, relays: bool, patience: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (tell, owner) = watch::channel(Some(format!("http://{}", server.addr)));
+        let services = server.services.clone();
+        let name = NodeId::new("door").unwrap();
+        let node = Node::start(fabric_node::Options {
+            id: name.clone(),
+            slots: 0,
+            url: None,
+            labels: BTreeMap::new(),
+            engine: services.engine.clone(),
+            store: services.store.clone(),
+            results: services.results.clone(),
+            index: services.index.clone(),
+            host: server.host.clone(),
+            metrics: Metrics::default(),
+        });
+        let node = node.await.unwrap();
+        let peers = Peers::new(peers::Options { name, owner, relays, patience, ca: None }).unwrap();
+        let metrics = Arc::default();
+        let services = Services { driver: None, peers: Some(Arc::new(peers)), node, metrics, ..services };
+        let handle = Gateway::new(services).serve(Options::default(), listener).unwrap();
+        Self { url, tell, _handle: handle }
+    }
+
+    fn ask(&self, server: &Server, method: &str, path: &str) -> reqwest::RequestBuilder {
+        reqwest::Client::new()
+            .request(method.parse().unwrap(), format!("{}{path}", self.url))
+            .bearer_auth(&server.admin)
+    }
+}
+
+/// Says, as its own presence would, where a server's node is reached.
+async fn announce(engine: &Engine, url: &str) {
+    let mut node = engine.presence.list().await.unwrap().remove(0);
+    node.id = NodeId::new("elsewhere").unwrap();
+    node.url = Some(url.to_owned());
+    engine.presence.announce(node, Duration::from_secs(60)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_about_jobs_goes_to_their_owner_and_refusals_come_back() {
+    let server = Server::start().await;
+    server.deploy("f", wat(CAT), json!({})).await.is(201);
+    let door = Door::open(&server, true, PATIENCE).await;
+    let listed = send(door.ask(&server, "GET", "/v1/functions")).await.is(200).json();
+    assert_eq!(listed["items"][0]["name"], "f");
+    let later = send(door.ask(&server, "POST", "/v1/functions/f/invoke?mode=async").body("x")).await.is(202);
+    let at = later.header("location").unwrap();
+    send(door.ask(&server, "GET", &format!("{at}?wait=30"))).await.is(200);
+    assert_eq!(send(door.ask(&server, "GET", &format!("{at}/result"))).await.is(200).text(), "x");
+    let refused = send(reqwest::Client::new().get(format!("{}/v1/jobs", door.url))).await.is(401);
+    refused.problem("unauthenticated");
+    // How it is itself it says itself.
+    assert_eq!(send(door.ask(&server, "GET", "/healthz")).await.is(200).text(), "ok\n");
+    let metrics = send(door.ask(&server, "GET", "/metrics")).await.is(200).text();
+    assert!(metrics.contains("route=\"relayed\""), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_run_on_a_node_that_has_room_bodies_streaming_both_ways() {
+    let server = Server::start().await;
+    server.deploy("f", wat(CAT), json!({})).await.is(201);
+    let door = Door::open(&server, true, PATIENCE).await;
+    // Nobody said where a node is.
+    let nowhere = send(door.ask(&server, "POST", "/v1/functions/f/invoke").body("x")).await;
+    nowhere.problem("unavailable");
+    announce(&server.services.engine, &format!("http://{}", server.addr)).await;
+    // No owner is needed for calls.
+    door.tell.send_replace(None);
+    for body in [Vec::new(), vec![0, 255, 10], vec![b'x'; 3 << 20]] {
+        let call = || door.ask(&server, "POST", "/v1/functions/f/invoke").body(body.clone());
+        // Presence is heard of soon, not at once.
+        let mut answer = send(call()).await;
+        while answer.status == 503 {
+            tokio::task::yield_now().await;
+            answer = send(call()).await;
+        }
+        let answer = answer.is(200);
+        assert!(answer.header("fabric-invocation-id").is_some());
+        assert!(answer.body == body, "the body comes back whole");
+    }
+    // Refused where it arrives, with the caller's own token.
+    let nobody = reqwest::Client::new().post(format!("{}/v1/functions/f/invoke", door.url));
+    send(nobody).await.problem("unauthenticated");
+    // A key belongs to the process that was asked, and the answer is remembered there.
+    let keyed = || door.ask(&server, "POST", "/v1/functions/f/invoke").header("idempotency-key", "k").body("once");
+    let first = send(keyed()).await.is(200);
+    let again = send(keyed()).await.is(200);
+    assert_eq!(first.header("fabric-invocation-id"), again.header("fabric-invocation-id"));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_node_is_passed_over_and_no_call_goes_round_in_a_circle() {
+    let server = Server::start().await;
+    server.deploy("f", wat(CAT), json!({})).await.is(201);
+    let door = Door::open(&server, true, PATIENCE).await;
+    let call = || door.ask(&server, "POST", "/v1/functions/f/invoke").body("x");
+    announce(&server.services.engine, "http://127.0.0.1:1").await;
+    send(call()).await.problem("unavailable");
+    announce(&server.services.engine, &door.url).await;
+    send(call()).await.problem("unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_wait_for_an_owner_and_are_told_when_none_comes() {
+    let server = Server::start().await;
+    let door = Door::open(&server, true, PATIENCE).await;
+    door.tell.send_replace(None);
+    let waiting = tokio::spawn(send(door.ask(&server, "GET", "/v1/jobs")));
+    // Dead, and gone again: still nobody who answers.
+    door.tell.send_replace(Some("http://127.0.0.1:1".to_owned()));
+    door.tell.send_replace(Some(format!("http://{}", server.addr)));
+    waiting.await.unwrap().is(200);
+
+    let door = Door::open(&server, true, Duration::from_millis(1)).await;
+    door.tell.send_replace(None);
+    send(door.ask(&server, "GET", "/v1/jobs")).await.problem("unavailable");
+    // An address that is out of date and leads back here.
+    door.tell.send_replace(Some(door.url.clone()));
+    send(door.ask(&server, "POST", "/v1/jobs").body("{}")).await.problem("unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_owner_lets_its_callers_go_when_another_takes_over() {
+    let server = Server::start().await;
+    let door = Door::open(&server, true, PATIENCE).await;
+    // It takes the connection and never answers.
+    let frozen = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    door.tell.send_replace(Some(format!("http://{}", frozen.local_addr().unwrap())));
+    let reads = tokio::spawn(send(door.ask(&server, "GET", "/v1/jobs")));
+    let _first = frozen.accept().await.unwrap();
+    let writes = tokio::spawn(send(door.ask(&server, "POST", "/v1/jobs").body("{}")));
+    let _second = frozen.accept().await.unwrap();
+    door.tell.send_replace(Some(format!("http://{}", server.addr)));
+    // What changes nothing is asked again; of the rest nobody knows whether it was done.
+    reads.await.unwrap().is(200);
+    writes.await.unwrap().problem("unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_only_runs_guests_answers_for_nobody() {
+    let server = Server::start().await;
+    let door = Door::open(&server, false, PATIENCE).await;
+    let refused = send(door.ask(&server, "GET", "/v1/jobs")).await.is(404);
+    assert!(refused.problem("not-found").hint.unwrap().contains("gateway"));
+}
