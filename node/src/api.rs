@@ -1,7 +1,14 @@
 //! What the gateway may ask of a node, and what its parts share.
 
 use crate::{
-    commit, guest_threads::GuestThreads, http, invoke, invoke::Remembered, lane, metrics::Metrics, presence, work,
+    commit,
+    guest_threads::GuestThreads,
+    http, invoke,
+    invoke::Remembered,
+    lane,
+    metrics::Metrics,
+    offer::{Offer, Offered},
+    presence, work,
 };
 use bytes::Bytes;
 use fabric_engine::Engine;
@@ -17,13 +24,12 @@ use fabric_types::{
     rest::invocation::Invocation,
 };
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::{
     runtime::Handle,
-    sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -50,8 +56,8 @@ pub struct Options {
     pub id: NodeId,
     /// Guests it runs at once; usually the number of cores.
     pub slots: u32,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
+    /// What it offers.
+    pub offer: Offer,
     /// Backends.
     pub engine: Engine,
     /// Objects and modules.
@@ -70,8 +76,9 @@ pub struct Options {
 pub struct Shared {
     pub(crate) id: NodeId,
     pub(crate) slots: u32,
-    pub(crate) memory_bytes: u64,
-    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) offered: Offered,
+    /// Set when the node is about to end and wants no more work.
+    pub(crate) leaving: watch::Sender<bool>,
     pub(crate) started_ms: u64,
     pub(crate) engine: Engine,
     pub(crate) store: Store,
@@ -202,20 +209,13 @@ pub struct Node {
     tracker: TaskTracker,
 }
 
-fn total_memory() -> u64 {
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = info.lines().find_map(|l| l.strip_prefix("MemTotal:"));
-    let kib: u64 = line.and_then(|l| l.trim().split(' ').next()?.parse().ok()).unwrap_or(1 << 20);
-    kib * 1024
-}
-
 impl Node {
     /// Starts the node: its guest threads, its lane, its presence.
     ///
     /// # Errors
     /// When threads can't be made, or a backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { id, slots, labels, engine, store, results, index, host, metrics } = options;
+        let Options { id, slots, offer, engine, store, results, index, host, metrics } = options;
         let guests =
             GuestThreads::start(slots).map_err(|e| Fault::new(Code::Internal, format!("guest threads: {e}")))?;
         let (notes, noted) = mpsc::channel(NOTES);
@@ -230,8 +230,8 @@ impl Node {
         let shared = Arc::new(Shared {
             id,
             slots,
-            memory_bytes: total_memory(),
-            labels,
+            offered: Offered::new(offer),
+            leaving: watch::Sender::new(false),
             started_ms: now_ms(),
             engine,
             store,

@@ -13,11 +13,13 @@ mod input;
 mod invoke;
 mod lane;
 mod metrics;
+mod offer;
 mod presence;
 mod work;
 
 pub use api::{HttpBody, Invoke, Invoked, Node, Options, Uploaded};
 pub use metrics::Metrics;
+pub use offer::Offer;
 
 /// Reading committed results.
 pub mod results {

@@ -7,13 +7,13 @@ use fabric_engine::Engine;
 use fabric_gateway::{Gateway, Handle, Services, tokens};
 use fabric_host::{Host, WorkerCommand};
 use fabric_index::Index;
-use fabric_node::{Metrics, Node};
+use fabric_node::{Metrics, Node, Offer};
 use fabric_results::ResultStore;
 use fabric_store::{Store, StoreOptions};
 use fabric_types::{Fault, id::NodeId};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 use tokio::net::TcpListener;
 
 /// Makes the data folder, for this user only.
@@ -46,6 +46,8 @@ pub(super) struct Parts {
     results: ResultStore,
     host: Host,
     slots: u32,
+    offer: Offer,
+    scheduling: fabric_driver::Config,
     metrics: Metrics,
 }
 
@@ -63,7 +65,10 @@ impl Parts {
         let host = Host::start(sandbox).map_err(|e| internal("starting the sandbox", e))?;
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let slots = config.slots.as_ref().map_or(cores, |s| s.value);
-        Ok(Self { engine, index, store, results, host, slots, metrics })
+        let scheduling =
+            fabric_driver::Config { weights: config.placement.weights(), ..fabric_driver::Config::default() };
+        let offer = config.offer();
+        Ok(Self { engine, index, store, results, host, slots, offer, scheduling, metrics })
     }
 
     /// Starts the owner of jobs. With `rebuild` others have owned them since this index was written.
@@ -75,6 +80,7 @@ impl Parts {
             results: self.results.clone(),
             index: self.index.clone(),
             fingerprint: Arc::new(move |pure| host.fingerprint(pure).to_owned()),
+            config: self.scheduling.clone(),
             rebuild,
         };
         Driver::start(options).await.map_err(fault)
@@ -85,7 +91,7 @@ impl Parts {
         let options = fabric_node::Options {
             id,
             slots: self.slots,
-            labels: BTreeMap::new(),
+            offer: self.offer.clone(),
             engine: self.engine.clone(),
             store: self.store.clone(),
             results: self.results.clone(),

@@ -15,7 +15,6 @@ use prometheus_client::registry::Registry;
 use reqwest::{Method, multipart};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -145,6 +144,7 @@ async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> Services {
         store: store.clone(),
         results: results.clone(),
         index: index.clone(),
+        config: fabric_driver::Config::default(),
         rebuild: false,
         fingerprint: Arc::new({
             let host = host.clone();
@@ -156,7 +156,7 @@ async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> Services {
     let node = Node::start(fabric_node::Options {
         id: NodeId::new("local").unwrap(),
         slots: 2,
-        labels: BTreeMap::new(),
+        offer: fabric_node::Offer::default(),
         engine: engine.clone(),
         store: store.clone(),
         results: results.clone(),

@@ -26,6 +26,11 @@ fn node(name: &str, running: u32) -> Node {
         used_bytes: 0,
         modules: 0,
         labels: BTreeMap::new(),
+        gpus: 0,
+        gpu_model: None,
+        speed: 1.0,
+        accepts: Vec::new(),
+        leaving: false,
         started_ms: 0,
         seen_ms: 0,
     }

@@ -28,6 +28,11 @@ pub fn node(name: &str) -> Node {
         used_bytes: 0,
         modules: 0,
         labels: std::collections::BTreeMap::new(),
+        gpus: 0,
+        gpu_model: None,
+        speed: 1.0,
+        accepts: Vec::new(),
+        leaving: false,
         started_ms: 0,
         seen_ms: 0,
     }
