@@ -3,6 +3,7 @@
 use crate::{
     commit,
     guest_threads::GuestThreads,
+    held::Holding,
     http, invoke,
     invoke::Remembered,
     lane,
@@ -37,6 +38,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const CHUNKS: usize = 4096;
 /// Invocation records that may wait for the index; more are dropped and counted.
 const NOTES: usize = 4096;
+/// How long a scheduler may take to let a node go that holds nothing: three of its words.
+const ANSWER: Duration = Duration::from_secs(3);
 /// How often invocation records go to the index.
 const NOTE_EVERY: Duration = Duration::from_millis(200);
 /// Results of synchronous calls of pure functions that are remembered, in bytes.
@@ -77,6 +80,12 @@ pub struct Shared {
     pub(crate) id: NodeId,
     pub(crate) slots: u32,
     pub(crate) offered: Offered,
+    /// What it was given and has not reported.
+    pub(crate) holding: Holding,
+    /// Told when the scheduler takes what is here for lost.
+    pub(crate) lapsed: Notify,
+    /// Told when the scheduler wants nothing more of a node that is leaving.
+    pub(crate) released: Notify,
     /// Set when the node is about to end and wants no more work.
     pub(crate) leaving: watch::Sender<bool>,
     pub(crate) started_ms: u64,
@@ -231,6 +240,9 @@ impl Node {
             id,
             slots,
             offered: Offered::new(offer),
+            holding: Holding::default(),
+            lapsed: Notify::new(),
+            released: Notify::new(),
             leaving: watch::Sender::new(false),
             started_ms: now_ms(),
             engine,
@@ -260,6 +272,27 @@ impl Node {
         tracker.spawn(presence::run(shared.clone(), stop.clone()));
         tracker.spawn(keep_notes(index, noted, stop.clone()));
         Ok(Self { shared, stop, tracker })
+    }
+
+    /// Says that it is about to leave, and waits until the scheduler wants nothing more of it: what it was given has ended
+    /// and is known to have. It does not wait longer than `grace`, and not for a scheduler that is silent when nothing is
+    /// left here. Synchronous calls are their callers' to wait for.
+    pub async fn drain(&self, grace: Duration) {
+        if self.stop.is_cancelled() {
+            return;
+        }
+        self.shared.leaving.send_replace(true);
+        let released = async {
+            while tokio::time::timeout(ANSWER, self.shared.released.notified()).await.is_err() {
+                if self.shared.holding.len() == 0 {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(grace, released).await.is_err() {
+            let attempts = self.shared.holding.len();
+            tracing::warn!(attempts, "leaving before everything has ended; what is left runs elsewhere");
+        }
     }
 
     /// Stops taking work, stops what runs, and says good-bye. Tasks that were stopped run again after the next start.

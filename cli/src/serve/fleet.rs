@@ -34,6 +34,8 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// How long a node that is told to end waits for its attempts: less than the 30 s that Kubernetes gives.
+const DRAIN: Duration = Duration::from_secs(20);
 /// The lease on all jobs.
 const LEASE: &str = "jobs";
 /// How long it lasts without a renewal.
@@ -122,9 +124,20 @@ pub(super) async fn run(
         }
     };
     if let Some(node) = node {
+        if ended.is_ok() {
+            leave(&node).await?;
+        }
         node.shutdown().await;
     }
     ended
+}
+
+/// Lets what the node was given end; a second signal leaves at once.
+async fn leave(node: &Node) -> Result<(), Failure> {
+    tokio::select! {
+        () = node.drain(DRAIN) => Ok(()),
+        signal = wait_for_signal() => signal,
+    }
 }
 
 /// The owner's address as it changes.
@@ -220,6 +233,7 @@ async fn contend(
     relay.stop().await;
     let engine = parts.engine.clone();
     let listener = again()?;
+    let drained = node.clone();
     let start = async {
         let driver = parts.driver(true).await?;
         let put = parts.engine.registry.put(OWNER_KEY, Bytes::from(url), Expect::Any).await;
@@ -234,6 +248,8 @@ async fn contend(
     tokio::select! {
         signal = wait_for_signal() => {
             signal?;
+            // While it still owns the jobs, so that they go on elsewhere at once.
+            leave(&drained).await?;
             serving.stop().await?;
             drop(renewing);
             if let Err(error) = engine.leases.release(&lease).await {

@@ -143,6 +143,12 @@ impl Core {
         self.by_id.keys()
     }
 
+    /// Attempts that are with a node.
+    #[must_use]
+    pub fn attempts_with(&self, node: &NodeId) -> usize {
+        self.nodes.find(node).and_then(|ix| self.nodes.get(ix)).map_or(0, |node| node.attempts.len())
+    }
+
     /// A tenant's quota and what its attempts take.
     #[must_use]
     pub fn tenant(&self, id: &TenantId) -> Tenant {

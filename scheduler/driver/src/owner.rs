@@ -18,17 +18,17 @@ use crate::{
 };
 use bytes::Bytes;
 use fabric_engine::{
-    lane::{FromNode, Outbox, ToNode},
+    lane::{ATTEMPT_LEASE, FromNode, Outbox, ToNode},
     presence::Arrival,
     registry::Expect,
 };
-use fabric_scheduler_core::{Action, Core, Event, NodeSpec, Outcome, Time};
+use fabric_scheduler_core::{Action, Config, Core, Event, NodeSpec, Outcome, Time};
 use fabric_types::{
     Fault,
     id::{JobId, NodeId, TenantId},
     job::JobState,
     quota::Quota,
-    rest::node::Node,
+    rest::{job::Job, node::Node},
     work::{Completion, OutputRef},
 };
 use futures::{
@@ -120,8 +120,9 @@ fn spec(node: &Node) -> NodeSpec {
 impl Owner {
     /// An owner of nothing.
     pub fn new(parts: Parts, metrics: Metrics, wishes: Wishes) -> Self {
+        let lease_us = u64::try_from(ATTEMPT_LEASE.as_micros()).unwrap_or(u64::MAX);
         let mut owner = Self {
-            core: Core::new(parts.config.clone()),
+            core: Core::new(Config { lease_us, ..parts.config.clone() }),
             jobs: HashMap::new(),
             nodes: BTreeMap::new(),
             parts,
@@ -250,6 +251,7 @@ impl Owner {
     fn message(&mut self, message: FromNode) {
         match message {
             FromNode::Heartbeat { node } => self.step([Event::Heartbeat { node }]),
+            FromNode::Holds { node, attempts } => self.step([Event::Holds { node, attempts }]),
             FromNode::Completed { node, completion } => self.completed(&node, completion),
         }
     }
@@ -317,6 +319,7 @@ impl Owner {
                 if !events.is_empty() {
                     self.step(events);
                 }
+                self.release(&node);
             }
             Arrival::Gone(node) => {
                 self.nodes.remove(&node);
@@ -333,6 +336,13 @@ impl Owner {
         let mode = if leaving { NodeMode::Draining } else { self.wishes.mode(node) };
         let before = self.modes.insert(node.clone(), mode).unwrap_or_default();
         (before != mode).then(|| mode.event(node.clone()))
+    }
+
+    /// Lets a node go that is leaving and has nothing left.
+    fn release(&mut self, node: &NodeId) {
+        if self.nodes.get(node).is_some_and(|n| n.leaving) && self.core.attempts_with(node) == 0 {
+            self.post(node, ToNode::Released);
+        }
     }
 
     /// Takes an operator's word on a node that is in the registry.
@@ -590,6 +600,9 @@ impl Owner {
         if self.dirty.is_empty() {
             return;
         }
+        let stats = self.core.stats();
+        self.metrics.speculated.set(i64::try_from(stats.speculated).unwrap_or(i64::MAX));
+        self.metrics.preempted.set(i64::try_from(stats.preempted).unwrap_or(i64::MAX));
         let mut jobs = Vec::new();
         let mut invocations = Vec::new();
         for id in std::mem::take(&mut self.dirty) {
@@ -602,7 +615,9 @@ impl Owner {
             if matches!(meta.kind, Kind::Invoke { .. }) {
                 invocations.push((meta.tenant.clone(), invocation::view(&slot.live)));
             } else {
-                jobs.push((meta.tenant.clone(), slot.live.view(core.as_ref(), now_ms())));
+                // Why it waits is true of a moment; lists would show it long after.
+                let job = Job { waiting: None, ..slot.live.view(core.as_ref(), now_ms()) };
+                jobs.push((meta.tenant.clone(), job));
             }
         }
         if let Err(error) = self.parts.index.put_jobs(jobs).await {
