@@ -107,8 +107,10 @@ pub enum Command {
     Logs(commands::logs::Args),
     /// Explain where a function would run
     Explain(commands::explain::Args),
-    /// List the nodes
+    /// List the nodes; have one take no work, or take it again
     Nodes(commands::nodes::Args),
+    /// Show and set what tenants may use
+    Tenants(commands::tenants::Args),
     /// Show what the tenant has used
     Usage(commands::usage::Args),
     /// List, create and revoke tokens
@@ -169,6 +171,11 @@ mod tests {
             "fabric deploy --name A",
             "fabric jobs list --since yesterdayish",
             "fabric nonsense",
+            "fabric nodes drain",
+            "fabric tenants set acme",
+            "fabric tenants set acme --weight 0",
+            "fabric serve --label zone",
+            "fabric serve --accept gpu",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).err().unwrap_or_else(|| panic!("{line} was taken"));
             assert_eq!(error.exit_code(), 2, "{line}");
@@ -191,6 +198,10 @@ mod tests {
             "fabric token create ci --role invoker --ttl 30d",
             "fabric serve --listen 127.0.0.1:0 --data x --log-format json",
             "fabric deploy app.wasm --name f",
+            "fabric nodes drain n-1 --wait",
+            "fabric tenants set acme --guarantee-slots 4 --limit-memory 8GiB --limit-gpus none --weight 2",
+            "fabric explain f --input data/ --split lines:1MiB --param a=1 --node-selector zone=a",
+            "fabric serve --label zone=a --label disk=ssd --speed 0.5 --memory 2GiB --gpus 0 --accept task,http",
         ] {
             if let Err(error) = Cli::try_parse_from(line.split(' ')) {
                 panic!("{line}: {error}");

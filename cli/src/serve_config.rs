@@ -3,6 +3,13 @@
 use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use fabric_client::settings::{Env, Origin, Setting, default_data_dir};
+use fabric_driver::Weights;
+use fabric_node::Offer;
+use fabric_types::{
+    function::EntryKind,
+    label::{self, Labels},
+    units::ByteSize,
+};
 use serde::Deserialize;
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
@@ -72,6 +79,21 @@ pub struct ServeArgs {
     /// Guests to run at once [env: FABRIC_SLOTS; default: one per CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub slots: Option<u32>,
+    /// A label of this node, for functions that ask for it; may be repeated [env: FABRIC_LABELS, separated by commas]
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label::parse)]
+    pub labels: Vec<(String, String)>,
+    /// Memory for guests that placement counts with, such as 16GiB [env: FABRIC_MEMORY; default: the machine's]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// Speed of one CPU relative to a usual one, 0.01 to 100 [env: FABRIC_SPEED; default: measured at the start]
+    #[arg(long, value_name = "FACTOR")]
+    pub speed: Option<f64>,
+    /// GPUs to offer [env: FABRIC_GPUS; default: those of NVIDIA's driver]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1024))]
+    pub gpus: Option<u32>,
+    /// Kinds of modules to run: task, http, command [env: FABRIC_ACCEPT; default: all]
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
+    pub accept: Vec<EntryKind>,
     /// How the server's own log is written to standard error [env: FABRIC_LOG_FORMAT; default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -144,8 +166,74 @@ struct File {
     tls_key: Option<PathBuf>,
     insecure_listen: Option<bool>,
     slots: Option<u32>,
+    labels: Option<Labels>,
+    memory: Option<ByteSize>,
+    speed: Option<f64>,
+    gpus: Option<u32>,
+    accept: Option<Vec<EntryKind>>,
+    placement: Placement,
     log_format: Option<LogFormat>,
     otlp_endpoint: Option<String>,
+}
+
+/// How the scheduler places; only in the file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Placement {
+    /// Weights of the scores, by their names. A weight of 0 switches a score off.
+    pub weights: PlacementWeights,
+}
+
+/// Weights of the scores; what is left out has its default.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "PascalCase")]
+pub struct PlacementWeights {
+    least_requested: Option<f64>,
+    balanced_resource_allocation: Option<f64>,
+    selector_spread: Option<f64>,
+    locality: Option<f64>,
+    speed: Option<f64>,
+}
+
+impl Placement {
+    /// Every weight.
+    pub fn weights(&self) -> Weights {
+        let (usual, set) = (Weights::default(), &self.weights);
+        Weights {
+            least_requested: set.least_requested.unwrap_or(usual.least_requested),
+            balanced_resource_allocation: set
+                .balanced_resource_allocation
+                .unwrap_or(usual.balanced_resource_allocation),
+            selector_spread: set.selector_spread.unwrap_or(usual.selector_spread),
+            locality: set.locality.unwrap_or(usual.locality),
+            speed: set.speed.unwrap_or(usual.speed),
+        }
+    }
+
+    fn rows(&self) -> [(&'static str, f64); 5] {
+        let w = self.weights();
+        [
+            ("LeastRequested", w.least_requested),
+            ("BalancedResourceAllocation", w.balanced_resource_allocation),
+            ("SelectorSpread", w.selector_spread),
+            ("Locality", w.locality),
+            ("Speed", w.speed),
+        ]
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        for (name, weight) in self.rows() {
+            if !(0.0..=1000.0).contains(&weight) {
+                return Err(Failure::config(format!("placement.weights.{name} is {weight}: use 0 to 1000")));
+            }
+        }
+        if self.rows().iter().all(|(_, weight)| *weight == 0.0) {
+            return Err(
+                Failure::config("placement.weights: every score is switched off").hint("leave one of them above 0")
+            );
+        }
+        Ok(())
+    }
 }
 
 /// The configuration in force.
@@ -187,6 +275,18 @@ pub struct ServeConfig {
     pub insecure_listen: Setting<bool>,
     /// Guests at once; none for one per CPU.
     pub slots: Option<Setting<u32>>,
+    /// Labels of this node.
+    pub labels: Option<Setting<Labels>>,
+    /// Memory for guests.
+    pub memory: Option<Setting<ByteSize>>,
+    /// Speed of one CPU.
+    pub speed: Option<Setting<f64>>,
+    /// GPUs.
+    pub gpus: Option<Setting<u32>>,
+    /// Kinds of modules to run.
+    pub accept: Option<Setting<Vec<EntryKind>>>,
+    /// How the scheduler places.
+    pub placement: Placement,
     /// How the log is written.
     pub log_format: Setting<LogFormat>,
     /// Where spans go.
@@ -225,6 +325,31 @@ impl FromStr for Roles {
     }
 }
 
+/// What one variable holds of several things, separated by commas.
+struct List<T>(Vec<T>);
+
+impl<T: FromStr> FromStr for List<T> {
+    type Err = T::Err;
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        text.split(',').map(|part| part.trim().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A label in a list.
+struct Label(String, String);
+
+impl FromStr for Label {
+    type Err = label::InvalidLabel;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        label::parse(text).map(|(key, value)| Self(key, value))
+    }
+}
+
+/// The same setting in another form.
+fn turned<T, U>(setting: Option<Setting<List<T>>>, turn: impl FnOnce(Vec<T>) -> U) -> Option<Setting<U>> {
+    setting.map(|s| Setting { value: turn(s.value.0), origin: s.origin })
+}
+
 impl ServeArgs {
     /// Works the configuration out and checks it.
     pub fn resolve(&self, env: Env<'_>) -> Result<ServeConfig, Failure> {
@@ -260,6 +385,23 @@ impl ServeArgs {
         });
         let whole = role.value.contains(&Role::All) || role.value == [Role::Gateway, Role::Scheduler, Role::Node];
         let role = if whole { Setting { value: vec![Role::All], origin: role.origin } } else { role };
+        let given =
+            |labels: &Vec<(String, String)>| List(labels.iter().map(|(k, v)| Label(k.clone(), v.clone())).collect());
+        let labels = layer(
+            (!self.labels.is_empty()).then(|| given(&self.labels)),
+            "--label",
+            env,
+            "FABRIC_LABELS",
+            file.labels.clone().map(|labels| (given(&labels.into_iter().collect()), &path)),
+        )?;
+        let labels = turned(labels, |list| list.into_iter().map(|Label(key, value)| (key, value)).collect());
+        let accept = layer(
+            (!self.accept.is_empty()).then(|| List(self.accept.clone())),
+            "--accept",
+            env,
+            "FABRIC_ACCEPT",
+            file.accept.clone().map(|kinds| (List(kinds), &path)),
+        )?;
         let insecure = self.insecure_listen.then_some(true);
         let config = ServeConfig {
             listen: or(
@@ -286,6 +428,12 @@ impl ServeArgs {
                 setting!(insecure_listen, insecure, "--insecure-listen", "FABRIC_INSECURE_LISTEN"),
             ),
             slots: setting!(slots, self.slots, "--slots", "FABRIC_SLOTS"),
+            labels,
+            memory: setting!(memory, self.memory, "--memory", "FABRIC_MEMORY"),
+            speed: setting!(speed, self.speed, "--speed", "FABRIC_SPEED"),
+            gpus: setting!(gpus, self.gpus, "--gpus", "FABRIC_GPUS"),
+            accept: turned(accept, |kinds| kinds),
+            placement: file.placement.clone(),
             log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
             otlp_endpoint: setting!(
                 otlp_endpoint,
@@ -339,6 +487,21 @@ impl ServeConfig {
         {
             return Err(Failure::config(format!("slots, from {}: use 1 to 4096", slots.origin)));
         }
+        if let Some(labels) = &self.labels {
+            label::check_all(&labels.value)
+                .map_err(|problem| Failure::config(format!("labels, from {}: {problem}", labels.origin)))?;
+        }
+        if let Some(speed) = &self.speed
+            && !(0.01..=100.0).contains(&speed.value)
+        {
+            return Err(Failure::config(format!("speed, from {}: use 0.01 to 100", speed.origin)));
+        }
+        if let Some(gpus) = &self.gpus
+            && gpus.value > 1024
+        {
+            return Err(Failure::config(format!("gpus, from {}: use 0 to 1024", gpus.origin)));
+        }
+        self.placement.check()?;
         let open = !self.listen.value.ip().is_loopback();
         if open && self.tls_cert.is_none() && !self.insecure_listen.value {
             return Err(Failure::config(format!(
@@ -348,6 +511,17 @@ impl ServeConfig {
             .hint("give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-listen does it all the same"));
         }
         Ok(())
+    }
+
+    /// What the node offers.
+    pub fn offer(&self) -> Offer {
+        Offer {
+            labels: self.labels.as_ref().map(|s| s.value.clone()).unwrap_or_default(),
+            memory_bytes: self.memory.as_ref().map(|s| s.value.0),
+            speed: self.speed.as_ref().map(|s| s.value),
+            gpus: self.gpus.as_ref().map(|s| s.value),
+            accepts: self.accept.as_ref().map(|s| s.value.clone()).unwrap_or_default(),
+        }
     }
 
     /// Name, value and origin of each setting; what may hold a secret is hidden.
@@ -384,6 +558,13 @@ impl ServeConfig {
             row("serve.tls-key", self.tls_key.as_ref(), path),
             row("serve.insecure-listen", Some(&self.insecure_listen), ToString::to_string),
             row("serve.slots", self.slots.as_ref(), ToString::to_string),
+            row("serve.labels", self.labels.as_ref(), label::show),
+            row("serve.memory", self.memory.as_ref(), ToString::to_string),
+            row("serve.speed", self.speed.as_ref(), ToString::to_string),
+            row("serve.gpus", self.gpus.as_ref(), ToString::to_string),
+            row("serve.accept", self.accept.as_ref(), |kinds| {
+                kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+            }),
             row("serve.log-format", Some(&self.log_format), ToString::to_string),
             row("serve.otlp-endpoint", self.otlp_endpoint.as_ref(), |url| hide_userinfo(url)),
         ]
@@ -457,6 +638,32 @@ mod tests {
         assert!(resolve(half, &[], None).is_err());
         let role = ServeArgs { role: vec![Role::Node], ..Default::default() };
         assert!(resolve(role, &[], None).unwrap_err().contains("needs a fleet"));
+    }
+
+    #[test]
+    fn what_a_node_offers_is_said_and_checked() {
+        let file = "labels = { zone = \"a\" }\nmemory = \"2GiB\"\n[placement.weights]\nLocality = 5\nSpeed = 0\n";
+        let config = resolve(ServeArgs { speed: Some(0.5), ..Default::default() }, &[("FABRIC_GPUS", "2")], Some(file));
+        let config = config.unwrap();
+        let offer = config.offer();
+        assert_eq!((offer.memory_bytes, offer.speed, offer.gpus), (Some(2 << 30), Some(0.5), Some(2)));
+        assert_eq!(label::show(&offer.labels), "zone=a");
+        let weights = config.placement.weights();
+        assert_eq!((weights.locality, weights.speed, weights.least_requested), (5.0, 0.0, 1.0));
+        let env = [("FABRIC_LABELS", "zone=b, disk=ssd"), ("FABRIC_ACCEPT", "task,http")];
+        let offer = resolve(ServeArgs::default(), &env, Some(file)).unwrap().offer();
+        assert_eq!(label::show(&offer.labels), "disk=ssd, zone=b");
+        assert_eq!(offer.accepts, [EntryKind::Task, EntryKind::Http]);
+        for (file, says) in [
+            ("labels = { \"a b\" = \"c\" }", "is no label"),
+            ("[placement.weights]\nlocality = 1", "unknown field `locality`"),
+            ("[placement.weights]\nLocality = -1", "placement.weights.Locality is -1"),
+            ("accept = [\"gpu\"]", "unknown variant `gpu`"),
+            ("speed = 0.0", "use 0.01 to 100"),
+        ] {
+            let said = resolve(ServeArgs::default(), &[], Some(file)).unwrap_err();
+            assert!(said.contains(says), "{said}");
+        }
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! Who asks, what runs where, what was used, tokens, and the server's own documents.
 
 use crate::{Client, Download, Paging, Result};
-use fabric_types::rest::{
-    Page,
-    node::{ExplainRequest, Explanation, Node, Usage},
-    token::{CreatedToken, Identity, NewToken, Token},
+use fabric_types::{
+    id::{NodeId, TenantId},
+    quota::Quota,
+    rest::{
+        Page,
+        node::{ExplainRequest, Explanation, Node, Usage},
+        tenant::Tenant,
+        token::{CreatedToken, Identity, NewToken, Token},
+    },
 };
 use reqwest::Method;
 use std::time::Duration;
@@ -32,12 +37,47 @@ impl Client {
     ///
     /// # Errors
     /// `not-found` and those of every request.
-    pub async fn explain(&self, function: &str) -> Result<Explanation> {
+    pub async fn explain(&self, ask: &ExplainRequest) -> Result<Explanation> {
         self.request(Method::POST, &["placements", "explain"])?
-            .json(&ExplainRequest { function: function.to_owned() })?
+            .json(ask)?
             .idempotent(None)?
+            .timeout(Some(crate::jobs::SUBMIT_TIMEOUT))
             .read()
             .await
+    }
+
+    /// Has a node take no new work (`cordon`, `drain`), or take it again (`uncordon`).
+    ///
+    /// # Errors
+    /// `not-found`, `denied` and those of every request.
+    pub async fn node_mode(&self, node: &NodeId, verb: &str) -> Result<Node> {
+        self.request(Method::POST, &["nodes", node.as_str(), verb])?.idempotent(None)?.read().await
+    }
+
+    /// Tenants with a quota or with jobs.
+    ///
+    /// # Errors
+    /// `denied` and those of every request.
+    pub async fn tenants(&self, paging: &Paging) -> Result<Page<Tenant>> {
+        let mut query = Vec::new();
+        paging.query(&mut query);
+        self.request(Method::GET, &["tenants"])?.query(&query).read().await
+    }
+
+    /// What a tenant may use, and what it uses.
+    ///
+    /// # Errors
+    /// `denied` and those of every request.
+    pub async fn tenant_quota(&self, tenant: &TenantId) -> Result<Tenant> {
+        self.request(Method::GET, &["tenants", tenant.as_str(), "quota"])?.read().await
+    }
+
+    /// Sets what a tenant may use.
+    ///
+    /// # Errors
+    /// `denied`, `bad-request` and those of every request.
+    pub async fn set_tenant_quota(&self, tenant: &TenantId, quota: &Quota) -> Result<Tenant> {
+        self.request(Method::PUT, &["tenants", tenant.as_str(), "quota"])?.json(quota)?.read().await
     }
 
     /// What the tenant has used.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Listing a large prefix takes the server a while.
-const SUBMIT_TIMEOUT: Duration = Duration::from_secs(300);
+pub(crate) const SUBMIT_TIMEOUT: Duration = Duration::from_secs(300);
 /// An audit runs tasks again.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(1800);
 

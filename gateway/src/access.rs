@@ -35,6 +35,7 @@ pub enum Access {
 use Access::{LoopbackOrAdmin, Open};
 const INVOKER: Access = Access::Role(Role::Invoker);
 const DEVELOPER: Access = Access::Role(Role::Developer);
+const ADMIN: Access = Access::Role(Role::Admin);
 const TENANT_ADMIN: Access = Access::Role(Role::TenantAdmin);
 
 /// Method, route, access.
@@ -82,7 +83,13 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/objects/{*path}", DEVELOPER),
     ("DELETE", "/v1/objects/{*path}", DEVELOPER),
     ("GET", "/v1/nodes", DEVELOPER),
+    ("POST", "/v1/nodes/{n}/cordon", ADMIN),
+    ("POST", "/v1/nodes/{n}/drain", ADMIN),
+    ("POST", "/v1/nodes/{n}/uncordon", ADMIN),
     ("POST", "/v1/placements/explain", DEVELOPER),
+    ("GET", "/v1/tenants", ADMIN),
+    ("GET", "/v1/tenants/{t}/quota", DEVELOPER),
+    ("PUT", "/v1/tenants/{t}/quota", ADMIN),
     ("GET", "/v1/usage", DEVELOPER),
     ("GET", "/v1/tokens", TENANT_ADMIN),
     ("POST", "/v1/tokens", TENANT_ADMIN),

@@ -32,6 +32,7 @@ fn job(n: u64, name: &str) -> Job {
         submitter: "alice".to_owned(),
         state: JobState::Queued,
         remark: String::new(),
+        waiting: None,
         tasks: TaskCounts::default(),
         cost: Cost::default(),
         tags: vec!["nightly".to_owned()],

@@ -1,7 +1,15 @@
 //! What the gateway may ask of a node, and what its parts share.
 
 use crate::{
-    commit, guest_threads::GuestThreads, http, invoke, invoke::Remembered, lane, metrics::Metrics, presence, work,
+    commit,
+    guest_threads::GuestThreads,
+    held::Holding,
+    http, invoke,
+    invoke::Remembered,
+    lane,
+    metrics::Metrics,
+    offer::{Offer, Offered},
+    presence, work,
 };
 use bytes::Bytes;
 use fabric_engine::Engine;
@@ -17,13 +25,12 @@ use fabric_types::{
     rest::invocation::Invocation,
 };
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::{
     runtime::Handle,
-    sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -31,6 +38,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const CHUNKS: usize = 4096;
 /// Invocation records that may wait for the index; more are dropped and counted.
 const NOTES: usize = 4096;
+/// How long a scheduler may take to let a node go that holds nothing: three of its words.
+const ANSWER: Duration = Duration::from_secs(3);
 /// How often invocation records go to the index.
 const NOTE_EVERY: Duration = Duration::from_millis(200);
 /// Results of synchronous calls of pure functions that are remembered, in bytes.
@@ -53,8 +62,8 @@ pub struct Options {
     pub slots: u32,
     /// Where other processes reach it with calls.
     pub url: Option<String>,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
+    /// What it offers.
+    pub offer: Offer,
     /// Backends.
     pub engine: Engine,
     /// Objects and modules.
@@ -73,9 +82,16 @@ pub struct Options {
 pub struct Shared {
     pub(crate) id: NodeId,
     pub(crate) slots: u32,
-    pub(crate) memory_bytes: u64,
-    pub(crate) labels: BTreeMap<String, String>,
     pub(crate) url: Option<String>,
+    pub(crate) offered: Offered,
+    /// What it was given and has not reported.
+    pub(crate) holding: Holding,
+    /// Told when the scheduler takes what is here for lost.
+    pub(crate) lapsed: Notify,
+    /// Told when the scheduler wants nothing more of a node that is leaving.
+    pub(crate) released: Notify,
+    /// Set when the node is about to end and wants no more work.
+    pub(crate) leaving: watch::Sender<bool>,
     pub(crate) started_ms: u64,
     pub(crate) engine: Engine,
     pub(crate) store: Store,
@@ -215,20 +231,13 @@ pub struct Node {
     tracker: TaskTracker,
 }
 
-fn total_memory() -> u64 {
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = info.lines().find_map(|l| l.strip_prefix("MemTotal:"));
-    let kib: u64 = line.and_then(|l| l.trim().split(' ').next()?.parse().ok()).unwrap_or(1 << 20);
-    kib * 1024
-}
-
 impl Node {
     /// Starts the node: its guest threads, its lane, its presence.
     ///
     /// # Errors
     /// When threads can't be made, or a backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { id, slots, labels, url, engine, store, results, index, host, metrics } = options;
+        let Options { id, slots, offer, url, engine, store, results, index, host, metrics } = options;
         let guests =
             GuestThreads::start(slots).map_err(|e| Fault::new(Code::Internal, format!("guest threads: {e}")))?;
         let (notes, noted) = mpsc::channel(NOTES);
@@ -243,9 +252,12 @@ impl Node {
         let shared = Arc::new(Shared {
             id,
             slots,
-            memory_bytes: total_memory(),
-            labels,
             url,
+            offered: Offered::new(offer),
+            holding: Holding::default(),
+            lapsed: Notify::new(),
+            released: Notify::new(),
+            leaving: watch::Sender::new(false),
             started_ms: now_ms(),
             engine,
             store,
@@ -278,6 +290,27 @@ impl Node {
         tracker.spawn(lane::run(shared.clone(), inbox, chunks, stop.clone()));
         tracker.spawn(presence::run(shared.clone(), stop.clone()));
         Ok(node)
+    }
+
+    /// Says that it is about to leave, and waits until the scheduler wants nothing more of it: what it was given has ended
+    /// and is known to have. It does not wait longer than `grace`, and not for a scheduler that is silent when nothing is
+    /// left here. Synchronous calls are their callers' to wait for.
+    pub async fn drain(&self, grace: Duration) {
+        if self.stop.is_cancelled() || self.shared.slots == 0 {
+            return;
+        }
+        self.shared.leaving.send_replace(true);
+        let released = async {
+            while tokio::time::timeout(ANSWER, self.shared.released.notified()).await.is_err() {
+                if self.shared.holding.len() == 0 {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(grace, released).await.is_err() {
+            let attempts = self.shared.holding.len();
+            tracing::warn!(attempts, "leaving before everything has ended; what is left runs elsewhere");
+        }
     }
 
     /// Stops taking work, stops what runs, and says good-bye. Tasks that were stopped run again after the next start.

@@ -143,12 +143,14 @@ pub async fn run(shared: Arc<Shared>, mut pieces: mpsc::Receiver<Piece>) {
             }
         }
         for (batch, outcomes) in commit(&shared, together).await {
+            let ended: Vec<_> = outcomes.iter().map(|o| (o.task, o.attempt)).collect();
             let completion = Completion { tenant: batch.tenant.clone(), job: batch.job.clone(), outcomes };
             let report = FromNode::Completed { node: shared.id.clone(), completion };
             if let Err(error) = shared.engine.lanes.report(report).await {
                 // The attempts' leases bring them back, and the results are there already.
                 tracing::warn!(%error, "a report was lost");
             }
+            shared.holding.ended(&batch.job, ended);
         }
     }
 }

@@ -102,6 +102,12 @@ pub async fn run(shared: Arc<Shared>, mut inbox: Box<dyn Inbox>, chunks: Chunks,
     loop {
         let message = tokio::select! {
             () = stop.cancelled() => break,
+            () = shared.lapsed.notified() => {
+                for batch in running.drain().flat_map(|(_, batches)| batches) {
+                    batch.stop.cancel();
+                }
+                continue;
+            }
             message = inbox.recv() => message,
         };
         match message {
@@ -112,7 +118,9 @@ pub async fn run(shared: Arc<Shared>, mut inbox: Box<dyn Inbox>, chunks: Chunks,
                     batch.stop.cancel();
                 }
             }
+            Some(ToNode::Released) => shared.released.notify_one(),
             Some(ToNode::Run(batch)) => {
+                shared.holding.take(&batch);
                 let begun = begin(&shared, batch).await;
                 let count = begun.batch.tasks.len();
                 let of_job = running.entry(begun.batch.job.clone()).or_default();

@@ -8,16 +8,19 @@ mod commit;
 mod function_logs;
 mod graduate;
 mod guest_threads;
+mod held;
 mod http;
 mod input;
 mod invoke;
 mod lane;
 mod metrics;
+mod offer;
 mod presence;
 mod work;
 
 pub use api::{HttpBody, Invoke, Invoked, Node, Options, Room, Uploaded};
 pub use metrics::Metrics;
+pub use offer::Offer;
 
 /// Reading committed results.
 pub mod results {

@@ -1,15 +1,20 @@
 //! Says that this node is here, and what it offers.
 
 use crate::api::{Shared, now_ms};
-use fabric_engine::lane::FromNode;
+use fabric_engine::lane::{ATTEMPT_LEASE, FromNode};
 use fabric_types::rest::node::{Node as Facts, warm_name};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How often the node speaks.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long others believe it: several missed words mean that it is gone.
 const TTL: Duration = Duration::from_secs(10);
+/// Every so many heartbeats one names all attempts.
+const HOLDS_EVERY: u32 = 4;
+/// When attempts are stopped because no heartbeat was heard: a turn and an answer's time before their lease is over.
+const GIVE_UP: Duration = ATTEMPT_LEASE.saturating_sub(Duration::from_secs(2));
 
 /// Modules that are named as held in memory.
 const WARM: usize = 64;
@@ -38,10 +43,15 @@ pub fn facts(shared: &Shared) -> Facts {
         cpu_slots: shared.slots,
         running: u32::try_from(stats.live).unwrap_or(u32::MAX),
         queued: count(shared.metrics.queued_tasks.get()),
-        memory_bytes: shared.memory_bytes,
+        memory_bytes: shared.offered.memory_bytes,
         used_bytes: resident_bytes(),
         modules: u32::try_from(stats.disk_hits + stats.compiled).unwrap_or(u32::MAX),
-        labels: shared.labels.clone(),
+        gpus: shared.offered.gpus,
+        gpu_model: shared.offered.gpu_model.clone(),
+        speed: shared.offered.speed(),
+        accepts: shared.offered.accepts.clone(),
+        labels: shared.offered.labels.clone(),
+        leaving: *shared.leaving.borrow(),
         url: shared.url.clone(),
         warm: warm(shared),
         started_ms: shared.started_ms,
@@ -53,17 +63,43 @@ pub fn facts(shared: &Shared) -> Facts {
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    let mut leaving = shared.leaving.subscribe();
+    let mut renewed = Instant::now();
+    for count in 0_u32.. {
         tokio::select! {
             () = stop.cancelled() => break,
+            _ = leaving.changed() => {}
             _ = tick.tick() => {}
         }
-        let heartbeat = shared.engine.lanes.report(FromNode::Heartbeat { node: shared.id.clone() });
-        if let Err(error) = shared.engine.presence.announce(facts(&shared), TTL).await {
+        let node = shared.id.clone();
+        let message = if count % HOLDS_EVERY == 0 {
+            FromNode::Holds { node, attempts: shared.holding.list() }
+        } else {
+            FromNode::Heartbeat { node }
+        };
+        let asked = Instant::now();
+        let (announced, heard) = tokio::join!(
+            timeout(EVERY, shared.engine.presence.announce(facts(&shared), TTL)),
+            timeout(EVERY, shared.engine.lanes.report(message)),
+        );
+        if let Ok(Err(error)) = announced {
             tracing::warn!(%error, "the node could not announce itself");
         }
-        if let Ok(Err(error)) = tokio::time::timeout(EVERY, heartbeat).await {
-            tracing::warn!(%error, "a heartbeat was lost");
+        match heard {
+            Ok(Ok(())) => renewed = asked,
+            Ok(Err(error)) => tracing::warn!(%error, "a heartbeat was lost"),
+            Err(_) => {}
+        }
+        if renewed.elapsed() >= GIVE_UP {
+            renewed = Instant::now();
+            let attempts = shared.holding.len();
+            if attempts > 0 {
+                tracing::warn!(
+                    attempts,
+                    "no heartbeat was heard for a lease's time; what is here counts as lost and is stopped"
+                );
+                shared.lapsed.notify_one();
+            }
         }
     }
     if let Err(error) = shared.engine.presence.leave(&shared.id).await {

@@ -52,15 +52,20 @@ async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(),
             // Nobody waits for a thread any more: what has ended need not wait for company either.
             shared.drained.notify_one();
         }
-        if !running.token(at).is_cancelled()
-            && let Some(assignment) = running.batch.tasks.get(at)
-        {
-            shared.metrics.running.inc();
+        if let Some(assignment) = running.batch.tasks.get(at) {
             let end = match &loaded {
-                Ok(loaded) => one(shared, loaded, &objects, &running, at, assignment, &mut usage).await,
+                _ if running.token(at).is_cancelled() => None,
+                Ok(loaded) => {
+                    shared.metrics.running.inc();
+                    let end = one(shared, loaded, &objects, &running, at, assignment, &mut usage).await;
+                    shared.metrics.running.dec();
+                    end
+                }
                 Err(fault) => Some(failed(assignment, fault.clone())),
             };
-            shared.metrics.running.dec();
+            if end.is_none() {
+                shared.holding.ended(&running.batch.job, [(assignment.task, assignment.attempt)]);
+            }
             ended.extend(end);
         }
         running.over();

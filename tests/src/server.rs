@@ -209,6 +209,15 @@ impl Server {
         (self.child, self.url, self.token) = (child, url, token);
     }
 
+    /// Asks it to stop, waits for that, and starts it again over the same folder, at another address.
+    pub async fn restart_gently(&mut self) {
+        self.process().signal("TERM");
+        assert_eq!(self.ended().await, 0, "{}", self.log());
+        let (child, url, token) = start(&self.options, self.folder.path()).await;
+        self.client = client(&url, &token, None);
+        (self.child, self.url, self.token) = (child, url, token);
+    }
+
     /// Asks it to stop and waits for that; gives the exit status.
     pub async fn stop(mut self) -> i32 {
         let id = self.process().0.to_string();

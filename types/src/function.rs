@@ -30,6 +30,23 @@ impl fmt::Display for EntryKind {
     }
 }
 
+impl FromStr for EntryKind {
+    type Err = InvalidKind;
+    fn from_str(text: &str) -> Result<Self, InvalidKind> {
+        match text {
+            "task" => Ok(Self::Task),
+            "http" => Ok(Self::Http),
+            "command" => Ok(Self::Command),
+            _ => Err(InvalidKind(text.chars().take(40).collect())),
+        }
+    }
+}
+
+/// Text that names no kind of module.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no kind of module: use task, http or command")]
+pub struct InvalidKind(pub String);
+
 /// What a module can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Entry {

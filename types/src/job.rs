@@ -1,6 +1,6 @@
 //! Jobs: what a user submits, and the states it passes.
 
-use crate::{dataset::InputSpec, function::FunctionRef};
+use crate::{dataset::InputSpec, function::FunctionRef, label::Labels};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -47,6 +47,32 @@ pub struct JobSpec {
     /// Words to find it by, at most 32.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Labels that a node must have to run its tasks, besides those that the function needs. Default none.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub node_selector: Labels,
+}
+
+impl JobSpec {
+    /// A spec of a function over nothing, everything else as by default.
+    #[must_use]
+    pub fn new(function: FunctionRef) -> Self {
+        Self {
+            name: None,
+            function,
+            input: InputSpec::Items(Vec::new()),
+            params: serde_json::Map::new(),
+            reduce: None,
+            shuffle: None,
+            output: None,
+            concurrency: 0,
+            max_attempts: default_attempts(),
+            priority: 0,
+            budget_fuel: None,
+            cache: true,
+            tags: Vec::new(),
+            node_selector: Labels::new(),
+        }
+    }
 }
 
 fn default_attempts() -> u32 {

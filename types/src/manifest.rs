@@ -1,6 +1,11 @@
 //! `fabric.toml`: what a function is, may use and asks for.
 
-use crate::{id::FunctionName, limits::Limits, units::ByteSize};
+use crate::{
+    id::FunctionName,
+    label::{self, Labels},
+    limits::Limits,
+    units::ByteSize,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -102,13 +107,17 @@ impl Grants {
 pub struct Resources {
     /// CPU slots for one call. Default 1.
     pub cpu_slots: u32,
-    /// Memory to count for placement; 0, the default, means the memory limit.
+    /// Memory to count for placement; 0, the default, means a small share: most calls never come near their limit.
     pub memory_bytes: ByteSize,
+    /// GPUs for one call. Default 0.
+    pub gpus: u32,
+    /// Labels that a node must have to run it, all of them. Default none.
+    pub node_selector: Labels,
 }
 
 impl Default for Resources {
     fn default() -> Self {
-        Self { cpu_slots: 1, memory_bytes: ByteSize(0) }
+        Self { cpu_slots: 1, memory_bytes: ByteSize(0), gpus: 0, node_selector: Labels::new() }
     }
 }
 
@@ -173,6 +182,12 @@ impl Manifest {
         if self.resources.cpu_slots == 0 || self.resources.cpu_slots > 1024 {
             return value("resources.cpu-slots", "use 1 to 1024");
         }
+        if self.resources.gpus > 1024 {
+            return value("resources.gpus", "use 0 to 1024");
+        }
+        if let Err(problem) = label::check_all(&self.resources.node_selector) {
+            return value("resources.node-selector", &problem);
+        }
         if self.grants.env.len() > 128
             || self.grants.env.iter().any(|(k, v)| k.is_empty() || k.contains(['=', '\0']) || v.contains('\0'))
         {
@@ -218,5 +233,8 @@ mod tests {
         assert!(name.contains("lower-case"), "{name}");
         let path = "[function]\nname = \"a\"\n[[grants.volumes]]\nname = \"v\"\npath = \"/a/../b\"";
         assert!(Manifest::from_toml(path).is_err());
+        let label = "[function]\nname = \"a\"\n[resources.node-selector]\nzone = \"a b\"";
+        let label = Manifest::from_toml(label).unwrap_err().to_string();
+        assert!(label.contains("resources.node-selector") && label.contains("`zone=a b` is no label"), "{label}");
     }
 }

@@ -1,33 +1,76 @@
 //! `fabric explain`: where a function would run, and why.
 
 use super::Ctx;
-use crate::{failure::Failure, table::Table};
-use fabric_types::function::FunctionRef;
+use crate::{failure::Failure, local_input, number, params, table::Table};
+use fabric_types::{
+    dataset::{InputSpec, Split},
+    function::FunctionRef,
+    label,
+    rest::node::{ExplainRequest, NodeVerdict},
+    units::ByteSize,
+};
 
 /// Flags of `fabric explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The function, as NAME, NAME@VERSION or NAME:ALIAS
     pub function: FunctionRef,
+    /// A stored object, or a stored prefix ending in /, to map over
+    #[arg(long, short, value_name = "PREFIX")]
+    pub input: Option<String>,
+    /// How each object is split, as in `fabric run` [default: object]
+    #[arg(long, value_name = "HOW", requires = "input")]
+    pub split: Option<Split>,
+    /// A parameter; a value that is JSON is taken as that
+    #[arg(long = "param", short, value_name = "NAME=VALUE", value_parser = params::parse)]
+    pub params: Vec<(String, serde_json::Value)>,
+    /// A label that the node must have besides; may be repeated
+    #[arg(long = "node-selector", value_name = "KEY=VALUE", value_parser = label::parse)]
+    pub node_selector: Vec<(String, String)>,
 }
 
 /// Explains it.
 pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    let explanation = ctx.client()?.explain(&args.function.to_string()).await?;
+    if let Some(input) = args.input.as_deref().filter(|i| local_input::is_explicitly_local(i)) {
+        return Err(Failure::usage(format!("`{input}` is a local file")).hint("store it first: fabric put"));
+    }
+    let split = args.split.unwrap_or(Split::Object);
+    let ask = ExplainRequest {
+        function: args.function.to_string(),
+        input: args.input.clone().map(|path| InputSpec::Objects { path, split }),
+        params: params::object(&args.params),
+        node_selector: args.node_selector.iter().cloned().collect(),
+    };
+    let explanation = ctx.client()?.explain(&ask).await?;
     ctx.out.show(&explanation, |out, e| {
-        let mut table = Table::new(&["NODE", ">TOTAL", "STEP", "OUTCOME", "WHY"]);
+        if let Some(job) = &e.job {
+            out.line(format!(
+                "the job would have {} over {}, {} of them with a result in the cache\n",
+                number::counted(job.tasks, "task"),
+                ByteSize(job.bytes_in),
+                number::grouped(job.cached)
+            ))?;
+        }
         for n in &e.nodes {
-            let total = n.total.map_or_else(|| "-".to_owned(), |t| format!("{t:.1}"));
+            out.line(title(n, e.winner.as_ref() == Some(&n.node)))?;
+            let mut table = Table::new(&["", "STEP", "OUTCOME", "WHY"]);
             for f in &n.filters {
-                let outcome = if f.passed { "passes" } else { "refuses" };
-                table.row([n.node.as_str(), &total, &f.filter, outcome, &f.reason]);
+                table.row(["", &f.filter, if f.passed { "passes" } else { "refuses" }, &f.reason]);
             }
             for s in &n.scores {
-                let outcome = format!("{:.1}", s.value);
-                table.row([n.node.as_str(), &total, &s.name, &outcome, &format!("weight {}", s.weight)]);
+                table.row(["", &s.name, &format!("{:.1}", s.value), &format!("weight {}", s.weight)]);
             }
+            out.table(&table)?;
         }
-        out.table(&table)?;
         out.line(&e.remark)
     })
+}
+
+fn title(n: &NodeVerdict, wins: bool) -> String {
+    let refusing = n.filters.iter().filter(|f| !f.passed).map(|f| f.filter.as_str()).collect::<Vec<_>>().join(", ");
+    match n.total {
+        Some(total) if wins => format!("{}: {total:.1} of 100, the winner", n.node),
+        Some(total) => format!("{}: {total:.1} of 100", n.node),
+        None => format!("{}: refused by {refusing}", n.node),
+    }
 }

@@ -5,6 +5,7 @@ use crate::{failure::Failure, number, progress, table::Table, times};
 use fabric_client::{Client, JobFilter, LogFilter, Paging, ResultLines, TaskFilter};
 use fabric_types::{
     id::JobId,
+    label,
     rest::{
         Page,
         job::{Job, Task},
@@ -292,6 +293,12 @@ fn details(job: &Job) -> String {
         format!("results   {}", job.results),
         progress::summary(&job.tasks, &job.cost, job.run_ms),
     ];
+    if let Some(waiting) = &job.waiting {
+        lines.push(format!("waiting   {waiting}"));
+    }
+    if !job.spec.node_selector.is_empty() {
+        lines.push(format!("labels    {}", label::show(&job.spec.node_selector)));
+    }
     if !job.tags.is_empty() {
         lines.push(format!("tags      {}", job.tags.join(", ")));
     }

@@ -20,6 +20,7 @@ pub mod put;
 pub mod rm;
 pub mod rollback;
 pub mod run;
+pub mod tenants;
 pub mod token;
 pub mod usage;
 pub mod version;
@@ -89,6 +90,7 @@ pub async fn run(command: Command, global: &Global, out: &Out) -> Result<(), Fai
         Command::Explain(args) => explain::run(&args, &ctx).await,
         Command::Nodes(args) => nodes::run(&args, &ctx).await,
         Command::Usage(args) => usage::run(&args, &ctx).await,
+        Command::Tenants(args) => tenants::run(&args, &ctx).await,
         Command::Token(args) => token::run(args, &ctx).await,
         Command::Config(args) => config::run(&args, &ctx),
         Command::Context(args) => context::run(args, &ctx),

@@ -1,32 +1,106 @@
-//! `fabric nodes`: lists the nodes.
+//! `fabric nodes`: lists the nodes, and says whether one takes work.
 
 use super::Ctx;
 use crate::{failure::Failure, table::Table, times};
-use fabric_client::Paging;
-use fabric_types::units::ByteSize;
+use fabric_client::{Client, Paging};
+use fabric_types::{
+    Code,
+    id::NodeId,
+    label,
+    rest::{Page, node::Node},
+    units::ByteSize,
+};
+use std::time::Duration;
+
+/// How often `--wait` looks.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Flags of `fabric nodes`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Sub>,
+}
 
-/// Lists them.
-pub async fn run(_args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+#[derive(Debug, clap::Subcommand)]
+enum Sub {
+    /// List the nodes (what the bare command does)
+    List,
+    /// Give a node no new work; what runs there goes on
+    Cordon(One),
+    /// Give a node no new work, since it is about to leave
+    Drain {
+        #[command(flatten)]
+        one: One,
+        /// Return when nothing runs there any more
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Give a node work again
+    Uncordon(One),
+}
+
+#[derive(Debug, clap::Args)]
+struct One {
+    /// The node
+    node: NodeId,
+}
+
+async fn all(client: &Client) -> Result<Page<Node>, Failure> {
+    Ok(Paging::collect(10_000, async |paging| client.nodes(&paging).await).await?)
+}
+
+/// Does what was asked.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
-    let page = Paging::collect(10_000, async |paging| client.nodes(&paging).await).await?;
-    ctx.out.show(&page, |out, page| {
-        let mut table = Table::new(&["NODE", "STATE", ">RUNNING", ">QUEUED", ">MEMORY", ">MODULES", "VERSION", "SEEN"]);
-        for n in &page.items {
-            table.row([
-                n.id.to_string(),
-                n.state.clone(),
-                format!("{}/{}", n.running, n.cpu_slots),
-                n.queued.to_string(),
-                format!("{}/{}", ByteSize(n.used_bytes), ByteSize(n.memory_bytes)),
-                n.modules.to_string(),
-                n.version.clone(),
-                times::ago(n.seen_ms, times::now_ms()),
-            ]);
+    let node = match args.command.as_ref().unwrap_or(&Sub::List) {
+        Sub::List => return ctx.out.show(&all(&client).await?, |out, page| out.table(&table(page))),
+        Sub::Cordon(one) => client.node_mode(&one.node, "cordon").await?,
+        Sub::Uncordon(one) => client.node_mode(&one.node, "uncordon").await?,
+        Sub::Drain { one, wait } => {
+            let begun = client.node_mode(&one.node, "drain").await?;
+            if *wait { drained(&client, begun).await? } else { begun }
         }
-        out.table(&table)
-    })
+    };
+    ctx.out.show(&node, |out, node| out.line(format!("{} {}", node.id, node.state)))
+}
+
+/// Waits until nothing runs on the node, or it has left.
+async fn drained(client: &Client, mut node: Node) -> Result<Node, Failure> {
+    while node.state == "draining" {
+        tokio::time::sleep(LOOK).await;
+        let page = all(client).await?;
+        let Some(now) = page.items.into_iter().find(|n| n.id == node.id) else {
+            node.state = "gone".to_owned();
+            break;
+        };
+        node = now;
+    }
+    if matches!(node.state.as_str(), "drained" | "gone") {
+        return Ok(node);
+    }
+    Err(Failure::coded(Code::Conflict, format!("node {} is {} before it was drained", node.id, node.state))
+        .hint("somebody else had it take work again, or it is not heard of: see `fabric nodes`"))
+}
+
+fn table(page: &Page<Node>) -> Table {
+    let mut table = Table::new(&[
+        "NODE", "STATE", ">RUNNING", ">QUEUED", ">MEMORY", ">GPUS", ">SPEED", ">MODULES", "LABELS", "VERSION", "SEEN",
+    ]);
+    for n in &page.items {
+        table.row([
+            n.id.to_string(),
+            n.state.clone(),
+            format!("{}/{}", n.running, n.cpu_slots),
+            n.queued.to_string(),
+            format!("{}/{}", ByteSize(n.used_bytes), ByteSize(n.memory_bytes)),
+            n.gpu_model.as_ref().map_or(n.gpus.to_string(), |model| format!("{} {model}", n.gpus)),
+            format!("{:.2}", n.speed),
+            n.modules.to_string(),
+            label::show(&n.labels),
+            n.version.clone(),
+            times::ago(n.seen_ms, times::now_ms()),
+        ]);
+    }
+    table
 }

@@ -12,6 +12,7 @@ use fabric_types::{
     dataset::{InputSpec, Split},
     function::FunctionRef,
     job::{JobSpec, JobState, Reduce, Shuffle},
+    label,
     rest::job::Job,
     units::ByteSize,
 };
@@ -68,6 +69,9 @@ pub struct Args {
     /// Fuel the whole job may spend, such as 500M or 10G [default: no limit]
     #[arg(long, value_name = "FUEL", value_parser = number::parse)]
     pub budget: Option<u64>,
+    /// A label that a node must have to run its tasks, besides those that the function needs; may be repeated
+    #[arg(long = "node-selector", value_name = "KEY=VALUE", value_parser = label::parse)]
+    pub node_selector: Vec<(String, String)>,
     /// Run every task, even where an earlier run left its result
     #[arg(long)]
     pub no_cache: bool,
@@ -136,21 +140,7 @@ async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> R
         Some(file) => parse_spec(&params::text_of(file)?).map_err(|e| Failure::usage(format!("{file}: {e}")))?,
         None => {
             let function = args.function.clone().ok_or_else(|| Failure::usage("name a function"))?;
-            JobSpec {
-                name: None,
-                function,
-                input: InputSpec::Items(Vec::new()),
-                params: serde_json::Map::new(),
-                reduce: None,
-                shuffle: None,
-                output: None,
-                concurrency: 0,
-                max_attempts: 4,
-                priority: 0,
-                budget_fuel: None,
-                cache: true,
-                tags: Vec::new(),
-            }
+            JobSpec::new(function)
         }
     };
     if let Some(function) = &args.function {
@@ -181,6 +171,7 @@ async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> R
     spec.max_attempts = args.max_attempts.unwrap_or(spec.max_attempts);
     spec.priority = args.priority.unwrap_or(spec.priority);
     spec.budget_fuel = args.budget.or(spec.budget_fuel);
+    spec.node_selector.extend(args.node_selector.iter().cloned());
     spec.cache &= !args.no_cache;
     Ok(spec)
 }

@@ -161,6 +161,7 @@ pub(super) async fn run(
         return contend(config, parts, serving, &name, &url).await;
     }
     wait_for_signal().await?;
+    serving.leave().await?;
     serving.stop().await
 }
 
@@ -222,6 +223,7 @@ async fn contend(
         lease = win(&engine, name, ttl) => lease,
         signal = wait_for_signal() => {
             signal?;
+            serving.leave().await?;
             return serving.stop().await;
         }
     };
@@ -238,6 +240,8 @@ async fn contend(
     tokio::select! {
         signal = wait_for_signal() => {
             signal?;
+            // While it still owns the jobs, so that they go on elsewhere at once.
+            serving.leave().await?;
             serving.stop().await?;
             drop(renewing);
             if let Err(error) = engine.registry.delete(OWNER_KEY, Expect::Revision(revision)).await {

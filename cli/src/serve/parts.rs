@@ -7,14 +7,17 @@ use fabric_engine::Engine;
 use fabric_gateway::{Gateway, Handle, Peers, Services, tokens};
 use fabric_host::{Host, WorkerCommand};
 use fabric_index::Index;
-use fabric_node::{Metrics, Node};
+use fabric_node::{Metrics, Node, Offer};
 use fabric_results::ResultStore;
 use fabric_store::{Store, StoreOptions};
 use fabric_types::{Fault, id::NodeId};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
+
+/// How long a node that is told to end waits for its attempts: less than the 30 s that Kubernetes gives.
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// Makes the data folder, for this user only.
 pub(super) fn make_folder(path: &Path) -> Result<(), Failure> {
@@ -54,6 +57,8 @@ pub(super) struct Parts {
     results: ResultStore,
     host: Host,
     slots: u32,
+    offer: Offer,
+    scheduling: fabric_driver::Config,
     metrics: Metrics,
 }
 
@@ -71,7 +76,10 @@ impl Parts {
         let host = Host::start(sandbox).map_err(|e| internal("starting the sandbox", e))?;
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let slots = config.slots.as_ref().map_or(cores, |s| s.value);
-        Ok(Self { engine, index, store, results, host, slots, metrics })
+        let scheduling =
+            fabric_driver::Config { weights: config.placement.weights(), ..fabric_driver::Config::default() };
+        let offer = config.offer();
+        Ok(Self { engine, index, store, results, host, slots, offer, scheduling, metrics })
     }
 
     /// Starts the owner of jobs. With `rebuild` others have owned them since this index was written.
@@ -83,6 +91,7 @@ impl Parts {
             results: self.results.clone(),
             index: self.index.clone(),
             fingerprint: Arc::new(move |pure| host.fingerprint(pure).to_owned()),
+            config: self.scheduling.clone(),
             rebuild,
         };
         Driver::start(options).await.map_err(fault)
@@ -98,7 +107,7 @@ impl Parts {
             id,
             slots,
             url,
-            labels: BTreeMap::new(),
+            offer: self.offer.clone(),
             engine: self.engine.clone(),
             store: self.store.clone(),
             results: self.results.clone(),
@@ -179,6 +188,14 @@ impl<'a> Serving<'a> {
         driver.metrics().register(&mut self.metrics.lock());
         self.handle.own(driver.clone());
         self.driver = Some(driver);
+    }
+
+    /// Takes no more work and lets what the node was given end; a second signal leaves at once.
+    pub(super) async fn leave(&self) -> Result<(), Failure> {
+        tokio::select! {
+            () = self.node.drain(DRAIN) => Ok(()),
+            signal = wait_for_signal() => signal,
+        }
     }
 
     /// Lets what is under way end; a second signal stops at once.

@@ -11,13 +11,18 @@ mod pass;
 
 pub(crate) use pass::Passed;
 
-use fabric_engine::{Engine, presence::Arrival};
+use fabric_driver::NodeMode;
+use fabric_engine::{
+    Engine,
+    presence::Arrival,
+    registry::{Change, Entry},
+};
 use fabric_types::{id::NodeId, rest::node::Node};
 use futures::StreamExt as _;
 use http::{HeaderMap, HeaderName};
 use parking_lot::RwLock;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
@@ -27,6 +32,8 @@ use tokio::sync::watch;
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long a request usually waits for an owner.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Nodes whose drains are read at the start.
+const WISHES: usize = 10_000;
 /// Connections over which calls go to one node. A connection has 256 streams at most and one task that drives it.
 const CONNECTIONS: usize = 4;
 
@@ -61,6 +68,8 @@ pub struct Peers {
     /// To nodes: HTTP/2, many calls on a connection. The first ones for `http://`, where HTTP/2 must be known beforehand.
     calling: Vec<(reqwest::Client, reqwest::Client)>,
     nodes: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
+    /// Nodes that operators want no work on.
+    closed: RwLock<BTreeSet<NodeId>>,
 }
 
 /// A node and the calls that this process has with it.
@@ -106,15 +115,42 @@ impl Peers {
             relaying: client(ca.as_ref()).http1_only().build()?,
             calling: calling.collect::<Result<_, reqwest::Error>>()?,
             nodes: RwLock::default(),
+            closed: RwLock::default(),
         })
     }
 
     /// Keeps the nodes up to date; returns when presence closes. Run it beside the server.
     pub async fn follow(&self, engine: &Engine) {
         let mut arrivals = engine.presence.watch();
-        while let Some(arrival) = arrivals.next().await {
-            self.hear(arrival);
+        // The changes first, so that none is missed between the two.
+        let mut wishes = engine.registry.watch(NodeMode::PREFIX);
+        match engine.registry.list(NodeMode::PREFIX, None, WISHES).await {
+            Ok(entries) => entries.iter().for_each(|entry| self.wish(entry)),
+            Err(error) => tracing::warn!(%error, "not known which nodes are drained"),
         }
+        loop {
+            tokio::select! {
+                Some(arrival) = arrivals.next() => self.hear(arrival),
+                Some(change) = wishes.next() => match change {
+                    Change::Put(entry) => self.wish(&entry),
+                    Change::Deleted(key) => self.closed.write().retain(|node| !key.ends_with(&format!("/{node}"))),
+                },
+                else => return,
+            }
+        }
+    }
+
+    fn wish(&self, entry: &Entry) {
+        match NodeMode::read(entry) {
+            Some((node, NodeMode::Open)) => self.closed.write().remove(&node),
+            Some((node, _)) => self.closed.write().insert(node),
+            None => false,
+        };
+    }
+
+    /// Whether a node is to get calls of others.
+    fn is_open(&self, node: &Node) -> bool {
+        !node.leaving && !self.closed.read().contains(&node.id)
     }
 
     fn hear(&self, arrival: Arrival) {

@@ -109,11 +109,13 @@ pub(crate) enum Offered {
 impl Peers {
     /// The nodes to offer a call of `module` to, best first; none: run it here.
     fn elsewhere(&self, here: Room, module: &ModuleDigest) -> Vec<Arc<Peer>> {
+        // A drained node's own gateway sends calls away too, as long as somebody takes them.
+        let here = if self.closed.read().contains(&self.name) { Room { slots: 0, ..here } } else { here };
         if is_free(here) {
             return Vec::new();
         }
         let name = warm_name(module);
-        let peers: Vec<_> = self.nodes.read().values().filter(|p| p.facts.state == "ready").cloned().collect();
+        let peers: Vec<_> = self.nodes.read().values().filter(|p| self.is_open(&p.facts)).cloned().collect();
         let candidates: Vec<_> = peers
             .iter()
             .map(|peer| {

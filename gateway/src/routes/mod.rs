@@ -15,6 +15,7 @@ pub mod objects;
 pub mod results;
 pub mod schemas;
 pub mod streams;
+pub mod tenants;
 pub mod tokens;
 pub mod usage;
 pub mod versions;
@@ -67,7 +68,12 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(objects::list))
         .routes(routes!(objects::put, objects::get, objects::delete))
         .routes(routes!(nodes::list))
+        .routes(routes!(nodes::cordon))
+        .routes(routes!(nodes::drain))
+        .routes(routes!(nodes::uncordon))
         .routes(routes!(nodes::explain))
+        .routes(routes!(tenants::list))
+        .routes(routes!(tenants::get, tenants::set))
         .routes(routes!(usage::usage))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))

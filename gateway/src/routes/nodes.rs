@@ -4,13 +4,19 @@ use super::cursor::page;
 use crate::{
     access::Caller,
     error::Result,
-    extract::{Ask, Input, Paging},
+    extract::{Ask, At, Input, Paging},
     state::App,
 };
 use axum::{Json, extract::State};
-use fabric_types::rest::{
-    Page,
-    node::{ExplainRequest, Explanation, Node},
+use fabric_driver::NodeMode;
+use fabric_types::{
+    function::FunctionRef,
+    id::NodeId,
+    job::JobSpec,
+    rest::{
+        Page,
+        node::{ExplainRequest, Explanation, Node},
+    },
 };
 
 /// Lists the nodes.
@@ -19,13 +25,44 @@ pub async fn list(State(app): State<App>, _: Caller, Ask(paging): Ask<Paging>) -
     page(app.driver()?.nodes().await?, paging.cursor.as_deref(), paging.limit()).map(Json)
 }
 
-/// Where a call of a function would run, and why.
+async fn set_mode(app: &App, node: &NodeId, mode: NodeMode) -> Result<Json<Node>> {
+    Ok(Json(app.driver()?.set_node_mode(node, mode).await?))
+}
+
+/// Has a node take no new work; what runs there goes on.
+#[utoipa::path(post, path = "/nodes/{n}/cordon", tag = "nodes", params(("n" = String, Path)), responses((status = 200, body = Node)))]
+pub async fn cordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json<Node>> {
+    set_mode(&app, &node, NodeMode::Cordoned).await
+}
+
+/// The same for a node that is about to leave; it is `drained` once nothing runs there.
+#[utoipa::path(post, path = "/nodes/{n}/drain", tag = "nodes", params(("n" = String, Path)), responses((status = 200, body = Node)))]
+pub async fn drain(State(app): State<App>, At(node): At<NodeId>) -> Result<Json<Node>> {
+    set_mode(&app, &node, NodeMode::Draining).await
+}
+
+/// Has a node take work again.
+#[utoipa::path(post, path = "/nodes/{n}/uncordon", tag = "nodes", params(("n" = String, Path)), responses((status = 200, body = Node)))]
+pub async fn uncordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json<Node>> {
+    set_mode(&app, &node, NodeMode::Open).await
+}
+
+/// Where an attempt of a function would run now, and why; with an input, what the job would take besides.
 #[utoipa::path(post, path = "/placements/explain", tag = "nodes", request_body = ExplainRequest, responses((status = 200, body = Explanation)))]
 pub async fn explain(
     State(app): State<App>,
     caller: Caller,
     Input(ask): Input<ExplainRequest>,
 ) -> Result<Json<Explanation>> {
-    let version = app.functions.resolve(&caller.tenant, &ask.function.parse()?).await?;
-    Ok(Json(app.driver()?.explain(&version.deployment).await?))
+    let function: FunctionRef = ask.function.parse()?;
+    let version = app.functions.resolve(&caller.tenant, &function).await?;
+    let spec = JobSpec { params: ask.params, node_selector: ask.node_selector, ..JobSpec::new(function) };
+    if ask.input.is_some() || !spec.params.is_empty() {
+        version.check_params(&spec.params)?;
+    }
+    let explained = match ask.input {
+        Some(input) => app.driver()?.explain(&version.deployment, &JobSpec { input, ..spec }, true).await,
+        None => app.driver()?.explain(&version.deployment, &spec, false).await,
+    };
+    Ok(Json(explained?))
 }

@@ -15,6 +15,8 @@ fn address(route: &str) -> String {
         .replace("{f}", "nothing")
         .replace("{a}", "live")
         .replace("{v}", "1")
+        .replace("/nodes/{n}", "/nodes/nowhere")
+        .replace("{t}", "default")
         .replace("{n}", "0")
         .replace("{*path}", "some/object")
 }

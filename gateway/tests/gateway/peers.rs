@@ -9,7 +9,7 @@ use fabric_gateway::{
 use fabric_node::{Metrics, Node};
 use fabric_types::id::NodeId;
 use serde_json::json;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 
 /// A process that owns no jobs and runs no guests, in the same fabric as a server.
@@ -30,7 +30,7 @@ impl Door {
             id: name.clone(),
             slots: 0,
             url: None,
-            labels: BTreeMap::new(),
+            offer: fabric_node::Offer::default(),
             engine: services.engine.clone(),
             store: services.store.clone(),
             results: services.results.clone(),

@@ -15,7 +15,6 @@ use prometheus_client::registry::Registry;
 use reqwest::{Method, multipart};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -146,6 +145,7 @@ async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> (Services, H
         store: store.clone(),
         results: results.clone(),
         index: index.clone(),
+        config: fabric_driver::Config::default(),
         rebuild: false,
         fingerprint: Arc::new({
             let host = host.clone();
@@ -158,7 +158,7 @@ async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> (Services, H
         id: NodeId::new("local").unwrap(),
         slots: 2,
         url: None,
-        labels: BTreeMap::new(),
+        offer: fabric_node::Offer::default(),
         engine: engine.clone(),
         store: store.clone(),
         results: results.clone(),

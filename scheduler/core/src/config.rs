@@ -29,6 +29,9 @@ pub struct Config {
     pub straggler_min_us: u64,
     /// How often jobs that found no room are tried again when nothing else wakes them. Default 500 ms.
     pub parked_retry_us: u64,
+    /// How old an attempt must be before it is stopped to make room for a tenant below its guarantee. Default 1 s: what
+    /// takes less makes room by itself.
+    pub guarantee_patience_us: u64,
     /// Ended jobs whose counts stay readable. Default 1024; the oldest go first.
     pub keep_ended: usize,
     /// Weights of the placement scores.
@@ -77,6 +80,7 @@ impl Default for Config {
             straggler_factor: 2.0,
             straggler_min_us: 2_000_000,
             parked_retry_us: 500_000,
+            guarantee_patience_us: 1_000_000,
             keep_ended: 1024,
             weights: Weights::default(),
         }

@@ -26,6 +26,8 @@ pub struct Stats {
     pub stale: u64,
     /// Attempts whose lease ran out.
     pub expired: u64,
+    /// Attempts that were stopped to make room for another tenant's guarantee.
+    pub preempted: u64,
 }
 
 /// The scheduler's state.
@@ -47,6 +49,8 @@ pub struct Core {
     pub(crate) ended: HashMap<JobId, JobView>,
     pub(crate) ended_order: VecDeque<JobId>,
     pub(crate) stats: Stats,
+    /// Before then nothing is stopped for a guarantee.
+    pub(crate) preempt_again: Time,
 }
 
 impl Core {

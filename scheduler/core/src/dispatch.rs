@@ -22,37 +22,55 @@ enum Placed {
     NoRoom,
 }
 
+impl Placed {
+    fn is_some(&self) -> bool {
+        matches!(self, Self::Some)
+    }
+}
+
 impl Core {
     pub(crate) fn schedule(&mut self, actions: &mut Vec<Action>) {
         if std::mem::take(&mut self.freed) {
             self.unpark(UNPARKED);
         }
         let mut misses = 0;
-        while self.nodes.open() > 0 && misses < MISSES {
-            let Some((_, ix)) = self.queue.first() else { break };
+        while misses < MISSES {
+            let Some((tenant, ix)) = self.queue.first() else { break };
+            if self.nodes.open() == 0 && !self.make_room(ix, actions) {
+                if self.queue.goes_first(tenant) {
+                    // What is there may soon be old enough to be stopped.
+                    self.park_timer_soon();
+                }
+                break;
+            }
             match self.place_some(ix, actions) {
                 Placed::Some => self.requeue(ix),
+                Placed::NoRoom if self.make_room(ix, actions) && self.place_some(ix, actions).is_some() => {
+                    self.requeue(ix);
+                }
                 Placed::NoRoom => {
                     misses += 1;
                     self.park(ix);
                 }
             }
         }
-        if misses == MISSES && !self.parked_timer {
+        if misses == MISSES {
             self.park_timer_soon();
         }
     }
 
     fn park_timer_soon(&mut self) {
-        self.parked_timer = true;
-        self.timers.insert((self.now.plus_us(self.config.parked_retry_us), Timer::Parked));
+        if !self.parked_timer {
+            self.parked_timer = true;
+            self.timers.insert((self.now.plus_us(self.config.parked_retry_us), Timer::Parked));
+        }
     }
 
     fn place_some(&mut self, ix: u32, actions: &mut Vec<Action>) -> Placed {
         let active = u32::try_from(self.queue.active()).unwrap_or(u32::MAX).max(1);
         let Some(job) = self.jobs.get_mut(&ix) else { return Placed::NoRoom };
-        let quota = self.queue.get(job.tenant).map_or(0, crate::queue::Tenant::room);
-        let quota = u32::try_from(quota / u64::from(job.plan.cpu_slots)).unwrap_or(u32::MAX);
+        let quota = self.queue.get(job.tenant).map_or(0, |tenant| tenant.room(job.demand()));
+        let quota = u32::try_from(quota).unwrap_or(u32::MAX);
         let allowed = job.room().min(quota);
         if allowed == 0 {
             return Placed::NoRoom;
@@ -94,7 +112,7 @@ impl Core {
         job.add_attempt(id, attempt);
         let load = job.load(found.depth);
         self.nodes.take(found.node, AttemptKey::new(ix, id, number), load);
-        self.queue.take(job.tenant, load.units, job.plan.cpu_slots);
+        self.queue.take(job.tenant, load, job.demand());
         self.stats.dispatched += 1;
         if !job.started {
             job.started = true;
@@ -122,7 +140,7 @@ impl Core {
         let Some(job) = self.jobs.get_mut(&ix) else { return false };
         let load = job.load(attempt.depth);
         self.nodes.release(attempt.node, AttemptKey::new(ix, id, attempt.number), load);
-        self.queue.release(job.tenant, load.units, job.plan.cpu_slots);
+        self.queue.release(job.tenant, load, job.demand());
         self.freed = true;
         job.remove_attempt(id, attempt)
     }
@@ -162,9 +180,9 @@ impl Core {
         let Some(threshold) = crate::speculate::threshold_us(&self.config, &stage.walls, stage.done, tasks) else {
             return;
         };
-        let quota = self.queue.get(job.tenant).map_or(0, crate::queue::Tenant::room);
+        let quota = self.queue.get(job.tenant).map_or(0, |tenant| tenant.room(job.demand()));
         let old = self.now.since_us(first.started) > threshold;
-        if !old || job.room() == 0 || quota < u64::from(job.plan.cpu_slots) {
+        if !old || job.room() == 0 || quota == 0 {
             return;
         }
         if let Some(found) = placement::find(&self.config, &mut self.nodes, &request(job, Some(first.node))) {
@@ -174,10 +192,11 @@ impl Core {
     }
 }
 
-fn request(job: &Job, excluded: Option<u32>) -> Request<'_> {
+pub(crate) fn request(job: &Job, excluded: Option<u32>) -> Request<'_> {
     Request {
-        cpu_slots: job.plan.cpu_slots,
-        memory: job.plan.memory_bytes,
+        demand: job.demand(),
+        labels: &job.plan.labels,
+        kind: job.plan.kind,
         work_us: job.work_us,
         excluded,
         hints: &job.hints,

@@ -3,8 +3,11 @@
 use crate::Time;
 use fabric_types::{
     Code,
+    function::EntryKind,
     id::{JobId, NodeId, TenantId},
     job::TaskId,
+    label::Labels,
+    quota::Quota,
 };
 
 /// A job, as far as scheduling goes.
@@ -32,6 +35,12 @@ pub struct JobPlan {
     pub cpu_slots: u32,
     /// Memory per attempt in bytes.
     pub memory_bytes: u64,
+    /// GPUs per attempt. An attempt with any is never queued behind another: a GPU is not shared.
+    pub gpus: u32,
+    /// The kind of module, which a node may refuse.
+    pub kind: EntryKind,
+    /// Labels that a node must have, all of them.
+    pub labels: Labels,
     /// When it was accepted. Among equal priorities the earlier goes first.
     pub accepted_at: Time,
 }
@@ -52,6 +61,9 @@ impl JobPlan {
             budget_fuel: None,
             cpu_slots: 1,
             memory_bytes: 0,
+            gpus: 0,
+            kind: EntryKind::Task,
+            labels: Labels::new(),
             accepted_at: Time(0),
         }
     }
@@ -66,30 +78,19 @@ pub struct NodeSpec {
     pub memory_bytes: u64,
     /// Speed relative to a usual node; 1 by default. Values that are not finite or not above 0 count as 1.
     pub speed: f32,
+    /// GPUs.
+    pub gpus: u32,
+    /// Labels.
+    pub labels: Labels,
+    /// Kinds of modules it takes; empty for all.
+    pub accepts: Vec<EntryKind>,
 }
 
 impl NodeSpec {
-    /// A node of usual speed.
+    /// A node of usual speed without GPUs and labels that takes everything.
     #[must_use]
     pub const fn new(slots: u32, memory_bytes: u64) -> Self {
-        Self { slots, memory_bytes, speed: 1.0 }
-    }
-}
-
-/// What a tenant may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TenantQuota {
-    /// Slots for which it goes before tenants that are above their guarantee. Default 0.
-    pub guarantee: u32,
-    /// Slots it may have in attempts at once, queued ones included. Default: no limit.
-    pub limit: Option<u32>,
-    /// Its share against other tenants; 0 counts as 1. Default 1.
-    pub weight: u32,
-}
-
-impl Default for TenantQuota {
-    fn default() -> Self {
-        Self { guarantee: 0, limit: None, weight: 1 }
+        Self { slots, memory_bytes, speed: 1.0, gpus: 0, labels: Labels::new(), accepts: Vec::new() }
     }
 }
 
@@ -212,7 +213,7 @@ pub enum Event {
         /// The tenant.
         tenant: TenantId,
         /// What it may use.
-        quota: TenantQuota,
+        quota: Quota,
     },
     /// Nodes that hold a job's module or inputs: `Locality` prefers them. Replaces the earlier hint; at most 64 count.
     Hint {

@@ -18,8 +18,8 @@ impl Core {
     /// # Errors
     /// What does not hold.
     pub fn invariants(&self) -> Result<(), String> {
-        let mut on_node: IndexMap<u32, (u64, u64, u64, IndexSet<AttemptKey>)> = IndexMap::default();
-        let mut of_tenant: IndexMap<u32, (u64, u64)> = IndexMap::default();
+        let mut on_node: IndexMap<u32, (u64, u64, u64, u32, IndexSet<AttemptKey>)> = IndexMap::default();
+        let mut of_tenant: IndexMap<u32, [u64; 5]> = IndexMap::default();
         let mut queued = IndexSet::default();
         ensure!(self.jobs.len() == self.by_id.len(), "jobs and their ids differ");
         for (ix, job) in &self.jobs {
@@ -73,10 +73,14 @@ impl Core {
                     node.0 += load.units;
                     node.1 += load.mem;
                     node.2 += if load.long { load.units } else { 0 };
-                    node.3.insert(AttemptKey::new(*ix, entry.task, attempt.number));
+                    node.3 += load.gpus;
+                    node.4.insert(AttemptKey::new(*ix, entry.task, attempt.number));
                     let tenant = of_tenant.entry(job.tenant).or_default();
-                    tenant.0 += load.units;
-                    tenant.1 += u64::from(job.plan.cpu_slots);
+                    let demand = job.demand();
+                    let (slots, gpus) = (u64::from(demand.slots), u64::from(demand.gpus));
+                    for (sum, one) in tenant.iter_mut().zip([load.units, slots, load.mem, demand.memory, gpus]) {
+                        *sum += one;
+                    }
                     let lease = self.nodes.get(attempt.node).map_or(attempt.lease_until, |n| n.lease_until);
                     ensure!(
                         attempt.lease_until.max(lease) > self.now,
@@ -108,9 +112,10 @@ impl Core {
             }
         }
         for (ix, node) in self.nodes.iter() {
-            let (units, mem, long, attempts) = on_node.remove(&ix).unwrap_or_default();
+            let (units, mem, long, gpus, attempts) = on_node.remove(&ix).unwrap_or_default();
             ensure!(
-                (units, mem, long) == (node.units, node.mem, node.long_units) && attempts == node.attempts,
+                (units, mem, long, gpus) == (node.units, node.mem, node.long_units, node.gpus_taken)
+                    && attempts == node.attempts,
                 "node {}: counts {} units in {} attempts, has {units} in {}",
                 node.id,
                 node.units,
@@ -122,8 +127,9 @@ impl Core {
         }
         ensure!(on_node.is_empty(), "attempts on nodes that do not exist");
         for (ix, tenant) in self.queue.iter() {
-            let (units, slots) = of_tenant.remove(&ix).unwrap_or_default();
-            ensure!((units, slots) == (tenant.units, tenant.slots), "tenant {}: usage is miscounted", tenant.id);
+            let found = of_tenant.remove(&ix).unwrap_or_default();
+            let counted = [tenant.units, tenant.slots, tenant.mem, tenant.memory, tenant.gpus];
+            ensure!(found == counted, "tenant {}: counts {counted:?}, has {found:?}", tenant.id);
         }
         self.nodes.check()?;
         self.queue.check(&queued)

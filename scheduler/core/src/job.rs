@@ -2,7 +2,7 @@
 
 use crate::{
     JobPlan, Time,
-    node::{Load, PerNode},
+    node::{Demand, Load, PerNode},
     plan,
     queue::JobKey,
     speculate::WallTimes,
@@ -134,11 +134,16 @@ impl Job {
     }
 
     pub fn key(&self) -> JobKey {
-        (std::cmp::Reverse(self.plan.priority), self.plan.accepted_at, self.ix)
+        (std::cmp::Reverse(self.plan.priority), self.plan.accepted_at, self.ix, self.plan.gpus > 0)
+    }
+
+    /// What one attempt needs.
+    pub fn demand(&self) -> Demand {
+        Demand { slots: self.plan.cpu_slots, memory: self.plan.memory_bytes, gpus: self.plan.gpus }
     }
 
     pub fn load(&self, depth: u16) -> Load {
-        Load::new(self.plan.cpu_slots, self.plan.memory_bytes, depth)
+        Load::new(self.demand(), depth)
     }
 
     pub fn task(&self, id: TaskId) -> Option<&Task> {

@@ -32,18 +32,22 @@ mod membership;
 mod node;
 pub mod placement;
 pub mod plan;
+mod preempt;
 mod queue;
 pub mod retry;
 pub mod speculate;
 mod task;
 mod time;
 mod view;
+mod waiting;
+
+pub use fabric_types::quota::Quota as TenantQuota;
 
 pub use crate::{
     action::{Action, Outcome},
     config::{Config, Weights},
     core::{Core, Stats},
-    event::{Event, JobPlan, NodeSpec, RestoredTask, TenantQuota},
+    event::{Event, JobPlan, NodeSpec, RestoredTask},
     placement::Requirement,
     time::Time,
     view::{JobView, NodeView, TaskView},

@@ -9,7 +9,7 @@ use crate::{
     hash::{IndexMap, IndexSet},
     task::AttemptKey,
 };
-use fabric_types::id::NodeId;
+use fabric_types::{function::EntryKind, id::NodeId, label::Labels};
 use std::collections::{BTreeMap, HashMap};
 
 /// Units a slot is divided into.
@@ -36,10 +36,22 @@ pub(crate) struct Node {
     pub long_units: u64,
     pub mem: u64,
     pub long_mem: u64,
+    pub gpus: u32,
+    pub gpus_taken: u32,
+    pub labels: Labels,
+    pub accepts: Vec<EntryKind>,
     pub attempts: IndexSet<AttemptKey>,
     pub lease_until: Time,
     pub lease_timer: bool,
     place: Option<(u8, u32)>,
+}
+
+/// What one attempt needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Demand {
+    pub slots: u32,
+    pub memory: u64,
+    pub gpus: u32,
 }
 
 /// What one attempt occupies.
@@ -47,13 +59,19 @@ pub(crate) struct Node {
 pub(crate) struct Load {
     pub units: u64,
     pub mem: u64,
+    pub gpus: u32,
     pub long: bool,
 }
 
 impl Load {
-    pub fn new(cpu_slots: u32, memory: u64, depth: u16) -> Self {
+    pub fn new(demand: Demand, depth: u16) -> Self {
         let depth64 = u64::from(depth.max(1));
-        Self { units: (u64::from(cpu_slots) * UNITS / depth64).max(1), mem: memory / depth64, long: depth <= 1 }
+        Self {
+            units: (u64::from(demand.slots) * UNITS / depth64).max(1),
+            mem: demand.memory / depth64,
+            gpus: demand.gpus,
+            long: depth <= 1,
+        }
     }
 }
 
@@ -69,6 +87,10 @@ impl Node {
     pub fn free_units(&self) -> u64 {
         self.capacity().saturating_sub(self.units)
     }
+
+    pub fn free_gpus(&self) -> u32 {
+        self.gpus.saturating_sub(self.gpus_taken)
+    }
 }
 
 /// The nodes, by index. A node keeps its index for ever.
@@ -81,8 +103,6 @@ pub(crate) struct Nodes {
     open: usize,
     ready: usize,
     max_speed: f64,
-    /// How many nodes there are of each number of slots and bytes of memory, to know what can never fit.
-    sizes: BTreeMap<(u32, u64), u32>,
     pub cursor: usize,
 }
 
@@ -113,16 +133,6 @@ impl Nodes {
         if self.max_speed > 0.0 { self.max_speed } else { 1.0 }
     }
 
-    /// Whether some ready node is large enough for such an attempt when it is empty.
-    pub fn could_fit(&self, cpu_slots: u32, memory: u64) -> bool {
-        self.sizes.keys().any(|(slots, mem)| *slots >= cpu_slots && *mem >= memory)
-    }
-
-    /// The most slots of any ready node.
-    pub fn largest(&self) -> u32 {
-        self.sizes.keys().next_back().map_or(0, |(slots, _)| *slots)
-    }
-
     /// The index of `id`, which is made when it is new.
     pub fn intern(&mut self, id: &NodeId) -> u32 {
         if let Some(ix) = self.by_id.get(id) {
@@ -141,6 +151,10 @@ impl Nodes {
             long_units: 0,
             mem: 0,
             long_mem: 0,
+            gpus: 0,
+            gpus_taken: 0,
+            labels: Labels::new(),
+            accepts: Vec::new(),
             attempts: IndexSet::default(),
             lease_until: Time(0),
             lease_timer: false,
@@ -153,23 +167,13 @@ impl Nodes {
     /// Changes a node and keeps the index true.
     pub fn change<R>(&mut self, ix: u32, f: impl FnOnce(&mut Node) -> R) -> Option<R> {
         let node = self.all.get_mut(ix as usize)?;
-        let (was_ready, was_size) = (node.is_ready(), (node.slots, node.memory));
+        let was_ready = node.is_ready();
         let result = f(node);
-        let (is_ready, size, speed) = (node.is_ready(), (node.slots, node.memory), node.speed);
-        if was_ready != is_ready || was_size != size {
-            if was_ready {
-                self.ready -= 1;
-                if let Some(n) = self.sizes.get_mut(&was_size) {
-                    *n -= 1;
-                    if *n == 0 {
-                        self.sizes.remove(&was_size);
-                    }
-                }
-            }
-            if is_ready {
-                self.ready += 1;
-                *self.sizes.entry(size).or_default() += 1;
-            }
+        let (is_ready, speed) = (node.is_ready(), node.speed);
+        match (was_ready, is_ready) {
+            (false, true) => self.ready += 1,
+            (true, false) => self.ready -= 1,
+            _ => {}
         }
         self.max_speed = self.max_speed.max(speed);
         self.place(ix);
@@ -181,6 +185,9 @@ impl Nodes {
         node.memory = spec.memory_bytes;
         let speed = f64::from(spec.speed);
         node.speed = if speed.is_finite() && speed > 0.0 { speed } else { 1.0 };
+        node.gpus = spec.gpus;
+        node.labels.clone_from(&spec.labels);
+        node.accepts.clone_from(&spec.accepts);
     }
 
     pub fn take(&mut self, ix: u32, key: AttemptKey, load: Load) {
@@ -189,6 +196,7 @@ impl Nodes {
         {
             node.units += load.units;
             node.mem += load.mem;
+            node.gpus_taken += load.gpus;
             if load.long {
                 node.long_units += load.units;
                 node.long_mem += load.mem;
@@ -203,6 +211,7 @@ impl Nodes {
         {
             node.units -= load.units;
             node.mem -= load.mem;
+            node.gpus_taken -= load.gpus;
             if load.long {
                 node.long_units -= load.units;
                 node.long_mem -= load.mem;
@@ -244,8 +253,13 @@ impl Nodes {
         }
     }
 
-    /// Open nodes, the freest bucket first, at most `limit`; within a bucket it goes on where the last call began plus one.
-    pub fn candidates(&self, limit: usize) -> impl Iterator<Item = u32> + '_ {
+    /// Open nodes that suit, the freest bucket first, at most `limit`; within a bucket it goes on where the last call
+    /// began plus one.
+    pub fn candidates<'a>(
+        &'a self,
+        limit: usize,
+        suits: impl Fn(&Node) -> bool + 'a,
+    ) -> impl Iterator<Item = u32> + 'a {
         let cursor = self.cursor;
         self.buckets
             .values()
@@ -255,6 +269,7 @@ impl Nodes {
                 let (head, tail) = members.split_at(at);
                 tail.iter().chain(head).copied()
             })
+            .filter(move |ix| self.get(*ix).is_some_and(&suits))
             .take(limit)
     }
 

@@ -1,17 +1,21 @@
 //! Whose turn it is: fair share between tenants, then priority and age within one.
 //!
-//! Tenants below their guarantee go first; then the one that uses the least for its weight now (weighted max-min
+//! Tenants below their guarantee go first (see `preempt.rs` for when that is not enough); then the one that uses the least for its weight now (weighted max-min
 //! fairness); among equals the one that was served least so far (virtual time: served slot-time over weight, as in
 //! start-time fair queuing, Goyal, Vin, Cheng 1996). A tenant that comes back after being idle starts at the virtual
 //! time of those that stayed, so idleness saves up nothing.
 
-use crate::{TenantQuota, hash::IndexSet};
-use fabric_types::id::TenantId;
+use crate::{
+    TenantQuota,
+    hash::IndexSet,
+    node::{Demand, Load, UNITS},
+};
+use fabric_types::{id::TenantId, units::ByteSize};
 use std::collections::{BTreeSet, HashMap};
 
 type Key = (bool, u64, u64, u32);
-/// Highest priority first, then the oldest.
-pub(crate) type JobKey = (std::cmp::Reverse<i32>, crate::Time, u32);
+/// Highest priority first, then the oldest; the last says whether its attempts need GPUs.
+pub(crate) type JobKey = (std::cmp::Reverse<i32>, crate::Time, u32, bool);
 
 #[derive(Debug)]
 pub(crate) struct Tenant {
@@ -21,16 +25,69 @@ pub(crate) struct Tenant {
     pub units: u64,
     /// Slots of its attempts, however deep they are queued: what the limit counts.
     pub slots: u64,
+    /// Memory that its attempts occupy, as `units` counts slots.
+    pub mem: u64,
+    /// Memory of its attempts, as `slots` counts slots.
+    pub memory: u64,
+    /// GPUs of its attempts.
+    pub gpus: u64,
     vtime: u64,
     ready: BTreeSet<JobKey>,
     key: Option<Key>,
 }
 
 impl Tenant {
-    /// Slots that the limit leaves.
-    pub fn room(&self) -> u64 {
-        self.quota.limit.map_or(u64::MAX, |limit| u64::from(limit).saturating_sub(self.slots))
+    /// Slots, memory and GPUs that the limit leaves.
+    fn left(&self) -> [u64; 3] {
+        let limit = &self.quota.limit;
+        let left = |limit: Option<u64>, used: u64| limit.map_or(u64::MAX, |limit| limit.saturating_sub(used));
+        [
+            left(limit.cpu_slots.map(u64::from), self.slots),
+            left(limit.memory_bytes.map(|m| m.0), self.memory),
+            left(limit.gpus.map(u64::from), self.gpus),
+        ]
     }
+
+    /// How many more such attempts the limit allows.
+    pub fn room(&self, demand: Demand) -> u64 {
+        let [slots, memory, gpus] = self.left();
+        let fit = |left: u64, each: u64| left.checked_div(each).unwrap_or(u64::MAX);
+        fit(slots, u64::from(demand.slots)).min(fit(memory, demand.memory)).min(fit(gpus, u64::from(demand.gpus)))
+    }
+
+    /// Why the limit allows no such attempt; none when it does.
+    pub fn refusal(&self, demand: Demand) -> Option<String> {
+        let [slots, memory, gpus] = self.left();
+        let (id, limit) = (&self.id, &self.quota.limit);
+        let of = |used: String, limit: String| format!("tenant {id} uses {used} of its limit of {limit}");
+        if slots < u64::from(demand.slots) {
+            let most = limit.cpu_slots.unwrap_or(0);
+            return Some(of(self.slots.to_string(), count(u64::from(most), "slot")));
+        }
+        if memory < demand.memory {
+            let most = limit.memory_bytes.unwrap_or_default();
+            return Some(of(ByteSize(self.memory).to_string(), format!("{most} of memory")));
+        }
+        if gpus < u64::from(demand.gpus) {
+            let most = limit.gpus.unwrap_or(0);
+            return Some(of(self.gpus.to_string(), count(u64::from(most), "GPU")));
+        }
+        None
+    }
+
+    /// Whether it would be below its guarantee without `less`. GPUs count where its next job needs some.
+    pub fn is_below(&self, less: Option<Load>, needs_gpus: bool) -> bool {
+        let guarantee = &self.quota.guarantee;
+        let less = less.unwrap_or(Load { units: 0, mem: 0, gpus: 0, long: false });
+        self.units.saturating_sub(less.units) < u64::from(guarantee.cpu_slots) * UNITS
+            || self.mem.saturating_sub(less.mem) < guarantee.memory_bytes.0
+            || (needs_gpus && self.gpus.saturating_sub(u64::from(less.gpus)) < u64::from(guarantee.gpus))
+    }
+}
+
+/// `1 slot`, `2 slots`.
+pub(crate) fn count(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// The tenants and their jobs that have something to run.
@@ -53,6 +110,9 @@ impl Queue {
             quota: TenantQuota::default(),
             units: 0,
             slots: 0,
+            mem: 0,
+            memory: 0,
+            gpus: 0,
             vtime: 0,
             ready: BTreeSet::new(),
             key: None,
@@ -69,8 +129,8 @@ impl Queue {
         (0u32..).zip(self.all.iter())
     }
 
-    pub fn quota_room(&self, id: &TenantId) -> u64 {
-        self.by_id.get(id).and_then(|ix| self.get(*ix)).map_or(u64::MAX, Tenant::room)
+    pub fn find(&self, id: &TenantId) -> Option<&Tenant> {
+        self.by_id.get(id).and_then(|ix| self.get(*ix))
     }
 
     pub fn set_quota(&mut self, ix: u32, quota: TenantQuota) {
@@ -98,18 +158,24 @@ impl Queue {
         self.refresh(ix);
     }
 
-    pub fn take(&mut self, ix: u32, units: u64, slots: u32) {
+    pub fn take(&mut self, ix: u32, load: Load, demand: Demand) {
         if let Some(tenant) = self.all.get_mut(ix as usize) {
-            tenant.units += units;
-            tenant.slots += u64::from(slots);
+            tenant.units += load.units;
+            tenant.mem += load.mem;
+            tenant.slots += u64::from(demand.slots);
+            tenant.memory += demand.memory;
+            tenant.gpus += u64::from(demand.gpus);
         }
         self.refresh(ix);
     }
 
-    pub fn release(&mut self, ix: u32, units: u64, slots: u32) {
+    pub fn release(&mut self, ix: u32, load: Load, demand: Demand) {
         if let Some(tenant) = self.all.get_mut(ix as usize) {
-            tenant.units -= units;
-            tenant.slots -= u64::from(slots);
+            tenant.units -= load.units;
+            tenant.mem -= load.mem;
+            tenant.slots -= u64::from(demand.slots);
+            tenant.memory -= demand.memory;
+            tenant.gpus -= u64::from(demand.gpus);
         }
         self.refresh(ix);
     }
@@ -131,6 +197,11 @@ impl Queue {
         Some((ix, job.2))
     }
 
+    /// Whether the tenant goes before others because it is below its guarantee.
+    pub fn goes_first(&self, ix: u32) -> bool {
+        self.get(ix).and_then(|tenant| tenant.key).is_some_and(|(above, ..)| !above)
+    }
+
     /// Tenants that have something to run and may.
     pub fn active(&self) -> usize {
         self.active.len()
@@ -139,9 +210,11 @@ impl Queue {
     fn refresh(&mut self, ix: u32) {
         let Some(tenant) = self.all.get_mut(ix as usize) else { return };
         let weight = u64::from(tenant.quota.weight.max(1));
-        let above = tenant.units >= u64::from(tenant.quota.guarantee) * crate::node::UNITS;
-        let key = (!tenant.ready.is_empty() && tenant.room() > 0)
-            .then(|| (above, tenant.units.saturating_mul(16) / weight, tenant.vtime, ix));
+        let [slots, memory, _] = tenant.left();
+        let key = tenant.ready.first().filter(|_| slots > 0 && memory > 0).map(|first| {
+            let above = !tenant.is_below(None, first.3);
+            (above, tenant.units.saturating_mul(16) / weight, tenant.vtime, ix)
+        });
         if key != tenant.key {
             if let Some(old) = tenant.key.take() {
                 self.active.remove(&old);

@@ -1,10 +1,14 @@
 //! What REST asks: where a job, a task, a node stands, and why a job waits.
 
-use crate::{Core, Outcome, job::Job, task::NONE};
+use crate::{Core, Outcome, job::Job, queue::count, task::NONE};
 use fabric_types::{
     id::{JobId, NodeId, TenantId},
     job::{JobState, TaskId, TaskState},
-    rest::job::TaskCounts,
+    rest::{
+        job::TaskCounts,
+        tenant::{Tenant, TenantUsage},
+    },
+    units::ByteSize,
 };
 
 /// A job's state in numbers.
@@ -24,6 +28,8 @@ pub struct JobView {
     pub duplicates: u64,
     /// One true sentence: why it waits, what it does, how it ended.
     pub why: String,
+    /// Why nothing of it runs; none while something does, and when it has ended.
+    pub waiting: Option<String>,
 }
 
 /// A task of a job that has not ended.
@@ -84,6 +90,7 @@ pub(crate) fn ended(job: &Job, outcome: &Outcome) -> JobView {
         fuel: job.fuel,
         duplicates: job.duplicates,
         why,
+        waiting: None,
     }
 }
 
@@ -94,6 +101,11 @@ impl Core {
         let Some(job) = self.by_id.get(id).and_then(|ix| self.jobs.get(ix)) else {
             return self.ended.get(id).cloned();
         };
+        let waiting = self.waiting(job);
+        let why = waiting.clone().unwrap_or_else(|| {
+            let (running, total, nodes) = (job.running_tasks, job.total(), job.per_node.len());
+            format!("{running} of {total} tasks are with {}", count(nodes as u64, "node"))
+        });
         Some(JobView {
             job: id.clone(),
             tenant: job.plan.tenant.clone(),
@@ -101,7 +113,8 @@ impl Core {
             tasks: counts(job, 0),
             fuel: job.fuel,
             duplicates: job.duplicates,
-            why: self.why(job),
+            why,
+            waiting,
         })
     }
 
@@ -130,6 +143,31 @@ impl Core {
         self.by_id.keys()
     }
 
+    /// Attempts that are with a node.
+    #[must_use]
+    pub fn attempts_with(&self, node: &NodeId) -> usize {
+        self.nodes.find(node).and_then(|ix| self.nodes.get(ix)).map_or(0, |node| node.attempts.len())
+    }
+
+    /// A tenant's quota and what its attempts take.
+    #[must_use]
+    pub fn tenant(&self, id: &TenantId) -> Tenant {
+        let found = self.queue.find(id).map(|t| {
+            let usage = TenantUsage { cpu_slots: t.slots, memory_bytes: ByteSize(t.memory), gpus: t.gpus };
+            (t.quota, usage)
+        });
+        let (quota, usage) = found.unwrap_or_default();
+        Tenant { tenant: id.clone(), quota, usage }
+    }
+
+    /// Every tenant that has a quota or had a job, by name.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<Tenant> {
+        let mut all: Vec<_> = self.queue.iter().map(|(_, tenant)| self.tenant(&tenant.id)).collect();
+        all.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+        all
+    }
+
     /// Every node that was ever up, in the order they joined.
     pub fn nodes(&self) -> impl Iterator<Item = NodeView> {
         self.nodes.iter().map(|(_, node)| NodeView {
@@ -143,38 +181,5 @@ impl Core {
             slots: node.slots,
             attempts: u32::try_from(node.attempts.len()).unwrap_or(u32::MAX),
         })
-    }
-
-    fn why(&self, job: &Job) -> String {
-        let slots = job.plan.cpu_slots;
-        if job.out > 0 {
-            let (running, total, nodes) = (job.running_tasks, job.total(), job.per_node.len());
-            return format!("{running} of {total} tasks are with {nodes} node{}", if nodes == 1 { "" } else { "s" });
-        }
-        if job.pending == 0 {
-            return match job.backoff {
-                0 => "it waits for inputs".to_owned(),
-                n => format!("{n} tasks wait to be repeated"),
-            };
-        }
-        let tenant = self.queue.get(job.tenant);
-        if self.nodes.ready() == 0 {
-            return "no node is ready".to_owned();
-        }
-        if !self.nodes.could_fit(slots, job.plan.memory_bytes) {
-            return format!(
-                "an attempt needs {slots} slots and {} bytes, and no ready node is that large (most slots: {})",
-                job.plan.memory_bytes,
-                self.nodes.largest()
-            );
-        }
-        if let Some(tenant) = tenant.filter(|t| t.room() < u64::from(slots)) {
-            let limit = tenant.quota.limit.unwrap_or(0);
-            return format!("tenant {} uses {} of its limit of {limit} slots", tenant.id, tenant.slots);
-        }
-        if self.nodes.open() == 0 {
-            return "every slot of every node is taken".to_owned();
-        }
-        "no node has room for an attempt now".to_owned()
     }
 }

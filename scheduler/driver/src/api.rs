@@ -10,12 +10,13 @@ use crate::{
     prepare,
     record::{PARTITIONS_PER_RECORD, Record},
     recover, tasks,
+    wishes::Wishes,
 };
 use bytes::Bytes;
 use fabric_engine::{Engine, registry::Expect};
 use fabric_index::Index;
 use fabric_results::ResultStore;
-use fabric_scheduler_core::{Event, Requirement, Time, plan};
+use fabric_scheduler_core::{Event, Time, plan};
 use fabric_store::Store;
 use fabric_types::{
     Code, Fault,
@@ -27,7 +28,6 @@ use fabric_types::{
         Page,
         invocation::Invocation,
         job::{Job, JobEvent, JobPlan, Task},
-        node::{Explanation, Node},
     },
     task_key::Keyer,
     work::{OutputRef, TaskInput},
@@ -55,6 +55,8 @@ pub struct Options {
     pub index: Index,
     /// For task keys.
     pub fingerprint: Fingerprint,
+    /// The scheduler's settings.
+    pub config: fabric_scheduler_core::Config,
     /// Whether other drivers may have changed jobs since the index was written.
     pub rebuild: bool,
 }
@@ -67,6 +69,7 @@ pub struct Parts {
     pub(crate) results: ResultStore,
     pub(crate) index: Index,
     pub(crate) fingerprint: Fingerprint,
+    pub(crate) config: fabric_scheduler_core::Config,
     pub(crate) tracker: TaskTracker,
 }
 
@@ -142,13 +145,14 @@ impl Driver {
     /// # Errors
     /// A backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { engine, store, results, index, fingerprint, rebuild } = options;
-        let parts = Parts { engine, store, results, index, fingerprint, tracker: TaskTracker::new() };
+        let Options { engine, store, results, index, fingerprint, config, rebuild } = options;
+        let parts = Parts { engine, store, results, index, fingerprint, config, tracker: TaskTracker::new() };
         let metrics = Metrics::default();
         if rebuild || parts.index.is_fresh() {
             recover::rebuild(&parts.engine, &parts.index).await?;
         }
-        let mut owner = Owner::new(parts.clone(), metrics.clone());
+        let wishes = Wishes::load(&parts.engine).await?;
+        let mut owner = Owner::new(parts.clone(), metrics.clone(), wishes);
         for live in recover::unfinished(&parts.engine).await? {
             tracing::info!(job_id = %live.id(), state = %live.state(), "job taken up again");
             owner.resume(live);
@@ -175,7 +179,15 @@ impl Driver {
         let _ = tokio::time::timeout(Duration::from_secs(10), self.parts.tracker.wait()).await;
     }
 
-    async fn ask<T: Send + 'static>(&self, look: impl FnOnce(&mut Owner) -> T + Send + 'static) -> Result<T, Fault> {
+    /// The backends.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.parts.engine
+    }
+
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Owner) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
         let ask: Ask = Box::new(move |owner| {
             // The asker may have gone; then nobody minds.
@@ -521,39 +533,5 @@ impl Driver {
             tasks.collect::<Vec<_>>()
         });
         Ok((ended.tasks.succeeded, differing.await?.unwrap_or_default()))
-    }
-
-    /// The nodes.
-    ///
-    /// # Errors
-    /// `unavailable` while shutting down.
-    pub async fn nodes(&self) -> Result<Vec<Node>, Fault> {
-        self.ask(|owner| {
-            let states: Vec<_> = owner.core.nodes().map(|v| (v.id, v.state)).collect();
-            let mut nodes: Vec<Node> = owner.nodes.values().cloned().collect();
-            for node in &mut nodes {
-                if let Some((_, state)) = states.iter().find(|(id, _)| *id == node.id) {
-                    node.state = (*state).to_owned();
-                }
-            }
-            nodes
-        })
-        .await
-    }
-
-    /// Where a call of this function would run, and why.
-    ///
-    /// # Errors
-    /// `unavailable` while shutting down.
-    pub async fn explain(&self, deployment: &Deployment) -> Result<Explanation, Fault> {
-        let resources = &deployment.manifest.resources;
-        let requirement = Requirement {
-            tenant: deployment.tenant.clone(),
-            cpu_slots: resources.cpu_slots,
-            memory_bytes: resources.memory_bytes.0.max(1 << 20),
-            hints: Vec::new(),
-            excluded: None,
-        };
-        self.ask(move |owner| owner.core.explain(&requirement)).await
     }
 }

@@ -10,6 +10,7 @@
 pub mod api;
 mod assign;
 mod clock;
+mod cluster;
 mod events;
 mod invocation;
 mod live;
@@ -20,6 +21,9 @@ mod prepare;
 mod record;
 mod recover;
 mod tasks;
+mod wishes;
 mod write_output;
 
 pub use api::{Driver, Options, Parts, Submission, TaskFilter, Work};
+pub use fabric_scheduler_core::{Config, Weights};
+pub use wishes::NodeMode;

@@ -308,6 +308,7 @@ impl Live {
             submitter: meta.submitter.clone(),
             state,
             remark: self.remark(state, &counts, core),
+            waiting: core.filter(|_| !state.is_terminal()).and_then(|v| v.waiting.clone()),
             tasks: counts,
             cost: self.cost,
             tags: meta.spec.tags.clone(),

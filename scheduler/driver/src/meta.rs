@@ -2,10 +2,12 @@
 
 use fabric_scheduler_core::{JobPlan, Time};
 use fabric_types::{
+    Code, Fault,
     dataset::Partition,
     function::Deployment,
     id::{JobId, TenantId},
     job::JobSpec,
+    label::Labels,
     work::OutputRef,
 };
 use serde::{Deserialize, Serialize};
@@ -67,6 +69,33 @@ pub struct Planned {
     pub partitions: Arc<[Partition]>,
 }
 
+/// Memory that placement counts for an attempt. Without a figure of its own, a function is placed by a small share: most
+/// never come near their limit.
+#[must_use]
+pub fn memory_bytes(deployment: &Deployment) -> u64 {
+    let asked = deployment.manifest.resources.memory_bytes.0;
+    if asked > 0 { asked } else { 1 << 20 }
+}
+
+/// The labels that the function needs and those that a job adds.
+///
+/// # Errors
+/// `bad-request` when both name a label and mean different values, which no node can have.
+pub fn node_selector(deployment: &Deployment, more: &Labels) -> Result<Labels, Fault> {
+    let mut labels = deployment.manifest.resources.node_selector.clone();
+    for (key, value) in more {
+        let before = labels.insert(key.clone(), value.clone());
+        if let Some(before) = before.filter(|before| before != value) {
+            let message = format!(
+                "the job asks for label {key}={value}, and function {} for {key}={before}",
+                deployment.function
+            );
+            return Err(Fault::new(Code::BadRequest, message).hint("no node has both: leave one of them out"));
+        }
+    }
+    Ok(labels)
+}
+
 impl Meta {
     /// The journal stream of a job.
     #[must_use]
@@ -84,8 +113,6 @@ impl Meta {
     #[must_use]
     pub fn plan(&self, accepted_at: Time) -> JobPlan {
         let (spec, resources) = (&self.spec, &self.deployment.manifest.resources);
-        // Without a figure of its own, a function is placed by a small share: most never come near their limit.
-        let memory = if resources.memory_bytes.0 > 0 { resources.memory_bytes.0 } else { 1 << 20 };
         JobPlan {
             shuffle: spec.shuffle.map(|s| s.partitions),
             reduce_fan_in: spec.reduce.map(|r| r.fan_in),
@@ -94,7 +121,11 @@ impl Meta {
             priority: spec.priority,
             budget_fuel: spec.budget_fuel,
             cpu_slots: resources.cpu_slots,
-            memory_bytes: memory,
+            memory_bytes: memory_bytes(&self.deployment),
+            gpus: resources.gpus,
+            kind: self.deployment.entry.kind,
+            // Checked when the job was accepted.
+            labels: node_selector(&self.deployment, &spec.node_selector).unwrap_or_default(),
             accepted_at,
             ..JobPlan::new(self.id.clone(), self.tenant.clone(), self.map_tasks)
         }

@@ -18,6 +18,10 @@ pub struct Metrics {
     pub tasks_cached: Counter,
     /// Attempts that failed.
     pub attempts_failed: Counter,
+    /// Second copies of stragglers since this process owns the jobs.
+    pub speculated: Gauge,
+    /// Attempts stopped for another tenant's guarantee since this process owns the jobs.
+    pub preempted: Gauge,
     /// Results that differ from what was committed under the same key.
     pub results_differing: Counter,
     /// Fuel of tasks.
@@ -32,6 +36,10 @@ impl Metrics {
         registry.register("fabric_tasks_succeeded", "Tasks that ended well", self.tasks_succeeded.clone());
         registry.register("fabric_tasks_cached", "Tasks served from the cache", self.tasks_cached.clone());
         registry.register("fabric_attempts_failed", "Attempts that failed", self.attempts_failed.clone());
+        let help = "Second copies of stragglers since this process owns the jobs";
+        registry.register("fabric_attempts_speculated", help, self.speculated.clone());
+        let help = "Attempts stopped for another tenant's guarantee since this process owns the jobs";
+        registry.register("fabric_attempts_preempted", help, self.preempted.clone());
         let help = "Results that differ from those committed under the same key";
         registry.register("fabric_results_differing", help, self.results_differing.clone());
         registry.register("fabric_task_fuel", "Fuel spent by tasks", self.fuel.clone());

@@ -13,20 +13,22 @@ use crate::{
     meta::{Kind, Meta},
     metrics::Metrics,
     record::{DoneTask, DoneTasks, Ended, FailedTask, Record},
+    wishes::{NodeMode, Wishes},
     write_output,
 };
 use bytes::Bytes;
 use fabric_engine::{
-    lane::{FromNode, Outbox, ToNode},
+    lane::{ATTEMPT_LEASE, FromNode, Outbox, ToNode},
     presence::Arrival,
     registry::Expect,
 };
-use fabric_scheduler_core::{Action, Core, Event, NodeSpec, Outcome, Time};
+use fabric_scheduler_core::{Action, Config, Core, Event, NodeSpec, Outcome, Time};
 use fabric_types::{
     Fault,
     id::{JobId, NodeId, TenantId},
     job::JobState,
-    rest::node::Node,
+    quota::Quota,
+    rest::{job::Job, node::Node},
     work::{Completion, OutputRef},
 };
 use futures::{
@@ -87,6 +89,9 @@ pub struct Owner {
     pub nodes: BTreeMap<NodeId, Node>,
     parts: Parts,
     metrics: Metrics,
+    wishes: Wishes,
+    /// What the core was told of each node.
+    modes: BTreeMap<NodeId, NodeMode>,
     ended: VecDeque<(JobId, usize)>,
     ended_tasks: usize,
     dirty: BTreeSet<JobId>,
@@ -99,15 +104,31 @@ pub struct Owner {
     origin_us: u64,
 }
 
+/// What the core needs to know of a node.
+fn spec(node: &Node) -> NodeSpec {
+    #[allow(clippy::cast_possible_truncation)]
+    let speed = node.speed as f32;
+    NodeSpec {
+        speed,
+        gpus: node.gpus,
+        labels: node.labels.clone(),
+        accepts: node.accepts.clone(),
+        ..NodeSpec::new(node.cpu_slots, node.memory_bytes)
+    }
+}
+
 impl Owner {
     /// An owner of nothing.
-    pub fn new(parts: Parts, metrics: Metrics) -> Self {
-        Self {
-            core: Core::default(),
+    pub fn new(parts: Parts, metrics: Metrics, wishes: Wishes) -> Self {
+        let lease_us = u64::try_from(ATTEMPT_LEASE.as_micros()).unwrap_or(u64::MAX);
+        let mut owner = Self {
+            core: Core::new(Config { lease_us, ..parts.config.clone() }),
             jobs: HashMap::new(),
             nodes: BTreeMap::new(),
             parts,
             metrics,
+            wishes,
+            modes: BTreeMap::new(),
             ended: VecDeque::new(),
             ended_tasks: 0,
             dirty: BTreeSet::new(),
@@ -118,7 +139,10 @@ impl Owner {
             wake: None,
             origin: Instant::now(),
             origin_us: now_ms().saturating_mul(1000),
-        }
+        };
+        let quotas: Vec<_> = owner.wishes.quotas().map(|(tenant, quota)| (tenant.clone(), *quota)).collect();
+        owner.step(quotas.into_iter().map(|(tenant, quota)| Event::SetQuota { tenant, quota }));
+        owner
     }
 
     /// The core's time: it never goes back, whatever the wall clock does.
@@ -227,6 +251,7 @@ impl Owner {
     fn message(&mut self, message: FromNode) {
         match message {
             FromNode::Heartbeat { node } => self.step([Event::Heartbeat { node }]),
+            FromNode::Holds { node, attempts } => self.step([Event::Holds { node, attempts }]),
             FromNode::Completed { node, completion } => self.completed(&node, completion),
         }
     }
@@ -274,23 +299,65 @@ impl Owner {
 
     fn arrival(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Here(node) => {
-                let spec = NodeSpec::new(node.cpu_slots, node.memory_bytes);
-                let known = self.nodes.insert(node.id.clone(), node.clone());
-                match known {
-                    Some(before) if before.started_ms == node.started_ms => {
-                        if (before.cpu_slots, before.memory_bytes) != (node.cpu_slots, node.memory_bytes) {
-                            self.step([Event::NodeUpdate { node: node.id, spec }]);
+            Arrival::Here(facts) => {
+                let (node, spec) = (facts.id.clone(), spec(&facts));
+                let mut events = Vec::new();
+                match self.nodes.get(&node) {
+                    Some(before) if before.started_ms == facts.started_ms => {
+                        if self::spec(before) != spec {
+                            events.push(Event::NodeUpdate { node: node.clone(), spec });
                         }
                     }
-                    _ => self.step([Event::NodeUp { node: node.id, spec }]),
+                    _ => {
+                        // A node that comes is open to the core, until it is told otherwise in the same step.
+                        self.modes.remove(&node);
+                        events.push(Event::NodeUp { node: node.clone(), spec });
+                    }
                 }
+                self.nodes.insert(node.clone(), facts);
+                events.extend(self.mode_change(&node));
+                if !events.is_empty() {
+                    self.step(events);
+                }
+                self.release(&node);
             }
             Arrival::Gone(node) => {
                 self.nodes.remove(&node);
+                self.modes.remove(&node);
                 self.posts.remove(&node);
                 self.step([Event::NodeDown { node }]);
             }
+        }
+    }
+
+    /// What to tell the core about whether a node takes work, where that has changed.
+    fn mode_change(&mut self, node: &NodeId) -> Option<Event> {
+        let leaving = self.nodes.get(node)?.leaving;
+        let mode = if leaving { NodeMode::Draining } else { self.wishes.mode(node) };
+        let before = self.modes.insert(node.clone(), mode).unwrap_or_default();
+        (before != mode).then(|| mode.event(node.clone()))
+    }
+
+    /// Lets a node go that is leaving and has nothing left.
+    fn release(&mut self, node: &NodeId) {
+        if self.nodes.get(node).is_some_and(|n| n.leaving) && self.core.attempts_with(node) == 0 {
+            self.post(node, ToNode::Released);
+        }
+    }
+
+    /// Takes an operator's word on a node that is in the registry.
+    pub fn wish_mode(&mut self, node: &NodeId, mode: NodeMode, revision: u64) {
+        if self.wishes.set_mode(node.clone(), mode, revision)
+            && let Some(event) = self.mode_change(node)
+        {
+            self.step([event]);
+        }
+    }
+
+    /// Takes a quota that is in the registry.
+    pub fn wish_quota(&mut self, tenant: &TenantId, quota: Quota, revision: u64) {
+        if self.wishes.set_quota(tenant.clone(), quota, revision) {
+            self.step([Event::SetQuota { tenant: tenant.clone(), quota }]);
         }
     }
 
@@ -533,6 +600,9 @@ impl Owner {
         if self.dirty.is_empty() {
             return;
         }
+        let stats = self.core.stats();
+        self.metrics.speculated.set(i64::try_from(stats.speculated).unwrap_or(i64::MAX));
+        self.metrics.preempted.set(i64::try_from(stats.preempted).unwrap_or(i64::MAX));
         let mut jobs = Vec::new();
         let mut invocations = Vec::new();
         for id in std::mem::take(&mut self.dirty) {
@@ -545,7 +615,9 @@ impl Owner {
             if matches!(meta.kind, Kind::Invoke { .. }) {
                 invocations.push((meta.tenant.clone(), invocation::view(&slot.live)));
             } else {
-                jobs.push((meta.tenant.clone(), slot.live.view(core.as_ref(), now_ms())));
+                // Why it waits is true of a moment; lists would show it long after.
+                let job = Job { waiting: None, ..slot.live.view(core.as_ref(), now_ms()) };
+                jobs.push((meta.tenant.clone(), job));
             }
         }
         if let Err(error) = self.parts.index.put_jobs(jobs).await {

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Parts, Submission, Work},
-    meta::{Kind, Meta, Planned},
+    meta::{self, Kind, Meta, Planned},
 };
 use fabric_results::Fresh;
 use fabric_store::PlanOptions;
@@ -12,6 +12,7 @@ use fabric_types::{
     digest::{ContentDigest, TaskKey},
     function::{Deployment, EntryKind, FunctionRef, Selector},
     job::JobSpec,
+    label,
 };
 use std::sync::Arc;
 
@@ -72,6 +73,9 @@ pub fn check(deployment: &Deployment, spec: &JobSpec) -> Result<(), Fault> {
     if spec.budget_fuel == Some(0) {
         return Err(bad("`budget-fuel` is 0", "leave it out for no budget"));
     }
+    label::check_all(&spec.node_selector)
+        .map_err(|problem| bad(format!("`node-selector`: {problem}"), "as in {\"zone\": \"a\"}"))?;
+    meta::node_selector(deployment, &spec.node_selector)?;
     if let Some(output) = &spec.output {
         fabric_store::ObjectPath::new(output.trim_end_matches('/')).map_err(fault)?;
     }
@@ -144,21 +148,7 @@ pub async fn prepare(parts: &Parts, submission: &Submission) -> Result<Planned, 
                 name: submission.deployment.function.clone(),
                 selector: Selector::Version(submission.deployment.version),
             };
-            let spec = JobSpec {
-                name: None,
-                function,
-                input: InputSpec::Items(Vec::new()),
-                params: params.clone(),
-                reduce: None,
-                shuffle: None,
-                output: None,
-                concurrency: 0,
-                max_attempts: 4,
-                priority: 0,
-                budget_fuel: None,
-                cache: true,
-                tags: Vec::new(),
-            };
+            let spec = JobSpec { params: params.clone(), ..JobSpec::new(function) };
             let kind = Kind::Invoke { body, content_type: content_type.clone() };
             let meta = base(parts, submission, kind, spec, 1, bytes_in);
             Ok(Planned { meta: Arc::new(meta), partitions: Arc::default() })

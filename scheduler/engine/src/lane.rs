@@ -8,7 +8,7 @@ use fabric_types::{
     job::TaskId,
     work::{Batch, Completion},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// What travels to a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +29,16 @@ pub enum ToNode {
         /// The job.
         job: JobId,
     },
+    /// The scheduler knows that the node is leaving: it waits for nothing more from it, and sends nothing more.
+    Released,
 }
+
+/// An attempt, as a node names what it holds.
+pub type Held = (JobId, TaskId, u32);
+
+/// How long an attempt goes on without a sign of life from its node that the scheduler took. After that it counts as
+/// lost there, so the node stops it before.
+pub const ATTEMPT_LEASE: Duration = Duration::from_secs(15);
 
 /// What travels back.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +54,13 @@ pub enum FromNode {
     Heartbeat {
         /// Which node.
         node: NodeId,
+    },
+    /// A heartbeat that names every attempt the node has, so that lost messages come to light.
+    Holds {
+        /// Which node.
+        node: NodeId,
+        /// What it has.
+        attempts: Vec<Held>,
     },
 }
 

@@ -417,8 +417,9 @@ impl World<'_> {
     fn setup_tenants(&mut self) -> Result<(), String> {
         for n in 0..self.scenario.tenants {
             let tenant = tenant(n)?;
-            let limit = (n % 2 == 1).then_some(3);
-            let quota = TenantQuota { guarantee: n % 2, limit, weight: n + 1 };
+            let mut quota = TenantQuota { weight: n + 1, ..TenantQuota::default() };
+            quota.guarantee.cpu_slots = n % 2;
+            quota.limit.cpu_slots = (n % 2 == 1).then_some(3);
             self.step(Event::SetQuota { tenant, quota })?;
         }
         Ok(())
@@ -469,7 +470,7 @@ fn play(world: &mut World<'_>) -> Result<(), String> {
         let slots = 1 + u32::try_from(world.below(u64::from(scenario.max_slots))).unwrap_or(0);
         #[allow(clippy::cast_precision_loss)]
         let speed = 0.5 + world.below(1501) as f32 / 1000.0;
-        let spec = NodeSpec { slots, memory_bytes: 1 << 30, speed };
+        let spec = NodeSpec { speed, ..NodeSpec::new(slots, 1 << 30) };
         let id = NodeId::new(format!("node-{n}")).map_err(|e| e.to_string())?;
         let skew = i64::try_from(world.below(2 * scenario.skew_us + 1)).unwrap_or(0);
         let skew_us = skew - i64::try_from(scenario.skew_us).unwrap_or(0);

@@ -57,6 +57,9 @@ pub struct Job {
     pub state: JobState,
     /// One sentence on the state: why it waits, what it does, why it failed.
     pub remark: String,
+    /// Why nothing of it runs, in one sentence; absent while something does, and when it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
     /// Its tasks.
     pub tasks: TaskCounts,
     /// Its cost.

@@ -1,18 +1,21 @@
 //! Nodes, placement, usage.
 
 use crate::{
+    dataset::InputSpec,
     digest::ModuleDigest,
+    function::EntryKind,
     id::{FunctionName, NodeId, TenantId},
+    label::Labels,
+    rest::job::JobPlan,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Node {
     /// Its name.
     pub id: NodeId,
-    /// `ready`, `cordoned`, `draining` or `lost`.
+    /// `ready`, `cordoned`, `draining`, `drained` (it drains and has nothing left) or `lost`.
     pub state: String,
     /// Version of the binary.
     pub version: String,
@@ -24,20 +27,35 @@ pub struct Node {
     pub running: u32,
     /// Tasks waiting on the node.
     pub queued: u32,
-    /// Memory of the machine in bytes.
+    /// Memory for guests in bytes: the machine's, unless the operator set another figure.
     pub memory_bytes: u64,
     /// Resident memory of the process in bytes.
     pub used_bytes: u64,
     /// Compiled modules it holds.
     pub modules: u32,
+    /// GPUs.
+    #[serde(default)]
+    pub gpus: u32,
+    /// Their model, where the machine says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_model: Option<String>,
+    /// Speed of one CPU, relative to a usual one; 1 until it is measured.
+    #[serde(default = "usual_speed")]
+    pub speed: f64,
+    /// Kinds of modules that it takes; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepts: Vec<EntryKind>,
     /// Labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Where other processes reach it; absent when it takes no calls from them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Modules that it holds in memory, the most used of them: the first 16 digits of their digests, at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warm: Vec<String>,
+    /// Whether it is about to end and drains itself.
+    #[serde(default)]
+    pub leaving: bool,
     /// Since when.
     pub started_ms: u64,
     /// Last heartbeat.
@@ -52,12 +70,26 @@ pub fn warm_name(module: &ModuleDigest) -> String {
     name
 }
 
+fn usual_speed() -> f64 {
+    1.0
+}
+
 /// Asks where a function would run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
     /// The function, as `name`, `name@version` or `name:alias`.
     pub function: String,
+    /// A data set to map over, as in a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<InputSpec>,
+    /// Parameters.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub params: serde_json::Map<String, serde_json::Value>,
+    /// Labels that the node must have, besides those that the function needs.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub node_selector: Labels,
 }
 
 /// One filter's verdict.
@@ -104,6 +136,9 @@ pub struct Explanation {
     pub winner: Option<NodeId>,
     /// One sentence.
     pub remark: String,
+    /// What the job would take, where an input was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobPlan>,
 }
 
 /// What a tenant has used.

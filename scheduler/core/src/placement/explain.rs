@@ -1,7 +1,10 @@
 //! `explain`: every node's verdicts and scores, for people. It uses the very filters and scores that place.
 
 use super::{Request, Requirement, depth, filters, scores};
-use crate::{Core, node::PerNode};
+use crate::{
+    Core,
+    node::{Demand, PerNode},
+};
 use fabric_types::rest::node::{Explanation, NodeVerdict, Score, Verdict};
 
 fn verdict(filter: &str, passed: bool, reason: impl Into<String>) -> Verdict {
@@ -16,42 +19,39 @@ impl Core {
         let hints: Vec<u32> = requirement.hints.iter().filter_map(|id| self.nodes.find(id)).collect();
         let per_node = PerNode::default();
         let request = Request {
-            cpu_slots: requirement.cpu_slots.max(1),
-            memory: requirement.memory_bytes,
+            demand: Demand {
+                slots: requirement.cpu_slots.max(1),
+                memory: requirement.memory_bytes,
+                gpus: requirement.gpus,
+            },
+            labels: &requirement.labels,
+            kind: requirement.kind,
             work_us: None,
             excluded: requirement.excluded.as_ref().and_then(|id| self.nodes.find(id)),
             hints: &hints,
             per_node: &per_node,
         };
-        let quota = self.queue.quota_room(&requirement.tenant);
-        let quota_ok = quota >= u64::from(request.cpu_slots);
+        let tenant = self.queue.find(&requirement.tenant);
+        let refusal = tenant.and_then(|t| t.refusal(request.demand));
+        let quota = match (&refusal, tenant.map(|t| t.room(request.demand))) {
+            (Some(refusal), _) => refusal.clone(),
+            (None, None | Some(u64::MAX)) => "the tenant has no limit".to_owned(),
+            (None, Some(room)) => format!("the tenant's limit allows {}", crate::queue::count(room, "more attempt")),
+        };
         let mut nodes = Vec::new();
         let mut winner: Option<(f64, usize)> = None;
         for (ix, node) in self.nodes.iter() {
-            let depth = depth(&self.config, None, node.speed);
-            let room = filters::room(node, request.cpu_slots, request.memory, depth);
+            let room = filters::room(node, &request, depth(&self.config, &request, node.speed));
             let alone = self.nodes.ready() <= 1;
             let list = vec![
                 verdict("Ready", filters::ready(node), filters::ready_reason(node)),
+                verdict("Fits", room.is_some(), filters::room_reason(node, &request)),
+                verdict("TenantQuota", refusal.is_none(), &quota),
+                verdict("Labels", filters::labels(node, &request), filters::labels_reason(node, &request)),
                 verdict(
-                    "Fits",
-                    room.is_some(),
-                    format!(
-                        "{} of {} slots and {} of {} bytes are free",
-                        node.free_units() / crate::node::UNITS,
-                        node.slots,
-                        node.memory.saturating_sub(node.mem),
-                        node.memory
-                    ),
-                ),
-                verdict(
-                    "TenantQuota",
-                    quota_ok,
-                    if quota == u64::MAX {
-                        "the tenant has no limit".to_owned()
-                    } else {
-                        format!("the tenant's limit leaves {quota} slots")
-                    },
+                    "ModuleKind",
+                    filters::module_kind(node, &request),
+                    filters::module_kind_reason(node, &request),
                 ),
                 verdict(
                     "NotExcluded",
@@ -87,9 +87,9 @@ impl Core {
         let remark = match &winner {
             Some(node) => format!("{passing} of {} nodes pass every filter; {node} has the best score", nodes.len()),
             None if nodes.is_empty() => "there is no node".to_owned(),
-            None if !quota_ok => "the tenant's quota leaves no slot".to_owned(),
+            None if refusal.is_some() => quota,
             None => format!("none of {} nodes passes every filter now", nodes.len()),
         };
-        Explanation { nodes, winner, remark }
+        Explanation { nodes, winner, remark, job: None }
     }
 }

@@ -1,7 +1,12 @@
-//! Filters: whether a node may take an attempt at all.
+//! Filters: whether a node may take an attempt at all, and why or why not in words. Placing and explaining use the same
+//! ones.
 
 use super::Request;
-use crate::node::{Load, Mode, Node, UNITS};
+use crate::{
+    node::{Load, Mode, Node, UNITS},
+    queue::count,
+};
+use fabric_types::{label, units::ByteSize};
 
 /// `Ready`: up, heard of within its lease, neither cordoned nor draining.
 pub(crate) fn ready(node: &Node) -> bool {
@@ -19,30 +24,105 @@ pub(crate) fn ready_reason(node: &Node) -> &'static str {
     }
 }
 
+/// `Labels`: the node has every label that is asked for, with that value (Kubernetes' `nodeSelector`).
+pub(crate) fn labels(node: &Node, request: &Request<'_>) -> bool {
+    request.labels.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+}
+
+/// Why [`labels`] says what it says.
+pub(crate) fn labels_reason(node: &Node, request: &Request<'_>) -> String {
+    if request.labels.is_empty() {
+        return "no label is asked for".to_owned();
+    }
+    let missing = request.labels.iter().find(|(key, value)| node.labels.get(*key) != Some(*value));
+    match missing.map(|(key, value)| (key, value, node.labels.get(key))) {
+        None => format!("the node has {}", label::show(request.labels)),
+        Some((key, value, None)) => format!("{key}={value} is asked for, and the node has no label {key}"),
+        Some((key, value, Some(other))) => format!("{key}={value} is asked for, and the node has {key}={other}"),
+    }
+}
+
+/// `ModuleKind`: the node takes modules of this kind.
+pub(crate) fn module_kind(node: &Node, request: &Request<'_>) -> bool {
+    node.accepts.is_empty() || node.accepts.contains(&request.kind)
+}
+
+/// Why [`module_kind`] says what it says.
+pub(crate) fn module_kind_reason(node: &Node, request: &Request<'_>) -> String {
+    if node.accepts.is_empty() {
+        return "the node takes every kind of module".to_owned();
+    }
+    let taken: Vec<_> = node.accepts.iter().map(ToString::to_string).collect();
+    format!("the node takes {}; this is a {} module", taken.join(", "), request.kind)
+}
+
 /// `NotExcluded`: not the node on which the task's last attempt failed.
 pub(crate) fn not_excluded(ix: u32, request: &Request<'_>) -> bool {
     request.excluded != Some(ix)
+}
+
+/// Whether the node is of the right sort, whatever it is busy with: what narrows the search before it begins.
+pub(crate) fn suits(node: &Node, request: &Request<'_>) -> bool {
+    labels(node, request) && module_kind(node, request) && node.gpus >= request.demand.gpus
+}
+
+/// Whether such an attempt fits the node when nothing else is on it.
+pub(crate) fn could_fit(node: &Node, request: &Request<'_>) -> bool {
+    let demand = request.demand;
+    node.slots >= demand.slots && node.memory >= demand.memory && node.gpus >= demand.gpus
 }
 
 /// `Fits`: how many attempts at this depth the node has room for; none when not one.
 ///
 /// There must be something free now, and the whole attempt must fit beside the long work that is there. Short work
 /// ahead of it drains within [`crate::Config::queue_ahead_us`], so it may be the last to go in above the line: without
-/// that, a stream of short tasks would fill every gap and keep a larger one out for ever.
+/// that, a stream of short tasks would fill every gap and keep a larger one out for ever. GPUs are never shared.
 /// Jobs queued deep are refilled only when an eighth of the short work's room is free, so that they go in batches.
-pub(crate) fn room(node: &Node, cpu_slots: u32, memory: u64, depth: u16) -> Option<u32> {
+pub(crate) fn room(node: &Node, request: &Request<'_>, depth: u16) -> Option<u32> {
+    let demand = request.demand;
     let free = node.free_units();
     let beside_long = node.capacity().saturating_sub(node.long_units);
-    if free == 0 || u64::from(cpu_slots) * UNITS > beside_long || (depth >= 8 && free < beside_long / 8) {
+    if free == 0 || u64::from(demand.slots) * UNITS > beside_long || (depth >= 8 && free < beside_long / 8) {
         return None;
     }
-    let load = Load::new(cpu_slots, memory, depth);
+    let load = Load::new(demand, depth);
     let mut room = (free / load.units.max(1)).max(1);
-    if memory > 0 {
-        if memory > node.memory.saturating_sub(node.long_mem) || node.mem >= node.memory {
+    if demand.memory > 0 {
+        if demand.memory > node.memory.saturating_sub(node.long_mem) || node.mem >= node.memory {
             return None;
         }
         room = room.min(((node.memory - node.mem) / load.mem.max(1)).max(1));
     }
+    if demand.gpus > 0 {
+        if demand.gpus > node.free_gpus() {
+            return None;
+        }
+        room = room.min(u64::from(node.free_gpus() / demand.gpus));
+    }
     Some(u32::try_from(room).unwrap_or(u32::MAX))
+}
+
+/// What [`room`] looked at.
+pub(crate) fn room_reason(node: &Node, request: &Request<'_>) -> String {
+    let (demand, free) = (request.demand, ByteSize(node.memory.saturating_sub(node.mem)));
+    #[allow(clippy::cast_precision_loss)]
+    let slots = node.free_units() as f64 / UNITS as f64;
+    let mut text = format!(
+        "{} of {} and {free} of {} are free",
+        short(slots),
+        count(u64::from(node.slots), "slot"),
+        ByteSize(node.memory)
+    );
+    let mut needs = format!("{} and {}", count(u64::from(demand.slots), "slot"), ByteSize(demand.memory));
+    if node.gpus > 0 || demand.gpus > 0 {
+        text = format!("{} of {}, {text}", node.free_gpus(), count(u64::from(node.gpus), "GPU"));
+        needs = format!("{}, {needs}", count(u64::from(demand.gpus), "GPU"));
+    }
+    format!("{text}; it needs {needs}")
+}
+
+/// Slots in part: `3`, `0.5`.
+fn short(slots: f64) -> String {
+    let text = format!("{slots:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }

@@ -4,7 +4,8 @@
 //! No decision looks at every node: at most [`EXAMINED`] open nodes are filtered, the freest first and beginning at
 //! another one each time, and at most [`SCORED`] of those that pass are scored (the idea of Kubernetes'
 //! `percentageOfNodesToScore` and of Mitzenmacher's "The Power of Two Choices"). A cluster of up to `EXAMINED` nodes
-//! is always looked through whole.
+//! is always looked through whole. Only nodes of the right sort count as looked at: a job that asks for rare labels or
+//! GPUs pays for passing over the others.
 
 mod explain;
 pub(crate) mod filters;
@@ -12,9 +13,13 @@ pub(crate) mod scores;
 
 use crate::{
     Config,
-    node::{Nodes, PerNode},
+    node::{Demand, Nodes, PerNode},
 };
-use fabric_types::id::{NodeId, TenantId};
+use fabric_types::{
+    function::EntryKind,
+    id::{NodeId, TenantId},
+    label::Labels,
+};
 
 /// Open nodes that one decision looks at.
 pub const EXAMINED: usize = 64;
@@ -32,6 +37,12 @@ pub struct Requirement {
     pub cpu_slots: u32,
     /// Memory of an attempt in bytes.
     pub memory_bytes: u64,
+    /// GPUs of an attempt.
+    pub gpus: u32,
+    /// The kind of module.
+    pub kind: EntryKind,
+    /// Labels that the node must have.
+    pub labels: Labels,
     /// Nodes that hold the module or the input.
     pub hints: Vec<NodeId>,
     /// A node on which the task failed.
@@ -41,8 +52,9 @@ pub struct Requirement {
 /// What is to be placed, with indices for names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
-    pub cpu_slots: u32,
-    pub memory: u64,
+    pub demand: Demand,
+    pub labels: &'a Labels,
+    pub kind: EntryKind,
     /// Expected work: microseconds on a node of speed 1; none when nothing was measured.
     pub work_us: Option<f64>,
     pub excluded: Option<u32>,
@@ -61,9 +73,12 @@ pub(crate) struct Found {
 
 /// How deep a job's tasks are queued on a node of this speed: so many per slot that about
 /// [`Config::queue_ahead_us`] of work lies ahead.
-pub(crate) fn depth(config: &Config, work_us: Option<f64>, speed: f64) -> u16 {
+pub(crate) fn depth(config: &Config, request: &Request<'_>, speed: f64) -> u16 {
+    if request.demand.gpus > 0 {
+        return 1;
+    }
     let most = config.max_depth.clamp(1, 1024);
-    let Some(work) = work_us else { return u16::try_from(config.initial_depth.clamp(1, most)).unwrap_or(1) };
+    let Some(work) = request.work_us else { return u16::try_from(config.initial_depth.clamp(1, most)).unwrap_or(1) };
     let per_task = (work / speed).max(1.0);
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let depth = (config.queue_ahead_us as f64 / per_task).clamp(1.0, f64::from(most)) as u16;
@@ -76,13 +91,14 @@ pub(crate) fn find(config: &Config, nodes: &mut Nodes, request: &Request<'_>) ->
     let nodes = &*nodes;
     let hinted = request.hints.iter().copied().take(HINTED);
     let mut passed: Vec<Found> = Vec::with_capacity(SCORED);
-    for ix in hinted.chain(nodes.candidates(EXAMINED)) {
+    for ix in hinted.chain(nodes.candidates(EXAMINED, |node| filters::suits(node, request))) {
         let Some(node) = nodes.get(ix) else { continue };
-        if passed.iter().any(|f| f.node == ix) || !filters::ready(node) || !filters::not_excluded(ix, request) {
+        let known = passed.iter().any(|f| f.node == ix);
+        if known || !filters::ready(node) || !filters::suits(node, request) || !filters::not_excluded(ix, request) {
             continue;
         }
-        let depth = depth(config, request.work_us, node.speed);
-        if let Some(room) = filters::room(node, request.cpu_slots, request.memory, depth) {
+        let depth = depth(config, request, node.speed);
+        if let Some(room) = filters::room(node, request, depth) {
             passed.push(Found { node: ix, depth, room });
             if passed.len() == SCORED {
                 break;

@@ -1,6 +1,11 @@
 //! Random event sequences: whatever comes in whatever order, the invariants hold after every step.
 use super::*;
 use crate::TenantQuota;
+use fabric_types::{
+    function::EntryKind,
+    quota::{Guarantee, Limit},
+    units::ByteSize,
+};
 use proptest::prelude::*;
 
 proptest! {
@@ -12,7 +17,9 @@ proptest! {
         for (kind, x, pass) in events {
             bed.now += pass;
             let n = node(x % 4);
-            let spec = NodeSpec { slots: x % 5, memory_bytes: u64::from(x % 7) << 20, speed: 1.5 };
+            let labels = (x % 3 == 0).then(|| ("zone".to_owned(), "a".to_owned())).into_iter().collect();
+            let accepts = if x % 5 == 0 { vec![EntryKind::Command] } else { Vec::new() };
+            let spec = NodeSpec { speed: 1.5, gpus: x % 3, labels, accepts, ..NodeSpec::new(x % 5, u64::from(x % 7) << 20) };
             let any = (!out.is_empty()).then(|| out[x as usize % out.len()].clone());
             let actions = match (kind, any) {
                 (0..=2, _) => bed.submit(JobPlan {
@@ -23,6 +30,9 @@ proptest! {
                     max_attempts: x % 4,
                     cpu_slots: x % 3,
                     memory_bytes: u64::from(x % 4) << 20,
+                    gpus: u32::from(x % 11 == 0),
+                    kind: if x % 13 == 0 { EntryKind::Command } else { EntryKind::Task },
+                    labels: (x % 6 == 0).then(|| ("zone".to_owned(), "a".to_owned())).into_iter().collect(),
                     budget_fuel: (x % 5 == 0).then_some(50),
                     ..plan(u128::from(x % 64), x % 20)
                 }),
@@ -33,7 +43,15 @@ proptest! {
                 (7, _) => bed.step(Event::Heartbeat { node: n }),
                 (8, _) => bed.step(Event::SetQuota {
                     tenant: tenant("odd"),
-                    quota: TenantQuota { guarantee: x % 3, limit: (x % 2 == 0).then_some(x % 4 + 12), weight: x % 5 },
+                    quota: TenantQuota {
+                        guarantee: Guarantee { cpu_slots: x % 3, ..Guarantee::default() },
+                        limit: Limit {
+                            cpu_slots: (x % 2 == 0).then_some(x % 4 + 12),
+                            memory_bytes: (x % 7 == 0).then_some(ByteSize::mib(8)),
+                            gpus: (x % 5 == 0).then_some(1),
+                        },
+                        weight: x % 5,
+                    },
                 }),
                 (9, _) => bed.step(Event::Cancel { job: job(u128::from(x % 64)) }),
                 (10..=12, Some(attempt)) => bed.done(&attempt),

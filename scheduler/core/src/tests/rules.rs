@@ -1,6 +1,7 @@
 //! One test for each rule.
+use super::placement::{requirement, slots};
 use super::*;
-use crate::{Outcome, RestoredTask, TenantQuota, placement::Requirement, plan as shape};
+use crate::{Outcome, RestoredTask, TenantQuota, plan as shape};
 use fabric_types::job::{JobState, TaskState};
 
 #[test]
@@ -134,7 +135,7 @@ fn losses_of_nodes_have_a_bound_of_their_own() {
 fn concurrency_limits_and_quotas_hold() {
     let mut bed = Bed::new(4, 4);
     assert_eq!(sent(&bed.submit(JobPlan { concurrency: 3, ..plan(1, 20) })).len(), 3);
-    let quota = TenantQuota { limit: Some(2), ..TenantQuota::default() };
+    let quota = TenantQuota { limit: slots(2), ..TenantQuota::default() };
     bed.step(Event::SetQuota { tenant: tenant("small"), quota });
     let p = JobPlan { tenant: tenant("small"), ..plan(2, 20) };
     let out = sent(&bed.submit(p.clone()));
@@ -229,11 +230,17 @@ fn short_tasks_are_queued_deep_and_long_ones_are_not() {
 fn explain_names_filters_scores_and_the_winner() {
     let mut bed = Bed::new(2, 4);
     bed.step(Event::Cordon { node: node(0) });
-    let ask = Requirement { tenant: tenant("acme"), cpu_slots: 1, memory_bytes: 0, hints: vec![], excluded: None };
+    let ask = requirement();
     let answer = bed.core.explain(&ask);
     assert_eq!(answer.winner, Some(node(1)));
     assert_eq!(answer.nodes[0].filters[0].reason, "the node is cordoned");
     assert_eq!(answer.nodes[1].scores.len(), 5);
     bed.submit(JobPlan { cpu_slots: 64, ..plan(1, 1) });
-    assert!(bed.core.job(&job(1)).unwrap().why.contains("no ready node is that large"));
+    assert!(
+        bed.core
+            .job(&job(1))
+            .unwrap()
+            .why
+            .contains("needs 64 slots, and the largest ready node of the right sort has 4")
+    );
 }

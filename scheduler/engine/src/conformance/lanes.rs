@@ -4,7 +4,10 @@ use crate::{
     Error,
     lane::{FromNode, LANE_DEPTH, Lanes, ToNode},
 };
-use fabric_types::id::{JobId, NodeId};
+use fabric_types::{
+    id::{JobId, NodeId},
+    job::TaskId,
+};
 use std::{sync::Arc, time::Duration};
 
 /// Runs the whole suite.
@@ -34,11 +37,11 @@ async fn carries_in_order(lanes: &dyn Lanes) {
     for n in 0..10 {
         lanes.send(&name("n"), message(n)).await.unwrap();
     }
-    lanes.send(&name("m"), message(99)).await.unwrap();
+    lanes.send(&name("m"), ToNode::Released).await.unwrap();
     for n in 0..10 {
         assert_eq!(inbox.recv().await, Some(message(n)));
     }
-    assert_eq!(other.recv().await, Some(message(99)));
+    assert_eq!(other.recv().await, Some(ToNode::Released));
     drop(inbox);
     assert!(matches!(lanes.send(&name("n"), message(0)).await, Err(Error::LaneClosed { .. })));
 
@@ -49,6 +52,10 @@ async fn carries_in_order(lanes: &dyn Lanes) {
     lanes.report(beat("m")).await.unwrap();
     assert_eq!(outbox.recv().await, Some(beat("n")));
     assert_eq!(outbox.recv().await, Some(beat("m")));
+    let held = (JobId::from_parts(1, 2), TaskId { stage: 1, index: 2 }, 3);
+    let holds = FromNode::Holds { node: name("n"), attempts: vec![held] };
+    lanes.report(holds.clone()).await.unwrap();
+    assert_eq!(outbox.recv().await, Some(holds));
 }
 
 async fn is_bounded(lanes: &dyn Lanes, patience: Duration) {

@@ -28,6 +28,11 @@ fn node(name: &str, running: u32) -> Node {
         labels: BTreeMap::new(),
         url: None,
         warm: Vec::new(),
+        gpus: 0,
+        gpu_model: None,
+        speed: 1.0,
+        accepts: Vec::new(),
+        leaving: false,
         started_ms: 0,
         seen_ms: 0,
     }

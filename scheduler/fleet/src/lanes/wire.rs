@@ -1,9 +1,10 @@
 //! The form of messages on a lane. Version 1; a receiver drops other versions, and the sender's retry or the attempt's lease
-//! makes it good. `tests/lane_wire.rs` keeps the bytes of this version: who changes a type in them counts the version up.
+//! makes it good. `wire_tests.rs` keeps the bytes of this version: who changes a type in them counts the version up. A new kind of
+//! message comes last, so that the others keep their bytes; a receiver that does not know it refuses it.
 
 use crate::Error;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use fabric_engine::lane::{FromNode, ToNode};
+use fabric_engine::lane::{FromNode, Held, ToNode};
 use fabric_types::{
     id::{JobId, NodeId, TenantId},
     job::{StageKind, TaskId},
@@ -145,6 +146,7 @@ enum Down {
     AbortJob {
         job: JobId,
     },
+    Released,
 }
 
 impl Message for ToNode {
@@ -163,6 +165,7 @@ impl Message for ToNode {
             },
             Self::Abort { job, task, attempt } => Down::Abort { job: job.clone(), task: *task, attempt: *attempt },
             Self::AbortJob { job } => Down::AbortJob { job: job.clone() },
+            Self::Released => Down::Released,
         })
     }
 
@@ -174,6 +177,7 @@ impl Message for ToNode {
             }
             Down::Abort { job, task, attempt } => Self::Abort { job, task, attempt },
             Down::AbortJob { job } => Self::AbortJob { job },
+            Down::Released => Self::Released,
         })
     }
 }
@@ -182,6 +186,7 @@ impl Message for ToNode {
 enum Up {
     Completed { node: NodeId, completion: Completion },
     Heartbeat { node: NodeId },
+    Holds { node: NodeId, attempts: Vec<Held> },
 }
 
 impl Message for FromNode {
@@ -191,6 +196,7 @@ impl Message for FromNode {
                 Up::Completed { node: node.clone(), completion: completion.clone() }
             }
             Self::Heartbeat { node } => Up::Heartbeat { node: node.clone() },
+            Self::Holds { node, attempts } => Up::Holds { node: node.clone(), attempts: attempts.clone() },
         })
     }
 
@@ -198,6 +204,7 @@ impl Message for FromNode {
         Some(match unpack(bytes)? {
             Up::Completed { node, completion } => Self::Completed { node, completion },
             Up::Heartbeat { node } => Self::Heartbeat { node },
+            Up::Holds { node, attempts } => Self::Holds { node, attempts },
         })
     }
 }

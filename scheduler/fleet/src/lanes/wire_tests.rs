@@ -84,10 +84,33 @@ fn comes_back<T: Message + PartialEq + std::fmt::Debug>(message: &T) -> Bytes {
 fn messages_come_back() {
     let (job, task) = (JobId::from_parts(1, 2), TaskId { stage: 1, index: 2 });
     comes_back(&ToNode::Abort { job: job.clone(), task, attempt: 3 });
-    comes_back(&ToNode::AbortJob { job });
+    comes_back(&ToNode::AbortJob { job: job.clone() });
+    comes_back(&ToNode::Released);
+    let attempts = vec![(job.clone(), task, 3), (job, TaskId { stage: 0, index: u32::MAX }, u32::MAX)];
+    comes_back(&FromNode::Holds { node: NodeId::new("n").unwrap(), attempts });
+    comes_back(&FromNode::Holds { node: NodeId::new("n").unwrap(), attempts: Vec::new() });
     comes_back(&batch());
     comes_back(&FromNode::Heartbeat { node: NodeId::new("n").unwrap() });
     comes_back(&completion());
+}
+
+#[test]
+fn hostile_lists_of_attempts_are_no_message() {
+    let job = JobId::from_parts(1, 2);
+    let holds =
+        FromNode::Holds { node: NodeId::new("n").unwrap(), attempts: vec![(job, TaskId { stage: 1, index: 2 }, 3)] };
+    let good = holds.encode().unwrap().to_vec();
+    // The kind, the name's length and letter, then how many attempts follow.
+    assert_eq!(good[..4], [2, 1, b'n', 1]);
+    for many in [vec![2], vec![0xff, 0xff, 0xff, 0xff, 0x0f], vec![0xff; 10]] {
+        let hostile = [&good[..3], &many, &good[4..]].concat();
+        assert_eq!(FromNode::decode(&hostile), None, "{many:?}");
+    }
+    for (at, byte) in [(0, 9), (2, b'N'), (4, 3), (5, b'!')] {
+        let mut hostile = good.clone();
+        hostile[at] = byte;
+        assert_eq!(FromNode::decode(&hostile), None, "{at}");
+    }
 }
 
 /// Whoever changes these changes what other releases read: then count the version in `MAGIC` up and say so in the changelog.

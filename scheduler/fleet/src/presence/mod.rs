@@ -42,6 +42,8 @@ const LONGEST_WAIT_MS: u64 = 500;
 /// What is said. JSON, since a newer release may add facts about nodes.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "kebab-case")]
+// Words pass one at a time.
+#[allow(clippy::large_enum_variant)]
 enum Word {
     /// The node is here for so long.
     Here { origin: u64, seq: u64, ttl_ms: u64, node: Node },

@@ -30,6 +30,11 @@ pub fn node(name: &str) -> Node {
         labels: std::collections::BTreeMap::new(),
         url: None,
         warm: Vec::new(),
+        gpus: 0,
+        gpu_model: None,
+        speed: 1.0,
+        accepts: Vec::new(),
+        leaving: false,
         started_ms: 0,
         seen_ms: 0,
     }

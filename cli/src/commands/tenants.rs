@@ -1,0 +1,119 @@
+//! `fabric tenants`: what tenants may use, and what they use.
+
+use super::Ctx;
+use crate::{failure::Failure, table::Table};
+use fabric_client::Paging;
+use fabric_types::{id::TenantId, quota::Quota, rest::tenant::Tenant, units::ByteSize};
+use std::str::FromStr;
+
+/// Flags of `fabric tenants`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Sub>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Sub {
+    /// List tenants with a quota or with jobs (what the bare command does)
+    List,
+    /// Show one tenant
+    Show {
+        /// The tenant
+        name: TenantId,
+    },
+    /// Set what a tenant may use; what is not named stays as it is
+    Set(Box<Set>),
+}
+
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+struct Set {
+    /// The tenant
+    name: TenantId,
+    /// CPU slots it is sure of
+    #[arg(long, value_name = "N", group = "change")]
+    guarantee_slots: Option<u32>,
+    /// Memory it is sure of, such as 8GiB
+    #[arg(long, value_name = "SIZE", group = "change")]
+    guarantee_memory: Option<ByteSize>,
+    /// GPUs it is sure of
+    #[arg(long, value_name = "N", group = "change")]
+    guarantee_gpus: Option<u32>,
+    /// CPU slots it may have at most, or `none`
+    #[arg(long, value_name = "N", group = "change")]
+    limit_slots: Option<Most<u32>>,
+    /// Memory it may have at most, or `none`
+    #[arg(long, value_name = "SIZE", group = "change")]
+    limit_memory: Option<Most<ByteSize>>,
+    /// GPUs it may have at most, or `none`
+    #[arg(long, value_name = "N", group = "change")]
+    limit_gpus: Option<Most<u32>>,
+    /// Its share against the other tenants, 1 to 1000
+    #[arg(long, value_name = "N", group = "change", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    weight: Option<u32>,
+}
+
+/// A limit, or none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Most<T>(Option<T>);
+
+impl<T: FromStr> FromStr for Most<T> {
+    type Err = T::Err;
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        if text == "none" { Ok(Self(None)) } else { text.parse().map(|most| Self(Some(most))) }
+    }
+}
+
+impl Set {
+    fn change(&self, quota: &mut Quota) {
+        let (guarantee, limit) = (&mut quota.guarantee, &mut quota.limit);
+        guarantee.cpu_slots = self.guarantee_slots.unwrap_or(guarantee.cpu_slots);
+        guarantee.memory_bytes = self.guarantee_memory.unwrap_or(guarantee.memory_bytes);
+        guarantee.gpus = self.guarantee_gpus.unwrap_or(guarantee.gpus);
+        limit.cpu_slots = self.limit_slots.map_or(limit.cpu_slots, |most| most.0);
+        limit.memory_bytes = self.limit_memory.map_or(limit.memory_bytes, |most| most.0);
+        limit.gpus = self.limit_gpus.map_or(limit.gpus, |most| most.0);
+        quota.weight = self.weight.unwrap_or(quota.weight);
+    }
+}
+
+/// Does what was asked.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    let tenant = match args.command.as_ref().unwrap_or(&Sub::List) {
+        Sub::List => {
+            let page = Paging::collect(10_000, async |paging| client.tenants(&paging).await).await?;
+            return ctx.out.show(&page, |out, page| out.table(&table(&page.items)));
+        }
+        Sub::Show { name } => client.tenant_quota(name).await?,
+        Sub::Set(set) => {
+            let mut quota = client.tenant_quota(&set.name).await?.quota;
+            set.change(&mut quota);
+            client.set_tenant_quota(&set.name, &quota).await?
+        }
+    };
+    ctx.out.show(&tenant, |out, tenant| out.table(&table(std::slice::from_ref(tenant))))
+}
+
+/// What is used, sure and allowed: `2, 4 to 8`.
+fn span(used: impl ToString, sure: impl ToString, most: Option<impl ToString>) -> [String; 3] {
+    [used.to_string(), sure.to_string(), most.map_or_else(|| "-".to_owned(), |m| m.to_string())]
+}
+
+fn table(tenants: &[Tenant]) -> Table {
+    let mut table = Table::new(&[
+        "TENANT", ">WEIGHT", ">SLOTS", ">SURE", ">LIMIT", ">MEMORY", ">SURE", ">LIMIT", ">GPUS", ">SURE", ">LIMIT",
+    ]);
+    for t in tenants {
+        let (quota, usage) = (&t.quota, &t.usage);
+        let (sure, most) = (&quota.guarantee, &quota.limit);
+        let mut row = vec![t.tenant.to_string(), quota.weight.to_string()];
+        row.extend(span(usage.cpu_slots, sure.cpu_slots, most.cpu_slots));
+        row.extend(span(usage.memory_bytes, sure.memory_bytes, most.memory_bytes));
+        row.extend(span(usage.gpus, sure.gpus, most.gpus));
+        table.row(row);
+    }
+    table
+}

@@ -1,0 +1,198 @@
+//! Where attempts go, what tenants are sure of, and what a job that waits says.
+use super::*;
+use crate::{Outcome, TenantQuota, placement::Requirement};
+use fabric_types::{
+    function::EntryKind,
+    label::Labels,
+    quota::{Guarantee, Limit},
+    units::ByteSize,
+};
+
+/// A limit of slots.
+pub fn slots(n: u32) -> Limit {
+    Limit { cpu_slots: Some(n), ..Limit::default() }
+}
+
+/// An attempt of one slot.
+pub fn requirement() -> Requirement {
+    Requirement {
+        tenant: tenant("acme"),
+        cpu_slots: 1,
+        memory_bytes: 0,
+        gpus: 0,
+        kind: EntryKind::Task,
+        labels: Default::default(),
+        hints: vec![],
+        excluded: None,
+    }
+}
+
+fn guarantee(n: u32) -> TenantQuota {
+    TenantQuota { guarantee: Guarantee { cpu_slots: n, ..Guarantee::default() }, ..TenantQuota::default() }
+}
+
+fn labels(text: &[(&str, &str)]) -> Labels {
+    text.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn up(bed: &mut Bed, n: u32, spec: NodeSpec) -> Vec<Action> {
+    bed.step(Event::NodeUp { node: node(n), spec })
+}
+
+fn waiting(bed: &Bed, n: u128) -> String {
+    bed.core.job(&job(n)).unwrap().waiting.expect("it waits")
+}
+
+#[test]
+fn labels_gpus_and_kinds_narrow_the_choice() {
+    let mut bed = Bed::new(3, 4);
+    up(&mut bed, 3, NodeSpec { labels: labels(&[("zone", "b"), ("disk", "ssd")]), ..NodeSpec::new(4, 1 << 30) });
+    up(&mut bed, 4, NodeSpec { gpus: 2, accepts: vec![EntryKind::Command], ..NodeSpec::new(4, 1 << 30) });
+    let out = sent(&bed.submit(JobPlan { labels: labels(&[("zone", "b"), ("disk", "ssd")]), ..plan(1, 6) }));
+    assert_eq!(out.iter().map(|a| &a.0).collect::<Vec<_>>(), vec![&node(3); 4]);
+    let out = sent(&bed.submit(JobPlan { gpus: 1, kind: EntryKind::Command, ..plan(2, 6) }));
+    assert_eq!(out.iter().map(|a| &a.0).collect::<Vec<_>>(), vec![&node(4); 2], "one for each GPU");
+    assert_eq!(sent(&bed.done(&out[0])).len(), 1);
+    assert!(sent(&bed.submit(JobPlan { gpus: 1, ..plan(3, 1) })).is_empty());
+    assert_eq!(waiting(&bed, 3), "an attempt needs 1 GPU, and the ready node of the right sort with the most has 0");
+    assert!(sent(&bed.submit(JobPlan { labels: labels(&[("zone", "c")]), ..plan(4, 1) })).is_empty());
+    assert_eq!(waiting(&bed, 4), "it needs label zone=c, and no node has that");
+    bed.step(Event::Cordon { node: node(3) });
+    bed.submit(JobPlan { labels: labels(&[("disk", "ssd")]), ..plan(5, 1) });
+    assert_eq!(waiting(&bed, 5), "it needs label disk=ssd, and the one node that has that is not ready");
+}
+
+#[test]
+fn a_rare_label_is_found_among_many_nodes() {
+    let mut bed = Bed::new(300, 1);
+    up(&mut bed, 300, NodeSpec { labels: labels(&[("rare", "yes")]), ..NodeSpec::new(1, 1 << 30) });
+    for n in 0..3 {
+        let out = sent(&bed.submit(JobPlan { labels: labels(&[("rare", "yes")]), ..plan(n, 1) }));
+        assert_eq!(out[0].0, node(300));
+        bed.done(&out[0]);
+    }
+}
+
+#[test]
+fn limits_of_memory_and_gpus_hold() {
+    let mut bed = Bed::new(1, 8);
+    up(&mut bed, 0, NodeSpec { gpus: 4, ..NodeSpec::new(8, 1 << 30) });
+    let limit = Limit { memory_bytes: Some(ByteSize::mib(300)), gpus: Some(1), cpu_slots: None };
+    bed.step(Event::SetQuota { tenant: tenant("acme"), quota: TenantQuota { limit, ..TenantQuota::default() } });
+    let out = sent(&bed.submit(JobPlan { memory_bytes: 100 << 20, ..plan(1, 8) }));
+    assert_eq!(out.len(), 3);
+    bed.submit(JobPlan { memory_bytes: 1, ..plan(2, 1) });
+    assert_eq!(waiting(&bed, 2), "tenant acme uses 300 MiB of its limit of 300 MiB of memory");
+    bed.step(Event::Cancel { job: job(1) });
+    assert_eq!(sent(&bed.submit(JobPlan { gpus: 1, ..plan(3, 3) })).len(), 1);
+    bed.submit(JobPlan { gpus: 1, ..plan(4, 3) });
+    assert_eq!(waiting(&bed, 4), "tenant acme uses 1 of its limit of 1 GPU");
+    // A limit that is raised is in force at once.
+    let limit = Limit { gpus: Some(4), ..limit };
+    let quota = TenantQuota { limit, ..TenantQuota::default() };
+    assert_eq!(sent(&bed.step(Event::SetQuota { tenant: tenant("acme"), quota })).len(), 3);
+}
+
+#[test]
+fn a_noisy_tenant_cannot_push_another_below_its_guarantee() {
+    let mut bed = Bed::new(2, 4);
+    bed.step(Event::SetQuota { tenant: tenant("calm"), quota: guarantee(3) });
+    let mut noisy = sent(&bed.submit(JobPlan { tenant: tenant("noisy"), ..plan(1, 1000) }));
+    assert_eq!(noisy.len(), 8);
+    // Young attempts are let be: what is short makes room by itself.
+    let actions = bed.submit(JobPlan { tenant: tenant("calm"), ..plan(2, 10) });
+    assert_eq!((sent(&actions).len(), aborted(&actions)), (0, 0));
+    assert_eq!(waiting(&bed, 2), "all 8 slots of the 2 nodes that it could have are taken by 1 job of other tenants");
+    let mut calm = sent(&bed.done(&noisy.remove(0)));
+    assert_eq!(calm[0].1, job(2), "first in line");
+    // Old ones are stopped, as many as the guarantee asks for.
+    let actions = bed.after_ms(1500);
+    calm.extend(sent(&actions));
+    assert_eq!((calm.len(), aborted(&actions)), (3, 2));
+    assert_eq!(bed.core.stats().preempted, 2);
+    assert_eq!(aborted(&bed.after_ms(5000)), 0, "no more than that");
+    // What was stopped has not failed, and runs again when there is room.
+    let view = bed.core.job(&job(1)).unwrap();
+    assert_eq!((view.tasks.retries, view.tasks.failed), (0, 0));
+    for _ in 0..7 {
+        let attempt = calm.remove(0);
+        calm.extend(sent(&bed.done(&attempt)).into_iter().filter(|a| a.1 == job(2)));
+    }
+    let mut ends = Vec::new();
+    for attempt in calm {
+        ends.extend(finished(&bed.done(&attempt)));
+    }
+    assert_eq!(ends, [Outcome::Succeeded]);
+    assert_eq!(bed.core.job(&job(1)).unwrap().tasks.running, 8);
+}
+
+#[test]
+fn guarantees_beyond_what_there_is_stop_nothing() {
+    let mut bed = Bed::new(1, 2);
+    for name in ["a", "b"] {
+        bed.step(Event::SetQuota { tenant: tenant(name), quota: guarantee(2) });
+    }
+    bed.submit(JobPlan { tenant: tenant("a"), ..plan(1, 10) });
+    bed.submit(JobPlan { tenant: tenant("b"), ..plan(2, 10) });
+    for _ in 0..10 {
+        assert_eq!(aborted(&bed.after_ms(1400)), 0);
+        bed.step(Event::Heartbeat { node: node(0) });
+    }
+}
+
+#[test]
+fn explaining_is_placing() {
+    let mut bed = Bed::new(0, 0);
+    for n in 0..12 {
+        let spec = NodeSpec {
+            speed: 0.5 + f32::from(u8::try_from(n).unwrap()) / 7.0,
+            labels: if n % 3 == 0 { Labels::new() } else { labels(&[("zone", "a")]) },
+            ..NodeSpec::new(1 + n % 5, 1 << 30)
+        };
+        up(&mut bed, n, spec);
+    }
+    bed.step(Event::Drain { node: node(11) });
+    for n in 0..20 {
+        let asked = JobPlan { labels: labels(&[("zone", "a")]), memory_bytes: 50 << 20, ..plan(n, 1) };
+        let explained = bed.core.explain(&Requirement {
+            memory_bytes: asked.memory_bytes,
+            labels: asked.labels.clone(),
+            ..requirement()
+        });
+        let total = |id: &NodeId| explained.nodes.iter().find(|n| n.node == *id).unwrap().total;
+        let Some(winner) = explained.winner.clone() else {
+            assert!(sent(&bed.submit(asked)).is_empty());
+            continue;
+        };
+        let out = sent(&bed.submit(asked));
+        assert_eq!(total(&out[0].0), total(&winner), "{n}: {explained:?}");
+    }
+}
+
+#[test]
+fn a_job_that_waits_says_why() {
+    let mut bed = Bed::new(0, 0);
+    bed.submit(plan(1, 3));
+    assert_eq!(waiting(&bed, 1), "there is no node");
+    let out = sent(&up(&mut bed, 0, NodeSpec::new(1, 1 << 30)));
+    assert_eq!(bed.core.job(&job(1)).unwrap().waiting, None);
+    bed.submit(JobPlan { priority: 1, ..plan(2, 1) });
+    assert_eq!(waiting(&bed, 2), "the one slot that it could have is taken by 1 job of this tenant");
+    bed.step(Event::Cancel { job: job(2) });
+    bed.submit(JobPlan { memory_bytes: 64 << 30, ..plan(3, 1) });
+    assert_eq!(waiting(&bed, 3), "an attempt needs 64 GiB, and the largest node has 1 GiB");
+    bed.step(Event::Cordon { node: node(0) });
+    bed.step(Event::Cancel { job: job(3) });
+    bed.fail(&out[0], Code::FunctionRetryable);
+    bed.after_ms(1000);
+    assert_eq!(waiting(&bed, 1), "no node is ready: 1 cordoned");
+    bed.step(Event::Uncordon { node: node(0) });
+    let out = sent(&bed.submit(plan(4, 1)));
+    assert!(out.is_empty());
+    for job in [1, 4] {
+        bed.step(Event::Cancel { job: super::job(job) });
+    }
+    let out = sent(&bed.submit(plan(5, 1)));
+    bed.fail(&out[0], Code::FunctionRetryable);
+    assert_eq!(waiting(&bed, 5), "a task failed or lost its node, and is repeated in 1 s");
+}

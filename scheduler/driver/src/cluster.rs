@@ -1,0 +1,124 @@
+//! What the gateway may ask of the driver about nodes and tenants.
+
+use crate::{
+    api::Driver,
+    meta,
+    owner::Owner,
+    wishes::{self, NodeMode},
+};
+use fabric_scheduler_core::Requirement;
+use fabric_types::{
+    Code, Fault,
+    function::Deployment,
+    id::{NodeId, TenantId},
+    job::JobSpec,
+    label,
+    quota::Quota,
+    rest::{
+        node::{Explanation, Node},
+        tenant::Tenant,
+    },
+};
+use std::sync::Arc;
+
+impl Owner {
+    /// The nodes with the state that the core sees them in.
+    pub(crate) fn seen_nodes(&self) -> Vec<Node> {
+        let views: std::collections::HashMap<_, _> = self.core.nodes().map(|v| (v.id.clone(), v)).collect();
+        let mut nodes: Vec<Node> = self.nodes.values().cloned().collect();
+        for node in &mut nodes {
+            let Some(view) = views.get(&node.id) else { continue };
+            // Synchronous calls are known to the node alone.
+            let idle = view.attempts == 0 && node.running == 0 && node.queued == 0;
+            node.state = if view.state == "draining" && idle { "drained" } else { view.state }.to_owned();
+        }
+        nodes
+    }
+}
+
+impl Driver {
+    /// The nodes.
+    ///
+    /// # Errors
+    /// `unavailable` while shutting down.
+    pub async fn nodes(&self) -> Result<Vec<Node>, Fault> {
+        self.ask(|owner| owner.seen_nodes()).await
+    }
+
+    /// Has a node take work, or no more of it. It holds until it is changed, whatever restarts.
+    ///
+    /// # Errors
+    /// `not-found`, or the registry's fault.
+    pub async fn set_node_mode(&self, node: &NodeId, mode: NodeMode) -> Result<Node, Fault> {
+        let missing =
+            || Fault::new(Code::NotFound, format!("there is no node {node}")).hint("list them with `fabric nodes`");
+        let id = node.clone();
+        if !self.ask(move |owner| owner.nodes.contains_key(&id)).await? {
+            return Err(missing());
+        }
+        let revision = wishes::keep_mode(self.engine(), node, mode).await?;
+        let id = node.clone();
+        let seen = self.ask(move |owner| {
+            owner.wish_mode(&id, mode, revision);
+            owner.seen_nodes().into_iter().find(|node| node.id == id)
+        });
+        seen.await?.ok_or_else(missing)
+    }
+
+    /// What a tenant may use, and what it uses.
+    ///
+    /// # Errors
+    /// `unavailable` while shutting down.
+    pub async fn tenant(&self, tenant: &TenantId) -> Result<Tenant, Fault> {
+        let tenant = tenant.clone();
+        self.ask(move |owner| owner.core.tenant(&tenant)).await
+    }
+
+    /// Every tenant with a quota or with jobs since this process owns them, by name.
+    ///
+    /// # Errors
+    /// `unavailable` while shutting down.
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, Fault> {
+        self.ask(|owner| owner.core.tenants()).await
+    }
+
+    /// Sets a tenant's quota; it is in force at once.
+    ///
+    /// # Errors
+    /// `bad-request` for one that contradicts itself, or the registry's fault.
+    pub async fn set_quota(&self, tenant: &TenantId, quota: Quota) -> Result<Tenant, Fault> {
+        quota.check().map_err(|problem| Fault::new(Code::BadRequest, problem))?;
+        let revision = wishes::keep_quota(self.engine(), tenant, &quota).await?;
+        let id = tenant.clone();
+        self.ask(move |owner| owner.wish_quota(&id, quota, revision)).await?;
+        self.tenant(tenant).await
+    }
+
+    /// Where an attempt of this function would run now, and why; with `plan`, what the job would take besides.
+    ///
+    /// # Errors
+    /// What is wrong with the spec; `unavailable` while shutting down.
+    pub async fn explain(
+        &self,
+        deployment: &Arc<Deployment>,
+        spec: &JobSpec,
+        plan: bool,
+    ) -> Result<Explanation, Fault> {
+        label::check_all(&spec.node_selector).map_err(|problem| Fault::new(Code::BadRequest, problem))?;
+        let labels = meta::node_selector(deployment, &spec.node_selector)?;
+        let job = if plan { Some(self.plan(&deployment.tenant, deployment, spec).await?) } else { None };
+        let resources = &deployment.manifest.resources;
+        let requirement = Requirement {
+            tenant: deployment.tenant.clone(),
+            cpu_slots: resources.cpu_slots,
+            memory_bytes: meta::memory_bytes(deployment),
+            gpus: resources.gpus,
+            kind: deployment.entry.kind,
+            labels,
+            hints: Vec::new(),
+            excluded: None,
+        };
+        let explanation = self.ask(move |owner| owner.core.explain(&requirement)).await?;
+        Ok(Explanation { job, ..explanation })
+    }
+}

@@ -1,0 +1,151 @@
+//! What operators want of nodes and tenants: which nodes take no work, and what tenants may use. It is kept in the
+//! registry, under `sys/nodes/{node}` and `sys/quota/{tenant}`, so that it outlives nodes and owners.
+
+use bytes::Bytes;
+use fabric_engine::{
+    Engine,
+    registry::{Entry, Expect},
+};
+use fabric_scheduler_core::Event;
+use fabric_types::{
+    Code, Fault,
+    id::{NodeId, TenantId},
+    quota::Quota,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+
+const NODES: &str = "sys/nodes/";
+const QUOTAS: &str = "sys/quota/";
+/// Entries read at once.
+const PAGE: usize = 1000;
+
+/// Whether a node is to take work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeMode {
+    /// It is.
+    #[default]
+    Open,
+    /// Nothing new; it stays.
+    Cordoned,
+    /// Nothing new; it is about to leave.
+    Draining,
+}
+
+impl NodeMode {
+    /// Where the registry keeps them: `sys/nodes/{node}`.
+    pub const PREFIX: &str = NODES;
+
+    /// What an entry there says; `None` when it can't be read.
+    #[must_use]
+    pub fn read(entry: &Entry) -> Option<(NodeId, Self)> {
+        let node = NodeId::new(entry.key.strip_prefix(NODES)?).ok()?;
+        let record: NodeRecord = serde_json::from_slice(&entry.value).ok()?;
+        Some((node, record.mode))
+    }
+
+    /// What the core is told.
+    pub(crate) fn event(self, node: NodeId) -> Event {
+        match self {
+            Self::Open => Event::Uncordon { node },
+            Self::Cordoned => Event::Cordon { node },
+            Self::Draining => Event::Drain { node },
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct NodeRecord {
+    mode: NodeMode,
+}
+
+/// Values with the revisions they have in the registry: of two changes that meet, the later one stays.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes {
+    modes: BTreeMap<NodeId, (NodeMode, u64)>,
+    quotas: BTreeMap<TenantId, (Quota, u64)>,
+}
+
+fn take<K: Ord, V>(of: &mut BTreeMap<K, (V, u64)>, key: K, value: V, revision: u64) -> bool {
+    if of.get(&key).is_some_and(|(_, known)| *known > revision) {
+        return false;
+    }
+    of.insert(key, (value, revision));
+    true
+}
+
+impl Wishes {
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// The registry's fault. A damaged entry is logged and left out.
+    pub(crate) async fn load(engine: &Engine) -> Result<Self, Fault> {
+        let mut wishes = Self::default();
+        for (name, record, revision) in all::<NodeRecord>(engine, NODES).await? {
+            if let Ok(node) = NodeId::new(&name) {
+                take(&mut wishes.modes, node, record.mode, revision);
+            }
+        }
+        for (name, quota, revision) in all::<Quota>(engine, QUOTAS).await? {
+            if let Ok(tenant) = TenantId::new(&name) {
+                take(&mut wishes.quotas, tenant, quota, revision);
+            }
+        }
+        Ok(wishes)
+    }
+
+    /// Takes a change; says whether it is the latest.
+    pub(crate) fn set_mode(&mut self, node: NodeId, mode: NodeMode, revision: u64) -> bool {
+        take(&mut self.modes, node, mode, revision)
+    }
+
+    /// Takes a change; says whether it is the latest.
+    pub(crate) fn set_quota(&mut self, tenant: TenantId, quota: Quota, revision: u64) -> bool {
+        take(&mut self.quotas, tenant, quota, revision)
+    }
+
+    /// What is wanted of a node.
+    pub(crate) fn mode(&self, node: &NodeId) -> NodeMode {
+        self.modes.get(node).map(|(mode, _)| *mode).unwrap_or_default()
+    }
+
+    /// Every quota that was set.
+    pub(crate) fn quotas(&self) -> impl Iterator<Item = (&TenantId, &Quota)> {
+        self.quotas.iter().map(|(tenant, (quota, _))| (tenant, quota))
+    }
+}
+
+fn decode<T: DeserializeOwned>(entry: &Entry) -> Option<T> {
+    let read = serde_json::from_slice(&entry.value);
+    read.inspect_err(|error| tracing::error!(key = entry.key, %error, "an entry of the registry is damaged")).ok()
+}
+
+async fn all<T: DeserializeOwned>(engine: &Engine, prefix: &str) -> Result<Vec<(String, T, u64)>, Fault> {
+    let mut found = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = engine.registry.list(prefix, after.as_deref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some(last.key.clone());
+        for entry in &page {
+            let name = entry.key.strip_prefix(prefix).unwrap_or_default().to_owned();
+            found.extend(decode(entry).map(|value| (name, value, entry.revision)));
+        }
+    }
+}
+
+async fn put(engine: &Engine, key: &str, value: &impl Serialize) -> Result<u64, Fault> {
+    let bytes = serde_json::to_vec(value).map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
+    Ok(engine.registry.put(key, Bytes::from(bytes), Expect::Any).await?)
+}
+
+/// Keeps what is wanted of a node; gives the revision.
+pub(crate) async fn keep_mode(engine: &Engine, node: &NodeId, mode: NodeMode) -> Result<u64, Fault> {
+    put(engine, &format!("{NODES}{node}"), &NodeRecord { mode }).await
+}
+
+/// Keeps a quota; gives the revision.
+pub(crate) async fn keep_quota(engine: &Engine, tenant: &TenantId, quota: &Quota) -> Result<u64, Fault> {
+    put(engine, &format!("{QUOTAS}{tenant}"), quota).await
+}

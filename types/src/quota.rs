@@ -1,0 +1,72 @@
+//! What a tenant may use of all nodes together.
+
+use crate::units::ByteSize;
+use serde::{Deserialize, Serialize};
+
+/// A tenant's quota. Without one a tenant has no guarantee, no limit, and weight 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Quota {
+    /// What it gets before tenants that have more than theirs, whose attempts are stopped for it if need be.
+    pub guarantee: Guarantee,
+    /// What it never has more of at once, in attempts that run or wait on a node.
+    pub limit: Limit,
+    /// Its share of what is left, against the other tenants; 1 to 1000. Default 1.
+    pub weight: u32,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { guarantee: Guarantee::default(), limit: Limit::default(), weight: 1 }
+    }
+}
+
+/// What a tenant is sure of. Default: nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Guarantee {
+    /// CPU slots.
+    pub cpu_slots: u32,
+    /// Memory in bytes.
+    pub memory_bytes: ByteSize,
+    /// GPUs.
+    pub gpus: u32,
+}
+
+/// What a tenant may have at most. Default: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limit {
+    /// CPU slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_slots: Option<u32>,
+    /// Memory in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<ByteSize>,
+    /// GPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<u32>,
+}
+
+impl Quota {
+    /// Checks what the types alone do not.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check(&self) -> Result<(), String> {
+        if !(1..=1000).contains(&self.weight) {
+            return Err(format!("`weight` is {}: use 1 to 1000", self.weight));
+        }
+        let above = |name: &str| Err(format!("the guarantee of {name} is above the limit"));
+        if self.limit.cpu_slots.is_some_and(|most| most < self.guarantee.cpu_slots) {
+            return above("cpu-slots");
+        }
+        if self.limit.memory_bytes.is_some_and(|most| most < self.guarantee.memory_bytes) {
+            return above("memory-bytes");
+        }
+        if self.limit.gpus.is_some_and(|most| most < self.guarantee.gpus) {
+            return above("gpus");
+        }
+        Ok(())
+    }
+}
