@@ -1,0 +1,108 @@
+//! Breaks one fleet, round after round, until the time is up or something is wrong.
+//!
+//! Every round is drawn from its own seed, which its line names; the seed of the next follows from it. So
+//! `--seed S --rounds 1` repeats a round, on a fleet that has no past.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for people")]
+
+use anyhow::Result;
+use clap::Parser;
+use fabric_tests::faults::{Fault, Fleet, Round, Setup, Table, Work, namespaces_possible};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// Break a fleet, round after round, and check what must be true after each.
+#[derive(Debug, Parser)]
+struct Args {
+    /// How long to go on.
+    #[arg(long, default_value_t = 60, value_name = "N")]
+    minutes: u64,
+    /// How many rounds at most.
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true, value_name = "N")]
+    rounds: u64,
+    /// The first round's seed, in hexadecimal as the lines show it [default: a random one]
+    #[arg(long, value_parser = hexadecimal, value_name = "SEED")]
+    seed: Option<u64>,
+    /// Only this fault; may be given several times.
+    #[arg(long, value_enum, value_name = "NAME")]
+    fault: Vec<Fault>,
+    /// How many NATS servers.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=3), value_name = "N")]
+    nats: u8,
+    /// Give each process a network namespace and an address of its own; needs root.
+    #[arg(long)]
+    netns: bool,
+    /// More arguments of every `fabric serve`, after `--`.
+    #[arg(last = true, value_name = "ARG")]
+    serve: Vec<String>,
+}
+
+fn hexadecimal(text: &str) -> Result<u64, std::num::ParseIntError> {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16)
+}
+
+impl Args {
+    fn again(&self, round: &Round) -> String {
+        let (seed, fault) = (round.seed, round.fault.name());
+        // The list of faults that was drawn from is part of what a seed means.
+        let faults: String = self.fault.iter().map(|fault| format!(" --fault {}", fault.name())).collect();
+        let netns = if self.netns { " --netns" } else { "" };
+        let serve = if self.serve.is_empty() { String::new() } else { format!(" -- {}", self.serve.join(" ")) };
+        let nats = self.nats;
+        format!(
+            "cargo run -p fabric-tests --bin soak -- --seed {seed:016x} --rounds 1 --nats {nats}{netns}{faults}{serve}   # {fault}"
+        )
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match soak(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn soak(args: &Args) -> Result<()> {
+    if args.netns {
+        namespaces_possible()?;
+    }
+    let nats = usize::from(args.nats);
+    let mut faults = if args.fault.is_empty() { Fault::all().to_vec() } else { args.fault.clone() };
+    if nats == 1 {
+        faults.retain(|fault| *fault != Fault::KillOneNats);
+    }
+    let mut seed = args.seed.unwrap_or_else(rand::random);
+    let begun = Instant::now();
+    let limit = Duration::from_secs(args.minutes.saturating_mul(60));
+    let setup = Setup { seed, nats, namespaces: args.netns, args: args.serve.clone() };
+    let mut fleet = Fleet::start(&setup).await?;
+    fleet.furnish(&Work::LONG).await?;
+    println!("a fleet of {} runs in {}", if args.netns { "namespaces" } else { "processes" }, fleet.folder().display());
+    let mut table = Table::default();
+    let mut rounds = 0;
+    while rounds < args.rounds && begun.elapsed() < limit {
+        let round = Round::draw(seed, &faults, &Work::LONG)?;
+        let again = args.again(&round);
+        match round.run(&mut fleet).await {
+            Ok(outcome) => {
+                println!("round {rounds} {outcome}");
+                table.add(&outcome);
+            }
+            Err(error) => {
+                println!("{table}");
+                let folder = fleet.keep();
+                let what = format!("round {rounds} failed; logs: {}\nrepeat it: {again}", folder.display());
+                return Err(error.context(what));
+            }
+        }
+        rounds += 1;
+        seed = Round::seed_after(seed);
+    }
+    println!("\n{rounds} rounds passed in {:.0} min\n\n{table}", begun.elapsed().as_secs_f64() / 60.0);
+    Ok(())
+}
