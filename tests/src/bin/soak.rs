@@ -58,12 +58,30 @@ impl Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match soak(&Args::parse()).await {
+    let args = Args::parse();
+    // Told to stop, it leaves nothing running.
+    let ran = tokio::select! {
+        ran = soak(&args) => ran,
+        stopped = told_to_stop() => stopped.and(Err(anyhow::anyhow!("told to stop"))),
+    };
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:?}");
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn told_to_stop() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        pressed = tokio::signal::ctrl_c() => Ok(pressed?),
     }
 }
 
@@ -83,6 +101,14 @@ async fn soak(args: &Args) -> Result<()> {
     let mut fleet = Fleet::start(&setup).await?;
     fleet.furnish(&Work::LONG).await?;
     println!("a fleet of {} runs in {}", if args.netns { "namespaces" } else { "processes" }, fleet.folder().display());
+    for work in Work::LONG {
+        let job = &fleet.undisturbed(work)?.job;
+        println!(
+            "undisturbed: {work:?}, {} tasks, {:.1} s",
+            job.tasks.total,
+            Duration::from_millis(job.run_ms).as_secs_f64()
+        );
+    }
     let mut table = Table::default();
     let mut rounds = 0;
     while rounds < args.rounds && begun.elapsed() < limit {

@@ -193,7 +193,10 @@ impl Member {
 
     /// Starts it and waits until it is ready, again where it ends before, as a supervisor would.
     pub(crate) async fn start(&mut self) -> Result<()> {
-        let ready = async { while !self.launch().await? {} anyhow::Ok(()) };
+        let ready = async {
+            while !self.launch().await? {}
+            anyhow::Ok(())
+        };
         let done = tokio::time::timeout(PATIENCE, ready).await;
         done.with_context(|| format!("{} was not ready in time\n{}", self.plan.name, self.log()))?
     }

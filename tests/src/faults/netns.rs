@@ -82,11 +82,8 @@ impl Drop for Namespace {
 impl Namespace {
     pub(crate) fn new(bridge: &Arc<Bridge>) -> Result<Self> {
         let last = bridge.next.fetch_add(1, Ordering::Relaxed);
-        let namespace = Self {
-            name: format!("{}-{last}", bridge.name),
-            address: bridge.at(last),
-            _bridge: Arc::clone(bridge),
-        };
+        let namespace =
+            Self { name: format!("{}-{last}", bridge.name), address: bridge.at(last), _bridge: Arc::clone(bridge) };
         let (name, outside) = (namespace.name.as_str(), format!("{}v{last}", bridge.name));
         ip(&["netns", "add", name])?;
         ip(&["link", "add", &outside, "type", "veth", "peer", "name", "eth0", "netns", name])?;
