@@ -1,7 +1,8 @@
 //! What the gateway may ask of a node, and what its parts share.
 
 use crate::{
-    commit, guest_threads::GuestThreads, http, invoke, invoke::Remembered, lane, metrics::Metrics, presence, work,
+    commit, guest_threads::GuestThreads, held::Held, http, invoke, invoke::Remembered, lane, metrics::Metrics,
+    presence, work,
 };
 use bytes::Bytes;
 use fabric_engine::Engine;
@@ -79,6 +80,7 @@ pub struct Shared {
     pub(crate) index: Index,
     pub(crate) host: Host,
     pub(crate) metrics: Metrics,
+    pub(crate) held: Held,
     /// Told when the last waiting task has its thread.
     pub(crate) drained: Notify,
     pub(crate) remembered: moka::future::Cache<(TenantId, TaskKey), Remembered>,
@@ -239,6 +241,7 @@ impl Node {
             index: index.clone(),
             host,
             metrics,
+            held: Held::default(),
             drained: Notify::new(),
             remembered,
             limits: moka::sync::Cache::new(100_000),

@@ -1,6 +1,6 @@
 //! Commits what the guest threads give, many results at a time, and reports each task after its result is durable.
 
-use crate::api::Shared;
+use crate::{api::Shared, held};
 use fabric_engine::lane::FromNode;
 use fabric_results::{Committed, Fresh};
 use fabric_types::{
@@ -143,12 +143,14 @@ pub async fn run(shared: Arc<Shared>, mut pieces: mpsc::Receiver<Piece>) {
             }
         }
         for (batch, outcomes) in commit(&shared, together).await {
+            let (job, attempts) = (batch.job.clone(), held::attempts(&outcomes));
             let completion = Completion { tenant: batch.tenant.clone(), job: batch.job.clone(), outcomes };
             let report = FromNode::Completed { node: shared.id.clone(), completion };
             if let Err(error) = shared.engine.lanes.report(report).await {
-                // The attempts' leases bring them back, and the results are there already.
+                // The owner hears that they are not held any more, and the results are there already.
                 tracing::warn!(%error, "a report was lost");
             }
+            shared.held.reported(&job, &attempts);
         }
     }
 }

@@ -113,6 +113,7 @@ pub async fn run(shared: Arc<Shared>, mut inbox: Box<dyn Inbox>, chunks: Chunks,
                 }
             }
             Some(ToNode::Run(batch)) => {
+                shared.held.took(&batch);
                 let begun = begin(&shared, batch).await;
                 let count = begun.batch.tasks.len();
                 let of_job = running.entry(begun.batch.job.clone()).or_default();

@@ -8,6 +8,7 @@ mod commit;
 mod function_logs;
 mod graduate;
 mod guest_threads;
+mod held;
 mod http;
 mod input;
 mod invoke;

@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the node speaks.
 const EVERY: Duration = Duration::from_secs(1);
+/// Every so many words it says all that it has, too.
+const HOLDS: u32 = 4;
 /// How long others believe it: several missed words mean that it is gone.
 const TTL: Duration = Duration::from_secs(10);
 
@@ -42,12 +44,16 @@ pub fn facts(shared: &Shared) -> Facts {
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for word in 0_u32.. {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = tick.tick() => {}
         }
-        let heartbeat = shared.engine.lanes.report(FromNode::Heartbeat { node: shared.id.clone() });
+        let node = shared.id.clone();
+        let heartbeat = shared.engine.lanes.report(match word % HOLDS {
+            0 => FromNode::Holds { node, attempts: shared.held.all() },
+            _ => FromNode::Heartbeat { node },
+        });
         if let Err(error) = shared.engine.presence.announce(facts(&shared), TTL).await {
             tracing::warn!(%error, "the node could not announce itself");
         }

@@ -52,15 +52,19 @@ async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(),
             // Nobody waits for a thread any more: what has ended need not wait for company either.
             shared.drained.notify_one();
         }
-        if !running.token(at).is_cancelled()
-            && let Some(assignment) = running.batch.tasks.get(at)
-        {
-            shared.metrics.running.inc();
-            let end = match &loaded {
-                Ok(loaded) => one(shared, loaded, &objects, &running, at, assignment, &mut usage).await,
-                Err(fault) => Some(failed(assignment, fault.clone())),
-            };
-            shared.metrics.running.dec();
+        if let Some(assignment) = running.batch.tasks.get(at) {
+            let mut end = None;
+            if !running.token(at).is_cancelled() {
+                shared.metrics.running.inc();
+                end = match &loaded {
+                    Ok(loaded) => one(shared, loaded, &objects, &running, at, assignment, &mut usage).await,
+                    Err(fault) => Some(failed(assignment, fault.clone())),
+                };
+                shared.metrics.running.dec();
+            }
+            if end.is_none() {
+                shared.held.stopped(&running.batch.job, assignment.task, assignment.attempt);
+            }
             ended.extend(end);
         }
         running.over();

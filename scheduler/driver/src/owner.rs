@@ -227,6 +227,7 @@ impl Owner {
     fn message(&mut self, message: FromNode) {
         match message {
             FromNode::Heartbeat { node } => self.step([Event::Heartbeat { node }]),
+            FromNode::Holds { node, attempts } => self.step([Event::Holds { node, attempts }]),
             FromNode::Completed { node, completion } => self.completed(&node, completion),
         }
     }

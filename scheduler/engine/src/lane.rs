@@ -46,6 +46,14 @@ pub enum FromNode {
         /// Which node.
         node: NodeId,
     },
+    /// The node lives, and this is all that it has of what it was given. What it should have and has not was lost on the
+    /// way to it or on the way back.
+    Holds {
+        /// Which node.
+        node: NodeId,
+        /// Every attempt whose outcome it has not reported.
+        attempts: Vec<(JobId, TaskId, u32)>,
+    },
 }
 
 /// The node's end of a lane.

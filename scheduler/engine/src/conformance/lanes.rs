@@ -4,7 +4,10 @@ use crate::{
     Error,
     lane::{FromNode, LANE_DEPTH, Lanes, ToNode},
 };
-use fabric_types::id::{JobId, NodeId};
+use fabric_types::{
+    id::{JobId, NodeId},
+    job::TaskId,
+};
 use std::{sync::Arc, time::Duration};
 
 /// Runs the whole suite.
@@ -47,8 +50,12 @@ async fn carries_in_order(lanes: &dyn Lanes) {
     let mut outbox = lanes.collect().await.unwrap();
     lanes.report(beat("n")).await.unwrap();
     lanes.report(beat("m")).await.unwrap();
+    let attempts = vec![(JobId::from_parts(1, 2), TaskId { stage: 0, index: 7 }, 3)];
+    let holds = FromNode::Holds { node: name("n"), attempts };
+    lanes.report(holds.clone()).await.unwrap();
     assert_eq!(outbox.recv().await, Some(beat("n")));
     assert_eq!(outbox.recv().await, Some(beat("m")));
+    assert_eq!(outbox.recv().await, Some(holds));
 }
 
 async fn is_bounded(lanes: &dyn Lanes, patience: Duration) {

@@ -182,6 +182,7 @@ impl Message for ToNode {
 enum Up {
     Completed { node: NodeId, completion: Completion },
     Heartbeat { node: NodeId },
+    Holds { node: NodeId, attempts: Vec<(JobId, TaskId, u32)> },
 }
 
 impl Message for FromNode {
@@ -191,6 +192,7 @@ impl Message for FromNode {
                 Up::Completed { node: node.clone(), completion: completion.clone() }
             }
             Self::Heartbeat { node } => Up::Heartbeat { node: node.clone() },
+            Self::Holds { node, attempts } => Up::Holds { node: node.clone(), attempts: attempts.clone() },
         })
     }
 
@@ -198,6 +200,7 @@ impl Message for FromNode {
         Some(match unpack(bytes)? {
             Up::Completed { node, completion } => Self::Completed { node, completion },
             Up::Heartbeat { node } => Self::Heartbeat { node },
+            Up::Holds { node, attempts } => Self::Holds { node, attempts },
         })
     }
 }

@@ -84,9 +84,11 @@ fn comes_back<T: Message + PartialEq + std::fmt::Debug>(message: &T) -> Bytes {
 fn messages_come_back() {
     let (job, task) = (JobId::from_parts(1, 2), TaskId { stage: 1, index: 2 });
     comes_back(&ToNode::Abort { job: job.clone(), task, attempt: 3 });
-    comes_back(&ToNode::AbortJob { job });
+    comes_back(&ToNode::AbortJob { job: job.clone() });
     comes_back(&batch());
-    comes_back(&FromNode::Heartbeat { node: NodeId::new("n").unwrap() });
+    let node = NodeId::new("n").unwrap();
+    comes_back(&FromNode::Heartbeat { node: node.clone() });
+    comes_back(&FromNode::Holds { node, attempts: vec![(job, task, 3)] });
     comes_back(&completion());
 }
 
