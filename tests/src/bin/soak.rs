@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Parser;
 use fabric_tests::faults::{Fault, Fleet, Round, Setup, Table, Work, namespaces_possible};
 use std::{
+    cell::{Cell, RefCell},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -27,6 +28,9 @@ struct Args {
     /// Only this fault; may be given several times.
     #[arg(long, value_enum, value_name = "NAME")]
     fault: Vec<Fault>,
+    /// How many fleets at once: most of a round is waiting.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8), value_name = "N")]
+    fleets: u8,
     /// How many NATS servers.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=3), value_name = "N")]
     nats: u8,
@@ -85,50 +89,73 @@ async fn told_to_stop() -> Result<()> {
     }
 }
 
+/// What the fleets of one soak share.
+struct Soak<'a> {
+    args: &'a Args,
+    faults: Vec<Fault>,
+    until: Instant,
+    begun: Cell<u64>,
+    table: RefCell<Table>,
+}
+
 async fn soak(args: &Args) -> Result<()> {
     if args.netns {
         namespaces_possible()?;
     }
-    let nats = usize::from(args.nats);
     let mut faults = if args.fault.is_empty() { Fault::all().to_vec() } else { args.fault.clone() };
-    if nats == 1 {
+    if args.nats == 1 {
         faults.retain(|fault| *fault != Fault::KillOneNats);
     }
-    let mut seed = args.seed.unwrap_or_else(rand::random);
     let begun = Instant::now();
-    let limit = Duration::from_secs(args.minutes.saturating_mul(60));
-    let setup = Setup { seed, nats, namespaces: args.netns, args: args.serve.clone() };
-    let mut fleet = Fleet::start(&setup).await?;
-    fleet.furnish(&Work::LONG).await?;
-    println!("a fleet of {} runs in {}", if args.netns { "namespaces" } else { "processes" }, fleet.folder().display());
-    for work in Work::LONG {
-        let job = &fleet.undisturbed(work)?.job;
-        println!(
-            "undisturbed: {work:?}, {} tasks, {:.1} s",
-            job.tasks.total,
-            Duration::from_millis(job.run_ms).as_secs_f64()
-        );
+    let until = begun + Duration::from_secs(args.minutes.saturating_mul(60));
+    let soak = Soak { args, faults, until, begun: Cell::new(0), table: RefCell::default() };
+    let mut seed = args.seed.unwrap_or_else(rand::random);
+    let mut fleets = Vec::new();
+    for n in 0..args.fleets {
+        fleets.push(soak.fleet(n, seed));
+        seed = seed.wrapping_add(1);
     }
-    let mut table = Table::default();
-    let mut rounds = 0;
-    while rounds < args.rounds && begun.elapsed() < limit {
-        let round = Round::draw(seed, &faults, &Work::LONG)?;
-        let again = args.again(&round);
-        match round.run(&mut fleet).await {
-            Ok(outcome) => {
-                println!("round {rounds} {outcome}");
-                table.add(&outcome);
-            }
-            Err(error) => {
-                println!("{table}");
-                let folder = fleet.keep();
-                let what = format!("round {rounds} failed; logs: {}\nrepeat it: {again}", folder.display());
-                return Err(error.context(what));
-            }
-        }
-        rounds += 1;
-        seed = Round::seed_after(seed);
-    }
+    let passed = futures::future::try_join_all(fleets).await;
+    let (rounds, table) = (soak.table.borrow().rounds(), soak.table.borrow());
     println!("\n{rounds} rounds passed in {:.0} min\n\n{table}", begun.elapsed().as_secs_f64() / 60.0);
-    Ok(())
+    passed.map(|_| ())
+}
+
+impl Soak<'_> {
+    /// Takes the next round's number, while there is one.
+    fn next(&self) -> Option<u64> {
+        let number = self.begun.get();
+        self.begun.set(number + 1);
+        (number < self.args.rounds && Instant::now() < self.until).then_some(number)
+    }
+
+    /// Breaks one fleet until the rounds or the time are over.
+    async fn fleet(&self, n: u8, mut seed: u64) -> Result<()> {
+        let args = self.args;
+        let setup = Setup { seed, nats: usize::from(args.nats), namespaces: args.netns, args: args.serve.clone() };
+        let mut fleet = Fleet::start(&setup).await?;
+        fleet.furnish(&Work::LONG).await?;
+        println!("fleet {n} is in {}", fleet.folder().display());
+        for work in Work::LONG {
+            let job = &fleet.undisturbed(work)?.job;
+            println!("undisturbed: {work:?}, {} tasks, {:.1} s", job.tasks.total, job.run_ms as f64 / 1000.0);
+        }
+        while let Some(number) = self.next() {
+            let round = Round::draw(seed, &self.faults, &Work::LONG)?;
+            let again = args.again(&round);
+            match round.run(&mut fleet).await {
+                Ok(outcome) => {
+                    println!("round {number} {outcome}");
+                    self.table.borrow_mut().add(&outcome);
+                }
+                Err(error) => {
+                    let folder = fleet.keep();
+                    let what = format!("round {number} failed; logs: {}\nrepeat it: {again}", folder.display());
+                    return Err(error.context(what));
+                }
+            }
+            seed = Round::seed_after(seed);
+        }
+        Ok(())
+    }
 }

@@ -1,7 +1,11 @@
 //! Clients that call, submit and store while things break. Each request gets an answer or an error, and what was
 //! acknowledged is there afterwards.
 
-use super::{doors::Doors, member::Door, work::Work};
+use super::{
+    doors::{Doors, passes},
+    member::Door,
+    work::Work,
+};
 use crate::Ended;
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
@@ -44,7 +48,7 @@ impl Account {
                 self.answered += 1;
                 Ok(Some(answer))
             }
-            Err(error) if error.is_retryable() => {
+            Err(error) if passes(&error) => {
                 self.refused += 1;
                 Ok(None)
             }

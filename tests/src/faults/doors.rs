@@ -10,6 +10,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The pause after all were asked in vain.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Whether an error passes when the fault does: the caller's own mistakes, and what is not there, don't.
+pub(crate) fn passes(error: &fabric_client::Error) -> bool {
+    error.is_retryable() || error.problem().is_some_and(|problem| problem.status >= 500)
+}
+
 /// The doors of all processes that take requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Doors(pub(crate) Vec<Door>);
@@ -32,7 +37,7 @@ impl Doors {
                 for client in self.clients() {
                     match call(&client).await {
                         Ok(answer) => return Ok(answer),
-                        Err(error) if error.is_retryable() => last = Some(error),
+                        Err(error) if passes(&error) => last = Some(error),
                         Err(error) => return Err(error),
                     }
                 }

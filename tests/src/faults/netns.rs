@@ -42,11 +42,12 @@ pub(crate) struct Bridge {
 
 impl Bridge {
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let id = std::process::id();
-        let [high, low] = u16::try_from(id & 0x3fff)?.to_be_bytes();
-        // Of this process alone, so that several tests can run at once.
-        let net = [10, 128 + high, low];
-        let bridge = Self { name: format!("fab{id}"), net, next: AtomicU8::new(2) };
+        static BRIDGES: AtomicU8 = AtomicU8::new(0);
+        // Of this process and this bridge alone, so that several tests can run at once.
+        let (id, n) = (std::process::id() & 0xfff, BRIDGES.fetch_add(1, Ordering::Relaxed) & 7);
+        let [high, low] = (u16::try_from(id)? << 3 | u16::from(n)).to_be_bytes();
+        let net = [10, 128 | high, low];
+        let bridge = Self { name: format!("fab{high:02x}{low:02x}"), net, next: AtomicU8::new(2) };
         ip(&["link", "add", &bridge.name, "type", "bridge"])?;
         ip(&["addr", "add", &format!("{}/24", bridge.at(1)), "dev", &bridge.name])?;
         ip(&["link", "set", &bridge.name, "up"])?;

@@ -2,7 +2,7 @@
 
 use super::{
     callers::Callers,
-    doors::Doors,
+    doors::{Doors, passes},
     fault::{Fault, Strike},
     fleet::Fleet,
     work::Work,
@@ -163,7 +163,7 @@ impl Progress {
                 for client in doors.clients() {
                     let job = match client.job(&id, None).await {
                         Ok(job) => job,
-                        Err(error) if error.is_retryable() => continue,
+                        Err(error) if passes(&error) => continue,
                         Err(error) => return Err(error).context("looking at the job"),
                     };
                     let (succeeded, ended) = (job.tasks.succeeded, job.state.is_terminal());

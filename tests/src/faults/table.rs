@@ -30,6 +30,14 @@ impl Table {
     }
 }
 
+impl Table {
+    /// How many rounds there were.
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.0.values().map(|times| times.rounds).sum()
+    }
+}
+
 /// Median and largest, in seconds.
 fn spread(times: &[Duration]) -> String {
     let mut sorted = times.to_vec();

@@ -41,14 +41,14 @@ impl Work {
             (0..count).map(|seed| json!({"seed": seed, "samples": samples})).collect()
         };
         let spec = match self {
-            Self::Pi => json!({"function": function, "input": {"items": items(160, 120_000)}, "reduce": {}}),
+            Self::Pi => json!({"function": function, "input": {"items": items(120, 60_000)}, "reduce": {}}),
             Self::Small => json!({"function": function, "input": {"items": items(2, 1000)}, "reduce": {}}),
             Self::Weather => json!({
-                "function": function, "input": {"objects": {"path": "weather.csv", "split": "csv:32KiB"}},
+                "function": function, "input": {"objects": {"path": "weather.csv", "split": "csv:48KiB"}},
                 "reduce": {"fan-in": 4}, "params": {"blocks": true},
             }),
             Self::Words => json!({
-                "function": function, "input": {"objects": {"path": "weather.csv", "split": "lines:32KiB"}},
+                "function": function, "input": {"objects": {"path": "weather.csv", "split": "lines:48KiB"}},
                 "shuffle": {"partitions": 8}, "params": {"emit": true},
             }),
         };
