@@ -147,7 +147,7 @@ pub async fn run(shared: Arc<Shared>, mut pieces: mpsc::Receiver<Piece>) {
             let completion = Completion { tenant: batch.tenant.clone(), job: batch.job.clone(), outcomes };
             let report = FromNode::Completed { node: shared.id.clone(), completion };
             if let Err(error) = shared.engine.lanes.report(report).await {
-                // The attempts' leases bring them back, and the results are there already.
+                // The owner hears that they are not held any more, and the results are there already.
                 tracing::warn!(%error, "a report was lost");
             }
             shared.holding.ended(&batch.job, ended);

@@ -168,6 +168,10 @@ impl Error {
             E::AlreadyExists { .. } | E::Precondition { .. } => Self::PreconditionFailed { path },
             E::NotModified { .. } => Self::NotModified { path },
             E::InvalidPath { .. } => Self::InvalidPath { path, rule: "the store does not take this name" },
+            // This machine's clock is wrong, and may be set right any moment.
+            skewed @ E::PermissionDenied { .. } if skewed.to_string().contains("RequestTimeTooSkewed") => {
+                Self::Backend { operation, path, retryable: true, source: Box::new(skewed) }
+            }
             other => {
                 let retryable = !matches!(
                     other,
@@ -189,5 +193,20 @@ impl Error {
         }
         let retryable = source.kind() != std::io::ErrorKind::PermissionDenied;
         Self::Backend { operation, path: path.to_owned(), retryable, source: Box::new(source) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_clock_is_no_lasting_refusal() {
+        let refused = |why: &str| {
+            let source = format!("<Error><Code>{why}</Code></Error>").into();
+            Error::from_store("read", "x", object_store::Error::PermissionDenied { path: "x".to_owned(), source })
+        };
+        assert!(refused("RequestTimeTooSkewed").is_retryable());
+        assert!(!refused("AccessDenied").is_retryable());
     }
 }

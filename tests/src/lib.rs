@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cli;
+mod ended;
+pub mod faults;
 mod guests;
 mod nats;
 mod process;
@@ -13,6 +15,7 @@ mod raw;
 mod server;
 
 pub use cli::Ran;
+pub use ended::Ended;
 pub use guests::{built, hostile, hostile_names, manifest, repository};
 pub use nats::Nats;
 pub use process::Process;

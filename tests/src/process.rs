@@ -17,6 +17,13 @@ impl Process {
         line.trim_start_matches(':').split_whitespace().next().unwrap().parse().unwrap()
     }
 
+    /// Whether this process itself is root's.
+    #[must_use]
+    pub fn is_root() -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+    }
+
     /// Sends it a signal, such as `STOP`.
     pub fn signal(self, name: &str) {
         let sent =

@@ -45,25 +45,31 @@ pub struct Server {
     client: Client,
 }
 
-fn program() -> PathBuf {
+/// The binary under test.
+pub(crate) fn program() -> PathBuf {
     let path = std::env::var_os("FABRIC_BIN").map_or_else(|| guests::target().join("debug/fabric"), PathBuf::from);
     assert!(path.exists(), "{} is not there\nhint: cargo build -p fabric-cli", path.display());
     path
 }
 
-/// A command of the binary, with none of the developer's own settings.
-fn command(folder: &std::path::Path) -> Command {
-    let mut command = Command::new(program());
+/// Takes the developer's own settings from a command of the binary.
+pub(crate) fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FABRIC_") {
             command.env_remove(name);
         }
     }
+    command.env("NO_COLOR", "1");
+}
+
+/// A command of the binary, with none of the developer's own settings.
+fn command(folder: &std::path::Path) -> Command {
+    let mut command = Command::new(program());
+    without_settings(&mut command);
     command
         .current_dir(folder)
         .env("FABRIC_CONFIG_HOME", folder.join("config"))
         .env("FABRIC_DATA", folder.join("data"))
-        .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, process::Stdio};
 use tempfile::TempDir;
 
 /// Says that a process owns the jobs.
-const OWNER: &str = "owner of the jobs";
+const OWNER: &str = ": owner of the jobs";
 
 struct Fleet {
     // In the order of their end: the processes before what they need.

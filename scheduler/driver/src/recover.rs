@@ -13,7 +13,10 @@ use fabric_types::{
     Fault,
     id::{JobId, TenantId},
 };
+use futures::{StreamExt as _, stream};
 
+/// Journals read at once: each takes several round trips to the store.
+const AT_ONCE: usize = 32;
 /// Records read at once.
 const PAGE: usize = 512;
 
@@ -79,13 +82,17 @@ pub async fn rebuild(engine: &Engine, index: &Index) -> Result<(), Fault> {
         let Some(last) = page.last() else { break };
         after = Some(last.name.clone());
         let (mut jobs, mut invocations) = (Vec::new(), Vec::new());
-        for stream in &page {
-            let name = stream.name.strip_prefix("t/").and_then(|n| n.split_once("/jobs/"));
-            let Some((tenant, job)) = name.and_then(|(t, j)| Some((TenantId::new(t).ok()?, JobId::new(j).ok()?)))
-            else {
-                continue;
-            };
-            match load(engine, &tenant, &job).await {
+        let named = page.iter().filter_map(|stream| {
+            let (tenant, job) = stream.name.strip_prefix("t/")?.split_once("/jobs/")?;
+            Some((TenantId::new(tenant).ok()?, JobId::new(job).ok()?))
+        });
+        let read = named.map(|(tenant, job)| async move {
+            let live = load(engine, &tenant, &job).await;
+            (tenant, job, live)
+        });
+        let mut read = stream::iter(read).buffered(AT_ONCE);
+        while let Some((tenant, job, live)) = read.next().await {
+            match live {
                 Ok(Some(live)) if matches!(live.planned.meta.kind, Kind::Invoke { .. }) => {
                     invocations.push((tenant, invocation::view(&live)));
                 }

@@ -55,8 +55,18 @@ pub(crate) fn same_tag(a: &str, b: &str) -> bool {
     a.trim_matches('"') == b.trim_matches('"')
 }
 
-pub(crate) fn failed(context: String, source: object_store::Error) -> Error {
-    let retryable = matches!(source, object_store::Error::Generic { .. } | object_store::Error::Precondition { .. });
+/// Whether the store refused a request because of its time: this process's clock is wrong, and may be set right any moment.
+fn is_of_another_time(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::PermissionDenied { .. }) && error.to_string().contains("RequestTimeTooSkewed")
+}
+
+pub(crate) fn failed(mut context: String, source: object_store::Error) -> Error {
+    use object_store::Error as E;
+    let mut retryable = matches!(source, E::Generic { .. } | E::Precondition { .. });
+    if is_of_another_time(&source) {
+        context.push_str("; hint: the clock of this machine and the store's differ: set it right");
+        retryable = true;
+    }
     Error::Backend { backend: "object store", context, source: Box::new(source), retryable }
 }
 
@@ -308,5 +318,22 @@ impl Objects {
         .await;
         self.delete(&path).await?;
         verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_wrong_clock_is_no_lasting_refusal() {
+        let refused = |why: &str| {
+            let source = format!("<Error><Code>{why}</Code></Error>").into();
+            failed("read `x`".to_owned(), object_store::Error::PermissionDenied { path: "x".to_owned(), source })
+        };
+        let skewed = refused("RequestTimeTooSkewed");
+        assert!(skewed.is_retryable() && skewed.to_string().contains("clock"), "{skewed}");
+        assert!(!refused("AccessDenied").is_retryable());
     }
 }

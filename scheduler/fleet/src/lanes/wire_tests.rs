@@ -90,7 +90,8 @@ fn messages_come_back() {
     comes_back(&FromNode::Holds { node: NodeId::new("n").unwrap(), attempts });
     comes_back(&FromNode::Holds { node: NodeId::new("n").unwrap(), attempts: Vec::new() });
     comes_back(&batch());
-    comes_back(&FromNode::Heartbeat { node: NodeId::new("n").unwrap() });
+    let node = NodeId::new("n").unwrap();
+    comes_back(&FromNode::Heartbeat { node });
     comes_back(&completion());
 }
 
