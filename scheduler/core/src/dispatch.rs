@@ -6,6 +6,7 @@ use crate::{
     job::Job,
     node::Nodes,
     placement::{self, Found, Request},
+    speculate::{Usual, threshold_us},
     task::{Attempt, AttemptKey, NONE},
 };
 use fabric_types::job::{TaskId, TaskState};
@@ -134,7 +135,8 @@ impl Core {
         }
     }
 
-    /// Gives stragglers of a job a second copy.
+    /// Gives stragglers of a job a second copy. Looks at a part of the running tasks each time, and so often that all
+    /// have been looked at within [`crate::Config::straggler_check_us`], however many there are.
     pub(crate) fn check_stragglers(&mut self, ix: u32, from: usize, actions: &mut Vec<Action>) {
         /// Running tasks looked at in one check.
         const WINDOW: usize = 256;
@@ -143,27 +145,26 @@ impl Core {
             job.watched = false;
             return;
         }
-        let mut next = from;
+        let (mut next, mut wait_us) = (0, self.config.straggler_check_us);
         if job.pending == 0 {
+            wait_us = (wait_us / job.running_windows(WINDOW)).max(1);
             let (window, after) = job.running_window(from, WINDOW);
             next = after;
+            let usual: Vec<Option<Usual>> = job.stages.iter().map(crate::job::Stage::usual).collect();
             for running in window.iter().filter(|r| r.copy.is_none()) {
-                self.copy_straggler(ix, running.task, running.first, actions);
+                if let Some(usual) = usual.get(usize::from(running.task.stage)).copied().flatten() {
+                    self.copy_straggler(ix, running.task, running.first, usual, actions);
+                }
             }
         }
-        let at = self.now.plus_us(self.config.straggler_check_us);
-        self.timers.insert((at, Timer::Straggler { job: ix, from: next }));
+        self.timers.insert((self.now.plus_us(wait_us), Timer::Straggler { job: ix, from: next }));
     }
 
-    fn copy_straggler(&mut self, ix: u32, id: TaskId, first: Attempt, actions: &mut Vec<Action>) {
+    fn copy_straggler(&mut self, ix: u32, id: TaskId, first: Attempt, usual: Usual, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get(&ix) else { return };
-        let Some(stage) = job.stages.get(usize::from(id.stage)) else { return };
-        let tasks = u32::try_from(stage.tasks.len()).unwrap_or(u32::MAX);
-        let Some(threshold) = crate::speculate::threshold_us(&self.config, &stage.walls, stage.done, tasks) else {
-            return;
-        };
+        let speed = self.nodes.get(first.node).map_or(1.0, |n| n.speed);
         let quota = self.queue.get(job.tenant).map_or(0, crate::queue::Tenant::room);
-        let old = self.now.since_us(first.started) > threshold;
+        let old = self.now.since_us(first.started) > threshold_us(&self.config, usual, speed);
         if !old || job.room() == 0 || quota < u64::from(job.plan.cpu_slots) {
             return;
         }

@@ -28,7 +28,7 @@ impl Core {
         let mut nodes = Vec::new();
         let mut winner: Option<(f64, usize)> = None;
         for (ix, node) in self.nodes.iter() {
-            let depth = depth(&self.config, None, node.speed);
+            let depth = depth(&self.config, None, node.pace());
             let room = filters::room(node, request.cpu_slots, request.memory, depth);
             let alone = self.nodes.ready() <= 1;
             let list = vec![

@@ -59,14 +59,20 @@ pub(crate) struct Found {
     pub room: u32,
 }
 
+/// Longest task, in times of [`Config::queue_ahead_us`], of which a second one waits for each slot.
+const SHORT: f64 = 20.0;
+
 /// How deep a job's tasks are queued on a node of this speed: so many per slot that about
-/// [`Config::queue_ahead_us`] of work lies ahead.
+/// [`Config::queue_ahead_us`] of work lies ahead, and two of somewhat longer ones, whose round trip costs a slot too.
 pub(crate) fn depth(config: &Config, work_us: Option<f64>, speed: f64) -> u16 {
     let most = config.max_depth.clamp(1, 1024);
     let Some(work) = work_us else { return u16::try_from(config.initial_depth.clamp(1, most)).unwrap_or(1) };
     let per_task = (work / speed).max(1.0);
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let depth = (config.queue_ahead_us as f64 / per_task).clamp(1.0, f64::from(most)) as u16;
+    #[allow(clippy::cast_precision_loss)]
+    let ahead = config.queue_ahead_us as f64 / per_task;
+    let least = if ahead * SHORT >= 1.0 { 2.0 } else { 1.0 };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let depth = ahead.max(least).min(f64::from(most)) as u16;
     depth
 }
 
@@ -81,7 +87,7 @@ pub(crate) fn find(config: &Config, nodes: &mut Nodes, request: &Request<'_>) ->
         if passed.iter().any(|f| f.node == ix) || !filters::ready(node) || !filters::not_excluded(ix, request) {
             continue;
         }
-        let depth = depth(config, request.work_us, node.speed);
+        let depth = depth(config, request.work_us, node.pace());
         if let Some(room) = filters::room(node, request.cpu_slots, request.memory, depth) {
             passed.push(Found { node: ix, depth, room });
             if passed.len() == SCORED {
