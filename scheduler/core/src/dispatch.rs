@@ -168,7 +168,9 @@ impl Core {
         if !old || job.room() == 0 || quota < u64::from(job.plan.cpu_slots) {
             return;
         }
-        if let Some(found) = placement::find(&self.config, &mut self.nodes, &request(job, Some(first.node))) {
+        // A copy on a node that is slow itself would be the next straggler: better to wait for another node.
+        let wanted = Request { least_pace: usual.least_pace(), ..request(job, Some(first.node)) };
+        if let Some(found) = placement::find(&self.config, &mut self.nodes, &wanted) {
             self.stats.speculated += 1;
             self.send(ix, id, found, actions);
         }
@@ -181,6 +183,7 @@ fn request(job: &Job, excluded: Option<u32>) -> Request<'_> {
         memory: job.plan.memory_bytes,
         work_us: job.work_us,
         excluded,
+        least_pace: 0.0,
         hints: &job.hints,
         per_node: &job.per_node,
     }

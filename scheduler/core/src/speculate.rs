@@ -67,6 +67,16 @@ pub struct Usual {
     pub work_us: u64,
 }
 
+impl Usual {
+    /// The pace of a node on which a task takes twice as long as is usual on whatever nodes.
+    #[must_use]
+    pub fn least_pace(self) -> f64 {
+        #[allow(clippy::cast_precision_loss)]
+        let (work, wall) = (self.work_us as f64, self.wall_us as f64);
+        work / (wall * 2.0)
+    }
+}
+
 /// What is usual in a stage; none while too little was measured or too little is done.
 #[must_use]
 pub fn usual(walls: &WallTimes, works: &WallTimes, done: u32, tasks: u32) -> Option<Usual> {

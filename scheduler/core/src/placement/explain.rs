@@ -20,6 +20,7 @@ impl Core {
             memory: requirement.memory_bytes,
             work_us: None,
             excluded: requirement.excluded.as_ref().and_then(|id| self.nodes.find(id)),
+            least_pace: 0.0,
             hints: &hints,
             per_node: &per_node,
         };

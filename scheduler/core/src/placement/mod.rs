@@ -46,6 +46,8 @@ pub(crate) struct Request<'a> {
     /// Expected work: microseconds on a node of speed 1; none when nothing was measured.
     pub work_us: Option<f64>,
     pub excluded: Option<u32>,
+    /// Slower nodes are left aside; 0 for none.
+    pub least_pace: f64,
     pub hints: &'a [u32],
     pub per_node: &'a PerNode,
 }
@@ -85,6 +87,9 @@ pub(crate) fn find(config: &Config, nodes: &mut Nodes, request: &Request<'_>) ->
     for ix in hinted.chain(nodes.candidates(EXAMINED)) {
         let Some(node) = nodes.get(ix) else { continue };
         if passed.iter().any(|f| f.node == ix) || !filters::ready(node) || !filters::not_excluded(ix, request) {
+            continue;
+        }
+        if node.pace() < request.least_pace {
             continue;
         }
         let depth = depth(config, request.work_us, node.pace());
