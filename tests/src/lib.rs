@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cli;
+mod cluster;
 mod guests;
 mod nats;
 mod process;
@@ -13,6 +14,7 @@ mod raw;
 mod server;
 
 pub use cli::Ran;
+pub use cluster::{Cluster, nats_server};
 pub use guests::{built, hostile, hostile_names, manifest, repository};
 pub use nats::Nats;
 pub use process::Process;

@@ -52,7 +52,7 @@ fn program() -> PathBuf {
 }
 
 /// A command of the binary, with none of the developer's own settings.
-fn command(folder: &std::path::Path) -> Command {
+pub(crate) fn command(folder: &std::path::Path) -> Command {
     let mut command = Command::new(program());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FABRIC_") {
@@ -261,12 +261,7 @@ impl Server {
     /// The same with environment variables.
     pub async fn cli_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
         let output = self.cli_command(args).envs(env.iter().copied()).output().await.unwrap();
-        Ran {
-            line: args.join(" "),
-            status: output.status.code().unwrap_or(-1),
-            stdout: output.stdout,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ran::new(args, output)
     }
 
     /// Starts the CLI and leaves it running; it is killed when dropped.
