@@ -7,6 +7,7 @@ needs `helm-python-sdk` and `kubernetes-validate` of PyPI. OUT gets one YAML fil
 """
 
 import pathlib
+import re
 import sys
 
 import helm_python as helm
@@ -53,6 +54,35 @@ REFUSED = {
 FOREIGN = {"ScaledObject", "PodMonitor"}
 
 
+def leaves(values, path=""):
+    """Paths of single values. An empty map or list is one: whoever sets it decides what is in it."""
+    if isinstance(values, dict) and values:
+        for key, value in values.items():
+            yield from leaves(value, f"{path}.{key}" if path else key)
+    else:
+        yield path
+
+
+def check_values(values):
+    """Helm renders a value that does not exist as nothing, and says nothing of one that nobody reads."""
+    used = set()
+    for template in (CHART / "templates").iterdir():
+        text = template.read_text()
+        names = {"Values": [""], "values": [""], "own": ["gateway", "scheduler", "node"], "policy": ["networkPolicy"], "monitor": ["metrics.podMonitor"]}
+        for name, path in re.findall(r"[.$](Values|values|own|policy|monitor)\.([A-Za-z.]+)", text):
+            used |= {f"{start}.{path}" if start else path for start in names[name]}
+    there = set(leaves(values))
+    groups = {leaf.rsplit(".", n)[0] for leaf in there for n in range(leaf.count(".") + 1)}
+    for path in sorted(used - there - groups):
+        # `slots` is a node's alone, and looked at for nodes alone.
+        if path not in {"gateway.slots", "scheduler.slots"}:
+            sys.exit(f"a template reads {path}, which values.yaml has not got")
+    for leaf in sorted(there):
+        if not any(leaf == path or leaf.startswith(f"{path}.") for path in used):
+            sys.exit(f"no template reads {leaf} of values.yaml")
+    return len(there)
+
+
 def documents(rendered):
     for path, text in sorted(rendered.items()):
         if path.endswith(".txt"):
@@ -69,6 +99,7 @@ def main(out):
         if "icon is recommended" not in text:
             sys.exit(f"lint: {text}")
     with helm.Chart.load(str(CHART)) as chart:
+        print(f"{check_values(chart.values)} values, each used")
         for case, values in CASES.items():
             chart.validate_schema(values)
             found = list(documents(chart.render(values, name="demo", namespace="fabric")))
