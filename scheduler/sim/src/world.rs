@@ -390,6 +390,7 @@ impl World<'_> {
                     attempts: *attempts,
                     done: self.results.contains_key(&(job.clone(), *task)),
                     cached: false,
+                    dead: false,
                     fuel: 0,
                 })
                 .collect();
