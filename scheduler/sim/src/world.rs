@@ -188,7 +188,7 @@ impl World<'_> {
                 }
                 Action::JobFinished { job, outcome } => self.job_finished(job, outcome)?,
                 Action::WakeAt(at) => self.at(at.0.max(self.now + 1), Msg::Wake),
-                Action::JobStarted { .. } | Action::TaskRetry { .. } => {}
+                Action::JobStarted { .. } | Action::TaskRetry { .. } | Action::TaskDead { .. } => {}
             }
         }
         Ok(())
