@@ -105,6 +105,8 @@ pub enum Command {
     Rm(commands::rm::Args),
     /// List jobs and act on them
     Jobs(Box<commands::jobs::Args>),
+    /// List tasks that were given up on
+    DeadLetters(commands::dead_letters::Args),
     /// Show what functions wrote
     Logs(commands::logs::Args),
     /// Explain where a function would run
@@ -201,6 +203,8 @@ mod tests {
             "fabric serve --listen 127.0.0.1:0 --data x --log-format json",
             "fabric deploy app.wasm --name f",
             "fabric nodes drain n-1 --wait",
+            "fabric dead-letters",
+            "fabric run f --items [1] --allow-failed 3",
             "fabric tenants set acme --guarantee-slots 4 --limit-memory 8GiB --limit-gpus none --weight 2",
             "fabric explain f --input data/ --split lines:1MiB --param a=1 --node-selector zone=a",
             "fabric serve --label zone=a --label disk=ssd --speed 0.5 --memory 2GiB --gpus 0 --accept task,http",

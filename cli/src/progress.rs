@@ -128,6 +128,9 @@ pub fn summary(tasks: &TaskCounts, cost: &Cost, run_ms: u64) -> String {
         ByteSize(cost.bytes_in),
         ByteSize(cost.bytes_out),
     );
+    if tasks.dead > 0 {
+        text += &format!("\n{} given up on: see fabric dead-letters", number::counted(tasks.dead, "task"));
+    }
     if tasks.cached > 0 {
         text += &format!("\n{} of {} tasks served from the cache", tasks.cached, tasks.total);
         if tasks.cached == tasks.total {

@@ -5,7 +5,7 @@ use fabric_types::{
     job::JobSpec,
     rest::{
         Page,
-        job::{Job, JobPlan, Task},
+        job::{DeadLetter, Job, JobPlan, Task},
     },
 };
 use reqwest::Method;
@@ -217,6 +217,17 @@ impl Client {
         push(&mut query, "stage", filter.stage);
         filter.paging.query(&mut query);
         self.request(Method::GET, &["jobs", id, "tasks"])?.query(&query).read().await
+    }
+
+    /// Tasks that were given up on, of one job or of all.
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn dead_letters(&self, job: Option<&str>, paging: &Paging) -> Result<Page<DeadLetter>> {
+        let mut query = Vec::new();
+        push(&mut query, "job", job);
+        paging.query(&mut query);
+        self.request(Method::GET, &["dead-letters"])?.query(&query).read().await
     }
 
     /// What results a job has.

@@ -74,6 +74,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/v1/jobs/{id}/audit", DEVELOPER),
     ("GET", "/v1/jobs/{id}/events", DEVELOPER),
     ("GET", "/v1/jobs/{id}/tasks", DEVELOPER),
+    ("GET", "/v1/dead-letters", DEVELOPER),
     ("GET", "/v1/jobs/{id}/result", DEVELOPER),
     ("GET", "/v1/jobs/{id}/result/{n}", DEVELOPER),
     ("GET", "/v1/jobs/{id}/results", DEVELOPER),

@@ -9,6 +9,7 @@ mod filter;
 mod follow;
 mod invocations;
 mod jobs;
+mod letters;
 mod logs;
 mod schema;
 mod usage;
@@ -17,6 +18,7 @@ mod writer;
 
 pub use error::Error;
 pub use filter::{InvocationFilter, JobFilter, LogFilter};
+pub use letters::LetterCursor;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;

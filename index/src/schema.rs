@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Counts up with every change of the tables; an index of any other version is begun anew.
-const INDEX_VERSION: i64 = 1;
+const INDEX_VERSION: i64 = 2;
 /// The version of the usage file; it grows by steps, since usage must last.
 const USAGE_VERSION: i64 = 1;
 
@@ -27,6 +27,9 @@ CREATE TABLE invocations (
     body TEXT NOT NULL, PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE INDEX invocations_function ON invocations (tenant, function, id);
+CREATE TABLE dead_letters (
+    tenant TEXT NOT NULL, job TEXT NOT NULL, task INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (tenant, job, task)
+) WITHOUT ROWID, STRICT;
 CREATE TABLE logs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, at INTEGER NOT NULL, invocation TEXT NOT NULL,
     function TEXT NOT NULL, task TEXT, source TEXT NOT NULL, rank INTEGER NOT NULL, level TEXT NOT NULL,

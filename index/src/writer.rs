@@ -1,11 +1,11 @@
 //! The one writer: takes everything that waits, writes it in one transaction, answers.
 
-use crate::{Error, Options, invocations, jobs, logs, usage};
+use crate::{Error, Options, invocations, jobs, letters, logs, usage};
 use fabric_types::{
     id::{FunctionName, JobId, TenantId},
     rest::{
         invocation::{Invocation, LogLine},
-        job::Job,
+        job::{DeadLetter, Job},
         node::UsageLine,
     },
 };
@@ -27,6 +27,7 @@ pub(crate) enum Change {
     Jobs(Vec<(TenantId, Job)>),
     RemoveJob(TenantId, JobId),
     Invocations(Vec<(TenantId, Invocation)>),
+    Letters(Vec<(TenantId, DeadLetter)>),
     /// Asks for a tenant's usage after everything that waits was added.
     Usage(TenantId, Option<oneshot::Sender<Vec<UsageLine>>>),
     Flush,
@@ -187,6 +188,12 @@ impl Store {
                         invocations::put(&tx, tenant, invocation)?;
                         self.invocation_retention.added(&tx, tenant)?;
                     }
+                }
+                Change::Letters(list) => {
+                    for (tenant, letter) in list {
+                        letters::put(&tx, tenant, letter)?;
+                    }
+                    letters::trim(&tx, list)?;
                 }
                 Change::Usage(..) | Change::Flush => {}
             }

@@ -75,7 +75,7 @@ async fn quotas_are_the_admins_to_set() {
     assert_eq!(denied(developer.tenant_quota(&other).await.unwrap_err()), "denied");
     assert_eq!(denied(developer.set_tenant_quota(&acme, &Default::default()).await.unwrap_err()), "denied");
     assert_eq!(denied(developer.node_mode(&"local".parse().unwrap(), "cordon").await.unwrap_err()), "denied");
-    let wrong = server.cli(&["tenants", "set", "acme", "--guarantee-slots", "5", "--limit-slots", "4"]).await.status(2);
+    let wrong = server.cli(&["tenants", "set", "acme", "--guarantee-slots", "5", "--limit-slots", "4"]).await.status(1);
     assert!(wrong.stderr.contains("the guarantee of cpu-slots is above the limit"), "{}", wrong.stderr);
     server.cli(&["nodes", "cordon", "nowhere"]).await.status(3);
 }

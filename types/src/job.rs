@@ -35,6 +35,9 @@ pub struct JobSpec {
     /// Attempts a task may have. Default 4, at most 100.
     #[serde(default = "default_attempts")]
     pub max_attempts: u32,
+    /// Map tasks that may fail for good without failing the job; their results are left out. Default 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub allow_failed: u32,
     /// Higher runs first among one tenant's jobs, -100 to 100. Default 0.
     #[serde(default)]
     pub priority: i32,
@@ -66,6 +69,7 @@ impl JobSpec {
             output: None,
             concurrency: 0,
             max_attempts: default_attempts(),
+            allow_failed: 0,
             priority: 0,
             budget_fuel: None,
             cache: true,
@@ -77,6 +81,11 @@ impl JobSpec {
 
 fn default_attempts() -> u32 {
     4
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 fn yes() -> bool {

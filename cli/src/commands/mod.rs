@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod completions;
 pub mod config;
 pub mod context;
+pub mod dead_letters;
 pub mod deploy;
 pub mod dev;
 pub mod explain;
@@ -87,6 +88,7 @@ pub async fn run(command: Command, global: &Global, out: &Out) -> Result<(), Fai
         Command::Ls(args) => ls::run(&args, &ctx).await,
         Command::Rm(args) => rm::run(&args, &ctx).await,
         Command::Jobs(args) => jobs::run(*args, &ctx).await,
+        Command::DeadLetters(args) => dead_letters::run(&args, &ctx).await,
         Command::Logs(args) => logs::run(&args, &ctx).await,
         Command::Explain(args) => explain::run(&args, &ctx).await,
         Command::Nodes(args) => nodes::run(&args, &ctx).await,

@@ -63,6 +63,9 @@ pub struct Args {
     /// Attempts a task may have [default: 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub max_attempts: Option<u32>,
+    /// Tasks that may fail for good without failing the job [default: 0]
+    #[arg(long, value_name = "N")]
+    pub allow_failed: Option<u32>,
     /// Runs before your jobs with a lower one, -100 to 100 [default: 0]
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(i32).range(-100..=100))]
     pub priority: Option<i32>,
@@ -169,6 +172,7 @@ async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> R
     spec.tags.extend(args.tags.iter().cloned());
     spec.concurrency = args.concurrency.unwrap_or(spec.concurrency);
     spec.max_attempts = args.max_attempts.unwrap_or(spec.max_attempts);
+    spec.allow_failed = args.allow_failed.unwrap_or(spec.allow_failed);
     spec.priority = args.priority.unwrap_or(spec.priority);
     spec.budget_fuel = args.budget.or(spec.budget_fuel);
     spec.node_selector.extend(args.node_selector.iter().cloned());

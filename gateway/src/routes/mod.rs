@@ -3,6 +3,7 @@
 
 pub mod aliases;
 mod cursor;
+pub mod dead_letters;
 pub mod functions;
 pub mod health;
 pub mod http_functions;
@@ -61,6 +62,7 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(jobs::audit))
         .routes(routes!(jobs::events))
         .routes(routes!(jobs::tasks))
+        .routes(routes!(dead_letters::list))
         .routes(routes!(results::all))
         .routes(routes!(results::one))
         .routes(routes!(results::list))

@@ -68,6 +68,15 @@ pub enum Action {
         /// When it may run again.
         due: Time,
     },
+    /// A task is given up on. The job goes on without it, or its end follows.
+    TaskDead {
+        /// The job.
+        job: JobId,
+        /// The task.
+        task: TaskId,
+        /// Why its last attempt failed.
+        code: Code,
+    },
     /// A job ended. Its attempts have been aborted; later completions are ignored.
     JobFinished {
         /// The job.

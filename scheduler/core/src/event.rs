@@ -27,6 +27,8 @@ pub struct JobPlan {
     pub concurrency: u32,
     /// Attempts a task may fail; 0 counts as 1, more than 255 as 255.
     pub max_attempts: u32,
+    /// Map tasks that may fail for good without failing the job. What they would have given is left out.
+    pub allow_failed: u32,
     /// Higher first among one tenant's jobs.
     pub priority: i32,
     /// Fuel the job may spend.
@@ -57,6 +59,7 @@ impl JobPlan {
             reduce_fan_in: None,
             concurrency: 0,
             max_attempts: 4,
+            allow_failed: 0,
             priority: 0,
             budget_fuel: None,
             cpu_slots: 1,
@@ -105,6 +108,8 @@ pub struct RestoredTask {
     pub done: bool,
     /// Whether that came from the cache.
     pub cached: bool,
+    /// Whether it was given up on.
+    pub dead: bool,
     /// Fuel its attempts spent.
     pub fuel: u64,
 }

@@ -25,7 +25,7 @@ impl Core {
         for (ix, job) in &self.jobs {
             let id = job.id();
             ensure!(!job.complete(), "job {id} is complete and goes on");
-            let (mut pending, mut backoff, mut succeeded, mut running) = (0, 0, 0, 0);
+            let (mut pending, mut backoff, mut succeeded, mut running, mut given_up) = (0, 0, 0, 0, 0);
             for (at, stage) in job.stages.iter().enumerate() {
                 let mut done = 0;
                 for (index, task) in stage.tasks.iter().enumerate() {
@@ -43,13 +43,17 @@ impl Core {
                         TaskState::Blocked => {
                             ensure!(at > 0 && task.link > 0, "job {id}: {at}/{index} is blocked by nothing")
                         }
-                        TaskState::Failed | TaskState::Cancelled => {
+                        TaskState::Failed => {
+                            done += 1;
+                            given_up += 1;
+                        }
+                        TaskState::Cancelled => {
                             return Err(format!("job {id}: {at}/{index} ended alone"));
                         }
                     }
                     ensure!(
                         // A speculative copy may still run, or have succeeded, when the task has had its last failure.
-                        matches!(task.state, TaskState::Running | TaskState::Succeeded)
+                        matches!(task.state, TaskState::Running | TaskState::Succeeded | TaskState::Failed)
                             || u32::from(task.failures) < job.plan.max_attempts,
                         "job {id}: {at}/{index} failed {} times and goes on",
                         task.failures
@@ -58,6 +62,10 @@ impl Core {
                 ensure!(done == stage.done, "job {id}: stage {at} counts {} done, has {done}", stage.done);
                 succeeded += u64::from(done);
             }
+            let (lost, most) = (job.dead + job.skipped, job.plan.allow_failed);
+            ensure!(given_up == lost, "job {id}: counts {lost} tasks given up on, has {given_up}");
+            ensure!(job.dead <= most, "job {id}: gave up on {} tasks, allowed {most}", job.dead);
+            succeeded -= u64::from(given_up);
             ensure!(pending == job.pending, "job {id}: counts {} pending, has {pending}", job.pending);
             ensure!(backoff == job.backoff, "job {id}: counts {} in backoff, has {backoff}", job.backoff);
             ensure!(succeeded == job.succeeded, "job {id}: counts {} succeeded, has {succeeded}", job.succeeded);

@@ -60,6 +60,10 @@ pub(crate) struct Job {
     pub backoff: u64,
     pub succeeded: u64,
     pub cached: u64,
+    /// Map tasks that were given up on.
+    pub dead: u32,
+    /// Later tasks that have no input left because of them.
+    pub skipped: u32,
     pub retries: u64,
     pub duplicates: u64,
     pub fuel: u64,
@@ -127,6 +131,8 @@ impl Job {
             backoff: 0,
             succeeded: 0,
             cached: 0,
+            dead: 0,
+            skipped: 0,
             retries: 0,
             duplicates: 0,
             fuel: 0,
@@ -323,6 +329,18 @@ impl Job {
 
     /// Marks a task as done and opens what waited for it.
     pub fn mark_done(&mut self, id: TaskId, node: u32, cached: bool) {
+        self.succeeded += 1;
+        self.cached += u64::from(cached);
+        self.mark_over(id, node, TaskState::Succeeded, cached);
+    }
+
+    /// Marks a map task as given up on and opens what waited for it.
+    pub fn mark_dead(&mut self, id: TaskId, node: u32) {
+        self.dead += 1;
+        self.mark_over(id, node, TaskState::Failed, false);
+    }
+
+    fn mark_over(&mut self, id: TaskId, node: u32, state: TaskState, cached: bool) {
         let Some(task) = self.task_mut(id) else { return };
         match task.state {
             TaskState::Pending => self.pending -= 1,
@@ -330,12 +348,10 @@ impl Job {
             _ => {}
         }
         if let Some(task) = self.task_mut(id) {
-            task.state = TaskState::Succeeded;
+            task.state = state;
             task.cached = cached;
             task.link = node;
         }
-        self.succeeded += 1;
-        self.cached += u64::from(cached);
         let complete = match self.stages.get_mut(usize::from(id.stage)) {
             Some(stage) => {
                 stage.done += 1;
@@ -344,6 +360,10 @@ impl Job {
             None => false,
         };
         let fan_in = plan::fan_in(&self.plan);
+        let group = id.index / fan_in * fan_in;
+        let before = self.stages.get(usize::from(id.stage)).map_or(&[][..], |stage| &stage.tasks);
+        let mut inputs = before.iter().skip(group as usize).take(fan_in as usize);
+        let nothing_left = inputs.all(|task| task.state == TaskState::Failed);
         let Some(next) = self.stages.get_mut(usize::from(id.stage) + 1) else { return };
         if next.kind == StageKind::KeyedReduce {
             if complete {
@@ -358,7 +378,11 @@ impl Job {
             && task.state == TaskState::Blocked
         {
             task.link = task.link.saturating_sub(1);
-            if task.link == 0 {
+            if task.link == 0 && nothing_left {
+                self.skipped += 1;
+                let next = TaskId { stage: id.stage + 1, index: id.index / fan_in };
+                self.mark_over(next, NONE, TaskState::Failed, false);
+            } else if task.link == 0 {
                 task.state = TaskState::Pending;
                 task.link = NONE;
                 self.pending += 1;

@@ -26,6 +26,8 @@ impl Core {
             job.started = true;
             if restored.done && !again {
                 job.mark_done(restored.task, NONE, restored.cached);
+            } else if restored.dead && !again && restored.task.stage == 0 && job.dead < job.plan.allow_failed {
+                job.mark_dead(restored.task, NONE);
             }
         }
         self.jobs.insert(ix, job);
@@ -63,7 +65,8 @@ impl Core {
             return;
         };
         job.fuel = job.fuel.saturating_add(fuel);
-        if task.state == TaskState::Succeeded {
+        if matches!(task.state, TaskState::Succeeded | TaskState::Failed) {
+            // The first end of a task stays: a result after it was given up on comes too late.
             job.duplicates += 1;
             self.stats.duplicates += 1;
             return self.settle(ix, actions);
@@ -126,7 +129,7 @@ impl Core {
             task.failures = task.failures.saturating_add(1);
         }
         if !retryable {
-            return self.finish(ix, Outcome::Failed { task: Some(id), code }, actions);
+            return self.give_up(ix, id, node, code, actions);
         }
         if last {
             self.repeat(ix, id, number, code, actions);
@@ -142,15 +145,38 @@ impl Core {
         let (seed, max_attempts) = (job.seed(), job.plan.max_attempts);
         let Some(task) = job.task_mut(id) else { return };
         let (failures, losses) = (u32::from(task.failures), u32::from(task.losses));
+        if failures >= max_attempts || losses > self.config.max_losses {
+            let node = task.link;
+            return self.give_up(ix, id, node, code, actions);
+        }
         task.state = TaskState::Backoff;
         job.backoff += 1;
-        if failures >= max_attempts || losses > self.config.max_losses {
-            return self.finish(ix, Outcome::Failed { task: Some(id), code }, actions);
-        }
         job.retries += 1;
         let due = self.now.plus_us(retry::backoff_us(&self.config, seed, id, failures + losses));
         self.timers.insert((due, Timer::Retry { job: ix, task: id }));
         actions.push(Action::TaskRetry { job: job.id().clone(), task: id, attempt: number, code, due });
+    }
+
+    /// A task that can't succeed: the job goes on without it where that is allowed, else it fails.
+    fn give_up(&mut self, ix: u32, id: TaskId, node: u32, code: Code, actions: &mut Vec<Action>) {
+        let Some(job) = self.jobs.get(&ix) else { return };
+        actions.push(Action::TaskDead { job: job.id().clone(), task: id, code });
+        if id.stage > 0 || job.dead >= job.plan.allow_failed {
+            return self.finish(ix, Outcome::Failed { task: Some(id), code }, actions);
+        }
+        // A copy that still runs would meet the same end.
+        for attempt in job.running_of(id).into_iter().flat_map(|running| running.attempts()) {
+            if let Some(job) = self.jobs.get(&ix) {
+                Self::abort(&self.nodes, job, id, attempt, actions);
+            }
+            self.release(ix, id, attempt);
+        }
+        if let Some(job) = self.jobs.get_mut(&ix) {
+            // It was taken off the pending ones when it was sent.
+            job.pending += 1;
+            job.mark_dead(id, node);
+        }
+        self.settle(ix, actions);
     }
 
     pub(crate) fn retry_due(&mut self, ix: u32, id: TaskId) {

@@ -15,6 +15,8 @@ use crate::{
 };
 use fabric_types::job::TaskId;
 
+const NOTHING: Load = Load { units: 0, mem: 0, gpus: 0, long: true };
+
 /// An attempt that may be stopped.
 struct Victim {
     job: u32,
@@ -52,48 +54,60 @@ impl Core {
     }
 
     /// The fewest attempts, youngest first, without which the request fits the node; none when there are not enough.
+    ///
+    /// Work that is queued deep counts as a part of a slot, since several share one in turn. Work that is old has turned
+    /// out not to be short, so here each counts whole: what remains must leave a slot that is really free.
     fn victims(&self, at: u32, node: &Node, for_tenant: u32, request: &Request<'_>) -> Option<Vec<Victim>> {
-        let mut all: Vec<Victim> = node
-            .attempts
-            .iter()
-            .filter_map(|key| {
-                let job = self.jobs.get(&key.job)?;
-                let attempt = job.running_of(key.task())?.find(key.number, at)?;
-                let old = self.now.since_us(attempt.started) >= self.config.guarantee_patience_us;
-                let load = job.load(attempt.depth);
-                let victim = Victim { job: key.job, task: key.task(), attempt, tenant: job.tenant, load };
-                (old && job.tenant != for_tenant).then_some(victim)
-            })
-            .collect();
-        all.sort_unstable_by_key(|v| (std::cmp::Reverse(v.attempt.started), v.job, v.task, v.attempt.number));
-        let (mut units, mut mem, mut gpus) =
-            (node.free_units(), node.memory.saturating_sub(node.mem), node.free_gpus());
-        let mut losses: IndexMap<u32, Load> = IndexMap::default();
-        let mut chosen = Vec::new();
+        let (mut units, mut mem, mut gpus) = (0, 0, 0);
+        let mut more: IndexMap<u32, Load> = IndexMap::default();
+        let mut all = Vec::new();
+        for key in &node.attempts {
+            let Some(job) = self.jobs.get(&key.job) else { continue };
+            let Some(attempt) = job.running_of(key.task()).and_then(|r| r.find(key.number, at)) else { continue };
+            let old = self.now.since_us(attempt.started) >= self.config.guarantee_patience_us;
+            let load = if old { job.load(1) } else { job.load(attempt.depth) };
+            (units, mem, gpus) = (units + load.units, mem + load.mem, gpus + load.gpus);
+            if old && job.tenant != for_tenant {
+                let (usual, more) = (job.load(attempt.depth), more.entry(job.tenant).or_insert(NOTHING));
+                more.units += load.units - usual.units;
+                more.mem += load.mem - usual.mem;
+                all.push(Victim { job: key.job, task: key.task(), attempt, tenant: job.tenant, load });
+            }
+        }
+        all.sort_unstable_by_key(|v| (std::cmp::Reverse(v.attempt.started), std::cmp::Reverse((v.job, v.task))));
         let demand = request.demand;
         let fits = |units: u64, mem: u64, gpus: u32| {
-            units >= u64::from(demand.slots) * UNITS && mem >= demand.memory && gpus >= demand.gpus
+            units + u64::from(demand.slots) * UNITS <= node.capacity()
+                && mem.saturating_add(demand.memory) <= node.memory
+                && gpus.saturating_add(demand.gpus) <= node.gpus
         };
+        let mut losses: IndexMap<u32, Load> = IndexMap::default();
+        let mut chosen = Vec::new();
         for victim in all {
             if fits(units, mem, gpus) {
                 break;
             }
             let Some(tenant) = self.queue.get(victim.tenant) else { continue };
-            let loss = losses.entry(victim.tenant).or_insert(Load { units: 0, mem: 0, gpus: 0, long: false });
+            let (loss, more) = (losses.entry(victim.tenant).or_insert(NOTHING), more.get(&victim.tenant));
+            let more = more.copied().unwrap_or(NOTHING);
+            let load = victim.load;
             let after = Load {
-                units: loss.units + victim.load.units,
-                mem: loss.mem + victim.load.mem,
-                gpus: loss.gpus + victim.load.gpus,
-                long: false,
+                units: loss.units + load.units,
+                mem: loss.mem + load.mem,
+                gpus: loss.gpus + load.gpus,
+                long: true,
+            };
+            let less = Load {
+                units: after.units.saturating_sub(more.units),
+                mem: after.mem.saturating_sub(more.mem),
+                ..after
             };
             // Nobody is pushed below a guarantee for another's.
-            if tenant.is_below(Some(after), victim.load.gpus > 0) {
+            if tenant.is_below(Some(less), load.gpus > 0) {
                 continue;
             }
             *loss = after;
-            units += victim.load.units;
-            mem += victim.load.mem;
-            gpus += victim.load.gpus;
+            (units, mem, gpus) = (units - load.units, mem - load.mem, gpus - load.gpus);
             chosen.push(victim);
         }
         (fits(units, mem, gpus) && !chosen.is_empty()).then_some(chosen)

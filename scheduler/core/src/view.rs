@@ -66,11 +66,12 @@ fn counts(job: &Job, failed: u64) -> TaskCounts {
     let (total, running) = (job.total(), u64::from(job.running_tasks));
     TaskCounts {
         total,
-        waiting: total.saturating_sub(running + job.succeeded + failed),
+        waiting: total.saturating_sub(running + job.succeeded + failed + u64::from(job.dead + job.skipped)),
         running,
         succeeded: job.succeeded,
         cached: job.cached,
-        failed,
+        failed: failed + u64::from(job.dead),
+        dead: failed + u64::from(job.dead),
         retries: job.retries,
     }
 }

@@ -16,8 +16,14 @@ pub type Picks = Vec<(TaskId, u32)>;
 
 fn outputs(live: &Live, stage: u16, range: std::ops::Range<u32>) -> Option<Arc<[OutputRef]>> {
     let tasks = &live.stages.get(usize::from(stage))?.tasks;
-    let tasks = tasks.get(range.start as usize..range.end as usize)?;
-    tasks.iter().map(|t| t.done.as_ref().map(|d| d.output)).collect()
+    // What was given up on is left out.
+    let mut wanted = range.map(|index| TaskId { stage, index }).filter(|id| !live.is_gone(*id));
+    wanted
+        .try_fold(Vec::new(), |mut found, id| {
+            found.push(tasks.get(id.index as usize)?.done.as_ref()?.output);
+            Some(found)
+        })
+        .map(Arc::from)
 }
 
 /// What a task reads; `None` when an input is missing, which the core's order rules out.

@@ -4,14 +4,14 @@
 use crate::{
     events::EventLog,
     meta::{Kind, Planned},
-    record::{DoneTasks, Ended, FailedTask, Record},
+    record::{DeadTask, DoneTasks, Ended, FailedTask, Record},
 };
 use fabric_scheduler_core::{JobView, RestoredTask, Time, plan};
 use fabric_types::{
     Code, Fault,
     id::{JobId, NodeId},
     job::{JobState, StageKind, TaskId},
-    rest::job::{Cost, Job, JobEvent, TaskCounts},
+    rest::job::{Cost, DeadLetter, Job, JobEvent, TaskCounts},
     task_key::Keyer,
     work::{Done, OutputRef},
 };
@@ -53,6 +53,10 @@ pub struct Live {
     pub nodes: Vec<NodeId>,
     /// The last fault of tasks that had one.
     pub faults: BTreeMap<TaskId, Fault>,
+    /// Where attempts of those tasks failed; each node once.
+    pub failed_on: BTreeMap<TaskId, Vec<NodeId>>,
+    /// Tasks that were given up on.
+    pub dead: BTreeMap<TaskId, DeadTask>,
     /// What it cost so far.
     pub cost: Cost,
     /// Tasks with a result.
@@ -99,6 +103,8 @@ impl Live {
             planned,
             nodes: Vec::new(),
             faults: BTreeMap::new(),
+            failed_on: BTreeMap::new(),
+            dead: BTreeMap::new(),
             cost: Cost::default(),
             succeeded: 0,
             cached: 0,
@@ -133,6 +139,7 @@ impl Live {
                 Record::Started(at_ms) => live.started_ms = live.started_ms.or(Some(at_ms)),
                 Record::Done(done) => live.apply_done(&done),
                 Record::Failed(failed) => live.apply_failed(failed),
+                Record::Dead(dead) => drop(live.dead.insert(dead.task, dead)),
                 Record::CancelAsked => live.cancel_asked = true,
                 Record::Ended(ended) => live.ended = Some(ended),
                 Record::Binned(binned) => live.binned = binned,
@@ -198,6 +205,10 @@ impl Live {
         }
         if self.faults.len() < MAX_FAULTS || self.faults.contains_key(&failed.task) {
             self.faults.insert(failed.task, failed.fault);
+            let nodes = self.failed_on.entry(failed.task).or_default();
+            if !nodes.contains(&failed.node) {
+                nodes.push(failed.node);
+            }
         }
     }
 
@@ -216,6 +227,7 @@ impl Live {
                     attempts: note.attempts,
                     done: note.done.is_some(),
                     cached: note.done.as_ref().is_some_and(|d| d.cached),
+                    dead: self.dead.contains_key(&task),
                     fuel: note.done.as_ref().map_or(0, |d| d.fuel) + self.faults.get(&task).map_or(0, |f| f.fuel),
                 });
             }
@@ -235,13 +247,16 @@ impl Live {
         let failed =
             u64::from(self.ended.as_ref().is_some_and(|e| e.state == JobState::Failed) && !self.faults.is_empty());
         let running = if self.ended.is_some() { 0 } else { view.map_or(0, |v| v.tasks.running) };
+        let dead = self.dead.len() as u64;
+        let failed = failed.max(dead);
         TaskCounts {
             total,
-            waiting: if self.ended.is_some() { 0 } else { total.saturating_sub(running + self.succeeded) },
+            waiting: if self.ended.is_some() { 0 } else { total.saturating_sub(running + self.succeeded + dead) },
             running,
             succeeded: self.succeeded,
             cached: self.cached,
             failed,
+            dead,
             retries: view.map_or(self.failures.saturating_sub(failed), |v| v.tasks.retries),
         }
     }
@@ -249,6 +264,13 @@ impl Live {
     fn remark(&self, state: JobState, counts: &TaskCounts, view: Option<&JobView>) -> String {
         let error = || self.ended.as_ref().and_then(|e| e.error.as_ref()).map_or_else(String::new, ToString::to_string);
         match state {
+            JobState::Succeeded if counts.dead > 0 => {
+                let (id, allowed) = (self.id(), self.planned.meta.spec.allow_failed);
+                format!(
+                    "{} of {} tasks succeeded; {} failed for good, of {allowed} allowed: see fabric dead-letters {id}",
+                    counts.succeeded, counts.total, counts.dead
+                )
+            }
             JobState::Succeeded if counts.cached == counts.total && counts.total > 0 => {
                 format!(
                     "{} served from the cache",
@@ -317,7 +339,7 @@ impl Live {
             ended_ms,
             queue_ms: self.started_ms.unwrap_or(until).saturating_sub(meta.created_ms),
             run_ms: self.started_ms.map_or(0, |s| until.saturating_sub(s)),
-            results: self.stages.last().map_or(0, |s| s.tasks.len() as u64),
+            results: self.results(),
             error: self.ended.as_ref().and_then(|e| e.error.clone()),
             deleted: self.binned,
             spec: meta.spec.clone(),
@@ -340,6 +362,49 @@ impl Live {
         });
     }
 
+    /// How many results there are once it succeeds.
+    fn results(&self) -> u64 {
+        let Some(last) = self.stages.len().checked_sub(1) else { return 0 };
+        let tasks = self.stages.get(last).map_or(0, |stage| stage.tasks.len());
+        let gone = |index: usize| self.is_gone(TaskId { stage: last as u16, index: index as u32 });
+        if self.dead.is_empty() { tasks as u64 } else { (0..tasks).filter(|index| !gone(*index)).count() as u64 }
+    }
+
+    /// Whether a task will never have a result although the job goes on: it was given up on, or all of its inputs were.
+    #[must_use]
+    pub fn is_gone(&self, id: TaskId) -> bool {
+        if self.dead.is_empty()
+            || self.stages.get(usize::from(id.stage)).is_none_or(|s| s.kind == StageKind::KeyedReduce)
+        {
+            return false;
+        }
+        if id.stage == 0 {
+            return self.dead.contains_key(&id);
+        }
+        let mut inputs = plan::inputs(&self.planned.meta.plan(Time(0)), id);
+        inputs.all(|index| self.is_gone(TaskId { stage: id.stage - 1, index }))
+    }
+
+    /// A task that was given up on, as REST lists it.
+    #[must_use]
+    pub fn letter(&self, dead: &DeadTask) -> DeadLetter {
+        let meta = &self.planned.meta;
+        let lost = || Fault::new(dead.code, "its nodes were lost again and again").hint("see the servers' logs");
+        let kind = self.stages.get(usize::from(dead.task.stage)).map_or(StageKind::Map, |s| s.kind);
+        DeadLetter {
+            job: meta.id.clone(),
+            function: meta.deployment.function.clone(),
+            version: meta.deployment.version,
+            stage: dead.task.stage,
+            index: dead.task.index,
+            input: crate::tasks::describe(self, kind, dead.task),
+            attempts: self.task(dead.task).map_or(0, |note| note.attempts),
+            nodes: self.failed_on.get(&dead.task).cloned().unwrap_or_default(),
+            error: self.faults.get(&dead.task).cloned().unwrap_or_else(lost),
+            at_ms: dead.at_ms,
+        }
+    }
+
     /// The fault that a failed job shows: its task's, else the code alone.
     #[must_use]
     pub fn failure(&self, task: Option<TaskId>, code: Code) -> Fault {
@@ -348,6 +413,10 @@ impl Live {
             Some((task, fault)) => {
                 let mut fault = fault.clone();
                 fault.message = format!("task {task}: {}", fault.message);
+                let attempts = self.task(task).map_or(0, |note| note.attempts);
+                if attempts > 1 {
+                    fault.message += &format!(" (attempt {attempts}, the last; see fabric dead-letters {})", self.id());
+                }
                 fault
             }
             None if code == Code::BudgetExhausted => {

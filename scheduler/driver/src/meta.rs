@@ -118,6 +118,7 @@ impl Meta {
             reduce_fan_in: spec.reduce.map(|r| r.fan_in),
             concurrency: spec.concurrency,
             max_attempts: spec.max_attempts,
+            allow_failed: spec.allow_failed,
             priority: spec.priority,
             budget_fuel: spec.budget_fuel,
             cpu_slots: resources.cpu_slots,

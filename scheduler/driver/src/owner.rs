@@ -12,7 +12,7 @@ use crate::{
     live::Live,
     meta::{Kind, Meta},
     metrics::Metrics,
-    record::{DoneTask, DoneTasks, Ended, FailedTask, Record},
+    record::{DeadTask, DoneTask, DoneTasks, Ended, FailedTask, Record},
     wishes::{NodeMode, Wishes},
     write_output,
 };
@@ -28,7 +28,10 @@ use fabric_types::{
     id::{JobId, NodeId, TenantId},
     job::JobState,
     quota::Quota,
-    rest::{job::Job, node::Node},
+    rest::{
+        job::{DeadLetter, Job},
+        node::Node,
+    },
     work::{Completion, OutputRef},
 };
 use futures::{
@@ -95,6 +98,8 @@ pub struct Owner {
     ended: VecDeque<(JobId, usize)>,
     ended_tasks: usize,
     dirty: BTreeSet<JobId>,
+    /// Dead letters that the index does not have yet.
+    letters: Vec<(TenantId, DeadLetter)>,
     flush_now: bool,
     doing: FuturesUnordered<BoxFuture<'static, Finished>>,
     posts: HashMap<NodeId, mpsc::UnboundedSender<ToNode>>,
@@ -132,6 +137,7 @@ impl Owner {
             ended: VecDeque::new(),
             ended_tasks: 0,
             dirty: BTreeSet::new(),
+            letters: Vec::new(),
             flush_now: false,
             doing: FuturesUnordered::new(),
             posts: HashMap::new(),
@@ -221,6 +227,8 @@ impl Owner {
     /// Takes up a job that an earlier driver left.
     pub fn resume(&mut self, live: Live) {
         let id = live.id().clone();
+        let letters = live.dead.values().map(|dead| live.letter(dead));
+        self.letters.extend(letters.map(|letter| (live.planned.meta.tenant.clone(), letter)));
         if live.ended.is_some() {
             self.retire(&live.planned.meta.tenant, &id);
             self.dirty.insert(id.clone());
@@ -389,6 +397,7 @@ impl Owner {
                     Action::TaskRetry { job, .. } => {
                         self.publish(&job, "retry");
                     }
+                    Action::TaskDead { job, task, code } => self.dead(&job, DeadTask { task, code, at_ms: now_ms() }),
                     Action::JobFinished { job, outcome } => self.job_finished(&job, outcome),
                     Action::WakeAt(at) => self.wake = Some(at),
                 }
@@ -439,6 +448,14 @@ impl Owner {
             self.dirty.insert(job.clone());
             self.publish(job, "started");
         }
+    }
+
+    fn dead(&mut self, job: &JobId, dead: DeadTask) {
+        let Some(slot) = self.jobs.get_mut(job) else { return };
+        slot.note(&Record::Dead(dead.clone()));
+        self.letters.push((slot.live.planned.meta.tenant.clone(), slot.live.letter(&dead)));
+        slot.live.dead.insert(dead.task, dead);
+        self.dirty.insert(job.clone());
     }
 
     fn job_finished(&mut self, job: &JobId, outcome: Outcome) {
@@ -619,6 +636,12 @@ impl Owner {
                 let job = Job { waiting: None, ..slot.live.view(core.as_ref(), now_ms()) };
                 jobs.push((meta.tenant.clone(), job));
             }
+        }
+        let letters = std::mem::take(&mut self.letters);
+        if !letters.is_empty()
+            && let Err(error) = self.parts.index.put_dead_letters(letters).await
+        {
+            tracing::error!(%error, "the index can't be written; dead letters are in the journal alone");
         }
         if let Err(error) = self.parts.index.put_jobs(jobs).await {
             tracing::error!(%error, "the index can't be written; lists lag behind until it can");

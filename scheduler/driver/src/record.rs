@@ -5,7 +5,7 @@
 
 use crate::meta::Meta;
 use bytes::Bytes;
-use fabric_types::{Fault, dataset::Partition, id::NodeId, job::JobState, job::TaskId, work::Done};
+use fabric_types::{Code, Fault, dataset::Partition, id::NodeId, job::JobState, job::TaskId, work::Done};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Partitions in one record, so that none grows without bound.
@@ -44,6 +44,17 @@ pub struct FailedTask {
     pub fault: Fault,
 }
 
+/// A task that was given up on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadTask {
+    /// Which task.
+    pub task: TaskId,
+    /// Why its last attempt failed.
+    pub code: Code,
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ended {
@@ -68,6 +79,8 @@ pub enum Record {
     Done(DoneTasks),
     /// An attempt failed.
     Failed(FailedTask),
+    /// A task was given up on.
+    Dead(DeadTask),
     /// A user asked to stop it.
     CancelAsked,
     /// It ended.
@@ -125,6 +138,7 @@ impl Record {
             Self::Started(at_ms) => json(b'S', at_ms),
             Self::Done(done) => compact(b'D', done),
             Self::Failed(failed) => json(b'F', failed),
+            Self::Dead(dead) => json(b'X', dead),
             Self::CancelAsked => Ok(tagged(b'C', Vec::new())),
             Self::Ended(ended) => json(b'E', ended),
             Self::Binned(binned) => json(b'B', binned),
@@ -145,6 +159,7 @@ impl Record {
             b'S' => Self::Started(read_json(tag, body)?),
             b'D' => Self::Done(read_compact(tag, body)?),
             b'F' => Self::Failed(read_json(tag, body)?),
+            b'X' => Self::Dead(read_json(tag, body)?),
             b'C' => Self::CancelAsked,
             b'E' => Self::Ended(read_json(tag, body)?),
             b'B' => Self::Binned(read_json(tag, body)?),

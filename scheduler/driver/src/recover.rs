@@ -81,7 +81,7 @@ pub async fn rebuild(engine: &Engine, index: &Index) -> Result<(), Fault> {
         let page = engine.journal.streams("t/", after.as_deref(), PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.name.clone());
-        let (mut jobs, mut invocations) = (Vec::new(), Vec::new());
+        let (mut jobs, mut invocations, mut letters) = (Vec::new(), Vec::new(), Vec::new());
         let named = page.iter().filter_map(|stream| {
             let (tenant, job) = stream.name.strip_prefix("t/")?.split_once("/jobs/")?;
             Some((TenantId::new(tenant).ok()?, JobId::new(job).ok()?))
@@ -92,6 +92,9 @@ pub async fn rebuild(engine: &Engine, index: &Index) -> Result<(), Fault> {
         });
         let mut read = stream::iter(read).buffered(AT_ONCE);
         while let Some((tenant, job, live)) = read.next().await {
+            if let Ok(Some(live)) = &live {
+                letters.extend(live.dead.values().map(|dead| (tenant.clone(), live.letter(dead))));
+            }
             match live {
                 Ok(Some(live)) if matches!(live.planned.meta.kind, Kind::Invoke { .. }) => {
                     invocations.push((tenant, invocation::view(&live)));
@@ -102,7 +105,11 @@ pub async fn rebuild(engine: &Engine, index: &Index) -> Result<(), Fault> {
             }
         }
         count += (jobs.len() + invocations.len()) as u64;
-        let put = async { index.put_jobs(jobs).await.and(index.put_invocations(invocations).await) };
+        let put = async {
+            index.put_jobs(jobs).await?;
+            index.put_invocations(invocations).await?;
+            index.put_dead_letters(letters).await
+        };
         put.await.map_err(|e| Fault::new(fabric_types::Code::Unavailable, e.to_string()))?;
     }
     if count > 0 {

@@ -9,7 +9,8 @@ use fabric_types::{
     rest::{Page, job::Task},
 };
 
-fn describe(live: &Live, kind: StageKind, id: TaskId) -> String {
+/// What a task reads, in words.
+pub fn describe(live: &Live, kind: StageKind, id: TaskId) -> String {
     match kind {
         StageKind::Invoke => "the request body".to_owned(),
         StageKind::Reduce => "partial results".to_owned(),
@@ -36,6 +37,7 @@ pub fn view(live: &Live, core: Option<&Core>, id: TaskId) -> Option<Task> {
     let error = live.faults.get(&id).cloned();
     let state = match (&note.done, &at_core, &live.ended) {
         (Some(_), _, _) => TaskState::Succeeded,
+        (None, _, _) if live.dead.contains_key(&id) => TaskState::Failed,
         (None, Some(view), None) => view.state,
         (None, _, Some(_)) if error.is_some() => TaskState::Failed,
         (None, _, Some(_)) => TaskState::Cancelled,

@@ -23,6 +23,9 @@ pub struct TaskCounts {
     pub cached: u64,
     /// Failed for good.
     pub failed: u64,
+    /// Given up on: each is in the list of dead letters. Those that the job allows do not fail it.
+    #[serde(default)]
+    pub dead: u64,
     /// Attempts that failed and were, or will be, repeated.
     pub retries: u64,
 }
@@ -122,6 +125,31 @@ pub struct Task {
     /// The last failure.
     #[serde(default)]
     pub error: Option<Fault>,
+}
+
+/// A task that was given up on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DeadLetter {
+    /// The job.
+    pub job: JobId,
+    /// The function.
+    pub function: FunctionName,
+    /// The version that ran.
+    pub version: u32,
+    /// Stage, from 0.
+    pub stage: u16,
+    /// Index in the stage, from 0.
+    pub index: u32,
+    /// What it reads, in words: `observations.csv 0-8388607`.
+    pub input: String,
+    /// Attempts it had.
+    pub attempts: u32,
+    /// Where they failed, in order; each node once.
+    pub nodes: Vec<NodeId>,
+    /// The last failure.
+    pub error: Fault,
+    /// When it was given up on, milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 /// What happened to a job, as sent over SSE. The event's name is `kind`, its id `seq`.

@@ -1,6 +1,7 @@
 //! Tests of the rules, one module each, over a small world that needs no time and no network.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod letters;
 mod placement;
 mod random;
 mod rules;

@@ -127,6 +127,23 @@ fn a_noisy_tenant_cannot_push_another_below_its_guarantee() {
 }
 
 #[test]
+fn what_was_queued_deep_and_turned_out_long_leaves_a_whole_slot() {
+    let mut bed = Bed::new(0, 0);
+    bed.core = Core::default();
+    up(&mut bed, 0, NodeSpec::new(2, 1 << 30));
+    for (name, n) in [("calm", 1), ("noisy", 1)] {
+        bed.step(Event::SetQuota { tenant: tenant(name), quota: guarantee(n) });
+    }
+    // Two for each slot, since nothing is known of them: on the node two run and two wait.
+    let noisy = sent(&bed.submit(JobPlan { tenant: tenant("noisy"), ..plan(1, 6) }));
+    assert_eq!(noisy.len(), 4);
+    bed.after_ms(2000);
+    let actions = bed.submit(JobPlan { tenant: tenant("calm"), ..plan(2, 1) });
+    assert_eq!(aborted(&actions), 3, "one of the noisy tenant's keeps its slot");
+    assert_eq!(sent(&actions)[0].1, job(2), "the first behind what runs");
+}
+
+#[test]
 fn guarantees_beyond_what_there_is_stop_nothing() {
     let mut bed = Bed::new(1, 2);
     for name in ["a", "b"] {

@@ -28,6 +28,7 @@ proptest! {
                     shuffle: (x % 7 == 0).then_some(x % 4),
                     concurrency: x % 4,
                     max_attempts: x % 4,
+                    allow_failed: x % 3,
                     cpu_slots: x % 3,
                     memory_bytes: u64::from(x % 4) << 20,
                     gpus: u32::from(x % 11 == 0),

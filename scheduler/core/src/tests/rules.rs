@@ -186,7 +186,8 @@ fn cancel_aborts() {
 #[test]
 fn a_restored_job_carries_on() {
     let mut bed = Bed::new(1, 8);
-    let done = |index| RestoredTask { task: map(index), attempts: 3, done: index < 2, cached: false, fuel: 1 };
+    let done =
+        |index| RestoredTask { task: map(index), attempts: 3, done: index < 2, cached: false, dead: false, fuel: 1 };
     let plan = JobPlan { reduce_fan_in: Some(2), ..plan(1, 3) };
     let out = sent(&bed.step(Event::Restore { plan, tasks: vec![done(0), done(1), done(2)] }));
     let mut tasks: Vec<_> = out.iter().map(|a| (a.2, a.3)).collect();

@@ -123,7 +123,7 @@ pub fn run(scale: &Scale) -> Result<Report, String> {
                 Action::JobFinished { outcome: Outcome::Succeeded, .. } => open -= 1,
                 Action::JobFinished { job, outcome } => return Err(format!("job {job} ended as {outcome:?}")),
                 Action::WakeAt(Time(at)) => wake = Some(at.div_ceil(fleet::TURN_US) * fleet::TURN_US),
-                Action::JobStarted { .. } | Action::TaskRetry { .. } => {}
+                Action::JobStarted { .. } | Action::TaskRetry { .. } | Action::TaskDead { .. } => {}
             }
         }
         if open == 0 {

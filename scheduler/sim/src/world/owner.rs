@@ -132,7 +132,7 @@ impl World<'_> {
                     self.append(Record::Ended { job, outcome });
                 }
                 Action::WakeAt(at) => self.wake_at(at),
-                Action::JobStarted { .. } | Action::TaskRetry { .. } => {}
+                Action::JobStarted { .. } | Action::TaskRetry { .. } | Action::TaskDead { .. } => {}
             }
         }
         Ok(())
@@ -205,7 +205,7 @@ impl World<'_> {
         }
         match record {
             Record::Outcome { job, task, attempt, done, cached } => {
-                let none = RestoredTask { task, attempts: 0, done: false, cached: false, fuel: 0 };
+                let none = RestoredTask { task, attempts: 0, done: false, cached: false, dead: false, fuel: 0 };
                 let noted = self.owner.noted.entry((job, task)).or_insert(none);
                 noted.attempts = noted.attempts.max(attempt);
                 noted.cached |= cached && !noted.done;

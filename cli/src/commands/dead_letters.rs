@@ -1,0 +1,71 @@
+//! `fabric dead-letters`: tasks that were given up on.
+
+use super::Ctx;
+use crate::{failure::Failure, table::Table, times};
+use fabric_client::Paging;
+use fabric_types::{
+    id::JobId,
+    rest::{Page, job::DeadLetter},
+};
+
+/// Flags of `fabric dead-letters`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only those of this job, with their backtraces
+    pub job: Option<JobId>,
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub limit: usize,
+}
+
+/// Lists them.
+pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let client = ctx.client()?;
+    let job = args.job.as_ref().map(JobId::as_str);
+    let page: Page<DeadLetter> =
+        Paging::collect(args.limit, async |paging| client.dead_letters(job, &paging).await).await?;
+    ctx.out.show(&page, |out, page| {
+        if job.is_some() {
+            return page.items.iter().try_for_each(|letter| out.line(details(letter)));
+        }
+        let mut table = Table::new(&["JOB", "FUNCTION", "TASK", ">TRIES", "NODES", "WHEN", "INPUT", "ERROR"]);
+        for l in &page.items {
+            table.row([
+                l.job.to_string(),
+                format!("{}@{}", l.function, l.version),
+                format!("{}/{}", l.stage, l.index),
+                l.attempts.to_string(),
+                nodes(l),
+                times::ago(l.at_ms, times::now_ms()),
+                l.input.clone(),
+                l.error.to_string(),
+            ]);
+        }
+        out.table(&table)
+    })?;
+    ctx.note_more(page.next.as_ref());
+    Ok(())
+}
+
+fn nodes(letter: &DeadLetter) -> String {
+    letter.nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn details(l: &DeadLetter) -> String {
+    let mut lines = vec![
+        format!("task      {}/{} of {}@{}", l.stage, l.index, l.function, l.version),
+        format!("input     {}", l.input),
+        format!("given up  {}, after {} on {}", times::stamp(l.at_ms), tries(l.attempts), nodes(l)),
+        format!("error     {}", l.error),
+    ];
+    lines.extend(l.error.hint.iter().map(|hint| format!("hint      {hint}")));
+    for frame in &l.error.backtrace {
+        let at = frame.location.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
+        lines.push(format!("          {}{at}", frame.function));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn tries(n: u32) -> String {
+    if n == 1 { "1 attempt".to_owned() } else { format!("{n} attempts") }
+}
