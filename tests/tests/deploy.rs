@@ -93,8 +93,8 @@ async fn what_the_chart_runs_exists_and_answers() {
                 let path = get["path"].as_str().unwrap();
                 assert_eq!(server.raw("GET", path, None, "").await.status, 200, "{case}: {path}");
             }
-            // Requests under way have 20 s, after 5 s in which others hear of the end.
-            assert!(spec["terminationGracePeriodSeconds"].as_u64() > Some(25), "{case}");
+            // Tasks and then requests under way have 20 s each, after 5 s in which others hear of the end.
+            assert!(spec["terminationGracePeriodSeconds"].as_u64() > Some(45), "{case}");
             assert_eq!(spec["securityContext"]["runAsNonRoot"], true);
             assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
             let labels = &workload["spec"]["template"]["metadata"]["labels"];
