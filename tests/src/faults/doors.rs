@@ -3,6 +3,7 @@
 use super::member::Door;
 use anyhow::{Context as _, Result};
 use fabric_client::Client;
+use fabric_types::{Code, rest::problem::Problem};
 use std::time::Duration;
 
 /// How long until some process must have answered. Only a failure takes this long.
@@ -10,9 +11,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The pause after all were asked in vain.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Whether an error passes when the fault does: the caller's own mistakes, and what is not there, don't.
+/// Whether an error passes when the fault does: the caller's own mistakes, and what is not there, don't. Compiling has a limit
+/// by the clock, which a busy machine may break.
 pub(crate) fn passes(error: &fabric_client::Error) -> bool {
-    error.is_retryable() || error.problem().is_some_and(|problem| problem.status >= 500)
+    let of_the_server = |problem: &Problem| problem.status >= 500 || problem.code == Code::CompileLimit;
+    error.is_retryable() || error.problem().is_some_and(of_the_server)
 }
 
 /// The doors of all processes that take requests.

@@ -13,11 +13,14 @@ use super::{
 use crate::Ended;
 use anyhow::{Context as _, Result, ensure};
 use fabric_client::Paging;
+use fabric_types::job::JobState;
 use std::{collections::BTreeMap, path::Path, time::Duration};
 use tempfile::TempDir;
 
 /// How long something awaited may take. Only a failure takes this long.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a job is tried that shall run undisturbed.
+const WARM_UPS: u32 = 3;
 /// How often it is looked at: nothing announces it.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -85,7 +88,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Deploys what the jobs need and runs each once, undisturbed.
+    /// Deploys what the jobs need and runs each undisturbed.
     ///
     /// # Errors
     /// What failed.
@@ -93,17 +96,28 @@ impl Fleet {
         let doors = self.doors();
         doors.ask("deploying", async |client| Work::furnish(client).await).await?;
         for &work in works.iter().chain([&Work::Small]) {
-            let spec = work.spec()?;
-            let id = doors.ask("submitting", async |client| client.submit(&spec, None).await).await?.id.to_string();
-            let read = async |client: &fabric_client::Client| {
-                client.wait_job(&id).await?;
-                Ended::read(client, &id).await
-            };
-            let ended = doors.ask("the undisturbed job", read).await?;
+            // Once to warm up: nodes compile the module, for which a busy machine may even be too slow.
+            let mut ended = Self::run(&doors, work).await?;
+            for _ in 0..WARM_UPS {
+                ended = Self::run(&doors, work).await?;
+                if ended.job.state == JobState::Succeeded {
+                    break;
+                }
+            }
             ended.check(&ended).with_context(|| format!("{work:?}, undisturbed"))?;
             self.undisturbed.insert(work, ended);
         }
         Ok(())
+    }
+
+    async fn run(doors: &Doors, work: Work) -> Result<Ended> {
+        let spec = work.spec()?;
+        let id = doors.ask("submitting", async |client| client.submit(&spec, None).await).await?.id.to_string();
+        let read = async |client: &fabric_client::Client| {
+            client.wait_job(&id).await?;
+            Ended::read(client, &id).await
+        };
+        doors.ask("the undisturbed job", read).await
     }
 
     /// How a job ended when nothing disturbed it.

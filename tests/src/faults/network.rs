@@ -7,9 +7,10 @@ use super::{
 };
 use anyhow::Result;
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::process::Command;
 
@@ -94,17 +95,18 @@ impl Line {
 /// Ports that nobody has now, no two the same, below those that the system gives to outgoing connections: a server that is
 /// started again finds its own still free. SeaweedFS takes each again 10,000 above it.
 pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let mut held = Vec::with_capacity(N);
-    while held.len() < N {
-        let port = rand::random_range(12_000..22_000);
-        let both = (TcpListener::bind(("127.0.0.1", port)), TcpListener::bind(("127.0.0.1", port + 10_000)));
-        if let (Ok(listener), Ok(above)) = both {
-            held.push((listener, above, port));
-        }
-    }
+    /// Given away already: who got one may not have taken it yet.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut ports = [0; N];
-    for (port, (_, _, free)) in ports.iter_mut().zip(&held) {
-        *port = *free;
+    for port in &mut ports {
+        *port = loop {
+            let port = rand::random_range(12_000..22_000);
+            let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+            if is_free(port) && is_free(port + 10_000) && given.insert(port) {
+                break port;
+            }
+        };
     }
     Ok(ports)
 }
