@@ -1,9 +1,12 @@
 //! The server's configuration: defaults, then a file, then the environment, then flags; each value with its origin.
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    listed::{Label, List, turned},
+    placement_config::Placement,
+};
 use clap::{Args, ValueEnum};
 use fabric_client::settings::{Env, Origin, Setting, default_data_dir};
-use fabric_driver::Weights;
 use fabric_node::Offer;
 use fabric_types::{
     function::EntryKind,
@@ -176,66 +179,6 @@ struct File {
     otlp_endpoint: Option<String>,
 }
 
-/// How the scheduler places; only in the file.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Placement {
-    /// Weights of the scores, by their names. A weight of 0 switches a score off.
-    pub weights: PlacementWeights,
-}
-
-/// Weights of the scores; what is left out has its default.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "PascalCase")]
-pub struct PlacementWeights {
-    least_requested: Option<f64>,
-    balanced_resource_allocation: Option<f64>,
-    selector_spread: Option<f64>,
-    locality: Option<f64>,
-    speed: Option<f64>,
-}
-
-impl Placement {
-    /// Every weight.
-    pub fn weights(&self) -> Weights {
-        let (usual, set) = (Weights::default(), &self.weights);
-        Weights {
-            least_requested: set.least_requested.unwrap_or(usual.least_requested),
-            balanced_resource_allocation: set
-                .balanced_resource_allocation
-                .unwrap_or(usual.balanced_resource_allocation),
-            selector_spread: set.selector_spread.unwrap_or(usual.selector_spread),
-            locality: set.locality.unwrap_or(usual.locality),
-            speed: set.speed.unwrap_or(usual.speed),
-        }
-    }
-
-    fn rows(&self) -> [(&'static str, f64); 5] {
-        let w = self.weights();
-        [
-            ("LeastRequested", w.least_requested),
-            ("BalancedResourceAllocation", w.balanced_resource_allocation),
-            ("SelectorSpread", w.selector_spread),
-            ("Locality", w.locality),
-            ("Speed", w.speed),
-        ]
-    }
-
-    fn check(&self) -> Result<(), Failure> {
-        for (name, weight) in self.rows() {
-            if !(0.0..=1000.0).contains(&weight) {
-                return Err(Failure::config(format!("placement.weights.{name} is {weight}: use 0 to 1000")));
-            }
-        }
-        if self.rows().iter().all(|(_, weight)| *weight == 0.0) {
-            return Err(
-                Failure::config("placement.weights: every score is switched off").hint("leave one of them above 0")
-            );
-        }
-        Ok(())
-    }
-}
-
 /// The configuration in force.
 #[derive(Debug, Clone)]
 pub struct ServeConfig {
@@ -323,31 +266,6 @@ impl FromStr for Roles {
     fn from_str(text: &str) -> Result<Self, String> {
         text.split(',').map(|r| r.trim().parse()).collect::<Result<_, _>>().map(Self)
     }
-}
-
-/// What one variable holds of several things, separated by commas.
-struct List<T>(Vec<T>);
-
-impl<T: FromStr> FromStr for List<T> {
-    type Err = T::Err;
-    fn from_str(text: &str) -> Result<Self, T::Err> {
-        text.split(',').map(|part| part.trim().parse()).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// A label in a list.
-struct Label(String, String);
-
-impl FromStr for Label {
-    type Err = label::InvalidLabel;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        label::parse(text).map(|(key, value)| Self(key, value))
-    }
-}
-
-/// The same setting in another form.
-fn turned<T, U>(setting: Option<Setting<List<T>>>, turn: impl FnOnce(Vec<T>) -> U) -> Option<Setting<U>> {
-    setting.map(|s| Setting { value: turn(s.value.0), origin: s.origin })
 }
 
 impl ServeArgs {
@@ -643,8 +561,8 @@ mod tests {
     #[test]
     fn what_a_node_offers_is_said_and_checked() {
         let file = "labels = { zone = \"a\" }\nmemory = \"2GiB\"\n[placement.weights]\nLocality = 5\nSpeed = 0\n";
-        let config = resolve(ServeArgs { speed: Some(0.5), ..Default::default() }, &[("FABRIC_GPUS", "2")], Some(file));
-        let config = config.unwrap();
+        let speed = ServeArgs { speed: Some(0.5), ..Default::default() };
+        let config = resolve(speed, &[("FABRIC_GPUS", "2")], Some(file)).unwrap();
         let offer = config.offer();
         assert_eq!((offer.memory_bytes, offer.speed, offer.gpus), (Some(2 << 30), Some(0.5), Some(2)));
         assert_eq!(label::show(&offer.labels), "zone=a");
@@ -652,8 +570,8 @@ mod tests {
         assert_eq!((weights.locality, weights.speed, weights.least_requested), (5.0, 0.0, 1.0));
         let env = [("FABRIC_LABELS", "zone=b, disk=ssd"), ("FABRIC_ACCEPT", "task,http")];
         let offer = resolve(ServeArgs::default(), &env, Some(file)).unwrap().offer();
-        assert_eq!(label::show(&offer.labels), "disk=ssd, zone=b");
-        assert_eq!(offer.accepts, [EntryKind::Task, EntryKind::Http]);
+        let shown = label::show(&offer.labels);
+        assert_eq!((shown.as_str(), &offer.accepts[..]), ("disk=ssd, zone=b", &[EntryKind::Task, EntryKind::Http][..]));
         for (file, says) in [
             ("labels = { \"a b\" = \"c\" }", "is no label"),
             ("[placement.weights]\nlocality = 1", "unknown field `locality`"),

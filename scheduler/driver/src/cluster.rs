@@ -1,4 +1,4 @@
-//! What the gateway may ask of the driver about nodes and tenants.
+//! Nodes and tenants: what the owner tells the core of them, and what the gateway may ask of the driver.
 
 use crate::{
     api::Driver,
@@ -6,22 +6,108 @@ use crate::{
     owner::Owner,
     wishes::{self, NodeMode},
 };
-use fabric_scheduler_core::Requirement;
+use fabric_engine::{lane::ToNode, presence::Arrival};
+use fabric_scheduler_core::{Event, NodeSpec, Requirement};
 use fabric_types::{
     Code, Fault,
+    digest::ModuleDigest,
     function::Deployment,
     id::{NodeId, TenantId},
     job::JobSpec,
     label,
     quota::Quota,
     rest::{
-        node::{Explanation, Node},
+        node::{Explanation, Node, warm_name},
         tenant::Tenant,
     },
 };
 use std::sync::Arc;
 
+/// What the core needs to know of a node.
+fn spec(node: &Node) -> NodeSpec {
+    #[allow(clippy::cast_possible_truncation)]
+    let speed = node.speed as f32;
+    NodeSpec {
+        speed,
+        gpus: node.gpus,
+        labels: node.labels.clone(),
+        accepts: node.accepts.clone(),
+        ..NodeSpec::new(node.cpu_slots, node.memory_bytes)
+    }
+}
+
 impl Owner {
+    /// A node came, changed or went.
+    pub(crate) fn arrival(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Here(facts) => {
+                let (node, spec) = (facts.id.clone(), spec(&facts));
+                let mut events = Vec::new();
+                match self.nodes.get(&node) {
+                    Some(before) if before.started_ms == facts.started_ms => {
+                        if self::spec(before) != spec {
+                            events.push(Event::NodeUpdate { node: node.clone(), spec });
+                        }
+                    }
+                    _ => {
+                        // A node that comes is open to the core, until it is told otherwise in the same step.
+                        self.modes.remove(&node);
+                        events.push(Event::NodeUp { node: node.clone(), spec });
+                    }
+                }
+                self.nodes.insert(node.clone(), facts);
+                events.extend(self.mode_change(&node));
+                if !events.is_empty() {
+                    self.step(events);
+                }
+                self.release(&node);
+            }
+            Arrival::Gone(node) => {
+                self.nodes.remove(&node);
+                self.modes.remove(&node);
+                self.posts.remove(&node);
+                self.step([Event::NodeDown { node }]);
+            }
+        }
+    }
+
+    /// What to tell the core about whether a node takes work, where that has changed.
+    fn mode_change(&mut self, node: &NodeId) -> Option<Event> {
+        let leaving = self.nodes.get(node)?.leaving;
+        let mode = if leaving { NodeMode::Draining } else { self.wishes.mode(node) };
+        let before = self.modes.insert(node.clone(), mode).unwrap_or_default();
+        (before != mode).then(|| mode.event(node.clone()))
+    }
+
+    /// Lets a node go that is leaving and has nothing left.
+    fn release(&mut self, node: &NodeId) {
+        if self.nodes.get(node).is_some_and(|n| n.leaving) && self.core.attempts_with(node) == 0 {
+            self.post(node, ToNode::Released);
+        }
+    }
+
+    /// Takes an operator's word on a node that is in the registry.
+    fn wish_mode(&mut self, node: &NodeId, mode: NodeMode, revision: u64) {
+        if self.wishes.set_mode(node.clone(), mode, revision)
+            && let Some(event) = self.mode_change(node)
+        {
+            self.step([event]);
+        }
+    }
+
+    /// Takes a quota that is in the registry.
+    fn wish_quota(&mut self, tenant: &TenantId, quota: Quota, revision: u64) {
+        if self.wishes.set_quota(tenant.clone(), quota, revision) {
+            self.step([Event::SetQuota { tenant: tenant.clone(), quota }]);
+        }
+    }
+
+    /// Nodes that hold a module in memory.
+    pub(crate) fn holders(&self, module: &ModuleDigest) -> Vec<NodeId> {
+        let name = warm_name(module);
+        self.nodes.values().filter(|node| node.warm.contains(&name)).map(|node| node.id.clone()).collect()
+    }
+
     /// The nodes with the state that the core sees them in.
     pub(crate) fn seen_nodes(&self) -> Vec<Node> {
         let views: std::collections::HashMap<_, _> = self.core.nodes().map(|v| (v.id.clone(), v)).collect();
@@ -118,7 +204,12 @@ impl Driver {
             hints: Vec::new(),
             excluded: None,
         };
-        let explanation = self.ask(move |owner| owner.core.explain(&requirement)).await?;
+        let module = deployment.module;
+        let explain = move |owner: &mut Owner| {
+            let hints = owner.holders(&module);
+            owner.core.explain(&Requirement { hints, ..requirement })
+        };
+        let explanation = self.ask(explain).await?;
         Ok(Explanation { job, ..explanation })
     }
 }

@@ -22,12 +22,11 @@ use fabric_engine::{
     presence::Arrival,
     registry::Expect,
 };
-use fabric_scheduler_core::{Action, Config, Core, Event, NodeSpec, Outcome, Time};
+use fabric_scheduler_core::{Action, Config, Core, Event, Outcome, Time};
 use fabric_types::{
     Fault,
     id::{JobId, NodeId, TenantId},
     job::JobState,
-    quota::Quota,
     rest::{
         job::{DeadLetter, Job},
         node::Node,
@@ -94,9 +93,9 @@ pub struct Owner {
     pub nodes: BTreeMap<NodeId, Node>,
     parts: Parts,
     metrics: Metrics,
-    wishes: Wishes,
+    pub(crate) wishes: Wishes,
     /// What the core was told of each node.
-    modes: BTreeMap<NodeId, NodeMode>,
+    pub(crate) modes: BTreeMap<NodeId, NodeMode>,
     ended: VecDeque<(JobId, usize)>,
     ended_tasks: usize,
     dirty: BTreeSet<JobId>,
@@ -104,24 +103,11 @@ pub struct Owner {
     letters: Vec<(TenantId, DeadLetter)>,
     flush_now: bool,
     doing: FuturesUnordered<BoxFuture<'static, Finished>>,
-    posts: HashMap<NodeId, mpsc::UnboundedSender<ToNode>>,
+    pub(crate) posts: HashMap<NodeId, mpsc::UnboundedSender<ToNode>>,
     actions: Vec<Action>,
     wake: Option<Time>,
     origin: Instant,
     origin_us: u64,
-}
-
-/// What the core needs to know of a node.
-fn spec(node: &Node) -> NodeSpec {
-    #[allow(clippy::cast_possible_truncation)]
-    let speed = node.speed as f32;
-    NodeSpec {
-        speed,
-        gpus: node.gpus,
-        labels: node.labels.clone(),
-        accepts: node.accepts.clone(),
-        ..NodeSpec::new(node.cpu_slots, node.memory_bytes)
-    }
 }
 
 impl Owner {
@@ -220,9 +206,10 @@ impl Owner {
     /// Takes a job that is durable already.
     pub fn accept(&mut self, live: Live) {
         let event = Event::Submit(live.planned.meta.plan(self.now()));
+        let hint = Event::Hint { job: live.id().clone(), nodes: self.holders(&live.planned.meta.deployment.module) };
         self.insert(live, "accepted");
         self.metrics.jobs_accepted.inc();
-        self.step([event]);
+        self.step([event, hint]);
         self.carry_out();
     }
 
@@ -310,70 +297,6 @@ impl Owner {
         self.append(&completion.job);
     }
 
-    fn arrival(&mut self, arrival: Arrival) {
-        match arrival {
-            Arrival::Here(facts) => {
-                let (node, spec) = (facts.id.clone(), spec(&facts));
-                let mut events = Vec::new();
-                match self.nodes.get(&node) {
-                    Some(before) if before.started_ms == facts.started_ms => {
-                        if self::spec(before) != spec {
-                            events.push(Event::NodeUpdate { node: node.clone(), spec });
-                        }
-                    }
-                    _ => {
-                        // A node that comes is open to the core, until it is told otherwise in the same step.
-                        self.modes.remove(&node);
-                        events.push(Event::NodeUp { node: node.clone(), spec });
-                    }
-                }
-                self.nodes.insert(node.clone(), facts);
-                events.extend(self.mode_change(&node));
-                if !events.is_empty() {
-                    self.step(events);
-                }
-                self.release(&node);
-            }
-            Arrival::Gone(node) => {
-                self.nodes.remove(&node);
-                self.modes.remove(&node);
-                self.posts.remove(&node);
-                self.step([Event::NodeDown { node }]);
-            }
-        }
-    }
-
-    /// What to tell the core about whether a node takes work, where that has changed.
-    fn mode_change(&mut self, node: &NodeId) -> Option<Event> {
-        let leaving = self.nodes.get(node)?.leaving;
-        let mode = if leaving { NodeMode::Draining } else { self.wishes.mode(node) };
-        let before = self.modes.insert(node.clone(), mode).unwrap_or_default();
-        (before != mode).then(|| mode.event(node.clone()))
-    }
-
-    /// Lets a node go that is leaving and has nothing left.
-    fn release(&mut self, node: &NodeId) {
-        if self.nodes.get(node).is_some_and(|n| n.leaving) && self.core.attempts_with(node) == 0 {
-            self.post(node, ToNode::Released);
-        }
-    }
-
-    /// Takes an operator's word on a node that is in the registry.
-    pub fn wish_mode(&mut self, node: &NodeId, mode: NodeMode, revision: u64) {
-        if self.wishes.set_mode(node.clone(), mode, revision)
-            && let Some(event) = self.mode_change(node)
-        {
-            self.step([event]);
-        }
-    }
-
-    /// Takes a quota that is in the registry.
-    pub fn wish_quota(&mut self, tenant: &TenantId, quota: Quota, revision: u64) {
-        if self.wishes.set_quota(tenant.clone(), quota, revision) {
-            self.step([Event::SetQuota { tenant: tenant.clone(), quota }]);
-        }
-    }
-
     /// Does what the core asked for.
     fn carry_out(&mut self) {
         while !self.actions.is_empty() {
@@ -418,7 +341,7 @@ impl Owner {
 
     /// Hands a message to the task that sends to `node`. What waits there is bounded by the core: it never has more
     /// attempts with a node than slots times depth.
-    fn post(&mut self, node: &NodeId, message: ToNode) {
+    pub(crate) fn post(&mut self, node: &NodeId, message: ToNode) {
         let lanes = &self.parts.engine.lanes;
         let post = self.posts.entry(node.clone()).or_insert_with(|| {
             let (post, mut waiting) = mpsc::unbounded_channel();
