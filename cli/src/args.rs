@@ -71,7 +71,7 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a server: gateway, scheduler and node in one process
-    Serve(Box<crate::serve_config::ServeArgs>),
+    Serve(Box<crate::serve_args::ServeArgs>),
     /// Run a fleet on this machine: a NATS server and several processes, watched
     Cluster(Box<commands::cluster::Args>),
     /// Write a project that builds and deploys at once

@@ -17,6 +17,7 @@ mod placement_config;
 mod progress;
 mod project;
 mod serve;
+mod serve_args;
 mod serve_config;
 mod table;
 mod telemetry;

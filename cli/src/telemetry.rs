@@ -1,6 +1,6 @@
 //! The server's own log on standard error, and its spans to an OTLP collector.
 
-use crate::{failure::Failure, serve_config::LogFormat};
+use crate::{failure::Failure, serve_args::LogFormat};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};

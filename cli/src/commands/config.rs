@@ -1,7 +1,7 @@
 //! `fabric config show`: the settings in force and where each came from, secrets hidden.
 
 use super::Ctx;
-use crate::{failure::Failure, serve_config::ServeArgs, table::Table};
+use crate::{failure::Failure, serve_args::ServeArgs, table::Table};
 use fabric_client::settings::{ContextFile, Env, Origin, Settings, process_env};
 use serde::Serialize;
 

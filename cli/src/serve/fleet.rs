@@ -10,10 +10,7 @@ use super::{
     parts::{Door, Parts, Serving, Takes, listen, make_folder, open_store},
     reachable, wait_for_signal,
 };
-use crate::{
-    failure::Failure,
-    serve_config::{Role, ServeConfig},
-};
+use crate::{failure::Failure, serve_args::Role, serve_config::ServeConfig};
 use bytes::Bytes;
 use fabric_client::settings::{Origin, Setting};
 use fabric_engine::{Engine, lease::Lease, registry::Expect};

@@ -3,12 +3,7 @@
 mod fleet;
 mod parts;
 
-use crate::{
-    args::CompileWorkerArgs,
-    failure::Failure,
-    serve_config::{ServeArgs, ServeConfig},
-    telemetry,
-};
+use crate::{args::CompileWorkerArgs, failure::Failure, serve_args::ServeArgs, serve_config::ServeConfig, telemetry};
 use fabric_engine::embedded::Embedded;
 use fabric_gateway::{check_listen, server::tls};
 use fabric_types::{Code, Fault, id::NodeId};

@@ -20,6 +20,7 @@ mod owner;
 mod prepare;
 mod record;
 mod recover;
+mod slot;
 mod tasks;
 mod wishes;
 mod write_output;

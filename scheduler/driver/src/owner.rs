@@ -13,6 +13,7 @@ use crate::{
     meta::{Kind, Meta},
     metrics::Metrics,
     record::{DeadTask, DoneTask, DoneTasks, Ended, FailedTask, Record},
+    slot::Slot,
     wishes::{NodeMode, Wishes},
     write_output,
 };
@@ -31,7 +32,7 @@ use fabric_types::{
         job::{DeadLetter, Job},
         node::Node,
     },
-    work::{Completion, OutputRef},
+    work::Completion,
 };
 use futures::{
     FutureExt as _, StreamExt as _,
@@ -69,18 +70,6 @@ pub enum Finished {
     Retired,
     /// Try that job's journal again.
     Again(JobId),
-}
-
-/// A job and what is under way for it.
-pub struct Slot {
-    /// The job.
-    pub live: Live,
-    pending: Vec<Bytes>,
-    /// Records whose append failed, and may have been written all the same. Only the very same append can find that out.
-    unsure: Vec<Bytes>,
-    writing: bool,
-    ending: Option<Ended>,
-    sources: Option<Arc<[OutputRef]>>,
 }
 
 /// The state of the owner task.
@@ -577,33 +566,5 @@ impl Owner {
         if let Err(error) = self.parts.index.put_invocations(invocations).await {
             tracing::error!(%error, "the index can't be written; lists lag behind until it can");
         }
-    }
-}
-
-impl Slot {
-    fn has_unwritten(&self) -> bool {
-        !self.pending.is_empty() || !self.unsure.is_empty()
-    }
-
-    /// Adds a record to what is to be written.
-    pub fn note(&mut self, record: &Record) {
-        match record.encode() {
-            Ok(bytes) => self.pending.push(bytes),
-            Err(error) => tracing::error!(job_id = %self.live.id(), %error, "a record can't be written"),
-        }
-    }
-
-    /// Asks for the job's end on a user's behalf.
-    pub fn cancel_asked(&mut self) {
-        if !self.live.cancel_asked {
-            self.live.cancel_asked = true;
-            self.note(&Record::CancelAsked);
-        }
-    }
-
-    /// Whether it has ended or is about to.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.ending.is_some() || self.live.ended.is_some()
     }
 }

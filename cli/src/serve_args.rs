@@ -1,0 +1,134 @@
+//! The flags of `fabric serve`. What they mean together with the file and the environment is in `serve_config`.
+
+use clap::{Args, ValueEnum};
+use fabric_types::{function::EntryKind, label, units::ByteSize};
+use serde::Deserialize;
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+/// Flags of `fabric serve`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Where to listen [env: FABRIC_LISTEN; default: 127.0.0.1:8080; port 0 takes a free one]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where everything is kept [env: FABRIC_DATA; default: the user's data folder, ~/.local/share/fabric]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// A configuration file, TOML with these flags' names as keys [env: FABRIC_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What this process does: all, or some of gateway, scheduler, node [env: FABRIC_ROLE; default: all]
+    #[arg(long, value_name = "ROLE,…", value_delimiter = ',')]
+    pub role: Vec<Role>,
+    /// Where objects are kept: file:///DIR, memory:///, s3://BUCKET/PREFIX [env: FABRIC_STORE; default: the data folder]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// Join a fleet: its NATS servers, as nats://HOST:4222, separated by commas. The store must be one that all processes
+    /// share [env: FABRIC_NATS; default: no fleet]
+    #[arg(long, value_name = "URL,…")]
+    pub nats: Option<String>,
+    /// A credentials file for NATS, as `nsc` writes it [env: FABRIC_NATS_CREDS; default: what the URL says]
+    #[arg(long, value_name = "FILE")]
+    pub nats_creds: Option<PathBuf>,
+    /// Certificates to trust for NATS besides the system's, in PEM; insists on TLS [env: FABRIC_NATS_CA]
+    #[arg(long, value_name = "FILE")]
+    pub nats_ca: Option<PathBuf>,
+    /// A file with the seed of this process's nkey for NATS [env: FABRIC_NATS_NKEY; default: what the URL says]
+    #[arg(long, value_name = "FILE", conflicts_with = "nats_creds")]
+    pub nats_nkey: Option<PathBuf>,
+    /// This process's certificate for NATS, in PEM [env: FABRIC_NATS_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub nats_cert: Option<PathBuf>,
+    /// That certificate's private key, in PEM [env: FABRIC_NATS_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub nats_key: Option<PathBuf>,
+    /// The authority that signed the other processes' certificates, in PEM [env: FABRIC_PEER_CA; default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub peer_ca: Option<PathBuf>,
+    /// How long the owner of the jobs may be silent before another process takes over; the same for all
+    /// [env: FABRIC_JOB_LEASE; default: 9]
+    #[arg(long, value_name = "SECONDS")]
+    pub job_lease: Option<u64>,
+    /// This process's name in the fleet [env: FABRIC_NAME; default: made once and kept in the data folder]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where other processes of the fleet reach this one [env: FABRIC_ADVERTISE; default: the address it listens on]
+    #[arg(long, value_name = "URL")]
+    pub advertise: Option<String>,
+    /// The certificate chain to serve TLS with, in PEM [env: FABRIC_TLS_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, in PEM [env: FABRIC_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Listen beyond loopback without TLS: tokens and data cross the network readable by anyone on it
+    /// [env: FABRIC_INSECURE_LISTEN=true]
+    #[arg(long)]
+    pub insecure_listen: bool,
+    /// Guests to run at once [env: FABRIC_SLOTS; default: one per CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub slots: Option<u32>,
+    /// A label of this node, for functions that ask for it; may be repeated [env: FABRIC_LABELS, separated by commas]
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label::parse)]
+    pub labels: Vec<(String, String)>,
+    /// Memory for guests that placement counts with, such as 16GiB [env: FABRIC_MEMORY; default: the machine's]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// Speed of one CPU relative to a usual one, 0.01 to 100 [env: FABRIC_SPEED; default: measured at the start]
+    #[arg(long, value_name = "FACTOR")]
+    pub speed: Option<f64>,
+    /// GPUs to offer [env: FABRIC_GPUS; default: those of NVIDIA's driver]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1024))]
+    pub gpus: Option<u32>,
+    /// Kinds of modules to run: task, http, command [env: FABRIC_ACCEPT; default: all]
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
+    pub accept: Vec<EntryKind>,
+    /// How the server's own log is written to standard error [env: FABRIC_LOG_FORMAT; default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Where to send spans: an OTLP/HTTP collector [env: FABRIC_OTLP_ENDPOINT; default: nowhere]
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Answers clients.
+    Gateway,
+    /// Owns jobs.
+    Scheduler,
+    /// Runs guests.
+    Node,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+macro_rules! by_value_enum {
+    ($name:ident) => {
+        impl FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                <Self as ValueEnum>::from_str(text, false)
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.to_possible_value().as_ref().map_or("", |v| v.get_name()))
+            }
+        }
+    };
+}
+by_value_enum!(Role);
+by_value_enum!(LogFormat);
