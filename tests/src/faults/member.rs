@@ -218,13 +218,13 @@ impl Member {
     }
 
     fn is_ready(&mut self) -> Result<bool> {
+        if self.plan.role == Role::Node {
+            return Ok(self.log().contains(": in the fleet"));
+        }
         let data = self.data();
         let Ok(text) = std::fs::read(data.join("server.json")) else { return Ok(false) };
         let about: serde_json::Value = serde_json::from_slice(&text)?;
         let Some(url) = about.get("url").and_then(serde_json::Value::as_str) else { bail!("no url in server.json") };
-        if self.plan.role == Role::Node {
-            return Ok(true);
-        }
         let token = std::fs::read_to_string(data.join("admin-token"))?;
         // One attempt: what is asked again, and where, is the test's business.
         let options = Options::new(url).token(token.trim()).attempts(1).answer_timeout(ANSWER);
