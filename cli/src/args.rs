@@ -72,6 +72,8 @@ impl Global {
 pub enum Command {
     /// Run a server: gateway, scheduler and node in one process
     Serve(Box<crate::serve_config::ServeArgs>),
+    /// Run a fleet on this machine: a NATS server and several processes, watched
+    Cluster(Box<commands::cluster::Args>),
     /// Write a project that builds and deploys at once
     New(commands::new::Args),
     /// Build the project's module

@@ -2,6 +2,7 @@
 //! an exit status; the commands are in `commands`, the server's wiring is in `serve`.
 
 mod args;
+mod cluster;
 mod commands;
 #[cfg(test)]
 mod docs;

@@ -14,6 +14,17 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// What a command line came to.
+    #[must_use]
+    pub fn new(args: &[&str], output: std::process::Output) -> Self {
+        Self {
+            line: args.join(" "),
+            status: output.status.code().unwrap_or(-1),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Standard output as text.
     #[must_use]
     pub fn text(&self) -> &str {

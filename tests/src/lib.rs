@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cli;
+mod cluster;
 mod ended;
 pub mod faults;
 mod guests;
@@ -15,6 +16,7 @@ mod raw;
 mod server;
 
 pub use cli::Ran;
+pub use cluster::{Cluster, nats_server};
 pub use ended::Ended;
 pub use guests::{built, hostile, hostile_names, manifest, repository};
 pub use nats::Nats;

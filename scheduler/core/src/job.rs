@@ -5,7 +5,7 @@ use crate::{
     node::{Demand, Load, PerNode},
     plan,
     queue::JobKey,
-    speculate::WallTimes,
+    speculate::{Usual, WallTimes, usual},
     task::{Attempt, NONE, Running, Task},
 };
 use fabric_types::{
@@ -25,7 +25,18 @@ pub(crate) struct Stage {
     pub open: bool,
     /// Reduce tasks whose inputs are complete.
     pub ready: VecDeque<u32>,
+    /// Measured times, as they were and as they would be on a node of speed 1.
     pub walls: WallTimes,
+    pub works: WallTimes,
+    /// Running mean of the latter.
+    pub mean_us: f64,
+}
+
+impl Stage {
+    /// What its tasks usually take, once stragglers may be told from the others.
+    pub fn usual(&self) -> Option<Usual> {
+        usual(&self.walls, &self.works, self.done, u32::try_from(self.tasks.len()).unwrap_or(u32::MAX))
+    }
 }
 
 #[derive(Debug)]
@@ -69,6 +80,8 @@ pub(crate) struct Job {
 
 /// Weight of a new measurement in the running mean.
 const NEWEST: f64 = 1.0 / 16.0;
+/// Measurements before a stage's mean says anything about a node.
+const MEASURED: u64 = 16;
 /// What a task served from the cache counts as, in microseconds.
 const CACHED_US: f64 = 200.0;
 
@@ -98,6 +111,8 @@ impl Job {
                 open,
                 ready: VecDeque::new(),
                 walls: WallTimes::default(),
+                works: WallTimes::default(),
+                mean_us: 0.0,
             });
         }
         let pending = stages.first().map_or(0, |s| s.tasks.len() as u64);
@@ -193,6 +208,11 @@ impl Job {
         (part, if next >= self.running.len() { 0 } else { next })
     }
 
+    /// How many windows of `limit` places the running table has, at least 1.
+    pub fn running_windows(&self, limit: usize) -> u64 {
+        self.running.len().div_ceil(limit).max(1) as u64
+    }
+
     /// Counts an attempt in: the task's first one makes it running, another one is its copy.
     pub fn add_attempt(&mut self, id: TaskId, attempt: Attempt) {
         let running = self.running_of(id);
@@ -252,14 +272,21 @@ impl Job {
         left.is_none()
     }
 
-    /// Takes a measured time into the running mean: `us` on a node of `speed`.
-    pub fn measure(&mut self, stage: u16, us: u64, speed: f64, cached: bool) {
+    /// Takes a measured time into the running mean: `us` on a node of `speed`. Says how many times as long as usual in
+    /// its stage that was, once a few were measured.
+    pub fn measure(&mut self, stage: u16, us: u64, speed: f64, cached: bool) -> Option<f64> {
         #[allow(clippy::cast_precision_loss)]
         let work = if cached { CACHED_US } else { us as f64 * speed };
         self.work_us = Some(self.work_us.map_or(work, |mean| mean + (work - mean) * NEWEST));
-        if !cached && let Some(stage) = self.stages.get_mut(usize::from(stage)) {
-            stage.walls.add(us);
+        if cached {
+            return None;
         }
+        let stage = self.stages.get_mut(usize::from(stage))?;
+        stage.walls.add(us);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        stage.works.add(work as u64);
+        stage.mean_us += (work - stage.mean_us) * if stage.walls.count() == 1 { 1.0 } else { NEWEST };
+        (stage.walls.count() >= MEASURED && stage.mean_us > 0.0).then(|| work / stage.mean_us)
     }
 
     /// The latest stage that has a task ready, and how many it may have.

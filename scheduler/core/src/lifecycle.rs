@@ -72,8 +72,11 @@ impl Core {
             return self.settle(ix, actions);
         }
         let speed = self.nodes.get(node).map_or(1.0, |n| n.speed);
-        job.measure(id.stage, wall_us, speed, cached);
+        let times = job.measure(id.stage, wall_us, speed, cached);
         let (tenant, slots) = (job.tenant, u64::from(job.plan.cpu_slots));
+        if let Some(times) = times {
+            self.nodes.measure(node, times);
+        }
         self.queue.charge(tenant, wall_us.max(1).saturating_mul(slots));
         if let Some(running) = self.jobs.get(&ix).and_then(|job| job.running_of(id)) {
             for attempt in running.attempts() {

@@ -15,6 +15,7 @@ impl Core {
         self.lose(lost, actions);
         self.nodes.change(ix, |node| {
             Nodes::set_spec(node, spec);
+            Nodes::unmeasure(node);
             node.up = true;
             node.silent = false;
             node.mode = Mode::Open;

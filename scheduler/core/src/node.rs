@@ -31,7 +31,10 @@ pub(crate) struct Node {
     pub mode: Mode,
     pub slots: u32,
     pub memory: u64,
+    /// As it announces it.
     pub speed: f64,
+    /// How many times longer its tasks take than by that speed, as measured: 1 until something was.
+    lag: f64,
     pub units: u64,
     pub long_units: u64,
     pub mem: u64,
@@ -53,6 +56,10 @@ pub(crate) struct Demand {
     pub memory: u64,
     pub gpus: u32,
 }
+
+/// Weight of a new measurement of a node's lag, and the furthest that one counts: tasks differ, nodes less so.
+const NEWEST: f64 = 1.0 / 8.0;
+const MOST_LAG: f64 = 16.0;
 
 /// What one attempt occupies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +85,11 @@ impl Load {
 impl Node {
     pub fn capacity(&self) -> u64 {
         u64::from(self.slots) * UNITS
+    }
+
+    /// Its speed as measured.
+    pub fn pace(&self) -> f64 {
+        self.speed / self.lag
     }
 
     pub fn is_ready(&self) -> bool {
@@ -147,6 +159,7 @@ impl Nodes {
             slots: 0,
             memory: 0,
             speed: 1.0,
+            lag: 1.0,
             units: 0,
             long_units: 0,
             mem: 0,
@@ -188,6 +201,18 @@ impl Nodes {
         node.gpus = spec.gpus;
         node.labels.clone_from(&spec.labels);
         node.accepts.clone_from(&spec.accepts);
+    }
+
+    /// Takes in that a task took `times` as long as usual by the node's speed.
+    pub fn measure(&mut self, ix: u32, times: f64) {
+        if let Some(node) = self.all.get_mut(ix as usize) {
+            node.lag += (times.clamp(1.0 / MOST_LAG, MOST_LAG) - node.lag) * NEWEST;
+        }
+    }
+
+    /// Forgets what was measured of a node.
+    pub fn unmeasure(node: &mut Node) {
+        node.lag = 1.0;
     }
 
     pub fn take(&mut self, ix: u32, key: AttemptKey, load: Load) {

@@ -2,6 +2,9 @@
 //!
 //! Only near the end of a stage (75% done, nothing of the job waiting), at most one copy per task: the rule of
 //! MapReduce's backup tasks (Dean, Ghemawat 2004) with a threshold on measured times. The first result wins.
+//!
+//! Usual is what the whole stage takes, or what this node should take by its speed, whichever is shorter: a fast node
+//! that has become slow is found before it is as late as the slowest.
 
 use crate::Config;
 
@@ -9,16 +12,11 @@ const SUB: u32 = 4;
 const BUCKETS: usize = 41 * SUB as usize;
 
 /// Measured wall times of a stage, in logarithmic buckets of a quarter of a power of two, so within 25%.
-#[derive(Debug, Clone)]
+/// An empty one takes no memory: most jobs are one call.
+#[derive(Debug, Clone, Default)]
 pub struct WallTimes {
-    counts: Box<[u32; BUCKETS]>,
+    counts: Option<Box<[u32; BUCKETS]>>,
     total: u64,
-}
-
-impl Default for WallTimes {
-    fn default() -> Self {
-        Self { counts: Box::new([0; BUCKETS]), total: 0 }
-    }
 }
 
 fn bucket(us: u64) -> usize {
@@ -36,7 +34,7 @@ fn upper_us(bucket: usize) -> u64 {
 impl WallTimes {
     /// Adds a task that took `us` microseconds.
     pub fn add(&mut self, us: u64) {
-        if let Some(n) = self.counts.get_mut(bucket(us)) {
+        if let Some(n) = self.counts.get_or_insert_with(|| Box::new([0; BUCKETS])).get_mut(bucket(us)) {
             *n = n.saturating_add(1);
             self.total += 1;
         }
@@ -53,22 +51,45 @@ impl WallTimes {
     pub fn percentile_us(&self, percent: u64) -> Option<u64> {
         let want = (self.total * percent).div_ceil(100).max(1);
         let mut seen = 0;
-        self.counts.iter().enumerate().find_map(|(at, n)| {
+        self.counts.as_ref()?.iter().enumerate().find_map(|(at, n)| {
             seen += u64::from(*n);
             (self.total > 0 && seen >= want).then(|| upper_us(at))
         })
     }
 }
 
-/// Age in microseconds beyond which an attempt of such a stage is a straggler; none while too little was measured or
-/// too little is done.
+/// What is usual in a stage, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usual {
+    /// 95th percentile of the times, on whatever nodes.
+    pub wall_us: u64,
+    /// 95th percentile of the times on a node of speed 1.
+    pub work_us: u64,
+}
+
+impl Usual {
+    /// The pace of a node on which a task takes twice as long as is usual on whatever nodes.
+    #[must_use]
+    pub fn least_pace(self) -> f64 {
+        #[allow(clippy::cast_precision_loss)]
+        let (work, wall) = (self.work_us as f64, self.wall_us as f64);
+        work / (wall * 2.0)
+    }
+}
+
+/// What is usual in a stage; none while too little was measured or too little is done.
 #[must_use]
-pub fn threshold_us(config: &Config, walls: &WallTimes, done: u32, tasks: u32) -> Option<u64> {
+pub fn usual(walls: &WallTimes, works: &WallTimes, done: u32, tasks: u32) -> Option<Usual> {
     if u64::from(done) * 4 < u64::from(tasks) * 3 || walls.count() < 3 {
         return None;
     }
-    let p95 = walls.percentile_us(95)?;
+    Some(Usual { wall_us: walls.percentile_us(95)?, work_us: works.percentile_us(95)? })
+}
+
+/// Age in microseconds beyond which an attempt on a node of this speed is a straggler.
+#[must_use]
+pub fn threshold_us(config: &Config, usual: Usual, speed: f64) -> u64 {
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let scaled = (p95 as f64 * config.straggler_factor.max(1.0)) as u64;
-    Some(scaled.saturating_add(config.queue_ahead_us).max(config.straggler_min_us))
+    let late = ((usual.wall_us as f64).min(usual.work_us as f64 / speed) * config.straggler_factor.max(1.0)) as u64;
+    late.saturating_add(config.queue_ahead_us).max(config.straggler_min_us)
 }

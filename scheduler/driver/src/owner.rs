@@ -76,6 +76,8 @@ pub struct Slot {
     /// The job.
     pub live: Live,
     pending: Vec<Bytes>,
+    /// Records whose append failed, and may have been written all the same. Only the very same append can find that out.
+    unsure: Vec<Bytes>,
     writing: bool,
     ending: Option<Ended>,
     sources: Option<Arc<[OutputRef]>>,
@@ -185,7 +187,7 @@ impl Owner {
         self.flush().await;
         while let Some(done) = self.doing.next().await {
             if let Finished::Appended(job, ..) | Finished::Again(job) = &done
-                && self.jobs.get(job).is_some_and(|s| s.pending.is_empty() && s.ending.is_none())
+                && self.jobs.get(job).is_some_and(|s| !s.has_unwritten() && s.ending.is_none())
             {
                 continue;
             }
@@ -240,7 +242,10 @@ impl Owner {
             self.metrics.jobs_active.inc();
         }
         self.dirty.insert(id.clone());
-        self.jobs.insert(id, Slot { live, pending: Vec::new(), writing: false, ending: None, sources: None });
+        self.jobs.insert(
+            id,
+            Slot { live, pending: Vec::new(), unsure: Vec::new(), writing: false, ending: None, sources: None },
+        );
     }
 
     fn message(&mut self, message: FromNode) {
@@ -431,11 +436,12 @@ impl Owner {
     /// Writes what is pending for a job, one append at a time: what comes meanwhile makes the next, larger one.
     pub fn append(&mut self, job: &JobId) {
         let Some(slot) = self.jobs.get_mut(job) else { return };
-        if slot.writing || slot.pending.is_empty() {
+        if slot.writing || !slot.has_unwritten() {
             return;
         }
         slot.writing = true;
-        let records = std::mem::take(&mut slot.pending);
+        let again = !slot.unsure.is_empty();
+        let records = std::mem::take(if again { &mut slot.unsure } else { &mut slot.pending });
         let (meta, len, journal) =
             (slot.live.planned.meta.clone(), slot.live.journal_len, self.parts.engine.journal.clone());
         self.doing.push(Box::pin(async move {
@@ -451,7 +457,7 @@ impl Owner {
                 let Some(slot) = self.jobs.get_mut(&job) else { return };
                 slot.writing = false;
                 slot.live.journal_len = len;
-                if !slot.pending.is_empty() {
+                if slot.has_unwritten() {
                     self.append(&job);
                 } else if let Some(ended) = slot.ending.take() {
                     slot.live.ended = Some(ended);
@@ -467,8 +473,7 @@ impl Owner {
             Finished::Appended(job, records, Err(error)) => {
                 tracing::error!(job_id = %job, %error, "the journal can't be written; trying again");
                 let Some(slot) = self.jobs.get_mut(&job) else { return };
-                let newer = std::mem::replace(&mut slot.pending, records);
-                slot.pending.extend(newer);
+                slot.unsure = records;
                 self.doing.push(Box::pin(async move {
                     tokio::time::sleep(WRITE_AGAIN).await;
                     Finished::Again(job)
@@ -576,6 +581,10 @@ impl Owner {
 }
 
 impl Slot {
+    fn has_unwritten(&self) -> bool {
+        !self.pending.is_empty() || !self.unsure.is_empty()
+    }
+
     /// Adds a record to what is to be written.
     pub fn note(&mut self, record: &Record) {
         match record.encode() {

@@ -4,6 +4,7 @@
 //! One seed and one [`Scenario`] give one [`Report`], always. It is not a benchmark of the network or of sandboxes:
 //! work is a number of microseconds on a node of speed 1.
 
+pub mod scale;
 mod scenario;
 mod world;
 

@@ -23,10 +23,26 @@ pub struct Scenario {
     pub delay_us: u64,
     /// Attempts that fail and may be repeated.
     pub fail: u32,
-    /// Node crashes over the whole run; each is back after up to 20 s.
+    /// Nodes killed over the whole run; each is back, empty, after up to 20 s.
     pub node_crashes: u32,
-    /// Scheduler crashes over the whole run; each is back at once from the journal.
-    pub scheduler_crashes: u32,
+    /// Owners killed over the whole run. Another takes over after up to 18 s, with what is in the journal by then.
+    pub owner_deaths: u32,
+    /// Owners frozen over the whole run: another takes over, and the old one goes on for a step before it notices.
+    pub owner_freezes: u32,
+    /// Times that NATS is gone, for up to a minute: every message is lost, both ways.
+    pub outages: u32,
+    /// Times that a node is cut off from NATS but not from the store, for up to 40 s: its results count, its messages don't.
+    pub lane_cuts: u32,
+    /// Times that a node is cut off from the store but not from NATS, for up to 40 s.
+    pub store_cuts: u32,
+    /// Times that a node stands still, for 16 to 56 s, which is longer than a lease, and then goes on.
+    pub freezes: u32,
+    /// Times that the owner's clock jumps, by up to a minute either way.
+    pub clock_jumps: u32,
+    /// Times that the network is bad for up to 30 s: a third of the messages is lost, the others take up to 5 s.
+    pub storms: u32,
+    /// Whether heartbeats say what a node holds, as they should. Without it lost messages are never found.
+    pub holds: bool,
     /// Tasks that take 50 times as long, on their first try.
     pub slow: u32,
     /// Furthest that a node's clock is off, either way, in microseconds. Nodes stop work this long before the lease.
@@ -48,7 +64,15 @@ impl Default for Scenario {
             delay_us: 1000,
             fail: 0,
             node_crashes: 0,
-            scheduler_crashes: 0,
+            owner_deaths: 0,
+            owner_freezes: 0,
+            outages: 0,
+            lane_cuts: 0,
+            store_cuts: 0,
+            freezes: 0,
+            clock_jumps: 0,
+            storms: 0,
+            holds: true,
             slow: 0,
             skew_us: 0,
         }
@@ -64,6 +88,9 @@ impl Scenario {
             at.ok().and_then(|at| choices.get(at)).copied().unwrap_or(0)
         };
         let small = |shift, choices: &[u64]| u32::try_from(pick(shift, choices)).unwrap_or(0);
+        // How often each of the greater faults strikes: two bits each of another hash, so that they come together, too.
+        let hash = (seed ^ 0x5EED).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let times = |nth: u32| [0, 0, 1, 3].get((hash >> (40 + 2 * nth)) as usize & 3).copied().unwrap_or(0);
         Self {
             nodes: small(3, &[1, 2, 5, 12]),
             max_slots: small(7, &[1, 2, 8]),
@@ -76,7 +103,15 @@ impl Scenario {
             delay_us: pick(35, &[100, 20_000, 2_000_000]),
             fail: small(39, &[0, 10, 60]),
             node_crashes: small(43, &[0, 1, 4]),
-            scheduler_crashes: small(47, &[0, 0, 1, 3]),
+            owner_deaths: small(47, &[0, 0, 1, 3]),
+            owner_freezes: times(0),
+            outages: times(1),
+            lane_cuts: times(2),
+            store_cuts: times(3),
+            freezes: times(4),
+            clock_jumps: times(5),
+            storms: times(6),
+            holds: true,
             slow: small(51, &[0, 30]),
             skew_us: pick(53, &[0, 500_000, 1_900_000]),
         }

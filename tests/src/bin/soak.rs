@@ -7,8 +7,10 @@
 use anyhow::Result;
 use clap::Parser;
 use fabric_tests::faults::{Fault, Fleet, Round, Setup, Table, Work, namespaces_possible};
+use futures::FutureExt as _;
 use std::{
     cell::{Cell, RefCell},
+    panic::AssertUnwindSafe,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -143,7 +145,9 @@ impl Soak<'_> {
         while let Some(number) = self.next() {
             let round = Round::draw(seed, &self.faults, &Work::LONG)?;
             let again = args.again(&round);
-            match round.run(&mut fleet).await {
+            // A step that panics is a violation as any other.
+            let ran = AssertUnwindSafe(round.run(&mut fleet)).catch_unwind().await;
+            match ran.unwrap_or_else(|_| Err(anyhow::anyhow!("the round panicked"))) {
                 Ok(outcome) => {
                     println!("round {number} {outcome}");
                     self.table.borrow_mut().add(&outcome);

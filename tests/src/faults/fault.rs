@@ -123,7 +123,7 @@ impl Strike {
             }
             Fault::KillOwner => {
                 fleet.member(victim)?.kill().await?;
-                fleet.until_another_owns(victim).await;
+                fleet.until_another_owns(victim).await?;
                 fleet.member(victim)?.start().await
             }
             Fault::KillNats => fleet.lose_nats(hold).await,
@@ -161,7 +161,7 @@ impl Strike {
             }
             Fault::FreezeOwner => {
                 fleet.member(victim)?.freeze(true)?;
-                fleet.until_another_owns(victim).await;
+                fleet.until_another_owns(victim).await?;
                 let member = fleet.member(victim)?;
                 member.freeze(false)?;
                 let status = member.ended().await?;

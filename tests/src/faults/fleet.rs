@@ -10,11 +10,25 @@ use super::{
     service::{Nats, S3},
     work::Work,
 };
-use crate::{Ended, until};
+use crate::Ended;
 use anyhow::{Context as _, Result, ensure};
 use fabric_client::Paging;
 use std::{collections::BTreeMap, path::Path, time::Duration};
 use tempfile::TempDir;
+
+/// How long something awaited may take. Only a failure takes this long.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often it is looked at: nothing announces it.
+const LOOK: Duration = Duration::from_millis(20);
+
+async fn until(what: &str, condition: impl AsyncFn() -> bool) -> Result<()> {
+    let held = async {
+        while !condition().await {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, held).await.with_context(|| format!("did not come true: {what}"))
+}
 
 /// How a fleet is set up.
 #[derive(Debug, Clone)]
@@ -117,8 +131,9 @@ impl Fleet {
     }
 
     /// Waits until another than the process at this place owns the jobs.
-    pub(crate) async fn until_another_owns(&self, before: usize) {
-        until("another process owns the jobs", async || self.owner().is_some_and(|owner| owner != before)).await;
+    pub(crate) async fn until_another_owns(&self, before: usize) -> Result<()> {
+        let another = async || self.owner().is_some_and(|owner| owner != before);
+        until("another process owns the jobs", another).await
     }
 
     /// Whether the owner counts the node of this name among its nodes.
@@ -155,7 +170,7 @@ impl Fleet {
                 known.sort();
                 known == nodes
             };
-            until("every node is known", all).await;
+            until("every node is known", all).await?;
         }
         Ok(ended)
     }

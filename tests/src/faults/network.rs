@@ -91,18 +91,19 @@ impl Line {
     }
 }
 
-/// Ports that nobody has now, no two the same. SeaweedFS takes each again 10,000 above it.
+/// Ports that nobody has now, no two the same, below those that the system gives to outgoing connections: a server that is
+/// started again finds its own still free. SeaweedFS takes each again 10,000 above it.
 pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     while held.len() < N {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let port = listener.local_addr()?.port();
-        if port < 50_000 {
-            held.push((listener, port));
+        let port = rand::random_range(12_000..22_000);
+        let both = (TcpListener::bind(("127.0.0.1", port)), TcpListener::bind(("127.0.0.1", port + 10_000)));
+        if let (Ok(listener), Ok(above)) = both {
+            held.push((listener, above, port));
         }
     }
     let mut ports = [0; N];
-    for (port, (_, free)) in ports.iter_mut().zip(&held) {
+    for (port, (_, _, free)) in ports.iter_mut().zip(&held) {
         *port = *free;
     }
     Ok(ports)

@@ -28,6 +28,7 @@ impl Core {
             kind: requirement.kind,
             work_us: None,
             excluded: requirement.excluded.as_ref().and_then(|id| self.nodes.find(id)),
+            least_pace: 0.0,
             hints: &hints,
             per_node: &per_node,
         };
@@ -41,7 +42,7 @@ impl Core {
         let mut nodes = Vec::new();
         let mut winner: Option<(f64, usize)> = None;
         for (ix, node) in self.nodes.iter() {
-            let room = filters::room(node, &request, depth(&self.config, &request, node.speed));
+            let room = filters::room(node, &request, depth(&self.config, &request, node.pace()));
             let alone = self.nodes.ready() <= 1;
             let list = vec![
                 verdict("Ready", filters::ready(node), filters::ready_reason(node)),

@@ -58,6 +58,8 @@ pub(crate) struct Request<'a> {
     /// Expected work: microseconds on a node of speed 1; none when nothing was measured.
     pub work_us: Option<f64>,
     pub excluded: Option<u32>,
+    /// Slower nodes are left aside; 0 for none.
+    pub least_pace: f64,
     pub hints: &'a [u32],
     pub per_node: &'a PerNode,
 }
@@ -71,8 +73,12 @@ pub(crate) struct Found {
     pub room: u32,
 }
 
+/// Longest task, in times of [`Config::queue_ahead_us`], of which a second one waits for each slot.
+const SHORT: f64 = 20.0;
+
 /// How deep a job's tasks are queued on a node of this speed: so many per slot that about
-/// [`Config::queue_ahead_us`] of work lies ahead.
+/// [`Config::queue_ahead_us`] of work lies ahead, and two of somewhat longer ones, whose round trip costs a slot too. A GPU
+/// is for one at a time.
 pub(crate) fn depth(config: &Config, request: &Request<'_>, speed: f64) -> u16 {
     if request.demand.gpus > 0 {
         return 1;
@@ -80,8 +86,11 @@ pub(crate) fn depth(config: &Config, request: &Request<'_>, speed: f64) -> u16 {
     let most = config.max_depth.clamp(1, 1024);
     let Some(work) = request.work_us else { return u16::try_from(config.initial_depth.clamp(1, most)).unwrap_or(1) };
     let per_task = (work / speed).max(1.0);
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let depth = (config.queue_ahead_us as f64 / per_task).clamp(1.0, f64::from(most)) as u16;
+    #[allow(clippy::cast_precision_loss)]
+    let ahead = config.queue_ahead_us as f64 / per_task;
+    let least = if ahead * SHORT >= 1.0 { 2.0 } else { 1.0 };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let depth = ahead.max(least).min(f64::from(most)) as u16;
     depth
 }
 
@@ -97,7 +106,10 @@ pub(crate) fn find(config: &Config, nodes: &mut Nodes, request: &Request<'_>) ->
         if known || !filters::ready(node) || !filters::suits(node, request) || !filters::not_excluded(ix, request) {
             continue;
         }
-        let depth = depth(config, request, node.speed);
+        if node.pace() < request.least_pace {
+            continue;
+        }
+        let depth = depth(config, request, node.pace());
         if let Some(room) = filters::room(node, request, depth) {
             passed.push(Found { node: ix, depth, room });
             if passed.len() == SCORED {

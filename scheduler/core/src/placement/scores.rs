@@ -60,7 +60,7 @@ pub(crate) fn all(
             weight: weights.locality,
         },
         // Expected time is work / speed, so min(T_i / R_i) over nodes, scaled by the fastest, is speed / max speed.
-        Scored { name: "Speed", value: (node.speed / nodes.max_speed()).min(1.0) * 100.0, weight: weights.speed },
+        Scored { name: "Speed", value: (node.pace() / nodes.max_speed()).min(1.0) * 100.0, weight: weights.speed },
     ]
 }
 

@@ -213,6 +213,68 @@ fn a_straggler_gets_one_copy_elsewhere() {
 }
 
 #[test]
+fn a_copy_waits_for_a_node_that_is_not_slow_itself() {
+    let mut bed = Bed::new(2, 4);
+    let mut running = sent(&bed.submit(plan(1, 200)));
+    // Node 1 is ten times slower than it says, and ends fewer tasks.
+    for n in 0.. {
+        let want = node(u32::from(n % 25 == 0));
+        let Some(at) = running.iter().position(|a| a.0 == want) else { break };
+        let (node, job, task, attempt) = running.remove(at);
+        let wall_us = if node == super::node(1) { 100_000 } else { 10_000 };
+        running.extend(sent(&bed.step(Event::TaskDone { job, task, attempt, node, fuel: 0, wall_us, cached: false })));
+        if running.len() == 7 {
+            break;
+        }
+    }
+    // What was with node 1 ends; what is with node 0 becomes late, and only node 1 has slots.
+    let (late, rest): (Vec<_>, Vec<_>) = running.into_iter().partition(|a| a.0 == node(0));
+    rest.iter().for_each(|attempt| assert!(sent(&bed.done(attempt)).is_empty()));
+    assert!(late.len() >= 3 && sent(&bed.after_ms(5_000)).is_empty(), "node 1 is too slow");
+    bed.step(Event::NodeUp { node: node(2), spec: NodeSpec::new(4, 1 << 30) });
+    let copies = sent(&bed.after_ms(1_000));
+    assert!(copies.len() == late.len() && copies.iter().all(|a| a.0 == node(2)), "{copies:?}");
+}
+
+#[test]
+fn all_stragglers_are_found_within_one_interval() {
+    let mut bed = Bed::new(5, 400);
+    let out = sent(&bed.submit(plan(1, 2000)));
+    assert_eq!(out.len(), 2000);
+    for attempt in out.iter().filter(|a| a.0 != node(0)) {
+        bed.done(attempt);
+    }
+    let mut copies = sent(&bed.after_ms(1900)).len();
+    assert_eq!(copies, 0, "too early");
+    for _ in 0..70 {
+        copies += sent(&bed.after_ms(10)).len();
+    }
+    assert_eq!(copies, 400, "more than one window of running tasks");
+}
+
+#[test]
+fn a_node_that_is_slower_than_it_says_scores_less() {
+    let mut bed = Bed::new(2, 4);
+    let mut running = sent(&bed.submit(plan(1, 200)));
+    for _ in 0..100 {
+        let (node, job, task, attempt) = running.remove(0);
+        let wall_us = if node == super::node(0) { 80_000 } else { 10_000 };
+        let done = Event::TaskDone { job, task, attempt, node, fuel: 0, wall_us, cached: false };
+        running.extend(sent(&bed.step(done)));
+    }
+    let ask = requirement();
+    let speed = |bed: &Bed| -> Vec<f64> {
+        let nodes = bed.core.explain(&ask).nodes;
+        nodes.iter().flat_map(|n| &n.scores).filter(|s| s.name == "Speed").map(|s| s.value).collect()
+    };
+    bed.step(Event::Cancel { job: job(1) });
+    let measured = speed(&bed);
+    assert!(measured[0] < measured[1] * 0.75, "{measured:?}");
+    bed.step(Event::NodeUp { node: node(0), spec: NodeSpec::new(4, 1 << 30) });
+    assert_eq!(speed(&bed)[0], 100.0, "it started anew");
+}
+
+#[test]
 fn short_tasks_are_queued_deep_and_long_ones_are_not() {
     let mut bed = Bed::new(1, 2);
     bed.core = Core::default();

@@ -1,0 +1,126 @@
+//! What a fleet on one machine is to be: checked before anything is started.
+
+use super::{
+    child::{Sign, Spec},
+    folder::Folder,
+};
+use crate::failure::Failure;
+use std::{
+    net::{SocketAddr, TcpListener},
+    num::NonZeroU16,
+    path::PathBuf,
+};
+
+/// Settings that each process has for itself, or that make no sense on one machine: not to be had from the environment.
+const OWN: [&str; 6] = [
+    "FABRIC_CONFIG",
+    "FABRIC_ADVERTISE",
+    "FABRIC_TLS_CERT",
+    "FABRIC_TLS_KEY",
+    "FABRIC_INSECURE_LISTEN",
+    "FABRIC_NATS_SERVER",
+];
+
+/// The `fabric serve` processes of a fleet.
+#[derive(Debug)]
+pub struct Plan {
+    /// How many.
+    pub nodes: NonZeroU16,
+    /// Where the first listens; the others on the ports after it, or all on free ones where the port is 0.
+    pub listen: SocketAddr,
+    /// The store that they share.
+    pub store: String,
+    /// Their NATS servers.
+    pub nats: String,
+    /// Guests that each runs at once; none for its share of the CPUs.
+    pub slots: Option<u32>,
+}
+
+impl Plan {
+    /// The addresses, each free now.
+    pub fn addresses(listen: SocketAddr, nodes: NonZeroU16) -> Result<Vec<SocketAddr>, Failure> {
+        if !listen.ip().is_loopback() {
+            return Err(Failure::usage(format!(
+                "--listen {listen}: a fleet of one machine listens on that machine only"
+            ))
+            .hint("use 127.0.0.1; for a fleet that others reach start `fabric serve` with TLS: docs/operations.md"));
+        }
+        let port = |n: u16| match listen.port() {
+            0 => Ok(0),
+            first => first.checked_add(n).ok_or_else(|| {
+                Failure::usage(format!("--listen {listen}: there are not {nodes} ports from {first} on"))
+            }),
+        };
+        let address = |n| {
+            let address = SocketAddr::new(listen.ip(), port(n)?);
+            let taken = TcpListener::bind(address);
+            taken.map(|_| address).map_err(|e| {
+                Failure::io(format!("listening on {address}"), e).hint(format!(
+                    "{nodes} ports in a row have to be free: name others with --listen, port 0 takes any"
+                ))
+            })
+        };
+        (0..nodes.get()).map(address).collect()
+    }
+
+    /// How each is run. Where the store is and how NATS is reached go through the environment, since others may see a
+    /// command line.
+    pub fn specs(&self, folder: &Folder) -> Result<Vec<Spec>, Failure> {
+        let program = std::env::current_exe().map_err(|e| Failure::io("finding this program", e))?;
+        let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
+        let slots = self.slots.unwrap_or((cores / u32::from(self.nodes.get())).max(1));
+        let addresses = Self::addresses(self.listen, self.nodes)?;
+        Ok(addresses
+            .iter()
+            .zip(1..)
+            .map(|(address, n)| self.spec(folder, program.clone(), n, *address, slots))
+            .collect())
+    }
+
+    fn spec(&self, folder: &Folder, program: PathBuf, n: u16, address: SocketAddr, slots: u32) -> Spec {
+        let name = format!("n{n}");
+        let data = folder.join(&name);
+        let mut args = vec!["serve".into(), "--data".into(), data.clone().into()];
+        for (flag, value) in [
+            ("--name", name.clone()),
+            ("--listen", address.to_string()),
+            ("--role", "all".to_owned()),
+            ("--slots", slots.to_string()),
+        ] {
+            args.extend([flag.into(), value.into()]);
+        }
+        let mut env: Vec<_> = OWN.map(|name| (name, None)).into();
+        env.push(("FABRIC_STORE", Some(self.store.clone().into())));
+        env.push(("FABRIC_NATS", Some(self.nats.clone().into())));
+        Spec {
+            log: folder.join(&format!("{name}.log")),
+            name,
+            program,
+            args,
+            env,
+            sign: Sign::Address(data.join("server.json")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn addresses(listen: &str, nodes: u16) -> Result<Vec<SocketAddr>, Failure> {
+        Plan::addresses(listen.parse().unwrap(), NonZeroU16::new(nodes).unwrap())
+    }
+
+    #[test]
+    fn ports_follow_the_first_one_and_are_looked_at_first() {
+        assert_eq!(addresses("127.0.0.1:0", 2).unwrap(), vec!["127.0.0.1:0".parse().unwrap(); 2]);
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let held = TcpListener::bind(taken).unwrap();
+        let refused = addresses(&taken.to_string(), 1).unwrap_err();
+        assert!(refused.message.starts_with(&format!("listening on {taken}")), "{}", refused.message);
+        drop(held);
+        assert!(addresses("127.0.0.1:65535", 2).unwrap_err().message.contains("there are not 2 ports"));
+        assert!(addresses("0.0.0.0:0", 1).unwrap_err().message.contains("that machine only"));
+    }
+}

@@ -1,0 +1,179 @@
+//! Scale: a large fleet and one long run, to learn what a decision costs and how near the schedule comes to the best one.
+//!
+//! The network loses nothing here and the core never dies (the seeded worlds do that); nodes differ in
+//! speed and size, die, come back, and some are far slower than they say. Time goes in turns of a millisecond: what the
+//! owner hears in one turn it tells the core at once, as the driver does with messages that wait.
+
+mod fleet;
+mod report;
+
+pub use report::{Report, peak_bytes, reset_peak};
+
+use fabric_scheduler_core::{Action, Config, Core, Event, JobPlan, Outcome, Time};
+use fabric_types::{
+    id::{JobId, TenantId},
+    job::TaskId,
+};
+use fleet::Fleet;
+use report::Spent;
+use std::time::{Duration, Instant};
+
+/// A fleet and its work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scale {
+    /// What chance begins with.
+    pub seed: u64,
+    /// Nodes, of 1 to 8 slots and speeds from 0.5 to 2, both evenly spread.
+    pub nodes: u32,
+    /// Map tasks over all jobs.
+    pub tasks: u32,
+    /// Jobs that share the tasks evenly, each of a tenant of its own, all submitted at the start.
+    pub jobs: u32,
+    /// Mean work of a task in milliseconds on a node of speed 1; each takes from half to one and a half times that.
+    pub work_ms: u64,
+    /// Nodes of a thousand that die in an hour. They are noticed after 15 s and back after 5 minutes.
+    pub failures: u32,
+    /// Nodes of a thousand that run everything [`Self::slowdown`] times slower than they say.
+    pub slow_nodes: u32,
+    /// Attempts of a thousand that take [`Self::slowdown`] times as long.
+    pub slow_attempts: u32,
+    /// How much slower stragglers are.
+    pub slowdown: u32,
+}
+
+impl Default for Scale {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            nodes: 10_000,
+            tasks: 10_000_000,
+            jobs: 1,
+            work_ms: 10_000,
+            failures: 10,
+            slow_nodes: 20,
+            slow_attempts: 0,
+            slowdown: 10,
+        }
+    }
+}
+
+impl Scale {
+    /// Work of a task in microseconds on a node of speed 1: a function of the task, as purity asks.
+    fn work_us(&self, job: u32, index: u32) -> u64 {
+        let mut hash = (u64::from(job) << 32 | u64::from(index)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        hash = (hash ^ (hash >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mean = self.work_ms * 1000;
+        mean / 2 + (hash ^ (hash >> 32)) % (mean + 1)
+    }
+
+    fn tasks_of(&self, job: u32) -> u32 {
+        let jobs = self.jobs.max(1);
+        self.tasks / jobs + u32::from(job < self.tasks % jobs)
+    }
+
+    /// What is wrong with it, if anything.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            s if s.nodes == 0 => Err("a fleet needs a node: give --nodes 1 or more".to_owned()),
+            s if s.tasks == 0 => Err("there is nothing to run: give --tasks 1 or more".to_owned()),
+            s if s.jobs == 0 || s.jobs > s.tasks => Err("give --jobs between 1 and the number of tasks".to_owned()),
+            s if s.work_ms == 0 || s.work_ms > 86_400_000 => {
+                Err("give --work-ms between 1 and 86400000, which is a day".to_owned())
+            }
+            s if s.failures > 1000 || s.slow_nodes > 1000 || s.slow_attempts > 1000 => {
+                Err("failures and stragglers are of a thousand: give at most 1000".to_owned())
+            }
+            s if s.slowdown == 0 => Err("give --slowdown 1 or more".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Simulated time after which a run counts as stuck: this many times the lower bound, and a day.
+const STUCK: u64 = 20;
+const DAY_US: u64 = 86_400_000_000;
+
+/// Plays a fleet to the end of its jobs. The report is the same each time, but for the times it took.
+///
+/// # Errors
+/// What is wrong with `scale`, or what went wrong: a job that failed or never ended, a task without a result.
+pub fn run(scale: &Scale) -> Result<Report, String> {
+    scale.check()?;
+    let (begun, cpu) = (Instant::now(), report::cpu());
+    let mut owner = Owner { core: Core::new(Config::default()), spent: Duration::ZERO, actions: Vec::new(), steps: 0 };
+    let mut fleet = Fleet::new(scale)?;
+    let mut events: Vec<Event> = fleet.join();
+    for job in 0..scale.jobs {
+        let tenant = TenantId::new(format!("tenant-{job}")).map_err(|e| e.to_string())?;
+        let mut plan = JobPlan::new(fleet.job(job)?, tenant, scale.tasks_of(job));
+        plan.memory_bytes = 64 << 20;
+        events.push(Event::Submit(plan));
+    }
+    let (mut now, mut wake, mut open) = (0, None, scale.jobs);
+    let bound_us = fleet.bound_us();
+    while open > 0 {
+        owner.step(&mut events, now);
+        for action in owner.actions.drain(..) {
+            match action {
+                Action::Dispatch { node, job, task, attempt, .. } => fleet.dispatch(now, &node, &job, task, attempt)?,
+                Action::Abort { node, job, task, attempt } => fleet.abort(now, &node, &job, task, attempt)?,
+                Action::JobFinished { outcome: Outcome::Succeeded, .. } => open -= 1,
+                Action::JobFinished { job, outcome } => return Err(format!("job {job} ended as {outcome:?}")),
+                Action::WakeAt(Time(at)) => wake = Some(at.div_ceil(fleet::TURN_US) * fleet::TURN_US),
+                Action::JobStarted { .. } | Action::TaskRetry { .. } | Action::TaskDead { .. } => {}
+            }
+        }
+        if open == 0 {
+            break;
+        }
+        now = match (fleet.next_turn(), wake) {
+            (Some(turn), Some(wake)) => turn.min(wake),
+            (Some(at), None) | (None, Some(at)) => at,
+            (None, None) => return Err("nothing is left to happen".to_owned()),
+        };
+        if wake.is_some_and(|at| at <= now) {
+            wake = None;
+        }
+        if now > bound_us.saturating_mul(STUCK).saturating_add(DAY_US) {
+            return Err(format!("{open} jobs do not end; the first: {}", owner.why(&fleet.job(0)?)));
+        }
+        fleet.turn(now, &mut events)?;
+        if events.is_empty() {
+            events.push(Event::Tick);
+        }
+    }
+    fleet.check_results()?;
+    let cpu = report::cpu().and_then(|end| end.checked_sub(cpu?));
+    let spent = Spent { wall: begun.elapsed(), cpu, core: owner.spent };
+    Ok(Report::new(scale, &owner.core.stats(), &fleet, now, owner.steps, &spent))
+}
+
+/// The core, and the time spent in it.
+struct Owner {
+    core: Core,
+    spent: Duration,
+    actions: Vec<Action>,
+    steps: u64,
+}
+
+impl Owner {
+    fn step(&mut self, events: &mut Vec<Event>, now: u64) {
+        let begun = Instant::now();
+        self.core.step_all(events.drain(..), Time(now), &mut self.actions);
+        self.spent += begun.elapsed();
+        self.steps += 1;
+    }
+
+    fn why(&self, job: &JobId) -> String {
+        self.core.job(job).map_or_else(String::new, |view| view.why)
+    }
+}
+
+/// An attempt's end, as the owner hears of it.
+fn done(job: JobId, index: u32, attempt: u32, node: fabric_types::id::NodeId, wall_us: u64, cached: bool) -> Event {
+    let task = TaskId { stage: 0, index };
+    Event::TaskDone { job, task, attempt, node, fuel: u64::from(!cached), wall_us, cached }
+}

@@ -1,0 +1,137 @@
+//! What goes wrong: with nodes, owners, the network, the clock.
+
+use super::{Msg, SECOND_US, World};
+
+/// Something that strikes at a time drawn before the run.
+#[derive(Debug, Clone)]
+pub(super) enum Fault {
+    /// A node is killed.
+    Crash { node: usize },
+    /// A node stands still.
+    Freeze { node: usize },
+    /// A node can't reach NATS.
+    CutLanes { node: usize },
+    /// A node can't reach the store.
+    CutStore { node: usize },
+    /// The owner is killed.
+    OwnerDies,
+    /// The owner stands still for so long that another takes over.
+    OwnerFreezes,
+    /// The owner that stood still goes on.
+    OwnerThaws,
+    /// NATS is gone.
+    Outage,
+    /// The network is bad.
+    Storm,
+    /// The owner's clock jumps.
+    ClockJumps,
+}
+
+/// The network's state. Each fault lasts until its time.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    gone_until: u64,
+    bad_until: u64,
+}
+
+impl World<'_> {
+    /// Draws when each fault strikes, within `span`, and whom.
+    pub(super) fn plan_faults(&mut self, span: u64) {
+        let scenario = self.scenario;
+        let some = |times, fault: fn(usize) -> Fault| (times, fault);
+        let kinds = [
+            some(scenario.node_crashes, |node| Fault::Crash { node }),
+            some(scenario.freezes, |node| Fault::Freeze { node }),
+            some(scenario.lane_cuts, |node| Fault::CutLanes { node }),
+            some(scenario.store_cuts, |node| Fault::CutStore { node }),
+            some(scenario.owner_deaths, |_| Fault::OwnerDies),
+            some(scenario.owner_freezes, |_| Fault::OwnerFreezes),
+            some(scenario.outages, |_| Fault::Outage),
+            some(scenario.storms, |_| Fault::Storm),
+            some(scenario.clock_jumps, |_| Fault::ClockJumps),
+        ];
+        for (times, fault) in kinds {
+            for _ in 0..times {
+                let (node, at) = (self.below(u64::from(scenario.nodes)), self.below(span));
+                self.at(at, Msg::Fault(fault(usize::try_from(node).unwrap_or(0))));
+            }
+        }
+    }
+
+    /// Over the network between the owner and `node`: dropped, delayed, repeated.
+    pub(super) fn send(&mut self, node: usize, msg: Msg) {
+        let now = self.now;
+        let cut = self.nodes.get(node).is_some_and(|n| n.lanes_cut_until > now) || self.network.gone_until > now;
+        let bad = self.network.bad_until > now;
+        let (drop, delay) = (
+            self.scenario.drop.max(if bad { 333 } else { 0 }),
+            self.scenario.delay_us.max(if bad { 5 * SECOND_US } else { 0 }),
+        );
+        if cut || self.chance(drop) {
+            self.report.lost += 1;
+            return;
+        }
+        for _ in 0..=u32::from(self.chance(self.scenario.duplicate)) {
+            let wait = 100 + self.below(delay + 1);
+            self.at(now + wait, msg.clone());
+        }
+    }
+
+    pub(super) fn strike(&mut self, fault: Fault) -> Result<(), String> {
+        let now = self.now;
+        let long =
+            |world: &mut Self, least: u64, most: u64| now + world.below((most - least) * SECOND_US) + least * SECOND_US;
+        match fault {
+            Fault::Crash { node } => {
+                let back = long(self, 1, 21);
+                if let Some(n) = self.nodes.get_mut(node).filter(|n| n.up) {
+                    n.up = false;
+                    n.life += 1;
+                    n.runs.clear();
+                    n.frozen_until = now;
+                    self.at(back, Msg::Restart { node });
+                }
+            }
+            Fault::Freeze { node } => {
+                let until = long(self, 16, 56);
+                if let Some(n) = self.nodes.get_mut(node) {
+                    n.frozen_until = until;
+                }
+            }
+            Fault::CutLanes { node } => {
+                let until = long(self, 0, 40);
+                if let Some(n) = self.nodes.get_mut(node) {
+                    n.lanes_cut_until = until;
+                }
+            }
+            Fault::CutStore { node } => {
+                let until = long(self, 0, 40);
+                if let Some(n) = self.nodes.get_mut(node) {
+                    n.store_cut_until = until;
+                }
+            }
+            Fault::OwnerDies => {
+                if self.owner.dies() {
+                    let over = long(self, 0, 18);
+                    self.at(over, Msg::TakeOver);
+                }
+            }
+            Fault::OwnerFreezes => {
+                if self.owner.freezes() {
+                    let over = long(self, 9, 18);
+                    self.at(over, Msg::TakeOver);
+                    let thaws = over + self.below(20 * SECOND_US);
+                    self.at(thaws, Msg::Fault(Fault::OwnerThaws));
+                }
+            }
+            Fault::OwnerThaws => self.owner_thaws()?,
+            Fault::Outage => self.network.gone_until = long(self, 0, 60),
+            Fault::Storm => self.network.bad_until = long(self, 0, 30),
+            Fault::ClockJumps => {
+                let by = i64::try_from(self.below(120 * SECOND_US)).unwrap_or(0) - 60_000_000;
+                self.owner.jump(by);
+            }
+        }
+        Ok(())
+    }
+}

