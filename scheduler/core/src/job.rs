@@ -241,6 +241,17 @@ impl Job {
         }
     }
 
+    /// Takes an attempt for one that shares its slots with nothing.
+    pub fn count_whole(&mut self, id: TaskId, number: u32) {
+        let Some(link) = self.task(id).map(|task| task.link) else { return };
+        let Some(Some(running)) = self.running.get_mut(link as usize) else { return };
+        for attempt in std::iter::once(&mut running.first).chain(running.copy.as_mut()) {
+            if attempt.number == number {
+                attempt.depth = 1;
+            }
+        }
+    }
+
     /// Counts an attempt out. When it was the task's last one, the task is left in state pending *without being
     /// counted as pending*, with the attempt's node as its last: the caller says what becomes of it.
     pub fn remove_attempt(&mut self, id: TaskId, attempt: Attempt) -> bool {

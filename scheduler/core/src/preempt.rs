@@ -11,7 +11,7 @@ use crate::{
     hash::IndexMap,
     node::{Load, Node, UNITS},
     placement::{EXAMINED, Request, filters},
-    task::Attempt,
+    task::{Attempt, AttemptKey},
 };
 use fabric_types::job::TaskId;
 
@@ -40,9 +40,9 @@ impl Core {
         });
         let best = nodes
             .take(EXAMINED)
-            .filter_map(|(at, node)| self.victims(at, node, job.tenant, &request))
-            .min_by_key(Vec::len);
-        let Some(victims) = best else {
+            .filter_map(|(at, node)| Some((at, self.victims(at, node, job.tenant, &request)?)))
+            .min_by_key(|(_, victims)| victims.len());
+        let Some((at, victims)) = best else {
             // Looking again costs as much as looking: not with every event.
             self.preempt_again = self.now.plus_us(self.config.parked_retry_us);
             return false;
@@ -50,7 +50,35 @@ impl Core {
         for victim in &victims {
             self.put_back(victim, actions);
         }
+        self.count_whole(at);
         true
+    }
+
+    /// Counts every old attempt on a node as a whole from now on, and expects no less of its job's other tasks: else
+    /// short work would be sent behind it, and long work to the slot that was just freed.
+    fn count_whole(&mut self, at: u32) {
+        for (ix, task, attempt) in self.attempts_on(at) {
+            let age = self.now.since_us(attempt.started);
+            if age < self.config.guarantee_patience_us {
+                continue;
+            }
+            let speed = self.nodes.get(at).map_or(1.0, |node| node.speed);
+            let Some(job) = self.jobs.get_mut(&ix) else { continue };
+            #[allow(clippy::cast_precision_loss)]
+            let least = age as f64 * speed;
+            job.work_us = Some(job.work_us.map_or(least, |known| known.max(least)));
+            let (before, demand, tenant) = (job.load(attempt.depth), job.demand(), job.tenant);
+            let after = job.load(1);
+            if before == after {
+                continue;
+            }
+            job.count_whole(task, attempt.number);
+            let key = AttemptKey::new(ix, task, attempt.number);
+            self.nodes.release(at, key, before);
+            self.nodes.take(at, key, after);
+            self.queue.release(tenant, before, demand);
+            self.queue.take(tenant, after, demand);
+        }
     }
 
     /// The fewest attempts, youngest first, without which the request fits the node; none when there are not enough.

@@ -141,6 +141,8 @@ fn what_was_queued_deep_and_turned_out_long_leaves_a_whole_slot() {
     let actions = bed.submit(JobPlan { tenant: tenant("calm"), ..plan(2, 1) });
     assert_eq!(aborted(&actions), 3, "one of the noisy tenant's keeps its slot");
     assert_eq!(sent(&actions)[0].1, job(2), "the first behind what runs");
+    // What turned out long counts whole from then on: it is not queued two deep again.
+    assert!(bed.core.job(&job(1)).unwrap().tasks.running <= 2);
 }
 
 #[test]
