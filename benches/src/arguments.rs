@@ -1,6 +1,6 @@
 //! `--key value` pairs, and where the binaries are.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
 /// What the command line says after the bench's name.
@@ -37,6 +37,20 @@ impl Arguments {
     /// The server's binary: beside this one.
     pub fn fabric(&self) -> anyhow::Result<PathBuf> {
         self.path("fabric", std::env::current_exe()?.with_file_name("fabric"))
+    }
+
+    /// A server that the fleet stands on: named with `--{key}`, else by a variable, else found on the path.
+    pub fn service(&self, key: &str, variable: &str, get: &str) -> anyhow::Result<PathBuf> {
+        let named = self.0.get(key).map(PathBuf::from);
+        let named = named.or_else(|| std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from));
+        if let Some(path) = named {
+            ensure!(path.is_file(), "{} is not there; say where with --{key} or {variable}", path.display());
+            return Ok(path);
+        }
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&folders).map(|folder| folder.join(key)).find(|path| path.is_file());
+        found
+            .with_context(|| format!("there is no `{key}` on the PATH: {get}, or say where with --{key} or {variable}"))
     }
 
     /// A guest's bytes.

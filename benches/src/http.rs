@@ -12,7 +12,7 @@ use anyhow::{Context as _, ensure};
 use std::process::Command;
 
 /// What the guest answers.
-const HELLO: &str = "Hello from Fabric!\npath: /\nquery: \n";
+pub const HELLO: &str = "Hello from Fabric!\npath: /\nquery: \n";
 
 /// The bare handler; its port comes in a variable, since its parent has chosen one.
 pub async fn axum_hello() -> anyhow::Result<()> {

@@ -7,10 +7,17 @@
 mod arguments;
 mod bare;
 mod figures;
+mod fleet;
+mod fleet_balance;
+mod fleet_requests;
+mod fleet_tasks;
 mod http;
+mod load;
 mod machine;
 mod peer;
+mod plot;
 mod server;
+mod services;
 mod start;
 mod task_cost;
 mod text;
@@ -30,6 +37,13 @@ wordcount   512 MiB of words against one native thread           --mib 512 --rou
 http        http-hello against axum and `wasmtime serve`         --seconds 5 --connections 32 --rounds 3 --wasmtime PATH
 start       start to ready, idle memory, first calls             --rounds 5
 
+fleet-tasks     a task over NATS, 1, 2, 4 node processes, against embedded    --tasks 50000 --rounds 3
+fleet-requests  `ab`-like requests, one process against a fleet of three      --requests 20000 --clients 100 --rounds 1
+fleet-balance   CPU and memory of three nodes as more guests run at once      --slots 4 --seconds 5 --samples 20000000
+                                                                              --svg benches/results/balance.svg
+
+Fleets need nats-server (--nats-server PATH, FABRIC_TEST_NATS, or on the PATH). Their store is a folder (--store file),
+or SeaweedFS (--store s3; --weed PATH, FABRIC_TEST_WEED, or `weed` on the PATH).
 The server is target/release/fabric (--fabric PATH), the guests are those of `cargo xtask guests` (--guests FOLDER).";
 
 #[tokio::main]
@@ -38,13 +52,34 @@ async fn main() -> anyhow::Result<()> {
     let mut words = std::env::args().skip(1);
     let name = words.next().unwrap_or_default();
     let arguments = Arguments::parse(words)?;
-    match name.as_str() {
-        "task-cost" => task_cost::run(&arguments).await,
-        "wordcount" => wordcount::run(&arguments).await,
-        "http" => http::run(&arguments).await,
-        "start" => start::run(&arguments).await,
+    // What a bench has started ends with it, also when it is stopped from outside.
+    tokio::select! {
+        done = run(&name, &arguments) => done,
+        stopped = stopped() => stopped,
+    }
+}
+
+async fn run(name: &str, arguments: &Arguments) -> anyhow::Result<()> {
+    match name {
+        "task-cost" => task_cost::run(arguments).await,
+        "wordcount" => wordcount::run(arguments).await,
+        "http" => http::run(arguments).await,
+        "start" => start::run(arguments).await,
+        "fleet-tasks" => fleet_tasks::run(arguments).await,
+        "fleet-requests" => fleet_requests::run(arguments).await,
+        "fleet-balance" => fleet_balance::run(arguments).await,
         // The peer of `http`, in a process of its own.
         "axum-hello" => http::axum_hello().await,
         _ => bail!("{USAGE}"),
     }
+}
+
+async fn stopped() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        pressed = tokio::signal::ctrl_c() => pressed?,
+    }
+    bail!("stopped")
 }

@@ -2,6 +2,8 @@
 
 use anyhow::Context as _;
 use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -15,7 +17,16 @@ pub struct Peer(Child);
 impl Peer {
     /// Starts it, without input and output.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self::start_into(command, Stdio::null())
+    }
+
+    /// Starts it; what it says goes into a file.
+    pub fn start_logged(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+        Self::start_into(command, std::fs::File::create(log)?.into())
+    }
+
+    fn start_into(command: &mut Command, log: Stdio) -> anyhow::Result<Self> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         Ok(Self(child.with_context(|| format!("starting {}", command.get_program().display()))?))
     }
 
@@ -55,7 +66,36 @@ pub async fn until_ok(http: &reqwest::Client, url: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Waits until somebody accepts connections there.
+pub async fn until_open(address: SocketAddr) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while tokio::net::TcpStream::connect(address).await.is_err() {
+        anyhow::ensure!(began.elapsed() < PATIENCE, "nobody listens on {address}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
 /// A port that was free a moment ago.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Such ports, no two the same, each with the one 10,000 above it free too, which SeaweedFS takes.
+pub fn free_port_pairs<const N: usize>() -> anyhow::Result<[u16; N]> {
+    let (mut held, mut ports) = (Vec::with_capacity(2 * N), [0; N]);
+    let mut candidates = 12_000 + u16::try_from(std::process::id() % 9_000)?..22_000;
+    for port in &mut ports {
+        *port = candidates
+            .find(|port| {
+                let both = (TcpListener::bind(("127.0.0.1", *port)), TcpListener::bind(("127.0.0.1", port + 10_000)));
+                if let (Ok(low), Ok(high)) = both {
+                    held.extend([low, high]);
+                    return true;
+                }
+                false
+            })
+            .context("no free ports between 12000 and 22000")?;
+    }
+    Ok(ports)
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 use fabric_client::{Client, Deploy};
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -16,13 +16,16 @@ pub struct Server {
     peer: Peer,
     /// Its address.
     pub url: String,
-    /// A client with the admin's token.
+    /// The admin's token.
+    pub token: String,
+    /// A client with it.
     pub client: Client,
     /// From the start of the process to the first good answer of `/readyz`.
     pub ready: Duration,
 }
 
-fn command(program: &Path, data: &Path) -> Command {
+/// `fabric serve` over a folder, on any port, with none of the developer's own settings.
+pub fn command(program: &Path, data: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FABRIC_") {
@@ -43,11 +46,15 @@ fn address(data: &Path) -> Option<String> {
 impl Server {
     /// Starts one over `data` and waits until it is ready.
     pub async fn start(arguments: &Arguments, data: &Path) -> anyhow::Result<Self> {
-        let program: PathBuf = arguments.fabric()?;
+        let program = arguments.fabric()?;
         let _ = std::fs::remove_file(data.join("server.json"));
-        let http = reqwest::Client::new();
         let began = Instant::now();
         let peer = Peer::start(&mut command(&program, data))?;
+        Self::when_ready(peer, data, began).await
+    }
+
+    /// The server of a process that was started at `began` over `data`, once it is ready.
+    pub async fn when_ready(peer: Peer, data: &Path, began: Instant) -> anyhow::Result<Self> {
         let url = loop {
             if let Some(url) = address(data) {
                 break url;
@@ -55,11 +62,11 @@ impl Server {
             anyhow::ensure!(began.elapsed() < Duration::from_secs(60), "the server does not start");
             tokio::time::sleep(Duration::from_millis(1)).await;
         };
-        peer::until_ok(&http, &format!("{url}/readyz")).await?;
+        peer::until_ok(&reqwest::Client::new(), &format!("{url}/readyz")).await?;
         let ready = began.elapsed();
-        let token = std::fs::read_to_string(data.join("admin-token"))?;
-        let client = Client::new(fabric_client::Options::new(&url).token(token.trim()))?;
-        Ok(Self { peer, url, client, ready })
+        let token = std::fs::read_to_string(data.join("admin-token"))?.trim().to_owned();
+        let client = Client::new(fabric_client::Options::new(&url).token(&token))?;
+        Ok(Self { peer, url, token, client, ready })
     }
 
     /// Its process.

@@ -1,0 +1,119 @@
+//! The processes of one fabric on this machine, with the servers that they share.
+
+use crate::{
+    arguments::Arguments,
+    machine,
+    peer::Peer,
+    server::{self, Server},
+    services::Services,
+};
+use anyhow::Context as _;
+use fabric_client::Paging;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long the processes may take to find each other.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process to start: a word for its name, its roles, and how many guests it runs at once (0: one a CPU).
+pub struct Plan {
+    /// Its name.
+    pub name: String,
+    /// As for `--role`.
+    pub role: &'static str,
+    /// As for `--slots`.
+    pub slots: usize,
+}
+
+/// A running fleet; everything ends, and its folder goes, when it is dropped.
+pub struct Fleet {
+    /// The processes that answer clients, in the order of the plans.
+    pub gateways: Vec<Server>,
+    /// Those that only run guests, with their names.
+    pub nodes: Vec<(String, Peer)>,
+    /// What they stand on.
+    pub services: Services,
+    _folder: TempDir,
+}
+
+impl Fleet {
+    /// Starts the processes, and waits until each gateway knows every node.
+    pub async fn start(arguments: &Arguments, plans: &[Plan]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in(arguments.data()?)?;
+        let path = folder.path().to_owned();
+        Self::start_in(arguments, plans, folder).await.with_context(|| format!("a fleet\n{}", last_words(&path)))
+    }
+
+    async fn start_in(arguments: &Arguments, plans: &[Plan], folder: TempDir) -> anyhow::Result<Self> {
+        let services = Services::start(arguments, folder.path()).await?;
+        let mut fleet = Self { gateways: Vec::new(), nodes: Vec::new(), services, _folder: folder };
+        for plan in plans {
+            fleet.add(arguments, plan).await?;
+        }
+        let nodes = plans.iter().filter(|plan| plan.role.contains("node") || plan.role == "all").count();
+        let known = async {
+            for gateway in &fleet.gateways {
+                while gateway.ready_nodes().await < nodes {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, known).await.context("the nodes are not known within a minute")?;
+        Ok(fleet)
+    }
+
+    async fn add(&mut self, arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
+        let data = self._folder.path().join(&plan.name);
+        std::fs::create_dir(&data)?;
+        let mut command = server::command(&arguments.fabric()?, &data);
+        command.args(["--name", &plan.name, "--role", plan.role]);
+        command.args(["--nats", &self.services.nats_url, "--store", &self.services.store]);
+        if plan.slots > 0 {
+            command.args(["--slots", &plan.slots.to_string()]);
+        }
+        let began = Instant::now();
+        let peer = Peer::start_logged(&mut command, &data.with_extension("log"))?;
+        if plan.role == "node" {
+            self.nodes.push((plan.name.clone(), peer));
+        } else {
+            self.gateways.push(Server::when_ready(peer, &data, began).await?);
+        }
+        Ok(())
+    }
+
+    /// A process that answers clients.
+    pub fn gateway(&self) -> anyhow::Result<&Server> {
+        self.gateways.first().context("no process of the fleet answers clients")
+    }
+
+    /// CPU microseconds that its processes have used, then those of NATS, then those of the S3 server.
+    pub fn cpu_us(&self) -> [f64; 3] {
+        let gateways = self.gateways.iter().map(Server::id);
+        let own = gateways.chain(self.nodes.iter().map(|(_, peer)| peer.id())).map(machine::cpu_us).sum();
+        let s3 = self.services.s3.as_ref().map_or(0.0, |peer| machine::cpu_us(peer.id()));
+        [own, machine::cpu_us(self.services.nats.id()), s3]
+    }
+}
+
+impl Server {
+    async fn ready_nodes(&self) -> usize {
+        let page = self.client.nodes(&Paging::default()).await;
+        page.map_or(0, |page| page.items.iter().filter(|node| node.state == "ready").count())
+    }
+}
+
+/// The end of each log in a fleet's folder.
+fn last_words(folder: &Path) -> String {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    let ends = logs.filter_map(|path| {
+        let text = std::fs::read_to_string(&path).ok()?;
+        let lines: Vec<_> = text.lines().rev().take(3).collect();
+        let end: Vec<_> = lines.into_iter().rev().map(|line| format!("  {line}")).collect();
+        Some(format!("{}:\n{}", path.file_name()?.display(), end.join("\n")))
+    });
+    ends.collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,128 @@
+//! Requests from many clients at once, as `ab` makes them: a new connection for each, timed from the connect to the last
+//! byte. Not `ab` itself, since every body has to differ: a pure function's second answer to the same body is remembered.
+
+use anyhow::{Context as _, bail, ensure};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinSet,
+};
+
+/// What `ab` prints.
+pub const PERCENTS: [usize; 9] = [50, 66, 75, 80, 90, 95, 98, 99, 100];
+/// How long one request may take. Only a failure takes this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is asked for.
+#[derive(Clone)]
+pub enum Ask {
+    /// `GET` of a path that gives this body.
+    Get(&'static str, &'static str),
+    /// A call of a function that echoes, with bodies that never come again.
+    Echo(&'static str),
+}
+
+/// A server's door.
+#[derive(Clone)]
+pub struct Door {
+    /// Host and port.
+    pub address: String,
+    /// Who asks.
+    pub token: String,
+}
+
+/// What a run took.
+#[derive(Default)]
+pub struct Taken {
+    /// Milliseconds of each request.
+    pub each_ms: Vec<f64>,
+    /// Seconds of the whole.
+    pub wall_s: f64,
+}
+
+impl Taken {
+    /// The time within which so many percent of the requests were answered, milliseconds.
+    pub fn within(&self, percent: usize) -> f64 {
+        let mut sorted = self.each_ms.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+        sorted.get(at).copied().unwrap_or(0.0)
+    }
+
+    /// The mean, milliseconds.
+    pub fn mean(&self) -> f64 {
+        self.each_ms.iter().sum::<f64>() / self.each_ms.len().max(1) as f64
+    }
+
+    /// Adds another run.
+    pub fn add(&mut self, other: Self) {
+        self.each_ms.extend(other.each_ms);
+        self.wall_s += other.wall_s;
+    }
+}
+
+fn request(door: &Door, ask: &Ask, body: &str) -> String {
+    let (line, more) = match ask {
+        Ask::Get(path, _) => (format!("GET {path}"), String::new()),
+        Ask::Echo(function) => (
+            format!("POST /v1/functions/{function}/invoke"),
+            format!("authorization: Bearer {}\r\ncontent-length: {}\r\n", door.token, body.len()),
+        ),
+    };
+    let body = if matches!(ask, Ask::Get(..)) { "" } else { body };
+    format!("{line} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{more}\r\n{body}", door.address)
+}
+
+async fn one(door: &Door, ask: &Ask, body: &str) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(&door.address).await?;
+    stream.write_all(request(door, ask, body).as_bytes()).await?;
+    let mut answer = Vec::with_capacity(1024);
+    stream.read_to_end(&mut answer).await?;
+    let took = began.elapsed().as_secs_f64() * 1e3;
+    let answer = String::from_utf8_lossy(&answer);
+    let wanted = if let Ask::Get(_, wanted) = ask { wanted } else { body };
+    ensure!(answer.starts_with("HTTP/1.1 200 "), "{} answered {answer}", door.address);
+    // Perhaps in chunks, so anywhere in it.
+    ensure!(answer.contains(wanted), "{} answered without `{wanted}`: {answer}", door.address);
+    Ok(took)
+}
+
+/// Sends the requests from so many clients, who are spread over the doors. Bodies begin with `mark`.
+///
+/// # Errors
+/// The first answer that is not the right one.
+pub async fn run(doors: &[Door], ask: &Ask, requests: usize, clients: usize, mark: &str) -> anyhow::Result<Taken> {
+    let (next, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+    let mut running = JoinSet::new();
+    for (_, door) in (0..clients).zip(doors.iter().cycle()) {
+        let (next, door, ask, mark) = (next.clone(), door.clone(), ask.clone(), mark.to_owned());
+        running.spawn(async move {
+            let mut each_ms = Vec::new();
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= requests {
+                    return anyhow::Ok(each_ms);
+                }
+                let took = tokio::time::timeout(PATIENCE, one(&door, &ask, &format!("{mark}-{n}"))).await;
+                each_ms.push(took.with_context(|| format!("{} does not answer", door.address))??);
+            }
+        });
+    }
+    let mut taken = Taken::default();
+    while let Some(done) = running.join_next().await {
+        taken.each_ms.extend(done??);
+    }
+    taken.wall_s = began.elapsed().as_secs_f64();
+    if taken.each_ms.len() != requests {
+        bail!("{} requests of {requests} were answered", taken.each_ms.len());
+    }
+    Ok(taken)
+}
