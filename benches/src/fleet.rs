@@ -36,37 +36,38 @@ pub struct Fleet {
     pub nodes: Vec<(String, Peer)>,
     /// What they stand on.
     pub services: Services,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Fleet {
     /// Starts the processes, and waits until each gateway knows every node.
     pub async fn start(arguments: &Arguments, plans: &[Plan]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(arguments.data()?)?;
-        let path = folder.path().to_owned();
-        Self::start_in(arguments, plans, folder).await.with_context(|| format!("a fleet\n{}", last_words(&path)))
+        let services = Services::start(arguments, folder.path()).await?;
+        let mut fleet = Self { gateways: Vec::new(), nodes: Vec::new(), services, folder };
+        let filled = fleet.fill(arguments, plans).await;
+        filled
+            .with_context(|| format!("starting a fleet, whose logs end with\n{}", last_words(fleet.folder.path())))?;
+        Ok(fleet)
     }
 
-    async fn start_in(arguments: &Arguments, plans: &[Plan], folder: TempDir) -> anyhow::Result<Self> {
-        let services = Services::start(arguments, folder.path()).await?;
-        let mut fleet = Self { gateways: Vec::new(), nodes: Vec::new(), services, _folder: folder };
+    async fn fill(&mut self, arguments: &Arguments, plans: &[Plan]) -> anyhow::Result<()> {
         for plan in plans {
-            fleet.add(arguments, plan).await?;
+            self.add(arguments, plan).await?;
         }
         let nodes = plans.iter().filter(|plan| plan.role.contains("node") || plan.role == "all").count();
         let known = async {
-            for gateway in &fleet.gateways {
+            for gateway in &self.gateways {
                 while gateway.ready_nodes().await < nodes {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, known).await.context("the nodes are not known within a minute")?;
-        Ok(fleet)
+        tokio::time::timeout(PATIENCE, known).await.context("the nodes are not known within a minute")
     }
 
     async fn add(&mut self, arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
-        let data = self._folder.path().join(&plan.name);
+        let data = self.folder.path().join(&plan.name);
         std::fs::create_dir(&data)?;
         let mut command = server::command(&arguments.fabric()?, &data);
         command.args(["--name", &plan.name, "--role", plan.role]);

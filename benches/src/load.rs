@@ -126,3 +126,17 @@ pub async fn run(doors: &[Door], ask: &Ask, requests: usize, clients: usize, mar
     }
     Ok(taken)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::float_cmp)]
+    use super::*;
+
+    #[test]
+    fn so_many_percent_are_answered_within_it() {
+        let taken = Taken { each_ms: (1..=200).rev().map(f64::from).collect(), wall_s: 1.0 };
+        assert_eq!(PERCENTS.map(|p| taken.within(p)), [100.0, 132.0, 150.0, 160.0, 180.0, 190.0, 196.0, 198.0, 200.0]);
+        assert_eq!(Taken { each_ms: vec![7.0], wall_s: 1.0 }.within(50), 7.0);
+        assert_eq!(Taken::default().within(100), 0.0);
+    }
+}

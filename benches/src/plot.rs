@@ -47,10 +47,10 @@ struct Axis {
 }
 
 impl Axis {
-    fn new(values: impl Iterator<Item = f64>) -> Self {
+    fn new(values: impl Iterator<Item = f64>, least_step: f64) -> Self {
         let most = values.fold(0.0, f64::max);
         let most = if most > 0.0 { most } else { 1.0 };
-        let step = tick(most);
+        let step = tick(most).max(least_step);
         Self { step, ticks: (most / step).ceil() as usize }
     }
 
@@ -67,7 +67,8 @@ impl Axis {
 
 fn draw(svg: &mut String, panel: &Panel, down: f64, x_label: &str) {
     let points = || panel.lines.iter().flat_map(|line| &line.points);
-    let (x, y) = (Axis::new(points().map(|p| p.0)), Axis::new(points().map(|p| p.1)));
+    // What x counts is whole.
+    let (x, y) = (Axis::new(points().map(|p| p.0), 1.0), Axis::new(points().map(|p| p.1), 0.0));
     let (right, top, bottom) = (WIDTH - RIGHT, down + TOP, down + HEIGHT - BOTTOM);
     let at_x = |along: f64| LEFT + along * (right - LEFT);
     let at_y = |along: f64| bottom - along * (bottom - top);
