@@ -78,6 +78,14 @@ async fn a_job_spreads_over_the_fleet_and_survives_the_death_of_its_owner() {
 
     let id = fleet.submit().await;
     let undisturbed = fleet.result(&id).await;
+    // Each node compiles the module with its first task; until then the others are quicker.
+    until("every node holds the module", async || {
+        let page = fleet.other.client().nodes(&Paging::default()).await;
+        page.is_ok_and(|page| page.items.iter().all(|node| !node.warm.is_empty()))
+    })
+    .await;
+    let id = fleet.submit().await;
+    assert_eq!(fleet.result(&id).await, undisturbed);
     let filter = TaskFilter { paging: Paging { limit: Some(1000), ..Paging::default() }, ..TaskFilter::default() };
     let tasks = fleet.other.client().tasks(&id, &filter).await.unwrap().items;
     let nodes: BTreeSet<_> = tasks.iter().filter_map(|task| task.node.clone()).collect();
