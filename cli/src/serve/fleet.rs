@@ -229,7 +229,14 @@ async fn contend(
     // Reading every journal takes a while; whoever wants it to stop need not wait for that.
     let driver = tokio::select! {
         driver = parts.driver(true) => driver?,
-        signal = wait_for_signal() => return signal,
+        signal = wait_for_signal() => {
+            signal?;
+            serving.leave().await?;
+            serving.stop().await?;
+            drop(renewing);
+            give_up(&engine, &lease).await;
+            return Ok(());
+        }
     };
     serving.own(driver);
     let told = engine.registry.put(OWNER_KEY, Bytes::from(url.to_owned()), Expect::Any).await;
@@ -244,13 +251,18 @@ async fn contend(
             if let Err(error) = engine.registry.delete(OWNER_KEY, Expect::Revision(revision)).await {
                 tracing::debug!(%error, "the owner's address was not taken back");
             }
-            if let Err(error) = engine.leases.release(&lease).await {
-                tracing::warn!(%error, "the lease on the jobs was not given up");
-            }
+            give_up(&engine, &lease).await;
             Ok(())
         }
         () = lost.cancelled() => Err(Failure::coded(Code::Unavailable, "another process owns the jobs now")
             .hint("this one was frozen or cut off for longer than its lease; start it again")),
+    }
+}
+
+/// Lets another process have the jobs at once.
+async fn give_up(engine: &Engine, lease: &Lease) {
+    if let Err(error) = engine.leases.release(lease).await {
+        tracing::warn!(%error, "the lease on the jobs was not given up");
     }
 }
 

@@ -38,7 +38,7 @@ const WISHES: usize = 10_000;
 const CONNECTIONS: usize = 4;
 
 /// Marks a request that was passed on.
-const RELAYED: HeaderName = HeaderName::from_static("fabric-relayed");
+pub(crate) const RELAYED: HeaderName = HeaderName::from_static("fabric-relayed");
 
 /// Where the owner of the jobs answers, as `http://HOST:PORT`; none while there is no owner.
 pub type Owner = watch::Receiver<Option<String>>;
@@ -157,7 +157,10 @@ impl Peers {
         let mut nodes = self.nodes.write();
         match arrival {
             Arrival::Here(facts) if facts.id != self.name => {
-                let Some(url) = facts.url.clone() else { return };
+                let Some(url) = facts.url.clone() else {
+                    nodes.remove(&facts.id);
+                    return;
+                };
                 let calls = nodes.get(&facts.id).map(|peer| Arc::clone(&peer.calls)).unwrap_or_default();
                 nodes.insert(facts.id.clone(), Arc::new(Peer { facts, url, calls }));
             }

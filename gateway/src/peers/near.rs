@@ -132,9 +132,7 @@ impl Peers {
     ///
     /// # Errors
     /// `unavailable` when a node went away with the call.
-    async fn offer(&self, nodes: &[Arc<Peer>], mut request: Request<Body>) -> Result<Offered> {
-        // The record of the key is this process's business.
-        request.headers_mut().remove(HeaderName::from_static("idempotency-key"));
+    async fn offer(&self, nodes: &[Arc<Peer>], request: Request<Body>) -> Result<Offered> {
         let (parts, body) = request.into_parts();
         let passing = Passing::new(Request::from_parts(parts.clone(), body));
         for peer in nodes {
@@ -201,7 +199,9 @@ pub(crate) async fn offer_to(app: &App, nodes: &[Arc<Peer>], request: Request<Bo
 ///
 /// # Errors
 /// As for [`offer_to`].
-pub(crate) async fn offer(app: &App, version: &Version, request: Request<Body>) -> Result<Offered> {
+pub(crate) async fn offer(app: &App, version: &Version, mut request: Request<Body>) -> Result<Offered> {
+    // The record of the key is this process's business. A key for an http function is the function's own.
+    request.headers_mut().remove(HeaderName::from_static("idempotency-key"));
     let nodes = elsewhere(app, version, request.headers())?;
     offer_to(app, &nodes, request).await
 }

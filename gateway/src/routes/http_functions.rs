@@ -5,7 +5,10 @@ use crate::{
     Error, access,
     error::{Result, Verbatim},
     functions::Version,
-    peers::near::{self, Offered},
+    peers::{
+        self,
+        near::{self, Offered},
+    },
     state::App,
 };
 use axum::{body::Body, response::Response};
@@ -47,11 +50,12 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes out of a request's headers what is not the guest's: what concerns the connection, and a secret of ours.
+/// Takes out of a request's headers what is not the guest's: what concerns the connection, our mark, and a secret of ours.
 fn clean(headers: &mut HeaderMap) {
     if access::carries_secret(headers) {
         headers.remove(header::AUTHORIZATION);
     }
+    headers.remove(&peers::RELAYED);
     strip(headers);
 }
 
@@ -186,6 +190,7 @@ mod tests {
             assert!(headers.is_empty(), "{given:?}");
         }
         let mut headers = HeaderMap::new();
+        headers.insert(&peers::RELAYED, HeaderValue::from_static("1"));
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer of-the-functions-own"));
         clean(&mut headers);
         assert_eq!(headers.len(), 1);

@@ -1,6 +1,6 @@
 //! Processes of a fleet: what is about jobs goes to their owner, and calls go where there is room.
 
-use crate::support::{CAT, Server, send, wat};
+use crate::support::{CAT, Server, guest, send, wat};
 use fabric_engine::Engine;
 use fabric_gateway::{
     Gateway, Handle, Options, Peers, Services,
@@ -112,6 +112,24 @@ async fn calls_run_on_a_node_that_has_room_bodies_streaming_both_ways() {
     let again = send(keyed()).await.is(200);
     assert_eq!(first.header("fabric-invocation-id"), again.header("fabric-invocation-id"));
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_functions_run_on_a_node_that_has_room() {
+    let server = Server::start().await;
+    server.deploy("hello", guest("http-hello"), json!({})).await.is(201);
+    let door = Door::open(&server, false, PATIENCE).await;
+    announce(&server.services.engine, &format!("http://{}", server.addr)).await;
+    let call = || door.ask(&server, "GET", "/f/default/hello/a/b?q=1");
+    let mut answer = send(call()).await;
+    while answer.status == 503 {
+        tokio::task::yield_now().await;
+        answer = send(call()).await;
+    }
+    let text = answer.is(200).text();
+    assert!(text.contains("path: /a/b") && text.contains("query: q=1"), "{text}");
+    let nobody = reqwest::Client::new().get(format!("{}/f/default/hello/", door.url));
+    send(nobody).await.problem("unauthenticated");
 }
 
 #[tokio::test(flavor = "multi_thread")]
