@@ -11,7 +11,9 @@ mod invocations;
 mod jobs;
 mod letters;
 mod logs;
+pub mod notes;
 mod schema;
+mod taken;
 mod usage;
 mod words;
 mod writer;
@@ -19,6 +21,8 @@ mod writer;
 pub use error::Error;
 pub use filter::{InvocationFilter, JobFilter, LogFilter};
 pub use letters::LetterCursor;
+pub use notes::{Noted, Notes, Outbox};
+pub use taken::{Arrived, Totals};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;

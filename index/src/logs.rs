@@ -55,7 +55,7 @@ impl Queue {
         self.lines.is_empty()
     }
 
-    fn push(&mut self, tenant: TenantId, line: LogLine) {
+    pub(crate) fn push(&mut self, tenant: TenantId, line: LogLine) {
         self.bytes += line.message.len();
         self.lines.push_back((tenant, line));
         while self.lines.len() > QUEUE_LINES || self.bytes > QUEUE_BYTES {

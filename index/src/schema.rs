@@ -9,9 +9,11 @@ use std::{
 };
 
 /// Counts up with every change of the tables; an index of any other version is begun anew.
-const INDEX_VERSION: i64 = 2;
-/// The version of the usage file; it grows by steps, since usage must last.
-const USAGE_VERSION: i64 = 1;
+const INDEX_VERSION: i64 = 3;
+/// Records read of each stream of notes.
+const STREAMS: &str = "
+CREATE TABLE streams (name TEXT PRIMARY KEY, read INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+";
 
 const INDEX: &str = "
 CREATE TABLE jobs (
@@ -40,13 +42,17 @@ CREATE INDEX logs_invocation ON logs (tenant, invocation, id);
 CREATE INDEX logs_function ON logs (tenant, function, id);
 ";
 
-const USAGE: &str = "
+/// The usage file grows by steps, since usage must last; its version counts the steps done.
+const USAGE: &[&str] = &[
+    "
 CREATE TABLE usage (
     tenant TEXT NOT NULL, function TEXT NOT NULL, invocations INTEGER NOT NULL, failed INTEGER NOT NULL,
     cached INTEGER NOT NULL, fuel INTEGER NOT NULL, guest_us INTEGER NOT NULL, bytes_in INTEGER NOT NULL,
     bytes_out INTEGER NOT NULL, PRIMARY KEY (tenant, function)
 ) WITHOUT ROWID, STRICT;
-";
+",
+    STREAMS,
+];
 
 /// Where the usage of the index at `path` is.
 pub(crate) fn usage_path(path: &Path) -> PathBuf {
@@ -82,9 +88,11 @@ fn version(conn: &Connection) -> rusqlite::Result<i64> {
     conn.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn create(conn: &Connection, tables: &str, version: i64) -> rusqlite::Result<()> {
+fn create(conn: &Connection, tables: &[&str], version: i64) -> rusqlite::Result<()> {
     let tx = conn.unchecked_transaction()?;
-    tx.execute_batch(tables)?;
+    for table in tables {
+        tx.execute_batch(table)?;
+    }
     tx.pragma_update(None, "user_version", version)?;
     tx.commit()
 }
@@ -102,7 +110,7 @@ pub(crate) fn open_index(path: &Path) -> Result<(Connection, bool), Error> {
     match attempt() {
         Ok((conn, INDEX_VERSION)) => return Ok((conn, false)),
         Ok((conn, 0)) => {
-            create(&conn, INDEX, INDEX_VERSION)?;
+            create(&conn, &[INDEX, STREAMS], INDEX_VERSION)?;
             return Ok((conn, true));
         }
         Ok((_, found)) => tracing::info!(found, known = INDEX_VERSION, "index of another release; begun anew"),
@@ -125,7 +133,7 @@ pub(crate) fn open_index(path: &Path) -> Result<(Connection, bool), Error> {
         }
     }
     let (conn, _) = attempt()?;
-    create(&conn, INDEX, INDEX_VERSION)?;
+    create(&conn, &[INDEX, STREAMS], INDEX_VERSION)?;
     Ok((conn, true))
 }
 
@@ -133,7 +141,7 @@ pub(crate) fn open_index(path: &Path) -> Result<(Connection, bool), Error> {
 pub(crate) fn memory_index() -> Result<Connection, Error> {
     let conn = Connection::open_in_memory()?;
     configure(&conn, "OFF")?;
-    create(&conn, INDEX, INDEX_VERSION)?;
+    create(&conn, &[INDEX, STREAMS], INDEX_VERSION)?;
     Ok(conn)
 }
 
@@ -155,12 +163,13 @@ pub(crate) fn open_usage(path: Option<&Path>) -> Result<Connection, Error> {
         None => Connection::open_in_memory()?,
     };
     configure(&conn, "FULL")?;
-    match version(&conn)? {
-        0 => create(&conn, USAGE, USAGE_VERSION)?,
-        USAGE_VERSION => {}
-        found => {
+    let (found, known) = (version(&conn)?, i64::try_from(USAGE.len()).unwrap_or(i64::MAX));
+    match usize::try_from(found).ok().and_then(|done| USAGE.get(done..)) {
+        Some([]) => {}
+        Some(steps) => create(&conn, steps, known)?,
+        None => {
             let path = path.map(|p| p.display().to_string()).unwrap_or_default();
-            return Err(Error::Newer { path, found, known: USAGE_VERSION });
+            return Err(Error::Newer { path, found, known });
         }
     }
     Ok(conn)

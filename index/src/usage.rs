@@ -26,7 +26,13 @@ pub(crate) fn add(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::Err
         return Ok(());
     }
     let tx = conn.unchecked_transaction()?;
-    let mut upsert = tx.prepare_cached(
+    upsert(&tx, deltas)?;
+    tx.commit()
+}
+
+/// Adds within the caller's transaction.
+pub(crate) fn upsert(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::Error> {
+    let mut upsert = conn.prepare_cached(
         "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (tenant, function) DO UPDATE SET invocations = invocations + ?3, failed = failed + ?4,
             cached = cached + ?5, fuel = fuel + ?6, guest_us = guest_us + ?7, bytes_in = bytes_in + ?8,
@@ -45,8 +51,7 @@ pub(crate) fn add(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::Err
             int(line.bytes_out),
         ])?;
     }
-    drop(upsert);
-    tx.commit()
+    Ok(())
 }
 
 pub(crate) fn lines(conn: &Connection, tenant: &TenantId) -> Result<Vec<UsageLine>, Error> {

@@ -1,6 +1,10 @@
 //! The one writer: takes everything that waits, writes it in one transaction, answers.
 
-use crate::{Error, Options, invocations, jobs, letters, logs, usage};
+use crate::{
+    Error, Options, invocations, jobs, letters, logs,
+    taken::{self, Arrived, Totals},
+    usage,
+};
 use fabric_types::{
     id::{FunctionName, JobId, TenantId},
     rest::{
@@ -30,6 +34,12 @@ pub(crate) enum Change {
     Letters(Vec<(TenantId, DeadLetter)>),
     /// Asks for a tenant's usage after everything that waits was added.
     Usage(TenantId, Option<oneshot::Sender<Vec<UsageLine>>>),
+    /// Records of streams of notes.
+    Arrived(Vec<Arrived>),
+    /// Asks for all usage.
+    Totals(Option<oneshot::Sender<Totals>>),
+    ReplaceTotals(Totals),
+    ForgetStreams(Vec<String>),
     Flush,
 }
 
@@ -144,7 +154,7 @@ impl Store {
                 changes.iter().map(one).map(|r| r.map_err(|e| e.to_string())).collect()
             }
         };
-        if any_lines {
+        if any_lines || changes.iter().any(|change| matches!(change, Change::Arrived(_))) {
             shared.written.send_modify(|count| *count += 1);
         }
         let spent = usage::add(&self.usage, &usage).map_err(|error| {
@@ -152,21 +162,54 @@ impl Store {
             shared.keep_usage(usage);
             error.to_string()
         });
+        let elsewhere = self.write_usage(&changes).map_err(|error| {
+            tracing::error!(%error, "usage of other processes is not written yet");
+            error.to_string()
+        });
         for change in &mut changes {
-            if let Change::Usage(tenant, reply) = change
-                && let (Some(reply), Ok(lines)) = (reply.take(), usage::lines(&self.usage, tenant))
-            {
-                let _ = reply.send(lines);
+            // Whoever asks and has gone doesn't want to know.
+            match change {
+                Change::Usage(tenant, reply) => {
+                    if let (Some(reply), Ok(lines)) = (reply.take(), usage::lines(&self.usage, tenant)) {
+                        let _ = reply.send(lines);
+                    }
+                }
+                Change::Totals(reply) => {
+                    if let (Some(reply), Ok(totals)) = (reply.take(), taken::totals(&self.usage)) {
+                        let _ = reply.send(totals);
+                    }
+                }
+                _ => {}
             }
         }
         for ((change, outcome), (reply, _permit)) in changes.iter().zip(outcomes).zip(replies) {
             let outcome = match change {
                 Change::Usage(..) | Change::Flush => outcome.and(spent.clone()),
+                Change::Arrived(_) | Change::ReplaceTotals(_) | Change::ForgetStreams(_) => {
+                    outcome.and(elsewhere.clone())
+                }
                 _ => outcome,
             };
             // A caller that gave up doesn't want to know.
             let _ = reply.send(outcome.map_err(Error::NotWritten));
         }
+    }
+
+    /// What goes into the usage file beside this process's own.
+    fn write_usage(&self, changes: &[Change]) -> Result<(), rusqlite::Error> {
+        let arrived = changes.iter().filter_map(|change| match change {
+            Change::Arrived(list) => Some(list),
+            _ => None,
+        });
+        taken::add_usage(&self.usage, arrived.flatten())?;
+        for change in changes {
+            match change {
+                Change::ReplaceTotals(totals) => taken::replace(&self.usage, totals)?,
+                Change::ForgetStreams(streams) => taken::forget(&self.usage, streams)?,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn write_index<'a>(
@@ -195,7 +238,23 @@ impl Store {
                     }
                     letters::trim(&tx, list)?;
                 }
-                Change::Usage(..) | Change::Flush => {}
+                Change::Arrived(list) => {
+                    for arrived in list {
+                        if !taken::first(&tx, arrived)? {
+                            continue;
+                        }
+                        for (tenant, line) in &arrived.noted.lines {
+                            logs::put(&tx, tenant, line)?;
+                            self.log_retention.added(tenant, line);
+                        }
+                        for (tenant, invocation) in &arrived.noted.invocations {
+                            invocations::put(&tx, tenant, invocation)?;
+                            self.invocation_retention.added(&tx, tenant)?;
+                        }
+                    }
+                }
+                Change::ForgetStreams(streams) => taken::forget(&tx, streams)?,
+                Change::Usage(..) | Change::Totals(_) | Change::ReplaceTotals(_) | Change::Flush => {}
             }
         }
         for (tenant, line) in lines {

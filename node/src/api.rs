@@ -9,12 +9,13 @@ use crate::{
     lane,
     metrics::Metrics,
     offer::{Offer, Offered},
+    posting::Posting,
     presence, work,
 };
 use bytes::Bytes;
 use fabric_engine::Engine;
 use fabric_host::Host;
-use fabric_index::Index;
+use fabric_index::Notes;
 use fabric_results::ResultStore;
 use fabric_store::{Objects, Store};
 use fabric_types::{
@@ -37,11 +38,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Chunks of work that may wait for a guest thread; the core's queue depth keeps them few.
 const CHUNKS: usize = 4096;
 /// Invocation records that may wait for the index; more are dropped and counted.
-const NOTES: usize = 4096;
+const RECORDS: usize = 4096;
 /// How long a scheduler may take to let a node go that holds nothing: three of its words.
 const ANSWER: Duration = Duration::from_secs(3);
 /// How often invocation records go to the index.
-const NOTE_EVERY: Duration = Duration::from_millis(200);
+const RECORD_EVERY: Duration = Duration::from_millis(200);
 /// Results of synchronous calls of pure functions that are remembered, in bytes.
 const REMEMBERED_BYTES: u64 = 64 << 20;
 /// A larger result is not remembered.
@@ -70,8 +71,8 @@ pub struct Options {
     pub store: Store,
     /// Results.
     pub results: ResultStore,
-    /// Logs, invocation records, usage.
-    pub index: Index,
+    /// Where logs, invocation records and usage go. What is sent goes to a journal stream of this node's name.
+    pub notes: Notes,
     /// The sandbox.
     pub host: Host,
     /// Metrics, whose observer the sandbox was started with.
@@ -96,7 +97,7 @@ pub struct Shared {
     pub(crate) engine: Engine,
     pub(crate) store: Store,
     pub(crate) results: ResultStore,
-    pub(crate) index: Index,
+    pub(crate) notes: Notes,
     pub(crate) host: Host,
     pub(crate) metrics: Metrics,
     /// Told when the last waiting task has its thread.
@@ -104,7 +105,7 @@ pub struct Shared {
     pub(crate) remembered: moka::future::Cache<(TenantId, TaskKey), Remembered>,
     limits: moka::sync::Cache<(TenantId, FunctionName, u32), Arc<Semaphore>>,
     guests: GuestThreads,
-    notes: mpsc::Sender<(TenantId, Invocation)>,
+    records: mpsc::Sender<(TenantId, Invocation)>,
 }
 
 impl Shared {
@@ -139,27 +140,27 @@ impl Shared {
 
     /// Notes a call for lists. Drops it when the index can't keep up: lists are not worth slowing calls.
     pub(crate) fn note_invocation(&self, tenant: &TenantId, invocation: Invocation) {
-        if self.notes.try_send((tenant.clone(), invocation)).is_err() {
+        if self.records.try_send((tenant.clone(), invocation)).is_err() {
             tracing::debug!("an invocation record was dropped");
         }
     }
 }
 
-async fn keep_notes(index: Index, mut notes: mpsc::Receiver<(TenantId, Invocation)>, stop: CancellationToken) {
+async fn keep_records(notes: Notes, mut records: mpsc::Receiver<(TenantId, Invocation)>, stop: CancellationToken) {
     let mut batch = Vec::new();
-    while stop.run_until_cancelled(notes.recv_many(&mut batch, NOTES)).await.is_some_and(|n| n > 0) {
-        keep(&index, std::mem::take(&mut batch)).await;
+    while stop.run_until_cancelled(records.recv_many(&mut batch, RECORDS)).await.is_some_and(|n| n > 0) {
+        keep(&notes, std::mem::take(&mut batch)).await;
         // Not one write for each call, but one for all of a while.
-        stop.run_until_cancelled(tokio::time::sleep(NOTE_EVERY)).await;
+        stop.run_until_cancelled(tokio::time::sleep(RECORD_EVERY)).await;
     }
-    while let Ok(note) = notes.try_recv() {
-        batch.push(note);
+    while let Ok(record) = records.try_recv() {
+        batch.push(record);
     }
-    keep(&index, batch).await;
+    keep(&notes, batch).await;
 }
 
-async fn keep(index: &Index, batch: Vec<(TenantId, Invocation)>) {
-    if let Err(error) = index.put_invocations(batch).await {
+async fn keep(notes: &Notes, batch: Vec<(TenantId, Invocation)>) {
+    if let Err(error) = notes.put_invocations(batch).await {
         tracing::warn!(%error, "invocation records could not be kept");
     }
 }
@@ -229,6 +230,7 @@ pub struct Node {
     shared: Arc<Shared>,
     stop: CancellationToken,
     tracker: TaskTracker,
+    posting: Posting,
 }
 
 impl Node {
@@ -237,10 +239,10 @@ impl Node {
     /// # Errors
     /// When threads can't be made, or a backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { id, slots, offer, url, engine, store, results, index, host, metrics } = options;
+        let Options { id, slots, offer, url, engine, store, results, notes, host, metrics } = options;
         let guests =
             GuestThreads::start(slots).map_err(|e| Fault::new(Code::Internal, format!("guest threads: {e}")))?;
-        let (notes, noted) = mpsc::channel(NOTES);
+        let (records, kept) = mpsc::channel(RECORDS);
         let remembered = moka::future::Cache::builder()
             .max_capacity(REMEMBERED_BYTES)
             .weigher(|_: &(TenantId, TaskKey), r: &Remembered| {
@@ -262,18 +264,19 @@ impl Node {
             engine,
             store,
             results,
-            index: index.clone(),
+            notes: notes.clone(),
             host,
             metrics,
             drained: Notify::new(),
             remembered,
             limits: moka::sync::Cache::new(100_000),
             guests,
-            notes,
+            records,
         });
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-        tracker.spawn(keep_notes(index, noted, stop.clone()));
-        let node = Self { shared: shared.clone(), stop: stop.clone(), tracker: tracker.clone() };
+        let posting = Posting::start(shared.id.clone(), &shared.engine, &notes);
+        tracker.spawn(keep_records(notes, kept, stop.clone()));
+        let node = Self { shared: shared.clone(), stop: stop.clone(), tracker: tracker.clone(), posting };
         if slots == 0 {
             return Ok(node);
         }
@@ -318,6 +321,7 @@ impl Node {
         self.stop.cancel();
         self.tracker.close();
         let _ = tokio::time::timeout(Duration::from_secs(10), self.tracker.wait()).await;
+        self.posting.finish().await;
     }
 
     /// Checks, compiles and stores a module.

@@ -1,7 +1,7 @@
-//! From the sandbox's lines to the index.
+//! From the sandbox's lines to the notes.
 
 use fabric_host::{LogLevel, LogLine as Line, LogOrigin, LogSink};
-use fabric_index::Index;
+use fabric_index::Notes;
 use fabric_types::{
     Fault,
     id::{FunctionName, InvocationId, TenantId},
@@ -15,7 +15,7 @@ use std::sync::{
 
 /// Takes the lines of one call.
 pub struct FunctionLogs {
-    index: Index,
+    notes: Notes,
     tenant: TenantId,
     invocation: InvocationId,
     function: FunctionName,
@@ -40,14 +40,14 @@ fn level(level: LogLevel) -> &'static str {
 impl FunctionLogs {
     /// Lines of an invocation, or of a task of a job.
     pub fn new(
-        index: Index,
+        notes: Notes,
         tenant: TenantId,
         invocation: InvocationId,
         function: FunctionName,
         task: Option<TaskId>,
     ) -> Arc<Self> {
         let (any, progress_ms) = (AtomicBool::new(false), AtomicU64::new(0));
-        Arc::new(Self { index, tenant, invocation, function, task, any, progress_ms })
+        Arc::new(Self { notes, tenant, invocation, function, task, any, progress_ms })
     }
 
     /// Whether there was a line.
@@ -66,7 +66,7 @@ impl FunctionLogs {
             level: level.to_owned(),
             message,
         };
-        self.index.log(vec![(self.tenant.clone(), line)]);
+        self.notes.log(self.tenant.clone(), line);
     }
 
     /// Notes how far a task says it is.

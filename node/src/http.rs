@@ -35,7 +35,7 @@ where
     let permit = shared.permit(deployment)?;
     let loaded = shared.load(deployment).await?;
     let function = deployment.function.clone();
-    let logs = FunctionLogs::new(shared.index.clone(), deployment.tenant.clone(), id.clone(), function, None);
+    let logs = FunctionLogs::new(shared.notes.clone(), deployment.tenant.clone(), id.clone(), function, None);
     let call = HttpCall {
         limits: deployment.manifest.limits.clone(),
         logs: Some(logs.clone()),
@@ -65,7 +65,7 @@ fn done(
             guest_us: report.wall_us,
             ..UsageLine::default()
         };
-        shared.index.add_usage(&deployment.tenant, &deployment.function, &usage);
+        shared.notes.add_usage(&deployment.tenant, &deployment.function, &usage);
         if let Some(fault) = &error {
             logs.fault(fault);
         }

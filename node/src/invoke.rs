@@ -65,12 +65,12 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
     {
         shared.metrics.invoke_cache_hits.inc();
         let usage = UsageLine { cached: 1, ..UsageLine::default() };
-        shared.index.add_usage(&deployment.tenant, &deployment.function, &usage);
+        shared.notes.add_usage(&deployment.tenant, &deployment.function, &usage);
         return Ok(Invoked { body: known.body, content_type: known.content_type, fuel: 0, wall_us: 0, cached: true });
     }
     let loaded = shared.load(deployment).await?;
     let function = deployment.function.clone();
-    let logs = FunctionLogs::new(shared.index.clone(), deployment.tenant.clone(), call.id.clone(), function, None);
+    let logs = FunctionLogs::new(shared.notes.clone(), deployment.tenant.clone(), call.id.clone(), function, None);
     let (stage, source) = stage(deployment, call.body, call.content_type);
     let task = TaskCall {
         params,
@@ -137,7 +137,7 @@ fn record(
         bytes_out: bytes.unwrap_or(0),
         ..UsageLine::default()
     };
-    shared.index.add_usage(&deployment.tenant, &deployment.function, &usage);
+    shared.notes.add_usage(&deployment.tenant, &deployment.function, &usage);
     let state = if error.is_some() { InvocationState::Failed } else { InvocationState::Succeeded };
     shared.note_invocation(
         &deployment.tenant,

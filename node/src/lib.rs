@@ -15,6 +15,7 @@ mod invoke;
 mod lane;
 mod metrics;
 mod offer;
+mod posting;
 mod presence;
 mod work;
 

@@ -75,7 +75,7 @@ async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(),
             since = Instant::now();
         }
     }
-    shared.index.add_usage(&running.batch.tenant, &running.batch.deployment.function, &usage);
+    shared.notes.add_usage(&running.batch.tenant, &running.batch.deployment.function, &usage);
     if !ended.is_empty() {
         pieces.send(Piece { batch: running.batch.clone(), ended }).await.map_err(|_| Stopping)?;
     }
@@ -198,7 +198,7 @@ impl Shared {
     fn task_logs(&self, batch: &Batch, assignment: &Assignment) -> Arc<FunctionLogs> {
         let task = (batch.stage != StageKind::Invoke).then_some(assignment.task);
         FunctionLogs::new(
-            self.index.clone(),
+            self.notes.clone(),
             batch.tenant.clone(),
             batch.job.as_invocation(),
             batch.deployment.function.clone(),

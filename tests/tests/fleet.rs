@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use fabric_client::{Paging, TaskFilter};
-use fabric_tests::{Nats, Options, Server, until};
+use fabric_client::{LogFilter, Paging, TaskFilter};
+use fabric_tests::{Nats, Options, Server, hostile, until};
 use fabric_types::job::{JobSpec, JobState};
 use std::{collections::BTreeSet, process::Stdio};
 use tempfile::TempDir;
@@ -112,4 +112,34 @@ async fn an_owner_that_was_frozen_past_its_lease_ends_and_changes_nothing() {
     assert_ne!(fleet.owner.ended().await, 0, "{}", fleet.owner.log());
     assert!(fleet.owner.log().contains("another process owns the jobs now"), "{}", fleet.owner.log());
     assert_eq!(fleet.result(&id).await, result);
+}
+
+#[tokio::test]
+async fn log_lines_and_usage_of_all_nodes_come_together_and_outlive_their_owner() {
+    let mut fleet = Fleet::start().await;
+    fleet.other.deploy("endless", hostile("endless-loop"), "[limits]\nfuel = 100000").await;
+    let items: Vec<_> = (0..30).collect();
+    let spec: JobSpec = serde_json::from_value(serde_json::json!(
+        {"function": "endless", "input": {"items": items}, "allow-failed": 30}
+    ))
+    .unwrap();
+    let id = fleet.other.client().submit(&spec, None).await.unwrap().id.to_string();
+    let id = id.as_str();
+    let client = fleet.other.client();
+    until("the job has ended", async || client.job(id, None).await.is_ok_and(|job| job.state.is_terminal())).await;
+    let filter = TaskFilter { paging: Paging { limit: Some(1000), ..Paging::default() }, ..TaskFilter::default() };
+    let tasks = client.tasks(id, &filter).await.unwrap().items;
+    let nodes: BTreeSet<_> = tasks.iter().filter_map(|task| task.node.clone()).collect();
+    assert!(nodes.len() > 1, "{nodes:?}");
+    // Each task left one line where it ran.
+    let paging = Paging { limit: Some(1000), ..Paging::default() };
+    let lines = LogFilter { job: Some(id.to_owned()), paging, ..LogFilter::default() };
+    let seen = async || client.logs(&lines).await.map_or(0, |page| page.items.len());
+    until("the lines of all nodes", async || seen().await == 30).await;
+    let usage = client.usage().await.unwrap();
+    assert_eq!(usage.total.failed, 30, "{usage:?}");
+    fleet.owner.kill9().await;
+    until("another owns the jobs", async || fleet.other.log().contains(OWNER)).await;
+    until("it has the lines too", async || seen().await == 30).await;
+    until("it counts the same", async || client.usage().await.is_ok_and(|now| now == usage)).await;
 }

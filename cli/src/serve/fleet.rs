@@ -146,7 +146,7 @@ pub(super) async fn run(
     let name = name(config)?;
     let (fleet, store) = open(config, nats, &name).await?;
     let engine = fleet.engine.clone();
-    let parts = Parts::new(config, fleet.engine, store)?;
+    let parts = Parts::new(config, fleet.engine, store, true)?;
     let node =
         parts.node(name.clone(), if does.node { Takes::Work(Some(url.clone())) } else { Takes::Nothing }).await?;
     let (owner, _looking) = owner(&engine);
@@ -228,7 +228,7 @@ async fn contend(
     let (lost, renewing) = renew(&engine, lease.clone(), ttl);
     // Reading every journal takes a while; whoever wants it to stop need not wait for that.
     let driver = tokio::select! {
-        driver = parts.driver(true) => driver?,
+        driver = parts.driver() => driver?,
         signal = wait_for_signal() => {
             signal?;
             serving.leave().await?;

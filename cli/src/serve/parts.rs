@@ -6,7 +6,7 @@ use fabric_driver::Driver;
 use fabric_engine::Engine;
 use fabric_gateway::{Gateway, Handle, Peers, Services, tokens};
 use fabric_host::{Host, WorkerCommand};
-use fabric_index::Index;
+use fabric_index::{Index, Notes};
 use fabric_node::{Metrics, Node, Offer};
 use fabric_results::ResultStore;
 use fabric_store::{Store, StoreOptions};
@@ -53,6 +53,7 @@ pub(super) enum Takes {
 pub(super) struct Parts {
     pub(super) engine: Engine,
     pub(super) index: Index,
+    notes: Notes,
     store: Store,
     results: ResultStore,
     host: Host,
@@ -63,10 +64,11 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Opens the index and starts the sandbox.
-    pub(super) fn new(config: &ServeConfig, engine: Engine, store: Store) -> Result<Self, Failure> {
+    /// Opens the index and starts the sandbox. In a fleet, what this process notes goes to the owner of the jobs.
+    pub(super) fn new(config: &ServeConfig, engine: Engine, store: Store, fleet: bool) -> Result<Self, Failure> {
         let data = &config.data.value;
         let index = Index::open(&data.join("index.db")).map_err(|e| internal("opening the index", e))?;
+        let notes = if fleet { Notes::Sent(Arc::default()) } else { Notes::Here(index.clone()) };
         let results = ResultStore::new(engine.results.clone(), store.clone());
         let metrics = Metrics::default();
         let program = std::env::current_exe().map_err(|e| Failure::io("finding this program", e))?;
@@ -79,11 +81,11 @@ impl Parts {
         let scheduling =
             fabric_driver::Config { weights: config.placement.weights(), ..fabric_driver::Config::default() };
         let offer = config.offer();
-        Ok(Self { engine, index, store, results, host, slots, offer, scheduling, metrics })
+        Ok(Self { engine, index, notes, store, results, host, slots, offer, scheduling, metrics })
     }
 
-    /// Starts the owner of jobs. With `rebuild` others have owned them since this index was written.
-    pub(super) async fn driver(&self, rebuild: bool) -> Result<Driver, Failure> {
+    /// Starts the owner of jobs.
+    pub(super) async fn driver(&self) -> Result<Driver, Failure> {
         let host = self.host.clone();
         let options = fabric_driver::Options {
             engine: self.engine.clone(),
@@ -92,7 +94,7 @@ impl Parts {
             index: self.index.clone(),
             fingerprint: Arc::new(move |pure| host.fingerprint(pure).to_owned()),
             config: self.scheduling.clone(),
-            rebuild,
+            fleet: matches!(self.notes, Notes::Sent(_)),
         };
         Driver::start(options).await.map_err(fault)
     }
@@ -111,7 +113,7 @@ impl Parts {
             engine: self.engine.clone(),
             store: self.store.clone(),
             results: self.results.clone(),
-            index: self.index.clone(),
+            notes: self.notes.clone(),
             host: self.host.clone(),
             metrics: self.metrics.clone(),
         };

@@ -6,6 +6,7 @@ use fabric_gateway::{
     Gateway, Handle, Options, Peers, Services,
     peers::{self, PATIENCE},
 };
+use fabric_index::Notes;
 use fabric_node::{Metrics, Node};
 use fabric_types::id::NodeId;
 use serde_json::json;
@@ -34,7 +35,7 @@ impl Door {
             engine: services.engine.clone(),
             store: services.store.clone(),
             results: services.results.clone(),
-            index: services.index.clone(),
+            notes: Notes::Here(services.index.clone()),
             host: server.host.clone(),
             metrics: Metrics::default(),
         });

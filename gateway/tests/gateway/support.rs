@@ -5,7 +5,7 @@ use fabric_driver::Driver;
 use fabric_engine::{Engine, embedded::Embedded};
 use fabric_gateway::{Gateway, Handle, Options, Services, tokens::ensure_admin_token};
 use fabric_host::{Host, WorkerCommand};
-use fabric_index::Index;
+use fabric_index::{Index, Notes};
 use fabric_node::{Metrics, Node};
 use fabric_results::ResultStore;
 use fabric_store::{Store, StoreOptions};
@@ -146,7 +146,7 @@ async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> (Services, H
         results: results.clone(),
         index: index.clone(),
         config: fabric_driver::Config::default(),
-        rebuild: false,
+        fleet: false,
         fingerprint: Arc::new({
             let host = host.clone();
             move |pure| host.fingerprint(pure).to_owned()
@@ -162,7 +162,7 @@ async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> (Services, H
         engine: engine.clone(),
         store: store.clone(),
         results: results.clone(),
-        index: index.clone(),
+        notes: Notes::Here(index.clone()),
         host: host.clone(),
         metrics: node_metrics.clone(),
     })

@@ -35,7 +35,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// What its tasks usually take, once stragglers may be told from the others.
     pub fn usual(&self) -> Option<Usual> {
-        usual(&self.walls, &self.works, self.done, u32::try_from(self.tasks.len()).unwrap_or(u32::MAX))
+        usual(&self.walls, &self.works)
     }
 }
 

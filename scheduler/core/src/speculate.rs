@@ -1,7 +1,8 @@
 //! Stragglers: a running attempt that is much older than its stage's usual time gets a second copy elsewhere.
 //!
-//! Only near the end of a stage (75% done, nothing of the job waiting), at most one copy per task: the rule of
-//! MapReduce's backup tasks (Dean, Ghemawat 2004) with a threshold on measured times. The first result wins.
+//! Only when nothing of the job waits any more and another node has room, at most one copy per task: the rule of
+//! MapReduce's backup tasks (Dean, Ghemawat 2004) with a threshold on measured times. The first result wins. How much of
+//! the stage is done does not matter: a node that compiles the module, or is stuck, may hold a large part of a small job.
 //!
 //! Usual is what the whole stage takes, or what this node should take by its speed, whichever is shorter: a fast node
 //! that has become slow is found before it is as late as the slowest.
@@ -77,10 +78,10 @@ impl Usual {
     }
 }
 
-/// What is usual in a stage; none while too little was measured or too little is done.
+/// What is usual in a stage; none while too little was measured.
 #[must_use]
-pub fn usual(walls: &WallTimes, works: &WallTimes, done: u32, tasks: u32) -> Option<Usual> {
-    if u64::from(done) * 4 < u64::from(tasks) * 3 || walls.count() < 3 {
+pub fn usual(walls: &WallTimes, works: &WallTimes) -> Option<Usual> {
+    if walls.count() < 3 {
         return None;
     }
     Some(Usual { wall_us: walls.percentile_us(95)?, work_us: works.percentile_us(95)? })

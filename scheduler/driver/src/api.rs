@@ -2,6 +2,7 @@
 
 use crate::{
     clock::now_ms,
+    collector::Collector,
     invocation,
     live::Live,
     meta::{Kind, Meta},
@@ -57,8 +58,9 @@ pub struct Options {
     pub fingerprint: Fingerprint,
     /// The scheduler's settings.
     pub config: fabric_scheduler_core::Config,
-    /// Whether other drivers may have changed jobs since the index was written.
-    pub rebuild: bool,
+    /// Whether this is one process of several: others may have owned the jobs since the index was written, and what they
+    /// note about their guests comes through the journal.
+    pub fleet: bool,
 }
 
 /// The same, shared with what the driver starts.
@@ -145,12 +147,16 @@ impl Driver {
     /// # Errors
     /// A backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { engine, store, results, index, fingerprint, config, rebuild } = options;
+        let Options { engine, store, results, index, fingerprint, config, fleet } = options;
         let parts = Parts { engine, store, results, index, fingerprint, config, tracker: TaskTracker::new() };
         let metrics = Metrics::default();
-        if rebuild || parts.index.is_fresh() {
+        if fleet || parts.index.is_fresh() {
             recover::rebuild(&parts.engine, &parts.index).await?;
         }
+        let collector = match fleet {
+            true => Some(Collector::new(parts.engine.clone(), parts.index.clone()).await?),
+            false => None,
+        };
         let wishes = Wishes::load(&parts.engine).await?;
         let mut owner = Owner::new(parts.clone(), metrics.clone(), wishes);
         for live in recover::unfinished(&parts.engine).await? {
@@ -162,6 +168,9 @@ impl Driver {
         let (asks, waiting) = mpsc::channel(ASK_DEPTH);
         let stop = CancellationToken::new();
         parts.tracker.spawn(owner.run(waiting, outbox, arrivals, stop.clone()));
+        if let Some(collector) = collector {
+            parts.tracker.spawn(collector.run(stop.clone()));
+        }
         Ok(Self { parts, asks, stop, metrics })
     }
 

@@ -11,6 +11,7 @@ pub mod api;
 mod assign;
 mod clock;
 mod cluster;
+mod collector;
 mod events;
 mod invocation;
 mod live;

@@ -1,0 +1,169 @@
+//! Notes of other processes: each record of a stream is taken once. How far each stream was read is kept in the same
+//! transaction as what was read, once in the index and once beside the usage, since either file may be lost alone.
+
+use crate::{
+    Error, Index,
+    notes::Noted,
+    usage,
+    words::int,
+    writer::{Change, Usage},
+};
+use fabric_types::{id::TenantId, rest::node::UsageLine};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use tokio::sync::oneshot;
+
+/// A record of a stream of notes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrived {
+    /// The stream.
+    pub stream: String,
+    /// Its place there.
+    pub seq: u64,
+    /// What it holds.
+    pub noted: Noted,
+}
+
+/// All usage, and what of each stream is in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// By tenant and function.
+    pub usage: Vec<(TenantId, UsageLine)>,
+    /// Records of each stream that are counted.
+    pub read: Vec<(String, u64)>,
+}
+
+fn read(conn: &Connection, stream: &str) -> rusqlite::Result<u64> {
+    let mut select = conn.prepare_cached("SELECT read FROM streams WHERE name = ?1")?;
+    let found: Option<i64> = select.query_row([stream], |row| row.get(0)).optional()?;
+    Ok(found.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+}
+
+fn set_read(conn: &Connection, stream: &str, read: u64) -> rusqlite::Result<()> {
+    conn.prepare_cached("INSERT INTO streams VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET read = ?2")?
+        .execute(params![stream, int(read)])
+        .map(drop)
+}
+
+fn all_read(conn: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
+    let mut select = conn.prepare_cached("SELECT name, read FROM streams ORDER BY name")?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+    rows.map(|row| row.map(|(name, read)| (name, u64::try_from(read).unwrap_or(0)))).collect()
+}
+
+/// Whether a record is new to this file; then notes that it was read.
+pub(crate) fn first(conn: &Connection, arrived: &Arrived) -> rusqlite::Result<bool> {
+    let new = arrived.seq >= read(conn, &arrived.stream)?;
+    if new {
+        set_read(conn, &arrived.stream, arrived.seq + 1)?;
+    }
+    Ok(new)
+}
+
+/// Adds the usage of those records that are new to the usage file, in one transaction.
+pub(crate) fn add_usage<'a>(conn: &Connection, all: impl Iterator<Item = &'a Arrived>) -> rusqlite::Result<()> {
+    let mut all = all.peekable();
+    if all.peek().is_none() {
+        return Ok(());
+    }
+    let tx = conn.unchecked_transaction()?;
+    let mut sum = Usage::new();
+    for arrived in all {
+        if first(&tx, arrived)? {
+            for (tenant, function, line) in &arrived.noted.usage {
+                usage::merge(sum.entry((tenant.clone(), function.clone())).or_default(), line);
+            }
+        }
+    }
+    usage::upsert(&tx, &sum)?;
+    tx.commit()
+}
+
+/// Puts other totals in place of what is there.
+pub(crate) fn replace(conn: &Connection, totals: &Totals) -> rusqlite::Result<()> {
+    let tx = conn.unchecked_transaction()?;
+    tx.execute_batch("DELETE FROM usage; DELETE FROM streams;")?;
+    let mut sum = Usage::new();
+    for (tenant, line) in &totals.usage {
+        if let Some(function) = &line.function {
+            usage::merge(sum.entry((tenant.clone(), function.clone())).or_default(), line);
+        }
+    }
+    usage::upsert(&tx, &sum)?;
+    for (stream, read) in &totals.read {
+        set_read(&tx, stream, *read)?;
+    }
+    tx.commit()
+}
+
+pub(crate) fn totals(conn: &Connection) -> Result<Totals, Error> {
+    let tenants: Vec<String> = {
+        let mut select = conn.prepare_cached("SELECT DISTINCT tenant FROM usage ORDER BY tenant")?;
+        select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
+    };
+    let mut usage = Vec::new();
+    for tenant in tenants.into_iter().filter_map(|name| TenantId::new(name).ok()) {
+        usage.extend(usage::lines(conn, &tenant)?.into_iter().map(|line| (tenant.clone(), line)));
+    }
+    Ok(Totals { usage, read: all_read(conn)? })
+}
+
+/// Forgets how far streams were read that are no more.
+pub(crate) fn forget(conn: &Connection, streams: &[String]) -> rusqlite::Result<()> {
+    let mut delete = conn.prepare_cached("DELETE FROM streams WHERE name = ?1")?;
+    for stream in streams {
+        delete.execute([stream])?;
+    }
+    Ok(())
+}
+
+impl Index {
+    /// Takes records of streams of notes, in the order of each stream. What was taken before is passed over.
+    ///
+    /// # Errors
+    /// [`Error::NotWritten`]; doing it again is safe.
+    pub async fn take(&self, arrived: Vec<Arrived>) -> Result<(), Error> {
+        self.write(Change::Arrived(arrived)).await
+    }
+
+    /// All usage that was taken from streams, and how much of each.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`], [`Error::NotWritten`].
+    pub async fn totals(&self) -> Result<Totals, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.write(Change::Totals(Some(reply))).await?;
+        answer.await.map_err(|_| Error::Closed)
+    }
+
+    /// Puts other totals in place of the usage that is there: those of a process that has read more, or other, streams.
+    ///
+    /// # Errors
+    /// [`Error::NotWritten`].
+    pub async fn replace_totals(&self, totals: Totals) -> Result<(), Error> {
+        self.write(Change::ReplaceTotals(totals)).await
+    }
+
+    /// How many records of each stream have been taken, into index and usage both.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`], [`Error::NotWritten`].
+    pub async fn read_of_streams(&self) -> Result<HashMap<String, u64>, Error> {
+        let counted: HashMap<String, u64> = self.totals().await?.read.into_iter().collect();
+        let listed = self.read(|conn| Ok(all_read(conn)?)).await?;
+        let both = listed.into_iter().filter_map(|(name, read)| {
+            let read = read.min(*counted.get(&name)?);
+            Some((name, read))
+        });
+        Ok(both.collect())
+    }
+
+    /// Forgets streams that are no more.
+    ///
+    /// # Errors
+    /// [`Error::NotWritten`].
+    pub async fn forget_streams(&self, streams: Vec<String>) -> Result<(), Error> {
+        self.write(Change::ForgetStreams(streams)).await
+    }
+}

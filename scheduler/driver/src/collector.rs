@@ -1,0 +1,287 @@
+//! Brings what the fleet's processes note about their guests into the owner's index: log lines, invocation records, usage.
+//!
+//! Each process appends its notes to a journal stream of its own ([`fabric_index::notes`]). The owner reads them all, each
+//! record once. Usage is more than can be read back, since old streams go: so its totals, with how much of each stream is in
+//! them, are put into the registry, and the next owner goes on from there.
+
+use crate::clock::now_ms;
+use bytes::Bytes;
+use fabric_engine::{
+    Engine, Error,
+    journal::{Record, StreamInfo},
+    registry::Expect,
+};
+use fabric_index::{Arrived, Index, Noted, Totals, notes};
+use fabric_types::{Code, Fault};
+use futures::{
+    FutureExt as _, StreamExt as _,
+    stream::{self, BoxStream, SelectAll},
+};
+use std::{collections::HashSet, time::Duration};
+use tokio::time::{Instant, interval_at, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Where the totals are.
+const TOTALS: &str = "sys/usage";
+/// How often totals are put there, while they change.
+const TOTALS_EVERY: Duration = Duration::from_secs(60);
+/// How often all streams are looked at, in case a notice was lost.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
+/// How long to wait after a failure.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Days that notes are kept: a day longer than the index keeps log lines.
+const KEEP_DAYS: u64 = 8;
+/// Records that go into the index at once.
+const TOGETHER: usize = 256;
+/// Streams listed at once.
+const PAGE: usize = 1000;
+
+/// A stream's next record, or that it ended.
+type Item = (String, Option<Result<Record, Error>>);
+
+/// Reads all notes into the index.
+pub struct Collector {
+    engine: Engine,
+    index: Index,
+    /// The totals in the registry: whoever wrote them last is the owner.
+    totals: Expect,
+    /// Those that were to be written and may have been, though no answer came.
+    unsure: Option<Bytes>,
+    changed: bool,
+    followed: SelectAll<BoxStream<'static, Item>>,
+    names: HashSet<String>,
+}
+
+fn unavailable(error: &fabric_index::Error) -> Fault {
+    Fault::new(Code::Unavailable, format!("the index: {error}"))
+}
+
+impl Collector {
+    /// Takes over the totals.
+    ///
+    /// # Errors
+    /// A backend's fault, or damaged totals.
+    pub async fn new(engine: Engine, index: Index) -> Result<Self, Fault> {
+        let found = engine.registry.get(TOTALS).await?;
+        let totals = match found {
+            None => Expect::Absent,
+            Some(entry) => {
+                let totals: Totals = serde_json::from_slice(&entry.value)
+                    .map_err(|e| Fault::new(Code::Internal, format!("`{TOTALS}` in the registry is damaged: {e}")))?;
+                index.replace_totals(totals).await.map_err(|e| unavailable(&e))?;
+                Expect::Revision(entry.revision)
+            }
+        };
+        Ok(Self {
+            engine,
+            index,
+            totals,
+            unsure: None,
+            changed: false,
+            followed: SelectAll::new(),
+            names: HashSet::new(),
+        })
+    }
+
+    /// Reads until `stop`, and keeps the totals then.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while let Some(Err(fault)) = stop.run_until_cancelled(self.collect()).await {
+            tracing::warn!(%fault, "notes of other processes were not read; trying again");
+            stop.run_until_cancelled(sleep(AGAIN)).await;
+        }
+        if let Err(fault) = self.keep_totals().await {
+            tracing::warn!(%fault, "usage was not kept; the next owner counts it again from the journal");
+        }
+    }
+
+    async fn collect(&mut self) -> Result<(), Fault> {
+        let mut told = self.engine.notices.subscribe(notes::STREAMS);
+        let mut look = interval_at(Instant::now(), LOOK_EVERY);
+        let mut keep = interval_at(Instant::now() + TOTALS_EVERY, TOTALS_EVERY);
+        loop {
+            tokio::select! {
+                _ = look.tick() => self.look().await?,
+                _ = keep.tick() => self.keep_totals().await?,
+                Some(name) = told.next() => self.follow(name).await?,
+                Some(item) = self.followed.next() => self.take(item).await?,
+            }
+        }
+    }
+
+    /// Finds the streams there are, follows those that have, or may get, something new, and deletes the old ones.
+    async fn look(&mut self) -> Result<(), Fault> {
+        let mut all: Vec<StreamInfo> = Vec::new();
+        loop {
+            let after = all.last().map(|stream| stream.name.clone());
+            let page = self.engine.journal.streams(notes::STREAMS, after.as_deref(), PAGE).await?;
+            let last = page.len() < PAGE;
+            all.extend(page);
+            if last {
+                break;
+            }
+        }
+        let read = self.index.read_of_streams().await.map_err(|e| unavailable(&e))?;
+        let today = notes::day(now_ms());
+        (self.followed, self.names) = (SelectAll::new(), HashSet::new());
+        let mut old = Vec::new();
+        for stream in all {
+            let from = read.get(&stream.name).copied().unwrap_or(0);
+            let day = notes::day_of(&stream.name).unwrap_or(today);
+            if from < stream.len || day + 1 >= today {
+                self.listen(stream.name, from);
+            } else if day + KEEP_DAYS < today {
+                old.push(stream.name);
+            }
+        }
+        self.delete(old).await
+    }
+
+    /// Deletes streams that were read to their end.
+    async fn delete(&mut self, old: Vec<String>) -> Result<(), Fault> {
+        if old.is_empty() {
+            return Ok(());
+        }
+        // First what they said must be kept where the next owner finds it.
+        self.keep_totals().await?;
+        for stream in &old {
+            self.engine.journal.delete(stream).await?;
+        }
+        self.index.forget_streams(old).await.map_err(|e| unavailable(&e))?;
+        self.changed = true;
+        Ok(())
+    }
+
+    async fn follow(&mut self, name: String) -> Result<(), Fault> {
+        if self.names.contains(&name) || notes::day_of(&name).is_none() {
+            return Ok(());
+        }
+        let read = self.index.read_of_streams().await.map_err(|e| unavailable(&e))?;
+        self.listen(name.clone(), read.get(&name).copied().unwrap_or(0));
+        Ok(())
+    }
+
+    fn listen(&mut self, name: String, from: u64) {
+        let records = self.engine.journal.follow(&name, from).map(Some).chain(stream::iter([None]));
+        let of = name.clone();
+        self.followed.push(records.map(move |item| (of.clone(), item)).boxed());
+        self.names.insert(name);
+    }
+
+    /// Takes a record, and what else is there already.
+    async fn take(&mut self, first: Item) -> Result<(), Fault> {
+        let mut arrived = Vec::new();
+        let mut next = Some(first);
+        while let Some((stream, item)) = next {
+            match item {
+                // Deleted, or failed before: a notice or the next look brings it back.
+                None => drop(self.names.remove(&stream)),
+                Some(Err(error)) => tracing::warn!(%stream, %error, "notes can't be read now"),
+                Some(Ok(record)) => arrived.push(Arrived { noted: decode(&stream, &record), stream, seq: record.seq }),
+            }
+            next = if arrived.len() < TOGETHER { self.followed.next().now_or_never().flatten() } else { None };
+        }
+        self.changed |= !arrived.is_empty();
+        self.index.take(arrived).await.map_err(|e| unavailable(&e))
+    }
+
+    async fn keep_totals(&mut self) -> Result<(), Fault> {
+        if !self.changed {
+            return Ok(());
+        }
+        let totals = self.index.totals().await.map_err(|e| unavailable(&e))?;
+        let bytes = serde_json::to_vec(&totals).map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
+        let bytes = Bytes::from(bytes);
+        if let Some(before) = self.unsure.replace(bytes.clone())
+            && let Some(entry) = self.engine.registry.get(TOTALS).await?
+            && entry.value == before
+        {
+            self.totals = Expect::Revision(entry.revision);
+        }
+        let revision = self.engine.registry.put(TOTALS, bytes, self.totals).await?;
+        (self.totals, self.unsure, self.changed) = (Expect::Revision(revision), None, false);
+        Ok(())
+    }
+}
+
+/// What does not read back is passed over: it would not the next time either.
+fn decode(stream: &str, record: &Record) -> Noted {
+    serde_json::from_slice(&record.bytes).unwrap_or_else(|error| {
+        tracing::error!(%stream, seq = record.seq, %error, "a record of notes is damaged");
+        Noted::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use fabric_engine::embedded::Embedded;
+    use fabric_types::{
+        id::{FunctionName, NodeId, TenantId},
+        rest::node::UsageLine,
+    };
+
+    fn record(fuel: u64) -> Bytes {
+        let line = UsageLine { fuel, ..UsageLine::default() };
+        let usage = vec![(TenantId::new("a").unwrap(), FunctionName::new("f").unwrap(), line)];
+        serde_json::to_vec(&Noted { usage, ..Noted::default() }).unwrap().into()
+    }
+
+    async fn post(engine: &Engine, stream: &str, at: u64, records: Vec<Bytes>) {
+        engine.journal.append(stream, at, records).await.unwrap();
+        engine.notices.publish(stream).await.unwrap();
+    }
+
+    async fn fuel(index: &Index) -> u64 {
+        index.usage(&TenantId::new("a").unwrap()).await.unwrap().iter().map(|line| line.fuel).sum()
+    }
+
+    /// Runs a collector over this index until so much fuel is counted.
+    async fn collect(engine: &Engine, index: &Index, until: u64, more: impl AsyncFnOnce()) {
+        let stop = CancellationToken::new();
+        let collector = Collector::new(engine.clone(), index.clone()).await.unwrap();
+        let running = tokio::spawn(collector.run(stop.clone()));
+        more().await;
+        while fuel(index).await < until {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        running.await.unwrap();
+        assert_eq!(fuel(index).await, until);
+    }
+
+    fn stream(node: &str, days_ago: u64) -> String {
+        notes::stream(&NodeId::new(node).unwrap(), now_ms() - days_ago * 86_400_000)
+    }
+
+    #[tokio::test]
+    async fn one_owner_after_another_counts_everything_once() {
+        let engine = Embedded::in_memory().unwrap();
+        let (n1, n2) = (stream("n1", 0), stream("n2", 0));
+        post(&engine, &n1, 0, vec![record(1), Bytes::from_static(b"rubbish"), record(2)]).await;
+        let (first, second) = (Index::in_memory().unwrap(), Index::in_memory().unwrap());
+        collect(&engine, &first, 13, async || post(&engine, &n2, 0, vec![record(10)]).await).await;
+        collect(&engine, &second, 113, async || post(&engine, &n1, 3, vec![record(100)]).await).await;
+        collect(&engine, &first, 1113, async || post(&engine, &n2, 1, vec![record(1000)]).await).await;
+    }
+
+    #[tokio::test]
+    async fn old_streams_go_when_they_were_read_and_their_usage_stays() {
+        let engine = Embedded::in_memory().unwrap();
+        let (old, new) = (stream("n1", KEEP_DAYS + 2), stream("n1", 1));
+        post(&engine, &old, 0, vec![record(1)]).await;
+        post(&engine, &new, 0, vec![record(10)]).await;
+        let index = Index::in_memory().unwrap();
+        // What is not read yet stays.
+        collect(&engine, &index, 11, async || {}).await;
+        assert_eq!(engine.journal.streams(notes::STREAMS, None, 9).await.unwrap().len(), 2);
+        collect(&engine, &index, 11, async || {
+            while engine.journal.streams(notes::STREAMS, None, 9).await.unwrap().len() > 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(index.totals().await.unwrap().read, [(new, 1)]);
+        collect(&engine, &Index::in_memory().unwrap(), 11, async || {}).await;
+    }
+}
