@@ -78,6 +78,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/jobs/{id}/result", DEVELOPER),
     ("GET", "/v1/jobs/{id}/result/{n}", DEVELOPER),
     ("GET", "/v1/jobs/{id}/results", DEVELOPER),
+    ("GET", "/v1/jobs/{id}/tasks/{stage}/{index}/result", DEVELOPER),
     ("GET", "/v1/jobs/{id}/logs", DEVELOPER),
     ("GET", "/v1/objects", DEVELOPER),
     ("PUT", "/v1/objects/{*path}", DEVELOPER),

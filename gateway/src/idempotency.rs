@@ -2,12 +2,13 @@
 //! done, under way, or lost its connection.
 //!
 //! A key is claimed in the registry before the work starts, and the work runs to its end in a tracked task even if the
-//! caller goes away. Answers that a repetition may improve on (5xx, 401, 403, 409, 429) are not kept.
+//! caller goes away. A process that dies leaves claims: alone over its data it knows those of its earlier runs by their mark
+//! and takes them over at once; in a fleet they are abandoned after a while. Answers that a repetition may improve on (5xx, 401, 403, 409, 429) are not kept.
 
 use crate::{
     Error,
     access::Caller,
-    clock::now_ms,
+    clock::{draw, now_ms},
     error::Result,
     extract::{collect, text},
     state::App,
@@ -67,6 +68,9 @@ struct Record {
     fingerprint: String,
     at_ms: u64,
     answer: Option<Answer>,
+    /// The run of a process that claimed the key.
+    #[serde(default)]
+    run: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -79,7 +83,13 @@ struct Answer {
 
 /// Remembered answers. Cloning is cheap.
 #[derive(Clone)]
-pub struct Idempotency(Engine);
+pub struct Idempotency {
+    engine: Engine,
+    /// This run of the process.
+    run: u64,
+    /// Whether no other process uses the registry.
+    alone: bool,
+}
 
 enum Claim {
     Ours(u64),
@@ -88,15 +98,15 @@ enum Claim {
 }
 
 impl Idempotency {
-    /// Over an engine's registry.
+    /// Over an engine's registry, which no other process uses, or others do.
     #[must_use]
-    pub fn new(engine: Engine) -> Self {
-        Self(engine)
+    pub fn new(engine: Engine, alone: bool) -> Self {
+        Self { engine, run: draw(), alone }
     }
 
     async fn claim(&self, at: &str, fingerprint: &str) -> Result<Claim> {
         for _ in 0..16 {
-            let entry = self.0.registry.get(at).await?;
+            let entry = self.engine.registry.get(at).await?;
             let (expect, old) = match &entry {
                 None => (Expect::Absent, None),
                 Some(e) => (Expect::Revision(e.revision), serde_json::from_slice::<Record>(&e.value).ok()),
@@ -112,12 +122,12 @@ impl Idempotency {
                 }
                 match old.answer {
                     Some(answer) if age < KEEP_MS => return Ok(Claim::Answered(answer)),
-                    None if age < ABANDONED_MS => return Ok(Claim::UnderWay),
+                    None if age < ABANDONED_MS && (!self.alone || old.run == self.run) => return Ok(Claim::UnderWay),
                     _ => {}
                 }
             }
-            let record = Record { fingerprint: fingerprint.to_owned(), at_ms: now_ms(), answer: None };
-            match self.0.registry.put(at, encode(&record)?, expect).await {
+            let record = Record { fingerprint: fingerprint.to_owned(), at_ms: now_ms(), answer: None, run: self.run };
+            match self.engine.registry.put(at, encode(&record)?, expect).await {
                 Ok(revision) => return Ok(Claim::Ours(revision)),
                 Err(fabric_engine::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
@@ -146,14 +156,14 @@ impl Idempotency {
     pub async fn sweep(&self) -> Result<()> {
         let mut after: Option<String> = None;
         loop {
-            let batch = self.0.registry.list(PREFIX, after.as_deref(), 500).await?;
+            let batch = self.engine.registry.list(PREFIX, after.as_deref(), 500).await?;
             let done = batch.len() < 500;
             for entry in batch {
                 // What can't be read is of no use to anybody.
                 let alive = serde_json::from_slice::<Record>(&entry.value)
                     .is_ok_and(|r| now_ms().saturating_sub(r.at_ms) < KEEP_MS);
                 if !alive {
-                    match self.0.registry.delete(&entry.key, Expect::Revision(entry.revision)).await {
+                    match self.engine.registry.delete(&entry.key, Expect::Revision(entry.revision)).await {
                         Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => {}
                         Err(e) => return Err(e.into()),
                     }
@@ -229,7 +239,7 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
     let deadline = tokio::time::Instant::now() + WAIT;
     let revision = loop {
         // Watched before looking, so that no change falls between.
-        let changes = app.idempotency.0.registry.watch(&at);
+        let changes = app.idempotency.engine.registry.watch(&at);
         match app.idempotency.claim(&at, &fingerprint).await? {
             Claim::Ours(revision) => break revision,
             Claim::Answered(answer) => return replay(answer),
@@ -283,9 +293,9 @@ impl Idempotency {
         let keep = bytes.len() <= MAX_BODY && parts.extensions.get::<Secret>().is_none();
         let body = keep.then(|| STANDARD.encode(&bytes));
         let answer = Answer { status: status.as_u16(), headers, body };
-        let record = Record { fingerprint, at_ms: now_ms(), answer: Some(answer) };
+        let record = Record { fingerprint, at_ms: now_ms(), answer: Some(answer), run: self.run };
         let stored =
-            async { Ok::<_, Error>(self.0.registry.put(at, encode(&record)?, Expect::Revision(revision)).await?) };
+            async { Ok::<_, Error>(self.engine.registry.put(at, encode(&record)?, Expect::Revision(revision)).await?) };
         if let Err(error) = stored.await {
             tracing::warn!(%error, "could not keep the answer to a request with an idempotency key");
             self.release(at, revision).await;
@@ -296,7 +306,7 @@ impl Idempotency {
     /// Gives a claim up, so that the key is free at once.
     async fn release(&self, at: &str, revision: u64) {
         for _ in 0..RELEASE_TRIES {
-            match self.0.registry.delete(at, Expect::Revision(revision)).await {
+            match self.engine.registry.delete(at, Expect::Revision(revision)).await {
                 // Somebody took over what they believed abandoned: it is theirs now.
                 Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => return,
                 Err(error) => tracing::warn!(%error, "could not give up the claim on an idempotency key"),
@@ -326,4 +336,25 @@ fn replay(answer: Answer) -> Result<Response> {
     }
     response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use fabric_engine::embedded::Embedded;
+
+    #[tokio::test]
+    async fn a_key_whose_process_died_is_free_for_the_next_run_and_held_among_many() {
+        let engine = Embedded::in_memory().unwrap();
+        let run = |alone| Idempotency::new(engine.clone(), alone);
+        let claim = async |run: &Idempotency| run.claim("sys/idem/a/k", "f").await.unwrap();
+        let first = run(true);
+        assert!(matches!(claim(&first).await, Claim::Ours(_)));
+        assert!(matches!(claim(&first).await, Claim::UnderWay));
+        assert!(matches!(claim(&run(false)).await, Claim::UnderWay), "another process may still be at it");
+        let next = run(true);
+        assert!(matches!(claim(&next).await, Claim::Ours(_)), "nobody is");
+        assert!(matches!(claim(&next).await, Claim::UnderWay));
+    }
 }

@@ -93,7 +93,7 @@ impl App {
             driver,
             functions: Functions::new(services.engine.clone()),
             tokens: Tokens::new(services.engine.clone()),
-            idempotency: Idempotency::new(services.engine.clone()),
+            idempotency: Idempotency::new(services.engine.clone(), services.peers.is_none()),
             http,
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             tasks: TaskTracker::new(),

@@ -44,10 +44,21 @@ pub struct Wanted {
     /// Server-sent events: lines since `since_ms`, or from now on, for as long as the connection lasts. `Last-Event-ID` goes
     /// on after that line.
     follow: Option<bool>,
+    /// `newest` lists the last lines first. Default `oldest`.
+    #[param(inline)]
+    order: Option<Order>,
     /// `next` of the page before.
     cursor: Option<String>,
     /// Lines on a page, 1 to 1000. Default 100.
     limit: Option<usize>,
+}
+
+/// Which lines come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Order {
+    Oldest,
+    Newest,
 }
 
 const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
@@ -84,7 +95,7 @@ async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: Wanted) ->
         since_ms: ask.since_ms,
         q: ask.q,
         level: ask.level,
-        newest_first: false,
+        newest_first: ask.order == Some(Order::Newest),
     };
     if ask.follow == Some(true) {
         return follow(app, caller, filter, after).await;

@@ -66,6 +66,7 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(results::all))
         .routes(routes!(results::one))
         .routes(routes!(results::list))
+        .routes(routes!(results::of_task))
         .routes(routes!(logs::of_job))
         .routes(routes!(objects::list))
         .routes(routes!(objects::put, objects::get, objects::delete))

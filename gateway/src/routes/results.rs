@@ -20,6 +20,7 @@ use fabric_types::{
     Fault,
     digest::{ContentDigest, TaskKey},
     id::{JobId, TenantId},
+    job::TaskId,
     rest::Page,
     work::OutputRef,
 };
@@ -204,6 +205,18 @@ pub async fn one(
     let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
     let output = outputs.get(n).ok_or_else(|| Error::not_found("result", n))?;
     send(&app, &caller.tenant, output, &headers).await
+}
+
+/// The result of one task that succeeded, while the job still runs, or after it failed or was cancelled, too.
+#[utoipa::path(get, path = "/jobs/{id}/tasks/{stage}/{index}/result", tag = "jobs", params(("id" = String, Path), ("stage" = u16, Path), ("index" = u32, Path)), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+pub async fn of_task(
+    State(app): State<App>,
+    caller: Caller,
+    At((id, stage, index)): At<(JobId, u16, u32)>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let output = app.driver()?.output(&caller.tenant, &id, TaskId { stage, index }).await?;
+    send(&app, &caller.tenant, &output, &headers).await
 }
 
 /// Lists the results.

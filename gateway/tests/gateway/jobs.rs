@@ -1,6 +1,6 @@
 //! Jobs: submitting, results in windows and ranges, events that resume, the bin.
 
-use crate::support::{CAT, Server, send, wat};
+use crate::support::{CAT, Server, TRAP, send, wat};
 use serde_json::{Value, json};
 
 /// A job over the lines of an object, ended well.
@@ -64,6 +64,43 @@ async fn several_results_follow_one_another() {
     assert_eq!(all, (90..150).map(|n| format!("line {n}\n")).collect::<String>());
     let tasks = server.get(&format!("/v1/jobs/{id}/tasks?state=succeeded&stage=0")).await.is(200).json();
     assert!(tasks["items"].as_array().unwrap().len() >= 4, "{tasks}");
+    // One after another by task, as they can be read while others still run.
+    let mut parts = String::new();
+    for task in tasks["items"].as_array().unwrap() {
+        let at = format!("/v1/jobs/{id}/tasks/0/{}/result", task["index"]);
+        parts += &server.get(&at).await.is(200).text();
+    }
+    assert_eq!(parts, text);
+    let first = format!("/v1/jobs/{id}/tasks/0/0/result");
+    assert_eq!(send(server.ask("GET", &first).header("range", "bytes=0-5")).await.is(206).text(), "line 0");
+    server.get(&format!("/v1/jobs/{id}/tasks/0/999/result")).await.problem("not-found");
+    server.get(&format!("/v1/jobs/{id}/tasks/9/0/result")).await.problem("not-found");
+    server.get(&format!("/v1/jobs/{id}/tasks/x/0/result")).await.problem("bad-request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_failed_has_no_result_and_its_last_words_come_first() {
+    let server = Server::start().await;
+    server.deploy("bad", wat(TRAP), json!({})).await.is(201);
+    let spec = json!({ "function": "bad", "input": { "items": [1, 2, 3] }, "allow-failed": 3 });
+    let id = server.json("POST", "/v1/jobs", spec).await.is(201).json()["id"].as_str().unwrap().to_owned();
+    server.get(&format!("/v1/jobs/{id}?wait=60")).await.is(200);
+    let problem = server.get(&format!("/v1/jobs/{id}/tasks/0/1/result")).await.problem("not-found");
+    assert!(problem.hint.unwrap().contains("state=succeeded"));
+    let lines = async |query: &str| {
+        let page = server.get(&format!("/v1/jobs/{id}/logs?{query}")).await.is(200).json();
+        let items = page["items"].as_array().unwrap().clone();
+        (
+            items.into_iter().map(|line| line["task"].as_str().unwrap().to_owned()).collect::<Vec<_>>(),
+            page["next"].clone(),
+        )
+    };
+    let (oldest, _) = lines("").await;
+    let (newest, next) = lines("order=newest&limit=2").await;
+    assert_eq!((oldest.len(), &newest[..]), (3, &[oldest[2].clone(), oldest[1].clone()][..]));
+    let (rest, _) = lines(&format!("order=newest&cursor={}", next.as_str().unwrap())).await;
+    assert_eq!(rest, oldest[..1]);
+    server.get(&format!("/v1/jobs/{id}/logs?order=best")).await.problem("bad-request");
 }
 
 /// The events of a stream that ended.

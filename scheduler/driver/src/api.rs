@@ -35,11 +35,13 @@ use fabric_types::{
 };
 use futures::stream::BoxStream;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Questions that may wait for the owner.
 const ASK_DEPTH: usize = 1024;
+/// How long to wait when lists could not be brought up to date.
+const REBUILD_AGAIN: Duration = Duration::from_secs(5);
 
 /// Gives the fingerprint of the engine that pure (`true`) or other functions run in.
 pub type Fingerprint = Arc<dyn Fn(bool) -> String + Send + Sync>;
@@ -73,6 +75,8 @@ pub struct Parts {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) config: fabric_scheduler_core::Config,
     pub(crate) tracker: TaskTracker,
+    /// Held while a job that has ended is changed.
+    pub(crate) bins: Arc<Mutex<()>>,
 }
 
 /// What is to be done.
@@ -141,6 +145,15 @@ fn stopping() -> Fault {
     Fault::new(Code::Unavailable, "the server is shutting down").hint("try again in a moment")
 }
 
+/// Lists what other owners did.
+async fn rebuild(parts: Parts, stop: CancellationToken) {
+    let rebuild = || recover::rebuild(&parts.engine, &parts.index, &parts.bins);
+    while let Some(Err(fault)) = stop.run_until_cancelled(rebuild()).await {
+        tracing::warn!(%fault, "lists of jobs are not complete; trying again");
+        stop.run_until_cancelled(tokio::time::sleep(REBUILD_AGAIN)).await;
+    }
+}
+
 impl Driver {
     /// Takes up every unfinished job and starts.
     ///
@@ -148,10 +161,19 @@ impl Driver {
     /// A backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
         let Options { engine, store, results, index, fingerprint, config, fleet } = options;
-        let parts = Parts { engine, store, results, index, fingerprint, config, tracker: TaskTracker::new() };
+        let parts = Parts {
+            engine,
+            store,
+            results,
+            index,
+            fingerprint,
+            config,
+            tracker: TaskTracker::new(),
+            bins: Arc::default(),
+        };
         let metrics = Metrics::default();
-        if fleet || parts.index.is_fresh() {
-            recover::rebuild(&parts.engine, &parts.index).await?;
+        if !fleet && parts.index.is_fresh() {
+            recover::rebuild(&parts.engine, &parts.index, &parts.bins).await?;
         }
         let collector = match fleet {
             true => Some(Collector::new(parts.engine.clone(), parts.index.clone()).await?),
@@ -170,6 +192,8 @@ impl Driver {
         parts.tracker.spawn(owner.run(waiting, outbox, arrivals, stop.clone()));
         if let Some(collector) = collector {
             parts.tracker.spawn(collector.run(stop.clone()));
+            // Beside serving: reading a long history takes a while, and lists may lag.
+            parts.tracker.spawn(rebuild(parts.clone(), stop.clone()));
         }
         Ok(Self { parts, asks, stop, metrics })
     }
@@ -377,6 +401,21 @@ impl Driver {
         }
     }
 
+    /// The result of a task, whatever became of the job.
+    ///
+    /// # Errors
+    /// `not-found` when there is no such job or task, or the task has no result; or a backend's fault.
+    pub async fn output(&self, tenant: &TenantId, job: &JobId, task: TaskId) -> Result<OutputRef, Fault> {
+        let found =
+            self.look(tenant, job, move |live, _| live.task(task).map(|note| note.done.as_ref().map(|d| d.output)));
+        match found.await?.ok_or_else(|| not_found(job))? {
+            Some(Some(output)) => Ok(output),
+            Some(None) => Err(Fault::new(Code::NotFound, format!("task {task} of job {job} has no result"))
+                .hint(format!("list those that have: GET /v1/jobs/{job}/tasks?state=succeeded"))),
+            None => Err(Fault::new(Code::NotFound, format!("job {job} has no task {task}"))),
+        }
+    }
+
     /// Puts a job into the bin or takes it out, in memory, journal and index.
     async fn bin(&self, tenant: &TenantId, job: &JobId, binned: bool) -> Result<Job, Fault> {
         let current = self.job(tenant, job).await?.ok_or_else(|| not_found(job))?;
@@ -384,6 +423,7 @@ impl Driver {
             return Err(Fault::new(Code::Conflict, format!("job {job} is {}", current.state))
                 .hint(format!("stop it first: fabric jobs cancel {job}")));
         }
+        let _alone = self.parts.bins.lock().await;
         let stream = Meta::stream(tenant, job);
         let len = self.parts.engine.journal.streams(&stream, None, 1).await?.first().map_or(0, |s| s.len);
         let len = self.parts.engine.journal.append(&stream, len, vec![Record::Binned(binned).encode()?]).await?;

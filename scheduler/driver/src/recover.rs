@@ -14,9 +14,12 @@ use fabric_types::{
     id::{JobId, TenantId},
 };
 use futures::{StreamExt as _, stream};
+use tokio::sync::Mutex;
 
 /// Journals read at once: each takes several round trips to the store.
 const AT_ONCE: usize = 32;
+/// Jobs that are put into the index at once.
+const TOGETHER: usize = 64;
 /// Records read at once.
 const PAGE: usize = 512;
 
@@ -70,19 +73,21 @@ pub async fn unfinished(engine: &Engine) -> Result<Vec<Live>, Fault> {
     }
 }
 
-/// Fills an index that was begun anew with every job in the journal.
+/// Fills the index with every job in the journal that has ended; of the others the owner tells. While a page is read and
+/// put, nobody who holds `bins` changes a job that has ended.
 ///
 /// # Errors
 /// A backend's fault. A damaged job is logged and left out.
-pub async fn rebuild(engine: &Engine, index: &Index) -> Result<(), Fault> {
+pub async fn rebuild(engine: &Engine, index: &Index, bins: &Mutex<()>) -> Result<(), Fault> {
     let mut after: Option<String> = None;
     let mut count = 0_u64;
     loop {
-        let page = engine.journal.streams("t/", after.as_deref(), PAGE).await?;
+        let page = engine.journal.streams("t/", after.as_deref(), TOGETHER).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.name.clone());
+        let _still = bins.lock().await;
         let (mut jobs, mut invocations, mut letters) = (Vec::new(), Vec::new(), Vec::new());
-        let named = page.iter().filter_map(|stream| {
+        let named = page.into_iter().filter_map(|stream| {
             let (tenant, job) = stream.name.strip_prefix("t/")?.split_once("/jobs/")?;
             Some((TenantId::new(tenant).ok()?, JobId::new(job).ok()?))
         });
@@ -92,10 +97,13 @@ pub async fn rebuild(engine: &Engine, index: &Index) -> Result<(), Fault> {
         });
         let mut read = stream::iter(read).buffered(AT_ONCE);
         while let Some((tenant, job, live)) = read.next().await {
-            if let Ok(Some(live)) = &live {
+            if let Ok(Some(live)) = &live
+                && live.ended.is_some()
+            {
                 letters.extend(live.dead.values().map(|dead| (tenant.clone(), live.letter(dead))));
             }
             match live {
+                Ok(Some(live)) if live.ended.is_none() => {}
                 Ok(Some(live)) if matches!(live.planned.meta.kind, Kind::Invoke { .. }) => {
                     invocations.push((tenant, invocation::view(&live)));
                 }

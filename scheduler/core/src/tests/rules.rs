@@ -213,6 +213,21 @@ fn a_straggler_gets_one_copy_elsewhere() {
 }
 
 #[test]
+fn a_node_that_ends_nothing_does_not_hold_its_share_of_a_small_job() {
+    let mut bed = Bed::new(2, 4);
+    let (quick, stuck): (Vec<_>, Vec<_>) = sent(&bed.submit(plan(1, 8))).into_iter().partition(|a| a.0 == node(0));
+    assert_eq!((quick.len(), stuck.len()), (4, 4));
+    for attempt in &quick {
+        bed.done(attempt);
+    }
+    let mut copies = Vec::new();
+    for _ in 0..10 {
+        copies.extend(sent(&bed.after_ms(600)));
+    }
+    assert!(copies.len() == 4 && copies.iter().all(|a| a.0 == node(0)), "{copies:?}");
+}
+
+#[test]
 fn a_copy_waits_for_a_node_that_is_not_slow_itself() {
     let mut bed = Bed::new(2, 4);
     let mut running = sent(&bed.submit(plan(1, 200)));
