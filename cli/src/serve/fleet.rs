@@ -228,7 +228,7 @@ async fn contend(
     let (lost, renewing) = renew(&engine, lease.clone(), ttl);
     // Reading every journal takes a while; whoever wants it to stop need not wait for that.
     let driver = tokio::select! {
-        driver = parts.driver() => driver?,
+        driver = parts.driver(Some(lease.epoch)) => driver?,
         signal = wait_for_signal() => {
             signal?;
             serving.leave().await?;

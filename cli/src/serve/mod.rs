@@ -58,7 +58,7 @@ async fn alone(config: &ServeConfig, tls: Option<Arc<rustls::ServerConfig>>) -> 
     let engine = Embedded::open(&data.join("state.db")).map_err(|e| fault(e.into()))?;
     let parts = Parts::new(config, engine, open_store(config)?, false)?;
     // The driver first: it must hear the node come.
-    let driver = parts.driver().await?;
+    let driver = parts.driver(None).await?;
     let name = NodeId::new("local").map_err(|e| internal("naming the node", e))?;
     let node = parts.node(name, Takes::Work(None)).await?;
     let door = Door { tls, listener, peers: None, for_clients: true };

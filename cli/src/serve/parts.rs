@@ -84,8 +84,8 @@ impl Parts {
         Ok(Self { engine, index, notes, store, results, host, slots, offer, scheduling, metrics })
     }
 
-    /// Starts the owner of jobs.
-    pub(super) async fn driver(&self) -> Result<Driver, Failure> {
+    /// Starts the owner of jobs, in a fleet under a lease of this epoch.
+    pub(super) async fn driver(&self, epoch: Option<u64>) -> Result<Driver, Failure> {
         let host = self.host.clone();
         let options = fabric_driver::Options {
             engine: self.engine.clone(),
@@ -94,7 +94,7 @@ impl Parts {
             index: self.index.clone(),
             fingerprint: Arc::new(move |pure| host.fingerprint(pure).to_owned()),
             config: self.scheduling.clone(),
-            fleet: matches!(self.notes, Notes::Sent(_)),
+            epoch,
         };
         Driver::start(options).await.map_err(fault)
     }

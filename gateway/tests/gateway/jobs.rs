@@ -1,6 +1,6 @@
 //! Jobs: submitting, results in windows and ranges, events that resume, the bin.
 
-use crate::support::{CAT, Server, TRAP, send, wat};
+use crate::support::{CAT, LOOP, Server, TRAP, send, wat};
 use serde_json::{Value, json};
 
 /// A job over the lines of an object, ended well.
@@ -149,6 +149,49 @@ async fn an_ended_job_goes_to_the_bin_and_back() {
     send(server.ask("POST", &format!("{at}/audit?sample=0"))).await.problem("bad-request");
     server.get(&format!("{at}/logs?level=loud")).await.problem("bad-request");
     server.get(&format!("{at}/logs")).await.is(200);
+}
+
+/// Appends to a job's journal behind its owner's back, as an earlier or a later owner would; says whether that was in time.
+async fn interfere(server: &Server, id: &str, record: &'static [u8]) -> bool {
+    let journal = &server.services.engine.journal;
+    let stream = format!("t/default/jobs/{id}");
+    loop {
+        let len = journal.streams(&stream, None, 1).await.unwrap()[0].len;
+        // A few failures, so that the owner has its hands full.
+        if len > 5 && journal.append(&stream, len, vec![bytes::Bytes::from_static(record)]).await.is_ok() {
+            let job = server.get(&format!("/v1/jobs/{id}")).await.is(200).json();
+            return job["state"] == "running";
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_earlier_owners_late_word_is_taken_in_and_a_later_owners_respected() {
+    let server = Server::start().await;
+    server.deploy("endless", wat(LOOP), json!({ "limits": { "fuel": 20_000_000 } })).await.is(201);
+    let items: Vec<_> = (0..100).collect();
+    let spec = json!({ "function": "endless", "input": { "items": items }, "allow-failed": 100, "concurrency": 1 });
+    let submit = async || {
+        let job = server.json("POST", "/v1/jobs", spec.clone()).await.is(201).json();
+        job["id"].as_str().unwrap().to_owned()
+    };
+    let id = submit().await;
+    assert!(interfere(&server, &id, b"S1").await, "too late: the job was too short");
+    let ended = server.get(&format!("/v1/jobs/{id}?wait=60")).await.is(200).json();
+    assert_eq!((&ended["state"], &ended["tasks"]["failed"]), (&json!("succeeded"), &json!(100)), "{ended}");
+    let lines = server.get(&format!("/v1/jobs/{id}/tasks?limit=1000&state=failed")).await.is(200).json();
+    assert_eq!(lines["items"].as_array().unwrap().len(), 100);
+
+    let id = submit().await;
+    assert!(interfere(&server, &id, b"O1").await, "too late: the job was too short");
+    let journal = &server.services.engine.journal;
+    let stream = format!("t/default/jobs/{id}");
+    let owned = async || journal.streams(&stream, None, 1).await.unwrap()[0].len;
+    let len = owned().await;
+    // Another job from its beginning to its end: time enough to write to this one, if it wanted to.
+    let other = submit().await;
+    server.get(&format!("/v1/jobs/{other}?wait=60")).await.is(200);
+    assert_eq!(owned().await, len, "it belongs to another");
 }
 
 #[tokio::test(flavor = "multi_thread")]

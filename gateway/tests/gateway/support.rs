@@ -146,7 +146,7 @@ async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> (Services, H
         results: results.clone(),
         index: index.clone(),
         config: fabric_driver::Config::default(),
-        fleet: false,
+        epoch: None,
         fingerprint: Arc::new({
             let host = host.clone();
             move |pure| host.fingerprint(pure).to_owned()

@@ -106,6 +106,7 @@ impl Core {
                 self.task_failed(&job, task, attempt, &node, retryable, code, fuel, actions);
             }
             Event::Cancel { job } => self.cancel(&job, actions),
+            Event::Forget { job } => self.forget(&job, actions),
             Event::NodeUp { node, spec } => self.node_up(&node, &spec, actions),
             Event::NodeUpdate { node, spec } => self.node_update(&node, &spec),
             Event::NodeDown { node } => self.node_down(&node, actions),

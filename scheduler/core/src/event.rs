@@ -165,6 +165,11 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
+    /// A job is let go without an end: its attempts are aborted, and it can be taken up again.
+    Forget {
+        /// The job.
+        job: JobId,
+    },
     /// A node joined, or started anew: attempts it had are taken for lost.
     NodeUp {
         /// The node.

@@ -200,6 +200,14 @@ impl Core {
         }
     }
 
+    pub(crate) fn forget(&mut self, job: &JobId, actions: &mut Vec<Action>) {
+        if let Some(ix) = self.by_id.get(job) {
+            self.remove(*ix, actions);
+        }
+        self.ended.remove(job);
+        self.ended_order.retain(|ended| ended != job);
+    }
+
     /// Ends a job that has ended, and queues it as it now wants.
     pub(crate) fn settle(&mut self, ix: u32, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get(&ix) else { return };
@@ -213,7 +221,14 @@ impl Core {
     }
 
     pub(crate) fn finish(&mut self, ix: u32, outcome: Outcome, actions: &mut Vec<Action>) {
-        let Some(job) = self.jobs.get(&ix) else { return };
+        let Some(job) = self.remove(ix, actions) else { return };
+        self.keep_ended(crate::view::ended(&job, &outcome));
+        actions.push(Action::JobFinished { job: job.plan.job, outcome });
+    }
+
+    /// Takes a job out, and its attempts off their nodes.
+    fn remove(&mut self, ix: u32, actions: &mut Vec<Action>) -> Option<Box<Job>> {
+        let job = self.jobs.get(&ix)?;
         let running: Vec<_> = job.all_running().copied().collect();
         for entry in running {
             for attempt in entry.attempts() {
@@ -223,13 +238,12 @@ impl Core {
                 self.release(ix, entry.task, attempt);
             }
         }
-        let Some(job) = self.jobs.remove(&ix) else { return };
+        let job = self.jobs.remove(&ix)?;
         if job.queued {
             self.queue.remove(job.tenant, &job.key());
         }
         self.by_id.remove(job.id());
-        self.keep_ended(crate::view::ended(&job, &outcome));
-        actions.push(Action::JobFinished { job: job.plan.job, outcome });
+        Some(job)
     }
 
     fn keep_ended(&mut self, view: crate::JobView) {

@@ -60,9 +60,9 @@ pub struct Options {
     pub fingerprint: Fingerprint,
     /// The scheduler's settings.
     pub config: fabric_scheduler_core::Config,
-    /// Whether this is one process of several: others may have owned the jobs since the index was written, and what they
-    /// note about their guests comes through the journal.
-    pub fleet: bool,
+    /// In a fleet, the epoch of the lease under which this process owns the jobs: others may have owned them since the index
+    /// was written, and what they note about their guests comes through the journal.
+    pub epoch: Option<u64>,
 }
 
 /// The same, shared with what the driver starts.
@@ -160,7 +160,8 @@ impl Driver {
     /// # Errors
     /// A backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { engine, store, results, index, fingerprint, config, fleet } = options;
+        let Options { engine, store, results, index, fingerprint, config, epoch } = options;
+        let fleet = epoch.is_some();
         let parts = Parts {
             engine,
             store,
@@ -180,7 +181,7 @@ impl Driver {
             false => None,
         };
         let wishes = Wishes::load(&parts.engine).await?;
-        let mut owner = Owner::new(parts.clone(), metrics.clone(), wishes);
+        let mut owner = Owner::new(parts.clone(), metrics.clone(), wishes, epoch.unwrap_or(0));
         for live in recover::unfinished(&parts.engine).await? {
             tracing::info!(job_id = %live.id(), state = %live.state(), "job taken up again");
             owner.resume(live);

@@ -25,6 +25,7 @@ mod slot;
 mod tasks;
 mod wishes;
 mod write_output;
+mod writing;
 
 pub use api::{Driver, Options, Parts, Submission, TaskFilter, Work};
 pub use fabric_scheduler_core::{Config, Weights};

@@ -75,6 +75,8 @@ pub struct Live {
     pub binned: bool,
     /// Records in its journal.
     pub journal_len: u64,
+    /// The highest epoch of the lease under which it was taken up.
+    pub epoch: u64,
     /// Its events.
     pub events: EventLog,
 }
@@ -114,6 +116,7 @@ impl Live {
             cancel_asked: false,
             binned: false,
             journal_len: 0,
+            epoch: 0,
             events: EventLog::default(),
         }
     }
@@ -143,6 +146,7 @@ impl Live {
                 Record::CancelAsked => live.cancel_asked = true,
                 Record::Ended(ended) => live.ended = Some(ended),
                 Record::Binned(binned) => live.binned = binned,
+                Record::Owned(epoch) => live.epoch = live.epoch.max(epoch),
             }
         }
         live.journal_len = len;

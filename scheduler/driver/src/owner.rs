@@ -55,7 +55,7 @@ const MESSAGES_PER_TURN: usize = 64;
 const ENDED_JOBS: usize = 256;
 const ENDED_TASKS: usize = 200_000;
 /// How long to wait before a failed write is tried again.
-const WRITE_AGAIN: Duration = Duration::from_secs(1);
+pub(crate) const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// A look at (and change of) the owner's state.
 pub type Ask = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -66,6 +66,8 @@ pub enum Finished {
     Appended(JobId, Vec<Bytes>, Result<u64, fabric_engine::Error>),
     /// The results are where the spec wants them, or not.
     OutputWritten(JobId, Result<(), Fault>),
+    /// What the journal says of a job where something else was found than expected.
+    Read(JobId, Result<Option<Box<Live>>, Fault>),
     /// The job is not among the active ones any more.
     Retired,
     /// Try that job's journal again.
@@ -80,8 +82,10 @@ pub struct Owner {
     pub jobs: HashMap<JobId, Slot>,
     /// Facts about nodes as they announced them.
     pub nodes: BTreeMap<NodeId, Node>,
-    parts: Parts,
-    metrics: Metrics,
+    pub(crate) parts: Parts,
+    pub(crate) metrics: Metrics,
+    /// The epoch of the lease on the jobs; 0 where nobody else can have them.
+    pub(crate) epoch: u64,
     pub(crate) wishes: Wishes,
     /// What the core was told of each node.
     pub(crate) modes: BTreeMap<NodeId, NodeMode>,
@@ -91,7 +95,7 @@ pub struct Owner {
     /// Dead letters that the index does not have yet.
     letters: Vec<(TenantId, DeadLetter)>,
     flush_now: bool,
-    doing: FuturesUnordered<BoxFuture<'static, Finished>>,
+    pub(crate) doing: FuturesUnordered<BoxFuture<'static, Finished>>,
     pub(crate) posts: HashMap<NodeId, mpsc::UnboundedSender<ToNode>>,
     actions: Vec<Action>,
     wake: Option<Time>,
@@ -101,7 +105,7 @@ pub struct Owner {
 
 impl Owner {
     /// An owner of nothing.
-    pub fn new(parts: Parts, metrics: Metrics, wishes: Wishes) -> Self {
+    pub fn new(parts: Parts, metrics: Metrics, wishes: Wishes, epoch: u64) -> Self {
         let lease_us = u64::try_from(ATTEMPT_LEASE.as_micros()).unwrap_or(u64::MAX);
         let mut owner = Self {
             core: Core::new(Config { lease_us, ..parts.config.clone() }),
@@ -109,6 +113,7 @@ impl Owner {
             nodes: BTreeMap::new(),
             parts,
             metrics,
+            epoch,
             wishes,
             modes: BTreeMap::new(),
             ended: VecDeque::new(),
@@ -218,6 +223,12 @@ impl Owner {
         let accepted = Time(live.planned.meta.created_ms.saturating_mul(1000));
         let event = Event::Restore { plan: live.planned.meta.plan(accepted), tasks: live.restored() };
         self.insert(live, "resumed");
+        if self.epoch > 0
+            && let Some(slot) = self.jobs.get_mut(&id)
+        {
+            slot.note(&Record::Owned(self.epoch));
+            self.append(&id);
+        }
         self.step([event]);
         if cancel {
             self.step([Event::Cancel { job: id }]);
@@ -422,58 +433,11 @@ impl Owner {
         }
     }
 
-    /// Writes what is pending for a job, one append at a time: what comes meanwhile makes the next, larger one.
-    pub fn append(&mut self, job: &JobId) {
-        let Some(slot) = self.jobs.get_mut(job) else { return };
-        if slot.writing || !slot.has_unwritten() {
-            return;
-        }
-        slot.writing = true;
-        let again = !slot.unsure.is_empty();
-        let records = std::mem::take(if again { &mut slot.unsure } else { &mut slot.pending });
-        let (meta, len, journal) =
-            (slot.live.planned.meta.clone(), slot.live.journal_len, self.parts.engine.journal.clone());
-        self.doing.push(Box::pin(async move {
-            let stream = Meta::stream(&meta.tenant, &meta.id);
-            let written = journal.append(&stream, len, records.clone()).await;
-            Finished::Appended(meta.id.clone(), records, written)
-        }));
-    }
-
     fn finished(&mut self, finished: Finished) {
         match finished {
-            Finished::Appended(job, _, Ok(len)) => {
-                let Some(slot) = self.jobs.get_mut(&job) else { return };
-                slot.writing = false;
-                slot.live.journal_len = len;
-                if slot.has_unwritten() {
-                    self.append(&job);
-                } else if let Some(ended) = slot.ending.take() {
-                    slot.live.ended = Some(ended);
-                    self.has_ended(&job);
-                }
-            }
-            Finished::Appended(job, _, Err(fabric_engine::Error::Conflict { .. })) => {
-                // Another owner wrote: it has the job now, and this one must not touch it.
-                tracing::warn!(job_id = %job, "another owner has taken the job over");
-                self.jobs.remove(&job);
-                self.step([Event::Cancel { job }]);
-            }
-            Finished::Appended(job, records, Err(error)) => {
-                tracing::error!(job_id = %job, %error, "the journal can't be written; trying again");
-                let Some(slot) = self.jobs.get_mut(&job) else { return };
-                slot.unsure = records;
-                self.doing.push(Box::pin(async move {
-                    tokio::time::sleep(WRITE_AGAIN).await;
-                    Finished::Again(job)
-                }));
-            }
-            Finished::Again(job) => {
-                if let Some(slot) = self.jobs.get_mut(&job) {
-                    slot.writing = false;
-                    self.append(&job);
-                }
-            }
+            Finished::Appended(job, records, written) => self.appended(&job, records, written),
+            Finished::Again(job) => self.append_again(&job),
+            Finished::Read(job, found) => self.read(job, found),
             Finished::OutputWritten(job, written) => {
                 let (state, error) = match written {
                     Ok(()) => (JobState::Succeeded, None),
@@ -488,7 +452,7 @@ impl Owner {
         }
     }
 
-    fn has_ended(&mut self, job: &JobId) {
+    pub(crate) fn has_ended(&mut self, job: &JobId) {
         let Some(slot) = self.jobs.get_mut(job) else { return };
         slot.sources = None;
         let meta = slot.live.planned.meta.clone();

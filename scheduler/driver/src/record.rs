@@ -87,6 +87,9 @@ pub enum Record {
     Ended(Ended),
     /// It was put into the bin, or taken out.
     Binned(bool),
+    /// The holder of this epoch of the lease has taken it up. What an earlier owner still wanted to append finds another
+    /// length, and so is refused.
+    Owned(u64),
 }
 
 /// A record that does not read back.
@@ -142,6 +145,7 @@ impl Record {
             Self::CancelAsked => Ok(tagged(b'C', Vec::new())),
             Self::Ended(ended) => json(b'E', ended),
             Self::Binned(binned) => json(b'B', binned),
+            Self::Owned(epoch) => json(b'O', epoch),
         }
     }
 
@@ -163,6 +167,7 @@ impl Record {
             b'C' => Self::CancelAsked,
             b'E' => Self::Ended(read_json(tag, body)?),
             b'B' => Self::Binned(read_json(tag, body)?),
+            b'O' => Self::Owned(read_json(tag, body)?),
             other => {
                 return Err(Damaged {
                     kind: other.into(),

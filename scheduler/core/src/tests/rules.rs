@@ -213,6 +213,24 @@ fn a_straggler_gets_one_copy_elsewhere() {
 }
 
 #[test]
+fn a_job_that_was_let_go_can_be_taken_up_again_and_ends_once() {
+    let mut bed = Bed::new(2, 4);
+    let job = plan(1, 8);
+    let first = sent(&bed.submit(job.clone()));
+    bed.done(&first[0]);
+    let actions = bed.step(Event::Forget { job: job.job.clone() });
+    assert_eq!((aborted(&actions), finished(&actions)), (7, vec![]));
+    let done = RestoredTask { task: first[0].2, attempts: 1, done: true, cached: false, dead: false, fuel: 10 };
+    let again = sent(&bed.step(Event::Restore { plan: job.clone(), tasks: vec![done] }));
+    assert_eq!(again.len(), 7);
+    let ended: Vec<_> = again.iter().flat_map(|attempt| finished(&bed.done(attempt))).collect();
+    assert_eq!(ended, [Outcome::Succeeded]);
+    // Also after its end, which the journal may not have.
+    bed.step(Event::Forget { job: job.job.clone() });
+    assert_eq!(sent(&bed.step(Event::Restore { plan: job, tasks: vec![done] })).len(), 7);
+}
+
+#[test]
 fn a_node_that_ends_nothing_does_not_hold_its_share_of_a_small_job() {
     let mut bed = Bed::new(2, 4);
     let (quick, stuck): (Vec<_>, Vec<_>) = sent(&bed.submit(plan(1, 8))).into_iter().partition(|a| a.0 == node(0));
