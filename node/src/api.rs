@@ -316,6 +316,12 @@ impl Node {
         }
     }
 
+    /// Whether it is about to end and wants no more work.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        *self.shared.leaving.borrow()
+    }
+
     /// Stops taking work, stops what runs, and says good-bye. Tasks that were stopped run again after the next start.
     pub async fn shutdown(&self) {
         self.stop.cancel();

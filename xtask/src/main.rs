@@ -8,6 +8,7 @@ mod folders;
 mod guests;
 mod nats;
 mod outside;
+mod python_client;
 mod rust_guests;
 mod stage;
 mod test;

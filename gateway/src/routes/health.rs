@@ -28,6 +28,9 @@ pub async fn readyz(State(app): State<App>) -> Result<&'static str> {
     if !app.services.node.is_ready() {
         return Err(not("the node is starting"));
     }
+    if app.services.node.is_leaving() {
+        return Err(not("the node is leaving; what is under way ends here"));
+    }
     let checks = async {
         app.services.engine.registry.get("sys/ready").await.map_err(|_| not("the registry does not answer"))?;
         app.services.store.check().await.map_err(|_| not("the object store does not answer"))

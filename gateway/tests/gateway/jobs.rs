@@ -1,6 +1,7 @@
 //! Jobs: submitting, results in windows and ranges, events that resume, the bin.
 
 use crate::support::{CAT, LOOP, Server, TRAP, send, wat};
+use fabric_engine::registry::Expect;
 use serde_json::{Value, json};
 
 /// A job over the lines of an object, ended well.
@@ -192,6 +193,30 @@ async fn an_earlier_owners_late_word_is_taken_in_and_a_later_owners_respected() 
     let other = submit().await;
     server.get(&format!("/v1/jobs/{other}?wait=60")).await.is(200);
     assert_eq!(owned().await, len, "it belongs to another");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_an_earlier_owner_accepted_late_is_taken_up() {
+    let server = Server::owning(fabric_gateway::Options::default(), Some(7), |_| {}).await;
+    let first = done(&server, "a\nb\n", "object").await;
+    // The same job under another name, put where an owner puts what it accepts, by somebody else.
+    let engine = &server.services.engine;
+    let late = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    let accepted = engine.journal.read(&format!("t/default/jobs/{first}"), 0, 2).await.unwrap();
+    let meta = String::from_utf8(accepted[0].bytes.to_vec()).unwrap().replace(&first, late);
+    let records = vec![bytes::Bytes::from(meta), accepted[1].bytes.clone()];
+    engine.registry.put(&format!("sys/active/default/{late}"), bytes::Bytes::new(), Expect::Any).await.unwrap();
+    engine.journal.append(&format!("t/default/jobs/{late}"), 0, records).await.unwrap();
+    let ended = loop {
+        let job = server.get(&format!("/v1/jobs/{late}?wait=1")).await.is(200).json();
+        if job["state"] == "succeeded" {
+            break job;
+        }
+    };
+    assert_eq!(ended["id"], late);
+    assert_eq!(server.get(&format!("/v1/jobs/{late}/result")).await.is(200).text(), "a\nb\n");
+    let owned = engine.journal.read(&format!("t/default/jobs/{late}"), 2, 1).await.unwrap();
+    assert_eq!(owned[0].bytes, "O7");
 }
 
 #[tokio::test(flavor = "multi_thread")]

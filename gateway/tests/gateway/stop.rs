@@ -38,3 +38,14 @@ async fn an_idle_server_stops_and_its_event_streams_end() {
     let (rest, ()) = futures::join!(stream.text(), server.stop());
     assert!(rest.is_ok(), "ended in order, not cut off: {rest:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_leaves_is_not_ready_for_more_and_serves_what_comes() {
+    let server = Server::start().await;
+    send(server.bare("GET", "/readyz")).await.is(200);
+    server.services.node.drain(Duration::from_secs(60)).await;
+    let problem = send(server.bare("GET", "/readyz")).await.problem("unavailable");
+    assert!(problem.detail.contains("leaving"), "{}", problem.detail);
+    send(server.bare("GET", "/healthz")).await.is(200);
+    server.get("/v1/functions").await.is(200);
+}

@@ -130,7 +130,7 @@ pub fn wat(text: &str) -> Bytes {
     wat::parse_str(text).unwrap().into()
 }
 
-async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> (Services, Host) {
+async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engine)) -> (Services, Host) {
     let mut engine = Embedded::open(&data.join("state.db")).unwrap();
     change(&mut engine);
     let index = Index::open(&data.join("index.db")).unwrap();
@@ -146,7 +146,7 @@ async fn services(data: &Path, change: impl FnOnce(&mut Engine)) -> (Services, H
         results: results.clone(),
         index: index.clone(),
         config: fabric_driver::Config::default(),
-        epoch: None,
+        epoch,
         fingerprint: Arc::new({
             let host = host.clone();
             move |pure| host.fingerprint(pure).to_owned()
@@ -191,10 +191,15 @@ impl Server {
     }
 
     pub async fn with(options: Options, change: impl FnOnce(&mut Engine)) -> Self {
+        Self::owning(options, None, change).await
+    }
+
+    /// One that owns the jobs under a lease of this epoch, as in a fleet.
+    pub async fn owning(options: Options, epoch: Option<u64>, change: impl FnOnce(&mut Engine)) -> Self {
         // Another test of this process may have done it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let (services, host) = services(folder.path(), change).await;
+        let (services, host) = services(folder.path(), epoch, change).await;
         let gateway = Gateway::new(services.clone());
         let admin = ensure_admin_token(gateway.tokens(), folder.path()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

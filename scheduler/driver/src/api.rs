@@ -8,7 +8,7 @@ use crate::{
     meta::{Kind, Meta},
     metrics::Metrics,
     owner::{Ask, Owner},
-    prepare,
+    prepare, reconcile,
     record::{PARTITIONS_PER_RECORD, Record},
     recover, tasks,
     wishes::Wishes,
@@ -182,7 +182,7 @@ impl Driver {
         };
         let wishes = Wishes::load(&parts.engine).await?;
         let mut owner = Owner::new(parts.clone(), metrics.clone(), wishes, epoch.unwrap_or(0));
-        for live in recover::unfinished(&parts.engine).await? {
+        for live in recover::unfinished(&parts.engine, !fleet).await? {
             tracing::info!(job_id = %live.id(), state = %live.state(), "job taken up again");
             owner.resume(live);
         }
@@ -196,7 +196,11 @@ impl Driver {
             // Beside serving: reading a long history takes a while, and lists may lag.
             parts.tracker.spawn(rebuild(parts.clone(), stop.clone()));
         }
-        Ok(Self { parts, asks, stop, metrics })
+        let driver = Self { parts, asks, stop, metrics };
+        if fleet {
+            driver.parts.tracker.spawn(reconcile::run(driver.clone(), driver.stop.clone()));
+        }
+        Ok(driver)
     }
 
     /// Its metrics.

@@ -19,6 +19,7 @@ mod meta;
 mod metrics;
 mod owner;
 mod prepare;
+mod reconcile;
 mod record;
 mod recover;
 mod slot;

@@ -199,6 +199,9 @@ impl Owner {
 
     /// Takes a job that is durable already.
     pub fn accept(&mut self, live: Live) {
+        if self.jobs.contains_key(live.id()) {
+            return;
+        }
         let event = Event::Submit(live.planned.meta.plan(self.now()));
         let hint = Event::Hint { job: live.id().clone(), nodes: self.holders(&live.planned.meta.deployment.module) };
         self.insert(live, "accepted");
@@ -232,6 +235,13 @@ impl Owner {
         self.step([event]);
         if cancel {
             self.step([Event::Cancel { job: id }]);
+        }
+    }
+
+    /// The same, unless it has the job.
+    pub fn resume_unknown(&mut self, live: Live) {
+        if !self.jobs.contains_key(live.id()) {
+            self.resume(live);
         }
     }
 

@@ -43,34 +43,49 @@ pub async fn load(engine: &Engine, tenant: &TenantId, job: &JobId) -> Result<Opt
     Ok(Live::replay(records))
 }
 
-/// Every job that had not ended when the last driver stopped. What was never wholly accepted is cleared away.
+/// A job's tenant and id.
+pub type Name = (TenantId, JobId);
+
+/// The names of all jobs that have not ended, and of some that are about to be accepted.
 ///
 /// # Errors
-/// A backend's fault. A damaged job is logged and left alone, so that it does not keep the others from running.
-pub async fn unfinished(engine: &Engine) -> Result<Vec<Live>, Fault> {
-    let mut found = Vec::new();
+/// The registry's fault.
+pub async fn active(engine: &Engine) -> Result<Vec<Name>, Fault> {
+    let mut names = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let page = engine.registry.list("sys/active/", after.as_deref(), 1000).await?;
-        let Some(last) = page.last() else { return Ok(found) };
+        let Some(last) = page.last() else { return Ok(names) };
         after = Some(last.key.clone());
         for entry in &page {
             let name = entry.key.strip_prefix("sys/active/").and_then(|k| k.split_once('/'));
-            let Some((tenant, job)) = name.and_then(|(t, j)| Some((TenantId::new(t).ok()?, JobId::new(j).ok()?)))
-            else {
-                tracing::error!(key = entry.key, "a key of an active job is damaged");
-                continue;
-            };
-            match load(engine, &tenant, &job).await {
-                Ok(Some(live)) => found.push(live),
-                Ok(None) => {
-                    engine.journal.delete(&Meta::stream(&tenant, &job)).await?;
-                    engine.registry.delete(&entry.key, Expect::Any).await?;
-                }
-                Err(error) => tracing::error!(%tenant, job_id = %job, %error, "a job can't be taken up again"),
+            match name.and_then(|(t, j)| Some((TenantId::new(t).ok()?, JobId::new(j).ok()?))) {
+                Some(name) => names.push(name),
+                None => tracing::error!(key = entry.key, "a key of an active job is damaged"),
             }
         }
     }
+}
+
+/// Every job that had not ended when the last driver stopped. What was never wholly accepted is cleared away, unless
+/// somebody else may be accepting it now.
+///
+/// # Errors
+/// A backend's fault. A damaged job is logged and left alone, so that it does not keep the others from running.
+pub async fn unfinished(engine: &Engine, alone: bool) -> Result<Vec<Live>, Fault> {
+    let mut found = Vec::new();
+    for (tenant, job) in active(engine).await? {
+        match load(engine, &tenant, &job).await {
+            Ok(Some(live)) => found.push(live),
+            Ok(None) if alone => {
+                engine.journal.delete(&Meta::stream(&tenant, &job)).await?;
+                engine.registry.delete(&Meta::active_key(&tenant, &job), Expect::Any).await?;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%tenant, job_id = %job, %error, "a job can't be taken up again"),
+        }
+    }
+    Ok(found)
 }
 
 /// Fills the index with every job in the journal that has ended; of the others the owner tells. While a page is read and
