@@ -10,6 +10,7 @@
 from .aio import AsyncFabric, AsyncFunction, AsyncInvocation, AsyncJob
 from .codec import Reply
 from .config import Settings
+from .dataset import AsyncDataset, Dataset
 from .errors import (
     BadRequest,
     Conflict,
@@ -25,29 +26,40 @@ from .errors import (
     Unreachable,
     WaitTimeout,
 )
+from .executor import FabricExecutor
 from .fabric import Fabric
 from .function import Function
 from .invocation import Invocation
 from .job import Job
+from .node import AsyncNode, Node
 from .request import Policy
 from .version import __version__
+from .wait import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, as_completed, wait
 
 __all__ = [
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "AsyncDataset",
     "AsyncFabric",
     "AsyncFunction",
     "AsyncInvocation",
     "AsyncJob",
+    "AsyncNode",
     "BadRequest",
     "Conflict",
+    "Dataset",
     "Denied",
     "Fabric",
     "FabricError",
+    "FabricExecutor",
     "Function",
     "GuestFault",
     "Invocation",
     "Job",
     "JobCancelled",
     "LimitExceeded",
+    "Node",
     "NotFound",
     "Policy",
     "ProtocolError",
@@ -58,4 +70,13 @@ __all__ = [
     "Unreachable",
     "WaitTimeout",
     "__version__",
+    "as_completed",
+    "wait",
 ]
+
+
+def load_ipython_extension(ipython: object) -> None:
+    """What `%load_ext fabric_client` calls: it makes `%fabric` and `%%fabric` known."""
+    from .notebook.magic import load
+
+    load(ipython)

@@ -10,14 +10,16 @@ from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from . import convert
 from .api import follow, functions, jobs, nodes, objects
 from .codec import Decoder, Reply, decode
 from .config import Settings
-from .dataset import DatasetBase
+from .dataset import AsyncDataset, DatasetBase
 from .fabric import settled
 from .function import FunctionBase, invoked, split_ref
 from .invocation import InvocationBase
 from .job import JobBase
+from .node import AsyncNode, Nodes
 from .request import Policy
 from .spec import job_spec, module_and_manifest
 from .steps import Plan
@@ -75,6 +77,11 @@ class AsyncFabric:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def _repr_html_(self) -> str:
+        from .notebook.html import fabric_card
+
+        return fabric_card(self.settings)
 
     def __repr__(self) -> str:
         tenant = f" tenant {self.settings.tenant}" if self.settings.tenant else ""
@@ -175,6 +182,10 @@ class AsyncFabric:
         wanted = {"function": function, "invocation": invocation, "job": job, "q": q, "since_ms": since_ms}
         return await self._io.run(jobs.logs(self.policy, limit, **wanted))
 
+    def dataset(self, path: str, split: str = "object") -> AsyncDataset:
+        """As `Fabric.dataset`."""
+        return AsyncDataset(self, path, split)
+
     async def put(
         self,
         path: str,
@@ -212,6 +223,10 @@ class AsyncFabric:
     async def rm(self, path: str) -> None:
         """As `Fabric.rm`."""
         await self._io.run(objects.delete(self.policy, path))
+
+    async def nodes(self) -> Nodes[AsyncNode]:
+        """As `Fabric.nodes`."""
+        return Nodes(AsyncNode(self, info) for info in await self._io.run(nodes.listing(self.policy, 10_000)))
 
     async def explain(self, function: str, *, params: Mapping[str, Any] | None = None) -> Explanation:
         """As `Fabric.explain`."""
@@ -466,6 +481,22 @@ class AsyncJob(JobBase):
         from .files import write_whole_async
 
         return await write_whole_async(Path(path), self.stream(timeout))
+
+    async def to_pandas(self, timeout: float | None = None) -> Any:
+        """As `Job.to_pandas`."""
+        return convert.to_pandas(await self._parts(timeout))
+
+    async def to_arrow(self, timeout: float | None = None) -> Any:
+        """As `Job.to_arrow`."""
+        return convert.to_arrow(await self._parts(timeout))
+
+    async def to_numpy(self, dtype: Any = None, timeout: float | None = None) -> Any:
+        """As `Job.to_numpy`."""
+        return convert.to_numpy(await self._parts(timeout), dtype)
+
+    async def _parts(self, timeout: float | None) -> list[convert.Part]:
+        await self.wait(timeout)
+        return await self._run(jobs.parts(self._fabric.policy, self.info))
 
 
 class AsyncInvocation(InvocationBase):

@@ -11,9 +11,11 @@ from typing import Any
 from .api import functions, jobs, nodes, objects
 from .codec import Decoder, decode
 from .config import Settings
+from .dataset import Dataset
 from .function import Function, split_ref
 from .invocation import Invocation
 from .job import Job
+from .node import Node, Nodes
 from .request import Policy
 from .spec import module_and_manifest
 from .transport import SyncDriver
@@ -57,11 +59,21 @@ class Fabric:
         policy: Policy | None = None,
         max_connections: int = 100,
     ) -> None:
+        settings = settled(url, token, tenant=tenant, context=context, ca=ca, data_dir=data_dir)
+        self._connect(settings, policy or Policy(), max_connections)
+
+    def _connect(self, settings: Settings, policy: Policy, max_connections: int) -> None:
         #: Where it talks to, as whom.
-        self.settings = settled(url, token, tenant=tenant, context=context, ca=ca, data_dir=data_dir)
+        self.settings = settings
         #: When requests are sent again.
-        self.policy = policy or Policy()
-        self._io = SyncDriver(self.settings, max_connections=max_connections)
+        self.policy = policy
+        self._io = SyncDriver(settings, max_connections=max_connections)
+
+    @classmethod
+    def _of(cls, settings: Settings, policy: Policy, max_connections: int = 100) -> Fabric:
+        made = cls.__new__(cls)
+        made._connect(settings, policy, max_connections)
+        return made
 
     @property
     def url(self) -> str:
@@ -223,6 +235,15 @@ class Fabric:
 
     # Objects.
 
+    def dataset(self, path: str, split: str = "object") -> Dataset:
+        """Stored objects to map over: an object's path, or a prefix ending in `/`. Makes no request.
+
+        Args:
+            path: Where they are.
+            split: How each is split: see `DatasetBase.split`.
+        """
+        return Dataset(self, path, split)
+
     def put(
         self,
         path: str,
@@ -282,6 +303,10 @@ class Fabric:
 
     # The server.
 
+    def nodes(self) -> Nodes[Node]:
+        """All nodes."""
+        return Nodes(Node(self, info) for info in self._io.run(nodes.listing(self.policy, 10_000)))
+
     def explain(self, function: str, *, params: Mapping[str, Any] | None = None) -> Explanation:
         """Where a function would run, and why: every node with its filters and scores."""
         return self._io.run(nodes.explain(self.policy, {"function": function, "params": dict(params or {})}))
@@ -293,6 +318,11 @@ class Fabric:
     def whoami(self) -> Identity:
         """Who the server takes this client for."""
         return self._io.run(nodes.whoami(self.policy))
+
+    def _repr_html_(self) -> str:
+        from .notebook.html import fabric_card
+
+        return fabric_card(self.settings)
 
     # For `await job` in a coroutine.
 

@@ -45,6 +45,11 @@ class FunctionBase:
         can = [word for word in ("handler", "mapper", "reducer") if getattr(self.info.entry, word)]
         return f"<{type(self).__name__} {self.ref} ({', '.join(can) or self.info.entry.kind})>"
 
+    def _repr_html_(self) -> str:
+        from .notebook.html import function_card
+
+        return function_card(self.info, self.ref)
+
 
 def split_ref(ref: str) -> str:
     """The name in `name`, `name@version` or `name:alias`."""

@@ -39,6 +39,11 @@ class InvocationBase:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} of {self.info.function}@{self.info.version} {self.state}>"
 
+    def _repr_html_(self) -> str:
+        from .notebook.html import invocation_card
+
+        return invocation_card(self.info)
+
 
 class Invocation(InvocationBase):
     """One call that was accepted and runs by itself. Made by `Function.spawn` and `Fabric.invocation`."""

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import convert
 from .api import follow, jobs
 from .codec import Decoder, decode
 from .steps import Flow, Plan
@@ -65,6 +66,11 @@ class JobBase:
         tasks = self.info.tasks
         return f"<{type(self).__name__} {self.id} {self.name!r} {self.state}, {tasks.succeeded} of {tasks.total} tasks>"
 
+    def _repr_html_(self) -> str:
+        from .notebook.html import job_card
+
+        return job_card(self.info)
+
 
 class Job(JobBase):
     """A function mapped over a data set. Made by `Function.map` and `Fabric.job`.
@@ -78,6 +84,11 @@ class Job(JobBase):
     def __init__(self, fabric: Fabric, info: wire.Job, decoder: Decoder = decode) -> None:
         super().__init__(info, decoder)
         self._fabric = fabric
+
+    def _ipython_display_(self) -> None:
+        from .notebook.live import show
+
+        show(self)
 
     def _run(self, plan: Plan[T]) -> T:
         return self._fabric._io.run(plan)
@@ -229,3 +240,29 @@ class Job(JobBase):
         from .files import write_whole
 
         return write_whole(Path(path), self.stream(timeout))
+
+    def to_pandas(self, timeout: float | None = None) -> Any:
+        """Waits and gives one pandas DataFrame of all results, in order.
+
+        JSON: an object is a row, a list has a row for each element, anything else is a row with the column `value`.
+        CSV, Parquet and Arrow by their media types; JSON lines too.
+
+        Raises:
+            ImportError: where pandas (for Parquet and Arrow: pyarrow) is not installed.
+            As `result`.
+        """
+        return convert.to_pandas(self._parts(timeout))
+
+    def to_arrow(self, timeout: float | None = None) -> Any:
+        """Waits and gives one pyarrow Table of all results, in order; read as in `to_pandas`."""
+        return convert.to_arrow(self._parts(timeout))
+
+    def to_numpy(self, dtype: Any = None, timeout: float | None = None) -> Any:
+        """Waits and gives one NumPy array of all results, in order: of JSON numbers and lists, or of bytes, of which
+        `dtype` says what they are.
+        """
+        return convert.to_numpy(self._parts(timeout), dtype)
+
+    def _parts(self, timeout: float | None) -> list[convert.Part]:
+        self.wait(timeout)
+        return self._run(jobs.parts(self._fabric.policy, self.info))

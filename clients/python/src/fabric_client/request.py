@@ -42,6 +42,9 @@ class Policy:
     attempts: int = 4
     #: How long those who wait for a job, its events or its results try to reach a server that went away.
     reconnect_for: float = 60.0
+    #: Whether calls, too, wait that long for a server that does not answer. By default a call fails after `attempts`,
+    #: and at once where nobody listens.
+    patient_calls: bool = False
     #: The first pause; each further one is twice as long, with full jitter.
     base: float = 0.1
     #: The longest pause.

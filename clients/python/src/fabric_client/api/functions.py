@@ -146,7 +146,8 @@ def invoke(
     key: str | None,
 ) -> Plan[Reply]:
     """Calls a function and waits for its result."""
-    answer = yield from exchange(_invoke(function, value, params, content_type, key, "sync"), policy, REPLY_LIMIT)
+    request = _invoke(function, value, params, content_type, key, "sync")
+    answer = yield from exchange(replace(request, patient=policy.patient_calls), policy, REPLY_LIMIT)
     about = answer.headers
 
     def number(name: str) -> int | None:

@@ -239,14 +239,23 @@ def values(policy: Policy, job: Job, decoder: Decoder) -> Plan[Any]:
     Raises:
         FabricError: what failed it.
     """
+    found = [decoder(content, kind) for content, kind in (yield from parts(policy, job))]
+    return found[0] if job.spec.reduce is not None and len(found) == 1 else found
+
+
+def parts(policy: Policy, job: Job) -> Plan[list[tuple[bytes, str | None]]]:
+    """The results of a job that has ended, with their media types.
+
+    Raises:
+        FabricError: what failed it.
+    """
     error = yield from failure(policy, job)
     if error is not None:
         raise error
     found = []
     for result in (yield from results(policy, job.id)):
-        content, kind = yield from part(policy, job.id, result.index)
-        found.append(decoder(content, kind))
-    return found[0] if job.spec.reduce is not None and len(found) == 1 else found
+        found.append((yield from part(policy, job.id, result.index)))
+    return found
 
 
 def completed(policy: Policy, job: Job, decoder: Decoder, timeout: float | None) -> Flow[tuple[int, Any]]:

@@ -65,6 +65,14 @@ def listing(policy: Policy, prefix: str, folders: bool, limit: int) -> Plan[list
     return pages(request, policy, ObjectInfo, limit)
 
 
+def members(policy: Policy, path: str, limit: int) -> Plan[list[ObjectInfo]]:
+    """The objects under a prefix, or the one at a path."""
+    if path.endswith("/"):
+        return (yield from listing(policy, path, False, limit))
+    found = yield from head(policy, path)
+    return [] if found is None else [found]
+
+
 def content(policy: Policy, path: str, start: int = 0, length: int | None = None) -> Flow[bytes]:
     """An object's bytes as they come, from `start` on."""
     return download(get("objects", checked_path(path)), policy, start, length)
