@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server import Server, guest
+from server import Server, assembled, guest
 
 from fabric_client import Fabric
 
@@ -36,6 +36,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for name in ("noop", "wordcount", "montecarlo-pi", "trap", "sleep"):
                 fab.deploy(guest(name))
             fab.deploy(guest("endless-loop"), limits={"fuel": 10_000_000})
+            fab.deploy(assembled("echo"), "echo", limits={"memory_bytes": "1MiB"})
+            # With the default fuel it runs until somebody stops it.
+            fab.deploy(guest("endless-loop"), "endless", limits={"fuel": 10**15, "deadline_ms": 600_000})
         first.stop()
         shutil.copytree(first.data, folder)
         first.close()

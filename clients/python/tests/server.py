@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import wasmtime
+
 from fabric_client import Fabric
 
 #: Seconds that a server may take to be ready, and an awaited condition to come true. Only a failure takes this long.
@@ -38,6 +40,11 @@ def guest(name: str) -> Path:
     path = Path(named) / f"{name}.wasm"
     assert path.is_file(), f"{path} is not there\nhint: cargo xtask guests"
     return path
+
+
+def assembled(name: str) -> bytes:
+    """A guest of these tests, assembled from its text."""
+    return bytes(wasmtime.wat2wasm((Path(__file__).parent / "guests" / f"{name}.wat").read_text()))
 
 
 def until(what: str, condition: Callable[[], bool]) -> None:
