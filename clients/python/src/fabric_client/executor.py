@@ -24,7 +24,8 @@ class FabricExecutor(concurrent.futures.Executor):
     For thousands of values `Function.map` costs less: it is one job, not a request for each.
 
     Args:
-        fabric: The server.
+        fabric: The server. Its connections are used, and stay open after `shutdown`; the calls at once are at most
+            as many as it has (`max_connections`, 100 by default).
         max_workers: Calls at once; 32 by default.
         thread_name_prefix: For the threads.
 
@@ -34,9 +35,8 @@ class FabricExecutor(concurrent.futures.Executor):
 
     def __init__(self, fabric: Fabric, max_workers: int = 32, *, thread_name_prefix: str = "fabric") -> None:
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers, thread_name_prefix)
-        # Its own connections: one for each call, and a server that restarts is waited for.
-        policy = replace(fabric.policy, patient_calls=True)
-        self._fabric = Fabric._of(fabric.settings, policy, max_connections=max_workers)
+        # The same connections; and a server that restarts is waited for.
+        self._fabric = fabric._with_policy(replace(fabric.policy, patient_calls=True))
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
         """Has `fn` called with the arguments on the server, and gives a future of its value.
@@ -63,5 +63,3 @@ class FabricExecutor(concurrent.futures.Executor):
         cancelled.
         """
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
-        if wait:
-            self._fabric.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -69,10 +70,10 @@ class Fabric:
         self.policy = policy
         self._io = SyncDriver(settings, max_connections=max_connections)
 
-    @classmethod
-    def _of(cls, settings: Settings, policy: Policy, max_connections: int = 100) -> Fabric:
-        made = cls.__new__(cls)
-        made._connect(settings, policy, max_connections)
+    def _with_policy(self, policy: Policy) -> Fabric:
+        """The same server over the same connections."""
+        made = copy.copy(self)
+        made.policy = policy
         return made
 
     @property
