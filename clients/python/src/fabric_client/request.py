@@ -141,7 +141,9 @@ def send(request: Request, policy: Policy) -> Plan[Answer]:
             # Nobody listens: waiting for that to change is the caller's decision.
             refused = isinstance(error, Unreachable) and getattr(error, "refused", False)
             hopeless = attempt + 1 >= policy.attempts or refused
-        if not again or hopeless or not (out_of_reach or error.code in WORTH_REPEATING):
+        # With a pause asked for, a conflict means that the first try with the same key is still under way.
+        under_way = error.code == "conflict" and asked is not None
+        if not again or hopeless or not (out_of_reach or under_way or error.code in WORTH_REPEATING):
             raise error
         pause = policy.pause(attempt, asked)
         attempt += 1

@@ -28,7 +28,8 @@ class Parser:
     """Turns bytes, cut anywhere, into events."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        self._held = 0
         self._begun = False
         self._name = ""
         self._data: list[str] = []
@@ -43,21 +44,27 @@ class Parser:
         Raises:
             ProtocolError: for an event without an end; the parser is of no use afterwards.
         """
-        text = self._rest + chunk
-        lines = text.splitlines(keepends=True)
-        # A line ends with CR, LF or CR LF; a CR at the end may be half of the last.
-        if lines and not lines[-1].endswith(b"\n"):
-            self._rest = lines.pop()
-        else:
-            self._rest = b""
-        if len(self._rest) > EVENT_LIMIT:
-            raise ProtocolError(f"an event is longer than {EVENT_LIMIT} bytes")
+        # A line ends with CR, LF or CR LF; only with a line feed is it known that it is whole.
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            return self._keep(chunk)
+        lines = b"".join([*self._rest, chunk[:end]]).splitlines()
+        self._rest, self._held = [], 0
+        self._keep(chunk[end:])
         events = []
         for line in lines:
-            event = self._line(line.rstrip(b"\r\n").decode(errors="replace"))
+            event = self._line(line.decode(errors="replace"))
             if event is not None:
                 events.append(event)
         return events
+
+    def _keep(self, part: bytes) -> list[Event]:
+        """Holds on to the beginning of a line."""
+        self._rest.append(part)
+        self._held += len(part)
+        if self._held > EVENT_LIMIT:
+            raise ProtocolError(f"an event is longer than {EVENT_LIMIT} bytes")
+        return []
 
     def _line(self, line: str) -> Event | None:
         if not self._begun:
