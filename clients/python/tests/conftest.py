@@ -37,6 +37,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 fab.deploy(guest(name))
             fab.deploy(guest("endless-loop"), limits={"fuel": 10_000_000})
             fab.deploy(assembled("echo"), "echo", limits={"memory_bytes": "1MiB"})
+            fab.deploy(assembled("mixed"), "mixed", limits={"fuel": 10**15, "deadline_ms": 600_000})
             # With the default fuel it runs until somebody stops it.
             fab.deploy(guest("endless-loop"), "endless", limits={"fuel": 10**15, "deadline_ms": 600_000})
         first.stop()

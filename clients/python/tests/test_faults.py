@@ -75,6 +75,15 @@ def test_an_executor_waits_for_a_server_that_comes_back(own_server: Server) -> N
         assert during.result() == b"during"
 
 
+def test_a_call_that_was_under_way_when_the_server_was_killed(own_server: Server) -> None:
+    with own_server.connect() as fab, FabricExecutor(fab) as executor:
+        pi = fab.function("montecarlo-pi")
+        call = executor.submit(pi, {"seed": 1, "samples": 1_000_000_000})
+        until("it runs", lambda: fab.nodes()[0].info.running > 0)
+        own_server.restart()
+        assert call.result()["total"] == 1_000_000_000
+
+
 def test_a_slow_network_only_takes_longer(server: Server) -> None:
     with Proxy(server.url, chunk=700, delay_s=0.001) as proxy, Fabric(proxy.url, server.token) as fab:
         body = os.urandom(100_000)

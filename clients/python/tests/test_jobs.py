@@ -50,6 +50,37 @@ def test_a_reduce_gives_one_value_and_a_cost(fab: Fabric) -> None:
     assert job.info.spec.reduce.fan_in == 4
 
 
+def test_values_come_while_the_job_still_runs(fab: Fabric) -> None:
+    # The last item keeps the job going until somebody stops it.
+    job = fab.function("mixed").map(["quick", "also quick", "for ever"], cache=False)
+    values = job.results()
+    first = dict([next(values), next(values)])
+    assert first == {0: b"quick", 1: b"also quick"}
+    assert job.refresh().state == "running"
+    with pytest.raises(WaitTimeout):
+        list(job.results(0.1))
+    job.cancel()
+    with pytest.raises(JobCancelled):
+        next(values)
+
+
+def test_what_completed_of_a_failed_job_can_be_read(fab: Fabric) -> None:
+    job = fab.function("mixed").map(["good", "trap"], max_attempts=1, concurrency=1)
+    given: list[tuple[int, Any]] = []
+    with pytest.raises(GuestFault):
+        given.extend(job.results())
+    assert given == [(0, b"good")]
+    allowed = fab.function("mixed").map(["trap", "good", "better"], max_attempts=1, allow_failed=1)
+    assert sorted(allowed.results()) == [(1, b"good"), (2, b"better")]
+    assert allowed.result() == [b"good", b"better"]
+
+
+def test_thousands_of_results_come_in_order(fab: Fabric) -> None:
+    items = ["" if n % 7 == 0 else str(n) for n in range(3000)]
+    job = fab.function("echo").map(items)
+    assert job.result() == [item.encode() for item in items]
+
+
 def test_a_second_run_costs_nothing(fab: Fabric) -> None:
     first = fab.function("montecarlo-pi").map(SEEDS, reduce=True)
     second = fab.function("montecarlo-pi").map(SEEDS, reduce=True)

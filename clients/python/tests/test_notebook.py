@@ -220,10 +220,12 @@ def test_an_interrupted_cell_leaves_the_job_running(kernel: Kernel, fab: Fabric)
 
 def test_a_card_moves_while_its_job_does(kernel: Kernel, fab: Fabric) -> None:
     kernel.text(SETUP)
-    sent = kernel.run("job = fab.function('endless').map(['x'])\njob")
+    sent = kernel.run("job = fab.function('endless').map(['x'], name='a card that moves')\njob")
     (shown,) = (m["content"] for m in sent if m["msg_type"] == "display_data")
     assert "fabric-card" in shown["data"]["text/html"]
-    kernel.text("job.cancel()")
+    # From here: a cell of the kernel's would read the messages and drop those that are not its own.
+    (job,) = fab.jobs(name="a card that moves", state="queued,running")
+    assert job.cancel()
     while True:
         message = kernel.client.get_iopub_msg(timeout=PATIENCE)
         if message["msg_type"] == "update_display_data" and "cancelled" in message["content"]["data"]["text/html"]:

@@ -14,6 +14,7 @@ import pytest
 from server import Server
 
 from fabric_client import wire
+from fabric_client.errors import KINDS
 from fabric_client.wire import problem
 from fabric_client.wire.decode import Mismatch, fields_of, read
 
@@ -80,6 +81,10 @@ def test_a_model_is_what_the_server_says(model: type[Any], schemas: dict[str, An
     for key, (kind, needed) in known.items():
         assert fits(kind, properties[key], schemas), f"{key}: {kind} is not {properties[key]}"
         assert needed == (key in schema.get("required", ())), f"{key}: required or not?"
+
+
+def test_every_code_has_its_exception(schemas: dict[str, Any]) -> None:
+    assert set(KINDS) == set(schemas["Code"]["enum"])
 
 
 @dataclasses.dataclass(frozen=True)

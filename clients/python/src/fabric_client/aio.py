@@ -494,7 +494,7 @@ class AsyncJob(JobBase):
         """As `Job.to_numpy`."""
         return convert.to_numpy(await self._parts(timeout), dtype)
 
-    async def _parts(self, timeout: float | None) -> list[convert.Part]:
+    async def _parts(self, timeout: float | None) -> list[jobs.Part]:
         await self.wait(timeout)
         return await self._run(jobs.parts(self._fabric.policy, self.info))
 

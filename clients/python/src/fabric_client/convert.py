@@ -13,12 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .api.jobs import Part
 from .codec import decode
 from .errors import SettingError
 from .request import to_json
-
-#: One result: its bytes and its media type.
-Part = tuple[bytes, str | None]
 
 #: Rows of a frame that become CSV at once.
 _ROWS = 20_000

@@ -142,10 +142,12 @@ class Job(JobBase):
         return self._run(jobs.values(self._fabric.policy, self.info, self.decoder))
 
     def results(self, timeout: float | None = None) -> Iterator[tuple[int, Any]]:
-        """Pairs of a partition's or item's number and its value, as they complete.
+        """Pairs of a partition's or item's number and its value, as tasks complete; the job goes on meanwhile. A job
+        that reduces or shuffles gives its results when it has ended. Of partitions that were allowed to fail there is
+        no pair.
 
         Raises:
-            As `result`, once what was there has been given.
+            As `result`, once what completed has been given.
         """
         return self._fabric._io.iterate(jobs.completed(self._fabric.policy, self.info, self.decoder, timeout))
 
@@ -263,6 +265,6 @@ class Job(JobBase):
         """
         return convert.to_numpy(self._parts(timeout), dtype)
 
-    def _parts(self, timeout: float | None) -> list[convert.Part]:
+    def _parts(self, timeout: float | None) -> list[jobs.Part]:
         self.wait(timeout)
         return self._run(jobs.parts(self._fabric.policy, self.info))

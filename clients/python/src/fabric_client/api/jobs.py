@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from ..codec import Decoder
-from ..errors import Conflict, FabricError, JobCancelled, WaitTimeout, from_fault
-from ..request import Policy, address, call, exchange, get, pages, post, query
-from ..steps import Emit, Flow, Plan, Request
+from ..errors import Conflict, FabricError, JobCancelled, Unreachable, WaitTimeout, from_fault
+from ..request import Policy, address, call, exchange, get, pages, post, query, send
+from ..steps import Close, Emit, Flow, Plan, Read, Request
 from ..wire.invocation import Invocation, LogLine
 from ..wire.job import ENDED, Audit, DeadLetter, Job, JobPlan, JobResult, Task
 from . import objects
@@ -22,8 +23,17 @@ SUBMIT_TIMEOUT = 300.0
 AUDIT_TIMEOUT = 1800.0
 #: How long one look may wait for a job's end: seconds. The server grants 60 at most.
 LONG_POLL = 50
+#: What one result may take in memory, bytes; larger ones are for `content`.
+RESULT_LIMIT = 1 << 30
+#: Up to so many results are fetched one by one, which can be resumed; more in one stream.
+FEW = 4
 #: How many lines an exception shows of a failed task.
 TAIL = 20
+
+#: A result: its bytes and its media type.
+Part = tuple[bytes, str | None]
+
+_ALL = 1 << 31
 
 
 def submit(policy: Policy, spec: Mapping[str, Any], key: str | None) -> Plan[Job]:
@@ -153,20 +163,20 @@ def logs(policy: Policy, limit: int, **wanted: object) -> Plan[list[LogLine]]:
 def results(policy: Policy, job: str) -> Plan[list[JobResult]]:
     """What results a job has."""
     request = replace(get("jobs", job, "results"), patient=True)
-    return pages(request, policy, JobResult, 1 << 31)
+    return pages(request, policy, JobResult, _ALL)
 
 
-def part(policy: Policy, job: str, index: int, *, limit: int = 1 << 30) -> Plan[tuple[bytes, str | None]]:
+def part(policy: Policy, job: str, index: int) -> Plan[Part]:
     """One result and its media type."""
     request = replace(get("jobs", job, "result", str(index)), patient=True)
-    answer = yield from exchange(request, policy, limit)
+    answer = yield from exchange(request, policy, RESULT_LIMIT)
     return answer.body, answer.headers.get("content-type")
 
 
-def invocation_result(policy: Policy, invocation: str) -> Plan[tuple[bytes, str | None]]:
+def invocation_result(policy: Policy, invocation: str) -> Plan[Part]:
     """The result of an asynchronous invocation and its media type."""
     request = replace(get("invocations", invocation, "result"), patient=True)
-    answer = yield from exchange(request, policy, 1 << 30)
+    answer = yield from exchange(request, policy, RESULT_LIMIT)
     return answer.body, answer.headers.get("content-type")
 
 
@@ -190,7 +200,7 @@ def failure(policy: Policy, job: Job) -> Plan[FabricError | None]:
     try:
         failed = yield from tasks(policy, job.id, "failed", None, 1)
         task = f"{failed[0].stage}/{failed[0].index}" if failed else None
-        error.log_tail = tuple((yield from logs(policy, 1000, job=job.id, task=task))[-TAIL:])
+        error.log_tail = yield from tail(policy, job=job.id, task=task)
     except FabricError:
         # The error itself is what the user needs; its log is an extra.
         pass
@@ -222,14 +232,18 @@ def invocation_value(policy: Policy, info: Invocation, decoder: Decoder) -> Plan
     return decoder(content, kind)
 
 
+def tail(policy: Policy, **wanted: object) -> Plan[tuple[LogLine, ...]]:
+    """The last lines, oldest first."""
+    newest = yield from logs(policy, TAIL, order="newest", **wanted)
+    return tuple(reversed(newest))
+
+
 def with_tail(policy: Policy, error: FabricError) -> Plan[FabricError]:
     """The error with the last lines of the invocation that it is about."""
     if error.invocation_id is not None:
-        try:
-            lines = yield from logs(policy, 1000, invocation=error.invocation_id)
-            error.log_tail = tuple(lines[-TAIL:])
-        except FabricError:
-            pass
+        # The error itself is what the user needs; its log is an extra.
+        with suppress(FabricError):
+            error.log_tail = yield from tail(policy, invocation=error.invocation_id)
     return error
 
 
@@ -243,8 +257,8 @@ def values(policy: Policy, job: Job, decoder: Decoder) -> Plan[Any]:
     return found[0] if job.spec.reduce is not None and len(found) == 1 else found
 
 
-def parts(policy: Policy, job: Job) -> Plan[list[tuple[bytes, str | None]]]:
-    """The results of a job that has ended, with their media types.
+def parts(policy: Policy, job: Job) -> Plan[list[Part]]:
+    """The results of a job that has ended.
 
     Raises:
         FabricError: what failed it.
@@ -252,25 +266,75 @@ def parts(policy: Policy, job: Job) -> Plan[list[tuple[bytes, str | None]]]:
     error = yield from failure(policy, job)
     if error is not None:
         raise error
-    found = []
-    for result in (yield from results(policy, job.id)):
+    listed = yield from results(policy, job.id)
+    found: list[Part] = []
+    if len(listed) > FEW:
+        try:
+            found = yield from _all_at_once(policy, job.id, listed)
+        except Unreachable:
+            # This stream can't be resumed; one after another they can.
+            found = []
+    for result in listed[len(found) :]:
         found.append((yield from part(policy, job.id, result.index)))
     return found
 
 
+def _all_at_once(policy: Policy, job: str, listed: list[JobResult]) -> Plan[list[Part]]:
+    """All results from one stream, cut where the list says: thousands of requests less."""
+    answer = yield from send(replace(get("jobs", job, "result"), patient=True), policy)
+    found: list[Part] = []
+    held = bytearray()
+    while chunk := (yield Read(answer)):
+        held += chunk
+        at = 0
+        while len(found) < len(listed) and at + listed[len(found)].bytes <= len(held):
+            result = listed[len(found)]
+            found.append((bytes(held[at : at + result.bytes]), result.content_type))
+            at += result.bytes
+        del held[:at]
+    yield Close(answer)
+    # Results of no bytes at the end have no chunk.
+    found += [(b"", result.content_type) for result in listed[len(found) :] if result.bytes == 0]
+    if held or len(found) != len(listed):
+        raise Unreachable("the results ended too early", code="unreachable")
+    return found
+
+
 def completed(policy: Policy, job: Job, decoder: Decoder, timeout: float | None) -> Flow[tuple[int, Any]]:
-    """Pairs of a result's number and its value, as they complete."""
+    """Pairs of a partition's number and its value, as tasks complete; of a job that reduces or shuffles its results,
+    when it has ended. What completed of a job that failed comes before its error.
+    """
     limit = Limit(timeout)
-    while not has_ended(job):
-        job = yield from call(_poll(get("jobs", job.id), limit.left(LONG_POLL)), policy, Job)
+    given: set[int] = set()
+    # Only of a plain map a task's result is one of the job's.
+    plain = job.spec.reduce is None and job.spec.shuffle is None
+    first = True
+    while True:
         if not has_ended(job):
-            limit.check(f"job {job.id}", job.state)
-    error = yield from failure(policy, job)
-    if error is not None:
-        raise error
-    for result in (yield from results(policy, job.id)):
-        content, kind = yield from part(policy, job.id, result.index)
-        yield Emit((result.index, decoder(content, kind)))
+            # The first look does not wait: much may be there already.
+            request = get("jobs", job.id) if first else _poll(get("jobs", job.id), limit.left(1.0))
+            job = yield from call(request, policy, Job)
+            first = False
+        whole = job.state == "succeeded" and not job.tasks.dead and not given
+        if plain and not whole and job.tasks.succeeded > len(given):
+            for task in (yield from tasks(policy, job.id, "succeeded", 0, _ALL)):
+                if task.index not in given:
+                    given.add(task.index)
+                    content, kind = yield from task_result(policy, job.id, task)
+                    yield Emit((task.index, decoder(content, kind)))
+        if has_ended(job):
+            break
+        limit.check(f"job {job.id}", job.state)
+    if whole or not plain or job.state != "succeeded":
+        for index, (content, kind) in enumerate((yield from parts(policy, job))):
+            yield Emit((index, decoder(content, kind)))
+
+
+def task_result(policy: Policy, job: str, task: Task) -> Plan[Part]:
+    """The result of a task that succeeded, in whatever state its job is."""
+    request = get("jobs", job, "tasks", str(task.stage), str(task.index), "result")
+    answer = yield from exchange(replace(request, patient=True), policy, RESULT_LIMIT)
+    return answer.body, answer.headers.get("content-type")
 
 
 def has_ended(job: Job | Invocation) -> bool:
