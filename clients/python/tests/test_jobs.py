@@ -262,6 +262,22 @@ def test_the_async_twins(fab: Fabric) -> None:
     ]
 
 
+def test_a_cancelled_task_leaves_its_job_running_and_its_client_usable(fab: Fabric) -> None:
+    async def main() -> str:
+        async with AsyncFabric(fab.url, fab.settings.token, max_connections=1) as there:
+            job = await (await there.function("endless")).map(["x"])
+            waiting = asyncio.ensure_future(job.result())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            state = (await job.refresh()).state
+            assert await job.cancel()
+            return state
+
+    assert asyncio.run(main()) in ("queued", "running")
+
+
 def test_a_sync_job_can_be_awaited(fab: Fabric) -> None:
     async def main() -> Any:
         return await fab.function("echo").map([json.dumps([1])]), await fab.function("noop").spawn("s")
