@@ -25,6 +25,11 @@ work=$(cd "$work" && pwd)
 wheel=("$work"/dist/*.whl)
 "$work/tests/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}[all]" --requirement requirements-tests.txt
 
+# Without any extra it needs nothing but httpx.
+"$python" -m venv "$work/plain"
+"$work/plain/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}"
+"$work/plain/bin/python" tests/plain.py
+
 "$work/tools/bin/ruff" check .
 "$work/tools/bin/ruff" format --check .
 "$work/tools/bin/mypy" --python-executable "$work/tests/bin/python"
