@@ -1,4 +1,4 @@
-"""What must hold where only the package itself is installed, with httpx: `ci.sh` runs it in an environment of its own."""
+"""What must hold where only the package itself is installed, with httpx. `ci.sh` runs it in such an environment."""
 
 from __future__ import annotations
 
