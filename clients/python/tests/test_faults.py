@@ -123,6 +123,8 @@ def test_a_submission_whose_answer_was_lost_makes_one_job(server: Server) -> Non
         assert proxy.sent.count(b"POST /v1/jobs") == 2
         job.wait()
     with server.connect() as fab:
+        # The list is a projection, which may be a moment behind.
+        until("the job is in the list", lambda: bool(fab.jobs(tag="lost-answer")))
         assert [found.id for found in fab.jobs(tag="lost-answer")] == [job.id]
 
 

@@ -46,7 +46,8 @@ def test_a_reduce_gives_one_value_and_a_cost(fab: Fabric) -> None:
     assert value["total"] == 10_000
     assert job.cost.fuel > 0
     assert job.cost.bytes_out > 0
-    assert [found.id for found in fab.jobs(tag="pi-test", limit=1)] == [job.id]
+    # The list is a projection, which may be a moment behind.
+    until("it is in the list", lambda: [found.id for found in fab.jobs(tag="pi-test", limit=1)] == [job.id])
     assert fab.jobs(name="pi by tens", state="failed") == []
     assert job.info.spec.reduce is not None
     assert job.info.spec.reduce.fan_in == 4

@@ -14,7 +14,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from server import PATIENCE, Server, until
 
-from fabric_client import Fabric, GuestFault
+from fabric_client import Fabric, GuestFault, WaitTimeout
 from fabric_client.config import Settings
 from fabric_client.notebook import html as cards
 from fabric_client.wire import function as function_wire
@@ -220,11 +220,11 @@ def test_an_interrupted_cell_leaves_the_job_running(kernel: Kernel, fab: Fabric)
 
 def test_a_card_moves_while_its_job_does(kernel: Kernel, fab: Fabric) -> None:
     kernel.text(SETUP)
-    sent = kernel.run("job = fab.function('endless').map(['x'], name='a card that moves')\njob")
+    job = fab.job(kernel.text("job = fab.function('endless').map(['x'])\nprint(job.id)").strip())
+    sent = kernel.run("job")
     (shown,) = (m["content"] for m in sent if m["msg_type"] == "display_data")
     assert "fabric-card" in shown["data"]["text/html"]
     # From here: a cell of the kernel's would read the messages and drop those that are not its own.
-    (job,) = fab.jobs(name="a card that moves", state="queued,running")
     assert job.cancel()
     while True:
         message = kernel.client.get_iopub_msg(timeout=PATIENCE)
@@ -233,10 +233,31 @@ def test_a_card_moves_while_its_job_does(kernel: Kernel, fab: Fabric) -> None:
     assert message["content"]["transient"] == shown["transient"]
 
 
-def test_a_cell_may_await_a_job_and_watch_its_bar(kernel: Kernel) -> None:
+def test_a_cell_may_await_a_job(kernel: Kernel) -> None:
     kernel.text(SETUP)
     assert kernel.text("print(await fab.function('echo').map(['a', 'b']))") == "[b'a', b'b']\n"
-    sent = kernel.run("result = fab.function('echo').map(['c', 'd'], cache=False).result()\nresult")
-    shown = [m for m in sent if m["msg_type"] == "execute_result"]
-    assert shown[0]["content"]["data"]["text/plain"] == "[b'c', b'd']"
-    assert any("task" in str(m["content"]) for m in sent if m["msg_type"] in ("stream", "display_data"))
+
+
+def test_who_waits_in_a_cell_sees_the_jobs_card(kernel: Kernel, fab: Fabric) -> None:
+    kernel.text(SETUP)
+    job = fab.function("endless").map(["x"], name="waited for")
+    waiting = kernel.client.execute(f"print(fab.job({job.id!r}).exception())")
+    seen: list[dict[str, Any]] = []
+    while not any(m["msg_type"] == "stream" for m in seen[-1:]):
+        message = kernel.client.get_iopub_msg(timeout=PATIENCE)
+        if message["parent_header"].get("msg_id") == waiting:
+            seen.append(message)
+            if message["msg_type"] == "display_data":
+                assert "waited for" in message["content"]["data"]["text/html"]
+                job.cancel()
+    updates = [m["content"]["data"]["text/html"] for m in seen if m["msg_type"] == "update_display_data"]
+    assert "cancelled" in updates[-1]
+    assert "was cancelled" in seen[-1]["content"]["text"]
+
+
+def test_a_bar_on_a_terminal(fab: Fabric, capsys: pytest.CaptureFixture[str]) -> None:
+    job = fab.function("endless").map(["x"], name="a bar's job")
+    with pytest.raises(WaitTimeout):
+        job.wait(2, progress=True)
+    job.cancel()
+    assert "a bar's job" in capsys.readouterr().err

@@ -386,7 +386,7 @@ class AsyncJob(JobBase):
 
         if self.ended:
             return self
-        with bar(self, progress) as shown:
+        with bar(progress) as shown:
             every = jobs.LONG_POLL if shown is None else 1.0
             async for info in self._fabric._io.iterate(jobs.looks(self._fabric.policy, self.id, timeout, every)):
                 self.info = info

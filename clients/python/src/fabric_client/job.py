@@ -107,8 +107,8 @@ class Job(JobBase):
 
         Args:
             timeout: Seconds; None for no limit.
-            progress: Whether to show a bar with tqdm. By default where tqdm is installed and somebody is looking: in a
-                notebook and on a terminal.
+            progress: Whether to show how it goes: in a notebook its card, elsewhere tqdm's bar. By default where
+                somebody is looking: in a notebook, and on a terminal where tqdm is installed.
 
         Raises:
             WaitTimeout: when the time is over. The job goes on.
@@ -117,7 +117,7 @@ class Job(JobBase):
 
         if self.ended:
             return self
-        with bar(self, progress) as shown:
+        with bar(progress) as shown:
             for info in self._fabric._io.iterate(self._looks(timeout, shown is not None)):
                 self.info = info
                 if shown is not None:

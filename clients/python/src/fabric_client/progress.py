@@ -1,50 +1,87 @@
-"""A bar while one waits for a job: tqdm's, where it is installed."""
+"""What one sees while waiting for a job: in a notebook its card, on a terminal tqdm's bar where tqdm is installed.
+
+Nothing is shown for a job that ends within a second.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .text import count_text
+from .text import count_text, printable
 
 if TYPE_CHECKING:
     from .job import JobBase
 
+#: What shows a job as it is now.
+Show = Callable[["JobBase"], None]
 
-def is_watched() -> bool:
-    """Whether somebody is looking: a notebook or a terminal."""
+
+def in_notebook() -> bool:
+    """Whether this is a notebook's kernel."""
     ipython = sys.modules.get("IPython")
-    if ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None:
-        return True
-    return bool(sys.stderr and sys.stderr.isatty())
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 @contextmanager
-def bar(job: JobBase, wanted: bool | None) -> Iterator[Callable[[JobBase], None] | None]:
-    """Gives what shows the job's progress, or None where no bar is wanted or tqdm is not there."""
-    if wanted is False or (wanted is None and not is_watched()):
-        yield None
-        return
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        if wanted:
-            raise ImportError("a progress bar needs tqdm: pip install 'fabric-client[notebook]'") from None
-        yield None
-        return
-    with tqdm(total=job.progress.total or None, unit="task", desc=job.name[:40]) as shown:
+def bar(wanted: bool | None) -> Iterator[Show | None]:
+    """Gives what shows a job's progress, or None where none is wanted or nobody is looking.
 
-        def show(job: JobBase) -> None:
-            tasks = job.progress
-            shown.total = tasks.total or None
-            notes = {"state": job.state, "fuel": count_text(job.cost.fuel)}
-            if tasks.failed:
-                notes["failed"] = str(tasks.failed)
-            shown.set_postfix(notes, refresh=False)
-            shown.update(tasks.succeeded + tasks.failed - shown.n)
-            shown.refresh()
+    Args:
+        wanted: None for where somebody is looking.
 
-        show(job)
-        yield show
+    Raises:
+        ImportError: where it is wanted, on no notebook, and tqdm is not installed.
+    """
+    if wanted is False:
+        yield None
+    elif in_notebook():
+        yield _card()
+    elif wanted or (sys.stderr is not None and sys.stderr.isatty()):
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            if wanted:
+                raise ImportError("a progress bar needs tqdm: pip install 'fabric-client[notebook]'") from None
+            yield None
+            return
+        bars: list[Any] = []
+        try:
+            yield _tqdm(tqdm, bars)
+        finally:
+            for shown in bars:
+                shown.close()
+    else:
+        yield None
+
+
+def _card() -> Show:
+    from .notebook.live import Shown
+
+    shown = Shown()
+
+    def show(job: JobBase) -> None:
+        if shown or not job.ended:
+            shown.update(job)
+
+    return show
+
+
+def _tqdm(tqdm: Any, bars: list[Any]) -> Show:
+    def show(job: JobBase) -> None:
+        if not bars:
+            if job.ended:
+                return
+            bars.append(tqdm(unit="task", desc=printable(job.name, 40)))
+        (shown,) = bars
+        tasks = job.progress
+        notes = {"state": job.state, "fuel": count_text(job.cost.fuel)}
+        if tasks.failed:
+            notes["failed"] = str(tasks.failed)
+        shown.total = tasks.total or None
+        shown.n = tasks.succeeded + tasks.failed
+        shown.set_postfix(notes)
+
+    return show

@@ -10,16 +10,16 @@ from ..api import jobs
 from ..errors import FabricError
 
 if TYPE_CHECKING:
-    from ..job import Job
+    from ..job import Job, JobBase
 
 #: Seconds between looks.
 EVERY = 1.0
 
 
 class _Card:
-    """What is shown: the card as it is now."""
+    """A job's card as it is now."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: JobBase) -> None:
         self._text = repr(job)
         self._html = job._repr_html_()
 
@@ -30,12 +30,30 @@ class _Card:
         return self._html
 
 
+class Shown:
+    """A place in a notebook that holds a job's card, once there is one."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def __bool__(self) -> bool:
+        return self._handle is not None
+
+    def update(self, job: JobBase) -> None:
+        """Shows the job as it is now, where it was shown before."""
+        from IPython.display import display
+
+        if self._handle is None:
+            self._handle = display(_Card(job), display_id=True)
+        else:
+            self._handle.update(_Card(job))
+
+
 def show(job: Job) -> threading.Thread | None:
     """Shows the job's card in a notebook; until the job ends, a thread keeps it up to date."""
-    from IPython.display import display
-
-    handle: Any = display(_Card(job), display_id=True)
-    if handle is None or job.ended:
+    shown = Shown()
+    shown.update(job)
+    if not shown or job.ended:
         return None
     # The user's own handle changes only when the user looks.
     own = copy.copy(job)
@@ -44,7 +62,7 @@ def show(job: Job) -> threading.Thread | None:
         try:
             for info in own._fabric._io.iterate(jobs.looks(own._fabric.policy, own.id, None, EVERY)):
                 own.info = info
-                handle.update(_Card(own))
+                shown.update(own)
         except (FabricError, RuntimeError):
             # Closed, or gone for longer than it is waited for: the card stays as it was last seen.
             return
