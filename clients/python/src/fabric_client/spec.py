@@ -152,6 +152,7 @@ def _text(path: Path) -> str:
 
 def _toml(text: str, what: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        found: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
         raise SettingError(f"{what}: {e}") from e
+    return found

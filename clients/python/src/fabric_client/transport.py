@@ -49,8 +49,12 @@ class SyncDriver:
     def run(self, plan: Plan[T]) -> T:
         """Carries out an operation and gives its outcome."""
         outcome: list[Any] = []
-        for _ in self._steps(cast("Flow[Any]", plan), outcome):
-            raise AssertionError("an operation with one outcome gives no values on the way")
+        try:
+            for _ in self._steps(cast("Flow[Any]", plan), outcome):
+                raise AssertionError("an operation with one outcome gives no values on the way")
+        except FabricError as error:
+            # The way through the operation's generators would only hide the user's own lines.
+            raise error.with_traceback(None) from error.__cause__
         return cast(T, outcome[0])
 
     def iterate(self, flow: Flow[T]) -> Iterator[T]:
@@ -90,7 +94,7 @@ class SyncDriver:
             try:
                 return next(chunks, b"")
             except httpx.HTTPError as e:
-                raise _unreachable(self._base, e, broke_off=True) from e
+                raise _unreachable(self._base, e, broke_off=True) from None
         if isinstance(step, Close):
             step.answer.handle[0].close()
             opened.remove(step.answer)
@@ -104,7 +108,7 @@ class SyncDriver:
         try:
             response = self._http.send(_prepared(self._http, self._base, request, content), stream=True)
         except httpx.HTTPError as e:
-            raise _unreachable(self._base, e) from e
+            raise _unreachable(self._base, e) from None
         except httpx.InvalidURL as e:
             raise SettingError(f"{request.path!r} can't be sent: {e}") from e
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -133,8 +137,11 @@ class AsyncDriver:
     async def run(self, plan: Plan[T]) -> T:
         """Carries out an operation and gives its outcome."""
         outcome: list[Any] = []
-        async for _ in self._steps(cast("Flow[Any]", plan), outcome):
-            raise AssertionError("an operation with one outcome gives no values on the way")
+        try:
+            async for _ in self._steps(cast("Flow[Any]", plan), outcome):
+                raise AssertionError("an operation with one outcome gives no values on the way")
+        except FabricError as error:
+            raise error.with_traceback(None) from error.__cause__
         return cast(T, outcome[0])
 
     def iterate(self, flow: Flow[T]) -> AsyncIterator[T]:
@@ -178,7 +185,7 @@ class AsyncDriver:
             try:
                 return await anext(chunks, b"")
             except httpx.HTTPError as e:
-                raise _unreachable(self._base, e, broke_off=True) from e
+                raise _unreachable(self._base, e, broke_off=True) from None
         if isinstance(step, Close):
             await step.answer.handle[0].aclose()
             opened.remove(step.answer)
@@ -192,7 +199,7 @@ class AsyncDriver:
         try:
             response = await self._http.send(_prepared(self._http, self._base, request, content), stream=True)
         except httpx.HTTPError as e:
-            raise _unreachable(self._base, e) from e
+            raise _unreachable(self._base, e) from None
         except httpx.InvalidURL as e:
             raise SettingError(f"{request.path!r} can't be sent: {e}") from e
         headers = {name.lower(): value for name, value in response.headers.items()}
