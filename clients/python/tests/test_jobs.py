@@ -123,6 +123,21 @@ def test_a_failure_has_its_reason_and_the_tasks_last_words(fab: Fabric) -> None:
         list(job.stream())
 
 
+def test_lines_are_followed_as_they_are_written(fab: Fabric) -> None:
+    pi = fab.function("montecarlo-pi")
+    first = pi.map([{"seed": 101}]).wait()
+    lines = fab.follow_logs(function="montecarlo-pi", since_ms=first.info.created_ms)
+    while next(lines).invocation_id != first.id:
+        pass
+    second = pi.map([{"seed": 102}])
+    while (line := next(lines)).invocation_id != second.id:
+        pass
+    assert "samples" in line.message
+    assert [line.task for line in second.logs()] == ["0/0"]
+    assert second.logs(q="samples") == second.logs()
+    assert fab.logs(job=second.id, q="nothing like it") == []
+
+
 def test_a_trap_in_a_task_has_a_backtrace(fab: Fabric) -> None:
     error = fab.function("trap").map(["x"], max_attempts=1).exception()
     assert isinstance(error, GuestFault)

@@ -157,6 +157,18 @@ def test_an_answer_of_another_shape_is_named(body: bytes) -> None:
         Network((200, body)).run(target(get("x")))
 
 
+def test_an_answer_without_an_end_is_cut_off() -> None:
+    class Endless(Network):
+        def _do(self, step: Any) -> Any:
+            return b"[" * (1 << 20) if isinstance(step, Read) else super()._do(step)
+
+    with pytest.raises(ProtocolError, match="larger than"):
+        Endless((200, b"")).run(target(get("x")))
+    with pytest.raises(FabricError) as caught:
+        Endless((500, b"")).run(target(get("x")))
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [(401, "unauthenticated"), (404, "not-found"), (502, "unavailable"), (500, "internal")]
 )

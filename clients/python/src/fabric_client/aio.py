@@ -182,6 +182,13 @@ class AsyncFabric:
         wanted = {"function": function, "invocation": invocation, "job": job, "q": q, "since_ms": since_ms}
         return await self._io.run(jobs.logs(self.policy, limit, **wanted))
 
+    def follow_logs(
+        self, *, function: str | None = None, invocation: str | None = None, job: str | None = None, since_ms: int = 0
+    ) -> AsyncIterator[invocation_wire.LogLine]:
+        """As `Fabric.follow_logs`."""
+        wanted = {"function": function, "invocation": invocation, "job": job, "since_ms": since_ms}
+        return self._io.iterate(follow.log_lines(self.policy, **wanted))
+
     def dataset(self, path: str, split: str = "object") -> AsyncDataset:
         """As `Fabric.dataset`."""
         return AsyncDataset(self, path, split)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .api import functions, jobs, nodes, objects
+from .api import follow, functions, jobs, nodes, objects
 from .codec import Decoder, decode
 from .config import Settings
 from .dataset import Dataset
@@ -233,6 +233,16 @@ class Fabric:
         """Log lines, oldest first."""
         wanted = {"function": function, "invocation": invocation, "job": job, "q": q, "since_ms": since_ms}
         return self._io.run(jobs.logs(self.policy, limit, **wanted))
+
+    def follow_logs(
+        self, *, function: str | None = None, invocation: str | None = None, job: str | None = None, since_ms: int = 0
+    ) -> Iterator[LogLine]:
+        """Log lines as they are written, those since `since_ms` (milliseconds since 1970) first; without an end.
+
+        A server that restarts is waited for, and no line is skipped.
+        """
+        wanted = {"function": function, "invocation": invocation, "job": job, "since_ms": since_ms}
+        return self._io.iterate(follow.log_lines(self.policy, **wanted))
 
     # Objects.
 
