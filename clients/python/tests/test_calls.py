@@ -71,8 +71,13 @@ def test_mistakes_say_what_to_do(fab: Fabric) -> None:
         fab.function("nothing-like-it")
     with pytest.raises(BadRequest, match="invalid-params"):
         fab.function("wordcount")("x", emitt=True)
-    with pytest.raises(SettingError, match="path"):
-        fab.function("../jobs")
+    for wrong in ("../jobs", "", "noop@x", "noop@", "noop:", ":live", "@1"):
+        with pytest.raises(SettingError, match="bad-request"):
+            fab.function(wrong)
+    with pytest.raises(SettingError, match="header"):
+        fab.function("noop").invoke(b"x", content_type="two\nlines")
+    with pytest.raises(NotFound, match="noop@99"):
+        fab.function("noop@99")(b"x")
     with pytest.raises(TypeError, match="complex"):
         fab.function("noop")(1j)
     with pytest.raises(ValueError, match="JSON"):

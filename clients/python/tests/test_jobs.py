@@ -211,9 +211,9 @@ def test_an_audit_finds_the_same_bytes(fab: Fabric) -> None:
 
 def test_what_can_not_be_mapped_over_is_refused(fab: Fabric) -> None:
     noop = fab.function("noop")
-    for wrong in ("weather/", b"bytes", {"a": 1}):
+    for wrong in ("weather/", b"bytes", {"a": 1}, 5):
         with pytest.raises(TypeError, match="give a list"):
-            noop.map(wrong)
+            noop.map(wrong)  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="empty"):
         noop.map([])
     with pytest.raises(SettingError, match="from_items"):

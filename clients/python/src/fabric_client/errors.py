@@ -36,11 +36,14 @@ __all__ = [
 class FabricError(Exception):
     """The base of all errors of this package."""
 
+    #: The code where none is given.
+    default_code = "internal"
+
     def __init__(
         self,
         message: str,
         *,
-        code: str = "internal",
+        code: str | None = None,
         hint: str | None = None,
         status: int | None = None,
         invocation_id: str | None = None,
@@ -52,7 +55,7 @@ class FabricError(Exception):
         #: What happened, to which thing.
         self.message = message
         #: The stable code, such as `out-of-fuel`.
-        self.code = code
+        self.code = code or self.default_code
         #: What to do next, where there is something to say.
         self.hint = hint
         #: The HTTP status, where a server answered.
@@ -105,7 +108,9 @@ class BadRequest(FabricError, ValueError):
 
 
 class SettingError(FabricError, ValueError):
-    """An address, a token, a context or another setting of this client can't be used."""
+    """An address, a token, a context or another thing that was given to this client can't be used."""
+
+    default_code = "bad-request"
 
 
 class Denied(FabricError, PermissionError):
@@ -119,24 +124,34 @@ class NotFound(FabricError, LookupError):
 class Conflict(FabricError):
     """It is in a state that does not allow this, or a condition does not hold."""
 
+    default_code = "conflict"
+
 
 class JobCancelled(FabricError, concurrent.futures.CancelledError):
     """The job or invocation was cancelled and has no result."""
+
+    default_code = "cancelled"
 
 
 class Unavailable(FabricError):
     """The server failed, has no room, or is shutting down; the same call may succeed later."""
 
+    default_code = "unavailable"
+
 
 class Unreachable(FabricError, ConnectionError):
     """No connection to the server, or it broke."""
+
+    default_code = "unreachable"
 
     #: Whether nobody listens there at all, so that trying again at once is of no use.
     refused: bool = False
 
 
 class WaitTimeout(FabricError, TimeoutError):
-    """The time that the caller gave was over. What was waited for goes on."""
+    """The time that the caller gave was over. What was waited for goes on. Its code is of this package alone."""
+
+    default_code = "wait-timeout"
 
 
 class ProtocolError(FabricError):

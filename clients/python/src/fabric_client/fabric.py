@@ -100,6 +100,8 @@ class Fabric:
     def function(self, name: str) -> Function:
         """A deployed function: `name`, `name@version` or `name:alias`.
 
+        Whether there is such a version or alias is found out by the first call.
+
         Raises:
             NotFound: where there is none.
         """

@@ -53,8 +53,9 @@ class FunctionBase:
 
 def split_ref(ref: str) -> str:
     """The name in `name`, `name@version` or `name:alias`."""
-    name = ref.partition("@")[0].partition(":")[0]
-    if not name:
+    name, at, version = ref.partition("@")
+    name, colon, alias = (name, "", "") if at else ref.partition(":")
+    if not name or (at and not (version.isascii() and version.isdigit())) or (colon and not alias):
         raise SettingError(f"{ref!r} names no function", hint="write NAME, NAME@VERSION or NAME:ALIAS")
     return name
 

@@ -83,7 +83,7 @@ def _input(over: DatasetBase | Iterable[object]) -> dict[str, Any]:
 
     if isinstance(over, DatasetBase):
         return {"objects": {"path": over.path, "split": over.split}}
-    if isinstance(over, str | bytes | Mapping):
+    if isinstance(over, str | bytes | Mapping) or not isinstance(over, Iterable):
         raise TypeError(
             f"can't map over a {type(over).__name__}: give a list of items, or fab.dataset(path) for stored objects"
         )

@@ -107,10 +107,10 @@ class SyncDriver:
         content: Any = body.chunks() if isinstance(body, Upload) else body
         try:
             response = self._http.send(_prepared(self._http, self._base, request, content), stream=True)
+        except (httpx.InvalidURL, httpx.LocalProtocolError) as e:
+            raise SettingError(f"{request.method} {request.path!r} can't be sent: {e}") from None
         except httpx.HTTPError as e:
             raise _unreachable(self._base, e) from None
-        except httpx.InvalidURL as e:
-            raise SettingError(f"{request.path!r} can't be sent: {e}") from e
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, handle=(response, _filled(response.iter_raw())))
 
@@ -198,10 +198,10 @@ class AsyncDriver:
         content: Any = _in_threads(body.chunks()) if isinstance(body, Upload) else body
         try:
             response = await self._http.send(_prepared(self._http, self._base, request, content), stream=True)
+        except (httpx.InvalidURL, httpx.LocalProtocolError) as e:
+            raise SettingError(f"{request.method} {request.path!r} can't be sent: {e}") from None
         except httpx.HTTPError as e:
             raise _unreachable(self._base, e) from None
-        except httpx.InvalidURL as e:
-            raise SettingError(f"{request.path!r} can't be sent: {e}") from e
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, handle=(response, _filled_async(response.aiter_raw())))
 
@@ -308,7 +308,7 @@ def _unreachable(base: str, error: Exception, *, broke_off: bool = False) -> Unr
         message, hint = f"can't trust {base}: {reason}", "name the file of its authority: Fabric(ca=…) or FABRIC_CA"
     else:
         message, hint = f"can't reach {base}: {reason}", "start one: fabric serve"
-    found = Unreachable(message, code="unreachable", hint=hint)
+    found = Unreachable(message, hint=hint)
     found.refused = (isinstance(error, httpx.ConnectError) and "ertificate" in reason) or _refused(error)
     return found
 

@@ -62,7 +62,7 @@ def as_completed(handles: Iterable[Handle], timeout: float | None = None) -> Ite
             left -= 1
             yield handle
     if left:
-        raise WaitTimeout(f"{left} of {len(pending)} have not ended after {timeout} s", code="deadline")
+        raise WaitTimeout(f"{left} of {len(pending)} have not ended after {timeout} s")
 
 
 def _ended(handles: list[Handle], timeout: float | None) -> Iterator[list[Handle]]:

@@ -49,7 +49,7 @@ def _follow(
         again = request if last_id is None else request.with_headers(("last-event-id", last_id))
         answer = yield from send(again, policy)
         parser = Parser()
-        error: FabricError = Unavailable("the server ended the stream", code="unavailable")
+        error: FabricError = Unavailable("the server ended the stream")
         try:
             while chunk := (yield Read(answer)):
                 for event in parser.feed(chunk):

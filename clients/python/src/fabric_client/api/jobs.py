@@ -71,7 +71,7 @@ class Limit:
     def check(self, what: str, state: str) -> None:
         """Raises `WaitTimeout` when the time is over."""
         if self._until is not None and time.monotonic() >= self._until:
-            raise WaitTimeout(f"{what} is still {state} after {self._timeout} s", code="deadline")
+            raise WaitTimeout(f"{what} is still {state} after {self._timeout} s")
 
 
 def looks(policy: Policy, job: str, timeout: float | None, every: float) -> Flow[Job]:
@@ -191,7 +191,7 @@ def content(policy: Policy, job: str) -> Flow[bytes]:
 def failure(policy: Policy, job: Job) -> Plan[FabricError | None]:
     """Why a job that has ended has no result, with the failed task's last lines; None where it succeeded."""
     if job.state == "cancelled":
-        return JobCancelled(f"job {job.id} was cancelled and has no result", code="cancelled", job_id=job.id)
+        return JobCancelled(f"job {job.id} was cancelled and has no result", job_id=job.id)
     if job.state != "failed":
         return None
     if job.error is None:
@@ -211,7 +211,7 @@ def invocation_failure(policy: Policy, info: Invocation) -> Plan[FabricError | N
     """Why an invocation that has ended has no result; None where it succeeded."""
     if info.state == "cancelled":
         text = f"invocation {info.id} was cancelled and has no result"
-        return JobCancelled(text, code="cancelled", invocation_id=info.id)
+        return JobCancelled(text, invocation_id=info.id)
     if info.state != "failed":
         return None
     if info.error is None:
@@ -296,7 +296,7 @@ def _all_at_once(policy: Policy, job: str, listed: list[JobResult]) -> Plan[list
     # Results of no bytes at the end have no chunk.
     found += [(b"", result.content_type) for result in listed[len(found) :] if result.bytes == 0]
     if held or len(found) != len(listed):
-        raise Unreachable("the results ended too early", code="unreachable")
+        raise Unreachable("the results ended too early")
     return found
 
 

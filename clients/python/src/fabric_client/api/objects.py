@@ -103,7 +103,7 @@ def download(request: Request, policy: Policy, start: int = 0, length: int | Non
         ask = replace(request.with_headers(*headers), timeout=IDLE_TIMEOUT, patient=etag is not None or request.patient)
         answer = yield from send(ask, policy)
         if at > 0 and answer.status != 206:
-            raise Conflict("it changed while it was being read", code="conflict", hint="read it again from the start")
+            raise Conflict("it changed while it was being read", hint="read it again from the start")
         etag = answer.headers.get("etag")
         announced = answer.headers.get("content-length", "")
         missing = int(announced) if announced.isascii() and announced.isdigit() else None
@@ -119,7 +119,7 @@ def download(request: Request, policy: Policy, start: int = 0, length: int | Non
         yield Close(answer)
         if error is None and not missing:
             return
-        error = error or Unreachable("the body ended too early", code="unreachable")
+        error = error or Unreachable("the body ended too early")
         if etag is None:
             # Without a tag nobody can say whether the rest would belong to the beginning.
             raise error
