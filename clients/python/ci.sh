@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# All that must hold for the Python client: lints, types, wheel and sdist, and the tests against a real server, with the
+# wheel installed into a fresh environment.
+#
+#   FABRIC_BIN=…/fabric FABRIC_GUESTS_DIR=…/guests ./ci.sh [arguments of pytest]
+#
+# PYTHON names the interpreter (python3). Works below $CARGO_TARGET_DIR/python, or the repository's target/python.
+set -euo pipefail
+cd "$(dirname "$0")"
+: "${FABRIC_BIN:?names no binary. hint: cargo build -p fabric-cli, then FABRIC_BIN=…/debug/fabric}"
+: "${FABRIC_GUESTS_DIR:?names no folder. hint: cargo xtask guests, then FABRIC_GUESTS_DIR=…/guests}"
+python=${PYTHON:-python3}
+"$python" -c 'import sys; sys.exit(f"Python {sys.version.split()[0]} is too old: 3.10 or newer is needed, PYTHON names one" if sys.version_info < (3, 10) else 0)'
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+work=${CARGO_TARGET_DIR:-../../target}/python/$version
+rm -rf "$work"
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+
+"$python" -m venv "$work/tools"
+"$work/tools/bin/python" -m pip install --quiet --disable-pip-version-check --requirement requirements-tools.txt
+"$work/tools/bin/python" -m build --outdir "$work/dist" . >"$work/build.log" || { cat "$work/build.log" >&2; exit 1; }
+
+"$python" -m venv "$work/tests"
+wheel=("$work"/dist/*.whl)
+"$work/tests/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}[all]" --requirement requirements-tests.txt
+
+# Without any extra it needs nothing but httpx.
+"$python" -m venv "$work/plain"
+"$work/plain/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}"
+"$work/plain/bin/python" tests/plain.py
+
+"$work/tools/bin/ruff" check .
+"$work/tools/bin/ruff" format --check .
+"$work/tools/bin/mypy" --python-executable "$work/tests/bin/python"
+# The sources are in src/, which is not on the path: what is tested is what was built.
+exec "$work/tests/bin/python" -m pytest -p no:cacheprovider "$@"

@@ -1,0 +1,552 @@
+"""The async twins of `Fabric`, `Function`, `Job` and `Invocation`: the same names, arguments and errors, awaited.
+
+What they do is written once, in `api/` (see `steps`); a test holds the twins' signatures against the sync handles'.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from . import convert
+from .api import follow, functions, jobs, nodes, objects
+from .codec import Decoder, Reply, decode
+from .config import Settings
+from .dataset import AsyncDataset, DatasetBase
+from .fabric import settled
+from .function import FunctionBase, invoked, split_ref
+from .invocation import InvocationBase
+from .job import JobBase
+from .node import AsyncNode, Nodes
+from .request import Policy
+from .spec import job_spec, module_and_manifest
+from .steps import Plan
+from .transport import AsyncDriver
+from .upload import Source
+from .wire import function as function_wire
+from .wire import invocation as invocation_wire
+from .wire import job as job_wire
+from .wire.node import Explanation, Identity, Usage
+from .wire.object import ObjectInfo
+
+T = TypeVar("T")
+
+
+class AsyncFabric:
+    """As `Fabric`, for coroutines. One event loop's; an async context manager that closes its connections."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        tenant: str | None = None,
+        context: str | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+        policy: Policy | None = None,
+        max_connections: int = 100,
+    ) -> None:
+        settings = settled(url, token, tenant=tenant, context=context, ca=ca, data_dir=data_dir)
+        self._connect(settings, policy or Policy(), max_connections)
+
+    def _connect(self, settings: Settings, policy: Policy, max_connections: int) -> None:
+        self.settings = settings
+        self.policy = policy
+        self._io = AsyncDriver(settings, max_connections=max_connections)
+
+    @classmethod
+    def _of(cls, settings: Settings, policy: Policy) -> AsyncFabric:
+        made = cls.__new__(cls)
+        made._connect(settings, policy, 100)
+        return made
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self.settings.url
+
+    async def close(self) -> None:
+        """As `Fabric.close`."""
+        await self._io.close()
+
+    async def __aenter__(self) -> AsyncFabric:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _repr_html_(self) -> str:
+        from .notebook.html import fabric_card
+
+        return fabric_card(self.settings)
+
+    def __repr__(self) -> str:
+        tenant = f" tenant {self.settings.tenant}" if self.settings.tenant else ""
+        return f"<AsyncFabric {self.url}{tenant}>"
+
+    async def function(self, name: str) -> AsyncFunction:
+        """As `Fabric.function`."""
+        return AsyncFunction(self, await self._io.run(functions.summary(self.policy, split_ref(name))), name)
+
+    async def functions(
+        self, q: str | None = None, *, tag: str | None = None, limit: int = 1000
+    ) -> list[AsyncFunction]:
+        """As `Fabric.functions`."""
+        found = await self._io.run(functions.summaries(self.policy, q, tag, limit))
+        return [AsyncFunction(self, info, info.name) for info in found]
+
+    async def deploy(
+        self,
+        module: str | Path | bytes,
+        name: str | None = None,
+        *,
+        manifest: str | Mapping[str, Any] | None = None,
+        description: str | None = None,
+        tags: list[str] | None = None,
+        public: bool | None = None,
+        limits: Mapping[str, Any] | None = None,
+        grants: Mapping[str, Any] | None = None,
+        resources: Mapping[str, Any] | None = None,
+        note: str | None = None,
+        promote: bool = True,
+    ) -> AsyncFunction:
+        """As `Fabric.deploy`."""
+        content, document = module_and_manifest(
+            module,
+            name,
+            manifest,
+            description=description,
+            tags=tags,
+            public=public,
+            limits=limits,
+            grants=grants,
+            resources=resources,
+        )
+        info = await self._io.run(functions.deployed(self.policy, content, document, note, promote))
+        return AsyncFunction(self, info, info.name)
+
+    async def submit(self, spec: Mapping[str, Any], *, key: str | None = None, decoder: Decoder = decode) -> AsyncJob:
+        """As `Fabric.submit`."""
+        return AsyncJob(self, await self._io.run(jobs.submit(self.policy, spec, key)), decoder)
+
+    async def job(self, id: str, *, decoder: Decoder = decode) -> AsyncJob:
+        """As `Fabric.job`."""
+        return AsyncJob(self, await self._io.run(jobs.look(self.policy, id)), decoder)
+
+    async def jobs(
+        self,
+        *,
+        state: str | None = None,
+        function: str | None = None,
+        name: str | None = None,
+        tag: str | None = None,
+        q: str | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        deleted: bool | None = None,
+        limit: int = 20,
+    ) -> list[AsyncJob]:
+        """As `Fabric.jobs`."""
+        plan = jobs.listing(
+            self.policy,
+            limit,
+            state=state,
+            function=function,
+            name=name,
+            tag=tag,
+            q=q,
+            since_ms=since_ms,
+            until_ms=until_ms,
+            deleted=deleted,
+        )
+        return [AsyncJob(self, info) for info in await self._io.run(plan)]
+
+    async def invocation(self, id: str, *, decoder: Decoder = decode) -> AsyncInvocation:
+        """As `Fabric.invocation`."""
+        return AsyncInvocation(self, await self._io.run(jobs.look_at_invocation(self.policy, id)), decoder)
+
+    async def logs(
+        self,
+        *,
+        function: str | None = None,
+        invocation: str | None = None,
+        job: str | None = None,
+        q: str | None = None,
+        since_ms: int | None = None,
+        limit: int = 1000,
+    ) -> list[invocation_wire.LogLine]:
+        """As `Fabric.logs`."""
+        wanted = {"function": function, "invocation": invocation, "job": job, "q": q, "since_ms": since_ms}
+        return await self._io.run(jobs.logs(self.policy, limit, **wanted))
+
+    def follow_logs(
+        self, *, function: str | None = None, invocation: str | None = None, job: str | None = None, since_ms: int = 0
+    ) -> AsyncIterator[invocation_wire.LogLine]:
+        """As `Fabric.follow_logs`."""
+        wanted = {"function": function, "invocation": invocation, "job": job, "since_ms": since_ms}
+        return self._io.iterate(follow.log_lines(self.policy, **wanted))
+
+    def dataset(self, path: str, split: str = "object") -> AsyncDataset:
+        """As `Fabric.dataset`."""
+        return AsyncDataset(self, path, split)
+
+    async def put(
+        self,
+        path: str,
+        source: Source,
+        *,
+        content_type: str | None = None,
+        create: bool = False,
+        if_match: str | None = None,
+    ) -> ObjectInfo:
+        """As `Fabric.put`. Files are read in a thread, so that the event loop goes on."""
+        return await self._io.run(objects.put(self.policy, path, source, content_type, create, if_match))
+
+    async def get(self, path: str) -> bytes:
+        """As `Fabric.get`."""
+        return b"".join([chunk async for chunk in self.stream(path)])
+
+    def stream(self, path: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """As `Fabric.stream`."""
+        return self._io.iterate(objects.content(self.policy, path, start, length))
+
+    async def download(self, path: str, to: str | Path) -> int:
+        """As `Fabric.download`."""
+        from .files import write_whole_async
+
+        return await write_whole_async(Path(to), self.stream(path))
+
+    async def stat(self, path: str) -> ObjectInfo | None:
+        """As `Fabric.stat`."""
+        return await self._io.run(objects.head(self.policy, path))
+
+    async def ls(self, prefix: str = "", *, recursive: bool = False, limit: int = 1000) -> list[ObjectInfo]:
+        """As `Fabric.ls`."""
+        return await self._io.run(objects.listing(self.policy, prefix, not recursive, limit))
+
+    async def rm(self, path: str) -> None:
+        """As `Fabric.rm`."""
+        await self._io.run(objects.delete(self.policy, path))
+
+    async def nodes(self) -> Nodes[AsyncNode]:
+        """As `Fabric.nodes`."""
+        return Nodes(AsyncNode(self, info) for info in await self._io.run(nodes.listing(self.policy, 10_000)))
+
+    async def explain(self, function: str, *, params: Mapping[str, Any] | None = None) -> Explanation:
+        """As `Fabric.explain`."""
+        return await self._io.run(nodes.explain(self.policy, {"function": function, "params": dict(params or {})}))
+
+    async def usage(self) -> Usage:
+        """As `Fabric.usage`."""
+        return await self._io.run(nodes.usage(self.policy))
+
+    async def whoami(self) -> Identity:
+        """As `Fabric.whoami`."""
+        return await self._io.run(nodes.whoami(self.policy))
+
+
+class AsyncFunction(FunctionBase):
+    """As `Function`, for coroutines."""
+
+    def __init__(self, fabric: AsyncFabric, info: function_wire.FunctionSummary, ref: str) -> None:
+        super().__init__(info, ref)
+        self._fabric = fabric
+
+    async def __call__(self, value: object = None, /, **params: Any) -> Any:
+        """As `Function.__call__`."""
+        return (await self.invoke(value, params=params)).value
+
+    async def remote(self, value: object = None, /, **params: Any) -> Any:
+        """As `Function.remote`."""
+        return await self(value, **params)
+
+    async def invoke(
+        self,
+        value: object = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        content_type: str | None = None,
+        key: str | None = None,
+    ) -> Reply:
+        """As `Function.invoke`."""
+        return await self._fabric._io.run(invoked(self._fabric.policy, self.ref, value, params, content_type, key))
+
+    async def spawn(
+        self,
+        value: object = None,
+        /,
+        *,
+        params: Mapping[str, Any] | None = None,
+        content_type: str | None = None,
+        key: str | None = None,
+        decoder: Decoder = decode,
+    ) -> AsyncInvocation:
+        """As `Function.spawn`."""
+        plan = functions.spawn(self._fabric.policy, self.ref, value, params, content_type, key)
+        return AsyncInvocation(self._fabric, await self._fabric._io.run(plan), decoder)
+
+    async def map(
+        self,
+        over: DatasetBase | Iterable[object],
+        *,
+        params: Mapping[str, Any] | None = None,
+        reduce: bool | int = False,
+        shuffle: int | None = None,
+        output: str | None = None,
+        name: str | None = None,
+        tags: Iterable[str] = (),
+        concurrency: int | None = None,
+        max_attempts: int | None = None,
+        allow_failed: int | None = None,
+        priority: int | None = None,
+        budget_fuel: int | None = None,
+        node_selector: Mapping[str, str] | None = None,
+        cache: bool = True,
+        key: str | None = None,
+        decoder: Decoder = decode,
+    ) -> AsyncJob:
+        """As `Function.map`."""
+        spec = job_spec(
+            self.ref,
+            over,
+            params=params,
+            reduce=reduce,
+            shuffle=shuffle,
+            output=output,
+            name=name,
+            tags=tags,
+            concurrency=concurrency,
+            max_attempts=max_attempts,
+            allow_failed=allow_failed,
+            priority=priority,
+            budget_fuel=budget_fuel,
+            node_selector=node_selector,
+            cache=cache,
+        )
+        return await self._fabric.submit(spec, key=key, decoder=decoder)
+
+    async def plan(
+        self, over: DatasetBase | Iterable[object], *, params: Mapping[str, Any] | None = None
+    ) -> job_wire.JobPlan:
+        """As `Function.plan`."""
+        return await self._fabric._io.run(jobs.plan(self._fabric.policy, job_spec(self.ref, over, params=params)))
+
+    async def versions(self, limit: int = 100) -> list[function_wire.Deployment]:
+        """As `Function.versions`."""
+        return await self._fabric._io.run(functions.versions(self._fabric.policy, self.name, limit))
+
+    def at(self, version: int | str) -> AsyncFunction:
+        """As `Function.at`."""
+        mark = "@" if isinstance(version, int) else ":"
+        return AsyncFunction(self._fabric, self.info, f"{self.name}{mark}{version}")
+
+    async def aliases(self) -> list[function_wire.Alias]:
+        """As `Function.aliases`."""
+        return await self._fabric._io.run(functions.aliases(self._fabric.policy, self.name))
+
+    async def set_alias(self, alias: str, targets: int | Mapping[int, int]) -> function_wire.Alias:
+        """As `Function.set_alias`."""
+        weights = {targets: 1} if isinstance(targets, int) else targets
+        return await self._fabric._io.run(functions.set_alias(self._fabric.policy, self.name, alias, weights))
+
+    async def rollback(self, to: int | None = None) -> function_wire.Alias:
+        """As `Function.rollback`."""
+        return await self._fabric._io.run(functions.rollback(self._fabric.policy, self.name, to))
+
+    async def logs(
+        self, *, q: str | None = None, since_ms: int | None = None, limit: int = 1000
+    ) -> list[invocation_wire.LogLine]:
+        """As `Function.logs`."""
+        plan = jobs.logs(self._fabric.policy, limit, function=self.name, q=q, since_ms=since_ms)
+        return await self._fabric._io.run(plan)
+
+    async def delete(self) -> None:
+        """As `Function.delete`."""
+        await self._fabric._io.run(functions.delete(self._fabric.policy, self.name))
+
+
+class AsyncJob(JobBase):
+    """As `Job`, for coroutines: `await job` gives its result. Cancelling the waiting task leaves the job running."""
+
+    def __init__(self, fabric: AsyncFabric, info: job_wire.Job, decoder: Decoder = decode) -> None:
+        super().__init__(info, decoder)
+        self._fabric = fabric
+
+    async def _run(self, plan: Plan[T]) -> T:
+        return await self._fabric._io.run(plan)
+
+    async def refresh(self) -> AsyncJob:
+        """As `Job.refresh`."""
+        self.info = await self._run(jobs.look(self._fabric.policy, self.id))
+        return self
+
+    async def done(self) -> bool:
+        """As `Job.done`."""
+        return self.ended or (await self.refresh()).ended
+
+    async def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> AsyncJob:
+        """As `Job.wait`."""
+        from .progress import bar
+
+        if self.ended:
+            return self
+        with bar(progress) as shown:
+            every = jobs.LONG_POLL if shown is None else 1.0
+            async for info in self._fabric._io.iterate(jobs.looks(self._fabric.policy, self.id, timeout, every)):
+                self.info = info
+                if shown is not None:
+                    shown(self)
+        return self
+
+    async def result(self, timeout: float | None = None, *, progress: bool | None = None) -> Any:
+        """As `Job.result`."""
+        await self.wait(timeout, progress=progress)
+        return await self._run(jobs.values(self._fabric.policy, self.info, self.decoder))
+
+    def results(self, timeout: float | None = None) -> AsyncIterator[tuple[int, Any]]:
+        """As `Job.results`."""
+        return self._fabric._io.iterate(jobs.completed(self._fabric.policy, self.info, self.decoder, timeout))
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """As `Job.__iter__`."""
+        early: dict[int, Any] = {}
+        due = 0
+        async for index, value in self.results():
+            early[index] = value
+            while due in early:
+                yield early.pop(due)
+                due += 1
+        for index in sorted(early):
+            yield early[index]
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.result().__await__()
+
+    async def exception(self, timeout: float | None = None) -> BaseException | None:
+        """As `Job.exception`."""
+        await self.wait(timeout)
+        return await self._run(jobs.failure(self._fabric.policy, self.info))
+
+    async def cancel(self) -> bool:
+        """As `Job.cancel`."""
+        info = await self._run(jobs.cancel(self._fabric.policy, self.id))
+        if info is None:
+            await self.refresh()
+            return False
+        self.info = info
+        return True
+
+    async def watch(self) -> AsyncIterator[job_wire.JobEvent]:
+        """As `Job.watch`."""
+        async for event in self._fabric._io.iterate(follow.job_events(self._fabric.policy, self.id, None)):
+            yield event
+        await self.refresh()
+
+    async def logs(
+        self, *, task: str | None = None, q: str | None = None, limit: int = 1000
+    ) -> list[invocation_wire.LogLine]:
+        """As `Job.logs`."""
+        return await self._run(jobs.logs(self._fabric.policy, limit, job=self.id, task=task, q=q))
+
+    async def tasks(
+        self, *, state: str | None = None, stage: int | None = None, limit: int = 1000
+    ) -> list[job_wire.Task]:
+        """As `Job.tasks`."""
+        return await self._run(jobs.tasks(self._fabric.policy, self.id, state, stage, limit))
+
+    async def dead_letters(self, limit: int = 1000) -> list[job_wire.DeadLetter]:
+        """As `Job.dead_letters`."""
+        return await self._run(jobs.dead_letters(self._fabric.policy, self.id, limit))
+
+    async def audit(self, sample: float = 5.0) -> job_wire.Audit:
+        """As `Job.audit`."""
+        return await self._run(jobs.audit(self._fabric.policy, self.id, sample))
+
+    async def delete(self) -> None:
+        """As `Job.delete`."""
+        await self._run(jobs.delete(self._fabric.policy, self.id))
+
+    async def restore(self) -> AsyncJob:
+        """As `Job.restore`."""
+        self.info = await self._run(jobs.restore(self._fabric.policy, self.id))
+        return self
+
+    async def stream(self, timeout: float | None = None) -> AsyncIterator[bytes]:
+        """As `Job.stream`."""
+        await self.wait(timeout)
+        error = await self._run(jobs.failure(self._fabric.policy, self.info))
+        if error is not None:
+            raise error
+        async for chunk in self._fabric._io.iterate(jobs.content(self._fabric.policy, self.id)):
+            yield chunk
+
+    async def save(self, path: str | Path, timeout: float | None = None) -> int:
+        """As `Job.save`."""
+        from .files import write_whole_async
+
+        return await write_whole_async(Path(path), self.stream(timeout))
+
+    async def to_pandas(self, timeout: float | None = None) -> Any:
+        """As `Job.to_pandas`."""
+        return convert.to_pandas(await self._parts(timeout))
+
+    async def to_arrow(self, timeout: float | None = None) -> Any:
+        """As `Job.to_arrow`."""
+        return convert.to_arrow(await self._parts(timeout))
+
+    async def to_numpy(self, dtype: Any = None, timeout: float | None = None) -> Any:
+        """As `Job.to_numpy`."""
+        return convert.to_numpy(await self._parts(timeout), dtype)
+
+    async def _parts(self, timeout: float | None) -> list[jobs.Part]:
+        await self.wait(timeout)
+        return await self._run(jobs.parts(self._fabric.policy, self.info))
+
+
+class AsyncInvocation(InvocationBase):
+    """As `Invocation`, for coroutines: `await call` gives its result."""
+
+    def __init__(self, fabric: AsyncFabric, info: invocation_wire.Invocation, decoder: Decoder = decode) -> None:
+        super().__init__(info, decoder)
+        self._fabric = fabric
+
+    async def refresh(self) -> AsyncInvocation:
+        """As `Invocation.refresh`."""
+        self.info = await self._fabric._io.run(jobs.look_at_invocation(self._fabric.policy, self.id))
+        return self
+
+    async def done(self) -> bool:
+        """As `Invocation.done`."""
+        return self.ended or (await self.refresh()).ended
+
+    async def wait(self, timeout: float | None = None) -> AsyncInvocation:
+        """As `Invocation.wait`."""
+        if not self.ended:
+            self.info = await self._fabric._io.run(jobs.wait_invocation(self._fabric.policy, self.id, timeout))
+        return self
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """As `Invocation.result`."""
+        await self.wait(timeout)
+        return await self._fabric._io.run(jobs.invocation_value(self._fabric.policy, self.info, self.decoder))
+
+    async def exception(self, timeout: float | None = None) -> BaseException | None:
+        """As `Invocation.exception`."""
+        await self.wait(timeout)
+        return await self._fabric._io.run(jobs.invocation_failure(self._fabric.policy, self.info))
+
+    async def cancel(self) -> bool:
+        """As `Invocation.cancel`."""
+        info = await self._fabric._io.run(jobs.cancel_invocation(self._fabric.policy, self.id))
+        self.info = info if info is not None else (await self.refresh()).info
+        return info is not None
+
+    async def logs(self, limit: int = 1000) -> list[invocation_wire.LogLine]:
+        """As `Invocation.logs`."""
+        return await self._fabric._io.run(jobs.logs(self._fabric.policy, limit, invocation=self.id))
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.result().__await__()

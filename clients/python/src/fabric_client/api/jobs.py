@@ -1,0 +1,342 @@
+"""Jobs: submit, wait, results, cancel."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from ..codec import Decoder
+from ..errors import Conflict, FabricError, JobCancelled, Unreachable, WaitTimeout, from_fault
+from ..request import Policy, address, call, exchange, get, pages, post, query, send
+from ..steps import Close, Emit, Flow, Plan, Read, Request
+from ..wire.invocation import Invocation, LogLine
+from ..wire.job import ENDED, Audit, DeadLetter, Job, JobPlan, JobResult, Task
+from . import objects
+
+#: Listing a large prefix takes the server a while: seconds.
+SUBMIT_TIMEOUT = 300.0
+#: An audit runs tasks again: seconds.
+AUDIT_TIMEOUT = 1800.0
+#: How long one look may wait for a job's end: seconds. The server grants 60 at most.
+LONG_POLL = 50
+#: What one result may take in memory, bytes; larger ones are for `content`.
+RESULT_LIMIT = 1 << 30
+#: Up to so many results are fetched one by one, which can be resumed; more in one stream.
+FEW = 4
+#: How many lines an exception shows of a failed task.
+TAIL = 20
+
+#: A result: its bytes and its media type.
+Part = tuple[bytes, str | None]
+
+_ALL = 1 << 31
+
+
+def submit(policy: Policy, spec: Mapping[str, Any], key: str | None) -> Plan[Job]:
+    """Submits a job."""
+    return call(replace(post("jobs", key=key, body=spec), timeout=SUBMIT_TIMEOUT), policy, Job)
+
+
+def plan(policy: Policy, spec: Mapping[str, Any]) -> Plan[JobPlan]:
+    """What a job would take, without running it."""
+    return call(replace(post("jobs", body=spec, dry_run=True), timeout=SUBMIT_TIMEOUT), policy, JobPlan)
+
+
+def listing(policy: Policy, limit: int, **wanted: object) -> Plan[list[Job]]:
+    """Jobs, newest first."""
+    return pages(get("jobs", **wanted), policy, Job, limit)
+
+
+def look(policy: Policy, job: str) -> Plan[Job]:
+    """One job as it stands."""
+    return call(get("jobs", job), policy, Job)
+
+
+class Limit:
+    """How long somebody is ready to wait: seconds, None for ever."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._until = None if timeout is None else time.monotonic() + timeout
+
+    def left(self, most: float) -> int:
+        """Whole seconds to ask for, as the server counts them; the last one is waited for to its end."""
+        left = most if self._until is None else min(most, self._until - time.monotonic())
+        return max(0, min(LONG_POLL, math.ceil(left)))
+
+    def check(self, what: str, state: str) -> None:
+        """Raises `WaitTimeout` when the time is over."""
+        if self._until is not None and time.monotonic() >= self._until:
+            raise WaitTimeout(f"{what} is still {state} after {self._timeout} s")
+
+
+def looks(policy: Policy, job: str, timeout: float | None, every: float) -> Flow[Job]:
+    """Looks at a job every so many seconds and when it ends; a server that restarts is waited for.
+
+    Raises:
+        WaitTimeout: when `timeout` seconds are over.
+    """
+    limit = Limit(timeout)
+    while True:
+        info = yield from call(_poll(get("jobs", job), limit.left(every)), policy, Job)
+        yield Emit(info)
+        if has_ended(info):
+            return
+        limit.check(f"job {job}", info.state)
+
+
+def wait_invocation(policy: Policy, invocation: str, timeout: float | None) -> Plan[Invocation]:
+    """Waits for the end of an asynchronous invocation.
+
+    Raises:
+        WaitTimeout: when `timeout` seconds are over.
+    """
+    limit = Limit(timeout)
+    while True:
+        request = _poll(get("invocations", invocation), limit.left(LONG_POLL))
+        info = yield from call(request, policy, Invocation)
+        if has_ended(info):
+            return info
+        limit.check(f"invocation {invocation}", info.state)
+
+
+def look_at_invocation(policy: Policy, invocation: str) -> Plan[Invocation]:
+    """One invocation as it stands."""
+    return call(get("invocations", invocation), policy, Invocation)
+
+
+def _poll(request: Request, seconds: int) -> Request:
+    pairs = query(wait=seconds or None)
+    return replace(request, query=request.query + pairs, timeout=seconds + 30.0, patient=True)
+
+
+def cancel(policy: Policy, job: str) -> Plan[Job | None]:
+    """Stops a job; None where it had ended already."""
+    try:
+        return (yield from call(post("jobs", job, "cancel"), policy, Job))
+    except Conflict:
+        return None
+
+
+def cancel_invocation(policy: Policy, invocation: str) -> Plan[Invocation | None]:
+    """Stops an invocation; None where it had ended already."""
+    try:
+        return (yield from call(post("invocations", invocation, "cancel"), policy, Invocation))
+    except Conflict:
+        return None
+
+
+def delete(policy: Policy, job: str) -> Plan[None]:
+    """Puts a job that has ended into the bin."""
+    yield from exchange(Request("DELETE", address("jobs", job), repeatable=True), policy)
+
+
+def restore(policy: Policy, job: str) -> Plan[Job]:
+    """Takes a job out of the bin."""
+    return call(post("jobs", job, "restore"), policy, Job)
+
+
+def audit(policy: Policy, job: str, sample: float) -> Plan[Audit]:
+    """Runs a sample of a job's tasks again and compares."""
+    return call(replace(post("jobs", job, "audit", sample=sample), timeout=AUDIT_TIMEOUT), policy, Audit)
+
+
+def tasks(policy: Policy, job: str, state: str | None, stage: int | None, limit: int) -> Plan[list[Task]]:
+    """A job's tasks, by stage and index."""
+    return pages(get("jobs", job, "tasks", state=state, stage=stage), policy, Task, limit)
+
+
+def dead_letters(policy: Policy, job: str | None, limit: int) -> Plan[list[DeadLetter]]:
+    """Tasks that were given up on."""
+    return pages(get("dead-letters", job=job), policy, DeadLetter, limit)
+
+
+def logs(policy: Policy, limit: int, **wanted: object) -> Plan[list[LogLine]]:
+    """Log lines, oldest first."""
+    return pages(get("logs", **wanted), policy, LogLine, limit)
+
+
+def results(policy: Policy, job: str) -> Plan[list[JobResult]]:
+    """What results a job has."""
+    request = replace(get("jobs", job, "results"), patient=True)
+    return pages(request, policy, JobResult, _ALL)
+
+
+def part(policy: Policy, job: str, index: int) -> Plan[Part]:
+    """One result and its media type."""
+    request = replace(get("jobs", job, "result", str(index)), patient=True)
+    answer = yield from exchange(request, policy, RESULT_LIMIT)
+    return answer.body, answer.headers.get("content-type")
+
+
+def invocation_result(policy: Policy, invocation: str) -> Plan[Part]:
+    """The result of an asynchronous invocation and its media type."""
+    request = replace(get("invocations", invocation, "result"), patient=True)
+    answer = yield from exchange(request, policy, RESULT_LIMIT)
+    return answer.body, answer.headers.get("content-type")
+
+
+def content(policy: Policy, job: str) -> Flow[bytes]:
+    """All results one after another, as they come from the server."""
+    found = yield from results(policy, job)
+    for result in found:
+        request = replace(get("jobs", job, "result", str(result.index)), patient=True)
+        yield from objects.download(request, policy)
+
+
+def failure(policy: Policy, job: Job) -> Plan[FabricError | None]:
+    """Why a job that has ended has no result, with the failed task's last lines; None where it succeeded."""
+    if job.state == "cancelled":
+        return JobCancelled(f"job {job.id} was cancelled and has no result", job_id=job.id)
+    if job.state != "failed":
+        return None
+    if job.error is None:
+        return FabricError(job.remark or f"job {job.id} failed", job_id=job.id)
+    error = from_fault(job.error, job_id=job.id)
+    try:
+        failed = yield from tasks(policy, job.id, "failed", None, 1)
+        task = f"{failed[0].stage}/{failed[0].index}" if failed else None
+        error.log_tail = yield from tail(policy, job=job.id, task=task)
+    except FabricError:
+        # The error itself is what the user needs; its log is an extra.
+        pass
+    return error
+
+
+def invocation_failure(policy: Policy, info: Invocation) -> Plan[FabricError | None]:
+    """Why an invocation that has ended has no result; None where it succeeded."""
+    if info.state == "cancelled":
+        text = f"invocation {info.id} was cancelled and has no result"
+        return JobCancelled(text, invocation_id=info.id)
+    if info.state != "failed":
+        return None
+    if info.error is None:
+        return FabricError(f"invocation {info.id} failed", invocation_id=info.id)
+    return (yield from with_tail(policy, from_fault(info.error, invocation_id=info.id)))
+
+
+def invocation_value(policy: Policy, info: Invocation, decoder: Decoder) -> Plan[Any]:
+    """The value of an invocation that has ended.
+
+    Raises:
+        FabricError: what failed it.
+    """
+    error = yield from invocation_failure(policy, info)
+    if error is not None:
+        raise error
+    content, kind = yield from invocation_result(policy, info.id)
+    return decoder(content, kind)
+
+
+def tail(policy: Policy, **wanted: object) -> Plan[tuple[LogLine, ...]]:
+    """The last lines, oldest first."""
+    newest = yield from logs(policy, TAIL, order="newest", **wanted)
+    return tuple(reversed(newest))
+
+
+def with_tail(policy: Policy, error: FabricError) -> Plan[FabricError]:
+    """The error with the last lines of the invocation that it is about."""
+    if error.invocation_id is not None:
+        # The error itself is what the user needs; its log is an extra.
+        with suppress(FabricError):
+            error.log_tail = yield from tail(policy, invocation=error.invocation_id)
+    return error
+
+
+def values(policy: Policy, job: Job, decoder: Decoder) -> Plan[Any]:
+    """The value of a job that has ended.
+
+    Raises:
+        FabricError: what failed it.
+    """
+    found = [decoder(content, kind) for content, kind in (yield from parts(policy, job))]
+    return found[0] if job.spec.reduce is not None and len(found) == 1 else found
+
+
+def parts(policy: Policy, job: Job) -> Plan[list[Part]]:
+    """The results of a job that has ended.
+
+    Raises:
+        FabricError: what failed it.
+    """
+    error = yield from failure(policy, job)
+    if error is not None:
+        raise error
+    listed = yield from results(policy, job.id)
+    found: list[Part] = []
+    if len(listed) > FEW:
+        try:
+            found = yield from _all_at_once(policy, job.id, listed)
+        except Unreachable:
+            # This stream can't be resumed; one after another they can.
+            found = []
+    for result in listed[len(found) :]:
+        found.append((yield from part(policy, job.id, result.index)))
+    return found
+
+
+def _all_at_once(policy: Policy, job: str, listed: list[JobResult]) -> Plan[list[Part]]:
+    """All results from one stream, cut where the list says: thousands of requests less."""
+    answer = yield from send(replace(get("jobs", job, "result"), patient=True), policy)
+    found: list[Part] = []
+    held = bytearray()
+    while chunk := (yield Read(answer)):
+        held += chunk
+        at = 0
+        while len(found) < len(listed) and at + listed[len(found)].bytes <= len(held):
+            result = listed[len(found)]
+            found.append((bytes(held[at : at + result.bytes]), result.content_type))
+            at += result.bytes
+        del held[:at]
+    yield Close(answer)
+    # Results of no bytes at the end have no chunk.
+    found += [(b"", result.content_type) for result in listed[len(found) :] if result.bytes == 0]
+    if held or len(found) != len(listed):
+        raise Unreachable("the results ended too early")
+    return found
+
+
+def completed(policy: Policy, job: Job, decoder: Decoder, timeout: float | None) -> Flow[tuple[int, Any]]:
+    """Pairs of a partition's number and its value, as tasks complete; of a job that reduces or shuffles its results,
+    when it has ended. What completed of a job that failed comes before its error.
+    """
+    limit = Limit(timeout)
+    given: set[int] = set()
+    # Only of a plain map a task's result is one of the job's.
+    plain = job.spec.reduce is None and job.spec.shuffle is None
+    first = True
+    while True:
+        if not has_ended(job):
+            # The first look does not wait: much may be there already.
+            request = get("jobs", job.id) if first else _poll(get("jobs", job.id), limit.left(1.0))
+            job = yield from call(request, policy, Job)
+            first = False
+        whole = job.state == "succeeded" and not job.tasks.dead and not given
+        if plain and not whole and job.tasks.succeeded > len(given):
+            for task in (yield from tasks(policy, job.id, "succeeded", 0, _ALL)):
+                if task.index not in given:
+                    given.add(task.index)
+                    content, kind = yield from task_result(policy, job.id, task)
+                    yield Emit((task.index, decoder(content, kind)))
+        if has_ended(job):
+            break
+        limit.check(f"job {job.id}", job.state)
+    if whole or not plain or job.state != "succeeded":
+        for index, (content, kind) in enumerate((yield from parts(policy, job))):
+            yield Emit((index, decoder(content, kind)))
+
+
+def task_result(policy: Policy, job: str, task: Task) -> Plan[Part]:
+    """The result of a task that succeeded, in whatever state its job is."""
+    request = get("jobs", job, "tasks", str(task.stage), str(task.index), "result")
+    answer = yield from exchange(replace(request, patient=True), policy, RESULT_LIMIT)
+    return answer.body, answer.headers.get("content-type")
+
+
+def has_ended(job: Job | Invocation) -> bool:
+    """Whether nothing of it runs any more."""
+    return job.state in ENDED

@@ -1,0 +1,35 @@
+"""Nodes, placement, usage, identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..request import Policy, call, get, pages, post
+from ..steps import Plan
+from ..wire.node import Explanation, Identity, Node, Usage
+
+
+def listing(policy: Policy, limit: int) -> Plan[list[Node]]:
+    """All nodes."""
+    return pages(get("nodes"), policy, Node, limit)
+
+
+def set_state(policy: Policy, node: str, verb: str) -> Plan[Node]:
+    """Has a node take no work (`cordon`, `drain`) or take it again (`uncordon`)."""
+    return call(post("nodes", node, verb), policy, Node)
+
+
+def explain(policy: Policy, request: Mapping[str, Any]) -> Plan[Explanation]:
+    """Where a function would run, and why."""
+    return call(post("placements", "explain", body=dict(request)), policy, Explanation)
+
+
+def usage(policy: Policy) -> Plan[Usage]:
+    """What the tenant has used."""
+    return call(get("usage"), policy, Usage)
+
+
+def whoami(policy: Policy) -> Plan[Identity]:
+    """Who the server takes the token for."""
+    return call(get("whoami"), policy, Identity)

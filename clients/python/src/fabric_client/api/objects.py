@@ -1,0 +1,126 @@
+"""Objects: streamed up and down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..errors import Conflict, FabricError, NotFound, SettingError, Unreachable
+from ..request import Policy, address, call, exchange, get, pages, query, send
+from ..steps import Close, Emit, Flow, Plan, Read, Request
+from ..upload import Source, Upload, body
+from ..wire.object import ObjectInfo
+from .follow import IDLE_TIMEOUT, Patience
+
+
+def checked_path(path: str) -> str:
+    """The path, or an error that says how one is written."""
+    if not path or path.startswith("/"):
+        raise SettingError(f"{path!r} is not an object path", hint="write it like folder/name, without a leading /")
+    return path
+
+
+def put(
+    policy: Policy, path: str, source: Source, content_type: str | None, create: bool, if_match: str | None
+) -> Plan[ObjectInfo]:
+    """Writes an object."""
+    content = body(source)
+    request = Request("PUT", address("objects", checked_path(path)), body=content, timeout=None)
+    headers: list[tuple[str, str]] = []
+    if create:
+        headers.append(("if-none-match", "*"))
+    if if_match is not None:
+        headers.append(("if-match", f'"{if_match}"'))
+    if content_type is not None:
+        headers.append(("content-type", content_type))
+    # A repeat of a conditional write would meet what the first try wrote.
+    again = not create and if_match is None and not (isinstance(content, Upload) and not content.again)
+    return call(replace(request.with_headers(*headers), repeatable=again), policy, ObjectInfo)
+
+
+def head(policy: Policy, path: str) -> Plan[ObjectInfo | None]:
+    """What an object is, without its bytes; None where there is none. `modified_ms` is 0."""
+    try:
+        request = Request("HEAD", address("objects", checked_path(path)), repeatable=True)
+        answer = yield from exchange(request, policy)
+    except NotFound:
+        return None
+    size = answer.headers.get("content-length", "0")
+    etag = answer.headers.get("etag", "").strip('"')
+    return ObjectInfo(path=path, size=int(size) if size.isdigit() else 0, etag=etag, modified_ms=0)
+
+
+def delete(policy: Policy, path: str) -> Plan[None]:
+    """Deletes an object."""
+    yield from exchange(Request("DELETE", address("objects", checked_path(path)), repeatable=True), policy)
+
+
+def listing(policy: Policy, prefix: str, folders: bool, limit: int) -> Plan[list[ObjectInfo]]:
+    """Objects by path; with `folders` one level only."""
+    request = Request(
+        "GET",
+        address("objects"),
+        query(prefix=prefix or None, delimiter="/" if folders else None),
+        repeatable=True,
+    )
+    return pages(request, policy, ObjectInfo, limit)
+
+
+def members(policy: Policy, path: str, limit: int) -> Plan[list[ObjectInfo]]:
+    """The objects under a prefix, or the one at a path."""
+    if path.endswith("/"):
+        return (yield from listing(policy, path, False, limit))
+    found = yield from head(policy, path)
+    return [] if found is None else [found]
+
+
+def content(policy: Policy, path: str, start: int = 0, length: int | None = None) -> Flow[bytes]:
+    """An object's bytes as they come, from `start` on."""
+    return download(get("objects", checked_path(path)), policy, start, length)
+
+
+def download(request: Request, policy: Policy, start: int = 0, length: int | None = None) -> Flow[bytes]:
+    """A body's bytes as they come. Where the connection breaks, it goes on behind the last byte, if the thing is still
+    the same; a server that restarts is waited for.
+
+    Raises:
+        Unreachable: where it can't go on and `policy.reconnect_for` is over.
+        Conflict: where it has changed meanwhile.
+    """
+    if start < 0 or (length is not None and length < 0):
+        raise SettingError("a range begins at 0 or later and has 0 bytes or more")
+    if length == 0:
+        return
+    end = None if length is None else start + length
+    at, etag = start, None
+    patience = Patience(policy)
+    while True:
+        headers: list[tuple[str, str]] = []
+        if at > 0 or end is not None:
+            headers.append(("range", f"bytes={at}-{'' if end is None else end - 1}"))
+        if etag is not None:
+            headers.append(("if-match", etag))
+            headers.append(("if-range", etag))
+        ask = replace(request.with_headers(*headers), timeout=IDLE_TIMEOUT, patient=etag is not None or request.patient)
+        answer = yield from send(ask, policy)
+        if at > 0 and answer.status != 206:
+            raise Conflict("it changed while it was being read", hint="read it again from the start")
+        etag = answer.headers.get("etag")
+        announced = answer.headers.get("content-length", "")
+        missing = int(announced) if announced.isascii() and announced.isdigit() else None
+        error: FabricError | None = None
+        try:
+            while chunk := (yield Read(answer)):
+                at += len(chunk)
+                missing = None if missing is None else missing - len(chunk)
+                patience.refresh()
+                yield Emit(chunk)
+        except Unreachable as e:
+            error = e
+        yield Close(answer)
+        if error is None and not missing:
+            return
+        error = error or Unreachable("the body ended too early")
+        if etag is None:
+            # Without a tag nobody can say whether the rest would belong to the beginning.
+            raise error
+        yield from patience.pause(error)

@@ -1,0 +1,202 @@
+"""pandas, Arrow and NumPy on either side. None of them is needed until one of these functions is called.
+
+Results are read as data only: nothing in them is executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .api.jobs import Part
+from .codec import decode
+from .errors import SettingError
+from .request import to_json
+
+#: Rows of a frame that become CSV at once.
+_ROWS = 20_000
+#: Rows of a Parquet row group, which is one partition.
+_GROUP_ROWS = 128_000
+#: Bytes of a chunk on the way up, about.
+_CHUNK = 1 << 20
+
+_PARQUET = ("application/vnd.apache.parquet", "application/x-parquet")
+_ARROW = ("application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.file")
+
+
+def _need(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as e:
+        name = module.partition(".")[0]
+        raise ImportError(f"this needs {name}: pip install 'fabric-client[{extra}]'") from e
+
+
+def item_lines(items: Iterable[object]) -> Iterator[bytes]:
+    """Items as the splitter `items` reads them: one a line, texts as they are, anything else as JSON.
+
+    Raises:
+        ValueError: for a text of several lines.
+    """
+    some, size = [], 0
+    for item in items:
+        if isinstance(item, str | bytes):
+            line = item.encode() if isinstance(item, str) else item
+            if b"\n" in line or b"\r" in line:
+                raise ValueError("a text item is one line; make it a JSON value, such as a list of one text")
+        else:
+            line = to_json(item)
+        some.append(line + b"\n")
+        size += len(line)
+        if size > _CHUNK:
+            yield b"".join(some)
+            some, size = [], 0
+    yield b"".join(some)
+
+
+@contextmanager
+def frame_source(path: str, frame: Any) -> Iterator[tuple[Iterator[bytes] | Path, str]]:
+    """What to store for a DataFrame, and the splitter that fits it."""
+    if not hasattr(frame, "to_csv") or not hasattr(frame, "iloc"):
+        raise TypeError(f"a pandas DataFrame is expected, not {type(frame).__name__}")
+    if path.endswith(".csv"):
+        yield _csv(frame), "csv"
+    elif path.endswith(".parquet"):
+        pyarrow, parquet = _need("pyarrow", "arrow"), _need("pyarrow.parquet", "arrow")
+        with tempfile.TemporaryDirectory(prefix="fabric-") as folder:
+            file = Path(folder) / "frame.parquet"
+            table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+            parquet.write_table(table, file, row_group_size=_GROUP_ROWS)
+            yield file, "parquet"
+    else:
+        raise SettingError(f"{path!r} does not say how to write a DataFrame", hint="end it with .csv or .parquet")
+
+
+def _csv(frame: Any) -> Iterator[bytes]:
+    for start in range(0, max(len(frame), 1), _ROWS):
+        text: str = frame.iloc[start : start + _ROWS].to_csv(index=False, header=start == 0)
+        yield text.encode()
+
+
+def array_source(array: Any) -> tuple[Iterator[bytes], str]:
+    """What to store for an array, and the splitter that fits it."""
+    numpy = _need("numpy", "numpy")
+    array = numpy.asarray(array)
+    if array.dtype.hasobject:
+        raise TypeError("an array of Python objects has no bytes to store: choose a dtype such as float64")
+    if array.ndim == 0 or array.size == 0:
+        raise SettingError("there is nothing to map over: the array has no elements along its first axis")
+    record = array[0].nbytes
+    rows = max(1, _CHUNK // record)
+    little = array.dtype.newbyteorder("<")
+
+    def chunks() -> Iterator[bytes]:
+        for start in range(0, len(array), rows):
+            yield numpy.ascontiguousarray(array[start : start + rows], dtype=little).tobytes()
+
+    return chunks(), f"records:{record}"
+
+
+def _kind(part: Part) -> str:
+    content, media = part
+    kind = (media or "").partition(";")[0].strip().lower()
+    if kind in _PARQUET or (content[:4] == b"PAR1" and content[-4:] == b"PAR1"):
+        return "parquet"
+    if kind in _ARROW:
+        return "arrow"
+    return "csv" if kind == "text/csv" else "value"
+
+
+def _rows(part: Part) -> list[dict[str, Any]]:
+    """The rows in a JSON or text result: an object is a row, a list has a row for each element."""
+    value = decode(*part)
+    if isinstance(value, bytes):
+        try:
+            value = [json.loads(line) for line in value.splitlines() if line.strip()]
+        except (ValueError, RecursionError):
+            raise SettingError(
+                f"a result of type {part[1]} is no table", hint="read it with result() and make one of it yourself"
+            ) from None
+    rows = value if isinstance(value, list) else [value]
+    return [row if isinstance(row, dict) else {"value": row} for row in rows]
+
+
+def to_pandas(parts: Sequence[Part]) -> Any:
+    """One DataFrame of all results: see `Job.to_pandas`."""
+    pandas = _need("pandas", "pandas")
+    import io
+
+    frames: list[Any] = []
+    loose: list[dict[str, Any]] = []
+
+    def settle() -> None:
+        if loose:
+            frames.append(pandas.DataFrame.from_records(list(loose)))
+            loose.clear()
+
+    for part in parts:
+        kind = _kind(part)
+        if kind == "value":
+            loose += _rows(part)
+            continue
+        settle()
+        if kind == "csv":
+            frames.append(pandas.read_csv(io.BytesIO(part[0])))
+        else:
+            frames.append(_table(part, kind).to_pandas())
+    settle()
+    return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+
+
+def to_arrow(parts: Sequence[Part]) -> Any:
+    """One Arrow table of all results: see `Job.to_arrow`."""
+    pyarrow = _need("pyarrow", "arrow")
+    tables: list[Any] = []
+    loose: list[dict[str, Any]] = []
+    for part in parts:
+        kind = _kind(part)
+        if kind == "value":
+            loose += _rows(part)
+            continue
+        if loose:
+            tables.append(pyarrow.Table.from_pylist(loose))
+            loose = []
+        tables.append(_table(part, kind))
+    if loose:
+        tables.append(pyarrow.Table.from_pylist(loose))
+    return pyarrow.concat_tables(tables, promote_options="permissive") if tables else pyarrow.table({})
+
+
+def _table(part: Part, kind: str) -> Any:
+    pyarrow = _need("pyarrow", "arrow")
+    source = pyarrow.BufferReader(part[0])
+    if kind == "parquet":
+        return _need("pyarrow.parquet", "arrow").read_table(source)
+    if kind == "csv":
+        return _need("pyarrow.csv", "arrow").read_csv(source)
+    if part[0][:6] == b"ARROW1":
+        return pyarrow.ipc.open_file(source).read_all()
+    return pyarrow.ipc.open_stream(source).read_all()
+
+
+def to_numpy(parts: Sequence[Part], dtype: Any = None) -> Any:
+    """One array of all results: see `Job.to_numpy`."""
+    numpy = _need("numpy", "numpy")
+    values = [decode(*part) for part in parts]
+    if values and all(isinstance(value, bytes) for value in values):
+        if dtype is None:
+            raise SettingError("the results are bytes: say what they are", hint="to_numpy(dtype='<f8')")
+        whole = b"".join(values)
+        size = numpy.dtype(dtype).itemsize
+        if numpy.dtype(dtype).hasobject or len(whole) % size:
+            raise SettingError(f"{len(whole)} bytes are no whole number of {numpy.dtype(dtype)}")
+        return numpy.frombuffer(whole, dtype=dtype).copy()
+    made = numpy.array(values[0] if len(values) == 1 and isinstance(values[0], list) else values, dtype=dtype)
+    if made.dtype.hasobject:
+        raise SettingError("the results are no numbers", hint="to_pandas() makes a table of objects")
+    return made

@@ -1,0 +1,193 @@
+"""`Dataset`: stored objects under a prefix, or one object, and how they are split into partitions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import convert
+from .api import objects
+from .errors import SettingError
+from .upload import Source
+from .wire.object import ObjectInfo
+
+if TYPE_CHECKING:
+    from .aio import AsyncFabric
+    from .fabric import Fabric
+
+D = TypeVar("D", bound="DatasetBase")
+
+_SPLITS = "use object, lines[:SIZE], records:N[:SIZE], csv[:SIZE], parquet or items"
+
+
+class DatasetBase:
+    """What the two twins share. No request is made here."""
+
+    def __init__(self, path: str, split: str) -> None:
+        if not path or path.startswith("/"):
+            raise SettingError(f"{path!r} is not a path", hint="write it like folder/ or folder/name, no leading /")
+        if split.partition(":")[0] not in ("object", "lines", "records", "csv", "parquet", "items"):
+            raise SettingError(f"{split!r} is not a splitter", hint=_SPLITS)
+        #: An object's path, or a prefix ending in `/`.
+        self.path = path
+        #: How each object is split into partitions:
+        #:
+        #: - `object`: a partition is an object;
+        #: - `lines:SIZE`: about SIZE bytes that end after a line feed; `8MiB` where no size is given, as below;
+        #: - `records:N:SIZE`: records of N bytes, about SIZE bytes together;
+        #: - `csv:SIZE`: about SIZE bytes of rows, with the header row before them;
+        #: - `parquet`: a row group;
+        #: - `items`: a line, which is one item.
+        self.split = split
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r} split {self.split}>"
+
+    def _repr_html_(self) -> str:
+        from .notebook.html import dataset_card
+
+        return dataset_card(self.path, self.split)
+
+    def _member(self, name: str) -> str:
+        if not self.path.endswith("/"):
+            raise SettingError(f"{self.path!r} is one object, not a prefix", hint=f"end it with a slash: {self.path}/")
+        return self.path + name.lstrip("/")
+
+
+def local_files(files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str, Path]]:
+    """Files to store, with their names below the prefix: a folder's files at all depths, or single files.
+
+    Raises:
+        FileNotFoundError: where there is none.
+    """
+    given = [files] if isinstance(files, str | os.PathLike) else list(files)
+    for path in map(Path, given):
+        if path.is_dir():
+            # Links out of the folder are not followed: one would store what the user did not name.
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+            yield from ((p.relative_to(path).as_posix(), p) for p in inside)
+        elif path.is_file():
+            yield path.name, path
+        else:
+            raise FileNotFoundError(f"{path} is not there")
+
+
+class Dataset(DatasetBase):
+    """Stored objects and how they are split: what `Function.map` maps over. Made by `Fabric.dataset`, or from data."""
+
+    def __init__(self, fabric: Fabric, path: str, split: str = "object") -> None:
+        super().__init__(path, split)
+        self._fabric = fabric
+
+    def splitting(self, split: str) -> Dataset:
+        """The same objects, split otherwise. Makes no request."""
+        return Dataset(self._fabric, self.path, split)
+
+    def files(self, limit: int = 1000) -> list[ObjectInfo]:
+        """The stored objects, by path."""
+        return self._fabric._io.run(objects.members(self._fabric.policy, self.path, limit))
+
+    def put(self, name: str, source: Source, *, content_type: str | None = None) -> ObjectInfo:
+        """Stores an object under the prefix, streamed: bytes, text, the `Path` of a file, an open file or chunks."""
+        return self._fabric.put(self._member(name), source, content_type=content_type)
+
+    @classmethod
+    def from_files(
+        cls,
+        fabric: Fabric,
+        prefix: str,
+        files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        split: str = "object",
+    ) -> Dataset:
+        """Stores local files under a prefix, streamed: a folder with all below it, one file, or several.
+
+        Args:
+            fabric: Where.
+            prefix: A prefix ending in `/`.
+            files: Paths.
+            split: How each is split.
+        """
+        made = cls(fabric, prefix, split)
+        for name, path in local_files(files):
+            made.put(name, path)
+        return made
+
+    @classmethod
+    def from_items(cls, fabric: Fabric, path: str, items: Iterable[object]) -> Dataset:
+        """Stores items, one a line: for more of them than fit one request. Texts are one line each."""
+        fabric.put(path, convert.item_lines(items))
+        return cls(fabric, path, "items")
+
+    @classmethod
+    def from_pandas(cls, fabric: Fabric, path: str, frame: Any, split: str | None = None) -> Dataset:
+        """Stores a DataFrame, by the path's ending: `.csv` (split `csv`) or `.parquet` (`parquet`, needs pyarrow).
+        The index is left out: `frame.reset_index()` makes columns of it.
+        """
+        with convert.frame_source(path, frame) as (source, fits):
+            fabric.put(path, source)
+        return cls(fabric, path, split or fits)
+
+    @classmethod
+    def from_numpy(cls, fabric: Fabric, path: str, array: Any, split: str | None = None) -> Dataset:
+        """Stores an array as its elements, little-endian, row after row, without a header. It is split into records:
+        a record is what one index along the first axis names. A guest must know the dtype.
+        """
+        source, fits = convert.array_source(array)
+        fabric.put(path, source)
+        return cls(fabric, path, split or fits)
+
+
+class AsyncDataset(DatasetBase):
+    """As `Dataset`, for coroutines."""
+
+    def __init__(self, fabric: AsyncFabric, path: str, split: str = "object") -> None:
+        super().__init__(path, split)
+        self._fabric = fabric
+
+    def splitting(self, split: str) -> AsyncDataset:
+        """As `Dataset.splitting`."""
+        return AsyncDataset(self._fabric, self.path, split)
+
+    async def files(self, limit: int = 1000) -> list[ObjectInfo]:
+        """As `Dataset.files`."""
+        return await self._fabric._io.run(objects.members(self._fabric.policy, self.path, limit))
+
+    async def put(self, name: str, source: Source, *, content_type: str | None = None) -> ObjectInfo:
+        """As `Dataset.put`."""
+        return await self._fabric.put(self._member(name), source, content_type=content_type)
+
+    @classmethod
+    async def from_files(
+        cls,
+        fabric: AsyncFabric,
+        prefix: str,
+        files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        split: str = "object",
+    ) -> AsyncDataset:
+        """As `Dataset.from_files`."""
+        made = cls(fabric, prefix, split)
+        for name, path in local_files(files):
+            await made.put(name, path)
+        return made
+
+    @classmethod
+    async def from_items(cls, fabric: AsyncFabric, path: str, items: Iterable[object]) -> AsyncDataset:
+        """As `Dataset.from_items`."""
+        await fabric.put(path, convert.item_lines(items))
+        return cls(fabric, path, "items")
+
+    @classmethod
+    async def from_pandas(cls, fabric: AsyncFabric, path: str, frame: Any, split: str | None = None) -> AsyncDataset:
+        """As `Dataset.from_pandas`."""
+        with convert.frame_source(path, frame) as (source, fits):
+            await fabric.put(path, source)
+        return cls(fabric, path, split or fits)
+
+    @classmethod
+    async def from_numpy(cls, fabric: AsyncFabric, path: str, array: Any, split: str | None = None) -> AsyncDataset:
+        """As `Dataset.from_numpy`."""
+        source, fits = convert.array_source(array)
+        await fabric.put(path, source)
+        return cls(fabric, path, split or fits)

@@ -1,0 +1,122 @@
+"""`%%fabric` and `%fabric`: call a function with what a cell holds, or map it over stored objects.
+
+    %%fabric wordcount
+    to be or not to be
+
+    %%fabric montecarlo-pi --each --reduce
+    {"seed": 1, "samples": 1000000}
+    {"seed": 2, "samples": 1000000}
+
+    %fabric wordcount --input texts/ --split lines:1MiB --reduce --out counts
+
+The `Fabric` is the one that the notebook holds as `fab`, else one made of the environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from typing import Any
+
+from ..fabric import Fabric
+from ..job import Job
+
+
+class UsageError(ValueError):
+    """A line that can't be understood."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        # The default ends the process, which here would be the kernel.
+        raise UsageError(f"{message}\n{self.format_usage()}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What may stand after `%%fabric`."""
+    made = _Parser(prog="%%fabric", add_help=False)
+    made.add_argument("function", help="NAME, NAME@VERSION or NAME:ALIAS")
+    made.add_argument("-i", "--input", metavar="PATH", help="map over a stored object, or a prefix ending in /")
+    made.add_argument("--split", default="object", help="how each object is split [object]")
+    made.add_argument("--each", action="store_true", help="map over the cell's lines, each an item")
+    made.add_argument("-p", "--param", action="append", default=[], metavar="NAME=VALUE", help="JSON, else text")
+    made.add_argument("--reduce", action="store_true", help="merge the partial results")
+    made.add_argument("--shuffle", type=int, metavar="N", help="group emitted records by key, in so many tasks")
+    made.add_argument("--name", help="the job's name")
+    made.add_argument("--detach", action="store_true", help="give the job and do not wait")
+    made.add_argument("-o", "--out", metavar="VARIABLE", help="keep the value (with --detach the job) under a name")
+    return made
+
+
+def run(fabric: Fabric, line: str, cell: str | None) -> tuple[Any, str | None]:
+    """Does what a line and its cell say: the value, or the job with `--detach`, and the name to keep it under.
+
+    Raises:
+        UsageError: for a line that can't be understood.
+        FabricError: where the call or the job fails.
+    """
+    try:
+        words = shlex.split(line)
+    except ValueError as e:
+        raise UsageError(str(e)) from e
+    asked = parser().parse_args(words)
+    if asked.out is not None and not asked.out.isidentifier():
+        raise UsageError(f"--out {asked.out}: a variable's name is expected")
+    params = dict(_param(text) for text in asked.param)
+    function = fabric.function(asked.function)
+    body = cell or ""
+    if asked.input is None and not asked.each:
+        for name in ("reduce", "shuffle", "detach", "name"):
+            if getattr(asked, name):
+                raise UsageError(f"--{name} is for maps: give --input or --each")
+        if cell is None:
+            raise UsageError("nothing to send: use %%fabric with a cell, or --input")
+        return function.invoke(body.removesuffix("\n"), params=params).value, asked.out
+    if asked.input is not None and (asked.each or body.strip()):
+        raise UsageError("--input maps over stored objects: leave the cell empty, or use --each without --input")
+    over: Any = (
+        fabric.dataset(asked.input, asked.split)
+        if asked.input is not None
+        else [_json_or_text(text) for text in body.splitlines() if text.strip()]
+    )
+    job = function.map(over, params=params, reduce=asked.reduce, shuffle=asked.shuffle, name=asked.name)
+    return (job if asked.detach else _waited(job)), asked.out
+
+
+def _waited(job: Job) -> Any:
+    return job.result()
+
+
+def _param(text: str) -> tuple[str, Any]:
+    name, found, value = text.partition("=")
+    if not found or not name:
+        raise UsageError(f"--param {text}: write NAME=VALUE")
+    return name, _json_or_text(value)
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def load(ipython: Any) -> None:
+    """Makes `%fabric` and `%%fabric` known to an IPython shell."""
+
+    def fabric(line: str, cell: str | None = None) -> Any:
+        held = ipython.user_ns.get("fab")
+        try:
+            value, name = run(held if isinstance(held, Fabric) else Fabric(), line, cell)
+        except UsageError as e:
+            from IPython.core.error import UsageError as Shown
+
+            raise Shown(str(e)) from None
+        if name is None:
+            return value
+        ipython.user_ns[name] = value
+        return None
+
+    fabric.__doc__ = f"{__doc__}\n{parser().format_help()}"
+    ipython.register_magic_function(fabric, magic_kind="line_cell", magic_name="fabric")

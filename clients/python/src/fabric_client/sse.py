@@ -1,0 +1,90 @@
+"""Server-sent events: the parser (WHATWG HTML, section 9.2.6), pure and bounded. Following a stream across reconnects
+is in `api/follow.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import ProtocolError
+
+#: An event of more bytes than this is a defect of the server.
+EVENT_LIMIT = 4 << 20
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event."""
+
+    #: Its name; `message` where the server gave none.
+    name: str
+    #: Its data, lines joined with a line feed.
+    data: str
+    #: The last id seen up to and including this event.
+    id: str | None = None
+
+
+class Parser:
+    """Turns bytes, cut anywhere, into events."""
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+        self._held = 0
+        self._begun = False
+        self._name = ""
+        self._data: list[str] = []
+        self._size = 0
+        self._id: str | None = None
+        #: The last id whose event, or empty event, is complete.
+        self.last_id: str | None = None
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Takes the next bytes and gives the events that they complete.
+
+        Raises:
+            ProtocolError: for an event without an end; the parser is of no use afterwards.
+        """
+        # A line ends with CR, LF or CR LF; only with a line feed is it known that it is whole.
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            return self._keep(chunk)
+        lines = b"".join([*self._rest, chunk[:end]]).splitlines()
+        self._rest, self._held = [], 0
+        self._keep(chunk[end:])
+        events = []
+        for line in lines:
+            event = self._line(line.decode(errors="replace"))
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _keep(self, part: bytes) -> list[Event]:
+        """Holds on to the beginning of a line."""
+        self._rest.append(part)
+        self._held += len(part)
+        if self._held > EVENT_LIMIT:
+            raise ProtocolError(f"an event is longer than {EVENT_LIMIT} bytes")
+        return []
+
+    def _line(self, line: str) -> Event | None:
+        if not self._begun:
+            self._begun = True
+            line = line.removeprefix("\ufeff")
+        if not line:
+            self.last_id = self._id
+            name, data, had = self._name, "\n".join(self._data), bool(self._data)
+            self._name, self._data, self._size = "", [], 0
+            return Event(name or "message", data, self._id) if had else None
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "event":
+            self._name = value
+        elif field == "data":
+            self._size += len(value) + 1
+            if self._size > EVENT_LIMIT:
+                raise ProtocolError(f"an event is longer than {EVENT_LIMIT} bytes")
+            self._data.append(value)
+        elif field == "id" and "\0" not in value:
+            self._id = value
+        # A comment (an empty field name), `retry`, or something newer than this client.
+        return None

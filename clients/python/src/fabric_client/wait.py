@@ -1,0 +1,101 @@
+"""`wait` and `as_completed` over jobs and invocations, as `concurrent.futures` has them over futures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
+from typing import NamedTuple
+
+from .errors import WaitTimeout
+from .invocation import Invocation
+from .job import Job
+
+Handle = Job | Invocation
+
+#: The longest pause between two looks, seconds.
+_PAUSE = 0.5
+
+
+class DoneAndNotDone(NamedTuple):
+    """What has ended, and what has not."""
+
+    done: set[Handle]
+    not_done: set[Handle]
+
+
+def wait(handles: Iterable[Handle], timeout: float | None = None, return_when: str = ALL_COMPLETED) -> DoneAndNotDone:
+    """Waits for jobs and invocations.
+
+    Args:
+        handles: What to wait for.
+        timeout: Seconds; None for no limit. When they are over, it returns what there is.
+        return_when: `ALL_COMPLETED`, `FIRST_COMPLETED`, or `FIRST_EXCEPTION`: when one has failed or was cancelled, or
+            all have ended.
+
+    Raises:
+        ValueError: for another `return_when`.
+    """
+    if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
+        raise ValueError(f"{return_when!r} is none of ALL_COMPLETED, FIRST_COMPLETED and FIRST_EXCEPTION")
+    pending = list(dict.fromkeys(handles))
+    done: set[Handle] = set()
+    for ended in _ended(pending, timeout):
+        done.update(ended)
+        enough = return_when == FIRST_COMPLETED and done
+        broken = return_when == FIRST_EXCEPTION and any(handle.state != "succeeded" for handle in ended)
+        if enough or broken:
+            break
+    return DoneAndNotDone(done, set(pending) - done)
+
+
+def as_completed(handles: Iterable[Handle], timeout: float | None = None) -> Iterator[Handle]:
+    """The handles as they end; each once.
+
+    Raises:
+        WaitTimeout: when `timeout` seconds are over and some have not ended. They go on.
+    """
+    pending = list(dict.fromkeys(handles))
+    left = len(pending)
+    for ended in _ended(pending, timeout):
+        for handle in ended:
+            left -= 1
+            yield handle
+    if left:
+        raise WaitTimeout(f"{left} of {len(pending)} have not ended after {timeout} s")
+
+
+def _ended(handles: list[Handle], timeout: float | None) -> Iterator[list[Handle]]:
+    """What has ended since the last look, until nothing is left or the time is over."""
+    until = None if timeout is None else time.monotonic() + timeout
+    pending = handles
+    pause = 0.01
+    while pending:
+        ended = [handle for handle in pending if handle.done()]
+        if ended:
+            pending = [handle for handle in pending if not handle.ended]
+            pause = 0.01
+            yield ended
+            continue
+        now = time.monotonic()
+        if until is not None and now >= until:
+            return
+        # The server can tell the end of one thing while it happens, but not of one among many.
+        if len(pending) == 1:
+            _await_one(pending[0], until)
+            continue
+        time.sleep(pause if until is None else min(pause, max(0.0, until - now)))
+        pause = min(_PAUSE, pause * 1.5)
+
+
+def _await_one(handle: Handle, until: float | None) -> None:
+    try:
+        if isinstance(handle, Job):
+            handle.wait(None if until is None else until - time.monotonic(), progress=False)
+        else:
+            handle.wait(None if until is None else until - time.monotonic())
+    except WaitTimeout:
+        pass
+
+
+__all__ = ["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION", "DoneAndNotDone", "as_completed", "wait"]

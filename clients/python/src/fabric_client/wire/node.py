@@ -1,0 +1,109 @@
+"""Nodes, placement, usage, identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .job import JobPlan
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node. Memory is in bytes, times are milliseconds since 1970."""
+
+    id: str
+    #: `ready`, `cordoned`, `draining`, `drained` or `lost`.
+    state: str
+    version: str
+    engine: str
+    cpu_slots: int
+    running: int
+    queued: int
+    memory_bytes: int
+    used_bytes: int
+    modules: int
+    labels: dict[str, str]
+    started_ms: int
+    seen_ms: int
+    gpus: int = 0
+    gpu_model: str | None = None
+    #: Of one CPU, relative to a usual one.
+    speed: float = 1.0
+    #: Kinds of modules that it takes; empty for all.
+    accepts: tuple[str, ...] = ()
+    url: str | None = None
+    #: The first 16 digits of the digests of modules that it holds in memory.
+    warm: tuple[str, ...] = ()
+    leaving: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One filter's verdict on a node."""
+
+    filter: str
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of a node, 0 to 100."""
+
+    name: str
+    value: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class NodeVerdict:
+    """A node in a placement decision."""
+
+    node: str
+    filters: tuple[Verdict, ...]
+    scores: tuple[Score, ...]
+    total: float | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A placement decision."""
+
+    nodes: tuple[NodeVerdict, ...]
+    remark: str
+    winner: str | None = None
+    job: JobPlan | None = None
+
+
+@dataclass(frozen=True)
+class UsageLine:
+    """What was used, in all or by one function."""
+
+    invocations: int
+    failed: int
+    cached: int
+    fuel: int
+    guest_us: int
+    bytes_in: int
+    bytes_out: int
+    function: str | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A tenant's usage."""
+
+    tenant: str
+    total: UsageLine
+    functions: tuple[UsageLine, ...]
+    object_bytes: int
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the server takes a token for."""
+
+    name: str
+    tenant: str
+    #: `invoker`, `developer`, `tenant-admin` or `admin`.
+    role: str

@@ -1,0 +1,47 @@
+"""Errors over HTTP (RFC 9457) and the faults of tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a guest's backtrace."""
+
+    #: The demangled function name, or `<unknown>`.
+    function: str
+    #: The core module it is in, where that has a name.
+    module: str | None = None
+    #: Source file and line, where the module carries debug information.
+    location: str | None = None
+
+    def __str__(self) -> str:
+        place = " ".join(p for p in (self.module and f"in {self.module}", self.location and f"at {self.location}") if p)
+        return f"{self.function} {place}".rstrip()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a call or an attempt gave no result."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    backtrace: tuple[Frame, ...] = ()
+    #: Fuel spent before it happened.
+    fuel: int = 0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The body of every error answer."""
+
+    title: str
+    status: int
+    detail: str
+    code: str
+    hint: str | None = None
+    invocation_id: str | None = None
+    backtrace: tuple[Frame, ...] = ()
+    fuel: int | None = None

@@ -1,0 +1,69 @@
+"""Fixtures: one server for all tests that leave it as it was, and one of its own for a test that kills it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from server import Server, assembled, guest
+
+from fabric_client import Fabric
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_developer() -> None:
+    for name in list(os.environ):
+        if name.startswith("FABRIC_") and name not in ("FABRIC_BIN", "FABRIC_GUESTS_DIR", "FABRIC_TEST_PREPARED"):
+            del os.environ[name]
+    os.environ["FABRIC_CONFIG_HOME"] = "/nonexistent"
+    os.environ["FABRIC_DATA"] = "/nonexistent"
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a stopped server with the usual guests: compiling them once is enough for all servers.
+
+    FABRIC_TEST_PREPARED names a folder to keep it in, for who runs the tests again and again with one binary.
+    """
+    kept = os.environ.get("FABRIC_TEST_PREPARED")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("prepared") / "data"
+    if not folder.exists():
+        first = Server("--slots", "2")
+        with first.connect() as fab:
+            for name in ("noop", "wordcount", "montecarlo-pi", "trap", "sleep"):
+                fab.deploy(guest(name))
+            fab.deploy(guest("endless-loop"), limits={"fuel": 10_000_000})
+            fab.deploy(assembled("echo"), "echo", limits={"memory_bytes": "1MiB"})
+            fab.deploy(assembled("mixed"), "mixed", limits={"fuel": 10**15, "deadline_ms": 600_000})
+            # With the default fuel it runs until somebody stops it.
+            fab.deploy(guest("endless-loop"), "endless", limits={"fuel": 10**15, "deadline_ms": 600_000})
+        first.stop()
+        shutil.copytree(first.data, folder)
+        first.close()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(prepared: Path) -> Iterator[Server]:
+    """A server with the usual guests, for tests that leave it as it was."""
+    running = Server("--slots", "2", like=prepared)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def fab(server: Server) -> Iterator[Fabric]:
+    """A client of the shared server."""
+    with server.connect() as client:
+        yield client
+
+
+@pytest.fixture
+def own_server(prepared: Path) -> Iterator[Server]:
+    """A server with the usual guests for one test, which may kill it."""
+    running = Server("--slots", "2", like=prepared)
+    yield running
+    running.close()

@@ -1,0 +1,142 @@
+"""A real server: the `fabric` binary that FABRIC_BIN names, over a folder of its own; killed, started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import wasmtime
+
+from fabric_client import Fabric
+
+#: Seconds that a server may take to be ready, and an awaited condition to come true. Only a failure takes this long.
+PATIENCE = 120.0
+#: How often a condition is looked at that nothing announces: seconds.
+LOOK = 0.01
+
+
+def binary() -> Path:
+    """The binary under test."""
+    named = os.environ.get("FABRIC_BIN")
+    assert named, "FABRIC_BIN names no binary\nhint: cargo build -p fabric-cli && export FABRIC_BIN=…/debug/fabric"
+    path = Path(named)
+    assert path.is_file(), f"FABRIC_BIN: {path} is not there\nhint: cargo build -p fabric-cli"
+    return path
+
+
+def guest(name: str) -> Path:
+    """A guest module, as `cargo xtask guests` builds it."""
+    named = os.environ.get("FABRIC_GUESTS_DIR")
+    assert named, "FABRIC_GUESTS_DIR names no folder\nhint: cargo xtask guests && export FABRIC_GUESTS_DIR=…/guests"
+    path = Path(named) / f"{name}.wasm"
+    assert path.is_file(), f"{path} is not there\nhint: cargo xtask guests"
+    return path
+
+
+def assembled(name: str) -> bytes:
+    """A guest of these tests, assembled from its text."""
+    return bytes(wasmtime.wat2wasm((Path(__file__).parent / "guests" / f"{name}.wat").read_text()))
+
+
+def until(what: str, condition: Callable[[], bool]) -> None:
+    """Waits until `condition` holds."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"did not come true: {what}"
+        time.sleep(LOOK)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Server:
+    """A server over a fresh folder, or over a copy of another's data. It keeps its address when it is started again."""
+
+    def __init__(self, *args: str, like: Path | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="fabric-py-"))
+        self.data = self.folder / "data"
+        if like is not None:
+            shutil.copytree(like, self.data)
+        self._args = args
+        self._listen = f"127.0.0.1:{free_port()}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def environment(self) -> dict[str, str]:
+        """The environment without the developer's own settings."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FABRIC_")}
+        return kept | {"FABRIC_CONFIG_HOME": str(self.folder / "config"), "NO_COLOR": "1"}
+
+    def start(self) -> None:
+        """Starts it and waits until it is ready."""
+        (self.data / "server.json").unlink(missing_ok=True)
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [binary(), "serve", "--listen", self._listen, "--data", self.data, *self._args],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment(),
+            )
+        process = self._process
+
+        def ready() -> bool:
+            assert process.poll() is None, f"the server ended ({process.returncode})\n{self.log()}"
+            return (self.data / "server.json").exists()
+
+        until(f"the server is ready\n{self.log()}", ready)
+
+    def log(self) -> str:
+        """What it wrote to its log."""
+        return (self.folder / "server.log").read_text(errors="replace")
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        about: dict[str, Any] = json.loads((self.data / "server.json").read_text())
+        return str(about["url"])
+
+    @property
+    def token(self) -> str:
+        """The admin's secret."""
+        return (self.data / "admin-token").read_text().strip()
+
+    def connect(self, **options: Any) -> Fabric:
+        """A client with the admin's token."""
+        return Fabric(self.url, self.token, **options)
+
+    def kill(self) -> None:
+        """Kills it with SIGKILL: nothing of it runs on, nothing is written any more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Asks it to end, and waits for that."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait(PATIENCE) == 0, self.log()
+
+    def restart(self) -> None:
+        """Kills it and starts it again over the same folder, at the same address."""
+        self.kill()
+        self.start()
+
+    def close(self) -> None:
+        """Ends it and removes its folder."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,52 @@
+"""Every Python block of the README runs, in order, in one module; `# →` shows the value of its line."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from server import Server, guest
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.M | re.S)
+
+
+def shown(line: str) -> str | None:
+    """What the README says that a line's value is."""
+    _, found, value = line.partition("# → ")
+    return value.strip() if found else None
+
+
+def run(block: str, names: dict[str, object]) -> int:
+    """Runs a block; gives how many values it has shown."""
+    lines = block.splitlines()
+    checked = 0
+    for statement in ast.parse(block).body:
+        assert statement.end_lineno is not None
+        wanted = shown(lines[statement.end_lineno - 1])
+        if wanted is None:
+            exec(compile(ast.Module([statement], []), str(README), "exec"), names)
+            continue
+        assert isinstance(statement, ast.Expr), f"only an expression has a value: {lines[statement.end_lineno - 1]}"
+        value = eval(compile(ast.Expression(statement.value), str(README), "eval"), names)
+        assert repr(value) == wanted, lines[statement.end_lineno - 1]
+        checked += 1
+    return checked
+
+
+def test_the_readme_is_true(own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("noop", "wordcount", "montecarlo-pi", "trap"):
+        shutil.copy(guest(name), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FABRIC_DATA", str(own_server.data))
+    names: dict[str, object] = {"__name__": "__main__"}
+    checked = sum(run(block, names) for block in blocks())
+    assert len(blocks()) >= 7
+    assert checked == README.read_text().count("# → ")
+    names["fab"].close()  # type: ignore[attr-defined]
