@@ -28,6 +28,8 @@ class Uses:
 
     #: Those that it needs.
     needed: set[str] = field(default_factory=set)
+    #: Those of them that it needs when it is defined: for decorators, default values and base classes.
+    at_once: set[str] = field(default_factory=set)
     #: Those in annotations of a class, which are worth having but may be missing.
     wished: set[str] = field(default_factory=set)
     #: Which attributes of a name it asks for: `json` and `loads` in `json.loads`.
@@ -43,7 +45,9 @@ def of(node: Node, without: int = 0) -> Uses:
         del stripped.decorator_list[:without]
     uses = Uses()
     plain = ast.fix_missing_locations(_Stripper(uses.wished).visit(stripped))
-    uses.needed = set(_globals(symtable.symtable(ast.unparse(plain), "?", "exec"))) - _OF_EVERY_MODULE
+    table = symtable.symtable(ast.unparse(plain), "?", "exec")
+    uses.needed = set(_globals(table)) - _OF_EVERY_MODULE
+    uses.at_once = {symbol.get_name() for symbol in table.get_symbols()} & uses.needed
     uses.wished -= uses.needed
     bases = set()
     for part in ast.walk(plain):

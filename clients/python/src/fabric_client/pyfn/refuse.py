@@ -43,6 +43,11 @@ _NATIVE = {
 }
 
 
+def is_ours(cls: type) -> bool:
+    """Whether a class is of this package."""
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
 def known(value: Any) -> None:
     """Refuses what is known not to travel.
 
@@ -69,7 +74,7 @@ def known(value: Any) -> None:
     top = type(value).__module__.partition(".")[0]
     if top in _NATIVE:
         raise native(f"{_NATIVE[top]} (a {type(value).__name__})")
-    if top == "fabric_client":
+    if is_ours(type(value)):
         raise NotShippable(
             f"{type(value).__name__} talks to the server, and the sandbox has no network",
             "call it outside the function, and give the outcome as an argument",

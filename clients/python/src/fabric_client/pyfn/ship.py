@@ -8,6 +8,8 @@ so its results are found again.
 from __future__ import annotations
 
 import ast
+import builtins
+import copyreg
 import functools
 import inspect
 import sys
@@ -60,7 +62,9 @@ def _ours(definition: source.Definition, around: Mapping[str, Any], space: Mappi
         found = around.get(path[0], space.get(path[0]))
         for part in path[1:]:
             found = getattr(found, part, None)
-        if getattr(found, "__fabric_decorator__", False):
+        # A client that is a local variable is nowhere to be found once the function is made.
+        lost = path[0] not in around and path[0] not in space and path[1:] == ["function"]
+        if lost or getattr(found, "__fabric_decorator__", False):
             count = number
     return count
 
@@ -113,7 +117,7 @@ class Shipment:
     # What instances and other values are.
 
     def _class_name(self, cls: type) -> str | None:
-        if origin(cls.__module__, self.packages.modules) is not Origin.OWN:
+        if refuse.is_ours(cls) or origin(cls.__module__, self.packages.modules) is not Origin.OWN:
             return None
         self._define(cls)
         name = f"{cls.__module__}:{cls.__qualname__}"
@@ -163,7 +167,8 @@ class Shipment:
         if origin(cls.__module__, self.packages.modules) is not Origin.IMPORTED:
             raise refuse.unknown(value)
         try:
-            made = value.__reduce_ex__(2)
+            special = copyreg.dispatch_table.get(cls)
+            made: Any = special(value) if special else value.__reduce_ex__(2)
         except Exception:
             raise refuse.unknown(value) from None
         if isinstance(made, str) or any(part is not None for part in made[3:]):
@@ -185,6 +190,9 @@ class Shipment:
         module = base.__module__ or "__main__"
         self.modules.add(module)
         with _about(f"{_kind(base)} {base.__qualname__}"):
+            if _is_made_namedtuple(base):
+                self._define_namedtuple(number, base)
+                return number
             definition = _definition(base)
             around, space = _around(base), _space(base)
             without = _ours(definition, around, space)
@@ -197,6 +205,11 @@ class Shipment:
                         free[name] = self.value(around[name], f"its variable `{name}`")
                 elif name in space:
                     self._bind(module, name, space[name], uses)
+                elif name in uses.at_once and not hasattr(builtins, name):
+                    raise NotShippable(
+                        f"its decorators, default values or base classes use `{name}`, which is a local variable",
+                        "define that at the top of the module or cell",
+                    )
             for name in sorted(uses.wished & space.keys()):
                 self._wish(module, name, space[name], uses)
         text = source.cut(definition, sorted(free), without)
@@ -211,6 +224,17 @@ class Shipment:
         if isinstance(thing, type):
             self.classes.setdefault(f"{module}:{base.__qualname__}", thing)
         return number
+
+    def _define_namedtuple(self, number: int, cls: Any) -> None:
+        """Defines what `collections.namedtuple` has made: there is no source of it."""
+        name, fields = cls.__name__, list(cls._fields)
+        made = f"__import__('collections').namedtuple({name!r}, {fields!r}, defaults=defaults, module={cls.__module__!r})"
+        defaults = self.value(tuple(cls._field_defaults.values()), "its default values")
+        text = f"def {source.MAKE}(defaults):\n return {made}\n"
+        step = ["def", number, cls.__module__, cls.__qualname__, source.MAKE, text, {"defaults": defaults}]
+        self.steps.append(step)
+        self._open.discard(number)
+        self.classes.setdefault(f"{cls.__module__}:{cls.__qualname__}", cls)
 
     def function(self, function: Any) -> Any:
         """The JSON of the function that is called."""
@@ -284,6 +308,16 @@ def _at(module: types.ModuleType, path: str) -> Any:
 
 def _wraps_function(value: Any) -> bool:
     return callable(value) and isinstance(inspect.unwrap(value), types.FunctionType)
+
+
+def _is_made_namedtuple(thing: Any) -> bool:
+    if not (isinstance(thing, type) and issubclass(thing, tuple) and hasattr(thing, "_fields")):
+        return False
+    try:
+        _definition(thing)
+    except NotShippable:
+        return True
+    return False
 
 
 def _kind(thing: Any) -> str:
