@@ -136,3 +136,4 @@ MODULES = " ".join(["fabric-runner-modules", *preload(), "end"]).encode()
 # What is here now lives as long as the instance: the collector need not look at it, nor write to its pages.
 gc.collect()
 gc.freeze()
+gc.set_threshold(20_000)

@@ -4,6 +4,8 @@ import binascii
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
+import importlib.resources.abc
+import importlib.util
 import io
 import sys
 import zipfile
@@ -12,6 +14,14 @@ from types import CodeType, ModuleType
 from typing import Any
 
 _ROOT = "/packages/"
+
+
+class _Resources(importlib.resources.abc.TraversableResources):
+    def __init__(self, folder: zipfile.Path) -> None:
+        self._folder = folder
+
+    def files(self) -> zipfile.Path:
+        return self._folder
 
 
 class _Loader(importlib.abc.InspectLoader):
@@ -32,6 +42,9 @@ class _Loader(importlib.abc.InspectLoader):
 
     def get_data(self, path: str) -> bytes:
         return self._finder.read(path.removeprefix(_ROOT))
+
+    def get_resource_reader(self, fullname: str) -> _Resources | None:
+        return _Resources(self._finder.folder_of(self._path)) if self._package else None
 
     def exec_module(self, module: ModuleType) -> None:
         exec(self.get_code(module.__name__), module.__dict__)
@@ -67,6 +80,9 @@ class WheelFinder(importlib.abc.MetaPathFinder):
         if path not in self._files:
             raise FileNotFoundError(path)
         return self._files[path].read(path)
+
+    def folder_of(self, path: str) -> zipfile.Path:
+        return zipfile.Path(self._files[path], path.rpartition("/")[0] + "/")
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         base = fullname.replace(".", "/")

@@ -74,7 +74,7 @@ def words(text: str) -> list[str]:
     return WORDS.findall(text)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def fibonacci(n: int) -> int:
     return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 

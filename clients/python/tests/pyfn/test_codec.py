@@ -9,10 +9,10 @@ import math
 from typing import Any
 
 import pytest
-from pyfn.beside import Account, Colour, Pair, Place, Point
-from pyfn.test_remote import VALUES
 
 from fabric_client.pyfn.codec import MAX_DEPTH, CodecError, Decoder, Encoder, dumps
+from pyfn.beside import Account, Colour, Pair, Place, Point
+from pyfn.test_remote import VALUES
 
 CLASSES: dict[str, type] = {cls.__name__: cls for cls in (Account, Colour, Pair, Place, Point)}
 CLASSES["Level"] = type(VALUES[-1])

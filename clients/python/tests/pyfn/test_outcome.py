@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from pyfn.beside import TooMuch
 
 from fabric_client import ProtocolError
 from fabric_client.pyfn import RemoteError
 from fabric_client.pyfn.outcome import Reader
 from fabric_client.pyfn.ship import Shipped
+from pyfn.beside import TooMuch
 
 READER = Reader(Shipped("", {}, {"beside:TooMuch": TooMuch}))
 

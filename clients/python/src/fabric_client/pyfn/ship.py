@@ -53,9 +53,16 @@ def _uses(thing: Any, without: int) -> names.Uses:
     return names.of(_definition(thing).node, without)
 
 
-def _ours(definition: source.Definition, around: Mapping[str, Any], space: Mapping[str, Any]) -> int:
-    """How many decorators stay here: the one that made the function ours, and those above it."""
+def _undone(
+    thing: Any, base: Any, definition: source.Definition, around: Mapping[str, Any], space: Mapping[str, Any]
+) -> int:
+    """How many decorators stay here: the one that made the function ours, and those above it.
+
+    A function that no decorator wraps is what `def` made: none is applied to it.
+    """
     count = 0
+    if thing is base and not isinstance(base, type):
+        return len(getattr(definition.node, "decorator_list", ()))
     for number, decorator in enumerate(getattr(definition.node, "decorator_list", ()), 1):
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
         path = ast.unparse(called).split(".")
@@ -195,7 +202,7 @@ class Shipment:
                 return number
             definition = _definition(base)
             around, space = _around(base), _space(base)
-            without = _ours(definition, around, space)
+            without = _undone(thing, base, definition, around, space)
             uses = _uses(base, without)
             free: dict[str, Any] = {}
             for name in sorted(uses.needed):
@@ -228,7 +235,9 @@ class Shipment:
     def _define_namedtuple(self, number: int, cls: Any) -> None:
         """Defines what `collections.namedtuple` has made: there is no source of it."""
         name, fields = cls.__name__, list(cls._fields)
-        made = f"__import__('collections').namedtuple({name!r}, {fields!r}, defaults=defaults, module={cls.__module__!r})"
+        made = (
+            f"__import__('collections').namedtuple({name!r}, {fields!r}, defaults=defaults, module={cls.__module__!r})"
+        )
         defaults = self.value(tuple(cls._field_defaults.values()), "its default values")
         text = f"def {source.MAKE}(defaults):\n return {made}\n"
         step = ["def", number, cls.__module__, cls.__qualname__, source.MAKE, text, {"defaults": defaults}]
@@ -238,7 +247,7 @@ class Shipment:
 
     def function(self, function: Any) -> Any:
         """The JSON of the function that is called."""
-        return {"$ref": self._define(function)}
+        return self.value(function, "the function")
 
     def _bind(self, module: str, name: str, value: Any, uses: names.Uses) -> None:
         """Sets a variable of a module."""
