@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import TextIO
 
 import pytest
-from pyfn.beside import Point
 from server import Server
 
 from fabric_client import AsyncFabric, Fabric, FabricExecutor, LimitExceeded, SettingError
 from fabric_client.pyfn import chunks
+from pyfn.beside import Point
 
 
 def square(n: int) -> int:

@@ -13,7 +13,6 @@ import pytest
 from fabric_client import Fabric, SettingError
 from fabric_client.pyfn import NotShippable, packages
 
-
 PYTHON = f"cp{sys.version_info[0]}{sys.version_info[1]}"
 
 
@@ -92,7 +91,7 @@ def test_names_of_a_package_are_imported_not_sent(fab: Fabric, index: Path, monk
     assert isinstance(names, types.ModuleType)
     fail = names.fail
     with pytest.raises(KeyError, match="lost") as caught:
-        fab.function(lambda: fail(), packages=["colours"]).remote()  # noqa: PLW0108
+        fab.function(lambda: fail(), packages=["colours"]).remote()
     assert "/packages/colours/names.py" in str(caught.value.__cause__)
 
 
@@ -117,14 +116,14 @@ def test_packages_are_resolved_once(index: Path) -> None:
 
 
 def test_native_packages_are_refused_by_name() -> None:
-    with pytest.raises(NotShippable, match="machine.*native"):
+    with pytest.raises(NotShippable, match=r"machine.*native"):
         packages.resolve(("machine",))
     with pytest.raises(NotShippable, match=r"liar.*_speed\.so"):
         packages.resolve(("liar",))
 
 
 def test_mistakes_say_what_to_do(fab: Fabric) -> None:
-    with pytest.raises(SettingError, match="no such packages.*nowhere-to-be-found"):
+    with pytest.raises(SettingError, match=r"no such packages.*nowhere-to-be-found"):
         packages.resolve(("nowhere-to-be-found",))
     for wrong in ("--index-url=http://elsewhere", "-r file", "", 5):
         with pytest.raises(SettingError, match="no requirement"):

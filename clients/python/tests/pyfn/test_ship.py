@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyfn import beside
 
 from fabric_client import Fabric
 from fabric_client.pyfn import NotShippable
 from fabric_client.pyfn.packages import Packages
 from fabric_client.pyfn.ship import Shipment
+from pyfn import beside
 
 LOCK = threading.Lock()
 OPEN = io.StringIO("text")
