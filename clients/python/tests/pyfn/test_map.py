@@ -143,7 +143,7 @@ def test_a_chunk_that_takes_too_much_fails_the_job(fab: Fabric) -> None:
             pass
 
     job = fab.function(limits={"fuel": 50_000_000})(spin).map([0, 1])
-    with pytest.raises(LimitExceeded):
+    with pytest.raises(LimitExceeded, match="chunksize"):
         job.result()
 
 
@@ -185,9 +185,13 @@ def test_coroutines_of_the_async_twin(python_server: Server) -> None:
             calls = await asyncio.gather(f.remote(2), f.remote(3))
             job = await f.map(range(5))
             spread = await there.function(pow).starmap([(2, 3)])
-            return calls, await job, [value async for value in job], await spread, f(4)
+            call = await there.function(picky).spawn(2)
+            found = await f.job(job.id)
+            error = type(await call.exception(60))
+            return calls, await job, [value async for value in job], await spread, f(4), await found, error
 
-    assert asyncio.run(main()) == ([4, 9], [0, 1, 4, 9, 16], [0, 1, 4, 9, 16], [8], 16)
+    five = [0, 1, 4, 9, 16]
+    assert asyncio.run(main()) == ([4, 9], five, five, [8], 16, five, ValueError)
 
 
 def test_await_in_a_coroutine(fab: Fabric) -> None:

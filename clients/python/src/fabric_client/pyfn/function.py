@@ -17,7 +17,7 @@ from ..steps import Plan
 from . import chunks, packages, runner
 from .codec import dumps
 from .errors import NotShippable
-from .job import AsyncPyJob, PyInvocation, PyJob
+from .job import AsyncPyInvocation, AsyncPyJob, PyInvocation, PyJob
 from .outcome import Reader
 from .ship import Shipment, Shipped
 
@@ -272,6 +272,13 @@ class AsyncPyFunction(PyFunctionBase[P, R]):
         """Runs it in the sandbox and gives what it returns."""
         return await self._fabric._io.run(self._remote(args, kwargs))
 
+    async def spawn(self, *args: P.args, **kwargs: P.kwargs) -> AsyncPyInvocation:
+        """As `PyFunction.spawn`."""
+        body, reader = self._call(args, kwargs)
+        policy = self._fabric.policy
+        plan = self._with_ref(lambda ref: functions.spawn(policy, ref, body, None, CONTENT_TYPE, None))
+        return AsyncPyInvocation(self._fabric, await self._fabric._io.run(plan), reader.one)
+
     async def map(
         self,
         over: DatasetBase | Iterable[Any],
@@ -293,6 +300,10 @@ class AsyncPyFunction(PyFunctionBase[P, R]):
     ) -> AsyncPyJob:
         """As `map`, with the arguments of each call as a tuple."""
         return await self._job(self._submitted(over, True, reduce, chunksize, options))
+
+    async def job(self, id: str) -> AsyncPyJob:
+        """As `PyFunction.job`."""
+        return AsyncPyJob(self._fabric, (await self._fabric.job(id)).info, self._reader().many)
 
     async def _job(self, plan: Plan[tuple[Job, Reader]]) -> AsyncPyJob:
         running: Awaitable[tuple[Job, Reader]] = self._fabric._io.run(plan)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from typing import Any
 
-from ..aio import AsyncFabric, AsyncJob
+from ..aio import AsyncFabric, AsyncInvocation, AsyncJob
+from ..errors import LimitExceeded
 from ..invocation import Invocation
 from ..job import Job
 from .outcome import Outcome
@@ -23,6 +24,13 @@ def _of(job: Job | AsyncJob, found: Any, return_exceptions: bool) -> Any:
     """What `result` gives, from what the job's tasks gave."""
     values = _values([found] if job.is_single else found, return_exceptions)
     return values[0] if job.is_single else values
+
+
+def _hinted(error: LimitExceeded) -> LimitExceeded:
+    """The error with what a user of `map` can do."""
+    more = "the limits hold for all items of a task: give a smaller chunksize, or higher limits"
+    error.hint = f"{error.hint}; {more}" if error.hint else more
+    return error
 
 
 class PyJob(Job):
@@ -45,7 +53,11 @@ class PyJob(Job):
             GuestFault, LimitExceeded and the like: what failed the job as a whole.
             JobCancelled, WaitTimeout: as `Job.result`.
         """
-        return _of(self, super().result(timeout, progress=progress), return_exceptions)
+        try:
+            found = super().result(timeout, progress=progress)
+        except LimitExceeded as error:
+            raise _hinted(error) from None
+        return _of(self, found, return_exceptions)
 
     def results(self, timeout: float | None = None) -> Iterator[tuple[int, Any]]:
         """Pairs of a task's number and the list of its values, as tasks complete. A task has `chunksize` items."""
@@ -73,7 +85,11 @@ class AsyncPyJob(AsyncJob):
         self, timeout: float | None = None, *, progress: bool | None = None, return_exceptions: bool = False
     ) -> Any:
         """As `PyJob.result`."""
-        return _of(self, await super().result(timeout, progress=progress), return_exceptions)
+        try:
+            found = await super().result(timeout, progress=progress)
+        except LimitExceeded as error:
+            raise _hinted(error) from None
+        return _of(self, found, return_exceptions)
 
     async def results(self, timeout: float | None = None) -> AsyncIterator[tuple[int, Any]]:
         """As `PyJob.results`."""
@@ -97,6 +113,21 @@ class PyInvocation(Invocation):
             return failure
         try:
             self.result()
+        except Exception as error:
+            return error
+        return None
+
+
+class AsyncPyInvocation(AsyncInvocation):
+    """As `PyInvocation`, for coroutines."""
+
+    async def exception(self, timeout: float | None = None) -> BaseException | None:
+        """As `PyInvocation.exception`."""
+        failure = await super().exception(timeout)
+        if failure is not None:
+            return failure
+        try:
+            await self.result()
         except Exception as error:
             return error
         return None
