@@ -38,7 +38,7 @@ caller hands over, no constructor or other code of such a class runs, and size, 
 
 from __future__ import annotations
 
-import binascii
+import base64
 import collections
 import datetime as dt
 import decimal
@@ -218,7 +218,7 @@ def _zone(value: dt.datetime | dt.time) -> list[Any]:
 
 
 def _b64(value: bytes | bytearray) -> str:
-    return binascii.b2a_base64(value, newline=False).decode("ascii")
+    return base64.b64encode(value).decode("ascii")
 
 
 def _int(_e: Encoder, v: int, _d: int) -> Any:
@@ -428,9 +428,7 @@ def _read_number(d: Decoder, v: Any, depth: int) -> float:
 
 
 def _read_bytes(v: Any) -> bytes:
-    return (
-        binascii.a2b_base64(_str(v), strict_mode=True) if sys.version_info >= (3, 11) else binascii.a2b_base64(_str(v))
-    )
+    return base64.b64decode(_str(v), validate=True)
 
 
 def _read_datetime(_d: Decoder, v: Any, _depth: int) -> dt.datetime:

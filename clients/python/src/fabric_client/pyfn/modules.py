@@ -69,14 +69,16 @@ def _is_own(module: ModuleType) -> bool:
 
 
 def _not_there(name: str, top: str) -> NotShippable:
-    distributions = importlib.metadata.packages_distributions().get(top, []) if sys.version_info >= (3, 10) else []
+    # Before Python 3.11 many are not in that list.
+    distributions = [*importlib.metadata.packages_distributions().get(top, []), top]
     module = sys.modules.get(top)
     file = getattr(module, "__file__", None) or ""
-    if not distributions:
+    try:
+        found = importlib.metadata.distribution(distributions[0])
+    except importlib.metadata.PackageNotFoundError:
         if file.endswith(NATIVE_ENDINGS):
             return native(top)
         return NotShippable(f"the sandbox has no module {name}", "import it inside the function from a package")
-    found = importlib.metadata.distribution(distributions[0])
     if any(str(path).endswith(NATIVE_ENDINGS) for path in found.files or ()):
         return native(distributions[0])
     return NotShippable(

@@ -90,9 +90,10 @@ class Reader:
             error = remote = RemoteError(text, code="function-failed")
             remote.type = kind
             remote.args_there = args or ()
-        if hasattr(error, "add_note"):
-            for note in link["notes"][:10]:
-                error.add_note(printable(_str(note)))
+        notes = [printable(_str(note)) for note in link["notes"][:10]]
+        if notes:
+            # As `add_note` of Python 3.11 does.
+            vars(error)["__notes__"] = notes
         return error
 
     def _text(self, chain: list[Any]) -> str:
