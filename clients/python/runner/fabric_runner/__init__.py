@@ -10,7 +10,6 @@ See `program.py` for bundles and `outcome.py` for outcomes. Every call starts in
 """
 
 import functools
-import gc
 import json
 import os
 import random
@@ -24,6 +23,7 @@ from wit_world.imports import output, params
 
 from . import loop, outcome
 from .codec import Encoder, dumps, loads
+from .image import settle
 from .partition import Partition, read_all
 from .preload import preload
 from .program import Program
@@ -133,7 +133,4 @@ class Reducer:
 loop.install()
 # The build reads this list out of the image.
 MODULES = " ".join(["fabric-runner-modules", *preload(), "end"]).encode()
-# What is here now lives as long as the instance: the collector need not look at it, nor write to its pages.
-gc.collect()
-gc.freeze()
-gc.set_threshold(20_000)
+settle()
