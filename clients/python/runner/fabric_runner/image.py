@@ -1,9 +1,9 @@
 """Makes the memory image that instances start from cheap to run on.
 
-An instance shares the image's pages until it writes to one; each first write costs a page fault. After the preload the
-allocator's free pieces lie scattered over the heap, and a short call would write to hundreds of pages. So they are taken
-before the image is made, the largest first, until memory comes from the heap's end: there a call's objects come to lie
-side by side.
+An instance shares the image's pages until it writes to one; each first write costs a page fault. After the preload
+the allocator's free pieces lie scattered over the heap, and a short call would write to hundreds of pages. So they are
+taken before the image is made, the largest first, until memory comes from the heap's end: there a call's objects come
+to lie side by side.
 """
 
 import gc
