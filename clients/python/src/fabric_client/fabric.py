@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -77,6 +78,7 @@ class Fabric:
         self._io = SyncDriver(settings, max_connections=max_connections)
         #: The deployments of the Python runner that are known to be there, by what they may use.
         self._python_runners: dict[str, str] = {}
+        self._python_lock = threading.Lock()
 
     def _with_policy(self, policy: Policy) -> Fabric:
         """The same server over the same connections."""

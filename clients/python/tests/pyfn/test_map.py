@@ -14,7 +14,7 @@ import pytest
 from server import Server
 
 from fabric_client import AsyncFabric, Fabric, FabricExecutor, LimitExceeded, SettingError
-from fabric_client.pyfn import chunks
+from fabric_client.pyfn import chunks, runner
 from pyfn.beside import Point
 
 
@@ -176,6 +176,20 @@ def test_the_runner_is_deployed_again_where_it_was_deleted(own_python_server: Se
             deployed.delete()
         assert f.remote(3) == 9
         assert f.map([4]).result() == [16]
+
+
+def test_one_thread_of_many_deploys_the_runner(python_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counted(*args: object) -> object:
+        asked.append(args)
+        return deployed(*args)  # type: ignore[arg-type]
+
+    deployed = runner.deployed
+    monkeypatch.setattr(runner, "deployed", counted)
+    with python_server.connect() as fab, FabricExecutor(fab, max_workers=8) as executor:
+        assert list(executor.map(square, range(16))) == [n * n for n in range(16)]
+    assert len(asked) == 1
 
 
 def test_coroutines_of_the_async_twin(python_server: Server) -> None:

@@ -193,6 +193,11 @@ class PyFunction(PyFunctionBase[P, R]):
 
     _fabric: Fabric
 
+    def _ref(self) -> Plan[str]:
+        # Of several threads one deploys, and the others find it done.
+        with self._fabric._python_lock:
+            return (yield from super()._ref())
+
     def remote(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs it in the sandbox, waits, and gives what it returns.
 
