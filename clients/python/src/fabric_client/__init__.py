@@ -32,6 +32,7 @@ from .function import Function
 from .invocation import Invocation
 from .job import Job
 from .node import AsyncNode, Node
+from .pyfn import NotShippable, PyFunction, RemoteError
 from .request import Policy
 from .version import __version__
 from .wait import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, as_completed, wait
@@ -61,8 +62,11 @@ __all__ = [
     "LimitExceeded",
     "Node",
     "NotFound",
+    "NotShippable",
     "Policy",
     "ProtocolError",
+    "PyFunction",
+    "RemoteError",
     "Reply",
     "SettingError",
     "Settings",

@@ -6,9 +6,9 @@ What they do is written once, in `api/` (see `steps`); a test holds the twins' s
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from . import convert
 from .api import follow, functions, jobs, nodes, objects
@@ -31,6 +31,11 @@ from .wire import job as job_wire
 from .wire.node import Explanation, Identity, Usage
 from .wire.object import ObjectInfo
 
+if TYPE_CHECKING:
+    from .pyfn.function import AsyncPyFunction
+
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -56,6 +61,7 @@ class AsyncFabric:
         self.settings = settings
         self.policy = policy
         self._io = AsyncDriver(settings, max_connections=max_connections)
+        self._python_runners: dict[str, str] = {}
 
     @classmethod
     def _of(cls, settings: Settings, policy: Policy) -> AsyncFabric:
@@ -87,8 +93,46 @@ class AsyncFabric:
         tenant = f" tenant {self.settings.tenant}" if self.settings.tenant else ""
         return f"<AsyncFabric {self.url}{tenant}>"
 
-    async def function(self, name: str) -> AsyncFunction:
-        """As `Fabric.function`."""
+    @overload
+    def function(self, target: str, /) -> Awaitable[AsyncFunction]: ...
+
+    @overload
+    def function(self, target: Callable[P, R], /) -> AsyncPyFunction[P, R]: ...
+
+    @overload
+    def function(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        packages: Iterable[str] = (),
+        limits: Mapping[str, Any] | None = None,
+        grants: Mapping[str, Any] | None = None,
+    ) -> Callable[[Callable[P, R]], AsyncPyFunction[P, R]]: ...
+
+    def function(
+        self,
+        target: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        packages: Iterable[str] = (),
+        limits: Mapping[str, Any] | None = None,
+        grants: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """As `Fabric.function`: a name is awaited, a Python function is not."""
+        if isinstance(target, str):
+            return self._function(target)
+        from .pyfn.function import AsyncPyFunction
+
+        def decorate(function: Callable[P, R]) -> AsyncPyFunction[P, R]:
+            return AsyncPyFunction(self, function, name=name, packages=packages, limits=limits, grants=grants)
+
+        return decorate if target is None else decorate(target)
+
+    function.__fabric_decorator__ = True  # type: ignore[attr-defined]
+
+    async def _function(self, name: str) -> AsyncFunction:
         return AsyncFunction(self, await self._io.run(functions.summary(self.policy, split_ref(name))), name)
 
     async def functions(

@@ -16,10 +16,10 @@ T = TypeVar("T")
 class FabricExecutor(concurrent.futures.Executor):
     """Calls functions on a Fabric from a pool of threads, which only wait: the work is done by the server.
 
-    `submit(function, value)` and `map(function, values)` take a `Function`, and anything with a method `remote`, such
-    as a Python function made for the sandbox. Everything else is as with `ThreadPoolExecutor`: futures can be
-    cancelled until their call has begun, `shutdown` waits, a `with` block ends with it. A call whose server goes away
-    and comes back is made again under its idempotency key.
+    `submit(function, value)` and `map(function, values)` take a `Function`; a Python function, which is sent to the
+    sandbox as `@fab.function` does; and anything with a method `remote`. Everything else is as with
+    `ThreadPoolExecutor`: futures can be cancelled until their call has begun, `shutdown` waits, a `with` block ends
+    with it. A call whose server goes away and comes back is made again under its idempotency key.
 
     For thousands of values `Function.map` costs less: it is one job, not a request for each.
 
@@ -52,10 +52,11 @@ class FabricExecutor(concurrent.futures.Executor):
             return Function(self._fabric, fn.info, fn.ref).remote
         remote: Callable[..., T] | None = getattr(fn, "remote", None)
         if remote is None:
-            raise TypeError(
-                f"{fn!r} does not run on a Fabric: give a Function (fab.function('name')) or a Python function made "
-                "for the sandbox"
-            )
+            if not callable(fn):
+                raise TypeError(f"{fn!r} does not run on a Fabric: give a Function or a Python function")
+            from .pyfn.function import PyFunction
+
+            return PyFunction(self._fabric, fn).remote
         return remote
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

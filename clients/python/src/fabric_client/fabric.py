@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
+import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from .api import follow, functions, jobs, nodes, objects
 from .codec import Decoder, decode
@@ -24,6 +25,12 @@ from .upload import Source
 from .wire.invocation import LogLine
 from .wire.node import Explanation, Identity, Usage
 from .wire.object import ObjectInfo
+
+if TYPE_CHECKING:
+    from .pyfn.function import PyFunction
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Fabric:
@@ -69,6 +76,9 @@ class Fabric:
         #: When requests are sent again.
         self.policy = policy
         self._io = SyncDriver(settings, max_connections=max_connections)
+        #: The deployments of the Python runner that are known to be there, by what they may use.
+        self._python_runners: dict[str, str] = {}
+        self._python_lock = threading.Lock()
 
     def _with_policy(self, policy: Policy) -> Fabric:
         """The same server over the same connections."""
@@ -97,15 +107,61 @@ class Fabric:
 
     # Functions.
 
-    def function(self, name: str) -> Function:
-        """A deployed function: `name`, `name@version` or `name:alias`.
+    @overload
+    def function(self, target: str, /) -> Function: ...
+
+    @overload
+    def function(self, target: Callable[P, R], /) -> PyFunction[P, R]: ...
+
+    @overload
+    def function(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        packages: Iterable[str] = (),
+        limits: Mapping[str, Any] | None = None,
+        grants: Mapping[str, Any] | None = None,
+    ) -> Callable[[Callable[P, R]], PyFunction[P, R]]: ...
+
+    def function(
+        self,
+        target: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        packages: Iterable[str] = (),
+        limits: Mapping[str, Any] | None = None,
+        grants: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """A deployed function by its name; or, as a decorator, a Python function that runs in the sandbox.
+
+        `fab.function("wordcount")` gives the `Function` of that name, `name@version` or `name:alias`. `@fab.function`,
+        or `@fab.function(packages=["more-itertools==10.*"])` with options, gives a `PyFunction`.
+
+        Args:
+            target: A name, or a Python function.
+            name: What jobs of the Python function are called, for people.
+            packages: Requirements of packages in pure Python that go along, as for pip.
+            limits: What a call may use, such as `{"fuel": 10**9, "memory_bytes": "64MiB", "deadline_ms": 5000}`.
+            grants: Capabilities such as `{"clocks": True}`; none by default.
 
         Whether there is such a version or alias is found out by the first call.
 
         Raises:
-            NotFound: where there is none.
+            NotFound: where there is no function of that name.
+            TypeError: for what is neither a name nor a function.
         """
-        return Function(self, self._io.run(functions.summary(self.policy, split_ref(name))), name)
+        if isinstance(target, str):
+            return Function(self, self._io.run(functions.summary(self.policy, split_ref(target))), target)
+        from .pyfn.function import PyFunction
+
+        def decorate(function: Callable[P, R]) -> PyFunction[P, R]:
+            return PyFunction(self, function, name=name, packages=packages, limits=limits, grants=grants)
+
+        return decorate if target is None else decorate(target)
+
+    function.__fabric_decorator__ = True  # type: ignore[attr-defined]
 
     def functions(self, q: str | None = None, *, tag: str | None = None, limit: int = 1000) -> list[Function]:
         """Deployed functions by name; with `q` those with these words in name or description."""

@@ -134,11 +134,11 @@ def module_and_manifest(
             section[key] = sections[key]
     for key in ("limits", "grants", "resources"):
         if sections.get(key):
-            given[key] = {**given.get(key, {}), **_hyphenated(sections[key])}
+            given[key] = {**given.get(key, {}), **hyphenated(sections[key])}
     return content, given
 
 
-def _hyphenated(section: Mapping[str, Any]) -> dict[str, Any]:
+def hyphenated(section: Mapping[str, Any]) -> dict[str, Any]:
     """`memory_bytes`, as Python writes it, for `memory-bytes`."""
     return {key.replace("_", "-"): value for key, value in section.items()}
 

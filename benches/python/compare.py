@@ -1,0 +1,241 @@
+"""Calls of a trivial Python function: Fabric's sandbox against process pools, Dask and Ray, in one run on one machine.
+
+    FABRIC_BIN=…/fabric python benches/python/compare.py [--calls 10000] [--warm 200] [--only fabric,pool,dask,ray]
+
+Needs `requirements.txt` beside it, the client (`pip install clients/python`) and its runner. Each system gets two
+workers, starts anew, and is warmed by nothing. CPU is that of all its processes, client and server. Prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+WORKERS = 2
+SALT = time.time_ns()
+"""Arguments differ from run to run: a pure function's results are remembered."""
+
+
+def trivial(n: int) -> int:
+    return n + 1
+
+
+def seconds_of_cpu() -> float:
+    """CPU seconds of this process and of all that it has started."""
+    total = 0.0
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+@dataclass
+class System:
+    """One call, and many."""
+
+    call: Callable[[int], int]
+    map: Callable[[list[int]], Iterable[int]]
+
+
+class Fabric(AbstractContextManager[System]):
+    """A server of its own; `deploy_s` is what compiling the runner took, once for each tenant."""
+
+    deploy_s = 0.0
+
+    def __enter__(self) -> System:
+        import fabric_client
+
+        self._stack = ExitStack()
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        command = [os.environ["FABRIC_BIN"], "serve", "--listen", "127.0.0.1:0", "--slots", str(WORKERS)]
+        self._start(command, folder)
+        fab = self._stack.enter_context(fabric_client.Fabric(data_dir=folder))
+        begin = time.perf_counter()
+        fab.function(trivial).remote(-1)
+        type(self).deploy_s = time.perf_counter() - begin
+        # The measured server has the compiled runner and has called nothing.
+        self._stop()
+        fab.close()
+        begin = time.perf_counter()
+        self._start(command, folder)
+        self.start_s = time.perf_counter() - begin
+        fab = self._stack.enter_context(fabric_client.Fabric(data_dir=folder))
+        function = fab.function(trivial)
+        return System(function.remote, lambda items: function.map(items).result(progress=False))
+
+    def _start(self, command: list[str], folder: Path) -> None:
+        (folder / "server.json").unlink(missing_ok=True)
+        log = self._stack.enter_context((folder / "log").open("ab"))
+        self._server = subprocess.Popen([*command, "--data", folder], stdout=log, stderr=log)
+        while not (folder / "server.json").exists():
+            if self._server.poll() is not None:
+                sys.exit((folder / "log").read_text())
+            time.sleep(0.01)
+
+    def _stop(self) -> None:
+        self._server.terminate()
+        self._server.wait()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        self._stack.close()
+
+
+class Pool(AbstractContextManager[System]):
+    """`concurrent.futures.ProcessPoolExecutor`, fork-free as its default is from Python 3.14 on."""
+
+    def __enter__(self) -> System:
+        import multiprocessing
+
+        context = multiprocessing.get_context("spawn")
+        self._pool = concurrent.futures.ProcessPoolExecutor(WORKERS, mp_context=context)
+        pool = self._pool
+        return System(
+            lambda n: pool.submit(trivial, n).result(),
+            lambda items: list(pool.map(trivial, items, chunksize=-(-len(items) // 64))),
+        )
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+
+class Dask(AbstractContextManager[System]):
+    """Dask's distributed scheduler with two worker processes of one thread."""
+
+    def __enter__(self) -> System:
+        import dask.bag
+        from distributed import Client, LocalCluster
+
+        begin = time.perf_counter()
+        self._cluster = LocalCluster(
+            n_workers=WORKERS, threads_per_worker=1, dashboard_address=None, silence_logs=50, memory_limit=0
+        )
+        self._client = Client(self._cluster)
+        self.start_s = time.perf_counter() - begin
+        client = self._client
+
+        def many(items: list[int]) -> list[int]:
+            bag = dask.bag.from_sequence(items, npartitions=64)
+            found: list[int] = client.compute(bag.map(trivial)).result()
+            return found
+
+        return System(lambda n: client.submit(trivial, n, pure=False).result(), many)
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        self._cluster.close()
+
+
+class Ray(AbstractContextManager[System]):
+    """Ray on this machine; 10,000 calls are 64 tasks, as with the others."""
+
+    def __enter__(self) -> System:
+        import ray
+
+        begin = time.perf_counter()
+        ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        self.start_s = time.perf_counter() - begin
+        one = ray.remote(trivial)
+        chunk = ray.remote(lambda items: [trivial(n) for n in items])
+
+        def many(items: list[int]) -> list[int]:
+            size = -(-len(items) // 64)
+            parts = ray.get([chunk.remote(items[i : i + size]) for i in range(0, len(items), size)])
+            return [value for part in parts for value in part]
+
+        return System(lambda n: ray.get(one.remote(n)), many)
+
+    def __exit__(self, *_: object) -> None:
+        import ray
+
+        ray.shutdown()
+
+
+SYSTEMS: dict[str, tuple[str, type[Any]]] = {
+    "fabric": ("Fabric, a fresh sandbox for each call", Fabric),
+    "pool": ("ProcessPoolExecutor", Pool),
+    "dask": ("Dask distributed", Dask),
+    "ray": ("Ray", Ray),
+}
+
+
+def measure(manager: Any, warm: int, calls: int) -> list[str]:
+    """The cells of one system's row."""
+    begin = time.perf_counter()
+    with manager as system:
+        start_s = getattr(manager, "start_s", time.perf_counter() - begin)
+        begin = time.perf_counter()
+        assert system.call(SALT) == SALT + 1
+        first_s = time.perf_counter() - begin
+        walls = []
+        before = seconds_of_cpu()
+        for n in range(1, warm + 1):
+            begin = time.perf_counter()
+            assert system.call(SALT + n) == SALT + n + 1
+            walls.append(time.perf_counter() - begin)
+        cpu = (seconds_of_cpu() - before) / warm
+        items = [SALT + n for n in range(10**6, 10**6 + calls)]
+        before, begin = seconds_of_cpu(), time.perf_counter()
+        assert list(system.map(items)) == [n + 1 for n in items]
+        map_s, map_cpu = time.perf_counter() - begin, seconds_of_cpu() - before
+        begin = time.perf_counter()
+        assert len(list(system.map(items))) == calls
+        again_s = time.perf_counter() - begin
+    return [
+        f"{start_s:.2f} s",
+        f"{1e3 * first_s:.1f} ms",
+        f"{1e3 * statistics.median(walls):.2f} ms",
+        f"{1e3 * cpu:.2f} ms",
+        f"{map_s:.2f} s",
+        f"{1e6 * map_cpu / calls:.0f} µs",
+        f"{again_s:.2f} s",
+    ]
+
+
+def main() -> None:
+    """Runs all and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--calls", type=int, default=10_000, help="calls by map (default 10000)")
+    parser.add_argument("--warm", type=int, default=200, help="single calls after the first (default 200)")
+    parser.add_argument("--only", default=",".join(SYSTEMS), help="some of fabric, pool, dask, ray")
+    args = parser.parse_args()
+    wanted = args.only.split(",")
+    if not set(wanted) <= SYSTEMS.keys():
+        parser.error(f"--only takes some of {', '.join(SYSTEMS)}")
+    program = os.environ.get("FABRIC_BIN", "")
+    if "fabric" in wanted and not shutil.which(program):
+        parser.error("FABRIC_BIN names no binary; build one: cargo build --release -p fabric-cli")
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    print(
+        f"{version or 'fabric'} ({program}), Python {platform.python_version()}, {os.cpu_count()} CPUs, "
+        f"load {os.getloadavg()[0]:.1f} before; {WORKERS} workers each; {args.calls:,} calls by map.\n"
+    )
+    print("| | start | first call | warm call | CPU of it | map | CPU of one of its calls | map again |")
+    print("|---|---|---|---|---|---|---|---|")
+    for key in wanted:
+        name, kind = SYSTEMS[key]
+        print(f"| {name} | {' | '.join(measure(kind(), args.warm, args.calls))} |", flush=True)
+    if Fabric.deploy_s:
+        print(f"\nDeploying Fabric's Python runner took {Fabric.deploy_s:.0f} s, once for each tenant and engine.")
+
+
+if __name__ == "__main__":
+    main()

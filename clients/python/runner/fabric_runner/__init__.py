@@ -1,0 +1,136 @@
+"""The Python runner: a `fabric:task` component that runs Python functions which arrive with the call.
+
+- A request's body is ``BUNDLE CALL``, two JSON texts on a line each; a call is ``{"args": [...], "kwargs": {...}}``.
+  The answer is one outcome.
+- A job's parameters are ``{"bundle": TEXT, "over": "items" | "star" | "partition"}``. An
+  item is a JSON list of values, each an argument or, with ``star``, a list of them. Its result is a JSON list of
+  outcomes: one for each value, one for a partition, or one in all where the results are reduced.
+
+See `program.py` for bundles and `outcome.py` for outcomes. Every call starts in a fresh instance.
+"""
+
+import functools
+import json
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from wit_world.exports import handler
+from wit_world.imports import input as task_input
+from wit_world.imports import output, params
+
+from . import loop, outcome
+from .codec import Encoder, dumps, loads
+from .image import settle
+from .partition import Partition, read_all
+from .preload import preload
+from .program import Program
+
+CONTENT_TYPE = "application/json"
+
+
+def _start(bundle: str | bytes) -> Program:
+    random.seed(os.urandom(32))
+    return Program(json.loads(bundle))
+
+
+def _finish(outcomes: list[dict[str, Any]]) -> None:
+    failed = [o["error"] for o in outcomes if "error" in o]
+    if failed:
+        outcome.say(failed[0])
+        if len(failed) > 1:
+            print(f"and {len(failed) - 1} more exceptions", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def _fold(program: Program, values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One outcome of many: the first exception, or the values merged from left to right."""
+    for one in values:
+        if "error" in one:
+            return [one]
+    if len(values) < 2:
+        return values
+    decoded = [program.decoder.of_json(one["ok"]) for one in values]
+    return [outcome.of(program.encoder, lambda: functools.reduce(program.reduce, decoded))]
+
+
+def _broken(error: BaseException) -> dict[str, Any]:
+    """The outcome of every call of a function that can't be rebuilt: what its definitions raised."""
+    return {"error": outcome.chain(Encoder(), error)}
+
+
+def _calls(program: Program, over: str, items: list[Any]) -> Iterator[Callable[[], Any]]:
+    entry = program.entry
+    if over == "partition":
+        yield functools.partial(entry, Partition(items[0]))
+        return
+    for item in items:
+        value = program.decoder.of_json(item)
+        yield functools.partial(entry, *value) if over == "star" else functools.partial(entry, value)
+
+
+def _map(given: dict[str, Any]) -> list[dict[str, Any]]:
+    part = task_input.next_part()
+    items = [part] if given["over"] == "partition" else loads(read_all())
+    try:
+        program = _start(given["bundle"])
+    except BaseException as error:
+        return [_broken(error)] * len(items)
+    answers = [outcome.of(program.encoder, call) for call in _calls(program, given["over"], items)]
+    return answers if program.reduce is None else _fold(program, answers)
+
+
+def _write(outcomes: list[dict[str, Any]]) -> None:
+    _finish(outcomes)
+    output.set_content_type(CONTENT_TYPE)
+    output.write(dumps(outcomes).encode())
+
+
+class Handler:
+    """Answers one call."""
+
+    def handle(self, request: handler.Request) -> handler.Response:
+        bundle, _, rest = request.body.partition(b"\n")
+        try:
+            program = _start(bundle)
+            call = json.loads(rest)
+            args, kwargs = (program.decoder.of_json(call[part]) for part in ("args", "kwargs"))
+        except BaseException as error:
+            answer = _broken(error)
+        else:
+            answer = outcome.of(program.encoder, functools.partial(program.entry, *args, **kwargs))
+        _finish([answer])
+        return handler.Response(CONTENT_TYPE, dumps(answer).encode())
+
+
+class Mapper:
+    """Calls the function for each item of a chunk, or for a partition."""
+
+    def map(self) -> None:
+        _write(_map(json.loads(params.get())))
+
+
+class Reducer:
+    """Merges the outcomes of several chunks into one."""
+
+    def reduce(self) -> None:
+        given = json.loads(params.get())
+        answers: list[dict[str, Any]] = []
+        while task_input.next_part() is not None:
+            answers += loads(read_all())
+        try:
+            program = _start(given["bundle"])
+        except BaseException as error:
+            answers = [_broken(error)]
+        else:
+            answers = _fold(program, answers)
+        _write(answers)
+
+
+loop.install()
+# The build reads this list out of the image.
+MODULES = " ".join(["fabric-runner-modules", *preload(), "end"]).encode()
+settle()

@@ -1,0 +1,115 @@
+"""Imports from wheels that came with the function: out of memory, since there are no files."""
+
+import binascii
+import importlib.abc
+import importlib.machinery
+import importlib.metadata
+import importlib.resources.abc
+import importlib.util
+import io
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator
+from types import CodeType, ModuleType
+from typing import Any
+
+_ROOT = "/packages/"
+
+
+class _Resources(importlib.resources.abc.TraversableResources):
+    def __init__(self, folder: zipfile.Path) -> None:
+        self._folder = folder
+
+    def files(self) -> zipfile.Path:
+        return self._folder
+
+
+class _Loader(importlib.abc.InspectLoader):
+    def __init__(self, finder: "WheelFinder", path: str, package: bool) -> None:
+        self._finder, self._path, self._package = finder, path, package
+
+    def is_package(self, fullname: str) -> bool:
+        return self._package
+
+    def get_source(self, fullname: str) -> str:
+        return importlib.util.decode_source(self._finder.read(self._path))
+
+    def get_code(self, fullname: str) -> CodeType:
+        return compile(self._finder.read(self._path), _ROOT + self._path, "exec", dont_inherit=True)
+
+    def get_filename(self, fullname: str) -> str:
+        return _ROOT + self._path
+
+    def get_data(self, path: str) -> bytes:
+        return self._finder.read(path.removeprefix(_ROOT))
+
+    def get_resource_reader(self, fullname: str) -> _Resources | None:
+        return _Resources(self._finder.folder_of(self._path)) if self._package else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self.get_code(module.__name__), module.__dict__)
+
+
+class _Distribution(importlib.metadata.Distribution):
+    def __init__(self, finder: "WheelFinder", info: str) -> None:
+        self._finder, self._info = finder, info
+
+    def read_text(self, filename: str) -> str | None:
+        path = f"{self._info}/{filename}"
+        return self._finder.read(path).decode() if self._finder.has(path) else None
+
+    def locate_file(self, path: Any) -> Any:
+        return _ROOT + str(path)
+
+
+class WheelFinder(importlib.abc.MetaPathFinder):
+    """Finds modules in wheels, before anything else is asked but after the standard library."""
+
+    def __init__(self, wheels: Iterable[str]) -> None:
+        self._files: dict[str, zipfile.ZipFile] = {}
+        for text in wheels:
+            archive = zipfile.ZipFile(io.BytesIO(binascii.a2b_base64(text)))
+            for name in archive.namelist():
+                self._files.setdefault(name, archive)
+        self._folders = {name[: i + 1] for name in self._files for i, c in enumerate(name) if c == "/"}
+
+    def has(self, path: str) -> bool:
+        return path in self._files
+
+    def read(self, path: str) -> bytes:
+        if path not in self._files:
+            raise FileNotFoundError(path)
+        return self._files[path].read(path)
+
+    def folder_of(self, path: str) -> zipfile.Path:
+        return zipfile.Path(self._files[path], path.rpartition("/")[0] + "/")
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        base = fullname.replace(".", "/")
+        for file, package in ((f"{base}/__init__.py", True), (f"{base}.py", False)):
+            if file in self._files:
+                loader = _Loader(self, file, package)
+                spec = importlib.machinery.ModuleSpec(fullname, loader, origin=_ROOT + file, is_package=package)
+                spec.has_location = True
+                if package:
+                    spec.submodule_search_locations = [_ROOT + base]
+                return spec
+        if base + "/" in self._folders:
+            spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
+            spec.submodule_search_locations = [_ROOT + base]
+            return spec
+        return None
+
+    def find_distributions(self, context: Any = None) -> Iterator[importlib.metadata.Distribution]:
+        wanted = importlib.metadata.Prepared(context.name) if context and context.name else None
+        for folder in self._folders:
+            if folder.count("/") == 1 and folder.endswith(".dist-info/"):
+                name = folder.split("-")[0].lower()
+                if wanted is None or wanted.normalized == name.replace("-", "_").replace(".", "_"):
+                    yield _Distribution(self, folder.removesuffix("/"))
+
+
+def install(wheels: list[str]) -> None:
+    """Makes the wheels importable."""
+    if wheels:
+        sys.meta_path.append(WheelFinder(wheels))

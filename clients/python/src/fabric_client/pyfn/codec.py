@@ -1,0 +1,516 @@
+"""Python values as JSON text and back, for both ways between the client and the sandbox.
+
+This file runs on both sides and needs nothing but the standard library. JSON carries None, bool, int, finite float,
+str, list and dict with plain str keys as they are; every other type is an object with one key that begins with ``$``:
+
+=====================  ========================================  =====================================
+tag                    content                                   type
+=====================  ========================================  =====================================
+``$float``             ``"nan"``, ``"inf"``, ``"-inf"``          float
+``$int``               hexadecimal text                          int of more than 1,000 bits
+``$complex``           two floats                                complex
+``$bytes``             base64 text                               bytes
+``$bytearray``         base64 text                               bytearray
+``$tuple``             items                                     tuple
+``$set``, ``$frozenset``  items, ordered by their text           set, frozenset
+``$dict``              pairs                                     dict with other keys
+``$odict``, ``$counter``  pairs                                  OrderedDict, Counter
+``$defaultdict``       name of the factory or null, pairs        defaultdict of a built-in type
+``$deque``             maxlen or null, items                     deque
+``$range``             start, stop, step                         range
+``$datetime``          text, fold, offset in µs, its name        datetime
+``$date``              text                                      date
+``$time``              text, fold, offset in µs, its name        time
+``$timedelta``         days, seconds, microseconds               timedelta
+``$decimal``           text                                      Decimal
+``$fraction``          numerator, denominator                    Fraction
+``$uuid``              hexadecimal text                          UUID
+``$object``            class, attributes                         a class beside the function
+``$namedtuple``        class, items                              a namedtuple beside the function
+``$enum``              class, member's name                      an Enum beside the function
+=====================  ========================================  =====================================
+
+Equal values give equal text: the text is part of the key under which a result is kept.
+
+What is read is taken for hostile. Nothing is looked up by a name that came in but in the table of classes that the
+caller hands over, no constructor or other code of such a class runs, and size, depth and hash collisions are bounded.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import datetime as dt
+import decimal
+import enum
+import fractions
+import json
+import math
+import sys
+import types
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+MAX_DEPTH = 200
+"""Containers within containers."""
+MAX_BYTES = 64 << 20
+"""Bytes of one text to read, as large as a result is by default. In memory it takes up to about 30 times that."""
+MAX_COLLISIONS = 1000
+"""Keys of one set or dict that may have the hash of another key."""
+MAX_FRACTION_BITS = 1 << 17
+"""Bits of a fraction's numerator and denominator: reducing it takes time with their square."""
+_PLAIN_BITS = 1000
+
+_FACTORIES: dict[str, type] = {t.__name__: t for t in (bool, bytes, dict, float, int, list, set, str, tuple)}
+_ATOMS = {type(None), bool, str}
+_NUMBERS = _ATOMS | {int, float}
+
+
+class CodecError(ValueError):
+    """A value that does not travel, or text that is none of ours. ``hint`` says what would do, if anything would."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Encoder:
+    """Turns values into what :func:`json.dumps` takes.
+
+    ``class_name`` names the class of an instance, or gives None for one that the other side does not know.
+    ``other`` is asked for what no rule fits: it gives the JSON for it or raises :class:`CodecError`.
+    """
+
+    def __init__(
+        self,
+        class_name: Callable[[type], str | None] = lambda cls: None,
+        other: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.class_name = class_name
+        self._other = other
+
+    def text(self, value: Any) -> str:
+        """The JSON text of a value, in ASCII.
+
+        Raises :class:`CodecError` for what does not travel.
+        """
+        return dumps(self.json(value))
+
+    def json(self, value: Any, depth: int = 0) -> Any:
+        """The JSON of a value; ``depth`` is how deep it already lies."""
+        rule = _RULES.get(type(value))
+        if rule is not None:
+            if depth > MAX_DEPTH:
+                raise CodecError(
+                    f"the value is nested deeper than {MAX_DEPTH} levels, or contains itself", "flatten it"
+                )
+            return rule(self, value, depth + 1)
+        return self._instance(value, depth + 1)
+
+    def _instance(self, value: Any, depth: int) -> Any:
+        cls = type(value)
+        if depth > MAX_DEPTH:
+            raise CodecError(f"the value is nested deeper than {MAX_DEPTH} levels, or contains itself", "flatten it")
+        if isinstance(value, enum.Enum):
+            enum_name = self._known(cls, value)
+            if value.name is None or cls.__members__.get(value.name) is not value:
+                raise CodecError(f"{value!r} is a combination of flags", "send the members, or their value")
+            return {"$enum": [enum_name, value.name]}
+        if isinstance(value, tuple) and isinstance(getattr(cls, "_fields", None), tuple):
+            return {"$namedtuple": [self._known(cls, value), self._items(value, depth)]}
+        if cls.__module__ != "builtins" and not isinstance(value, type) and _is_plain_instance(cls):
+            name = self.class_name(cls)
+            if name is not None:
+                return {"$object": [name, {k: self.json(v, depth) for k, v in _attributes(value)}]}
+        return self._rest(value)
+
+    def _known(self, cls: type, value: Any) -> str:
+        name = self.class_name(cls)
+        if name is None:
+            self._rest(value)
+            raise CodecError(f"the class {cls.__qualname__} is not known to the other side")
+        return name
+
+    def _rest(self, value: Any) -> Any:
+        if self._other is not None:
+            return self._other(value)
+        cls = type(value)
+        raise CodecError(
+            f"a value of type {cls.__module__}.{cls.__qualname__} does not travel",
+            "turn it into numbers, text, bytes, lists, dicts or a dataclass beside the function",
+        )
+
+    def _items(self, values: Iterable[Any], depth: int) -> list[Any]:
+        items = list(values)
+        kinds = set(map(type, items))
+        if kinds <= _ATOMS:
+            return items
+        if kinds <= {float} and all(map(math.isfinite, items)):
+            return items
+        json_of = self.json
+        return [json_of(v, depth) for v in items]
+
+    def _sorted(self, values: Iterable[Any], depth: int) -> list[Any]:
+        return sorted(self._items(values, depth), key=dumps)
+
+    def _pairs(self, value: Mapping[Any, Any], depth: int) -> list[Any]:
+        return [[self.json(k, depth), self.json(v, depth)] for k, v in value.items()]
+
+    def _dict(self, value: dict[Any, Any], depth: int) -> Any:
+        if all(type(k) is str and not k.startswith("$") for k in value):
+            if set(map(type, value.values())) <= _ATOMS:
+                return value
+            json_of = self.json
+            return {k: json_of(v, depth) for k, v in value.items()}
+        return {"$dict": self._pairs(value, depth)}
+
+    def _defaultdict(self, value: collections.defaultdict[Any, Any], depth: int) -> Any:
+        factory = value.default_factory
+        name = None if factory is None else getattr(factory, "__name__", "")
+        if name is not None and _FACTORIES.get(name) is not factory:
+            raise CodecError("a defaultdict with a factory of your own does not travel", "send dict(value)")
+        return {"$defaultdict": [name, self._pairs(value, depth)]}
+
+
+def _attributes(value: Any) -> list[tuple[str, Any]]:
+    """The attributes of an instance: its ``__dict__`` and the slots of its classes."""
+    found = dict(getattr(value, "__dict__", {}))
+    for cls in type(value).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name in ("__dict__", "__weakref__"):
+                continue
+            private = name.startswith("__") and not name.endswith("__")
+            kept = f"_{cls.__name__.lstrip('_')}{name}" if private else name
+            if hasattr(value, kept):
+                found[kept] = getattr(value, kept)
+    return list(found.items())
+
+
+def _is_plain_instance(cls: type) -> bool:
+    """Whether an instance is nothing but its attributes: neither a built-in type nor a ``__new__`` makes it."""
+    return getattr(cls, "__new__", None) is object.__new__
+
+
+def _restore(made: Any, name: str, value: Any) -> None:
+    """Sets an attribute where it is kept, so that no property's code runs."""
+    for cls in type(made).__mro__:
+        slot = cls.__dict__.get(name)
+        if type(slot) is types.MemberDescriptorType:
+            slot.__set__(made, value)
+            return
+    vars(made)[name] = value
+
+
+def _zone(value: dt.datetime | dt.time) -> list[Any]:
+    zone = value.tzinfo
+    if zone is None:
+        return [None, None]
+    if type(zone) is not dt.timezone:
+        raise CodecError(
+            f"a time in the zone {zone!s} does not travel: the sandbox has no time zone data",
+            "send value.astimezone(datetime.timezone.utc)",
+        )
+    offset = zone.utcoffset(None)
+    name = None if zone == dt.timezone.utc or zone.tzname(None).startswith("UTC") else zone.tzname(None)
+    return [offset // dt.timedelta(microseconds=1), name]
+
+
+def _b64(value: bytes | bytearray) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _int(_e: Encoder, v: int, _d: int) -> Any:
+    return v if v.bit_length() <= _PLAIN_BITS else {"$int": hex(v)}
+
+
+_RULES: dict[type, Callable[[Encoder, Any, int], Any]] = {
+    type(None): lambda e, v, d: v,
+    bool: lambda e, v, d: v,
+    str: lambda e, v, d: v,
+    int: _int,
+    float: lambda e, v, d: v if math.isfinite(v) else {"$float": repr(v)},
+    complex: lambda e, v, d: {"$complex": [e.json(v.real, d), e.json(v.imag, d)]},
+    bytes: lambda e, v, d: {"$bytes": _b64(v)},
+    bytearray: lambda e, v, d: {"$bytearray": _b64(v)},
+    list: lambda e, v, d: e._items(v, d),
+    tuple: lambda e, v, d: {"$tuple": e._items(v, d)},
+    set: lambda e, v, d: {"$set": e._sorted(v, d)},
+    frozenset: lambda e, v, d: {"$frozenset": e._sorted(v, d)},
+    dict: Encoder._dict,
+    collections.OrderedDict: lambda e, v, d: {"$odict": e._pairs(v, d)},
+    collections.Counter: lambda e, v, d: {"$counter": e._pairs(v, d)},
+    collections.defaultdict: Encoder._defaultdict,
+    collections.deque: lambda e, v, d: {"$deque": [v.maxlen, e._items(v, d)]},
+    range: lambda e, v, d: {"$range": [e.json(v.start, d), e.json(v.stop, d), e.json(v.step, d)]},
+    dt.datetime: lambda e, v, d: {"$datetime": [v.replace(tzinfo=None).isoformat(), v.fold, *_zone(v)]},
+    dt.date: lambda e, v, d: {"$date": v.isoformat()},
+    dt.time: lambda e, v, d: {"$time": [v.replace(tzinfo=None).isoformat(), v.fold, *_zone(v)]},
+    dt.timedelta: lambda e, v, d: {"$timedelta": [v.days, v.seconds, v.microseconds]},
+    decimal.Decimal: lambda e, v, d: {"$decimal": str(v)},
+    fractions.Fraction: lambda e, v, d: {"$fraction": [hex(v.numerator), hex(v.denominator)]},
+    uuid.UUID: lambda e, v, d: {"$uuid": v.hex},
+}
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON in ASCII; a value of our own making, so it always fits."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+class Decoder:
+    """Turns JSON text back into values. ``classes`` holds what instances may be of; ``other`` reads further tags."""
+
+    def __init__(
+        self,
+        classes: Mapping[str, type] | None = None,
+        other: Callable[[str, Any], Any] | None = None,
+    ) -> None:
+        self._classes = classes if classes is not None else {}
+        self._other = other
+
+    def value(self, text: str | bytes, max_bytes: int = MAX_BYTES) -> Any:
+        """The value of a text.
+
+        Raises :class:`CodecError` for anything that :class:`Encoder` would not have written.
+        """
+        return self.of_json(loads(text, max_bytes))
+
+    def of_json(self, json_value: Any) -> Any:
+        """The value of parsed JSON.
+
+        Raises :class:`CodecError` as :meth:`value` does.
+        """
+        try:
+            return self._of(json_value, 0)
+        except CodecError:
+            raise
+        except (ValueError, TypeError, ArithmeticError, KeyError, IndexError, AttributeError) as error:
+            raise CodecError(f"a value is malformed: {_short(error)}") from None
+        except RecursionError:
+            raise CodecError("the value is nested too deeply") from None
+
+    def _of(self, v: Any, depth: int) -> Any:
+        kind = type(v)
+        if kind is list:
+            return self._items(v, depth + 1)
+        if kind is not dict:
+            return v
+        if depth > MAX_DEPTH:
+            raise CodecError("the value is nested too deeply")
+        if len(v) == 1:
+            (tag,) = v
+            if tag.startswith("$"):
+                reader = _READERS.get(tag)
+                if reader is not None:
+                    return reader(self, v[tag], depth + 1)
+                if self._other is not None:
+                    return self._other(tag, v[tag])
+                raise CodecError(f"the tag {tag[:40]!r} is unknown")
+        if any(k.startswith("$") for k in v):
+            raise CodecError("a dict has a key that begins with `$`")
+        of = self._of
+        return {k: of(item, depth + 1) for k, item in v.items()}
+
+    def _items(self, v: Any, depth: int) -> list[Any]:
+        if type(v) is not list:
+            raise CodecError("a list was expected")
+        if depth > MAX_DEPTH:
+            raise CodecError("the value is nested too deeply")
+        if set(map(type, v)) <= _NUMBERS:
+            return v
+        of = self._of
+        return [of(item, depth) for item in v]
+
+    def _unique(self, keys: list[Any], made: Any) -> Any:
+        if len(made) != len(keys):
+            raise CodecError("a set or dict holds the same key twice")
+        return made
+
+    def _keys(self, keys: list[Any]) -> list[Any]:
+        # Equal hashes would make a lookup of each key a walk over all of them: 64 MiB of those take days.
+        if len(keys) > MAX_COLLISIONS and len(keys) - len(set(map(hash, keys))) > MAX_COLLISIONS:
+            raise CodecError("a set or dict holds too many keys of equal hash")
+        return keys
+
+    def _set(self, v: Any, depth: int) -> set[Any]:
+        keys = self._keys(self._items(v, depth))
+        made: set[Any] = self._unique(keys, set(keys))
+        return made
+
+    def _pairs(self, v: Any, depth: int) -> dict[Any, Any]:
+        pairs = [(self._of(k, depth), self._of(item, depth)) for k, item in v]
+        keys = self._keys([k for k, _ in pairs])
+        made: dict[Any, Any] = self._unique(keys, dict(pairs))
+        return made
+
+    def _class(self, name: Any, base: type) -> Any:
+        cls = self._classes.get(name) if type(name) is str else None
+        if cls is None or not issubclass(cls, base):
+            raise CodecError(f"the class {str(name)[:200]!r} is not among those of the function")
+        return cls
+
+    def _object(self, v: Any, depth: int) -> Any:
+        name, attributes = v
+        cls = self._class(name, object)
+        if issubclass(cls, (enum.Enum, BaseException)) or not _is_plain_instance(cls) or type(attributes) is not dict:
+            raise CodecError(f"{str(name)[:200]!r} is not a class of plain instances")
+        made = object.__new__(cls)
+        for key, item in attributes.items():
+            if key.startswith("__") and key.endswith("__"):
+                raise CodecError(f"an attribute may not be called {key[:40]!r}")
+            _restore(made, key, self._of(item, depth))
+        return made
+
+    def _namedtuple(self, v: Any, depth: int) -> Any:
+        name, items = v
+        cls = self._class(name, tuple)
+        if len(items) != len(cls._fields):
+            raise CodecError(f"{name[:200]!r} has other fields")
+        return tuple.__new__(cls, self._items(items, depth))
+
+    def _enum(self, v: Any, _depth: int) -> Any:
+        name, member = v
+        return self._class(name, enum.Enum).__members__[member]
+
+    def _deque(self, v: Any, depth: int) -> Any:
+        maxlen, items = v
+        if maxlen is not None and (type(maxlen) is not int or not 0 <= maxlen <= sys.maxsize):
+            raise CodecError("a deque has a wrong length")
+        return collections.deque(self._items(items, depth), maxlen)
+
+    def _defaultdict(self, v: Any, depth: int) -> Any:
+        name, pairs = v
+        factory = None if name is None else _FACTORIES[name]
+        return collections.defaultdict(factory, self._pairs(pairs, depth))
+
+
+def _tz(offset: Any, name: Any) -> dt.timezone | None:
+    if offset is None:
+        return None
+    delta = dt.timedelta(microseconds=_whole(offset))
+    if name is None:
+        return dt.timezone(delta)
+    return dt.timezone(delta, _str(name))
+
+
+def _str(v: Any) -> str:
+    if type(v) is not str:
+        raise CodecError("text was expected")
+    return v
+
+
+def _whole(v: Any) -> int:
+    if type(v) is not int:
+        raise CodecError("a whole number was expected")
+    return v
+
+
+def _hex(v: Any, max_bits: int | None = None) -> int:
+    text = _str(v)
+    if max_bits is not None and len(text) * 4 > max_bits + 32:
+        raise CodecError("a number is too large")
+    if text[:3] != "-0x" and text[:2] != "0x":
+        raise CodecError("a number is malformed")
+    return int(text, 16)
+
+
+def _read_float(_d: Decoder, v: Any, _depth: int) -> float:
+    return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[v]
+
+
+def _read_number(d: Decoder, v: Any, depth: int) -> float:
+    number = d._of(v, depth)
+    if type(number) not in (float, int):
+        raise CodecError("a number was expected")
+    return float(number)
+
+
+def _read_bytes(v: Any) -> bytes:
+    return base64.b64decode(_str(v), validate=True)
+
+
+def _read_datetime(_d: Decoder, v: Any, _depth: int) -> dt.datetime:
+    text, fold, offset, name = v
+    return dt.datetime.fromisoformat(_str(text)).replace(fold=_whole(fold), tzinfo=_tz(offset, name))
+
+
+def _read_time(_d: Decoder, v: Any, _depth: int) -> dt.time:
+    text, fold, offset, name = v
+    return dt.time.fromisoformat(_str(text)).replace(fold=_whole(fold), tzinfo=_tz(offset, name))
+
+
+def _read_timedelta(_d: Decoder, v: Any, _depth: int) -> dt.timedelta:
+    days, seconds, microseconds = map(_whole, v)
+    return dt.timedelta(days, seconds, microseconds)
+
+
+def _read_fraction(_d: Decoder, v: Any, _depth: int) -> fractions.Fraction:
+    numerator, denominator = v
+    return fractions.Fraction(_hex(numerator, MAX_FRACTION_BITS), _hex(denominator, MAX_FRACTION_BITS))
+
+
+def _read_decimal(_d: Decoder, v: Any, _depth: int) -> decimal.Decimal:
+    return decimal.Decimal(_str(v))
+
+
+_READERS: dict[str, Callable[[Decoder, Any, int], Any]] = {
+    "$float": _read_float,
+    "$int": lambda d, v, n: _hex(v),
+    "$complex": lambda d, v, n: complex(_read_number(d, v[0], n), _read_number(d, v[1], n)),
+    "$bytes": lambda d, v, n: _read_bytes(v),
+    "$bytearray": lambda d, v, n: bytearray(_read_bytes(v)),
+    "$tuple": lambda d, v, n: tuple(d._items(v, n)),
+    "$set": lambda d, v, n: d._set(v, n),
+    "$frozenset": lambda d, v, n: frozenset(d._set(v, n)),
+    "$dict": lambda d, v, n: d._pairs(v, n),
+    "$odict": lambda d, v, n: collections.OrderedDict(d._pairs(v, n)),
+    "$counter": lambda d, v, n: collections.Counter(d._pairs(v, n)),
+    "$defaultdict": Decoder._defaultdict,
+    "$deque": Decoder._deque,
+    "$range": lambda d, v, n: range(*(_whole(d._of(part, n)) for part in v)),
+    "$datetime": _read_datetime,
+    "$date": lambda d, v, n: dt.date.fromisoformat(_str(v)),
+    "$time": _read_time,
+    "$timedelta": _read_timedelta,
+    "$decimal": _read_decimal,
+    "$fraction": _read_fraction,
+    "$uuid": lambda d, v, n: uuid.UUID(hex=_str(v)),
+    "$object": Decoder._object,
+    "$namedtuple": Decoder._namedtuple,
+    "$enum": Decoder._enum,
+}
+
+
+def _short(error: BaseException) -> str:
+    return str(error)[:200]
+
+
+def _constant(name: str) -> Any:
+    raise CodecError(f"{name} is not JSON")
+
+
+def _bounded_int(text: str) -> int:
+    if len(text) > 400:
+        raise CodecError("a number is too large")
+    return int(text)
+
+
+def loads(text: str | bytes, max_bytes: int = MAX_BYTES) -> Any:
+    """Parsed JSON of a hostile text.
+
+    Raises :class:`CodecError` for more than ``max_bytes``, for what is not JSON, and for what nests too deeply.
+    """
+    if len(text) > max_bytes:
+        raise CodecError(f"there are {len(text)} bytes, more than {max_bytes}")
+    # Reading a number of many digits takes time with their square; since 3.11 Python itself refuses that.
+    limited = getattr(sys, "get_int_max_str_digits", lambda: 0)() > 0
+    try:
+        if limited:
+            return json.loads(text, parse_constant=_constant)
+        return json.loads(text, parse_constant=_constant, parse_int=_bounded_int)
+    except CodecError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise CodecError(f"this is not JSON of ours: {_short(error)}") from None

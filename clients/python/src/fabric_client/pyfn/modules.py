@@ -1,0 +1,95 @@
+"""What a module is to the sandbox: there, brought along in a package, the user's own, or out of reach."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import importlib.metadata
+import importlib.resources
+import sys
+import sysconfig
+from collections.abc import Collection
+from types import ModuleType
+
+from .errors import NotShippable
+
+NATIVE_ENDINGS = (".so", ".pyd", ".dylib", ".dll")
+
+
+class Origin(enum.Enum):
+    """Where the sandbox gets a module from."""
+
+    #: It has it, or a package brings it: it is imported there.
+    IMPORTED = enum.auto()
+    #: It is the user's: what the function uses of it is sent.
+    OWN = enum.auto()
+
+
+@functools.cache
+def runner_modules() -> frozenset[str]:
+    """What the runner can import: a list made when it was built."""
+    text = importlib.resources.files(__package__).joinpath("runner_modules.txt").read_text(encoding="ascii")
+    return frozenset(text.split())
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return tuple({paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def origin(name: str, packaged: Collection[str]) -> Origin:
+    """What a module is; `packaged` are the top-level modules that the function's packages bring.
+
+    Raises:
+        NotShippable: where the sandbox can't have it, with the reason.
+    """
+    top = name.partition(".")[0]
+    if name in runner_modules() or top in packaged:
+        return Origin.IMPORTED
+    if top in sys.stdlib_module_names:
+        raise NotShippable(
+            f"the sandbox has no module {name}",
+            "do that part outside the function, and give it the outcome as an argument",
+        )
+    module = sys.modules.get(name) or sys.modules.get(top)
+    if module is None or _is_own(module):
+        return Origin.OWN
+    raise _not_there(name, top)
+
+
+def _is_own(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    if file is None:
+        # A prompt, a notebook, or a folder without __init__.py.
+        return not hasattr(module, "__loader__") or module.__name__ == "__main__" or hasattr(module, "__path__")
+    if file.endswith(NATIVE_ENDINGS):
+        return False
+    return "site-packages" not in file and "dist-packages" not in file and not file.startswith(_installed())
+
+
+def _not_there(name: str, top: str) -> NotShippable:
+    # Before Python 3.11 many are not in that list.
+    distributions = [*importlib.metadata.packages_distributions().get(top, []), top]
+    module = sys.modules.get(top)
+    file = getattr(module, "__file__", None) or ""
+    try:
+        found = importlib.metadata.distribution(distributions[0])
+    except importlib.metadata.PackageNotFoundError:
+        if file.endswith(NATIVE_ENDINGS):
+            return native(top)
+        return NotShippable(f"the sandbox has no module {name}", "import it inside the function from a package")
+    if any(str(path).endswith(NATIVE_ENDINGS) for path in found.files or ()):
+        return native(distributions[0])
+    return NotShippable(
+        f"the sandbox has no module {name}",
+        f'send the package along: packages=["{found.name}=={found.version}"]',
+    )
+
+
+def native(package: str) -> NotShippable:
+    """The refusal of a package with machine code in it."""
+    return NotShippable(
+        f"{package} is a native extension, and native extensions do not run in the sandbox",
+        "give the function lists, numbers or bytes (for instance array.tolist()), or write it as a Rust module",
+    )

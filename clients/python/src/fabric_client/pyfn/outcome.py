@@ -1,0 +1,164 @@
+"""What came back from the sandbox, as a value or as an exception. All of it is hostile.
+
+A value is read by the codec. An exception is made again where its type is a built-in one or a class beside the
+function; its constructor does not run. Frames are shown with our own source lines; text from the sandbox is cleaned
+of what could play with a terminal.
+"""
+
+from __future__ import annotations
+
+import builtins
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ProtocolError
+from ..text import printable
+from .codec import CodecError, Decoder, loads
+from .errors import RemoteError, RemoteTraceback
+from .ship import Shipped
+
+_NEVER = (StopIteration, StopAsyncIteration, GeneratorExit)
+"""Exceptions that mean something to Python itself where they come out of a call."""
+_MAX_CHAIN = 10
+_MAX_FRAMES = 200
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One call's value, or its exception."""
+
+    value: Any
+    error: BaseException | None
+
+    def get(self) -> Any:
+        """The value; raises the exception."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Reader:
+    """Reads outcomes of one function."""
+
+    def __init__(self, shipped: Shipped) -> None:
+        self._shipped = shipped
+        self._decoder = Decoder(shipped.classes)
+
+    def one(self, content: bytes, content_type: str | None = None) -> Any:
+        """The value of a single call; raises its exception. A `codec.Decoder` of the client."""
+        return self._outcome(_checked(content)).get()
+
+    def many(self, content: bytes, content_type: str | None = None) -> list[Outcome]:
+        """The outcomes of a chunk or partition. A `codec.Decoder` of the client."""
+        document = _checked(content)
+        if type(document) is not list:
+            raise _malformed("a list of outcomes was expected")
+        return [self._outcome(one) for one in document]
+
+    def _outcome(self, document: Any) -> Outcome:
+        if type(document) is not dict or len(document) != 1:
+            raise _malformed("an outcome was expected")
+        try:
+            if "ok" in document:
+                return Outcome(self._decoder.of_json(document["ok"]), None)
+            return Outcome(None, self._exception(document["error"]))
+        except CodecError as error:
+            raise _malformed(str(error)) from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _malformed(f"{type(error).__name__}: {str(error)[:200]}") from None
+
+    def _exception(self, chain: Any) -> BaseException:
+        if type(chain) is not list or not chain or len(chain) > _MAX_CHAIN:
+            raise _malformed("an exception was expected")
+        first = chain[0]
+        error = self._rebuilt(first)
+        error.__cause__ = RemoteTraceback(self._text(chain))
+        return error
+
+    def _rebuilt(self, link: Mapping[str, Any]) -> BaseException:
+        kind, text = _str(link["type"]), _str(link["text"])
+        args = None if link["args"] is None else tuple(self._decoder.of_json(link["args"]))
+        cls = self._shipped.classes.get(kind)
+        if cls is None and kind.startswith("builtins."):
+            cls = getattr(builtins, kind.removeprefix("builtins."), None)
+        error: BaseException | None = None
+        if isinstance(cls, type) and issubclass(cls, Exception) and not issubclass(cls, _NEVER) and args is not None:
+            error = _made(cls, args, self._decoder.of_json(link["attributes"]))
+        if error is None:
+            error = remote = RemoteError(text, code="function-failed")
+            remote.type = kind
+            remote.args_there = args or ()
+        notes = [printable(_str(note)) for note in link["notes"][:10]]
+        if notes:
+            # As `add_note` of Python 3.11 does.
+            vars(error)["__notes__"] = notes
+        return error
+
+    def _text(self, chain: list[Any]) -> str:
+        """The traceback of a chain, as Python writes it: what came first stands first."""
+        parts = []
+        for link in reversed(chain):
+            parts.append("Traceback (most recent call last, in the sandbox):\n")
+            parts += self._frames(link["frames"])
+            name = _str(link["type"]).removeprefix("builtins.").replace(":", ".")
+            text = printable(_str(link["text"]))
+            parts.append(f"{printable(name, 200)}: {text}\n" if text else f"{printable(name, 200)}\n")
+            if link["link"] == "cause":
+                parts.append("\nThe above exception was the direct cause of the following exception:\n\n")
+            elif link["link"] == "context":
+                parts.append("\nDuring handling of the above exception, another exception occurred:\n\n")
+        return "".join(parts)
+
+    def _frames(self, frames: Any) -> list[str]:
+        summaries = []
+        for frame in frames[:_MAX_FRAMES]:
+            file, line, name, *_ = frame
+            file, name = printable(_str(file), 300), printable(_str(name), 200)
+            known = self._shipped.texts.get(file)
+            source = ""
+            if type(line) is not int:
+                raise _malformed("a frame has no line")
+            if known is not None:
+                definition, text = known
+                file, line = definition.file, line + text.first_line - 1
+                if 0 < line <= len(definition.lines):
+                    source = definition.lines[line - 1].strip()
+            summaries.append(traceback.FrameSummary(file, line, name.removeprefix("__make.<locals>."), line=source))
+        return traceback.StackSummary.from_list(summaries).format()
+
+
+def _made(cls: type[Exception], args: tuple[Any, ...], attributes: Any) -> BaseException | None:
+    """An exception with these arguments; none of the user's code runs."""
+    try:
+        if cls.__module__ == "builtins":
+            return cls(*args)
+        base = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+        made: BaseException = base.__new__(cls, *args)
+        made.args = args
+        vars(made).update(attributes if type(attributes) is dict else {})
+    except Exception:
+        return None
+    return made
+
+
+def _checked(content: bytes) -> Any:
+    try:
+        return loads(content)
+    except CodecError as error:
+        raise _malformed(str(error)) from None
+
+
+def _str(value: Any) -> str:
+    if type(value) is not str:
+        raise _malformed("text was expected")
+    return value
+
+
+def _malformed(what: str) -> ProtocolError:
+    return ProtocolError(
+        f"the sandbox's answer is malformed: {printable(what, 300)}",
+        code="guest-contract",
+        hint="is the function behind it really the Python runner?",
+    )

@@ -1,0 +1,138 @@
+"""Pure-Python packages that go along with a function: resolved by pip on this machine, imported there from memory."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SettingError
+from .errors import NotShippable
+from .modules import NATIVE_ENDINGS
+
+PYTHON = "3.14"
+"""The Python of the sandbox."""
+MAX_BYTES = 6 << 20
+"""All wheels of a function together. They travel with every call, and a job takes 16 MiB of parameters and items."""
+
+
+@dataclass(frozen=True)
+class Packages:
+    """Wheels, and the top-level modules in them."""
+
+    files: tuple[Path, ...] = ()
+    modules: frozenset[str] = frozenset()
+
+    def wheels(self) -> list[str]:
+        """Their bytes in base64, as a bundle carries them."""
+        return list(_encoded(self.files))
+
+
+@functools.lru_cache(maxsize=32)
+def _encoded(files: tuple[Path, ...]) -> tuple[str, ...]:
+    return tuple(base64.b64encode(file.read_bytes()).decode("ascii") for file in files)
+
+
+def cache_folder() -> Path:
+    """Where wheels are kept: `fabric/packages` in the user's cache folder. It may be deleted at any time."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fabric" / "packages"
+
+
+@functools.lru_cache(maxsize=128)
+def resolve(requirements: tuple[str, ...]) -> Packages:
+    """The wheels of some requirements and of all that they depend on. What was resolved once is kept.
+
+    Raises:
+        NotShippable: for a package that has no pure-Python wheel.
+        SettingError: for a requirement that pip does not understand or find, and where there is no pip.
+    """
+    if not requirements:
+        return Packages()
+    for requirement in requirements:
+        if not isinstance(requirement, str) or not re.match(r"[A-Za-z0-9]", requirement):
+            raise SettingError(
+                f"{requirement!r} is no requirement", hint='write it as for pip: packages=["more-itertools==10.*"]'
+            )
+    text = "\n".join([PYTHON, *sorted(requirements)])
+    folder = cache_folder() / hashlib.sha256(text.encode()).hexdigest()[:32]
+    if not folder.is_dir():
+        _download(requirements, folder)
+    return _read(folder)
+
+
+def _download(requirements: Sequence[str], folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        only_pure = ["--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none"]
+        done = _pip(
+            "download", "--quiet", f"--dest={temporary}", f"--python-version={PYTHON}", *only_pure, *requirements
+        )
+        if done.returncode != 0:
+            raise _not_found(done.stderr)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            # Another process was quicker; its wheels are as good.
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    if importlib.util.find_spec("pip") is None:
+        raise SettingError("packages are resolved with pip, and this Python has none", hint="python -m ensurepip")
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 — no shell
+
+
+def _not_found(said: str) -> Exception:
+    found = re.search(r"No matching distribution found for (\S+)", said)
+    name = re.split(r"[^A-Za-z0-9._-]", found[1])[0] if found else None
+    if name and _pip("index", "versions", name).returncode == 0:
+        return NotShippable(
+            f"the package {name} has no wheel in pure Python, and native extensions do not run in the sandbox",
+            "leave it out, or use a package in pure Python; native code goes into a Rust module",
+        )
+    lines = [line for line in said.splitlines() if "ERROR" in line] or said.splitlines()[-3:]
+    return SettingError("pip found no such packages: " + " ".join(lines)[:1000], hint="check their names and versions")
+
+
+def _read(folder: Path) -> Packages:
+    files = tuple(sorted(folder.iterdir()))
+    modules: set[str] = set()
+    for file in files:
+        if not file.name.endswith("-none-any.whl"):
+            raise NotShippable(
+                f"{file.name} is not a wheel in pure Python (none-any)", "native extensions do not run in the sandbox"
+            )
+        with zipfile.ZipFile(file) as wheel:
+            for name in wheel.namelist():
+                if name.endswith(NATIVE_ENDINGS):
+                    raise NotShippable(
+                        f"{file.name} holds the native extension {name}", "native extensions do not run in the sandbox"
+                    )
+                top = name.partition("/")[0]
+                if name.endswith(".py") and not top.endswith((".dist-info", ".data")):
+                    modules.add(top.removesuffix(".py"))
+    size = sum(file.stat().st_size for file in files)
+    if size > MAX_BYTES:
+        names = ", ".join(file.name for file in files)
+        raise NotShippable(
+            f"the packages take {size:,} bytes, and {MAX_BYTES:,} travel with a function: {names}",
+            "leave out what is large, or write a Rust module",
+        )
+    return Packages(files, frozenset(modules))

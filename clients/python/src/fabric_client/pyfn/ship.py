@@ -1,0 +1,370 @@
+"""Collects what a function needs, so that the sandbox can rebuild it: a bundle.
+
+A bundle is JSON; `runner/fabric_runner/program.py` says what is in it. It holds no paths, no line numbers of the file,
+no ids and no order that changes from run to run: the same function with the same constants is the same text, and
+so its results are found again.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import copyreg
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import names, refuse, source
+from .codec import CodecError, Encoder, dumps
+from .errors import NotShippable
+from .modules import Origin, origin
+from .packages import Packages
+
+
+@dataclass
+class Shipped:
+    """What the client keeps of a bundle, to understand what comes back."""
+
+    #: The bundle.
+    bundle: str
+    #: Where each definition's text is from, by its name in the sandbox's tracebacks.
+    texts: dict[str, tuple[source.Definition, source.Text]]
+    #: The classes that results may be of.
+    classes: dict[str, type]
+
+
+def file_name(number: int, qualname: str) -> str:
+    """What a definition's file is called in the sandbox; as in the runner's program.py."""
+    return f"<{number}:{qualname}>"
+
+
+@functools.lru_cache(maxsize=1024)
+def _definition(thing: Any) -> source.Definition:
+    return source.of_class(thing) if isinstance(thing, type) else source.of_function(thing)
+
+
+@functools.lru_cache(maxsize=1024)
+def _uses(thing: Any, without: int) -> names.Uses:
+    return names.of(_definition(thing).node, without)
+
+
+def _undone(
+    thing: Any, base: Any, definition: source.Definition, around: Mapping[str, Any], space: Mapping[str, Any]
+) -> int:
+    """How many decorators stay here: the one that made the function ours, and those above it.
+
+    A function that no decorator wraps is what `def` made: none is applied to it.
+    """
+    count = 0
+    if thing is base and not isinstance(base, type):
+        return len(getattr(definition.node, "decorator_list", ()))
+    for number, decorator in enumerate(getattr(definition.node, "decorator_list", ()), 1):
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        path = ast.unparse(called).split(".")
+        found = around.get(path[0], space.get(path[0]))
+        for part in path[1:]:
+            found = getattr(found, part, None)
+        # A client that is a local variable is nowhere to be found once the function is made.
+        lost = path[0] not in around and path[0] not in space and path[1:] == ["function"]
+        if lost or getattr(found, "__fabric_decorator__", False):
+            count = number
+    return count
+
+
+@dataclass
+class Shipment:
+    """One bundle in the making."""
+
+    packages: Packages
+    steps: list[Any] = field(default_factory=list)
+    late: list[Any] = field(default_factory=list)
+    cells: list[Any] = field(default_factory=list)
+    imports: set[str] = field(default_factory=set)
+    modules: set[str] = field(default_factory=set)
+    texts: dict[str, tuple[source.Definition, source.Text]] = field(default_factory=dict)
+    classes: dict[str, type] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+        self._kept: list[Any] = []
+        self._open: set[int] = set()
+        self._bound: set[tuple[str, str]] = set()
+        self._encoder = Encoder(self._class_name, self._other)
+
+    def value(self, value: Any, what: str) -> Any:
+        """The JSON of a value that goes to the sandbox; `what` says in a refusal what it is.
+
+        Raises:
+            NotShippable: where it can't go, with the way to it.
+        """
+        with _about(what):
+            try:
+                return self._encoder.json(value)
+            except CodecError as error:
+                raise NotShippable(str(error), error.hint or None) from None
+
+    def finish(self, entry: Any, **more: Any) -> Shipped:
+        """The bundle whose entry is this value."""
+        bundle = {
+            "wheels": self.packages.wheels(),
+            "modules": sorted(self.modules),
+            "imports": sorted(self.imports),
+            "steps": self.steps + self.late,
+            "cells": self.cells,
+            "entry": entry,
+            **more,
+        }
+        return Shipped(dumps(bundle), self.texts, self.classes)
+
+    # What instances and other values are.
+
+    def _class_name(self, cls: type) -> str | None:
+        if refuse.is_ours(cls) or origin(cls.__module__, self.packages.modules) is not Origin.OWN:
+            return None
+        self._define(cls)
+        name = f"{cls.__module__}:{cls.__qualname__}"
+        if self.classes.setdefault(name, cls) is not cls:
+            raise NotShippable(
+                f"there are two classes {cls.__qualname__}: it was defined again, and some values are older",
+                "make those values again",
+            )
+        return name
+
+    def _other(self, value: Any) -> Any:
+        value = getattr(value, "__fabric_function__", value)
+        if isinstance(value, types.ModuleType):
+            return self._module(value, set(), True)
+        refuse.known(value)
+        imported = self._imported(value, None)
+        if imported is not None:
+            return imported
+        if isinstance(value, types.FunctionType) or _wraps_function(value) or isinstance(value, type):
+            return {"$ref": self._define(value)}
+        if isinstance(value, types.MethodType):
+            raise NotShippable(
+                f"{value.__qualname__} is a method bound to an object",
+                "give the object, and call its method in the function",
+            )
+        return self._reduced(value)
+
+    def _imported(self, value: Any, name: str | None) -> Any | None:
+        """The value as something that the sandbox imports by name, if it is that."""
+        owner = getattr(value, "__self__", None)
+        homes = [getattr(value, "__module__", None), type(value).__module__, type(owner).__module__]
+        known_as = [getattr(value, "__qualname__", None), getattr(value, "__name__", None), name]
+        for home in homes:
+            module = sys.modules.get(home) if isinstance(home, str) else None
+            if module is None or home == "__main__" or origin(module.__name__, self.packages.modules) is Origin.OWN:
+                continue
+            for path in known_as:
+                if isinstance(path, str) and path and "<" not in path and _at(module, path) is value:
+                    return {"$from": [home, path]}
+            if owner is not None and isinstance(name, str) and _at(module, name) == value:
+                return {"$from": [home, name]}
+        return None
+
+    def _reduced(self, value: Any) -> Any:
+        """An object of an imported class, by what pickle would make it of."""
+        cls = type(value)
+        if origin(cls.__module__, self.packages.modules) is not Origin.IMPORTED:
+            raise refuse.unknown(value)
+        try:
+            special = copyreg.dispatch_table.get(cls)
+            made: Any = special(value) if special else value.__reduce_ex__(2)
+        except Exception:
+            raise refuse.unknown(value) from None
+        if isinstance(made, str) or any(part is not None for part in made[3:]):
+            raise refuse.unknown(value)
+        call, args, state = made[0], made[1], made[2] if len(made) > 2 else None
+        json = self._encoder.json
+        return {"$call": [json(call), [json(a) for a in args], None if state is None else [json(state)]]}
+
+    # Definitions.
+
+    def _define(self, thing: Any) -> int:
+        """Defines a function, class or lambda, and before it what it uses; gives its number."""
+        base = thing if isinstance(thing, type) else inspect.unwrap(thing)
+        if id(thing) in self._numbers:
+            return self._numbers[id(thing)]
+        number = self._numbers[id(thing)] = len(self._numbers)
+        self._kept.append(thing)
+        self._open.add(number)
+        module = base.__module__ or "__main__"
+        self.modules.add(module)
+        with _about(f"{_kind(base)} {base.__qualname__}"):
+            if _is_made_namedtuple(base):
+                self._define_namedtuple(number, base)
+                return number
+            definition = _definition(base)
+            around, space = _around(base), _space(base)
+            without = _undone(thing, base, definition, around, space)
+            uses = _uses(base, without)
+            free: dict[str, Any] = {}
+            for name in sorted(uses.needed):
+                if name in around:
+                    # Its own name means itself; the text binds it.
+                    if around[name] is not thing and name != definition.name:
+                        free[name] = self.value(around[name], f"its variable `{name}`")
+                elif name in space:
+                    self._bind(module, name, space[name], uses)
+                elif name in uses.at_once and not hasattr(builtins, name):
+                    raise NotShippable(
+                        f"its decorators, default values or base classes use `{name}`, which is a local variable",
+                        "define that at the top of the module or cell",
+                    )
+            for name in sorted(uses.wished & space.keys()):
+                self._wish(module, name, space[name], uses)
+        text = source.cut(definition, sorted(free), without)
+        later = {name: value for name, value in free.items() if self._waits(value)}
+        if later:
+            self.cells.append([number, later])
+        given = {name: None if name in later else value for name, value in free.items()}
+        step = ["def", number, module, base.__qualname__, text.name, text.source, given if text.wrapped else None]
+        self.steps.append(step)
+        self.texts[file_name(number, base.__qualname__)] = (definition, text)
+        self._open.discard(number)
+        if isinstance(thing, type):
+            self.classes.setdefault(f"{module}:{base.__qualname__}", thing)
+        return number
+
+    def _define_namedtuple(self, number: int, cls: Any) -> None:
+        """Defines what `collections.namedtuple` has made: there is no source of it."""
+        name, fields = cls.__name__, list(cls._fields)
+        made = (
+            f"__import__('collections').namedtuple({name!r}, {fields!r}, defaults=defaults, module={cls.__module__!r})"
+        )
+        defaults = self.value(tuple(cls._field_defaults.values()), "its default values")
+        text = f"def {source.MAKE}(defaults):\n return {made}\n"
+        step = ["def", number, cls.__module__, cls.__qualname__, source.MAKE, text, {"defaults": defaults}]
+        self.steps.append(step)
+        self._open.discard(number)
+        self.classes.setdefault(f"{cls.__module__}:{cls.__qualname__}", cls)
+
+    def function(self, function: Any) -> Any:
+        """The JSON of the function that is called."""
+        return self.value(function, "the function")
+
+    def _bind(self, module: str, name: str, value: Any, uses: names.Uses) -> None:
+        """Sets a variable of a module."""
+        value = getattr(value, "__fabric_function__", value)
+        if isinstance(value, types.ModuleType):
+            with _about(f"its module `{name}`"):
+                encoded = self._module(value, uses.attributes.get(name, set()), name in uses.alone)
+        elif (module, name) in self._bound:
+            return
+        else:
+            with _about(f"its global variable `{name}`"):
+                refuse.known(value)
+                encoded = self._imported(value, name)
+            if encoded is None:
+                encoded = self.value(value, f"its global variable `{name}`")
+        if (module, name) not in self._bound:
+            self._bound.add((module, name))
+            step = ["set", module, name, encoded]
+            (self.late if self._waits(encoded) else self.steps).append(step)
+
+    def _wish(self, module: str, name: str, value: Any, uses: names.Uses) -> None:
+        """Sets a variable that an annotation names, where that is possible without much."""
+        if isinstance(value, types.ModuleType | type) or self._is_typing(value):
+            try:
+                self._bind(module, name, value, uses)
+            except NotShippable:
+                return
+
+    def _is_typing(self, value: Any) -> bool:
+        return type(value).__module__ == "typing"
+
+    def _module(self, module: types.ModuleType, attributes: set[str], alone: bool) -> Any:
+        if origin(module.__name__, self.packages.modules) is Origin.IMPORTED:
+            self.imports.add(module.__name__)
+            for attribute in attributes:
+                inner = f"{module.__name__}.{attribute}"
+                if isinstance(sys.modules.get(inner), types.ModuleType) and hasattr(module, attribute):
+                    origin(inner, self.packages.modules)
+                    self.imports.add(inner)
+            return {"$module": module.__name__}
+        if alone:
+            raise NotShippable(
+                f"{module.__name__} is a module of yours, and it is used as a whole",
+                f"import the names that the function needs: from {module.__name__} import …",
+            )
+        self.modules.add(module.__name__)
+        for attribute in sorted(attributes):
+            if attribute in vars(module):
+                self._bind(module.__name__, attribute, vars(module)[attribute], names.Uses(alone={attribute}))
+        return {"$module": module.__name__}
+
+    def _waits(self, encoded: Any) -> bool:
+        """Whether a value refers to a definition that is not finished."""
+        if isinstance(encoded, list):
+            return any(map(self._waits, encoded))
+        if isinstance(encoded, dict):
+            return encoded.get("$ref") in self._open or any(map(self._waits, encoded.values()))
+        return False
+
+
+def _at(module: types.ModuleType, path: str) -> Any:
+    found: Any = module
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _wraps_function(value: Any) -> bool:
+    return callable(value) and isinstance(inspect.unwrap(value), types.FunctionType)
+
+
+def _is_made_namedtuple(thing: Any) -> bool:
+    if not (isinstance(thing, type) and issubclass(thing, tuple) and hasattr(thing, "_fields")):
+        return False
+    try:
+        _definition(thing)
+    except NotShippable:
+        return True
+    return False
+
+
+def _kind(thing: Any) -> str:
+    return "class" if isinstance(thing, type) else "function"
+
+
+def _around(thing: Any) -> Mapping[str, Any]:
+    """The variables of functions around a definition."""
+    functions = [thing] if isinstance(thing, types.FunctionType) else []
+    if isinstance(thing, type):
+        functions = [f for f in map(source.inspect_function, vars(thing).values()) if f is not None]
+    found = {}
+    for function in functions:
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+            if name != "__class__":
+                try:
+                    found[name] = cell.cell_contents
+                except ValueError:
+                    continue
+    return found
+
+
+def _space(thing: Any) -> Mapping[str, Any]:
+    """The variables of the module that a definition is in, those of Python itself left out."""
+    if isinstance(thing, type):
+        module = sys.modules.get(thing.__module__)
+        return vars(module) if module else {}
+    space: dict[str, Any] = thing.__globals__
+    return space
+
+
+@contextmanager
+def _about(what: str) -> Iterator[None]:
+    """Puts in front of a refusal where it comes from."""
+    try:
+        yield
+    except NotShippable as error:
+        if not error.message.startswith(what):
+            inner = error.message
+            raise NotShippable(f"{what}: {inner}", error.hint) from None
+        raise

@@ -1,0 +1,17 @@
+"""Here `fab` is a client of a server with the Python runner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from server import Server
+
+from fabric_client import Fabric
+
+
+@pytest.fixture
+def fab(python_server: Server) -> Iterator[Fabric]:
+    """A client of that server."""
+    with python_server.connect() as client:
+        yield client

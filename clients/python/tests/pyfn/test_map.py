@@ -1,0 +1,223 @@
+"""Maps of Python functions over items and data sets."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import csv
+import io
+import operator
+from collections.abc import Iterator
+from typing import TextIO
+
+import pytest
+from server import Server
+
+from fabric_client import AsyncFabric, Fabric, FabricExecutor, LimitExceeded, SettingError
+from fabric_client.pyfn import chunks, runner
+from pyfn.beside import Point
+
+
+def square(n: int) -> int:
+    return n * n
+
+
+def picky(n: int) -> int:
+    if n % 3 == 2:
+        raise ValueError("two too many", n)
+    return n
+
+
+def test_results_come_in_order_and_the_second_time_from_the_cache(fab: Fabric) -> None:
+    f = fab.function(square)
+    job = f.map(range(1000))
+    assert job.result() == [n * n for n in range(1000)]
+    assert job.progress.total == 63
+    assert job.cost.fuel > 0
+    again = fab.function(square).map(range(1000))
+    assert list(again) == [n * n for n in range(1000)]
+    again.refresh()
+    assert again.progress.cached == 63
+    assert again.cost.fuel == 0
+
+
+def test_chunks_are_as_asked(fab: Fabric) -> None:
+    job = fab.function(square).map([1, 2, 3, 4, 5], chunksize=2)
+    assert sorted(job.results()) == [(0, [1, 4]), (1, [9, 16]), (2, [25])]
+    with pytest.raises(ValueError, match="chunksize"):
+        fab.function(square).map([1], chunksize=0)
+
+
+def test_starmap_spreads_arguments(fab: Fabric) -> None:
+    f = fab.function(lambda a, b=2: a**b)
+    assert f.starmap([(2, 3), (3,), [5, 1]]).result() == [8, 9, 5]
+
+
+def test_each_item_has_its_own_exception(fab: Fabric) -> None:
+    job = fab.function(picky).map(range(5))
+    values = job.result(return_exceptions=True)
+    assert values[:2] + values[3:] == [0, 1, 3, 4]
+    assert isinstance(values[2], ValueError)
+    with pytest.raises(ValueError, match="two too many"):
+        job.result()
+    seen = []
+    with pytest.raises(ValueError, match="two too many"):
+        seen.extend(job)
+    assert job.state == "succeeded"
+
+
+def test_results_are_reduced(fab: Fabric) -> None:
+    assert fab.function(square).map(range(200), reduce=operator.add, fan_in=4).result() == sum(
+        n * n for n in range(200)
+    )
+    longest = fab.function(str).map([5, 123, 10], reduce=lambda a, b: max(a, b, key=len), chunksize=1)
+    assert longest.result() == "123"
+    with pytest.raises(ValueError, match="two too many"):
+        fab.function(picky).map(range(10), reduce=operator.add).result()
+
+
+def test_objects_are_items(fab: Fabric) -> None:
+    f = fab.function(lambda p: p.moved(1))
+    assert f.map([Point(n) for n in range(3)]).result() == [Point(n + 1, 1) for n in range(3)]
+
+
+def test_a_data_set_is_read_by_partition(fab: Fabric) -> None:
+    fab.put("lines/a.txt", "one\ntwo\n" * 50)
+    fab.put("lines/b.txt", "drei grün\r\n")
+
+    @fab.function
+    def about(part: TextIO) -> tuple[str, int, list[str]]:
+        lines = list(part)
+        return part.name, part.offset, [lines[0], lines[-1]]  # type: ignore[attr-defined]
+
+    found = about.map(fab.dataset("lines/", split="lines:100")).result()
+    assert ("lines/a.txt", 0, ["one\n", "one\n"]) in found
+    assert ("lines/b.txt", 0, ["drei grün\r\n", "drei grün\r\n"]) in found
+    assert len(found) > 4
+
+    @fab.function
+    def words(part: TextIO) -> collections.Counter[str]:
+        return collections.Counter(part.read().split())
+
+    total = words.map(fab.dataset("lines/", split="lines:64"), reduce=operator.add).result()
+    assert total == {"one": 50, "two": 50, "drei": 1, "grün": 1}
+    size = fab.function(lambda part: (part.size, len(part.buffer.read())))
+    assert size.map(fab.dataset("lines/b.txt")).result() == [(12, 12)]
+
+
+def test_a_csv_is_read_with_its_header(fab: Fabric) -> None:
+    fab.put("t.csv", "city,t\n" + "".join(f"c{n},{n}\n" for n in range(300)))
+
+    def hottest(part: io.TextIOWrapper) -> float:
+        return max(float(row["t"]) for row in csv.DictReader(part))
+
+    found = fab.function(hottest).map(fab.dataset("t.csv", split="csv:1KiB")).result()
+    assert len(found) > 1
+    assert max(found) == 299.0
+
+
+def test_many_bytes_of_items_are_stored_first(fab: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "INLINE_BYTES", 1000)
+    f = fab.function(len)
+    items = ["x\n" * n for n in range(300)]
+    first = f.map(items)
+    assert first.result() == [2 * n for n in range(300)]
+    again = f.map(iter(items))
+    again.wait()
+    assert again.progress.cached == again.progress.total
+    assert len(fab.ls("python-items/")) == 1
+
+
+def test_what_can_not_be_mapped_over_says_so(fab: Fabric) -> None:
+    f = fab.function(square)
+    for wrong in ("text", b"bytes", {"a": 1}):
+        with pytest.raises(TypeError, match="can't map over"):
+            f.map(wrong)
+    with pytest.raises(SettingError, match="nothing to map over"):
+        f.map([])
+
+
+def test_a_chunk_that_takes_too_much_fails_the_job(fab: Fabric) -> None:
+    def spin(n: int) -> None:
+        while n:
+            pass
+
+    job = fab.function(limits={"fuel": 50_000_000})(spin).map([0, 1])
+    with pytest.raises(LimitExceeded, match="chunksize"):
+        job.result()
+
+
+def test_a_job_is_found_again(fab: Fabric, python_server: Server) -> None:
+    job = fab.function(square).map(range(10), name="squares")
+    with python_server.connect() as other:
+        found = other.function(square).job(job.id)
+        assert found.result() == [n * n for n in range(10)]
+        assert found.name == "squares"
+
+
+def test_a_server_that_is_killed_goes_on(own_python_server: Server) -> None:
+    def slow(n: int) -> int:
+        return sum(i % 7 for i in range(20_000 + n))
+
+    with own_python_server.connect() as fab:
+        f = fab.function(slow)
+        job = f.map(range(100), chunksize=2)
+        looks: Iterator[object] = job.watch()
+        next(looks)
+        own_python_server.restart()
+        assert job.result() == [slow(n) for n in range(100)]
+
+
+def test_the_runner_is_deployed_again_where_it_was_deleted(own_python_server: Server) -> None:
+    with own_python_server.connect() as fab:
+        f = fab.function(square)
+        assert f.remote(2) == 4
+        for deployed in fab.functions(tag="python"):
+            deployed.delete()
+        assert f.remote(3) == 9
+        assert f.map([4]).result() == [16]
+
+
+def test_one_thread_of_many_deploys_the_runner(python_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counted(*args: object) -> object:
+        asked.append(args)
+        return deployed(*args)  # type: ignore[arg-type]
+
+    deployed = runner.deployed
+    monkeypatch.setattr(runner, "deployed", counted)
+    with python_server.connect() as fab, FabricExecutor(fab, max_workers=8) as executor:
+        assert list(executor.map(square, range(16))) == [n * n for n in range(16)]
+    assert len(asked) == 1
+
+
+def test_coroutines_of_the_async_twin(python_server: Server) -> None:
+    async def main() -> tuple[object, ...]:
+        async with AsyncFabric(python_server.url, python_server.token) as there:
+            f = there.function(square)
+            calls = await asyncio.gather(f.remote(2), f.remote(3))
+            job = await f.map(range(5))
+            spread = await there.function(pow).starmap([(2, 3)])
+            call = await there.function(picky).spawn(2)
+            found = await f.job(job.id)
+            error = type(await call.exception(60))
+            return calls, await job, [value async for value in job], await spread, f(4), await found, error
+
+    five = [0, 1, 4, 9, 16]
+    assert asyncio.run(main()) == ([4, 9], five, five, [8], 16, five, ValueError)
+
+
+def test_await_in_a_coroutine(fab: Fabric) -> None:
+    async def main() -> object:
+        return await fab.function(square).map([1, 2])
+
+    assert asyncio.run(main()) == [1, 4]
+
+
+def test_an_executor_takes_python_functions(fab: Fabric) -> None:
+    with FabricExecutor(fab, max_workers=4) as executor:
+        assert list(executor.map(square, range(5))) == [0, 1, 4, 9, 16]
+        future = executor.submit(picky, 2)
+        assert isinstance(future.exception(60), ValueError)
+        assert executor.submit(fab.function(square), 3).result() == 9

@@ -1,0 +1,134 @@
+"""Packages that go along with a function: wheels made here, found by pip in a folder."""
+
+from __future__ import annotations
+
+import sys
+import types
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fabric_client import Fabric, SettingError
+from fabric_client.pyfn import NotShippable, packages
+
+PYTHON = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+
+
+def wheel(folder: Path, name: str, files: dict[str, str], *, tag: str = "py3-none-any", needs: str = "") -> None:
+    info = f"{name}-1.0.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n" + (f"Requires-Dist: {needs}\n" if needs else "")
+    everything = {
+        **files,
+        f"{info}/METADATA": metadata,
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
+        f"{info}/RECORD": "",
+    }
+    with zipfile.ZipFile(folder / f"{name}-1.0-{tag}.whl", "w") as archive:
+        for path, text in everything.items():
+            archive.writestr(path, text)
+
+
+@pytest.fixture(autouse=True)
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of wheels that pip takes for all there is."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    wheel(
+        folder,
+        "colours",
+        {
+            "colours/__init__.py": "from .names import RED\nimport shades\nfrom importlib.metadata import version\n"
+            "VERSION = version('colours')\n",
+            "colours/names.py": "RED = 'red'\ndef fail():\n    raise KeyError('lost')\n",
+            "colours/table.txt": "blue",
+        },
+        needs="shades",
+    )
+    wheel(folder, "shades", {"shades.py": "DARK = 'dark'\n"})
+    wheel(folder, "nested", {"nested/one/two.py": "TWO = 2\n"})
+    wheel(folder, "machine", {"machine.py": ""}, tag=f"{PYTHON}-{PYTHON}-linux_x86_64")
+    wheel(folder, "liar", {"liar.py": "", "liar/_speed.so": "\x7fELF"})
+    wheel(folder, "huge", {"huge.py": "x = 1\n" + "#" * packages.MAX_BYTES})
+    for name in list(sys.modules):
+        if name.startswith(("colours", "shades")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    packages.resolve.cache_clear()
+    yield folder
+    packages.resolve.cache_clear()
+
+
+def test_a_package_and_what_it_needs_are_imported_there(fab: Fabric) -> None:
+    @fab.function(packages=["colours"])
+    def use() -> tuple[str, ...]:
+        import importlib.resources
+        import pkgutil
+
+        import colours
+        import shades
+
+        table = (pkgutil.get_data("colours", "table.txt") or b"").decode()
+        return colours.RED, shades.DARK, colours.VERSION, table, importlib.resources.read_text("colours", "table.txt")
+
+    assert use.remote() == ("red", "dark", "1.0", "blue", "blue")
+
+    def spaces() -> int:
+        from nested.one.two import TWO
+
+        return int(TWO)
+
+    assert fab.function(packages=["nested"])(spaces).remote() == 2
+
+
+def test_names_of_a_package_are_imported_not_sent(fab: Fabric, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(index / "colours-1.0-py3-none-any.whl"))
+    monkeypatch.syspath_prepend(str(index / "shades-1.0-py3-none-any.whl"))
+    names = __import__("colours.names", fromlist=["fail"])
+    assert isinstance(names, types.ModuleType)
+    fail = names.fail
+    with pytest.raises(KeyError, match="lost") as caught:
+        fab.function(lambda: fail(), packages=["colours"]).remote()
+    assert "/packages/colours/names.py" in str(caught.value.__cause__)
+
+
+def test_a_module_of_no_package_is_an_import_error(fab: Fabric) -> None:
+    def lost() -> None:
+        import colours  # noqa: F401
+
+    with pytest.raises(ModuleNotFoundError, match="colours"):
+        fab.function(lost).remote()
+
+
+def test_packages_are_resolved_once(index: Path) -> None:
+    first = packages.resolve(("colours",))
+    assert [file.name for file in first.files] == ["colours-1.0-py3-none-any.whl", "shades-1.0-py3-none-any.whl"]
+    assert first.modules == {"colours", "shades"}
+    for file in index.iterdir():
+        file.unlink()
+    packages.resolve.cache_clear()
+    assert packages.resolve(("colours",)) == first
+    with pytest.raises(SettingError, match="nested"):
+        packages.resolve(("nested",))
+
+
+def test_native_packages_are_refused_by_name() -> None:
+    with pytest.raises(NotShippable, match=r"machine.*native"):
+        packages.resolve(("machine",))
+    with pytest.raises(NotShippable, match=r"liar.*_speed\.so"):
+        packages.resolve(("liar",))
+
+
+def test_mistakes_say_what_to_do(fab: Fabric) -> None:
+    with pytest.raises(SettingError, match=r"no such packages.*nowhere-to-be-found"):
+        packages.resolve(("nowhere-to-be-found",))
+    for wrong in ("--index-url=http://elsewhere", "-r file", "", 5):
+        with pytest.raises(SettingError, match="no requirement"):
+            packages.resolve((wrong,))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="packages is a list"):
+        fab.function(lambda: 1, packages="colours")  # type: ignore[call-overload]
+    with pytest.raises(NotShippable, match="travel with a function"):
+        packages.resolve(("huge",))

@@ -1,0 +1,78 @@
+"""The runner itself: what it can import, and what it does with what is no call."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from server import Server
+
+from fabric_client import Fabric, FabricError, SettingError
+from fabric_client.pyfn import runner
+from fabric_client.pyfn.modules import runner_modules
+
+
+def test_the_list_of_modules_is_what_the_runner_has(fab: Fabric) -> None:
+    there = fab.function(lambda: sorted(sys.modules)).remote()
+    assert runner_modules() <= set(there)
+    standard = {name for name in there if name.partition(".")[0] in sys.stdlib_module_names}
+    assert {"json", "sqlite3", "zoneinfo", "asyncio.tasks", "xml.etree.ElementTree"} <= runner_modules()
+    assert len(standard - runner_modules()) < 20
+
+
+def test_there_is_nothing_outside(fab: Fabric) -> None:
+    def look() -> dict[str, str]:
+        import os
+        import socket
+        import threading
+        import urllib.request
+
+        def said(call: object) -> str:
+            try:
+                return str(call())  # type: ignore[operator]
+            except Exception as error:
+                return type(error).__name__
+
+        return {
+            "files": said(lambda: os.listdir("/")),
+            "write": said(lambda: open("/tmp/x", "w")),
+            "network": said(lambda: urllib.request.urlopen("http://127.0.0.1:1/", timeout=1)),
+            "socket": said(lambda: socket.create_connection(("127.0.0.1", 1), 1)),
+            "threads": said(lambda: threading.Thread(target=print).start()),
+            "processes": said(lambda: os.system("true")),
+            "environment": said(lambda: {k: v for k, v in os.environ.items() if "FABRIC" in k or "HOME" in k}),
+        }
+
+    found = fab.function(look).remote()
+    assert found.pop("environment") == "{}"
+    for what, said in found.items():
+        assert said.endswith(("rror", "[]")), (what, said)
+
+
+@pytest.mark.parametrize("body", [b"", b"\n", b"{", b"{}\n{}", b"\xff\n\xff", b'{"steps":5}\n{}', b"[" * 10000])
+def test_rubbish_is_answered_or_fails(fab: Fabric, body: bytes) -> None:
+    fab.function(len).remote([])
+    (ref,) = fab._python_runners.values()
+    try:
+        answer = fab.function(ref).invoke(body).content
+    except FabricError as error:
+        assert error.code != "internal"
+    else:
+        assert answer.startswith(b'{"error":')
+
+
+def test_limits_are_deployments_of_one_module(own_python_server: Server) -> None:
+    with own_python_server.connect() as fab:
+        fab.function(len).remote([])
+        fab.function(len, limits={"fuel": 10**9}).remote([])
+        fab.function(len, limits={"fuel": 10**9}).remote([1])
+        found = fab.functions(tag="python")
+        assert len(found) == 2
+        assert len({f.versions()[0].module for f in found}) == 1
+
+
+def test_a_missing_runner_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(runner.VARIABLE, "/nonexistent/runner.wasm")
+    with pytest.raises(SettingError, match="the Python runner is not there") as caught:
+        runner.module()
+    assert "build.py" in (caught.value.hint or "")
