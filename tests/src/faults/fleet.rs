@@ -17,6 +17,11 @@ use fabric_types::job::JobState;
 use std::{collections::BTreeMap, path::Path, time::Duration};
 use tempfile::TempDir;
 
+/// How long processes may take to answer before it is looked again whether one has ended.
+const ROUND: Duration = Duration::from_secs(10);
+/// How often that is done.
+const ROUNDS: u32 = 12;
+
 /// How long something awaited may take. Only a failure takes this long.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often a job is tried that shall run undisturbed.
@@ -163,14 +168,25 @@ impl Fleet {
     /// A process that ended without a reason to, or does not start.
     pub async fn whole(&mut self) -> Result<Vec<&'static str>> {
         let mut ended = Vec::new();
-        for member in &mut self.members {
-            let Some(status) = member.has_ended().await? else { continue };
-            // Killed by us, or an owner that lost its lease: it says so and leaves the rest to its supervisor.
-            let fenced = member.log().contains("another process owns the jobs now");
-            ensure!(status.code().is_none() || fenced, "{} ended: {status}\n{}", member.name(), member.log());
-            ended.push(member.name());
-            member.start().await?;
+        for _ in 0..ROUNDS {
+            for member in &mut self.members {
+                let Some(status) = member.has_ended().await? else { continue };
+                // Killed by us, or an owner that lost its lease: it says so and leaves the rest to its supervisor.
+                let fenced = member.log().contains("another process owns the jobs now");
+                ensure!(status.code().is_none() || fenced, "{} ended: {status}\n{}", member.name(), member.log());
+                ended.push(member.name());
+                member.start().await?;
+            }
+            // An owner that was cut off may find out while it is asked that it lost its lease, and end.
+            if let Ok(ready) = tokio::time::timeout(ROUND, self.ready()).await {
+                return ready.map(|()| ended);
+            }
         }
+        self.ready().await.map(|()| ended)
+    }
+
+    /// Waits until every process answers and knows every node.
+    async fn ready(&self) -> Result<()> {
         let mut nodes: Vec<_> =
             self.members.iter().filter(|m| m.role() != Role::Gateway).map(|m| m.name().to_owned()).collect();
         nodes.sort();
@@ -186,7 +202,7 @@ impl Fleet {
             };
             until("every node is known", all).await?;
         }
-        Ok(ended)
+        Ok(())
     }
 
     /// Sets the weather of every line.
