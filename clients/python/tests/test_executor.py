@@ -74,7 +74,7 @@ def test_map_raises_where_a_call_failed(executor: FabricExecutor, fab: Fabric) -
 
 def test_map_with_a_timeout(executor: FabricExecutor, gate: Gate) -> None:
     results = executor.map(gate, ["never ends by itself"], timeout=0.1)  # type: ignore[arg-type]
-    with pytest.raises(TimeoutError):
+    with pytest.raises(concurrent.futures.TimeoutError):
         next(results)
     gate.begun.acquire()
     gate.open()
