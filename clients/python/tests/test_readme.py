@@ -6,6 +6,8 @@ import ast
 import linecache
 import re
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -49,7 +51,9 @@ def test_the_readme_is_true(own_python_server: Server, tmp_path: Path, monkeypat
         shutil.copy(guest(name), tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FABRIC_DATA", str(own_python_server.data))
-    names: dict[str, object] = {"__name__": "__main__"}
+    module = types.ModuleType("readme")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    names: dict[str, object] = vars(module)
     checked = sum(run(block, number, names) for number, block in enumerate(blocks(), 1))
     assert len(blocks()) >= 7
     assert checked == README.read_text().count("# → ")

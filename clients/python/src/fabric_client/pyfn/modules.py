@@ -62,7 +62,8 @@ def _is_own(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:
         # A prompt, a notebook, or a folder without __init__.py.
-        return not hasattr(module, "__loader__") or module.__name__ == "__main__" or hasattr(module, "__path__")
+        made_here = getattr(module, "__loader__", None) is None
+        return made_here or module.__name__ == "__main__" or hasattr(module, "__path__")
     if file.endswith(NATIVE_ENDINGS):
         return False
     return "site-packages" not in file and "dist-packages" not in file and not file.startswith(_installed())
