@@ -64,6 +64,11 @@ impl Core {
             self.stats.stale += 1;
             return;
         };
+        if task.state == TaskState::Blocked {
+            // Sent by an earlier owner, who knew more of its inputs than the journal. It runs again when they are done here.
+            self.stats.stale += 1;
+            return;
+        }
         job.fuel = job.fuel.saturating_add(fuel);
         if matches!(task.state, TaskState::Succeeded | TaskState::Failed) {
             // The first end of a task stays: a result after it was given up on comes too late.

@@ -27,7 +27,7 @@ use fabric_scheduler_core::{Action, Config, Core, Event, Outcome, Time};
 use fabric_types::{
     Fault,
     id::{JobId, NodeId, TenantId},
-    job::JobState,
+    job::{JobState, TaskState},
     rest::{
         job::{DeadLetter, Job},
         node::Node,
@@ -274,6 +274,11 @@ impl Owner {
         let mut done = DoneTasks { node: node.clone(), tasks: Vec::with_capacity(completion.outcomes.len()) };
         let mut events = Vec::with_capacity(completion.outcomes.len());
         for outcome in completion.outcomes {
+            let view = self.core.task(&completion.job, outcome.task);
+            if view.is_some_and(|task| task.state == TaskState::Blocked) {
+                // An earlier owner sent it, who knew more than the journal: its inputs come first.
+                continue;
+            }
             let (job, task, attempt, node) = (completion.job.clone(), outcome.task, outcome.attempt, node.clone());
             match outcome.result {
                 Ok(result) => {

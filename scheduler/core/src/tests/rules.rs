@@ -213,6 +213,23 @@ fn a_straggler_gets_one_copy_elsewhere() {
 }
 
 #[test]
+fn a_result_that_came_before_those_it_is_made_of_does_not_end_the_job() {
+    let mut bed = Bed::new(1, 8);
+    let job = JobPlan { reduce_fan_in: Some(8), ..plan(1, 2) };
+    let maps = sent(&bed.submit(job));
+    assert_eq!(maps.len(), 2);
+    // An owner that is no more had sent the reduce.
+    let reduce = TaskId { stage: 1, index: 0 };
+    let (node, id) = (maps[0].0.clone(), maps[0].1.clone());
+    let early = Event::TaskDone { job: id, task: reduce, attempt: 1, node, fuel: 1, wall_us: 1, cached: false };
+    assert_eq!(finished(&bed.step(early)), []);
+    bed.done(&maps[0]);
+    let last = sent(&bed.done(&maps[1]));
+    assert_eq!(last.iter().map(|attempt| attempt.2).collect::<Vec<_>>(), [reduce]);
+    assert_eq!(finished(&bed.done(&last[0])), [Outcome::Succeeded]);
+}
+
+#[test]
 fn a_job_that_was_let_go_can_be_taken_up_again_and_ends_once() {
     let mut bed = Bed::new(2, 4);
     let job = plan(1, 8);
