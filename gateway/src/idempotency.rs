@@ -3,7 +3,8 @@
 //!
 //! A key is claimed in the registry before the work starts, and the work runs to its end in a tracked task even if the
 //! caller goes away. A process that dies leaves claims: alone over its data it knows those of its earlier runs by their mark
-//! and takes them over at once; in a fleet they are abandoned after a while. Answers that a repetition may improve on (5xx, 401, 403, 409, 429) are not kept.
+//! and takes them over at once; in a fleet they are abandoned after a while. Answers that a repetition may improve on (5xx,
+//! 401, 403, 409, 429) are not kept.
 
 use crate::{
     Error,

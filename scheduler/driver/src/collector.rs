@@ -191,12 +191,13 @@ impl Collector {
         let totals = self.index.totals().await.map_err(|e| unavailable(&e))?;
         let bytes = serde_json::to_vec(&totals).map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
         let bytes = Bytes::from(bytes);
-        if let Some(before) = self.unsure.replace(bytes.clone())
+        if let Some(before) = &self.unsure
             && let Some(entry) = self.engine.registry.get(TOTALS).await?
-            && entry.value == before
+            && entry.value == *before
         {
             self.totals = Expect::Revision(entry.revision);
         }
+        self.unsure = Some(bytes.clone());
         let revision = self.engine.registry.put(TOTALS, bytes, self.totals).await?;
         (self.totals, self.unsure, self.changed) = (Expect::Revision(revision), None, false);
         Ok(())

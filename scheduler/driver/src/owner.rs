@@ -185,7 +185,7 @@ impl Owner {
             {
                 continue;
             }
-            if !matches!(done, Finished::Again(_)) {
+            if !matches!(done, Finished::Again(_) | Finished::Read(..)) {
                 self.finished(done);
             }
         }
@@ -274,8 +274,8 @@ impl Owner {
         let mut done = DoneTasks { node: node.clone(), tasks: Vec::with_capacity(completion.outcomes.len()) };
         let mut events = Vec::with_capacity(completion.outcomes.len());
         for outcome in completion.outcomes {
-            let view = self.core.task(&completion.job, outcome.task);
-            if view.is_some_and(|task| task.state == TaskState::Blocked) {
+            let is_blocked = |task: fabric_scheduler_core::TaskView| task.state == TaskState::Blocked;
+            if outcome.task.stage > 0 && self.core.task(&completion.job, outcome.task).is_some_and(is_blocked) {
                 // An earlier owner sent it, who knew more than the journal: its inputs come first.
                 continue;
             }
