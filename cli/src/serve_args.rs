@@ -1,6 +1,7 @@
 //! The flags of `fabric serve`. What they mean together with the file and the environment is in `serve_config`.
 
 use clap::{Args, ValueEnum};
+use fabric_gateway::jupyterhub::Rule;
 use fabric_types::{function::EntryKind, label, units::ByteSize};
 use serde::Deserialize;
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
@@ -65,6 +66,23 @@ pub struct ServeArgs {
     /// [env: FABRIC_INSECURE_LISTEN=true]
     #[arg(long)]
     pub insecure_listen: bool,
+    /// Let the users of a JupyterHub in with their Hub tokens: the Hub's API, such as https://hub.example.org/hub/api
+    /// [env: FABRIC_JUPYTERHUB; default: none]
+    #[arg(long, value_name = "URL")]
+    pub jupyterhub: Option<String>,
+    /// The name under which the Hub knows this fabric; a token needs the scope access:services!service=NAME
+    /// [env: FABRIC_JUPYTERHUB_SERVICE; default: fabric]
+    #[arg(long, value_name = "NAME")]
+    pub jupyterhub_service: Option<String>,
+    /// Which tenant and role a user of the Hub gets: WHO=TENANT/ROLE, where WHO is user:NAME, group:NAME, admins or everyone
+    /// and {user} in TENANT is the user's name; may be repeated, the first that fits wins
+    /// [env: FABRIC_JUPYTERHUB_MAP, separated by commas; default: everyone=hub-{user}/developer]
+    #[arg(long, value_name = "RULE")]
+    pub jupyterhub_map: Vec<Rule>,
+    /// How long the Hub's word about a token is believed; so long a revoked one still works
+    /// [env: FABRIC_JUPYTERHUB_CACHE; default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub jupyterhub_cache: Option<u64>,
     /// Guests to run at once [env: FABRIC_SLOTS; default: one per CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub slots: Option<u32>,

@@ -7,6 +7,7 @@ use crate::{
     serve_args::{LogFormat, Role, ServeArgs},
 };
 use fabric_client::settings::{Env, Origin, Setting, default_data_dir};
+use fabric_gateway::jupyterhub::{LONGEST_BELIEF, Rule};
 use fabric_node::Offer;
 use fabric_types::{
     function::EntryKind,
@@ -18,6 +19,9 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromS
 
 /// Seconds that the owner of the jobs may be silent before another takes over: some missed renewals.
 const JOB_LEASE_S: u64 = 9;
+
+/// Seconds that a Hub's word about a token is believed.
+const JUPYTERHUB_CACHE_S: u64 = 60;
 
 /// The file's shape; unknown keys are refused by name and line.
 #[derive(Debug, Default, Deserialize)]
@@ -40,6 +44,10 @@ struct File {
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     insecure_listen: Option<bool>,
+    jupyterhub: Option<String>,
+    jupyterhub_service: Option<String>,
+    jupyterhub_map: Option<Vec<String>>,
+    jupyterhub_cache: Option<u64>,
     slots: Option<u32>,
     labels: Option<Labels>,
     memory: Option<ByteSize>,
@@ -88,6 +96,14 @@ pub struct ServeConfig {
     pub tls_key: Option<Setting<PathBuf>>,
     /// Whether listening beyond loopback without TLS was asked for.
     pub insecure_listen: Setting<bool>,
+    /// The API of the Hub whose users may come.
+    pub jupyterhub: Option<Setting<String>>,
+    /// This fabric's name there. Default `fabric`.
+    pub jupyterhub_service: Setting<String>,
+    /// Which tenant and role its users get.
+    pub jupyterhub_map: Setting<Vec<Rule>>,
+    /// Seconds that its word is believed. Default 60.
+    pub jupyterhub_cache: Setting<u64>,
     /// Guests at once; none for one per CPU.
     pub slots: Option<Setting<u32>>,
     /// Labels of this node.
@@ -192,6 +208,23 @@ impl ServeArgs {
             "FABRIC_ACCEPT",
             file.accept.clone().map(|kinds| (List(kinds), &path)),
         )?;
+        let rules = match &file.jupyterhub_map {
+            Some(rules) => Some(
+                rules
+                    .iter()
+                    .map(|rule| rule.parse())
+                    .collect::<Result<_, String>>()
+                    .map_err(|e| Failure::config(format!("{}: jupyterhub-map: {e}", path.display())))?,
+            ),
+            None => None,
+        };
+        let rules = layer(
+            (!self.jupyterhub_map.is_empty()).then(|| List(self.jupyterhub_map.clone())),
+            "--jupyterhub-map",
+            env,
+            "FABRIC_JUPYTERHUB_MAP",
+            rules.map(|rules| (List(rules), &path)),
+        )?;
         let insecure = self.insecure_listen.then_some(true);
         let config = ServeConfig {
             listen: or(
@@ -216,6 +249,21 @@ impl ServeArgs {
             insecure_listen: or(
                 false,
                 setting!(insecure_listen, insecure, "--insecure-listen", "FABRIC_INSECURE_LISTEN"),
+            ),
+            jupyterhub: setting!(jupyterhub, self.jupyterhub.clone(), "--jupyterhub", "FABRIC_JUPYTERHUB"),
+            jupyterhub_service: or(
+                "fabric".to_owned(),
+                setting!(
+                    jupyterhub_service,
+                    self.jupyterhub_service.clone(),
+                    "--jupyterhub-service",
+                    "FABRIC_JUPYTERHUB_SERVICE"
+                ),
+            ),
+            jupyterhub_map: or(Rule::default_rules(), turned(rules, |rules| rules)),
+            jupyterhub_cache: or(
+                JUPYTERHUB_CACHE_S,
+                setting!(jupyterhub_cache, self.jupyterhub_cache, "--jupyterhub-cache", "FABRIC_JUPYTERHUB_CACHE"),
             ),
             slots: setting!(slots, self.slots, "--slots", "FABRIC_SLOTS"),
             labels,
@@ -261,6 +309,17 @@ impl ServeConfig {
         }
         if !(1..=600).contains(&self.job_lease.value) {
             return Err(Failure::config(format!("job-lease, from {}: use 1 to 600 seconds", self.job_lease.origin)));
+        }
+        if !(1..=LONGEST_BELIEF.as_secs()).contains(&self.jupyterhub_cache.value) {
+            let origin = &self.jupyterhub_cache.origin;
+            return Err(Failure::config(format!("jupyterhub-cache, from {origin}: use 1 to 3600 seconds")));
+        }
+        if self.jupyterhub.is_none() && self.jupyterhub_map.origin != Origin::Default {
+            let origin = &self.jupyterhub_map.origin;
+            return Err(Failure::config(format!(
+                "jupyterhub-map, from {origin}: there is no Hub whose users it is about"
+            ))
+            .hint("name its API with --jupyterhub"));
         }
         let shared = |url: &str| !url.starts_with("memory:");
         if let Some(nats) = &self.nats
@@ -347,6 +406,12 @@ impl ServeConfig {
             row("serve.tls-cert", self.tls_cert.as_ref(), path),
             row("serve.tls-key", self.tls_key.as_ref(), path),
             row("serve.insecure-listen", Some(&self.insecure_listen), ToString::to_string),
+            row("serve.jupyterhub", self.jupyterhub.as_ref(), |url| hide_userinfo(url)),
+            row("serve.jupyterhub-service", Some(&self.jupyterhub_service), Clone::clone),
+            row("serve.jupyterhub-map", Some(&self.jupyterhub_map), |rules| {
+                rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+            }),
+            row("serve.jupyterhub-cache", Some(&self.jupyterhub_cache), ToString::to_string),
             row("serve.slots", self.slots.as_ref(), ToString::to_string),
             row("serve.labels", self.labels.as_ref(), label::show),
             row("serve.memory", self.memory.as_ref(), ToString::to_string),
@@ -411,6 +476,14 @@ mod tests {
     fn mistakes_are_named() {
         let unknown = resolve(ServeArgs::default(), &[], Some("listn = 1")).unwrap_err();
         assert!(unknown.starts_with("DIR/fabric.conf: ") && unknown.contains("listn"), "{unknown}");
+        let rule = resolve(
+            ServeArgs::default(),
+            &[],
+            Some("jupyterhub = \"https://hub/hub/api\"\njupyterhub-map = [\"all=t/admin\"]"),
+        );
+        assert!(rule.unwrap_err().contains("jupyterhub-map: `all=t/admin`: write WHO=TENANT/ROLE"));
+        let lost = resolve(ServeArgs::default(), &[("FABRIC_JUPYTERHUB_MAP", "everyone=t/invoker")], None).unwrap_err();
+        assert!(lost.contains("there is no Hub"), "{lost}");
         let env = resolve(ServeArgs::default(), &[("FABRIC_SLOTS", "many")], None).unwrap_err();
         assert!(env.starts_with("FABRIC_SLOTS=`many`: "), "{env}");
         let nats = || ServeArgs { nats: Some("nats://x".into()), ..Default::default() };

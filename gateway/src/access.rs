@@ -7,7 +7,7 @@
 
 pub mod mark;
 
-use crate::{Error, clock, error::Result, state::App, tokens};
+use crate::{Error, clock, error::Result, jupyterhub, state::App, tokens};
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
     middleware::Next,
@@ -116,7 +116,7 @@ pub struct Route(pub &'static str);
 /// Who is asking, and in which tenant.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The token's public id.
+    /// The token's public id; that of a JupyterHub user for all tokens of theirs.
     pub token: String,
     /// The token's name.
     pub name: String,
@@ -152,7 +152,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The secret of an `Authorization: Bearer …` header.
+/// The secret of an `Authorization: Bearer …` header, or of `token …`, as clients of Jupyter write it.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     secret_of(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
@@ -160,14 +160,27 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 fn secret_of(value: &str) -> Option<&str> {
     let (scheme, secret) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+    (scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token")).then(|| secret.trim())
 }
 
-/// Whether the request carries a secret of ours, which no function may see.
+/// Whether the request carries a secret that lets its holder in here, which no function may see; `hub`: those of a
+/// JupyterHub do.
 #[must_use]
-pub fn carries_secret(headers: &HeaderMap) -> bool {
+pub fn carries_secret(headers: &HeaderMap, hub: bool) -> bool {
+    let is_ours = |secret: &str| tokens::secret::is_secret(secret) || (hub && jupyterhub::is_token(secret));
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    values.any(|value| value.to_str().ok().and_then(secret_of).is_some_and(tokens::secret::is_secret))
+    values.any(|value| value.to_str().ok().and_then(secret_of).is_some_and(is_ours))
+}
+
+/// The holder of a secret: a token of ours, or a user of the JupyterHub where there is one.
+async fn holder(app: &App, secret: &str) -> Result<Caller> {
+    match &app.services.jupyterhub {
+        Some(hub) if !tokens::secret::is_secret(secret) => hub.verify(secret).await,
+        _ => {
+            let Token { id: token, name, tenant, role, .. } = app.tokens.verify(secret).await?;
+            Ok(Caller { token, name, tenant, role })
+        }
+    }
 }
 
 /// Who is asking.
@@ -176,17 +189,14 @@ pub fn carries_secret(headers: &HeaderMap) -> bool {
 /// `unauthenticated`; `denied` when only an admin may name another tenant.
 pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller> {
     let secret = bearer(headers).ok_or_else(|| Error::new(Code::Unauthenticated, "this needs a token"))?;
-    let Token { id: token, name, tenant, role, .. } = app.tokens.verify(secret).await?;
-    let tenant = match crate::extract::text(headers, "fabric-tenant") {
-        Some(other) if other != tenant.as_str() => {
-            if role != Role::Admin {
-                return Err(Error::new(Code::Denied, "only an admin token may act in another tenant"));
-            }
-            TenantId::new(other)?
+    let mut caller = holder(app, secret).await?;
+    if let Some(other) = crate::extract::text(headers, "fabric-tenant").filter(|t| *t != caller.tenant.as_str()) {
+        if caller.role != Role::Admin {
+            return Err(Error::new(Code::Denied, "only an admin token may act in another tenant"));
         }
-        _ => tenant,
-    };
-    Ok(Caller { token, name, tenant, role })
+        caller.tenant = TenantId::new(other)?;
+    }
+    Ok(caller)
 }
 
 fn names_loopback(headers: &HeaderMap) -> bool {

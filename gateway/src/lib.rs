@@ -13,6 +13,7 @@ pub mod error;
 pub mod extract;
 pub mod functions;
 pub mod idempotency;
+pub mod jupyterhub;
 pub mod metrics;
 pub mod openapi;
 pub mod peers;
@@ -23,6 +24,7 @@ pub mod state;
 pub mod tokens;
 
 pub use error::Error;
+pub use jupyterhub::JupyterHub;
 pub use peers::{Owner, Peers};
 pub use server::{Gateway, Handle, Options, check_listen};
 pub use state::Services;

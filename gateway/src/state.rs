@@ -1,8 +1,8 @@
 //! What the gateway stands on, and what its handlers share.
 
 use crate::{
-    Error, error::Result, functions::Functions, idempotency::Idempotency, metrics::HttpMetrics, peers::Peers,
-    tokens::Tokens,
+    Error, error::Result, functions::Functions, idempotency::Idempotency, jupyterhub::JupyterHub, metrics::HttpMetrics,
+    peers::Peers, tokens::Tokens,
 };
 use fabric_driver::Driver;
 use fabric_engine::Engine;
@@ -33,6 +33,8 @@ pub struct Services {
     pub driver: Option<Driver>,
     /// The other processes of a fleet.
     pub peers: Option<Arc<Peers>>,
+    /// The Hub whose users may come.
+    pub jupyterhub: Option<JupyterHub>,
     /// Synchronous calls and uploads.
     pub node: Node,
     /// Committed results.

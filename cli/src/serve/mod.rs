@@ -1,6 +1,7 @@
 //! Wires the server's parts together. Nothing else in this binary knows them.
 
 mod fleet;
+mod jupyterhub;
 mod parts;
 
 use crate::{args::CompileWorkerArgs, failure::Failure, serve_args::ServeArgs, serve_config::ServeConfig, telemetry};

@@ -1,6 +1,6 @@
 //! The parts of a server and how they start and stop, the same alone and in a fleet.
 
-use super::{fault, internal, reachable, wait_for_signal, write_address};
+use super::{fault, internal, jupyterhub, reachable, wait_for_signal, write_address};
 use crate::{failure::Failure, serve_config::ServeConfig};
 use fabric_driver::Driver;
 use fabric_engine::Engine;
@@ -166,6 +166,7 @@ impl<'a> Serving<'a> {
             node: node.clone(),
             results: parts.results.clone(),
             peers,
+            jupyterhub: jupyterhub::open(config)?,
             metrics: metrics.clone(),
             data_dir: data.to_owned(),
         };

@@ -51,8 +51,8 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
 }
 
 /// Takes out of a request's headers what is not the guest's: what concerns the connection, our mark, and a secret of ours.
-fn clean(headers: &mut HeaderMap) {
-    if access::carries_secret(headers) {
+fn clean(headers: &mut HeaderMap, hub: bool) {
+    if access::carries_secret(headers, hub) {
         headers.remove(header::AUTHORIZATION);
     }
     headers.remove(&peers::RELAYED);
@@ -139,8 +139,7 @@ where
         if seen.starts_with('/') { PathAndQuery::try_from(seen) } else { PathAndQuery::try_from(format!("/{seen}")) };
     let seen = seen.map_err(|_| Error::bad("the path can't be read"))?;
     *request.uri_mut() = Uri::from(seen);
-    let headers = request.headers_mut();
-    clean(headers);
+    clean(request.headers_mut(), app.services.jupyterhub.is_some());
     answer(app, id, version, request).await
 }
 
@@ -186,13 +185,21 @@ mod tests {
             for value in given {
                 headers.append(header::AUTHORIZATION, HeaderValue::try_from(*value).unwrap());
             }
-            clean(&mut headers);
+            clean(&mut headers, false);
             assert!(headers.is_empty(), "{given:?}");
+        }
+        for hubs in ["token 0123456789abcdef0123456789abcdef", "Bearer 0123456789abcdef0123456789abcdef"] {
+            for hub in [false, true] {
+                let mut headers = HeaderMap::new();
+                headers.insert(header::AUTHORIZATION, HeaderValue::from_static(hubs));
+                clean(&mut headers, hub);
+                assert_eq!(headers.is_empty(), hub, "{hubs}");
+            }
         }
         let mut headers = HeaderMap::new();
         headers.insert(&peers::RELAYED, HeaderValue::from_static("1"));
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer of-the-functions-own"));
-        clean(&mut headers);
+        clean(&mut headers, true);
         assert_eq!(headers.len(), 1);
     }
 

@@ -14,6 +14,7 @@ mod http_functions;
 mod idempotency;
 mod invoke;
 mod jobs;
+mod jupyterhub;
 mod objects;
 mod openapi;
 mod peers;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fabric_driver::Driver;
 use fabric_engine::{Engine, embedded::Embedded};
-use fabric_gateway::{Gateway, Handle, Options, Services, tokens::ensure_admin_token};
+use fabric_gateway::{Gateway, Handle, JupyterHub, Options, Services, tokens::ensure_admin_token};
 use fabric_host::{Host, WorkerCommand};
 use fabric_index::{Index, Notes};
 use fabric_node::{Metrics, Node};
@@ -177,6 +177,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         index,
         driver: Some(driver),
         peers: None,
+        jupyterhub: None,
         node,
         results,
         metrics,
@@ -196,10 +197,25 @@ impl Server {
 
     /// One that owns the jobs under a lease of this epoch, as in a fleet.
     pub async fn owning(options: Options, epoch: Option<u64>, change: impl FnOnce(&mut Engine)) -> Self {
+        Self::made(options, epoch, change, None).await
+    }
+
+    /// One that a Hub's users may come to.
+    pub async fn of_hub(hub: JupyterHub) -> Self {
+        Self::made(Options::default(), None, |_| {}, Some(hub)).await
+    }
+
+    async fn made(
+        options: Options,
+        epoch: Option<u64>,
+        change: impl FnOnce(&mut Engine),
+        jupyterhub: Option<JupyterHub>,
+    ) -> Self {
         // Another test of this process may have done it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let (services, host) = services(folder.path(), epoch, change).await;
+        let services = Services { jupyterhub, ..services };
         let gateway = Gateway::new(services.clone());
         let admin = ensure_admin_token(gateway.tokens(), folder.path()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,18 @@
+//! The Hub whose users may come.
+
+use crate::{failure::Failure, serve_config::ServeConfig};
+use fabric_gateway::{JupyterHub, jupyterhub::Options};
+use std::time::Duration;
+
+/// The Hub that the configuration names.
+pub(super) fn open(config: &ServeConfig) -> Result<Option<JupyterHub>, Failure> {
+    let Some(api) = &config.jupyterhub else { return Ok(None) };
+    let options = Options {
+        api: api.value.clone(),
+        service: config.jupyterhub_service.value.clone(),
+        rules: config.jupyterhub_map.value.clone(),
+        believed: Duration::from_secs(config.jupyterhub_cache.value),
+    };
+    let hub = JupyterHub::new(options).map_err(|e| Failure::config(format!("jupyterhub, from {}: {e}", api.origin)))?;
+    Ok(Some(hub))
+}

@@ -1,0 +1,156 @@
+//! Which tenant and role a user of the Hub gets: rules of the operator, the first that fits wins.
+
+use super::{safe_name, user::User};
+use fabric_types::{id::TenantId, rest::token::Role};
+use std::{fmt, str::FromStr};
+
+/// What stands for the user's name in a tenant's.
+const USER: &str = "{user}";
+
+/// Whom a rule is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Who {
+    User(String),
+    Group(String),
+    Admins,
+    Everyone,
+}
+
+/// `WHO=TENANT/ROLE`: WHO is `user:NAME`, `group:NAME`, `admins` or `everyone`; `{user}` in TENANT stands for the user's
+/// name, made safe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    who: Who,
+    tenant: String,
+    role: Role,
+}
+
+const FORM: &str = "write WHO=TENANT/ROLE, such as group:astro=astro/developer; WHO is user:NAME, group:NAME, admins or everyone, ROLE is invoker, developer, tenant-admin or admin";
+
+impl Rule {
+    /// The rule where the operator gives none: each user is a developer in a tenant of their own.
+    #[must_use]
+    pub fn default_rules() -> Vec<Self> {
+        vec![Self { who: Who::Everyone, tenant: format!("hub-{USER}"), role: Role::Developer }]
+    }
+
+    /// The tenant and role of a user it fits.
+    pub(super) fn apply(&self, user: &User) -> Option<(TenantId, Role)> {
+        let fits = match &self.who {
+            Who::User(name) => user.name == *name,
+            Who::Group(name) => user.groups.contains(name),
+            Who::Admins => user.admin,
+            Who::Everyone => true,
+        };
+        // Checked with the longest name when the rule was read.
+        let tenant = fits.then(|| TenantId::new(self.tenant.replace(USER, &safe_name::of(&user.name))))?;
+        tenant.ok().map(|tenant| (tenant, self.role))
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Invoker => "invoker",
+        Role::Developer => "developer",
+        Role::TenantAdmin => "tenant-admin",
+        Role::Admin => "admin",
+    }
+}
+
+impl FromStr for Rule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("`{text}`: {FORM}");
+        let (who, what) = text.rsplit_once('=').ok_or_else(form)?;
+        let (tenant, role) = what.split_once('/').ok_or_else(form)?;
+        let who = match who.split_once(':') {
+            Some(("user", name)) if !name.is_empty() => Who::User(name.to_owned()),
+            Some(("group", name)) if !name.is_empty() => Who::Group(name.to_owned()),
+            None if who == "admins" => Who::Admins,
+            None if who == "everyone" => Who::Everyone,
+            _ => return Err(form()),
+        };
+        let roles = [Role::Invoker, Role::Developer, Role::TenantAdmin, Role::Admin];
+        let role = roles.into_iter().find(|r| role_name(*r) == role).ok_or_else(form)?;
+        TenantId::new(tenant.replace(USER, &"x".repeat(safe_name::LONGEST)))
+            .map_err(|e| format!("`{text}`: with a long name for {USER} the tenant would not be valid: {}", e.rule))?;
+        if tenant.starts_with(USER) {
+            return Err(format!(
+                "`{text}`: a tenant that is nothing but a user's name could be another's; begin it with text of its own, such as hub-{USER}"
+            ));
+        }
+        Ok(Self { who, tenant: tenant.to_owned(), role })
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.who {
+            Who::User(name) => write!(f, "user:{name}"),
+            Who::Group(name) => write!(f, "group:{name}"),
+            Who::Admins => f.write_str("admins"),
+            Who::Everyone => f.write_str("everyone"),
+        }?;
+        write!(f, "={}/{}", self.tenant, role_name(self.role))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn user(name: &str, groups: &[&str], admin: bool) -> User {
+        User { name: name.to_owned(), groups: groups.iter().map(|g| (*g).to_owned()).collect(), admin }
+    }
+
+    #[test]
+    fn a_rule_is_written_as_it_is_read() {
+        for text in [
+            "user:a=b@c=t/invoker",
+            "group:astro=astro/developer",
+            "admins=default/admin",
+            "everyone=hub-{user}/tenant-admin",
+        ] {
+            assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
+        }
+        for rule in Rule::default_rules() {
+            assert_eq!(rule.to_string().parse::<Rule>().unwrap(), rule);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_refused_with_the_form() {
+        for bad in [
+            "",
+            "everyone",
+            "everyone=t",
+            "everyone=t/king",
+            "group:=t/admin",
+            "team:x=t/admin",
+            "everyone=T/admin",
+            "everyone=/admin",
+        ] {
+            let problem = bad.parse::<Rule>().unwrap_err();
+            assert!(problem.contains(bad), "{problem}");
+        }
+        let long = format!("everyone={}-{{user}}/developer", "t".repeat(30));
+        assert!(long.parse::<Rule>().unwrap_err().contains("long name"));
+        assert!("everyone={user}/developer".parse::<Rule>().unwrap_err().contains("hub-{user}"));
+    }
+
+    #[test]
+    fn a_rule_fits_whom_it_names() {
+        let rule = |text: &str| text.parse::<Rule>().unwrap();
+        let alice = user("alice", &["astro"], false);
+        let lands = |text: &str| rule(text).apply(&alice).map(|(t, r)| (t.to_string(), r));
+        assert_eq!(lands("user:alice=t/invoker"), Some(("t".to_owned(), Role::Invoker)));
+        assert_eq!(lands("user:bob=t/invoker"), None);
+        assert_eq!(lands("group:astro=t-{user}/developer"), Some(("t-alice".to_owned(), Role::Developer)));
+        assert_eq!(lands("group:bio=t/developer"), None);
+        assert_eq!(lands("admins=t/admin"), None);
+        assert!(rule("admins=t/admin").apply(&user("root", &[], true)).is_some());
+        assert!(lands("everyone=t/invoker").is_some());
+    }
+}

@@ -1,0 +1,74 @@
+//! A user's name as part of a tenant's. The Hub allows nearly any text; a tenant's name has lower-case letters, digits
+//! and hyphens only, and no two users may share one.
+
+/// Characters of a name that is kept as it is.
+const PLAIN: usize = 40;
+/// Characters of any other that are kept for people to read.
+const READABLE: usize = 24;
+/// Hexadecimal digits of the hash that tells such names apart: 64 bits, so that nobody finds a second name for a hash.
+const DIGITS: usize = 16;
+/// Characters of the longest answer.
+pub(super) const LONGEST: usize = READABLE + 2 + DIGITS;
+
+fn is_plain(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=PLAIN).contains(&name.len())
+        && name.bytes().all(allowed)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--")
+}
+
+/// The name itself where it is plain, else what is readable of it, `--`, and a hash: two names never give the same.
+pub(super) fn of(name: &str) -> String {
+    if is_plain(name) {
+        return name.to_owned();
+    }
+    let mut readable = String::new();
+    for c in name.chars() {
+        match c.to_ascii_lowercase() {
+            c if c.is_ascii_alphanumeric() => readable.push(c),
+            _ if readable.ends_with('-') || readable.is_empty() => {}
+            _ => readable.push('-'),
+        }
+        if readable.len() == READABLE {
+            break;
+        }
+    }
+    let readable = readable.trim_end_matches('-');
+    let hash = blake3::hash(name.as_bytes()).to_hex();
+    let (digits, _) = hash.split_at(DIGITS);
+    format!("{}--{digits}", if readable.is_empty() { "x" } else { readable })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use fabric_types::id::TenantId;
+    use proptest::prelude::*;
+
+    #[test]
+    fn plain_names_are_kept_and_others_readable() {
+        assert_eq!(of("alice"), "alice");
+        assert_eq!(of("a-1"), "a-1");
+        assert!(of("Zoë.O'Neil@example.org").starts_with("zo-o-neil-example-org--"));
+        assert_ne!(of("Alice"), of("ALICE"));
+        assert!(of("ж").starts_with("x--"));
+    }
+
+    proptest! {
+        #[test]
+        fn each_is_a_part_of_a_valid_name_and_no_two_are_alike(a in ".{1,80}", b in "[a-zA-Z0-9@._-]{1,50}") {
+            for name in [&a, &b] {
+                prop_assert!(of(name).len() <= LONGEST);
+                prop_assert!(TenantId::new(format!("hub-{}", of(name))).is_ok(), "{}", of(name));
+            }
+            prop_assume!(a != b);
+            prop_assert_ne!(of(&a), of(&b));
+            // What another name was turned into is a name that somebody may have, too.
+            prop_assume!(of(&a) != a);
+            prop_assert_ne!(of(&of(&a)), of(&a));
+        }
+    }
+}
