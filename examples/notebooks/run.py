@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,8 @@ HERE = Path(__file__).resolve().parent
 PATIENCE = 120.0
 #: Seconds that a cell may take. The first Python function waits for its runner to be compiled.
 CELL_TIMEOUT = 900
+#: What a traceback is coloured with.
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextlib.contextmanager
@@ -77,6 +80,8 @@ def executed(notebook: Path, environment: dict[str, str]) -> NotebookNode:
         record_timing=False,
         coalesce_streams=True,
         store_widget_state=False,
+        # Its remarks on how it is connected are not the notebook's.
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
     return normalised(client.execute(env=environment))
 
@@ -120,7 +125,7 @@ def main() -> int:
             try:
                 found = executed(path, environment)
             except CellExecutionError as error:
-                print(f"{path.name}: failed\n{error}", file=sys.stderr)
+                print(f"{path.name}: failed\n{COLOURS.sub('', str(error))}", file=sys.stderr)
                 failed = True
                 continue
             print(f"{path.name}: {time.monotonic() - began:.1f} s", flush=True)
