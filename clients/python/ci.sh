@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All that must hold for the Python client: lints, types, wheel and sdist, and the tests against a real server, with the
-# wheel installed into a fresh environment.
+# wheel installed into a fresh environment. The tests run the notebooks in examples/notebooks too.
 #
 #   FABRIC_BIN=…/fabric FABRIC_GUESTS_DIR=…/guests ./ci.sh [arguments of pytest]
 #
@@ -25,15 +25,17 @@ work=$(cd "$work" && pwd)
 
 "$python" -m venv "$work/tests"
 wheel=("$work"/dist/*.whl)
-"$work/tests/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}[all]" --requirement requirements-tests.txt
+"$work/tests/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}[all]" --requirement requirements-tests.txt \
+  --requirement ../../examples/notebooks/requirements.txt
 
 # Without any extra it needs nothing but httpx.
 "$python" -m venv "$work/plain"
 "$work/plain/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}"
 "$work/plain/bin/python" tests/plain.py
 
-"$work/tools/bin/ruff" check .
-"$work/tools/bin/ruff" format --check .
+"$work/tools/bin/ruff" check . ../../examples/notebooks
+"$work/tools/bin/ruff" format --check . ../../examples/notebooks
 "$work/tools/bin/mypy" --python-executable "$work/tests/bin/python"
+"$work/tools/bin/mypy" --python-executable "$work/tests/bin/python" ../../examples/notebooks/run.py
 # The sources are in src/, which is not on the path: what is tested is what was built.
 exec "$work/tests/bin/python" -m pytest -p no:cacheprovider "$@"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept = os.environ.get("FABRIC_TEST_PREPARED")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("prepared") / "data"
     if not folder.exists():
-        first = Server("--slots", "2")
-        with first.connect() as fab:
+        with _kept(folder) as fab:
             for name in ("noop", "wordcount", "montecarlo-pi", "trap", "sleep"):
                 fab.deploy(guest(name))
             fab.deploy(guest("endless-loop"), limits={"fuel": 10_000_000})
@@ -40,10 +40,20 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             fab.deploy(assembled("mixed"), "mixed", limits={"fuel": 10**15, "deadline_ms": 600_000})
             # With the default fuel it runs until somebody stops it.
             fab.deploy(guest("endless-loop"), "endless", limits={"fuel": 10**15, "deadline_ms": 600_000})
+    return folder
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[Fabric]:
+    """A client of a fresh server, whose data is copied to `folder` when all went well."""
+    first = Server("--slots", "2")
+    try:
+        with first.connect() as fab:
+            yield fab
         first.stop()
         shutil.copytree(first.data, folder)
+    finally:
         first.close()
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -79,12 +89,8 @@ def with_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept = os.environ.get("FABRIC_TEST_PREPARED")
     folder = Path(f"{kept}-python") if kept else tmp_path_factory.mktemp("prepared") / "python"
     if not folder.exists():
-        first = Server("--slots", "2")
-        with first.connect() as fab:
+        with _kept(folder) as fab:
             assert fab.function(_two).remote() == 2
-        first.stop()
-        shutil.copytree(first.data, folder)
-        first.close()
     return folder
 
 

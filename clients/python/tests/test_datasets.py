@@ -90,6 +90,10 @@ def test_files_become_a_data_set(fab: Fabric, tmp_path: Path) -> None:
     assert counts["words"] == {"be": 2, "not": 1, "or": 1, "to": 2}
     with pytest.raises(FileNotFoundError):
         Dataset.from_files(fab, "texts/", tmp_path / "absent")
+    (tmp_path / "a.txt").write_text("another\n")
+    with pytest.raises(SettingError, match="both be stored as a"):
+        Dataset.from_files(fab, "none/", [tmp_path / "in", tmp_path / "a.txt"])
+    assert fab.dataset("none/").files() == []
     with pytest.raises(SettingError, match="one object"):
         fab.dataset("texts/a.txt").put("b", b"")
     assert [found.size for found in fab.dataset("texts/a.txt").files()] == [13]

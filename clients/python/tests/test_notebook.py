@@ -87,6 +87,19 @@ def test_what_a_server_says_is_text_and_nothing_else(name: str, card: str) -> No
     assert "url(" not in card
 
 
+def test_a_card_reads_well_where_styles_are_taken_away() -> None:
+    counts = job_wire.TaskCounts(total=4, waiting=0, running=0, succeeded=4, cached=1, failed=0, retries=0)
+    spec = job_wire.JobSpec(function="f", input={})
+    cost = job_wire.Cost(2_000_000, 1500, 2048, 17)
+    job = job_wire.Job("01J", "words", "f", 3, "me", "succeeded", "", counts, cost, (), 0, 0, 0, 0, spec)
+    entry = function_wire.Entry("task", True, False, False)
+    function = function_wire.FunctionSummary("f", "", ("a", "b"), False, entry, 1, (), 0)
+    assert Tags(cards.job_card(job)).text.startswith(
+        "job words · f@3 · 01J · succeededdone 3 · cached 1tasks 4 of 4 · fuel"
+    )
+    assert Tags(cards.function_card(function, "f")).text.startswith("function fkind task · can call · newest v1")
+
+
 def test_handles_show_themselves(fab: Fabric) -> None:
     job = fab.function("montecarlo-pi").map([{"seed": n, "samples": 100} for n in range(3)], name="a card's job")
     job.wait()
@@ -253,6 +266,21 @@ def test_who_waits_in_a_cell_sees_the_jobs_card(kernel: Kernel, fab: Fabric) -> 
     updates = [m["content"]["data"]["text/html"] for m in seen if m["msg_type"] == "update_display_data"]
     assert "cancelled" in updates[-1]
     assert "was cancelled" in seen[-1]["content"]["text"]
+
+
+def test_a_cell_that_has_waited_shows_one_card(kernel: Kernel, fab: Fabric) -> None:
+    kernel.text(SETUP)
+    job = fab.function("endless").map(["x"])
+    waiting = kernel.client.execute(f"job = fab.job({job.id!r})\njob.exception()\njob")
+    seen: list[str] = []
+    while "idle" not in seen:
+        message = kernel.client.get_iopub_msg(timeout=PATIENCE)
+        if message["parent_header"].get("msg_id") == waiting:
+            seen.append(message["content"].get("execution_state", message["msg_type"]))
+            if message["msg_type"] == "display_data":
+                job.cancel()
+    assert seen.count("display_data") == 1
+    assert [m["msg_type"] for m in kernel.run("job")].count("display_data") == 1
 
 
 def test_a_bar_on_a_terminal(fab: Fabric, capsys: pytest.CaptureFixture[str]) -> None:

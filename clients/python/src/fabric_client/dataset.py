@@ -61,9 +61,21 @@ def local_files(files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
     Raises:
         FileNotFoundError: where there is none.
+        SettingError: where two would have one name.
     """
     given = [files] if isinstance(files, str | os.PathLike) else list(files)
-    for path in map(Path, given):
+    named: dict[str, Path] = {}
+    for name, path in _named(map(Path, given)):
+        if named.setdefault(name, path) != path:
+            raise SettingError(
+                f"{named[name]} and {path} would both be stored as {name}",
+                hint="give the folder above them, or store each under a name of your own: Dataset.put",
+            )
+    yield from named.items()
+
+
+def _named(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    for path in paths:
         if path.is_dir():
             # Links out of the folder are not followed: one would store what the user did not name.
             inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
@@ -108,6 +120,10 @@ class Dataset(DatasetBase):
             prefix: A prefix ending in `/`.
             files: Paths.
             split: How each is split.
+
+        Raises:
+            FileNotFoundError: where one is not there; nothing is stored then.
+            SettingError: where two would have one name; nothing is stored then.
         """
         made = cls(fabric, prefix, split)
         for name, path in local_files(files):

@@ -15,6 +15,7 @@ from .wire.invocation import LogLine
 
 if TYPE_CHECKING:
     from .fabric import Fabric
+    from .notebook.live import Shown
 
 T = TypeVar("T")
 
@@ -26,6 +27,8 @@ class JobBase:
         #: The last look at it.
         self.info = info
         self.decoder = decoder
+        #: Where a notebook has shown its card last.
+        self._shown: Shown | None = None
 
     @property
     def id(self) -> str:

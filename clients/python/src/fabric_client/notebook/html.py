@@ -2,6 +2,7 @@
 
 All text of the server is hostile: it goes through `text.escape`, and nothing of it becomes an address, a style or a
 class. Colours are mixed from the page's own text colour, so light and dark themes both work without a script.
+Where a page takes the styles away, as forges do, what is left reads as text: `_GAP` parts what a style would part.
 """
 
 from __future__ import annotations
@@ -37,18 +38,21 @@ _CARD = (
     "font:13px/1.45 system-ui,sans-serif;box-sizing:border-box"
 )
 _SOFT = "opacity:.72"
+#: Seen only where styles are not.
+_GAP = '<span style="display:none"> · </span>'
 _MONO = "font-family:ui-monospace,monospace;font-size:12px"
 
 
 def _card(title: str, badge: str, body: Iterable[str]) -> str:
-    head = f'<div style="display:flex;gap:10px;align-items:baseline;flex-wrap:wrap">{title}{badge}</div>'
+    parts = title + (_GAP + badge if badge else "")
+    head = f'<div style="display:flex;gap:10px;align-items:baseline;flex-wrap:wrap">{parts}</div>'
     inside = head + "".join(body)
     return f'<div class="fabric-card" style="{_CARD}">{inside}</div>'
 
 
 def _title(kind: str, name: str, detail: str = "") -> str:
-    rest = f'<span style="{_MONO};{_SOFT}">{escape(detail)}</span>' if detail else ""
-    return f'<span style="{_SOFT}">{kind}</span><strong style="font-size:14px">{escape(name, 80)}</strong>{rest}'
+    rest = f'{_GAP}<span style="{_MONO};{_SOFT}">{escape(detail)}</span>' if detail else ""
+    return f'<span style="{_SOFT}">{kind} </span><strong style="font-size:14px">{escape(name, 80)}</strong>{rest}'
 
 
 def _badge(state: str) -> str:
@@ -60,7 +64,7 @@ def _badge(state: str) -> str:
 
 
 def _facts(pairs: Sequence[tuple[str, str]]) -> str:
-    cells = "".join(
+    cells = _GAP.join(
         f'<span><span style="{_SOFT}">{label}</span> <b>{escape(value)}</b></span>' for label, value in pairs
     )
     return f'<div style="display:flex;gap:4px 18px;flex-wrap:wrap;margin-top:8px">{cells}</div>'
@@ -119,7 +123,7 @@ def _strip(tasks: TaskCounts) -> str:
         f'<i style="flex:1;height:10px;border-radius:1px;background:{colour}"></i>' * max(1, round(count / per_cell))
         for _, count, colour in kinds
     )
-    legend = "".join(
+    legend = _GAP.join(
         f'<span><i style="display:inline-block;width:8px;height:8px;border-radius:2px;background:{colour};'
         f'margin-right:4px"></i>{name} {count:,}</span>'
         for name, count, colour in kinds
@@ -153,7 +157,7 @@ def function_card(info: FunctionSummary, ref: str) -> str:
     facts = [("kind", entry.kind), ("newest", f"v{info.latest}"), ("live", live or "none")]
     if can:
         facts.insert(1, ("can", ", ".join(can)))
-    tags = "".join(
+    tags = _GAP.join(
         f'<span style="background:{_FAINT};border-radius:4px;padding:0 6px;margin-right:6px;font-size:12px">'
         f"{escape(tag, 64)}</span>"
         for tag in info.tags[:32]

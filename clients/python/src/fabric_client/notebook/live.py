@@ -35,9 +35,15 @@ class Shown:
 
     def __init__(self) -> None:
         self._handle: Any = None
+        self._cell: int | None = None
 
     def __bool__(self) -> bool:
         return self._handle is not None
+
+    @property
+    def here(self) -> bool:
+        """Whether it is among the outputs of the cell that runs."""
+        return bool(self) and self._cell == _cell()
 
     def update(self, job: JobBase) -> None:
         """Shows the job as it is now, where it was shown before."""
@@ -45,13 +51,25 @@ class Shown:
 
         if self._handle is None:
             self._handle = display(_Card(job), display_id=True)
+            self._cell, job._shown = _cell(), self
         else:
             self._handle.update(_Card(job))
 
 
+def _cell() -> int | None:
+    """The number of the cell that runs."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    return None if shell is None else shell.execution_count
+
+
 def show(job: Job) -> threading.Thread | None:
-    """Shows the job's card in a notebook; until the job ends, a thread keeps it up to date."""
-    shown = Shown()
+    """Shows the job's card in a notebook; until the job ends, a thread keeps it up to date.
+
+    A cell that has waited for the job has its card already.
+    """
+    shown = job._shown if job._shown is not None and job._shown.here else Shown()
     shown.update(job)
     if not shown or job.ended:
         return None
