@@ -33,9 +33,12 @@ wheel=("$work"/dist/*.whl)
 "$work/plain/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}"
 "$work/plain/bin/python" tests/plain.py
 
+# A JupyterHub whose users find the wheel in their notebooks.
+PYTHON=$python tests/hub/install.sh "$work/hub" "${wheel[0]}"
+
 "$work/tools/bin/ruff" check . ../../examples/notebooks
 "$work/tools/bin/ruff" format --check . ../../examples/notebooks
 "$work/tools/bin/mypy" --python-executable "$work/tests/bin/python"
 "$work/tools/bin/mypy" --python-executable "$work/tests/bin/python" ../../examples/notebooks/run.py
 # The sources are in src/, which is not on the path: what is tested is what was built.
-exec "$work/tests/bin/python" -m pytest -p no:cacheprovider "$@"
+FABRIC_HUB_ENV=$work/hub exec "$work/tests/bin/python" -m pytest -p no:cacheprovider "$@"

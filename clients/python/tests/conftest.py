@@ -13,11 +13,14 @@ from server import Server, assembled, guest
 
 from fabric_client import Fabric
 
+#: What tells the tests where things are.
+KEPT = ("FABRIC_BIN", "FABRIC_GUESTS_DIR", "FABRIC_HUB_ENV", "FABRIC_TEST_PREPARED")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_the_developer() -> None:
     for name in list(os.environ):
-        if name.startswith("FABRIC_") and name not in ("FABRIC_BIN", "FABRIC_GUESTS_DIR", "FABRIC_TEST_PREPARED"):
+        if name.startswith("FABRIC_") and name not in KEPT:
             del os.environ[name]
     os.environ["FABRIC_CONFIG_HOME"] = "/nonexistent"
     os.environ["FABRIC_DATA"] = "/nonexistent"
