@@ -138,6 +138,29 @@ async fn events_end_after_the_last_and_resume_after_any() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_a_job_shows_long_parameters_cut_and_tasks_have_them_whole() {
+    let server = Server::start().await;
+    server.deploy("cat", wat(CAT), json!({})).await.is(201);
+    let run = async |last: &str| {
+        let text = format!("{}{last}", "x".repeat(9999));
+        let spec = json!({ "function": "cat", "input": { "items": [1] }, "params": { "text": text } });
+        let id = server.json("POST", "/v1/jobs", spec).await.is(201).json()["id"].as_str().unwrap().to_owned();
+        let job = server.get(&format!("/v1/jobs/{id}?wait=60")).await.is(200).json();
+        assert_eq!(job["state"], "succeeded", "{job}");
+        let shown = job["spec"]["params"]["text"].as_str().unwrap();
+        assert!(shown.len() < 100 && shown.ends_with("… (10000 bytes)"), "{shown}");
+        (id, job["tasks"]["cached"].as_u64().unwrap())
+    };
+    let (id, _) = run("a").await;
+    // Two that differ only after what is shown are two.
+    assert_eq!(run("b").await.1, 0);
+    assert_eq!(run("b").await.1, 1);
+    // What is repeated for an audit is the whole of it.
+    let audit = send(server.ask("POST", &format!("/v1/jobs/{id}/audit?sample=100"))).await.is(200).json();
+    assert_eq!(audit, json!({ "checked": 1, "same": 1, "differing": [] }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_ended_job_goes_to_the_bin_and_back() {
     let server = Server::start().await;
     let id = done(&server, "a\n", "object").await;

@@ -556,7 +556,10 @@ impl Driver {
         let shift = usize::from(blake3::hash(sample_id.as_str().as_bytes()).as_bytes().first().copied().unwrap_or(0));
         let picked: Vec<usize> = (0..wanted.min(total)).map(|i| (i * total / wanted + shift) % total).collect();
         let partitions: Arc<[Partition]> = picked.iter().filter_map(|i| planned.partitions.get(*i).cloned()).collect();
-        let spec = JobSpec { reduce: None, output: None, name: None, allow_failed: 0, ..meta.spec.clone() };
+        // The spec may show long parameters cut.
+        let params = serde_json::from_str(&meta.params)
+            .map_err(|e| Fault::new(Code::Internal, format!("the job's parameters are damaged: {e}")))?;
+        let spec = JobSpec { params, reduce: None, output: None, name: None, allow_failed: 0, ..meta.spec.clone() };
         let submission = Submission {
             id: sample_id.clone(),
             tenant: tenant.clone(),

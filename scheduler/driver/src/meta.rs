@@ -46,7 +46,7 @@ pub struct Meta {
     pub deployment: Arc<Deployment>,
     /// What it is for.
     pub kind: Kind,
-    /// What was submitted; for an invocation, the nearest spec.
+    /// What was submitted, long items and parameters cut; for an invocation, the nearest spec.
     pub spec: JobSpec,
     /// Parameters in canonical JSON.
     pub params: Arc<str>,

@@ -14,6 +14,7 @@ use fabric_types::{
     job::JobSpec,
     label,
 };
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 fn fault(error: fabric_store::Error) -> Fault {
@@ -82,13 +83,33 @@ pub fn check(deployment: &Deployment, spec: &JobSpec) -> Result<(), Fault> {
     Ok(())
 }
 
-fn base(parts: &Parts, submission: &Submission, kind: Kind, spec: JobSpec, map_tasks: u32, bytes_in: u64) -> Meta {
+/// Bytes of the longest parameter that a look at the job shows whole.
+const SHOWN: usize = 4096;
+/// Of a longer one, about so many.
+const BEGINNING: usize = 64;
+
+/// Cuts long parameters: each look at the job, and each list, would carry them otherwise. The tasks have them whole.
+fn shorten(params: &mut Map<String, Value>) {
+    for value in params.values_mut() {
+        if let Value::String(text) = value
+            && text.len() > SHOWN
+        {
+            let (len, end) = (text.len(), text.floor_char_boundary(BEGINNING));
+            text.truncate(end);
+            text.push_str(&format!("… ({len} bytes)"));
+        }
+    }
+}
+
+fn base(parts: &Parts, submission: &Submission, kind: Kind, mut spec: JobSpec, map_tasks: u32, bytes_in: u64) -> Meta {
     let deployment = submission.deployment.clone();
+    let params = canonical::object(&spec.params).into();
+    shorten(&mut spec.params);
     Meta {
         id: submission.id.clone(),
         tenant: submission.tenant.clone(),
         submitter: submission.submitter.clone(),
-        params: canonical::object(&spec.params).into(),
+        params,
         engine: (parts.fingerprint)(deployment.is_pure()),
         deployment,
         kind,
@@ -153,5 +174,24 @@ pub async fn prepare(parts: &Parts, submission: &Submission) -> Result<Planned, 
             let meta = base(parts, submission, kind, spec, 1, bytes_in);
             Ok(Planned { meta: Arc::new(meta), partitions: Arc::default() })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn long_parameters_are_cut_to_their_beginning_and_length() {
+        let long = "é".repeat(SHOWN);
+        let Value::Object(mut params) = json!({"long": long, "short": "s", "most": "m".repeat(SHOWN), "n": 1}) else {
+            unreachable!()
+        };
+        shorten(&mut params);
+        assert_eq!(params["long"], format!("{}… (8192 bytes)", "é".repeat(BEGINNING / 2)));
+        assert_eq!(params["most"].as_str().unwrap().len(), SHOWN);
+        assert_eq!((&params["short"], &params["n"]), (&json!("s"), &json!(1)));
     }
 }
