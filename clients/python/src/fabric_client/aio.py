@@ -419,6 +419,11 @@ class AsyncJob(JobBase):
         super().__init__(info, decoder)
         self._fabric = fabric
 
+    def _ipython_display_(self) -> None:
+        from .notebook.live import card
+
+        card(self)
+
     async def _run(self, plan: Plan[T]) -> T:
         return await self._fabric._io.run(plan)
 

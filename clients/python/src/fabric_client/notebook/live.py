@@ -64,13 +64,16 @@ def _cell() -> int | None:
     return None if shell is None else shell.execution_count
 
 
-def show(job: Job) -> threading.Thread | None:
-    """Shows the job's card in a notebook; until the job ends, a thread keeps it up to date.
-
-    A cell that has waited for the job has its card already.
-    """
+def card(job: JobBase) -> Shown:
+    """Shows the job's card in a notebook. A cell that has waited for the job has its card already."""
     shown = job._shown if job._shown is not None and job._shown.here else Shown()
     shown.update(job)
+    return shown
+
+
+def show(job: Job) -> threading.Thread | None:
+    """Shows the job's card in a notebook; until the job ends, a thread keeps it up to date."""
+    shown = card(job)
     if not shown or job.ended:
         return None
     # The user's own handle changes only when the user looks.
