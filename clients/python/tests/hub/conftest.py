@@ -34,10 +34,12 @@ def fabric(hub: Hub, prepared: Path) -> Iterator[Server]:
     """Lets in everybody, and believes what the Hub said for longer than a test lasts."""
     rules = ("admins=default/admin", "group:astro=astro/developer", "everyone=hub-{user}/developer")
     running = _gateway(hub, prepared, "3600", *rules)
-    hub.configure(running.url)
-    hub.start()
-    yield running
-    running.close()
+    try:
+        hub.configure(running.url)
+        hub.start()
+        yield running
+    finally:
+        running.close()
 
 
 @pytest.fixture(scope="package")

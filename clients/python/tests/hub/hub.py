@@ -83,12 +83,13 @@ class Hub:
         (self.folder / "jupyterhub_config.py").write_text(own + documented().replace(example, fabric_url))
 
     def start(self) -> None:
-        """Starts it and waits until it answers."""
+        """Starts it and waits until it answers, and takes signals: it says that it runs when it does."""
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("FABRIC_", "JUPYTER", "PYTEST"))
         }
         # Spawners hand the path on: a terminal of a user's has the `fabric` command.
         path = os.pathsep.join([str(environment() / "bin"), str(binary().parent), os.environ["PATH"]])
+        before = len(self.log())
         with (self.folder / "hub.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [environment() / "bin" / "jupyterhub", "-f", "jupyterhub_config.py"],
@@ -102,22 +103,26 @@ class Hub:
 
         def answers() -> bool:
             assert process.poll() is None, f"the Hub ended ({process.returncode})\n{self.log()}"
-            try:
-                return httpx.get(f"{self.url}/hub/api/", timeout=PATIENCE).status_code == 200
-            except httpx.TransportError:
+            if "JupyterHub is now running" not in self.log()[before:]:
                 return False
+            return httpx.get(f"{self.url}/hub/api/", timeout=PATIENCE).status_code == 200
 
-        until("the Hub answers", answers)
+        try:
+            until("the Hub answers", answers)
+        except BaseException:
+            print(self.log())
+            raise
 
     def log(self) -> str:
         """What it, its proxy and its users' notebook servers wrote."""
-        return (self.folder / "hub.log").read_text(errors="replace")
+        log = self.folder / "hub.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def stop(self) -> None:
         """Asks it to end, which ends the proxy and all notebook servers too, and waits for that."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(PATIENCE) in (0, -signal.SIGTERM), self.log()
+        assert self._process.wait(PATIENCE) == 0, self.log()
 
     def close(self) -> None:
         """Ends it and removes its folder."""
