@@ -42,7 +42,8 @@ struct Stopping;
 
 async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(), Stopping> {
     let running = chunk.running;
-    let loaded = shared.load(&running.batch.deployment).await;
+    // Loaded for the first task that needs it: results that are there already wait for no compiler.
+    let mut loaded = None;
     let objects = shared.objects(&running.batch.tenant);
     let mut usage = UsageLine::default();
     let mut ended = Vec::with_capacity(chunk.tasks.len());
@@ -53,15 +54,27 @@ async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(),
             shared.drained.notify_one();
         }
         if let Some(assignment) = running.batch.tasks.get(at) {
-            let end = match &loaded {
-                _ if running.token(at).is_cancelled() => None,
-                Ok(loaded) => {
-                    shared.metrics.running.inc();
-                    let end = one(shared, loaded, &objects, &running, at, assignment, &mut usage).await;
-                    shared.metrics.running.dec();
-                    end
+            let stopped = || running.token(at).is_cancelled();
+            let end = if stopped() {
+                None
+            } else if let Some(end) = found(shared, &running, at, assignment, &mut usage) {
+                Some(end)
+            } else {
+                let ready: &Result<_, _> = match &loaded {
+                    Some(ready) => ready,
+                    None => loaded.insert(shared.load(&running.batch.deployment).await),
+                };
+                match ready {
+                    // While it was compiled.
+                    _ if stopped() => None,
+                    Ok(loaded) => {
+                        shared.metrics.running.inc();
+                        let end = one(shared, loaded, &objects, &running, at, assignment, &mut usage).await;
+                        shared.metrics.running.dec();
+                        end
+                    }
+                    Err(fault) => Some(failed(assignment, fault.clone())),
                 }
-                Err(fault) => Some(failed(assignment, fault.clone())),
             };
             if end.is_none() {
                 shared.holding.ended(&running.batch.job, [(assignment.task, assignment.attempt)]);
@@ -86,6 +99,21 @@ fn failed(assignment: &Assignment, fault: Fault) -> Ended {
     Ended::Over(Outcome { task: assignment.task, attempt: assignment.attempt, result: Err(fault) })
 }
 
+/// What an earlier job left of this task.
+fn found(
+    shared: &Shared,
+    running: &Running,
+    at: usize,
+    assignment: &Assignment,
+    usage: &mut UsageLine,
+) -> Option<Ended> {
+    let (output, _) = running.found.get(at)?.as_ref()?;
+    shared.metrics.task_cache_hits.inc();
+    usage.cached += 1;
+    let done = Done { output: *output, fuel: 0, wall_us: 0, bytes_in: 0, cached: true, differs: None };
+    Some(Ended::Over(Outcome { task: assignment.task, attempt: assignment.attempt, result: Ok(done) }))
+}
+
 async fn one(
     shared: &Arc<Shared>,
     loaded: &Arc<Loaded>,
@@ -95,12 +123,6 @@ async fn one(
     assignment: &Assignment,
     usage: &mut UsageLine,
 ) -> Option<Ended> {
-    if let Some(Some((output, _))) = running.found.get(at) {
-        shared.metrics.task_cache_hits.inc();
-        usage.cached += 1;
-        let done = Done { output: *output, fuel: 0, wall_us: 0, bytes_in: 0, cached: true, differs: None };
-        return Some(Ended::Over(Outcome { task: assignment.task, attempt: assignment.attempt, result: Ok(done) }));
-    }
     let batch = &running.batch;
     let stop = running.token(at);
     let logs = shared.task_logs(batch, assignment);

@@ -108,6 +108,27 @@ async fn a_rolling_restart_fails_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_known_already_waits_for_no_compiler() {
+    let fleet = Fleet::start(2).await;
+    let client = fleet.servers[0].client();
+    let nodes = client.nodes(&Paging::default()).await.unwrap().items;
+    // The first took the upload and has the module.
+    let of = |server: &Server| nodes.iter().find(|n| n.url.as_deref() == Some(server.url())).unwrap().id.clone();
+    let (warm, cold) = (of(&fleet.servers[0]), of(&fleet.servers[1]));
+    client.node_mode(&cold, "cordon").await.unwrap();
+    let work = JobSpec { cache: true, reduce: None, ..spec(20, 1000) };
+    let first = client.submit(&work, None).await.unwrap();
+    let (_, bytes) = result(client, first.id.as_str()).await;
+    client.node_mode(&warm, "cordon").await.unwrap();
+    client.node_mode(&cold, "uncordon").await.unwrap();
+    let again = client.submit(&work, None).await.unwrap();
+    let (again, same) = result(client, again.id.as_str()).await;
+    assert_eq!((again.tasks.cached, same), (20, bytes));
+    assert_eq!(fleet.servers[1].metric("fabric_task_cache_hits_total").await, Some(20.0));
+    assert_eq!(fleet.servers[1].metric("fabric_compile_seconds_count").await, Some(0.0));
+}
+
+#[tokio::test]
 async fn a_node_that_is_cut_off_stops_what_counts_as_lost() {
     let fleet = Fleet::start(1).await;
     let server = &fleet.servers[0];
