@@ -21,6 +21,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("fabric-fleet", &["fabric-types", "fabric-engine"]),
     ("fabric-store", &["fabric-types"]),
     ("fabric-index", &["fabric-types"]),
+    ("fabric-gpu", &[]),
     ("fabric-host", &["fabric-types"]),
     ("fabric-results", &["fabric-types", "fabric-engine", "fabric-store"]),
     (
@@ -87,6 +88,7 @@ const NEVER: &[(&str, &[&str])] = &[
         ],
     ),
     ("fabric-sim", &["tokio", "axum", "object_store", "rusqlite", "wasmtime"]),
+    ("fabric-gpu", &["axum", "object_store", "rusqlite", "wasmtime", "reqwest"]),
     ("fabric-host", &["axum", "object_store", "rusqlite", "reqwest"]),
     ("fabric-store", &["axum", "rusqlite", "wasmtime"]),
     ("fabric-engine", &["axum", "object_store", "wasmtime"]),

@@ -1,0 +1,103 @@
+//! Checking a shader before the device's process sees it: from memory, else in a checker process.
+
+use super::process::Process;
+use crate::{
+    Error, Info, Options,
+    command::Reflection,
+    protocol::{Reply, Start},
+    shader::{self, Source},
+};
+use rustix::process::Signal;
+use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus, time::Duration};
+use tokio::{sync::Semaphore, time::timeout};
+
+/// Layouts that are kept; the least used goes first.
+const KEPT: u64 = 1024;
+
+/// By the clock, a check may take this many times its CPU time.
+const WALL_FACTOR: u32 = 4;
+
+/// Starts checkers, a few at a time, and remembers what passed.
+pub(super) struct Checker {
+    turns: Semaphore,
+    passed: moka::sync::Cache<[u8; 32], Reflection>,
+}
+
+impl Checker {
+    pub(super) fn new(options: &Options) -> Self {
+        Self { turns: Semaphore::new(options.checks.max(1)), passed: moka::sync::Cache::new(KEPT) }
+    }
+
+    /// Checks a pipeline for this adapter. Returns its key and its layout. Dropping the future kills the checker.
+    ///
+    /// # Errors
+    /// Those of [`shader::check`]; [`Error::Limit`] for `check-memory-bytes` and `check-cpu-seconds`.
+    pub(super) async fn check(
+        &self,
+        options: &Options,
+        info: &Info,
+        source: &Source,
+    ) -> Result<([u8; 32], Reflection), Error> {
+        shader::precheck(source, &info.limits)?;
+        let key = key(source, info);
+        if let Some(reflection) = self.passed.get(&key) {
+            return Ok((key, reflection));
+        }
+        let Ok(_turn) = self.turns.acquire().await else {
+            return Err(Error::DeviceLost("the node is shutting down".into()));
+        };
+        let reflection = in_a_process(options, info, source).await?;
+        self.passed.insert(key, reflection.clone());
+        Ok((key, reflection))
+    }
+}
+
+async fn in_a_process(options: &Options, info: &Info, source: &Source) -> Result<Reflection, Error> {
+    let lost = |e: std::io::Error| Error::DeviceLost(format!("the shader checker can't be started: {e}"));
+    let mut process = Process::spawn(options).map_err(lost)?;
+    let start = Start::Check {
+        source: source.clone(),
+        extensions: info.extensions(),
+        limits: info.limits.clone(),
+        memory_bytes: options.check_memory_bytes,
+        cpu_seconds: options.check_cpu_seconds,
+    };
+    let wall = Duration::from_secs(options.check_cpu_seconds) * WALL_FACTOR;
+    match timeout(wall, process.ask(&start, &[])).await {
+        Ok(Ok((Reply::Checked(reflection), _))) => Ok(reflection),
+        Ok(Ok((Reply::Failed(error), _))) => Err(error),
+        Ok(_) => Err(died(process.status().await.map_err(lost)?, options)),
+        // The clock's time is the machine's, not the shader's.
+        Err(_) => Err(Error::Busy("this machine took too long to check the shader".into())),
+    }
+}
+
+/// A checker only dies of its limits or of a fault in the parser, and either is the shader's doing.
+fn died(status: ExitStatus, options: &Options) -> Error {
+    let limit = |name: &str, limit: u64| Error::Limit { name: name.to_owned(), value: limit.saturating_add(1), limit };
+    match status.signal() {
+        Some(signal) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
+            limit("check-cpu-seconds", options.check_cpu_seconds)
+        }
+        Some(_) => limit("check-memory-bytes", options.check_memory_bytes),
+        None => Error::Shader { message: "the parser fails on this shader".into(), line: 0, column: 0 },
+    }
+}
+
+/// What a compiled pipeline depends on: blake3 over source, entry point, constants, adapter, driver and naga's version,
+/// each with its length in front.
+fn key(source: &Source, info: &Info) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    add(source.wgsl.as_bytes());
+    add(source.entry.as_bytes());
+    add(info.fingerprint().as_bytes());
+    for (name, value) in &source.constants {
+        add(name.as_bytes());
+        add(&value.to_bits().to_le_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}

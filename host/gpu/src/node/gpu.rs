@@ -1,0 +1,113 @@
+//! The handle of a node's GPU.
+
+use super::{
+    check::Checker,
+    owner::{Ending, Job, Owner, Status},
+    process::Process,
+    room::Room,
+    session::Session,
+};
+use crate::{Error, Grant, Info, Options};
+use parking_lot::Mutex;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// Why this node has no GPU to offer, in plain words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no GPU: {0}")]
+pub struct Unavailable(pub String);
+
+/// A node's GPU: its worker process is started, supervised and started again behind it. Cheap to clone.
+///
+/// The worker ends with [`shutdown`](Self::shutdown), or when the last clone and the last session are dropped.
+#[derive(Clone)]
+pub struct Gpu {
+    shared: Arc<Shared>,
+    owner: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// What sessions need of their GPU.
+pub(super) struct Shared {
+    pub(super) options: Arc<Options>,
+    pub(super) status: Arc<Status>,
+    pub(super) room: Arc<Room>,
+    pub(super) checker: Checker,
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) endings: mpsc::Sender<Ending>,
+    next_session: AtomicU64,
+    stop: CancellationToken,
+}
+
+impl Gpu {
+    /// Starts a worker and asks it what it has. Call it within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when there is no driver, no such adapter, or the worker does not start.
+    pub async fn detect(options: Options) -> Result<Self, Unavailable> {
+        let (process, info) = Process::open_device(&options).await.map_err(Unavailable)?;
+        let options = Arc::new(options);
+        let status = Arc::new(Status { info: Mutex::new(info), worker: AtomicU32::new(0) });
+        let room = Arc::new(Room::new(options.sessions, options.memory_bytes));
+        let (jobs, incoming) = mpsc::channel(options.queue.max(1));
+        // Each open session ends once, so it never finds this full.
+        let (endings, ended) = mpsc::channel(options.sessions.max(1));
+        let stop = CancellationToken::new();
+        let parts = (options.clone(), status.clone(), room.clone());
+        let owner = Owner::new(parts.0, parts.1, parts.2, (incoming, ended), stop.clone(), process);
+        let shared = Shared {
+            checker: Checker::new(&options),
+            options,
+            status,
+            room,
+            jobs,
+            endings,
+            next_session: AtomicU64::new(1),
+            stop,
+        };
+        let owner = tokio::spawn(owner.run());
+        Ok(Self { shared: Arc::new(shared), owner: Arc::new(Mutex::new(Some(owner))) })
+    }
+
+    /// What the adapter is and can.
+    #[must_use]
+    pub fn info(&self) -> Info {
+        self.shared.status.info.lock().clone()
+    }
+
+    /// Calls that wait for the device now.
+    #[must_use]
+    pub fn queue_depth(&self) -> usize {
+        let jobs = &self.shared.jobs;
+        jobs.max_capacity().saturating_sub(jobs.capacity())
+    }
+
+    /// The process id of the worker; `None` while there is none.
+    #[must_use]
+    pub fn worker_id(&self) -> Option<u32> {
+        Some(self.shared.status.worker.load(Ordering::Relaxed)).filter(|id| *id != 0)
+    }
+
+    /// Opens a session, for one guest instance. Its memory is set aside here and free again when the session is closed
+    /// or dropped and the device has zeroed its buffers.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when there is no room now.
+    pub fn session(&self, grant: Grant) -> Result<Session, Error> {
+        self.shared.room.take(grant.total_bytes)?;
+        let id = self.shared.next_session.fetch_add(1, Ordering::Relaxed);
+        Ok(Session::new(self.shared.clone(), id, grant))
+    }
+
+    /// Kills the worker and waits until it is gone. Sessions that are still open find the device lost.
+    pub async fn shutdown(&self) {
+        self.shared.stop.cancel();
+        let owner = self.owner.lock().take();
+        if let Some(owner) = owner {
+            let _ = owner.await;
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a shader may be: everything that can be known of it without a device. Pure: no I/O, no clock.
+//!
+//! The order matters. [`nesting`] looks at bytes, so that parsing can't overflow the stack; only then naga parses and
+//! validates; then what it made is measured. wgpu compiles with the same naga, so what passes here passes there.
+//!
+//! Parsing can still take more memory than it should (a constant of a huge array type is a few bytes of source), so
+//! even this runs in a process of its own under limits: see [`crate::worker::checker`].
+
+mod blocks;
+mod memory;
+mod nesting;
+mod reflect;
+#[cfg(test)]
+mod tests;
+mod weight;
+
+use crate::{Error, Limits, command::Reflection, error::within};
+use naga::{
+    back::pipeline_constants::{PipelineConstantError, process_overrides},
+    front::wgsl,
+    ir::ShaderStage,
+    valid::{Capabilities, ValidationFlags, Validator},
+};
+use serde::{Deserialize, Serialize};
+
+/// The version of naga that checks here and compiles in wgpu.
+pub(crate) const NAGA: &str = "30.0";
+
+/// A pipeline as a guest asks for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// The WGSL.
+    pub wgsl: String,
+    /// Name of the `@compute` function.
+    pub entry: String,
+    /// Values for `override` declarations, by name or by `@id` in decimal.
+    pub constants: Vec<(String, f64)>,
+}
+
+/// What the adapter's WGSL has beyond the base language.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extensions {
+    /// `enable f16;`
+    pub f16: bool,
+    /// Subgroup built-in functions.
+    pub subgroups: bool,
+}
+
+impl Extensions {
+    fn capabilities(self) -> Capabilities {
+        let mut all = Capabilities::empty();
+        all.set(Capabilities::SHADER_FLOAT16, self.f16);
+        all.set(Capabilities::SUBGROUP, self.subgroups);
+        all
+    }
+}
+
+/// What can be refused before parsing: lengths, numbers, nesting. Linear in the source's length.
+///
+/// # Errors
+/// [`Error::Limit`] for `shader-bytes`, `constants` and `nesting`; [`Error::Invalid`] for a constant that is no
+/// number or is given twice.
+pub fn precheck(source: &Source, limits: &Limits) -> Result<(), Error> {
+    let names: usize = source.entry.len() + source.constants.iter().map(|(name, _)| name.len()).sum::<usize>();
+    within("shader-bytes", (source.wgsl.len() + names) as u64, limits.shader_bytes)?;
+    within("constants", source.constants.len() as u64, limits.constants)?;
+    for (at, (name, value)) in source.constants.iter().enumerate() {
+        if !value.is_finite() {
+            return Err(Error::invalid(format!("the constant `{name}` is {value}; give a finite number")));
+        }
+        if source.constants.iter().take(at).any(|(other, _)| other == name) {
+            return Err(Error::invalid(format!("the constant `{name}` is given twice")));
+        }
+    }
+    within("nesting", nesting::deepest(&source.wgsl), limits.nesting)
+}
+
+/// Checks a shader against every limit and says what its pipeline needs. Calls [`precheck`] first.
+///
+/// # Errors
+/// Those of [`precheck`]; [`Error::Shader`] with a place for what naga refuses; [`Error::Invalid`] for an entry point
+/// or a constant that isn't there; [`Error::Limit`] for `nesting`, `operations`, `workgroup-memory-bytes`,
+/// `private-memory-bytes`, `workgroup-invocations`, `workgroup-width` and `bindings`.
+pub fn check(source: &Source, extensions: Extensions, limits: &Limits) -> Result<Reflection, Error> {
+    precheck(source, limits)?;
+    let wgsl = source.wgsl.as_str();
+    let mut options = wgsl::Options::new();
+    options.capabilities = extensions.capabilities();
+    let module = wgsl::Frontend::new_with_options(options).parse(wgsl).map_err(|e| {
+        let place = e.location(wgsl).map_or((0, 0), |l| (l.line_number, l.line_position));
+        refused(e.message(), place)
+    })?;
+    // Before anything else walks the blocks: validation is recursive too.
+    blocks::check_depth(&module, limits.nesting)?;
+    let info = Validator::new(ValidationFlags::all(), extensions.capabilities()).validate(&module).map_err(|e| {
+        let place = e.location(wgsl).map_or((0, 0), |l| (l.line_number, l.line_position));
+        refused(&whole(e.as_inner()), place)
+    })?;
+    if !module.entry_points.iter().any(|e| e.stage == ShaderStage::Compute && e.name == source.entry) {
+        let there: Vec<_> = module.entry_points.iter().map(|e| e.name.as_str()).collect();
+        let name = &source.entry;
+        return Err(Error::invalid(format!(
+            "the shader has no @compute function `{name}`, it has: {}",
+            there.join(", ")
+        )));
+    }
+    let constants = source.constants.iter().cloned().collect();
+    let (module, info) = process_overrides(&module, &info, Some((ShaderStage::Compute, &source.entry)), &constants)
+        .map_err(overridden)?;
+    let Some((index, entry)) = module.entry_points.iter().enumerate().find(|(_, e)| e.name == source.entry) else {
+        return Err(Error::invalid("the shader lost its entry point"));
+    };
+    weight::check(&module, &info, index, limits.operations)?;
+    let uses = info.get_entry_point(index);
+    let workgroup_memory_bytes = memory::workgroup(&module, uses, limits.workgroup_memory_bytes)?;
+    memory::private(&module, uses, limits.private_memory_bytes)?;
+    reflect::check_workgroup(entry.workgroup_size, limits)?;
+    Ok(Reflection {
+        bindings: reflect::bindings(&module, uses, limits)?,
+        workgroup_size: entry.workgroup_size,
+        workgroup_memory_bytes,
+    })
+}
+
+fn refused(message: &str, (line, column): (u32, u32)) -> Error {
+    Error::Shader { message: message.to_owned(), line, column }
+}
+
+/// An error with all its causes, which is where naga says what is the matter.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn overridden(error: PipelineConstantError) -> Error {
+    match error {
+        PipelineConstantError::ValidationError(e) => refused(&whole(e.as_inner()), (0, 0)),
+        other => Error::invalid(format!("the constants do not fit the shader: {}", whole(&other))),
+    }
+}

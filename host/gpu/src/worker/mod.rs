@@ -1,0 +1,47 @@
+//! The worker process: a checker of one shader, or the owner of the device. It is told which by its first frame.
+//!
+//! A hung shader can't be stopped by any call; only the end of its process stops it. So the device lives here and the
+//! node kills this process when a deadline passes.
+
+pub(crate) mod bounds;
+pub(crate) mod checker;
+mod device;
+mod pipeline;
+mod probe;
+mod serve;
+mod session;
+mod submit;
+
+use crate::protocol::{Start, receive};
+use std::{
+    io::{self, BufReader},
+    os::{fd::AsFd as _, unix::net::UnixStream},
+};
+
+/// Runs the worker over the socket that is its standard input. Call it before any thread or runtime is started and
+/// before any file is open: it closes every descriptor but the standard ones. Returns the exit status, 0 when the node
+/// closed the socket.
+#[must_use]
+pub fn worker_main() -> u8 {
+    match run() {
+        Ok(()) => 0,
+        Err(_) => 1,
+    }
+}
+
+fn run() -> io::Result<()> {
+    bounds::confine()?;
+    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    bounds::end_with(socket.try_clone()?)?;
+    let mut input = BufReader::with_capacity(64 << 10, socket.try_clone()?);
+    match receive(&mut input, &mut Vec::new())? {
+        None => Ok(()),
+        Some(Start::Check { source, extensions, limits, memory_bytes, cpu_seconds }) => {
+            bounds::for_checking(memory_bytes, cpu_seconds)?;
+            checker::answer(source, extensions, limits, socket)
+        }
+        Some(Start::Device { adapter, memory_bytes, limits }) => {
+            serve::serve(adapter.as_deref(), memory_bytes, limits, input, socket)
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Workers that hang, are killed, or end: who is told what, and that the next call works.
+
+use crate::start::*;
+use fabric_gpu::{Error, Gpu, Grant};
+use rustix::process::{Pid, Signal, kill_process};
+use std::time::Duration;
+
+pub fn kill(worker: u32) {
+    kill_process(Pid::from_raw(worker as i32).unwrap(), Signal::KILL).unwrap();
+}
+
+/// CPU time of a process in ticks: user and system, fields 14 and 15 of `stat`, counted behind the name.
+fn ticks(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let field = |at: usize| fields.get(at).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    field(11) + field(12)
+}
+
+/// Returns when the worker is deep in a submit: it spends CPU time as nothing else makes it.
+async fn is_busy(worker: u32) {
+    let before = ticks(worker);
+    while ticks(worker) < before + 10 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn patient() -> Grant {
+    Grant { submit_deadline: Duration::from_secs(3600), device_time: Duration::from_secs(7200), ..grant() }
+}
+
+fn impatient() -> Grant {
+    Grant { submit_deadline: Duration::from_millis(300), ..grant() }
+}
+
+async fn hang(session: &fabric_gpu::Session) -> Error {
+    session.submit(vec![endless(session).await], vec![]).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_shader_that_does_not_end_is_stopped_at_its_deadline() {
+    let gpu = gpu(options()).await;
+    let hostile = gpu.session(impatient()).unwrap();
+    let other = gpu.session(grant()).unwrap();
+    let idle = gpu.session(grant()).unwrap();
+    let buffer = filled(&other, &[1, 2, 3]).await;
+    let first = gpu.worker_id();
+    let before = hostile.device_time_left();
+    assert_eq!(hang(&hostile).await, Error::TimedOut { deadline_ms: 300 });
+    assert_eq!(before - hostile.device_time_left(), Duration::from_millis(300), "it is paid for");
+    // The neighbour is told once, its handles are stale, and it goes on.
+    let lost = other.read(whole(&other, buffer)).await.unwrap_err();
+    assert!(matches!(lost, Error::DeviceLost(_)) && lost.is_retryable(), "{lost:?}");
+    assert!(matches!(other.size(buffer), Err(Error::Invalid(_))));
+    assert!(works(&other).await);
+    // Who had nothing is told nothing.
+    assert!(works(&idle).await);
+    // The hostile one as well may go on, within its grant.
+    assert!(works(&hostile).await);
+    assert_ne!(gpu.worker_id(), first);
+}
+
+#[tokio::test]
+async fn again_and_again() {
+    let gpu = gpu(options()).await;
+    let hostile = gpu.session(impatient()).unwrap();
+    let other = gpu.session(grant()).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(hang(&hostile).await, Error::TimedOut { .. }));
+        assert!(works(&other).await);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_killed_in_mid_submit_is_started_again() {
+    let gpu = gpu(options()).await;
+    let victim = gpu.session(patient()).unwrap();
+    let worker = gpu.worker_id().unwrap();
+    let killer = async {
+        is_busy(worker).await;
+        kill(worker);
+    };
+    let (error, ()) = tokio::join!(hang(&victim), killer);
+    assert!(matches!(&error, Error::DeviceLost(why) if why.contains("signal 9")), "{error:?}");
+    assert_eq!(victim.device_time_left(), patient().device_time, "nothing is charged");
+    assert!(works(&victim).await);
+}
+
+#[tokio::test]
+async fn a_worker_killed_between_calls_is_started_again() {
+    let gpu = gpu(options()).await;
+    let session = gpu.session(grant()).unwrap();
+    let buffer = filled(&session, &[1]).await;
+    for _ in 0..2 {
+        kill(gpu.worker_id().unwrap());
+        // Either it is found dead, or a new one is there that knows nothing of the buffer.
+        let lost = loop {
+            match session.write(buffer, 0, raw(&[2])).await {
+                Ok(()) => {}
+                Err(error) => break error,
+            }
+        };
+        assert!(lost.is_retryable() || matches!(lost, Error::Invalid(_)), "{lost:?}");
+        assert!(works_soon(&gpu).await);
+    }
+}
+
+/// A session of its own does its work, at the latest when the worker is back.
+async fn works_soon(gpu: &Gpu) -> bool {
+    let session = gpu.session(grant()).unwrap();
+    loop {
+        match session.create(4).await {
+            Ok(buffer) => {
+                session.destroy(buffer).await.unwrap();
+                return works(&session).await;
+            }
+            Err(error) => assert!(error.is_retryable(), "{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_submit_that_waits_its_turn_is_not_charged_for_the_one_before() {
+    let gpu = gpu(options()).await;
+    let slow = gpu.session(Grant { submit_deadline: Duration::from_millis(800), ..grant() }).unwrap();
+    let quick = gpu.session(Grant { submit_deadline: Duration::from_millis(500), ..grant() }).unwrap();
+    let buffer = filled(&quick, &[1]).await;
+    let add = compile(&quick, INCREMENT).await;
+    let worker = gpu.worker_id().unwrap();
+    let waiting = async {
+        is_busy(worker).await;
+        // Its own deadline would pass while it waits; it is lost with the worker instead.
+        quick.submit(vec![dispatch(add, &[buffer], 1)], vec![]).await.unwrap_err()
+    };
+    let (slow, waited) = tokio::join!(hang(&slow), waiting);
+    assert_eq!(slow, Error::TimedOut { deadline_ms: 800 });
+    assert!(matches!(waited, Error::DeviceLost(_)), "{waited:?}");
+    assert_eq!(quick.device_time_left(), grant().device_time);
+}
+
+#[tokio::test]
+async fn shutting_down_ends_the_worker_and_what_waits() {
+    let gpu = gpu(options()).await;
+    let worker = gpu.worker_id().unwrap();
+    let session = gpu.session(grant()).unwrap();
+    assert!(works(&session).await);
+    gpu.shutdown().await;
+    assert!(!std::path::Path::new(&format!("/proc/{worker}")).exists());
+    assert!(session.create(4).await.unwrap_err().is_retryable());
+}
