@@ -12,6 +12,7 @@ mod python_client;
 mod rust_guests;
 mod stage;
 mod test;
+mod vulkan;
 
 use std::process::ExitCode;
 

@@ -17,6 +17,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let weed = stage("object store server for the tests", object_store_server)?;
     let nats = stage("NATS server for the tests", crate::nats::server)?;
     let deploy = stage("Helm and compose for the tests of deploy/", deployment_tools)?;
+    stage("a software Vulkan driver for the tests of GPU passes", crate::vulkan::driver)?;
     let root = folders::root();
     let with_servers = |command: &mut Command| {
         command.current_dir(&root).env("FABRIC_GUESTS_DIR", &guests);
