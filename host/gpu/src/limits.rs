@@ -15,7 +15,7 @@ pub const CHUNK_BYTES: u64 = 4 << 20;
 /// What a node allows, the same for all its sessions. The adapter's own limits lower it further.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Length of the WGSL, in bytes. Default 64 KiB.
+    /// Length of the WGSL and of the names given with it, in bytes. Default 64 KiB; above 512 KiB it has no effect.
     pub shader_bytes: u64,
     /// Constants given to one pipeline. Default 64.
     pub constants: u64,
@@ -78,9 +78,10 @@ impl Default for Limits {
 pub struct Grant {
     /// Sum over the live buffers, in bytes. Default 64 MiB.
     pub total_bytes: u64,
-    /// Deadline of one submit, from the moment the worker has it. Default 2 s.
+    /// Deadline of one submit, from the moment the worker has it. Default 2 s. A software driver compiles a pipeline when it
+    /// first runs, which took 1.6 s for the SDK's matrix product on lavapipe.
     pub submit_deadline: Duration,
-    /// Device time of all submits together. Default 60 s.
+    /// Device time of all submits together, and the time that checking and compiling shaders takes. Default 60 s.
     pub device_time: Duration,
 }
 

@@ -19,7 +19,7 @@ use std::io::{self, Read, Write};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// A longer head is not one: a shader and its names, or the commands of a submit, take less.
-const MAX_HEAD_BYTES: u32 = 1 << 20;
+pub(crate) const MAX_HEAD_BYTES: u32 = 1 << 20;
 
 /// The first frame, which says what the process is to be.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ pub(crate) enum Reply {
     NoDevice(String),
     /// To [`Start::Check`].
     Checked(Reflection),
-    /// It is done; what was read follows.
+    /// It is done, in this time; what was read follows.
     Done { device_ns: u64 },
     /// It is not done, and nothing of it was.
     Failed(Error),
@@ -106,7 +106,11 @@ fn lengths(prefix: [u8; 8]) -> io::Result<(usize, usize)> {
     Ok((head as usize, bytes as usize))
 }
 
-fn encode(head: &impl Serialize, bytes: usize) -> io::Result<Vec<u8>> {
+/// A frame's lengths and head, for so many bytes.
+///
+/// # Errors
+/// When it is longer than a frame may be; nothing is sent then.
+pub(crate) fn encode(head: &impl Serialize, bytes: usize) -> io::Result<Vec<u8>> {
     let encoded = postcard::to_stdvec(head).map_err(io::Error::other)?;
     let mut frame = prefix(&encoded, bytes)?.to_vec();
     frame.extend_from_slice(&encoded);
@@ -135,13 +139,9 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read, bytes: &mut Vec
     postcard::from_bytes(&head).map(Some).map_err(|_| bad("a head that makes no sense"))
 }
 
-/// [`send`] for the node.
-pub(crate) async fn send_async(
-    to: &mut (impl AsyncWrite + Unpin),
-    head: &impl Serialize,
-    bytes: &[u8],
-) -> io::Result<()> {
-    to.write_all(&encode(head, bytes.len())?).await?;
+/// Sends what [`encode`] made, and the bytes.
+pub(crate) async fn send_async(to: &mut (impl AsyncWrite + Unpin), head: &[u8], bytes: &[u8]) -> io::Result<()> {
+    to.write_all(head).await?;
     to.write_all(bytes).await
 }
 

@@ -4,7 +4,7 @@ use super::process::Process;
 use crate::{
     Error, Info, Options,
     command::Reflection,
-    protocol::{Reply, Start},
+    protocol::{Reply, Start, encode},
     shader::{self, Source},
 };
 use rustix::process::Signal;
@@ -17,6 +17,16 @@ const KEPT: u64 = 1024;
 /// By the clock, a check may take this many times its CPU time.
 const WALL_FACTOR: u32 = 4;
 
+/// A shader that passed.
+pub(super) struct Passed {
+    /// What its compiled pipeline is kept under.
+    pub(super) key: [u8; 32],
+    /// What a dispatch must bind.
+    pub(super) reflection: Reflection,
+    /// Whether it was known, so that nothing had to be done.
+    pub(super) known: bool,
+}
+
 /// Starts checkers, a few at a time, and remembers what passed.
 pub(super) struct Checker {
     turns: Semaphore,
@@ -28,33 +38,27 @@ impl Checker {
         Self { turns: Semaphore::new(options.checks.max(1)), passed: moka::sync::Cache::new(KEPT) }
     }
 
-    /// Checks a pipeline for this adapter. Returns its key and its layout. Dropping the future kills the checker.
+    /// Checks a pipeline for this adapter. Dropping the future kills the checker.
     ///
     /// # Errors
     /// Those of [`shader::check`]; [`Error::Limit`] for `check-memory-bytes` and `check-cpu-seconds`.
-    pub(super) async fn check(
-        &self,
-        options: &Options,
-        info: &Info,
-        source: &Source,
-    ) -> Result<([u8; 32], Reflection), Error> {
+    pub(super) async fn check(&self, options: &Options, info: &Info, source: &Source) -> Result<Passed, Error> {
         shader::precheck(source, &info.limits)?;
         let key = key(source, info);
         if let Some(reflection) = self.passed.get(&key) {
-            return Ok((key, reflection));
+            return Ok(Passed { key, reflection, known: true });
         }
         let Ok(_turn) = self.turns.acquire().await else {
             return Err(Error::DeviceLost("the node is shutting down".into()));
         };
         let reflection = in_a_process(options, info, source).await?;
         self.passed.insert(key, reflection.clone());
-        Ok((key, reflection))
+        Ok(Passed { key, reflection, known: false })
     }
 }
 
 async fn in_a_process(options: &Options, info: &Info, source: &Source) -> Result<Reflection, Error> {
-    let lost = |e: std::io::Error| Error::DeviceLost(format!("the shader checker can't be started: {e}"));
-    let mut process = Process::spawn(options).map_err(lost)?;
+    let lost = |e: std::io::Error| Error::Busy(format!("the shader checker can't be started: {e}"));
     let start = Start::Check {
         source: source.clone(),
         extensions: info.extensions(),
@@ -62,6 +66,8 @@ async fn in_a_process(options: &Options, info: &Info, source: &Source) -> Result
         memory_bytes: options.check_memory_bytes,
         cpu_seconds: options.check_cpu_seconds,
     };
+    let start = encode(&start, 0).map_err(|_| Error::invalid("the shader and its constants are too long"))?;
+    let mut process = Process::spawn(options).map_err(lost)?;
     let wall = Duration::from_secs(options.check_cpu_seconds) * WALL_FACTOR;
     match timeout(wall, process.ask(&start, &[])).await {
         Ok(Ok((Reply::Checked(reflection), _))) => Ok(reflection),

@@ -7,7 +7,7 @@ use super::{
     room::Room,
     session::Session,
 };
-use crate::{Error, Grant, Info, Options};
+use crate::{Error, Grant, Info, Options, error::within};
 use parking_lot::Mutex;
 use std::sync::{
     Arc,
@@ -95,8 +95,9 @@ impl Gpu {
     /// or dropped and the device has zeroed its buffers.
     ///
     /// # Errors
-    /// [`Error::Busy`] when there is no room now.
+    /// [`Error::Busy`] when there is no room now; [`Error::Limit`] for `total-bytes` when there never is.
     pub fn session(&self, grant: Grant) -> Result<Session, Error> {
+        within("total-bytes", grant.total_bytes, self.shared.options.memory_bytes)?;
         self.shared.room.take(grant.total_bytes)?;
         let id = self.shared.next_session.fetch_add(1, Ordering::Relaxed);
         Ok(Session::new(self.shared.clone(), id, grant))

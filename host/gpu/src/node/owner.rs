@@ -6,7 +6,7 @@
 use super::{process::Process, room::Room};
 use crate::{
     Error, Info, Options,
-    protocol::{Reply, Request},
+    protocol::{Reply, Request, encode},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -138,6 +138,10 @@ impl Owner {
     }
 
     async fn serve(&mut self, job: Job) {
+        // Its caller went away before it began. Its session may have ended since, so it must not begin.
+        if job.answer.is_closed() {
+            return;
+        }
         if let Worker::Down { next, .. } = &self.worker
             && next.saturating_duration_since(Instant::now()) <= WORTH_WAITING
         {
@@ -164,7 +168,10 @@ impl Owner {
             Worker::Runs(process) => process,
             Worker::Down { why, .. } => return Err(Error::DeviceLost(why.clone())),
         };
-        let broken = match timeout(deadline, process.ask(request, bytes)).await {
+        let Ok(request) = encode(request, bytes.len()) else {
+            return Err(Error::invalid("the request is too long; split it"));
+        };
+        let broken = match timeout(deadline, process.ask(&request, bytes)).await {
             Ok(Ok((Reply::Done { device_ns }, bytes))) => {
                 self.failures = 0;
                 return Ok((device_ns, bytes));
@@ -213,7 +220,14 @@ impl Owner {
     async fn end(&mut self, ending: Ending) {
         if matches!(self.worker, Worker::Runs(_)) {
             let deadline = self.options.transfer_deadline;
-            let _ = self.ask(&Request::Close { session: ending.session }, &[], deadline).await;
+            let closed = self.ask(&Request::Close { session: ending.session }, &[], deadline).await;
+            // What can't be zeroed goes with the whole worker.
+            if closed.is_err()
+                && let Worker::Runs(process) = &mut self.worker
+            {
+                let how = process.kill().await;
+                self.down(how);
+            }
         }
         self.room.give_back(ending.bytes);
         if let Some(done) = ending.done {

@@ -2,9 +2,8 @@
 
 use crate::{
     Info, Options,
-    protocol::{Reply, Start, receive_async, send_async},
+    protocol::{Reply, Start, encode, receive_async, send_async},
 };
-use serde::Serialize;
 use std::{
     io,
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream, unix::process::ExitStatusExt as _},
@@ -56,6 +55,7 @@ impl Process {
             memory_bytes: options.memory_bytes,
             limits: options.limits.clone(),
         };
+        let start = encode(&start, 0).map_err(|e| format!("the GPU worker can't be asked: {e}"))?;
         match timeout(options.start_deadline, process.ask(&start, &[])).await {
             Ok(Ok((Reply::Ready(info), _))) => Ok((process, *info)),
             Ok(Ok((Reply::NoDevice(reason), _))) => Err(reason),
@@ -67,8 +67,8 @@ impl Process {
         }
     }
 
-    /// One request, one reply.
-    pub(super) async fn ask(&mut self, request: &impl Serialize, bytes: &[u8]) -> io::Result<(Reply, Vec<u8>)> {
+    /// One request, as [`encode`] made it, one reply.
+    pub(super) async fn ask(&mut self, request: &[u8], bytes: &[u8]) -> io::Result<(Reply, Vec<u8>)> {
         send_async(&mut self.socket, request, bytes).await?;
         receive_async(&mut self.socket).await
     }

@@ -30,8 +30,8 @@ pub struct Outcome {
 
 /// Buffers and pipelines of one guest instance, within its grant.
 ///
-/// Calls of one session run one after the other. A call whose future is dropped may still run; a submit that was
-/// dropped counts with its whole deadline. Dropping the session frees everything.
+/// Calls of one session run one after the other. A call whose future is dropped may still run once it has begun; a submit
+/// or a compilation that was dropped counts with its whole deadline. Dropping the session frees everything.
 pub struct Session {
     shared: Arc<Shared>,
     id: u64,
@@ -151,14 +151,25 @@ impl Session {
     ///
     /// # Errors
     /// `shader` with a place, `invalid` for a wrong entry point or constant, `limit`, `timed-out` for a driver that
-    /// compiles too long, `device-lost`.
+    /// compiles too long, `device-lost`. The time that checking and compiling take counts as device time.
     pub async fn compile(&self, source: Source) -> Result<(PipelineId, Reflection), Error> {
         let turn = self.turn().await?;
-        let (key, reflection) = self.shared.checker.check(&self.shared.options, &self.info(), &source).await?;
-        let pipeline = self.state.lock().ledger.add_pipeline(reflection.clone())?;
-        let request = Request::Compile { session: self.id, pipeline, key, source, reflection: reflection.clone() };
-        let deadline = self.shared.options.compile_deadline;
-        match self.call(request, Bytes::new(), deadline, turn).await {
+        let deadline = self.reserve(self.shared.options.compile_deadline)?;
+        let started = Instant::now();
+        let checked = self.shared.checker.check(&self.shared.options, &self.info(), &source).await;
+        let checking =
+            if checked.as_ref().is_ok_and(|passed| passed.known) { Duration::ZERO } else { started.elapsed() };
+        let added = checked.and_then(|passed| {
+            let pipeline = self.state.lock().ledger.add_pipeline(passed.reflection.clone())?;
+            Ok((pipeline, passed))
+        });
+        let (pipeline, passed) = added.inspect_err(|_| self.settle(deadline, checking))?;
+        let reflection = passed.reflection;
+        let request =
+            Request::Compile { session: self.id, pipeline, key: passed.key, source, reflection: reflection.clone() };
+        let result = self.call(request, Bytes::new(), deadline, turn).await;
+        self.settle(deadline, checking + used(&result, started.elapsed(), deadline));
+        match result {
             Ok(_) => Ok((pipeline, reflection)),
             Err(error) => {
                 let _ = self.state.lock().ledger.drop_pipeline(pipeline);
@@ -184,30 +195,15 @@ impl Session {
     /// `invalid`, `limit` (also `device-time` when the grant is used up), `timed-out`, `device-lost`.
     pub async fn submit(&self, commands: Vec<Command>, reads: Vec<Range>) -> Result<Outcome, Error> {
         let turn = self.turn().await?;
-        let deadline = {
-            let mut state = self.state.lock();
-            state.ledger.check_submit(&commands, &reads)?;
-            let deadline = self.grant.submit_deadline.min(state.left);
-            if deadline.is_zero() {
-                let limit = u64::try_from(self.grant.device_time.as_millis()).unwrap_or(u64::MAX);
-                return Err(Error::Limit { name: "device-time-ms".into(), value: limit.saturating_add(1), limit });
-            }
-            // Paid in advance, so that nobody saves by going away; the rest comes back below.
-            state.left -= deadline;
-            deadline
-        };
+        self.state.lock().ledger.check_submit(&commands, &reads)?;
+        let deadline = self.reserve(self.grant.submit_deadline)?;
         let lengths: Vec<u64> = reads.iter().map(|range| range.bytes).collect();
         let request = self.submit_request(commands, reads, deadline);
         let started = Instant::now();
         let result = self.call(request, Bytes::new(), deadline, turn).await;
         let wall = started.elapsed();
-        let used = match &result {
-            // A worker can't have worked longer than we waited for it.
-            Ok((device_ns, _)) => Duration::from_nanos(*device_ns).min(wall).min(deadline),
-            Err(Error::TimedOut { .. }) => deadline,
-            Err(_) => Duration::ZERO,
-        };
-        self.state.lock().left += deadline - used;
+        let used = used(&result, wall, deadline);
+        self.settle(deadline, used);
         let (_, bytes) = result?;
         let mut bytes = Bytes::from(self.exactly(bytes, lengths.iter().sum())?);
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -232,6 +228,23 @@ impl Session {
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
         self.turns.clone().acquire_owned().await.map_err(|_| Error::DeviceLost("the session is closed".into()))
+    }
+
+    /// Takes device time in advance, so that nobody saves by going away. Returns how much it is.
+    fn reserve(&self, deadline: Duration) -> Result<Duration, Error> {
+        let mut state = self.state.lock();
+        let deadline = deadline.min(state.left);
+        if deadline.is_zero() {
+            let limit = u64::try_from(self.grant.device_time.as_millis()).unwrap_or(u64::MAX);
+            return Err(Error::Limit { name: "device-time-ms".into(), value: limit.saturating_add(1), limit });
+        }
+        state.left -= deadline;
+        Ok(deadline)
+    }
+
+    /// Gives back what of a reservation was not used.
+    fn settle(&self, reserved: Duration, used: Duration) {
+        self.state.lock().left += reserved.saturating_sub(used);
     }
 
     fn submit_request(&self, commands: Vec<Command>, reads: Vec<Range>, deadline: Duration) -> Request {
@@ -283,6 +296,15 @@ impl Session {
             return Ok(bytes);
         }
         Err(Error::DeviceLost(format!("{} bytes came back where {wanted} were asked for", bytes.len())))
+    }
+}
+
+/// Device time of a call that was given until `deadline`. A worker can't have worked longer than we waited for it.
+fn used(result: &Result<(u64, Vec<u8>), Error>, wall: Duration, deadline: Duration) -> Duration {
+    match result {
+        Ok((device_ns, _)) => Duration::from_nanos(*device_ns).min(wall).min(deadline),
+        Err(Error::TimedOut { .. }) => deadline,
+        Err(_) => Duration::ZERO,
     }
 }
 

@@ -14,7 +14,7 @@ mod reflect;
 mod tests;
 mod weight;
 
-use crate::{Error, Limits, command::Reflection, error::within};
+use crate::{Error, Limits, command::Reflection, error::within, protocol::MAX_HEAD_BYTES};
 use naga::{
     back::pipeline_constants::{PipelineConstantError, process_overrides},
     front::wgsl,
@@ -25,6 +25,9 @@ use serde::{Deserialize, Serialize};
 
 /// The version of naga that checks here and compiles in wgpu.
 pub(crate) const NAGA: &str = "30.0";
+
+/// Most bytes of a source and its names, whatever the limits say: half of what a frame's head can hold.
+const MOST_BYTES: u64 = MAX_HEAD_BYTES as u64 / 2;
 
 /// A pipeline as a guest asks for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,7 +65,7 @@ impl Extensions {
 /// number or is given twice.
 pub fn precheck(source: &Source, limits: &Limits) -> Result<(), Error> {
     let names: usize = source.entry.len() + source.constants.iter().map(|(name, _)| name.len()).sum::<usize>();
-    within("shader-bytes", (source.wgsl.len() + names) as u64, limits.shader_bytes)?;
+    within("shader-bytes", (source.wgsl.len() + names) as u64, limits.shader_bytes.min(MOST_BYTES))?;
     within("constants", source.constants.len() as u64, limits.constants)?;
     for (at, (name, value)) in source.constants.iter().enumerate() {
         if !value.is_finite() {

@@ -15,7 +15,7 @@ const MAX_FILES: u64 = 512;
 const DRIVER_BYTES: u64 = 2 << 30;
 
 /// CPU time beyond a submit's deadline on every core, in seconds.
-const CPU_GRACE_SECONDS: u64 = 2;
+const CPU_GRACE_SECONDS: u64 = 1;
 
 fn both(n: u64) -> Rlimit {
     Rlimit { current: Some(n), maximum: Some(n) }

@@ -10,8 +10,9 @@ use crate::{
 };
 use std::{io, os::unix::net::UnixStream, thread};
 
-/// Stack for parsing, in bytes. At the default nesting limit a debug build uses less than a quarter of it.
-pub(crate) const STACK_BYTES: usize = 16 << 20;
+/// Stack for parsing, in bytes. At the default nesting limit a debug build uses less than a quarter of it. Declarations that
+/// wait for each other in a long chain can use more, and end here rather than beside the device, where there is more.
+pub(crate) const STACK_BYTES: usize = 8 << 20;
 
 pub(super) fn answer(source: Source, extensions: Extensions, limits: Limits, mut to: UnixStream) -> io::Result<()> {
     let check = move || shader::check(&source, extensions, &limits);

@@ -16,7 +16,11 @@ use crate::protocol::{Start, receive};
 use std::{
     io::{self, BufReader},
     os::{fd::AsFd as _, unix::net::UnixStream},
+    thread,
 };
+
+/// Stack beside the device, in bytes: what a checker's stack sufficed for is parsed again here, and then compiled.
+const DEVICE_STACK_BYTES: usize = 8 * checker::STACK_BYTES;
 
 /// Runs the worker over the socket that is its standard input. Call it before any thread or runtime is started and
 /// before any file is open: it closes every descriptor but the standard ones. Returns the exit status, 0 when the node
@@ -41,7 +45,10 @@ fn run() -> io::Result<()> {
             checker::answer(source, extensions, limits, socket)
         }
         Some(Start::Device { adapter, memory_bytes, limits }) => {
-            serve::serve(adapter.as_deref(), memory_bytes, limits, input, socket)
+            let serve = move || serve::serve(adapter.as_deref(), memory_bytes, limits, input, socket);
+            let serving = thread::Builder::new().stack_size(DEVICE_STACK_BYTES).spawn(serve)?;
+            // wgpu panics on what it thinks can't be; the node sees an end like any other.
+            serving.join().map_err(|_| io::Error::other("the device's thread panicked"))?
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
 use std::{
     io::{self, BufReader},
     os::unix::net::UnixStream,
+    time::Instant,
 };
 
 pub(super) fn serve(
@@ -46,8 +47,9 @@ pub(super) fn serve(
                 Err(error) => send(&mut output, &Reply::Failed(error), &[])?,
             }
         } else {
+            let started = Instant::now();
             let reply = match handle(&device, &mut sessions, &mut pipelines, request, &bytes) {
-                Ok(()) => Reply::Done { device_ns: 0 },
+                Ok(()) => Reply::Done { device_ns: u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX) },
                 Err(error) => Reply::Failed(error),
             };
             send(&mut output, &reply, &[])?;

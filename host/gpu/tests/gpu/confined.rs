@@ -1,12 +1,14 @@
 //! What the worker process has and has not, seen from outside, and that it never outlives its node.
 
 use crate::start::*;
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::{
+    io::{FdFlags, fcntl_setfd},
+    process::{Pid, Signal, kill_process},
+};
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -51,50 +53,75 @@ async fn it_is_bound_by_the_kernel() {
     assert!(space > 512 << 20 && space < 64 << 30, "{space}");
 }
 
+/// For the process below: its submit's deadline, in seconds.
 const NODE: &str = "FABRIC_GPU_TEST_NODE";
 
 /// Not a test of its own: the process that the test below kills.
 #[tokio::test]
 async fn a_node_that_hangs_in_a_submit() {
-    if std::env::var_os(NODE).is_none() {
-        return;
-    }
+    let Some(seconds) = std::env::var(NODE).ok().and_then(|n| n.parse().ok()) else { return };
     let gpu = gpu(options()).await;
-    let hour = Duration::from_secs(3600);
-    let session = gpu.session(fabric_gpu::Grant { submit_deadline: hour, device_time: hour, ..grant() }).unwrap();
+    let submit_deadline = Duration::from_secs(seconds);
+    let device_time = Duration::from_secs(7200);
+    let session = gpu.session(fabric_gpu::Grant { submit_deadline, device_time, ..grant() }).unwrap();
     let endless = endless(&session).await;
     use std::io::Write as _;
     writeln!(std::io::stderr(), "worker {}", gpu.worker_id().unwrap()).unwrap();
     let _ = session.submit(vec![endless], vec![]).await;
 }
 
-#[test]
-fn it_ends_with_its_node_even_while_a_shader_hangs() {
+/// Starts the process above; returns it and its worker's id.
+fn node(deadline_seconds: &str) -> (Child, String) {
     let mut node = Command::new(std::env::current_exe().unwrap())
         .args(["confined::a_node_that_hangs_in_a_submit", "--exact", "--nocapture"])
-        .env(NODE, "1")
+        .env(NODE, deadline_seconds)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let lines = BufReader::new(node.stderr.take().unwrap()).lines();
-    let worker = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("worker ").map(str::to_owned)).unwrap();
-    let process = format!("/proc/{worker}");
-    assert!(Path::new(&process).exists());
-    node.kill().unwrap();
-    node.wait().unwrap();
-    // Bounds the wait of a test that fails, no more: it would run for an hour.
-    let patience = Instant::now() + Duration::from_secs(60);
-    while !ended(&process) {
-        assert!(Instant::now() < patience, "the worker outlives its node");
-        std::thread::yield_now();
-    }
+    let worker = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("worker ").map(str::to_owned));
+    (node, worker.unwrap())
 }
 
-/// Gone, or dead and not yet collected by whoever adopted it.
-fn ended(process: &str) -> bool {
-    match fs::read_to_string(format!("{process}/stat")) {
-        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')),
-        Err(_) => true,
+/// Waits until a process is gone, or dead and not yet collected: then it returns the signal that ended it.
+fn ends(worker: &str) -> Option<i32> {
+    // Bounds the wait of a test that fails, no more.
+    let patience = Instant::now() + Duration::from_secs(300);
+    while let Ok(stat) = fs::read_to_string(format!("/proc/{worker}/stat")) {
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        if fields[0] == "Z" {
+            // The last field is the exit code; its low bits are the signal.
+            return fields.last().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0x7f);
+        }
+        assert!(Instant::now() < patience, "the worker goes on without its node");
+        std::thread::yield_now();
     }
+    None
+}
+
+#[test]
+fn it_ends_with_its_node_even_while_a_shader_hangs() {
+    let (mut node, worker) = node("3600");
+    node.kill().unwrap();
+    node.wait().unwrap();
+    ends(&worker);
+}
+
+/// The node's deadline is the first line. When the node itself hangs, the kernel's limit of CPU time is the second.
+#[test]
+fn it_ends_by_its_cpu_limit_when_its_node_is_frozen() {
+    let (mut node, worker) = node("5");
+    // Until it is deep in the submit, which alone spends CPU time now.
+    let ticks = || crate::loss::ticks(worker.parse().unwrap());
+    let before = ticks();
+    while ticks() < before + 10 {
+        std::thread::yield_now();
+    }
+    let id = Pid::from_raw(node.id() as i32).unwrap();
+    kill_process(id, Signal::STOP).unwrap();
+    assert_eq!(ends(&worker), Some(Signal::XCPU.as_raw()));
+    kill_process(id, Signal::CONT).unwrap();
+    node.kill().unwrap();
+    node.wait().unwrap();
 }

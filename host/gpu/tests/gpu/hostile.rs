@@ -146,6 +146,28 @@ async fn hostile_shaders_end_in_the_checker() {
     neighbour.is_untouched().await;
 }
 
+/// Declarations in the wrong order, each waiting for the next: the parser goes as deep as there are.
+#[tokio::test]
+async fn chains_of_declarations_do_not_reach_the_device_too_deep() {
+    let gpu = gpu(options()).await;
+    let neighbour = Neighbour::of(&gpu).await;
+    let session = gpu.session(grant()).unwrap();
+    let link = |kind: fn(usize) -> String| (0..2500).rev().map(kind).collect::<String>();
+    for chain in [
+        format!("{}const c0 = 1;\nconst top = c2500;\n", link(|n| format!("const c{} = c{n};\n", n + 1))),
+        format!("{}alias c0 = u32;\nconst top = c2500(1);\n", link(|n| format!("alias c{} = c{n};\n", n + 1))),
+        format!("fn c0() {{}}\nconst top = 1;\n{}", link(|n| format!("fn c{}() {{c{n}();}}\n", n + 1))),
+        format!("struct c0 {{a:u32}}\nconst top = 1;\n{}", link(|n| format!("struct c{}{{a:c{n}}}\n", n + 1))),
+    ] {
+        let wgsl = format!("{chain}{}", INCREMENT.replace("1u", "u32(top)"));
+        match session.compile(source(&wgsl)).await {
+            Ok((pipeline, _)) => session.drop_pipeline(pipeline).await.unwrap(),
+            Err(error) => assert!(matches!(error, Error::Limit { .. } | Error::Shader { .. }), "{error:?}"),
+        }
+    }
+    neighbour.is_untouched().await;
+}
+
 /// Constants that take gigabytes to work out, in a hundred bytes of source.
 #[tokio::test]
 async fn memory_bombs_go_off_where_only_the_shader_suffers() {
@@ -173,13 +195,13 @@ async fn memory_bombs_go_off_where_only_the_shader_suffers() {
 async fn the_checkers_limits_hold() {
     let mut tight = options();
     // Enough for the process and its stack, not for a shader of a few thousand functions.
-    tight.check_memory_bytes = (16 << 20) + (3 << 20);
+    tight.check_memory_bytes = (8 << 20) + (3 << 20);
     tight.limits.shader_bytes = 1 << 20;
     let gpu = gpu(tight).await;
     let neighbour = Neighbour::of(&gpu).await;
     let session = gpu.session(grant()).unwrap();
     let functions: String =
-        (0..10_000).map(|n| format!("fn f{n}(x: u32) -> u32 {{ return x * x + {n}u; }}\n")).collect();
+        (0..8_000).map(|n| format!("fn f{n}(x: u32) -> u32 {{ return x * x + {n}u; }}\n")).collect();
     let wgsl = format!("{functions}{INCREMENT}");
     assert_eq!(limit_name(session.compile(source(&wgsl)).await.unwrap_err()), "check-memory-bytes");
     neighbour.is_untouched().await;
@@ -265,15 +287,15 @@ async fn device_time_is_bounded_by_the_grant() {
 async fn a_call_that_nobody_waits_for_costs_its_deadline() {
     let gpu = gpu(options()).await;
     let session = gpu.session(grant()).unwrap();
-    let before = session.device_time_left();
     let buffer = filled(&session, &[1]).await;
     let add = compile(&session, INCREMENT).await;
+    let before = session.device_time_left();
     let mut submit = Box::pin(session.submit(vec![dispatch(add, &[buffer], 1)], vec![]));
     assert!(futures_pending(submit.as_mut()).await);
     drop(submit);
     assert_eq!(before - session.device_time_left(), grant().submit_deadline);
-    // The session goes on, and in order.
-    assert_eq!(read(&session, buffer).await, [2]);
+    // It never began: the task that talks to the worker had no turn between. The session goes on.
+    assert_eq!(read(&session, buffer).await, [1]);
 }
 
 /// Polls once.
@@ -290,6 +312,7 @@ async fn sessions_and_their_memory_are_bounded() {
     let first = gpu.session(Grant { total_bytes: 60 << 20, ..grant() }).unwrap();
     let Err(error) = gpu.session(Grant { total_bytes: 60 << 20, ..grant() }) else { panic!("too much memory") };
     assert!(matches!(&error, Error::Busy(_)) && error.is_retryable(), "{error}");
+    assert_eq!(limit_name(gpu.session(Grant { total_bytes: 101 << 20, ..grant() }).err().unwrap()), "total-bytes");
     let _second = gpu.session(Grant { total_bytes: 0, ..grant() }).unwrap();
     assert!(matches!(gpu.session(Grant { total_bytes: 0, ..grant() }), Err(Error::Busy(_))));
     first.close().await;

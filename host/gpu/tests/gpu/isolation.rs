@@ -31,7 +31,7 @@ async fn fill(session: &Session) -> Vec<fabric_gpu::BufferId> {
 
 /// Looks at everything that a new session gets: all of it is zero.
 async fn finds_nothing(gpu: &Gpu) {
-    let session = gpu.session(grant()).unwrap();
+    let session = gpu.session(patient()).unwrap();
     for size in SIZES {
         for _ in 0..3 {
             let buffer = session.create(size as u64 * 4).await.unwrap();
@@ -59,7 +59,7 @@ async fn finds_nothing(gpu: &Gpu) {
 #[tokio::test]
 async fn nothing_is_left_of_a_session_that_was_closed() {
     let gpu = gpu(options()).await;
-    let session = gpu.session(grant()).unwrap();
+    let session = gpu.session(patient()).unwrap();
     fill(&session).await;
     session.close().await;
     finds_nothing(&gpu).await;
@@ -68,7 +68,7 @@ async fn nothing_is_left_of_a_session_that_was_closed() {
 #[tokio::test]
 async fn nothing_is_left_of_buffers_that_were_destroyed_or_dropped() {
     let gpu = gpu(options()).await;
-    let session = gpu.session(grant()).unwrap();
+    let session = gpu.session(patient()).unwrap();
     for buffer in fill(&session).await {
         session.destroy(buffer).await.unwrap();
     }
@@ -81,7 +81,7 @@ async fn nothing_is_left_of_buffers_that_were_destroyed_or_dropped() {
 #[tokio::test]
 async fn nothing_is_seen_of_a_session_that_lives() {
     let gpu = gpu(options()).await;
-    let session = gpu.session(grant()).unwrap();
+    let session = gpu.session(patient()).unwrap();
     let buffers = fill(&session).await;
     finds_nothing(&gpu).await;
     assert_eq!(read(&session, buffers[1]).await, [CANARY; 16]);
@@ -90,7 +90,7 @@ async fn nothing_is_seen_of_a_session_that_lives() {
 #[tokio::test]
 async fn nothing_is_left_in_the_worker_that_follows_a_killed_one() {
     let gpu = gpu(options()).await;
-    let session = gpu.session(grant()).unwrap();
+    let session = gpu.session(patient()).unwrap();
     fill(&session).await;
     crate::loss::kill(gpu.worker_id().unwrap());
     assert!(session.create(4).await.unwrap_err().is_retryable());

@@ -35,10 +35,8 @@ fn noise(n: usize, seed: u32) -> Vec<f32> {
     (0..n).map(|_| next()).collect()
 }
 
-/// With time for the software driver, which compiles a pipeline when it first runs.
 async fn session() -> Session {
-    let submit_deadline = std::time::Duration::from_secs(60);
-    gpu(options()).await.session(fabric_gpu::Grant { submit_deadline, ..grant() }).unwrap()
+    gpu(options()).await.session(patient()).unwrap()
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use fabric_gpu::{Binding, BufferId, Command, Gpu, Grant, Options, PipelineId, Range, Session, Source, WorkerCommand};
+use std::time::Duration;
 
 /// The defaults, on lavapipe whatever else the machine has.
 pub fn options() -> Options {
@@ -95,5 +96,11 @@ pub async fn works(session: &Session) -> bool {
 }
 
 pub fn grant() -> Grant {
-    Grant::default()
+    // The software driver compiles a pipeline when it first runs, and the machine may be busy.
+    Grant { submit_deadline: Duration::from_secs(20), ..Grant::default() }
+}
+
+/// Enough for whatever a test does.
+pub fn patient() -> Grant {
+    Grant { submit_deadline: Duration::from_secs(3600), device_time: Duration::from_secs(7200), ..Grant::default() }
 }

@@ -46,12 +46,14 @@ async fn saxpy_is_right_and_metered() {
     assert_eq!(reflection.bindings, [layout(0, Access::Read), layout(1, Access::ReadWrite)]);
     assert_eq!(reflection.workgroup_size, [64, 1, 1]);
     let range = whole(&session, y);
+    let before = session.device_time_left();
+    assert!(before < grant().device_time, "checking and compiling took time");
     let outcome = session.submit(vec![dispatch(pipeline, &[x, y], n.div_ceil(64))], vec![range]).await.unwrap();
     for (i, bits) in numbers(&outcome.reads[0]).into_iter().enumerate() {
         assert_eq!(f32::from_bits(bits), 2.5 * i as f32, "at {i}");
     }
     assert!(outcome.stats.device_ns > 0);
-    let used = grant().device_time - session.device_time_left();
+    let used = before - session.device_time_left();
     assert_eq!(used.as_nanos(), u128::from(outcome.stats.device_ns));
 }
 
