@@ -94,10 +94,16 @@ class Server:
         process = self._process
 
         def ready() -> bool:
-            assert process.poll() is None, f"the server ended ({process.returncode})\n{self.log()}"
+            assert process.poll() is None, f"the server ended ({process.returncode})"
             return (self.data / "server.json").exists()
 
-        until(f"the server is ready\n{self.log()}", ready)
+        try:
+            until("the server is ready", ready)
+        except BaseException:
+            process.kill()
+            process.wait()
+            print(self.log())
+            raise
 
     def log(self) -> str:
         """What it wrote to its log."""
