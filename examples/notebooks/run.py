@@ -29,6 +29,8 @@ from nbformat import NotebookNode
 HERE = Path(__file__).resolve().parent
 #: Seconds that a server may take to be ready. Only a failure takes this long.
 PATIENCE = 120.0
+#: How often the server's `server.json` is looked for, in seconds: nothing announces it.
+LOOK = 0.01
 #: Seconds that a cell may take. The first Python function waits for its runner to be compiled.
 CELL_TIMEOUT = 900
 #: What a traceback is coloured with.
@@ -58,7 +60,7 @@ def serving(program: str, like: Path | None = None) -> Iterator[dict[str, str]]:
             while not (data / "server.json").exists():
                 if server.poll() is not None or time.monotonic() > end:
                     raise RuntimeError(f"the server did not start\n{log.read_text(errors='replace')}")
-                time.sleep(0.01)
+                time.sleep(LOOK)
             yield environment
         finally:
             server.kill()
