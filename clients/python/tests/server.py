@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,14 @@ class Server:
     def connect(self, **options: Any) -> Fabric:
         """A client with the admin's token."""
         return Fabric(self.url, self.token, **options)
+
+    def guests(self) -> int:
+        """How many guests run at this moment. What nodes say of themselves is up to a second old."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=PATIENCE) as answer:
+            text: str = answer.read().decode()
+        found = re.search(r"^fabric_node_running_guests (\d+)$", text, re.MULTILINE)
+        assert found, text
+        return int(found[1])
 
     def kill(self) -> None:
         """Kills it with SIGKILL: nothing of it runs on, nothing is written any more."""

@@ -80,7 +80,7 @@ def test_a_call_that_was_under_way_when_the_server_was_killed(own_server: Server
     with own_server.connect() as fab, FabricExecutor(fab) as executor:
         pi = fab.function("montecarlo-pi")
         call = executor.submit(pi, {"seed": 1, "samples": 200_000_000})
-        until("it runs", lambda: fab.nodes()[0].info.running > 0)
+        until("it runs", lambda: own_server.guests() > 0)
         own_server.restart()
         assert call.result()["total"] == 200_000_000
 
