@@ -130,6 +130,9 @@ pub enum Command {
     /// Compile one module in a process of its own; the server starts it
     #[command(hide = true)]
     CompileWorker(CompileWorkerArgs),
+    /// Own the GPU in a process of its own; the server starts it
+    #[command(hide = true)]
+    GpuWorker,
 }
 
 /// What the server hands to its compile worker.

@@ -35,6 +35,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before anything opens a file or starts a thread: the worker closes what it was not given.
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == serve::GPU_WORKER) {
+        return serve::gpu_worker();
+    }
     fabric_client::init_tls();
     // clap ends the process by itself for --help (0) and for a wrong command line (2).
     let cli = Cli::parse();
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         // The server chooses its own runtime.
         Command::Serve(args) => serve::run(*args),
         Command::CompileWorker(args) => return serve::compile_worker(args),
+        Command::GpuWorker => return serve::gpu_worker(),
         command => client(command, &cli.global, &out),
     };
     match outcome {

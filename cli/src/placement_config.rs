@@ -21,6 +21,7 @@ pub struct PlacementWeights {
     selector_spread: Option<f64>,
     locality: Option<f64>,
     speed: Option<f64>,
+    gpu: Option<f64>,
 }
 
 impl Placement {
@@ -35,10 +36,11 @@ impl Placement {
             selector_spread: set.selector_spread.unwrap_or(usual.selector_spread),
             locality: set.locality.unwrap_or(usual.locality),
             speed: set.speed.unwrap_or(usual.speed),
+            gpu: set.gpu.unwrap_or(usual.gpu),
         }
     }
 
-    fn rows(&self) -> [(&'static str, f64); 5] {
+    fn rows(&self) -> [(&'static str, f64); 6] {
         let w = self.weights();
         [
             ("LeastRequested", w.least_requested),
@@ -46,6 +48,7 @@ impl Placement {
             ("SelectorSpread", w.selector_spread),
             ("Locality", w.locality),
             ("Speed", w.speed),
+            ("Gpu", w.gpu),
         ]
     }
 

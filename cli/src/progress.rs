@@ -116,15 +116,21 @@ pub fn line(tasks: &TaskCounts, cost: &Cost, elapsed: Duration) -> String {
     parts.join(", ")
 }
 
+/// `, 12 ms on the GPU`, or nothing.
+fn gpu_time(micros: u64) -> String {
+    if micros == 0 { String::new() } else { format!(", {} on the GPU", times::length(micros.div_ceil(1000))) }
+}
+
 /// What a job cost, in one or two lines.
 pub fn summary(tasks: &TaskCounts, cost: &Cost, run_ms: u64) -> String {
     let guest_ms = cost.guest_us / 1000;
     let mut text = format!(
-        "{} in {}: {} fuel, {} of guest time, {} read, {} written",
+        "{} in {}: {} fuel, {} of guest time{}, {} read, {} written",
         number::counted(tasks.succeeded, "task"),
         times::length(run_ms),
         number::grouped(cost.fuel),
         times::length(guest_ms),
+        gpu_time(cost.gpu_us),
         ByteSize(cost.bytes_in),
         ByteSize(cost.bytes_out),
     );
@@ -147,7 +153,7 @@ mod tests {
     #[test]
     fn lines_say_what_there_is_to_say() {
         let mut tasks = TaskCounts { total: 64, running: 2, succeeded: 12, ..TaskCounts::default() };
-        let cost = Cost { fuel: 1_200_000_000, guest_us: 4_000_000, bytes_in: 4 << 20, bytes_out: 100 };
+        let cost = Cost { fuel: 1_200_000_000, guest_us: 4_000_000, gpu_us: 0, bytes_in: 4 << 20, bytes_out: 100 };
         assert_eq!(
             line(&tasks, &cost, Duration::from_secs(2)),
             "12/64 tasks, 2 running, 2 MiB/s, 1.2G fuel, 8.7 s left"

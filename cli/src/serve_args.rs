@@ -98,6 +98,16 @@ pub struct ServeArgs {
     /// GPUs to offer [env: FABRIC_GPUS; default: those of NVIDIA's driver]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub gpus: Option<u32>,
+    /// Which GPU guests use through fabric:gpu: off; auto, a GPU, or for functions that only prefer one a software driver
+    /// whose long loops run to their end; any, a software driver for all, as tests need it [env: FABRIC_GPU; default: auto]
+    #[arg(long, value_name = "WHICH")]
+    pub gpu: Option<GpuChoice>,
+    /// A part of the adapter's name, in any case [env: FABRIC_GPU_ADAPTER; default: the best one, a GPU before software]
+    #[arg(long, value_name = "NAME")]
+    pub gpu_adapter: Option<String>,
+    /// Memory of the GPU for all calls together, such as 16GiB [env: FABRIC_GPU_MEMORY; default: 512MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub gpu_memory: Option<ByteSize>,
     /// Kinds of modules to run: task, http, command [env: FABRIC_ACCEPT; default: all]
     #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
     pub accept: Vec<EntryKind>,
@@ -121,6 +131,18 @@ pub enum Role {
     Scheduler,
     /// Runs guests.
     Node,
+}
+
+/// Which GPU guests use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GpuChoice {
+    /// None.
+    Off,
+    /// A GPU, or for functions that only prefer one a software driver whose long loops run to their end.
+    Auto,
+    /// A software driver too, for all functions.
+    Any,
 }
 
 /// How the log is written.
@@ -150,3 +172,4 @@ macro_rules! by_value_enum {
 }
 by_value_enum!(Role);
 by_value_enum!(LogFormat);
+by_value_enum!(GpuChoice);

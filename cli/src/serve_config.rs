@@ -4,7 +4,7 @@ use crate::{
     failure::Failure,
     listed::{Label, List, turned},
     placement_config::Placement,
-    serve_args::{LogFormat, Role, ServeArgs},
+    serve_args::{GpuChoice, LogFormat, Role, ServeArgs},
 };
 use fabric_client::settings::{Env, Origin, Setting, default_data_dir};
 use fabric_gateway::jupyterhub::{LONGEST_BELIEF, Rule};
@@ -19,6 +19,9 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromS
 
 /// Seconds that the owner of the jobs may be silent before another takes over: some missed renewals.
 const JOB_LEASE_S: u64 = 9;
+
+/// Memory of the GPU for all calls together: eight times what one may use by default.
+const GPU_MEMORY_MIB: u64 = 512;
 
 /// Seconds that a Hub's word about a token is believed.
 const JUPYTERHUB_CACHE_S: u64 = 60;
@@ -53,6 +56,9 @@ struct File {
     memory: Option<ByteSize>,
     speed: Option<f64>,
     gpus: Option<u32>,
+    gpu: Option<GpuChoice>,
+    gpu_adapter: Option<String>,
+    gpu_memory: Option<ByteSize>,
     accept: Option<Vec<EntryKind>>,
     placement: Placement,
     log_format: Option<LogFormat>,
@@ -114,6 +120,12 @@ pub struct ServeConfig {
     pub speed: Option<Setting<f64>>,
     /// GPUs.
     pub gpus: Option<Setting<u32>>,
+    /// Which GPU guests use. Default auto.
+    pub gpu: Setting<GpuChoice>,
+    /// A part of its name.
+    pub gpu_adapter: Option<Setting<String>>,
+    /// Memory of it for all calls together. Default 512 MiB.
+    pub gpu_memory: Setting<ByteSize>,
     /// Kinds of modules to run.
     pub accept: Option<Setting<Vec<EntryKind>>>,
     /// How the scheduler places.
@@ -270,6 +282,12 @@ impl ServeArgs {
             memory: setting!(memory, self.memory, "--memory", "FABRIC_MEMORY"),
             speed: setting!(speed, self.speed, "--speed", "FABRIC_SPEED"),
             gpus: setting!(gpus, self.gpus, "--gpus", "FABRIC_GPUS"),
+            gpu: or(GpuChoice::Auto, setting!(gpu, self.gpu, "--gpu", "FABRIC_GPU")),
+            gpu_adapter: setting!(gpu_adapter, self.gpu_adapter.clone(), "--gpu-adapter", "FABRIC_GPU_ADAPTER"),
+            gpu_memory: or(
+                ByteSize::mib(GPU_MEMORY_MIB),
+                setting!(gpu_memory, self.gpu_memory, "--gpu-memory", "FABRIC_GPU_MEMORY"),
+            ),
             accept: turned(accept, |kinds| kinds),
             placement: file.placement.clone(),
             log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
@@ -350,6 +368,10 @@ impl ServeConfig {
         {
             return Err(Failure::config(format!("gpus, from {}: use 0 to 1024", gpus.origin)));
         }
+        if self.gpu_memory.value == ByteSize(0) {
+            return Err(Failure::config(format!("gpu-memory, from {}: use more than 0", self.gpu_memory.origin))
+                .hint("for no GPU say --gpu off"));
+        }
         self.placement.check()?;
         let open = !self.listen.value.ip().is_loopback();
         if open && self.tls_cert.is_none() && !self.insecure_listen.value {
@@ -360,6 +382,11 @@ impl ServeConfig {
             .hint("give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-listen does it all the same"));
         }
         Ok(())
+    }
+
+    /// Whether this process runs guests for clients.
+    pub fn runs_guests(&self) -> bool {
+        self.role.value.contains(&Role::All) || self.role.value.contains(&Role::Node)
     }
 
     /// What the node offers.
@@ -417,6 +444,9 @@ impl ServeConfig {
             row("serve.memory", self.memory.as_ref(), ToString::to_string),
             row("serve.speed", self.speed.as_ref(), ToString::to_string),
             row("serve.gpus", self.gpus.as_ref(), ToString::to_string),
+            row("serve.gpu", Some(&self.gpu), ToString::to_string),
+            row("serve.gpu-adapter", self.gpu_adapter.as_ref(), Clone::clone),
+            row("serve.gpu-memory", Some(&self.gpu_memory), ToString::to_string),
             row("serve.accept", self.accept.as_ref(), |kinds| {
                 kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
             }),

@@ -63,6 +63,8 @@ pub struct Invoked {
     pub version: Option<u32>,
     /// Fuel spent.
     pub fuel: Option<u64>,
+    /// Device time of its GPU work, in microseconds; none where there was none.
+    pub gpu_us: Option<u64>,
     /// Whether the result came from an earlier call.
     pub cached: bool,
     /// The result.
@@ -95,6 +97,7 @@ impl Client {
             id: body.header("fabric-invocation-id").map(ToOwned::to_owned),
             version: number("fabric-version").and_then(|v| u32::try_from(v).ok()),
             fuel: number("fabric-fuel"),
+            gpu_us: number("fabric-gpu-us"),
             cached: body.header("fabric-cached") == Some("true"),
             body,
         })

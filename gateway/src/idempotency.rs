@@ -54,6 +54,7 @@ const KEPT: &[&str] = &[
     "etag",
     "fabric-invocation-id",
     "fabric-fuel",
+    "fabric-gpu-us",
     "fabric-version",
     "fabric-cached",
 ];

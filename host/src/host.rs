@@ -6,7 +6,7 @@ use crate::{
         task::{self as task_entry, TaskCall, TaskReport},
     },
     error::Error,
-    fault,
+    fault, gpu,
     inspect::{self, Inspected},
     limiter::Limiter,
     load::{Class, Linked, Loaded, Loader},
@@ -56,6 +56,7 @@ pub(crate) struct Inner {
     max_memory: u64,
     max_tables: u64,
     no_network: Arc<[HostPattern]>,
+    pub(crate) gpu: gpu::Device,
 }
 
 /// A place in the pool, and a guest that the ticker knows of.
@@ -99,10 +100,12 @@ impl Inner {
         params: Arc<str>,
         progress: Option<task_entry::Progress>,
         loaded: &Loaded,
+        gpu: gpu::Access,
     ) -> State {
         let limiter = Limiter::new(limits, self.max_memory, self.max_tables);
         let hooks = Hooks::new(loaded.network.clone(), self.policy);
-        State::new(setup, limits, limiter, scope, shared, source, params, progress, hooks)
+        let gpu = gpu::Use::new(gpu, limits);
+        State::new(setup, limits, limiter, scope, shared, source, params, progress, hooks, gpu)
     }
 
     /// A store under its limits: fuel, epochs, memory and tables, host calls.
@@ -148,6 +151,7 @@ impl Host {
             max_memory: options.max_memory_bytes.0,
             max_tables: options.max_table_elements,
             no_network: Arc::new([]),
+            gpu: options.gpu,
         })))
     }
 
@@ -161,6 +165,12 @@ impl Host {
     #[must_use]
     pub fn fingerprint(&self, pure: bool) -> &str {
         &self.0.loader.class(pure).fingerprint
+    }
+
+    /// The GPU that guests use.
+    #[must_use]
+    pub fn gpu(&self) -> &gpu::Device {
+        &self.0.gpu
     }
 
     /// Modules that are ready in memory, at most `limit` of them.
@@ -245,7 +255,8 @@ impl Host {
         let shared = self.0.shared(Output::new(1 << 16, 0, 0, false), None, &limits);
         let scope = Scope::new(&limits, None, CancellationToken::new());
         let setup = Setup { deployment, volumes: self.0.volumes.clone(), seed: [0; 32], stage: "describe" };
-        let state = self.0.state(setup, &limits, scope.clone(), shared, None, "{}".into(), None, &loaded);
+        let no_gpu = gpu::Access::Denied("a module describes itself without a GPU".into());
+        let state = self.0.state(setup, &limits, scope.clone(), shared, None, "{}".into(), None, &loaded, no_gpu);
         let mut store = self.0.store(&loaded.prepared.engine, state, limits.fuel)?;
         let Linked::Task(task) = &loaded.prepared.linked else { return Ok(None) };
         match scope.bound(task_entry::describe(task, &mut store)).await {

@@ -9,6 +9,9 @@ pub(crate) type Version = (u64, u64, u64);
 /// The version of `fabric:task` this host serves; minor versions below it are served too.
 pub(crate) const TASK_VERSION: Version = (0, 1, 0);
 
+/// The version of `fabric:gpu` this host serves.
+const GPU_VERSION: Version = (0, 1, 0);
+
 const TASK: &[&str] = &["types", "input", "output", "emit", "params", "log", "progress"];
 
 /// Packages linked for every component, and the newest release line of each.
@@ -122,6 +125,13 @@ fn component(name: &str) -> Result<(), Fault> {
                     shown(TASK_VERSION)
                 ),
             )),
+        };
+    }
+    if package == "fabric:gpu" {
+        let (major, minor, _) = GPU_VERSION;
+        return match version {
+            Some((a, b, _)) if (a, b) == (major, minor) && interface == "compute" => Ok(()),
+            _ => Err(unknown(name, format!("this host serves fabric:gpu/compute@{}", shown(GPU_VERSION)))),
         };
     }
     let Some((_, interfaces)) = WASI.iter().find(|(p, _)| *p == package) else {

@@ -5,6 +5,7 @@ use crate::{
     bindings::HandlerTask,
     compile::Compiler,
     error::Error,
+    gpu,
     network::HostPattern,
     options::Options,
     shape::{self, Form},
@@ -84,6 +85,7 @@ impl Class {
         wasmtime_wasi::p2::add_to_linker_async(&mut components).map_err(failed)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut components).map_err(failed)?;
         HandlerTask::add_to_linker::<State, HasSelf<State>>(&mut components, |s| s).map_err(failed)?;
+        gpu::bindings::GpuGuest::add_to_linker::<State, HasSelf<State>>(&mut components, |s| s).map_err(failed)?;
         components.allow_shadowing(true);
         monotonic_clock::add_to_linker::<State, HasSelf<State>>(&mut components, |s| s).map_err(failed)?;
         components.allow_shadowing(false);

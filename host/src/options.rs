@@ -1,6 +1,6 @@
 //! How the sandbox is set up. The defaults deny and bound everything.
 
-use crate::stats::Observer;
+use crate::{gpu::Device, stats::Observer};
 use fabric_types::units::ByteSize;
 use std::{path::PathBuf, sync::Arc};
 
@@ -24,6 +24,8 @@ pub struct Options {
     pub compile: CompileOptions,
     /// Lets granted hosts resolve to loopback, link-local and private addresses. Default false; for operators only.
     pub allow_private_network: bool,
+    /// The node's GPU. Default: none.
+    pub gpu: Device,
     /// Told of every instantiation and call. Default none.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -87,6 +89,7 @@ impl Options {
             cache_bytes: ByteSize::mib(512),
             compile: CompileOptions::new(worker),
             allow_private_network: false,
+            gpu: Device::none("the node was started without one"),
             observer: None,
         }
     }

@@ -4,6 +4,7 @@ use crate::{
     clock::VirtualClock,
     entry::task::Progress,
     fault::Stop,
+    gpu,
     limiter::Limiter,
     logs::{LogOrigin, Logs},
     network::Hooks,
@@ -53,6 +54,7 @@ pub(crate) struct State {
     pub(crate) params: Arc<str>,
     pub(crate) progress: Option<Progress>,
     pub(crate) clock: VirtualClock,
+    pub(crate) gpu: gpu::Use,
     setup: Setup,
     wasi: Option<Box<WasiCtx>>,
     p1: Option<Box<WasiP1Ctx>>,
@@ -72,6 +74,7 @@ impl State {
         params: Arc<str>,
         progress: Option<Progress>,
         hooks: Hooks,
+        gpu: gpu::Use,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles as usize);
@@ -85,6 +88,7 @@ impl State {
             params,
             progress,
             clock: VirtualClock::default(),
+            gpu,
             setup,
             wasi: None,
             p1: None,

@@ -9,6 +9,10 @@ pub trait Observer: Send + Sync + 'static {
     fn instantiated(&self, kind: EntryKind, micros: u64);
     /// A call ended, in microseconds of wall clock from the start of the instance; `fuel` was spent.
     fn called(&self, kind: EntryKind, micros: u64, fuel: u64, ok: bool);
+    /// A call had the GPU for so many microseconds.
+    fn used_gpu(&self, micros: u64) {
+        let _ = micros;
+    }
     /// A module was compiled, in milliseconds.
     fn compiled(&self, millis: u64) {
         let _ = millis;

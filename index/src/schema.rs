@@ -52,6 +52,7 @@ CREATE TABLE usage (
 ) WITHOUT ROWID, STRICT;
 ",
     STREAMS,
+    "ALTER TABLE usage ADD COLUMN gpu_us INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Where the usage of the index at `path` is.

@@ -358,6 +358,31 @@ async fn usage_lasts_and_a_damaged_index_is_begun_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_of_a_release_without_gpu_time_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index.db");
+    drop(Index::open(&path).unwrap());
+    let usage = rusqlite::Connection::open(dir.path().join("index.db-usage")).unwrap();
+    let before = "ALTER TABLE usage DROP COLUMN gpu_us; PRAGMA user_version = 2;
+        INSERT INTO usage VALUES ('a', 'f', 1, 0, 0, 10, 20, 30, 40);";
+    usage.execute_batch(before).unwrap();
+    drop(usage);
+    let index = Index::open(&path).unwrap();
+    index.add_usage(&tenant("a"), &function("f"), &UsageLine { gpu_us: 7, ..UsageLine::default() });
+    let line = UsageLine {
+        function: Some(function("f")),
+        invocations: 1,
+        fuel: 10,
+        guest_us: 20,
+        gpu_us: 7,
+        bytes_in: 30,
+        bytes_out: 40,
+        ..UsageLine::default()
+    };
+    assert_eq!(index.usage(&tenant("a")).await.unwrap(), [line]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn how_long_searches_take_among_100_000_jobs() {
     let dir = tempfile::tempdir().unwrap();
     let index = Index::open(&dir.path().join("index.db")).unwrap();

@@ -23,6 +23,7 @@ use fabric_types::{
     digest::{ModuleDigest, TaskKey},
     function::{Deployment, Entry},
     id::{FunctionName, InvocationId, NodeId, TenantId},
+    manifest::GpuMode,
     rest::invocation::Invocation,
 };
 use std::{
@@ -191,6 +192,8 @@ pub struct Invoked {
     pub fuel: u64,
     /// Wall clock of the call in microseconds.
     pub wall_us: u64,
+    /// Device time of its GPU work, in microseconds.
+    pub gpu_us: u64,
     /// Whether nothing ran because the result was there.
     pub cached: bool,
 }
@@ -381,10 +384,18 @@ impl Node {
         http::handle(&self.shared, deployment, id, request).await
     }
 
+    /// The strongest wish for a GPU that this node serves; `None` of none, and while it is looked for.
+    #[must_use]
+    pub fn serves_gpu(&self) -> GpuMode {
+        self.shared.host.gpu().facts().map_or(GpuMode::None, |gpu| gpu.serves)
+    }
+
     /// Brings the metrics that are levels, not counts, up to date. Call it before they are read.
     pub fn refresh_metrics(&self) {
         let live = self.shared.host.stats().live;
         self.shared.metrics.running.set(i64::try_from(live).unwrap_or(i64::MAX));
+        let waiting = self.shared.host.gpu().facts().map_or(0, |gpu| gpu.queued);
+        self.shared.metrics.gpu_queue.set(waiting.into());
     }
 
     /// How busy it is.

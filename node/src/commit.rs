@@ -33,6 +33,8 @@ pub enum Ended {
         fresh: Fresh,
         /// Wall clock of the call.
         wall_us: u64,
+        /// Device time of its GPU work.
+        gpu_us: u64,
         /// Input read.
         bytes_in: u64,
     },
@@ -55,6 +57,7 @@ struct Waiting {
     attempt: u32,
     fuel: u64,
     wall_us: u64,
+    gpu_us: u64,
     bytes_in: u64,
 }
 
@@ -63,6 +66,7 @@ fn outcome(waiting: &Waiting, committed: Result<Committed, Fault>) -> Outcome {
         output: c.output,
         fuel: waiting.fuel,
         wall_us: waiting.wall_us,
+        gpu_us: waiting.gpu_us,
         bytes_in: waiting.bytes_in,
         cached: false,
         differs: c.differs,
@@ -81,8 +85,8 @@ async fn commit(shared: &Shared, pieces: Vec<Piece>) -> Vec<(Arc<Batch>, Vec<Out
         for ended in piece.ended {
             match ended {
                 Ended::Over(outcome) => over.push(outcome),
-                Ended::Fresh { task, attempt, fresh: result, wall_us, bytes_in } => {
-                    waiting.push((at, Waiting { task, attempt, fuel: result.fuel, wall_us, bytes_in }));
+                Ended::Fresh { task, attempt, fresh: result, wall_us, gpu_us, bytes_in } => {
+                    waiting.push((at, Waiting { task, attempt, fuel: result.fuel, wall_us, gpu_us, bytes_in }));
                     fresh.push(result);
                 }
             }

@@ -63,6 +63,7 @@ fn done(
             failed: u64::from(error.is_some()),
             fuel: report.fuel,
             guest_us: report.wall_us,
+            gpu_us: report.gpu_us,
             ..UsageLine::default()
         };
         shared.notes.add_usage(&deployment.tenant, &deployment.function, &usage);
@@ -83,6 +84,7 @@ fn done(
                     created_ms: now.saturating_sub(report.wall_us / 1000),
                     ended_ms: Some(now),
                     fuel: report.fuel,
+                    gpu_us: report.gpu_us,
                     cached: false,
                     result_bytes: None,
                     content_type: None,

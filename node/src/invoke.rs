@@ -42,6 +42,7 @@ pub fn stage(deployment: &Deployment, body: Bytes, content_type: Option<String>)
     }
 }
 
+/// What the call's result is known by, before the adapter.
 fn key(shared: &Shared, deployment: &Deployment, call: &Invoke, params: &str) -> TaskKey {
     let engine = shared.host.fingerprint(deployment.is_pure());
     let keyer = Keyer::new(deployment, StageKind::Invoke, 0, params, engine, &call.id.as_job());
@@ -59,14 +60,22 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
     let created_ms = now_ms();
     let params: Arc<str> = if call.params.is_empty() { "{}".into() } else { canonical::object(&call.params).into() };
     let key = key(shared, deployment, &call, &params);
+    let result = shared.result_key(deployment, key).await;
     if deployment.is_pure()
         && !call.fresh
-        && let Some(known) = shared.remembered.get(&(deployment.tenant.clone(), key)).await
+        && let Some(known) = shared.remembered.get(&(deployment.tenant.clone(), result)).await
     {
         shared.metrics.invoke_cache_hits.inc();
         let usage = UsageLine { cached: 1, ..UsageLine::default() };
         shared.notes.add_usage(&deployment.tenant, &deployment.function, &usage);
-        return Ok(Invoked { body: known.body, content_type: known.content_type, fuel: 0, wall_us: 0, cached: true });
+        return Ok(Invoked {
+            body: known.body,
+            content_type: known.content_type,
+            fuel: 0,
+            wall_us: 0,
+            gpu_us: 0,
+            cached: true,
+        });
     }
     let loaded = shared.load(deployment).await?;
     let function = deployment.function.clone();
@@ -102,13 +111,14 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
     let output = report.result?;
     if deployment.is_pure() {
         let known = Remembered { body: output.bytes.clone(), content_type: output.content_type.clone() };
-        shared.remembered.insert((deployment.tenant.clone(), key), known).await;
+        shared.remembered.insert((deployment.tenant.clone(), result), known).await;
     }
     Ok(Invoked {
         body: output.bytes,
         content_type: output.content_type,
         fuel: report.fuel,
         wall_us: report.wall_us,
+        gpu_us: report.gpu_us,
         cached: false,
     })
 }
@@ -133,6 +143,7 @@ fn record(
         failed: u64::from(error.is_some()),
         fuel: report.fuel,
         guest_us: report.wall_us,
+        gpu_us: report.gpu_us,
         bytes_in: report.bytes_in,
         bytes_out: bytes.unwrap_or(0),
         ..UsageLine::default()
@@ -149,6 +160,7 @@ fn record(
             created_ms,
             ended_ms: Some(now_ms()),
             fuel: report.fuel,
+            gpu_us: report.gpu_us,
             cached: false,
             result_bytes: bytes,
             content_type,

@@ -79,7 +79,10 @@ async fn begin(shared: &Shared, batch: Arc<Batch>) -> Arc<Running> {
     let count = batch.tasks.len();
     let mut found = Vec::new();
     if batch.cache {
-        let keys: Vec<_> = batch.tasks.iter().map(|t| t.key).collect();
+        let mut keys = Vec::with_capacity(count);
+        for task in &batch.tasks {
+            keys.push(shared.result_key(&batch.deployment, task.key).await);
+        }
         match shared.results.find(&batch.tenant, &keys).await {
             Ok(results) => found = results,
             // Running a task again is always right; only dearer.

@@ -50,12 +50,15 @@ pub struct Metrics {
     invocations: [Counter; 3],
     faults: [Counter; 3],
     fuel: Counter,
+    gpu_us: Counter,
     compile: Histogram,
     families: Families,
     /// Tasks that wait for a guest thread.
     pub queued_tasks: Gauge,
     /// Guests that run; as of the last [`crate::Node::refresh_metrics`].
     pub running: Gauge,
+    /// Calls that wait for the GPU; as of the last [`crate::Node::refresh_metrics`].
+    pub gpu_queue: Gauge,
     /// Synchronous invocations answered from the cache.
     pub invoke_cache_hits: Counter,
     /// Tasks whose result was there already.
@@ -80,10 +83,12 @@ impl Default for Metrics {
             invocations: count(&families.invocations),
             faults: count(&families.faults),
             fuel: Counter::default(),
+            gpu_us: Counter::default(),
             compile: Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0]),
             families,
             queued_tasks: Gauge::default(),
             running: Gauge::default(),
+            gpu_queue: Gauge::default(),
             invoke_cache_hits: Counter::default(),
             task_cache_hits: Counter::default(),
         }
@@ -99,6 +104,8 @@ impl Metrics {
         registry.register("fabric_invocations", "Guests that ran", invocations);
         registry.register("fabric_guest_faults", "Guests that failed", faults);
         registry.register("fabric_guest_fuel", "Fuel spent by guests", self.fuel.clone());
+        registry.register("fabric_gpu_device_microseconds", "Device time of guests on the GPU", self.gpu_us.clone());
+        registry.register("fabric_node_gpu_queue", "Calls waiting for the GPU", self.gpu_queue.clone());
         registry.register("fabric_compile_seconds", "Compiling a module", self.compile.clone());
         registry.register("fabric_node_queued_tasks", "Tasks waiting for a guest thread", self.queued_tasks.clone());
         registry.register("fabric_node_running_guests", "Guests that run now", self.running.clone());
@@ -142,6 +149,10 @@ impl Observer for Metrics {
         if !ok {
             at(&self.faults, kind).inc();
         }
+    }
+
+    fn used_gpu(&self, micros: u64) {
+        self.gpu_us.inc_by(micros);
     }
 
     fn compiled(&self, millis: u64) {

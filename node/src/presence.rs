@@ -35,6 +35,10 @@ fn warm(shared: &Shared) -> Vec<String> {
 pub fn facts(shared: &Shared) -> Facts {
     let stats = shared.host.stats();
     let count = |n: i64| u32::try_from(n).unwrap_or(0);
+    let (gpu, gpu_absent) = match shared.host.gpu().facts() {
+        Ok(gpu) => (Some(gpu), None),
+        Err(why) => (None, Some(why)),
+    };
     Facts {
         id: shared.id.clone(),
         state: "ready".to_owned(),
@@ -48,6 +52,8 @@ pub fn facts(shared: &Shared) -> Facts {
         modules: u32::try_from(stats.disk_hits + stats.compiled).unwrap_or(u32::MAX),
         gpus: shared.offered.gpus,
         gpu_model: shared.offered.gpu_model.clone(),
+        gpu,
+        gpu_absent,
         speed: shared.offered.speed(),
         accepts: shared.offered.accepts.clone(),
         labels: shared.offered.labels.clone(),

@@ -12,6 +12,8 @@ use fabric_results::Fresh;
 use fabric_store::Objects;
 use fabric_types::{
     Code, Fault,
+    digest::TaskKey,
+    function::Deployment,
     job::StageKind,
     rest::node::UsageLine,
     work::{Assignment, Batch, Done, Outcome, TaskInput},
@@ -110,7 +112,7 @@ fn found(
     let (output, _) = running.found.get(at)?.as_ref()?;
     shared.metrics.task_cache_hits.inc();
     usage.cached += 1;
-    let done = Done { output: *output, fuel: 0, wall_us: 0, bytes_in: 0, cached: true, differs: None };
+    let done = Done { output: *output, fuel: 0, wall_us: 0, gpu_us: 0, bytes_in: 0, cached: true, differs: None };
     Some(Ended::Over(Outcome { task: assignment.task, attempt: assignment.attempt, result: Ok(done) }))
 }
 
@@ -153,16 +155,18 @@ async fn one(
         function = %batch.deployment.function,
         module_digest = %batch.deployment.module,
     );
+    let key = shared.result_key(&batch.deployment, assignment.key).await;
     let report = shared.host.run_task(loaded, call).instrument(span).await;
     usage.invocations += 1;
     usage.fuel += report.fuel;
     usage.guest_us += report.wall_us;
+    usage.gpu_us += report.gpu_us;
     usage.bytes_in += report.bytes_in;
     match report.result {
         Ok(output) => {
             usage.bytes_out += output.bytes.len() as u64;
             let fresh = Fresh {
-                key: assignment.key,
+                key,
                 bytes: output.bytes,
                 content_type: output.content_type,
                 buckets: output.buckets,
@@ -173,6 +177,7 @@ async fn one(
                 attempt: assignment.attempt,
                 fresh,
                 wall_us: report.wall_us,
+                gpu_us: report.gpu_us,
                 bytes_in: report.bytes_in,
             })
         }
@@ -216,6 +221,14 @@ async fn call(
 }
 
 impl Shared {
+    /// What a result is stored under here: the task's key, and with a function that uses the GPU the one for this adapter.
+    pub async fn result_key(&self, deployment: &Deployment, key: TaskKey) -> TaskKey {
+        match self.host.gpu().adapter(deployment).await {
+            Some(adapter) => key.on_adapter(&adapter),
+            None => key,
+        }
+    }
+
     /// The lines of a task go under its job's id.
     fn task_logs(&self, batch: &Batch, assignment: &Assignment) -> Arc<FunctionLogs> {
         let task = (batch.stage != StageKind::Invoke).then_some(assignment.task);
@@ -232,7 +245,7 @@ impl Shared {
     ///
     /// # Errors
     /// The store's fault, or the compiler's.
-    pub async fn load(&self, deployment: &Arc<fabric_types::function::Deployment>) -> Result<Arc<Loaded>, Fault> {
+    pub async fn load(&self, deployment: &Arc<Deployment>) -> Result<Arc<Loaded>, Fault> {
         let fetch = || async {
             let limit = deployment.module_bytes.max(1);
             self.store.modules(&deployment.tenant).get(&deployment.module, limit).await.map_err(input::fault)

@@ -22,7 +22,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("fabric-store", &["fabric-types"]),
     ("fabric-index", &["fabric-types"]),
     ("fabric-gpu", &[]),
-    ("fabric-host", &["fabric-types"]),
+    ("fabric-host", &["fabric-types", "fabric-gpu"]),
     ("fabric-results", &["fabric-types", "fabric-engine", "fabric-store"]),
     (
         "fabric-node",

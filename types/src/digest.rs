@@ -86,6 +86,15 @@ impl ModuleDigest {
     }
 }
 
+impl TaskKey {
+    /// The key that the same task's result has when this adapter may have helped to make it: floating-point results of two
+    /// GPUs differ in their last bits. BLAKE3, keyed with the task's own key.
+    #[must_use]
+    pub fn on_adapter(&self, adapter: &str) -> Self {
+        Self(*blake3::keyed_hash(&self.0, adapter.as_bytes()).as_bytes())
+    }
+}
+
 impl ContentDigest {
     /// The digest of `bytes`.
     #[must_use]

@@ -3,7 +3,7 @@
 use crate::{
     digest::ModuleDigest,
     id::{AliasName, FunctionName, TenantId},
-    manifest::Manifest,
+    manifest::{GpuMode, Manifest},
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -85,10 +85,18 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Whether nothing but the module, the input and the parameters decides a result. Http functions never are.
+    /// Whether nothing but the module, the input and the parameters decides a result, and the adapter where it
+    /// [`uses_gpu`](Self::uses_gpu). Http functions never are.
     #[must_use]
     pub fn is_pure(&self) -> bool {
         self.entry.kind != EntryKind::Http && self.manifest.grants.is_pure()
+    }
+
+    /// Whether it may use a node's GPU. Its results then stand under a key of their own for each adapter:
+    /// [`TaskKey::on_adapter`](crate::digest::TaskKey::on_adapter).
+    #[must_use]
+    pub fn uses_gpu(&self) -> bool {
+        self.manifest.resources.gpu != GpuMode::None
     }
 }
 

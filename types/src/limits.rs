@@ -31,6 +31,13 @@ pub struct Limits {
     pub concurrency: u32,
     /// Bytes of a request body for handlers. Default 64 MiB. Code `too-large`.
     pub body_bytes: ByteSize,
+    /// Bytes of all GPU buffers of a call together, set aside when it first uses the GPU. Default 64 MiB. The guest's calls
+    /// beyond it fail with `limit`.
+    pub gpu_memory_bytes: ByteSize,
+    /// Device time of all submits of a call together, in milliseconds. Default 60,000. Further submits fail with `limit`.
+    pub gpu_ms: u64,
+    /// How long one submit may take, in milliseconds; then it is stopped and fails with `timed-out`. Default 2,000.
+    pub gpu_submit_ms: u64,
 }
 
 impl Default for Limits {
@@ -47,6 +54,9 @@ impl Default for Limits {
             handles: 1_024,
             concurrency: 256,
             body_bytes: ByteSize::mib(64),
+            gpu_memory_bytes: ByteSize::mib(64),
+            gpu_ms: 60_000,
+            gpu_submit_ms: 2_000,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     units::ByteSize,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// A function's manifest. In TOML it is `fabric.toml`; over REST it is JSON of the same shape.
 ///
@@ -94,10 +94,38 @@ pub struct VolumeGrant {
 }
 
 impl Grants {
-    /// Whether a function with these grants is pure: nothing but its module, input and parameters decides its result.
+    /// Whether these grants leave a function pure.
     #[must_use]
     pub fn is_pure(&self) -> bool {
         !self.clocks && !self.random && self.network.is_empty() && self.volumes.is_empty()
+    }
+}
+
+/// Longest submit that a function may ask for, in milliseconds: everybody else waits for its end.
+const MAX_GPU_SUBMIT_MS: u64 = 10_000;
+
+/// Whether a function's calls use the GPU of the node that they run on, and how much a node's GPU is good for.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum GpuMode {
+    /// No: `fabric:gpu` answers `denied`.
+    #[default]
+    None,
+    /// Where there is one. Elsewhere `fabric:gpu` answers `denied`, and the function takes its own way.
+    Preferred,
+    /// Only nodes with a GPU will do; a software driver is none, unless the node's operator says so.
+    Required,
+}
+
+impl fmt::Display for GpuMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Preferred => "preferred",
+            Self::Required => "required",
+        })
     }
 }
 
@@ -109,15 +137,17 @@ pub struct Resources {
     pub cpu_slots: u32,
     /// Memory to count for placement; 0, the default, means a small share: most calls never come near their limit.
     pub memory_bytes: ByteSize,
-    /// GPUs for one call. Default 0.
+    /// GPUs for one call to have for itself. Default 0.
     pub gpus: u32,
+    /// Whether calls use the node's GPU, which they share. Default `none`.
+    pub gpu: GpuMode,
     /// Labels that a node must have to run it, all of them. Default none.
     pub node_selector: Labels,
 }
 
 impl Default for Resources {
     fn default() -> Self {
-        Self { cpu_slots: 1, memory_bytes: ByteSize(0), gpus: 0, node_selector: Labels::new() }
+        Self { cpu_slots: 1, memory_bytes: ByteSize(0), gpus: 0, gpu: GpuMode::None, node_selector: Labels::new() }
     }
 }
 
@@ -184,6 +214,18 @@ impl Manifest {
         }
         if self.resources.gpus > 1024 {
             return value("resources.gpus", "use 0 to 1024");
+        }
+        if !(1..=MAX_GPU_SUBMIT_MS).contains(&self.limits.gpu_submit_ms) {
+            return value(
+                "limits.gpu-submit-ms",
+                "use 1 to 10000; a submit has the device for itself, so split longer work",
+            );
+        }
+        if self.limits.gpu_ms == 0 || self.limits.gpu_memory_bytes == ByteSize(0) {
+            return value(
+                "limits",
+                "gpu-ms and gpu-memory-bytes must be above 0; for no GPU say resources.gpu = \"none\"",
+            );
         }
         if let Err(problem) = label::check_all(&self.resources.node_selector) {
             return value("resources.node-selector", &problem);

@@ -2,7 +2,8 @@
 //!
 //! `BLAKE3(domain ‖ module ‖ entry ‖ input identity ‖ parameters ‖ grants ‖ engine fingerprint)`, each field preceded by
 //! its length, so that no two different tasks give the same bytes. An impure task adds its job and task id, so that
-//! its result is committed once but never shared between jobs.
+//! its result is committed once but never shared between jobs. A task that may use a GPU is known by its key, and its result
+//! by [`TaskKey::on_adapter`] of it.
 
 use crate::{
     dataset::{ObjectSlice, Partition},

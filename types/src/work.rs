@@ -88,6 +88,10 @@ pub struct Done {
     pub fuel: u64,
     /// Wall clock of the call in microseconds; 0 when cached.
     pub wall_us: u64,
+    /// Device time of its GPU work in microseconds. Whoever writes this down as postcard puts it beside, where it is not 0:
+    /// the bytes of the rest stay as they were.
+    #[serde(skip)]
+    pub gpu_us: u64,
     /// Input bytes the guest read.
     pub bytes_in: u64,
     /// Whether the result was there already and nothing ran.

@@ -101,6 +101,6 @@ pub async fn run(command: Command, global: &Global, out: &Out) -> Result<(), Fai
         Command::Completions(args) => completions::run(&args, &ctx),
         Command::Version(args) => version::run(&args, &ctx).await,
         // `main` runs these before there is a runtime.
-        Command::Serve(_) | Command::CompileWorker(_) => Ok(()),
+        Command::Serve(_) | Command::CompileWorker(_) | Command::GpuWorker => Ok(()),
     }
 }

@@ -83,9 +83,19 @@ async fn drained(client: &Client, mut node: Node) -> Result<Node, Failure> {
         .hint("somebody else had it take work again, or it is not heard of: see `fabric nodes`"))
 }
 
+/// What guests can use; else what the machine has.
+fn gpu(node: &Node) -> String {
+    match (&node.gpu, node.gpus) {
+        (Some(gpu), 0 | 1) => format!("{} ({}, {})", gpu.name, gpu.kind, gpu.serves),
+        (Some(gpu), n) => format!("1 of {n}: {} ({}, {})", gpu.name, gpu.kind, gpu.serves),
+        (None, 0) => "-".to_owned(),
+        (None, n) => format!("{n} {}, not for guests", node.gpu_model.as_deref().unwrap_or("GPUs")),
+    }
+}
+
 fn table(page: &Page<Node>) -> Table {
     let mut table = Table::new(&[
-        "NODE", "STATE", ">RUNNING", ">QUEUED", ">MEMORY", ">GPUS", ">SPEED", ">MODULES", "LABELS", "VERSION", "SEEN",
+        "NODE", "STATE", ">RUNNING", ">QUEUED", ">MEMORY", "GPU", ">SPEED", ">MODULES", "LABELS", "VERSION", "SEEN",
     ]);
     for n in &page.items {
         table.row([
@@ -94,7 +104,7 @@ fn table(page: &Page<Node>) -> Table {
             format!("{}/{}", n.running, n.cpu_slots),
             n.queued.to_string(),
             format!("{}/{}", ByteSize(n.used_bytes), ByteSize(n.memory_bytes)),
-            n.gpu_model.as_ref().map_or(n.gpus.to_string(), |model| format!("{} {model}", n.gpus)),
+            gpu(n),
             format!("{:.2}", n.speed),
             n.modules.to_string(),
             label::show(&n.labels),

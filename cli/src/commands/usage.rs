@@ -12,8 +12,17 @@ pub struct Args {}
 pub async fn run(_args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let usage = ctx.client()?.usage().await?;
     ctx.out.show(&usage, |out, usage| {
-        let mut table =
-            Table::new(&["FUNCTION", ">CALLS", ">FAILED", ">CACHED", ">FUEL", ">GUEST TIME", ">READ", ">WRITTEN"]);
+        let mut table = Table::new(&[
+            "FUNCTION",
+            ">CALLS",
+            ">FAILED",
+            ">CACHED",
+            ">FUEL",
+            ">GUEST TIME",
+            ">GPU TIME",
+            ">READ",
+            ">WRITTEN",
+        ]);
         let mut row = |name: &str, u: &UsageLine| {
             table.row([
                 name,
@@ -22,6 +31,7 @@ pub async fn run(_args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 &grouped(u.cached),
                 &grouped(u.fuel),
                 &times::length(u.guest_us / 1000),
+                &times::length(u.gpu_us.div_ceil(1000)),
                 &ByteSize(u.bytes_in).to_string(),
                 &ByteSize(u.bytes_out).to_string(),
             ]);

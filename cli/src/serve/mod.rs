@@ -99,3 +99,11 @@ async fn wait_for_signal() -> Result<(), Failure> {
 pub fn compile_worker(_args: CompileWorkerArgs) -> ExitCode {
     ExitCode::from(fabric_host::compile_worker_main())
 }
+
+/// What makes this program a GPU worker.
+pub const GPU_WORKER: &str = "gpu-worker";
+
+/// Owns a GPU; the server starts it as a process of its own.
+pub fn gpu_worker() -> ExitCode {
+    ExitCode::from(fabric_host::gpu_worker_main())
+}

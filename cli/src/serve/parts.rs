@@ -1,11 +1,11 @@
 //! The parts of a server and how they start and stop, the same alone and in a fleet.
 
-use super::{fault, internal, jupyterhub, reachable, wait_for_signal, write_address};
-use crate::{failure::Failure, serve_config::ServeConfig};
+use super::{GPU_WORKER, fault, internal, jupyterhub, reachable, wait_for_signal, write_address};
+use crate::{failure::Failure, serve_args::GpuChoice, serve_config::ServeConfig};
 use fabric_driver::Driver;
 use fabric_engine::Engine;
 use fabric_gateway::{Gateway, Handle, Peers, Services, tokens};
-use fabric_host::{Host, WorkerCommand};
+use fabric_host::{GpuDevice, GpuSearch, Host, WorkerCommand};
 use fabric_index::{Index, Notes};
 use fabric_node::{Metrics, Node, Offer};
 use fabric_results::ResultStore;
@@ -38,6 +38,22 @@ pub(super) fn open_store(config: &ServeConfig) -> Result<Store, Failure> {
     let location = config.store.as_ref().map_or_else(own, |s| s.value.clone());
     Store::open(&location, StoreOptions::default())
         .map_err(|e| fault(Fault { hint: e.hint(), ..Fault::new(e.code(), e.to_string()) }))
+}
+
+/// Begins to look for the GPU that guests use. Where nothing runs guests nobody asks.
+fn gpu(config: &ServeConfig) -> Result<GpuDevice, Failure> {
+    if !config.runs_guests() {
+        return Ok(GpuDevice::none("this process runs no guests"));
+    }
+    if config.gpu.value == GpuChoice::Off {
+        return Ok(GpuDevice::none("the operator switched it off: fabric serve --gpu off"));
+    }
+    let program = std::env::current_exe().map_err(|e| Failure::io("finding this program", e))?;
+    let mut search = GpuSearch::new(WorkerCommand { program, args: vec![GPU_WORKER.to_owned()] });
+    search.any_software = config.gpu.value == GpuChoice::Any;
+    search.adapter = config.gpu_adapter.as_ref().map(|name| name.value.clone());
+    search.memory_bytes = config.gpu_memory.value.0;
+    Ok(GpuDevice::find(search))
 }
 
 /// What a node takes on.
@@ -75,6 +91,7 @@ impl Parts {
         let worker = WorkerCommand { program, args: vec!["compile-worker".to_owned()] };
         let mut sandbox = fabric_host::Options::new(data.join("sandbox"), worker);
         sandbox.observer = Some(metrics.observer());
+        sandbox.gpu = gpu(config)?;
         let host = Host::start(sandbox).map_err(|e| internal("starting the sandbox", e))?;
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let slots = config.slots.as_ref().map_or(cores, |s| s.value);
@@ -210,6 +227,7 @@ impl<'a> Serving<'a> {
                 driver.shutdown().await;
             }
             self.node.shutdown().await;
+            self.parts.host.gpu().shutdown().await;
             if let Err(error) = self.parts.index.flush().await {
                 tracing::warn!(%error, "the index was not flushed");
             }

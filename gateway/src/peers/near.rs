@@ -5,7 +5,12 @@ use super::{Peer, Peers, pass::Passing, was_passed};
 use crate::{Error, error::Result, functions::Version, state::App};
 use axum::{body::Body, response::Response};
 use fabric_node::Room;
-use fabric_types::{Code, digest::ModuleDigest, rest::node::warm_name};
+use fabric_types::{
+    Code,
+    function::Deployment,
+    manifest::GpuMode,
+    rest::node::{Node, warm_name},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body::{Frame, SizeHint};
 use std::{
@@ -66,6 +71,11 @@ fn choose(here: Room, others: &[Candidate], mut draw: impl FnMut(usize) -> usize
     order
 }
 
+/// The strongest wish for a GPU that a node serves.
+fn gpu_of(facts: &Node) -> GpuMode {
+    facts.gpu.as_ref().map_or(GpuMode::None, |gpu| gpu.serves)
+}
+
 /// Counts a call with a node from its beginning to the end of its answer's body.
 struct Counted {
     body: Body,
@@ -107,15 +117,26 @@ pub(crate) enum Offered {
 }
 
 impl Peers {
-    /// The nodes to offer a call of `module` to, best first; none: run it here.
-    fn elsewhere(&self, here: Room, module: &ModuleDigest) -> Vec<Arc<Peer>> {
+    /// The nodes to offer a call to, best first; none: run it here.
+    fn elsewhere(&self, here: Room, serves: GpuMode, deployment: &Deployment) -> Vec<Arc<Peer>> {
         // A drained node's own gateway sends calls away too, as long as somebody takes them.
-        let here = if self.closed.read().contains(&self.name) { Room { slots: 0, ..here } } else { here };
-        if is_free(here) {
+        let mut here = if self.closed.read().contains(&self.name) { Room { slots: 0, ..here } } else { here };
+        let wish = deployment.manifest.resources.gpu;
+        if is_free(here) && serves >= wish {
             return Vec::new();
         }
-        let name = warm_name(module);
-        let peers: Vec<_> = self.nodes.read().values().filter(|p| self.is_open(&p.facts)).cloned().collect();
+        let name = warm_name(&deployment.module);
+        let mut peers: Vec<_> = self.nodes.read().values().filter(|p| self.is_open(&p.facts)).cloned().collect();
+        if wish > GpuMode::None {
+            // Where the wish is served if anywhere; what only prefers a GPU runs on any node else.
+            let serving: Vec<_> = peers.iter().filter(|p| gpu_of(&p.facts) >= wish).cloned().collect();
+            if wish == GpuMode::Required || !serving.is_empty() {
+                peers = serving;
+                if serves < wish {
+                    here.slots = 0;
+                }
+            }
+        }
         let candidates: Vec<_> = peers
             .iter()
             .map(|peer| {
@@ -167,18 +188,33 @@ fn nowhere() -> Error {
         .header(header::RETRY_AFTER, HeaderValue::from_static("2"))
 }
 
+fn no_gpu() -> Error {
+    Error::new(Code::Unavailable, "the function requires a GPU, and no node has one for guests")
+        .hint("`fabric nodes --json` says why not, node by node")
+        .header(header::RETRY_AFTER, HeaderValue::from_static("2"))
+}
+
 /// The nodes to offer a call to, best first; none: run it here.
 ///
 /// # Errors
 /// `unavailable` when it can't run here and no other node is known.
 pub(crate) fn elsewhere(app: &App, version: &Version, headers: &HeaderMap) -> Result<Vec<Arc<Peer>>> {
     let Some(peers) = &app.services.peers else { return Ok(Vec::new()) };
-    let here = app.services.node.room();
+    let (mut here, serves) = (app.services.node.room(), app.services.node.serves_gpu());
     if was_passed(headers) {
         return if here.slots > 0 { Ok(Vec::new()) } else { Err(nowhere()) };
     }
-    let nodes = peers.elsewhere(here, &version.deployment.module);
-    if nodes.is_empty() && here.slots == 0 { Err(nowhere()) } else { Ok(nodes) }
+    let requires_gpu = version.deployment.manifest.resources.gpu == GpuMode::Required;
+    if requires_gpu && serves < GpuMode::Required {
+        // It can't run here, however little there is to do.
+        here.slots = 0;
+    }
+    let nodes = peers.elsewhere(here, serves, &version.deployment);
+    match (nodes.is_empty() && here.slots == 0, requires_gpu) {
+        (false, _) => Ok(nodes),
+        (true, false) => Err(nowhere()),
+        (true, true) => Err(no_gpu()),
+    }
 }
 
 /// Offers a call to nodes; it comes back when it is to run here.

@@ -115,6 +115,9 @@ pub async fn invoke(
         headers.insert(super::INVOCATION_ID, id);
     }
     headers.insert("fabric-fuel", HeaderValue::from(done.fuel));
+    if done.gpu_us > 0 {
+        headers.insert("fabric-gpu-us", HeaderValue::from(done.gpu_us));
+    }
     headers.insert("fabric-version", version.number.clone());
     headers.insert("fabric-cached", HeaderValue::from_static(if done.cached { "true" } else { "false" }));
     super::objects::harden(headers);
@@ -166,6 +169,7 @@ async fn submit(app: &App, caller: &Caller, version: &Arc<Version>, work: Work) 
         created_ms: job.created_ms,
         ended_ms: None,
         fuel: 0,
+        gpu_us: 0,
         cached: false,
         result_bytes: None,
         content_type: None,

@@ -15,6 +15,7 @@ pub async fn usage(State(app): State<App>, caller: Caller) -> Result<Json<Usage>
         sum.failed += line.failed;
         sum.cached += line.cached;
         sum.fuel = sum.fuel.saturating_add(line.fuel);
+        sum.gpu_us = sum.gpu_us.saturating_add(line.gpu_us);
         sum.guest_us += line.guest_us;
         sum.bytes_in += line.bytes_in;
         sum.bytes_out += line.bytes_out;

@@ -63,6 +63,8 @@ pub struct HttpReport {
     pub wall_us: u64,
     /// Bytes it logged.
     pub log_bytes: u64,
+    /// Device time of its GPU work, in microseconds.
+    pub gpu_us: u64,
 }
 
 type Guest = Pin<Box<dyn Future<Output = HttpReport> + Send>>;
@@ -86,7 +88,7 @@ impl Drop for Done {
     fn drop(&mut self) {
         if self.hook.is_some() {
             let wall_us = crate::entry::task::micros(self.start);
-            self.report(HttpReport { result: Err(fault::cancelled()), fuel: 0, wall_us, log_bytes: 0 });
+            self.report(HttpReport { result: Err(fault::cancelled()), fuel: 0, wall_us, log_bytes: 0, gpu_us: 0 });
         }
     }
 }
@@ -121,6 +123,7 @@ impl http_body::Body for Body {
                                 fuel: 0,
                                 wall_us: 0,
                                 log_bytes: 0,
+                                gpu_us: 0,
                             });
                             return Poll::Ready(Some(Err(fault)));
                         };
@@ -188,12 +191,13 @@ where
 {
     let HttpCall { limits, logs, cancel, https, done } = call;
     let mut done = Done { hook: done, start: std::time::Instant::now() };
+    let gpu = inner.gpu.access(&loaded.deployment).await?;
     let slot = inner.slot(&cancel).await?;
     let shared = inner.shared(Output::new(0, 0, 0, false), logs, &limits);
     let scope = Scope::new(&limits, None, cancel);
     let setup =
         Setup { deployment: loaded.deployment.clone(), volumes: inner.volumes.clone(), seed: [0; 32], stage: "http" };
-    let state = inner.state(setup, &limits, scope, shared.clone(), None, "{}".into(), None, loaded);
+    let state = inner.state(setup, &limits, scope, shared.clone(), None, "{}".into(), None, loaded, gpu);
     let left = limits.output_bytes.0;
     let (send, mut receive) = oneshot::channel();
     let request = bounded(request, limits.body_bytes.0)?;
@@ -308,7 +312,7 @@ struct Run {
 impl Run {
     async fn run(self, state: State, request: http::Request<RequestBody>, send: oneshot::Sender<Answer>) -> HttpReport {
         let start = std::time::Instant::now();
-        let (ended, fuel) = self.call(state, request, send, start).await;
+        let (ended, fuel, gpu_us) = self.call(state, request, send, start).await;
         let log_bytes = {
             let mut logs = self.shared.logs.lock();
             logs.flush();
@@ -322,9 +326,10 @@ impl Run {
         let wall_us = crate::entry::task::micros(start);
         if let Some(observer) = &self.inner.observer {
             observer.called(EntryKind::Http, wall_us, fuel, result.is_ok());
+            observer.used_gpu(gpu_us);
         }
         drop(self.slot);
-        HttpReport { result: result.map_err(|f| f.with_fuel(fuel)), fuel, wall_us, log_bytes }
+        HttpReport { result: result.map_err(|f| f.with_fuel(fuel)), fuel, wall_us, log_bytes, gpu_us }
     }
 
     async fn call(
@@ -333,18 +338,18 @@ impl Run {
         request: http::Request<RequestBody>,
         send: oneshot::Sender<Answer>,
         start: std::time::Instant,
-    ) -> (Ended<wasmtime::Result<()>>, u64) {
+    ) -> (Ended<wasmtime::Result<()>>, u64, u64) {
         let Linked::Http(pre) = &self.loaded.prepared.linked else {
             let fault = Fault::new(Code::BadRequest, "the function is not an http function");
-            return (Ended::GivenUp(fault.hint("invoke it with POST /v1/functions/FUNCTION/invoke")), 0);
+            return (Ended::GivenUp(fault.hint("invoke it with POST /v1/functions/FUNCTION/invoke")), 0, 0);
         };
         let scope = state.scope.clone();
         let mut store = match self.inner.store(&self.loaded.prepared.engine, state, self.limits.fuel) {
             Ok(store) => store,
-            Err(fault) => return (Ended::GivenUp(fault), 0),
+            Err(fault) => return (Ended::GivenUp(fault), 0, 0),
         };
         if let Err(fault) = store.data_mut().prepare(false) {
-            return (Ended::GivenUp(fault), 0);
+            return (Ended::GivenUp(fault), 0, 0);
         }
         let guest = async {
             let scheme = if self.https { Scheme::Https } else { Scheme::Http };
@@ -359,7 +364,7 @@ impl Run {
         };
         let ended = scope.bound(guest).await;
         let fuel = self.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-        (ended, fuel)
+        (ended, fuel, store.data().gpu.micros())
     }
 }
 

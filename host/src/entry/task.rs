@@ -118,6 +118,8 @@ pub struct TaskReport {
     pub bytes_in: u64,
     /// Bytes it logged.
     pub log_bytes: u64,
+    /// Device time of its GPU submits, in microseconds.
+    pub gpu_us: u64,
 }
 
 pub(crate) fn micros(start: std::time::Instant) -> u64 {
@@ -125,13 +127,17 @@ pub(crate) fn micros(start: std::time::Instant) -> u64 {
 }
 
 fn nothing(fault: Fault) -> TaskReport {
-    TaskReport { result: Err(fault), fuel: 0, wall_us: 0, bytes_in: 0, log_bytes: 0 }
+    TaskReport { result: Err(fault), fuel: 0, wall_us: 0, bytes_in: 0, log_bytes: 0, gpu_us: 0 }
 }
 
 /// Runs a call to its end.
 pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskReport {
     let slot = match inner.slot(&call.cancel).await {
         Ok(slot) => slot,
+        Err(fault) => return nothing(fault),
+    };
+    let gpu = match inner.gpu.access(&loaded.deployment).await {
+        Ok(gpu) => gpu,
         Err(fault) => return nothing(fault),
     };
     let TaskCall { stage, input, params, limits, seed, buckets, logs, progress, cancel, deadline } = call;
@@ -154,7 +160,7 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
     let scope = Scope::new(&limits, deadline, cancel);
     let setup =
         Setup { deployment: loaded.deployment.clone(), volumes: inner.volumes.clone(), seed, stage: stage.name() };
-    let state = inner.state(setup, &limits, scope.clone(), shared.clone(), source, params, progress, loaded);
+    let state = inner.state(setup, &limits, scope.clone(), shared.clone(), source, params, progress, loaded, gpu);
     let mut store = match inner.store(&loaded.prepared.engine, state, limits.fuel) {
         Ok(store) => store,
         Err(fault) => return nothing(fault),
@@ -166,6 +172,7 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
     };
     let wall_us = micros(start);
     let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+    let gpu_us = store.data().gpu.micros();
     drop(store);
     drop(slot);
     let log_bytes = {
@@ -180,6 +187,7 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
     };
     if let Some(observer) = &inner.observer {
         observer.called(kind, wall_us, fuel, result.is_ok());
+        observer.used_gpu(gpu_us);
     }
     TaskReport {
         result: result.map_err(|fault| fault.with_fuel(fuel)),
@@ -187,6 +195,7 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
         wall_us,
         bytes_in: shared.bytes_in.load(Ordering::Relaxed),
         log_bytes,
+        gpu_us,
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Weights {
     pub locality: f64,
     /// Default 1.
     pub speed: f64,
+    /// Default 4, as much as all that speaks against a GPU that is busier; only for functions that use one.
+    pub gpu: f64,
 }
 
 impl Default for Weights {
@@ -61,6 +63,7 @@ impl Default for Weights {
             selector_spread: 1.0,
             locality: 2.0,
             speed: 1.0,
+            gpu: 4.0,
         }
     }
 }

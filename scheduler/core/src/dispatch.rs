@@ -200,6 +200,7 @@ pub(crate) fn request(job: &Job, excluded: Option<u32>) -> Request<'_> {
         demand: job.demand(),
         labels: &job.plan.labels,
         kind: job.plan.kind,
+        gpu: job.plan.gpu,
         work_us: job.work_us,
         excluded,
         least_pace: 0.0,

@@ -7,6 +7,7 @@ use fabric_types::{
     id::{JobId, NodeId, TenantId},
     job::TaskId,
     label::Labels,
+    manifest::GpuMode,
     quota::Quota,
 };
 
@@ -39,6 +40,8 @@ pub struct JobPlan {
     pub memory_bytes: u64,
     /// GPUs per attempt. An attempt with any is never queued behind another: a GPU is not shared.
     pub gpus: u32,
+    /// Whether attempts use the node's GPU together with others.
+    pub gpu: GpuMode,
     /// The kind of module, which a node may refuse.
     pub kind: EntryKind,
     /// Labels that a node must have, all of them.
@@ -65,6 +68,7 @@ impl JobPlan {
             cpu_slots: 1,
             memory_bytes: 0,
             gpus: 0,
+            gpu: GpuMode::None,
             kind: EntryKind::Task,
             labels: Labels::new(),
             accepted_at: Time(0),
@@ -83,6 +87,8 @@ pub struct NodeSpec {
     pub speed: f32,
     /// GPUs.
     pub gpus: u32,
+    /// The strongest wish that the GPU which its guests share serves.
+    pub gpu: GpuMode,
     /// Labels.
     pub labels: Labels,
     /// Kinds of modules it takes; empty for all.
@@ -93,7 +99,15 @@ impl NodeSpec {
     /// A node of usual speed without GPUs and labels that takes everything.
     #[must_use]
     pub const fn new(slots: u32, memory_bytes: u64) -> Self {
-        Self { slots, memory_bytes, speed: 1.0, gpus: 0, labels: Labels::new(), accepts: Vec::new() }
+        Self {
+            slots,
+            memory_bytes,
+            speed: 1.0,
+            gpus: 0,
+            gpu: GpuMode::None,
+            labels: Labels::new(),
+            accepts: Vec::new(),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     hash::{IndexMap, IndexSet},
     task::AttemptKey,
 };
-use fabric_types::{function::EntryKind, id::NodeId, label::Labels};
+use fabric_types::{function::EntryKind, id::NodeId, label::Labels, manifest::GpuMode};
 use std::collections::{BTreeMap, HashMap};
 
 /// Units a slot is divided into.
@@ -41,6 +41,8 @@ pub(crate) struct Node {
     pub long_mem: u64,
     pub gpus: u32,
     pub gpus_taken: u32,
+    /// The strongest wish that its shared GPU serves.
+    pub gpu: GpuMode,
     pub labels: Labels,
     pub accepts: Vec<EntryKind>,
     pub attempts: IndexSet<AttemptKey>,
@@ -166,6 +168,7 @@ impl Nodes {
             long_mem: 0,
             gpus: 0,
             gpus_taken: 0,
+            gpu: GpuMode::None,
             labels: Labels::new(),
             accepts: Vec::new(),
             attempts: IndexSet::default(),
@@ -199,6 +202,7 @@ impl Nodes {
         let speed = f64::from(spec.speed);
         node.speed = if speed.is_finite() && speed > 0.0 { speed } else { 1.0 };
         node.gpus = spec.gpus;
+        node.gpu = spec.gpu;
         node.labels.clone_from(&spec.labels);
         node.accepts.clone_from(&spec.accepts);
     }

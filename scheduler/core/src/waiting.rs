@@ -73,6 +73,13 @@ impl Core {
             let has = |node: &Node| filters::labels(node, request) && filters::module_kind(node, request);
             return Some(format!("it is a {} module, and {}", request.kind, none_of("takes that kind", &has)));
         }
+        if !taking.iter().any(|node| filters::shared_gpu(node, request)) {
+            return Some(format!(
+                "it requires a GPU, and {}",
+                none_of("has one for guests", &|node| { filters::shared_gpu(node, request) })
+            ));
+        }
+        let taking: Vec<&Node> = taking.into_iter().filter(|node| filters::shared_gpu(node, request)).collect();
         if taking.iter().any(|node| filters::could_fit(node, request)) {
             return None;
         }

@@ -305,7 +305,8 @@ impl Driver {
         let meta = &planned.meta;
         let tasks = plan::stages(&meta.plan(Time(0))).iter().map(|s| u64::from(s.tasks)).sum();
         let mut cached = 0;
-        if deployment.is_pure() && spec.cache {
+        // What the cache holds of a GPU's results is known where they would run.
+        if deployment.is_pure() && !deployment.uses_gpu() && spec.cache {
             let keyer = Keyer::new(deployment, StageKind::Map, meta.buckets(), &meta.params, &meta.engine, &meta.id);
             let keys: Vec<_> = planned
                 .partitions
@@ -545,6 +546,13 @@ impl Driver {
         if !meta.deployment.is_pure() {
             return Err(Fault::new(Code::Conflict, format!("function {} is not pure", meta.deployment.function))
                 .hint("only results that nothing but module, input and parameters decide can be repeated"));
+        }
+        if meta.deployment.uses_gpu() {
+            let message =
+                format!("function {} uses a GPU, and another node's may give other results", meta.deployment.function);
+            return Err(
+                Fault::new(Code::Conflict, message).hint("only what every node repeats to the bit can be audited")
+            );
         }
         if (self.parts.fingerprint)(true) != meta.engine {
             return Err(Fault::new(Code::Conflict, "the sandbox engine has changed since the job ran"));

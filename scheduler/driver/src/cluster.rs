@@ -15,6 +15,7 @@ use fabric_types::{
     id::{NodeId, TenantId},
     job::JobSpec,
     label,
+    manifest::GpuMode,
     quota::Quota,
     rest::{
         node::{Explanation, Node, warm_name},
@@ -30,6 +31,7 @@ fn spec(node: &Node) -> NodeSpec {
     NodeSpec {
         speed,
         gpus: node.gpus,
+        gpu: node.gpu.as_ref().map_or(GpuMode::None, |gpu| gpu.serves),
         labels: node.labels.clone(),
         accepts: node.accepts.clone(),
         ..NodeSpec::new(node.cpu_slots, node.memory_bytes)
@@ -199,6 +201,7 @@ impl Driver {
             cpu_slots: resources.cpu_slots,
             memory_bytes: meta::memory_bytes(deployment),
             gpus: resources.gpus,
+            gpu: resources.gpu,
             kind: deployment.entry.kind,
             labels,
             hints: Vec::new(),

@@ -28,6 +28,7 @@ pub fn view(live: &Live) -> Invocation {
         created_ms: meta.created_ms,
         ended_ms: live.ended.as_ref().map(|e| e.at_ms),
         fuel: live.cost.fuel,
+        gpu_us: live.cost.gpu_us,
         cached: live.cached > 0,
         result_bytes: there.map(|o| o.len),
         content_type: None,

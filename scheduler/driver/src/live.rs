@@ -185,6 +185,7 @@ impl Live {
         for item in &done.tasks {
             self.cost.fuel = self.cost.fuel.saturating_add(item.done.fuel);
             self.cost.guest_us = self.cost.guest_us.saturating_add(item.done.wall_us);
+            self.cost.gpu_us = self.cost.gpu_us.saturating_add(item.done.gpu_us);
             self.cost.bytes_in = self.cost.bytes_in.saturating_add(item.done.bytes_in);
             let Some(note) = self.task_mut(item.task) else { continue };
             note.attempts = note.attempts.max(item.attempt);

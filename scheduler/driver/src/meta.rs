@@ -124,6 +124,7 @@ impl Meta {
             cpu_slots: resources.cpu_slots,
             memory_bytes: memory_bytes(&self.deployment),
             gpus: resources.gpus,
+            gpu: resources.gpu,
             kind: self.deployment.entry.kind,
             // Checked when the job was accepted.
             labels: node_selector(&self.deployment, &spec.node_selector).unwrap_or_default(),

@@ -55,6 +55,7 @@ pub fn view(live: &Live, core: Option<&Core>, id: TaskId) -> Option<Task> {
         key: note.done.as_ref().map(|d| d.output.key),
         fuel: note.done.as_ref().map_or(0, |d| d.fuel),
         wall_us: note.done.as_ref().map_or(0, |d| d.wall_us),
+        gpu_us: note.done.as_ref().map_or(0, |d| d.gpu_us),
         result_bytes: note.done.as_ref().map(|d| d.output.len),
         cached: note.done.as_ref().is_some_and(|d| d.cached),
         error,

@@ -40,6 +40,9 @@ pub struct Invocation {
     pub ended_ms: Option<u64>,
     /// Fuel spent.
     pub fuel: u64,
+    /// Device time of its GPU work, microseconds.
+    #[serde(default)]
+    pub gpu_us: u64,
     /// Whether the result came from an earlier call with the same module, input and parameters.
     pub cached: bool,
     /// Bytes of the result.

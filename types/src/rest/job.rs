@@ -37,6 +37,9 @@ pub struct Cost {
     pub fuel: u64,
     /// Wall clock inside sandboxes, microseconds, summed.
     pub guest_us: u64,
+    /// Device time of GPU work, microseconds, summed over the attempts that gave a result.
+    #[serde(default)]
+    pub gpu_us: u64,
     /// Input bytes read.
     pub bytes_in: u64,
     /// Result bytes committed.
@@ -118,6 +121,9 @@ pub struct Task {
     pub fuel: u64,
     /// Wall clock of that attempt, microseconds.
     pub wall_us: u64,
+    /// Device time of its GPU work, microseconds.
+    #[serde(default)]
+    pub gpu_us: u64,
     /// Bytes of the result.
     pub result_bytes: Option<u64>,
     /// Whether the result was there already.

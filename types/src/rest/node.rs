@@ -6,9 +6,11 @@ use crate::{
     function::EntryKind,
     id::{FunctionName, NodeId, TenantId},
     label::Labels,
+    manifest::GpuMode,
     rest::job::JobPlan,
 };
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -39,6 +41,12 @@ pub struct Node {
     /// Their model, where the machine says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_model: Option<String>,
+    /// The one that guests use through `fabric:gpu`; absent when they can use none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuAdapter>,
+    /// Why they can use none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_absent: Option<String>,
     /// Speed of one CPU, relative to a usual one; 1 until it is measured.
     #[serde(default = "usual_speed")]
     pub speed: f64,
@@ -60,6 +68,55 @@ pub struct Node {
     pub started_ms: u64,
     /// Last heartbeat.
     pub seen_ms: u64,
+}
+
+/// What does a node's GPU work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GpuKind {
+    /// A GPU.
+    Hardware,
+    /// The processor, through a software driver.
+    Software,
+}
+
+impl fmt::Display for GpuKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hardware => "hardware",
+            Self::Software => "software",
+        })
+    }
+}
+
+/// The adapter that a node's guests share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct GpuAdapter {
+    /// Its name, such as `NVIDIA H200`.
+    pub name: String,
+    /// Hardware or software.
+    pub kind: GpuKind,
+    /// The driver's name and version.
+    pub driver: String,
+    /// The strongest wish that it serves: `preferred`, or `required` too.
+    pub serves: GpuMode,
+    /// What all calls together may allocate, in bytes.
+    pub memory_bytes: u64,
+    /// Most bytes of one buffer.
+    pub buffer_bytes: u64,
+    /// Most bytes of workgroup memory.
+    pub workgroup_memory_bytes: u64,
+    /// Most invocations of a workgroup.
+    pub workgroup_invocations: u64,
+    /// Whether WGSL may `enable f16`.
+    pub f16: bool,
+    /// Smallest and largest subgroup, where WGSL has subgroup operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subgroup_size: Option<(u32, u32)>,
+    /// Whether loops of 100,000 rounds run to their end, as tried at the start. Some software drivers cut them short.
+    pub long_loops: bool,
+    /// Calls that wait for it now.
+    pub queued: u32,
 }
 
 /// How a module is named in [`Node::warm`].
@@ -156,6 +213,9 @@ pub struct UsageLine {
     pub fuel: u64,
     /// Wall clock inside sandboxes, microseconds.
     pub guest_us: u64,
+    /// Device time of GPU work, microseconds; shaders' checks and compilation count too.
+    #[serde(default)]
+    pub gpu_us: u64,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.

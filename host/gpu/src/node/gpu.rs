@@ -103,6 +103,17 @@ impl Gpu {
         Ok(Session::new(self.shared.clone(), id, grant))
     }
 
+    /// Opens a session as soon as there is room, in the order of asking.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for `total-bytes` when there is never room.
+    pub async fn session_when_free(&self, grant: Grant) -> Result<Session, Error> {
+        within("total-bytes", grant.total_bytes, self.shared.options.memory_bytes)?;
+        self.shared.room.wait(grant.total_bytes).await;
+        let id = self.shared.next_session.fetch_add(1, Ordering::Relaxed);
+        Ok(Session::new(self.shared.clone(), id, grant))
+    }
+
     /// Kills the worker and waits until it is gone. Sessions that are still open find the device lost.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();

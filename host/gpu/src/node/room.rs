@@ -3,9 +3,16 @@
 
 use crate::Error;
 use parking_lot::Mutex;
+use tokio::sync::{Mutex as Queue, Notify};
 
 /// What is left of a device.
-pub(super) struct Room(Mutex<Left>);
+pub(super) struct Room {
+    left: Mutex<Left>,
+    freed: Notify,
+    /// Whose turn it is to wait for what is freed: in the order of their coming, so that small sessions do not keep a
+    /// large one out for ever.
+    queue: Queue<()>,
+}
 
 struct Left {
     sessions: usize,
@@ -14,7 +21,7 @@ struct Left {
 
 impl Room {
     pub(super) fn new(sessions: usize, bytes: u64) -> Self {
-        Self(Mutex::new(Left { sessions, bytes }))
+        Self { left: Mutex::new(Left { sessions, bytes }), freed: Notify::new(), queue: Queue::new(()) }
     }
 
     /// Sets a session's memory aside.
@@ -22,7 +29,7 @@ impl Room {
     /// # Errors
     /// [`Error::Busy`] when there is no room now.
     pub(super) fn take(&self, bytes: u64) -> Result<(), Error> {
-        let mut left = self.0.lock();
+        let mut left = self.left.lock();
         if left.sessions == 0 {
             return Err(Error::Busy("as many sessions are open as are allowed".into()));
         }
@@ -35,11 +42,27 @@ impl Room {
         Ok(())
     }
 
+    /// Sets a session's memory aside, as soon as there is room.
+    pub(super) async fn wait(&self, bytes: u64) {
+        let _turn = self.queue.lock().await;
+        loop {
+            // Before the look: what is freed after it is heard of.
+            let freed = self.freed.notified();
+            if self.take(bytes).is_ok() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
     /// Gives a session's memory back, once the device has freed it.
     pub(super) fn give_back(&self, bytes: u64) {
-        let mut left = self.0.lock();
-        left.sessions += 1;
-        left.bytes += bytes;
+        {
+            let mut left = self.left.lock();
+            left.sessions += 1;
+            left.bytes += bytes;
+        }
+        self.freed.notify_waiters();
     }
 }
 
@@ -58,5 +81,27 @@ mod tests {
         assert!(room.take(0).unwrap_err().to_string().contains("as many sessions"));
         room.give_back(60);
         room.take(60).unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_has_room_in_the_order_of_coming() {
+        let room = Room::new(2, 100);
+        room.take(60).unwrap();
+        let (mut large, mut small) = (Box::pin(room.wait(90)), Box::pin(room.wait(10)));
+        assert!(now(&mut large).is_none() && now(&mut small).is_none());
+        room.give_back(60);
+        // The small one would have had room all the time, but came second.
+        assert!(now(&mut small).is_none());
+        large.await;
+        small.await;
+    }
+
+    /// What a future gives now, if anything.
+    fn now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::Pin::new(future).poll(&mut context) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        }
     }
 }

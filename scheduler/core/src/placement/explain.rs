@@ -5,7 +5,10 @@ use crate::{
     Core,
     node::{Demand, PerNode},
 };
-use fabric_types::rest::node::{Explanation, NodeVerdict, Score, Verdict};
+use fabric_types::{
+    manifest::GpuMode,
+    rest::node::{Explanation, NodeVerdict, Score, Verdict},
+};
 
 fn verdict(filter: &str, passed: bool, reason: impl Into<String>) -> Verdict {
     Verdict { filter: filter.to_owned(), passed, reason: reason.into() }
@@ -26,6 +29,7 @@ impl Core {
             },
             labels: &requirement.labels,
             kind: requirement.kind,
+            gpu: requirement.gpu,
             work_us: None,
             excluded: requirement.excluded.as_ref().and_then(|id| self.nodes.find(id)),
             least_pace: 0.0,
@@ -46,7 +50,11 @@ impl Core {
             let alone = self.nodes.ready() <= 1;
             let list = vec![
                 verdict("Ready", filters::ready(node), filters::ready_reason(node)),
-                verdict("Fits", room.is_some(), filters::room_reason(node, &request)),
+                verdict(
+                    "Fits",
+                    room.is_some() && filters::shared_gpu(node, &request),
+                    filters::room_reason(node, &request),
+                ),
                 verdict("TenantQuota", refusal.is_none(), &quota),
                 verdict("Labels", filters::labels(node, &request), filters::labels_reason(node, &request)),
                 verdict(
@@ -78,6 +86,8 @@ impl Core {
                 filters: list,
                 scores: scored
                     .iter()
+                    // It says nothing of what does not use it.
+                    .filter(|s| s.name != scores::GPU || request.gpu != GpuMode::None)
                     .map(|s| Score { name: s.name.to_owned(), value: s.value, weight: s.weight })
                     .collect(),
                 total,

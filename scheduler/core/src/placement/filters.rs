@@ -6,7 +6,7 @@ use crate::{
     node::{Load, Mode, Node, UNITS},
     queue::count,
 };
-use fabric_types::{label, units::ByteSize};
+use fabric_types::{label, manifest::GpuMode, units::ByteSize};
 
 /// `Ready`: up, heard of within its lease, neither cordoned nor draining.
 pub(crate) fn ready(node: &Node) -> bool {
@@ -61,9 +61,14 @@ pub(crate) fn not_excluded(ix: u32, request: &Request<'_>) -> bool {
     request.excluded != Some(ix)
 }
 
+/// The part of `Fits` that is about the GPU which guests share: only a function that requires one is refused.
+pub(crate) fn shared_gpu(node: &Node, request: &Request<'_>) -> bool {
+    request.gpu < GpuMode::Required || node.gpu >= GpuMode::Required
+}
+
 /// Whether the node is of the right sort, whatever it is busy with: what narrows the search before it begins.
 pub(crate) fn suits(node: &Node, request: &Request<'_>) -> bool {
-    labels(node, request) && module_kind(node, request) && node.gpus >= request.demand.gpus
+    labels(node, request) && module_kind(node, request) && shared_gpu(node, request) && node.gpus >= request.demand.gpus
 }
 
 /// Whether such an attempt fits the node when nothing else is on it.
@@ -118,7 +123,14 @@ pub(crate) fn room_reason(node: &Node, request: &Request<'_>) -> String {
         text = format!("{} of {}, {text}", node.free_gpus(), count(u64::from(node.gpus), "GPU"));
         needs = format!("{}, {needs}", count(u64::from(demand.gpus), "GPU"));
     }
-    format!("{text}; it needs {needs}")
+    match (request.gpu, node.gpu) {
+        (GpuMode::None, _) => format!("{text}; it needs {needs}"),
+        (wish, GpuMode::None) => format!("{text}, without a GPU for guests; it needs {needs}, a GPU is {wish}"),
+        (wish, GpuMode::Preferred) => {
+            format!("{text}, and a software driver's GPU; it needs {needs}, a GPU is {wish}")
+        }
+        (wish, GpuMode::Required) => format!("{text}, and a GPU; it needs {needs}, a GPU is {wish}"),
+    }
 }
 
 /// Slots in part: `3`, `0.5`.

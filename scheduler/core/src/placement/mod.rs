@@ -19,6 +19,7 @@ use fabric_types::{
     function::EntryKind,
     id::{NodeId, TenantId},
     label::Labels,
+    manifest::GpuMode,
 };
 
 /// Open nodes that one decision looks at.
@@ -39,6 +40,8 @@ pub struct Requirement {
     pub memory_bytes: u64,
     /// GPUs of an attempt.
     pub gpus: u32,
+    /// Whether it uses the node's GPU together with others.
+    pub gpu: GpuMode,
     /// The kind of module.
     pub kind: EntryKind,
     /// Labels that the node must have.
@@ -55,6 +58,7 @@ pub(crate) struct Request<'a> {
     pub demand: Demand,
     pub labels: &'a Labels,
     pub kind: EntryKind,
+    pub gpu: GpuMode,
     /// Expected work: microseconds on a node of speed 1; none when nothing was measured.
     pub work_us: Option<f64>,
     pub excluded: Option<u32>,

@@ -8,6 +8,10 @@ use crate::{
     Config,
     node::{Node, Nodes},
 };
+use fabric_types::manifest::GpuMode;
+
+/// The score that counts only for functions that use a GPU.
+pub(crate) const GPU: &str = "Gpu";
 
 /// One score.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,7 +34,7 @@ pub(crate) fn all(
     ix: u32,
     request: &Request<'_>,
     most: u32,
-) -> [Scored; 5] {
+) -> [Scored; 6] {
     let cpu = fraction(node.units, node.capacity());
     let memory = fraction(node.mem, node.memory);
     let here = request.per_node.get(&ix).copied().unwrap_or(0);
@@ -61,6 +65,16 @@ pub(crate) fn all(
         },
         // Expected time is work / speed, so min(T_i / R_i) over nodes, scaled by the fastest, is speed / max speed.
         Scored { name: "Speed", value: (node.pace() / nodes.max_speed()).min(1.0) * 100.0, weight: weights.speed },
+        // Of those that prefer one: a GPU, then a software driver that will do, then none.
+        Scored {
+            name: GPU,
+            value: match node.gpu {
+                GpuMode::Required => 100.0,
+                GpuMode::Preferred => 50.0,
+                GpuMode::None => 0.0,
+            },
+            weight: if request.gpu == GpuMode::None { 0.0 } else { weights.gpu },
+        },
     ]
 }
 

@@ -4,6 +4,7 @@ use crate::{Outcome, TenantQuota, placement::Requirement};
 use fabric_types::{
     function::EntryKind,
     label::Labels,
+    manifest::GpuMode,
     quota::{Guarantee, Limit},
     units::ByteSize,
 };
@@ -20,6 +21,7 @@ pub fn requirement() -> Requirement {
         cpu_slots: 1,
         memory_bytes: 0,
         gpus: 0,
+        gpu: GpuMode::None,
         kind: EntryKind::Task,
         labels: Default::default(),
         hints: vec![],
@@ -186,6 +188,34 @@ fn explaining_is_placing() {
         let out = sent(&bed.submit(asked));
         assert_eq!(total(&out[0].0), total(&winner), "{n}: {explained:?}");
     }
+}
+
+#[test]
+fn a_shared_gpu_is_required_preferred_or_left_alone() {
+    let mut bed = Bed::new(1, 8);
+    let wish = |n, gpu| JobPlan { gpu, ..plan(n, 1) };
+    assert!(sent(&bed.submit(wish(1, GpuMode::Required))).is_empty());
+    assert_eq!(waiting(&bed, 1), "it requires a GPU, and no node has one for guests");
+    // A software driver is none for who requires one, and better than nothing for who prefers one.
+    up(&mut bed, 1, NodeSpec { gpu: GpuMode::Preferred, ..NodeSpec::new(8, 1 << 30) });
+    assert_eq!(waiting(&bed, 1), "it requires a GPU, and no node has one for guests");
+    assert_eq!(sent(&bed.submit(wish(2, GpuMode::Preferred)))[0].0, node(1));
+    // Whoever waited goes to the first that comes.
+    let out = sent(&up(&mut bed, 2, NodeSpec { gpu: GpuMode::Required, ..NodeSpec::new(8, 1 << 30) }));
+    assert_eq!((&out[0].0, &out[0].1), (&node(2), &job(1)));
+    // Shared: many at once, on the one node. Preferred goes there although it is the busiest.
+    for n in 3..6 {
+        assert_eq!(sent(&bed.submit(wish(n, GpuMode::Required)))[0].0, node(2));
+    }
+    assert_eq!(sent(&bed.submit(wish(6, GpuMode::Preferred)))[0].0, node(2));
+    let nodes = bed.core.explain(&Requirement { gpu: GpuMode::Required, ..requirement() }).nodes;
+    let fits = |n: usize| nodes[n].filters.iter().find(|v| v.filter == "Fits").unwrap();
+    assert_eq!(nodes.iter().map(|n| n.total.is_some()).collect::<Vec<_>>(), [false, false, true]);
+    assert!(fits(0).reason.contains("without a GPU for guests; it needs 1 slot"), "{}", fits(0).reason);
+    assert!(fits(1).reason.ends_with("a GPU is required") && fits(1).reason.contains("a software driver's GPU"));
+    assert!(nodes[2].scores.iter().any(|s| s.name == "Gpu"));
+    let plain = bed.core.explain(&requirement()).nodes;
+    assert!(plain.iter().all(|n| n.total.is_some() && n.scores.iter().all(|s| s.name != "Gpu")));
 }
 
 #[test]

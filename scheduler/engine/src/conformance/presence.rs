@@ -29,6 +29,8 @@ fn node(name: &str, running: u32) -> Node {
         url: None,
         warm: Vec::new(),
         gpus: 0,
+        gpu: None,
+        gpu_absent: None,
         gpu_model: None,
         speed: 1.0,
         accepts: Vec::new(),

@@ -8,7 +8,7 @@ use fabric_engine::lane::{FromNode, Held, ToNode};
 use fabric_types::{
     id::{JobId, NodeId, TenantId},
     job::{StageKind, TaskId},
-    work::{Assignment, Batch, Completion},
+    work::{Assignment, Batch, Completion, Done},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -184,16 +184,40 @@ impl Message for ToNode {
 
 #[derive(Serialize, Deserialize)]
 enum Up {
-    Completed { node: NodeId, completion: Completion },
-    Heartbeat { node: NodeId },
-    Holds { node: NodeId, attempts: Vec<Held> },
+    Completed {
+        node: NodeId,
+        completion: Completion,
+    },
+    Heartbeat {
+        node: NodeId,
+    },
+    Holds {
+        node: NodeId,
+        attempts: Vec<Held>,
+    },
+    /// [`Up::Completed`] with the device time of each result, in their order.
+    CompletedOnGpu {
+        node: NodeId,
+        completion: Completion,
+        gpu_us: Vec<u64>,
+    },
+}
+
+fn results(completion: &mut Completion) -> impl Iterator<Item = &mut Done> {
+    completion.outcomes.iter_mut().filter_map(|outcome| outcome.result.as_mut().ok())
 }
 
 impl Message for FromNode {
     fn encode(&self) -> Result<Bytes, Error> {
         pack(&match self {
             Self::Completed { node, completion } => {
-                Up::Completed { node: node.clone(), completion: completion.clone() }
+                let (node, mut completion) = (node.clone(), completion.clone());
+                let gpu_us: Vec<u64> = results(&mut completion).map(|done| done.gpu_us).collect();
+                if gpu_us.iter().all(|us| *us == 0) {
+                    Up::Completed { node, completion }
+                } else {
+                    Up::CompletedOnGpu { node, completion, gpu_us }
+                }
             }
             Self::Heartbeat { node } => Up::Heartbeat { node: node.clone() },
             Self::Holds { node, attempts } => Up::Holds { node: node.clone(), attempts: attempts.clone() },
@@ -203,6 +227,12 @@ impl Message for FromNode {
     fn decode(bytes: &[u8]) -> Option<Self> {
         Some(match unpack(bytes)? {
             Up::Completed { node, completion } => Self::Completed { node, completion },
+            Up::CompletedOnGpu { node, mut completion, gpu_us } => {
+                for (done, gpu_us) in results(&mut completion).zip(gpu_us) {
+                    done.gpu_us = gpu_us;
+                }
+                Self::Completed { node, completion }
+            }
             Up::Heartbeat { node } => Self::Heartbeat { node },
             Up::Holds { node, attempts } => Self::Holds { node, attempts },
         })

@@ -93,6 +93,9 @@ fn messages_come_back() {
     let node = NodeId::new("n").unwrap();
     comes_back(&FromNode::Heartbeat { node });
     comes_back(&completion());
+    let FromNode::Completed { node, mut completion } = completion() else { panic!("a completion") };
+    completion.outcomes[0].result.as_mut().unwrap().gpu_us = 7;
+    comes_back(&FromNode::Completed { node, completion });
 }
 
 #[test]

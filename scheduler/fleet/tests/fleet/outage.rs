@@ -31,6 +31,8 @@ pub fn node(name: &str) -> Node {
         url: None,
         warm: Vec::new(),
         gpus: 0,
+        gpu: None,
+        gpu_absent: None,
         gpu_model: None,
         speed: 1.0,
         accepts: Vec::new(),

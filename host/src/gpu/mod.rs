@@ -1,0 +1,72 @@
+//! A guest's use of the node's GPU: `fabric:gpu`, over a session that begins with the first call that needs one and ends
+//! with the instance.
+
+pub(crate) mod bindings;
+mod device;
+mod imports;
+
+pub(crate) use device::Access;
+pub use device::{Device, Search};
+
+use fabric_gpu::{BufferId, Error, Gpu, Grant, PipelineId, Reflection, Session};
+use fabric_types::limits::Limits;
+use std::time::Duration;
+
+/// A buffer in a guest's table.
+pub struct Buffer(BufferId);
+
+/// A pipeline in a guest's table.
+pub struct Pipeline {
+    id: PipelineId,
+    layout: Reflection,
+}
+
+/// One call's use of the GPU.
+pub(crate) struct Use {
+    access: Access,
+    grant: Grant,
+    session: Option<Session>,
+}
+
+impl Use {
+    pub(crate) fn new(access: Access, limits: &Limits) -> Self {
+        let grant = Grant {
+            total_bytes: limits.gpu_memory_bytes.0,
+            submit_deadline: Duration::from_millis(limits.gpu_submit_ms),
+            device_time: Duration::from_millis(limits.gpu_ms),
+        };
+        Self { access, grant, session: None }
+    }
+
+    /// What is left of the granted device time.
+    fn left(&self) -> Duration {
+        self.session.as_ref().map_or(self.grant.device_time, Session::device_time_left)
+    }
+
+    /// Device time so far in microseconds. A submit that nobody waited for counts to its deadline.
+    pub(crate) fn micros(&self) -> u64 {
+        u64::try_from(self.grant.device_time.saturating_sub(self.left()).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The GPU.
+    ///
+    /// # Errors
+    /// `denied`.
+    fn gpu(&self) -> Result<&Gpu, Error> {
+        match &self.access {
+            Access::Granted(gpu) => Ok(gpu),
+            Access::Denied(why) => Err(Error::Denied(why.as_ref().to_owned())),
+        }
+    }
+
+    /// The session; the first call waits until the device has room for it.
+    ///
+    /// # Errors
+    /// `denied`, or `limit` when it never has.
+    async fn session(&mut self) -> Result<&Session, Error> {
+        if self.session.is_none() {
+            self.session = Some(self.gpu()?.session_when_free(self.grant.clone()).await?);
+        }
+        self.session.as_ref().ok_or_else(|| Error::Denied("there is no session".into()))
+    }
+}
