@@ -1,4 +1,4 @@
-//! What `wit-bindgen` makes of `wit/task`: the imports once, and one world per kind of export.
+//! What `wit-bindgen` makes of `wit/task`: the imports once, and one world per kind of export; and of `wit/gpu`.
 //!
 //! Each export world hands its types and imports over to [`imports`], so a crate may use any set of the attribute
 //! macros. `pub_export_macro` keeps the worlds' exports out of the component until the matching `export_*!` macro is
@@ -46,5 +46,12 @@ pub mod described {
         world: "described",
         pub_export_macro: true,
         export_macro_name: "export_describe",
+    });
+}
+
+pub mod gpu {
+    wit_bindgen::generate!({
+        path: "../wit/gpu",
+        world: "gpu-guest",
     });
 }

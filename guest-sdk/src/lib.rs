@@ -32,6 +32,7 @@ pub mod bindings;
 mod emit;
 mod entry;
 mod error;
+pub mod gpu;
 mod input;
 mod log;
 mod output;

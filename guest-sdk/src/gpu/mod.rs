@@ -1,0 +1,89 @@
+//! Compute on the node's GPU: WGSL over buffers of numbers.
+//!
+//! A function that asks for it in `fabric.toml` gets it where the node has one:
+//! ```toml
+//! [resources]
+//! gpu = "preferred"    # or "required": only nodes with a GPU run it
+//! ```
+//! Everywhere else every call answers [`Error::Denied`]: on a node without a GPU, and in tests on the developer's
+//! machine. So a function with `gpu = "preferred"` has a way of its own beside it:
+//! ```
+//! use fabric::gpu;
+//!
+//! fn squares(values: &[f32]) -> fabric::Result<Vec<f32>> {
+//!     match gpu::info() {
+//!         Ok(_) => Ok(squares_on_gpu(values)?),
+//!         Err(gpu::Error::Denied(_)) => Ok(values.iter().map(|x| x * x).collect()),
+//!         Err(error) => Err(error.into()),
+//!     }
+//! }
+//!
+//! fn squares_on_gpu(values: &[f32]) -> Result<Vec<f32>, gpu::Error> {
+//!     let square = gpu::Map::<f32>::compile("fn f(x: f32) -> f32 { return x * x; }")?;
+//!     let input = gpu::Buffer::from_slice(values)?;
+//!     let output = gpu::Buffer::new(values.len())?;
+//!     square.run(&input, &output)?;
+//!     output.read()
+//! }
+//!
+//! assert_eq!(squares(&[2.0, 3.0])?, [4.0, 9.0]);
+//! # Ok::<(), fabric::Error>(())
+//! ```
+//! Numbers are in [`Buffer`]s. The ready passes ([`Map`], [`Reduce`], [`Scan`], [`Histogram`], [`Matmul`], [`Saxpy`]) work
+//! on them; WGSL of your own becomes a [`Pipeline`] and runs in a [`Submit`]. Everything that goes to the device is
+//! checked first: a call that is refused has done nothing.
+//!
+//! This module keeps no state and never falls back by itself: what to do without a GPU is the function's decision. A
+//! function that does not use it does not import it.
+
+mod buffer;
+mod element;
+mod error;
+mod info;
+mod passes;
+mod pipeline;
+mod submit;
+mod sys;
+mod workgroups;
+
+pub use buffer::{Buffer, Slice};
+pub use element::Element;
+pub use error::{Error, Result};
+pub use info::{Info, Kind, Limits};
+pub use passes::{Histogram, Map, Matmul, Op, Reduce, Saxpy, Scan, Shape};
+pub use pipeline::{Access, BindingLayout, Pipeline};
+pub use submit::{Bind, Bound, Outcome, Stats, Submit};
+pub use workgroups::{MAX_WORKGROUPS, Workgroups};
+
+/// What GPU there is, and how much of it this call may use.
+///
+/// # Errors
+/// [`Error::Denied`] where there is none for this call: take another way. [`Error::Busy`] may pass.
+pub fn info() -> Result<Info> {
+    sys::info()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    fn denied<T>(result: Result<T>) -> bool {
+        matches!(result, Err(Error::Denied(why)) if why.contains("developer's machine"))
+    }
+
+    #[test]
+    fn the_developers_machine_denies_all_of_it() {
+        assert!(denied(info()));
+        assert!(denied(Buffer::<f32>::new(1)));
+        assert!(denied(Buffer::from_slice(&[1_u32])));
+        assert!(denied(Pipeline::compile("", "main", &[])));
+        assert!(denied(Submit::new().run()));
+        assert!(denied(Map::<i32>::compile("fn f(x: i32) -> i32 { return x; }")));
+        assert!(denied(Reduce::<f32>::compile(Op::Sum)));
+        assert!(denied(Scan::<u32>::compile()));
+        assert!(denied(Histogram::compile(16)));
+        assert!(denied(Matmul::compile()));
+        assert!(denied(Saxpy::compile()));
+    }
+}
