@@ -59,7 +59,8 @@ pub(crate) fn without_settings(command: &mut Command) {
             command.env_remove(name);
         }
     }
-    command.env("NO_COLOR", "1");
+    // Opening a software GPU with every start would only cost time; tests of it say --gpu.
+    command.env("NO_COLOR", "1").env("FABRIC_GPU", "off");
 }
 
 /// A command of the binary, with none of the developer's own settings.

@@ -80,7 +80,8 @@ class Server:
     def environment(self) -> dict[str, str]:
         """The environment without the developer's own settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FABRIC_")}
-        return kept | {"FABRIC_CONFIG_HOME": str(self.folder / "config"), "NO_COLOR": "1"}
+        # Opening a software GPU with every start would only cost time.
+        return kept | {"FABRIC_CONFIG_HOME": str(self.folder / "config"), "FABRIC_GPU": "off", "NO_COLOR": "1"}
 
     def start(self) -> None:
         """Starts it and waits until it is ready."""

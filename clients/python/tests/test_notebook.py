@@ -58,12 +58,13 @@ def _hostile() -> dict[str, str]:
     job = job_wire.Job(
         EVIL, EVIL, EVIL, 1, EVIL, EVIL, EVIL, counts, cost, (EVIL,), 0, 0, 0, 0, spec, waiting=EVIL, error=fault
     )
-    call = invocation_wire.Invocation(EVIL, EVIL, 1, EVIL, 0, 1, True, 5, 1, EVIL, EVIL, fault)
+    call = invocation_wire.Invocation(EVIL, EVIL, 1, EVIL, 0, 1, True, 7, 5, 1, EVIL, EVIL, fault)
     entry = function_wire.Entry(EVIL, True, True, True)
     function = function_wire.FunctionSummary(EVIL, EVIL, (EVIL,), True, entry, 1, (), 0)
     node = node_wire.Node(
         EVIL, EVIL, EVIL, EVIL, 1, 1, 1, 1, 1, 1, {EVIL: EVIL}, 0, 0, gpus=1, gpu_model=EVIL, accepts=(EVIL,), url=EVIL
     )
+    gpu = node_wire.GpuAdapter(EVIL, EVIL, EVIL, EVIL, 1, 1, 1, 1, True, True, 1)
     return {
         "job": cards.job_card(job),
         "waiting": cards.job_card(replace(job, error=None)),
@@ -71,7 +72,7 @@ def _hostile() -> dict[str, str]:
         "function": cards.function_card(function, EVIL),
         "data set": cards.dataset_card(EVIL, EVIL),
         "fabric": cards.fabric_card(Settings("http://x/" + EVIL, "secret-token", EVIL)),
-        "nodes": cards.node_table([node]),
+        "nodes": cards.node_table([node, replace(node, gpu=gpu)]),
     }
 
 

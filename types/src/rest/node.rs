@@ -110,9 +110,12 @@ pub struct GpuAdapter {
     pub workgroup_invocations: u64,
     /// Whether WGSL may `enable f16`.
     pub f16: bool,
-    /// Smallest and largest subgroup, where WGSL has subgroup operations.
+    /// Smallest subgroup, where WGSL has subgroup operations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subgroup_size: Option<(u32, u32)>,
+    pub subgroup_min: Option<u32>,
+    /// Largest subgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subgroup_max: Option<u32>,
     /// Whether loops of 100,000 rounds run to their end, as tried at the start. Some software drivers cut them short.
     pub long_loops: bool,
     /// Calls that wait for it now.

@@ -93,6 +93,8 @@ def job_card(job: Job) -> str:
         ("written", bytes_text(cost.bytes_out)),
         ("took", duration_text(job.run_ms)),
     ]
+    if cost.gpu_us:
+        facts.insert(3, ("on the GPU", duration_text(cost.gpu_us / 1000)))
     if tasks.retries:
         facts.append(("retries", f"{tasks.retries:,}"))
     error = job.error
@@ -195,7 +197,7 @@ def node_table(nodes: Sequence[Node]) -> str:
 def _node_cells(node: Node) -> tuple[str, ...]:
     colour = _STATES.get(node.state, "inherit")
     labels = ", ".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
-    gpus = f", {node.gpus} × {node.gpu_model or 'GPU'}" if node.gpus else ""
+    gpus = f", {node.gpu.name}" if node.gpu else f", {node.gpus} × {node.gpu_model or 'GPU'}" if node.gpus else ""
     return (
         f"<b>{escape(node.id, 80)}</b>",
         f'<span style="color:{colour}">{escape(node.state, 20)}</span>',

@@ -19,6 +19,8 @@ class Invocation:
     created_ms: int
     fuel: int
     cached: bool
+    #: Device time of its GPU work, microseconds.
+    gpu_us: int = 0
     ended_ms: int | None = None
     result_bytes: int | None = None
     content_type: str | None = None

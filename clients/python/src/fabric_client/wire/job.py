@@ -45,6 +45,8 @@ class Cost:
     bytes_in: int
     #: Result bytes committed.
     bytes_out: int
+    #: Device time of GPU work, microseconds, summed over the attempts that gave a result.
+    gpu_us: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class Task:
     fuel: int
     wall_us: int
     cached: bool
+    #: Device time of its GPU work, microseconds.
+    gpu_us: int = 0
     node: str | None = None
     key: str | None = None
     result_bytes: int | None = None

@@ -8,6 +8,31 @@ from .job import JobPlan
 
 
 @dataclass(frozen=True)
+class GpuAdapter:
+    """The GPU that a node's guests share. Sizes are in bytes."""
+
+    name: str
+    #: `hardware`, or `software` where the processor does the work.
+    kind: str
+    driver: str
+    #: The strongest wish that it serves: `preferred`, or `required` too.
+    serves: str
+    #: What all calls together may allocate.
+    memory_bytes: int
+    buffer_bytes: int
+    workgroup_memory_bytes: int
+    workgroup_invocations: int
+    f16: bool
+    #: Whether long loops run to their end: some software drivers cut them short.
+    long_loops: bool
+    #: Calls that wait for it now.
+    queued: int
+    #: Smallest and largest subgroup, where WGSL has subgroup operations.
+    subgroup_min: int | None = None
+    subgroup_max: int | None = None
+
+
+@dataclass(frozen=True)
 class Node:
     """A node. Memory is in bytes, times are milliseconds since 1970."""
 
@@ -27,6 +52,9 @@ class Node:
     seen_ms: int
     gpus: int = 0
     gpu_model: str | None = None
+    #: The one that guests use; absent when they can use none, for the reason in `gpu_absent`.
+    gpu: GpuAdapter | None = None
+    gpu_absent: str | None = None
     #: Of one CPU, relative to a usual one.
     speed: float = 1.0
     #: Kinds of modules that it takes; empty for all.
@@ -86,6 +114,8 @@ class UsageLine:
     guest_us: int
     bytes_in: int
     bytes_out: int
+    #: Device time of GPU work, microseconds.
+    gpu_us: int = 0
     function: str | None = None
 
 
