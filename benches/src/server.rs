@@ -32,7 +32,7 @@ pub fn command(program: &Path, data: &Path) -> Command {
             command.env_remove(name);
         }
     }
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    command.env("FABRIC_GPU", "off").args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
     command
 }
 

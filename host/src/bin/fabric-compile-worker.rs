@@ -1,5 +1,8 @@
-//! The compile worker alone, for tests of this crate; the product's is `fabric compile-worker`.
+//! The sandbox's worker processes alone, for tests and benches; the product's are hidden commands of `fabric`.
 
 fn main() -> std::process::ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == "gpu") {
+        return fabric_host::gpu_worker_main().into();
+    }
     fabric_host::compile_worker_main().into()
 }

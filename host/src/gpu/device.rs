@@ -1,9 +1,11 @@
 //! The node's GPU as it is offered to guests: looked for in the background, since opening a device takes a while.
 
+use super::blame::Blame;
 use fabric_gpu::{Gpu, Info, Kind, LoopProbe, Options, WorkerCommand};
 use fabric_types::{
     Code, Fault,
     function::Deployment,
+    id::TenantId,
     manifest::GpuMode,
     rest::node::{GpuAdapter, GpuKind},
 };
@@ -43,7 +45,18 @@ type Outcome = Result<Found, Arc<str>>;
 
 /// The node's GPU, or why there is none. Cheap to clone.
 #[derive(Clone)]
-pub struct Device(watch::Receiver<Option<Outcome>>);
+pub struct Device {
+    outcome: watch::Receiver<Option<Outcome>>,
+    blame: Arc<Blame>,
+}
+
+/// A GPU that a call may use.
+#[derive(Clone)]
+pub(crate) struct Granted {
+    pub(crate) gpu: Gpu,
+    pub(crate) tenant: TenantId,
+    pub(crate) blame: Arc<Blame>,
+}
 
 /// What one deployment gets of it.
 #[derive(Clone)]
@@ -51,7 +64,7 @@ pub(crate) enum Access {
     /// Nothing; the text says why.
     Denied(Arc<str>),
     /// This GPU.
-    Granted(Gpu),
+    Granted(Granted),
 }
 
 /// The strongest wish that an adapter serves, or why none.
@@ -87,7 +100,7 @@ impl Device {
     /// None, for this reason.
     #[must_use]
     pub fn none(why: &str) -> Self {
-        Self(watch::channel(Some(Err(why.into()))).1)
+        Self::with(watch::channel(Some(Err(why.into()))).1)
     }
 
     /// Begins to look for one. Call it within a Tokio runtime, which has to last as long as the GPU is used.
@@ -105,11 +118,15 @@ impl Device {
             }
             tell.send_replace(Some(outcome));
         });
-        Self(told)
+        Self::with(told)
+    }
+
+    fn with(outcome: watch::Receiver<Option<Outcome>>) -> Self {
+        Self { outcome, blame: Arc::new(Blame::new()) }
     }
 
     async fn outcome(&self) -> Outcome {
-        let mut told = self.0.clone();
+        let mut told = self.outcome.clone();
         match told.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone().unwrap_or_else(|| Err("it is being looked for".into())),
             Err(_) => Err("the node is shutting down".into()),
@@ -117,7 +134,7 @@ impl Device {
     }
 
     fn now(&self) -> Option<Outcome> {
-        self.0.borrow().clone()
+        self.outcome.borrow().clone()
     }
 
     /// What calls of a deployment get; waits while the GPU is being looked for.
@@ -132,7 +149,10 @@ impl Device {
             ));
         }
         let why = match self.outcome().await {
-            Ok(found) if found.serves >= wish => return Ok(Access::Granted(found.gpu)),
+            Ok(found) if found.serves >= wish => {
+                let (tenant, blame) = (deployment.tenant.clone(), self.blame.clone());
+                return Ok(Access::Granted(Granted { gpu: found.gpu, tenant, blame }));
+            }
             Ok(found) => {
                 format!("{} is a software driver, which does not serve `required`", found.gpu.info().name).into()
             }
@@ -152,7 +172,7 @@ impl Device {
             return None;
         }
         match self.access(deployment).await {
-            Ok(Access::Granted(gpu)) => Some(gpu.info().fingerprint()),
+            Ok(Access::Granted(granted)) => Some(granted.gpu.info().fingerprint()),
             _ => Some("none".to_owned()),
         }
     }

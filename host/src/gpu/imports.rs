@@ -202,11 +202,7 @@ impl Host for State {
     async fn submit(&mut self, commands: Vec<Command>, reads: Vec<Range>) -> Answer<Outcome> {
         let commands = commands.iter().map(|command| self.command(command)).collect::<wasmtime::Result<_>>()?;
         let reads = reads.iter().map(|range| self.range(range)).collect::<wasmtime::Result<_>>()?;
-        let session = match self.gpu.session().await {
-            Ok(session) => session,
-            Err(error) => return Ok(Err(error.into())),
-        };
-        match session.submit(commands, reads).await {
+        match self.gpu.submit(commands, reads).await {
             Ok(outcome) => Ok(Ok(Outcome {
                 stats: Stats { device_ns: outcome.stats.device_ns, queue_ns: outcome.stats.queue_ns },
                 reads: outcome.reads.into_iter().map(Into::into).collect(),

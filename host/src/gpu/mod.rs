@@ -2,13 +2,14 @@
 //! with the instance.
 
 pub(crate) mod bindings;
+mod blame;
 mod device;
 mod imports;
 
 pub(crate) use device::Access;
 pub use device::{Device, Search};
 
-use fabric_gpu::{BufferId, Error, Gpu, Grant, PipelineId, Reflection, Session};
+use fabric_gpu::{BufferId, Command, Error, Gpu, Grant, Outcome, PipelineId, Range, Reflection, Session};
 use fabric_types::limits::Limits;
 use std::time::Duration;
 
@@ -54,9 +55,24 @@ impl Use {
     /// `denied`.
     fn gpu(&self) -> Result<&Gpu, Error> {
         match &self.access {
-            Access::Granted(gpu) => Ok(gpu),
+            Access::Granted(granted) => Ok(&granted.gpu),
             Access::Denied(why) => Err(Error::Denied(why.as_ref().to_owned())),
         }
+    }
+
+    /// Runs commands.
+    ///
+    /// # Errors
+    /// `busy` for a tenant whose submits ran into their deadline too often, and those of [`Session::submit`].
+    async fn submit(&mut self, commands: Vec<Command>, reads: Vec<Range>) -> Result<Outcome, Error> {
+        if let Access::Granted(granted) = &self.access {
+            granted.blame.check(&granted.tenant)?;
+        }
+        let outcome = self.session().await?.submit(commands, reads).await;
+        if let (Err(Error::TimedOut { .. }), Access::Granted(granted)) = (&outcome, &self.access) {
+            granted.blame.add(&granted.tenant);
+        }
+        outcome
     }
 
     /// The session; the first call waits until the device has room for it.
