@@ -229,7 +229,8 @@ async fn device_time_ends_with_the_grant() {
     let report = report(&sandbox, &guest, json!({ "do": "spin", "n": 100_000 })).await;
     let answer: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!((&answer["error"], &answer["name"]), (&json!("limit"), &json!("device-time-ms")), "{answer}");
-    assert!(report.gpu_us <= 1_500_000, "{}", report.gpu_us);
+    // The submit that used the rest up was let end, within its own deadline.
+    assert!((1_500_000..11_500_000).contains(&report.gpu_us), "{}", report.gpu_us);
     works(&sandbox, &guest).await;
 }
 

@@ -34,7 +34,8 @@ pub struct Limits {
     /// Bytes of all GPU buffers of a call together, set aside when it first uses the GPU. Default 64 MiB. The guest's calls
     /// beyond it fail with `limit`.
     pub gpu_memory_bytes: ByteSize,
-    /// Device time of all submits of a call together, in milliseconds. Default 60,000. Further submits fail with `limit`.
+    /// Device time of all submits of a call together, in milliseconds. Default 60,000. Further submits fail with `limit`; the one
+    /// that uses the rest up is let end.
     pub gpu_ms: u64,
     /// How long one submit may take, in milliseconds; then it is stopped and fails with `timed-out`. Default 2,000.
     pub gpu_submit_ms: u64,

@@ -81,7 +81,8 @@ pub struct Grant {
     /// Deadline of one submit, from the moment the worker has it. Default 2 s. A software driver compiles a pipeline when it
     /// first runs, which took 1.6 s for the SDK's matrix product on lavapipe.
     pub submit_deadline: Duration,
-    /// Device time of all submits together, and the time that checking and compiling shaders takes. Default 60 s.
+    /// Device time of all submits together, and the time that checking and compiling shaders takes. Default 60 s. The call
+    /// that uses the rest up is let end.
     pub device_time: Duration,
 }
 

@@ -46,7 +46,8 @@ impl Use {
 
     /// Device time so far in microseconds. A submit that nobody waited for counts to its deadline.
     pub(crate) fn micros(&self) -> u64 {
-        u64::try_from(self.grant.device_time.saturating_sub(self.left()).as_micros()).unwrap_or(u64::MAX)
+        let spent = self.session.as_ref().map_or(Duration::ZERO, Session::device_time_spent);
+        u64::try_from(spent.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// The GPU.

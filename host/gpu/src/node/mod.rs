@@ -2,6 +2,7 @@
 
 mod check;
 mod gpu;
+mod meter;
 mod owner;
 mod process;
 mod room;

@@ -2,6 +2,7 @@
 
 use super::{
     gpu::Shared,
+    meter::{Meter, Reserved},
     owner::{Answer, Ending, Job},
 };
 use crate::{
@@ -45,14 +46,14 @@ struct State {
     ledger: Ledger,
     /// The worker that has what is in the ledger.
     epoch: Option<u64>,
-    left: Duration,
+    meter: Meter,
 }
 
 impl Session {
     pub(super) fn new(shared: Arc<Shared>, id: u64, grant: Grant) -> Self {
         let limits = shared.status.info.lock().limits.clone();
         let ledger = Ledger::new(limits, grant.total_bytes);
-        let state = Mutex::new(State { ledger, epoch: None, left: grant.device_time });
+        let state = Mutex::new(State { ledger, epoch: None, meter: Meter::new(grant.device_time) });
         Self { shared, id, grant, turns: Arc::new(Semaphore::new(1)), state, closed: false }
     }
 
@@ -71,7 +72,14 @@ impl Session {
     /// What is left of the grant's device time.
     #[must_use]
     pub fn device_time_left(&self) -> Duration {
-        self.state.lock().left
+        self.state.lock().meter.left()
+    }
+
+    /// Device time so far. A call that nobody waited for counts with its whole deadline; the call that used the grant up
+    /// may have taken longer than what was left.
+    #[must_use]
+    pub fn device_time_spent(&self) -> Duration {
+        self.state.lock().meter.spent()
     }
 
     /// Makes a buffer of `bytes`, rounded up to 4, filled with zeros.
@@ -154,7 +162,8 @@ impl Session {
     /// compiles too long, `device-lost`. The time that checking and compiling take counts as device time.
     pub async fn compile(&self, source: Source) -> Result<(PipelineId, Reflection), Error> {
         let turn = self.turn().await?;
-        let deadline = self.reserve(self.shared.options.compile_deadline)?;
+        let deadline = self.shared.options.compile_deadline;
+        let reserved = self.reserve(deadline)?;
         let started = Instant::now();
         let checked = self.shared.checker.check(&self.shared.options, &self.info(), &source).await;
         let checking =
@@ -163,12 +172,12 @@ impl Session {
             let pipeline = self.state.lock().ledger.add_pipeline(passed.reflection.clone())?;
             Ok((pipeline, passed))
         });
-        let (pipeline, passed) = added.inspect_err(|_| self.settle(deadline, checking))?;
+        let (pipeline, passed) = added.inspect_err(|_| self.settle(reserved, checking))?;
         let reflection = passed.reflection;
         let request =
             Request::Compile { session: self.id, pipeline, key: passed.key, source, reflection: reflection.clone() };
         let result = self.call(request, Bytes::new(), deadline, turn).await;
-        self.settle(deadline, checking + used(&result, started.elapsed(), deadline));
+        self.settle(reserved, checking + used(&result, started.elapsed(), deadline));
         match result {
             Ok(_) => Ok((pipeline, reflection)),
             Err(error) => {
@@ -196,14 +205,15 @@ impl Session {
     pub async fn submit(&self, commands: Vec<Command>, reads: Vec<Range>) -> Result<Outcome, Error> {
         let turn = self.turn().await?;
         self.state.lock().ledger.check_submit(&commands, &reads)?;
-        let deadline = self.reserve(self.grant.submit_deadline)?;
+        let deadline = self.grant.submit_deadline;
+        let reserved = self.reserve(deadline)?;
         let lengths: Vec<u64> = reads.iter().map(|range| range.bytes).collect();
         let request = self.submit_request(commands, reads, deadline);
         let started = Instant::now();
         let result = self.call(request, Bytes::new(), deadline, turn).await;
         let wall = started.elapsed();
         let used = used(&result, wall, deadline);
-        self.settle(deadline, used);
+        self.settle(reserved, used);
         let (_, bytes) = result?;
         let mut bytes = Bytes::from(self.exactly(bytes, lengths.iter().sum())?);
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -230,21 +240,17 @@ impl Session {
         self.turns.clone().acquire_owned().await.map_err(|_| Error::DeviceLost("the session is closed".into()))
     }
 
-    /// Takes device time in advance, so that nobody saves by going away. Returns how much it is.
-    fn reserve(&self, deadline: Duration) -> Result<Duration, Error> {
-        let mut state = self.state.lock();
-        let deadline = deadline.min(state.left);
-        if deadline.is_zero() {
+    /// Counts device time in advance.
+    fn reserve(&self, deadline: Duration) -> Result<Reserved, Error> {
+        self.state.lock().meter.reserve(deadline).ok_or_else(|| {
             let limit = u64::try_from(self.grant.device_time.as_millis()).unwrap_or(u64::MAX);
-            return Err(Error::Limit { name: "device-time-ms".into(), value: limit.saturating_add(1), limit });
-        }
-        state.left -= deadline;
-        Ok(deadline)
+            Error::Limit { name: "device-time-ms".into(), value: limit.saturating_add(1), limit }
+        })
     }
 
     /// Gives back what of a reservation was not used.
-    fn settle(&self, reserved: Duration, used: Duration) {
-        self.state.lock().left += reserved.saturating_sub(used);
+    fn settle(&self, reserved: Reserved, used: Duration) {
+        self.state.lock().meter.settle(reserved, used);
     }
 
     fn submit_request(&self, commands: Vec<Command>, reads: Vec<Range>, deadline: Duration) -> Request {

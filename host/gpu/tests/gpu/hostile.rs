@@ -262,7 +262,7 @@ async fn many_tiny_submits_leave_others_their_turn() {
 #[tokio::test]
 async fn device_time_is_bounded_by_the_grant() {
     let gpu = gpu(options()).await;
-    let device_time = Duration::from_millis(20);
+    let device_time = Duration::from_millis(700);
     let session = gpu.session(Grant { device_time, ..grant() }).unwrap();
     let buffer = filled(&session, &[0; 1 << 20]).await;
     let add = compile(&session, INCREMENT).await;
@@ -272,12 +272,10 @@ async fn device_time_is_bounded_by_the_grant() {
             Err(error) => break error,
         }
     };
-    // The last submit either finds nothing left or is stopped when the rest is used up.
-    match error {
-        Error::Limit { name, limit, .. } => assert_eq!((name.as_str(), limit), ("device-time-ms", 20)),
-        Error::TimedOut { deadline_ms } => assert!(deadline_ms <= 20),
-        other => panic!("{other:?}"),
-    }
+    // The submit that used the rest up came to its end: to stop it would have cost others their device.
+    let Error::Limit { name, limit, .. } = error else { panic!("{error:?}") };
+    assert_eq!((name.as_str(), limit), ("device-time-ms", 700));
+    assert!(session.device_time_spent() >= device_time, "{:?}", session.device_time_spent());
     assert_eq!(session.device_time_left(), Duration::ZERO);
     let last = session.submit(vec![], vec![]).await.unwrap_err();
     assert_eq!(limit_name(last), "device-time-ms");
