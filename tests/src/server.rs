@@ -216,6 +216,12 @@ impl Server {
         (self.child, self.url, self.token) = (child, url, token);
     }
 
+    /// Starts it again over the same folder with other arguments.
+    pub async fn restart_with(&mut self, options: Options) {
+        self.options = options;
+        self.restart().await;
+    }
+
     /// Asks it to stop, waits for that, and starts it again over the same folder, at another address.
     pub async fn restart_gently(&mut self) {
         self.process().signal("TERM");
