@@ -31,6 +31,8 @@ pub enum Template {
     Http,
     /// A filter from standard input to standard output, a wasi:cli component in Rust
     Command,
+    /// A handler that uses the node's GPU where there is one, in Rust with the SDK
+    Gpu,
 }
 
 /// The SDK of the checkout that this binary was built from.
@@ -61,6 +63,21 @@ impl Template {
                 ],
                 "Turns text into upper case",
             ),
+            Self::Gpu => (
+                &[
+                    ("Cargo.toml", include_str!("../../templates/map/Cargo.toml.txt")),
+                    ("src/lib.rs", include_str!("../../templates/gpu/src/lib.rs")),
+                ],
+                "Squares numbers on the GPU",
+            ),
+        }
+    }
+
+    /// What placement is to know, as a section of `fabric.toml`.
+    fn resources(self) -> &'static str {
+        match self {
+            Self::Map | Self::Http | Self::Command => "",
+            Self::Gpu => concat!("\n", include_str!("../../templates/gpu/resources.toml")),
         }
     }
 }
@@ -69,7 +86,7 @@ impl Template {
 pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let folder = args.path.clone().unwrap_or_else(|| PathBuf::from(args.name.as_str()));
     let sdk = match args.template {
-        Template::Map => sdk(args.sdk.clone().or_else(|| std::env::var("FABRIC_SDK").ok()).as_deref())?,
+        Template::Map | Template::Gpu => sdk(args.sdk.clone().or_else(|| std::env::var("FABRIC_SDK").ok()).as_deref())?,
         Template::Http | Template::Command => String::new(),
     };
     let written = write(&folder, &args.name, args.template, &sdk)?;
@@ -116,6 +133,7 @@ fn write(folder: &Path, name: &FunctionName, template: Template, sdk: &str) -> R
             .replace("{{name}}", name.as_str())
             .replace("{{artefact}}", &artefact)
             .replace("{{description}}", description)
+            .replace("{{resources}}", template.resources())
             .replace("{{sdk}}", sdk);
         let path = folder.join(file);
         if let Some(parent) = path.parent() {
@@ -132,15 +150,18 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::project::Project;
+    use fabric_types::manifest::GpuMode;
 
     #[test]
     fn every_template_has_a_manifest_that_reads_and_nothing_is_overwritten() {
-        for template in [Template::Map, Template::Http, Template::Command] {
+        for template in [Template::Map, Template::Http, Template::Command, Template::Gpu] {
             let dir = tempfile::tempdir().unwrap();
             let name = FunctionName::new("my-function").unwrap();
             write(dir.path(), &name, template, &sdk(None).unwrap()).unwrap();
             let project = Project::open(dir.path()).unwrap();
             assert_eq!(project.manifest.function.name, name);
+            let gpu = if matches!(template, Template::Gpu) { GpuMode::Preferred } else { GpuMode::None };
+            assert_eq!(project.manifest.resources.gpu, gpu);
             let module = project.manifest.build.unwrap().module.unwrap();
             let expected = if matches!(template, Template::Command) { "my-function.wasm" } else { "my_function.wasm" };
             assert!(module.ends_with(expected), "{module}");

@@ -1,19 +1,15 @@
-//! The sums on the node's GPU: every point's kernel at every cell.
+//! The sums on the node's GPU.
+//!
+//! A kernel is the product of one for x and one for y. So the sums over all points are a product of two matrices: the
+//! kernels of y, a row for each cell, times the kernels of x, a row for each point.
 
-use fabric::gpu::{self, Buffer, Pipeline, Submit};
+use fabric::gpu::{self, Buffer, Matmul, Pipeline, Saxpy, Shape, Submit};
 
-use crate::grid::Grid;
+use crate::grid::{Axis, Grid};
 
-/// Kernels that one submit evaluates: a hundredth of a second on a small GPU, some tenths through a software driver, and
-/// never near the deadline of 2 s.
-const KERNELS: usize = 1 << 26;
-
-/// A slice that is bound starts at a multiple of this, in points.
-const ALIGNED: usize = 32;
-
-/// Most points of one submit. The loop over them stays far below the 65,535 rounds after which some software drivers end
-/// one, and short sums of 32 bits are more exact than a long one.
-const MOST_POINTS: usize = 1024;
+/// Points of one product. On the largest grid its matrices have 4 MiB and it takes 270 million multiplications: a
+/// thousandth of a second on a GPU, some tenths through a software driver. Short sums are also more exact than a long one.
+const BATCH: usize = 1024;
 
 /// Each cell's sum over all points, and the GPU's name.
 ///
@@ -21,44 +17,42 @@ const MOST_POINTS: usize = 1024;
 /// As everything of [`fabric::gpu`].
 pub(crate) fn sums(places: &[[f32; 2]], grid: &Grid) -> gpu::Result<(Vec<f32>, String)> {
     let info = gpu::info()?;
-    let cells = Buffer::<f32>::new(grid.len())?;
-    if places.is_empty() {
-        return Ok((cells.read()?, info.name));
+    let of_x = Kernels::compile(&grid.x, false)?;
+    let of_y = Kernels::compile(&grid.y, true)?;
+    let (product, add) = (Matmul::compile()?, Saxpy::compile()?);
+    let (of_batch, sums) = (Buffer::new(grid.len())?, Buffer::new(grid.len())?);
+    for (at, batch) in places.chunks(BATCH).enumerate() {
+        let columns = of_x.fill(batch.iter().map(|[x, _]| *x))?;
+        let rows = of_y.fill(batch.iter().map(|[_, y]| *y))?;
+        let shape = Shape { rows: grid.y.cells, inner: batch.len() as u32, columns: grid.x.cells };
+        product.run(shape, &rows, &columns, &of_batch)?;
+        add.run(1.0, &of_batch, &sums)?;
+        fabric::progress((at * BATCH + batch.len()) as u64, places.len() as u64);
     }
-    let constants = [
-        ("WIDTH", f64::from(grid.x.cells)),
-        ("STEP_X", grid.x.step() / grid.x.bandwidth),
-        ("STEP_Y", grid.y.step() / grid.y.bandwidth),
-    ];
-    let density = Pipeline::compile(include_str!("density.wgsl"), "density", &constants)?;
-    let points = Buffer::from_slice(places.as_flattened())?;
-    let each = points_of_a_submit(grid.len());
-    for first in (0..places.len()).step_by(each) {
-        let last = places.len().min(first + each);
-        let slice = points.slice(2 * first..2 * last);
-        Submit::new().dispatch(&density, &[&slice, &cells], density.workgroups_for(grid.len())).run()?;
-        fabric::progress(last as u64, places.len() as u64);
-    }
-    Ok((cells.read()?, info.name))
+    Ok((sums.read()?, info.name))
 }
 
-/// How many points a submit takes on a grid of so many cells.
-fn points_of_a_submit(cells: usize) -> usize {
-    (KERNELS / cells.max(1) / ALIGNED * ALIGNED).clamp(ALIGNED, MOST_POINTS)
+/// The kernels of one axis.
+struct Kernels {
+    pipeline: Pipeline,
+    cells: usize,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Kernels {
+    /// `by_cell` makes a row for each cell, else there is a row for each point.
+    fn compile(axis: &Axis, by_cell: bool) -> gpu::Result<Self> {
+        let constants =
+            [("CELLS", f64::from(axis.cells)), ("STEP", axis.step() / axis.bandwidth), ("BY_CELL", f64::from(by_cell))];
+        let pipeline = Pipeline::compile(include_str!("kernels.wgsl"), "fill", &constants)?;
+        Ok(Self { pipeline, cells: axis.cells as usize })
+    }
 
-    #[test]
-    fn a_submit_stays_small_and_slices_start_where_they_may() {
-        for cells in [4, 1000, 256 * 256, 512 * 512] {
-            let points = points_of_a_submit(cells);
-            assert!(points * cells <= KERNELS && points <= MOST_POINTS, "{cells}");
-            assert!(points > 0 && points % ALIGNED == 0, "{cells}");
-        }
-        assert_eq!(points_of_a_submit(256 * 256), 1024);
-        assert_eq!(points_of_a_submit(512 * 512), 256);
+    /// The kernels of points at these places.
+    fn fill(&self, places: impl Iterator<Item = f32>) -> gpu::Result<Buffer<f32>> {
+        let places = Buffer::from_slice(&places.collect::<Vec<f32>>())?;
+        let kernels = Buffer::new(places.len() * self.cells)?;
+        let workgroups = self.pipeline.workgroups_for(kernels.len());
+        Submit::new().dispatch(&self.pipeline, &[&places, &kernels], workgroups).run()?;
+        Ok(kernels)
     }
 }
