@@ -122,7 +122,8 @@ async fn nodes_say_what_they_have_and_who_requires_what_is_not_there_is_told() {
     server.restart_with(options(&["--gpu", "off"])).await;
     let refused = server.cli(&["invoke", "mischief", "--data", r#"{"do":"sum"}"#]).await.status(1);
     assert!(refused.stderr.contains("requires a GPU") && refused.stderr.contains("--gpu off"), "{}", refused.stderr);
-    let job = server.client().submit(&spec("mischief", "1"), None).await.unwrap();
+    server.deploy("density", built("density"), REQUIRED).await;
+    let job = server.client().submit(&spec("density", "temp,humid"), None).await.unwrap();
     let waits = async || server.client().job(job.id.as_str(), None).await.unwrap().waiting;
     until("it says why it waits", async || waits().await.is_some()).await;
     assert_eq!(waits().await.as_deref(), Some("it requires a GPU, and no node has one for guests"));

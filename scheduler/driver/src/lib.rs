@@ -9,6 +9,7 @@
 
 pub mod api;
 mod assign;
+mod audit;
 mod clock;
 mod cluster;
 mod collector;

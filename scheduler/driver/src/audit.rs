@@ -1,0 +1,98 @@
+//! Audits: a sample of a job's tasks runs again, and the results are compared.
+
+use crate::{
+    api::{Driver, Submission, Work, not_found},
+    meta::Kind,
+    tasks,
+};
+use fabric_types::{
+    Code, Fault,
+    dataset::Partition,
+    id::{JobId, TenantId},
+    job::{JobSpec, JobState, TaskId},
+    rest::job::Task,
+};
+use std::{sync::Arc, time::Duration};
+
+impl Driver {
+    /// Runs a sample (percent) of the map tasks again without the cache and compares results: how many were checked,
+    /// and which differ.
+    ///
+    /// # Errors
+    /// `conflict` when the job has not succeeded or its function isn't pure; the sample's own failure.
+    pub async fn audit(
+        &self,
+        tenant: &TenantId,
+        job: &JobId,
+        percent: f64,
+        sample_id: JobId,
+        submitter: &str,
+    ) -> Result<(u64, Vec<Task>), Fault> {
+        let found = self.look(tenant, job, |live, _| {
+            (live.planned.clone(), live.state(), matches!(live.planned.meta.kind, Kind::Map))
+        });
+        let (planned, state, is_map) = found.await?.ok_or_else(|| not_found(job))?;
+        let meta = planned.meta;
+        if state != JobState::Succeeded || !is_map {
+            return Err(Fault::new(
+                Code::Conflict,
+                format!("job {job} is {state}; only jobs that succeeded can be audited"),
+            ));
+        }
+        if !meta.deployment.is_pure() {
+            return Err(Fault::new(Code::Conflict, format!("function {} is not pure", meta.deployment.function))
+                .hint("only results that nothing but module, input and parameters decide can be repeated"));
+        }
+        if meta.deployment.uses_gpu() {
+            let message =
+                format!("function {} uses a GPU, and another node's may give other results", meta.deployment.function);
+            return Err(
+                Fault::new(Code::Conflict, message).hint("only what every node repeats to the bit can be audited")
+            );
+        }
+        if (self.parts.fingerprint)(true) != meta.engine {
+            return Err(Fault::new(Code::Conflict, "the sandbox engine has changed since the job ran"));
+        }
+        let total = planned.partitions.len();
+        let wanted = ((total as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil() as usize)
+            .clamp(usize::from(total > 0), total.max(1));
+        // Spread over the job, shifted by the job's id, so that two audits of two jobs look at different places.
+        let shift = usize::from(blake3::hash(sample_id.as_str().as_bytes()).as_bytes().first().copied().unwrap_or(0));
+        let picked: Vec<usize> = (0..wanted.min(total)).map(|i| (i * total / wanted + shift) % total).collect();
+        let partitions: Arc<[Partition]> = picked.iter().filter_map(|i| planned.partitions.get(*i).cloned()).collect();
+        // The spec may show long parameters cut.
+        let params = serde_json::from_str(&meta.params)
+            .map_err(|e| Fault::new(Code::Internal, format!("the job's parameters are damaged: {e}")))?;
+        let spec = JobSpec { params, reduce: None, output: None, name: None, allow_failed: 0, ..meta.spec.clone() };
+        let submission = Submission {
+            id: sample_id.clone(),
+            tenant: tenant.clone(),
+            submitter: submitter.to_owned(),
+            deployment: meta.deployment.clone(),
+            work: Work::Audit { of: job.clone(), spec: Box::new(spec), partitions },
+        };
+        self.submit(submission).await?;
+        let ended = loop {
+            let seen =
+                self.wait(tenant, &sample_id, Duration::from_secs(60)).await?.ok_or_else(|| not_found(&sample_id))?;
+            if seen.state.is_terminal() {
+                break seen;
+            }
+        };
+        if let Some(fault) = ended.error {
+            return Err(fault);
+        }
+        let differing = self.look(tenant, &sample_id, move |live, core| {
+            let notes = live.stages.first().map(|s| s.tasks.as_slice()).unwrap_or_default();
+            let differs =
+                notes.iter().enumerate().filter(|(_, n)| n.done.as_ref().is_some_and(|d| d.differs.is_some()));
+            let tasks = differs.filter_map(|(at, _)| {
+                let mut task = tasks::view(live, core, TaskId { stage: 0, index: at as u32 })?;
+                task.index = *picked.get(at)? as u32;
+                Some(task)
+            });
+            tasks.collect::<Vec<_>>()
+        });
+        Ok((ended.tasks.succeeded, differing.await?.unwrap_or_default()))
+    }
+}
