@@ -35,17 +35,15 @@ pub fn tiny_submits(n: u32) -> Result<Value> {
 pub fn stale() -> Result<Value> {
     let (add, data) = (compile(INCREMENT)?, Buffer::<u32>::new(64)?);
     let lost = hang().map(|()| json!("it ended"));
-    let add_fresh = |data: &Buffer<u32>, add: &Pipeline| {
-        let outcome = Submit::new().dispatch(add, &[data], 1).run();
-        answer::of(outcome.map(|_| json!("done")))
-    };
+    let add_one =
+        |data: &Buffer<u32>, add: &Pipeline| Submit::new().dispatch(add, &[data], 1).run().map(|_| json!("done"));
     Ok(json!({
         "lost": answer::of(lost),
         "write": answer::of(data.write(0, &[1]).map(|()| json!("done"))),
         "read": answer::of(data.read().map(|words| json!(words))),
-        "both": add_fresh(&data, &add),
-        "pipeline": answer::of(Buffer::<u32>::new(64).map(|data| add_fresh(&data, &add))),
-        "buffer": answer::of(compile(INCREMENT).map(|add| add_fresh(&data, &add))),
+        "both": answer::of(add_one(&data, &add)),
+        "pipeline": answer::of(Buffer::new(64).and_then(|new| add_one(&new, &add))),
+        "buffer": answer::of(compile(INCREMENT).and_then(|new| add_one(&data, &new))),
         "new": answer::of(honest::sum(1000).map(Value::from)),
     }))
 }

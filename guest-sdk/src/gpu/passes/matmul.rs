@@ -10,6 +10,8 @@ const TILE: usize = 128;
 ///
 /// One dispatch takes `rows * inner * columns` multiplications: split large products by rows of `a`, so that each stays
 /// below [`Limits::submit_deadline_ms`](crate::gpu::Limits::submit_deadline_ms).
+/// A software driver compiles the pass when it first runs, which takes seconds on a busy machine: allow for them with
+/// `limits.gpu-submit-ms` in `fabric.toml`.
 #[derive(Debug)]
 pub struct Matmul {
     pipeline: Pipeline,
