@@ -97,6 +97,12 @@ async fn who_does_not_ask_or_finds_none_is_denied_and_who_requires_one_is_not_ru
     assert!(fault.message.contains("there is no driver") && fault.is_retryable(), "{fault:?}");
 }
 
+#[test]
+fn a_guest_that_does_not_use_the_gpu_does_not_ask_for_it() {
+    let imports = |name: &str| guest(name).windows(10).any(|bytes| bytes == b"fabric:gpu");
+    assert!(imports("gpu-mischief") && !imports("noop") && !imports("weather"));
+}
+
 #[tokio::test]
 async fn a_software_driver_that_cuts_loops_short_serves_nobody_unasked() {
     let sandbox = with_gpu(|search| search.any_software = false);

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_client::Paging;
-use fabric_tests::{Options, Server, built, hostile, repository, until};
+use fabric_tests::{Options, Process, Server, built, hostile, repository, until};
 use fabric_types::{
     job::{JobSpec, JobState},
     manifest::GpuMode,
@@ -32,15 +32,18 @@ async fn weather(server: &Server) {
 }
 
 /// The density of the weather on a small grid.
-async fn density(server: &Server, device: &str) -> (Job, Value) {
-    let spec: JobSpec = serde_json::from_value(json!({
+fn density_spec(device: &str) -> JobSpec {
+    serde_json::from_value(json!({
         "function": "density",
         "input": { "objects": { "path": "weather.csv", "split": "csv:1MiB" } },
         "params": { "device": device, "width": 48, "height": 40 },
         "reduce": {},
     }))
-    .unwrap();
-    let job = server.client().submit(&spec, None).await.unwrap();
+    .unwrap()
+}
+
+async fn density(server: &Server, device: &str) -> (Job, Value) {
+    let job = server.client().submit(&density_spec(device), None).await.unwrap();
     let job = server.client().wait_job(job.id.as_str()).await.unwrap();
     assert_eq!(job.state, JobState::Succeeded, "{:?}", job.error);
     let result = server.client().result(job.id.as_str()).await.unwrap().bytes(64 << 20).await.unwrap();
@@ -90,6 +93,47 @@ async fn a_job_gives_the_same_on_the_gpu_and_on_the_processor_and_the_gpu_is_bil
     assert_eq!((&without["made_by"]["cpu"], auto.cost.gpu_us), (&json!(3), 0));
     let (elsewhere, _) = density(&server, "cpu").await;
     assert_eq!(elsewhere.tasks.cached, 0, "what a node with a GPU gave is not taken for this one's");
+}
+
+/// The GPU worker of a server, once there is one.
+async fn gpu_worker(server: &Server) -> Process {
+    let parent = server.process().0;
+    let worker = || {
+        let is_worker = |id: &u32| {
+            let read = |file: &str| std::fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
+            let stat = String::from_utf8_lossy(&read("stat")).into_owned();
+            // Behind the name in brackets: the state, then the parent.
+            let held = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+            held == Some(parent) && read("cmdline").windows(10).any(|bytes| bytes == b"gpu-worker")
+        };
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_worker)
+    };
+    until("there is a GPU worker", async || worker().is_some()).await;
+    Process(worker().expect("it was there a moment ago"))
+}
+
+#[tokio::test]
+async fn a_job_survives_the_loss_of_the_device() {
+    let server = Server::start(with_lavapipe()).await;
+    weather(&server).await;
+    let job = server.client().submit(&density_spec("gpu"), None).await.unwrap();
+    let mut kills = 0;
+    while kills < 2 {
+        let running = async || server.metric("fabric_node_running_guests").await.is_some_and(|n| n > 0.0);
+        let ended = async || server.client().job(job.id.as_str(), None).await.unwrap().state.is_terminal();
+        until("it runs", async || running().await || ended().await).await;
+        if ended().await {
+            break;
+        }
+        gpu_worker(&server).await.signal("KILL");
+        kills += 1;
+    }
+    assert!(kills > 0, "the job was over too soon");
+    let job = server.client().wait_job(job.id.as_str()).await.unwrap();
+    assert_eq!(job.state, JobState::Succeeded, "{:?}", job.error);
+    let (_, known) = density(&server, "gpu").await;
+    assert_eq!(known["made_by"]["cpu"], 0);
 }
 
 #[tokio::test]

@@ -51,7 +51,10 @@ impl Tenant {
     /// How many more such attempts the limit allows.
     pub fn room(&self, demand: Demand) -> u64 {
         let [slots, memory, gpus] = self.left();
-        let fit = |left: u64, each: u64| left.checked_div(each).unwrap_or(u64::MAX);
+        let fit = |left: u64, each: u64| {
+            let bounded = left < u64::MAX;
+            left.checked_div(each).filter(|_| bounded).unwrap_or(u64::MAX)
+        };
         fit(slots, u64::from(demand.slots)).min(fit(memory, demand.memory)).min(fit(gpus, u64::from(demand.gpus)))
     }
 

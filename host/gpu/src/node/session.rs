@@ -47,13 +47,15 @@ struct State {
     /// The worker that has what is in the ledger.
     epoch: Option<u64>,
     meter: Meter,
+    /// A loss that was found when something was given back. Nobody looks at that outcome, so the next call tells it.
+    untold: Option<Error>,
 }
 
 impl Session {
     pub(super) fn new(shared: Arc<Shared>, id: u64, grant: Grant) -> Self {
         let limits = shared.status.info.lock().limits.clone();
         let ledger = Ledger::new(limits, grant.total_bytes);
-        let state = Mutex::new(State { ledger, epoch: None, meter: Meter::new(grant.device_time) });
+        let state = Mutex::new(State { ledger, epoch: None, meter: Meter::new(grant.device_time), untold: None });
         Self { shared, id, grant, turns: Arc::new(Semaphore::new(1)), state, closed: false }
     }
 
@@ -87,7 +89,7 @@ impl Session {
     /// # Errors
     /// `invalid` for no bytes, `limit`, `out-of-memory`, `device-lost`.
     pub async fn create(&self, bytes: u64) -> Result<BufferId, Error> {
-        let turn = self.turn().await?;
+        let turn = self.told_turn().await?;
         let (buffer, bytes) = self.state.lock().ledger.create(bytes)?;
         let outcome = self.housekeep(Request::Create { session: self.id, buffer, bytes }, Bytes::new(), turn).await;
         if outcome.is_err() {
@@ -97,14 +99,14 @@ impl Session {
         outcome.map(|()| buffer)
     }
 
-    /// Frees a buffer, after it is zeroed.
+    /// Frees a buffer, after it is zeroed. When the device turns out to be lost, the next call says so.
     ///
     /// # Errors
-    /// `invalid` for a stale handle, `device-lost`.
+    /// `invalid` for a stale handle.
     pub async fn destroy(&self, buffer: BufferId) -> Result<(), Error> {
         let turn = self.turn().await?;
         self.state.lock().ledger.destroy(buffer)?;
-        self.housekeep(Request::Destroy { session: self.id, buffer }, Bytes::new(), turn).await
+        self.give_back(Request::Destroy { session: self.id, buffer }, turn).await
     }
 
     /// A buffer's size, in bytes.
@@ -120,9 +122,10 @@ impl Session {
     /// # Errors
     /// `invalid` for a range that isn't in the buffer, `device-lost`.
     pub async fn write(&self, buffer: BufferId, mut offset: u64, mut bytes: Bytes) -> Result<(), Error> {
+        self.told()?;
         self.state.lock().ledger.check_range(Range { buffer, offset, bytes: bytes.len() as u64 })?;
         while !bytes.is_empty() {
-            let turn = self.turn().await?;
+            let turn = self.told_turn().await?;
             // Another call of this session may have come between.
             self.state.lock().ledger.check_range(Range { buffer, offset, bytes: bytes.len() as u64 })?;
             let chunk = bytes.split_to(bytes.len().min(CHUNK_BYTES as usize));
@@ -138,13 +141,14 @@ impl Session {
     /// # Errors
     /// `invalid` for a range that isn't in the buffer, `device-lost`.
     pub async fn read(&self, range: Range) -> Result<Vec<u8>, Error> {
+        self.told()?;
         self.state.lock().ledger.check_range(range)?;
         let chunk = self.info().limits.read_bytes.min(CHUNK_BYTES);
         let mut all = Vec::with_capacity(usize::try_from(range.bytes).unwrap_or(0));
         let mut done = 0;
         while done < range.bytes {
             let part = Range { offset: range.offset + done, bytes: chunk.min(range.bytes - done), ..range };
-            let turn = self.turn().await?;
+            let turn = self.told_turn().await?;
             self.state.lock().ledger.check_submit(&[], &[part])?;
             let deadline = self.shared.options.transfer_deadline;
             let request = self.submit_request(Vec::new(), vec![part], deadline);
@@ -161,7 +165,7 @@ impl Session {
     /// `shader` with a place, `invalid` for a wrong entry point or constant, `limit`, `timed-out` for a driver that
     /// compiles too long, `device-lost`. The time that checking and compiling take counts as device time.
     pub async fn compile(&self, source: Source) -> Result<(PipelineId, Reflection), Error> {
-        let turn = self.turn().await?;
+        let turn = self.told_turn().await?;
         let deadline = self.shared.options.compile_deadline;
         let reserved = self.reserve(deadline)?;
         let started = Instant::now();
@@ -187,14 +191,14 @@ impl Session {
         }
     }
 
-    /// Forgets a pipeline.
+    /// Forgets a pipeline. When the device turns out to be lost, the next call says so.
     ///
     /// # Errors
-    /// `invalid` for a stale handle, `device-lost`.
+    /// `invalid` for a stale handle.
     pub async fn drop_pipeline(&self, pipeline: PipelineId) -> Result<(), Error> {
         let turn = self.turn().await?;
         self.state.lock().ledger.drop_pipeline(pipeline)?;
-        self.housekeep(Request::DropPipeline { session: self.id, pipeline }, Bytes::new(), turn).await
+        self.give_back(Request::DropPipeline { session: self.id, pipeline }, turn).await
     }
 
     /// Runs commands in order, each seeing what those before it wrote, then reads ranges; returns when the device is
@@ -203,7 +207,7 @@ impl Session {
     /// # Errors
     /// `invalid`, `limit` (also `device-time` when the grant is used up), `timed-out`, `device-lost`.
     pub async fn submit(&self, commands: Vec<Command>, reads: Vec<Range>) -> Result<Outcome, Error> {
-        let turn = self.turn().await?;
+        let turn = self.told_turn().await?;
         self.state.lock().ledger.check_submit(&commands, &reads)?;
         let deadline = self.grant.submit_deadline;
         let reserved = self.reserve(deadline)?;
@@ -238,6 +242,29 @@ impl Session {
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
         self.turns.clone().acquire_owned().await.map_err(|_| Error::DeviceLost("the session is closed".into()))
+    }
+
+    /// The turn of a call that can be told of a loss.
+    async fn told_turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let turn = self.turn().await?;
+        self.told().map(|()| turn)
+    }
+
+    /// Tells a loss that nobody was told of yet.
+    fn told(&self) -> Result<(), Error> {
+        self.state.lock().untold.take().map_or(Ok(()), Err)
+    }
+
+    async fn give_back(&self, request: Request, turn: OwnedSemaphorePermit) -> Result<(), Error> {
+        // Who has nothing else loses nothing.
+        let has_more = !self.state.lock().ledger.is_empty();
+        match self.housekeep(request, Bytes::new(), turn).await {
+            Err(loss @ Error::DeviceLost(_)) => {
+                self.state.lock().untold = Some(loss).filter(|_| has_more);
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Counts device time in advance.

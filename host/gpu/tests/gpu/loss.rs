@@ -122,6 +122,28 @@ async fn works_soon(gpu: &Gpu) -> bool {
 }
 
 #[tokio::test]
+async fn a_loss_that_is_found_when_something_is_given_back_is_told_by_the_next_call() {
+    let gpu = gpu(options()).await;
+    let session = gpu.session(grant()).unwrap();
+    let (kept, dropped) = (filled(&session, &[1]).await, filled(&session, &[2]).await);
+    let add = compile(&session, INCREMENT).await;
+    let last = gpu.session(grant()).unwrap();
+    let only = filled(&last, &[3]).await;
+    kill(gpu.worker_id().unwrap());
+    session.destroy(dropped).await.unwrap();
+    // Not `invalid`: the guest did nothing wrong, and to do it all again may work.
+    let lost = session.submit(vec![dispatch(add, &[kept], 1)], vec![]).await.unwrap_err();
+    assert!(matches!(lost, Error::DeviceLost(_)), "{lost:?}");
+    // It was told once; from then on what is used is stale.
+    let stale = session.submit(vec![dispatch(add, &[kept], 1)], vec![]).await.unwrap_err();
+    assert!(matches!(stale, Error::Invalid(_)), "{stale:?}");
+    assert!(works(&session).await);
+    // Who had nothing else lost nothing.
+    last.destroy(only).await.unwrap();
+    assert!(works(&last).await);
+}
+
+#[tokio::test]
 async fn a_submit_that_waits_its_turn_is_not_charged_for_the_one_before() {
     let gpu = gpu(options()).await;
     let slow = gpu.session(Grant { submit_deadline: Duration::from_secs(5), ..grant() }).unwrap();
