@@ -3,14 +3,15 @@
 //! Needs lavapipe: `apt-get install mesa-vulkan-drivers`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use fabric_client::Paging;
-use fabric_tests::{Options, Process, Server, built, hostile, repository, until};
+use fabric_client::{Invoke, Paging, TaskFilter};
+use fabric_tests::{Nats, Options, Process, Server, built, hostile, repository, until};
 use fabric_types::{
     job::{JobSpec, JobState},
     manifest::GpuMode,
     rest::job::Job,
 };
 use serde_json::{Value, json};
+use std::cell::Cell;
 
 /// The driver compiles a pipeline when it first runs, and the machine may be busy.
 const PREFERRED: &str = "[resources]\ngpu = \"preferred\"\n[limits]\ngpu-submit-ms = 10000";
@@ -95,8 +96,8 @@ async fn a_job_gives_the_same_on_the_gpu_and_on_the_processor_and_the_gpu_is_bil
     assert_eq!(elsewhere.tasks.cached, 0, "what a node with a GPU gave is not taken for this one's");
 }
 
-/// The GPU worker of a server, once there is one.
-async fn gpu_worker(server: &Server) -> Process {
+/// The GPU worker of a server, once there is one that was not killed before.
+async fn gpu_worker(server: &Server, killed: &[u32]) -> Process {
     let parent = server.process().0;
     let worker = || {
         let is_worker = |id: &u32| {
@@ -104,13 +105,20 @@ async fn gpu_worker(server: &Server) -> Process {
             let stat = String::from_utf8_lossy(&read("stat")).into_owned();
             // Behind the name in brackets: the state, then the parent.
             let held = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
-            held == Some(parent) && read("cmdline").windows(10).any(|bytes| bytes == b"gpu-worker")
+            held == Some(parent)
+                && !killed.contains(id)
+                && read("cmdline").windows(10).any(|bytes| bytes == b"gpu-worker")
         };
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
         processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_worker)
     };
-    until("there is a GPU worker", async || worker().is_some()).await;
-    Process(worker().expect("it was there a moment ago"))
+    let found = Cell::new(None);
+    let look = async || {
+        found.set(worker());
+        found.get().is_some()
+    };
+    until("there is a GPU worker", look).await;
+    Process(found.get().unwrap())
 }
 
 #[tokio::test]
@@ -118,22 +126,57 @@ async fn a_job_survives_the_loss_of_the_device() {
     let server = Server::start(with_lavapipe()).await;
     weather(&server).await;
     let job = server.client().submit(&density_spec("gpu"), None).await.unwrap();
-    let mut kills = 0;
-    while kills < 2 {
+    let mut killed = Vec::new();
+    while killed.len() < 2 {
         let running = async || server.metric("fabric_node_running_guests").await.is_some_and(|n| n > 0.0);
         let ended = async || server.client().job(job.id.as_str(), None).await.unwrap().state.is_terminal();
         until("it runs", async || running().await || ended().await).await;
         if ended().await {
             break;
         }
-        gpu_worker(&server).await.signal("KILL");
-        kills += 1;
+        let worker = gpu_worker(&server, &killed).await;
+        worker.signal("KILL");
+        killed.push(worker.0);
     }
-    assert!(kills > 0, "the job was over too soon");
+    assert!(!killed.is_empty(), "the job was over too soon");
     let job = server.client().wait_job(job.id.as_str()).await.unwrap();
     assert_eq!(job.state, JobState::Succeeded, "{:?}", job.error);
     let (_, known) = density(&server, "gpu").await;
     assert_eq!(known["made_by"]["cpu"], 0);
+}
+
+#[tokio::test]
+async fn a_fleet_sends_work_to_the_node_with_the_gpu() {
+    let (nats, shared) = (Nats::start(), tempfile::tempdir().unwrap());
+    let store = format!("file://{}", shared.path().display());
+    let fleet = ["--nats", nats.url(), "--store", &store, "--slots", "1"];
+    let without = Server::start(options(&[&fleet[..], &["--gpu", "off"]].concat())).await;
+    until("it owns the jobs", async || without.log().contains("owner of the jobs")).await;
+    let with = Server::start(options(&[&fleet[..], &["--gpu", "any", "--gpu-adapter", "llvmpipe"]].concat())).await;
+    let gpus = async || {
+        let nodes = without.client().nodes(&Paging::default()).await.unwrap().items;
+        nodes.into_iter().filter(|node| node.gpu.is_some()).map(|node| node.id).collect::<Vec<_>>()
+    };
+    until("one of two nodes has a GPU", async || gpus().await.len() == 1).await;
+
+    // Calls that arrive where there is none, and where there is.
+    for (name, manifest) in [("requires", REQUIRED), ("prefers", PREFERRED)] {
+        without.deploy(name, hostile("gpu-mischief"), manifest).await;
+        for server in [&without, &with] {
+            let answer = server.client().invoke(name, Invoke::new(r#"{"do":"sum"}"#)).await.unwrap();
+            assert_eq!(answer.body.bytes(1 << 20).await.unwrap(), r#"{"ok":332833500}"#, "{name}");
+        }
+    }
+    // A job, handed out by a process without one.
+    weather(&without).await;
+    without.deploy("density", built("density"), REQUIRED).await;
+    let (job, _) = density(&without, "gpu").await;
+    let tasks = without.client().tasks(job.id.as_str(), &TaskFilter::default()).await.unwrap().items;
+    let maps: Vec<_> = tasks.iter().filter(|task| task.stage == 0).collect();
+    assert_eq!(maps.len(), 3);
+    for task in maps {
+        assert_eq!(task.node.as_ref(), gpus().await.first(), "{task:?}");
+    }
 }
 
 #[tokio::test]
