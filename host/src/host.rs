@@ -86,6 +86,7 @@ impl Inner {
             output: Mutex::new(output),
             logs: Mutex::new(Logs::new(logs, limits.log_bytes.0)),
             bytes_in: AtomicU64::new(0),
+            gpu_us: Arc::default(),
         })
     }
 
@@ -104,7 +105,7 @@ impl Inner {
     ) -> State {
         let limiter = Limiter::new(limits, self.max_memory, self.max_tables);
         let hooks = Hooks::new(loaded.network.clone(), self.policy);
-        let gpu = gpu::Use::new(gpu, limits);
+        let gpu = gpu::Use::new(gpu, limits, shared.gpu_us.clone());
         State::new(setup, limits, limiter, scope, shared, source, params, progress, hooks, gpu)
     }
 
@@ -255,8 +256,17 @@ impl Host {
         let shared = self.0.shared(Output::new(1 << 16, 0, 0, false), None, &limits);
         let scope = Scope::new(&limits, None, CancellationToken::new());
         let setup = Setup { deployment, volumes: self.0.volumes.clone(), seed: [0; 32], stage: "describe" };
-        let no_gpu = gpu::Access::Denied("a module describes itself without a GPU".into());
-        let state = self.0.state(setup, &limits, scope.clone(), shared, None, "{}".into(), None, &loaded, no_gpu);
+        let state = self.0.state(
+            setup,
+            &limits,
+            scope.clone(),
+            shared,
+            None,
+            "{}".into(),
+            None,
+            &loaded,
+            gpu::Access::NotAsked,
+        );
         let mut store = self.0.store(&loaded.prepared.engine, state, limits.fuel)?;
         let Linked::Task(task) = &loaded.prepared.linked else { return Ok(None) };
         match scope.bound(task_entry::describe(task, &mut store)).await {

@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) output: Mutex<Output>,
     pub(crate) logs: Mutex<Logs>,
     pub(crate) bytes_in: AtomicU64,
+    /// Device time of the GPU in microseconds; there when the instance is gone.
+    pub(crate) gpu_us: Arc<AtomicU64>,
 }
 
 /// What a call brings along.

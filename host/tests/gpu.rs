@@ -241,6 +241,16 @@ async fn device_time_ends_with_the_grant() {
 }
 
 #[tokio::test]
+async fn more_than_the_guest_can_hold_is_not_read_for_it() {
+    let sandbox = with_gpu(|_| {});
+    let guest = mischief(&sandbox, |manifest| manifest.limits.memory_bytes = ByteSize::mib(3)).await;
+    // It reads 4 MiB at once.
+    let answer = answer(&sandbox, &guest, json!({ "do": "canary" })).await;
+    let expected = json!({ "error": "limit", "name": "memory-bytes", "value": 4 << 20, "limit": 3 << 20 });
+    assert_eq!(answer, expected);
+}
+
+#[tokio::test]
 async fn more_than_the_node_has_is_a_limit() {
     let sandbox = with_gpu(|search| search.memory_bytes = 1 << 20);
     let guest = mischief(&sandbox, |manifest| manifest.limits.gpu_memory_bytes = ByteSize::mib(2)).await;

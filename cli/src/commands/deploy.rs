@@ -111,7 +111,8 @@ pub fn report(out: &Out, deployed: &Deployed) {
         parts.push(format!("compiled in {} ms", deployed.compile_ms));
     }
     if d.is_pure() {
-        parts.push("pure: results are cached".to_owned());
+        let each = if d.uses_gpu() { ", for each GPU" } else { "" };
+        parts.push(format!("pure: results are cached{each}"));
     }
     out.note(parts.join(", "));
     for warning in &deployed.warnings {

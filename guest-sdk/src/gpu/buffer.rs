@@ -4,12 +4,13 @@ use std::marker::PhantomData;
 use std::ops::{Bound as End, RangeBounds};
 
 use super::element::{self, Element, bytes_of};
-use super::error::Result;
+use super::error::{Error, Result};
 use super::submit::{Bind, Bound};
 use super::sys;
 
-/// What one read asks of the host, in elements: 4 MiB. It bounds what is held twice.
-const READ_ELEMENTS: usize = 1 << 20;
+/// What goes there or back in one call, in elements: 4 MiB. It bounds what is held twice, here and in the host, which takes
+/// no more than 128 MiB at once.
+const PIECE: usize = 1 << 20;
 
 /// Numbers on the device. They are zeros until they are written; dropping the buffer frees them.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl<T: Element> Buffer<T> {
     /// So many zeros.
     ///
     /// # Errors
-    /// [`Error::Invalid`](super::Error::Invalid) for none at all, and `Denied`, `Limit` (`buffer-bytes`, `total-bytes`,
+    /// [`Error::Invalid`] for none at all, and `Denied`, `Limit` (`buffer-bytes`, `total-bytes`,
     /// `buffers`), `OutOfMemory`, `DeviceLost`, `Busy`.
     pub fn new(len: usize) -> Result<Self> {
         Ok(Self { raw: sys::Buffer::create(bytes_of(len))?, len, of: PhantomData })
@@ -52,15 +53,22 @@ impl<T: Element> Buffer<T> {
     /// Writes values from element `at` on. Later calls see them.
     ///
     /// # Errors
-    /// [`Error::Invalid`](super::Error::Invalid) when they do not fit, `DeviceLost`.
+    /// [`Error::Invalid`] when they do not fit, `DeviceLost`.
     pub fn write(&self, at: usize, values: &[T]) -> Result<()> {
-        self.raw.write(bytes_of(at), element::to_bytes(values))
+        if at.checked_add(values.len()).is_none_or(|end| end > self.len) {
+            let (values, len) = (values.len(), self.len);
+            return Err(Error::Invalid(format!("{values} elements from {at} on go beyond the buffer's {len}")));
+        }
+        for (piece, values) in values.chunks(PIECE).enumerate() {
+            self.raw.write(bytes_of(at + piece * PIECE), element::to_bytes(values))?;
+        }
+        Ok(())
     }
 
     /// All of it, as every earlier call left it.
     ///
     /// # Errors
-    /// [`Error::Invalid`](super::Error::Invalid) when it went away with the device, `DeviceLost`.
+    /// [`Error::Invalid`] when it went away with the device, `DeviceLost`.
     pub fn read(&self) -> Result<Vec<T>> {
         self.read_range(..)
     }
@@ -68,7 +76,7 @@ impl<T: Element> Buffer<T> {
     /// A part of it, in elements.
     ///
     /// # Errors
-    /// [`Error::Invalid`](super::Error::Invalid) when the range goes beyond the buffer, `DeviceLost`.
+    /// [`Error::Invalid`] when the range goes beyond the buffer, `DeviceLost`.
     pub fn read_range(&self, range: impl RangeBounds<usize>) -> Result<Vec<T>> {
         let (start, len) = span(&range, self.len);
         let mut values = Vec::new();
@@ -145,10 +153,10 @@ fn span(range: &impl RangeBounds<usize>, len: usize) -> (usize, usize) {
 
 /// A range in pieces that one read takes: start and length of each. One piece for an empty range, so that it is checked.
 fn pieces(start: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
-    let count = len.div_ceil(READ_ELEMENTS).max(1);
+    let count = len.div_ceil(PIECE).max(1);
     (0..count).map(move |at| {
-        let done = at * READ_ELEMENTS;
-        (start.saturating_add(done), (len - done).min(READ_ELEMENTS))
+        let done = at * PIECE;
+        (start.saturating_add(done), (len - done).min(PIECE))
     })
 }
 
@@ -170,11 +178,11 @@ mod tests {
 
     #[test]
     fn long_reads_come_in_pieces_that_meet() {
-        for len in [0, 1, READ_ELEMENTS, READ_ELEMENTS + 1, 5 * READ_ELEMENTS - 3] {
+        for len in [0, 1, PIECE, PIECE + 1, 5 * PIECE - 3] {
             let mut next = 7;
             for (start, length) in pieces(7, len) {
                 assert_eq!(start, next);
-                assert!(length <= READ_ELEMENTS);
+                assert!(length <= PIECE);
                 next += length;
             }
             assert_eq!(next, 7 + len);

@@ -147,7 +147,7 @@ impl Outcome {
     }
 }
 
-/// What a submit cost.
+/// What a submit cost: real time, another each time. A result that depends on it can't be repeated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Time on the device. It counts against the function's device time.

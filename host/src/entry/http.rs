@@ -17,7 +17,10 @@ use fabric_types::{Code, Fault, function::EntryKind, limits::Limits};
 use http_body::{Frame, SizeHint};
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 use tokio::{sync::oneshot, time::Instant};
@@ -74,6 +77,7 @@ type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 struct Done {
     hook: Option<Box<dyn FnOnce(HttpReport) + Send>>,
     start: std::time::Instant,
+    gpu_us: Arc<AtomicU64>,
 }
 
 impl Done {
@@ -88,7 +92,9 @@ impl Drop for Done {
     fn drop(&mut self) {
         if self.hook.is_some() {
             let wall_us = crate::entry::task::micros(self.start);
-            self.report(HttpReport { result: Err(fault::cancelled()), fuel: 0, wall_us, log_bytes: 0, gpu_us: 0 });
+            // The guest went before this, and with it the GPU's meter.
+            let gpu_us = self.gpu_us.load(Ordering::Acquire);
+            self.report(HttpReport { result: Err(fault::cancelled()), fuel: 0, wall_us, log_bytes: 0, gpu_us });
         }
     }
 }
@@ -123,7 +129,7 @@ impl http_body::Body for Body {
                                 fuel: 0,
                                 wall_us: 0,
                                 log_bytes: 0,
-                                gpu_us: 0,
+                                gpu_us: this.done.gpu_us.load(Ordering::Acquire),
                             });
                             return Poll::Ready(Some(Err(fault)));
                         };
@@ -190,10 +196,10 @@ where
     B::Error: std::fmt::Display,
 {
     let HttpCall { limits, logs, cancel, https, done } = call;
-    let mut done = Done { hook: done, start: std::time::Instant::now() };
+    let shared = inner.shared(Output::new(0, 0, 0, false), logs, &limits);
+    let mut done = Done { hook: done, start: std::time::Instant::now(), gpu_us: shared.gpu_us.clone() };
     let gpu = inner.gpu.access(&loaded.deployment).await?;
     let slot = inner.slot(&cancel).await?;
-    let shared = inner.shared(Output::new(0, 0, 0, false), logs, &limits);
     let scope = Scope::new(&limits, None, cancel);
     let setup =
         Setup { deployment: loaded.deployment.clone(), volumes: inner.volumes.clone(), seed: [0; 32], stage: "http" };
@@ -364,7 +370,8 @@ impl Run {
         };
         let ended = scope.bound(guest).await;
         let fuel = self.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-        (ended, fuel, store.data().gpu.micros())
+        drop(store);
+        (ended, fuel, self.shared.gpu_us.load(Ordering::Acquire))
     }
 }
 

@@ -172,8 +172,8 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
     };
     let wall_us = micros(start);
     let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-    let gpu_us = store.data().gpu.micros();
     drop(store);
+    let gpu_us = shared.gpu_us.load(Ordering::Acquire);
     drop(slot);
     let log_bytes = {
         let mut logs = shared.logs.lock();

@@ -61,6 +61,8 @@ pub(crate) struct Granted {
 /// What one deployment gets of it.
 #[derive(Clone)]
 pub(crate) enum Access {
+    /// Nothing, since the function did not ask.
+    NotAsked,
     /// Nothing; the text says why.
     Denied(Arc<str>),
     /// This GPU.
@@ -144,9 +146,7 @@ impl Device {
     pub(crate) async fn access(&self, deployment: &Deployment) -> Result<Access, Fault> {
         let wish = deployment.manifest.resources.gpu;
         if wish == GpuMode::None {
-            return Ok(Access::Denied(
-                "the function asks for no GPU: put gpu = \"preferred\" under [resources] in fabric.toml".into(),
-            ));
+            return Ok(Access::NotAsked);
         }
         let why = match self.outcome().await {
             Ok(found) if found.serves >= wish => {

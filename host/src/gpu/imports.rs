@@ -104,10 +104,7 @@ impl HostBuffer for State {
 
     async fn read(&mut self, handle: Resource<Buffer>, offset: u64, length: u64) -> Answer<Vec<u8>> {
         let range = gpu::Range { buffer: self.buffer(&handle)?, offset, bytes: length };
-        Ok(match self.gpu.session().await {
-            Ok(session) => session.read(range).await.map_err(Into::into),
-            Err(error) => Err(error.into()),
-        })
+        Ok(self.gpu.read(range).await.map_err(Into::into))
     }
 
     async fn drop(&mut self, handle: Resource<Buffer>) -> wasmtime::Result<()> {

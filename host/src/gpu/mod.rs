@@ -11,7 +11,13 @@ pub use device::{Device, Search};
 
 use fabric_gpu::{BufferId, Command, Error, Gpu, Grant, Outcome, PipelineId, Range, Reflection, Session};
 use fabric_types::limits::Limits;
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 /// A buffer in a guest's table.
 pub struct Buffer(BufferId);
@@ -26,17 +32,21 @@ pub struct Pipeline {
 pub(crate) struct Use {
     access: Access,
     grant: Grant,
+    /// What the guest's memory may hold. More is not read for it: it would only fill the host's.
+    most_read: u64,
+    /// Where its device time goes at the end, however that comes.
+    bill: Arc<AtomicU64>,
     session: Option<Session>,
 }
 
 impl Use {
-    pub(crate) fn new(access: Access, limits: &Limits) -> Self {
+    pub(crate) fn new(access: Access, limits: &Limits, bill: Arc<AtomicU64>) -> Self {
         let grant = Grant {
             total_bytes: limits.gpu_memory_bytes.0,
             submit_deadline: Duration::from_millis(limits.gpu_submit_ms),
             device_time: Duration::from_millis(limits.gpu_ms),
         };
-        Self { access, grant, session: None }
+        Self { access, grant, most_read: limits.memory_bytes.0, bill, session: None }
     }
 
     /// What is left of the granted device time.
@@ -45,7 +55,7 @@ impl Use {
     }
 
     /// Device time so far in microseconds. A submit that nobody waited for counts to its deadline.
-    pub(crate) fn micros(&self) -> u64 {
+    fn micros(&self) -> u64 {
         let spent = self.session.as_ref().map_or(Duration::ZERO, Session::device_time_spent);
         u64::try_from(spent.as_micros()).unwrap_or(u64::MAX)
     }
@@ -57,8 +67,22 @@ impl Use {
     fn gpu(&self) -> Result<&Gpu, Error> {
         match &self.access {
             Access::Granted(granted) => Ok(&granted.gpu),
+            Access::NotAsked => Err(Error::Denied(
+                "the function asks for no GPU: put gpu = \"preferred\" under [resources] in fabric.toml".into(),
+            )),
             Access::Denied(why) => Err(Error::Denied(why.as_ref().to_owned())),
         }
+    }
+
+    /// Reads a range.
+    ///
+    /// # Errors
+    /// `limit` for what the guest's memory can't hold, and those of [`Session::read`].
+    async fn read(&mut self, range: Range) -> Result<Vec<u8>, Error> {
+        if range.bytes > self.most_read {
+            return Err(Error::Limit { name: "memory-bytes".into(), value: range.bytes, limit: self.most_read });
+        }
+        self.session().await?.read(range).await
     }
 
     /// Runs commands.
@@ -85,5 +109,11 @@ impl Use {
             self.session = Some(self.gpu()?.session_when_free(self.grant.clone()).await?);
         }
         self.session.as_ref().ok_or_else(|| Error::Denied("there is no session".into()))
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        self.bill.store(self.micros(), Ordering::Release);
     }
 }

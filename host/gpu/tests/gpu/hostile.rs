@@ -195,13 +195,13 @@ async fn memory_bombs_go_off_where_only_the_shader_suffers() {
 async fn the_checkers_limits_hold() {
     let mut tight = options();
     // Enough for the process and its stack, not for a shader of a few thousand functions.
-    tight.check_memory_bytes = (8 << 20) + (3 << 20);
-    tight.limits.shader_bytes = 1 << 20;
+    tight.check_memory_bytes = (8 << 20) + (6 << 20);
+    tight.limits.shader_bytes = 512 << 10;
     let gpu = gpu(tight).await;
     let neighbour = Neighbour::of(&gpu).await;
     let session = gpu.session(grant()).unwrap();
     let functions: String =
-        (0..8_000).map(|n| format!("fn f{n}(x: u32) -> u32 {{ return x * x + {n}u; }}\n")).collect();
+        (0..11_000).map(|n| format!("fn f{n}(x: u32) -> u32 {{ return x * x + {n}u; }}\n")).collect();
     let wgsl = format!("{functions}{INCREMENT}");
     assert_eq!(limit_name(session.compile(source(&wgsl)).await.unwrap_err()), "check-memory-bytes");
     neighbour.is_untouched().await;
