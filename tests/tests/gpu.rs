@@ -101,13 +101,13 @@ async fn gpu_worker(server: &Server, killed: &[u32]) -> Process {
     let parent = server.process().0;
     let worker = || {
         let is_worker = |id: &u32| {
-            let read = |file: &str| std::fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
-            let stat = String::from_utf8_lossy(&read("stat")).into_owned();
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
             // Behind the name in brackets: the state, then the parent.
             let held = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
-            held == Some(parent)
-                && !killed.contains(id)
-                && read("cmdline").windows(10).any(|bytes| bytes == b"gpu-worker")
+            // Checkers of shaders have no driver's threads.
+            let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+            let mut names = threads.map(|thread| std::fs::read(thread.path().join("comm")).unwrap_or_default());
+            held == Some(parent) && !killed.contains(id) && names.any(|name| name.starts_with(b"llvmpipe"))
         };
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
         processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_worker)

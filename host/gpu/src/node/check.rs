@@ -78,13 +78,13 @@ async fn in_a_process(options: &Options, info: &Info, source: &Source) -> Result
     }
 }
 
-/// A checker only dies of its limits or of a fault in the parser, and either is the shader's doing.
+/// A checker dies of its limits or of a fault in the parser, and either is the shader's doing; or somebody else killed it,
+/// such as a machine without memory.
 fn died(status: ExitStatus, options: &Options) -> Error {
     let limit = |name: &str, limit: u64| Error::Limit { name: name.to_owned(), value: limit.saturating_add(1), limit };
     match status.signal() {
-        Some(signal) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
-            limit("check-cpu-seconds", options.check_cpu_seconds)
-        }
+        Some(signal) if signal == Signal::XCPU.as_raw() => limit("check-cpu-seconds", options.check_cpu_seconds),
+        Some(signal) if signal == Signal::KILL.as_raw() => Error::Busy("the shader's checker was killed".into()),
         Some(_) => limit("check-memory-bytes", options.check_memory_bytes),
         None => Error::Shader { message: "the parser fails on this shader".into(), line: 0, column: 0 },
     }

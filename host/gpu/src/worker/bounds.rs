@@ -44,7 +44,9 @@ fn close_inherited() -> io::Result<()> {
 /// For a checker: memory, CPU time, and no file of its own.
 pub(super) fn for_checking(memory_bytes: u64, cpu_seconds: u64) -> io::Result<()> {
     setrlimit(Resource::As, both(mapped_bytes()?.saturating_add(memory_bytes)))?;
-    setrlimit(Resource::Cpu, both(cpu_seconds))?;
+    // Not both the same: the first is XCPU, by which the node knows that it was the limit.
+    let more = Some(cpu_seconds.saturating_add(1));
+    setrlimit(Resource::Cpu, Rlimit { current: Some(cpu_seconds), maximum: more })?;
     setrlimit(Resource::Fsize, both(0))?;
     Ok(())
 }

@@ -201,7 +201,7 @@ async fn the_checkers_limits_hold() {
     let neighbour = Neighbour::of(&gpu).await;
     let session = gpu.session(grant()).unwrap();
     let functions: String =
-        (0..11_000).map(|n| format!("fn f{n}(x: u32) -> u32 {{ return x * x + {n}u; }}\n")).collect();
+        (0..9_000).map(|n| format!("fn f{n}(x: u32) -> u32 {{ return x * x + {n}u; }}\n")).collect();
     let wgsl = format!("{functions}{INCREMENT}");
     assert_eq!(limit_name(session.compile(source(&wgsl)).await.unwrap_err()), "check-memory-bytes");
     neighbour.is_untouched().await;
