@@ -11,6 +11,7 @@ mod fleet;
 mod fleet_balance;
 mod fleet_requests;
 mod fleet_tasks;
+mod gpu;
 mod http;
 mod load;
 mod machine;
@@ -25,6 +26,7 @@ mod wordcount;
 
 use anyhow::bail;
 use arguments::Arguments;
+use std::process::ExitCode;
 
 /// The server's allocator, so that bare wasmtime has it too.
 #[global_allocator]
@@ -36,6 +38,7 @@ task-cost   a task through the fabric against bare wasmtime      --tasks 100000 
 wordcount   512 MiB of words against one native thread           --mib 512 --rounds 3
 http        http-hello against axum and `wasmtime serve`         --seconds 5 --connections 32 --rounds 3 --wasmtime PATH
 start       start to ready, idle memory, first calls             --rounds 5
+gpu         a guest's GPU against bare wgpu on the same adapter  --adapter NAME --rounds 3 --vector N --matrix N
 
 fleet-tasks     a task over NATS, 1, 2, 4 node processes, against embedded    --tasks 50000 --rounds 3
 fleet-requests  `ab`-like requests, one process against a fleet of three      --requests 20000 --clients 100 --rounds 1
@@ -46,15 +49,25 @@ Fleets need nats-server (--nats-server PATH, FABRIC_TEST_NATS, or on the PATH). 
 or SeaweedFS (--store s3; --weed PATH, FABRIC_TEST_WEED, or `weed` on the PATH).
 The server is target/release/fabric (--fabric PATH), the guests are those of `cargo xtask guests` (--guests FOLDER).";
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    fabric_client::init_tls();
+fn main() -> anyhow::Result<ExitCode> {
     let mut words = std::env::args().skip(1);
     let name = words.next().unwrap_or_default();
+    // Before anything opens a file or starts a thread: the sandbox's workers, as in the server.
+    match name.as_str() {
+        gpu::WORKER => return Ok(fabric_host::gpu_worker_main().into()),
+        gpu::COMPILER => return Ok(fabric_host::compile_worker_main().into()),
+        _ => {}
+    }
     let arguments = Arguments::parse(words)?;
+    tokio::runtime::Runtime::new()?.block_on(bench(&name, &arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bench(name: &str, arguments: &Arguments) -> anyhow::Result<()> {
+    fabric_client::init_tls();
     // What a bench has started ends with it, also when it is stopped from outside.
     tokio::select! {
-        done = run(&name, &arguments) => done,
+        done = run(name, arguments) => done,
         stopped = stopped() => stopped,
     }
 }
@@ -65,6 +78,7 @@ async fn run(name: &str, arguments: &Arguments) -> anyhow::Result<()> {
         "wordcount" => wordcount::run(arguments).await,
         "http" => http::run(arguments).await,
         "start" => start::run(arguments).await,
+        "gpu" => gpu::run(arguments).await,
         "fleet-tasks" => fleet_tasks::run(arguments).await,
         "fleet-requests" => fleet_requests::run(arguments).await,
         "fleet-balance" => fleet_balance::run(arguments).await,

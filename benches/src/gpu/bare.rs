@@ -1,18 +1,21 @@
 //! wgpu in this process, with the same checks in its shaders and one wait for each submit.
 
-use crate::measure::{Step, Way};
+use super::measure::{Step, Way, now};
 use anyhow::Context as _;
+use bytes::Bytes;
 
 pub struct Bare {
     device: wgpu::Device,
     queue: wgpu::Queue,
     staging: wgpu::Buffer,
-    buffers: Vec<Option<wgpu::Buffer>>,
+    buffers: Vec<wgpu::Buffer>,
     pipelines: Vec<wgpu::ComputePipeline>,
 }
 
 /// Bytes of the buffer that reads arrive in: the worker's size.
 const STAGING_BYTES: u64 = fabric_gpu::CHUNK_BYTES;
+
+const SILENT: &str = "the driver does not answer";
 
 impl Bare {
     pub fn open(name: &str) -> anyhow::Result<Self> {
@@ -20,18 +23,19 @@ impl Bare {
         descriptor.backends = wgpu::Backends::VULKAN;
         descriptor.flags = wgpu::InstanceFlags::empty();
         let instance = wgpu::Instance::new(descriptor);
-        let adapters = now(instance.enumerate_adapters(wgpu::Backends::VULKAN))?;
+        let adapters = now(instance.enumerate_adapters(wgpu::Backends::VULKAN)).context(SILENT)?;
         let adapter = adapters.into_iter().find(|a| a.get_info().name == name).context("no such adapter")?;
         let all = adapter.limits();
-        let (device, queue) = now(adapter.request_device(&wgpu::DeviceDescriptor {
-            required_features: adapter.features() & wgpu::Features::SHADER_F16,
+        let opened = now(adapter.request_device(&wgpu::DeviceDescriptor {
+            required_features: adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP),
             required_limits: wgpu::Limits {
                 max_buffer_size: all.max_buffer_size,
                 max_storage_buffer_binding_size: all.max_storage_buffer_binding_size,
                 ..wgpu::Limits::default().or_worse_values_from(&all)
             },
             ..Default::default()
-        }))??;
+        }));
+        let (device, queue) = opened.context(SILENT)??;
         let staging = device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size: STAGING_BYTES,
@@ -42,21 +46,21 @@ impl Bare {
     }
 
     fn at(&self, buffer: usize) -> anyhow::Result<&wgpu::Buffer> {
-        self.buffers[buffer].as_ref().context("freed")
+        self.buffers.get(buffer).context("no such buffer")
     }
 
     fn run(&self, steps: &[Step], read: Option<(usize, u64, u64)>) -> anyhow::Result<Vec<u8>> {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut rest = steps;
-        while let Some(first) = rest.first() {
-            if let Step::Copy { from, to, bytes } = first {
-                encoder.copy_buffer_to_buffer(self.at(*from)?, 0, self.at(*to)?, 0, *bytes);
-                rest = &rest[1..];
+        // As in the worker, dispatches that follow each other share a pass.
+        for steps in steps.chunk_by(|a, b| matches!((a, b), (Step::Run { .. }, Step::Run { .. }))) {
+            if let [Step::Copy { from, to }] = steps {
+                encoder.copy_buffer_to_buffer(self.at(*from)?, 0, self.at(*to)?, 0, None);
                 continue;
             }
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            while let Some(Step::Run { pipeline, buffers, workgroups: [x, y, z] }) = rest.first() {
-                let pipeline = &self.pipelines[*pipeline];
+            for step in steps {
+                let Step::Run { pipeline, buffers, workgroups: [x, y, z] } = step else { continue };
+                let pipeline = self.pipelines.get(*pipeline).context("no such pipeline")?;
                 let bind = |(at, buffer): (usize, &usize)| {
                     let resource = self.at(*buffer)?.as_entire_binding();
                     Ok(wgpu::BindGroupEntry { binding: at as u32, resource })
@@ -70,7 +74,6 @@ impl Bare {
                 pass.set_pipeline(pipeline);
                 pass.set_bind_group(0, &group, &[]);
                 pass.dispatch_workgroups(*x, *y, *z);
-                rest = &rest[1..];
             }
         }
         if let Some((buffer, offset, bytes)) = read {
@@ -89,22 +92,29 @@ impl Bare {
 }
 
 impl Way for Bare {
+    type Data = Bytes;
+
+    fn data(words: impl Iterator<Item = u32>) -> Bytes {
+        words.flat_map(u32::to_le_bytes).collect()
+    }
+
     async fn buffer(&mut self, bytes: u64) -> anyhow::Result<usize> {
-        self.buffers.push(Some(self.device.create_buffer(&wgpu::BufferDescriptor {
+        self.buffers.push(self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             size: bytes,
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
-        })));
+        }));
         Ok(self.buffers.len() - 1)
     }
 
-    async fn write(&mut self, buffer: usize, bytes: &[u8]) -> anyhow::Result<()> {
-        self.queue.write_buffer(self.at(buffer)?, 0, bytes);
+    async fn write(&mut self, buffer: usize, data: &Bytes) -> anyhow::Result<()> {
+        self.queue.write_buffer(self.at(buffer)?, 0, data);
         Ok(())
     }
 
-    async fn read(&mut self, buffer: usize, bytes: u64) -> anyhow::Result<Vec<u8>> {
+    async fn read(&mut self, buffer: usize) -> anyhow::Result<Bytes> {
+        let bytes = self.at(buffer)?.size();
         let mut all = Vec::with_capacity(bytes as usize);
         let mut done = 0;
         while done < bytes {
@@ -112,7 +122,7 @@ impl Way for Bare {
             all.extend(self.run(&[], Some((buffer, done, part)))?);
             done += part;
         }
-        Ok(all)
+        Ok(all.into())
     }
 
     async fn pipeline(&mut self, wgsl: &str, entry: &str) -> anyhow::Result<usize> {
@@ -131,22 +141,13 @@ impl Way for Bare {
         Ok(self.pipelines.len() - 1)
     }
 
-    async fn submit(&mut self, steps: &[Step], read: Option<(usize, u64)>) -> anyhow::Result<Vec<u8>> {
-        self.run(steps, read.map(|(buffer, bytes)| (buffer, 0, bytes)))
+    async fn submit(&mut self, steps: &[Step], read: Option<(usize, u64)>) -> anyhow::Result<Bytes> {
+        Ok(self.run(steps, read.map(|(buffer, bytes)| (buffer, 0, bytes)))?.into())
     }
 
     async fn free(&mut self) -> anyhow::Result<()> {
-        self.buffers.iter_mut().for_each(|buffer| *buffer = None);
+        self.buffers.clear();
         self.device.poll(wgpu::PollType::wait_indefinitely())?;
         Ok(())
-    }
-}
-
-/// wgpu's native futures are done when they are first asked.
-fn now<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
-    let mut future = std::pin::pin!(future);
-    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
-        std::task::Poll::Ready(value) => Ok(value),
-        std::task::Poll::Pending => anyhow::bail!("the driver does not answer"),
     }
 }
