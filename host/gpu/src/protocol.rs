@@ -15,7 +15,7 @@ use crate::{
     shader::{Extensions, Source},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// A longer head is not one: a shader and its names, or the commands of a submit, take less.
@@ -117,11 +117,23 @@ pub(crate) fn encode(head: &impl Serialize, bytes: usize) -> io::Result<Vec<u8>>
     Ok(frame)
 }
 
-/// Sends a frame; blocks.
+/// Sends a frame; blocks. In one call where the socket takes it, so that the other side wakes once.
 pub(crate) fn send(to: &mut impl Write, head: &impl Serialize, bytes: &[u8]) -> io::Result<()> {
-    to.write_all(&encode(head, bytes.len())?)?;
+    let head = encode(head, bytes.len())?;
+    let sent = match to.write_vectored(&[IoSlice::new(&head), IoSlice::new(bytes)]) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+        sent => sent.unwrap_or(0),
+    };
+    let (head, bytes) = left(&head, bytes, sent);
+    to.write_all(head)?;
     to.write_all(bytes)?;
     to.flush()
+}
+
+/// What is left to send of a head and its bytes.
+fn left<'a>(head: &'a [u8], bytes: &'a [u8], sent: usize) -> (&'a [u8], &'a [u8]) {
+    let of_bytes = sent.saturating_sub(head.len());
+    (head.get(sent..).unwrap_or_default(), bytes.get(of_bytes..).unwrap_or_default())
 }
 
 /// Reads a frame; blocks. `None` when the other side closed before one began. `bytes` keeps its memory between calls.
@@ -141,6 +153,8 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read, bytes: &mut Vec
 
 /// Sends what [`encode`] made, and the bytes.
 pub(crate) async fn send_async(to: &mut (impl AsyncWrite + Unpin), head: &[u8], bytes: &[u8]) -> io::Result<()> {
+    let sent = to.write_vectored(&[IoSlice::new(head), IoSlice::new(bytes)]).await?;
+    let (head, bytes) = left(head, bytes, sent);
     to.write_all(head).await?;
     to.write_all(bytes).await
 }

@@ -10,6 +10,7 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 use tokio::{
+    io::BufReader,
     net::UnixStream,
     process::{Child, Command},
     time::timeout,
@@ -18,7 +19,7 @@ use tokio::{
 /// A worker that runs. Dropping it kills it.
 pub(super) struct Process {
     child: Child,
-    socket: UnixStream,
+    socket: BufReader<UnixStream>,
 }
 
 impl Process {
@@ -40,7 +41,8 @@ impl Process {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        Ok(Self { child, socket: UnixStream::from_std(ours)? })
+        // An answer without many bytes is one read.
+        Ok(Self { child, socket: BufReader::new(UnixStream::from_std(ours)?) })
     }
 
     /// Starts the owner of a device.

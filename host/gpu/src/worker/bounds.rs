@@ -6,7 +6,7 @@ use rustix::{
     thread::set_no_new_privs,
     time::{ClockId, clock_gettime},
 };
-use std::{fs, io, os::unix::net::UnixStream, thread};
+use std::{fs, io, os::unix::net::UnixStream, sync::LazyLock, thread};
 
 /// Open files at once. A Vulkan driver needs some tens.
 const MAX_FILES: u64 = 512;
@@ -16,6 +16,9 @@ const DRIVER_BYTES: u64 = 2 << 30;
 
 /// CPU time beyond a submit's deadline on every core, in seconds.
 const CPU_GRACE_SECONDS: u64 = 1;
+
+/// Cores of this process. Finding out reads a dozen files of the system, so it is not done for every submit.
+static CORES: LazyLock<u64> = LazyLock::new(|| thread::available_parallelism().map_or(1, |n| n.get() as u64));
 
 fn both(n: u64) -> Rlimit {
     Rlimit { current: Some(n), maximum: Some(n) }
@@ -64,8 +67,7 @@ pub(super) fn for_software(memory_bytes: u64) -> io::Result<()> {
 /// second line: the node's deadline comes first, unless the node hangs.
 pub(super) fn allow_cpu(deadline_ms: u64) -> io::Result<()> {
     let used = clock_gettime(ClockId::ProcessCPUTime).tv_sec.unsigned_abs();
-    let cores = thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let more = deadline_ms.div_ceil(1000).saturating_add(CPU_GRACE_SECONDS).saturating_mul(cores);
+    let more = deadline_ms.div_ceil(1000).saturating_add(CPU_GRACE_SECONDS).saturating_mul(*CORES);
     setrlimit(Resource::Cpu, Rlimit { current: Some(used.saturating_add(more)), maximum: None })?;
     Ok(())
 }
