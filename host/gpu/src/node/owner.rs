@@ -79,7 +79,7 @@ pub(super) struct Owner {
 }
 
 enum Worker {
-    Runs(Process),
+    Runs(Box<Process>),
     Down { next: Instant, why: String },
 }
 
@@ -111,7 +111,17 @@ impl Owner {
         process: Process,
     ) -> Self {
         status.worker.store(process.id().unwrap_or(0), Ordering::Relaxed);
-        Self { options, status, room, jobs, endings, stop, worker: Worker::Runs(process), epoch: 1, failures: 0 }
+        Self {
+            options,
+            status,
+            room,
+            jobs,
+            endings,
+            stop,
+            worker: Worker::Runs(Box::new(process)),
+            epoch: 1,
+            failures: 0,
+        }
     }
 
     /// Serves until it is stopped or nobody is left to ask.
@@ -210,7 +220,7 @@ impl Owner {
                 self.epoch += 1;
                 self.status.worker.store(process.id().unwrap_or(0), Ordering::Relaxed);
                 *self.status.info.lock() = info;
-                self.worker = Worker::Runs(process);
+                self.worker = Worker::Runs(Box::new(process));
             }
             Err(why) => self.down(format!("does not start: {why}")),
         }
