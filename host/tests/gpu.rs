@@ -229,6 +229,33 @@ async fn who_takes_the_device_from_everybody_again_and_again_has_to_wait() {
 }
 
 #[tokio::test]
+async fn who_leaves_before_the_deadline_is_blamed_for_it_too() {
+    let sandbox = with_gpu(|_| {});
+    let leaving = mischief(&sandbox, |manifest| {
+        manifest.limits.gpu_submit_ms = 1_000;
+        manifest.limits.deadline_ms = 900;
+    })
+    .await;
+    // Its own deadline ends each call before the device's does; the device is lost all the same.
+    for _ in 0..30 {
+        let report = report(&sandbox, &leaving, json!({ "do": "endless" })).await;
+        match &report.result {
+            Err(fault) => assert_eq!(fault.code, Code::Deadline),
+            Ok(_) => {
+                let answer: Value = serde_json::from_str(&text(&report)).unwrap();
+                // On its way it may meet what the call before it left.
+                if answer["error"] == "busy" {
+                    assert!(answer["message"].as_str().unwrap().contains("took the device from everybody"), "{answer}");
+                    return;
+                }
+                assert!(answer["error"] == "device-lost", "{answer}");
+            }
+        }
+    }
+    panic!("it goes on and on");
+}
+
+#[tokio::test]
 async fn device_time_ends_with_the_grant() {
     let sandbox = with_gpu(|_| {});
     let guest = mischief(&sandbox, |manifest| manifest.limits.gpu_ms = 1_500).await;

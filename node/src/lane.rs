@@ -6,6 +6,7 @@ use fabric_engine::{
     results::ResultRecord,
 };
 use fabric_types::{
+    digest::TaskKey,
     id::JobId,
     job::TaskId,
     work::{Batch, OutputRef},
@@ -79,10 +80,9 @@ async fn begin(shared: &Shared, batch: Arc<Batch>) -> Arc<Running> {
     let count = batch.tasks.len();
     let mut found = Vec::new();
     if batch.cache {
-        let mut keys = Vec::with_capacity(count);
-        for task in &batch.tasks {
-            keys.push(shared.result_key(&batch.deployment, task.key).await);
-        }
+        let adapter = shared.host.gpu().adapter(&batch.deployment).await;
+        let key = |key: TaskKey| adapter.as_ref().map_or(key, |adapter| key.on_adapter(adapter));
+        let keys: Vec<_> = batch.tasks.iter().map(|task| key(task.key)).collect();
         match shared.results.find(&batch.tenant, &keys).await {
             Ok(results) => found = results,
             // Running a task again is always right; only dearer.

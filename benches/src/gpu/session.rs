@@ -28,6 +28,7 @@ impl Session {
             total_bytes: MEMORY_BYTES,
             submit_deadline: Duration::from_secs(10),
             device_time: Duration::from_secs(3600),
+            ..Grant::default()
         };
         Ok(Self { session: gpu.session_when_free(grant).await?, buffers: Vec::new(), pipelines: Vec::new() })
     }

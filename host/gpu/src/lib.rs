@@ -28,7 +28,7 @@ pub use command::{Access, Binding, BindingLayout, BufferId, Command, PipelineId,
 pub use error::Error;
 pub use info::{Info, Kind, LoopProbe};
 pub use ledger::Ledger;
-pub use limits::{ALIGNMENT, BINDING_ALIGNMENT, CHUNK_BYTES, Grant, Limits};
+pub use limits::{ALIGNMENT, BINDING_ALIGNMENT, CHUNK_BYTES, Grant, Limits, OnDeadline};
 pub use node::{Gpu, Outcome, Session, Unavailable};
 pub use options::{DRIVER_VARIABLES, Options, WorkerCommand};
 pub use shader::Source;

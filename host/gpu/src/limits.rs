@@ -1,7 +1,7 @@
 //! Every number that bounds a guest: what a shader may be, what a submit may hold, what one session may use.
 
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Offsets, sizes and lengths are multiples of this, in bytes (WebGPU's `COPY_BUFFER_ALIGNMENT`).
 pub const ALIGNMENT: u64 = 4;
@@ -74,7 +74,7 @@ impl Default for Limits {
 }
 
 /// What one session, an instance's use of the GPU, may use. Its buffers' memory is set aside when the session opens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Grant {
     /// Sum over the live buffers, in bytes. Default 64 MiB.
     pub total_bytes: u64,
@@ -84,10 +84,40 @@ pub struct Grant {
     /// Device time of all submits together, and the time that checking and compiling shaders takes. Default 60 s. The call
     /// that uses the rest up is let end.
     pub device_time: Duration,
+    /// Told of each submit and compilation that passed its deadline. Default nobody.
+    pub on_deadline: OnDeadline,
+}
+
+/// Told of a deadline that a session's work passed, also when nobody waits for the work any more.
+#[derive(Clone, Default)]
+pub struct OnDeadline(Option<Arc<dyn Fn() + Send + Sync>>);
+
+impl OnDeadline {
+    /// Calls `f`, from the task that owns the worker: it must be quick and must not block.
+    pub fn new(f: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(f)))
+    }
+
+    pub(crate) fn tell(&self) {
+        if let Some(f) = &self.0 {
+            f();
+        }
+    }
+}
+
+impl fmt::Debug for OnDeadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "OnDeadline(told)" } else { "OnDeadline(nobody)" })
+    }
 }
 
 impl Default for Grant {
     fn default() -> Self {
-        Self { total_bytes: 64 << 20, submit_deadline: Duration::from_secs(2), device_time: Duration::from_secs(60) }
+        Self {
+            total_bytes: 64 << 20,
+            submit_deadline: Duration::from_secs(2),
+            device_time: Duration::from_secs(60),
+            on_deadline: OnDeadline::default(),
+        }
     }
 }

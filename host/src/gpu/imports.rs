@@ -124,11 +124,7 @@ impl HostPipeline for State {
         entry: String,
         constants: Vec<(String, f64)>,
     ) -> Answer<Resource<Pipeline>> {
-        let session = match self.gpu.session().await {
-            Ok(session) => session,
-            Err(error) => return Ok(Err(error.into())),
-        };
-        match session.compile(Source { wgsl, entry, constants }).await {
+        match self.gpu.compile(Source { wgsl, entry, constants }).await {
             Ok((id, layout)) => Ok(Ok(self.table.push(Pipeline { id, layout })?)),
             Err(error) => Ok(Err(error.into())),
         }

@@ -9,7 +9,9 @@ mod imports;
 pub(crate) use device::Access;
 pub use device::{Device, Search};
 
-use fabric_gpu::{BufferId, Command, Error, Gpu, Grant, Outcome, PipelineId, Range, Reflection, Session};
+use fabric_gpu::{
+    BufferId, Command, Error, Gpu, Grant, OnDeadline, Outcome, PipelineId, Range, Reflection, Session, Source,
+};
 use fabric_types::limits::Limits;
 use std::{
     sync::{
@@ -41,10 +43,18 @@ pub(crate) struct Use {
 
 impl Use {
     pub(crate) fn new(access: Access, limits: &Limits, bill: Arc<AtomicU64>) -> Self {
+        let on_deadline = match &access {
+            Access::Granted(granted) => {
+                let (blame, tenant) = (granted.blame.clone(), granted.tenant.clone());
+                OnDeadline::new(move || blame.add(&tenant))
+            }
+            _ => OnDeadline::default(),
+        };
         let grant = Grant {
             total_bytes: limits.gpu_memory_bytes.0,
             submit_deadline: Duration::from_millis(limits.gpu_submit_ms),
             device_time: Duration::from_millis(limits.gpu_ms),
+            on_deadline,
         };
         Self { access, grant, most_read: limits.memory_bytes.0, bill, session: None }
     }
@@ -90,14 +100,25 @@ impl Use {
     /// # Errors
     /// `busy` for a tenant whose submits ran into their deadline too often, and those of [`Session::submit`].
     async fn submit(&mut self, commands: Vec<Command>, reads: Vec<Range>) -> Result<Outcome, Error> {
-        if let Access::Granted(granted) = &self.access {
-            granted.blame.check(&granted.tenant)?;
+        self.may_run()?;
+        self.session().await?.submit(commands, reads).await
+    }
+
+    /// Compiles a pipeline.
+    ///
+    /// # Errors
+    /// As [`Self::submit`], and those of [`Session::compile`].
+    async fn compile(&mut self, source: Source) -> Result<(PipelineId, Reflection), Error> {
+        self.may_run()?;
+        self.session().await?.compile(source).await
+    }
+
+    /// Whether the tenant may take the device's time now.
+    fn may_run(&self) -> Result<(), Error> {
+        match &self.access {
+            Access::Granted(granted) => granted.blame.check(&granted.tenant),
+            _ => Ok(()),
         }
-        let outcome = self.session().await?.submit(commands, reads).await;
-        if let (Err(Error::TimedOut { .. }), Access::Granted(granted)) = (&outcome, &self.access) {
-            granted.blame.add(&granted.tenant);
-        }
-        outcome
     }
 
     /// The session; the first call waits until the device has room for it.

@@ -5,7 +5,7 @@
 
 use super::{process::Process, room::Room};
 use crate::{
-    Error, Info, Options,
+    Error, Info, OnDeadline, Options,
     protocol::{Reply, Request, encode},
 };
 use bytes::Bytes;
@@ -37,6 +37,8 @@ pub(super) struct Job {
     pub(super) request: Request,
     pub(super) bytes: Bytes,
     pub(super) deadline: Duration,
+    /// Told when it passes its deadline.
+    pub(super) on_deadline: OnDeadline,
     pub(super) answer: oneshot::Sender<Answer>,
     /// The session's turn: it has one request under way, even when its caller went away.
     pub(super) _turn: OwnedSemaphorePermit,
@@ -164,6 +166,9 @@ impl Owner {
         } else {
             self.ask(&job.request, &job.bytes, job.deadline).await
         };
+        if matches!(&outcome, Err(Error::TimedOut { .. })) {
+            job.on_deadline.tell();
+        }
         // Whoever asked may be gone.
         let _ = job.answer.send(Answer { epoch, outcome });
         if let Worker::Down { next, .. } = &self.worker

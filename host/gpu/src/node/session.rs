@@ -6,7 +6,7 @@ use super::{
     owner::{Answer, Ending, Job},
 };
 use crate::{
-    Error, Grant, Info, Ledger, Stats,
+    Error, Grant, Info, Ledger, OnDeadline, Stats,
     command::{BufferId, Command, PipelineId, Range, Reflection},
     limits::CHUNK_BYTES,
     protocol::Request,
@@ -299,7 +299,12 @@ impl Session {
     ) -> Result<(u64, Vec<u8>), Error> {
         let (answer, answered) = oneshot::channel();
         let epoch = self.state.lock().epoch;
-        let job = Job { epoch, request, bytes, deadline, answer, _turn: turn };
+        let on_deadline = match request {
+            Request::Submit { .. } | Request::Compile { .. } => self.grant.on_deadline.clone(),
+            // Whatever takes long there is not the guest's.
+            _ => OnDeadline::default(),
+        };
+        let job = Job { epoch, request, bytes, deadline, on_deadline, answer, _turn: turn };
         let gone = || Error::DeviceLost("the node is shutting down".into());
         let result = match self.shared.jobs.send(job).await {
             Ok(()) => answered.await.map_err(|_| gone()),
