@@ -186,6 +186,8 @@ codes! {
     Unreachable = "unreachable", Host, 503, Unreachable, true;
     /// A running task's input changed in the store.
     InputChanged = "input-changed", Caller, 409, Failed, false;
+    /// The process that ran it died, more than once. It is not run again.
+    ProcessKilled = "process-killed", Guest, 422, GuestFault, false;
 }
 
 impl fmt::Display for Code {

@@ -19,6 +19,20 @@ pub struct Config {
     /// How often a task may lose its node before the job fails with `node-lost`. Default 32; these losses do not count
     /// as attempts.
     pub max_losses: u32,
+    /// Deaths of processes with an attempt of a task on them after which the task is given up on with `process-killed`,
+    /// when the last of them had nothing else on it. Default 2.
+    pub kill_deaths: u32,
+    /// The same for deaths with other work beside it, which may have been the cause. Default 6.
+    pub max_deaths: u32,
+    /// Tasks of a job that may be given up on with `process-killed`; one more fails the job whatever `allow_failed` says,
+    /// since each of them costs processes. Default 4.
+    pub max_killed: u32,
+    /// How long an attempt of a task that was on a process when it died has a node to itself. Default 10 s, and ten times
+    /// as long after each further death.
+    pub alone_us: u64,
+    /// How long a node is kept from new work so that it is empty for such an attempt, before the attempt goes beside
+    /// what is left there. Default 30 s.
+    pub empty_us: u64,
     /// How long a retried task insists on another node than the one that failed it. Default 1 s.
     pub exclusion_patience_us: u64,
     /// How often a job is looked over for stragglers. Default 500 ms.
@@ -78,6 +92,11 @@ impl Default for Config {
             backoff_base_us: 100_000,
             backoff_cap_us: 30_000_000,
             max_losses: 32,
+            kill_deaths: 2,
+            max_deaths: 6,
+            max_killed: 4,
+            alone_us: 10_000_000,
+            empty_us: 30_000_000,
             exclusion_patience_us: 1_000_000,
             straggler_check_us: 500_000,
             straggler_factor: 1.5,

@@ -1,6 +1,8 @@
 //! The state and the step that changes it. What each event does is in the modules beside this one.
 
-use crate::{Action, Config, Event, Time, hash::IndexMap, job::Job, node::Nodes, queue::Queue, view::JobView};
+use crate::{
+    Action, Config, Event, Time, hash::IndexMap, job::Job, node::Nodes, queue::Queue, suspect::Suspects, view::JobView,
+};
 use fabric_types::{id::JobId, job::TaskId};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -10,6 +12,8 @@ pub(crate) enum Timer {
     Retry { job: u32, task: TaskId },
     Lease { node: u32 },
     Straggler { job: u32, from: usize },
+    Alone { node: u32 },
+    Suspects,
     Parked,
 }
 
@@ -28,6 +32,8 @@ pub struct Stats {
     pub expired: u64,
     /// Attempts that were stopped to make room for another tenant's guarantee.
     pub preempted: u64,
+    /// Tasks that were given up on because processes died with them.
+    pub killed: u64,
 }
 
 /// The scheduler's state.
@@ -43,6 +49,7 @@ pub struct Core {
     pub(crate) timers: BTreeSet<(Time, Timer)>,
     pub(crate) parked: VecDeque<u32>,
     pub(crate) parked_timer: bool,
+    pub(crate) suspects: Suspects,
     /// Room was made since the last scheduling round.
     pub(crate) freed: bool,
     pub(crate) announced: Option<Time>,
@@ -105,6 +112,8 @@ impl Core {
             Event::TaskFailed { job, task, attempt, node, retryable, code, fuel } => {
                 self.task_failed(&job, task, attempt, &node, retryable, code, fuel, actions);
             }
+            Event::Killed { job, task, alone } => self.killed(&job, task, alone, actions),
+            Event::Spared { job, task } => self.spared(&job, task),
             Event::Cancel { job } => self.cancel(&job, actions),
             Event::Forget { job } => self.forget(&job, actions),
             Event::NodeUp { node, spec } => self.node_up(&node, &spec, actions),
@@ -135,6 +144,8 @@ impl Core {
                 Timer::Retry { job, task } => self.retry_due(job, task),
                 Timer::Lease { node } => self.lease_due(node, actions),
                 Timer::Straggler { job, from } => self.check_stragglers(job, from, actions),
+                Timer::Alone { node } => self.alone_over(node),
+                Timer::Suspects => {}
                 Timer::Parked => {
                     self.parked_timer = false;
                     self.unpark_all();

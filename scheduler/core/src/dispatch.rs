@@ -34,6 +34,7 @@ impl Core {
         if std::mem::take(&mut self.freed) {
             self.unpark(UNPARKED);
         }
+        self.place_suspects(actions);
         let mut misses = 0;
         while misses < MISSES {
             let Some((tenant, ix)) = self.queue.first() else { break };
@@ -180,6 +181,9 @@ impl Core {
 
     fn copy_straggler(&mut self, ix: u32, id: TaskId, first: Attempt, usual: Usual, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get(&ix) else { return };
+        if job.task(id).is_some_and(|task| task.suspect) {
+            return;
+        }
         let speed = self.nodes.get(first.node).map_or(1.0, |n| n.speed);
         let quota = self.queue.get(job.tenant).map_or(0, |tenant| tenant.room(job.demand()));
         let old = self.now.since_us(first.started) > threshold_us(&self.config, usual, speed);
@@ -212,7 +216,7 @@ pub(crate) fn request(job: &Job, excluded: Option<u32>) -> Request<'_> {
 /// The first task to be repeated that still waits for it.
 fn next_retry(job: &mut Job) -> Option<(TaskId, crate::Time)> {
     while let Some((task, since)) = job.retry.front().copied() {
-        if job.task(task).is_some_and(|t| t.state == TaskState::Pending) {
+        if job.task(task).is_some_and(|t| t.state == TaskState::Pending && !t.suspect) {
             return Some((task, since));
         }
         job.retry.pop_front();

@@ -124,6 +124,8 @@ pub struct RestoredTask {
     pub cached: bool,
     /// Whether it was given up on.
     pub dead: bool,
+    /// Whether that was because processes died with it.
+    pub killed: bool,
     /// Fuel its attempts spent.
     pub fuel: u64,
 }
@@ -173,6 +175,23 @@ pub enum Event {
         code: Code,
         /// Fuel spent.
         fuel: u64,
+    },
+    /// A process died while an attempt of the task was on it. Tell it before the `NodeUp` or `NodeDown` that follows
+    /// from the death, once for each death.
+    Killed {
+        /// The job.
+        job: JobId,
+        /// The task.
+        task: TaskId,
+        /// Whether nothing else was on the process.
+        alone: bool,
+    },
+    /// A death that was told with `Killed` was none: the process lives, or the attempt was not running.
+    Spared {
+        /// The job.
+        job: JobId,
+        /// The task.
+        task: TaskId,
     },
     /// A user stops a job.
     Cancel {

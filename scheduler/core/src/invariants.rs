@@ -6,7 +6,7 @@ use crate::{
     node::PerNode,
     task::AttemptKey,
 };
-use fabric_types::job::TaskState;
+use fabric_types::job::{TaskId, TaskState};
 
 macro_rules! ensure {
     ($cond:expr, $($why:tt)*) => { if !$cond { return Err(format!($($why)*)); } };
@@ -25,7 +25,7 @@ impl Core {
         for (ix, job) in &self.jobs {
             let id = job.id();
             ensure!(!job.complete(), "job {id} is complete and goes on");
-            let (mut pending, mut backoff, mut succeeded, mut running, mut given_up) = (0, 0, 0, 0, 0);
+            let (mut pending, mut backoff, mut succeeded, mut running, mut given_up, mut held_back) = (0, 0, 0, 0, 0, 0);
             for (at, stage) in job.stages.iter().enumerate() {
                 let mut done = 0;
                 for (index, task) in stage.tasks.iter().enumerate() {
@@ -51,6 +51,11 @@ impl Core {
                             return Err(format!("job {id}: {at}/{index} ended alone"));
                         }
                     }
+                    if task.suspect && task.state == TaskState::Pending {
+                        held_back += 1;
+                        let id = TaskId { stage: at as u16, index: index as u32 };
+                        ensure!(self.suspects.is_waiting(*ix, id), "job {id}: suspect {at}/{index} waits nowhere");
+                    }
                     ensure!(
                         // A speculative copy may still run, or have succeeded, when the task has had its last failure.
                         matches!(task.state, TaskState::Running | TaskState::Succeeded | TaskState::Failed)
@@ -70,6 +75,8 @@ impl Core {
             ensure!(backoff == job.backoff, "job {id}: counts {} in backoff, has {backoff}", job.backoff);
             ensure!(succeeded == job.succeeded, "job {id}: counts {} succeeded, has {succeeded}", job.succeeded);
             ensure!(running == job.running_tasks, "job {id}: counts {} running, has {running}", job.running_tasks);
+            ensure!(held_back == job.held_back, "job {id}: counts {} held back, has {held_back}", job.held_back);
+            ensure!(job.unblocked.is_empty(), "job {id}: suspects whose inputs are complete wait nowhere");
             let mut per_node = PerNode::default();
             let mut out = 0;
             for entry in job.all_running() {
@@ -131,6 +138,11 @@ impl Core {
                 attempts.len()
             );
             ensure!(node.up || attempts.is_empty(), "node {} is down and has attempts", node.id);
+            let reserved = self.suspects.reserved() == Some(ix);
+            ensure!(node.reserved == reserved, "node {}: reserved {}, known as {reserved}", node.id, node.reserved);
+            if let Some((key, _)) = node.alone {
+                ensure!(node.attempts.contains(&key), "node {} is kept for an attempt that is not there", node.id);
+            }
             ensure!(attempts.is_empty() || node.lease_timer, "node {}: nobody watches its leases", node.id);
         }
         ensure!(on_node.is_empty(), "attempts on nodes that do not exist");

@@ -62,6 +62,12 @@ pub(crate) struct Job {
     pub cached: u64,
     /// Map tasks that were given up on.
     pub dead: u32,
+    /// Of those, because processes died with them.
+    pub killed: u32,
+    /// Pending tasks that are suspects: they wait for a node to themselves.
+    pub held_back: u32,
+    /// Suspects whose inputs have just become complete.
+    pub unblocked: Vec<TaskId>,
     /// Later tasks that have no input left because of them.
     pub skipped: u32,
     pub retries: u64,
@@ -132,6 +138,9 @@ impl Job {
             succeeded: 0,
             cached: 0,
             dead: 0,
+            killed: 0,
+            held_back: 0,
+            unblocked: Vec::new(),
             skipped: 0,
             retries: 0,
             duplicates: 0,
@@ -181,7 +190,7 @@ impl Job {
 
     /// Whether it has something to run and may by its own concurrency.
     pub fn wants(&self) -> bool {
-        self.pending > 0 && self.room() > 0
+        self.pending > u64::from(self.held_back) && self.room() > 0
     }
 
     /// Attempts that its concurrency leaves.
@@ -379,10 +388,16 @@ impl Job {
         if next.kind == StageKind::KeyedReduce {
             if complete {
                 next.open = true;
-                for task in next.tasks.iter_mut().filter(|t| t.state == TaskState::Blocked) {
+                for (index, task) in (0u32..).zip(&mut next.tasks) {
+                    if task.state != TaskState::Blocked {
+                        continue;
+                    }
                     task.state = TaskState::Pending;
                     task.link = NONE;
                     self.pending += 1;
+                    if task.suspect {
+                        self.unblocked.push(TaskId { stage: id.stage + 1, index });
+                    }
                 }
             }
         } else if let Some(task) = next.tasks.get_mut((id.index / fan_in) as usize)
@@ -397,7 +412,11 @@ impl Job {
                 task.state = TaskState::Pending;
                 task.link = NONE;
                 self.pending += 1;
-                next.ready.push_back(id.index / fan_in);
+                if task.suspect {
+                    self.unblocked.push(TaskId { stage: id.stage + 1, index: id.index / fan_in });
+                } else {
+                    next.ready.push_back(id.index / fan_in);
+                }
             }
         }
     }
@@ -409,10 +428,10 @@ impl Job {
 }
 
 fn is_pending(tasks: &[Task], index: u32) -> bool {
-    tasks.get(index as usize).is_some_and(|t| t.state == TaskState::Pending)
+    tasks.get(index as usize).is_some_and(|t| t.state == TaskState::Pending && !t.suspect)
 }
 
 /// Pending and never failed here: a task to be repeated waits in the retry queue instead.
 fn is_fresh(tasks: &[Task], index: u32) -> bool {
-    tasks.get(index as usize).is_some_and(|t| t.state == TaskState::Pending && t.link == NONE)
+    tasks.get(index as usize).is_some_and(|t| t.state == TaskState::Pending && t.link == NONE && !t.suspect)
 }

@@ -36,6 +36,7 @@ mod preempt;
 mod queue;
 pub mod retry;
 pub mod speculate;
+mod suspect;
 mod task;
 mod time;
 mod view;

@@ -27,6 +27,7 @@ impl Core {
             if restored.done && !again {
                 job.mark_done(restored.task, NONE, restored.cached);
             } else if restored.dead && !again && restored.task.stage == 0 && job.dead < job.plan.allow_failed {
+                job.killed += u32::from(restored.killed);
                 job.mark_dead(restored.task, NONE);
             }
         }
@@ -76,6 +77,10 @@ impl Core {
             self.stats.duplicates += 1;
             return self.settle(ix, actions);
         }
+        if task.suspect {
+            self.clear(ix, id);
+        }
+        let Some(job) = self.jobs.get_mut(&ix) else { return };
         let speed = self.nodes.get(node).map_or(1.0, |n| n.speed);
         let times = job.measure(id.stage, wall_us, speed, cached);
         let (tenant, slots) = (job.tenant, u64::from(job.plan.cpu_slots));
@@ -154,6 +159,14 @@ impl Core {
             let node = task.link;
             return self.give_up(ix, id, node, code, actions);
         }
+        if task.suspect && code == Code::NodeLost {
+            job.retries += 1;
+            // At once, while the node that died is empty: it waits for a node to itself as it is.
+            job.pending += 1;
+            let due = self.now;
+            actions.push(Action::TaskRetry { job: job.id().clone(), task: id, attempt: number, code, due });
+            return self.wait_again(ix, id);
+        }
         task.state = TaskState::Backoff;
         job.backoff += 1;
         job.retries += 1;
@@ -163,10 +176,14 @@ impl Core {
     }
 
     /// A task that can't succeed: the job goes on without it where that is allowed, else it fails.
-    fn give_up(&mut self, ix: u32, id: TaskId, node: u32, code: Code, actions: &mut Vec<Action>) {
+    pub(crate) fn give_up(&mut self, ix: u32, id: TaskId, node: u32, code: Code, actions: &mut Vec<Action>) {
+        self.clear(ix, id);
         let Some(job) = self.jobs.get(&ix) else { return };
+        let killed = code == Code::ProcessKilled;
+        self.stats.killed += u64::from(killed);
         actions.push(Action::TaskDead { job: job.id().clone(), task: id, code });
-        if id.stage > 0 || job.dead >= job.plan.allow_failed {
+        let too_many = killed && job.killed >= self.config.max_killed;
+        if id.stage > 0 || job.dead >= job.plan.allow_failed || too_many {
             return self.finish(ix, Outcome::Failed { task: Some(id), code }, actions);
         }
         // A copy that still runs would meet the same end.
@@ -179,13 +196,13 @@ impl Core {
         if let Some(job) = self.jobs.get_mut(&ix) {
             // It was taken off the pending ones when it was sent.
             job.pending += 1;
+            job.killed += u32::from(killed);
             job.mark_dead(id, node);
         }
         self.settle(ix, actions);
     }
 
     pub(crate) fn retry_due(&mut self, ix: u32, id: TaskId) {
-        let now = self.now;
         let Some(job) = self.jobs.get_mut(&ix) else { return };
         let Some(task) = job.task_mut(id) else { return };
         if task.state != TaskState::Backoff {
@@ -194,7 +211,7 @@ impl Core {
         task.state = TaskState::Pending;
         job.backoff -= 1;
         job.pending += 1;
-        job.retry.push_back((id, now));
+        self.wait_again(ix, id);
         self.requeue(ix);
     }
 
@@ -215,6 +232,10 @@ impl Core {
 
     /// Ends a job that has ended, and queues it as it now wants.
     pub(crate) fn settle(&mut self, ix: u32, actions: &mut Vec<Action>) {
+        let unblocked = self.jobs.get_mut(&ix).map(|job| std::mem::take(&mut job.unblocked)).unwrap_or_default();
+        for id in unblocked {
+            self.wait_again(ix, id);
+        }
         let Some(job) = self.jobs.get(&ix) else { return };
         if job.plan.budget_fuel.is_some_and(|budget| job.fuel > budget) {
             self.finish(ix, Outcome::Failed { task: None, code: Code::BudgetExhausted }, actions);
@@ -243,6 +264,7 @@ impl Core {
                 self.release(ix, entry.task, attempt);
             }
         }
+        self.suspects.forget(ix);
         let job = self.jobs.remove(&ix)?;
         if job.queued {
             self.queue.remove(job.tenant, &job.key());

@@ -48,6 +48,10 @@ pub(crate) struct Node {
     pub attempts: IndexSet<AttemptKey>,
     pub lease_until: Time,
     pub lease_timer: bool,
+    /// It gets nothing new, so that it is empty for a suspect.
+    pub reserved: bool,
+    /// The suspect's attempt that has it to itself, and until when.
+    pub alone: Option<(AttemptKey, Time)>,
     place: Option<(u8, u32)>,
 }
 
@@ -94,8 +98,13 @@ impl Node {
         self.speed / self.lag
     }
 
-    pub fn is_ready(&self) -> bool {
+    /// Whether it is there and open, whatever a suspect keeps from it.
+    pub fn is_open(&self) -> bool {
         self.up && !self.silent && self.mode == Mode::Open
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.is_open() && !self.reserved && self.alone.is_none()
     }
 
     pub fn free_units(&self) -> u64 {
@@ -174,6 +183,8 @@ impl Nodes {
             attempts: IndexSet::default(),
             lease_until: Time(0),
             lease_timer: false,
+            reserved: false,
+            alone: None,
             place: None,
         });
         self.by_id.insert(id.clone(), ix);
@@ -238,6 +249,11 @@ impl Nodes {
         if let Some(node) = self.all.get_mut(ix as usize)
             && node.attempts.remove(&key)
         {
+            let was_ready = node.is_ready();
+            if node.alone.is_some_and(|(alone, _)| alone == key) {
+                node.alone = None;
+            }
+            self.ready += usize::from(!was_ready && node.is_ready());
             node.units -= load.units;
             node.mem -= load.mem;
             node.gpus_taken -= load.gpus;

@@ -148,7 +148,7 @@ impl Core {
         self.stats.preempted += 1;
         if last && let Some(job) = self.jobs.get_mut(&victim.job) {
             job.pending += 1;
-            job.retry.push_back((victim.task, self.now));
+            self.wait_again(victim.job, victim.task);
         }
         self.requeue(victim.job);
     }

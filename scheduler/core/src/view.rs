@@ -150,6 +150,15 @@ impl Core {
         self.nodes.find(node).and_then(|ix| self.nodes.get(ix)).map_or(0, |node| node.attempts.len())
     }
 
+    /// The tasks of these attempts.
+    pub fn tasks_with(&self, node: &NodeId) -> impl Iterator<Item = (&TenantId, &JobId, TaskId)> {
+        let node = self.nodes.find(node).and_then(|ix| self.nodes.get(ix));
+        node.into_iter().flat_map(|node| &node.attempts).filter_map(|key| {
+            let plan = &self.jobs.get(&key.job)?.plan;
+            Some((&plan.tenant, &plan.job, key.task()))
+        })
+    }
+
     /// A tenant's quota and what its attempts take.
     #[must_use]
     pub fn tenant(&self, id: &TenantId) -> Tenant {

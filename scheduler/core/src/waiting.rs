@@ -22,6 +22,9 @@ impl Core {
         if job.pending == 0 {
             return Some(self.not_ready(job));
         }
+        if job.pending == u64::from(job.held_back) {
+            return Some("a process died with each of its tasks, which wait for a node to themselves".to_owned());
+        }
         let request = request(job, None);
         let unfit = self.no_node(&request);
         let limit = || self.queue.get(job.tenant).and_then(|tenant| tenant.refusal(request.demand));
@@ -51,6 +54,9 @@ impl Core {
             return Some("there is no node".to_owned());
         }
         let ready: Vec<&Node> = all.iter().copied().filter(|node| filters::ready(node)).collect();
+        if ready.is_empty() && all.iter().any(|node| node.is_open()) {
+            return Some("every open node is kept for a task with which a process died".to_owned());
+        }
         if ready.is_empty() {
             return Some(format!("no node is ready: {}", states(&all)));
         }

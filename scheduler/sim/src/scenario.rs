@@ -45,6 +45,8 @@ pub struct Scenario {
     pub holds: bool,
     /// Tasks that take 50 times as long, on their first try.
     pub slow: u32,
+    /// Jobs whose first map task kills its node each time it has run.
+    pub poison: u32,
     /// Furthest that a node's clock is off, either way, in microseconds. Nodes stop work this long before the lease.
     pub skew_us: u64,
 }
@@ -74,6 +76,7 @@ impl Default for Scenario {
             storms: 0,
             holds: true,
             slow: 0,
+            poison: 0,
             skew_us: 0,
         }
     }
@@ -113,6 +116,7 @@ impl Scenario {
             storms: times(6),
             holds: true,
             slow: small(51, &[0, 30]),
+            poison: [0, 0, 0, 1][(hash >> 54) as usize & 3],
             skew_us: pick(53, &[0, 500_000, 1_900_000]),
         }
     }

@@ -20,6 +20,8 @@ pub(crate) fn ready_reason(node: &Node) -> &'static str {
         (_, true, _) => "the node has not been heard of for a lease",
         (.., Mode::Cordoned) => "the node is cordoned",
         (.., Mode::Draining) => "the node is draining",
+        _ if node.alone.is_some() => "the node runs one task alone, with which a process died",
+        _ if node.reserved => "the node is being emptied for a task with which a process died",
         _ => "the node is up and takes work",
     }
 }

@@ -5,6 +5,7 @@ mod letters;
 mod placement;
 mod random;
 mod rules;
+mod suspects;
 
 use crate::{Action, Core, Event, JobPlan, NodeSpec, Time};
 use fabric_types::{

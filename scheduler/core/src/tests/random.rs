@@ -11,7 +11,7 @@ use proptest::prelude::*;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
-    fn invariants_hold_after_every_event(events in prop::collection::vec((0u8..16, any::<u32>(), 0u64..3_000_000), 1..150)) {
+    fn invariants_hold_after_every_event(events in prop::collection::vec((0u8..18, any::<u32>(), 0u64..3_000_000), 1..150)) {
         let mut bed = Bed { core: Core::default(), now: 0 };
         let mut out: Vec<(NodeId, JobId, TaskId, u32)> = Vec::new();
         for (kind, x, pass) in events {
@@ -56,6 +56,8 @@ proptest! {
                 }),
                 (9, _) => bed.step(Event::Cancel { job: job(u128::from(x % 64)) }),
                 (10..=12, Some(attempt)) => bed.done(&attempt),
+                (16, Some((_, job, task, _))) => bed.step(Event::Killed { job, task, alone: x % 2 == 0 }),
+                (17, Some((_, job, task, _))) if x % 2 == 0 => bed.step(Event::Spared { job, task }),
                 (13, Some(attempt)) => bed.fail(&attempt, Code::FunctionRetryable),
                 (14, Some(attempt)) => bed.fail(&attempt, Code::TrapOther),
                 _ => bed.step(Event::Tick),

@@ -84,13 +84,7 @@ impl World<'_> {
         match fault {
             Fault::Crash { node } => {
                 let back = long(self, 1, 21);
-                if let Some(n) = self.nodes.get_mut(node).filter(|n| n.up) {
-                    n.up = false;
-                    n.life += 1;
-                    n.runs.clear();
-                    n.frozen_until = now;
-                    self.at(back, Msg::Restart { node });
-                }
+                self.die(node, back);
             }
             Fault::Freeze { node } => {
                 let until = long(self, 16, 56);

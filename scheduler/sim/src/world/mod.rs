@@ -90,6 +90,12 @@ struct World<'a> {
     results: BTreeMap<(JobId, TaskId), u64>,
     /// Tasks that were tried at all.
     tried: BTreeSet<(JobId, TaskId)>,
+    /// Jobs whose first map task kills its node.
+    poison: BTreeSet<JobId>,
+    /// How many processes died with a task.
+    deaths_with: BTreeMap<(JobId, TaskId), u32>,
+    /// What is durable of deaths: the node, which of its lives, and the tasks that were running.
+    deaths: BTreeMap<(usize, u32), Vec<(JobId, TaskId)>>,
     next_run: u64,
     longest_us: u64,
     report: Report,
@@ -114,6 +120,10 @@ impl World<'_> {
         self.scenario.work_us / 2 + hash(job, task) % (self.scenario.work_us + 1)
     }
 
+    fn is_poison(&self, job: &JobId, task: TaskId) -> bool {
+        task == (TaskId { stage: 0, index: 0 }) && self.poison.contains(job)
+    }
+
     fn handle(&mut self, msg: Msg) -> Result<(), String> {
         if let Some(node) = msg.node().and_then(|at| self.nodes.get(at)).filter(|n| n.frozen_until > self.now) {
             // Whatever reaches a frozen node waits until it goes on.
@@ -135,11 +145,7 @@ impl World<'_> {
             Msg::Finished { node, life, run } => self.finished(node, life, run)?,
             Msg::NextBeat { node } => self.beat(node),
             Msg::LeaseCheck { node } => self.check_leases(node)?,
-            Msg::Restart { node } => {
-                if let Some(n) = self.nodes.get_mut(node) {
-                    n.up = true;
-                }
-            }
+            Msg::Restart { node } => self.restart(node),
             Msg::Submit(plan) => self.submit(plan)?,
             Msg::Durable { epoch, record } => self.durable(epoch, record)?,
             Msg::Presence { epoch } => self.presence(epoch)?,
@@ -199,6 +205,9 @@ pub fn run(seed: u64, scenario: &Scenario) -> Result<Report, String> {
         ended: BTreeMap::new(),
         results: BTreeMap::new(),
         tried: BTreeSet::new(),
+        poison: BTreeSet::new(),
+        deaths_with: BTreeMap::new(),
+        deaths: BTreeMap::new(),
         next_run: 0,
         longest_us: 0,
         report: Report::default(),
@@ -222,6 +231,7 @@ fn play(world: &mut World<'_>) -> Result<(), String> {
     while world.nodes.iter().any(|n| !n.runs.is_empty()) || world.owner.attempts() > 0 || !world.owner.is_there() {
         world.next()?;
     }
+    world.check_deaths()?;
     world.check_results()
 }
 
@@ -251,6 +261,8 @@ fn join(world: &mut World<'_>) -> Result<Speed, String> {
             lanes_cut_until: 0,
             store_cut_until: 0,
             runs: VecDeque::new(),
+            keeps_folder: n % 3 != 2,
+            left: None,
         });
         let beat = world.below(SECOND_US / 10);
         world.at(beat, Msg::NextBeat { node: n as usize });
@@ -273,6 +285,11 @@ fn submit_all(world: &mut World<'_>) -> Result<u64, String> {
             1 => plan.reduce_fan_in = Some(4),
             2 => plan.concurrency = 5,
             _ => {}
+        }
+        if n < scenario.poison {
+            world.poison.insert(plan.job.clone());
+            // Where others need no result of it, the job goes on without it.
+            plan.allow_failed = u32::from(plan.shuffle.is_none() && plan.reduce_fan_in.is_none() && maps > 1);
         }
         plan.accepted_at = Time(world.below(SECOND_US));
         for (at, stage) in plan::stages(&plan).iter().enumerate() {

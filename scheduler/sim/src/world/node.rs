@@ -40,6 +40,10 @@ pub(super) struct Node {
     pub lanes_cut_until: u64,
     pub store_cut_until: u64,
     pub runs: VecDeque<Run>,
+    /// Whether its folder outlives its process.
+    pub keeps_folder: bool,
+    /// What its folder says was running when its process died.
+    pub left: Option<(u32, Vec<(JobId, TaskId)>)>,
 }
 
 impl World<'_> {
@@ -62,6 +66,33 @@ impl World<'_> {
         }
         self.at(stops, Msg::LeaseCheck { node: at });
         self.fill(at)
+    }
+
+    /// Its process dies; it is back, empty, at `back`.
+    pub(super) fn die(&mut self, at: usize, back: u64) {
+        let Some(node) = self.nodes.get_mut(at).filter(|n| n.up) else { return };
+        let running = node.runs.iter().filter(|r| r.started.is_some() && r.computed.is_none());
+        let running: Vec<_> = running.map(|r| (r.job.clone(), r.task)).collect();
+        for key in &running {
+            *self.deaths_with.entry(key.clone()).or_default() += 1;
+        }
+        if node.keeps_folder {
+            node.left = Some((node.life, running));
+        }
+        node.up = false;
+        node.life += 1;
+        node.runs.clear();
+        node.frozen_until = self.now;
+        self.at(back, Msg::Restart { node: at });
+    }
+
+    /// A process starts again: first it says what it was doing when it died.
+    pub(super) fn restart(&mut self, at: usize) {
+        let Some(node) = self.nodes.get_mut(at) else { return };
+        node.up = true;
+        if let Some((life, tasks)) = node.left.take() {
+            self.deaths.insert((at, life), tasks);
+        }
     }
 
     /// Starts what is queued on a node while it has slots.
@@ -125,6 +156,13 @@ impl World<'_> {
                 return Ok(());
             }
         }
+        if node.runs.get(place).is_some_and(|r| r.task == (TaskId { stage: 0, index: 0 }) && self.poison.contains(&r.job)) {
+            self.report.poisoned += 1;
+            let back = now + SECOND_US + self.below(10 * SECOND_US);
+            self.die(at, back);
+            return Ok(());
+        }
+        let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
         let Some(Run { job, task, attempt, started, .. }) = node.runs.remove(place) else { return Ok(()) };
         let (node, wall_us) = (node.id.clone(), now - started.unwrap_or(now));
         let failed = |code| Event::TaskFailed {

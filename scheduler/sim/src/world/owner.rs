@@ -7,6 +7,7 @@
 use super::{Msg, PRESENCE_US, SECOND_US, SMALL, World, node::Run, tenant};
 use fabric_scheduler_core::{Action, Core, Event, JobPlan, Outcome, RestoredTask, TenantQuota, Time, plan};
 use fabric_types::{
+    Code,
     id::{JobId, NodeId},
     job::TaskId,
 };
@@ -21,6 +22,7 @@ const CLOCK_US: u64 = 3600 * SECOND_US;
 #[derive(Debug, Clone)]
 pub(super) enum Record {
     Outcome { job: JobId, task: TaskId, attempt: u32, done: bool, cached: bool },
+    Dead { job: JobId, task: TaskId },
     Ended { job: JobId, outcome: Outcome },
 }
 
@@ -52,6 +54,10 @@ pub(super) struct Owner {
     seen: BTreeMap<usize, Seen>,
     /// The highest attempts that this owner sent or read in the journal.
     sent: BTreeMap<(JobId, TaskId), u32>,
+    /// Deaths that this owner told its core of, with the tasks.
+    told: BTreeMap<(usize, u32), Vec<(JobId, TaskId)>>,
+    /// Deaths of each task that any owner has counted.
+    counted: BTreeMap<(JobId, TaskId), u32>,
     /// The journal, but for plans and ends.
     noted: BTreeMap<(JobId, TaskId), RestoredTask>,
 }
@@ -132,6 +138,15 @@ impl World<'_> {
                     self.append(Record::Ended { job, outcome });
                 }
                 Action::WakeAt(at) => self.wake_at(at),
+                Action::TaskDead { job, task, code: Code::ProcessKilled } => {
+                    let counted = self.owner.counted.get(&(job.clone(), task)).copied().unwrap_or(0);
+                    if counted < 2 {
+                        return Err(format!("task {task} of {job} was given up on after {counted} deaths"));
+                    }
+                    self.report.quarantined += 1;
+                    self.report.wronged += u32::from(!self.is_poison(&job, task));
+                    self.append(Record::Dead { job, task });
+                }
                 Action::JobStarted { .. } | Action::TaskRetry { .. } | Action::TaskDead { .. } => {}
             }
         }
@@ -203,9 +218,23 @@ impl World<'_> {
         if epoch != self.owner.epoch {
             return Ok(());
         }
+        let none = |task| RestoredTask {
+            task,
+            attempts: 0,
+            done: false,
+            cached: false,
+            dead: false,
+            killed: false,
+            fuel: 0,
+        };
         match record {
+            Record::Dead { job, task } => {
+                let noted = self.owner.noted.entry((job, task)).or_insert(none(task));
+                (noted.dead, noted.killed) = (true, true);
+                Ok(())
+            }
             Record::Outcome { job, task, attempt, done, cached } => {
-                let none = RestoredTask { task, attempts: 0, done: false, cached: false, dead: false, fuel: 0 };
+                let none = none(task);
                 let noted = self.owner.noted.entry((job, task)).or_insert(none);
                 noted.attempts = noted.attempts.max(attempt);
                 noted.cached |= cached && !noted.done;
@@ -232,6 +261,9 @@ impl World<'_> {
                 for (at, stage) in plan::stages(plan).iter().enumerate() {
                     for index in 0..stage.tasks {
                         let task = TaskId { stage: u16::try_from(at).unwrap_or(0), index };
+                        if plan.allow_failed > 0 && self.is_poison(job, task) {
+                            continue;
+                        }
                         if !self.results.contains_key(&(job.clone(), task)) {
                             return Err(format!("job {job} succeeded without a result of {task}"));
                         }
@@ -239,6 +271,7 @@ impl World<'_> {
                 }
                 Ok(())
             }
+            Outcome::Failed { code: Code::ProcessKilled, .. } => Ok(()),
             Outcome::Failed { .. } if self.scenario.fail > 0 => Ok(()),
             other => Err(format!("job {job} ended as {other:?} in a world where nothing fails for good")),
         }
@@ -253,7 +286,13 @@ impl World<'_> {
         }
         let before = self.owner.seen.insert(at, Seen { life, last: self.now, here: true });
         if !before.as_ref().is_some_and(|seen| seen.here && seen.life == life) {
-            self.report.back_from_silence += u64::from(before.is_some_and(|seen| seen.life == life));
+            self.report.back_from_silence += u64::from(before.as_ref().is_some_and(|seen| seen.life == life));
+            // A process that speaks has not died; one that another has followed has.
+            self.deaths.remove(&(at, life));
+            if let Some(seen) = before.filter(|seen| seen.life != life && seen.here) {
+                self.presume(at, seen.life);
+            }
+            self.tell_deaths(Some(at))?;
             self.step(Event::NodeUp { node: node.clone(), spec })?;
         }
         self.step(match attempts {
@@ -265,6 +304,54 @@ impl World<'_> {
         Ok(())
     }
 
+    /// Takes what the node was sent for what it was doing when it died, unless it says so itself.
+    fn presume(&mut self, at: usize, life: u32) {
+        let Some(node) = self.nodes.get(at).map(|n| n.id.clone()) else { return };
+        let Some(core) = self.owner.core.as_ref() else { return };
+        let mut tasks: Vec<_> = core.tasks_with(&node).map(|(_, job, task)| (job.clone(), task)).collect();
+        tasks.sort();
+        tasks.dedup();
+        if !tasks.is_empty() {
+            self.deaths.entry((at, life)).or_insert(tasks);
+        }
+    }
+
+    /// Tells the core of deaths that it has not heard of, and takes back what turned out to be none.
+    fn tell_deaths(&mut self, of: Option<usize>) -> Result<(), String> {
+        let wanted = |at: usize| of.is_none_or(|of| of == at);
+        let mut keys: Vec<_> = self.deaths.keys().chain(self.owner.told.keys()).copied().collect();
+        keys.retain(|(at, _)| wanted(*at));
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            let now = self.deaths.get(&key).cloned().unwrap_or_default();
+            let before = self.owner.told.insert(key, now.clone()).unwrap_or_default();
+            for (job, task) in before.iter().filter(|task| !now.contains(task)).cloned() {
+                self.step(Event::Spared { job, task })?;
+            }
+            let alone = now.len() == 1;
+            for (job, task) in now.into_iter().filter(|task| !before.contains(task)) {
+                *self.owner.counted.entry((job.clone(), task)).or_default() += 1;
+                self.step(Event::Killed { job, task, alone })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// No task killed more nodes than it may, but for deaths of which nothing remained: those of nodes without a folder
+    /// while there was no owner.
+    pub(super) fn check_deaths(&self) -> Result<(), String> {
+        let most = Core::default().config().max_deaths + 2 * (self.scenario.owner_deaths + self.scenario.owner_freezes);
+        for job in &self.poison {
+            let task = TaskId { stage: 0, index: 0 };
+            let deaths = self.deaths_with.get(&(job.clone(), task)).copied().unwrap_or(0);
+            if deaths > most {
+                return Err(format!("the first task of {job} was on {deaths} nodes that died"));
+            }
+        }
+        Ok(())
+    }
+
     /// Looks for nodes that have not been heard of.
     pub(super) fn presence(&mut self, epoch: u32) -> Result<(), String> {
         if epoch != self.owner.epoch {
@@ -272,13 +359,15 @@ impl World<'_> {
         }
         let now = self.now;
         let late = self.owner.seen.iter_mut().filter(|(_, seen)| seen.here && now >= seen.last + PRESENCE_US);
-        let gone: Vec<usize> = late
+        let gone: Vec<(usize, u32)> = late
             .map(|(at, seen)| {
                 seen.here = false;
-                *at
+                (*at, seen.life)
             })
             .collect();
-        for at in gone {
+        for (at, life) in gone {
+            self.presume(at, life);
+            self.tell_deaths(Some(at))?;
             if let Some(node) = self.nodes.get(at).map(|n| n.id.clone()) {
                 self.step(Event::NodeDown { node })?;
             }
@@ -296,6 +385,7 @@ impl World<'_> {
         self.owner.epoch += 1;
         self.owner.core = Some(Core::default());
         self.owner.seen.clear();
+        self.owner.told.clear();
         self.owner.sent = self.owner.noted.iter().map(|(key, task)| (key.clone(), task.attempts)).collect();
         for n in 0..self.scenario.tenants {
             let limit = (n % 2 == 1).then_some(3);
@@ -312,6 +402,7 @@ impl World<'_> {
                 self.owner.noted.iter().filter(|((job, _), _)| *job == plan.job).map(|(_, task)| *task).collect();
             self.step(Event::Restore { plan, tasks })?;
         }
+        self.tell_deaths(None)?;
         let epoch = self.owner.epoch;
         self.at(now + SECOND_US, Msg::Presence { epoch });
         Ok(())

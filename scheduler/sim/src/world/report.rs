@@ -33,6 +33,12 @@ pub struct Report {
     pub takeovers: u64,
     /// Attempts that an owner sent after another had taken over.
     pub stale_dispatches: u64,
+    /// Nodes that a task killed.
+    pub poisoned: u64,
+    /// Jobs that failed because of a task that killed nodes.
+    pub quarantined: u32,
+    /// Of those, because of a task that was only there when nodes died.
+    pub wronged: u32,
     /// Nodes that the owner took for gone and that came back as they were.
     pub back_from_silence: u64,
 }
@@ -67,6 +73,9 @@ impl World<'_> {
                 let mut values = Vec::new();
                 for index in 0..stage.tasks {
                     let task = TaskId { stage: u16::try_from(at).unwrap_or(0), index };
+                    if self.is_poison(&plan.job, task) {
+                        continue;
+                    }
                     let inputs = plan::inputs(plan, task).filter_map(|i| before.get(i as usize).copied());
                     let right = value(task, plan, inputs);
                     if self.results.get(&(plan.job.clone(), task)) != Some(&right) {

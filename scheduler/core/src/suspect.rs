@@ -1,0 +1,242 @@
+//! Suspects: tasks that were on a process when it died. Any of them may have killed it.
+//!
+//! The next attempt of a suspect has a node to itself, so that a second death names its cause, and what was only beside it
+//! is cleared by its result. Such an attempt keeps others off its node for [`crate::Config::alone_us`] at first, ten times
+//! as long after each further death: a guest that kills late is found too, and one that only runs long does not keep a
+//! node for ever. Suspects that have had their time are no company for the next one.
+//!
+//! Where every node is busy one of them gets nothing new until it is empty. Work that takes longer than
+//! [`crate::Config::empty_us`] is not waited for. A death with other work on the process counts as well, but only
+//! [`crate::Config::max_deaths`] of them end a task. Why two deaths are enough: docs/adr/0010.
+
+use crate::{
+    Action, Core, Time,
+    core::Timer,
+    dispatch::request,
+    hash::IndexMap,
+    node::Node,
+    placement::{Found, Request, filters},
+    task::AttemptKey,
+};
+use fabric_types::{
+    Code,
+    id::JobId,
+    job::{TaskId, TaskState},
+};
+use std::collections::VecDeque;
+
+/// Waiting suspects that one round looks at.
+const EXAMINED: usize = 16;
+
+/// The suspects.
+#[derive(Debug, Default)]
+pub(crate) struct Suspects {
+    /// Deaths counted of each.
+    deaths: IndexMap<(u32, TaskId), u32>,
+    /// Those that are pending, in the order of their turns.
+    waiting: VecDeque<(u32, TaskId)>,
+    /// The node that is being emptied, and until when.
+    reserved: Option<(u32, Time)>,
+}
+
+impl Suspects {
+    pub fn is_waiting(&self, ix: u32, id: TaskId) -> bool {
+        self.waiting.contains(&(ix, id))
+    }
+
+    pub fn reserved(&self) -> Option<u32> {
+        self.reserved.map(|(node, _)| node)
+    }
+
+    /// A job is gone.
+    pub fn forget(&mut self, ix: u32) {
+        if !self.deaths.is_empty() {
+            self.deaths.retain(|(job, _), _| *job != ix);
+            self.waiting.retain(|(job, _)| *job != ix);
+        }
+    }
+}
+
+impl Core {
+    pub(crate) fn killed(&mut self, job: &JobId, id: TaskId, alone: bool, actions: &mut Vec<Action>) {
+        let found = self.by_id.get(job).copied();
+        let state = found.and_then(|ix| Some((ix, self.jobs.get(&ix)?.task(id)?.state)));
+        let Some((ix, state)) = state else {
+            self.stats.stale += 1;
+            return;
+        };
+        if matches!(state, TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled) {
+            return;
+        }
+        let deaths = self.suspects.deaths.entry((ix, id)).or_default();
+        *deaths += 1;
+        if (*deaths >= self.config.kill_deaths && alone) || *deaths >= self.config.max_deaths {
+            return self.convict(ix, id, actions);
+        }
+        let Some(task) = self.jobs.get_mut(&ix).and_then(|job| job.task_mut(id)) else { return };
+        if !std::mem::replace(&mut task.suspect, true) && state == TaskState::Pending {
+            self.wait_again(ix, id);
+        }
+        self.requeue(ix);
+    }
+
+    pub(crate) fn spared(&mut self, job: &JobId, id: TaskId) {
+        let Some(ix) = self.by_id.get(job).copied() else { return };
+        let Some(deaths) = self.suspects.deaths.get_mut(&(ix, id)) else { return };
+        *deaths -= 1;
+        if *deaths > 0 {
+            return;
+        }
+        self.clear(ix, id);
+        let pending = self.jobs.get(&ix).and_then(|job| job.task(id)).is_some_and(|t| t.state == TaskState::Pending);
+        if pending {
+            self.wait_again(ix, id);
+        }
+        self.requeue(ix);
+    }
+
+    /// Gives a task up.
+    fn convict(&mut self, ix: u32, id: TaskId, actions: &mut Vec<Action>) {
+        self.clear(ix, id);
+        let Some(job) = self.jobs.get_mut(&ix) else { return };
+        let Some(task) = job.task_mut(id) else { return };
+        let (state, node) = (task.state, task.link);
+        // As after its last attempt: in no count.
+        match state {
+            TaskState::Pending => job.pending -= 1,
+            TaskState::Backoff | TaskState::Blocked => {
+                task.state = TaskState::Pending;
+                job.backoff -= u64::from(state == TaskState::Backoff);
+            }
+            _ => {}
+        }
+        self.give_up(ix, id, node, Code::ProcessKilled, actions);
+    }
+
+    /// Takes a task for none of the suspects any more.
+    pub(crate) fn clear(&mut self, ix: u32, id: TaskId) {
+        if self.suspects.deaths.remove(&(ix, id)).is_none() && !self.suspects.is_waiting(ix, id) {
+            return;
+        }
+        self.waits_no_more(ix, id);
+        if let Some(task) = self.jobs.get_mut(&ix).and_then(|job| job.task_mut(id)) {
+            task.suspect = false;
+        }
+    }
+
+    fn waits_no_more(&mut self, ix: u32, id: TaskId) {
+        if let Some(at) = self.suspects.waiting.iter().position(|waiting| *waiting == (ix, id)) {
+            self.suspects.waiting.remove(at);
+            if let Some(job) = self.jobs.get_mut(&ix) {
+                job.held_back -= 1;
+            }
+        }
+    }
+
+    /// Puts a pending task where its next turn comes from.
+    pub(crate) fn wait_again(&mut self, ix: u32, id: TaskId) {
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(&ix) else { return };
+        if job.task(id).is_some_and(|task| task.suspect) {
+            job.held_back += 1;
+            self.suspects.waiting.push_back((ix, id));
+        } else {
+            job.retry.push_back((id, now));
+        }
+    }
+
+    /// Sends suspects to nodes that are free of other work, and has one emptied where none is.
+    pub(crate) fn place_suspects(&mut self, actions: &mut Vec<Action>) {
+        if self.suspects.waiting.is_empty() && self.suspects.reserved.is_none() {
+            return;
+        }
+        let turns: Vec<_> = self.suspects.waiting.iter().take(EXAMINED).copied().collect();
+        let open = self.nodes.iter().filter(|(_, node)| node.is_open());
+        let mut open: Vec<_> = open.map(|(at, node)| (self.company(node), at)).collect();
+        open.sort_unstable();
+        // Half of the nodes at most, so that the rest goes on meanwhile.
+        let alone = self.nodes.iter().filter(|(_, node)| node.alone.is_some()).count();
+        let mut left = (open.len() / 2).max(1).saturating_sub(alone);
+        let mut to_empty = None;
+        for (ix, id) in turns {
+            if left == 0 {
+                break;
+            }
+            let Some(job) = self.jobs.get(&ix) else { continue };
+            let quota = self.queue.get(job.tenant).map_or(0, |tenant| tenant.room(job.demand()));
+            if job.room() == 0 || quota == 0 {
+                // It waits for its own job or tenant; no node is kept for that. The others have their turns meanwhile.
+                self.suspects.waiting.retain(|waiting| *waiting != (ix, id));
+                self.suspects.waiting.push_back((ix, id));
+                continue;
+            }
+            let request = request(job, None);
+            let fits = |at: u32| {
+                self.nodes.get(at).is_some_and(|node| {
+                    node.alone.is_none() && filters::suits(node, &request) && filters::could_fit(node, &request)
+                })
+            };
+            let mut fit = open.iter().copied().filter(|(_, at)| fits(*at));
+            match fit.clone().find(|(company, at)| self.is_free_for(*company, *at, &request)) {
+                Some((_, at)) => {
+                    self.send_alone(ix, id, at, actions);
+                    left -= 1;
+                }
+                None => to_empty = to_empty.or_else(|| fit.next().map(|(_, at)| at)),
+            }
+        }
+        self.reserve(to_empty);
+    }
+
+    /// Attempts on a node that are company for a suspect.
+    fn company(&self, node: &Node) -> usize {
+        node.attempts.iter().filter(|key| !self.suspects.deaths.contains_key(&(key.job, key.task()))).count()
+    }
+
+    fn is_free_for(&self, company: usize, at: u32, request: &Request<'_>) -> bool {
+        let waited = self.suspects.reserved.is_some_and(|(node, until)| node == at && until <= self.now);
+        (company == 0 || waited) && self.nodes.get(at).is_some_and(|node| filters::room(node, request, 1).is_some())
+    }
+
+    fn send_alone(&mut self, ix: u32, id: TaskId, at: u32, actions: &mut Vec<Action>) {
+        let deaths = self.suspects.deaths.get(&(ix, id)).copied().unwrap_or(1);
+        let alone_us = self.config.alone_us.saturating_mul(10_u64.saturating_pow(deaths.saturating_sub(1).min(4)));
+        self.waits_no_more(ix, id);
+        self.send(ix, id, Found { node: at, depth: 1, room: 1 }, actions);
+        let Some(task) = self.jobs.get(&ix).and_then(|job| job.task(id)) else { return };
+        let key = AttemptKey::new(ix, id, u32::from(task.attempts));
+        let until = self.now.plus_us(alone_us);
+        self.nodes.change(at, |node| node.alone = Some((key, until)));
+        self.timers.insert((until, Timer::Alone { node: at }));
+        self.requeue(ix);
+    }
+
+    pub(crate) fn alone_over(&mut self, at: u32) {
+        let now = self.now;
+        let over = self.nodes.get(at).is_some_and(|node| node.alone.is_some_and(|(_, until)| until <= now));
+        if over {
+            self.nodes.change(at, |node| node.alone = None);
+            self.unpark_all();
+        }
+    }
+
+    /// Keeps new work off this node and no other. A node that is being emptied stays the one until it is not wanted any more.
+    fn reserve(&mut self, wanted: Option<u32>) {
+        let now = self.now;
+        if let Some((at, _)) = self.suspects.reserved {
+            let stays = wanted.is_some() && self.nodes.get(at).is_some_and(|n| n.is_open() && n.alone.is_none());
+            if stays {
+                return;
+            }
+            self.suspects.reserved = None;
+            self.nodes.change(at, |node| node.reserved = false);
+            self.unpark_all();
+        }
+        if let Some(at) = wanted {
+            let until = now.plus_us(self.config.empty_us);
+            self.suspects.reserved = Some((at, until));
+            self.nodes.change(at, |node| node.reserved = true);
+            self.timers.insert((until, Timer::Suspects));
+        }
+    }
+}
