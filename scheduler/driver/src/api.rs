@@ -3,6 +3,7 @@
 use crate::{
     clock::now_ms,
     collector::Collector,
+    deaths::Deaths,
     invocation,
     live::Live,
     meta::{Kind, Meta},
@@ -14,7 +15,7 @@ use crate::{
     wishes::Wishes,
 };
 use bytes::Bytes;
-use fabric_engine::{Engine, registry::Expect};
+use fabric_engine::{Engine, deaths, registry::Expect};
 use fabric_index::Index;
 use fabric_results::ResultStore;
 use fabric_scheduler_core::{Event, Time, plan};
@@ -182,6 +183,7 @@ impl Driver {
         };
         let wishes = Wishes::load(&parts.engine).await?;
         let mut owner = Owner::new(parts.clone(), metrics.clone(), wishes, epoch.unwrap_or(0));
+        owner.deaths = Deaths::new(deaths::all(parts.engine.registry.as_ref()).await?);
         for live in recover::unfinished(&parts.engine, !fleet).await? {
             tracing::info!(job_id = %live.id(), state = %live.state(), "job taken up again");
             owner.resume(live);

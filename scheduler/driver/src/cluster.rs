@@ -42,35 +42,45 @@ impl Owner {
     /// A node came, changed or went.
     pub(crate) fn arrival(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Here(facts) => {
-                let (node, spec) = (facts.id.clone(), spec(&facts));
-                let mut events = Vec::new();
-                match self.nodes.get(&node) {
-                    Some(before) if before.started_ms == facts.started_ms => {
-                        if self::spec(before) != spec {
-                            events.push(Event::NodeUpdate { node: node.clone(), spec });
-                        }
+            Arrival::Here(facts) => match self.nodes.get(&facts.id) {
+                Some(before) if before.started_ms == facts.started_ms => {
+                    let (node, spec) = (facts.id.clone(), spec(&facts));
+                    let changed = self::spec(before) != spec;
+                    self.nodes.insert(node.clone(), facts);
+                    let update = changed.then(|| Event::NodeUpdate { node: node.clone(), spec });
+                    let events: Vec<_> = update.into_iter().chain(self.mode_change(&node)).collect();
+                    if !events.is_empty() {
+                        self.step(events);
                     }
-                    _ => {
-                        // A node that comes is open to the core, until it is told otherwise in the same step.
-                        self.modes.remove(&node);
-                        events.push(Event::NodeUp { node: node.clone(), spec });
-                    }
+                    self.release(&node);
                 }
-                self.nodes.insert(node.clone(), facts);
-                events.extend(self.mode_change(&node));
-                if !events.is_empty() {
-                    self.step(events);
+                // A process that follows another: what that one died of comes first.
+                before => {
+                    let presumed = before.and_then(|before| self.presumption(before));
+                    self.look_at_deaths(facts.id.clone(), presumed, Some(facts));
                 }
-                self.release(&node);
-            }
+            },
             Arrival::Gone(node) => {
-                self.nodes.remove(&node);
+                let presumed = self.nodes.remove(&node).and_then(|facts| self.presumption(&facts));
                 self.modes.remove(&node);
                 self.posts.remove(&node);
-                self.step([Event::NodeDown { node }]);
+                self.looks_no_more(&node);
+                match presumed {
+                    None => self.step([Event::NodeDown { node }]),
+                    presumed => self.look_at_deaths(node, presumed, None),
+                }
             }
         }
+    }
+
+    /// A node has come; gives what the core has to hear.
+    pub(crate) fn came(&mut self, facts: Node) -> Vec<Event> {
+        let (node, spec) = (facts.id.clone(), spec(&facts));
+        // A node that comes is open to the core, until it is told otherwise in the same step.
+        self.modes.remove(&node);
+        self.nodes.insert(node.clone(), facts);
+        let up = Event::NodeUp { node: node.clone(), spec };
+        [up].into_iter().chain(self.mode_change(&node)).collect()
     }
 
     /// What to tell the core about whether a node takes work, where that has changed.
@@ -82,7 +92,7 @@ impl Owner {
     }
 
     /// Lets a node go that is leaving and has nothing left.
-    fn release(&mut self, node: &NodeId) {
+    pub(crate) fn release(&mut self, node: &NodeId) {
         if self.nodes.get(node).is_some_and(|n| n.leaving) && self.core.attempts_with(node) == 0 {
             self.post(node, ToNode::Released);
         }

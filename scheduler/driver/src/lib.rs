@@ -13,6 +13,7 @@ mod audit;
 mod clock;
 mod cluster;
 mod collector;
+mod deaths;
 mod events;
 mod invocation;
 mod live;

@@ -233,6 +233,7 @@ impl Live {
                     done: note.done.is_some(),
                     cached: note.done.as_ref().is_some_and(|d| d.cached),
                     dead: self.dead.contains_key(&task),
+                    killed: self.dead.get(&task).is_some_and(|dead| dead.code == Code::ProcessKilled),
                     fuel: note.done.as_ref().map_or(0, |d| d.fuel) + self.faults.get(&task).map_or(0, |f| f.fuel),
                 });
             }

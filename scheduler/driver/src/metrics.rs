@@ -24,6 +24,10 @@ pub struct Metrics {
     pub preempted: Gauge,
     /// Results that differ from what was committed under the same key.
     pub results_differing: Counter,
+    /// Processes that died with work on them.
+    pub process_deaths: Counter,
+    /// Tasks given up on because processes died with them.
+    pub tasks_quarantined: Counter,
     /// Fuel of tasks.
     pub fuel: Counter,
 }
@@ -42,6 +46,10 @@ impl Metrics {
         registry.register("fabric_attempts_preempted", help, self.preempted.clone());
         let help = "Results that differ from those committed under the same key";
         registry.register("fabric_results_differing", help, self.results_differing.clone());
+        let help = "Processes that died with work on them";
+        registry.register("fabric_process_deaths", help, self.process_deaths.clone());
+        let help = "Tasks given up on because processes died with them";
+        registry.register("fabric_tasks_quarantined", help, self.tasks_quarantined.clone());
         registry.register("fabric_task_fuel", "Fuel spent by tasks", self.fuel.clone());
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     api::Parts,
     assign::{self, Picks},
     clock::now_ms,
+    deaths::Deaths,
     invocation,
     live::Live,
     meta::{Kind, Meta},
@@ -19,6 +20,7 @@ use crate::{
 };
 use bytes::Bytes;
 use fabric_engine::{
+    deaths::Death,
     lane::{ATTEMPT_LEASE, FromNode, Outbox, ToNode},
     presence::Arrival,
     registry::Expect,
@@ -70,6 +72,17 @@ pub enum Finished {
     Read(JobId, Result<Option<Box<Live>>, Fault>),
     /// The job is not among the active ones any more.
     Retired,
+    /// What the registry says of a node's deaths, when it came (`here`) or went.
+    Looked {
+        /// Which node.
+        node: NodeId,
+        /// What was to be noted.
+        presumed: Option<Death>,
+        /// Its facts, when it came.
+        here: Option<Box<Node>>,
+        /// All of its deaths.
+        known: Result<Vec<Death>, fabric_engine::Error>,
+    },
     /// Try that job's journal again.
     Again(JobId),
 }
@@ -87,6 +100,7 @@ pub struct Owner {
     /// The epoch of the lease on the jobs; 0 where nobody else can have them.
     pub(crate) epoch: u64,
     pub(crate) wishes: Wishes,
+    pub(crate) deaths: Deaths,
     /// What the core was told of each node.
     pub(crate) modes: BTreeMap<NodeId, NodeMode>,
     ended: VecDeque<(JobId, usize)>,
@@ -115,6 +129,7 @@ impl Owner {
             metrics,
             epoch,
             wishes,
+            deaths: Deaths::default(),
             modes: BTreeMap::new(),
             ended: VecDeque::new(),
             ended_tasks: 0,
@@ -185,7 +200,7 @@ impl Owner {
             {
                 continue;
             }
-            if !matches!(done, Finished::Again(_) | Finished::Read(..)) {
+            if !matches!(done, Finished::Again(_) | Finished::Read(..) | Finished::Looked { .. }) {
                 self.finished(done);
             }
         }
@@ -232,7 +247,8 @@ impl Owner {
             slot.note(&Record::Owned(self.epoch));
             self.append(&id);
         }
-        self.step([event]);
+        let deaths = self.deaths_of(&id);
+        self.step([event].into_iter().chain(deaths));
         if cancel {
             self.step([Event::Cancel { job: id }]);
         }
@@ -394,6 +410,7 @@ impl Owner {
     }
 
     fn dead(&mut self, job: &JobId, dead: DeadTask) {
+        self.note_killed(job, &dead);
         let Some(slot) = self.jobs.get_mut(job) else { return };
         slot.note(&Record::Dead(dead.clone()));
         self.letters.push((slot.live.planned.meta.tenant.clone(), slot.live.letter(&dead)));
@@ -464,6 +481,9 @@ impl Owner {
                 self.end(&job, Ended { state, error, at_ms: now_ms() });
             }
             Finished::Retired => {}
+            Finished::Looked { node, presumed, here, known } => {
+                self.looked(node, presumed, here.map(|here| *here), known);
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod deaths;
 pub mod embedded;
 pub mod error;
 pub mod journal;
