@@ -37,6 +37,8 @@ mod state;
 mod stats;
 mod stdio;
 mod task_imports;
+#[cfg(debug_assertions)]
+mod test_hooks;
 mod ticker;
 
 pub use compile::worker::main as compile_worker_main;

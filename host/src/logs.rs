@@ -100,6 +100,8 @@ impl Logs {
     fn emit(&mut self, level: LogLevel, origin: LogOrigin, bytes: &[u8]) {
         let mut text = String::from_utf8_lossy(bytes).into_owned();
         text.retain(|c| c != '\0');
+        #[cfg(debug_assertions)]
+        crate::test_hooks::line(&text);
         if origin == LogOrigin::Stderr {
             self.last.swap(0, 1);
             self.last[1] = text.chars().take(500).collect();

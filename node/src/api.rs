@@ -6,11 +6,14 @@ use crate::{
     held::Holding,
     http, invoke,
     invoke::Remembered,
+    killers::Killers,
     lane,
     metrics::Metrics,
     offer::{Offer, Offered},
     posting::Posting,
-    presence, work,
+    presence,
+    running::RunningFile,
+    work,
 };
 use bytes::Bytes;
 use fabric_engine::Engine;
@@ -27,6 +30,7 @@ use fabric_types::{
     rest::invocation::Invocation,
 };
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -76,6 +80,8 @@ pub struct Options {
     pub notes: Notes,
     /// The sandbox.
     pub host: Host,
+    /// The process's folder, where it notes what is running. Without one nothing tells the next process.
+    pub folder: Option<PathBuf>,
     /// Metrics, whose observer the sandbox was started with.
     pub metrics: Metrics,
 }
@@ -100,6 +106,10 @@ pub struct Shared {
     pub(crate) results: ResultStore,
     pub(crate) notes: Notes,
     pub(crate) host: Host,
+    /// What runs, for the process after this one.
+    pub(crate) running: Arc<RunningFile>,
+    /// What the processes before this one died of.
+    pub(crate) killers: Killers,
     pub(crate) metrics: Metrics,
     /// Told when the last waiting task has its thread.
     pub(crate) drained: Notify,
@@ -242,7 +252,14 @@ impl Node {
     /// # Errors
     /// When threads can't be made, or a backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { id, slots, offer, url, engine, store, results, notes, host, metrics } = options;
+        let Options { id, slots, offer, url, engine, store, results, notes, host, folder, metrics } = options;
+        let started_ms = now_ms();
+        let running = match &folder {
+            Some(folder) => RunningFile::begin(folder, &id, started_ms)
+                .map_err(|e| Fault::new(Code::Internal, format!("noting what runs in `{}`: {e}", folder.display())))?,
+            None => RunningFile::default(),
+        };
+        let killers = folder.as_deref().map(Killers::load).unwrap_or_default();
         let guests =
             GuestThreads::start(slots).map_err(|e| Fault::new(Code::Internal, format!("guest threads: {e}")))?;
         let (records, kept) = mpsc::channel(RECORDS);
@@ -263,12 +280,14 @@ impl Node {
             lapsed: Notify::new(),
             released: Notify::new(),
             leaving: watch::Sender::new(false),
-            started_ms: now_ms(),
+            started_ms,
             engine,
             store,
             results,
             notes: notes.clone(),
             host,
+            running: Arc::new(running),
+            killers,
             metrics,
             drained: Notify::new(),
             remembered,
@@ -323,6 +342,11 @@ impl Node {
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         *self.shared.leaving.borrow()
+    }
+
+    /// Says that the process is about to end in order: what still runs then is not the cause.
+    pub fn ends_in_order(&self) {
+        self.shared.running.close();
     }
 
     /// Stops taking work, stops what runs, and says good-bye. Tasks that were stopped run again after the next start.

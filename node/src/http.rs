@@ -3,6 +3,7 @@
 use crate::{
     api::{HttpBody, Shared, now_ms},
     function_logs::FunctionLogs,
+    running::Place,
 };
 use bytes::Bytes;
 use fabric_host::{HttpCall, HttpReport};
@@ -33,6 +34,9 @@ where
     B::Error: std::fmt::Display,
 {
     let permit = shared.permit(deployment)?;
+    shared.killers.check(&deployment.module, now_ms())?;
+    let mut place = shared.running.place();
+    place.note(&crate::invoke::call_entry(deployment));
     let loaded = shared.load(deployment).await?;
     let function = deployment.function.clone();
     let logs = FunctionLogs::new(shared.notes.clone(), deployment.tenant.clone(), id.clone(), function, None);
@@ -40,7 +44,7 @@ where
         limits: deployment.manifest.limits.clone(),
         logs: Some(logs.clone()),
         https: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
-        done: Some(done(shared.clone(), deployment.clone(), id, logs, permit)),
+        done: Some(done(shared.clone(), deployment.clone(), id, logs, (permit, place))),
         ..HttpCall::new(deployment.manifest.limits.clone())
     };
     let response = shared.host.handle_http(&loaded, request, call).await?;
@@ -53,10 +57,10 @@ fn done(
     deployment: Arc<Deployment>,
     id: InvocationId,
     logs: Arc<FunctionLogs>,
-    permit: tokio::sync::OwnedSemaphorePermit,
+    room: (tokio::sync::OwnedSemaphorePermit, Place),
 ) -> Box<dyn FnOnce(HttpReport) + Send> {
     Box::new(move |report| {
-        drop(permit);
+        drop(room);
         let error = report.result.err();
         let usage = UsageLine {
             invocations: 1,

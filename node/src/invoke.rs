@@ -3,7 +3,9 @@
 use crate::{
     api::{Invoke, Invoked, Shared, now_ms},
     function_logs::FunctionLogs,
-    graduate, work,
+    graduate,
+    running::Entry,
+    work,
 };
 use bytes::Bytes;
 use fabric_host::{PartSource, Stage, TaskCall, TaskReport, source::Empty};
@@ -77,6 +79,9 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
             cached: true,
         });
     }
+    shared.killers.check(&deployment.module, created_ms)?;
+    let mut place = shared.running.place();
+    place.note(&call_entry(deployment));
     let loaded = shared.load(deployment).await?;
     let function = deployment.function.clone();
     let logs = FunctionLogs::new(shared.notes.clone(), deployment.tenant.clone(), call.id.clone(), function, None);
@@ -104,7 +109,13 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
         node_id = %shared.id,
         module_digest = %deployment.module,
     );
-    let guest = async move { host.run_task(&loaded, task).await }.instrument(span);
+    // The place goes along: a guest that was moved may outlive its caller for a moment.
+    let guest = async move {
+        let report = host.run_task(&loaded, task).await;
+        drop(place);
+        report
+    }
+    .instrument(span);
     let report = graduate::run(&threads, guest).await;
     let report = report.ok_or_else(|| Fault::new(Code::Unavailable, "the node is shutting down"))?;
     record(shared, deployment, &call.id, created_ms, &report, &logs);
@@ -121,6 +132,15 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
         gpu_us: report.gpu_us,
         cached: false,
     })
+}
+
+/// What a call is noted as while it runs.
+pub fn call_entry(deployment: &Deployment) -> Entry {
+    Entry::Call {
+        tenant: deployment.tenant.clone(),
+        function: deployment.function.clone(),
+        module: deployment.module,
+    }
 }
 
 fn record(

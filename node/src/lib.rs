@@ -12,14 +12,18 @@ mod held;
 mod http;
 mod input;
 mod invoke;
+mod killers;
 mod lane;
+mod last_words;
 mod metrics;
 mod offer;
 mod posting;
 mod presence;
+mod running;
 mod work;
 
 pub use api::{HttpBody, Invoke, Invoked, Node, Options, Room, Uploaded};
+pub use last_words::report_death;
 pub use metrics::Metrics;
 pub use offer::Offer;
 

@@ -6,6 +6,7 @@ use crate::{
     function_logs::FunctionLogs,
     input::{self, BytesSource, PartialsSource, PartitionSource},
     lane::{Chunk, Running},
+    running::Entry,
 };
 use fabric_host::{Loaded, PartSource, Stage, TaskCall, keyed};
 use fabric_results::Fresh;
@@ -18,7 +19,9 @@ use fabric_types::{
     rest::node::UsageLine,
     work::{Assignment, Batch, Done, Outcome, TaskInput},
 };
+use futures::FutureExt as _;
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,6 +53,7 @@ async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(),
     let mut usage = UsageLine::default();
     let mut ended = Vec::with_capacity(chunk.tasks.len());
     let mut since = Instant::now();
+    let mut place = shared.running.place();
     for at in chunk.tasks {
         if shared.metrics.queued_tasks.dec() == 1 {
             // Nobody waits for a thread any more: what has ended need not wait for company either.
@@ -62,6 +66,11 @@ async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(),
             } else if let Some(end) = found(shared, &running, at, assignment, &mut usage) {
                 Some(end)
             } else {
+                place.note(&Entry::Task {
+                    tenant: running.batch.tenant.clone(),
+                    job: running.batch.job.clone(),
+                    task: assignment.task,
+                });
                 let ready: &Result<_, _> = match &loaded {
                     Some(ready) => ready,
                     None => loaded.insert(shared.load(&running.batch.deployment).await),
@@ -71,9 +80,11 @@ async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(),
                     _ if stopped() => None,
                     Ok(loaded) => {
                         shared.metrics.running.inc();
-                        let end = one(shared, loaded, &objects, &running, at, assignment, &mut usage).await;
+                        let task = one(shared, loaded, &objects, &running, at, assignment, &mut usage);
+                        // A defect of ours costs the attempt, not the thread that would run the next ones.
+                        let end = AssertUnwindSafe(task).catch_unwind().await;
                         shared.metrics.running.dec();
-                        end
+                        end.unwrap_or_else(|_| Some(failed(assignment, panicked())))
                     }
                     Err(fault) => Some(failed(assignment, fault.clone())),
                 }
@@ -95,6 +106,10 @@ async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(),
         pieces.send(Piece { batch: running.batch.clone(), ended }).await.map_err(|_| Stopping)?;
     }
     Ok(())
+}
+
+fn panicked() -> Fault {
+    Fault::new(Code::Internal, "the server panicked while it ran the task").hint("report it with the server's log")
 }
 
 fn failed(assignment: &Assignment, fault: Fault) -> Ended {

@@ -61,6 +61,8 @@ pub(crate) fn without_settings(command: &mut Command) {
     }
     // Opening a software GPU with every start would only cost time; tests of it say --gpu.
     command.env("NO_COLOR", "1").env("FABRIC_GPU", "off");
+    // Guests may kill their host where a test says so; only a debug build listens.
+    command.env("FABRIC_TEST_HOOKS", "1");
 }
 
 /// A command of the binary, with none of the developer's own settings.
@@ -206,6 +208,11 @@ impl Server {
     pub async fn ended(&mut self) -> i32 {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.unwrap_or_else(|_| panic!("still running\n{}", self.log())).unwrap().code().unwrap_or(-1)
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Starts it again over the same folder, at another address.

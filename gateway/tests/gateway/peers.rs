@@ -37,6 +37,7 @@ impl Door {
             results: services.results.clone(),
             notes: Notes::Here(services.index.clone()),
             host: server.host.clone(),
+            folder: None,
             metrics: Metrics::default(),
         });
         let node = node.await.unwrap();

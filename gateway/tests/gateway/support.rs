@@ -164,7 +164,8 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         results: results.clone(),
         notes: Notes::Here(index.clone()),
         host: host.clone(),
-        metrics: node_metrics.clone(),
+        folder: None,
+            metrics: node_metrics.clone(),
     })
     .await
     .unwrap();

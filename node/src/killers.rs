@@ -1,0 +1,103 @@
+//! Modules whose calls kill this process. A call is not repeated by Fabric, but its caller may do so; so a module is
+//! refused for a while once it was three times all that was called when the process died.
+//!
+//! Kept in a file of the data folder, for this process alone.
+
+use crate::running::Entry;
+use fabric_types::{Code, Fault, digest::ModuleDigest};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, io, path::Path};
+
+const NAME: &str = "killers.json";
+/// Deaths after which a module is refused.
+const DEATHS: usize = 3;
+/// Deaths that lie further back do not count, and for so long it is refused.
+const WINDOW_MS: u64 = 600_000;
+
+/// When the process died with calls of one module only, by its digest.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Killers(BTreeMap<String, Vec<u64>>);
+
+impl Killers {
+    /// As the folder has them.
+    pub fn load(folder: &Path) -> Self {
+        std::fs::read(folder.join(NAME)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Counts a death.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn count(folder: &Path, entries: &[Entry], now_ms: u64) -> io::Result<()> {
+        let mut modules = entries.iter().filter_map(|entry| match entry {
+            Entry::Call { module, .. } => Some(module),
+            Entry::Task { .. } => None,
+        });
+        let Some(module) = modules.next() else { return Ok(()) };
+        if modules.any(|other| other != module) {
+            return Ok(());
+        }
+        let mut killers = Self::load(folder);
+        killers.0.entry(module.to_string()).or_default().push(now_ms);
+        killers.0.retain(|_, deaths| {
+            deaths.retain(|at| at.saturating_add(WINDOW_MS) > now_ms);
+            !deaths.is_empty()
+        });
+        let beside = folder.join("killers.json.new");
+        std::fs::write(&beside, serde_json::to_vec(&killers)?)?;
+        std::fs::rename(beside, folder.join(NAME))
+    }
+
+    /// Refuses a call of a module that killed this process too often.
+    ///
+    /// # Errors
+    /// `process-killed`.
+    pub fn check(&self, module: &ModuleDigest, now_ms: u64) -> Result<(), Fault> {
+        // Nearly always.
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let Some(deaths) = self.0.get(&module.to_string()) else { return Ok(()) };
+        let until = deaths.last().map_or(0, |at| at.saturating_add(WINDOW_MS));
+        if deaths.len() < DEATHS || until <= now_ms {
+            return Ok(());
+        }
+        let message = format!("the process died {} times while only this module was called", deaths.len());
+        Err(Fault::new(Code::ProcessKilled, message).hint(format!(
+            "it is called again in {} s. A module that ends a process is a defect of Fabric: report it with the server's log",
+            (until - now_ms).div_ceil(1000)
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use fabric_types::id::{FunctionName, TenantId};
+
+    fn call(module: u8) -> Entry {
+        Entry::Call {
+            tenant: TenantId::new("acme").unwrap(),
+            function: FunctionName::new("f").unwrap(),
+            module: ModuleDigest([module; 32]),
+        }
+    }
+
+    #[test]
+    fn a_module_is_refused_after_three_deaths_that_were_its_own_and_for_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let die = |entries: &[Entry], now| Killers::count(folder.path(), entries, now).unwrap();
+        let refused = |module, now| Killers::load(folder.path()).check(&ModuleDigest([module; 32]), now).is_err();
+        for now in [1, 2, 3] {
+            assert!(!refused(1, now));
+            die(&[call(1), call(1)], now);
+            die(&[call(2), call(3)], now);
+            die(&[], now);
+        }
+        assert!(refused(1, 4) && !refused(2, 4) && !refused(3, 4));
+        assert!(refused(1, WINDOW_MS) && !refused(1, WINDOW_MS + 3));
+        die(&[call(2)], 2 * WINDOW_MS);
+        assert!(!refused(1, 4), "old deaths are forgotten");
+    }
+}
