@@ -6,12 +6,14 @@ use crate::{
     lanes::FleetLanes,
     leases::FleetLeases,
     link::{Counters, Hearing, Link},
+    meet,
     notices::FleetNotices,
     objects::Objects,
     options::FleetOptions,
     presence::FleetPresence,
     registry::FleetRegistry,
     results::FleetResults,
+    seal,
     tasks::Tasks,
 };
 use fabric_engine::Engine;
@@ -32,6 +34,8 @@ pub struct Fleet {
 pub struct Stats {
     /// Messages from NATS that made no sense and were ignored.
     pub ignored: u64,
+    /// Messages from NATS that no process of this fleet sent, or that were heard before.
+    pub refused: u64,
     /// Times that NATS was lost and found again.
     pub reconnects: u64,
     /// Times that a subscription overflowed and messages were lost.
@@ -41,7 +45,7 @@ pub struct Stats {
 }
 
 /// How a fleet goes. Cloning is cheap; it doesn't keep the fleet open.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Health {
     hearing: watch::Receiver<Hearing>,
     counters: Arc<Counters>,
@@ -66,6 +70,7 @@ impl Health {
         let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             ignored: read(&self.counters.ignored),
+            refused: read(&self.counters.refused),
             reconnects: read(&self.counters.reconnects),
             overflows: read(&self.counters.overflows),
             races: read(&self.counters.store_races),
@@ -101,9 +106,12 @@ impl Fleet {
         let times = options.times;
         let root = options.root.clone().join("engine").join(name.as_str());
         let objects = Objects::new(Arc::clone(&options.store), root, times.store_request);
-        let (link, ()) = futures::try_join!(Link::open(&options), objects.probe())?;
+        objects.probe().await?;
+        let key = seal::key(&objects).await?;
+        let (link, sending) = Link::open(&options, key).await?;
 
         let tasks = Tasks::new();
+        tasks.spawn(meet::listen(&link, sending, &tasks).await?);
         let keep = Arc::new(tasks.guard());
         let registry = FleetRegistry::new(objects.below("registry"), link.clone(), times.look_every, &tasks, &keep);
         let journal = FleetJournal::new(objects.below("journal"), link.clone(), times.look_every, &tasks, &keep);

@@ -3,7 +3,9 @@
 
 use crate::{
     Error,
+    meet::{Meetings, SharedMeetings},
     options::{FleetOptions, Login},
+    seal::Seal,
 };
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, Subscriber};
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Messages that may wait in one subscription; what comes beyond is lost, and listeners are told to look by themselves.
 const WAITING: usize = 8192;
@@ -27,6 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) ignored: AtomicU64,
+    pub(crate) refused: AtomicU64,
     pub(crate) reconnects: AtomicU64,
     pub(crate) overflows: AtomicU64,
     pub(crate) store_races: AtomicU64,
@@ -54,6 +57,8 @@ pub(crate) struct Link {
     pub(crate) counters: Arc<Counters>,
     /// Tells this process's own messages from others'.
     pub(crate) origin: u64,
+    pub(crate) seal: Arc<Seal>,
+    pub(crate) meetings: SharedMeetings,
     prefix: Arc<str>,
     timeout: Duration,
 }
@@ -207,7 +212,8 @@ async fn connect_options(options: &FleetOptions, servers: &[ServerAddr]) -> Resu
 }
 
 impl Link {
-    pub(crate) async fn open(options: &FleetOptions) -> Result<Self, Error> {
+    /// Connects. What comes second is to be sent to other processes, see [`crate::meet::listen`].
+    pub(crate) async fn open(options: &FleetOptions, key: [u8; 32]) -> Result<(Self, mpsc::Receiver<(u64, Bytes)>), Error> {
         let servers = servers(&options.nats)?;
         let counters = Arc::new(Counters::default());
         let (sender, hearing) = watch::channel(Hearing { connected: true, gaps: 0 });
@@ -225,14 +231,19 @@ impl Link {
                 return Err(nats(format!("NATS at {list}: no answer in time"), late, true));
             }
         };
-        Ok(Self {
+        let origin = rand::random();
+        let (meetings, sending) = Meetings::new();
+        let link = Self {
             client,
             hearing,
             counters,
-            origin: rand::random(),
+            origin,
+            seal: Arc::new(Seal::new(key, origin)),
+            meetings: Arc::new(meetings),
             prefix: options.name.as_str().into(),
             timeout: options.times.nats_request,
-        })
+        };
+        Ok((link, sending))
     }
 
     /// The full subject.
@@ -267,7 +278,20 @@ impl Link {
         tracing::debug!(subject, why, "a message was ignored");
     }
 
+    /// Counts and forgets a message that no process of this fleet sent, or that was heard before.
+    pub(crate) fn refuse(&self, subject: &str, why: &str) {
+        Counters::count(&self.counters.refused);
+        tracing::debug!(subject, why, "a message was refused");
+    }
+
+    /// Seals a message and sends it.
     pub(crate) async fn publish(&self, context: &'static str, subject: String, payload: Bytes) -> Result<(), Error> {
+        let (_, sealed) = self.seal.seal(&subject, &payload);
+        self.publish_raw(context, subject, sealed).await
+    }
+
+    /// Sends what is sealed already.
+    pub(crate) async fn publish_raw(&self, context: &'static str, subject: String, payload: Bytes) -> Result<(), Error> {
         if !self.is_connected() {
             return Err(Self::away(context));
         }
@@ -286,8 +310,8 @@ impl Link {
         }
     }
 
-    /// Listens, and returns once the server knows.
-    pub(crate) async fn subscribe(&self, context: &'static str, subject: String) -> Result<Subscriber, Error> {
+    /// Listens to whatever comes, and returns once the server knows.
+    pub(crate) async fn subscribe_raw(&self, context: &'static str, subject: String) -> Result<Subscriber, Error> {
         let listen = async {
             let subscriber = self.client.subscribe(subject).await.map_err(|e| nats(context, e, true))?;
             self.client.flush().await.map_err(|e| nats(context, e, true))?;

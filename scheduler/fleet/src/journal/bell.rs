@@ -6,7 +6,6 @@ use crate::{
     word::{self, Kind},
 };
 use bytes::Bytes;
-use futures::StreamExt as _;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,

@@ -6,10 +6,8 @@ use super::{
     pieces::{Added, Pieces},
     wire::{Answer, Message, MessageId, Piece},
 };
-use crate::{Error, link::Link, tasks::Tasks};
-use async_nats::Subscriber;
+use crate::{Error, link::Link, meet::Heard, tasks::Tasks};
 use fabric_engine::lane::LANE_DEPTH;
-use futures::StreamExt as _;
 use std::{
     collections::{HashSet, VecDeque},
     time::Duration,
@@ -89,7 +87,7 @@ pub(super) async fn open<T: Message>(
 }
 
 impl<T: Message> End<T> {
-    async fn run(mut self, mut messages: Subscriber, mut claims: Subscriber) {
+    async fn run(mut self, mut messages: Heard, mut claims: Heard) {
         let mut tick = tokio::time::interval_at(Instant::now() + CLAIM_EVERY, CLAIM_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut hearing = self.link.hearing();
@@ -132,8 +130,9 @@ impl<T: Message> End<T> {
                         continue;
                     };
                     let Some(answer) = self.take(message.payload) else { return };
+                    let sealed = self.link.seal.seal_answer(message.from, &answer.encode());
                     // An answer that is lost makes the sender ask again.
-                    let _ = self.link.publish("answer a sender", reply.to_string(), answer.encode()).await;
+                    let _ = self.link.publish_raw("answer a sender", reply.to_string(), sealed).await;
                 }
             }
         }

@@ -8,11 +8,11 @@ mod wire;
 use crate::{
     Error,
     link::Link,
+    seal,
     tasks::{Keep, Tasks},
 };
 use async_nats::{Request, RequestErrorKind};
 use async_trait::async_trait;
-use bytes::Bytes;
 use end::Subjects;
 use fabric_engine::lane::{FromNode, Inbox, Lanes, Outbox, ToNode};
 use fabric_types::id::NodeId;
@@ -35,7 +35,7 @@ const FULL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_mil
 /// Pauses while a lane is looked for.
 const ABSENT: Duration = Duration::from_millis(50);
 /// What a message loses of NATS's longest payload.
-const RESERVE: usize = wire::HEADER + 256;
+const RESERVE: usize = seal::HEADER + wire::HEADER + 256;
 
 pub(crate) struct FleetLanes {
     link: Link,
@@ -85,20 +85,26 @@ impl FleetLanes {
         Subjects { messages: self.link.subject("inbox"), claims: self.link.subject("claim.inbox") }
     }
 
-    async fn ask(&self, subject: &str, payload: Bytes) -> Result<Asked, Error> {
+    async fn ask(&self, subject: &str, payload: &[u8]) -> Result<Asked, Error> {
         let timeout = self.link.timeout();
+        // Under a number of its own, also when it is asked again: the receiver takes each once.
+        let (number, payload) = self.link.seal.seal(subject, payload);
         let request = Request::new().payload(payload).timeout(Some(timeout));
         // The outer limit is for a client that is stuck before it gets to wait for the answer.
         let asked =
             tokio::time::timeout(timeout * 2, self.link.client().send_request(subject.to_owned(), request)).await;
         match asked {
-            Ok(Ok(reply)) => Ok(Answer::decode(&reply.payload).map_or_else(
-                || {
+            Ok(Ok(reply)) => {
+                let Some(answer) = self.link.seal.open_answer(number, &reply.payload) else {
+                    self.link.refuse(subject, "not the answer of a process of this fleet");
+                    return Ok(Asked::Silence);
+                };
+                let answer = Answer::decode(&answer);
+                if answer.is_none() {
                     self.link.ignore(subject, "not an answer");
-                    Asked::Silence
-                },
-                Asked::Answer,
-            )),
+                }
+                Ok(answer.map_or(Asked::Silence, Asked::Answer))
+            }
             Ok(Err(error)) => match error.kind() {
                 RequestErrorKind::NoResponders => Ok(Asked::Nobody),
                 RequestErrorKind::TimedOut => Ok(Asked::Silence),
@@ -131,7 +137,7 @@ impl FleetLanes {
                 continue;
             }
             away_since = None;
-            match self.ask(subject, payload.clone()).await? {
+            match self.ask(subject, &payload).await? {
                 Asked::Answer(answer @ (Answer::Taken | Answer::Kept)) => return Ok(answer),
                 Asked::Answer(Answer::Refused) => {
                     return Err(Error::Backend {

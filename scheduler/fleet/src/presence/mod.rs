@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fabric_engine::presence::{Arrival, Presence};
 use fabric_types::{id::NodeId, rest::node::Node};
-use futures::{StreamExt as _, stream::BoxStream};
+use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{

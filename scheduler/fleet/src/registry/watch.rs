@@ -11,7 +11,6 @@ use crate::{
 };
 use bytes::Bytes;
 use fabric_engine::registry::Change;
-use futures::StreamExt as _;
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},

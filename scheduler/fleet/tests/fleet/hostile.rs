@@ -1,13 +1,19 @@
-//! Bytes that nobody of ours sends, on every subject: ignored and counted, and everything goes on.
+//! What somebody sends who reaches NATS and is not of the fleet, on every subject: garbage, forgeries, and what was recorded
+//! before. It is refused and counted, and everything goes on.
 
-use crate::over::Over;
+use crate::over::{self, Over};
 use fabric_engine::{
     lane::{FromNode, ToNode},
     presence::Arrival,
     registry::Expect,
 };
-use fabric_types::id::{JobId, NodeId};
-use futures::StreamExt as _;
+use fabric_types::{
+    id::{JobId, NodeId},
+    job::TaskId,
+};
+use fabric_fleet::{Fleet, Times};
+use fabric_store::Store;
+use futures::{FutureExt as _, StreamExt as _};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 const BROADCAST: &[&str] = &["notice", "registry", "journal", "presence"];
@@ -42,6 +48,7 @@ async fn hostile_bytes_are_ignored_and_counted() {
     let mut records = engine.journal.follow("s", 0);
     let raw = async_nats::connect(over.nats.url()).await.unwrap();
 
+    let mut answers = raw.subscribe("answers").await.unwrap();
     let mut rng = StdRng::seed_from_u64(1);
     let mut bad = 0;
     for _ in 0..200 {
@@ -52,8 +59,7 @@ async fn hostile_bytes_are_ignored_and_counted() {
         for subject in LANES {
             // One without a way to answer, one with.
             raw.publish(format!("f.{subject}"), garbage(&mut rng).into()).await.unwrap();
-            let refused = raw.request(format!("f.{subject}"), garbage(&mut rng).into()).await.unwrap();
-            assert_eq!(&refused.payload[..], b"R");
+            raw.publish_with_reply(format!("f.{subject}"), "answers", garbage(&mut rng).into()).await.unwrap();
             bad += 2;
         }
     }
@@ -69,11 +75,10 @@ async fn hostile_bytes_are_ignored_and_counted() {
         bytes
     };
     for subject in LANES {
-        let refused = raw.request(format!("f.{subject}"), piece(0, 1, &[0xff; 99]).into()).await.unwrap();
-        assert_eq!(&refused.payload[..], b"R");
-        bad += 1;
-        let kept = raw.request(format!("f.{subject}"), piece(0, 65_000, &[1; 900]).into()).await.unwrap();
-        assert_eq!(&kept.payload[..], b"K");
+        for piece in [piece(0, 1, &[0xff; 99]), piece(0, 65_000, &[1; 900])] {
+            raw.publish_with_reply(format!("f.{subject}"), "answers", piece.into()).await.unwrap();
+            bad += 1;
+        }
     }
     // The server has all of it before what follows.
     raw.flush().await.unwrap();
@@ -94,5 +99,118 @@ async fn hostile_bytes_are_ignored_and_counted() {
     other.engine.lanes.report(beat.clone()).await.unwrap();
     assert_eq!(outbox.recv().await, Some(beat));
     // Claims are read before messages, so those were read too.
-    assert_eq!(fleet.health.stats().ignored, bad);
+    assert_eq!((fleet.health.stats().refused, fleet.health.stats().ignored), (bad, 0));
+    raw.flush().await.unwrap();
+    assert!(answers.next().now_or_never().is_none(), "a stranger is not answered");
+}
+
+/// Takes part of the fabric's traffic: a node, what it hears and reports, and what everybody hears.
+async fn traffic(from: &Fleet, n: u128) -> (ToNode, FromNode) {
+    let (node, engine) = (NodeId::new("n").unwrap(), &from.engine);
+    engine.presence.announce(crate::outage::node("m"), std::time::Duration::from_secs(60)).await.unwrap();
+    let message = ToNode::AbortJob { job: JobId::from_parts(1, n) };
+    engine.lanes.send(&node, message.clone()).await.unwrap();
+    let beat = FromNode::Holds { node, attempts: vec![(JobId::from_parts(1, n), TaskId { stage: 0, index: 0 }, 1)] };
+    engine.lanes.report(beat.clone()).await.unwrap();
+    engine.notices.publish(&format!("topic {n}")).await.unwrap();
+    (message, beat)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_recorded_changes_nothing_wherever_and_whenever_it_is_sent_again() {
+    let over = Over::memory();
+    let raw = async_nats::connect(over.nats.url()).await.unwrap();
+    let mut tap = raw.subscribe("f.>").await.unwrap();
+    raw.flush().await.unwrap();
+    let (fleet, other) = (over.open("f").await, over.open("f").await);
+    let node = NodeId::new("n").unwrap();
+    let mut inbox = fleet.engine.lanes.open(&node).await.unwrap();
+    let mut outbox = fleet.engine.lanes.collect().await.unwrap();
+    let mut arrivals = fleet.engine.presence.watch();
+    let mut notices = fleet.engine.notices.subscribe("");
+    let (message, beat) = traffic(&other, 1).await;
+    assert_eq!(inbox.recv().await, Some(message));
+    assert_eq!(outbox.recv().await, Some(beat));
+    assert_eq!(notices.next().await.unwrap(), "topic 1");
+    assert!(matches!(arrivals.next().await, Some(Arrival::Here(_))));
+    let gone = crate::outage::node("m").id;
+    other.engine.presence.leave(&gone).await.unwrap();
+    assert_eq!(arrivals.next().await, Some(Arrival::Gone(gone)));
+
+    raw.publish("f.end", "".into()).await.unwrap();
+    let mut recorded = Vec::new();
+    while let Some(message) = tap.next().await {
+        if message.subject.as_str() == "f.end" {
+            break;
+        }
+        recorded.push((message.subject, message.payload));
+    }
+    let subjects = ["f.presence", "f.lane.n", "f.inbox", "f.notice", "f.claim.inbox"];
+    assert!(subjects.iter().all(|s| recorded.iter().any(|(subject, _)| subject.as_str() == *s)), "{recorded:?}");
+    let again = async || {
+        for (subject, payload) in &recorded {
+            raw.publish_with_reply(subject.clone(), "answers", payload.clone()).await.unwrap();
+            // Where it was not meant to go.
+            for other in subjects {
+                if *other != **subject {
+                    raw.publish_with_reply(other, "answers", payload.clone()).await.unwrap();
+                }
+            }
+        }
+        raw.flush().await.unwrap();
+    };
+    again().await;
+    again().await;
+    let (message, beat) = traffic(&other, 2).await;
+    assert_eq!((inbox.recv().await, outbox.recv().await), (Some(message), Some(beat)));
+    assert_eq!(notices.next().await.unwrap(), "topic 2");
+    // It left, and comes now: nothing in between.
+    assert!(matches!(arrivals.next().await, Some(Arrival::Here(_))));
+    assert!(fleet.health.stats().refused >= 2 * recorded.len() as u64 - 10, "{:?}", fleet.health.stats());
+
+    // To a process that never heard of those that sent it, which are no more.
+    drop((inbox, outbox, arrivals, notices, fleet));
+    other.engine.presence.leave(&NodeId::new("m").unwrap()).await.unwrap();
+    let ended = other.health.clone();
+    drop(other);
+    ended.ended().await;
+    let (late, third) = (over.open("f").await, over.open("f").await);
+    let mut inbox = late.engine.lanes.open(&node).await.unwrap();
+    let mut outbox = late.engine.lanes.collect().await.unwrap();
+    let mut notices = late.engine.notices.subscribe("");
+    again().await;
+    let (message, beat) = traffic(&third, 3).await;
+    assert_eq!((inbox.recv().await, outbox.recv().await), (Some(message), Some(beat)));
+    assert_eq!(notices.next().await.unwrap(), "topic 3");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_with_another_key_is_none_of_the_fleet() {
+    let over = Over::memory();
+    let (fleet, other) = (over.open("f").await, over.open("f").await);
+    let node = NodeId::new("n").unwrap();
+    let mut inbox = fleet.engine.lanes.open(&node).await.unwrap();
+    let mut outbox = fleet.engine.lanes.collect().await.unwrap();
+    let mut notices = fleet.engine.notices.subscribe("");
+    let mut arrivals = fleet.engine.presence.watch();
+    // It runs this very release, reaches the same NATS, and does not have the store.
+    let mut options = over::options(&Store::memory(), &[&over.nats], "f");
+    options.times = Times { nats_request: std::time::Duration::from_millis(100), ..Times::default() };
+    let stranger = Fleet::open(options).await.unwrap();
+    // It claims the lanes.
+    let _inbox = stranger.engine.lanes.open(&node).await.unwrap();
+    let _outbox = stranger.engine.lanes.collect().await.unwrap();
+    stranger.engine.presence.announce(crate::outage::node("x"), std::time::Duration::from_secs(60)).await.unwrap();
+    stranger.engine.notices.publish("from a stranger").await.unwrap();
+    let job = JobId::from_parts(9, 9);
+    assert!(stranger.engine.lanes.send(&node, ToNode::AbortJob { job: job.clone() }).await.is_err());
+    assert!(stranger.engine.lanes.report(FromNode::Heartbeat { node: node.clone() }).await.is_err());
+    drop((_inbox, _outbox));
+
+    let (message, beat) = traffic(&other, 1).await;
+    assert_eq!((inbox.recv().await, outbox.recv().await), (Some(message), Some(beat)));
+    assert_eq!(notices.next().await.unwrap(), "topic 1");
+    assert!(matches!(arrivals.next().await, Some(Arrival::Here(facts)) if facts.id.as_str() == "m"));
+    assert!(fleet.health.stats().refused > 0 && stranger.health.stats().refused > 0);
+    assert!(stranger.engine.presence.list().await.unwrap().iter().all(|facts| facts.id.as_str() == "x"));
 }
