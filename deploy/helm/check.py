@@ -38,12 +38,14 @@ CASES = {
     "least": NEEDED,
     "everything": EVERYTHING,
     "daemonset": NEEDED | {"node": {"kind": "DaemonSet"}, "networkPolicy": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
+    "own-nats": {"store": NEEDED["store"], "nats": {"server": {"enabled": True}}},
     "existing-secret": {"store": NEEDED["store"] | {"existingSecret": "store"}, "nats": NEEDED["nats"]},
 }
 # What has to be refused, and a word of the reason.
 REFUSED = {
     "no store": ({"nats": NEEDED["nats"]}, "store.url is needed"),
     "no NATS": ({"store": NEEDED["store"]}, "nats.url is needed"),
+    "a NATS of its own and another": ({"store": NEEDED["store"], "nats": NEEDED["nats"] | {"server": {"enabled": True}}}, "starts a server of its own"),
     "a DaemonSet that scales": (NEEDED | {"node": {"kind": "DaemonSet"}, "autoscaling": {"enabled": True}}, "needs node.kind Deployment"),
     "metrics without a token": (NEEDED | {"metrics": {"podMonitor": {"enabled": True}}}, "tokenSecret is needed"),
     "an unknown value": (NEEDED | {"gatway": {}}, "gatway"),

@@ -62,7 +62,7 @@ async fn what_the_chart_runs_exists_and_answers() {
     let rendered = server.folder().join("rendered");
     output(tool("python").arg(repository().join("deploy/helm/check.py")).arg(&rendered));
     let help = known(&server).await;
-    for case in ["least", "everything", "daemonset", "existing-secret"] {
+    for case in ["least", "everything", "daemonset", "existing-secret", "own-nats"] {
         let objects = objects(&rendered.join(format!("{case}.yaml")));
         let of = |kinds: &[&str]| {
             let wanted = |o: &&Value| kinds.iter().any(|kind| o["kind"] == *kind);
@@ -117,7 +117,42 @@ async fn what_the_chart_runs_exists_and_answers() {
         }
         let policies = of(&["NetworkPolicy"]);
         assert!(case == "daemonset" || policies[0]["spec"]["policyTypes"] == serde_json::json!(["Ingress", "Egress"]));
+        if case == "own-nats" {
+            check_own_nats(&objects, &pods);
+        }
     }
+}
+
+/// The NATS server of a release wants a password and speaks TLS, every process has both, and only they reach it.
+fn check_own_nats(objects: &[Value], pods: &[Value]) {
+    let of = |kind: &str, name: &str| {
+        let found = objects.iter().find(|o| o["kind"] == kind && o["metadata"]["name"] == name);
+        found.unwrap_or_else(|| panic!("no {kind} {name}"))
+    };
+    let name = pods[0]["spec"]["template"]["spec"]["serviceAccountName"].as_str().unwrap().to_owned() + "-nats";
+    let config = of("ConfigMap", &name)["data"]["nats.conf"].as_str().unwrap();
+    assert!(config.contains("authorization { user: fabric, password: $NATS_PASSWORD }"), "{config}");
+    assert!(config.contains("tls { cert_file: ") && !config.contains("verify: false"), "{config}");
+    let secret = of("Secret", &name)["data"].as_object().unwrap();
+    let keys: BTreeSet<_> = secret.keys().map(String::as_str).collect();
+    assert_eq!(keys, BTreeSet::from(["ca.crt", "password", "tls.crt", "tls.key"]));
+    assert!(secret["password"].as_str().unwrap().len() >= 40);
+    let server = of("StatefulSet", &name);
+    let env = |workload: &Value| workload["spec"]["template"]["spec"]["containers"][0]["env"].to_string();
+    let mounted = server["spec"]["template"]["spec"]["volumes"].to_string();
+    assert!(env(server).contains(r#""key":"password""#) && mounted.contains("tls.key") && !mounted.contains("password"));
+    for pod in pods {
+        let env = env(pod);
+        assert!(env.contains(&format!("tls://fabric:$(NATS_PASSWORD)@{name}:4222")), "{env}");
+        assert!(env.contains("/etc/fabric/nats-ca/ca.crt") && env.contains(r#""key":"password""#), "{env}");
+        // The key of the server's certificate is the server's alone.
+        let volumes = pod["spec"]["template"]["spec"]["volumes"].to_string();
+        assert!(volumes.contains(r#""items":[{"key":"ca.crt","path":"ca.crt"}]"#), "{volumes}");
+    }
+    let policy = &of("NetworkPolicy", &name)["spec"];
+    assert!(selects(&policy["podSelector"]["matchLabels"], &server["spec"]["template"]["metadata"]["labels"]));
+    let from = &policy["ingress"][0]["from"][0]["podSelector"]["matchLabels"];
+    assert!(pods.iter().all(|pod| selects(from, &pod["spec"]["template"]["metadata"]["labels"])));
 }
 
 fn objects(path: &Path) -> Vec<Value> {
@@ -158,6 +193,20 @@ async fn what_compose_runs_exists() {
             service["healthcheck"]["test"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
         assert_eq!(check[..2], ["CMD", "fabric"]);
         server.cli(&check[2..]).await.ok();
+    }
+    // NATS wants a password, a certificate of its own making from each client, and speaks nothing but TLS.
+    let nats = services["nats"]["command"].to_string();
+    for flag in ["--user", "--pass", "--tlsverify", "--tlscacert", "--tlscert", "--tlskey"] {
+        assert!(nats.contains(&format!("\"{flag}\"")), "{nats}");
+    }
+    assert!(services["nats"]["ports"].is_null(), "nobody outside reaches it");
+    for service in services.values().filter(|service| service["image"] == "fabric") {
+        let env = &service["environment"];
+        assert!(env["FABRIC_NATS"].as_str().unwrap().starts_with("tls://fabric:"), "{env}");
+        for name in ["FABRIC_NATS_CA", "FABRIC_NATS_CERT", "FABRIC_NATS_KEY"] {
+            assert!(env[name].as_str().unwrap().starts_with("/tls/"), "{env}");
+        }
+        assert!(service["volumes"].to_string().contains(r#""target":"/tls""#), "{service}");
     }
     let dockerfile = file("Dockerfile");
     assert_eq!(variables(&dockerfile), BTreeSet::from(["FABRIC_DATA"]));

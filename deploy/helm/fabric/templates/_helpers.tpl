@@ -19,6 +19,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.store.existingSecret }}{{ .Values.store.existingSecret }}{{ else if .Values.store.credentials }}{{ include "fabric.name" . }}-store{{ end }}
 {{- end }}
 
+{{/* The Secret with the certificate that NATS's is signed with. */}}
+{{- define "fabric.natsCa" -}}
+{{- if .Values.nats.server.enabled }}{{ include "fabric.name" . }}-nats{{ else }}{{ .Values.nats.caSecret }}{{ end }}
+{{- end }}
+
 {{/* A pod of one role. Takes `root`, `role` and `grace`, seconds. */}}
 {{- define "fabric.pod" -}}
 {{- $root := .root }}
@@ -83,13 +88,20 @@ spec:
           value: json
         - name: FABRIC_STORE
           value: {{ required "store.url is needed: s3://BUCKET/PREFIX" $values.store.url | quote }}
+        {{- if $values.nats.server.enabled }}
+        - name: NATS_PASSWORD
+          valueFrom: {secretKeyRef: {name: {{ include "fabric.name" $root }}-nats, key: password}}
         - name: FABRIC_NATS
-          value: {{ required "nats.url is needed: nats://HOST:4222" $values.nats.url | quote }}
+          value: "tls://fabric:$(NATS_PASSWORD)@{{ include "fabric.name" $root }}-nats:4222"
+        {{- else }}
+        - name: FABRIC_NATS
+          value: {{ required "nats.url is needed: nats://HOST:4222, or nats.server.enabled" $values.nats.url | quote }}
+        {{- end }}
         {{- if $values.nats.existingSecret }}
         - name: FABRIC_NATS_CREDS
           value: /etc/fabric/nats/nats.creds
         {{- end }}
-        {{- if $values.nats.caSecret }}
+        {{- if include "fabric.natsCa" $root }}
         - name: FABRIC_NATS_CA
           value: /etc/fabric/nats-ca/ca.crt
         {{- end }}
@@ -139,7 +151,7 @@ spec:
         {{- if $values.nats.existingSecret }}
         - {name: nats, mountPath: /etc/fabric/nats, readOnly: true}
         {{- end }}
-        {{- if $values.nats.caSecret }}
+        {{- if include "fabric.natsCa" $root }}
         - {name: nats-ca, mountPath: /etc/fabric/nats-ca, readOnly: true}
         {{- end }}
   volumes:
@@ -149,8 +161,8 @@ spec:
     - name: nats
       secret: {secretName: {{ $values.nats.existingSecret }}}
     {{- end }}
-    {{- if $values.nats.caSecret }}
+    {{- if include "fabric.natsCa" $root }}
     - name: nats-ca
-      secret: {secretName: {{ $values.nats.caSecret }}}
+      secret: {secretName: {{ include "fabric.natsCa" $root }}, items: [{key: ca.crt, path: ca.crt}]}
     {{- end }}
 {{- end }}
