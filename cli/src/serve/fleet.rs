@@ -6,7 +6,9 @@
 //! it again.
 
 use super::{
-    fault, internal,
+    fault,
+    fleet_metrics::FleetMetrics,
+    internal,
     parts::{Door, Parts, Serving, Takes, listen, make_folder, open_store},
     reachable, wait_for_signal,
 };
@@ -146,13 +148,16 @@ pub(super) async fn run(
     let name = name(config)?;
     let (fleet, store) = open(config, nats, &name).await?;
     let engine = fleet.engine.clone();
+    let health = fleet.health.clone();
     let parts = Parts::new(config, fleet.engine, store, true)?;
+    fabric_node::report_death(&engine, data).await.map_err(fault)?;
     let node =
         parts.node(name.clone(), if does.node { Takes::Work(Some(url.clone())) } else { Takes::Nothing }).await?;
     let (owner, _looking) = owner(&engine);
     let peers = peers(config, &name, owner, &does)?;
     let door = Door { tls, listener, peers: Some(peers), for_clients: does.gateway || does.scheduler };
     let serving = Serving::start(parts.clone(), None, node, config, door).await?;
+    serving.observe(FleetMetrics(health));
     tracing::info!(%name, %url, "in the fleet");
     if does.scheduler {
         return contend(config, parts, serving, &name, &url).await;

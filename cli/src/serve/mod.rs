@@ -1,6 +1,7 @@
 //! Wires the server's parts together. Nothing else in this binary knows them.
 
 mod fleet;
+mod fleet_metrics;
 mod jupyterhub;
 mod parts;
 
@@ -58,6 +59,7 @@ async fn alone(config: &ServeConfig, tls: Option<Arc<rustls::ServerConfig>>) -> 
     make_folder(data)?;
     let engine = Embedded::open(&data.join("state.db")).map_err(|e| fault(e.into()))?;
     let parts = Parts::new(config, engine, open_store(config)?, false)?;
+    fabric_node::report_death(&parts.engine, data).await.map_err(fault)?;
     // The driver first: it must hear the node come.
     let driver = parts.driver(None).await?;
     let name = NodeId::new("local").map_err(|e| internal("naming the node", e))?;

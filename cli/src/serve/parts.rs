@@ -13,7 +13,7 @@ use fabric_store::{Store, StoreOptions};
 use fabric_types::{Fault, id::NodeId};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::{Path, PathBuf}, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 /// How long a node that is told to end waits for its attempts: less than the 30 s that Kubernetes gives.
@@ -73,6 +73,7 @@ pub(super) struct Parts {
     store: Store,
     results: ResultStore,
     host: Host,
+    folder: PathBuf,
     slots: u32,
     offer: Offer,
     scheduling: fabric_driver::Config,
@@ -98,7 +99,7 @@ impl Parts {
         let scheduling =
             fabric_driver::Config { weights: config.placement.weights(), ..fabric_driver::Config::default() };
         let offer = config.offer();
-        Ok(Self { engine, index, notes, store, results, host, slots, offer, scheduling, metrics })
+        Ok(Self { engine, index, notes, store, results, host, folder: data.clone(), slots, offer, scheduling, metrics })
     }
 
     /// Starts the owner of jobs, in a fleet under a lease of this epoch.
@@ -132,6 +133,7 @@ impl Parts {
             results: self.results.clone(),
             notes: self.notes.clone(),
             host: self.host.clone(),
+            folder: Some(self.folder.clone()),
             metrics: self.metrics.clone(),
         };
         Node::start(options).await.map_err(fault)
@@ -146,6 +148,16 @@ pub(super) struct Serving<'a> {
     handle: Handle,
     metrics: Arc<Mutex<Registry>>,
     data: &'a Path,
+    _in_order: InOrder,
+}
+
+/// Notes when it is dropped that the process does not die but ends: what runs then is not the cause.
+struct InOrder(Node);
+
+impl Drop for InOrder {
+    fn drop(&mut self) {
+        self.0.ends_in_order();
+    }
 }
 
 /// How a server answers.
@@ -200,7 +212,13 @@ impl<'a> Serving<'a> {
             write_address(data, &url)?;
         }
         tracing::info!(%url, data = %data.display(), slots = node.room().slots, "ready");
-        Ok(Self { parts, driver, node, handle, metrics, data })
+        let in_order = InOrder(node.clone());
+        Ok(Self { parts, driver, node, handle, metrics, data, _in_order: in_order })
+    }
+
+    /// Has the metrics show more.
+    pub(super) fn observe(&self, collector: impl prometheus_client::collector::Collector) {
+        self.metrics.lock().register_collector(Box::new(collector));
     }
 
     /// From now on it owns the jobs.
@@ -212,6 +230,7 @@ impl<'a> Serving<'a> {
 
     /// Takes no more work and lets what the node was given end; a second signal leaves at once.
     pub(super) async fn leave(&self) -> Result<(), Failure> {
+        self.node.ends_in_order();
         tokio::select! {
             () = self.node.drain(DRAIN) => Ok(()),
             signal = wait_for_signal() => signal,
@@ -220,6 +239,7 @@ impl<'a> Serving<'a> {
 
     /// Lets what is under way end; a second signal stops at once.
     pub(super) async fn stop(self) -> Result<(), Failure> {
+        self.node.ends_in_order();
         tracing::info!("stopping; a second signal stops at once");
         let stop = async {
             self.handle.stop().await;
