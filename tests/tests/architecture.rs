@@ -268,7 +268,12 @@ fn every_dependency_has_its_reason_written_down() {
 
 /// Names of tests in a text: `path/to/file.rs::test`.
 fn named_tests(text: &str) -> Vec<(&str, &str)> {
-    text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::")).filter(|(p, _)| p.contains('/')).collect()
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|code| code.split_once("::"))
+        .filter(|(p, _)| p.contains('/'))
+        .collect()
 }
 
 fn is_test_of(source: &str, name: &str) -> bool {
@@ -278,7 +283,9 @@ fn is_test_of(source: &str, name: &str) -> bool {
         line.strip_prefix("fn ").and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('('))
     });
     let attribute = |line: &&&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-    at.is_some_and(|at| lines[at.saturating_sub(6)..at].iter().rev().take_while(|l| !l.is_empty()).any(|l| attribute(&l)))
+    at.is_some_and(|at| {
+        lines[at.saturating_sub(6)..at].iter().rev().take_while(|l| !l.is_empty()).any(|l| attribute(&l))
+    })
 }
 
 #[test]
