@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # All that must hold for the Python client: lints, types, wheel and sdist, and the tests against a real server, with the
-# wheel installed into a fresh environment. The tests run the notebooks in examples/notebooks too.
+# wheel installed into a fresh environment. The tests run the notebooks in examples/notebooks too. What is installed is pinned
+# with hashes in pins/, which `cargo xtask pins` writes from the requirements files.
 #
 #   FABRIC_BIN=…/fabric FABRIC_GUESTS_DIR=…/guests ./ci.sh [arguments of pytest]
 #
@@ -20,17 +21,21 @@ work=$(cd "$work" && pwd)
 "$python" runner/build.py
 
 "$python" -m venv "$work/tools"
-"$work/tools/bin/python" -m pip install --quiet --disable-pip-version-check --requirement requirements-tools.txt
-"$work/tools/bin/python" -m build --outdir "$work/dist" . >"$work/build.log" || { cat "$work/build.log" >&2; exit 1; }
+"$work/tools/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement pins/tools.txt
+# Without isolation: the build's own tools are pinned too.
+"$work/tools/bin/python" -m build --no-isolation --outdir "$work/dist" . >"$work/build.log" || { cat "$work/build.log" >&2; exit 1; }
 
 "$python" -m venv "$work/tests"
 wheel=("$work"/dist/*.whl)
-"$work/tests/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}[all]" --requirement requirements-tests.txt \
-  --requirement ../../examples/notebooks/requirements.txt
+"$work/tests/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement pins/tests.txt
+"$work/tests/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-index "${wheel[0]}"
+"$work/tests/bin/python" -m pip check --quiet
 
 # Without any extra it needs nothing but httpx.
 "$python" -m venv "$work/plain"
-"$work/plain/bin/python" -m pip install --quiet --disable-pip-version-check "${wheel[0]}"
+"$work/plain/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement pins/plain.txt
+"$work/plain/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-index "${wheel[0]}"
+"$work/plain/bin/python" -m pip check --quiet
 "$work/plain/bin/python" tests/plain.py
 
 # A JupyterHub whose users find the wheel in their notebooks.

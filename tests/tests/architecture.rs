@@ -265,3 +265,47 @@ fn every_dependency_has_its_reason_written_down() {
     let idle: Vec<_> = theirs.iter().filter(|name| !used.contains(**name)).collect();
     assert!(idle.is_empty(), "no crate uses these of [workspace.dependencies]: {idle:?}");
 }
+
+/// Names of tests in a text: `path/to/file.rs::test`.
+fn named_tests(text: &str) -> Vec<(&str, &str)> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|code| code.split_once("::"))
+        .filter(|(p, _)| p.contains('/'))
+        .collect()
+}
+
+fn is_test_of(source: &str, name: &str) -> bool {
+    let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
+    let at = lines.iter().position(|line| {
+        let line = line.trim_start_matches("pub ").trim_start_matches("async ");
+        line.strip_prefix("fn ").and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('('))
+    });
+    let attribute = |line: &&&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+    at.is_some_and(|at| {
+        lines[at.saturating_sub(6)..at].iter().rev().take_while(|l| !l.is_empty()).any(|l| attribute(&l))
+    })
+}
+
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    let page = std::fs::read_to_string(repository().join("docs/security.md")).unwrap();
+    let tests = named_tests(&page);
+    assert!(tests.len() > 60, "the tests were found: {tests:?}");
+    let mut wrong = Vec::new();
+    for (path, name) in tests {
+        let source = std::fs::read_to_string(repository().join(path)).unwrap_or_default();
+        if !is_test_of(&source, name) {
+            wrong.push(format!("docs/security.md names {path}::{name}, which is no test"));
+        }
+    }
+    // Rows of the tables of promises: what follows their heads, up to the table's end.
+    let tables = page.split("| promise | tests |\n|---|---|\n").skip(1);
+    for row in tables.flat_map(|table| table.lines().take_while(|line| line.starts_with('|'))) {
+        if named_tests(row).is_empty() {
+            wrong.push(format!("no test holds this promise: {row}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -96,7 +96,11 @@ async fn what_the_chart_runs_exists_and_answers() {
             // Tasks and then requests under way have 20 s each, after 5 s in which others hear of the end.
             assert!(spec["terminationGracePeriodSeconds"].as_u64() > Some(45), "{case}");
             assert_eq!(spec["securityContext"]["runAsNonRoot"], true);
+            assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+            assert_eq!(spec["automountServiceAccountToken"], false);
             assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+            assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
+            assert_eq!(container["securityContext"]["capabilities"]["drop"], serde_json::json!(["ALL"]));
             let labels = &workload["spec"]["template"]["metadata"]["labels"];
             assert!(selects(&workload["spec"]["selector"]["matchLabels"], labels), "{case}");
         }
@@ -180,6 +184,9 @@ async fn what_compose_runs_exists() {
     for (name, service) in ours {
         let args: Vec<_> = service["command"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
         takes(&server, &args).await;
+        assert_eq!(service["read_only"], true);
+        assert_eq!(service["cap_drop"], serde_json::json!(["ALL"]));
+        assert_eq!(service["security_opt"], serde_json::json!(["no-new-privileges:true"]));
         let env = &service["environment"];
         for variable in variables(&env.to_string()) {
             assert!(help.contains(&format!("env: {variable}")), "`fabric serve` does not read {variable}");
@@ -227,6 +234,28 @@ async fn what_systemd_runs_exists() {
     assert!(start.ends_with("--data /var/lib/fabric/%i") && unit.contains("StateDirectory=fabric/%i"));
     for variable in variables(&file("systemd/fabric.env")) {
         assert!(help.contains(&format!("env: {variable}")), "`fabric serve` does not read {variable}");
+    }
+    // What docs/security.md says of the unit.
+    let options: Vec<&str> = unit.lines().filter(|line| !line.starts_with('#')).collect();
+    for option in [
+        "User=fabric",
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=",
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+        "PrivateTmp=yes",
+        "PrivateDevices=yes",
+        "RestrictNamespaces=yes",
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+        "SystemCallFilter=@system-service",
+        "UMask=0077",
+    ] {
+        assert!(options.contains(&option), "the unit has no {option}");
+    }
+    // A worker has to be able to confine itself within the unit's filter.
+    let filter = options.iter().filter_map(|line| line.strip_prefix("SystemCallFilter=")).collect::<Vec<_>>().join(" ");
+    for call in ["seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"] {
+        assert!(filter.split(' ').any(|word| word == call), "the unit's filter refuses {call}");
     }
 }
 

@@ -39,7 +39,7 @@ impl Compiler {
         if find("apt-get").is_some() && !can_apt() {
             bail!(hint);
         }
-        let python = python_environment("zig", &["ziglang"]).context(hint)?.join("bin/python");
+        let python = python_environment("zig").context(hint)?.join("bin/python");
         Ok(Self::Zig(python))
     }
 

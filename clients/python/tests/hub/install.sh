@@ -7,6 +7,7 @@
 set -euo pipefail
 folder=${1:?names no folder to install into}
 wheel=${2:?names no wheel of the client}
+here=$(cd "$(dirname "$0")" && pwd)
 for program in node npm; do
     command -v "$program" >/dev/null || {
         echo "$program is not there, and JupyterHub's proxy needs it. hint: install Node.js 20 or newer, with npm" >&2
@@ -14,5 +15,9 @@ for program in node npm; do
     }
 done
 "${PYTHON:-python3}" -m venv "$folder"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$wheel" --requirement "$(dirname "$0")/requirements.txt"
-npm install --prefix "$folder/proxy" --no-save --no-audit --no-fund --ignore-scripts --loglevel=error configurable-http-proxy@5.3.0
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$here/../../pins/hub.txt"
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-index "$wheel"
+"$folder/bin/python" -m pip check --quiet
+mkdir -p "$folder/proxy"
+cp "$here/proxy/package.json" "$here/proxy/package-lock.json" "$folder/proxy"
+npm ci --prefix "$folder/proxy" --no-audit --no-fund --ignore-scripts --loglevel=error
