@@ -41,6 +41,9 @@ pub struct Config {
     pub straggler_factor: f64,
     /// And older than this. Default 2 s.
     pub straggler_min_us: u64,
+    /// A straggler on a node that has been silent for longer gets no copy: the node may have died of it, and whoever looks
+    /// after nodes says so soon. Default: no limit; it depends on how often nodes speak.
+    pub straggler_silence_us: u64,
     /// How often jobs that found no room are tried again when nothing else wakes them. Default 500 ms.
     pub parked_retry_us: u64,
     /// How old an attempt must be before it is stopped to make room for a tenant below its guarantee. Default 1 s: what
@@ -101,6 +104,7 @@ impl Default for Config {
             straggler_check_us: 500_000,
             straggler_factor: 1.5,
             straggler_min_us: 2_000_000,
+            straggler_silence_us: u64::MAX,
             parked_retry_us: 500_000,
             guarantee_patience_us: 1_000_000,
             keep_ended: 1024,

@@ -150,13 +150,17 @@ impl Core {
         self.nodes.find(node).and_then(|ix| self.nodes.get(ix)).map_or(0, |node| node.attempts.len())
     }
 
-    /// The tasks of these attempts.
-    pub fn tasks_with(&self, node: &NodeId) -> impl Iterator<Item = (&TenantId, &JobId, TaskId)> {
-        let node = self.nodes.find(node).and_then(|ix| self.nodes.get(ix));
-        node.into_iter().flat_map(|node| &node.attempts).filter_map(|key| {
-            let plan = &self.jobs.get(&key.job)?.plan;
-            Some((&plan.tenant, &plan.job, key.task()))
-        })
+    /// The tasks of these attempts, in the order in which they were sent.
+    #[must_use]
+    pub fn tasks_with(&self, node: &NodeId) -> Vec<(TenantId, JobId, TaskId)> {
+        let Some(ix) = self.nodes.find(node) else { return Vec::new() };
+        let mut attempts = self.attempts_on(ix);
+        attempts.sort_unstable_by_key(|(job, task, attempt)| (attempt.started, *job, *task));
+        let named = attempts.into_iter().filter_map(|(job, task, _)| {
+            let plan = &self.jobs.get(&job)?.plan;
+            Some((plan.tenant.clone(), plan.job.clone(), task))
+        });
+        named.collect()
     }
 
     /// A tenant's quota and what its attempts take.

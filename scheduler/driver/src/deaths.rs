@@ -21,6 +21,13 @@ use fabric_types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Tasks of a node that count as running when it is presumed dead: those that were sent first. Each has to run alone, and
+/// nodes go for other reasons than a task; only where another process died lately it may be any of many more.
+const FIRST: usize = 64;
+const MOST: usize = 512;
+/// How long a death counts as lately.
+const RECENT_MS: u64 = 600_000;
+
 /// What the core was told, and of which nodes the registry is being asked.
 #[derive(Debug, Default)]
 pub(crate) struct Deaths {
@@ -76,13 +83,12 @@ impl Owner {
         spared.chain(new.iter().flat_map(|death| death.tasks.iter().map(|task| killed(death, task)))).collect()
     }
 
-    /// What was with a node, unless it left by itself: its process is presumed dead.
+    /// What was with a node first, unless it left by itself: its process is presumed dead.
     pub(crate) fn presumption(&self, facts: &Node) -> Option<Death> {
-        let tasks: Vec<_> = self
-            .core
-            .tasks_with(&facts.id)
-            .map(|(tenant, job, task)| RunningTask { tenant: tenant.clone(), job: job.clone(), task })
-            .collect();
+        let known = self.deaths.told.values().flatten();
+        let most = if known.clone().any(|death| death.at_ms.saturating_add(RECENT_MS) > now_ms()) { MOST } else { FIRST };
+        let tasks = self.core.tasks_with(&facts.id).into_iter().take(most);
+        let tasks: Vec<_> = tasks.map(|(tenant, job, task)| RunningTask { tenant, job, task }).collect();
         let leaves = facts.leaving || tasks.is_empty();
         (!leaves).then(|| Death {
             started_ms: facts.started_ms,

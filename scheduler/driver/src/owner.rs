@@ -59,6 +59,9 @@ const ENDED_TASKS: usize = 200_000;
 /// How long to wait before a failed write is tried again.
 pub(crate) const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
+/// A node that has been silent for longer may be dead: one and a half of its heartbeats.
+const SILENCE_US: u64 = 1_500_000;
+
 /// A look at (and change of) the owner's state.
 pub type Ask = Box<dyn FnOnce(&mut Owner) + Send>;
 
@@ -122,7 +125,7 @@ impl Owner {
     pub fn new(parts: Parts, metrics: Metrics, wishes: Wishes, epoch: u64) -> Self {
         let lease_us = u64::try_from(ATTEMPT_LEASE.as_micros()).unwrap_or(u64::MAX);
         let mut owner = Self {
-            core: Core::new(Config { lease_us, ..parts.config.clone() }),
+            core: Core::new(Config { lease_us, straggler_silence_us: SILENCE_US, ..parts.config.clone() }),
             jobs: HashMap::new(),
             nodes: BTreeMap::new(),
             parts,

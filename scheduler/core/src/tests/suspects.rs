@@ -97,6 +97,27 @@ fn a_suspect_waits_for_an_emptied_node_and_no_longer_than_it_may() {
 }
 
 #[test]
+fn a_straggler_of_a_silent_node_is_not_tried_on_the_next_one() {
+    let copies = |silent: bool| {
+        let mut bed = Bed::new(2, 4);
+        let config = crate::Config { initial_depth: 1, max_depth: 1, straggler_silence_us: 1_500_000, ..Default::default() };
+        bed.core = Core::new(config);
+        (0..2).for_each(|n| drop(bed.step(Event::NodeUp { node: node(n), spec: NodeSpec::new(4, 1 << 30) })));
+        let out = sent(&bed.submit(plan(1, 8)));
+        out[..7].iter().for_each(|attempt| drop(bed.done(attempt)));
+        let mut copies = 0;
+        for _ in 0..8 {
+            if !silent {
+                bed.step(Event::Heartbeat { node: out[7].0.clone() });
+            }
+            copies += sent(&bed.after_ms(600)).len();
+        }
+        copies
+    };
+    assert_eq!((copies(true), copies(false)), (0, 1));
+}
+
+#[test]
 fn a_death_that_was_none_is_taken_back() {
     let mut bed = Bed::new(1, 4);
     let out = sent(&bed.submit(plan(1, 3)));

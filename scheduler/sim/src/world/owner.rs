@@ -308,7 +308,7 @@ impl World<'_> {
     fn presume(&mut self, at: usize, life: u32) {
         let Some(node) = self.nodes.get(at).map(|n| n.id.clone()) else { return };
         let Some(core) = self.owner.core.as_ref() else { return };
-        let mut tasks: Vec<_> = core.tasks_with(&node).map(|(_, job, task)| (job.clone(), task)).collect();
+        let mut tasks: Vec<_> = core.tasks_with(&node).into_iter().map(|(_, job, task)| (job, task)).collect();
         tasks.sort();
         tasks.dedup();
         if !tasks.is_empty() {
