@@ -136,11 +136,7 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
 
 /// What a call is noted as while it runs.
 pub fn call_entry(deployment: &Deployment) -> Entry {
-    Entry::Call {
-        tenant: deployment.tenant.clone(),
-        function: deployment.function.clone(),
-        module: deployment.module,
-    }
+    Entry::Call { tenant: deployment.tenant.clone(), function: deployment.function.clone(), module: deployment.module }
 }
 
 fn record(

@@ -144,7 +144,9 @@ fn check_own_nats(objects: &[Value], pods: &[Value]) {
     let server = of("StatefulSet", &name);
     let env = |workload: &Value| workload["spec"]["template"]["spec"]["containers"][0]["env"].to_string();
     let mounted = server["spec"]["template"]["spec"]["volumes"].to_string();
-    assert!(env(server).contains(r#""key":"password""#) && mounted.contains("tls.key") && !mounted.contains("password"));
+    assert!(
+        env(server).contains(r#""key":"password""#) && mounted.contains("tls.key") && !mounted.contains("password")
+    );
     for pod in pods {
         let env = env(pod);
         assert!(env.contains(&format!("tls://fabric:$(NATS_PASSWORD)@{name}:4222")), "{env}");

@@ -197,7 +197,8 @@ async fn a_task_that_kills_every_process_of_a_fleet_that_is_started_again_ends()
     let beside = detached(&json!(vec!["slow"; 9]).to_string(), "other").await;
     let ended = async |id: &str, tenant: &str| {
         let shown = cluster.cli(&["jobs", "show", id, "--json", "--tenant", tenant]).await;
-        let over = |job: &serde_json::Value| ["succeeded", "failed", "cancelled"].iter().any(|state| job["state"] == *state);
+        let over =
+            |job: &serde_json::Value| ["succeeded", "failed", "cancelled"].iter().any(|state| job["state"] == *state);
         (shown.status == 0).then(|| shown.json()).filter(over)
     };
     until("the jobs have ended", async || {

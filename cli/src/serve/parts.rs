@@ -13,7 +13,11 @@ use fabric_store::{Store, StoreOptions};
 use fabric_types::{Fault, id::NodeId};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use std::{path::{Path, PathBuf}, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::net::TcpListener;
 
 /// How long a node that is told to end waits for its attempts: less than the 30 s that Kubernetes gives.

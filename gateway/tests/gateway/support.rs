@@ -165,7 +165,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         notes: Notes::Here(index.clone()),
         host: host.clone(),
         folder: None,
-            metrics: node_metrics.clone(),
+        metrics: node_metrics.clone(),
     })
     .await
     .unwrap();

@@ -182,7 +182,8 @@ impl Core {
     fn copy_straggler(&mut self, ix: u32, id: TaskId, first: Attempt, usual: Usual, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get(&ix) else { return };
         let lease_us = self.config.lease_us;
-        let heard = self.nodes.get(first.node).map_or(self.now, |node| Time(node.lease_until.0.saturating_sub(lease_us)));
+        let heard =
+            self.nodes.get(first.node).map_or(self.now, |node| Time(node.lease_until.0.saturating_sub(lease_us)));
         let silent = self.now.since_us(heard) > self.config.straggler_silence_us;
         if silent || job.task(id).is_some_and(|task| task.suspect) {
             return;

@@ -25,7 +25,8 @@ impl Core {
         for (ix, job) in &self.jobs {
             let id = job.id();
             ensure!(!job.complete(), "job {id} is complete and goes on");
-            let (mut pending, mut backoff, mut succeeded, mut running, mut given_up, mut held_back) = (0, 0, 0, 0, 0, 0);
+            let (mut pending, mut backoff, mut succeeded, mut running, mut given_up, mut held_back) =
+                (0, 0, 0, 0, 0, 0);
             for (at, stage) in job.stages.iter().enumerate() {
                 let mut done = 0;
                 for (index, task) in stage.tasks.iter().enumerate() {

@@ -28,11 +28,27 @@ const _: () = assert!(size_of::<Task>() <= 12);
 
 impl Task {
     pub const fn blocked(missing: u32) -> Self {
-        Self { link: missing, attempts: 0, failures: 0, losses: 0, state: TaskState::Blocked, cached: false, suspect: false }
+        Self {
+            link: missing,
+            attempts: 0,
+            failures: 0,
+            losses: 0,
+            state: TaskState::Blocked,
+            cached: false,
+            suspect: false,
+        }
     }
 
     pub const fn pending() -> Self {
-        Self { link: NONE, attempts: 0, failures: 0, losses: 0, state: TaskState::Pending, cached: false, suspect: false }
+        Self {
+            link: NONE,
+            attempts: 0,
+            failures: 0,
+            losses: 0,
+            state: TaskState::Pending,
+            cached: false,
+            suspect: false,
+        }
     }
 }
 

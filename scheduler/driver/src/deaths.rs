@@ -86,7 +86,8 @@ impl Owner {
     /// What was with a node first, unless it left by itself: its process is presumed dead.
     pub(crate) fn presumption(&self, facts: &Node) -> Option<Death> {
         let known = self.deaths.told.values().flatten();
-        let most = if known.clone().any(|death| death.at_ms.saturating_add(RECENT_MS) > now_ms()) { MOST } else { FIRST };
+        let most =
+            if known.clone().any(|death| death.at_ms.saturating_add(RECENT_MS) > now_ms()) { MOST } else { FIRST };
         let tasks = self.core.tasks_with(&facts.id).into_iter().take(most);
         let tasks: Vec<_> = tasks.map(|(tenant, job, task)| RunningTask { tenant, job, task }).collect();
         let leaves = facts.leaving || tasks.is_empty();

@@ -213,7 +213,10 @@ async fn connect_options(options: &FleetOptions, servers: &[ServerAddr]) -> Resu
 
 impl Link {
     /// Connects. What comes second is to be sent to other processes, see [`crate::meet::listen`].
-    pub(crate) async fn open(options: &FleetOptions, key: [u8; 32]) -> Result<(Self, mpsc::Receiver<(u64, Bytes)>), Error> {
+    pub(crate) async fn open(
+        options: &FleetOptions,
+        key: [u8; 32],
+    ) -> Result<(Self, mpsc::Receiver<(u64, Bytes)>), Error> {
         let servers = servers(&options.nats)?;
         let counters = Arc::new(Counters::default());
         let (sender, hearing) = watch::channel(Hearing { connected: true, gaps: 0 });
@@ -291,7 +294,12 @@ impl Link {
     }
 
     /// Sends what is sealed already.
-    pub(crate) async fn publish_raw(&self, context: &'static str, subject: String, payload: Bytes) -> Result<(), Error> {
+    pub(crate) async fn publish_raw(
+        &self,
+        context: &'static str,
+        subject: String,
+        payload: Bytes,
+    ) -> Result<(), Error> {
         if !self.is_connected() {
             return Err(Self::away(context));
         }

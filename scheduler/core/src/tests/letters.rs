@@ -62,7 +62,8 @@ fn attempts_are_used_up_before_a_task_is_given_up_on() {
 #[test]
 fn what_was_given_up_on_stays_so_after_a_takeover() {
     let mut bed = Bed::new(1, 8);
-    let gone = RestoredTask { task: map(1), attempts: 4, done: false, cached: false, dead: true, killed: false, fuel: 0 };
+    let gone =
+        RestoredTask { task: map(1), attempts: 4, done: false, cached: false, dead: true, killed: false, fuel: 0 };
     let out = sent(&bed.step(Event::Restore { plan: JobPlan { allow_failed: 1, ..plan(1, 2) }, tasks: vec![gone] }));
     assert_eq!(out.iter().map(|a| a.2).collect::<Vec<_>>(), [map(0)]);
     assert_eq!(finished(&bed.done(&out[0])), [Outcome::Succeeded]);

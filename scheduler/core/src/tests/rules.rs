@@ -186,8 +186,15 @@ fn cancel_aborts() {
 #[test]
 fn a_restored_job_carries_on() {
     let mut bed = Bed::new(1, 8);
-    let done =
-        |index| RestoredTask { task: map(index), attempts: 3, done: index < 2, cached: false, dead: false, killed: false, fuel: 1 };
+    let done = |index| RestoredTask {
+        task: map(index),
+        attempts: 3,
+        done: index < 2,
+        cached: false,
+        dead: false,
+        killed: false,
+        fuel: 1,
+    };
     let plan = JobPlan { reduce_fan_in: Some(2), ..plan(1, 3) };
     let out = sent(&bed.step(Event::Restore { plan, tasks: vec![done(0), done(1), done(2)] }));
     let mut tasks: Vec<_> = out.iter().map(|a| (a.2, a.3)).collect();
@@ -237,7 +244,8 @@ fn a_job_that_was_let_go_can_be_taken_up_again_and_ends_once() {
     bed.done(&first[0]);
     let actions = bed.step(Event::Forget { job: job.job.clone() });
     assert_eq!((aborted(&actions), finished(&actions)), (7, vec![]));
-    let done = RestoredTask { task: first[0].2, attempts: 1, done: true, cached: false, dead: false, killed: false, fuel: 10 };
+    let done =
+        RestoredTask { task: first[0].2, attempts: 1, done: true, cached: false, dead: false, killed: false, fuel: 10 };
     let again = sent(&bed.step(Event::Restore { plan: job.clone(), tasks: vec![done] }));
     assert_eq!(again.len(), 7);
     let ended: Vec<_> = again.iter().flat_map(|attempt| finished(&bed.done(attempt))).collect();

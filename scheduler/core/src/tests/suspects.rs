@@ -100,7 +100,8 @@ fn a_suspect_waits_for_an_emptied_node_and_no_longer_than_it_may() {
 fn a_straggler_of_a_silent_node_is_not_tried_on_the_next_one() {
     let copies = |silent: bool| {
         let mut bed = Bed::new(2, 4);
-        let config = crate::Config { initial_depth: 1, max_depth: 1, straggler_silence_us: 1_500_000, ..Default::default() };
+        let config =
+            crate::Config { initial_depth: 1, max_depth: 1, straggler_silence_us: 1_500_000, ..Default::default() };
         bed.core = Core::new(config);
         (0..2).for_each(|n| drop(bed.step(Event::NodeUp { node: node(n), spec: NodeSpec::new(4, 1 << 30) })));
         let out = sent(&bed.submit(plan(1, 8)));

@@ -7,12 +7,12 @@ use fabric_engine::{
     presence::Arrival,
     registry::Expect,
 };
+use fabric_fleet::{Fleet, Times};
+use fabric_store::Store;
 use fabric_types::{
     id::{JobId, NodeId},
     job::TaskId,
 };
-use fabric_fleet::{Fleet, Times};
-use fabric_store::Store;
 use futures::{FutureExt as _, StreamExt as _};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -198,14 +198,14 @@ async fn a_process_with_another_key_is_none_of_the_fleet() {
     options.times = Times { nats_request: std::time::Duration::from_millis(100), ..Times::default() };
     let stranger = Fleet::open(options).await.unwrap();
     // It claims the lanes.
-    let _inbox = stranger.engine.lanes.open(&node).await.unwrap();
-    let _outbox = stranger.engine.lanes.collect().await.unwrap();
+    let ends = (stranger.engine.lanes.open(&node).await.unwrap(), stranger.engine.lanes.collect().await.unwrap());
+    // Its own ends would answer it.
+    drop(ends);
     stranger.engine.presence.announce(crate::outage::node("x"), std::time::Duration::from_secs(60)).await.unwrap();
     stranger.engine.notices.publish("from a stranger").await.unwrap();
     let job = JobId::from_parts(9, 9);
     assert!(stranger.engine.lanes.send(&node, ToNode::AbortJob { job: job.clone() }).await.is_err());
     assert!(stranger.engine.lanes.report(FromNode::Heartbeat { node: node.clone() }).await.is_err());
-    drop((_inbox, _outbox));
 
     let (message, beat) = traffic(&other, 1).await;
     assert_eq!((inbox.recv().await, outbox.recv().await), (Some(message), Some(beat)));

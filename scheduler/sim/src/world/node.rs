@@ -156,7 +156,11 @@ impl World<'_> {
                 return Ok(());
             }
         }
-        if node.runs.get(place).is_some_and(|r| r.task == (TaskId { stage: 0, index: 0 }) && self.poison.contains(&r.job)) {
+        if node
+            .runs
+            .get(place)
+            .is_some_and(|r| r.task == (TaskId { stage: 0, index: 0 }) && self.poison.contains(&r.job))
+        {
             self.report.poisoned += 1;
             let back = now + SECOND_US + self.below(10 * SECOND_US);
             self.die(at, back);

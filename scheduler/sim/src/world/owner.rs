@@ -218,15 +218,8 @@ impl World<'_> {
         if epoch != self.owner.epoch {
             return Ok(());
         }
-        let none = |task| RestoredTask {
-            task,
-            attempts: 0,
-            done: false,
-            cached: false,
-            dead: false,
-            killed: false,
-            fuel: 0,
-        };
+        let none =
+            |task| RestoredTask { task, attempts: 0, done: false, cached: false, dead: false, killed: false, fuel: 0 };
         match record {
             Record::Dead { job, task } => {
                 let noted = self.owner.noted.entry((job, task)).or_insert(none(task));
