@@ -76,6 +76,7 @@ pub(super) struct Parts {
     slots: u32,
     offer: Offer,
     scheduling: fabric_driver::Config,
+    max_tasks: u32,
     metrics: Metrics,
 }
 
@@ -97,8 +98,9 @@ impl Parts {
         let slots = config.slots.as_ref().map_or(cores, |s| s.value);
         let scheduling =
             fabric_driver::Config { weights: config.placement.weights(), ..fabric_driver::Config::default() };
+        let max_tasks = config.max_tasks.value;
         let offer = config.offer();
-        Ok(Self { engine, index, notes, store, results, host, slots, offer, scheduling, metrics })
+        Ok(Self { engine, index, notes, store, results, host, slots, offer, scheduling, max_tasks, metrics })
     }
 
     /// Starts the owner of jobs, in a fleet under a lease of this epoch.
@@ -111,6 +113,7 @@ impl Parts {
             index: self.index.clone(),
             fingerprint: Arc::new(move |pure| host.fingerprint(pure).to_owned()),
             config: self.scheduling.clone(),
+            max_tasks: self.max_tasks,
             epoch,
         };
         Driver::start(options).await.map_err(fault)

@@ -43,6 +43,11 @@ const ASK_DEPTH: usize = 1024;
 /// How long to wait when lists could not be brought up to date.
 const REBUILD_AGAIN: Duration = Duration::from_secs(5);
 
+/// Map tasks that one job may have unless the operator says otherwise.
+pub const DEFAULT_MAX_TASKS: u32 = 1_000_000;
+/// The most that an operator may allow.
+pub const MOST_TASKS: u32 = 10_000_000;
+
 /// Gives the fingerprint of the engine that pure (`true`) or other functions run in.
 pub type Fingerprint = Arc<dyn Fn(bool) -> String + Send + Sync>;
 
@@ -60,6 +65,8 @@ pub struct Options {
     pub fingerprint: Fingerprint,
     /// The scheduler's settings.
     pub config: fabric_scheduler_core::Config,
+    /// Map tasks that one job may have. Default [`DEFAULT_MAX_TASKS`].
+    pub max_tasks: u32,
     /// In a fleet, the epoch of the lease under which this process owns the jobs: others may have owned them since the index
     /// was written, and what they note about their guests comes through the journal.
     pub epoch: Option<u64>,
@@ -74,6 +81,7 @@ pub struct Parts {
     pub(crate) index: Index,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) config: fabric_scheduler_core::Config,
+    pub(crate) max_tasks: u32,
     pub(crate) tracker: TaskTracker,
     /// Held while a job that has ended is changed.
     pub(crate) bins: Arc<Mutex<()>>,
@@ -160,7 +168,7 @@ impl Driver {
     /// # Errors
     /// A backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { engine, store, results, index, fingerprint, config, epoch } = options;
+        let Options { engine, store, results, index, fingerprint, config, max_tasks, epoch } = options;
         let fleet = epoch.is_some();
         let parts = Parts {
             engine,
@@ -169,6 +177,7 @@ impl Driver {
             index,
             fingerprint,
             config,
+            max_tasks,
             tracker: TaskTracker::new(),
             bins: Arc::default(),
         };
@@ -308,13 +317,13 @@ impl Driver {
         // What the cache holds of a GPU's results is known where they would run.
         if deployment.is_pure() && !deployment.uses_gpu() && spec.cache {
             let keyer = Keyer::new(deployment, StageKind::Map, meta.buckets(), &meta.params, &meta.engine, &meta.id);
-            let keys: Vec<_> = planned
-                .partitions
-                .iter()
-                .map(|p| keyer.key(TaskId { stage: 0, index: 0 }, &TaskInput::Partition(p.clone())))
-                .collect();
-            for chunk in keys.chunks(1024) {
-                cached += self.parts.engine.results.get_many(tenant, chunk).await?.iter().flatten().count() as u64;
+            for partitions in planned.partitions.chunks(1024) {
+                let keys = partitions
+                    .iter()
+                    .map(|p| keyer.key(TaskId { stage: 0, index: 0 }, &TaskInput::Partition(p.clone())));
+                let chunk = keys.collect::<Vec<_>>();
+                tokio::task::yield_now().await;
+                cached += self.parts.engine.results.get_many(tenant, &chunk).await?.iter().flatten().count() as u64;
             }
         }
         Ok(JobPlan { partitions: u64::from(meta.map_tasks), tasks, bytes_in: meta.bytes_in, cached })

@@ -19,6 +19,7 @@ mod live;
 mod meta;
 mod metrics;
 mod owner;
+mod partitions;
 mod prepare;
 mod reconcile;
 mod record;
@@ -29,6 +30,6 @@ mod wishes;
 mod write_output;
 mod writing;
 
-pub use api::{Driver, Options, Parts, Submission, TaskFilter, Work};
+pub use api::{DEFAULT_MAX_TASKS, Driver, MOST_TASKS, Options, Parts, Submission, TaskFilter, Work};
 pub use fabric_scheduler_core::{Config, Weights};
 pub use wishes::NodeMode;
