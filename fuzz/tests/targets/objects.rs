@@ -16,13 +16,10 @@ fn objects() -> Objects {
 async fn read(partition: &Partition, objects: &Objects) -> Option<Vec<u8>> {
     let mut reader = open(partition, objects).await.ok()?;
     let mut all = Vec::new();
-    loop {
-        let chunk = reader.next_chunk(1 << 20).await.ok()?;
-        if chunk.is_empty() {
-            return Some(all);
-        }
+    while let Some(chunk) = reader.next_chunk(1 << 20).await.ok()? {
         all.extend_from_slice(&chunk);
     }
+    Some(all)
 }
 
 fn run(name: &str, seeds: &[&[u8]], splits: &[&str], check: impl Fn(&str, &[u8], &[Vec<u8>])) {
@@ -51,11 +48,16 @@ fn run(name: &str, seeds: &[&[u8]], splits: &[&str], check: impl Fn(&str, &[u8],
 #[test]
 fn lines_and_rows() {
     let csv = b"a,b\n1,\"x\ny\"\n2,\"\"\"\"\n3,z\r\n";
-    run("lines-and-rows", &[csv, b"one\ntwo\n\nthree", b"\"\n\"\n", b"\n"], &["lines:1", "lines:5", "csv:1", "csv:7", "items", "records:1:16"], |split, input, parts| {
-        if split.starts_with("lines") || split.starts_with("records") {
-            assert_eq!(parts.concat(), input, "{split}");
-        }
-    });
+    run(
+        "lines-and-rows",
+        &[csv, b"one\ntwo\n\nthree", b"\"\n\"\n", b"\n"],
+        &["lines:1", "lines:5", "csv:1", "csv:7", "items", "records:1:16"],
+        |split, input, parts| {
+            if split.starts_with("lines") || split.starts_with("records") {
+                assert_eq!(parts.concat(), input, "{split}");
+            }
+        },
+    );
 }
 
 /// A file of two row groups.
