@@ -10,7 +10,9 @@ use crate::{
     owner::{Ask, Owner},
     prepare, reconcile,
     record::{PARTITIONS_PER_RECORD, Record},
-    recover, tasks,
+    recover,
+    room::{self, Room},
+    tasks,
     wishes::Wishes,
 };
 use bytes::Bytes;
@@ -31,6 +33,7 @@ use fabric_types::{
         job::{Job, JobEvent, JobPlan, Task},
     },
     task_key::Keyer,
+    units::ByteSize,
     work::{OutputRef, TaskInput},
 };
 use futures::stream::BoxStream;
@@ -67,6 +70,8 @@ pub struct Options {
     pub config: fabric_scheduler_core::Config,
     /// Map tasks that one job may have. Default [`DEFAULT_MAX_TASKS`].
     pub max_tasks: u32,
+    /// Memory that jobs which have not ended may take; a tenant may have half. Default [`crate::DEFAULT_OPEN_JOBS`].
+    pub open_jobs: ByteSize,
     /// In a fleet, the epoch of the lease under which this process owns the jobs: others may have owned them since the index
     /// was written, and what they note about their guests comes through the journal.
     pub epoch: Option<u64>,
@@ -82,6 +87,7 @@ pub struct Parts {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) config: fabric_scheduler_core::Config,
     pub(crate) max_tasks: u32,
+    pub(crate) room: Room,
     pub(crate) tracker: TaskTracker,
     /// Held while a job that has ended is changed.
     pub(crate) bins: Arc<Mutex<()>>,
@@ -168,7 +174,7 @@ impl Driver {
     /// # Errors
     /// A backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { engine, store, results, index, fingerprint, config, max_tasks, epoch } = options;
+        let Options { engine, store, results, index, fingerprint, config, max_tasks, open_jobs, epoch } = options;
         let fleet = epoch.is_some();
         let parts = Parts {
             engine,
@@ -178,6 +184,7 @@ impl Driver {
             fingerprint,
             config,
             max_tasks,
+            room: Room::new(open_jobs),
             tracker: TaskTracker::new(),
             bins: Arc::default(),
         };
@@ -271,6 +278,8 @@ impl Driver {
     pub async fn submit(&self, submission: Submission) -> Result<Job, Fault> {
         let planned = prepare::prepare(&self.parts, &submission).await?;
         let meta = planned.meta.clone();
+        // Held until the owner has charged the job itself.
+        let _place = self.parts.room.take(&meta.tenant, room::charge(&planned))?;
         let mut records = vec![Record::Accepted(Box::new((*meta).clone())).encode()?];
         for chunk in planned.partitions.chunks(PARTITIONS_PER_RECORD) {
             records.push(Record::Partitions(chunk.to_vec()).encode()?);

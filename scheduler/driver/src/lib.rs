@@ -24,6 +24,7 @@ mod prepare;
 mod reconcile;
 mod record;
 mod recover;
+mod room;
 mod slot;
 mod tasks;
 mod wishes;
@@ -32,4 +33,5 @@ mod writing;
 
 pub use api::{DEFAULT_MAX_TASKS, Driver, MOST_TASKS, Options, Parts, Submission, TaskFilter, Work};
 pub use fabric_scheduler_core::{Config, Weights};
+pub use room::DEFAULT_OPEN_JOBS;
 pub use wishes::NodeMode;
