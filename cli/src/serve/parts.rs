@@ -102,20 +102,7 @@ impl Parts {
         let max_tasks = config.max_tasks.value;
         let offer = config.offer();
         let open_jobs = config.placement.open_jobs_memory();
-        Ok(Self {
-            engine,
-            index,
-            notes,
-            store,
-            results,
-            host,
-            slots,
-            offer,
-            scheduling,
-            max_tasks,
-            open_jobs,
-            metrics,
-        })
+        Ok(Self { engine, index, notes, store, results, host, slots, offer, scheduling, max_tasks, open_jobs, metrics })
     }
 
     /// Starts the owner of jobs, in a fleet under a lease of this epoch.
