@@ -1,13 +1,20 @@
 //! The part of the server's configuration file that says how the scheduler places.
 
 use crate::failure::Failure;
-use fabric_driver::Weights;
+use fabric_driver::{DEFAULT_OPEN_JOBS, Weights};
+use fabric_types::units::ByteSize;
 use serde::Deserialize;
+
+/// The least memory for open jobs: room for a job of ten thousand tasks in each of two tenants.
+const LEAST_OPEN_JOBS: ByteSize = ByteSize::mib(8);
 
 /// How the scheduler places; only in the file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Placement {
+    /// Memory that jobs which have not ended may take; a tenant may have half.
+    #[serde(rename = "open-jobs-memory")]
+    open_jobs_memory: Option<ByteSize>,
     /// Weights of the scores, by their names. A weight of 0 switches a score off.
     pub weights: PlacementWeights,
 }
@@ -25,6 +32,11 @@ pub struct PlacementWeights {
 }
 
 impl Placement {
+    /// Memory that jobs which have not ended may take. Default 1 GiB.
+    pub fn open_jobs_memory(&self) -> ByteSize {
+        self.open_jobs_memory.unwrap_or(DEFAULT_OPEN_JOBS)
+    }
+
     /// Every weight.
     pub fn weights(&self) -> Weights {
         let (usual, set) = (Weights::default(), &self.weights);
@@ -54,6 +66,9 @@ impl Placement {
 
     /// Checks them.
     pub fn check(&self) -> Result<(), Failure> {
+        if self.open_jobs_memory() < LEAST_OPEN_JOBS {
+            return Err(Failure::config(format!("placement.open-jobs-memory: use {LEAST_OPEN_JOBS} or more")));
+        }
         for (name, weight) in self.rows() {
             if !(0.0..=1000.0).contains(&weight) {
                 return Err(Failure::config(format!("placement.weights.{name} is {weight}: use 0 to 1000")));

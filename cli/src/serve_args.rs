@@ -111,6 +111,9 @@ pub struct ServeArgs {
     /// Kinds of modules to run: task, http, command [env: FABRIC_ACCEPT; default: all]
     #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
     pub accept: Vec<EntryKind>,
+    /// Map tasks that one job may have, 1 to 10000000; planning refuses more [env: FABRIC_MAX_TASKS; default: 1000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub max_tasks: Option<u32>,
     /// How the server's own log is written to standard error [env: FABRIC_LOG_FORMAT; default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,

@@ -60,6 +60,7 @@ struct File {
     gpu_adapter: Option<String>,
     gpu_memory: Option<ByteSize>,
     accept: Option<Vec<EntryKind>>,
+    max_tasks: Option<u32>,
     placement: Placement,
     log_format: Option<LogFormat>,
     otlp_endpoint: Option<String>,
@@ -128,6 +129,8 @@ pub struct ServeConfig {
     pub gpu_memory: Setting<ByteSize>,
     /// Kinds of modules to run.
     pub accept: Option<Setting<Vec<EntryKind>>>,
+    /// Map tasks that one job may have. Default 1,000,000.
+    pub max_tasks: Setting<u32>,
     /// How the scheduler places.
     pub placement: Placement,
     /// How the log is written.
@@ -289,6 +292,10 @@ impl ServeArgs {
                 setting!(gpu_memory, self.gpu_memory, "--gpu-memory", "FABRIC_GPU_MEMORY"),
             ),
             accept: turned(accept, |kinds| kinds),
+            max_tasks: or(
+                fabric_driver::DEFAULT_MAX_TASKS,
+                setting!(max_tasks, self.max_tasks, "--max-tasks", "FABRIC_MAX_TASKS"),
+            ),
             placement: file.placement.clone(),
             log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
             otlp_endpoint: setting!(
@@ -324,6 +331,10 @@ impl ServeConfig {
                 "nats-creds, from {}, and nats-nkey, from {}: give one of them",
                 creds.origin, nkey.origin
             )));
+        }
+        if !(1..=fabric_driver::MOST_TASKS).contains(&self.max_tasks.value) {
+            let (origin, most) = (&self.max_tasks.origin, fabric_driver::MOST_TASKS);
+            return Err(Failure::config(format!("max-tasks, from {origin}: use 1 to {most}")));
         }
         if !(1..=600).contains(&self.job_lease.value) {
             return Err(Failure::config(format!("job-lease, from {}: use 1 to 600 seconds", self.job_lease.origin)));
@@ -450,6 +461,7 @@ impl ServeConfig {
             row("serve.accept", self.accept.as_ref(), |kinds| {
                 kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
             }),
+            row("serve.max-tasks", Some(&self.max_tasks), ToString::to_string),
             row("serve.log-format", Some(&self.log_format), ToString::to_string),
             row("serve.otlp-endpoint", self.otlp_endpoint.as_ref(), |url| hide_userinfo(url)),
         ]

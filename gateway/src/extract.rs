@@ -1,6 +1,10 @@
 //! Reading requests: path segments, queries and JSON bodies, with errors that say what is wrong and where.
 
-use crate::{Error, error::Result};
+use crate::{
+    Error,
+    body::{self, SMALL_JSON},
+    error::Result,
+};
 use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Path, Request},
@@ -10,9 +14,6 @@ use fabric_types::Code;
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
-
-/// JSON bodies and job specs: 16 MiB, inline items included.
-pub const JSON_LIMIT: usize = 16 << 20;
 
 /// Segments of the path.
 pub struct At<T>(pub T);
@@ -36,7 +37,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Ask<T> {
     }
 }
 
-/// A JSON body.
+/// A JSON body without a list of items.
 pub struct Input<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
@@ -46,8 +47,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
         if !is_json(&parts.headers) {
             return Err(unsupported("application/json"));
         }
-        let bytes = collect(body, JSON_LIMIT).await?;
-        json(&bytes).map(Self)
+        let bytes = collect(body, SMALL_JSON).await?;
+        body::json(&bytes).map(Self)
     }
 }
 
@@ -65,18 +66,11 @@ pub fn media_type(headers: &HeaderMap) -> String {
     text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether a body is JSON by its media type.
+#[must_use]
+pub fn is_json(headers: &HeaderMap) -> bool {
     let kind = media_type(headers);
     kind == "application/json" || kind.ends_with("+json")
-}
-
-/// Reads JSON; an empty body is `null`-less and an error.
-///
-/// # Errors
-/// `bad-request` with line and column.
-pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes)
-        .map_err(|e| Error::bad(format!("the JSON body is wrong at line {}, column {}: {e}", e.line(), e.column())))
 }
 
 /// The whole body, at most `limit` bytes.

@@ -8,6 +8,7 @@
 //! error leaves through [`error`].
 
 pub mod access;
+pub mod body;
 pub mod clock;
 pub mod error;
 pub mod extract;
@@ -15,6 +16,7 @@ pub mod functions;
 pub mod idempotency;
 pub mod jupyterhub;
 pub mod metrics;
+pub mod offload;
 pub mod openapi;
 pub mod peers;
 pub mod range;

@@ -1,8 +1,15 @@
 //! What the gateway stands on, and what its handlers share.
 
 use crate::{
-    Error, error::Result, functions::Functions, idempotency::Idempotency, jupyterhub::JupyterHub, metrics::HttpMetrics,
-    peers::Peers, tokens::Tokens,
+    Error,
+    error::Result,
+    functions::Functions,
+    idempotency::Idempotency,
+    jupyterhub::JupyterHub,
+    metrics::HttpMetrics,
+    offload::{self, Offload},
+    peers::Peers,
+    tokens::Tokens,
 };
 use fabric_driver::Driver;
 use fabric_engine::Engine;
@@ -16,6 +23,7 @@ use prometheus_client::registry::Registry;
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -48,6 +56,38 @@ pub struct Services {
 /// Open event streams and log followers at once.
 const MAX_STREAMS: usize = 1024;
 
+/// Computations on a request's own bytes: schemas, parameters and long bodies. Each is bounded to a few seconds by the
+/// size of what it reads.
+fn checks() -> offload::Options {
+    offload::Options {
+        what: "checking the request",
+        threads: threads(),
+        threads_per_tenant: threads() / 2,
+        waiting_per_tenant: 64,
+        waiting: 1024,
+        patience: Duration::from_secs(30),
+        deadline: Duration::from_secs(30),
+    }
+}
+
+/// Reading of a tenant's data for a request: planning a data set, searching results.
+fn scans() -> offload::Options {
+    offload::Options {
+        what: "reading the data set",
+        threads: threads(),
+        threads_per_tenant: threads() / 2,
+        waiting_per_tenant: 64,
+        waiting: 1024,
+        patience: Duration::from_secs(60),
+        deadline: Duration::from_secs(300),
+    }
+}
+
+/// Threads of each kind: no more computations at once than there are processors, and room for two tenants at least.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 16)
+}
+
 /// What handlers share. Cloning is cheap.
 #[derive(Clone)]
 pub struct App(Arc<Shared>);
@@ -65,6 +105,10 @@ pub struct Shared {
     pub idempotency: Idempotency,
     /// Request metrics.
     pub http: HttpMetrics,
+    /// Threads for computations on a request's own bytes.
+    pub checks: Offload,
+    /// Threads for reading a tenant's data on behalf of a request.
+    pub scans: Offload,
     /// Room for streams that stay open.
     pub streams: Arc<Semaphore>,
     /// Work that outlives its connection, awaited at shutdown.
@@ -90,10 +134,13 @@ impl App {
     pub fn new(services: Services, stopping: CancellationToken) -> Self {
         let http = HttpMetrics::register(&mut services.metrics.lock());
         let openapi = crate::openapi::document().to_json().unwrap_or_default().into();
+        let checks = Offload::new(checks());
         let driver = services.driver.clone().map_or_else(OnceLock::new, OnceLock::from);
         Self(Arc::new(Shared {
             driver,
-            functions: Functions::new(services.engine.clone()),
+            functions: Functions::new(services.engine.clone(), checks.clone()),
+            checks,
+            scans: Offload::new(scans()),
             tokens: Tokens::new(services.engine.clone()),
             idempotency: Idempotency::new(services.engine.clone(), services.peers.is_none()),
             http,

@@ -16,6 +16,8 @@ mod entry;
 mod error;
 mod fault;
 mod fingerprint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gpu;
 mod host;
 mod imports;

@@ -10,13 +10,18 @@ use parquet::file::metadata::{
     ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter, RowGroupMetaData,
 };
 use std::ops::Range;
+use tokio::sync::Semaphore;
 
 /// Bytes that a Parquet file begins and ends with.
 const MAGIC: &[u8; 4] = b"PAR1";
 /// Bytes of the footer's length and the magic.
 const TAIL: u64 = 8;
-/// Bytes of the largest footer that is decoded.
-const MAX_FOOTER: u64 = 64 << 20;
+/// Bytes of the largest footer that is decoded. Its columns take some thirty times as much memory.
+const MAX_FOOTER: u64 = 32 << 20;
+/// Bytes of a footer beyond which the process decodes one at a time.
+const LARGE_FOOTER: u64 = 2 << 20;
+/// Held while a large footer is decoded.
+static LARGE: Semaphore = Semaphore::const_new(1);
 /// Bytes read from the end at first; most footers are smaller.
 const GUESS: u64 = 64 << 10;
 
@@ -97,7 +102,10 @@ async fn decoded<T: Send + 'static>(
         Some(at) => end.split_off(at),
         None => source.read(size - TAIL - length..size - TAIL).await?,
     };
+    // The semaphore is never closed.
+    let alone = if length > LARGE_FOOTER { LARGE.acquire().await.ok() } else { None };
     let looked = tokio::task::spawn_blocking(move || {
+        let _alone = alone;
         let metadata = ParquetMetaDataReader::decode_metadata(&footer).map_err(|e| e.to_string())?;
         look(&metadata)
     });

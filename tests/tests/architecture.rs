@@ -66,7 +66,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that no other may know: they test, measure and build.
-const OUTSIDE: &[&str] = &["fabric-tests", "fabric-benches", "xtask"];
+const OUTSIDE: &[&str] = &["fabric-tests", "fabric-fuzz", "fabric-benches", "xtask"];
 
 /// What a crate must not use even if it would be handy: the pure ones have no clock, no threads and no I/O to hand.
 const NEVER: &[(&str, &[&str])] = &[

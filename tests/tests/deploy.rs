@@ -162,9 +162,8 @@ fn check_own_nats(objects: &[Value], pods: &[Value]) {
 }
 
 fn objects(path: &Path) -> Vec<Value> {
-    use serde::Deserialize as _;
     let text = std::fs::read_to_string(path).unwrap();
-    serde_yaml_ng::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).collect()
+    serde_saphyr::from_multiple(&text).unwrap()
 }
 
 /// Whether a selector's labels are all among a pod's.
@@ -298,7 +297,7 @@ async fn every_metric_that_is_looked_at_is_exposed_and_explained() {
     for metric in explained {
         assert!(operations.contains(&format!("`{metric}`")), "docs/operations.md does not explain {metric}");
     }
-    let alerts: Value = serde_yaml_ng::from_str(&file("prometheus/alerts.yaml")).unwrap();
+    let alerts: Value = serde_saphyr::from_str(&file("prometheus/alerts.yaml")).unwrap();
     for rule in alerts["groups"][0]["rules"].as_array().unwrap() {
         let alert = rule["alert"].as_str().unwrap();
         assert!(operations.contains(&format!("`{alert}`")), "docs/operations.md does not explain {alert}");

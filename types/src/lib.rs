@@ -31,6 +31,7 @@ pub mod fault;
 pub mod function;
 pub mod id;
 pub mod job;
+pub mod job_yaml;
 pub mod label;
 pub mod limits;
 pub mod manifest;

@@ -182,9 +182,11 @@ async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> R
 
 /// Reads a specification in the REST API's form, written as JSON or YAML.
 fn parse_spec(text: &str) -> Result<JobSpec, String> {
-    // By way of JSON: the YAML reader alone would want `!objects` where the API has `objects:`.
-    let value: serde_json::Value = serde_yaml_ng::from_str(text).map_err(|e| e.to_string())?;
-    serde_json::from_value(value).map_err(|e| e.to_string())
+    // JSON is YAML too, but its own reader takes longer texts.
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text).or_else(|e| JobSpec::from_yaml(text.as_bytes()).map_err(|_| e.to_string()));
+    }
+    JobSpec::from_yaml(text.as_bytes()).map_err(|e| e.to_string())
 }
 
 fn parse_items(text: &str) -> Result<Vec<serde_json::Value>, Failure> {

@@ -10,7 +10,7 @@ use fabric_index::{Index, Notes};
 use fabric_node::{Metrics, Node, Offer};
 use fabric_results::ResultStore;
 use fabric_store::{Store, StoreOptions};
-use fabric_types::{Fault, id::NodeId};
+use fabric_types::{Fault, id::NodeId, units::ByteSize};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use std::{
@@ -81,6 +81,8 @@ pub(super) struct Parts {
     slots: u32,
     offer: Offer,
     scheduling: fabric_driver::Config,
+    max_tasks: u32,
+    open_jobs: ByteSize,
     metrics: Metrics,
 }
 
@@ -102,8 +104,11 @@ impl Parts {
         let slots = config.slots.as_ref().map_or(cores, |s| s.value);
         let scheduling =
             fabric_driver::Config { weights: config.placement.weights(), ..fabric_driver::Config::default() };
+        let max_tasks = config.max_tasks.value;
         let offer = config.offer();
-        Ok(Self { engine, index, notes, store, results, host, folder: data.clone(), slots, offer, scheduling, metrics })
+        let open_jobs = config.placement.open_jobs_memory();
+        let folder = data.clone();
+        Ok(Self { engine, index, notes, store, results, host, folder, slots, offer, scheduling, max_tasks, open_jobs, metrics })
     }
 
     /// Starts the owner of jobs, in a fleet under a lease of this epoch.
@@ -116,6 +121,8 @@ impl Parts {
             index: self.index.clone(),
             fingerprint: Arc::new(move |pure| host.fingerprint(pure).to_owned()),
             config: self.scheduling.clone(),
+            max_tasks: self.max_tasks,
+            open_jobs: self.open_jobs,
             epoch,
         };
         Driver::start(options).await.map_err(fault)

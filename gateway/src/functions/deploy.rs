@@ -1,7 +1,7 @@
 //! Deploying and deleting.
 
 use super::{
-    Functions, params,
+    Functions,
     record::{self, AliasRecord, Head, decode, decode_deployment, encode},
 };
 use crate::{Error, clock::now_ms, error::Result};
@@ -45,7 +45,7 @@ impl Functions {
     /// `invalid-manifest` for a schema that does not compile; those of the registry.
     pub async fn deploy(&self, tenant: &TenantId, new: NewVersion) -> Result<(Deployment, bool)> {
         if let Some(schema) = &new.manifest.params {
-            params::compile(schema)?;
+            self.check_schema(tenant, schema).await?;
         }
         if new.note.len() > 1000 {
             return Err(Error::bad("a note has at most 1000 bytes"));

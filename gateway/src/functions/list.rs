@@ -13,6 +13,8 @@ use fabric_types::{
 };
 
 const BATCH: usize = 500;
+/// Functions that one page looks at; where few of them fit a filter, the page is short and names where to go on.
+const LOOKED_AT: usize = 5_000;
 /// Aliases or versions that one function's deletion or alias list goes through.
 const MOST: usize = 100_000;
 
@@ -76,9 +78,11 @@ impl Functions {
         let q = q.map(str::to_lowercase);
         let mut after = cursor.map(|c| format!("{prefix}{c}"));
         let mut items: Vec<FunctionSummary> = Vec::new();
+        let mut looked_at = 0;
         loop {
             let batch = self.0.engine.registry.list(&prefix, after.as_deref(), BATCH).await?;
             let done = batch.len() < BATCH;
+            looked_at += batch.len();
             for entry in batch {
                 let head: Head = decode("a function", &entry.value)?;
                 let name = FunctionName::new(entry.key.strip_prefix(&prefix).unwrap_or_default())?;
@@ -107,6 +111,10 @@ impl Functions {
             }
             if done {
                 return Ok(Page { items, next: None });
+            }
+            if looked_at >= LOOKED_AT {
+                let next = after.as_deref().and_then(|key| key.strip_prefix(&prefix)).map(str::to_owned);
+                return Ok(Page { items, next });
             }
         }
     }

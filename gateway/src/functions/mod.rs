@@ -10,11 +10,13 @@ mod list;
 pub mod params;
 mod record;
 mod resolve;
+mod schema_cost;
+mod schemas;
 
 pub use deploy::NewVersion;
 pub use resolve::{Choice, Version};
 
-use crate::{Error, error::Result};
+use crate::{Error, error::Result, offload::Offload};
 use fabric_engine::{Engine, registry::Change};
 use fabric_types::{Code, id::AliasName};
 use futures::StreamExt as _;
@@ -27,13 +29,15 @@ pub struct Functions(Arc<Inner>);
 struct Inner {
     engine: Engine,
     cache: cache::Cache<Choice>,
+    schemas: schemas::Schemas,
 }
 
 impl Functions {
-    /// The service over an engine's registry.
+    /// The service over an engine's registry. Schemas are compiled and large parameters checked on the threads of `checks`.
     #[must_use]
-    pub fn new(engine: Engine) -> Self {
-        Self(Arc::new(Inner { engine, cache: cache::Cache::new() }))
+    pub fn new(engine: Engine, checks: Offload) -> Self {
+        let schemas = schemas::Schemas::new(checks);
+        Self(Arc::new(Inner { engine, cache: cache::Cache::new(), schemas }))
     }
 
     /// Follows the registry's changes; returns when the registry closes. Run it beside the server.

@@ -1,7 +1,7 @@
 //! From a name to a deployment without reading the registry on the way: what names mean is cached until it changes.
 
 use super::{
-    Functions, live, params,
+    Functions, live,
     record::{self, AliasRecord, Head, decode, decode_deployment},
 };
 use crate::{Error, clock, error::Result};
@@ -9,9 +9,7 @@ use fabric_types::{
     function::{AliasTarget, Deployment, FunctionRef, Selector},
     id::{FunctionName, TenantId},
 };
-use jsonschema::Validator;
-use serde_json::{Map, Value};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// A version ready to be called.
 pub struct Version {
@@ -19,28 +17,15 @@ pub struct Version {
     pub deployment: Arc<Deployment>,
     /// The version as a header's text.
     pub number: http::HeaderValue,
-    validator: OnceLock<Option<Result<Validator, String>>>,
+    /// The digest of its parameters' schema, where it has one.
+    pub(super) schema: Option<blake3::Hash>,
 }
 
 impl Version {
     fn new(deployment: Deployment) -> Self {
         let number = http::HeaderValue::from(deployment.version);
-        Self { deployment: Arc::new(deployment), number, validator: OnceLock::new() }
-    }
-
-    /// Checks parameters against the version's schema, where it has one.
-    ///
-    /// # Errors
-    /// `invalid-params`; `invalid-manifest` when the schema no longer compiles.
-    pub fn check_params(&self, given: &Map<String, Value>) -> Result<()> {
-        let compiled = self.validator.get_or_init(|| {
-            self.deployment.manifest.params.as_ref().map(|s| params::compile(s).map_err(|e| e.to_string()))
-        });
-        match compiled {
-            None => Ok(()),
-            Some(Ok(validator)) => params::check(validator, given),
-            Some(Err(problem)) => Err(Error::new(fabric_types::Code::InvalidManifest, problem.clone())),
-        }
+        let schema = deployment.manifest.params.as_ref().map(super::schemas::digest);
+        Self { deployment: Arc::new(deployment), number, schema }
     }
 }
 

@@ -100,6 +100,10 @@ pub async fn deploy(State(app): State<App>, caller: Caller, request: Request) ->
     let mut manifest = given.ok_or_else(|| Error::bad("the form has no part `manifest`"))?;
     let module = module.ok_or_else(|| Error::bad("the form has no part `module`"))?;
     let module_bytes = module.len() as u64;
+    // Before the module is compiled, which takes longer.
+    if let Some(schema) = &manifest.params {
+        app.functions.check_schema(&caller.tenant, schema).await?;
+    }
     let uploaded = app.services.node.upload(&caller.tenant, module).await?;
     manifest.params = manifest.params.or(uploaded.params);
     if manifest.function.description.is_empty()

@@ -76,7 +76,7 @@ pub async fn invoke(
     let version = app.functions.resolve_text(&format!("{}/{f}", caller.tenant)).await?;
     let given = how.params.as_deref().or_else(|| text(request.headers(), "fabric-params"));
     let params = params(given)?;
-    version.check_params(&params)?;
+    app.functions.check_params(&version, &params).await?;
     let request = if later {
         request
     } else {

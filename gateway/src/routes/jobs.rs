@@ -4,9 +4,10 @@ use super::invocations::{Wait, patience};
 use crate::{
     Error,
     access::Caller,
+    body::{self, LARGE_JSON},
     clock,
     error::Result,
-    extract::{self, Ask, At, JSON_LIMIT, collect},
+    extract::{self, Ask, At, collect},
     state::App,
 };
 use axum::{
@@ -17,7 +18,9 @@ use axum::{
 use fabric_driver::{Submission, TaskFilter, Work};
 use fabric_index::JobFilter;
 use fabric_types::{
-    id::{FunctionName, JobId},
+    Fault,
+    dataset::InputSpec,
+    id::{FunctionName, JobId, TenantId},
     job::{JobSpec, JobState, TaskState},
     rest::{
         Page,
@@ -38,15 +41,35 @@ pub struct Submit {
 
 fn spec(kind: &str, bytes: &[u8]) -> Result<JobSpec> {
     match kind {
-        "application/json" => extract::json(bytes),
+        "application/json" => body::json(bytes),
         "application/yaml" | "application/x-yaml" | "text/yaml" => {
-            // By way of JSON, so that both have one shape: YAML's own way to write an enum is a tag such as `!items`.
-            let wrong = |e: &dyn std::fmt::Display| Error::bad(format!("the YAML body is wrong: {e}"));
-            let value: serde_json::Value = serde_yaml_ng::from_slice(bytes).map_err(|e| wrong(&e))?;
-            serde_json::from_value(value).map_err(|e| wrong(&e))
+            let wrong = |e| {
+                Error::bad(format!("the YAML body is wrong: {e}")).hint(
+                    "write plain YAML, without anchors, aliases, merge keys and tags; docs/limits.md lists its bounds",
+                )
+            };
+            JobSpec::from_yaml(bytes).map_err(wrong)
         }
         _ => Err(extract::unsupported("application/json")),
     }
+}
+
+/// Items that are planned on the thread of the connection.
+const QUICK_ITEMS: usize = 1000;
+
+/// Whether planning an input takes no longer than reading it took.
+pub(super) fn is_quick(input: &InputSpec) -> bool {
+    matches!(input, InputSpec::Items(items) if items.len() <= QUICK_ITEMS)
+}
+
+/// Plans a job: at once where that is quick, else on a thread of its own when the tenant's turn comes.
+pub(super) async fn planned<T, F>(app: &App, tenant: &TenantId, quick: bool, plan: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Fault>> + Send + 'static,
+{
+    let planned = if quick { plan.await } else { app.scans.drive(tenant, plan).await? };
+    Ok(planned?)
 }
 
 /// Submits a job, as JSON or YAML.
@@ -59,12 +82,17 @@ pub async fn submit(
 ) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let kind = extract::media_type(&parts.headers);
-    let spec = spec(&kind, &collect(body, JSON_LIMIT).await?)?;
+    let body = collect(body, LARGE_JSON).await?;
+    let spec = body::read(&app.checks, &caller.tenant, body, move |bytes| spec(&kind, bytes)).await?;
     let version = app.functions.resolve(&caller.tenant, &spec.function).await?;
-    version.check_params(&spec.params)?;
+    app.functions.check_params(&version, &spec.params).await?;
+    let driver = app.driver()?.clone();
     if ask.dry_run == Some(true) {
-        return Ok(Json(app.driver()?.plan(&caller.tenant, &version.deployment, &spec).await?).into_response());
+        let (tenant, quick) = (caller.tenant.clone(), is_quick(&spec.input));
+        let plan = async move { driver.plan(&tenant, &version.deployment, &spec).await };
+        return Ok(Json(planned(&app, &caller.tenant, quick, plan).await?).into_response());
     }
+    let (tenant, quick) = (caller.tenant.clone(), is_quick(&spec.input));
     let submission = Submission {
         id: clock::job_id(),
         tenant: caller.tenant,
@@ -72,7 +100,7 @@ pub async fn submit(
         deployment: Arc::clone(&version.deployment),
         work: Work::Map(spec),
     };
-    let job = app.driver()?.submit(submission).await?;
+    let job = planned(&app, &tenant, quick, async move { driver.submit(submission).await }).await?;
     let at = format!("/v1/jobs/{}", job.id);
     let mut response = (StatusCode::CREATED, Json(job)).into_response();
     if let Ok(at) = HeaderValue::try_from(at) {

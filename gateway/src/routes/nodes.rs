@@ -1,13 +1,20 @@
 //! Nodes and placement.
 
-use super::cursor::page;
+use super::{
+    cursor::page,
+    jobs::{is_quick, planned},
+};
 use crate::{
     access::Caller,
+    body::{self, LARGE_JSON},
     error::Result,
-    extract::{Ask, At, Input, Paging},
+    extract::{self, Ask, At, Paging, collect},
     state::App,
 };
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{Request, State},
+};
 use fabric_driver::NodeMode;
 use fabric_types::{
     function::FunctionRef,
@@ -49,20 +56,23 @@ pub async fn uncordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Js
 
 /// Where an attempt of a function would run now, and why; with an input, what the job would take besides.
 #[utoipa::path(post, path = "/placements/explain", tag = "nodes", request_body = ExplainRequest, responses((status = 200, body = Explanation)))]
-pub async fn explain(
-    State(app): State<App>,
-    caller: Caller,
-    Input(ask): Input<ExplainRequest>,
-) -> Result<Json<Explanation>> {
+pub async fn explain(State(app): State<App>, caller: Caller, request: Request) -> Result<Json<Explanation>> {
+    if !extract::is_json(request.headers()) {
+        return Err(extract::unsupported("application/json"));
+    }
+    let body = collect(request.into_body(), LARGE_JSON).await?;
+    let ask: ExplainRequest = body::read(&app.checks, &caller.tenant, body, body::json).await?;
     let function: FunctionRef = ask.function.parse()?;
     let version = app.functions.resolve(&caller.tenant, &function).await?;
     let spec = JobSpec { params: ask.params, node_selector: ask.node_selector, ..JobSpec::new(function) };
     if ask.input.is_some() || !spec.params.is_empty() {
-        version.check_params(&spec.params)?;
+        app.functions.check_params(&version, &spec.params).await?;
     }
-    let explained = match ask.input {
-        Some(input) => app.driver()?.explain(&version.deployment, &JobSpec { input, ..spec }, true).await,
-        None => app.driver()?.explain(&version.deployment, &spec, false).await,
+    let driver = app.driver()?.clone();
+    let Some(input) = ask.input else {
+        return Ok(Json(driver.explain(&version.deployment, &spec, false).await?));
     };
-    Ok(Json(explained?))
+    let (quick, spec) = (is_quick(&input), JobSpec { input, ..spec });
+    let explain = async move { driver.explain(&version.deployment, &spec, true).await };
+    planned(&app, &caller.tenant, quick, explain).await.map(Json)
 }

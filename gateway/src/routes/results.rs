@@ -125,7 +125,8 @@ pub async fn all(
 ) -> Result<Response> {
     let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
     if window.line.is_some() || window.lines.is_some() || window.q.is_some() {
-        return lines(concatenated(&app, &caller.tenant, outputs), &window).await;
+        let body = concatenated(&app, &caller.tenant, outputs);
+        return app.scans.drive(&caller.tenant, async move { lines(body, &window).await }).await?;
     }
     if let [only] = outputs.as_slice() {
         return send(&app, &caller.tenant, only, &headers).await;
@@ -178,6 +179,8 @@ async fn lines(mut body: BoxStream<'static, Result<Bytes, Fault>>, window: &Wind
         if scanned > MAX_SCAN {
             break;
         }
+        // What is in memory already would never let the search be cancelled.
+        tokio::task::yield_now().await;
     }
     if more && scanned <= MAX_SCAN && !line.is_empty() {
         end(&mut line, &mut out);

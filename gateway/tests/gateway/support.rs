@@ -146,6 +146,8 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         results: results.clone(),
         index: index.clone(),
         config: fabric_driver::Config::default(),
+        max_tasks: fabric_driver::DEFAULT_MAX_TASKS,
+        open_jobs: fabric_driver::DEFAULT_OPEN_JOBS,
         epoch,
         fingerprint: Arc::new({
             let host = host.clone();

@@ -11,7 +11,9 @@ use crate::{
     owner::{Ask, Owner},
     prepare, reconcile,
     record::{PARTITIONS_PER_RECORD, Record},
-    recover, tasks,
+    recover,
+    room::{self, Room},
+    tasks,
     wishes::Wishes,
 };
 use bytes::Bytes;
@@ -32,6 +34,7 @@ use fabric_types::{
         job::{Job, JobEvent, JobPlan, Task},
     },
     task_key::Keyer,
+    units::ByteSize,
     work::{OutputRef, TaskInput},
 };
 use futures::stream::BoxStream;
@@ -43,6 +46,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const ASK_DEPTH: usize = 1024;
 /// How long to wait when lists could not be brought up to date.
 const REBUILD_AGAIN: Duration = Duration::from_secs(5);
+
+/// Map tasks that one job may have unless the operator says otherwise.
+pub const DEFAULT_MAX_TASKS: u32 = 1_000_000;
+/// The most that an operator may allow.
+pub const MOST_TASKS: u32 = 10_000_000;
 
 /// Gives the fingerprint of the engine that pure (`true`) or other functions run in.
 pub type Fingerprint = Arc<dyn Fn(bool) -> String + Send + Sync>;
@@ -61,6 +69,10 @@ pub struct Options {
     pub fingerprint: Fingerprint,
     /// The scheduler's settings.
     pub config: fabric_scheduler_core::Config,
+    /// Map tasks that one job may have. Default [`DEFAULT_MAX_TASKS`].
+    pub max_tasks: u32,
+    /// Memory that jobs which have not ended may take; a tenant may have half. Default [`crate::DEFAULT_OPEN_JOBS`].
+    pub open_jobs: ByteSize,
     /// In a fleet, the epoch of the lease under which this process owns the jobs: others may have owned them since the index
     /// was written, and what they note about their guests comes through the journal.
     pub epoch: Option<u64>,
@@ -75,6 +87,8 @@ pub struct Parts {
     pub(crate) index: Index,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) config: fabric_scheduler_core::Config,
+    pub(crate) max_tasks: u32,
+    pub(crate) room: Room,
     pub(crate) tracker: TaskTracker,
     /// Held while a job that has ended is changed.
     pub(crate) bins: Arc<Mutex<()>>,
@@ -161,7 +175,7 @@ impl Driver {
     /// # Errors
     /// A backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { engine, store, results, index, fingerprint, config, epoch } = options;
+        let Options { engine, store, results, index, fingerprint, config, max_tasks, open_jobs, epoch } = options;
         let fleet = epoch.is_some();
         let parts = Parts {
             engine,
@@ -170,6 +184,8 @@ impl Driver {
             index,
             fingerprint,
             config,
+            max_tasks,
+            room: Room::new(open_jobs),
             tracker: TaskTracker::new(),
             bins: Arc::default(),
         };
@@ -264,6 +280,8 @@ impl Driver {
     pub async fn submit(&self, submission: Submission) -> Result<Job, Fault> {
         let planned = prepare::prepare(&self.parts, &submission).await?;
         let meta = planned.meta.clone();
+        // Held until the owner has charged the job itself.
+        let _place = self.parts.room.take(&meta.tenant, room::charge(&planned))?;
         let mut records = vec![Record::Accepted(Box::new((*meta).clone())).encode()?];
         for chunk in planned.partitions.chunks(PARTITIONS_PER_RECORD) {
             records.push(Record::Partitions(chunk.to_vec()).encode()?);
@@ -310,13 +328,13 @@ impl Driver {
         // What the cache holds of a GPU's results is known where they would run.
         if deployment.is_pure() && !deployment.uses_gpu() && spec.cache {
             let keyer = Keyer::new(deployment, StageKind::Map, meta.buckets(), &meta.params, &meta.engine, &meta.id);
-            let keys: Vec<_> = planned
-                .partitions
-                .iter()
-                .map(|p| keyer.key(TaskId { stage: 0, index: 0 }, &TaskInput::Partition(p.clone())))
-                .collect();
-            for chunk in keys.chunks(1024) {
-                cached += self.parts.engine.results.get_many(tenant, chunk).await?.iter().flatten().count() as u64;
+            for partitions in planned.partitions.chunks(1024) {
+                let keys = partitions
+                    .iter()
+                    .map(|p| keyer.key(TaskId { stage: 0, index: 0 }, &TaskInput::Partition(p.clone())));
+                let chunk = keys.collect::<Vec<_>>();
+                tokio::task::yield_now().await;
+                cached += self.parts.engine.results.get_many(tenant, &chunk).await?.iter().flatten().count() as u64;
             }
         }
         Ok(JobPlan { partitions: u64::from(meta.map_tasks), tasks, bytes_in: meta.bytes_in, cached })

@@ -14,6 +14,7 @@ use crate::{
     meta::{Kind, Meta},
     metrics::Metrics,
     record::{DeadTask, DoneTask, DoneTasks, Ended, FailedTask, Record},
+    room,
     slot::Slot,
     wishes::{NodeMode, Wishes},
     write_output,
@@ -271,9 +272,13 @@ impl Owner {
             self.metrics.jobs_active.inc();
         }
         self.dirty.insert(id.clone());
+        let place = live
+            .ended
+            .is_none()
+            .then(|| self.parts.room.take_accepted(&live.planned.meta.tenant, room::charge(&live.planned)));
         self.jobs.insert(
             id,
-            Slot { live, pending: Vec::new(), unsure: Vec::new(), writing: false, ending: None, sources: None },
+            Slot { live, pending: Vec::new(), unsure: Vec::new(), writing: false, ending: None, sources: None, place },
         );
     }
 
@@ -493,6 +498,7 @@ impl Owner {
     pub(crate) fn has_ended(&mut self, job: &JobId) {
         let Some(slot) = self.jobs.get_mut(job) else { return };
         slot.sources = None;
+        slot.place = None;
         let meta = slot.live.planned.meta.clone();
         slot.live.publish(slot.live.state().as_str(), None, now_ms());
         self.metrics.jobs_active.dec();

@@ -126,7 +126,8 @@ fn base(parts: &Parts, submission: &Submission, kind: Kind, mut spec: JobSpec, m
 /// What the planner says, or `invalid-input-spec` for too many partitions.
 pub async fn split(parts: &Parts, submission: &Submission, spec: &JobSpec) -> Result<fabric_store::Plan, Fault> {
     let objects = parts.store.objects(&submission.tenant);
-    fabric_store::plan(&spec.input, &objects, &PlanOptions::default()).await.map_err(fault)
+    let options = PlanOptions { max_partitions: parts.max_tasks as usize, ..PlanOptions::default() };
+    fabric_store::plan(&spec.input, &objects, &options).await.map_err(fault)
 }
 
 /// Plans a submission.

@@ -3,7 +3,7 @@
 //! What grows with the number of tasks is postcard; the rest is JSON, which tolerates new fields. The order of enum
 //! variants inside postcard records ([`Partition`]) must never change.
 
-use crate::meta::Meta;
+use crate::{meta::Meta, partitions::Packed};
 use bytes::Bytes;
 use fabric_types::{Code, Fault, dataset::Partition, id::NodeId, job::JobState, job::TaskId, work::Done};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -137,7 +137,7 @@ impl Record {
     pub fn encode(&self) -> Result<Bytes, Damaged> {
         match self {
             Self::Accepted(meta) => json(b'A', meta),
-            Self::Partitions(list) => compact(b'P', list),
+            Self::Partitions(list) => compact(b'Q', &Packed::new(list)),
             Self::Started(at_ms) => json(b'S', at_ms),
             Self::Done(done) if done.tasks.iter().all(|t| t.done.gpu_us == 0) => compact(b'D', done),
             Self::Done(done) => {
@@ -164,6 +164,12 @@ impl Record {
         Ok(match tag {
             b'A' => Self::Accepted(Box::new(read_json(tag, body)?)),
             b'P' => Self::Partitions(read_compact(tag, body)?),
+            b'Q' => {
+                let unpacked = read_compact::<Packed>(tag, body)?.unpack();
+                let missing =
+                    || Damaged { kind: tag.into(), source: "it names an object that it does not list".into() };
+                Self::Partitions(unpacked.ok_or_else(missing)?)
+            }
             b'S' => Self::Started(read_json(tag, body)?),
             b'D' => Self::Done(read_compact(tag, body)?),
             b'G' => {

@@ -10,11 +10,11 @@ use crate::{
 use fabric_engine::{Engine, registry::Expect};
 use fabric_index::Index;
 use fabric_types::{
-    Fault,
+    Code, Fault,
     id::{JobId, TenantId},
 };
 use futures::{StreamExt as _, stream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 /// Journals read at once: each takes several round trips to the store.
 const AT_ONCE: usize = 32;
@@ -22,6 +22,10 @@ const AT_ONCE: usize = 32;
 const TOGETHER: usize = 64;
 /// Records read at once.
 const PAGE: usize = 512;
+/// Bytes of a journal that is replayed on the thread that asks: about a millisecond.
+const LARGE: usize = 256 << 10;
+/// Journals of more than a page and that many bytes read back at once.
+static LARGE_READS: Semaphore = Semaphore::const_new(4);
 
 /// Reads a job; `None` when there is none, or it was never wholly accepted.
 ///
@@ -29,18 +33,32 @@ const PAGE: usize = 512;
 /// The journal's fault, or a damaged record.
 pub async fn load(engine: &Engine, tenant: &TenantId, job: &JobId) -> Result<Option<Live>, Fault> {
     let stream = Meta::stream(tenant, job);
-    let mut records = Vec::new();
+    let (mut records, mut bytes, mut turn) = (Vec::new(), 0, None);
     loop {
         let page = engine.journal.read(&stream, records.len() as u64, PAGE).await?;
         let last = page.len() < PAGE;
         for record in page {
-            records.push(Record::decode(&record.bytes)?);
+            bytes += record.bytes.len();
+            records.push(record.bytes);
         }
         if last {
             break;
         }
+        if bytes > LARGE && turn.is_none() {
+            // The semaphore is never closed.
+            turn = LARGE_READS.acquire().await.ok();
+        }
     }
-    Ok(Live::replay(records))
+    let replay = move || -> Result<Option<Live>, Fault> {
+        let _turn = turn;
+        let records = records.iter().map(|bytes| Record::decode(bytes)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Live::replay(records))
+    };
+    if bytes <= LARGE {
+        return replay();
+    }
+    let replayed = tokio::task::spawn_blocking(replay).await;
+    replayed.map_err(|e| Fault::new(Code::Internal, format!("a journal could not be read back: {e}")))?
 }
 
 /// A job's tenant and id.
@@ -133,7 +151,7 @@ pub async fn rebuild(engine: &Engine, index: &Index, bins: &Mutex<()>) -> Result
             index.put_invocations(invocations).await?;
             index.put_dead_letters(letters).await
         };
-        put.await.map_err(|e| Fault::new(fabric_types::Code::Unavailable, e.to_string()))?;
+        put.await.map_err(|e| Fault::new(Code::Unavailable, e.to_string()))?;
     }
     if count > 0 {
         tracing::info!(count, "the index was rebuilt from the journal");

@@ -3,6 +3,7 @@
 use crate::{
     live::Live,
     record::{Ended, Record},
+    room::Place,
 };
 use bytes::Bytes;
 use fabric_types::work::OutputRef;
@@ -18,6 +19,8 @@ pub struct Slot {
     pub(crate) writing: bool,
     pub(crate) ending: Option<Ended>,
     pub(crate) sources: Option<Arc<[OutputRef]>>,
+    /// What it is charged with until it ends.
+    pub(crate) place: Option<Place>,
 }
 
 impl Slot {

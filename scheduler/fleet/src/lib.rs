@@ -5,6 +5,8 @@
 //! the server. Losing NATS delays; it loses nothing. Not for one machine alone: `fabric_engine::embedded` is that.
 
 mod fleet;
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod lanes;
 mod leases;

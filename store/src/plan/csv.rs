@@ -3,7 +3,7 @@
 //! A line feed inside quotes ends no row (RFC 4180), and whether a place is inside quotes depends on every quote before
 //! it, so the object is read once from its beginning. Only quotes and line feeds are looked at.
 
-use super::{Plan, Shared, too_many};
+use super::{Plan, Room, Shared};
 use crate::{
     Error,
     input::{Blocks, Source},
@@ -55,25 +55,23 @@ impl Scan {
     }
 }
 
-pub(super) async fn plan(source: Source, target: u64, max: usize) -> Result<Plan, Error> {
+pub(super) async fn plan(source: Source, target: u64, room: &Room) -> Result<Plan, Error> {
     let (shared, size) = (Shared::new(&source), source.size);
     let mut scan = Scan { target: target.max(1), in_quotes: false, header_end: None, start: 0, ranges: Vec::new() };
     let mut blocks = Blocks::new(source, 0..size);
     let mut base = 0;
     while let Some(bytes) = blocks.next().await? {
+        let before = scan.ranges.len();
         scan.block(base, &bytes);
         base += bytes.len() as u64;
-        if scan.ranges.len() > max {
-            return Err(too_many(max));
-        }
+        room.take(scan.ranges.len() - before, Some(size))?;
+        tokio::task::yield_now().await;
     }
     // A header without rows gives nothing to do.
     let Some(header_end) = scan.header_end else { return Ok(Plan::default()) };
     if scan.start < size {
+        room.take(1, Some(size))?;
         scan.ranges.push(scan.start..size);
-    }
-    if scan.ranges.len() > max {
-        return Err(too_many(max));
     }
     let header = shared.slice(0..header_end);
     let partitions: Vec<_> = scan

@@ -1,6 +1,6 @@
 //! One partition per item: values given with the job, or lines of an object.
 
-use super::{Plan, too_many};
+use super::{Plan, Room};
 use crate::{
     Error,
     input::{Blocks, Source},
@@ -21,12 +21,12 @@ pub(super) fn inline(value: &serde_json::Value) -> Partition {
 }
 
 /// Each line that is not empty is an item. A carriage return before the line feed is not part of it.
-pub(super) async fn plan(source: Source, max: usize) -> Result<Plan, Error> {
+pub(super) async fn plan(source: Source, room: &Room) -> Result<Plan, Error> {
     let (path, size) = (source.path.clone(), source.size);
     if size > MAX_OBJECT {
         return Err(Error::TooLarge { what: format!("the list of items `{path}`"), limit: MAX_OBJECT });
     }
-    let mut found = Items { plan: Plan::default(), max, path: path.as_str() };
+    let mut found = Items { plan: Plan::default(), room, size, path: path.as_str() };
     let mut blocks = Blocks::new(source, 0..size);
     let mut begun = Vec::new();
     while let Some(bytes) = blocks.next().await? {
@@ -45,6 +45,7 @@ pub(super) async fn plan(source: Source, max: usize) -> Result<Plan, Error> {
         if begun.len() > MAX_ITEM {
             return Err(too_long(path.as_str()));
         }
+        tokio::task::yield_now().await;
     }
     found.add(&begun)?;
     Ok(found.plan)
@@ -52,7 +53,8 @@ pub(super) async fn plan(source: Source, max: usize) -> Result<Plan, Error> {
 
 struct Items<'a> {
     plan: Plan,
-    max: usize,
+    room: &'a Room,
+    size: u64,
     path: &'a str,
 }
 
@@ -66,9 +68,7 @@ impl Items<'_> {
         if line.len() > MAX_ITEM {
             return Err(too_long(self.path));
         }
-        if self.plan.partitions.len() >= self.max {
-            return Err(too_many(self.max));
-        }
+        self.room.take(1, Some(self.size))?;
         let text = std::str::from_utf8(line).map_err(|_| {
             let number = self.plan.partitions.len() + 1;
             Error::spec(

@@ -1,6 +1,6 @@
 //! Cuts an object after line feeds, reading only small windows around the cuts.
 
-use super::too_many;
+use super::{Room, STEP};
 use crate::{Error, input::Source};
 use bytes::Bytes;
 use std::ops::Range;
@@ -11,12 +11,13 @@ const MAX_WINDOW: u64 = 1 << 20;
 
 /// Ranges of at least `target` bytes, the last one excepted, each ending after a line feed or at the object's end. A
 /// longer line makes a longer range.
-pub(super) async fn cut(source: &Source, target: u64, max: usize) -> Result<Vec<Range<u64>>, Error> {
+pub(super) async fn cut(source: &Source, target: u64, room: &Room) -> Result<Vec<Range<u64>>, Error> {
     let mut windows = Windows { source, at: 0, bytes: Bytes::new() };
     let (mut ranges, mut start) = (Vec::new(), 0);
     while start < source.size {
-        if ranges.len() >= max {
-            return Err(too_many(max));
+        room.take(1, Some(source.size))?;
+        if ranges.len() % STEP == STEP - 1 {
+            tokio::task::yield_now().await;
         }
         let want = start.saturating_add(target.max(1));
         let end = if want >= source.size { source.size } else { windows.line_end(want - 1).await? };

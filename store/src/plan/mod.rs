@@ -5,14 +5,23 @@ mod items;
 mod lines;
 
 use crate::{Error, ObjectPath, ObjectPrefix, Objects, input::Source, parquet_file};
-use fabric_types::dataset::{InputSpec, ObjectSlice, Partition, Split};
+use fabric_types::{
+    dataset::{InputSpec, ObjectSlice, Partition, Split},
+    units::ByteSize,
+};
 use futures::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// Bounds of planning.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanOptions {
-    /// Most partitions. Default 10,000,000.
+    /// Most partitions. Default 1,000,000.
     pub max_partitions: usize,
     /// Objects planned at once. Default 16.
     pub concurrency: usize,
@@ -20,7 +29,7 @@ pub struct PlanOptions {
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { max_partitions: 10_000_000, concurrency: 16 }
+        Self { max_partitions: 1_000_000, concurrency: 16 }
     }
 }
 
@@ -39,9 +48,10 @@ pub struct Plan {
 /// [`Error::InvalidInputSpec`] if nothing is there, the objects can't be split as asked, or there would be too many
 /// partitions; otherwise what the store answers.
 pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -> Result<Plan, Error> {
+    let room = Room::new(options.max_partitions);
     match input {
         InputSpec::Items(values) => {
-            limit(values.len(), options)?;
+            room.take(values.len(), None)?;
             let partitions: Vec<_> = values.iter().map(items::inline).collect();
             let bytes_in = partitions.iter().map(Partition::bytes).sum();
             Ok(Plan { partitions, bytes_in })
@@ -49,11 +59,10 @@ pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -
         InputSpec::Objects { path, split } => {
             let mut pieces = find(path, objects, options.max_partitions)
                 .await?
-                .map_ok(|path| one(path, *split, objects, options.max_partitions))
+                .map_ok(|path| one(path, *split, objects, &room))
                 .try_buffered(options.concurrency.max(1));
             let mut plan = Plan::default();
             while let Some(piece) = pieces.try_next().await? {
-                limit(plan.partitions.len().saturating_add(piece.partitions.len()), options)?;
                 plan.bytes_in = plan.bytes_in.saturating_add(piece.bytes_in);
                 plan.partitions.extend(piece.partitions);
             }
@@ -62,12 +71,40 @@ pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -
     }
 }
 
-fn limit(partitions: usize, options: &PlanOptions) -> Result<(), Error> {
-    if partitions <= options.max_partitions { Ok(()) } else { Err(too_many(options.max_partitions)) }
+/// The partitions that a plan may still have, all objects that are planned at the same time together.
+pub(crate) struct Room {
+    max: usize,
+    taken: AtomicUsize,
 }
 
-pub(crate) fn too_many(max: usize) -> Error {
-    Error::spec(format!("the data set has more than {max} partitions"), "use larger partitions, or fewer objects")
+impl Room {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, taken: AtomicUsize::new(0) }
+    }
+
+    /// Takes room for `count` partitions before they are made. `size` is the size of the object that they are cut from.
+    pub(crate) fn take(&self, count: usize, size: Option<u64>) -> Result<(), Error> {
+        let before = self.taken.fetch_add(count, Ordering::Relaxed);
+        if before.saturating_add(count) <= self.max { Ok(()) } else { Err(too_many(self.max, size)) }
+    }
+}
+
+/// How many partitions are planned before another task of the thread may run, or the plan be cancelled.
+pub(crate) const STEP: usize = 1024;
+
+fn too_many(max: usize, size: Option<u64>) -> Error {
+    // A power of two in which the object has half as many partitions as there may be.
+    let large = size.map(|size| (size / (max as u64).max(1)).saturating_mul(2).max(1).next_power_of_two());
+    let hint = match large {
+        Some(large) => format!("use partitions of {} or more, as in lines:{0}, or fewer objects", compact(large)),
+        None => "put the items into an object as records or lines, and have a task read many of them".to_owned(),
+    };
+    Error::spec(format!("the data set has more than {max} partitions, the most that a job may have"), hint)
+}
+
+/// A power of two as splitters take it.
+fn compact(bytes: u64) -> String {
+    ByteSize(bytes).to_string().replace(' ', "")
 }
 
 /// The objects that `path` names, in the byte order of their paths.
@@ -99,7 +136,10 @@ async fn find<'a>(
     let mut paths = Vec::new();
     while let Some(info) = all.try_next().await? {
         if paths.len() == max {
-            return Err(too_many(max));
+            return Err(Error::spec(
+                format!("there are more than {max} objects under `{path}`, the most that a job may read"),
+                "name a longer prefix",
+            ));
         }
         paths.push(ObjectPath::new(info.path)?);
     }
@@ -111,15 +151,18 @@ async fn find<'a>(
     Ok(stream::iter(paths.into_iter().map(Ok)).boxed())
 }
 
-async fn one(path: ObjectPath, split: Split, objects: &Objects, max: usize) -> Result<Plan, Error> {
+async fn one(path: ObjectPath, split: Split, objects: &Objects, room: &Room) -> Result<Plan, Error> {
     let source = Source::current(objects, &path).await?;
     let ranges = match split {
-        Split::Object => whole(&source),
-        Split::Lines(target) => lines::cut(&source, target.0, max).await?,
-        Split::Records { record, target } => records(&source, record.0, target.0, max)?,
-        Split::Csv(target) => return csv::plan(source, target.0, max).await,
-        Split::Parquet => return parquet(&source, max).await,
-        Split::Items => return items::plan(source, max).await,
+        Split::Object => {
+            room.take(1, None)?;
+            whole(&source)
+        }
+        Split::Lines(target) => lines::cut(&source, target.0, room).await?,
+        Split::Records { record, target } => records(&source, record.0, target.0, room)?,
+        Split::Csv(target) => return csv::plan(source, target.0, room).await,
+        Split::Parquet => return parquet(&source, room).await,
+        Split::Items => return items::plan(source, room).await,
     };
     let shared = Shared::new(&source);
     let bytes_in = ranges.iter().map(|r| r.end - r.start).sum();
@@ -151,7 +194,7 @@ fn whole(source: &Source) -> Vec<Range<u64>> {
     if source.size == 0 { Vec::new() } else { std::iter::once(0..source.size).collect() }
 }
 
-fn records(source: &Source, record: u64, target: u64, max: usize) -> Result<Vec<Range<u64>>, Error> {
+fn records(source: &Source, record: u64, target: u64, room: &Room) -> Result<Vec<Range<u64>>, Error> {
     let (path, size) = (&source.path, source.size);
     if record == 0 || size % record != 0 {
         return Err(Error::spec(
@@ -160,10 +203,9 @@ fn records(source: &Source, record: u64, target: u64, max: usize) -> Result<Vec<
         ));
     }
     let step = (target / record).max(1).saturating_mul(record);
-    if size.div_ceil(step) > max as u64 {
-        return Err(too_many(max));
-    }
-    let mut ranges = Vec::new();
+    let count = usize::try_from(size.div_ceil(step)).unwrap_or(usize::MAX);
+    room.take(count, Some(size))?;
+    let mut ranges = Vec::with_capacity(count);
     let mut start = 0;
     while start < size {
         let end = size.min(start.saturating_add(step));
@@ -173,11 +215,9 @@ fn records(source: &Source, record: u64, target: u64, max: usize) -> Result<Vec<
     Ok(ranges)
 }
 
-async fn parquet(source: &Source, max: usize) -> Result<Plan, Error> {
+async fn parquet(source: &Source, room: &Room) -> Result<Plan, Error> {
     let sizes = parquet_file::row_group_sizes(source).await?;
-    if sizes.len() > max {
-        return Err(too_many(max));
-    }
+    room.take(sizes.len(), Some(source.size))?;
     let object = Shared::new(source).slice(0..source.size);
     let partitions = (0..).zip(&sizes).map(|(index, _)| Partition::RowGroup { object: object.clone(), index });
     Ok(Plan { partitions: partitions.collect(), bytes_in: sizes.iter().sum() })

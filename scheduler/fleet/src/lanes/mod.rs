@@ -2,6 +2,7 @@
 
 mod claim;
 mod end;
+pub(crate) mod fuzzing;
 mod pieces;
 mod wire;
 

@@ -1,0 +1,14 @@
+//! The targets, one file each. See the crate's documentation for how to run them longer.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod json_bodies;
+mod keyed_records;
+mod lane_messages;
+mod manifests;
+mod modules;
+mod names;
+mod objects;
+mod ranges;
+mod schemas;
+mod shaders;
+mod yaml_specs;

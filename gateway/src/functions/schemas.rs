@@ -1,0 +1,72 @@
+//! Compiled schemas: kept while there is room for them, compiled again where there was none.
+
+use super::{Functions, Version, params::Schema};
+use crate::{error::Result, offload::Offload};
+use fabric_types::id::TenantId;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Bytes that all compiled schemas may take together, by their own estimate.
+const CACHE_BYTES: u64 = 128 << 20;
+
+/// Compiled schemas by digest.
+pub(super) struct Schemas {
+    compiled: moka::sync::Cache<blake3::Hash, Arc<Schema>>,
+    checks: Offload,
+}
+
+/// What names a schema.
+pub(super) fn digest(schema: &Value) -> blake3::Hash {
+    let mut hash = blake3::Hasher::new();
+    // Writing to a hash does not fail.
+    let _ = serde_json::to_writer(&mut hash, schema);
+    hash.finalize()
+}
+
+impl Schemas {
+    pub(super) fn new(checks: Offload) -> Self {
+        let compiled = moka::sync::Cache::builder()
+            .max_capacity(CACHE_BYTES)
+            .weigher(|_, schema: &Arc<Schema>| schema.memory_bytes)
+            .build();
+        Self { compiled, checks }
+    }
+
+    async fn compiled(&self, tenant: &TenantId, digest: blake3::Hash, schema: &Value) -> Result<Arc<Schema>> {
+        if let Some(schema) = self.compiled.get(&digest) {
+            return Ok(schema);
+        }
+        let source = schema.clone();
+        let schema = Arc::new(self.checks.run(tenant, move |_| Schema::new(&source)).await??);
+        self.compiled.insert(digest, Arc::clone(&schema));
+        Ok(schema)
+    }
+}
+
+impl Functions {
+    /// Checks that a schema is within its bounds and compiles.
+    ///
+    /// # Errors
+    /// `invalid-manifest` with what is wrong.
+    pub async fn check_schema(&self, tenant: &TenantId, schema: &Value) -> Result<()> {
+        self.0.schemas.compiled(tenant, digest(schema), schema).await.map(drop)
+    }
+
+    /// Checks parameters against a version's schema, where it has one: at once where that is cheap, else on a thread of its
+    /// own when the tenant's turn comes.
+    ///
+    /// # Errors
+    /// `invalid-params`; `invalid-manifest` when the schema is not taken any more.
+    pub async fn check_params(&self, version: &Version, given: &Map<String, Value>) -> Result<()> {
+        let (Some(digest), Some(schema)) = (version.schema, version.deployment.manifest.params.as_ref()) else {
+            return Ok(());
+        };
+        let tenant = &version.deployment.tenant;
+        let schema = self.0.schemas.compiled(tenant, digest, schema).await?;
+        let params = Value::Object(given.clone());
+        match schema.check_inline(&params) {
+            Some(verdict) => verdict,
+            None => self.0.schemas.checks.run(tenant, move |_| schema.check(&params)).await?,
+        }
+    }
+}

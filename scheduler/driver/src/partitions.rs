@@ -1,0 +1,126 @@
+//! Partitions as the journal holds them: the object that many partitions are cut from is written once for each record, so
+//! that a partition takes some ten bytes, however long its object's path is.
+
+use fabric_types::dataset::{ObjectSlice, Partition};
+use serde::{Deserialize, Serialize};
+use std::{collections::HashMap, sync::Arc};
+
+/// The partitions of one record.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Packed {
+    /// Path and entity tag of each object.
+    objects: Vec<(Arc<str>, Arc<str>)>,
+    partitions: Vec<Part>,
+}
+
+/// Bytes of an object: its place in the list of objects, the first byte, and how many.
+type Slice = (u32, u64, u64);
+
+/// One partition. The order of the variants is part of the format.
+#[derive(Debug, Serialize, Deserialize)]
+enum Part {
+    Slice(Slice),
+    WithHeader(Slice, Slice),
+    RowGroup(Slice, u32),
+    Item(Arc<str>),
+}
+
+impl Packed {
+    /// Packs partitions.
+    pub fn new(partitions: &[Partition]) -> Self {
+        let mut objects: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+        let mut places: HashMap<(Arc<str>, Arc<str>), u32> = HashMap::new();
+        let mut slice = |slice: &ObjectSlice| -> Slice {
+            let object = (Arc::clone(&slice.path), Arc::clone(&slice.etag));
+            let place = *places.entry(object).or_insert_with_key(|object| {
+                objects.push(object.clone());
+                // A record has far fewer objects.
+                u32::try_from(objects.len() - 1).unwrap_or(u32::MAX)
+            });
+            (place, slice.offset, slice.len)
+        };
+        let partitions = partitions
+            .iter()
+            .map(|partition| match partition {
+                Partition::Slice(bytes) => Part::Slice(slice(bytes)),
+                Partition::WithHeader { header, rows } => Part::WithHeader(slice(header), slice(rows)),
+                Partition::RowGroup { object, index } => Part::RowGroup(slice(object), *index),
+                Partition::Item(text) => Part::Item(Arc::clone(text)),
+            })
+            .collect();
+        Self { objects, partitions }
+    }
+
+    /// The partitions; those of one object share its path and entity tag. `None` when one names no object of the list.
+    pub fn unpack(self) -> Option<Vec<Partition>> {
+        let objects = self.objects;
+        let slice = |(place, offset, len): Slice| {
+            let (path, etag) = objects.get(usize::try_from(place).ok()?)?;
+            Some(ObjectSlice { path: Arc::clone(path), etag: Arc::clone(etag), offset, len })
+        };
+        self.partitions
+            .into_iter()
+            .map(|part| {
+                Some(match part {
+                    Part::Slice(bytes) => Partition::Slice(slice(bytes)?),
+                    Part::WithHeader(header, rows) => {
+                        Partition::WithHeader { header: slice(header)?, rows: slice(rows)? }
+                    }
+                    Part::RowGroup(object, index) => Partition::RowGroup { object: slice(object)?, index },
+                    Part::Item(text) => Partition::Item(text),
+                })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use crate::record::Record;
+
+    fn slice(path: &str, offset: u64) -> ObjectSlice {
+        ObjectSlice { path: path.into(), etag: "e".into(), offset, len: 7 }
+    }
+
+    fn every_kind() -> Vec<Partition> {
+        vec![
+            Partition::Slice(slice("a", 0)),
+            Partition::WithHeader { header: slice("b", 0), rows: slice("b", 9) },
+            Partition::RowGroup { object: slice("a", 3), index: 5 },
+            Partition::Item("x".into()),
+            Partition::Slice(slice("a", 7)),
+        ]
+    }
+
+    #[test]
+    fn packed_partitions_read_back_and_share_their_object() {
+        let bytes = Record::Partitions(every_kind()).encode().unwrap();
+        let Record::Partitions(read) = Record::decode(&bytes).unwrap() else { panic!("another kind") };
+        assert_eq!(read, every_kind());
+        let (Partition::Slice(first), Partition::Slice(last)) = (&read[0], &read[4]) else { panic!("other parts") };
+        assert!(Arc::ptr_eq(&first.path, &last.path) && Arc::ptr_eq(&first.etag, &last.etag));
+    }
+
+    #[test]
+    fn a_long_path_is_written_once() {
+        let path = "p".repeat(1000);
+        let partitions: Vec<_> = (0..10_000).map(|n| Partition::Slice(slice(&path, n * 7))).collect();
+        let bytes = Record::Partitions(partitions).encode().unwrap();
+        assert!(bytes.len() < 100_000, "{}", bytes.len());
+    }
+
+    #[test]
+    fn records_of_earlier_releases_read_as_before() {
+        let old = postcard::to_extend(&every_kind(), vec![b'P']).unwrap();
+        let Record::Partitions(read) = Record::decode(&old).unwrap() else { panic!("another kind") };
+        assert_eq!(read, every_kind());
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_is_damage() {
+        let packed = Packed { objects: Vec::new(), partitions: vec![Part::Slice((0, 0, 1))] };
+        assert!(Record::decode(&postcard::to_extend(&packed, vec![b'Q']).unwrap()).is_err());
+    }
+}

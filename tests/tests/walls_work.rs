@@ -1,0 +1,323 @@
+//! Work that a caller's bytes could make the server do: schemas, parameters, YAML, JSON and plans that multiply. Each attack
+//! ends with a clear error while another connection is answered all along, and takes a bounded amount of memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use fabric_tests::{Options, Server};
+use fabric_types::Code;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+/// What an attack may add to the server's memory for a while.
+const GROWTH: u64 = 512 * MIB;
+/// Far beyond what anything here takes; only a server that hangs reaches it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Copies standard input to standard output.
+const CAT: &str = r#"(module
+ (import "wasi_snapshot_preview1" "fd_read" (func $r (param i32 i32 i32 i32) (result i32)))
+ (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+ (memory (export "memory") 2)
+ (func (export "_start") (local $n i32)
+  (loop $more
+   (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65536))
+   (if (call $r (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then (unreachable)))
+   (local.set $n (i32.load (i32.const 8)))
+   (if (i32.eqz (local.get $n)) (then (return)))
+   (i32.store (i32.const 4) (local.get $n))
+   (if (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then (unreachable)))
+   (br $more))))"#;
+
+/// An answer: its status, its code where it is a problem, and its text.
+#[derive(Debug)]
+struct Seen {
+    status: u16,
+    code: Option<String>,
+    text: String,
+}
+
+impl Seen {
+    #[track_caller]
+    fn is(&self, code: Code) {
+        assert_eq!(self.code.as_deref(), Some(code.as_str()), "{}: {:.600}", self.status, self.text);
+        assert_eq!(self.status, code.http_status());
+    }
+}
+
+struct Attack {
+    server: Server,
+    http: reqwest::Client,
+}
+
+impl Attack {
+    async fn start(args: &[&str]) -> Self {
+        let args = args.iter().map(|a| (*a).to_owned()).collect();
+        Self { server: Server::start(Options { args }).await, http: reqwest::Client::new() }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Seen {
+        let answer = request.bearer_auth(self.server.admin()).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        let code = serde_json::from_str::<Value>(&text).ok().and_then(|v| Some(v["code"].as_str()?.to_owned()));
+        Seen { status, code, text }
+    }
+
+    /// Sends a request and asks for `/healthz` over new connections until it is answered.
+    async fn beside(&self, request: reqwest::RequestBuilder) -> Seen {
+        let process = self.server.process();
+        let before = process.resident();
+        process.forget_peak();
+        let sent = self.send(request);
+        tokio::pin!(sent);
+        let seen = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let health = async {
+                    let client = reqwest::Client::new();
+                    let url = format!("{}/healthz", self.server.url());
+                    let answer = tokio::time::timeout(Duration::from_secs(10), client.get(url).send()).await;
+                    assert!(answer.expect("nobody else is answered").unwrap().status().is_success());
+                };
+                tokio::select! {
+                    biased;
+                    seen = &mut sent => break seen,
+                    () = health => {}
+                }
+            }
+        });
+        let seen = seen.await.expect("the attack is answered");
+        let grown = process.peak().saturating_sub(before);
+        assert!(grown < GROWTH, "the server grew by {} MiB: {:.300}", grown / MIB, seen.text);
+        seen
+    }
+
+    fn post(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
+        self.http.post(format!("{}{path}", self.server.url())).header("content-type", kind).body(body)
+    }
+
+    fn deploy(&self, name: &str, schema: &Value) -> reqwest::RequestBuilder {
+        let manifest = json!({"function": {"name": name}, "params": schema}).to_string();
+        let module = wat::parse_str(CAT).unwrap();
+        let mut body = format!(
+            "--x\r\ncontent-disposition: form-data; name=\"manifest\"\r\n\r\n{manifest}\r\n\
+             --x\r\ncontent-disposition: form-data; name=\"module\"; filename=\"m\"\r\n\r\n"
+        )
+        .into_bytes();
+        body.extend(module);
+        body.extend(b"\r\n--x--\r\n");
+        self.post("/v1/functions", "multipart/form-data; boundary=x", body)
+    }
+
+    fn job(&self, spec: &Value, query: &str) -> reqwest::RequestBuilder {
+        self.post(&format!("/v1/jobs{query}"), "application/json", spec.to_string())
+    }
+}
+
+/// `$defs` in which each level is `step` of the next one.
+fn tower(levels: usize, step: &dyn Fn(Value) -> Value) -> Value {
+    let mut defs = serde_json::Map::new();
+    for level in 0..levels {
+        let next = json!({"$ref": format!("#/$defs/l{}", level + 1)});
+        defs.insert(format!("l{level}"), step(next));
+    }
+    defs.insert(format!("l{levels}"), json!({"type": "string"}));
+    json!({"properties": {"a": {"$ref": "#/$defs/l0"}}, "$defs": defs})
+}
+
+#[tokio::test]
+async fn schemas_without_a_bound_are_refused_at_deploy() {
+    let attack = Attack::start(&[]).await;
+    let steps: Vec<Box<dyn Fn(Value) -> Value>> = vec![
+        Box::new(|r| json!({"anyOf": [r, r]})),
+        Box::new(|r| json!({"oneOf": [r, r]})),
+        Box::new(|r| json!({"allOf": [r, r]})),
+        Box::new(|r| json!({"not": r, "anyOf": [r]})),
+        Box::new(|r| json!({"if": r, "then": r, "else": r})),
+        Box::new(|r| json!({"dependentSchemas": {"a": r, "b": r}})),
+        Box::new(|r| json!({"anyOf": [{"allOf": [r, {"not": r}]}], "unevaluatedProperties": false})),
+        Box::new(|r| json!({"items": r, "contains": r})),
+        Box::new(|r| json!({"properties": {"a": r, "b": r}, "patternProperties": {"a": r}})),
+    ];
+    let mut schemas: Vec<Value> = steps.iter().map(|step| tower(22, step)).collect();
+    // Billion laughs: ten references at each of ten levels.
+    schemas.push(tower(10, &|r| json!({"allOf": vec![r; 10]})));
+    schemas.push(tower(3000, &|r| json!({"allOf": [r]})));
+    schemas.push((0..70).fold(json!(true), |inner, _| json!({"items": inner})));
+    schemas.push((0..200).fold(json!(true), |inner, _| json!({"items": inner})));
+    let patterns: serde_json::Map<_, _> = (0..1000).map(|n| (format!("^a{n}"), json!({"type": "string"}))).collect();
+    schemas.push(json!({"patternProperties": patterns}));
+    for pattern in ["(?=a)b", "(a)\\1", "((a{100}){100}){100}", &"(a|b)".repeat(1000)] {
+        schemas.push(json!({"properties": {"a": {"pattern": pattern}}}));
+    }
+    schemas.push(json!({"properties": {"a": {"$ref": "https://example.com/a.json"}}}));
+    schemas.push(json!({"properties": {"a": {"$dynamicRef": "other#a"}}}));
+    schemas.push(json!({"$ref": "#"}));
+    schemas.push(json!({"properties": {"a": {"anyOf": [{"$ref": "#/properties/a"}]}}}));
+    schemas.push(json!({"enum": ["x".repeat(300_000)]}));
+    for schema in &schemas {
+        let seen = attack.beside(attack.deploy("f", schema)).await;
+        seen.is(Code::InvalidManifest);
+    }
+}
+
+#[tokio::test]
+async fn checking_parameters_costs_a_bounded_amount() {
+    let attack = Attack::start(&[]).await;
+    let pairs = (0..22).fold(json!({"type": "number"}), |inner, _| json!({"anyOf": [inner, {"type": "boolean"}]}));
+    let recursive = json!({"properties": {"a": {"$ref": "#/$defs/e"}}, "$defs": {"e": {"anyOf": [
+        {"type": "number"},
+        {"properties": {"op": {"const": "a"}, "l": {"$ref": "#/$defs/e"}}, "required": ["op"]},
+        {"properties": {"l": {"$ref": "#/$defs/e"}}, "required": ["l", "op"]}
+    ]}}});
+    let unevaluated = (0..22).fold(json!({"type": "number"}), |inner, _| json!({"unevaluatedProperties": inner}));
+    let items =
+        (0..20).fold(json!({"type": "number"}), |inner, _| json!({"items": {"anyOf": [inner, {"type": "boolean"}]}}));
+    let pattern = json!({"properties": {"a": {"pattern": "^(a|aa|a*)*b$"}, "l": {"uniqueItems": true}}});
+    for (name, schema) in [
+        ("pairs", &pairs),
+        ("recursive", &recursive),
+        ("unevaluated", &unevaluated),
+        ("items", &items),
+        ("pattern", &pattern),
+    ] {
+        assert_eq!(attack.send(attack.deploy(name, schema)).await.status, 201, "{name}");
+    }
+    let job = |function: &str, params: Value| json!({"function": function, "input": {"items": []}, "params": params});
+    let nest = |levels: usize, name: &str| (0..levels).fold(json!("x"), |inner, _| json!({ name: inner }));
+    let list = (0..20).fold(json!("x"), |inner, _| json!([inner]));
+    for spec in [
+        job("pairs", json!({"a": "x"})),
+        job("recursive", json!({"a": nest(100, "l")})),
+        job("recursive", json!({"a": nest(12, "l")})),
+        job("unevaluated", nest(30, "a")),
+        job("unevaluated", json!({"a": (0..100_000).map(|n| json!({"b": n})).collect::<Vec<_>>()})),
+        job("items", json!({"a": list})),
+        job("items", json!({"a": vec![list; 2000]})),
+        job("pattern", json!({"a": "a".repeat(3_000_000)})),
+        job("pattern", json!({"a": "c", "l": vec!["x".repeat(10); 200_000]})),
+    ] {
+        let seen = attack.beside(attack.job(&spec, "?dry_run=true")).await;
+        // Wide lists are no objects, and so fit some of the schemas.
+        if seen.status != 200 || !spec["params"]["a"].is_array() {
+            seen.is(Code::InvalidParams);
+        }
+    }
+    // What people send is checked as before, and the error says where.
+    let seen = attack.send(attack.job(&job("recursive", json!({"a": {"op": "b", "l": 1}})), "?dry_run=true")).await;
+    assert_eq!(seen.status, 200, "{}", seen.text);
+    let seen = attack.send(attack.job(&job("pattern", json!({"a": "c", "l": [1, 1]})), "?dry_run=true")).await;
+    assert!(seen.text.contains("/a") && seen.text.contains("/l"), "{}", seen.text);
+}
+
+#[tokio::test]
+async fn yaml_that_nests_or_multiplies_is_refused() {
+    let attack = Attack::start(&[]).await;
+    let bomb = |levels: usize, width: usize| {
+        (1..levels).fold("a0: &a0 x\n".to_owned(), |text, n| {
+            let alias = format!("*a{}", n - 1);
+            format!("{text}a{n}: &a{n} [{}]\n", vec![alias; width].join(", "))
+        })
+    };
+    let head = "function: f\ninput:\n  items:";
+    let wide = format!("a: &a {}\nb: [{}]", "x".repeat(1000), "*a,".repeat(330_000));
+    let texts = [
+        format!("{head} {}", "[".repeat(360_000)),
+        format!("{head} {}{}", "[".repeat(180_000), "]".repeat(180_000)),
+        format!("{head} {}", "{a: ".repeat(90_000)),
+        format!("{head}\n  {}", "- ".repeat(180_000)),
+        format!("{head}\n  {}", "? ".repeat(180_000)),
+        (0..1_500).fold(String::new(), |text, n| format!("{text}{}a:\n", " ".repeat(n))),
+        bomb(30, 10),
+        bomb(10, 1000),
+        wide,
+        format!("{head} [{{<<: {{a: 1}}}}]"),
+        format!("{head} !!binary x"),
+        format!("{head} !items [1]"),
+        format!("{head} []\n---\n").repeat(20_000),
+        format!("{head} [{}]", "1,".repeat(1_000_000)),
+        format!("{head} [\"{}\"]", "\\u0041".repeat(800_000)),
+        format!("{head} []\nname: |\n{}", "  x\n".repeat(1_000_000)),
+        format!("{head} [{}", "\"a\": ".repeat(300_000)),
+        format!("# {}\n", "c".repeat(5_000_000)),
+        "%TAG ! tag:x,2000:\n".repeat(50_000),
+    ];
+    for text in texts {
+        let begin: String = text.chars().take(60).collect();
+        let seen = attack.beside(attack.post("/v1/jobs?dry_run=true", "application/yaml", text)).await;
+        // A long text that does not multiply is read, and then names no function.
+        assert!([400, 404, 413].contains(&seen.status), "{begin}: {} {:.300}", seen.status, seen.text);
+        assert!(seen.text.len() < 3000, "{begin}: {:.300}", seen.text);
+    }
+    let wrong = attack.send(attack.post("/v1/jobs", "application/yaml", "function: f\ninputs: {items: []}\n")).await;
+    assert!(wrong.text.contains("inputs") && wrong.text.contains("line 2"), "{}", wrong.text);
+}
+
+#[tokio::test]
+async fn json_that_becomes_much_larger_in_memory_is_refused() {
+    let attack = Attack::start(&[]).await;
+    for one in ["[]", "{}", "[[]]", "{\"a\":1}", "1"] {
+        let many = format!("{one},").repeat(15_000_000 / (one.len() + 1));
+        let spec = format!("{{\"function\":\"f\",\"input\":{{\"items\":[{many}{one}]}}}}");
+        let seen = attack.beside(attack.post("/v1/jobs?dry_run=true", "application/json", spec.clone())).await;
+        seen.is(Code::TooLarge);
+        assert!(seen.text.contains("items"), "{:.600}", seen.text);
+        attack.beside(attack.post("/v1/placements/explain", "application/json", spec)).await.is(Code::TooLarge);
+    }
+    let deep = format!("{{\"function\":\"f\",\"input\":{{\"items\":[{}", "[".repeat(1_000_000));
+    attack.beside(attack.post("/v1/jobs", "application/json", deep)).await.is(Code::BadRequest);
+    // Bodies that hold no items are small.
+    let long = format!("{{\"name\":\"{}\",\"role\":\"invoker\"}}", "n".repeat(2_000_000));
+    attack.beside(attack.post("/v1/tokens", "application/json", long)).await.is(Code::TooLarge);
+}
+
+#[tokio::test]
+async fn a_plan_of_too_many_tasks_is_refused_before_it_is_made() {
+    let attack = Attack::start(&[]).await;
+    assert_eq!(attack.send(attack.deploy("cat", &json!({}))).await.status, 201);
+    attack.server.put("zeros", vec![0; 10_000_000]).await;
+    attack.server.put("feeds", vec![b'\n'; 10_000_000]).await;
+    attack.server.put("rows", format!("h\n{}", "1\n".repeat(5_000_000))).await;
+    let spec =
+        |path: &str, split: &str| json!({"function": "cat", "input": {"objects": {"path": path, "split": split}}});
+    for (path, split) in [
+        ("zeros", "records:1:1"),
+        ("zeros", "records:2:1"),
+        ("feeds", "lines:1"),
+        ("rows", "csv:1"),
+        ("rows", "lines:1"),
+        ("rows", "items"),
+    ] {
+        for query in ["?dry_run=true", ""] {
+            let seen = attack.beside(attack.job(&spec(path, split), query)).await;
+            seen.is(Code::InvalidInputSpec);
+            assert!(seen.text.contains("more than 1000000 partitions") && seen.text.contains("hint"), "{}", seen.text);
+        }
+        let explain = json!({"function": "cat", "input": spec(path, split)["input"]}).to_string();
+        attack
+            .beside(attack.post("/v1/placements/explain", "application/json", explain))
+            .await
+            .is(Code::InvalidInputSpec);
+    }
+    // The size that the hint names will do.
+    let seen = attack.send(attack.job(&spec("zeros", "records:1:1"), "?dry_run=true")).await;
+    let hint = serde_json::from_str::<Value>(&seen.text).unwrap()["hint"].as_str().unwrap().to_owned();
+    let size = hint.split("lines:").nth(1).unwrap().split(',').next().unwrap();
+    let seen = attack.beside(attack.job(&spec("zeros", &format!("records:1:{size}")), "?dry_run=true")).await;
+    assert_eq!(seen.status, 200, "{hint}: {}", seen.text);
+}
+
+#[tokio::test]
+async fn the_operator_sets_how_many_tasks_a_job_may_have() {
+    let attack = Attack::start(&["--max-tasks", "100"]).await;
+    assert_eq!(attack.send(attack.deploy("cat", &json!({}))).await.status, 201);
+    let of = |n: usize| json!({"function": "cat", "input": {"items": (0..n).collect::<Vec<_>>()}});
+    assert_eq!(attack.send(attack.job(&of(100), "?dry_run=true")).await.status, 200);
+    attack.send(attack.job(&of(101), "?dry_run=true")).await.is(Code::InvalidInputSpec);
+    attack.send(attack.job(&of(101), "")).await.is(Code::InvalidInputSpec);
+    // All objects of a job together.
+    for name in ["a", "b"] {
+        attack.server.put(&format!("many/{name}"), vec![0; 60]).await;
+    }
+    let spec = json!({"function": "cat", "input": {"objects": {"path": "many/", "split": "records:1:1"}}});
+    attack.send(attack.job(&spec, "")).await.is(Code::InvalidInputSpec);
+}

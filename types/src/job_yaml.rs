@@ -1,0 +1,156 @@
+//! Job specs written as YAML, read within bounds: no anchors, aliases, merge keys, tags or further documents, and limits on
+//! bytes, nesting and the number of values.
+
+use crate::job::JobSpec;
+use serde_saphyr::{
+    Error, Options,
+    options::{DuplicateKeyPolicy, MergeKeyPolicy},
+};
+
+/// Bytes of the longest YAML text; JSON may be longer.
+pub const MAX_BYTES: usize = 4 << 20;
+/// Levels of nesting.
+pub const MAX_DEPTH: usize = 64;
+/// Values, keys included.
+pub const MAX_VALUES: usize = 500_000;
+
+/// YAML that is no job spec.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InvalidYaml {
+    /// What is wrong, with line and column where they are known.
+    pub message: String,
+}
+
+fn options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_reader_input_bytes: Some(MAX_BYTES),
+            flow_nesting_limit: MAX_DEPTH,
+            max_depth: MAX_DEPTH,
+            max_events: 2 * MAX_VALUES,
+            max_nodes: MAX_VALUES,
+            max_aliases: 0,
+            max_anchors: 0,
+            max_merge_keys: 0,
+            max_documents: 1,
+            max_inclusion_depth: 0,
+            max_total_scalar_bytes: MAX_BYTES,
+        },
+        emit_comments: false,
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        merge_keys: MergeKeyPolicy::Error,
+        strict_booleans: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    }
+}
+
+/// The first characters of a message that may quote the text.
+fn message(error: &Error) -> String {
+    error.to_string().trim_end().chars().take(400).collect()
+}
+
+impl JobSpec {
+    /// Reads a job spec in YAML, of the same shape as in JSON.
+    ///
+    /// # Errors
+    /// [`InvalidYaml`] for what is no job spec or is above a bound.
+    pub fn from_yaml(text: &[u8]) -> Result<Self, InvalidYaml> {
+        if text.len() > MAX_BYTES {
+            return Err(InvalidYaml { message: format!("YAML of more than {MAX_BYTES} bytes is not read; send JSON") });
+        }
+        serde_saphyr::from_slice_with_options(text, options()).map_err(|e| InvalidYaml { message: message(&e) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    fn read(text: &str) -> Result<JobSpec, String> {
+        JobSpec::from_yaml(text.as_bytes()).map_err(|e| e.message)
+    }
+
+    #[test]
+    fn yaml_and_json_have_one_shape() {
+        let yaml = "
+# a comment
+function: weather:live
+name: \"2013\"
+input:
+  objects: {path: data/, split: 'lines:1MiB'}
+params:
+  yes: yes
+  on: [1, -2, 3.5, 1e3, 0x10, ~, null, true, off, '7', 2013-01-01]
+  text: |
+    two
+    lines
+reduce: {fan-in: 4}
+tags:
+- a
+- b
+";
+        let json = serde_json::json!({
+            "function": "weather:live", "name": "2013", "input": {"objects": {"path": "data/", "split": "lines:1MiB"}},
+            "params": {"yes": "yes", "on": [1, -2, 3.5, 1e3, 16, null, null, true, "off", "7", "2013-01-01"], "text": "two\nlines\n"},
+            "reduce": {"fan-in": 4}, "tags": ["a", "b"]
+        });
+        assert_eq!(read(yaml).unwrap(), serde_json::from_value(json).unwrap());
+        let items = read("function: f\ninput:\n  items:\n  - 1\n  - {a: b}\n  - text").unwrap();
+        assert_eq!(
+            items,
+            serde_json::from_value(serde_json::json!({"function": "f", "input": {"items": [1, {"a": "b"}, "text"]}}))
+                .unwrap()
+        );
+        let json = r#"{"function": "f", "input": {"items": [1, "a\u0020b"]}}"#;
+        assert_eq!(read(json).unwrap(), serde_json::from_str(json).unwrap());
+    }
+
+    #[test]
+    fn mistakes_name_the_key_and_the_line() {
+        for (yaml, words) in [
+            ("function: f\ninputs: {items: []}", ["inputs", "line 2"]),
+            ("function: f", ["input", "missing"]),
+            ("function: f\ninput: {items: []}\nreduce: {fan-in: many}", ["u32", "line 3"]),
+            ("function: f\nfunction: g\ninput: {items: []}", ["function", "line 2"]),
+            ("function: f\ninput: {object: {path: a}}", ["object", "line 2"]),
+            ("function: f\n\tinput: x", ["tab", "line 2"]),
+        ] {
+            let problem = read(yaml).unwrap_err();
+            assert!(words.iter().all(|w| problem.to_lowercase().contains(w)), "{yaml}: {problem}");
+        }
+    }
+
+    #[test]
+    fn what_multiplies_or_nests_without_end_is_refused() {
+        let aliases = (1..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| {
+            let before = n - 1;
+            format!("{text}a{n}: &a{n} [*a{before}, *a{before}]\n")
+        });
+        let merge = "function: f\ninput: {items: [{<<: {a: 1}}]}";
+        let tagged = "function: f\ninput: !items [1]";
+        let two = "function: f\ninput: {items: []}\n---\nfunction: g\ninput: {items: []}";
+        let flow = format!("function: f\ninput: {{items: {}}}", "[".repeat(360_000));
+        let maps = format!("function: f\ninput: {{items: {}}}", "{a: ".repeat(100_000));
+        let blocks = (0..3_000).fold("function: f\n".to_owned(), |text, n| format!("{text}{}a:\n", " ".repeat(n)));
+        let dashes = format!("function: f\ninput:\n  items:\n  {}1", "- ".repeat(200_000));
+        let keys = format!("function: f\ninput: {{items: [{}]}}", "? ".repeat(200_000));
+        let many = format!("function: f\ninput: {{items: [{}]}}", "1,".repeat(MAX_VALUES + 1));
+        let long = format!("function: f\nname: {}", "x".repeat(MAX_BYTES));
+        for text in [&aliases, merge, tagged, two, &flow, &maps, &blocks, &dashes, &keys, &many, &long] {
+            let problem = read(text).unwrap_err();
+            assert!(problem.len() <= 500, "{}", problem.len());
+        }
+    }
+
+    #[test]
+    fn long_but_plain_texts_are_read() {
+        let items: String = (0..100_000).map(|n| format!("  - {n}\n")).collect();
+        read(&format!("function: f\ninput:\n  items:\n{items}")).unwrap();
+        let text = "x".repeat(1_000_000);
+        let spec = read(&format!("function: f\ninput: {{items: []}}\nparams: {{a: {text}, b: '{text}'}}")).unwrap();
+        assert_eq!(spec.params.len(), 2);
+    }
+}
