@@ -108,7 +108,21 @@ impl Parts {
         let offer = config.offer();
         let open_jobs = config.placement.open_jobs_memory();
         let folder = data.clone();
-        Ok(Self { engine, index, notes, store, results, host, folder, slots, offer, scheduling, max_tasks, open_jobs, metrics })
+        Ok(Self {
+            engine,
+            index,
+            notes,
+            store,
+            results,
+            host,
+            folder,
+            slots,
+            offer,
+            scheduling,
+            max_tasks,
+            open_jobs,
+            metrics,
+        })
     }
 
     /// Starts the owner of jobs, in a fleet under a lease of this epoch.
