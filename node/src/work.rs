@@ -7,7 +7,7 @@ use crate::{
     input::{self, BytesSource, PartialsSource, PartitionSource},
     lane::{Chunk, Running},
 };
-use fabric_host::{Loaded, PartSource, Stage, TaskCall, keyed};
+use fabric_host::{Loaded, PartSource, SlotWait, Stage, TaskCall, keyed};
 use fabric_results::Fresh;
 use fabric_store::Objects;
 use fabric_types::{
@@ -141,6 +141,7 @@ async fn one(
             }),
             cancel: stop.clone(),
             input: source,
+            slot_wait: SlotWait::UntilCancelled,
             ..TaskCall::new(stage, fabric_host::source::Empty)
         },
         Err(fault) => return Some(failed(assignment, fault)),
