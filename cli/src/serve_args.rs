@@ -1,5 +1,6 @@
 //! The flags of `fabric serve`. What they mean together with the file and the environment is in `serve_config`.
 
+use crate::connection_config::ConnectionArgs;
 use clap::{Args, ValueEnum};
 use fabric_gateway::jupyterhub::Rule;
 use fabric_types::{function::EntryKind, label, units::ByteSize};
@@ -86,6 +87,10 @@ pub struct ServeArgs {
     /// Guests to run at once [env: FABRIC_SLOTS; default: one per CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub slots: Option<u32>,
+    /// How long a call waits while all slots are taken, before it is refused with `unavailable` [env: FABRIC_SLOT_WAIT;
+    /// default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub slot_wait: Option<u64>,
     /// A label of this node, for functions that ask for it; may be repeated [env: FABRIC_LABELS, separated by commas]
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label::parse)]
     pub labels: Vec<(String, String)>,
@@ -120,6 +125,9 @@ pub struct ServeArgs {
     /// Where to send spans: an OTLP/HTTP collector [env: FABRIC_OTLP_ENDPOINT; default: nowhere]
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
+    /// Connections.
+    #[command(flatten)]
+    pub connections: ConnectionArgs,
 }
 
 /// What a process does.

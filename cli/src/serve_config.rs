@@ -1,6 +1,7 @@
 //! The server's configuration: defaults, then a file, then the environment, then flags; each value with its origin.
 
 use crate::{
+    connection_config::{ConnectionConfig, ConnectionFile},
     failure::Failure,
     listed::{Label, List, turned},
     placement_config::Placement,
@@ -22,6 +23,9 @@ const JOB_LEASE_S: u64 = 9;
 
 /// Memory of the GPU for all calls together: eight times what one may use by default.
 const GPU_MEMORY_MIB: u64 = 512;
+
+/// Seconds that a call waits for a free slot.
+const SLOT_WAIT_S: u64 = 10;
 
 /// Seconds that a Hub's word about a token is believed.
 const JUPYTERHUB_CACHE_S: u64 = 60;
@@ -62,6 +66,8 @@ struct File {
     accept: Option<Vec<EntryKind>>,
     max_tasks: Option<u32>,
     placement: Placement,
+    connections: ConnectionFile,
+    slot_wait: Option<u64>,
     log_format: Option<LogFormat>,
     otlp_endpoint: Option<String>,
 }
@@ -133,6 +139,10 @@ pub struct ServeConfig {
     pub max_tasks: Setting<u32>,
     /// How the scheduler places.
     pub placement: Placement,
+    /// Connections.
+    pub connections: ConnectionConfig,
+    /// Seconds that a call waits for a free slot. Default 10.
+    pub slot_wait: Setting<u64>,
     /// How the log is written.
     pub log_format: Setting<LogFormat>,
     /// Where spans go.
@@ -140,7 +150,7 @@ pub struct ServeConfig {
 }
 
 /// One value's layers, strongest first.
-fn layer<T>(
+pub(crate) fn layer<T>(
     flag: Option<T>,
     name: &'static str,
     env: Env<'_>,
@@ -297,6 +307,8 @@ impl ServeArgs {
                 setting!(max_tasks, self.max_tasks, "--max-tasks", "FABRIC_MAX_TASKS"),
             ),
             placement: file.placement.clone(),
+            connections: self.connections.resolve(env, &file.connections, &path)?,
+            slot_wait: or(SLOT_WAIT_S, setting!(slot_wait, self.slot_wait, "--slot-wait", "FABRIC_SLOT_WAIT")),
             log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
             otlp_endpoint: setting!(
                 otlp_endpoint,
@@ -384,6 +396,10 @@ impl ServeConfig {
                 .hint("for no GPU say --gpu off"));
         }
         self.placement.check()?;
+        self.connections.check()?;
+        if !(1..=600).contains(&self.slot_wait.value) {
+            return Err(Failure::config(format!("slot-wait, from {}: use 1 to 600 seconds", self.slot_wait.origin)));
+        }
         let open = !self.listen.value.ip().is_loopback();
         if open && self.tls_cert.is_none() && !self.insecure_listen.value {
             return Err(Failure::config(format!(
@@ -424,7 +440,7 @@ impl ServeConfig {
         }
         let path = |p: &PathBuf| p.display().to_string();
         let roles = |r: &Vec<Role>| r.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        vec![
+        let mut rows = vec![
             row("serve.listen", Some(&self.listen), ToString::to_string),
             row("serve.data", Some(&self.data), path),
             row("serve.role", Some(&self.role), roles),
@@ -451,6 +467,7 @@ impl ServeConfig {
             }),
             row("serve.jupyterhub-cache", Some(&self.jupyterhub_cache), ToString::to_string),
             row("serve.slots", self.slots.as_ref(), ToString::to_string),
+            row("serve.slot-wait", Some(&self.slot_wait), ToString::to_string),
             row("serve.labels", self.labels.as_ref(), label::show),
             row("serve.memory", self.memory.as_ref(), ToString::to_string),
             row("serve.speed", self.speed.as_ref(), ToString::to_string),
@@ -464,7 +481,9 @@ impl ServeConfig {
             row("serve.max-tasks", Some(&self.max_tasks), ToString::to_string),
             row("serve.log-format", Some(&self.log_format), ToString::to_string),
             row("serve.otlp-endpoint", self.otlp_endpoint.as_ref(), |url| hide_userinfo(url)),
-        ]
+        ];
+        rows.extend(self.connections.rows());
+        rows
     }
 }
 

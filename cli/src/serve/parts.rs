@@ -93,6 +93,7 @@ impl Parts {
         let worker = WorkerCommand { program, args: vec!["compile-worker".to_owned()] };
         let mut sandbox = fabric_host::Options::new(data.join("sandbox"), worker);
         sandbox.observer = Some(metrics.observer());
+        sandbox.slot_wait = Duration::from_secs(config.slot_wait.value);
         sandbox.gpu = gpu(config)?;
         let host = Host::start(sandbox).map_err(|e| internal("starting the sandbox", e))?;
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
@@ -199,7 +200,7 @@ impl<'a> Serving<'a> {
             token.map_err(|e| Failure::coded(e.code(), e.to_string()))?;
         }
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let options = fabric_gateway::Options { tls, ..fabric_gateway::Options::default() };
+        let options = fabric_gateway::Options { tls, ..config.connections.options() };
         let handle = gateway.serve(options, listener).map_err(|e| Failure::io("serving", e))?;
         let url = format!("{scheme}://{}", reachable(handle.addr));
         if for_clients {
