@@ -1,10 +1,14 @@
-//! The settings of connections: flags, the table `[connections]` of the configuration file, and what they mean together.
+//! The settings of connections and of what waits behind them: flags, the table `[connections]` of the configuration file, and what they mean together.
 
 use crate::{failure::Failure, serve_config::layer};
 use clap::Args;
 use fabric_client::settings::{Env, Origin, Setting};
+use fabric_gateway::FunctionsDomain;
 use serde::Deserialize;
 use std::{path::PathBuf, time::Duration};
+
+/// Seconds that a call waits for a free slot.
+const SLOT_WAIT_S: u64 = 10;
 
 /// Flags of `fabric serve` about connections.
 #[derive(Debug, Clone, Default, Args)]
@@ -36,6 +40,14 @@ pub struct ConnectionArgs {
     /// bound [env: FABRIC_MIN_BODY_RATE; default: 256]
     #[arg(long, value_name = "BYTES")]
     pub min_body_rate: Option<u64>,
+    /// How long a call waits while all slots are taken, before it is refused with `unavailable` [env: FABRIC_SLOT_WAIT;
+    /// default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub slot_wait: Option<u64>,
+    /// Give each http function a host of its own below this domain, FUNCTION.TENANT.DOMAIN; the same for all processes of a
+    /// fleet [env: FABRIC_FUNCTIONS_DOMAIN; default: none]
+    #[arg(long, value_name = "DOMAIN")]
+    pub functions_domain: Option<FunctionsDomain>,
 }
 
 /// The table `[connections]` of the file, with these flags' names as keys.
@@ -50,6 +62,8 @@ pub struct ConnectionFile {
     write_timeout: Option<u64>,
     body_timeout: Option<u64>,
     min_body_rate: Option<u64>,
+    slot_wait: Option<u64>,
+    functions_domain: Option<String>,
 }
 
 /// The settings of connections in force. Times are seconds.
@@ -63,6 +77,8 @@ pub struct ConnectionConfig {
     write_timeout: Setting<u64>,
     body_timeout: Setting<u64>,
     min_body_rate: Setting<u64>,
+    slot_wait: Setting<u64>,
+    functions_domain: Option<Setting<FunctionsDomain>>,
 }
 
 impl ConnectionArgs {
@@ -82,7 +98,18 @@ impl ConnectionArgs {
                 or(usual.$usual.as_secs(), setting!($field, $flag, $env))
             };
         }
+        let domain = file.functions_domain.as_ref().map(|domain| domain.parse()).transpose();
+        let domain =
+            domain.map_err(|e| Failure::config(format!("{}: connections.functions-domain: {e}", path.display())))?;
         Ok(ConnectionConfig {
+            slot_wait: or(SLOT_WAIT_S, setting!(slot_wait, "--slot-wait", "FABRIC_SLOT_WAIT")),
+            functions_domain: layer(
+                self.functions_domain.clone(),
+                "--functions-domain",
+                env,
+                "FABRIC_FUNCTIONS_DOMAIN",
+                domain.map(|domain| (domain, path)),
+            )?,
             max_connections: or(
                 usual.max_connections,
                 setting!(max_connections, "--max-connections", "FABRIC_MAX_CONNECTIONS"),
@@ -108,13 +135,14 @@ impl ConnectionArgs {
 }
 
 impl ConnectionConfig {
-    fn times(&self) -> [(&'static str, &Setting<u64>); 5] {
+    fn times(&self) -> [(&'static str, &Setting<u64>); 6] {
         [
             ("first-byte-timeout", &self.first_byte_timeout),
             ("header-timeout", &self.header_timeout),
             ("idle-timeout", &self.idle_timeout),
             ("write-timeout", &self.write_timeout),
             ("body-timeout", &self.body_timeout),
+            ("slot-wait", &self.slot_wait),
         ]
     }
 
@@ -152,7 +180,17 @@ impl ConnectionConfig {
             row("serve.connections.write-timeout", &self.write_timeout),
             row("serve.connections.body-timeout", &self.body_timeout),
             row("serve.connections.min-body-rate", &self.min_body_rate),
+            row("serve.connections.slot-wait", &self.slot_wait),
+            self.functions_domain.as_ref().map_or_else(
+                || ("serve.connections.functions-domain", "-".to_owned(), Origin::Default.to_string()),
+                |s| row("serve.connections.functions-domain", s),
+            ),
         ]
+    }
+
+    /// How long a call waits for a slot.
+    pub fn slot_wait(&self) -> Duration {
+        Duration::from_secs(self.slot_wait.value)
     }
 
     /// As the gateway takes them.
@@ -167,7 +205,49 @@ impl ConnectionConfig {
             write_stall_timeout: seconds(&self.write_timeout),
             body_idle_timeout: seconds(&self.body_timeout),
             min_body_rate: self.min_body_rate.value,
+            functions_domain: self.functions_domain.as_ref().map(|s| s.value.clone()),
             ..fabric_gateway::Options::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn resolve(args: &ConnectionArgs, env: &[(&str, &str)], file: &str) -> Result<ConnectionConfig, String> {
+        let file: ConnectionFile = toml::from_str(file).map_err(|e| e.to_string())?;
+        let lookup = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let config = args.resolve(&lookup, &file, &"fabric.conf".into()).map_err(|f| f.message)?;
+        config.check().map_err(|f| f.message)?;
+        Ok(config)
+    }
+
+    #[test]
+    fn settings_come_from_flags_variables_and_the_file() {
+        let args = ConnectionArgs { idle_timeout: Some(5), ..Default::default() };
+        let file = "idle-timeout = 7\nheader-timeout = 8\nfunctions-domain = \"fn.example.org\"";
+        let config =
+            resolve(&args, &[("FABRIC_HEADER_TIMEOUT", "9"), ("FABRIC_MAX_CONNECTIONS", "100")], file).unwrap();
+        let options = config.options();
+        assert_eq!((options.idle_timeout, options.header_timeout), (Duration::from_secs(5), Duration::from_secs(9)));
+        assert_eq!((options.max_connections, options.connections_per_address), (100, None));
+        assert_eq!(options.functions_domain.unwrap().to_string(), "fn.example.org");
+        let shown: Vec<_> = config.rows().into_iter().map(|(name, value, _)| format!("{name}={value}")).collect();
+        assert!(shown.contains(&"serve.connections.connections-per-address=25".to_owned()), "{shown:?}");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (file, says) in [
+            ("idle-timeout = 0", "idle-timeout, from"),
+            ("max-connections = 0", "max-connections, from"),
+            ("idle = 1", "unknown field `idle`"),
+            ("functions-domain = \"a b\"", "is not a domain"),
+        ] {
+            let said = resolve(&ConnectionArgs::default(), &[], file).unwrap_err();
+            assert!(said.contains(says), "{said}");
         }
     }
 }

@@ -87,10 +87,6 @@ pub struct ServeArgs {
     /// Guests to run at once [env: FABRIC_SLOTS; default: one per CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub slots: Option<u32>,
-    /// How long a call waits while all slots are taken, before it is refused with `unavailable` [env: FABRIC_SLOT_WAIT;
-    /// default: 10]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub slot_wait: Option<u64>,
     /// A label of this node, for functions that ask for it; may be repeated [env: FABRIC_LABELS, separated by commas]
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label::parse)]
     pub labels: Vec<(String, String)>,

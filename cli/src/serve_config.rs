@@ -24,9 +24,6 @@ const JOB_LEASE_S: u64 = 9;
 /// Memory of the GPU for all calls together: eight times what one may use by default.
 const GPU_MEMORY_MIB: u64 = 512;
 
-/// Seconds that a call waits for a free slot.
-const SLOT_WAIT_S: u64 = 10;
-
 /// Seconds that a Hub's word about a token is believed.
 const JUPYTERHUB_CACHE_S: u64 = 60;
 
@@ -67,7 +64,6 @@ struct File {
     max_tasks: Option<u32>,
     placement: Placement,
     connections: ConnectionFile,
-    slot_wait: Option<u64>,
     log_format: Option<LogFormat>,
     otlp_endpoint: Option<String>,
 }
@@ -139,10 +135,8 @@ pub struct ServeConfig {
     pub max_tasks: Setting<u32>,
     /// How the scheduler places.
     pub placement: Placement,
-    /// Connections.
+    /// Connections, and what waits behind them.
     pub connections: ConnectionConfig,
-    /// Seconds that a call waits for a free slot. Default 10.
-    pub slot_wait: Setting<u64>,
     /// How the log is written.
     pub log_format: Setting<LogFormat>,
     /// Where spans go.
@@ -308,7 +302,6 @@ impl ServeArgs {
             ),
             placement: file.placement.clone(),
             connections: self.connections.resolve(env, &file.connections, &path)?,
-            slot_wait: or(SLOT_WAIT_S, setting!(slot_wait, self.slot_wait, "--slot-wait", "FABRIC_SLOT_WAIT")),
             log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
             otlp_endpoint: setting!(
                 otlp_endpoint,
@@ -397,9 +390,6 @@ impl ServeConfig {
         }
         self.placement.check()?;
         self.connections.check()?;
-        if !(1..=600).contains(&self.slot_wait.value) {
-            return Err(Failure::config(format!("slot-wait, from {}: use 1 to 600 seconds", self.slot_wait.origin)));
-        }
         let open = !self.listen.value.ip().is_loopback();
         if open && self.tls_cert.is_none() && !self.insecure_listen.value {
             return Err(Failure::config(format!(
@@ -467,7 +457,6 @@ impl ServeConfig {
             }),
             row("serve.jupyterhub-cache", Some(&self.jupyterhub_cache), ToString::to_string),
             row("serve.slots", self.slots.as_ref(), ToString::to_string),
-            row("serve.slot-wait", Some(&self.slot_wait), ToString::to_string),
             row("serve.labels", self.labels.as_ref(), label::show),
             row("serve.memory", self.memory.as_ref(), ToString::to_string),
             row("serve.speed", self.speed.as_ref(), ToString::to_string),

@@ -64,8 +64,6 @@ const FULL: &str = concat!(
 pub(super) struct ConnectionInfo {
     /// The other end.
     pub(super) peer: SocketAddr,
-    /// Whether it came by TLS.
-    pub(super) secure: bool,
     /// Whether it was taken beyond the bounds, to serve operators only.
     pub(super) in_reserve: bool,
 }
@@ -191,7 +189,7 @@ async fn serve(
     answer: impl Answer,
 ) {
     let activity = &place.activity;
-    let info = ConnectionInfo { peer, secure: tls.is_some(), in_reserve: activity.in_reserve };
+    let info = ConnectionInfo { peer, in_reserve: activity.in_reserve };
     match tls {
         None => serve_one(stream, None, info, protocols, activity, answer).await,
         Some(tls) => {

@@ -10,6 +10,7 @@ use crate::{
     access::{self, Peer, Route},
     clock,
     error::rescue,
+    hosts::{self, FunctionsDomain, Site},
     peers::Passed,
     routes::{self, REQUEST_ID, http_functions, invoke},
     state::App,
@@ -20,7 +21,7 @@ use axum::{
 };
 use fabric_types::{Code, rest::token::Role};
 use futures::FutureExt as _;
-use http::{HeaderValue, Request, header};
+use http::{HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use std::{panic::AssertUnwindSafe, time::Instant};
 use tower::Service as _;
@@ -32,12 +33,14 @@ pub(super) struct Front {
     app: App,
     router: axum::Router,
     body: BodyLimits,
+    /// Below which functions have hosts of their own.
+    domain: Option<FunctionsDomain>,
 }
 
 impl Front {
-    pub(super) fn new(app: App, body: BodyLimits) -> Self {
+    pub(super) fn new(app: App, body: BodyLimits, domain: Option<FunctionsDomain>) -> Self {
         let router = routes::router(&app);
-        Self { app, router, body }
+        Self { app, router, body, domain }
     }
 }
 
@@ -60,7 +63,11 @@ async fn is_for_operators<B>(app: &App, request: &Request<B>) -> bool {
 fn no_room() -> Error {
     Error::new(Code::Unavailable, "the server has as many connections as it takes; this one serves admins only")
         .hint("try again in a moment; use fewer connections from one address")
-        .header(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
+/// The same, and the end of an HTTP/1 connection.
+fn ends_connection(error: Error) -> Error {
+    error.header(header::CONNECTION, HeaderValue::from_static("close"))
 }
 
 async fn relay(app: &App, request: Request<Body>) -> Response {
@@ -82,10 +89,15 @@ impl Answer for Front {
             invocation_id = tracing::field::Empty
         );
         let mut request = request.map(|body| IdleBody::new(body, self.body));
-        let answered = if connection.in_reserve && !is_for_operators(&self.app, &request).await {
-            Ok(no_room().into_response())
-        } else if request.uri().path().starts_with(http_functions::PREFIX) {
-            let call = http_functions::call(&self.app, &id, request);
+        let wants_http1_end = request.version() < Version::HTTP_2;
+        let settled = hosts::settle(&mut request);
+        let site = self.domain.as_ref().map_or(Site::Main, |domain| domain.site(hosts::host(request.headers())));
+        let answered = if let Err(error) = settled {
+            Ok(if wants_http1_end { ends_connection(error) } else { error }.into_response())
+        } else if connection.in_reserve && !is_for_operators(&self.app, &request).await {
+            Ok(if wants_http1_end { ends_connection(no_room()) } else { no_room() }.into_response())
+        } else if site != Site::Main || request.uri().path().starts_with(http_functions::PREFIX) {
+            let call = http_functions::call(&self.app, &id, site, request);
             AssertUnwindSafe(call).catch_unwind().instrument(span).await.map(|r| {
                 let mut response = r.unwrap_or_else(Error::into_response);
                 response.extensions_mut().insert(Route(http_functions::ROUTE));

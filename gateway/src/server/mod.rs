@@ -12,6 +12,7 @@ pub mod tls;
 pub use listen::check_listen;
 
 use crate::{
+    hosts::FunctionsDomain,
     idempotency::Idempotency,
     state::{App, Services},
     tokens::Tokens,
@@ -49,6 +50,8 @@ pub struct Options {
     /// Bytes a second of a request's body, on average over the time that its reader waits, once that is longer than
     /// `body_idle_timeout`; 0 for no bound. Default 256.
     pub min_body_rate: u64,
+    /// The domain below which each http function has a host of its own, `FUNCTION.TENANT.DOMAIN`. Default none.
+    pub functions_domain: Option<FunctionsDomain>,
     /// Time for requests under way when the server stops. Default 20 s.
     pub grace: Duration,
 }
@@ -66,6 +69,7 @@ impl Default for Options {
             write_stall_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),
             min_body_rate: 256,
+            functions_domain: None,
             grace: Duration::from_secs(20),
         }
     }
@@ -171,7 +175,7 @@ async fn sweep(idempotency: Idempotency) {
 async fn run(app: App, options: Options, listener: TcpListener) {
     attend(&app);
     let body = BodyLimits { idle: options.body_idle_timeout, min_rate: options.min_body_rate };
-    let front = Front::new(app.clone(), body);
+    let front = Front::new(app.clone(), body, options.functions_domain.clone());
     let life = Life {
         stopping: app.stopping.clone(),
         aborting: app.aborting.clone(),
