@@ -4,6 +4,7 @@
 mod args;
 mod cluster;
 mod commands;
+mod connection_config;
 #[cfg(test)]
 mod docs;
 mod failure;

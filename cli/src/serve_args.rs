@@ -1,5 +1,6 @@
 //! The flags of `fabric serve`. What they mean together with the file and the environment is in `serve_config`.
 
+use crate::connection_config::ConnectionArgs;
 use clap::{Args, ValueEnum};
 use fabric_gateway::jupyterhub::Rule;
 use fabric_types::{function::EntryKind, label, units::ByteSize};
@@ -120,6 +121,9 @@ pub struct ServeArgs {
     /// Where to send spans: an OTLP/HTTP collector [env: FABRIC_OTLP_ENDPOINT; default: nowhere]
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
+    /// Connections.
+    #[command(flatten)]
+    pub connections: ConnectionArgs,
 }
 
 /// What a process does.

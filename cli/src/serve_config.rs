@@ -1,6 +1,7 @@
 //! The server's configuration: defaults, then a file, then the environment, then flags; each value with its origin.
 
 use crate::{
+    connection_config::{ConnectionConfig, ConnectionFile},
     failure::Failure,
     listed::{Label, List, turned},
     placement_config::Placement,
@@ -62,6 +63,7 @@ struct File {
     accept: Option<Vec<EntryKind>>,
     max_tasks: Option<u32>,
     placement: Placement,
+    connections: ConnectionFile,
     log_format: Option<LogFormat>,
     otlp_endpoint: Option<String>,
 }
@@ -133,6 +135,8 @@ pub struct ServeConfig {
     pub max_tasks: Setting<u32>,
     /// How the scheduler places.
     pub placement: Placement,
+    /// Connections, and what waits behind them.
+    pub connections: ConnectionConfig,
     /// How the log is written.
     pub log_format: Setting<LogFormat>,
     /// Where spans go.
@@ -140,7 +144,7 @@ pub struct ServeConfig {
 }
 
 /// One value's layers, strongest first.
-fn layer<T>(
+pub(crate) fn layer<T>(
     flag: Option<T>,
     name: &'static str,
     env: Env<'_>,
@@ -297,6 +301,7 @@ impl ServeArgs {
                 setting!(max_tasks, self.max_tasks, "--max-tasks", "FABRIC_MAX_TASKS"),
             ),
             placement: file.placement.clone(),
+            connections: self.connections.resolve(env, &file.connections, &path)?,
             log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
             otlp_endpoint: setting!(
                 otlp_endpoint,
@@ -384,6 +389,7 @@ impl ServeConfig {
                 .hint("for no GPU say --gpu off"));
         }
         self.placement.check()?;
+        self.connections.check()?;
         let open = !self.listen.value.ip().is_loopback();
         if open && self.tls_cert.is_none() && !self.insecure_listen.value {
             return Err(Failure::config(format!(
@@ -424,7 +430,7 @@ impl ServeConfig {
         }
         let path = |p: &PathBuf| p.display().to_string();
         let roles = |r: &Vec<Role>| r.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        vec![
+        let mut rows = vec![
             row("serve.listen", Some(&self.listen), ToString::to_string),
             row("serve.data", Some(&self.data), path),
             row("serve.role", Some(&self.role), roles),
@@ -464,7 +470,9 @@ impl ServeConfig {
             row("serve.max-tasks", Some(&self.max_tasks), ToString::to_string),
             row("serve.log-format", Some(&self.log_format), ToString::to_string),
             row("serve.otlp-endpoint", self.otlp_endpoint.as_ref(), |url| hide_userinfo(url)),
-        ]
+        ];
+        rows.extend(self.connections.rows());
+        rows
     }
 }
 

@@ -6,8 +6,10 @@
 //! `Host` is looked at only where loopback alone opens something: at `/metrics`.
 
 pub mod mark;
+pub(crate) mod revocation;
+pub(crate) mod secrets;
 
-use crate::{Error, clock, error::Result, jupyterhub, state::App, tokens};
+use crate::{Error, clock, error::Result, state::App, tokens};
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
     middleware::Next,
@@ -38,6 +40,9 @@ const DEVELOPER: Access = Access::Role(Role::Developer);
 const ADMIN: Access = Access::Role(Role::Admin);
 const TENANT_ADMIN: Access = Access::Role(Role::TenantAdmin);
 
+/// The route of synchronous calls: its caller may go away at any time.
+const INVOKE: &str = "/v1/functions/{f}/invoke";
+
 /// Method, route, access.
 pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/healthz", Open),
@@ -47,7 +52,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/schemas/job", Open),
     ("GET", "/v1/schemas/manifest", Open),
     ("GET", "/v1/whoami", INVOKER),
-    ("POST", "/v1/functions/{f}/invoke", INVOKER),
+    ("POST", INVOKE, INVOKER),
     ("GET", "/v1/invocations/{id}", INVOKER),
     ("GET", "/v1/invocations/{id}/result", INVOKER),
     ("GET", "/v1/invocations/{id}/logs", INVOKER),
@@ -152,24 +157,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The secret of an `Authorization: Bearer …` header, or of `token …`, as clients of Jupyter write it.
+/// The secret of an `Authorization: Bearer …` header, or of `token …`, as clients of Jupyter write it. Of several such
+/// headers none counts: a proxy in front may have looked at another one.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    secret_of(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    secret_of(value.to_str().ok()?)
 }
 
 fn secret_of(value: &str) -> Option<&str> {
     let (scheme, secret) = value.split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token")).then(|| secret.trim())
-}
-
-/// Whether the request carries a secret that lets its holder in here, which no function may see; `hub`: those of a
-/// JupyterHub do.
-#[must_use]
-pub fn carries_secret(headers: &HeaderMap, hub: bool) -> bool {
-    let is_ours = |secret: &str| tokens::secret::is_secret(secret) || (hub && jupyterhub::is_token(secret));
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    values.any(|value| value.to_str().ok().and_then(secret_of).is_some_and(is_ours))
 }
 
 /// The holder of a secret: a token of ours, or a user of the JupyterHub where there is one.
@@ -234,8 +236,16 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
             span.record("route", route);
             span.record("tenant", caller.tenant.as_str());
             request.extensions_mut().insert(caller.clone());
+            let secret = bearer(request.headers()).unwrap_or_default().to_owned();
+            let only_waits = request.method().is_safe() || route == INVOKE;
             // The one place that every mutating request of a known caller passes.
-            crate::idempotency::once(&app, &caller, request, next).await
+            let answer = crate::idempotency::once(&app, &caller, request, next);
+            let answered = match only_waits {
+                true => revocation::answer_while_valid(&app, &secret, answer).await,
+                // A change that has begun is made, and its caller told of it.
+                false => Ok(answer.await),
+            };
+            revocation::watch(&app, &secret, answered.unwrap_or_else(Error::into_response))
         }
     };
     response.extensions_mut().insert(Route(route));

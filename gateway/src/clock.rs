@@ -2,6 +2,7 @@
 
 use fabric_types::id::{InvocationId, JobId};
 use std::{
+    cell::RefCell,
     sync::atomic::{AtomicU64, Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -12,27 +13,40 @@ pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// A generator of unpredictable-enough numbers for ids and weighted choices; never for secrets.
-static STEP: AtomicU64 = AtomicU64::new(0);
+/// Random numbers that are fetched from the system at once.
+const BATCH: usize = 64;
 
-fn seed() -> u64 {
-    static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    *SEED.get_or_init(|| {
-        let mut bytes = [0; 8];
-        // Without the system's randomness ids still differ by time and step.
-        let _ = getrandom::fill(&mut bytes);
-        u64::from_le_bytes(bytes)
+thread_local! {
+    /// Numbers of the system's generator that this thread has not used.
+    static DRAWN: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A number of the system's generator: whoever knows ids that were made knows nothing of those to come.
+#[must_use]
+pub fn draw() -> u64 {
+    DRAWN.with_borrow_mut(|drawn| {
+        if let Some(number) = drawn.pop() {
+            return number;
+        }
+        let mut bytes = [0; 8 * BATCH];
+        if getrandom::fill(&mut bytes).is_err() {
+            return fallback();
+        }
+        let (numbers, _) = bytes.as_chunks::<8>();
+        drawn.extend(numbers.iter().map(|n| u64::from_le_bytes(*n)));
+        drawn.pop().unwrap_or_default()
     })
 }
 
-/// The next number of a splitmix64 sequence (Steele, Lea, Flood 2014) with a random start.
-#[must_use]
-pub fn draw() -> u64 {
+/// Without the system's randomness ids still differ. Secrets are not made then: [`crate::tokens`] fails instead.
+fn fallback() -> u64 {
+    static STEP: AtomicU64 = AtomicU64::new(0);
     let step = STEP.fetch_add(1, Ordering::Relaxed);
-    let mut z = seed().wrapping_add(step.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+    let mut hash = blake3::Hasher::new_derive_key("fabric ids without randomness 1");
+    hash.update(&step.to_le_bytes()).update(&now_ms().to_le_bytes()).update(&std::process::id().to_le_bytes());
+    let mut bytes = [0; 8];
+    hash.finalize_xof().fill(&mut bytes);
+    u64::from_le_bytes(bytes)
 }
 
 fn random() -> u128 {
@@ -49,4 +63,17 @@ pub fn invocation_id() -> InvocationId {
 #[must_use]
 pub fn job_id() -> JobId {
     JobId::from_parts(now_ms(), random())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_draws_are_alike() {
+        let drawn: std::collections::BTreeSet<u64> = (0..4 * BATCH).map(|_| draw()).collect();
+        assert_eq!(drawn.len(), 4 * BATCH);
+        let spare: std::collections::BTreeSet<u64> = (0..100).map(|_| fallback()).collect();
+        assert_eq!(spare.len(), 100);
+    }
 }

@@ -9,6 +9,7 @@ use crate::{
     metrics::HttpMetrics,
     offload::{self, Offload},
     peers::Peers,
+    shares::{ShareLimits, Shares},
     tokens::Tokens,
 };
 use fabric_driver::Driver;
@@ -17,7 +18,7 @@ use fabric_index::Index;
 use fabric_node::Node;
 use fabric_results::ResultStore;
 use fabric_store::Store;
-use fabric_types::Code;
+use fabric_types::{Code, id::TenantId};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use std::{
@@ -25,7 +26,6 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What the wiring hands in.
@@ -53,8 +53,8 @@ pub struct Services {
     pub data_dir: PathBuf,
 }
 
-/// Open event streams and log followers at once.
-const MAX_STREAMS: usize = 1024;
+/// Open event streams and log followers at once; of one tenant; of those, for admins only.
+const STREAMS: ShareLimits = ShareLimits { most: 1024, of_one: 256, reserve: 64 };
 
 /// Computations on a request's own bytes: schemas, parameters and long bodies. Each is bounded to a few seconds by the
 /// size of what it reads.
@@ -110,7 +110,7 @@ pub struct Shared {
     /// Threads for reading a tenant's data on behalf of a request.
     pub scans: Offload,
     /// Room for streams that stay open.
-    pub streams: Arc<Semaphore>,
+    pub(crate) streams: Shares<TenantId>,
     /// Work that outlives its connection, awaited at shutdown.
     pub tasks: TaskTracker,
     /// Set when the server begins to stop.
@@ -144,7 +144,7 @@ impl App {
             tokens: Tokens::new(services.engine.clone()),
             idempotency: Idempotency::new(services.engine.clone(), services.peers.is_none()),
             http,
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            streams: Shares::new(STREAMS),
             tasks: TaskTracker::new(),
             stopping,
             aborting: CancellationToken::new(),

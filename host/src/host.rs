@@ -3,7 +3,7 @@
 use crate::{
     entry::{
         http::{self as http_entry, Body, HttpCall},
-        task::{self as task_entry, TaskCall, TaskReport},
+        task::{self as task_entry, SlotWait, TaskCall, TaskReport},
     },
     error::Error,
     fault, gpu,
@@ -17,6 +17,7 @@ use crate::{
     pool,
     scope::{self, Scope},
     shape,
+    slots::{SlotPermit, Slots},
     source::PartSource,
     state::{self, Setup, Shared, State},
     stats::{HostStats, Observer, add},
@@ -35,10 +36,13 @@ use fabric_types::{
 use parking_lot::Mutex;
 use std::{
     path::Path,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmtime::{Config, Engine, Store};
 
 /// The sandbox. Clones share it.
@@ -48,7 +52,10 @@ pub struct Host(Arc<Inner>);
 pub(crate) struct Inner {
     loader: Loader,
     ticker: Ticker,
-    slots: Arc<Semaphore>,
+    slots: Slots,
+    slot_wait: Duration,
+    /// Guests whose responses go on.
+    pub(crate) drivers: TaskTracker,
     pool: u32,
     pub(crate) volumes: Arc<Path>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
@@ -62,21 +69,29 @@ pub(crate) struct Inner {
 /// A place in the pool, and a guest that the ticker knows of.
 pub(crate) struct Slot {
     _live: Live,
-    _permit: OwnedSemaphorePermit,
+    _permit: SlotPermit,
 }
 
 impl Inner {
-    /// Waits for a free place in the pool.
-    pub(crate) async fn slot(&self, cancel: &CancellationToken) -> Result<Slot, Fault> {
-        let permit = match self.slots.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => tokio::select! {
-                biased;
-                () = cancel.cancelled() => return Err(fault::cancelled()),
-                permit = self.slots.clone().acquire_owned() => {
-                    permit.map_err(|_| Fault::new(Code::Unavailable, "the host is shutting down"))?
-                }
-            },
+    /// Waits for a slot.
+    ///
+    /// # Errors
+    /// `cancelled`; `unavailable` when a bounded wait is over, or too many wait already.
+    pub(crate) async fn slot(
+        &self,
+        deployment: &Arc<Deployment>,
+        wait: SlotWait,
+        cancel: &CancellationToken,
+    ) -> Result<Slot, Fault> {
+        let patience = match wait {
+            SlotWait::Bounded => Some(self.slot_wait),
+            SlotWait::UntilCancelled => None,
+        };
+        let permit = tokio::select! {
+            // The slot first: there mostly is one, and then nothing else is looked at.
+            biased;
+            permit = self.slots.acquire(deployment, patience) => permit?,
+            () = cancel.cancelled() => return Err(fault::cancelled()),
         };
         Ok(Slot { _live: self.ticker.live(), _permit: permit })
     }
@@ -87,6 +102,7 @@ impl Inner {
             logs: Mutex::new(Logs::new(logs, limits.log_bytes.0)),
             bytes_in: AtomicU64::new(0),
             gpu_us: Arc::default(),
+            failed: AtomicBool::new(false),
         })
     }
 
@@ -144,7 +160,9 @@ impl Host {
         Ok(Self(Arc::new(Inner {
             loader,
             ticker,
-            slots: Arc::new(Semaphore::new(instances as usize)),
+            slots: Slots::new(instances),
+            slot_wait: options.slot_wait,
+            drivers: TaskTracker::new(),
             pool: instances,
             volumes: options.volumes.into(),
             observer: options.observer,
@@ -252,7 +270,7 @@ impl Host {
             ..Limits::default()
         };
         let loaded = Loaded { prepared, deployment: deployment.clone(), network: self.0.no_network.clone() };
-        let _slot = self.0.slot(&CancellationToken::new()).await?;
+        let _slot = self.0.slot(&loaded.deployment, SlotWait::UntilCancelled, &CancellationToken::new()).await?;
         let shared = self.0.shared(Output::new(1 << 16, 0, 0, false), None, &limits);
         let scope = Scope::new(&limits, None, CancellationToken::new());
         let setup = Setup { deployment, volumes: self.0.volumes.clone(), seed: [0; 32], stage: "describe" };
@@ -301,8 +319,8 @@ impl Host {
         task_entry::run(&self.0, loaded, call).await
     }
 
-    /// Runs one request to an http function, in a fresh instance. The response's body drives the guest on; dropping
-    /// this future or the body ends it.
+    /// Runs one request to an http function, in a fresh instance. Dropping this future or the response's body ends the
+    /// guest; so does its deadline, whether or not anybody reads the body. Needs a tokio runtime.
     ///
     /// # Errors
     /// What kept the function from beginning a response.

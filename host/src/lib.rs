@@ -4,8 +4,9 @@
 //! It knows nothing of HTTP routes, jobs, journals or object stores: callers bring bytes and take bytes.
 //!
 //! Start with [`Host::start`]; [`Host::inspect_and_compile`] takes an upload, [`Host::load`] readies a deployment, and
-//! [`Host::run_task`] or [`Host::handle_http`] run one call. Guests run inside the caller's future: nothing is
-//! spawned, and dropping the future ends the guest.
+//! [`Host::run_task`] or [`Host::handle_http`] run one call. Guests run inside the caller's future, and dropping it ends
+//! the guest. Only the guest of an http response that has begun and goes on runs in a task of its own, which ends with
+//! the response's body.
 
 mod artefact;
 mod bindings;
@@ -14,6 +15,7 @@ pub mod compile;
 mod engine;
 mod entry;
 mod error;
+pub mod fair_queue;
 mod fault;
 mod fingerprint;
 #[doc(hidden)]
@@ -34,6 +36,7 @@ mod preopen;
 mod random;
 mod scope;
 mod shape;
+mod slots;
 pub mod source;
 mod state;
 mod stats;
@@ -45,7 +48,7 @@ mod ticker;
 
 pub use compile::worker::main as compile_worker_main;
 pub use entry::http::{Body, HttpCall, HttpReport};
-pub use entry::task::{Progress, Stage, TaskCall, TaskOutput, TaskReport};
+pub use entry::task::{Progress, SlotWait, Stage, TaskCall, TaskOutput, TaskReport};
 pub use error::Error;
 pub use fabric_gpu::worker_main as gpu_worker_main;
 pub use gpu::{Device as GpuDevice, Search as GpuSearch};

@@ -22,7 +22,10 @@ use fabric_types::{
 use parking_lot::Mutex;
 use std::{
     path::Path,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 use wasmtime::{CallHook, StoreContextMut, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p1::WasiP1Ctx};
@@ -35,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) bytes_in: AtomicU64,
     /// Device time of the GPU in microseconds; there when the instance is gone.
     pub(crate) gpu_us: Arc<AtomicU64>,
+    /// Whether an http guest failed; set before its store is dropped.
+    pub(crate) failed: AtomicBool,
 }
 
 /// What a call brings along.

@@ -199,3 +199,40 @@ async fn standard_error_becomes_log_lines() {
     // The last words of a guest that panicked say why.
     assert!(report.result.unwrap_err().hint.unwrap().contains("first second"));
 }
+
+#[tokio::test]
+async fn the_deadline_of_a_guest_ends_it_though_nobody_reads_its_response() {
+    let sandbox = sandbox();
+    let loaded = sandbox.load(&guest("http-hello")).await;
+    let long = format!("/{}", "x".repeat(50_000));
+    let request = http::Request::get(long).header("host", "fabric.test").body(Full::new(Bytes::new())).unwrap();
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let mut call = HttpCall::new(Limits { deadline_ms: 100, ..Limits::default() });
+    call.done = Some(Box::new(move |report| drop(send.send(report))));
+    let response = sandbox.host.handle_http(&loaded, request, call).await.unwrap();
+    assert_eq!(sandbox.host.stats().live, 1);
+    // The body is there, and nobody polls it.
+    assert_eq!(receive.await.unwrap().result.unwrap_err().code, Code::Deadline);
+    assert_eq!(sandbox.host.stats().live, 0, "the slot is free");
+    // Who reads after all learns that it is not the whole of it.
+    let read = response.into_body().collect().await;
+    assert_eq!(read.err().unwrap().code, Code::Deadline);
+}
+
+#[tokio::test]
+async fn a_call_does_not_wait_for_a_slot_for_ever() {
+    let sandbox = sandbox_with(|o| {
+        o.max_instances = 1;
+        o.slot_wait = std::time::Duration::from_millis(50);
+    });
+    let loaded = sandbox.load(&guest("http-hello")).await;
+    let long = || {
+        let target = format!("/{}", "x".repeat(50_000));
+        http::Request::get(target).header("host", "fabric.test").body(Full::new(Bytes::new())).unwrap()
+    };
+    let held = sandbox.host.handle_http(&loaded, long(), HttpCall::new(Limits::default())).await.unwrap();
+    let refused = sandbox.host.handle_http(&loaded, long(), HttpCall::new(Limits::default())).await.err().unwrap();
+    assert_eq!(refused.code, Code::Unavailable);
+    drop(held);
+    assert!(sandbox.host.handle_http(&loaded, long(), HttpCall::new(Limits::default())).await.is_ok());
+}

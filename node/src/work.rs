@@ -8,7 +8,7 @@ use crate::{
     lane::{Chunk, Running},
     running::Entry,
 };
-use fabric_host::{Loaded, PartSource, Stage, TaskCall, keyed};
+use fabric_host::{Loaded, PartSource, SlotWait, Stage, TaskCall, keyed};
 use fabric_results::Fresh;
 use fabric_store::Objects;
 use fabric_types::{
@@ -156,6 +156,7 @@ async fn one(
             }),
             cancel: stop.clone(),
             input: source,
+            slot_wait: SlotWait::UntilCancelled,
             ..TaskCall::new(stage, fabric_host::source::Empty)
         },
         Err(fault) => return Some(failed(assignment, fault)),

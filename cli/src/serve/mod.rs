@@ -1,5 +1,6 @@
 //! Wires the server's parts together. Nothing else in this binary knows them.
 
+mod data_folder;
 mod fleet;
 mod fleet_metrics;
 mod jupyterhub;
@@ -40,6 +41,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         .thread_name("fabric-io")
         .build()
         .map_err(|e| Failure::io("starting the runtime", e))?;
+    raise_file_limit();
     runtime.block_on(async {
         let spans = telemetry::start(config.log_format.value, config.otlp_endpoint.as_ref().map(|e| e.value.as_str()))?;
         let served = match &config.nats {
@@ -49,6 +51,14 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         spans.end();
         served
     })
+}
+
+/// Takes as many file handles as the system lets this process have: the usual 1,024 are fewer than the connections.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it fails the accept loop closes idle connections instead.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Runs one machine by itself until a signal.

@@ -1,6 +1,6 @@
 //! The parts of a server and how they start and stop, the same alone and in a fleet.
 
-use super::{GPU_WORKER, fault, internal, jupyterhub, reachable, wait_for_signal, write_address};
+use super::{GPU_WORKER, data_folder, fault, internal, jupyterhub, reachable, wait_for_signal, write_address};
 use crate::{failure::Failure, serve_args::GpuChoice, serve_config::ServeConfig};
 use fabric_driver::Driver;
 use fabric_engine::Engine;
@@ -23,11 +23,13 @@ use tokio::net::TcpListener;
 /// How long a node that is told to end waits for its attempts: less than the 30 s that Kubernetes gives.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Makes the data folder, for this user only.
+/// Makes the data folder, for this user only, or closes one to others that was there before.
 pub(super) fn make_folder(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|e| Failure::io(format!("making the data folder `{}`", path.display()), e))
+    made.map_err(|e| Failure::io(format!("making the data folder `{}`", path.display()), e))?;
+    data_folder::close(path);
+    Ok(())
 }
 
 /// Takes the address.
@@ -98,6 +100,7 @@ impl Parts {
         let worker = WorkerCommand { program, args: vec!["compile-worker".to_owned()] };
         let mut sandbox = fabric_host::Options::new(data.join("sandbox"), worker);
         sandbox.observer = Some(metrics.observer());
+        sandbox.slot_wait = config.connections.slot_wait();
         sandbox.gpu = gpu(config)?;
         let host = Host::start(sandbox).map_err(|e| internal("starting the sandbox", e))?;
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
@@ -230,7 +233,7 @@ impl<'a> Serving<'a> {
             token.map_err(|e| Failure::coded(e.code(), e.to_string()))?;
         }
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let options = fabric_gateway::Options { tls, ..fabric_gateway::Options::default() };
+        let options = fabric_gateway::Options { tls, ..config.connections.options() };
         let handle = gateway.serve(options, listener).map_err(|e| Failure::io("serving", e))?;
         let url = format!("{scheme}://{}", reachable(handle.addr));
         if for_clients {

@@ -36,6 +36,10 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 const WISHES: usize = 10_000;
 /// Connections over which calls go to one node. A connection has 256 streams at most and one task that drives it.
 const CONNECTIONS: usize = 4;
+/// Those streams.
+const CALLS_ON_A_CONNECTION: u32 = 256;
+/// Bytes of an answer that may come ahead of the caller's reading.
+const CALL_WINDOW: u32 = 256 << 10;
 
 /// Marks a request that was passed on.
 pub(crate) const RELAYED: HeaderName = HeaderName::from_static("fabric-relayed");
@@ -95,6 +99,14 @@ fn client(ca: Option<&reqwest::Certificate>) -> reqwest::ClientBuilder {
     }
 }
 
+/// Room for what callers have not read, of each call and of all calls on a connection: so many that read nothing can't use
+/// up what the others need.
+fn windows(client: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+    client
+        .http2_initial_stream_window_size(CALL_WINDOW)
+        .http2_initial_connection_window_size(CALL_WINDOW * CALLS_ON_A_CONNECTION)
+}
+
 impl Peers {
     /// What is known of the others before any was heard of.
     ///
@@ -103,8 +115,8 @@ impl Peers {
     pub fn new(options: Options) -> Result<Self, reqwest::Error> {
         let ca = options.ca.as_deref().map(reqwest::Certificate::from_pem).transpose()?;
         let calling = (0..CONNECTIONS).map(|_| {
-            let plain = client(None).http2_prior_knowledge().http2_adaptive_window(true).build()?;
-            let secure = client(ca.as_ref()).http2_adaptive_window(true).build()?;
+            let plain = windows(client(None).http2_prior_knowledge()).build()?;
+            let secure = windows(client(ca.as_ref())).build()?;
             Ok((plain, secure))
         });
         Ok(Self {

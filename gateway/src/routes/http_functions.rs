@@ -1,10 +1,13 @@
 //! `ANY /f/{tenant}/{function}/…`: the hot path. It does not pass the router: the function is found in a cache by the
 //! text in the address, and the guest runs inline in the connection's task.
 
+use super::confine::{Reach, confine};
 use crate::{
-    Error, access,
+    Error,
+    access::{self, revocation},
     error::{Result, Verbatim},
     functions::Version,
+    hosts::Site,
     peers::{
         self,
         near::{self, Offered},
@@ -15,7 +18,8 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use fabric_types::{Code, function::EntryKind, id::InvocationId, rest::token::Role};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, uri::PathAndQuery};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// The prefix of all http functions.
 pub const PREFIX: &str = "/f/";
@@ -50,11 +54,9 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes out of a request's headers what is not the guest's: what concerns the connection, our mark, and a secret of ours.
+/// Takes out of a request's headers what is not the guest's: what concerns the connection, our mark, and secrets of ours.
 fn clean(headers: &mut HeaderMap, hub: bool) {
-    if access::carries_secret(headers, hub) {
-        headers.remove(header::AUTHORIZATION);
-    }
+    access::secrets::withhold(headers, hub);
     headers.remove(&peers::RELAYED);
     strip(headers);
 }
@@ -67,66 +69,117 @@ fn split(path: &str) -> Option<(&str, usize)> {
     rest.get(..end).map(|key| (key, PREFIX.len() + end))
 }
 
-/// Whether the caller may call it: public, or a token of the tenant.
-async fn admit(app: &App, version: &Version, headers: &HeaderMap) -> Result<()> {
-    if version.deployment.manifest.function.public {
-        return Ok(());
-    }
-    let caller = access::identify(app, headers).await?;
-    if caller.tenant == version.deployment.tenant || caller.role == Role::Admin {
-        return Ok(());
-    }
-    Err(Error::not_found("function", &version.deployment.function))
+/// Refusals of strangers are given at multiples of this, so that their time says as little as their words: a look-up
+/// takes another time where there is something.
+const REFUSAL_STEP: Duration = Duration::from_millis(20);
+
+/// The one answer to whoever may not know whether there is such a function.
+fn unknown(key: &str) -> Error {
+    let name = key.split_once('/').map_or(key, |(_, name)| name);
+    Error::not_found("function", name).hint("`fabric functions` lists what is deployed")
 }
 
-async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<Arc<Version>> {
-    // Who has no token learns nothing about functions that are not public, not even whether they are there.
-    match app.functions.resolve_text(key).await {
-        Ok(version) if version.deployment.entry.kind == EntryKind::Http => {
-            admit(app, &version, headers).await?;
-            Ok(version)
-        }
-        Ok(version) => {
-            access::identify(app, headers).await?;
-            admit(app, &version, headers).await?;
-            Err(Error::new(Code::NotFound, format!("`{}` is not an http function", version.deployment.function))
-                .hint("call it with POST /v1/functions/NAME/invoke"))
-        }
-        Err(e) if e.code() == Code::NotFound => {
-            access::identify(app, headers).await?;
-            Err(e)
-        }
-        Err(e) => Err(e),
+/// Whether the caller is of the tenant. `key` is `tenant/function` as it was asked for, at `began`.
+async fn admit(app: &App, headers: &HeaderMap, key: &str, began: Instant) -> Result<()> {
+    let refused = match access::identify(app, headers).await {
+        Ok(caller) if caller.role == Role::Admin => return Ok(()),
+        Ok(caller) if key.split_once('/').is_some_and(|(tenant, _)| tenant == caller.tenant.as_str()) => return Ok(()),
+        Ok(_) => unknown(key),
+        Err(e) => e,
+    };
+    let steps = began.elapsed().div_duration_f64(REFUSAL_STEP).floor() + 1.0;
+    tokio::time::sleep_until(began + REFUSAL_STEP.mul_f64(steps)).await;
+    Err(refused)
+}
+
+/// A function that the caller may call, and the secret that let the caller in where it is not public.
+async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<Version>, Option<String>)> {
+    let began = Instant::now();
+    let found = app.functions.resolve_text(key).await;
+    if let Ok(version) = &found
+        && version.deployment.manifest.function.public
+        && version.deployment.entry.kind == EntryKind::Http
+    {
+        return Ok((version.clone(), None));
     }
+    // Who is not of the tenant learns nothing about its functions but the public ones, not even whether they are there.
+    match found {
+        Err(e) if e.code() != Code::NotFound => return Err(e),
+        _ => admit(app, headers, key, began).await?,
+    }
+    let version = found?;
+    if version.deployment.entry.kind != EntryKind::Http {
+        return Err(Error::new(Code::NotFound, format!("`{}` is not an http function", version.deployment.function))
+            .hint("call it with POST /v1/functions/NAME/invoke"));
+    }
+    Ok((version, access::bearer(headers).map(str::to_owned)))
 }
 
 /// Serves one request.
 ///
 /// # Errors
 /// Those of the look-up, of the token, and the guest's faults.
-pub async fn call<B>(app: &App, id: &InvocationId, request: Request<B>) -> Result<Response>
+pub(crate) async fn call<B>(app: &App, id: &InvocationId, site: Site, request: Request<B>) -> Result<Response>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display + Into<axum::BoxError>,
 {
-    let (key, from) = split(request.uri().path()).ok_or_else(|| Error::bad("write /f/TENANT/FUNCTION/…"))?;
-    let version = find(app, request.headers(), key).await?;
-    let nodes = near::elsewhere(app, &version, request.headers())?;
-    if nodes.is_empty() {
-        return here(app, id, &version, from, request).await;
+    let place = match site {
+        Site::Function(key) => Place { key, from: 0, own_host: true },
+        Site::Main => {
+            let (key, from) = split(request.uri().path()).ok_or_else(|| Error::bad("write /f/TENANT/FUNCTION/…"))?;
+            Place { key: key.to_owned(), from, own_host: false }
+        }
+        Site::Nothing => return Err(Error::new(Code::NotFound, "there is nothing at this host")),
+    };
+    let hub = app.services.jupyterhub.is_some();
+    if access::secrets::are_in_address(request.uri(), request.headers(), hub) {
+        return Err(Error::bad("there is a token in the address, where logs and functions would see it")
+            .hint("send it as `Authorization: Bearer SECRET`, and revoke it if it has been seen"));
     }
-    match near::offer_to(app, &nodes, request.map(Body::new)).await? {
-        Offered::Answered(response) => Ok(response),
-        Offered::Back(request) => here(app, id, &version, from, request).await,
+    let (version, secret) = find(app, request.headers(), &place.key).await?;
+    if !place.own_host && place.is_bare(request.uri()) && request.headers().contains_key("service-worker") {
+        // A script of this address could take all of the tenant's functions over: its scope is the folder it is in.
+        return Err(Error::bad("a service worker's script has to lie below the function's address"));
+    }
+    let nodes = near::elsewhere(app, &version, request.headers())?;
+    let response = if nodes.is_empty() {
+        here(app, id, &version, &place, request).await?
+    } else {
+        match near::offer_to(app, &nodes, request.map(Body::new)).await? {
+            Offered::Answered(response) => response,
+            Offered::Back(request) => here(app, id, &version, &place, request).await?,
+        }
+    };
+    Ok(match secret {
+        Some(secret) => revocation::watch(app, &secret, response),
+        None => response,
+    })
+}
+
+/// Where a function was asked for.
+struct Place {
+    /// `tenant/function`, perhaps with a version or an alias.
+    key: String,
+    /// Where the guest's own path begins.
+    from: usize,
+    /// Whether the host is the function's alone.
+    own_host: bool,
+}
+
+impl Place {
+    /// Whether nothing follows the function's name.
+    fn is_bare(&self, uri: &Uri) -> bool {
+        uri.path().len() == self.from
     }
 }
 
-/// Runs the function on this node. Its own path begins at `from`.
+/// Runs the function on this node.
 async fn here<B>(
     app: &App,
     id: &InvocationId,
     version: &Version,
-    from: usize,
+    place: &Place,
     mut request: Request<B>,
 ) -> Result<Response>
 where
@@ -134,13 +187,19 @@ where
     B::Error: std::fmt::Display,
 {
     let uri = request.uri();
-    let seen = uri.path_and_query().map_or("", PathAndQuery::as_str).get(from..).unwrap_or_default();
+    let seen = uri.path_and_query().map_or("", PathAndQuery::as_str).get(place.from..).unwrap_or_default();
     let seen =
         if seen.starts_with('/') { PathAndQuery::try_from(seen) } else { PathAndQuery::try_from(format!("/{seen}")) };
     let seen = seen.map_err(|_| Error::bad("the path can't be read"))?;
     *request.uri_mut() = Uri::from(seen);
     clean(request.headers_mut(), app.services.jupyterhub.is_some());
-    answer(app, id, version, request).await
+    let mut response = answer(app, id, version, request).await?;
+    if place.own_host {
+        confine(response.headers_mut(), Reach::Host);
+    } else {
+        confine(response.headers_mut(), Reach::Path(&place.key));
+    }
+    Ok(response)
 }
 
 /// Runs the guest and passes its answer on.
@@ -154,6 +213,14 @@ where
 {
     let done = app.services.node.http(&version.deployment, id.clone(), request).await;
     let response = done.map_err(|fault| Error::from(fault).about(id.clone()))?;
+    if response.status().is_informational() {
+        // It would be taken for the beginning of an answer, or for another protocol on this connection.
+        return Err(Error::new(
+            Code::GuestContract,
+            format!("the function answered with status {}, which is no answer", response.status().as_u16()),
+        )
+        .about(id.clone()));
+    }
     let (mut parts, body) = response.into_parts();
     strip(&mut parts.headers);
     parts.extensions.insert(Verbatim);
@@ -178,27 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_ours_never_reaches_a_guest_and_others_do() {
-        let ours = format!("Bearer fab_{}_{}", "0".repeat(16), "A".repeat(43));
-        for given in [&[ours.as_str()][..], &["Basic abc", &ours]] {
-            let mut headers = HeaderMap::new();
-            for value in given {
-                headers.append(header::AUTHORIZATION, HeaderValue::try_from(*value).unwrap());
-            }
-            clean(&mut headers, false);
-            assert!(headers.is_empty(), "{given:?}");
-        }
-        for hubs in ["token 0123456789abcdef0123456789abcdef", "Bearer 0123456789abcdef0123456789abcdef"] {
-            for hub in [false, true] {
-                let mut headers = HeaderMap::new();
-                headers.insert(header::AUTHORIZATION, HeaderValue::from_static(hubs));
-                clean(&mut headers, hub);
-                assert_eq!(headers.is_empty(), hub, "{hubs}");
-            }
-        }
+    fn our_mark_and_our_secrets_never_reach_a_guest() {
         let mut headers = HeaderMap::new();
         headers.insert(&peers::RELAYED, HeaderValue::from_static("1"));
-        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer of-the-functions-own"));
+        let ours = format!("Bearer fab_{}_{}", "0".repeat(16), "A".repeat(43));
+        headers.insert(header::AUTHORIZATION, HeaderValue::try_from(ours).unwrap());
+        headers.insert("x-own", HeaderValue::from_static("Bearer of-the-functions-own"));
         clean(&mut headers, true);
         assert_eq!(headers.len(), 1);
     }

@@ -145,6 +145,7 @@ async fn post(
     let headers = response.headers_mut();
     headers.insert("fabric-version", version.number.clone());
     // Here a guest's answer stands on the API's own origin.
+    super::confine::confine(headers, super::confine::Reach::Nothing);
     super::objects::harden(headers);
     Ok(response)
 }

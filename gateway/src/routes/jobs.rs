@@ -244,7 +244,7 @@ pub async fn events(State(app): State<App>, caller: Caller, At(id): At<JobId>, h
     let events = app.driver()?.events(&caller.tenant, &id, after).await?;
     let events =
         events.filter_map(|e| async move { Event::default().event(&e.kind).id(e.seq.to_string()).json_data(&e).ok() });
-    super::streams::sse(&app, events)
+    super::streams::sse(&app, &caller, events)
 }
 
 /// What tasks to list.

@@ -77,7 +77,7 @@ async fn follow(app: &App, caller: &Caller, filter: LogFilter, after: Option<i64
             }
         }
     });
-    super::streams::sse(app, stream::iter([begin]).chain(lines))
+    super::streams::sse(app, caller, stream::iter([begin]).chain(lines))
 }
 
 async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: Wanted) -> Result<Response> {

@@ -2,6 +2,7 @@
 //! document is made of.
 
 pub mod aliases;
+mod confine;
 mod cursor;
 pub mod dead_letters;
 pub mod functions;

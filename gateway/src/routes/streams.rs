@@ -1,29 +1,41 @@
 //! Event streams: bounded in number, kept alive by comments, ended when the server stops.
 
-use crate::{Error, error::Result, state::App};
+use crate::{
+    Error,
+    access::Caller,
+    error::Result,
+    shares::{Exhausted, Reserve},
+    state::App,
+};
 use axum::response::{
     IntoResponse as _, Response, Sse,
     sse::{Event, KeepAlive},
 };
-use fabric_types::Code;
+use fabric_types::{Code, rest::token::Role};
 use futures::{Stream, StreamExt as _};
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 /// Sends events until the stream ends or the server stops.
 ///
 /// # Errors
 /// `too-many-requests` when too many streams are open.
-pub(super) fn sse<S>(app: &App, events: S) -> Result<Response>
+pub(super) fn sse<S>(app: &App, caller: &Caller, events: S) -> Result<Response>
 where
     S: Stream<Item = Event> + Send + 'static,
 {
-    let permit = Arc::clone(&app.streams)
-        .try_acquire_owned()
-        .map_err(|_| Error::new(Code::TooManyRequests, "too many event streams are open"))?;
+    let reserve = if caller.role == Role::Admin { Reserve::Open } else { Reserve::Closed };
+    let share = app.streams.take(&caller.tenant, reserve).map_err(|exhausted| {
+        let whose = match exhausted {
+            Exhausted::Own => format!("the tenant `{}` has", caller.tenant),
+            Exhausted::All => "all tenants together have".to_owned(),
+        };
+        Error::new(Code::TooManyRequests, format!("{whose} as many event streams open as may be"))
+            .hint("close some of them; one stream of a job or of logs can serve many readers")
+    })?;
     let stopping = app.stopping.clone();
     let events = events.take_until(async move { stopping.cancelled().await }).map(move |event| {
-        // The permit lives as long as the stream.
-        let _ = &permit;
+        // The share lives as long as the stream.
+        let _ = &share;
         Ok::<_, Infallible>(event)
     });
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response();

@@ -1,29 +1,77 @@
 //! Connections: how many, how long they may take, TLS, and how they end.
+//!
+//! Every wait for the peer has a limit: its first bytes, TLS, the head of a request, the time between requests, and
+//! what it leaves unread ([`super::guarded_io`], [`super::stream_watch`]). Room is never waited for ([`super::connections`]).
 
-use super::Options;
+use super::{
+    Options,
+    connections::{Activity, Connections, IdleLimits, Overdue, Place, TableLimits},
+    guarded_io::GuardedIo,
+    stream_watch::{SentBody, StreamExecutor},
+};
 use axum::response::Response;
+use bytes::Bytes;
 use http::Request;
-use hyper::body::Incoming;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto::Builder,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
 };
 use prometheus_client::metrics::gauge::Gauge;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
-    sync::Semaphore,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    time::{Instant, Sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What HTTP/2 begins with (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long the accept loop waits when the process has no file handles and no idle connection to close.
+const NO_HANDLES: Duration = Duration::from_millis(100);
+/// How long it waits for one that is being closed.
+const CLOSING: Duration = Duration::from_millis(2);
+/// How long an HTTP/2 connection that was told to end has for it.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// Bytes of a request body that an HTTP/2 stream may send ahead of its reader, and all streams of a connection together.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Bytes of a response that wait in an HTTP/2 stream.
+const SEND_BUFFER: usize = 128 << 10;
+
+/// What a peer reads that comes when there is no room.
+const FULL: &str = concat!(
+    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n",
+    "cache-control: no-store\r\nconnection: close\r\ncontent-length: 224\r\n\r\n",
+    r#"{"type":"urn:fabric:error:unavailable","title":"unavailable","status":503,"code":"unavailable","#,
+    r#""detail":"the server has as many connections as it takes","#,
+    r#""hint":"try again in a moment; use fewer connections from one address"}"#,
+);
+
+/// What a request's handler is told of its connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConnectionInfo {
+    /// The other end.
+    pub(super) peer: SocketAddr,
+    /// Whether it was taken beyond the bounds, to serve operators only.
+    pub(super) in_reserve: bool,
+}
 
 /// What answers the requests of all connections.
 pub(super) trait Answer: Clone + Send + 'static {
     /// Answers one.
-    fn answer(self, peer: SocketAddr, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+    fn answer(self, connection: ConnectionInfo, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
 }
 
 /// What ends a server's connections, and what counts them.
@@ -39,91 +87,301 @@ pub(super) struct Life {
     pub connections: Gauge,
 }
 
-fn builder(options: &Options) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_headers(128);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(256)
-        .max_header_list_size(64 * 1024)
-        .keep_alive_interval(Duration::from_secs(30));
-    builder
+/// How connections are served.
+struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<StreamExecutor>,
+    /// For the first bytes.
+    first: Duration,
+    /// For TLS.
+    handshake: Duration,
+    limits: IdleLimits,
+    stall: Duration,
+}
+
+impl Protocols {
+    fn new(options: &Options, tasks: &TaskTracker) -> Self {
+        let mut http1 = http1::Builder::new();
+        // The head's timer is the watchdog's, which knows an idle connection from a slow one.
+        http1.timer(TokioTimer::new()).header_read_timeout(None).max_headers(128);
+        let streams = StreamExecutor { tasks: tasks.clone(), stall: options.write_stall_timeout };
+        let mut http2 = http2::Builder::new(streams);
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(256)
+            .max_header_list_size(64 * 1024)
+            .max_pending_accept_reset_streams(20)
+            .max_local_error_reset_streams(256)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .keep_alive_interval(Duration::from_secs(30));
+        Self {
+            http1,
+            http2,
+            first: options.first_byte_timeout,
+            handshake: options.header_timeout,
+            limits: IdleLimits { head: options.header_timeout, idle: options.idle_timeout },
+            stall: options.write_stall_timeout,
+        }
+    }
+}
+
+/// Refuses a connection at once. A peer that speaks TLS would not understand a word.
+fn refuse(stream: TcpStream, tls: bool) {
+    if tls {
+        let _ = stream.set_zero_linger();
+    } else {
+        let _ = stream.try_write(FULL.as_bytes());
+    }
 }
 
 /// Serves until `life.stopping`, then ends what is under way within the grace period.
 pub(super) async fn run(listener: TcpListener, options: &Options, life: Life, answer: impl Answer) {
-    let room = Arc::new(Semaphore::new(options.max_connections));
-    let builder = Arc::new(builder(options));
+    let table = Connections::new(TableLimits {
+        most: options.max_connections,
+        of_address: options.connections_per_address.unwrap_or(options.max_connections.div_ceil(4)),
+        reserve: options.reserved_connections,
+    });
+    let protocols = Arc::new(Protocols::new(options, &life.tasks));
     let tls = options.tls.clone().map(tokio_rustls::TlsAcceptor::from);
-    let graceful = GracefulShutdown::new();
-    loop {
-        let accepted = life
-            .stopping
-            .run_until_cancelled(async {
-                let permit = Arc::clone(&room).acquire_owned().await.ok();
-                (permit, listener.accept().await)
-            })
-            .await;
-        let Some((permit, accepted)) = accepted else { break };
+    while let Some(accepted) = life.stopping.run_until_cancelled(listener.accept()).await {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Usually too many open files: wait for some to close.
+                // Usually too many open files.
                 tracing::warn!(%error, "could not accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                let wait = if table.close_one() { CLOSING } else { NO_HANDLES };
+                tokio::time::sleep(wait).await;
                 continue;
             }
         };
+        let Some(place) = table.admit(peer.ip()) else {
+            refuse(stream, tls.is_some());
+            continue;
+        };
         let _ = stream.set_nodelay(true);
-        let (builder, answer, watcher) = (Arc::clone(&builder), answer.clone(), graceful.watcher());
-        let (tls, timeout, gauge) = (tls.clone(), options.header_timeout, life.connections.clone());
-        let aborting = life.aborting.clone();
+        let (protocols, answer, tls) = (protocols.clone(), answer.clone(), tls.clone());
+        let (gauge, aborting) = (life.connections.clone(), life.aborting.clone());
         life.tasks.spawn(async move {
             gauge.inc();
-            let served = async {
-                match tls {
-                    None => serve_one(stream, peer, &builder, answer, watcher).await,
-                    Some(tls) => {
-                        if let Ok(Ok(stream)) = tokio::time::timeout(timeout, tls.accept(stream)).await {
-                            serve_one(stream, peer, &builder, answer, watcher).await;
-                        }
-                    }
-                }
-            };
-            aborting.run_until_cancelled(served).await;
+            aborting.run_until_cancelled(serve(stream, peer, tls, &protocols, &place, answer)).await;
             gauge.dec();
-            drop(permit);
+            drop(place);
         });
     }
     drop(listener);
+    table.stop();
     life.tasks.close();
-    let ended = async {
-        graceful.shutdown().await;
-        life.tasks.wait().await;
-    };
-    if tokio::time::timeout(options.grace, ended).await.is_err() {
+    if tokio::time::timeout(options.grace, life.tasks.wait()).await.is_err() {
         tracing::warn!("some requests did not end within the grace period and are cut off");
         life.aborting.cancel();
         life.tasks.wait().await;
     }
 }
 
-async fn serve_one<S>(
-    stream: S,
+async fn serve(
+    stream: TcpStream,
     peer: SocketAddr,
-    builder: &Builder<TokioExecutor>,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    protocols: &Protocols,
+    place: &Place,
     answer: impl Answer,
-    watcher: Watcher,
+) {
+    let activity = &place.activity;
+    let info = ConnectionInfo { peer, in_reserve: activity.in_reserve };
+    match tls {
+        None => serve_one(stream, None, info, protocols, activity, answer).await,
+        Some(tls) => {
+            let handshake = tokio::time::timeout(protocols.handshake, tls.accept(stream));
+            let Some(Ok(Ok(stream))) = unless_evicted(activity, handshake).await else { return };
+            activity.restart();
+            let version = match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Some(Version::Http2),
+                Some(b"http/1.1") => Some(Version::Http1),
+                _ => None,
+            };
+            serve_one(stream, version, info, protocols, activity, answer).await;
+        }
+    }
+}
+
+/// Runs `work` unless the connection has to make room or the server stops first.
+async fn unless_evicted<F: Future>(activity: &Activity, work: F) -> Option<F::Output> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|cx| {
+        activity.register(cx.waker());
+        if activity.is_evicted() || activity.is_stopping() {
+            return Poll::Ready(None);
+        }
+        work.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+enum Version {
+    Http1,
+    Http2,
+}
+
+/// Reads until the first bytes say which protocol the peer speaks.
+async fn detect<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<(Version, Bytes)> {
+    let mut first = [0; PREFACE.len()];
+    let mut len = 0;
+    while len < first.len() {
+        let n = stream.read(first.get_mut(len..).unwrap_or_default()).await?;
+        len += n;
+        let read = first.get(..len).unwrap_or_default();
+        if n == 0 || !PREFACE.starts_with(read) {
+            return Ok((Version::Http1, Bytes::copy_from_slice(read)));
+        }
+    }
+    Ok((Version::Http2, Bytes::copy_from_slice(&first)))
+}
+
+async fn serve_one<S>(
+    mut stream: S,
+    version: Option<Version>,
+    info: ConnectionInfo,
+    protocols: &Protocols,
+    activity: &Arc<Activity>,
+    answer: impl Answer,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = hyper::service::service_fn(move |request| {
-        let answer = answer.clone();
-        async move { Ok::<_, std::convert::Infallible>(answer.answer(peer, request).await) }
+    let (version, first) = match version {
+        Some(version) => (version, Bytes::new()),
+        None => {
+            let detected = tokio::time::timeout(protocols.first, detect(&mut stream));
+            let Some(Ok(Ok(detected))) = unless_evicted(activity, detected).await else { return };
+            detected
+        }
+    };
+    let service = hyper::service::service_fn({
+        let activity = activity.clone();
+        move |request| {
+            let (answer, request_began) = (answer.clone(), activity.begin());
+            async move {
+                let response = match request_began {
+                    // Nobody will read this: the connection is being closed to make room.
+                    None => Response::default().map(|body| SentBody::new(body, None)),
+                    some => answer.answer(info, request).await.map(|body| SentBody::new(body, some)),
+                };
+                Ok::<_, Infallible>(response)
+            }
+        }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
+    let one_at_a_time = matches!(version, Version::Http1);
+    let io = TokioIo::new(GuardedIo::new(stream, first, activity.clone(), one_at_a_time, protocols.stall));
+    match version {
+        Version::Http1 => attend(protocols.http1.serve_connection(io, service), activity, protocols.limits).await,
+        Version::Http2 => attend(protocols.http2.serve_connection(io, service), activity, protocols.limits).await,
+    }
+}
+
+/// Drives a connection to its end: by its peer, by its own errors, by the watchdog, or by the server.
+async fn attend<C>(connection: C, activity: &Activity, limits: IdleLimits)
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    let mut connection = pin!(connection);
+    let mut watchdog = Watchdog::new(limits);
+    let mut ending = false;
+    let ended = std::future::poll_fn(|cx| {
+        activity.register(cx.waker());
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            if activity.is_evicted() {
+                return Poll::Ready(Ok(()));
+            }
+            if activity.is_stopping() && !ending {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+                continue;
+            }
+            return match ready!(watchdog.poll(activity, cx)) {
+                Overdue::Idle if !ending => {
+                    ending = true;
+                    watchdog.limits.idle = GOODBYE;
+                    activity.restart();
+                    connection.as_mut().graceful_shutdown();
+                    continue;
+                }
+                _ => Poll::Ready(Ok(())),
+            };
+        }
+    })
+    .await;
+    if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// One timer for a connection, which is moved only when it fires or something is due earlier: requests that follow each
+/// other quickly never touch it.
+struct Watchdog {
+    limits: IdleLimits,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watchdog {
+    fn new(limits: IdleLimits) -> Self {
+        Self { limits, timer: None }
+    }
+
+    fn poll(&mut self, activity: &Activity, cx: &mut Context<'_>) -> Poll<Overdue> {
+        loop {
+            let due = activity.due(&self.limits);
+            // While it is busy it is enough to look again after a while.
+            let wanted = due.map_or_else(|| Instant::now() + self.limits.idle, |(at, _)| Instant::from_std(at));
+            let timer = match &mut self.timer {
+                Some(timer) => {
+                    if timer.deadline() <= wanted && !timer.is_elapsed() {
+                        return Poll::Pending;
+                    }
+                    timer.as_mut().reset(wanted);
+                    timer
+                }
+                None => self.timer.insert(Box::pin(tokio::time::sleep_until(wanted))),
+            };
+            ready!(timer.as_mut().poll(cx));
+            if let Some((at, why)) = activity.due(&self.limits)
+                && Instant::from_std(at) <= Instant::now()
+            {
+                return Poll::Ready(why);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn the_refusal_is_a_whole_answer() {
+        let (head, body) = FULL.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        let problem: fabric_types::rest::problem::Problem = serde_json::from_str(body).unwrap();
+        assert_eq!((problem.status, problem.code), (503, fabric_types::Code::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn the_first_bytes_say_which_protocol_it_is() {
+        for (sent, http2) in [
+            (&b"GET / HTTP/1.1\r\n"[..], false),
+            (b"PRI * HTTP/1.1\r\n", false),
+            (b"P", false),
+            (b"", false),
+            (PREFACE, true),
+        ] {
+            let mut stream = sent;
+            let (version, first) = detect(&mut stream).await.unwrap();
+            assert_eq!(matches!(version, Version::Http2), http2, "{sent:?}");
+            assert!(sent.starts_with(&first));
+        }
     }
 }

@@ -1,12 +1,16 @@
 //! What every request passes before and after its handler: id, span, metrics, panics, problem details. Http functions
 //! leave here, before the router, and so does what only the owner of the jobs can answer when that is another process.
 
-use super::{accept::Answer, idle::IdleBody};
+use super::{
+    accept::{Answer, ConnectionInfo},
+    idle::{BodyLimits, IdleBody},
+};
 use crate::{
     Error,
-    access::{Peer, Route},
+    access::{self, Peer, Route},
     clock,
     error::rescue,
+    hosts::{self, FunctionsDomain, Site},
     peers::Passed,
     routes::{self, REQUEST_ID, http_functions, invoke},
     state::App,
@@ -15,15 +19,11 @@ use axum::{
     body::Body,
     response::{IntoResponse as _, Response},
 };
-use fabric_types::Code;
+use fabric_types::{Code, rest::token::Role};
 use futures::FutureExt as _;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
-use std::{
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    time::{Duration, Instant},
-};
+use std::{panic::AssertUnwindSafe, time::Instant};
 use tower::Service as _;
 use tracing::Instrument as _;
 
@@ -32,13 +32,15 @@ use tracing::Instrument as _;
 pub(super) struct Front {
     app: App,
     router: axum::Router,
-    idle: Duration,
+    body: BodyLimits,
+    /// Below which functions have hosts of their own.
+    domain: Option<FunctionsDomain>,
 }
 
 impl Front {
-    pub(super) fn new(app: App, idle: Duration) -> Self {
+    pub(super) fn new(app: App, body: BodyLimits, domain: Option<FunctionsDomain>) -> Self {
         let router = routes::router(&app);
-        Self { app, router, idle }
+        Self { app, router, body, domain }
     }
 }
 
@@ -52,6 +54,22 @@ fn answers_itself<B>(request: &Request<B>) -> bool {
         || (invoke::is_address(path) && !invoke::is_for_later(request.uri()))
 }
 
+/// Whether a connection that was taken beyond the bounds serves this: how the server is, and what admins ask.
+async fn is_for_operators<B>(app: &App, request: &Request<B>) -> bool {
+    matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics")
+        || access::identify(app, request.headers()).await.is_ok_and(|caller| caller.role == Role::Admin)
+}
+
+fn no_room() -> Error {
+    Error::new(Code::Unavailable, "the server has as many connections as it takes; this one serves admins only")
+        .hint("try again in a moment; use fewer connections from one address")
+}
+
+/// The same, and the end of an HTTP/1 connection.
+fn ends_connection(error: Error) -> Error {
+    error.header(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
 async fn relay(app: &App, request: Request<Body>) -> Response {
     let asked = match &app.services.peers {
         Some(peers) => peers.ask_owner(request).await,
@@ -61,7 +79,7 @@ async fn relay(app: &App, request: Request<Body>) -> Response {
 }
 
 impl Answer for Front {
-    async fn answer(mut self, peer: SocketAddr, request: Request<Incoming>) -> Response {
+    async fn answer(mut self, connection: ConnectionInfo, request: Request<Incoming>) -> Response {
         let started = Instant::now();
         let _in_flight = self.app.http.begin();
         let id = clock::invocation_id();
@@ -70,9 +88,16 @@ impl Answer for Front {
             "request", request_id = %id, %method, route = tracing::field::Empty, tenant = tracing::field::Empty,
             invocation_id = tracing::field::Empty
         );
-        let mut request = request.map(|body| IdleBody::new(body, self.idle));
-        let answered = if request.uri().path().starts_with(http_functions::PREFIX) {
-            let call = http_functions::call(&self.app, &id, request);
+        let mut request = request.map(|body| IdleBody::new(body, self.body));
+        let wants_http1_end = request.version() < Version::HTTP_2;
+        let settled = hosts::settle(&mut request);
+        let site = self.domain.as_ref().map_or(Site::Main, |domain| domain.site(hosts::host(request.headers())));
+        let answered = if let Err(error) = settled {
+            Ok(if wants_http1_end { ends_connection(error) } else { error }.into_response())
+        } else if connection.in_reserve && !is_for_operators(&self.app, &request).await {
+            Ok(if wants_http1_end { ends_connection(no_room()) } else { no_room() }.into_response())
+        } else if site != Site::Main || request.uri().path().starts_with(http_functions::PREFIX) {
+            let call = http_functions::call(&self.app, &id, site, request);
             AssertUnwindSafe(call).catch_unwind().instrument(span).await.map(|r| {
                 let mut response = r.unwrap_or_else(Error::into_response);
                 response.extensions_mut().insert(Route(http_functions::ROUTE));
@@ -85,7 +110,7 @@ impl Answer for Front {
                 response
             })
         } else {
-            request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(Peer(connection.peer));
             let call = self.router.call(request.map(Body::new));
             AssertUnwindSafe(call).catch_unwind().instrument(span).await.map(|r| r.unwrap_or_else(|e| match e {}))
         };

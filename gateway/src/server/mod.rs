@@ -1,20 +1,25 @@
 //! The server: connections, their limits, TLS, and a graceful end.
 
 mod accept;
+mod connections;
 mod front;
+mod guarded_io;
 mod idle;
 pub mod listen;
+mod stream_watch;
 pub mod tls;
 
 pub use listen::check_listen;
 
 use crate::{
+    hosts::FunctionsDomain,
     idempotency::Idempotency,
     state::{App, Services},
     tokens::Tokens,
 };
 use accept::Life;
 use front::Front;
+use idle::BodyLimits;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -24,12 +29,29 @@ use tokio_util::sync::CancellationToken;
 pub struct Options {
     /// TLS; `None`, the default, is plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Connections at once; more wait to be accepted. Default 4096.
+    /// Connections at once. Beyond them the one that has been idle for the longest is closed. Default 4096.
     pub max_connections: usize,
-    /// Time for a request's head, and for a TLS handshake. Default 15 s.
+    /// Connections of one address, an IPv6 network of 64 bits counting as one; 0 for no bound. Default a quarter of all.
+    pub connections_per_address: Option<usize>,
+    /// Connections beyond either bound while none is idle, on which only health, metrics and admins are served.
+    /// Default 32.
+    pub reserved_connections: usize,
+    /// Time for a connection's first bytes. Default 10 s.
+    pub first_byte_timeout: Duration,
+    /// Time for a connection's first request, for a request's head once it has begun, and for a TLS handshake.
+    /// Default 15 s.
     pub header_timeout: Duration,
+    /// Time between requests. Default 60 s.
+    pub idle_timeout: Duration,
+    /// Time that a peer may take to read at least 4 KiB of what waits for it. Default 30 s.
+    pub write_stall_timeout: Duration,
     /// Time between two pieces of a request's body. Default 30 s.
     pub body_idle_timeout: Duration,
+    /// Bytes a second of a request's body, on average over the time that its reader waits, once that is longer than
+    /// `body_idle_timeout`; 0 for no bound. Default 256.
+    pub min_body_rate: u64,
+    /// The domain below which each http function has a host of its own, `FUNCTION.TENANT.DOMAIN`. Default none.
+    pub functions_domain: Option<FunctionsDomain>,
     /// Time for requests under way when the server stops. Default 20 s.
     pub grace: Duration,
 }
@@ -39,8 +61,15 @@ impl Default for Options {
         Self {
             tls: None,
             max_connections: 4096,
+            connections_per_address: None,
+            reserved_connections: 32,
+            first_byte_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(60),
+            write_stall_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),
+            min_body_rate: 256,
+            functions_domain: None,
             grace: Duration::from_secs(20),
         }
     }
@@ -145,7 +174,8 @@ async fn sweep(idempotency: Idempotency) {
 
 async fn run(app: App, options: Options, listener: TcpListener) {
     attend(&app);
-    let front = Front::new(app.clone(), options.body_idle_timeout);
+    let body = BodyLimits { idle: options.body_idle_timeout, min_rate: options.min_body_rate };
+    let front = Front::new(app.clone(), body, options.functions_domain.clone());
     let life = Life {
         stopping: app.stopping.clone(),
         aborting: app.aborting.clone(),

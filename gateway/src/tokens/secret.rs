@@ -42,6 +42,14 @@ pub(crate) fn is_secret(text: &str) -> bool {
     id_of(text).is_some()
 }
 
+/// Whether a secret of ours is anywhere in `text`.
+pub(crate) fn occurs_in(text: &[u8]) -> bool {
+    memchr::memmem::find_iter(text, b"fab_").any(|at| {
+        let secret = text.get(at..at + SECRET_LEN).and_then(|s| std::str::from_utf8(s).ok());
+        secret.is_some_and(is_secret)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

@@ -59,3 +59,29 @@ async fn a_private_function_takes_a_token_of_its_tenant_and_tells_others_nothing
         send(server.ask("POST", &path).body("x")).await.problem("bad-request");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_functions_answer_over_http2_with_and_without_tls() {
+    let server = Server::start().await;
+    server.deploy("hello", guest("http-hello"), json!({ "function": { "public": true } })).await.is(201);
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let answer = client.get(format!("http://{}/f/default/hello/a?b=1", server.addr)).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_2));
+    assert_eq!(answer.text().await.unwrap(), "Hello from Fabric!\npath: /a\nquery: b=1\n");
+
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("cert"), folder.path().join("key"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = Some(fabric_gateway::server::tls::load(&cert, &key).unwrap());
+    let secure = Server::with(fabric_gateway::Options { tls, ..Default::default() }, |_| {}).await;
+    let ca = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).build().unwrap();
+    let url = |path: &str| format!("https://localhost:{}{path}", secure.addr.port());
+    let form = crate::support::form("hello", guest("http-hello"), json!({ "function": { "public": true } }));
+    let deployed = client.post(url("/v1/functions")).bearer_auth(&secure.admin).multipart(form).send().await.unwrap();
+    assert_eq!(deployed.status().as_u16(), 201);
+    let answer = client.get(url("/f/default/hello/a")).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_2));
+}

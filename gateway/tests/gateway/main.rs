@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod connections;
 mod functions;
 mod http_functions;
 mod idempotency;

@@ -1,9 +1,11 @@
-//! One request to a `wasi:http/proxy` component: a fresh instance, run inside the connection's own task.
+//! One request to a `wasi:http/proxy` component: a fresh instance, run inside the connection's own task until its
+//! response begins. Most guests have ended by then.
 //!
-//! The guest goes on while its response's body is being read: [`Body`] carries it along and drives it. Dropping the
-//! body ends the guest.
+//! One that goes on moves to a task of its own, so that it ends, and its deadline ends it, also while nobody reads the
+//! body: a client that does not read must not hold a slot. Dropping the [`Body`] ends the guest.
 
 use crate::{
+    entry::task::SlotWait,
     fault,
     host::{Inner, Slot},
     load::{Linked, Loaded},
@@ -15,6 +17,7 @@ use crate::{
 use bytes::Bytes;
 use fabric_types::{Code, Fault, function::EntryKind, limits::Limits};
 use http_body::{Frame, SizeHint};
+use parking_lot::Mutex;
 use std::{
     pin::Pin,
     sync::{
@@ -23,8 +26,8 @@ use std::{
     },
     task::{Context, Poll, ready},
 };
-use tokio::{sync::oneshot, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmtime_wasi_http::{
     Error as HttpError, WasiHttpView as _,
     p2::{
@@ -88,24 +91,92 @@ impl Done {
     }
 }
 
-impl Drop for Done {
-    fn drop(&mut self) {
+impl Done {
+    /// Reports that the caller went away. The guest goes before this, and with it the GPU's meter.
+    fn cancelled(&mut self) {
         if self.hook.is_some() {
             let wall_us = crate::entry::task::micros(self.start);
-            // The guest went before this, and with it the GPU's meter.
             let gpu_us = self.gpu_us.load(Ordering::Acquire);
             self.report(HttpReport { result: Err(fault::cancelled()), fuel: 0, wall_us, log_bytes: 0, gpu_us });
         }
     }
 }
 
-/// A response's body. It drives the guest that writes it.
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.cancelled();
+    }
+}
+
+/// A guest whose response has begun, shared by its task and the response's body.
+struct Driven {
+    guest: Mutex<Option<Guest>>,
+    done: Mutex<Done>,
+    shared: Arc<Shared>,
+}
+
+/// Polls the guest to its end, and tells the body why it failed, if it did.
+async fn drive(driven: Arc<Driven>, over: oneshot::Sender<Option<Fault>>) {
+    let report = std::future::poll_fn(|cx| {
+        let mut guest = driven.guest.lock();
+        let Some(running) = guest.as_mut() else { return Poll::Ready(None) };
+        let report = ready!(running.as_mut().poll(cx));
+        *guest = None;
+        Poll::Ready(Some(report))
+    });
+    let Some(report) = report.await else { return };
+    let fault = report.result.clone().err();
+    driven.done.lock().report(report);
+    let _ = over.send(fault);
+}
+
+/// The body's hold on a guest that goes on. Dropping it ends the guest.
+struct Driver {
+    driven: Arc<Driven>,
+    task: AbortHandle,
+    over: oneshot::Receiver<Option<Fault>>,
+}
+
+impl Driver {
+    fn start(drivers: &TaskTracker, guest: Guest, done: Done, shared: Arc<Shared>) -> Self {
+        let driven = Arc::new(Driven { guest: Mutex::new(Some(guest)), done: Mutex::new(done), shared });
+        let (send, over) = oneshot::channel();
+        let task = drivers.spawn(drive(driven.clone(), send)).abort_handle();
+        Self { driven, task, over }
+    }
+
+    /// Ends the guest for a fault that its body met.
+    fn give_up(self, fault: Fault) {
+        let gpu_us = self.driven.shared.gpu_us.load(Ordering::Acquire);
+        self.driven.done.lock().report(HttpReport { result: Err(fault), fuel: 0, wall_us: 0, log_bytes: 0, gpu_us });
+    }
+
+    /// Whether the guest has failed, so that the end of its stream is not the end of its response.
+    fn has_failed(&self) -> bool {
+        self.driven.shared.failed.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // At once, unless it runs on another thread in this moment: then its task ends when it yields.
+        if let Some(mut guest) = self.driven.guest.try_lock()
+            && guest.take().is_some()
+        {
+            self.driven.done.lock().cancelled();
+        }
+        self.task.abort();
+    }
+}
+
+/// A response's body.
 pub struct Body {
     inner: HyperOutgoingBody,
-    guest: Option<Guest>,
-    done: Done,
+    driver: Option<Driver>,
     left: u64,
     ended: bool,
+    /// The stream ended because its guest did.
+    cut_off: bool,
 }
 
 impl http_body::Body for Body {
@@ -121,16 +192,11 @@ impl http_body::Body for Body {
                         let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
                         let Some(left) = this.left.checked_sub(bytes) else {
                             this.ended = true;
-                            this.guest = None;
                             let fault =
                                 Fault::new(Code::OutputLimit, "the response is larger than the function may make");
-                            this.done.report(HttpReport {
-                                result: Err(fault.clone()),
-                                fuel: 0,
-                                wall_us: 0,
-                                log_bytes: 0,
-                                gpu_us: this.done.gpu_us.load(Ordering::Acquire),
-                            });
+                            if let Some(driver) = this.driver.take() {
+                                driver.give_up(fault.clone());
+                            }
                             return Poll::Ready(Some(Err(fault)));
                         };
                         this.left = left;
@@ -138,33 +204,36 @@ impl http_body::Body for Body {
                     }
                     Poll::Ready(Some(Err(error))) => {
                         this.ended = true;
+                        let broken = broken(&error);
                         // The guest's own end says more than the broken stream does.
-                        let Some(guest) = this.guest.as_mut() else {
-                            return Poll::Ready(Some(Err(broken(&error))));
+                        let fault = match this.driver.take() {
+                            None => broken,
+                            Some(mut driver) => match driver.over.try_recv() {
+                                Ok(fault) => fault.unwrap_or(broken),
+                                Err(_) => {
+                                    driver.give_up(broken.clone());
+                                    broken
+                                }
+                            },
                         };
-                        let fault = match guest.as_mut().poll(cx) {
-                            Poll::Ready(report) => {
-                                let fault = report.result.clone().err();
-                                this.done.report(report);
-                                fault
-                            }
-                            Poll::Pending => None,
-                        };
-                        this.guest = None;
-                        return Poll::Ready(Some(Err(fault.unwrap_or_else(|| broken(&error)))));
+                        return Poll::Ready(Some(Err(fault)));
                     }
-                    Poll::Ready(None) => this.ended = true,
+                    Poll::Ready(None) => {
+                        this.ended = true;
+                        this.cut_off = this.driver.as_ref().is_some_and(Driver::has_failed);
+                    }
                     Poll::Pending => {}
                 }
             }
-            let Some(guest) = this.guest.as_mut() else {
+            let Some(driver) = this.driver.as_mut() else {
                 return if this.ended { Poll::Ready(None) } else { Poll::Pending };
             };
-            let report = ready!(guest.as_mut().poll(cx));
-            this.guest = None;
-            let fault = report.result.clone().err();
-            this.done.report(report);
-            if let (Some(fault), false) = (fault, this.ended) {
+            // Its task says why it ended, whatever happens, unless the runtime ends.
+            let fault = ready!(Pin::new(&mut driver.over).poll(cx)).unwrap_or_else(|_| Some(fault::cancelled()));
+            this.driver = None;
+            if let Some(fault) = fault
+                && (!this.ended || this.cut_off)
+            {
                 this.ended = true;
                 return Poll::Ready(Some(Err(fault)));
             }
@@ -172,7 +241,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.guest.is_none() && (self.ended || self.inner.is_end_stream())
+        self.driver.is_none() && (self.ended || self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -199,7 +268,7 @@ where
     let shared = inner.shared(Output::new(0, 0, 0, false), logs, &limits);
     let mut done = Done { hook: done, start: std::time::Instant::now(), gpu_us: shared.gpu_us.clone() };
     let gpu = inner.gpu.access(&loaded.deployment).await?;
-    let slot = inner.slot(&cancel).await?;
+    let slot = inner.slot(&loaded.deployment, SlotWait::Bounded, &cancel).await?;
     let scope = Scope::new(&limits, None, cancel);
     let setup =
         Setup { deployment: loaded.deployment.clone(), volumes: inner.volumes.clone(), seed: [0; 32], stage: "http" };
@@ -207,7 +276,8 @@ where
     let left = limits.output_bytes.0;
     let (send, mut receive) = oneshot::channel();
     let request = bounded(request, limits.body_bytes.0)?;
-    let run = Run { inner, loaded: loaded.clone(), shared, limits, https, slot };
+    let drivers = inner.drivers.clone();
+    let run = Run { inner, loaded: loaded.clone(), shared: shared.clone(), limits, https, slot };
     let mut guest: Guest = Box::pin(run.run(state, request, send));
     let mut finished = None;
     let answer: Option<Answer> = tokio::select! {
@@ -221,7 +291,7 @@ where
     };
     match (answer, finished) {
         (Some(Ok(response)), finished) => {
-            let guest = match finished {
+            let driver = match finished {
                 Some(report) => {
                     if let Err(fault) = &report.result {
                         let fault = fault.clone();
@@ -231,9 +301,9 @@ where
                     done.report(report);
                     None
                 }
-                None => Some(guest),
+                None => Some(Driver::start(&drivers, guest, done, shared)),
             };
-            Ok(response.map(|body| Body { inner: body, guest, done, left, ended: false }))
+            Ok(response.map(|body| Body { inner: body, driver, left, ended: false, cut_off: false }))
         }
         (answer, finished) => {
             let report = match finished {
@@ -369,6 +439,10 @@ impl Run {
             proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
         };
         let ended = scope.bound(guest).await;
+        if !matches!(ended, Ended::Returned(Ok(()))) {
+            // Before the store goes, and with it the other end of the body's stream.
+            self.shared.failed.store(true, Ordering::Release);
+        }
         let fuel = self.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         drop(store);
         (ended, fuel, self.shared.gpu_us.load(Ordering::Acquire))

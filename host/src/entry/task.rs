@@ -51,6 +51,15 @@ impl Stage {
     }
 }
 
+/// How long a call waits while all slots are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotWait {
+    /// For as long as [`crate::Options::slot_wait`] says, then `unavailable`. For calls, whose callers can try again.
+    Bounded,
+    /// Until there is a slot or the call is cancelled. For tasks, which were given to this node with its slots in mind.
+    UntilCancelled,
+}
+
 /// One call.
 pub struct TaskCall {
     /// What is asked.
@@ -73,10 +82,12 @@ pub struct TaskCall {
     pub cancel: CancellationToken,
     /// Ends the call with `deadline` before its own limit does; `None` for the limit alone.
     pub deadline: Option<Instant>,
+    /// How long it waits for a slot.
+    pub slot_wait: SlotWait,
 }
 
 impl TaskCall {
-    /// A call with default limits, no parameters, no logs and nothing to cancel it.
+    /// A call with default limits and a bounded wait for a slot; no parameters, no logs and nothing to cancel it.
     #[must_use]
     pub fn new(stage: Stage, input: impl PartSource + 'static) -> Self {
         Self {
@@ -90,6 +101,7 @@ impl TaskCall {
             progress: None,
             cancel: CancellationToken::new(),
             deadline: None,
+            slot_wait: SlotWait::Bounded,
         }
     }
 }
@@ -132,7 +144,7 @@ fn nothing(fault: Fault) -> TaskReport {
 
 /// Runs a call to its end.
 pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskReport {
-    let slot = match inner.slot(&call.cancel).await {
+    let slot = match inner.slot(&loaded.deployment, call.slot_wait, &call.cancel).await {
         Ok(slot) => slot,
         Err(fault) => return nothing(fault),
     };
@@ -140,7 +152,7 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
         Ok(gpu) => gpu,
         Err(fault) => return nothing(fault),
     };
-    let TaskCall { stage, input, params, limits, seed, buckets, logs, progress, cancel, deadline } = call;
+    let TaskCall { stage, input, params, limits, seed, buckets, logs, progress, cancel, deadline, .. } = call;
     if let Stage::Handler { body, .. } = &stage
         && body.len() as u64 > limits.body_bytes.0
     {

@@ -1,0 +1,98 @@
+//! Who can read the data folder: its tokens, keys and databases are this user's alone.
+
+use std::{
+    fs::{Metadata, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
+
+/// Names in a data folder, of which one is enough to know that it is one.
+const KNOWN: [&str; 5] = ["admin-token", "state.db", "index.db", "sandbox", "server.json"];
+
+fn is_open(of: &Metadata) -> bool {
+    of.permissions().mode() & 0o077 != 0
+}
+
+/// Takes the rights of everybody else from a folder and from what is directly in it. A folder that holds other things
+/// than a server's data may be meant for others and is left alone. What can't be changed, as on some mounted volumes, is
+/// logged: such a folder has to be closed by who mounts it.
+pub(super) fn close(folder: &Path) {
+    let problem = match try_close(folder) {
+        Ok(Closed::Was) => return,
+        Ok(Closed::Now) => {
+            tracing::warn!(folder = %folder.display(), "the data folder could be read by others and is closed to them");
+            return;
+        }
+        Ok(Closed::NotOurs) => "it holds other things than a server's data".to_owned(),
+        Err(e) => e.to_string(),
+    };
+    tracing::warn!(folder = %folder.display(), problem, "the data folder can be read by others; give it mode 0700");
+}
+
+/// What became of a folder.
+#[derive(Debug, PartialEq, Eq)]
+enum Closed {
+    /// It was closed before.
+    Was,
+    /// It was open.
+    Now,
+    /// It is open and not ours to close.
+    NotOurs,
+}
+
+fn try_close(folder: &Path) -> std::io::Result<Closed> {
+    let mut found = Closed::Was;
+    let entries: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+    let named = |names: &[&str]| entries.iter().any(|e| names.iter().any(|name| e.file_name() == *name));
+    let is_new = entries.is_empty() || (entries.len() == 1 && named(&["lost+found"]));
+    if !is_new && !named(&KNOWN) {
+        return Ok(if is_open(&std::fs::metadata(folder)?) { Closed::NotOurs } else { Closed::Was });
+    }
+    if is_open(&std::fs::metadata(folder)?) {
+        std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+        found = Closed::Now;
+    }
+    for entry in &entries {
+        // Of the entry itself, not of what a link leads to.
+        let about = entry.metadata()?;
+        if is_open(&about) && !about.is_symlink() && entry.file_name() != "lost+found" {
+            std::fs::set_permissions(entry.path(), Permissions::from_mode(about.permissions().mode() & 0o700))?;
+            found = Closed::Now;
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn open(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_servers_folder_is_closed_and_anything_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, file) = (folder.path(), folder.path().join("notes"));
+        open(data, 0o755);
+        assert_eq!(try_close(data).unwrap(), Closed::Now, "an empty one is taken");
+        std::fs::write(&file, "x").unwrap();
+        open(data, 0o777);
+        open(&file, 0o644);
+        assert_eq!(try_close(data).unwrap(), Closed::NotOurs, "this may be somebody else's");
+        assert_eq!((mode(data), mode(&file)), (0o777, 0o644));
+        std::fs::write(data.join("state.db"), "x").unwrap();
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        open(outside.path(), 0o644);
+        std::os::unix::fs::symlink(outside.path(), data.join("link")).unwrap();
+        assert_eq!(try_close(data).unwrap(), Closed::Now);
+        assert_eq!(try_close(data).unwrap(), Closed::Was);
+        assert_eq!((mode(data), mode(&file), mode(outside.path())), (0o700, 0o600, 0o644));
+    }
+}

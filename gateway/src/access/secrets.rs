@@ -1,0 +1,186 @@
+//! Secrets in requests to functions: what lets its holder in here never reaches a guest, however it was written.
+
+use crate::{jupyterhub, tokens};
+use base64::{Engine as _, engine::general_purpose};
+use http::{HeaderMap, HeaderName, Uri, header};
+use std::borrow::Cow;
+
+/// How a Hub's token may be written where only a form tells it.
+fn holds_a_hubs(text: &[u8]) -> bool {
+    text.split(|b| !b.is_ascii_alphanumeric()).any(|word| std::str::from_utf8(word).is_ok_and(jupyterhub::is_token))
+}
+
+/// With each `%41` decoded once.
+fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr(b'%', text) else { return Cow::Borrowed(text) };
+    let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let mut out = text.get(..first).unwrap_or_default().to_vec();
+    let mut rest = text.get(first..).unwrap_or_default();
+    while let Some((byte, after)) = rest.split_first() {
+        match (*byte, digit(after.first()), digit(after.get(1))) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(high * 16 + low);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                out.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The user and password of `Basic` credentials.
+fn basic(value: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, rest) = value.split_at_checked(5)?;
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return None;
+    }
+    let text = rest.trim_ascii();
+    general_purpose::STANDARD
+        .decode(text)
+        .or_else(|_| general_purpose::STANDARD_NO_PAD.decode(text))
+        .or_else(|_| general_purpose::URL_SAFE_NO_PAD.decode(text))
+        .ok()
+}
+
+/// What counts as a secret in one request.
+struct Secrets<'a> {
+    /// Whether tokens of a JupyterHub let their holders in.
+    hub: bool,
+    /// The one that the request was let in with, as far as it is known.
+    presented: Option<&'a [u8]>,
+}
+
+impl Secrets<'_> {
+    fn are_in_plain(&self, text: &[u8]) -> bool {
+        tokens::secret::occurs_in(text)
+            || self.presented.is_some_and(|s| !s.is_empty() && memchr::memmem::find(text, s).is_some())
+    }
+
+    fn are_in(&self, text: &[u8]) -> bool {
+        self.are_in_plain(text) || matches!(decoded(text), Cow::Owned(text) if self.are_in_plain(&text))
+    }
+
+    fn are_in_authorization(&self, value: &[u8]) -> bool {
+        let hubs = |text: &[u8]| self.hub && holds_a_hubs(text);
+        self.are_in(value) || hubs(value) || basic(value).is_some_and(|text| self.are_in(&text) || hubs(&text))
+    }
+}
+
+/// Takes out of a request's headers every one that holds a secret of ours; `hub`: or a JupyterHub's. With one value of a
+/// header all its values go: which of them counts depends on who reads them.
+pub(crate) fn withhold(headers: &mut HeaderMap, hub: bool) {
+    let presented = super::bearer(headers).map(|s| s.as_bytes().to_vec());
+    // Only of a form that could have let the caller in: a word of the function's own is the function's.
+    let presented = presented.filter(|s| hub && std::str::from_utf8(s).is_ok_and(jupyterhub::is_token));
+    let secrets = Secrets { hub, presented: presented.as_deref() };
+    let mut hit: Vec<HeaderName> = Vec::new();
+    for (name, value) in headers.iter() {
+        let value = value.as_bytes();
+        let found =
+            if *name == header::AUTHORIZATION { secrets.are_in_authorization(value) } else { secrets.are_in(value) };
+        if found {
+            hit.push(name.clone());
+        }
+    }
+    for name in hit {
+        headers.remove(name);
+    }
+}
+
+/// Whether an address holds a secret of ours, or the JupyterHub's that the request was let in with.
+pub(crate) fn are_in_address(uri: &Uri, headers: &HeaderMap, hub: bool) -> bool {
+    let text = uri.path_and_query().map_or("", |p| p.as_str()).as_bytes();
+    let presented = super::bearer(headers).filter(|s| hub && jupyterhub::is_token(s)).map(str::as_bytes);
+    Secrets { hub, presented }.are_in(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use http::HeaderValue;
+
+    fn ours() -> String {
+        format!("fab_{}_{}", "0".repeat(16), "A".repeat(43))
+    }
+
+    const HUBS: &str = "0123456789abcdef0123456789abcdef";
+
+    fn left(given: &[(&str, &str)], hub: bool) -> usize {
+        let mut headers = HeaderMap::new();
+        for (name, value) in given {
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        withhold(&mut headers, hub);
+        headers.len()
+    }
+
+    #[test]
+    fn no_spelling_of_a_secret_reaches_a_guest() {
+        let ours = ours();
+        let basic = general_purpose::STANDARD.encode(format!("token:{ours}"));
+        for value in [
+            format!("Bearer {ours}"),
+            format!("Bearer\t{ours}"),
+            format!("bearer   {ours}"),
+            format!("Bearer {ours},x"),
+            format!("Bearer x, Bearer {ours}"),
+            format!("Bearer \"{ours}\""),
+            format!("token={ours}"),
+            ours.clone(),
+            format!("é{ours}"),
+            format!("Basic {basic}"),
+            format!("BASIC\t{basic}"),
+            ours.replace('_', "%5F"),
+            ours.replace("fab", "%66%61%62"),
+        ] {
+            assert_eq!(left(&[("authorization", &value)], false), 0, "{value}");
+            assert_eq!(left(&[("authorization", "Basic YTpi"), ("authorization", &value)], false), 0, "{value}");
+        }
+        for name in ["cookie", "x-forwarded-authorization", "x-api-key", "referer", "sec-websocket-protocol"] {
+            assert_eq!(left(&[(name, &format!("a=1; token={ours}; b=2"))], false), 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_hubs_token_is_withheld_where_a_hub_lets_people_in() {
+        for value in [
+            format!("token {HUBS}"),
+            format!("Bearer\t{HUBS}"),
+            format!("Bearer {HUBS},x"),
+            format!("Basic {}", general_purpose::STANDARD.encode(format!("me:{HUBS}"))),
+        ] {
+            assert_eq!(left(&[("authorization", &value)], true), 0, "{value}");
+            assert_eq!(left(&[("authorization", &value)], false), 1, "{value}");
+        }
+        // The very token that let the caller in, wherever else it is. Other words of the form are not known to be tokens.
+        let given = [("authorization", &format!("token {HUBS}")[..]), ("cookie", &format!("t={HUBS}"))];
+        assert_eq!(left(&given, true), 0);
+        assert_eq!(left(&[("traceparent", &format!("00-{HUBS}-0123456789abcdef-01"))], true), 1);
+    }
+
+    #[test]
+    fn what_is_the_functions_own_reaches_it() {
+        for value in ["Bearer of-the-functions-own", "Basic YTpi", "Digest username=\"a\"", "fab_x", "Bearer fab_0_"] {
+            assert_eq!(left(&[("authorization", value), ("cookie", "a=%"), ("x", "50%41")], true), 3, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_holds_a_secret_is_seen() {
+        let ours = ours();
+        let none = HeaderMap::new();
+        for address in [
+            format!("/f/a/b?access_token={ours}"),
+            format!("/f/a/b/{ours}/x"),
+            format!("/f/a/b?t={}", ours.replace('_', "%5f")),
+        ] {
+            assert!(are_in_address(&address.parse().unwrap(), &none, false), "{address}");
+        }
+        assert!(!are_in_address(&"/f/a/b?x=fab_&y=%zz%".parse().unwrap(), &none, true));
+    }
+}

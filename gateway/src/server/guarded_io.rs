@@ -1,0 +1,128 @@
+//! A connection's bytes with a limit on how long the peer may refuse to take some.
+
+use super::connections::Activity;
+use bytes::{Buf as _, Bytes};
+use std::{
+    io::{Error, ErrorKind, IoSlice, Result},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
+
+/// What a peer has to take within the limit to get as much time again: less is no reading.
+const PROGRESS: usize = 4 << 10;
+
+/// The stream of a connection. `first` are bytes that were read from it to see which protocol it speaks.
+pub(super) struct GuardedIo<S> {
+    inner: S,
+    first: Bytes,
+    activity: Arc<Activity>,
+    /// Whether bytes between requests are the head of the next one.
+    one_at_a_time: bool,
+    stall: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    taken: usize,
+}
+
+impl<S> GuardedIo<S> {
+    pub(super) fn new(inner: S, first: Bytes, activity: Arc<Activity>, one_at_a_time: bool, stall: Duration) -> Self {
+        Self { inner, first, activity, one_at_a_time, stall, timer: None, taken: 0 }
+    }
+
+    /// Ends the wait of a write that was taken in part.
+    fn took(&mut self, bytes: usize) {
+        if self.timer.is_some() {
+            self.taken += bytes;
+            if self.taken >= PROGRESS {
+                self.flowing();
+            }
+        }
+    }
+
+    fn flowing(&mut self) {
+        if self.timer.take().is_some() {
+            self.taken = 0;
+            self.activity.set_blocked(false);
+        }
+    }
+
+    /// Waits on, but not for ever.
+    fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if self.timer.is_none() {
+            self.activity.set_blocked(true);
+        }
+        let stall = self.stall;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        timer.as_mut().poll(cx).map(|()| Error::new(ErrorKind::TimedOut, "the peer does not read what it asked for"))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for GuardedIo<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        if !self.first.is_empty() {
+            let n = self.first.len().min(into.remaining());
+            into.put_slice(self.first.get(..n).unwrap_or_default());
+            self.first.advance(n);
+            return Poll::Ready(Ok(()));
+        }
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, into))?;
+        if self.one_at_a_time && into.filled().len() > before {
+            self.activity.read_some();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        match Pin::new(&mut self.inner).poll_write(cx, bytes) {
+            Poll::Ready(done) => {
+                self.took(*done.as_ref().unwrap_or(&0));
+                Poll::Ready(done)
+            }
+            Poll::Pending => self.stalled(cx).map(Err),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        match Pin::new(&mut self.inner).poll_write_vectored(cx, bytes) {
+            Poll::Ready(done) => {
+                self.took(*done.as_ref().unwrap_or(&0));
+                Poll::Ready(done)
+            }
+            Poll::Pending => self.stalled(cx).map(Err),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match Pin::new(&mut self.inner).poll_flush(cx) {
+            Poll::Ready(done) => {
+                // Everything was taken.
+                self.flowing();
+                Poll::Ready(done)
+            }
+            Poll::Pending => self.stalled(cx).map(Err),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match Pin::new(&mut self.inner).poll_shutdown(cx) {
+            Poll::Ready(done) => Poll::Ready(done),
+            Poll::Pending => self.stalled(cx).map(Err),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Responses as connections send them: counted while they last, and on HTTP/2 ended when their peer opens no window.
+//!
+//! On HTTP/1.1 a peer that does not read blocks its connection, which [`super::guarded_io`] sees. On HTTP/2 it can
+//! block one stream and leave the connection idle or busy with others.
+
+use super::connections::InFlight;
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::Sleep;
+use tokio_util::task::TaskTracker;
+
+tokio::task_local! {
+    /// The progress of the HTTP/2 stream whose task this is.
+    static STREAM: Arc<Progress>;
+}
+
+/// Frames that were handed to the connection, shifted by one; the lowest bit says whether the last one is still there.
+#[derive(Default)]
+struct Progress(AtomicU64);
+
+impl Progress {
+    fn handed_over(&self) {
+        let before = self.0.load(Ordering::Relaxed);
+        self.0.store((before | 1) + 2, Ordering::Relaxed);
+    }
+
+    /// The connection asks for more, so the last frame was taken.
+    fn taken(&self) {
+        self.0.fetch_and(!1, Ordering::Relaxed);
+    }
+}
+
+/// A response's body on its way out.
+pub(super) struct SentBody {
+    body: Body,
+    progress: Option<Arc<Progress>>,
+    _request: Option<InFlight>,
+}
+
+impl SentBody {
+    /// Counts as `request` until it has been sent or dropped.
+    pub(super) fn new(body: Body, request: Option<InFlight>) -> Self {
+        Self { body, progress: STREAM.try_with(Arc::clone).ok(), _request: request }
+    }
+}
+
+impl http_body::Body for SentBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Some(progress) = &self.progress {
+            progress.taken();
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let (Some(progress), Some(Ok(_))) = (&self.progress, &frame) {
+            progress.handed_over();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Runs the streams of HTTP/2 connections as tasks, each with a limit on how long its peer may leave a frame where it is.
+#[derive(Clone)]
+pub(super) struct StreamExecutor {
+    pub(super) tasks: TaskTracker,
+    pub(super) stall: Duration,
+}
+
+impl<F> hyper::rt::Executor<F> for StreamExecutor
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let progress = Arc::new(Progress::default());
+        let stream = Box::pin(STREAM.scope(progress.clone(), stream));
+        self.tasks.spawn(Watched { stream, progress, stall: self.stall, seen: 0, timer: None });
+    }
+}
+
+/// A stream that is reset when it stalls: dropping it does that.
+struct Watched<F> {
+    stream: Pin<Box<F>>,
+    progress: Arc<Progress>,
+    stall: Duration,
+    seen: u64,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.stream.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let progress = self.progress.0.load(Ordering::Relaxed);
+        if progress & 1 == 0 {
+            self.timer = None;
+            return Poll::Pending;
+        }
+        if self.timer.is_none() || self.seen != progress {
+            self.seen = progress;
+            self.timer = Some(Box::pin(tokio::time::sleep(self.stall)));
+        }
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use http_body::Body as _;
+    use hyper::rt::Executor as _;
+    use std::future::{pending, poll_fn};
+    use tokio::time::Instant;
+
+    fn frames(n: usize) -> Body {
+        let frames = (0..n).map(|_| Ok::<_, std::convert::Infallible>(Bytes::from_static(b"x")));
+        Body::from_stream(futures::stream::iter(frames))
+    }
+
+    /// Runs what a connection does with a body as a stream, and gives the time until it was ended.
+    async fn ended<F: Future<Output = ()> + Send + 'static>(send: impl FnOnce(SentBody) -> F) -> Duration {
+        let executor = StreamExecutor { tasks: TaskTracker::new(), stall: Duration::from_secs(30) };
+        let start = Instant::now();
+        executor.execute(send(SentBody::new(frames(3), None)));
+        executor.tasks.close();
+        executor.tasks.wait().await;
+        start.elapsed()
+    }
+
+    async fn next(body: &mut SentBody) {
+        // Made outside of the stream's task here, unlike by a service.
+        body.progress = STREAM.try_with(Arc::clone).ok();
+        poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_whose_peer_takes_nothing_is_reset() {
+        let took = ended(|mut body| async move {
+            next(&mut body).await;
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            next(&mut body).await;
+            pending::<()>().await;
+        });
+        assert_eq!(took.await.as_secs(), 50);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_waits_for_its_source_is_not() {
+        let took = ended(|mut body| async move {
+            next(&mut body).await;
+            body.body = Body::from_stream(futures::stream::once(async {
+                tokio::time::sleep(Duration::from_secs(300)).await;
+                Ok::<_, std::convert::Infallible>(Bytes::new())
+            }));
+            next(&mut body).await;
+        });
+        assert_eq!(took.await.as_secs(), 300);
+    }
+}
