@@ -14,9 +14,9 @@ use crate::stage::{say, stage};
 
 /// The attacks: tests that break a limit, cross a border between tenants or starve the server, and expect it to stand. They
 /// run first and by name. Which promise each holds is in `docs/security.md`.
-const WALLS: &str = "(package(fabric-tests) & binary(/^(walls.*|isolation|limits)$/)) \
-    | (package(fabric-host) & binary(/^(isolation|limits|faults)$/)) \
-    | (package(fabric-gateway) & binary(gateway) & test(/^(access|rubbish)::/)) | test(/(^|::)walls_/)";
+const WALLS: &str = "binary(/^(walls.*|isolation|limits|confined)$/) | (package(fabric-host) & binary(faults)) \
+    | (package(fabric-gateway) & binary(gateway) & test(/^(access|rubbish|connections)::/)) \
+    | (package(fabric-fleet) & binary(fleet) & test(/^hostile::/)) | test(/(^|::)walls_/)";
 
 /// Builds, sets up, tests. What follows `--` goes to the test runner.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
