@@ -255,8 +255,11 @@ impl Node {
         let Options { id, slots, offer, url, engine, store, results, notes, host, folder, metrics } = options;
         let started_ms = now_ms();
         let running = match &folder {
-            Some(folder) => RunningFile::begin(folder, &id, started_ms)
-                .map_err(|e| Fault::new(Code::Internal, format!("noting what runs in `{}`: {e}", folder.display())))?,
+            Some(folder) => RunningFile::begin(folder, &id, started_ms).unwrap_or_else(|error| {
+                // Such as a full disk: then only others notice what this process dies of.
+                tracing::warn!(folder = %folder.display(), %error, "what runs can't be noted");
+                RunningFile::default()
+            }),
             None => RunningFile::default(),
         };
         let killers = folder.as_deref().map(Killers::load).unwrap_or_default();

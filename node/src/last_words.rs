@@ -9,14 +9,14 @@ use fabric_engine::{
     Engine,
     deaths::{self, Death, RunningTask, Witness},
 };
-use fabric_types::{Code, Fault};
+use fabric_types::Fault;
 use std::path::Path;
 
 /// Notes in the registry, and in the folder, what was running when the process before this one died. Call it before the
 /// process owns jobs or takes work: the tasks must not run again before.
 ///
 /// # Errors
-/// The registry's fault, or the folder's.
+/// The registry's fault.
 pub async fn report_death(engine: &Engine, folder: &Path) -> Result<(), Fault> {
     let Some(left) = running::left(folder) else { return Ok(()) };
     let tasks = left.entries.iter().filter_map(|entry| match entry {
@@ -46,5 +46,9 @@ pub async fn report_death(engine: &Engine, folder: &Path) -> Result<(), Fault> {
     }
     deaths::note(engine.registry.as_ref(), &left.node, death).await?;
     let kept = Killers::count(folder, &left.entries, now_ms()).and_then(|()| running::settle(folder));
-    kept.map_err(|e| Fault::new(Code::Internal, format!("noting the death of the process: {e}")))
+    if let Err(error) = kept {
+        // Such as a full disk. The registry has it, and once more changes nothing there.
+        tracing::warn!(folder = %folder.display(), %error, "the death of the process could not be noted");
+    }
+    Ok(())
 }

@@ -170,7 +170,7 @@ KINDS: dict[str, type[FabricError]] = {
         (
             GuestFault,
             "stack-overflow trap:unreachable trap:out-of-bounds-memory trap:bad-indirect-call trap:arithmetic"
-            " trap:other guest-contract guest-exit function-failed function-retryable invalid-input",
+            " trap:other guest-contract guest-exit function-failed function-retryable invalid-input process-killed",
         ),
         (
             BadRequest,
