@@ -21,8 +21,8 @@ use root::{Root, describe, wrap};
 use std::{collections::BTreeSet, fmt, ops::Range, os::unix::fs::FileExt as _, sync::Arc};
 use walk::Walk;
 
-/// Bytes of one read of a streamed object.
-const CHUNK: u64 = 1 << 20;
+/// Bytes of one read of a streamed object. A client that does not read keeps one read in memory for each of its streams.
+const CHUNK: u64 = 256 << 10;
 /// Objects listed in one visit to the blocking pool.
 const BATCH: usize = 500;
 
