@@ -15,6 +15,7 @@ mod number;
 mod output;
 mod params;
 mod placement_config;
+mod policy_config;
 mod progress;
 mod project;
 mod serve;

@@ -90,9 +90,13 @@ pub struct ServeArgs {
     /// A label of this node, for functions that ask for it; may be repeated [env: FABRIC_LABELS, separated by commas]
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label::parse)]
     pub labels: Vec<(String, String)>,
-    /// Memory for guests that placement counts with, such as 16GiB [env: FABRIC_MEMORY; default: the machine's]
+    /// Memory for guests, request bodies, results and caches together, such as 16GiB; what finds none is refused. Placement counts
+    /// with it too [env: FABRIC_MEMORY; default: 80 % of the machine's or the control group's]
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<ByteSize>,
+    /// The most of that memory that one tenant may have, in per cent [env: FABRIC_TENANT_MEMORY_SHARE; default: 75]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub tenant_memory_share: Option<u32>,
     /// Speed of one CPU relative to a usual one, 0.01 to 100 [env: FABRIC_SPEED; default: measured at the start]
     #[arg(long, value_name = "FACTOR")]
     pub speed: Option<f64>,

@@ -5,14 +5,18 @@ use crate::{
     failure::Failure,
     listed::{Label, List, turned},
     placement_config::Placement,
+    policy_config::PolicyConfig,
     serve_args::{GpuChoice, LogFormat, Role, ServeArgs},
 };
 use fabric_client::settings::{Env, Origin, Setting, default_data_dir};
 use fabric_gateway::jupyterhub::{LONGEST_BELIEF, Rule};
 use fabric_node::Offer;
 use fabric_types::{
+    ceilings::Ceilings,
     function::EntryKind,
+    grants::GrantRules,
     label::{self, Labels},
+    memory::DEFAULT_TENANT_SHARE,
     units::ByteSize,
 };
 use serde::Deserialize;
@@ -23,6 +27,9 @@ const JOB_LEASE_S: u64 = 9;
 
 /// Memory of the GPU for all calls together: eight times what one may use by default.
 const GPU_MEMORY_MIB: u64 = 512;
+
+/// Less memory than this leaves none for calls.
+const LEAST_MEMORY: ByteSize = ByteSize::mib(128);
 
 /// Seconds that a Hub's word about a token is believed.
 const JUPYTERHUB_CACHE_S: u64 = 60;
@@ -55,6 +62,7 @@ struct File {
     slots: Option<u32>,
     labels: Option<Labels>,
     memory: Option<ByteSize>,
+    tenant_memory_share: Option<u32>,
     speed: Option<f64>,
     gpus: Option<u32>,
     gpu: Option<GpuChoice>,
@@ -64,6 +72,8 @@ struct File {
     max_tasks: Option<u32>,
     placement: Placement,
     connections: ConnectionFile,
+    ceilings: Ceilings,
+    grants: GrantRules,
     log_format: Option<LogFormat>,
     otlp_endpoint: Option<String>,
 }
@@ -117,8 +127,10 @@ pub struct ServeConfig {
     pub slots: Option<Setting<u32>>,
     /// Labels of this node.
     pub labels: Option<Setting<Labels>>,
-    /// Memory for guests.
+    /// Memory for guests, bodies, results and caches; none for most of the machine's.
     pub memory: Option<Setting<ByteSize>>,
+    /// Per cent of it that one tenant may have. Default 75.
+    pub tenant_memory_share: Setting<u32>,
     /// Speed of one CPU.
     pub speed: Option<Setting<f64>>,
     /// GPUs.
@@ -137,6 +149,8 @@ pub struct ServeConfig {
     pub placement: Placement,
     /// Connections, and what waits behind them.
     pub connections: ConnectionConfig,
+    /// What functions may set for themselves.
+    pub policy: PolicyConfig,
     /// How the log is written.
     pub log_format: Setting<LogFormat>,
     /// Where spans go.
@@ -287,6 +301,15 @@ impl ServeArgs {
             slots: setting!(slots, self.slots, "--slots", "FABRIC_SLOTS"),
             labels,
             memory: setting!(memory, self.memory, "--memory", "FABRIC_MEMORY"),
+            tenant_memory_share: or(
+                DEFAULT_TENANT_SHARE,
+                setting!(
+                    tenant_memory_share,
+                    self.tenant_memory_share,
+                    "--tenant-memory-share",
+                    "FABRIC_TENANT_MEMORY_SHARE"
+                ),
+            ),
             speed: setting!(speed, self.speed, "--speed", "FABRIC_SPEED"),
             gpus: setting!(gpus, self.gpus, "--gpus", "FABRIC_GPUS"),
             gpu: or(GpuChoice::Auto, setting!(gpu, self.gpu, "--gpu", "FABRIC_GPU")),
@@ -302,6 +325,7 @@ impl ServeArgs {
             ),
             placement: file.placement.clone(),
             connections: self.connections.resolve(env, &file.connections, &path)?,
+            policy: PolicyConfig { ceilings: file.ceilings, grants: file.grants.clone(), file: path.clone() },
             log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
             otlp_endpoint: setting!(
                 otlp_endpoint,
@@ -374,6 +398,15 @@ impl ServeConfig {
             label::check_all(&labels.value)
                 .map_err(|problem| Failure::config(format!("labels, from {}: {problem}", labels.origin)))?;
         }
+        if let Some(memory) = &self.memory
+            && memory.value < LEAST_MEMORY
+        {
+            return Err(Failure::config(format!("memory, from {}: use at least 128MiB", memory.origin)));
+        }
+        if !(1..=100).contains(&self.tenant_memory_share.value) {
+            let origin = &self.tenant_memory_share.origin;
+            return Err(Failure::config(format!("tenant-memory-share, from {origin}: use 1 to 100 per cent")));
+        }
         if let Some(speed) = &self.speed
             && !(0.01..=100.0).contains(&speed.value)
         {
@@ -390,6 +423,7 @@ impl ServeConfig {
         }
         self.placement.check()?;
         self.connections.check()?;
+        self.policy.check()?;
         let open = !self.listen.value.ip().is_loopback();
         if open && self.tls_cert.is_none() && !self.insecure_listen.value {
             return Err(Failure::config(format!(
@@ -418,7 +452,7 @@ impl ServeConfig {
     }
 
     /// Name, value and origin of each setting; what may hold a secret is hidden.
-    pub fn rows(&self) -> Vec<(&'static str, String, String)> {
+    pub fn rows(&self) -> Vec<(String, String, String)> {
         fn row<T>(
             name: &'static str,
             s: Option<&Setting<T>>,
@@ -459,6 +493,7 @@ impl ServeConfig {
             row("serve.slots", self.slots.as_ref(), ToString::to_string),
             row("serve.labels", self.labels.as_ref(), label::show),
             row("serve.memory", self.memory.as_ref(), ToString::to_string),
+            row("serve.tenant-memory-share", Some(&self.tenant_memory_share), ToString::to_string),
             row("serve.speed", self.speed.as_ref(), ToString::to_string),
             row("serve.gpus", self.gpus.as_ref(), ToString::to_string),
             row("serve.gpu", Some(&self.gpu), ToString::to_string),
@@ -472,7 +507,8 @@ impl ServeConfig {
             row("serve.otlp-endpoint", self.otlp_endpoint.as_ref(), |url| hide_userinfo(url)),
         ];
         rows.extend(self.connections.rows());
-        rows
+        let rows = rows.into_iter().map(|(name, value, origin)| (name.to_owned(), value, origin));
+        rows.chain(self.policy.rows()).collect()
     }
 }
 
@@ -573,6 +609,11 @@ mod tests {
             ("[placement.weights]\nLocality = -1", "placement.weights.Locality is -1"),
             ("accept = [\"gpu\"]", "unknown variant `gpu`"),
             ("speed = 0.0", "use 0.01 to 100"),
+            ("[ceilings]\nmemory = 1", "unknown field `memory`"),
+            ("[ceilings]\nmemory-bytes = \"8GiB\"", "ceiling memory-bytes is 8GiB: use 64KiB to 4GiB"),
+            ("[ceilings]\ndeadline-ms = 0", "ceiling deadline-ms is 0"),
+            ("[grants]\nnetwork = [\"a b\"]", "names no hosts"),
+            ("[grants]\nclocks = \"maybe\"", "clocks"),
         ] {
             let said = resolve(ServeArgs::default(), &[], Some(file)).unwrap_err();
             assert!(said.contains(says), "{said}");

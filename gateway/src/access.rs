@@ -238,6 +238,7 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
             request.extensions_mut().insert(caller.clone());
             let secret = bearer(request.headers()).unwrap_or_default().to_owned();
             let only_waits = request.method().is_safe() || route == INVOKE;
+            request.extensions_mut().insert(crate::charged::payer_of(&app, &caller));
             // The one place that every mutating request of a known caller passes.
             let answer = crate::idempotency::once(&app, &caller, request, next);
             let answered = match only_waits {

@@ -3,6 +3,7 @@
 use crate::{
     Error,
     body::{self, SMALL_JSON},
+    charged,
     error::Result,
 };
 use axum::{
@@ -47,7 +48,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
         if !is_json(&parts.headers) {
             return Err(unsupported("application/json"));
         }
-        let bytes = collect(body, SMALL_JSON).await?;
+        let bytes = charged::collect(body, SMALL_JSON, &charged::payer(&parts.extensions)).await?;
         body::json(&bytes).map(Self)
     }
 }

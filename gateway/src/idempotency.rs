@@ -9,9 +9,10 @@
 use crate::{
     Error,
     access::Caller,
+    charged::{self, collect},
     clock::{draw, now_ms},
     error::Result,
-    extract::{collect, text},
+    extract::text,
     state::App,
 };
 use axum::{
@@ -26,7 +27,7 @@ use fabric_engine::{
     Engine,
     registry::{Change, Expect},
 };
-use fabric_types::Code;
+use fabric_types::{Code, memory::Payer};
 use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -236,7 +237,8 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
     let given = text(&parts.headers, "idempotency-key").filter(|k| (1..=200).contains(&k.len()));
     let given = given.ok_or_else(|| Error::bad("an Idempotency-Key has 1 to 200 bytes of visible text"))?;
     let at = key(caller, given);
-    let body = collect(body, MAX_REQUEST).await?;
+    let payer = charged::payer(&parts.extensions);
+    let body = collect(body, MAX_REQUEST, &payer).await?;
     let fingerprint = fingerprint(&parts, &body);
     let deadline = tokio::time::Instant::now() + WAIT;
     let revision = loop {
@@ -254,7 +256,9 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
             }
         }
     };
-    let request = Request::from_parts(parts, Body::from(body));
+    let mut request = Request::from_parts(parts, Body::from(body));
+    // Charged already, for as long as the bytes are there.
+    request.extensions_mut().insert(Payer::nobody());
     let idempotency = app.idempotency.clone();
     let aborting = app.aborting.clone();
     let run = async move {
@@ -262,7 +266,7 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
         let ran = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let response =
             ran.unwrap_or_else(|_| Error::new(Code::Internal, "the server failed to answer").into_response());
-        idempotency.keep(&at, fingerprint, revision, response).await
+        idempotency.keep(&at, fingerprint, revision, response, &payer).await
     };
     let run = async move { aborting.run_until_cancelled(run).await };
     let span = tracing::Span::current();
@@ -274,7 +278,7 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
 impl Idempotency {
     /// Writes the answer down and gives it back. Where that fails the caller still gets its answer, and the claim is
     /// given up rather than left to block the key.
-    async fn keep(&self, at: &str, fingerprint: String, revision: u64, response: Response) -> Response {
+    async fn keep(&self, at: &str, fingerprint: String, revision: u64, response: Response, payer: &Payer) -> Response {
         let status = response.status();
         let keep = status.is_success() || matches!(status.as_u16(), 400 | 404 | 413 | 415 | 422);
         if !keep {
@@ -282,8 +286,8 @@ impl Idempotency {
             return response;
         }
         let (parts, body) = response.into_parts();
-        // Answers of POST are made whole before they are sent, so this copies nothing large twice.
-        let bytes = match collect(body, usize::MAX).await {
+        // Most answers of POST are made whole before they are sent, and charged then: they are one piece here.
+        let bytes = match collect(body, usize::MAX, payer).await {
             Ok(bytes) => bytes,
             Err(error) => {
                 self.release(at, revision).await;

@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod body;
+mod charged;
 pub mod clock;
 pub mod error;
 pub mod extract;

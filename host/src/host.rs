@@ -31,6 +31,7 @@ use fabric_types::{
     id::{FunctionName, TenantId},
     limits::Limits,
     manifest::Manifest,
+    memory::{Charge, MemoryAccount},
     units::ByteSize,
 };
 use parking_lot::Mutex;
@@ -63,6 +64,7 @@ pub(crate) struct Inner {
     max_memory: u64,
     max_tables: u64,
     no_network: Arc<[HostPattern]>,
+    memory: MemoryAccount,
     pub(crate) gpu: gpu::Device,
 }
 
@@ -96,9 +98,17 @@ impl Inner {
         Ok(Slot { _live: self.ticker.live(), _permit: permit })
     }
 
-    pub(crate) fn shared(&self, output: Output, logs: Option<Arc<dyn LogSink>>, limits: &Limits) -> Arc<Shared> {
+    pub(crate) fn shared(
+        &self,
+        output: Output,
+        logs: Option<Arc<dyn LogSink>>,
+        limits: &Limits,
+        tenant: &TenantId,
+    ) -> Arc<Shared> {
+        let payer = self.memory.tenant(tenant);
         Arc::new(Shared {
-            output: Mutex::new(output),
+            output: Mutex::new(output.paid_by(&payer)),
+            memory: Arc::new(Charge::none(&payer)),
             logs: Mutex::new(Logs::new(logs, limits.log_bytes.0)),
             bytes_in: AtomicU64::new(0),
             gpu_us: Arc::default(),
@@ -119,7 +129,7 @@ impl Inner {
         loaded: &Loaded,
         gpu: gpu::Access,
     ) -> State {
-        let limiter = Limiter::new(limits, self.max_memory, self.max_tables);
+        let limiter = Limiter::new(limits, self.max_memory, self.max_tables, shared.memory.clone());
         let hooks = Hooks::new(loaded.network.clone(), self.policy);
         let gpu = gpu::Use::new(gpu, limits, shared.gpu_us.clone());
         State::new(setup, limits, limiter, scope, shared, source, params, progress, hooks, gpu)
@@ -170,6 +180,7 @@ impl Host {
             max_memory: options.max_memory_bytes.0,
             max_tables: options.max_table_elements,
             no_network: Arc::new([]),
+            memory: options.memory,
             gpu: options.gpu,
         })))
     }
@@ -184,6 +195,12 @@ impl Host {
     #[must_use]
     pub fn fingerprint(&self, pure: bool) -> &str {
         &self.0.loader.class(pure).fingerprint
+    }
+
+    /// What guests' memory is charged to.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryAccount {
+        &self.0.memory
     }
 
     /// The GPU that guests use.
@@ -271,7 +288,7 @@ impl Host {
         };
         let loaded = Loaded { prepared, deployment: deployment.clone(), network: self.0.no_network.clone() };
         let _slot = self.0.slot(&loaded.deployment, SlotWait::UntilCancelled, &CancellationToken::new()).await?;
-        let shared = self.0.shared(Output::new(1 << 16, 0, 0, false), None, &limits);
+        let shared = self.0.shared(Output::new(1 << 16, 0, 0, false), None, &limits, &deployment.tenant);
         let scope = Scope::new(&limits, None, CancellationToken::new());
         let setup = Setup { deployment, volumes: self.0.volumes.clone(), seed: [0; 32], stage: "describe" };
         let state = self.0.state(

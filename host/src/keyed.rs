@@ -67,6 +67,7 @@ pub fn bucket_range(head: &[u8], bucket: u32) -> Result<Range<u64>, Fault> {
 pub struct Encoder {
     buckets: Vec<Run>,
     bytes: u64,
+    records: u64,
 }
 
 #[derive(Debug, Default)]
@@ -92,7 +93,7 @@ impl Encoder {
     /// An encoder for `buckets` buckets, at least one.
     #[must_use]
     pub fn new(buckets: u32) -> Self {
-        Self { buckets: (0..buckets.max(1)).map(|_| Run::default()).collect(), bytes: 0 }
+        Self { buckets: (0..buckets.max(1)).map(|_| Run::default()).collect(), bytes: 0, records: 0 }
     }
 
     /// Adds a record.
@@ -103,6 +104,7 @@ impl Encoder {
             run.index.push(Entry { start: run.data.len(), key: key_len, value: value_len });
             run.data.extend_from_slice(key);
             run.data.extend_from_slice(value);
+            self.records += 1;
             self.bytes += 8 + u64::from(key_len) + u64::from(value_len);
         }
     }
@@ -111,6 +113,18 @@ impl Encoder {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Records so far.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Buckets.
+    #[must_use]
+    pub fn buckets(&self) -> u32 {
+        u32::try_from(self.buckets.len()).unwrap_or(u32::MAX)
     }
 
     /// The block, and the offsets that its head holds.

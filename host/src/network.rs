@@ -22,32 +22,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A granted destination: `host` stands for ports 80 and 443, `host:port` for that port only.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPattern {
-    host: String,
-    port: Option<u16>,
-}
-
-impl HostPattern {
-    /// Reads a grant. An IPv6 address is written in brackets.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        let split = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        let (host, port) = match split {
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
-            _ => (text, None),
-        };
-        Self { host: host.trim_end_matches('.').to_ascii_lowercase(), port }
-    }
-
-    /// Whether it stands for this destination.
-    #[must_use]
-    pub fn matches(&self, host: &str, port: u16) -> bool {
-        self.host == host.trim_end_matches('.').to_ascii_lowercase()
-            && self.port.map_or(port == 80 || port == 443, |p| p == port)
-    }
-}
+pub use fabric_types::grants::HostPattern;
 
 /// Which addresses may be reached at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! How the sandbox is set up. The defaults deny and bound everything.
 
 use crate::{gpu::Device, stats::Observer};
-use fabric_types::units::ByteSize;
+use fabric_types::{memory::MemoryAccount, units::ByteSize};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// How the sandbox is set up.
@@ -23,6 +23,8 @@ pub struct Options {
     pub max_table_elements: u64,
     /// Compiled modules kept ready in memory, in bytes of machine code. Default 512 MiB.
     pub cache_bytes: ByteSize,
+    /// What guests' memory, outputs and records are charged to. Default: an account without a bound.
+    pub memory: MemoryAccount,
     /// How modules are compiled.
     pub compile: CompileOptions,
     /// Lets granted hosts resolve to loopback, link-local and private addresses. Default false; for operators only.
@@ -78,6 +80,14 @@ impl CompileOptions {
 }
 
 impl Options {
+    /// Takes the sandbox's caches, and `others` bytes, out of an account of `memory` bytes before anybody else gets some of it:
+    /// compiled modules take an eighth at most, and so do the pages that free slots of the pool keep.
+    pub fn limit_memory(&mut self, memory: ByteSize, tenant_share: u32, others: ByteSize) {
+        self.cache_bytes = self.cache_bytes.min(ByteSize(memory.0 / 8));
+        let set_aside = self.cache_bytes.0 + crate::pool::kept(self.max_instances, memory.0) + others.0;
+        self.memory = MemoryAccount::new(memory, tenant_share, ByteSize(set_aside));
+    }
+
     /// The defaults for a data folder, with `worker` to compile.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>, worker: WorkerCommand) -> Self {
@@ -91,6 +101,7 @@ impl Options {
             max_memory_bytes: ByteSize::gib(4),
             max_table_elements: 100_000,
             cache_bytes: ByteSize::mib(512),
+            memory: MemoryAccount::unbounded(),
             compile: CompileOptions::new(worker),
             allow_private_network: false,
             gpu: Device::none("the node was started without one"),

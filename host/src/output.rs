@@ -1,18 +1,27 @@
 //! A call's result while it is being written: bytes, or keyed records for a shuffle, within their limits.
 
 use crate::keyed;
-use fabric_types::{Code, Fault};
+use bytes::Bytes;
+use fabric_types::{
+    Code, Fault,
+    memory::{Charge, ChargedBuffer, Payer},
+};
 
 /// A finished result: its bytes, its media type and its bucket offsets.
-pub(crate) type Finished = (Vec<u8>, Option<String>, Vec<u64>);
+pub(crate) type Finished = (Bytes, Option<String>, Vec<u64>);
+
+/// Records are charged in steps of so many bytes.
+const RECORD_STEP: u64 = 64 << 10;
 
 /// What a call has produced so far.
 pub(crate) struct Output {
-    bytes: Vec<u8>,
+    bytes: ChargedBuffer,
     limit: u64,
     pub(crate) content_type: Option<String>,
     shuffle: Option<keyed::Encoder>,
     emitted: u64,
+    /// What the records of a shuffle take.
+    records: Charge,
     emit_limit: u64,
     /// Whether written lines are records of a shuffle, as Hadoop streaming has it.
     lines: bool,
@@ -21,8 +30,10 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(limit: u64, emit_limit: u64, buckets: u32, lines: bool) -> Self {
+        let nobody = Payer::nobody();
         Self {
-            bytes: Vec::new(),
+            bytes: ChargedBuffer::new(&nobody),
+            records: Charge::none(&nobody),
             limit,
             content_type: None,
             shuffle: (buckets > 0).then(|| keyed::Encoder::new(buckets)),
@@ -33,6 +44,11 @@ impl Output {
         }
     }
 
+    /// Charges what is written from now on to `payer`.
+    pub(crate) fn paid_by(self, payer: &Payer) -> Self {
+        Self { bytes: ChargedBuffer::new(payer), records: Charge::none(payer), ..self }
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         if self.lines {
             return self.write_lines(bytes);
@@ -41,17 +57,17 @@ impl Output {
             return Err(Fault::new(Code::OutputLimit, format!("the result is larger than {} bytes", self.limit))
                 .hint("write less, or raise `limits.output-bytes` in fabric.toml"));
         }
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
+        self.bytes.extend(bytes)
     }
 
     /// Replaces the result.
     pub(crate) fn set(&mut self, bytes: Vec<u8>) -> Result<(), Fault> {
-        self.bytes = Vec::new();
-        if self.lines || self.bytes.len() as u64 > self.limit || bytes.len() as u64 > self.limit {
+        let payer = self.records.payer().clone();
+        self.bytes = ChargedBuffer::new(&payer);
+        if self.lines || bytes.len() as u64 > self.limit {
             return self.write(&bytes);
         }
-        self.bytes = bytes;
+        self.bytes = ChargedBuffer::of(&payer, bytes)?;
         Ok(())
     }
 
@@ -94,6 +110,11 @@ impl Output {
         }
         match &mut self.shuffle {
             Some(encoder) => {
+                // Twice, because buffers double, and as much again for the place of each.
+                let cost = self.emitted.saturating_mul(2).saturating_add(encoder.records().saturating_mul(32));
+                if cost > self.records.bytes() {
+                    self.records.grow((cost - self.records.bytes()).max(RECORD_STEP))?;
+                }
                 encoder.push(key, value);
                 Ok(())
             }
@@ -118,10 +139,15 @@ impl Output {
         }
         match self.shuffle {
             Some(encoder) => {
+                // The block is made while the records are still there.
+                let payer = self.records.payer().clone();
+                let head = keyed::head_len(encoder.buckets());
+                let place = payer.charge(encoder.bytes().saturating_add(head))?;
                 let (block, offsets) = encoder.finish();
-                Ok((block, None, offsets))
+                Ok((Bytes::from_owner(ChargedBuffer::charged(block, place)), None, offsets))
             }
-            None => Ok((self.bytes, self.content_type, Vec::new())),
+            None if self.bytes.is_empty() => Ok((Bytes::new(), self.content_type, Vec::new())),
+            None => Ok((Bytes::from_owner(self.bytes), self.content_type, Vec::new())),
         }
     }
 }
@@ -162,7 +188,7 @@ mod tests {
         output.emit(b"\xff", b"[1,\n2]").unwrap();
         let (bytes, content_type, _) = output.finish().unwrap();
         assert_eq!(
-            String::from_utf8(bytes).unwrap(),
+            String::from_utf8(bytes.to_vec()).unwrap(),
             "{\"key\":\"a\",\"value\":5}\n{\"key\":\"b\\\"\",\"value\":\"not json\"}\n\
              {\"key\":{\"base64\":\"/w==\"},\"value\":\"[1,\\n2]\"}\n"
         );
@@ -175,7 +201,7 @@ mod tests {
         output.write(b"b\t1\na").unwrap();
         output.write(b"\t2\nlone").unwrap();
         let (block, _, offsets) = output.finish().unwrap();
-        let mut run = bytes::Bytes::from(block).slice(usize::try_from(*offsets.first().unwrap()).unwrap()..);
+        let mut run = block.slice(usize::try_from(*offsets.first().unwrap()).unwrap()..);
         let mut seen = Vec::new();
         while let Some(r) = keyed::read(&mut run).unwrap() {
             seen.push((r.key, r.value));

@@ -7,6 +7,21 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 /// system call. Measured: halves the cost of a real component.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
+/// Engines, each with a pool.
+const POOLS: u64 = 2;
+
+/// What one free slot keeps: no more than that all of them take an eighth of the memory account.
+fn keep_resident(instances: u32, memory: u64) -> usize {
+    let slots = POOLS * u64::from(instances.max(1)) * u64::from(MEMORIES_PER_CALL);
+    let each = (memory / 8 / slots).min(KEEP_RESIDENT_BYTES as u64) & !0xffff;
+    usize::try_from(each).unwrap_or(KEEP_RESIDENT_BYTES)
+}
+
+/// Bytes that free slots of a pool for `instances` calls keep at most.
+pub(crate) fn kept(instances: u32, memory: u64) -> u64 {
+    keep_resident(instances, memory) as u64 * POOLS * u64::from(instances) * u64::from(MEMORIES_PER_CALL)
+}
+
 /// Core instances a component may be made of; tool chains that adapt preview 1 make up to 5.
 const CORE_PER_COMPONENT: u32 = 24;
 
@@ -16,7 +31,12 @@ const TABLES_PER_CALL: u32 = 3;
 const CORES_PER_CALL: u32 = 6;
 
 /// A pool for `instances` concurrent calls.
-pub(crate) fn pooling(instances: u32, max_memory: usize, max_tables: usize) -> PoolingAllocationConfig {
+pub(crate) fn pooling(
+    instances: u32,
+    max_memory: usize,
+    max_tables: usize,
+    keep_resident: usize,
+) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     let per_component = 8;
     pool.total_component_instances(instances)
@@ -33,7 +53,7 @@ pub(crate) fn pooling(instances: u32, max_memory: usize, max_tables: usize) -> P
         .max_core_instance_size(4 << 20)
         .max_memory_size(max_memory)
         .table_elements(max_tables)
-        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .linear_memory_keep_resident(keep_resident)
         .table_keep_resident(64 << 10)
         .pagemap_scan(Enabled::Auto);
     pool
@@ -44,7 +64,12 @@ pub(crate) fn config(pure: bool, instances: u32, options: &Options) -> Config {
     let mut config = engine::config(pure);
     let tables = usize::try_from(options.max_table_elements).unwrap_or(usize::MAX);
     let memory = options.max_memory_bytes.as_usize().min(4 << 30);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(instances, memory, tables)));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(
+        instances,
+        memory,
+        tables,
+        keep_resident(instances, options.memory.size()),
+    )));
     config
 }
 

@@ -18,6 +18,7 @@ use fabric_types::{
     Code, Fault,
     function::{Deployment, EntryKind},
     limits::Limits,
+    memory::Charge,
 };
 use parking_lot::Mutex;
 use std::{
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) gpu_us: Arc<AtomicU64>,
     /// Whether an http guest failed; set before its store is dropped.
     pub(crate) failed: AtomicBool,
+    /// What the instance's memories and tables are charged to. This outlives the store that has them.
+    pub(crate) memory: Arc<Charge>,
 }
 
 /// What a call brings along.

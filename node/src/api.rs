@@ -10,6 +10,7 @@ use crate::{
     lane,
     metrics::Metrics,
     offer::{Offer, Offered},
+    policies::Policies,
     posting::Posting,
     presence,
     running::RunningFile,
@@ -26,7 +27,10 @@ use fabric_types::{
     digest::{ModuleDigest, TaskKey},
     function::{Deployment, Entry},
     id::{FunctionName, InvocationId, NodeId, TenantId},
+    limits::Limits,
     manifest::GpuMode,
+    memory::MemoryAccount,
+    policy::Policy,
     rest::invocation::Invocation,
 };
 use std::{
@@ -50,8 +54,14 @@ const ANSWER: Duration = Duration::from_secs(3);
 const RECORD_EVERY: Duration = Duration::from_millis(200);
 /// Results of synchronous calls of pure functions that are remembered, in bytes.
 const REMEMBERED_BYTES: u64 = 64 << 20;
+/// Bytes of the memory account that remembered results take at most.
+#[must_use]
+pub fn remembered_bytes(memory: u64) -> u64 {
+    REMEMBERED_BYTES.min(memory / 16)
+}
+
 /// A larger result is not remembered.
-const REMEMBERED_MAX: usize = 1 << 20;
+pub(crate) const REMEMBERED_MAX: usize = 1 << 20;
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> u64 {
@@ -82,6 +92,8 @@ pub struct Options {
     pub host: Host,
     /// The process's folder, where it notes what is running. Without one nothing tells the next process.
     pub folder: Option<PathBuf>,
+    /// Ceilings and grants of tenants whose quota says nothing of them.
+    pub policy: Policy,
     /// Metrics, whose observer the sandbox was started with.
     pub metrics: Metrics,
 }
@@ -114,7 +126,10 @@ pub struct Shared {
     /// Told when the last waiting task has its thread.
     pub(crate) drained: Notify,
     pub(crate) remembered: moka::future::Cache<(TenantId, TaskKey), Remembered>,
-    limits: moka::sync::Cache<(TenantId, FunctionName, u32), Arc<Semaphore>>,
+    pub(crate) policies: Policies,
+    /// Held by the one task that tries again to get the memory which it was refused.
+    pub(crate) memory_turn: Mutex<()>,
+    limits: moka::sync::Cache<(TenantId, FunctionName, u32, u32), Arc<Semaphore>>,
     guests: GuestThreads,
     records: mpsc::Sender<(TenantId, Invocation)>,
 }
@@ -129,15 +144,23 @@ impl Shared {
     ///
     /// # Errors
     /// `too-many-requests`.
-    pub(crate) fn permit(&self, deployment: &Deployment) -> Result<OwnedSemaphorePermit, Fault> {
-        let key = (deployment.tenant.clone(), deployment.function.clone(), deployment.version);
-        let most = deployment.manifest.limits.concurrency;
+    pub(crate) fn permit(&self, deployment: &Deployment, limits: &Limits) -> Result<OwnedSemaphorePermit, Fault> {
+        let most = limits.concurrency;
+        let key = (deployment.tenant.clone(), deployment.function.clone(), deployment.version, most);
         let room = self.limits.get_with(key, || Arc::new(Semaphore::new(most as usize)));
         room.try_acquire_owned().map_err(|_| {
             let message = format!("function {} runs {most} calls at once already", deployment.function);
             Fault::new(Code::TooManyRequests, message)
                 .hint("try again soon, or raise `limits.concurrency` in fabric.toml")
         })
+    }
+
+    /// The limits that a call of the function runs under now.
+    ///
+    /// # Errors
+    /// `denied` for a grant that the tenant may no longer have.
+    pub(crate) fn call_limits(&self, deployment: &Deployment) -> Result<Limits, Fault> {
+        self.policies.of(&deployment.tenant).limits(deployment)
     }
 
     /// The guest threads.
@@ -252,7 +275,7 @@ impl Node {
     /// # Errors
     /// When threads can't be made, or a backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { id, slots, offer, url, engine, store, results, notes, host, folder, metrics } = options;
+        let Options { id, slots, offer, url, engine, store, results, notes, host, folder, policy, metrics } = options;
         let started_ms = now_ms();
         let running = match &folder {
             Some(folder) => RunningFile::begin(folder, &id, started_ms).unwrap_or_else(|error| {
@@ -263,11 +286,12 @@ impl Node {
             None => RunningFile::default(),
         };
         let killers = folder.as_deref().map(Killers::load).unwrap_or_default();
+        let (policies, quota_changes) = Policies::open(engine.clone(), policy).await?;
         let guests =
             GuestThreads::start(slots).map_err(|e| Fault::new(Code::Internal, format!("guest threads: {e}")))?;
         let (records, kept) = mpsc::channel(RECORDS);
         let remembered = moka::future::Cache::builder()
-            .max_capacity(REMEMBERED_BYTES)
+            .max_capacity(remembered_bytes(host.memory().size()))
             .weigher(|_: &(TenantId, TaskKey), r: &Remembered| {
                 // What is too large to remember is weighed so that it goes at once.
                 let bytes = r.body.len() + 128;
@@ -294,6 +318,8 @@ impl Node {
             metrics,
             drained: Notify::new(),
             remembered,
+            policies,
+            memory_turn: Mutex::new(()),
             limits: moka::sync::Cache::new(100_000),
             guests,
             records,
@@ -301,6 +327,9 @@ impl Node {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let posting = Posting::start(shared.id.clone(), &shared.engine, &notes);
         tracker.spawn(keep_records(notes, kept, stop.clone()));
+        let following = shared.policies.clone().follow(quota_changes);
+        let until = stop.clone();
+        tracker.spawn(async move { until.run_until_cancelled(following).await });
         let node = Self { shared: shared.clone(), stop: stop.clone(), tracker: tracker.clone(), posting };
         if slots == 0 {
             return Ok(node);
@@ -411,6 +440,18 @@ impl Node {
         http::handle(&self.shared, deployment, id, request).await
     }
 
+    /// What calls and bodies are charged to.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryAccount {
+        self.shared.host.memory()
+    }
+
+    /// The tenants' ceilings and grants.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        &self.shared.policies
+    }
+
     /// The strongest wish for a GPU that this node serves; `None` of none, and while it is looked for.
     #[must_use]
     pub fn serves_gpu(&self) -> GpuMode {
@@ -423,6 +464,11 @@ impl Node {
         self.shared.metrics.running.set(i64::try_from(live).unwrap_or(i64::MAX));
         let waiting = self.shared.host.gpu().facts().map_or(0, |gpu| gpu.queued);
         self.shared.metrics.gpu_queue.set(waiting.into());
+        let memory = self.memory();
+        let level = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.shared.metrics.memory_size.set(level(memory.size()));
+        self.shared.metrics.memory_used.set(level(memory.used()));
+        self.shared.metrics.memory_refused.set(level(memory.refused()));
     }
 
     /// How busy it is.

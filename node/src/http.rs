@@ -33,7 +33,8 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
-    let permit = shared.permit(deployment)?;
+    let limits = shared.call_limits(deployment)?;
+    let permit = shared.permit(deployment, &limits)?;
     shared.killers.check(&deployment.module, now_ms())?;
     let mut place = shared.running.place();
     place.note(&crate::invoke::call_entry(deployment));
@@ -41,11 +42,10 @@ where
     let function = deployment.function.clone();
     let logs = FunctionLogs::new(shared.notes.clone(), deployment.tenant.clone(), id.clone(), function, None);
     let call = HttpCall {
-        limits: deployment.manifest.limits.clone(),
         logs: Some(logs.clone()),
         https: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
         done: Some(done(shared.clone(), deployment.clone(), id, logs, (permit, place))),
-        ..HttpCall::new(deployment.manifest.limits.clone())
+        ..HttpCall::new(limits)
     };
     let response = shared.host.handle_http(&loaded, request, call).await?;
     Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))

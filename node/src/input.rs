@@ -5,7 +5,7 @@ use bytes::Bytes;
 use fabric_host::{Part, PartKind, PartSource};
 use fabric_results::ResultStore;
 use fabric_store::{Objects, PartitionReader};
-use fabric_types::{Fault, dataset::Partition, id::TenantId, work::OutputRef};
+use fabric_types::{Fault, dataset::Partition, id::TenantId, memory::Charge, work::OutputRef};
 use std::{collections::VecDeque, sync::Arc};
 
 /// A fault of the store, as the attempt's own.
@@ -59,6 +59,42 @@ impl PartSource for PartitionSource {
     }
 }
 
+/// A source and what its bytes are charged to.
+pub struct Charged<S> {
+    // Dropped in this order.
+    inner: S,
+    _charge: Charge,
+}
+
+impl<S> Charged<S> {
+    /// Keeps the charge as long as the source.
+    pub fn new(inner: S, charge: Charge) -> Self {
+        Self { inner, _charge: charge }
+    }
+}
+
+#[async_trait]
+impl<S: PartSource> PartSource for Charged<S> {
+    async fn next_part(&mut self) -> Result<Option<Part>, Fault> {
+        self.inner.next_part().await
+    }
+
+    async fn read(&mut self, max: usize) -> Result<Bytes, Fault> {
+        self.inner.read(max).await
+    }
+}
+
+/// Bytes that keep `charge` as long as they, or a part of them, are there.
+pub fn charged(bytes: Bytes, charge: Charge) -> Bytes {
+    struct Held(Bytes, #[expect(dead_code, reason = "kept for its end")] Charge);
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    Bytes::from_owner(Held(bytes, charge))
+}
+
 /// Partial results: a part for each, in order, fetched one at a time.
 pub struct PartialsSource {
     tenant: TenantId,
@@ -66,13 +102,15 @@ pub struct PartialsSource {
     parts: Arc<[OutputRef]>,
     next: usize,
     limit: u64,
+    // Dropped in this order.
     current: Bytes,
+    charge: Charge,
 }
 
 impl PartialsSource {
-    /// Of committed results, each of at most `limit` bytes.
-    pub fn new(tenant: TenantId, results: ResultStore, parts: Arc<[OutputRef]>, limit: u64) -> Self {
-        Self { tenant, results, parts, next: 0, limit, current: Bytes::new() }
+    /// Of committed results, each of at most `limit` bytes. The one that is being read is charged.
+    pub fn new(tenant: TenantId, results: ResultStore, parts: Arc<[OutputRef]>, limit: u64, charge: Charge) -> Self {
+        Self { tenant, results, parts, next: 0, limit, current: Bytes::new(), charge }
     }
 }
 
@@ -80,7 +118,9 @@ impl PartialsSource {
 impl PartSource for PartialsSource {
     async fn next_part(&mut self) -> Result<Option<Part>, Fault> {
         self.current = Bytes::new();
+        self.charge.shrink(self.charge.bytes());
         let Some(output) = self.parts.get(self.next) else { return Ok(None) };
+        self.charge.grow(output.len)?;
         self.current = self.results.read(&self.tenant, output, self.limit).await?;
         self.next += 1;
         let size = Some(self.current.len() as u64);

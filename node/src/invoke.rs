@@ -1,7 +1,7 @@
 //! Synchronous invocations: one fresh sandbox, the answer in the same breath.
 
 use crate::{
-    api::{Invoke, Invoked, Shared, now_ms},
+    api::{Invoke, Invoked, REMEMBERED_MAX, Shared, now_ms},
     function_logs::FunctionLogs,
     graduate,
     running::Entry,
@@ -58,7 +58,8 @@ fn key(shared: &Shared, deployment: &Deployment, call: &Invoke, params: &str) ->
 /// # Errors
 /// The guest's fault, `too-many-requests`, or what kept it from running.
 pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: Invoke) -> Result<Invoked, Fault> {
-    let _permit = shared.permit(deployment)?;
+    let limits = shared.call_limits(deployment)?;
+    let _permit = shared.permit(deployment, &limits)?;
     let created_ms = now_ms();
     let params: Arc<str> = if call.params.is_empty() { "{}".into() } else { canonical::object(&call.params).into() };
     let key = key(shared, deployment, &call, &params);
@@ -88,7 +89,7 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
     let (stage, source) = stage(deployment, call.body, call.content_type);
     let task = TaskCall {
         params,
-        limits: deployment.manifest.limits.clone(),
+        limits,
         seed: key.0,
         logs: Some(logs.clone()),
         progress: Some({
@@ -121,8 +122,12 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
     record(shared, deployment, &call.id, created_ms, &report, &logs);
     let output = report.result?;
     if deployment.is_pure() {
-        let known = Remembered { body: output.bytes.clone(), content_type: output.content_type.clone() };
-        shared.remembered.insert((deployment.tenant.clone(), result), known).await;
+        // A copy: the result itself is charged to the tenant as long as it is there.
+        let body = if output.bytes.len() > REMEMBERED_MAX { None } else { Some(Bytes::copy_from_slice(&output.bytes)) };
+        if let Some(body) = body {
+            let known = Remembered { body, content_type: output.content_type.clone() };
+            shared.remembered.insert((deployment.tenant.clone(), result), known).await;
+        }
     }
     Ok(Invoked {
         body: output.bytes,

@@ -17,15 +17,18 @@ mod lane;
 mod last_words;
 mod metrics;
 mod offer;
+mod policies;
 mod posting;
 mod presence;
 mod running;
 mod work;
 
-pub use api::{HttpBody, Invoke, Invoked, Node, Options, Room, Uploaded};
+pub use api::{HttpBody, Invoke, Invoked, Node, Options, Room, Uploaded, remembered_bytes};
 pub use last_words::report_death;
 pub use metrics::Metrics;
 pub use offer::Offer;
+pub use offer::machine_memory;
+pub use policies::Policies;
 
 /// Reading committed results.
 pub mod results {

@@ -59,6 +59,12 @@ pub struct Metrics {
     pub running: Gauge,
     /// Calls that wait for the GPU; as of the last [`crate::Node::refresh_metrics`].
     pub gpu_queue: Gauge,
+    /// Bytes of the memory account; charged now; charges refused. As of the last [`crate::Node::refresh_metrics`].
+    pub memory_size: Gauge,
+    /// See [`Self::memory_size`].
+    pub memory_used: Gauge,
+    /// See [`Self::memory_size`].
+    pub memory_refused: Gauge,
     /// Synchronous invocations answered from the cache.
     pub invoke_cache_hits: Counter,
     /// Tasks whose result was there already.
@@ -89,6 +95,9 @@ impl Default for Metrics {
             queued_tasks: Gauge::default(),
             running: Gauge::default(),
             gpu_queue: Gauge::default(),
+            memory_size: Gauge::default(),
+            memory_used: Gauge::default(),
+            memory_refused: Gauge::default(),
             invoke_cache_hits: Counter::default(),
             task_cache_hits: Counter::default(),
         }
@@ -109,6 +118,9 @@ impl Metrics {
         registry.register("fabric_compile_seconds", "Compiling a module", self.compile.clone());
         registry.register("fabric_node_queued_tasks", "Tasks waiting for a guest thread", self.queued_tasks.clone());
         registry.register("fabric_node_running_guests", "Guests that run now", self.running.clone());
+        registry.register("fabric_memory_size_bytes", "Memory that calls may use", self.memory_size.clone());
+        registry.register("fabric_memory_charged_bytes", "Memory charged to calls now", self.memory_used.clone());
+        registry.register("fabric_memory_refused", "Charges that found no memory", self.memory_refused.clone());
         registry.register(
             "fabric_invoke_cache_hits",
             "Invocations answered from the cache",

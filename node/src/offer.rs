@@ -13,7 +13,7 @@ use std::{
 pub struct Offer {
     /// Labels.
     pub labels: Labels,
-    /// Memory for guests in bytes. Default: the machine's.
+    /// Memory for guests in bytes. Default: see [`machine_memory`].
     pub memory_bytes: Option<u64>,
     /// Speed of one CPU relative to a usual one. Default: measured, see [`measure`].
     pub speed: Option<f64>,
@@ -48,7 +48,7 @@ impl Offered {
         }
         Self {
             labels: offer.labels,
-            memory_bytes: offer.memory_bytes.unwrap_or_else(total_memory),
+            memory_bytes: offer.memory_bytes.unwrap_or_else(machine_memory),
             gpus: offer.gpus.unwrap_or(found),
             gpu_model: gpu_model.filter(|_| offer.gpus != Some(0)),
             accepts: offer.accepts,
@@ -62,11 +62,40 @@ impl Offered {
     }
 }
 
-fn total_memory() -> u64 {
+/// The part of the machine's memory that a server takes by itself, in per cent: the rest is for the server's own needs, for
+/// workers, and for whatever else runs there.
+const OWN_SHARE: u64 = 80;
+
+/// The memory that a server may use when nobody said how much: 80 % of the machine's, or of what its control group may have.
+#[must_use]
+pub fn machine_memory() -> u64 {
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = info.lines().find_map(|l| l.strip_prefix("MemTotal:"));
     let kib: u64 = line.and_then(|l| l.trim().split(' ').next()?.parse().ok()).unwrap_or(1 << 20);
-    kib * 1024
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = group_memory(&groups, Path::new("/sys/fs/cgroup")).unwrap_or(u64::MAX);
+    (kib * 1024).min(group) / 100 * OWN_SHARE
+}
+
+/// The lowest memory limit of the control groups that this process is in, of version 2 or 1.
+fn group_memory(groups: &str, root: &Path) -> Option<u64> {
+    let limit = |file: &Path| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    let mut lowest = None;
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        let (base, file) = match controllers {
+            "" => (root.to_owned(), "memory.max"),
+            c if c.split(',').any(|c| c == "memory") => (root.join("memory"), "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        // In a container the path may be that of the host, while the root is the container's own: each step up is looked at.
+        let own = base.join(path.trim_start_matches('/'));
+        for folder in own.ancestors().take_while(|folder| folder.starts_with(&base)) {
+            lowest = limit(&folder.join(file)).into_iter().chain(lowest).min();
+        }
+    }
+    lowest
 }
 
 /// How many GPUs there are, and the model of the first: NVIDIA's driver has a folder for each.
@@ -124,6 +153,26 @@ mod tests {
             fs::write(folder.join("information"), "Model: \t\t NVIDIA H200\nIRQ:   \t\t 24\n").unwrap();
         }
         assert_eq!(gpus(dir.path()), (2, Some("NVIDIA H200".to_owned())));
+    }
+
+    #[test]
+    fn the_lowest_limit_of_the_control_groups_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let groups = "1:cpu:/x\n2:memory,foo:/pod/a\n0::/system.slice/fabric.service\n";
+        assert_eq!(group_memory(groups, dir.path()), None);
+        write("system.slice/fabric.service/memory.max", "max\n");
+        write("system.slice/memory.max", "4096\n");
+        assert_eq!(group_memory(groups, dir.path()), Some(4096));
+        write("memory/memory.limit_in_bytes", "2048\n");
+        assert_eq!(group_memory(groups, dir.path()), Some(2048));
+        write("memory.max", "1024\n");
+        assert_eq!(group_memory("0::/", dir.path()), Some(1024));
+        assert!(machine_memory() > 0);
     }
 
     #[tokio::test]

@@ -16,6 +16,8 @@ use fabric_types::{
     digest::TaskKey,
     function::Deployment,
     job::StageKind,
+    limits::Limits,
+    memory::Charge,
     rest::node::UsageLine,
     work::{Assignment, Batch, Done, Outcome, TaskInput},
 };
@@ -131,7 +133,47 @@ fn found(
     Some(Ended::Over(Outcome { task: assignment.task, attempt: assignment.attempt, result: Ok(done) }))
 }
 
+/// How long a task waits here for memory before its attempt counts as failed.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(30);
+/// Pauses between its tries.
+const MEMORY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Runs a task. Where the node has no memory for it, it waits here rather than use up the job's attempts: those that were
+/// refused go one at a time, so that they do not refuse each other again.
 async fn one(
+    shared: &Arc<Shared>,
+    loaded: &Arc<Loaded>,
+    objects: &Objects,
+    running: &Running,
+    at: usize,
+    assignment: &Assignment,
+    usage: &mut UsageLine,
+) -> Option<Ended> {
+    let end = attempt(shared, loaded, objects, running, at, assignment, usage).await;
+    if !lacks_memory(end.as_ref()) {
+        return end;
+    }
+    let stop = running.token(at);
+    let again = async {
+        let _turn = shared.memory_turn.lock().await;
+        let began = Instant::now();
+        loop {
+            tokio::time::sleep(MEMORY_PAUSE).await;
+            let end = attempt(shared, loaded, objects, running, at, assignment, usage).await;
+            if !lacks_memory(end.as_ref()) || began.elapsed() >= MEMORY_PATIENCE {
+                return end;
+            }
+        }
+    };
+    // Whoever stopped it does not wait for word of it.
+    stop.run_until_cancelled(again).await.flatten()
+}
+
+fn lacks_memory(end: Option<&Ended>) -> bool {
+    matches!(end, Some(Ended::Over(Outcome { result: Err(fault), .. })) if fault.code == Code::NodeMemory)
+}
+
+async fn attempt(
     shared: &Arc<Shared>,
     loaded: &Arc<Loaded>,
     objects: &Objects,
@@ -143,10 +185,14 @@ async fn one(
     let batch = &running.batch;
     let stop = running.token(at);
     let logs = shared.task_logs(batch, assignment);
-    let call = match call(shared, objects, batch, assignment).await {
+    let limits = match shared.call_limits(&batch.deployment) {
+        Ok(limits) => limits,
+        Err(fault) => return Some(failed(assignment, fault)),
+    };
+    let call = match call(shared, objects, batch, assignment, &limits).await {
         Ok((stage, source)) => TaskCall {
             params: batch.params.clone(),
-            limits: batch.deployment.manifest.limits.clone(),
+            limits,
             seed: assignment.key.0,
             buckets: batch.buckets,
             logs: Some(logs.clone()),
@@ -199,6 +245,7 @@ async fn one(
         }
         // Whoever stopped it does not wait for word of it.
         Err(fault) if fault.code == Code::Cancelled && stop.is_cancelled() => None,
+        Err(fault) if fault.code == Code::NodeMemory => Some(failed(assignment, fault)),
         Err(fault) => {
             usage.failed += 1;
             logs.fault(&fault);
@@ -213,19 +260,27 @@ async fn call(
     objects: &Objects,
     batch: &Batch,
     assignment: &Assignment,
+    limits: &Limits,
 ) -> Result<(Stage, Box<dyn PartSource>), Fault> {
     let tenant = &batch.tenant;
-    let limit = batch.deployment.manifest.limits.output_bytes.0;
+    let charge = Charge::none(&shared.host.memory().tenant(tenant));
     let source: Box<dyn PartSource> = match &assignment.input {
         TaskInput::Partition(partition) => Box::new(PartitionSource::new(partition.clone(), objects.clone())),
-        TaskInput::Partials(parts) => {
-            Box::new(PartialsSource::new(tenant.clone(), shared.results.clone(), parts.clone(), limit))
-        }
+        TaskInput::Partials(parts) => Box::new(PartialsSource::new(
+            tenant.clone(),
+            shared.results.clone(),
+            parts.clone(),
+            limits.output_bytes.0,
+            charge,
+        )),
         TaskInput::Bucket { bucket, sources } => {
-            Box::new(keyed::merge(shared.results.buckets(tenant, sources, *bucket).await?)?)
+            let buckets = shared.results.buckets(tenant, sources, *bucket, &charge).await?;
+            Box::new(input::Charged::new(keyed::merge(buckets)?, charge))
         }
         TaskInput::Body { body, content_type } => {
-            let bytes = shared.results.read(tenant, body, batch.deployment.manifest.limits.body_bytes.0).await?;
+            charge.grow(body.len)?;
+            let bytes = shared.results.read(tenant, body, limits.body_bytes.0).await?;
+            let bytes = input::charged(bytes, charge);
             return Ok(crate::invoke::stage(&batch.deployment, bytes, content_type.clone()));
         }
     };

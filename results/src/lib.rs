@@ -8,6 +8,7 @@ use fabric_types::{
     Code, Fault,
     digest::{ContentDigest, TaskKey},
     id::TenantId,
+    memory::Charge,
     work::OutputRef,
 };
 use futures::{
@@ -196,17 +197,23 @@ impl ResultStore {
         }
     }
 
-    /// Reads one bucket of each of several shuffle outputs, in their order.
+    /// Reads one bucket of each of several shuffle outputs, in their order. Their bytes are charged before they are read.
     ///
     /// # Errors
     /// As for [`Self::open`]; `internal` when a result has no such bucket.
-    pub async fn buckets(&self, tenant: &TenantId, sources: &[OutputRef], bucket: u32) -> Result<Vec<Bytes>, Fault> {
+    pub async fn buckets(
+        &self,
+        tenant: &TenantId,
+        sources: &[OutputRef],
+        bucket: u32,
+        charge: &Charge,
+    ) -> Result<Vec<Bytes>, Fault> {
         let mut found = Vec::with_capacity(sources.len());
         for chunk in sources.chunks(1024) {
             let keys: Vec<_> = chunk.iter().map(|s| s.key).collect();
             for (source, record) in chunk.iter().zip(self.table.get_many(tenant, &keys).await?) {
                 let record = record.ok_or_else(|| missing(&source.key))?;
-                found.push(self.bucket(tenant, source, &record, bucket).await?);
+                found.push(self.bucket(tenant, source, &record, bucket, charge).await?);
             }
         }
         Ok(found)
@@ -218,18 +225,22 @@ impl ResultStore {
         source: &OutputRef,
         record: &ResultRecord,
         bucket: u32,
+        charge: &Charge,
     ) -> Result<Bytes, Fault> {
         let at = bucket as usize;
         let (Some(&start), Some(&end)) = (record.buckets.get(at), record.buckets.get(at + 1)) else {
             return Err(Fault::new(Code::Internal, format!("the result under {} has no bucket {bucket}", source.key)));
         };
         if let Body::Inline(bytes) = &record.body {
+            // A slice keeps the whole.
+            charge.grow(bytes.len() as u64)?;
             let (from, to) = (start as usize, end as usize);
             let inside = from <= to && to <= bytes.len();
             return inside
                 .then(|| bytes.slice(from..to))
                 .ok_or_else(|| Fault::new(Code::Internal, "a bucket lies outside its result"));
         }
+        charge.grow(end.saturating_sub(start))?;
         let mut body = self.open(tenant, source, Some(start..end)).await?.body;
         let mut whole = Vec::with_capacity(usize::try_from(end.saturating_sub(start)).unwrap_or(0));
         while let Some(piece) = body.try_next().await? {

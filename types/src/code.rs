@@ -178,6 +178,8 @@ codes! {
     Internal = "internal", Host, 500, Failed, false;
     /// The object store failed.
     StoreUnavailable = "store-unavailable", Host, 503, Failed, true;
+    /// The node has no memory left for the call, or for the tenant's; try again.
+    NodeMemory = "node-memory", Host, 503, Failed, true;
     /// No room or shutting down; try again.
     Unavailable = "unavailable", Host, 503, Failed, true;
     /// The node that ran the task went away.

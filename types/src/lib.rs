@@ -24,17 +24,21 @@ macro_rules! text_schema {
 pub(crate) use text_schema;
 
 pub mod canonical;
+pub mod ceilings;
 pub mod code;
 pub mod dataset;
 pub mod digest;
 pub mod fault;
 pub mod function;
+pub mod grants;
 pub mod id;
 pub mod job;
 pub mod job_yaml;
 pub mod label;
 pub mod limits;
 pub mod manifest;
+pub mod memory;
+pub mod policy;
 pub mod quota;
 pub mod rest;
 pub mod task_key;

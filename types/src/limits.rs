@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// The limits of a function. Each is enforced by the host; passing one ends the call with the code named here.
 ///
-/// All have defaults, and a node clamps each to its own ceiling.
+/// All have defaults. A deployment above a ceiling is refused, and each call runs under the lower of limit and ceiling:
+/// see [`Policy`](crate::policy::Policy).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {

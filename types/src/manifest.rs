@@ -1,6 +1,7 @@
 //! `fabric.toml`: what a function is, may use and asks for.
 
 use crate::{
+    grants::HostPattern,
     id::FunctionName,
     label::{self, Labels},
     limits::Limits,
@@ -100,6 +101,20 @@ impl Grants {
         !self.clocks && !self.random && self.network.is_empty() && self.volumes.is_empty()
     }
 }
+
+/// Environment variables of a function, and the bytes of one name and of all names and values together.
+const MAX_ENV: usize = 128;
+const MAX_ENV_NAME: usize = 256;
+const MAX_ENV_BYTES: usize = 128 << 10;
+/// Hosts that one function may reach.
+const MAX_HOSTS: usize = 64;
+/// Volumes that one function may mount.
+const MAX_VOLUMES: usize = 16;
+/// Bytes of one text in `[build]`, and entries of its `watch`.
+const MAX_BUILD_TEXT: usize = 4096;
+const MAX_WATCHED: usize = 128;
+/// More memory than any node has; sums of it over all attempts do not overflow.
+const MAX_PLACED_MEMORY: ByteSize = ByteSize::gib(16 << 10);
 
 /// Longest submit that a function may ask for, in milliseconds: everybody else waits for its end.
 const MAX_GPU_SUBMIT_MS: u64 = 10_000;
@@ -230,10 +245,46 @@ impl Manifest {
         if let Err(problem) = label::check_all(&self.resources.node_selector) {
             return value("resources.node-selector", &problem);
         }
-        if self.grants.env.len() > 128
-            || self.grants.env.iter().any(|(k, v)| k.is_empty() || k.contains(['=', '\0']) || v.contains('\0'))
+        if self.resources.memory_bytes > MAX_PLACED_MEMORY {
+            return value("resources.memory-bytes", "use at most 16384GiB");
+        }
+        self.check_grants()?;
+        if let Some(build) = &self.build {
+            let texts = [&build.command, &build.module].into_iter().flatten().chain(&build.watch);
+            if build.watch.len() > MAX_WATCHED || texts.map(String::len).any(|len| len > MAX_BUILD_TEXT) {
+                return value("build", "watch at most 128 paths, and keep each text within 4096 bytes");
+            }
+        }
+        if let Some(params) = &self.params
+            && !params.is_object()
         {
-            return value("grants.env", "give at most 128 variables; a name can't be empty or contain `=`");
+            return value("params", "write a JSON Schema as a table");
+        }
+        Ok(())
+    }
+
+    fn check_grants(&self) -> Result<(), Error> {
+        let value = |path, problem: &str| Err(Error::Value { path, problem: problem.to_owned() });
+        let env = &self.grants.env;
+        if env.len() > MAX_ENV
+            || env
+                .iter()
+                .any(|(k, v)| k.is_empty() || k.len() > MAX_ENV_NAME || k.contains(['=', '\0']) || v.contains('\0'))
+        {
+            return value("grants.env", "give at most 128 variables; a name has 1 to 256 bytes, without `=`");
+        }
+        if env.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>() > MAX_ENV_BYTES {
+            return value("grants.env", "keep names and values within 128KiB together");
+        }
+        let hosts = &self.grants.network;
+        if hosts.len() > MAX_HOSTS || !hosts.iter().all(|host| HostPattern::parse(host).is_host()) {
+            return value(
+                "grants.network",
+                "name at most 64 hosts, each as `api.example.org` or `api.example.org:8443`; a pattern such as `*` is not one",
+            );
+        }
+        if self.grants.volumes.len() > MAX_VOLUMES {
+            return value("grants.volumes", "mount at most 16 volumes");
         }
         for volume in &self.grants.volumes {
             let ok =
@@ -241,11 +292,6 @@ impl Manifest {
             if !ok {
                 return value("grants.volumes.path", "use an absolute path such as `/data`, without `..`");
             }
-        }
-        if let Some(params) = &self.params
-            && !params.is_object()
-        {
-            return value("params", "write a JSON Schema as a table");
         }
         Ok(())
     }
@@ -277,6 +323,28 @@ mod tests {
         assert!(Manifest::from_toml(path).is_err());
         let label = "[function]\nname = \"a\"\n[resources.node-selector]\nzone = \"a b\"";
         let label = Manifest::from_toml(label).unwrap_err().to_string();
+        for (text, path) in [
+            ("[grants]\nnetwork = [\"*\"]", "grants.network"),
+            ("[grants]\nnetwork = [\"*.example.org\"]", "grants.network"),
+            ("[grants]\nnetwork = [\"http://example.org\"]", "grants.network"),
+            ("[grants]\nnetwork = [\"example.org:0\"]", "grants.network"),
+            (&format!("[grants]\nnetwork = [{}]", "\"a\",".repeat(65)), "grants.network"),
+            (&format!("[grants.env]\nA = \"{}\"", "x".repeat(MAX_ENV_BYTES)), "grants.env"),
+            (&format!("[grants.env]\n{} = \"\"", "x".repeat(257)), "grants.env"),
+            (&"[[grants.volumes]]\nname = \"v\"\npath = \"/v\"\n".repeat(17), "grants.volumes"),
+            ("[resources]\nmemory-bytes = \"16385GiB\"", "resources.memory-bytes"),
+            (&format!("[build]\nwatch = [{}]", "\"a\",".repeat(129)), "build"),
+            (&format!("[build]\ncommand = \"{}\"", "x".repeat(4097)), "build"),
+            ("[limits]\ndeadline-ms = 0", "limits"),
+            ("[limits]\nconcurrency = 0", "limits"),
+            ("[limits]\nconcurrency = -1", "concurrency"),
+            ("[limits]\nconcurrency = 4294967296", "concurrency"),
+            ("[limits]\nfuel = nan", "fuel"),
+            ("[limits]\nbody-bytes = \"18446744073709551615GiB\"", "is not a size"),
+        ] {
+            let said = Manifest::from_toml(&format!("[function]\nname = \"a\"\n{text}")).unwrap_err().to_string();
+            assert!(said.contains(path), "{path}: {said}");
+        }
         assert!(label.contains("resources.node-selector") && label.contains("`zone=a b` is no label"), "{label}");
     }
 }

@@ -1,10 +1,10 @@
-//! What a tenant may use of all nodes together.
+//! What a tenant may use of all nodes together, and what its functions may set for themselves.
 
-use crate::units::ByteSize;
+use crate::{ceilings::Ceilings, grants::GrantRules, units::ByteSize};
 use serde::{Deserialize, Serialize};
 
-/// A tenant's quota. Without one a tenant has no guarantee, no limit, and weight 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+/// A tenant's quota. Without one a tenant has no guarantee, no limit, weight 1, and the server's ceilings and grants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Quota {
     /// What it gets before tenants that have more than theirs, whose attempts are stopped for it if need be.
@@ -13,11 +13,21 @@ pub struct Quota {
     pub limit: Limit,
     /// Its share of what is left, against the other tenants; 1 to 1000. Default 1.
     pub weight: u32,
+    /// The most that its functions may set for each limit, where that is not the server's.
+    pub ceilings: Ceilings,
+    /// The grants that its functions may ask for, where that is not the server's.
+    pub grants: GrantRules,
 }
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { guarantee: Guarantee::default(), limit: Limit::default(), weight: 1 }
+        Self {
+            guarantee: Guarantee::default(),
+            limit: Limit::default(),
+            weight: 1,
+            ceilings: Ceilings::default(),
+            grants: GrantRules::default(),
+        }
     }
 }
 
@@ -67,6 +77,7 @@ impl Quota {
         if self.limit.gpus.is_some_and(|most| most < self.guarantee.gpus) {
             return above("gpus");
         }
-        Ok(())
+        self.ceilings.check()?;
+        self.grants.check()
     }
 }

@@ -31,6 +31,16 @@ impl ByteSize {
     pub const fn gib(n: u64) -> Self {
         Self(n << 30)
     }
+    /// As text that reads back as the same number: `64MiB`, or bytes where no unit divides it.
+    #[must_use]
+    pub fn exact(self) -> String {
+        for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+            if self.0 > 0 && self.0.trailing_zeros() >= shift {
+                return format!("{}{unit}", self.0 >> shift);
+            }
+        }
+        self.0.to_string()
+    }
     /// As a `usize`, saturating.
     #[must_use]
     pub fn as_usize(self) -> usize {
@@ -122,7 +132,21 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
-        for bad in ["", "-1", "x", "10 parsecs", "1e400", "99999999999999GiB", "."] {
+        for bad in [
+            "",
+            "-1",
+            "x",
+            "10 parsecs",
+            "1e400",
+            "99999999999999GiB",
+            "18446744073709551615GiB",
+            "18446744073709551616",
+            "18446744073709551615.5",
+            "NaN",
+            "inf",
+            "1.5.5GiB",
+            ".",
+        ] {
             assert!(bad.parse::<ByteSize>().is_err(), "{bad}");
         }
     }
@@ -132,5 +156,8 @@ mod tests {
         assert_eq!(ByteSize(1536).to_string(), "1.5 KiB");
         assert_eq!(ByteSize::mib(64).to_string(), "64 MiB");
         assert_eq!(ByteSize(12).to_string(), "12 B");
+        for size in [0, 12, 1536, 1 << 20, (1 << 30) + 1, u64::MAX, 1 << 63] {
+            assert_eq!(ByteSize(size).exact().parse(), Ok(ByteSize(size)));
+        }
     }
 }

@@ -20,7 +20,7 @@ enum Sub {
 
 #[derive(Serialize)]
 struct Row {
-    name: &'static str,
+    name: String,
     value: String,
     origin: String,
 }
@@ -45,7 +45,8 @@ pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
 fn rows(client: &Settings, serve: &ServeArgs, env: Env<'_>) -> Result<Vec<Row>, Failure> {
     let none = || ("-".to_owned(), Origin::Default.to_string());
     let mut rows = Vec::new();
-    let mut add = |name, (value, origin): (String, String)| rows.push(Row { name, value, origin });
+    let mut add =
+        |name: &str, (value, origin): (String, String)| rows.push(Row { name: name.to_owned(), value, origin });
     add("client.url", (client.url.value.clone(), client.url.origin.to_string()));
     let token = client.token.as_ref();
     add("client.token", token.map_or_else(none, |t| ("(hidden)".to_owned(), t.origin.to_string())));
@@ -54,7 +55,7 @@ fn rows(client: &Settings, serve: &ServeArgs, env: Env<'_>) -> Result<Vec<Row>, 
     let ca = client.ca.as_ref();
     add("client.ca", ca.map_or_else(none, |t| (t.value.display().to_string(), t.origin.to_string())));
     for (name, value, origin) in serve.resolve(env)?.rows() {
-        add(name, (value, origin));
+        add(&name, (value, origin));
     }
     Ok(rows)
 }
@@ -62,7 +63,7 @@ fn rows(client: &Settings, serve: &ServeArgs, env: Env<'_>) -> Result<Vec<Row>, 
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new(&["SETTING", "VALUE", "ORIGIN"]);
     for row in rows {
-        table.row([row.name, &row.value, &row.origin]);
+        table.row([&row.name, &row.value, &row.origin]);
     }
     table
 }

@@ -53,6 +53,21 @@ struct Set {
     /// Its share against the other tenants, 1 to 1000
     #[arg(long, value_name = "N", group = "change", value_parser = clap::value_parser!(u32).range(1..=1000))]
     weight: Option<u32>,
+    /// The most that its functions may set for a limit, such as memory-bytes=8GiB; `none` for the server's ceiling; may be
+    /// repeated
+    #[arg(long = "ceiling", value_name = "LIMIT=VALUE", group = "change", value_parser = pair)]
+    ceilings: Vec<(String, String)>,
+    /// A grant that its functions may ask for: clocks, random, env, volumes or gpu with `yes` or `no`; network=HOST adds a host
+    /// (HOST:PORT, *.DOMAIN, * for every public host), network=none removes all; `default` for the server's rule; may be
+    /// repeated
+    #[arg(long = "grant", value_name = "GRANT=VALUE", group = "change", value_parser = pair)]
+    grants: Vec<(String, String)>,
+}
+
+/// `KEY=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}`: write KEY=VALUE"))?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// A limit, or none.
@@ -67,7 +82,7 @@ impl<T: FromStr> FromStr for Most<T> {
 }
 
 impl Set {
-    fn change(&self, quota: &mut Quota) {
+    fn change(&self, quota: &mut Quota) -> Result<(), String> {
         let (guarantee, limit) = (&mut quota.guarantee, &mut quota.limit);
         guarantee.cpu_slots = self.guarantee_slots.unwrap_or(guarantee.cpu_slots);
         guarantee.memory_bytes = self.guarantee_memory.unwrap_or(guarantee.memory_bytes);
@@ -76,6 +91,13 @@ impl Set {
         limit.memory_bytes = self.limit_memory.map_or(limit.memory_bytes, |most| most.0);
         limit.gpus = self.limit_gpus.map_or(limit.gpus, |most| most.0);
         quota.weight = self.weight.unwrap_or(quota.weight);
+        for (key, value) in &self.ceilings {
+            quota.ceilings.set(key, value)?;
+        }
+        for (key, value) in &self.grants {
+            quota.grants.set(key, value)?;
+        }
+        Ok(())
     }
 }
 
@@ -90,11 +112,21 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         Sub::Show { name } => client.tenant_quota(name).await?,
         Sub::Set(set) => {
             let mut quota = client.tenant_quota(&set.name).await?.quota;
-            set.change(&mut quota);
+            set.change(&mut quota).map_err(Failure::usage)?;
             client.set_tenant_quota(&set.name, &quota).await?
         }
     };
-    ctx.out.show(&tenant, |out, tenant| out.table(&table(std::slice::from_ref(tenant))))
+    ctx.out.show(&tenant, |out, tenant| {
+        out.table(&table(std::slice::from_ref(tenant)))?;
+        let quota = &tenant.quota;
+        let set = |rows: Vec<(&'static str, Option<String>)>| {
+            rows.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?))).collect::<Vec<_>>().join(" ")
+        };
+        for (name, values) in [("ceilings", set(quota.ceilings.rows())), ("grants", set(quota.grants.rows()))] {
+            out.line(format!("{name:9} {}", if values.is_empty() { "the server's" } else { &values }))?;
+        }
+        Ok(())
+    })
 }
 
 /// What is used, sure and allowed: `2, 4 to 8`.

@@ -7,10 +7,10 @@ use fabric_engine::Engine;
 use fabric_gateway::{Gateway, Handle, Peers, Services, tokens};
 use fabric_host::{GpuDevice, GpuSearch, Host, WorkerCommand};
 use fabric_index::{Index, Notes};
-use fabric_node::{Metrics, Node, Offer};
+use fabric_node::{Metrics, Node, Offer, machine_memory, remembered_bytes};
 use fabric_results::ResultStore;
 use fabric_store::{Store, StoreOptions};
-use fabric_types::{Fault, id::NodeId, units::ByteSize};
+use fabric_types::{Fault, id::NodeId, policy::Policy, units::ByteSize};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use std::{
@@ -82,6 +82,7 @@ pub(super) struct Parts {
     folder: PathBuf,
     slots: u32,
     offer: Offer,
+    policy: Policy,
     scheduling: fabric_driver::Config,
     max_tasks: u32,
     open_jobs: ByteSize,
@@ -102,13 +103,16 @@ impl Parts {
         sandbox.observer = Some(metrics.observer());
         sandbox.slot_wait = config.connections.slot_wait();
         sandbox.gpu = gpu(config)?;
+        let memory = config.memory.as_ref().map_or_else(machine_memory, |memory| memory.value.0);
+        let remembered = ByteSize(remembered_bytes(memory));
+        sandbox.limit_memory(ByteSize(memory), config.tenant_memory_share.value, remembered);
         let host = Host::start(sandbox).map_err(|e| internal("starting the sandbox", e))?;
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let slots = config.slots.as_ref().map_or(cores, |s| s.value);
         let scheduling =
             fabric_driver::Config { weights: config.placement.weights(), ..fabric_driver::Config::default() };
         let max_tasks = config.max_tasks.value;
-        let offer = config.offer();
+        let (offer, policy) = (config.offer(), config.policy.policy());
         let open_jobs = config.placement.open_jobs_memory();
         let folder = data.clone();
         Ok(Self {
@@ -121,6 +125,7 @@ impl Parts {
             folder,
             slots,
             offer,
+            policy,
             scheduling,
             max_tasks,
             open_jobs,
@@ -162,6 +167,7 @@ impl Parts {
             notes: self.notes.clone(),
             host: self.host.clone(),
             folder: Some(self.folder.clone()),
+            policy: self.policy.clone(),
             metrics: self.metrics.clone(),
         };
         Node::start(options).await.map_err(fault)

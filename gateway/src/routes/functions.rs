@@ -3,6 +3,7 @@
 use crate::{
     Error,
     access::Caller,
+    charged,
     error::Result,
     extract::{Ask, At, Input, collect},
     functions::NewVersion,
@@ -12,11 +13,12 @@ use axum::{
     Json,
     extract::{FromRequest as _, Multipart, Request, State, multipart::Field},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use fabric_types::{
     Code,
     id::FunctionName,
     manifest::Manifest,
+    memory::{ChargedBuffer, Payer},
     rest::{
         Page,
         function::{Alias, Deployed, FunctionSummary, Rollback},
@@ -44,15 +46,15 @@ pub struct DeployForm {
     promote: Option<String>,
 }
 
-async fn part(mut field: Field<'_>, name: &'static str, limit: usize) -> Result<Bytes> {
-    let mut all = BytesMut::new();
+async fn part(mut field: Field<'_>, name: &'static str, limit: usize, payer: &Payer) -> Result<Bytes> {
+    let mut all = ChargedBuffer::with_limit(payer, limit);
     while let Some(chunk) = field.chunk().await.map_err(|e| Error::bad(format!("the form ended early: {e}")))? {
         if all.len() + chunk.len() > limit {
             return Err(Error::new(Code::TooLarge, format!("the part `{name}` has more than {limit} bytes")));
         }
-        all.extend_from_slice(&chunk);
+        all.extend(&chunk)?;
     }
-    Ok(all.freeze())
+    Ok(Bytes::from_owner(all))
 }
 
 fn utf8(name: &str, bytes: &[u8]) -> Result<String> {
@@ -76,15 +78,16 @@ pub async fn deploy(State(app): State<App>, caller: Caller, request: Request) ->
     if crate::extract::media_type(request.headers()) != "multipart/form-data" {
         return Err(crate::extract::unsupported("multipart/form-data"));
     }
+    let payer = charged::payer(request.extensions());
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| Error::bad(e.body_text()))?;
     let (mut given, mut module, mut note, mut promote) = (None, None, String::new(), true);
     while let Some(field) = form.next_field().await.map_err(|e| Error::bad(e.body_text()))? {
         match field.name().unwrap_or_default() {
-            "manifest" => given = Some(manifest(&part(field, "manifest", MAX_MANIFEST).await?)?),
-            "module" => module = Some(part(field, "module", MAX_MODULE).await?),
-            "note" => note = utf8("note", &part(field, "note", 4096).await?)?,
+            "manifest" => given = Some(manifest(&part(field, "manifest", MAX_MANIFEST, &payer).await?)?),
+            "module" => module = Some(part(field, "module", MAX_MODULE, &payer).await?),
+            "note" => note = utf8("note", &part(field, "note", 4096, &payer).await?)?,
             "promote" => {
-                promote = match &*part(field, "promote", 16).await? {
+                promote = match &*part(field, "promote", 16, &payer).await? {
                     b"true" => true,
                     b"false" => false,
                     _ => return Err(Error::bad("`promote` is `true` or `false`")),
@@ -100,6 +103,8 @@ pub async fn deploy(State(app): State<App>, caller: Caller, request: Request) ->
     let mut manifest = given.ok_or_else(|| Error::bad("the form has no part `manifest`"))?;
     let module = module.ok_or_else(|| Error::bad("the form has no part `module`"))?;
     let module_bytes = module.len() as u64;
+    // Before anything is compiled for it.
+    let lowered = app.services.node.policies().fresh(&caller.tenant).await?.admit(&caller.tenant, &manifest)?;
     // Before the module is compiled, which takes longer.
     if let Some(schema) = &manifest.params {
         app.functions.check_schema(&caller.tenant, schema).await?;
@@ -115,6 +120,7 @@ pub async fn deploy(State(app): State<App>, caller: Caller, request: Request) ->
     let (deployment, created) = app.functions.deploy(&caller.tenant, new).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let mut warnings = uploaded.warnings;
+    warnings.extend(lowered);
     if let Err(fault) = app.services.node.warm(&std::sync::Arc::new(deployment.clone())).await {
         warnings.push(format!("its first call will be slow: {fault}"));
     }

@@ -3,8 +3,9 @@
 use crate::{
     Error,
     access::Caller,
+    charged,
     error::Result,
-    extract::{Ask, At, collect, text},
+    extract::{Ask, At, text},
     functions::Version,
     peers::near::{self, Offered},
     state::App,
@@ -88,7 +89,8 @@ pub async fn invoke(
         }
     };
     let (parts, body) = request.into_parts();
-    let body = collect(body, version.deployment.manifest.limits.body_bytes.as_usize()).await?;
+    let limits = app.services.node.policies().of(&caller.tenant).limits(&version.deployment)?;
+    let body = charged::collect(body, limits.body_bytes.as_usize(), &charged::payer(&parts.extensions)).await?;
     let content_type = text(&parts.headers, "content-type").map(str::to_owned);
     if version.deployment.entry.kind == EntryKind::Http {
         if later || !params.is_empty() {

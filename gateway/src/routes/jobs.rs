@@ -5,9 +5,10 @@ use crate::{
     Error,
     access::Caller,
     body::{self, LARGE_JSON},
+    charged::{self, collect},
     clock,
     error::Result,
-    extract::{self, Ask, At, collect},
+    extract::{self, Ask, At},
     state::App,
 };
 use axum::{
@@ -82,10 +83,12 @@ pub async fn submit(
 ) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let kind = extract::media_type(&parts.headers);
-    let body = collect(body, LARGE_JSON).await?;
+    let body = collect(body, LARGE_JSON, &charged::payer(&parts.extensions)).await?;
     let spec = body::read(&app.checks, &caller.tenant, body, move |bytes| spec(&kind, bytes)).await?;
     let version = app.functions.resolve(&caller.tenant, &spec.function).await?;
     app.functions.check_params(&version, &spec.params).await?;
+    // Each task would find it out by itself.
+    app.services.node.policies().of(&caller.tenant).limits(&version.deployment)?;
     let driver = app.driver()?.clone();
     if ask.dry_run == Some(true) {
         let (tenant, quick) = (caller.tenant.clone(), is_quick(&spec.input));

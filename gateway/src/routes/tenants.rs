@@ -34,5 +34,8 @@ pub async fn get(State(app): State<App>, caller: Caller, At(tenant): At<TenantId
 /// Sets what a tenant may use; it is in force at once.
 #[utoipa::path(put, path = "/tenants/{t}/quota", tag = "tenants", params(("t" = String, Path)), request_body = Quota, responses((status = 200, body = Tenant)))]
 pub async fn set(State(app): State<App>, At(tenant): At<TenantId>, Input(quota): Input<Quota>) -> Result<Json<Tenant>> {
-    Ok(Json(app.driver()?.set_quota(&tenant, quota).await?))
+    let tenant_now = app.driver()?.set_quota(&tenant, quota).await?;
+    // Here at once; elsewhere when the registry's notice comes.
+    app.services.node.policies().fresh(&tenant).await?;
+    Ok(Json(tenant_now))
 }

@@ -38,6 +38,7 @@ impl Door {
             notes: Notes::Here(services.index.clone()),
             host: server.host.clone(),
             folder: None,
+            policy: fabric_types::policy::Policy::default(),
             metrics: Metrics::default(),
         });
         let node = node.await.unwrap();

@@ -167,6 +167,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         notes: Notes::Here(index.clone()),
         host: host.clone(),
         folder: None,
+        policy: fabric_types::policy::Policy::default(),
         metrics: node_metrics.clone(),
     })
     .await

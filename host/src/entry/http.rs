@@ -265,7 +265,7 @@ where
     B::Error: std::fmt::Display,
 {
     let HttpCall { limits, logs, cancel, https, done } = call;
-    let shared = inner.shared(Output::new(0, 0, 0, false), logs, &limits);
+    let shared = inner.shared(Output::new(0, 0, 0, false), logs, &limits, &loaded.deployment.tenant);
     let mut done = Done { hook: done, start: std::time::Instant::now(), gpu_us: shared.gpu_us.clone() };
     let gpu = inner.gpu.access(&loaded.deployment).await?;
     let slot = inner.slot(&loaded.deployment, SlotWait::Bounded, &cancel).await?;

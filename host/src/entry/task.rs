@@ -168,7 +168,7 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
     };
     let lines = command && stage == Stage::Map;
     let output = Output::new(limits.output_bytes.0, limits.emit_bytes.0, buckets, lines);
-    let shared = inner.shared(output, logs, &limits);
+    let shared = inner.shared(output, logs, &limits, &loaded.deployment.tenant);
     let scope = Scope::new(&limits, deadline, cancel);
     let setup =
         Setup { deployment: loaded.deployment.clone(), volumes: inner.volumes.clone(), seed, stage: stage.name() };
@@ -214,7 +214,7 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
 fn finish(shared: &crate::state::Shared) -> Result<TaskOutput, Fault> {
     let output = std::mem::replace(&mut *shared.output.lock(), Output::new(0, 0, 0, false));
     let (bytes, content_type, buckets) = output.finish()?;
-    Ok(TaskOutput { bytes: bytes.into(), content_type, buckets })
+    Ok(TaskOutput { bytes, content_type, buckets })
 }
 
 async fn call_guest(
@@ -279,6 +279,8 @@ async fn call_task(
     if let Stage::Handler { body, content_type } = stage {
         type Answer = (Result<Response, types::Error>,);
         let handle = instance.get_typed_func::<(Request,), Answer>(&mut *store, &index)?;
+        // A copy, which is there until the guest has it in its own memory.
+        store.data().shared.memory.grow(body.len() as u64).map_err(Stop::error)?;
         let request = Request { content_type, body: body.into() };
         let (answer,) = handle.call_async(&mut *store, (request,)).await?;
         let response = answer.map_err(reported)?;

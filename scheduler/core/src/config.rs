@@ -49,6 +49,9 @@ pub struct Config {
     /// How old an attempt must be before it is stopped to make room for a tenant below its guarantee. Default 1 s: what
     /// takes less makes room by itself.
     pub guarantee_patience_us: u64,
+    /// How old an attempt must be before it is stopped for a tenant of which nothing runs. Default 5 s: longer than for a
+    /// guarantee, because nobody was promised anything.
+    pub fair_patience_us: u64,
     /// Ended jobs whose counts stay readable. Default 1024; the oldest go first.
     pub keep_ended: usize,
     /// Weights of the placement scores.
@@ -107,6 +110,7 @@ impl Default for Config {
             straggler_silence_us: u64::MAX,
             parked_retry_us: 500_000,
             guarantee_patience_us: 1_000_000,
+            fair_patience_us: 5_000_000,
             keep_ended: 1024,
             weights: Weights::default(),
         }

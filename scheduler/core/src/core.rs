@@ -58,6 +58,8 @@ pub struct Core {
     pub(crate) stats: Stats,
     /// Before then nothing is stopped for a guarantee.
     pub(crate) preempt_again: Time,
+    /// Before then nothing is stopped for a tenant of which nothing runs.
+    pub(crate) fair_again: Time,
 }
 
 impl Core {

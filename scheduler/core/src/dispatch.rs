@@ -39,9 +39,20 @@ impl Core {
         while misses < MISSES {
             let Some((tenant, ix)) = self.queue.first() else { break };
             if self.nodes.open() == 0 && !self.make_room(ix, actions) {
-                if self.queue.goes_first(tenant) {
-                    // What is there may soon be old enough to be stopped.
+                // What is there may soon be old enough to be stopped.
+                let starved = self.queue.first_starved();
+                if self.queue.goes_first(tenant) || starved.is_some() {
                     self.park_timer_soon();
+                }
+                // A tenant whose guarantee nobody can meet does not keep others from their first slot.
+                match starved {
+                    Some((other, job)) if other != tenant && self.make_room(job, actions) => {
+                        if self.place_some(job, actions).is_some() {
+                            self.requeue(job);
+                            continue;
+                        }
+                    }
+                    _ => {}
                 }
                 break;
             }

@@ -1,8 +1,12 @@
 //! Room for guarantees: when a tenant below its guarantee finds no room, attempts of tenants that have more than theirs
 //! are stopped for it, and their tasks wait for another turn.
 //!
+//! Every tenant has a small guarantee without being given one: when nothing of it runs, it gets one attempt's room from tenants
+//! that keep at least as much. So no tenant holds every slot with work that does not end, and with a single slot nobody is
+//! stopped, because whoever was would have nothing.
+//!
 //! Being first in line is enough where tasks are short: room comes by itself. So only attempts older than
-//! [`crate::Config::guarantee_patience_us`] are stopped, the youngest of them first, since they lose the least. A task
+//! [`crate::Config::guarantee_patience_us`], or [`crate::Config::fair_patience_us`] where nothing was promised, are stopped, the youngest of them first, since they lose the least. A task
 //! that was stopped so has not failed: it counts neither as an attempt nor as a loss.
 
 use crate::{
@@ -17,6 +21,15 @@ use fabric_types::job::TaskId;
 
 const NOTHING: Load = Load { units: 0, mem: 0, gpus: 0, long: true };
 
+/// For what somebody else's attempts may be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// A guarantee that is not met.
+    Guarantee,
+    /// Nothing of the tenant runs.
+    FairShare,
+}
+
 /// An attempt that may be stopped.
 struct Victim {
     job: u32,
@@ -27,11 +40,22 @@ struct Victim {
 }
 
 impl Core {
-    /// Makes room for one attempt of a job whose tenant is below its guarantee. Says whether it did.
+    /// Makes room for one attempt of a job whose tenant is below its guarantee, or of which nothing runs. Says whether it did.
     pub(crate) fn make_room(&mut self, ix: u32, actions: &mut Vec<Action>) -> bool {
         let Some(job) = self.jobs.get(&ix) else { return false };
         let Some(tenant) = self.queue.get(job.tenant) else { return false };
-        if !tenant.is_below(None, job.plan.gpus > 0) || self.preempt_again > self.now {
+        let claim = if tenant.is_below(None, job.plan.gpus > 0) {
+            Claim::Guarantee
+        } else if tenant.is_starved() {
+            Claim::FairShare
+        } else {
+            return false;
+        };
+        let again = match claim {
+            Claim::Guarantee => self.preempt_again,
+            Claim::FairShare => self.fair_again,
+        };
+        if again > self.now {
             return false;
         }
         let request = request(job, None);
@@ -40,26 +64,30 @@ impl Core {
         });
         let best = nodes
             .take(EXAMINED)
-            .filter_map(|(at, node)| Some((at, self.victims(at, node, job.tenant, &request)?)))
+            .filter_map(|(at, node)| Some((at, self.victims(at, node, job.tenant, &request, claim)?)))
             .min_by_key(|(_, victims)| victims.len());
         let Some((at, victims)) = best else {
             // Looking again costs as much as looking: not with every event.
-            self.preempt_again = self.now.plus_us(self.config.parked_retry_us);
+            let again = self.now.plus_us(self.config.parked_retry_us);
+            match claim {
+                Claim::Guarantee => self.preempt_again = again,
+                Claim::FairShare => self.fair_again = again,
+            }
             return false;
         };
         for victim in &victims {
             self.put_back(victim, actions);
         }
-        self.count_whole(at);
+        self.count_whole(at, self.patience_us(claim));
         true
     }
 
     /// Counts every old attempt on a node as a whole from now on, and expects no less of its job's other tasks: else
     /// short work would be sent behind it, and long work to the slot that was just freed.
-    fn count_whole(&mut self, at: u32) {
+    fn count_whole(&mut self, at: u32, patience_us: u64) {
         for (ix, task, attempt) in self.attempts_on(at) {
             let age = self.now.since_us(attempt.started);
-            if age < self.config.guarantee_patience_us {
+            if age < patience_us {
                 continue;
             }
             let speed = self.nodes.get(at).map_or(1.0, |node| node.speed);
@@ -85,14 +113,22 @@ impl Core {
     ///
     /// Work that is queued deep counts as a part of a slot, since several share one in turn. Work that is old has turned
     /// out not to be short, so here each counts whole: what remains must leave a slot that is really free.
-    fn victims(&self, at: u32, node: &Node, for_tenant: u32, request: &Request<'_>) -> Option<Vec<Victim>> {
+    fn victims(
+        &self,
+        at: u32,
+        node: &Node,
+        for_tenant: u32,
+        request: &Request<'_>,
+        claim: Claim,
+    ) -> Option<Vec<Victim>> {
+        let patience_us = self.patience_us(claim);
         let (mut units, mut mem, mut gpus) = (0, 0, 0);
         let mut more: IndexMap<u32, Load> = IndexMap::default();
         let mut all = Vec::new();
         for key in &node.attempts {
             let Some(job) = self.jobs.get(&key.job) else { continue };
             let Some(attempt) = job.running_of(key.task()).and_then(|r| r.find(key.number, at)) else { continue };
-            let old = self.now.since_us(attempt.started) >= self.config.guarantee_patience_us;
+            let old = self.now.since_us(attempt.started) >= patience_us;
             let load = if old { job.load(1) } else { job.load(attempt.depth) };
             (units, mem, gpus) = (units + load.units, mem + load.mem, gpus + load.gpus);
             if old && job.tenant != for_tenant {
@@ -131,7 +167,11 @@ impl Core {
                 ..after
             };
             // Nobody is pushed below a guarantee for another's.
-            if tenant.is_below(Some(less), load.gpus > 0) {
+            let too_little = match claim {
+                Claim::Guarantee => tenant.is_below(Some(less), load.gpus > 0),
+                Claim::FairShare => tenant.is_below_fair(less, demand, load.gpus > 0),
+            };
+            if too_little {
                 continue;
             }
             *loss = after;
@@ -139,6 +179,13 @@ impl Core {
             chosen.push(victim);
         }
         (fits(units, mem, gpus) && !chosen.is_empty()).then_some(chosen)
+    }
+
+    fn patience_us(&self, claim: Claim) -> u64 {
+        match claim {
+            Claim::Guarantee => self.config.guarantee_patience_us,
+            Claim::FairShare => self.config.fair_patience_us,
+        }
     }
 
     fn put_back(&mut self, victim: &Victim, actions: &mut Vec<Action>) {

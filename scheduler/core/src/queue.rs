@@ -88,6 +88,20 @@ impl Tenant {
     }
 }
 
+impl Tenant {
+    /// Whether nothing of it is on a node.
+    pub fn is_starved(&self) -> bool {
+        self.slots == 0
+    }
+
+    /// Whether it would, without `less`, be below its guarantee or have less than one such attempt takes.
+    pub fn is_below_fair(&self, less: Load, demand: Demand, needs_gpus: bool) -> bool {
+        self.is_below(Some(less), needs_gpus)
+            || self.units.saturating_sub(less.units) < u64::from(demand.slots.max(1)) * UNITS
+            || (needs_gpus && self.gpus.saturating_sub(u64::from(less.gpus)) < u64::from(demand.gpus))
+    }
+}
+
 /// `1 slot`, `2 slots`.
 pub(crate) fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
@@ -198,6 +212,13 @@ impl Queue {
         self.vtime = self.vtime.max(vtime);
         let job = self.get(ix)?.ready.first()?;
         Some((ix, job.2))
+    }
+
+    /// The first tenant above its guarantee of which nothing runs, and its first job.
+    pub fn first_starved(&self) -> Option<(u32, u32)> {
+        let (_, _, _, ix) = *self.active.range((true, 0, 0, 0)..).next()?;
+        let tenant = self.get(ix).filter(|tenant| tenant.is_starved())?;
+        Some((ix, tenant.ready.first()?.2))
     }
 
     /// Whether the tenant goes before others because it is below its guarantee.

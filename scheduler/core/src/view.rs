@@ -168,7 +168,7 @@ impl Core {
     pub fn tenant(&self, id: &TenantId) -> Tenant {
         let found = self.queue.find(id).map(|t| {
             let usage = TenantUsage { cpu_slots: t.slots, memory_bytes: ByteSize(t.memory), gpus: t.gpus };
-            (t.quota, usage)
+            (t.quota.clone(), usage)
         });
         let (quota, usage) = found.unwrap_or_default();
         Tenant { tenant: id.clone(), quota, usage }

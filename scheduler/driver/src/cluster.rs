@@ -109,7 +109,7 @@ impl Owner {
 
     /// Takes a quota that is in the registry.
     fn wish_quota(&mut self, tenant: &TenantId, quota: Quota, revision: u64) {
-        if self.wishes.set_quota(tenant.clone(), quota, revision) {
+        if self.wishes.set_quota(tenant.clone(), quota.clone(), revision) {
             self.step([Event::SetQuota { tenant: tenant.clone(), quota }]);
         }
     }

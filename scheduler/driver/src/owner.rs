@@ -147,7 +147,7 @@ impl Owner {
             origin: Instant::now(),
             origin_us: now_ms().saturating_mul(1000),
         };
-        let quotas: Vec<_> = owner.wishes.quotas().map(|(tenant, quota)| (tenant.clone(), *quota)).collect();
+        let quotas: Vec<_> = owner.wishes.quotas().map(|(tenant, quota)| (tenant.clone(), quota.clone())).collect();
         owner.step(quotas.into_iter().map(|(tenant, quota)| Event::SetQuota { tenant, quota }));
         owner
     }

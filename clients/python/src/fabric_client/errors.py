@@ -182,7 +182,7 @@ KINDS: dict[str, type[FabricError]] = {
         (NotFound, "not-found"),
         (Conflict, "conflict precondition-failed idempotency-mismatch input-changed"),
         (JobCancelled, "cancelled"),
-        (Unavailable, "too-many-requests store-unavailable unavailable node-lost"),
+        (Unavailable, "too-many-requests store-unavailable unavailable node-memory node-lost"),
         (Unreachable, "unreachable"),
         (FabricError, "internal"),
     )
@@ -191,7 +191,7 @@ KINDS: dict[str, type[FabricError]] = {
 
 #: Codes that say that the same request may be answered well in a moment. A guest's own `function-retryable` is not
 #: one: whether to call again is the caller's decision.
-WORTH_REPEATING = frozenset(("too-many-requests", "unavailable", "store-unavailable", "node-lost"))
+WORTH_REPEATING = frozenset(("too-many-requests", "unavailable", "node-memory", "store-unavailable", "node-lost"))
 
 
 def kind_of(code: str) -> type[FabricError]:

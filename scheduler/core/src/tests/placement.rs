@@ -148,6 +148,53 @@ fn what_was_queued_deep_and_turned_out_long_leaves_a_whole_slot() {
 }
 
 #[test]
+fn a_tenant_of_which_nothing_runs_gets_a_slot_from_those_that_sleep_on_all_of_them() {
+    let mut bed = Bed::new(2, 4);
+    for n in 0..300 {
+        bed.submit(JobPlan { tenant: tenant("sleepy"), ..plan(n, 1) });
+    }
+    let asked = bed.submit(JobPlan { tenant: tenant("small"), ..plan(1000, 50) });
+    assert_eq!((sent(&asked).len(), aborted(&asked)), (0, 0));
+    let young = bed.after_ms(4900);
+    assert_eq!(aborted(&young), 0, "what is short makes room by itself");
+    let heard: Vec<_> = (0..2).map(|n| bed.step(Event::Heartbeat { node: node(n) })).collect();
+    assert!(heard.iter().all(|actions| aborted(actions) == 0));
+    let old = bed.after_ms(600);
+    assert_eq!(aborted(&old), 1, "one slot, not a share of all");
+    assert_eq!(sent(&old).iter().map(|a| &a.1).collect::<Vec<_>>(), [&job(1000)]);
+    // A third tenant gets one too, from the one that has several, and the second keeps its only one.
+    let third = bed.submit(JobPlan { tenant: tenant("third"), ..plan(2000, 1) });
+    assert_eq!((sent(&third).len(), aborted(&third)), (1, 1));
+    assert_eq!(bed.core.job(&job(1000)).unwrap().tasks.running, 1);
+    assert_eq!(bed.core.stats().preempted, 2);
+}
+
+#[test]
+fn the_only_slot_is_taken_from_nobody() {
+    let mut bed = Bed::new(1, 1);
+    bed.submit(JobPlan { tenant: tenant("first"), ..plan(1, 5) });
+    bed.submit(JobPlan { tenant: tenant("second"), ..plan(2, 5) });
+    for _ in 0..10 {
+        assert_eq!(aborted(&bed.after_ms(10_000)), 0);
+        bed.step(Event::Heartbeat { node: node(0) });
+    }
+    // Nor does a guarantee that nobody can meet keep the others from theirs.
+    let mut bed = Bed::new(1, 4);
+    bed.step(Event::SetQuota { tenant: tenant("greedy"), quota: guarantee(100) });
+    bed.submit(JobPlan { tenant: tenant("greedy"), ..plan(1, 3) });
+    bed.submit(JobPlan { tenant: tenant("sleepy"), ..plan(2, 10) });
+    bed.submit(JobPlan { tenant: tenant("greedy"), ..plan(3, 10) });
+    let before = bed.core.job(&job(2)).unwrap().tasks.running;
+    assert_eq!(before, 1);
+    bed.submit(JobPlan { tenant: tenant("small"), ..plan(4, 10) });
+    for _ in 0..3 {
+        bed.after_ms(5100);
+        bed.step(Event::Heartbeat { node: node(0) });
+    }
+    assert_eq!(bed.core.job(&job(1)).unwrap().tasks.running, 3, "a guarantee is not touched");
+}
+
+#[test]
 fn guarantees_beyond_what_there_is_stop_nothing() {
     let mut bed = Bed::new(1, 2);
     for name in ["a", "b"] {

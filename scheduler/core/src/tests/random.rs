@@ -52,6 +52,7 @@ proptest! {
                             gpus: (x % 5 == 0).then_some(1),
                         },
                         weight: x % 5,
+                        ..TenantQuota::default()
                     },
                 }),
                 (9, _) => bed.step(Event::Cancel { job: job(u128::from(x % 64)) }),

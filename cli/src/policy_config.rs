@@ -1,0 +1,66 @@
+//! The part of the server's configuration file that says what functions may set for themselves: `[ceilings]` and `[grants]`.
+
+use crate::failure::Failure;
+use fabric_client::settings::Origin;
+use fabric_types::{ceilings::Ceilings, grants::GrantRules, limits::Limits, policy::Policy};
+use std::path::PathBuf;
+
+/// Ceilings and grants of tenants whose quota says nothing of them; only in the file.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyConfig {
+    /// The highest value of each limit.
+    pub ceilings: Ceilings,
+    /// The grants that functions may ask for.
+    pub grants: GrantRules,
+    /// The file that says so.
+    pub file: PathBuf,
+}
+
+impl PolicyConfig {
+    /// The server's policy.
+    pub fn policy(&self) -> Policy {
+        let usual = Policy::default();
+        Policy { ceilings: self.ceilings.over(&Limits::default_ceilings()), grants: self.grants.over(&usual.grants) }
+    }
+
+    /// Checks them.
+    pub fn check(&self) -> Result<(), Failure> {
+        let checked = self.ceilings.check().and_then(|()| self.grants.check());
+        checked.map_err(|problem| Failure::config(format!("{}: {problem}", self.file.display())))
+    }
+
+    /// Name, value and origin of each.
+    pub fn rows(&self) -> Vec<(String, String, String)> {
+        let origin = |set: bool| if set { Origin::File(self.file.clone()) } else { Origin::Default }.to_string();
+        let policy = self.policy();
+        let ceilings = self.ceilings.rows().into_iter().zip(policy.ceilings.rows());
+        let grants = self.grants.rows().into_iter().zip(policy.grants.rows());
+        let rows = ceilings.map(|pair| ("ceilings", pair)).chain(grants.map(|pair| ("grants", pair)));
+        rows.map(|(table, ((key, set), (_, value)))| (format!("serve.{table}.{key}"), value, origin(set.is_some())))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use fabric_types::units::ByteSize;
+
+    #[test]
+    fn every_ceiling_and_grant_is_shown_with_its_origin() {
+        let ceilings = Ceilings { memory_bytes: Some(ByteSize::gib(2)), ..Ceilings::default() };
+        let grants = GrantRules { network: Some(vec!["*.example.org".parse().unwrap()]), ..GrantRules::default() };
+        let config = PolicyConfig { ceilings, grants, file: "/etc/fabric.toml".into() };
+        config.check().unwrap();
+        let rows = config.rows();
+        assert_eq!(rows.len(), Ceilings::KEYS.len() + GrantRules::KEYS.len());
+        let row =
+            |name: &str| rows.iter().find(|row| row.0 == name).map(|row| (row.1.as_str(), row.2.as_str())).unwrap();
+        assert_eq!(row("serve.ceilings.memory-bytes").0, "2GiB");
+        assert!(row("serve.ceilings.memory-bytes").1.contains("/etc/fabric.toml"));
+        assert_eq!(row("serve.ceilings.deadline-ms"), ("3600000", "default"));
+        assert_eq!(row("serve.grants.network").0, "*.example.org");
+        assert_eq!(row("serve.grants.clocks"), ("yes", "default"));
+    }
+}

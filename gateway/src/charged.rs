@@ -1,0 +1,110 @@
+//! Bodies that are held whole: charged to the memory account as they come, so that the requests of all callers together stay
+//! within it.
+
+use crate::{Error, access::Caller, error::Result, state::App};
+use axum::body::Body;
+use bytes::Bytes;
+use fabric_types::{
+    Code,
+    memory::{ChargedBuffer, Payer},
+    rest::token::Role,
+};
+use http::Extensions;
+use http_body_util::BodyExt as _;
+
+/// A body of one piece that is no larger is not charged: it lies in the connection's own buffer.
+const SMALL: usize = 64 << 10;
+
+/// Who pays for what a caller sends. Operators are served from the reserve when tenants have taken the rest.
+pub fn payer_of(app: &App, caller: &Caller) -> Payer {
+    let account = app.services.node.memory();
+    if caller.role == Role::Admin { account.operator() } else { account.tenant(&caller.tenant) }
+}
+
+/// Who pays for a request's body; nobody where it was charged already.
+pub fn payer(extensions: &Extensions) -> Payer {
+    extensions.get::<Payer>().cloned().unwrap_or_else(Payer::nobody)
+}
+
+/// The whole body, at most `limit` bytes. It stays charged as long as the bytes, or a part of them, are there.
+///
+/// # Errors
+/// `too-large`; `node-memory` when there is no memory for it; `bad-request` when the client stopped sending.
+pub async fn collect(mut body: Body, limit: usize, payer: &Payer) -> Result<Bytes> {
+    let too_large = || Error::new(Code::TooLarge, format!("the body has more than the {limit} bytes allowed here"));
+    let hint = http_body::Body::size_hint(&body);
+    if hint.lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let most = hint.exact().and_then(|len| usize::try_from(len).ok()).unwrap_or(limit).min(limit);
+    let mut first = Bytes::new();
+    let mut all = ChargedBuffer::with_limit(payer, most);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Error::bad(format!("the body ended early: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + all.len() + data.len() > limit {
+            return Err(too_large());
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+            continue;
+        }
+        if !first.is_empty() {
+            all.extend(&first)?;
+            first = Bytes::new();
+        }
+        all.extend(&data)?;
+    }
+    if !all.is_empty() {
+        return Ok(Bytes::from_owner(all));
+    }
+    if first.len() <= SMALL {
+        return Ok(first);
+    }
+    let charge = payer.charge(first.len() as u64)?;
+    Ok(Bytes::from_owner(Whole { bytes: first, _charge: charge }))
+}
+
+/// Bytes of one piece and what they are charged to.
+struct Whole {
+    bytes: Bytes,
+    _charge: fabric_types::memory::Charge,
+}
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use fabric_types::{memory::MemoryAccount, units::ByteSize};
+
+    fn body(pieces: usize, size: usize) -> Body {
+        let piece = Bytes::from(vec![1; size]);
+        Body::from_stream(futures::stream::iter((0..pieces).map(move |_| Ok::<_, std::io::Error>(piece.clone()))))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_charged_until_its_last_slice_is_gone() {
+        let account = MemoryAccount::new(ByteSize::mib(16), 100, ByteSize(0));
+        let payer = account.operator();
+        for (pieces, size) in [(64, 64 << 10), (1, 4 << 20)] {
+            let whole = collect(body(pieces, size), 8 << 20, &payer).await.unwrap();
+            assert_eq!(whole.len(), pieces * size);
+            assert!(account.used() >= whole.len() as u64 && account.used() <= 8 << 20);
+            let slice = whole.slice(10..20);
+            drop(whole);
+            assert!(account.used() > 0);
+            drop(slice);
+            assert_eq!(account.used(), 0);
+        }
+        let full = collect(body(400, 64 << 10), usize::MAX, &payer).await.unwrap_err();
+        assert_eq!((full.code(), full.is_retryable(), account.used()), (Code::NodeMemory, true, 0));
+        let large = collect(body(2, 600), 1000, &payer).await.unwrap_err();
+        assert_eq!(large.code(), Code::TooLarge);
+    }
+}

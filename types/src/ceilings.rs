@@ -1,0 +1,244 @@
+//! Ceilings: the highest value that a manifest may set for each limit. An operator sets them for the whole server and for one tenant.
+
+use crate::{limits::Limits, units::ByteSize};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// A limit's value that is above its ceiling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AboveCeiling {
+    /// The limit's key in `[limits]`.
+    pub key: &'static str,
+    /// The value asked for.
+    pub asked: String,
+    /// The ceiling.
+    pub ceiling: String,
+}
+
+impl fmt::Display for AboveCeiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "limits.{} is {}, and the ceiling is {}", self.key, self.asked, self.ceiling)
+    }
+}
+
+/// A value as the configuration file and the command line write it.
+trait Value: Copy + Ord + FromStr {
+    fn text(self) -> String;
+}
+
+impl Value for u64 {
+    fn text(self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for u32 {
+    fn text(self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for ByteSize {
+    fn text(self) -> String {
+        self.exact()
+    }
+}
+
+fn read<T: Value>(key: &str, text: &str) -> Result<Option<T>, String>
+where
+    T::Err: fmt::Display,
+{
+    if text == "none" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|e| format!("ceiling {key}: `{text}`: {e}"))
+}
+
+macro_rules! ceilings {
+    ($($(#[$doc:meta])* $field:ident: $type:ty = $key:literal, $default:expr, $least:expr, $most:expr;)*) => {
+        /// Ceilings that an operator set. A limit without one has the ceiling of the next outer level: the tenant's, the
+        /// server's, the built-in one.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+        pub struct Ceilings {
+            $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$type>,)*
+        }
+
+        impl Ceilings {
+            /// Every key, in the order of [`Limits`].
+            pub const KEYS: &'static [&'static str] = &[$($key),*];
+
+            /// These ceilings, and those of `base` where there is none.
+            ///
+            /// Every field of [`Limits`] is named here, so a new limit without a ceiling does not compile.
+            #[must_use]
+            pub fn over(&self, base: &Limits) -> Limits {
+                Limits { $($field: self.$field.unwrap_or(base.$field),)* }
+            }
+
+            /// Sets a ceiling from text such as `8GiB`; `none` removes it.
+            ///
+            /// # Errors
+            /// An unknown key, or a value that is not one.
+            pub fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
+                match key {
+                    $($key => self.$field = read::<$type>(key, text)?,)*
+                    _ => return Err(format!("`{key}` is not a limit: use one of {}", Self::KEYS.join(", "))),
+                }
+                Ok(())
+            }
+
+            /// Every key with its value, where it is set.
+            #[must_use]
+            pub fn rows(&self) -> Vec<(&'static str, Option<String>)> {
+                vec![$(($key, self.$field.map(Value::text)),)*]
+            }
+
+            /// Checks that each is within what the server can serve.
+            ///
+            /// # Errors
+            /// The first that is not, with its bounds.
+            pub fn check(&self) -> Result<(), String> {
+                $(
+                    let (least, most): ($type, $type) = ($least, $most);
+                    if let Some(value) = self.$field && !(least..=most).contains(&value) {
+                        return Err(format!("ceiling {} is {}: use {} to {}", $key, value.text(), least.text(), most.text()));
+                    }
+                )*
+                Ok(())
+            }
+        }
+
+        impl Limits {
+            /// The built-in ceilings, which hold where no operator set others.
+            #[must_use]
+            pub fn default_ceilings() -> Self {
+                Self { $($field: $default,)* }
+            }
+
+            /// The lower of each limit and its ceiling.
+            #[must_use]
+            pub fn clamp(&self, ceilings: &Self) -> Self {
+                Self { $($field: self.$field.min(ceilings.$field),)* }
+            }
+
+            /// The first limit above its ceiling. A limit that has its default is never reported, because nobody asked for it:
+            /// [`clamp`](Self::clamp) lowers it.
+            #[must_use]
+            pub fn above(&self, ceilings: &Self) -> Option<AboveCeiling> {
+                let usual = Self::default();
+                $(
+                    if self.$field > ceilings.$field && self.$field != usual.$field {
+                        let (asked, ceiling) = (self.$field.text(), ceilings.$field.text());
+                        return Some(AboveCeiling { key: $key, asked, ceiling });
+                    }
+                )*
+                None
+            }
+
+            /// Every key with its value.
+            #[must_use]
+            pub fn rows(&self) -> Vec<(&'static str, String)> {
+                vec![$(($key, self.$field.text()),)*]
+            }
+        }
+    };
+}
+
+/// The most of what is a size in memory or on disk: far above any machine, far below where sums overflow.
+const MOST_BYTES: ByteSize = ByteSize::gib(1 << 14);
+
+ceilings! {
+    /// Default 10^15, which takes days: the deadline ends a call long before.
+    fuel: u64 = "fuel", 1_000_000_000_000_000, 1, 1_000_000_000_000_000_000;
+    /// Milliseconds. Default 3,600,000, one hour; at most seven days.
+    deadline_ms: u64 = "deadline-ms", 3_600_000, 1, 7 * 24 * 3_600_000;
+    /// Default and most: 4 GiB, all that a 32-bit module can address.
+    memory_bytes: ByteSize = "memory-bytes", ByteSize::gib(4), ByteSize::kib(64), ByteSize::gib(4);
+    /// Default and most: 100,000, for which the pool is made.
+    table_elements: u64 = "table-elements", 100_000, 0, 100_000;
+    /// Default 1 GiB: a result is held in memory until it is committed.
+    output_bytes: ByteSize = "output-bytes", ByteSize::gib(1), ByteSize(0), MOST_BYTES;
+    /// Default 1 GiB: emitted records are held in memory until the task ends.
+    emit_bytes: ByteSize = "emit-bytes", ByteSize::gib(1), ByteSize(0), MOST_BYTES;
+    /// Default 16 MiB.
+    log_bytes: ByteSize = "log-bytes", ByteSize::mib(16), ByteSize(0), MOST_BYTES;
+    /// Default 10^10.
+    host_calls: u64 = "host-calls", 10_000_000_000, 0, 1_000_000_000_000_000_000;
+    /// Default 65,536.
+    handles: u32 = "handles", 65_536, 16, 1 << 24;
+    /// Default 1,000.
+    concurrency: u32 = "concurrency", 1_000, 1, 1_000_000;
+    /// Default 1 GiB: the body of a handler's request is held in memory.
+    body_bytes: ByteSize = "body-bytes", ByteSize::gib(1), ByteSize(0), MOST_BYTES;
+    /// Default 4 GiB.
+    gpu_memory_bytes: ByteSize = "gpu-memory-bytes", ByteSize::gib(4), ByteSize(1), MOST_BYTES;
+    /// Milliseconds. Default 3,600,000, one hour; at most seven days.
+    gpu_ms: u64 = "gpu-ms", 3_600_000, 1, 7 * 24 * 3_600_000;
+    /// Milliseconds. Default and most: 10,000, because a submit has the device for itself.
+    gpu_submit_ms: u64 = "gpu-submit-ms", 10_000, 1, 10_000;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn no_default_is_above_its_ceiling() {
+        let (usual, ceilings) = (Limits::default(), Limits::default_ceilings());
+        assert_eq!(usual.clamp(&ceilings), usual);
+        assert_eq!(ceilings.above(&ceilings), None);
+    }
+
+    #[test]
+    fn every_limit_has_a_key_a_ceiling_and_a_bound() {
+        let fields = serde_json::to_value(Limits::default()).unwrap();
+        let mut keys: Vec<_> = fields.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut known = Ceilings::KEYS.to_vec();
+        (keys.sort_unstable(), known.sort_unstable());
+        assert_eq!(keys, known);
+        for key in Ceilings::KEYS {
+            let mut lowered = Ceilings::default();
+            lowered.set(key, "70000").unwrap();
+            let ceilings = lowered.over(&Limits::default_ceilings());
+            assert_eq!(serde_json::to_value(&ceilings).unwrap().get(key).unwrap(), 70_000, "{key}");
+            let mut asked = serde_json::to_value(Limits::default()).unwrap();
+            *asked.get_mut(key).unwrap() = 70_001.into();
+            let asked: Limits = serde_json::from_value(asked).unwrap();
+            assert_eq!(asked.above(&ceilings).unwrap().key, *key);
+            assert_eq!(asked.clamp(&ceilings).above(&ceilings), None, "{key}");
+            let most = if ["handles", "concurrency"].contains(key) { u64::from(u32::MAX) } else { u64::MAX };
+            lowered.set(key, &most.to_string()).unwrap();
+            assert!(lowered.check().unwrap_err().contains(key), "{key}");
+            lowered.set(key, "none").unwrap();
+            assert_eq!(lowered, Ceilings::default());
+        }
+    }
+
+    #[test]
+    fn a_default_above_a_ceiling_is_lowered_and_not_refused() {
+        let low = Ceilings { memory_bytes: Some(ByteSize::mib(64)), ..Ceilings::default() };
+        let ceilings = low.over(&Limits::default_ceilings());
+        assert_eq!(Limits::default().above(&ceilings), None);
+        assert_eq!(Limits::default().clamp(&ceilings).memory_bytes, ByteSize::mib(64));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let mut ceilings = Ceilings::default();
+        assert!(ceilings.set("memory", "1").unwrap_err().contains("memory-bytes"));
+        for (key, value) in [
+            ("memory-bytes", "18446744073709551615GiB"),
+            ("memory-bytes", "-1"),
+            ("memory-bytes", "NaN"),
+            ("deadline-ms", "18446744073709551616"),
+            ("concurrency", "4294967296"),
+            ("fuel", "1e9"),
+        ] {
+            assert!(ceilings.set(key, value).unwrap_err().contains(value), "{key}={value}");
+        }
+        ceilings.set("deadline-ms", "0").unwrap();
+        assert_eq!(ceilings.check().unwrap_err(), "ceiling deadline-ms is 0: use 1 to 604800000");
+    }
+}

@@ -1,0 +1,424 @@
+//! Which grants a tenant's functions may ask for. An operator says so for the whole server and for one tenant.
+
+use crate::{
+    function::Deployment,
+    manifest::{GpuMode, Manifest},
+};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// A destination that a manifest grants: `host` stands for ports 80 and 443, `host:port` for that port only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPattern {
+    host: String,
+    port: Option<u16>,
+}
+
+impl HostPattern {
+    /// Reads a grant. An IPv6 address is written in brackets.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let split = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let (host, port) = match split {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
+            _ => (text, None),
+        };
+        Self { host: host.trim_end_matches('.').to_ascii_lowercase(), port }
+    }
+
+    /// Whether it stands for this destination.
+    #[must_use]
+    pub fn matches(&self, host: &str, port: u16) -> bool {
+        self.host == host.trim_end_matches('.').to_ascii_lowercase()
+            && self.port.map_or(port == 80 || port == 443, |p| p == port)
+    }
+
+    /// Whether it can name a host at all.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        is_host(&self.host) && self.port != Some(0)
+    }
+}
+
+/// Whether text has the form of a host name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(text: &str) -> bool {
+    let name = |t: &str| t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    match text.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => (1..=253).contains(&text.len()) && name(text) && !text.split('.').any(str::is_empty),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Hosts {
+    Any,
+    Below(String),
+    One(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Ports {
+    /// 80 and 443.
+    Web,
+    One(u16),
+    Any,
+}
+
+/// Hosts that functions may be granted: `HOST`, `*.DOMAIN`, each with `:PORT` or `:*`, or `*` for every public host.
+/// Without a port it stands for 80 and 443; `*` alone for all ports.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostRule {
+    hosts: Hosts,
+    ports: Ports,
+}
+
+/// Text that is no [`HostRule`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no hosts: write HOST, HOST:PORT, *.DOMAIN or * for every public host")]
+pub struct InvalidHostRule(pub String);
+
+impl HostRule {
+    /// Whether a manifest may grant this destination.
+    #[must_use]
+    pub fn allows(&self, grant: &HostPattern) -> bool {
+        let host = match &self.hosts {
+            Hosts::Any => true,
+            Hosts::One(host) => *host == grant.host,
+            Hosts::Below(domain) => grant.host.strip_suffix(domain).is_some_and(|h| h.len() > 1 && h.ends_with('.')),
+        };
+        let ports = match (self.ports, grant.port) {
+            (Ports::Any, _) | (Ports::Web, None | Some(80 | 443)) => true,
+            (Ports::One(port), granted) => granted == Some(port),
+            _ => false,
+        };
+        host && ports
+    }
+}
+
+impl FromStr for HostRule {
+    type Err = InvalidHostRule;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || InvalidHostRule(text.chars().take(80).collect());
+        if text == "*" {
+            return Ok(Self { hosts: Hosts::Any, ports: Ports::Any });
+        }
+        let (host, ports) = match text.rsplit_once(':') {
+            Some((host, "*")) => (host, Ports::Any),
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                (host, Ports::One(port.parse().ok().filter(|p| *p > 0).ok_or_else(bad)?))
+            }
+            _ => (text, Ports::Web),
+        };
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let hosts = match host.strip_prefix("*.") {
+            Some(domain) if is_host(domain) => Hosts::Below(domain.to_owned()),
+            None if host == "*" && !text.starts_with("*.") => Hosts::Any,
+            None if is_host(&host) => Hosts::One(host),
+            _ => return Err(bad()),
+        };
+        Ok(Self { hosts, ports })
+    }
+}
+
+impl fmt::Display for HostRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hosts {
+            Hosts::Any if self.ports == Ports::Any => return f.write_str("*"),
+            Hosts::Any => f.write_str("*")?,
+            Hosts::Below(domain) => write!(f, "*.{domain}")?,
+            Hosts::One(host) => f.write_str(host)?,
+        }
+        match self.ports {
+            Ports::Web => Ok(()),
+            Ports::One(port) => write!(f, ":{port}"),
+            Ports::Any => f.write_str(":*"),
+        }
+    }
+}
+
+crate::text_schema!(HostRule, "api.example.org");
+
+impl Serialize for HostRule {
+    fn serialize<S: serde::Serializer>(&self, ser: S) -> Result<S::Ok, S::Error> {
+        ser.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HostRule {
+    fn deserialize<D: serde::Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(de)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Grants that an operator allowed or denied; what is not named is as on the next outer level: the server's, the built-in one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GrantRules {
+    /// Real clocks. Built in: allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clocks: Option<bool>,
+    /// Real randomness. Built in: allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random: Option<bool>,
+    /// Environment variables, which the deployer writes into the manifest. Built in: allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<bool>,
+    /// The tenant's own volumes. Built in: allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volumes: Option<bool>,
+    /// GPUs. Built in: allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<bool>,
+    /// Hosts for outbound HTTP, at most 256. Built in: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Vec<HostRule>>,
+}
+
+/// Most host rules of one tenant.
+const MAX_HOSTS: usize = 256;
+
+impl GrantRules {
+    /// Every key.
+    pub const KEYS: &'static [&'static str] = &["clocks", "random", "env", "volumes", "gpu", "network"];
+
+    /// These rules, and those of `base` where there is none.
+    #[must_use]
+    pub fn over(&self, base: &AllowedGrants) -> AllowedGrants {
+        AllowedGrants {
+            clocks: self.clocks.unwrap_or(base.clocks),
+            random: self.random.unwrap_or(base.random),
+            env: self.env.unwrap_or(base.env),
+            volumes: self.volumes.unwrap_or(base.volumes),
+            gpu: self.gpu.unwrap_or(base.gpu),
+            network: self.network.as_ref().unwrap_or(&base.network).clone(),
+        }
+    }
+
+    /// Sets a rule: `yes` or `no`; for `network` hosts to add, separated by commas, or `none`. `default` removes the rule.
+    ///
+    /// # Errors
+    /// An unknown key, or a value that is not one.
+    pub fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
+        let choice = || match text {
+            "yes" | "true" => Ok(Some(true)),
+            "no" | "false" => Ok(Some(false)),
+            "default" => Ok(None),
+            _ => Err(format!("grant {key}: `{text}`: use yes, no or default")),
+        };
+        match key {
+            "clocks" => self.clocks = choice()?,
+            "random" => self.random = choice()?,
+            "env" => self.env = choice()?,
+            "volumes" => self.volumes = choice()?,
+            "gpu" => self.gpu = choice()?,
+            "network" => {
+                self.network = match text {
+                    "default" => None,
+                    "none" | "no" => Some(Vec::new()),
+                    hosts => {
+                        let mut rules = self.network.take().unwrap_or_default();
+                        for host in hosts.split(',') {
+                            let rule = host.trim().parse().map_err(|e| format!("grant network: {e}"))?;
+                            if !rules.contains(&rule) {
+                                rules.push(rule);
+                            }
+                        }
+                        Some(rules)
+                    }
+                }
+            }
+            _ => return Err(format!("`{key}` is not a grant: use one of {}", Self::KEYS.join(", "))),
+        }
+        Ok(())
+    }
+
+    /// Checks what the types alone do not.
+    ///
+    /// # Errors
+    /// Too many hosts.
+    pub fn check(&self) -> Result<(), String> {
+        match &self.network {
+            Some(hosts) if hosts.len() > MAX_HOSTS => {
+                Err(format!("grants.network has {} hosts: give at most {MAX_HOSTS}", hosts.len()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Every key with its rule, where there is one.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(&'static str, Option<String>)> {
+        let word = |allowed: bool| if allowed { "yes" } else { "no" }.to_owned();
+        vec![
+            ("clocks", self.clocks.map(word)),
+            ("random", self.random.map(word)),
+            ("env", self.env.map(word)),
+            ("volumes", self.volumes.map(word)),
+            ("gpu", self.gpu.map(word)),
+            ("network", self.network.as_deref().map(hosts)),
+        ]
+    }
+}
+
+fn hosts(rules: &[HostRule]) -> String {
+    if rules.is_empty() {
+        return "none".to_owned();
+    }
+    rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Grants that a tenant's functions may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedGrants {
+    /// Real clocks.
+    pub clocks: bool,
+    /// Real randomness.
+    pub random: bool,
+    /// Environment variables.
+    pub env: bool,
+    /// The tenant's own volumes.
+    pub volumes: bool,
+    /// GPUs.
+    pub gpu: bool,
+    /// Hosts for outbound HTTP.
+    pub network: Vec<HostRule>,
+}
+
+impl Default for AllowedGrants {
+    /// Everything that stays within the server; no network.
+    fn default() -> Self {
+        Self { clocks: true, random: true, env: true, volumes: true, gpu: true, network: Vec::new() }
+    }
+}
+
+/// A grant that is asked for and not allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAllowed {
+    /// The grant as the manifest names it, such as `grants.network = "api.example.org"`.
+    pub grant: String,
+    /// What the operator would say to allow it, as the argument of `--grant`.
+    pub remedy: String,
+}
+
+impl AllowedGrants {
+    /// The first grant of a manifest that is not allowed.
+    #[must_use]
+    pub fn refused(&self, manifest: &Manifest) -> Option<NotAllowed> {
+        let grants = &manifest.grants;
+        let no = |grant: &str, remedy: &str| Some(NotAllowed { grant: grant.to_owned(), remedy: remedy.to_owned() });
+        if grants.clocks && !self.clocks {
+            return no("grants.clocks", "clocks=yes");
+        }
+        if grants.random && !self.random {
+            return no("grants.random", "random=yes");
+        }
+        if !grants.env.is_empty() && !self.env {
+            return no("grants.env", "env=yes");
+        }
+        if !grants.volumes.is_empty() && !self.volumes {
+            return no("grants.volumes", "volumes=yes");
+        }
+        if (manifest.resources.gpu != GpuMode::None || manifest.resources.gpus > 0) && !self.gpu {
+            return no("resources.gpu", "gpu=yes");
+        }
+        let denied = |host: &&String| {
+            let pattern = HostPattern::parse(host);
+            !self.network.iter().any(|rule| rule.allows(&pattern))
+        };
+        grants
+            .network
+            .iter()
+            .find(denied)
+            .map(|host| NotAllowed { grant: format!("grants.network = {host:?}"), remedy: format!("network={host}") })
+    }
+
+    /// Every key with its rule.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        let word = |allowed: bool| if allowed { "yes" } else { "no" }.to_owned();
+        vec![
+            ("clocks", word(self.clocks)),
+            ("random", word(self.random)),
+            ("env", word(self.env)),
+            ("volumes", word(self.volumes)),
+            ("gpu", word(self.gpu)),
+            ("network", hosts(&self.network)),
+        ]
+    }
+}
+
+/// Whether a deployment asks for anything that an operator may deny. Most do not.
+#[must_use]
+pub fn asks_for_any(deployment: &Deployment) -> bool {
+    let (grants, resources) = (&deployment.manifest.grants, &deployment.manifest.resources);
+    grants != &crate::manifest::Grants::default() || resources.gpu != GpuMode::None || resources.gpus > 0
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn allows(rule: &str, grant: &str) -> bool {
+        let parsed: HostRule = rule.parse().unwrap();
+        assert_eq!(parsed.to_string(), rule);
+        parsed.allows(&HostPattern::parse(grant))
+    }
+
+    #[test]
+    fn a_rule_allows_its_hosts_and_ports_only() {
+        for (rule, grant, allowed) in [
+            ("api.example.org", "api.example.org", true),
+            ("api.example.org", "API.example.org.", true),
+            ("api.example.org", "api.example.org:443", true),
+            ("api.example.org", "api.example.org:8443", false),
+            ("api.example.org", "example.org", false),
+            ("api.example.org", "x.api.example.org", false),
+            ("api.example.org:8443", "api.example.org:8443", true),
+            ("api.example.org:8443", "api.example.org", false),
+            ("api.example.org:443", "api.example.org", false),
+            ("api.example.org:*", "api.example.org:9", true),
+            ("*.example.org", "a.b.example.org", true),
+            ("*.example.org", "example.org", false),
+            ("*.example.org", "badexample.org", false),
+            ("*.example.org", ".example.org", false),
+            ("*.example.org", "a.example.org:22", false),
+            ("*", "anything.example:25", true),
+            ("[2001:db8::1]:8080", "[2001:db8::1]:8080", true),
+        ] {
+            assert_eq!(allows(rule, grant), allowed, "{rule} {grant}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_hosts_is_refused() {
+        for text in ["", "*.", "a*b", "http://x", "a b", "x:0", "x:99999", "x:", "a..b", "[::1", "::1", "x/y", "*.*"] {
+            assert!(text.parse::<HostRule>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_leaves_the_server_by_default() {
+        let allowed = AllowedGrants::default();
+        let manifest = |text: &str| Manifest::from_toml(&format!("[function]\nname = \"a\"\n{text}")).unwrap();
+        let own = "[grants]\nclocks = true\nrandom = true\nenv = { A = \"1\" }\n\
+                   [[grants.volumes]]\nname = \"v\"\npath = \"/v\"\n[resources]\ngpu = \"preferred\"";
+        assert_eq!(allowed.refused(&manifest(own)), None);
+        let refused = allowed.refused(&manifest("[grants]\nnetwork = [\"api.example.org:8443\"]")).unwrap();
+        assert_eq!(refused.grant, "grants.network = \"api.example.org:8443\"");
+        let mut rules = GrantRules::default();
+        let (key, value) = refused.remedy.split_once('=').unwrap();
+        rules.set(key, value).unwrap();
+        assert_eq!(rules.over(&allowed).refused(&manifest("[grants]\nnetwork = [\"api.example.org:8443\"]")), None);
+        for key in GrantRules::KEYS {
+            let mut rules = GrantRules::default();
+            rules.set(key, "no").unwrap();
+            let asked = format!("{own}\n");
+            let refused = rules.over(&allowed).refused(&manifest(&asked));
+            assert_eq!(refused.is_some(), *key != "network", "{key}");
+            rules.set(key, "default").unwrap();
+            assert_eq!(rules, GrantRules::default());
+        }
+    }
+}
