@@ -42,6 +42,9 @@ impl Functions {
         }
         for _ in 0..ROUNDS {
             let old = self.alias_record(tenant, f, alias).await?;
+            if old.is_none() {
+                self.room_for_alias(tenant, f).await?;
+            }
             let promoted = old.as_ref().map_or(0, |(r, _)| r.promoted);
             if let Some(alias) = self.replace(tenant, f, alias, old, targets.clone(), promoted).await? {
                 return Ok(alias);

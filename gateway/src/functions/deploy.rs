@@ -66,13 +66,17 @@ impl Functions {
             let entry = registry.get(&record::head(tenant, f)).await?;
             let head = entry.map(|e| decode::<Head>("a function", &e.value)).transpose()?;
             let latest = head.as_ref().map_or(0, |h| h.latest);
-            if head.is_some_and(|h| !h.deleted)
-                && let Some(same) = registry.get(&record::version(tenant, f, latest)).await?
-            {
+            let there = head.as_ref().is_some_and(|h| !h.deleted);
+            if there && let Some(same) = registry.get(&record::version(tenant, f, latest)).await? {
                 let same = decode_deployment(&same.value)?;
                 if same.module == new.module && same.manifest == new.manifest {
                     return Ok((same, false));
                 }
+            }
+            if there {
+                self.room_for_version(tenant, f, latest).await?;
+            } else {
+                self.room_for_function(tenant).await?;
             }
             let version = latest.max(floor) + 1;
             let deployment = Deployment {

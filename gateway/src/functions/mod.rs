@@ -10,6 +10,7 @@ mod list;
 pub mod params;
 mod record;
 mod resolve;
+mod room;
 mod schema_cost;
 mod schemas;
 

@@ -7,8 +7,9 @@ use super::{
 use crate::{
     access::Caller,
     body::{self, LARGE_JSON},
+    charged,
     error::Result,
-    extract::{self, Ask, At, Paging, collect},
+    extract::{self, Ask, At, Paging},
     state::App,
 };
 use axum::{
@@ -66,7 +67,8 @@ pub async fn explain(State(app): State<App>, caller: Caller, request: Request) -
     if !extract::is_json(request.headers()) {
         return Err(extract::unsupported("application/json"));
     }
-    let body = collect(request.into_body(), LARGE_JSON).await?;
+    let payer = charged::payer(request.extensions());
+    let body = charged::collect(request.into_body(), LARGE_JSON, &payer).await?;
     let ask: ExplainRequest = body::read(&app.checks, &caller.tenant, body, body::json).await?;
     let function: FunctionRef = ask.function.parse()?;
     let version = app.functions.resolve(&caller.tenant, &function).await?;

@@ -208,3 +208,22 @@ async fn lists_go_on_where_the_page_before_ended() {
         server.get(path).await.problem("bad-request");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_has_a_bounded_number_of_aliases_and_can_change_those_it_has() {
+    let server = Server::start().await;
+    server.deploy("f", wat(CAT), json!({})).await.is(201);
+    let set = async |name: &str| {
+        let targets = json!({ "targets": [{ "version": 1, "weight": 1 }] });
+        server.json("PUT", &format!("/v1/functions/f/aliases/{name}"), targets).await
+    };
+    // `live` is one of them.
+    for n in 1..100 {
+        set(&format!("a{n}")).await.is(200);
+    }
+    let problem = set("one-more").await.problem("conflict");
+    assert!(problem.detail.contains("100 aliases"), "{problem:?}");
+    set("a1").await.is(200);
+    send(server.ask("DELETE", "/v1/functions/f/aliases/a1")).await.is(204);
+    set("one-more").await.is(200);
+}
