@@ -25,6 +25,7 @@ mod table;
 mod telemetry;
 mod text;
 mod times;
+mod worker_config;
 
 use args::{Cli, Command};
 use clap::Parser as _;

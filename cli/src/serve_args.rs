@@ -1,6 +1,7 @@
 //! The flags of `fabric serve`. What they mean together with the file and the environment is in `serve_config`.
 
 use crate::connection_config::ConnectionArgs;
+use crate::worker_config::WorkerArgs;
 use clap::{Args, ValueEnum};
 use fabric_gateway::jupyterhub::Rule;
 use fabric_types::{function::EntryKind, label, units::ByteSize};
@@ -113,6 +114,9 @@ pub struct ServeArgs {
     /// Memory of the GPU for all calls together, such as 16GiB [env: FABRIC_GPU_MEMORY; default: 512MiB]
     #[arg(long, value_name = "SIZE")]
     pub gpu_memory: Option<ByteSize>,
+    /// Limits of compilations, and the user of workers.
+    #[command(flatten)]
+    pub workers: WorkerArgs,
     /// Kinds of modules to run: task, http, command [env: FABRIC_ACCEPT; default: all]
     #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
     pub accept: Vec<EntryKind>,

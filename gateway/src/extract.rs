@@ -13,8 +13,15 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use fabric_types::Code;
 use http::{HeaderMap, header, request::Parts};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 /// Segments of the path.
 pub struct At<T>(pub T);
@@ -134,4 +141,53 @@ impl Paging {
 /// Pairs of the query, decoded: for keys that may repeat.
 pub fn pairs<T: DeserializeOwned>(uri: &http::Uri) -> Result<T> {
     axum::extract::Query::<T>::try_from_uri(uri).map(|q| q.0).map_err(|e| Error::bad(e.body_text()))
+}
+
+/// Bytes that may follow a form.
+const MAX_AFTER: usize = 64 << 10;
+
+/// A body with two owners: a reader that may stop before its end, and who reads the rest.
+struct SharedBody(Arc<Mutex<Body>>);
+
+/// What a reader left of a body.
+pub struct RestOfBody(Arc<Mutex<Body>>);
+
+/// Keeps a hold on a request's body.
+pub fn shared_body(request: Request) -> (Request, RestOfBody) {
+    let (parts, body) = request.into_parts();
+    let body = Arc::new(Mutex::new(body));
+    let rest = RestOfBody(body.clone());
+    (Request::from_parts(parts, Body::new(SharedBody(body))), rest)
+}
+
+impl HttpBody for SharedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut *self.0.lock()).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().size_hint()
+    }
+}
+
+impl RestOfBody {
+    /// Reads a body to its end and drops what comes; gives up where much comes.
+    pub async fn drain(self) {
+        let mut left = MAX_AFTER;
+        loop {
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut *self.0.lock()).poll_frame(cx)).await;
+            let Some(Ok(frame)) = frame else { return };
+            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    }
 }

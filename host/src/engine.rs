@@ -15,7 +15,8 @@ pub(crate) const BACKTRACE_FRAMES: usize = 64;
 /// Everything that decides what machine code means; allocation is up to the caller.
 ///
 /// Both classes spend fuel and can be interrupted by epochs: fuel is the limit, epochs bound the wall clock and let
-/// others run. `pure` adds what makes results repeat bit for bit: one NaN, and one meaning of relaxed SIMD.
+/// others run. Debug information is not the engine's to read: the compile worker makes a table of it, see
+/// [`crate::symbols`]. `pure` adds what makes results repeat bit for bit: one NaN, and one meaning of relaxed SIMD.
 pub(crate) fn config(pure: bool) -> Config {
     let mut config = Config::new();
     config
@@ -23,7 +24,7 @@ pub(crate) fn config(pure: bool) -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES))
         .memory_init_cow(true)
         .wasm_memory64(false)

@@ -1,8 +1,11 @@
 //! The one place where an engine's error becomes a fault with a code, a backtrace and a hint.
 
-use crate::engine::BACKTRACE_FRAMES;
+use crate::{
+    engine::BACKTRACE_FRAMES,
+    symbols::table::{Symbols, UNKNOWN},
+};
 use fabric_types::{Code, Fault, fault::Frame};
-use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
+use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
 /// A fault on its way through the guest's stack to the caller.
@@ -28,11 +31,19 @@ pub(crate) fn cancelled() -> Fault {
     Fault::new(Code::Cancelled, "the call was cancelled")
 }
 
-/// Reads an error of the engine.
+/// Bytes of the longest text of the engine's that is passed on: it may quote the module.
+const MAX_TEXT: usize = 4096;
+
+/// Reads an error of the engine; `symbols` has the names of the code that it may have come from.
 ///
 /// What is neither a trap, nor ours, nor the pool's comes from the canonical ABI: the guest handed over something
 /// that is not what its type says.
-pub(crate) fn classify(error: &wasmtime::Error, last_words: Option<String>) -> Fault {
+pub(crate) fn classify(error: &wasmtime::Error, last_words: Option<String>, symbols: &Symbols) -> Fault {
+    let cause = || {
+        let mut text = error.root_cause().to_string();
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text
+    };
     let mut fault = if let Some(Stop(fault)) = error.downcast_ref::<Stop>() {
         (**fault).clone()
     } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
@@ -43,15 +54,15 @@ pub(crate) fn classify(error: &wasmtime::Error, last_words: Option<String>) -> F
         Fault::new(Code::HandleLimit, "more handles are open than the function may hold")
             .hint("close what is no longer used, or raise `limits.handles` in fabric.toml")
     } else if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
-        Fault::new(Code::Unavailable, format!("no free slot for another instance: {}", error.root_cause()))
+        Fault::new(Code::Unavailable, format!("no free slot for another instance: {}", cause()))
     } else {
-        Fault::new(Code::GuestContract, format!("the guest broke the interface's contract: {}", error.root_cause()))
+        Fault::new(Code::GuestContract, format!("the guest broke the interface's contract: {}", cause()))
             .hint("strings must be UTF-8 and pointers must lie in memory; bindings made by a tool take care of both")
     };
     if fault.code.class() == fabric_types::code::Class::Guest
         && let Some(backtrace) = error.downcast_ref::<WasmBacktrace>()
     {
-        fault.backtrace = frames(backtrace);
+        fault.backtrace = frames(backtrace, symbols);
     }
     fault
 }
@@ -86,31 +97,24 @@ fn trapped(trap: Trap, last_words: Option<String>) -> Fault {
     }
 }
 
-fn frames(backtrace: &WasmBacktrace) -> Vec<Frame> {
+fn frames(backtrace: &WasmBacktrace, symbols: &Symbols) -> Vec<Frame> {
     let mut frames = Vec::new();
-    for frame in backtrace.frames().iter().take(BACKTRACE_FRAMES) {
-        let module = frame.module().name().map(str::to_owned);
-        let own = || frame.func_name().map_or_else(|| "<unknown>".to_owned(), demangle);
-        if frame.symbols().is_empty() {
-            frames.push(Frame { function: own(), module, location: None });
-            continue;
+    for frame in backtrace.frames() {
+        if frames.len() >= BACKTRACE_FRAMES {
+            break;
         }
-        for symbol in frame.symbols() {
-            let location = symbol.file().map(|file| match symbol.line() {
-                Some(line) => format!("{file}:{line}"),
-                None => file.to_owned(),
-            });
-            let function = symbol.name().map_or_else(own, demangle);
-            frames.push(Frame { function, module: module.clone(), location });
+        let known = place(frame).map(|(position, start)| symbols.frames(position, start, frame.func_index()));
+        match known {
+            Some(known) if !known.is_empty() => frames.extend(known),
+            _ => frames.push(Frame { function: UNKNOWN.to_owned(), module: None, location: None }),
         }
     }
     frames.truncate(BACKTRACE_FRAMES);
     frames
 }
 
-/// The name section holds mangled names; wasmtime demangles only what comes from debug information.
-fn demangle(name: &str) -> String {
-    let mut text = format!("{:#}", rustc_demangle::demangle(name));
-    text.truncate(text.floor_char_boundary(500));
-    text
+/// Where in the module's file a frame is, and where its function begins. Modules of a component are told apart by it.
+fn place(frame: &FrameInfo) -> Option<(u32, u32)> {
+    let position = u32::try_from(frame.module_offset()?).ok()?;
+    Some((position, position.checked_sub(u32::try_from(frame.func_offset()?).ok()?)?))
 }

@@ -221,29 +221,34 @@ impl Host {
         self.0.loader.counters.snapshot(self.0.ticker.count(), u64::from(self.0.pool))
     }
 
-    /// Takes an upload: validates it, finds its entry, checks its imports, compiles it in the capped worker, keeps the
-    /// machine code on disk, and asks the module to describe itself.
+    /// Bytes of the largest module that is taken.
+    #[must_use]
+    pub fn max_module_bytes(&self) -> u64 {
+        self.0.loader.compiler.max_module_bytes()
+    }
+
+    /// Takes an upload of a tenant: in the capped worker it is validated, its entry found, its imports checked and its
+    /// code compiled; the machine code is kept on disk, and the module asked to describe itself. Modules compile in
+    /// turns by tenant. Dropping the future ends the compilation.
     ///
     /// # Errors
-    /// `not-wasm`, `invalid-module`, `unknown-import`, `no-entry`, `compile-limit`, `too-large`, `memory-limit`.
-    pub async fn inspect_and_compile(&self, module: Bytes) -> Result<Inspected, Fault> {
+    /// `not-wasm`, `invalid-module`, `unknown-import`, `no-entry`, `compile-limit`, `too-large`, `memory-limit`,
+    /// `too-many-requests`.
+    pub async fn inspect_and_compile(&self, tenant: &TenantId, module: Bytes) -> Result<Inspected, Fault> {
         let loader = &self.0.loader;
         shape::form(&module)?;
         loader.compiler.check_size(module.len())?;
         let bytes = module.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let shape = shape::read(&bytes)?;
-            crate::imports::check(&shape)?;
-            let entry = inspect::entry(&shape)?;
-            Ok::<_, Fault>((ModuleDigest::of(&bytes), entry, inspect::described(&shape), shape.memory))
-        })
-        .await
-        .map_err(|e| Fault::new(Code::Internal, format!("looking at the module failed: {e}")))?;
-        let (digest, entry, described, memory) = looked?;
-        let (prepared, compile_ms) = loader.upload(digest, entry.kind, memory, &module).await?;
+        let digest = tokio::task::spawn_blocking(move || ModuleDigest::of(&bytes))
+            .await
+            .map_err(|e| Fault::new(Code::Internal, format!("looking at the module failed: {e}")))?;
+        let (prepared, compile_ms) = loader.upload(tenant, digest, &module).await?;
+        let entry = prepared.facts.entry;
         let mut inspected =
             Inspected { digest, entry, describe: None, description: None, compile_ms, warnings: Vec::new() };
-        if described && let Linked::Task(_) = prepared.linked {
+        if prepared.facts.describes
+            && let Linked::Task(_) = prepared.linked
+        {
             match self.describe(digest, entry, prepared).await {
                 Ok(Some(json)) => match inspect::description(&json) {
                     Ok((params, description)) => {
@@ -305,7 +310,7 @@ impl Host {
         let mut store = self.0.store(&loaded.prepared.engine, state, limits.fuel)?;
         let Linked::Task(task) = &loaded.prepared.linked else { return Ok(None) };
         match scope.bound(task_entry::describe(task, &mut store)).await {
-            scope::Ended::Returned(json) => json.map_err(|e| fault::classify(&e, None)),
+            scope::Ended::Returned(json) => json.map_err(|e| fault::classify(&e, None, &loaded.prepared.symbols)),
             scope::Ended::GivenUp(fault) => Err(fault),
         }
     }
@@ -320,8 +325,7 @@ impl Host {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Bytes, Fault>>,
     {
-        let (kind, pure) = (deployment.entry.kind, deployment.is_pure());
-        let prepared = self.0.loader.prepared(deployment.module, kind, pure, fetch).await?;
+        let prepared = self.0.loader.prepared(deployment, fetch).await?;
         let grants = &deployment.manifest.grants.network;
         let network = if grants.is_empty() {
             self.0.no_network.clone()

@@ -89,8 +89,14 @@ pub(crate) fn described(shape: &Shape) -> bool {
     shape.exports.iter().any(|e| matches!(imports::split(e), Some(("fabric:task", "describe", _))))
 }
 
+/// Bytes of the longest description that is read. Its nesting is bounded by the parser, to 128.
+const MAX_DESCRIPTION: usize = 256 << 10;
+
 /// What a module's description says; a warning when it makes no sense.
 pub(crate) fn description(json: &str) -> Result<(Option<Value>, Option<String>), String> {
+    if json.len() > MAX_DESCRIPTION {
+        return Err(format!("`describe` gave {} bytes, at most {MAX_DESCRIPTION} are read", json.len()));
+    }
     let value: Value = serde_json::from_str(json).map_err(|e| format!("`describe` gave no JSON: {e}"))?;
     let Value::Object(mut map) = value else { return Err("`describe` gave no JSON object".into()) };
     let params = map.remove("params").filter(Value::is_object);

@@ -41,6 +41,7 @@ pub mod source;
 mod state;
 mod stats;
 mod stdio;
+mod symbols;
 mod task_imports;
 #[cfg(debug_assertions)]
 mod test_hooks;

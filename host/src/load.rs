@@ -3,23 +3,31 @@
 use crate::{
     artefact::{self, Checked, Found},
     bindings::HandlerTask,
-    compile::Compiler,
+    compile::{
+        Compiler,
+        protocol::{Facts, Target},
+    },
     error::Error,
     gpu,
     network::HostPattern,
     options::Options,
-    shape::{self, Form},
+    shape::Form,
     state::State,
     stats::{Counters, Observer, add},
+    symbols::table::Symbols,
 };
 use bytes::Bytes;
 use fabric_types::{
     Code, Fault,
     digest::ModuleDigest,
     function::{Deployment, EntryKind},
+    id::TenantId,
 };
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 use wasmtime::{
@@ -51,6 +59,9 @@ pub(crate) enum Linked {
 pub(crate) struct Prepared {
     pub(crate) linked: Linked,
     pub(crate) engine: Engine,
+    pub(crate) facts: Facts,
+    /// Names and lines for backtraces.
+    pub(crate) symbols: Symbols,
     bytes: usize,
 }
 
@@ -112,7 +123,9 @@ impl Class {
                 }
             }
         };
-        Ok(Prepared { linked, engine: self.engine.clone(), bytes: code.len() })
+        let symbols = code.symbols();
+        let bytes = code.len().saturating_add(symbols.len());
+        Ok(Prepared { linked, engine: self.engine.clone(), facts: code.facts().clone(), symbols, bytes })
     }
 
     fn engine_form(&self, code: &Checked) -> Form {
@@ -139,6 +152,12 @@ impl Class {
     }
 }
 
+/// The fault of a module that starts with more memory than a host gives.
+pub(crate) fn start_memory(bytes: u64, max: u64) -> Fault {
+    let message = format!("the module starts with {bytes} bytes of memory, this host allows {max}");
+    Fault::new(Code::MemoryLimit, message)
+}
+
 /// The interfaces were checked by name before; what is missing now is a function in one, or its type differs.
 fn unlinked(error: wasmtime::Error) -> Fault {
     Fault::new(Code::UnknownImport, format!("the module's imports are not what this host offers: {error:#}"))
@@ -160,8 +179,8 @@ fn too_large(error: wasmtime::Error) -> Fault {
 
 /// Loads modules, each once at a time.
 pub(crate) struct Loader {
-    pub(crate) pure: Class,
-    pub(crate) service: Class,
+    pub(crate) pure: Arc<Class>,
+    pub(crate) service: Arc<Class>,
     pub(crate) compiler: Compiler,
     store: Arc<artefact::Store>,
     ready: moka::future::Cache<(ModuleDigest, bool), Arc<Prepared>>,
@@ -176,15 +195,17 @@ impl Loader {
             .max_capacity(options.cache_bytes.0)
             .weigher(|_, p: &Arc<Prepared>| u32::try_from(p.bytes).unwrap_or(u32::MAX).max(1))
             .build();
+        let fingerprints = [pure.fingerprint.clone(), service.fingerprint.clone()];
+        let max_memory = options.max_memory_bytes.0;
         Ok(Self {
-            pure,
-            service,
-            compiler: Compiler::new(options.compile.clone()),
+            pure: Arc::new(pure),
+            service: Arc::new(service),
+            compiler: Compiler::new(options.compile.clone(), fingerprints, max_memory),
             store: Arc::new(artefact::Store::open(&options.data_dir)?),
             ready,
             counters: Counters::default(),
             observer: options.observer.clone(),
-            max_memory: options.max_memory_bytes.0,
+            max_memory,
         })
     }
 
@@ -193,64 +214,77 @@ impl Loader {
         self.ready.iter().map(|(key, _)| key.0).take(limit).collect()
     }
 
-    pub(crate) fn class(&self, pure: bool) -> &Class {
+    pub(crate) fn class(&self, pure: bool) -> &Arc<Class> {
         if pure { &self.pure } else { &self.service }
     }
 
-    /// The linked module, from wherever it is nearest.
-    pub(crate) async fn prepared<F, Fut>(
-        &self,
-        digest: ModuleDigest,
-        kind: EntryKind,
-        pure: bool,
-        fetch: F,
-    ) -> Result<Arc<Prepared>, Fault>
+    /// The linked module of a deployment, from wherever it is nearest.
+    pub(crate) async fn prepared<F, Fut>(&self, deployment: &Deployment, fetch: F) -> Result<Arc<Prepared>, Fault>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Bytes, Fault>>,
     {
         add(&self.counters.loads);
-        self.ready
-            .try_get_with((digest, pure), self.prepare(digest, kind, pure, fetch))
-            .await
-            .map_err(|fault| (*fault).clone())
+        let key = (deployment.module, deployment.is_pure());
+        let mut fetch = Some(fetch);
+        loop {
+            let tried = AtomicBool::new(false);
+            let prepare = async {
+                tried.store(true, Ordering::Relaxed);
+                match fetch.take() {
+                    Some(fetch) => self.prepare(deployment, fetch).await,
+                    None => Err(Fault::new(Code::Internal, "a module was loaded twice for one call")),
+                }
+            };
+            let fault = match self.ready.try_get_with(key, prepare).await {
+                Ok(prepared) => return Ok(prepared),
+                Err(fault) => fault,
+            };
+            // Another tenant's load of the same module came first, and it was that tenant's turns that were used up.
+            if tried.into_inner() || fault.code != Code::TooManyRequests {
+                return Err((*fault).clone());
+            }
+        }
     }
 
-    async fn prepare<F, Fut>(
-        &self,
-        digest: ModuleDigest,
-        kind: EntryKind,
-        pure: bool,
-        fetch: F,
-    ) -> Result<Arc<Prepared>, Fault>
+    async fn prepare<F, Fut>(&self, deployment: &Deployment, fetch: F) -> Result<Arc<Prepared>, Fault>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Bytes, Fault>>,
     {
         add(&self.counters.misses);
-        let class = self.class(pure);
-        let code = match self.stored(class, digest).await? {
+        let (digest, pure) = (deployment.module, deployment.is_pure());
+        let code = match self.stored(pure, digest).await? {
             Some(code) => code,
             None => {
                 let bytes = fetch().await?;
-                if ModuleDigest::of(&bytes) != digest {
+                let same = {
+                    let bytes = bytes.clone();
+                    blocking("checking a module", move || ModuleDigest::of(&bytes) == digest).await?
+                };
+                if !same {
                     return Err(Fault::new(
                         Code::Internal,
                         format!("the stored bytes of module {digest} are not its own"),
                     ));
                 }
-                self.compile(class, digest, pure, &bytes).await?.0
+                let target = if pure { Target::Pure } else { Target::Service };
+                self.compile(&deployment.tenant, digest, target, &bytes).await?.0
             }
         };
-        class.link(&code, kind).map(Arc::new)
+        self.link(code, pure, deployment.entry.kind).await
     }
 
-    async fn stored(&self, class: &Class, digest: ModuleDigest) -> Result<Option<Checked>, Fault> {
+    /// Links machine code, off the threads that serve: it takes time in proportion to its size.
+    async fn link(&self, code: Checked, pure: bool, kind: EntryKind) -> Result<Arc<Prepared>, Fault> {
+        let class = self.class(pure).clone();
+        blocking("linking a module", move || class.link(&code, kind)).await?.map(Arc::new)
+    }
+
+    async fn stored(&self, pure: bool, digest: ModuleDigest) -> Result<Option<Checked>, Fault> {
         let store = self.store.clone();
-        let fingerprint = class.fingerprint.clone();
-        let found = tokio::task::spawn_blocking(move || store.read(&fingerprint, &digest))
-            .await
-            .map_err(|e| Fault::new(Code::Internal, format!("reading a compiled module failed: {e}")))?;
+        let fingerprint = self.class(pure).fingerprint.clone();
+        let found = blocking("reading a compiled module", move || store.read(&fingerprint, &digest)).await?;
         Ok(match found {
             Found::Artefact(code) => {
                 add(&self.counters.disk_hits);
@@ -268,51 +302,73 @@ impl Loader {
     /// Compiles in the worker and keeps the result; also says how many milliseconds it took.
     async fn compile(
         &self,
-        class: &Class,
+        tenant: &TenantId,
         digest: ModuleDigest,
-        pure: bool,
+        target: Target,
         bytes: &[u8],
     ) -> Result<(Checked, u64), Fault> {
-        let component = shape::form(bytes)? == Form::Component;
         let start = Instant::now();
-        let code = self.compiler.compile(bytes, pure, component, &class.fingerprint).await?;
+        let compiled = self.compiler.compile(tenant, bytes, target).await?;
         let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.counters.compiled.fetch_add(1, Ordering::Relaxed);
         if let Some(observer) = &self.observer {
             observer.compiled(millis);
         }
         let store = self.store.clone();
-        let fingerprint = class.fingerprint.clone();
-        let code = tokio::task::spawn_blocking(move || store.write(&fingerprint, &digest, code))
-            .await
-            .map_err(|e| Fault::new(Code::Internal, format!("keeping a compiled module failed: {e}")))?;
+        let fingerprint = self.class(compiled.facts.pure).fingerprint.clone();
+        let kept = blocking("keeping a compiled module", move || store.write(&fingerprint, &digest, &compiled)).await?;
+        let code = kept.ok_or_else(|| Fault::new(Code::Internal, "the compiled module has an impossible size"))?;
         Ok((code, millis))
     }
 
-    /// Readies an upload whose outside has been read: from disk, or compiled now.
+    /// Readies an upload: from memory, from disk, or compiled now.
     pub(crate) async fn upload(
         &self,
+        tenant: &TenantId,
         digest: ModuleDigest,
-        kind: EntryKind,
-        memory: u64,
         bytes: &[u8],
     ) -> Result<(Arc<Prepared>, u64), Fault> {
-        if memory > self.max_memory {
-            let message =
-                format!("the module starts with {memory} bytes of memory, this host allows {}", self.max_memory);
-            return Err(Fault::new(Code::MemoryLimit, message));
+        // The entry decides which engine an upload is for, and the facts of either say which entry it has.
+        for pure in [true, false] {
+            if let Some(prepared) = self.ready.get(&(digest, pure)).await
+                && by_entry(&prepared.facts) == pure
+            {
+                self.check_memory(&prepared.facts)?;
+                return Ok((prepared, 0));
+            }
         }
-        let pure = kind != EntryKind::Http;
-        if let Some(prepared) = self.ready.get(&(digest, pure)).await {
-            return Ok((prepared, 0));
+        let mut found = None;
+        for pure in [true, false] {
+            if let Some(code) = self.stored(pure, digest).await?
+                && by_entry(code.facts()) == pure
+            {
+                found = Some((code, 0));
+                break;
+            }
         }
-        let class = self.class(pure);
-        let (code, millis) = match self.stored(class, digest).await? {
-            Some(code) => (code, 0),
-            None => self.compile(class, digest, pure, bytes).await?,
+        let (code, millis) = match found {
+            Some(found) => found,
+            None => self.compile(tenant, digest, Target::ByEntry, bytes).await?,
         };
-        let prepared = Arc::new(class.link(&code, kind)?);
+        self.check_memory(code.facts())?;
+        let (kind, pure) = (code.facts().entry.kind, code.facts().pure);
+        let prepared = self.link(code, pure, kind).await?;
         self.ready.insert((digest, pure), prepared.clone()).await;
         Ok((prepared, millis))
     }
+
+    fn check_memory(&self, facts: &Facts) -> Result<(), Fault> {
+        if facts.memory > self.max_memory { Err(start_memory(facts.memory, self.max_memory)) } else { Ok(()) }
+    }
+}
+
+/// Whether a module's entry alone makes it one for the engine of pure functions.
+fn by_entry(facts: &Facts) -> bool {
+    facts.entry.kind != EntryKind::Http
+}
+
+/// Runs `work` on a thread for work that blocks.
+async fn blocking<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Fault::new(Code::Internal, format!("{what} failed: {e}")))
 }

@@ -48,14 +48,17 @@ pub struct CompileOptions {
     pub max_module_bytes: ByteSize,
     /// Larger machine code is refused. Default 512 MiB.
     pub max_artefact_bytes: ByteSize,
-    /// Compilations at once; others wait. Default 1.
+    /// Compilations at once, at least 2; others wait, and tenants take turns. A tenant has at most half of them. Default:
+    /// one for each core, 2 to 4.
     pub concurrency: usize,
+    /// The user that workers become where the server runs as root. Default 65534, nobody; `None`: they stay root.
+    pub user: Option<u32>,
     /// What runs [`crate::compile_worker_main`].
     pub worker: WorkerCommand,
 }
 
 /// A program that calls [`crate::compile_worker_main`] before anything else.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct WorkerCommand {
     /// The program.
     pub program: PathBuf,
@@ -73,7 +76,8 @@ impl CompileOptions {
             wall_seconds: 600,
             max_module_bytes: ByteSize::mib(64),
             max_artefact_bytes: ByteSize::mib(512),
-            concurrency: 1,
+            concurrency: std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
+            user: Some(fabric_confine::User::NOBODY),
             worker,
         }
     }

@@ -50,10 +50,23 @@ fn describe(bytes: &[u8]) -> String {
     }
 }
 
-/// Validates a module and reads its outside. Takes time in proportion to its size: not for a thread that serves.
+/// Imports, and exports, of all modules in one file together. The server keeps them in memory with the machine code.
+const MAX_IMPORTS: usize = 20_000;
+const MAX_EXPORTS: usize = 200_000;
+
+fn counted(count: &mut usize, more: u32, max: usize, what: &str) -> Result<(), Fault> {
+    *count = count.saturating_add(more as usize);
+    if *count <= max {
+        return Ok(());
+    }
+    Err(Fault::new(Code::CompileLimit, format!("the module has {count} {what}, at most {max} are taken"))
+        .hint("link with `--gc-sections`, and export only what is called"))
+}
+
+/// Validates a module and reads its outside, in the compile worker: it may take any amount of time and memory.
 ///
 /// # Errors
-/// `not-wasm` and `invalid-module`.
+/// `not-wasm`, `invalid-module`, and `compile-limit` for too many imports or exports.
 pub(crate) fn read(bytes: &[u8]) -> Result<Shape, Fault> {
     let form = form(bytes)?;
     let invalid = |e: wasmparser::BinaryReaderError| {
@@ -66,8 +79,21 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Shape, Fault> {
     Validator::new_with_features(features()).validate_all(bytes).map_err(invalid)?;
     let mut shape = Shape { form, imports: Vec::new(), exports: Vec::new(), memory: 0 };
     let mut depth = 0_u32;
+    let (mut imports, mut exports) = (0, 0);
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(invalid)? {
+        let payload = payload.map_err(invalid)?;
+        match &payload {
+            Payload::ImportSection(section) => counted(&mut imports, section.count(), MAX_IMPORTS, "imports")?,
+            Payload::ComponentImportSection(section) => {
+                counted(&mut imports, section.count(), MAX_IMPORTS, "imports")?;
+            }
+            Payload::ExportSection(section) => counted(&mut exports, section.count(), MAX_EXPORTS, "exports")?,
+            Payload::ComponentExportSection(section) => {
+                counted(&mut exports, section.count(), MAX_EXPORTS, "exports")?;
+            }
+            _ => {}
+        }
+        match payload {
             Payload::Version { encoding, .. } => {
                 if depth == 0 && (encoding == Encoding::Component) != (form == Form::Component) {
                     return Err(Fault::new(Code::InvalidModule, "the module's header contradicts itself"));

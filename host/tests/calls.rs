@@ -19,7 +19,7 @@ async fn wordcount(sandbox: &Sandbox) -> Arc<fabric_host::Loaded> {
 #[tokio::test]
 async fn a_task_component_maps_and_reduces() {
     let sandbox = sandbox();
-    let inspected = sandbox.host.inspect_and_compile(guest("wordcount")).await.unwrap();
+    let inspected = sandbox.host.inspect_and_compile(&acme(), guest("wordcount")).await.unwrap();
     assert_eq!(inspected.entry.kind, EntryKind::Task);
     assert!(inspected.entry.mapper && inspected.entry.reducer && !inspected.entry.handler);
     assert!(inspected.describe.is_some(), "{:?}", inspected.warnings);

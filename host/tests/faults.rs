@@ -87,7 +87,7 @@ async fn what_is_not_a_module_is_refused_with_a_reason() {
         ),
         (wat(r#"(component (import "fabric:task/input@0.9.0" (instance)))"#), Code::UnknownImport),
     ] {
-        let fault = sandbox.host.inspect_and_compile(bytes.clone()).await.expect_err("refused");
+        let fault = sandbox.host.inspect_and_compile(&acme(), bytes.clone()).await.expect_err("refused");
         assert_eq!(fault.code, code, "{fault:?}");
     }
     assert_eq!(sandbox.host.stats().instances, 0);
@@ -98,7 +98,7 @@ async fn truncation_anywhere_is_refused_and_never_panics() {
     let sandbox = sandbox();
     let whole = wat(&command(r#"(func (export "_start") (call $write (i32.const 1) (i32.const 0) (i32.const 1)))"#));
     for len in 0..whole.len() {
-        if let Err(fault) = sandbox.host.inspect_and_compile(whole.slice(..len)).await {
+        if let Err(fault) = sandbox.host.inspect_and_compile(&acme(), whole.slice(..len)).await {
             assert!(matches!(fault.code, Code::NotWasm | Code::InvalidModule | Code::NoEntry), "{len}: {fault:?}");
         } else {
             // Only the custom name section at the end may be missing.
@@ -135,7 +135,7 @@ async fn a_module_whose_compilation_explodes_is_stopped() {
         (|o| o.compile.wall_seconds = 0, Code::Unavailable),
     ] {
         let sandbox = sandbox_with(change);
-        let fault = sandbox.host.inspect_and_compile(module.clone()).await.expect_err("stopped");
+        let fault = sandbox.host.inspect_and_compile(&acme(), module.clone()).await.expect_err("stopped");
         assert_eq!(fault.code, code, "{fault:?}");
         // The host goes on: a small module of the same kind is refused by no limit but the one that was set to nothing.
         assert_eq!(sandbox.host.stats().compiled, 0);
@@ -146,12 +146,12 @@ async fn a_module_whose_compilation_explodes_is_stopped() {
 async fn a_module_that_is_too_large_is_refused_unread() {
     let sandbox = sandbox_with(|o| o.compile.max_module_bytes = ByteSize(100));
     let module = wat(&command(r#"(func (export "_start"))"#));
-    assert_eq!(sandbox.host.inspect_and_compile(module).await.unwrap_err().code, Code::TooLarge);
+    assert_eq!(sandbox.host.inspect_and_compile(&acme(), module).await.unwrap_err().code, Code::TooLarge);
 }
 
 #[tokio::test]
 async fn a_module_that_starts_with_more_memory_than_the_host_has_is_refused() {
     let sandbox = sandbox_with(|o| o.max_memory_bytes = ByteSize::mib(1));
     let module = wat(r#"(module (memory 17) (func (export "_start")))"#);
-    assert_eq!(sandbox.host.inspect_and_compile(module).await.unwrap_err().code, Code::MemoryLimit);
+    assert_eq!(sandbox.host.inspect_and_compile(&acme(), module).await.unwrap_err().code, Code::MemoryLimit);
 }

@@ -389,12 +389,18 @@ impl Node {
         self.posting.finish().await;
     }
 
+    /// Bytes of the largest module that is taken.
+    #[must_use]
+    pub fn max_module_bytes(&self) -> u64 {
+        self.shared.host.max_module_bytes()
+    }
+
     /// Checks, compiles and stores a module.
     ///
     /// # Errors
     /// What is wrong with the module, or the store's fault.
     pub async fn upload(&self, tenant: &TenantId, module: Bytes) -> Result<Uploaded, Fault> {
-        let inspected = self.shared.host.inspect_and_compile(module.clone()).await?;
+        let inspected = self.shared.host.inspect_and_compile(tenant, module.clone()).await?;
         self.shared.store.modules(tenant).put(module).await.map_err(crate::input::fault)?;
         Ok(Uploaded {
             module: inspected.digest,

@@ -21,8 +21,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("fabric-fleet", &["fabric-types", "fabric-engine"]),
     ("fabric-store", &["fabric-types"]),
     ("fabric-index", &["fabric-types"]),
-    ("fabric-gpu", &[]),
-    ("fabric-host", &["fabric-types", "fabric-gpu"]),
+    ("fabric-confine", &[]),
+    ("fabric-gpu", &["fabric-confine"]),
+    ("fabric-host", &["fabric-types", "fabric-confine", "fabric-gpu"]),
     ("fabric-results", &["fabric-types", "fabric-engine", "fabric-store"]),
     (
         "fabric-node",

@@ -55,9 +55,10 @@ impl Sandbox {
         let options = Options { gpu: GpuDevice::find(search), ..Options::new(folder.path(), worker(COMPILER)?) };
         let host = Host::start(options)?;
         let module = bytes::Bytes::from(arguments.guest("gpu-bench")?);
-        let inspected = host.inspect_and_compile(module.clone()).await.map_err(plain)?;
+        let tenant = TenantId::new("bench")?;
+        let inspected = host.inspect_and_compile(&tenant, module.clone()).await.map_err(plain)?;
         let deployment = Deployment {
-            tenant: TenantId::new("bench")?,
+            tenant,
             function: FunctionName::new("gpu-bench")?,
             version: 1,
             module: ModuleDigest::of(&module),

@@ -59,6 +59,7 @@ fn gpu(config: &ServeConfig) -> Result<GpuDevice, Failure> {
     search.any_software = config.gpu.value == GpuChoice::Any;
     search.adapter = config.gpu_adapter.as_ref().map(|name| name.value.clone());
     search.memory_bytes = config.gpu_memory.value.0;
+    search.user = config.workers.user();
     Ok(GpuDevice::find(search))
 }
 
@@ -100,6 +101,7 @@ impl Parts {
         let program = std::env::current_exe().map_err(|e| Failure::io("finding this program", e))?;
         let worker = WorkerCommand { program, args: vec!["compile-worker".to_owned()] };
         let mut sandbox = fabric_host::Options::new(data.join("sandbox"), worker);
+        config.workers.apply(&mut sandbox.compile);
         sandbox.observer = Some(metrics.observer());
         sandbox.slot_wait = config.connections.slot_wait();
         sandbox.gpu = gpu(config)?;

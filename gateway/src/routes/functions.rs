@@ -5,13 +5,13 @@ use crate::{
     access::Caller,
     charged,
     error::Result,
-    extract::{Ask, At, Input, collect},
+    extract::{Ask, At, Input, collect, shared_body},
     functions::NewVersion,
     state::App,
 };
 use axum::{
     Json,
-    extract::{FromRequest as _, Multipart, Request, State, multipart::Field},
+    extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State, multipart::Field},
 };
 use bytes::Bytes;
 use fabric_types::{
@@ -26,10 +26,10 @@ use fabric_types::{
 };
 use http::StatusCode;
 
-/// Bytes of the largest module: 64 MiB.
-const MAX_MODULE: usize = 64 << 20;
 /// Bytes of the largest manifest.
 const MAX_MANIFEST: usize = 1 << 20;
+/// Bytes of a form beside its module.
+const MAX_REST: usize = 2 << 20;
 
 /// The parts of a deployment.
 #[derive(utoipa::ToSchema)]
@@ -37,7 +37,7 @@ const MAX_MANIFEST: usize = 1 << 20;
 pub struct DeployForm {
     /// TOML or JSON.
     manifest: String,
-    /// WebAssembly, at most 64 MiB.
+    /// WebAssembly, by default at most 64 MiB.
     #[schema(format = Binary, content_media_type = "application/wasm")]
     module: String,
     /// A word from the deployer.
@@ -74,17 +74,24 @@ fn manifest(bytes: &[u8]) -> Result<Manifest> {
 
 /// Deploys a version.
 #[utoipa::path(post, path = "/functions", tag = "functions", request_body(content = DeployForm, content_type = "multipart/form-data"), responses((status = 201, body = Deployed), (status = 200, description = "The newest version is the same", body = Deployed)))]
-pub async fn deploy(State(app): State<App>, caller: Caller, request: Request) -> Result<(StatusCode, Json<Deployed>)> {
+pub async fn deploy(
+    State(app): State<App>,
+    caller: Caller,
+    mut request: Request,
+) -> Result<(StatusCode, Json<Deployed>)> {
     if crate::extract::media_type(request.headers()) != "multipart/form-data" {
         return Err(crate::extract::unsupported("multipart/form-data"));
     }
     let payer = charged::payer(request.extensions());
+    let max_module = usize::try_from(app.services.node.max_module_bytes()).unwrap_or(usize::MAX);
+    DefaultBodyLimit::max(max_module.saturating_add(MAX_REST)).apply(&mut request);
+    let (request, rest) = shared_body(request);
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| Error::bad(e.body_text()))?;
     let (mut given, mut module, mut note, mut promote) = (None, None, String::new(), true);
     while let Some(field) = form.next_field().await.map_err(|e| Error::bad(e.body_text()))? {
         match field.name().unwrap_or_default() {
             "manifest" => given = Some(manifest(&part(field, "manifest", MAX_MANIFEST, &payer).await?)?),
-            "module" => module = Some(part(field, "module", MAX_MODULE, &payer).await?),
+            "module" => module = Some(part(field, "module", max_module, &payer).await?),
             "note" => note = utf8("note", &part(field, "note", 4096, &payer).await?)?,
             "promote" => {
                 promote = match &*part(field, "promote", 16, &payer).await? {
@@ -109,6 +116,9 @@ pub async fn deploy(State(app): State<App>, caller: Caller, request: Request) ->
     if let Some(schema) = &manifest.params {
         app.functions.check_schema(&caller.tenant, schema).await?;
     }
+    // A form's reader stops at its last line. Only when the body is read to its end does the server see that the caller
+    // leaves, and ends the compilation.
+    rest.drain().await;
     let uploaded = app.services.node.upload(&caller.tenant, module).await?;
     manifest.params = manifest.params.or(uploaded.params);
     if manifest.function.description.is_empty()

@@ -19,7 +19,7 @@ mod info;
 mod ledger;
 mod limits;
 mod node;
-mod options;
+pub(crate) mod options;
 mod protocol;
 pub mod shader;
 mod worker;

@@ -44,6 +44,9 @@ pub struct Options {
     pub check_cpu_seconds: u64,
     /// Shaders checked at once. Default 2.
     pub checks: usize,
+    /// The user that workers become where the node runs as root: a checker at once, the device's owner when the device is
+    /// open. Default 65534, nobody; `None`: they stay root.
+    pub user: Option<u32>,
 }
 
 impl Options {
@@ -65,6 +68,7 @@ impl Options {
             check_memory_bytes: 256 << 20,
             check_cpu_seconds: 5,
             checks: 2,
+            user: Some(fabric_confine::User::NOBODY),
         }
     }
 }

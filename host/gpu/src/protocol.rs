@@ -25,9 +25,17 @@ pub(crate) const MAX_HEAD_BYTES: u32 = 1 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Start {
     /// Check one shader and end.
-    Check { source: Source, extensions: Extensions, limits: Limits, memory_bytes: u64, cpu_seconds: u64 },
+    Check {
+        source: Source,
+        extensions: Extensions,
+        limits: Limits,
+        memory_bytes: u64,
+        cpu_seconds: u64,
+        /// The user to become where the worker is root.
+        user: Option<u32>,
+    },
     /// Own a device and serve [`Request`]s until the socket is closed.
-    Device { adapter: Option<String>, memory_bytes: u64, limits: Limits },
+    Device { adapter: Option<String>, memory_bytes: u64, limits: Limits, user: Option<u32> },
 }
 
 /// What a device is asked. Everything in it was checked by the node.

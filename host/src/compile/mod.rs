@@ -1,31 +1,59 @@
-//! Compilation, in a process of its own: see [`worker`] for what runs there.
+//! Validation and compilation, in a process of its own: see [`worker`] for what runs there.
 
 pub(crate) mod protocol;
+mod queue;
+mod round_robin;
 pub(crate) mod worker;
 
-use crate::options::CompileOptions;
-use fabric_types::{Code, Fault};
-use protocol::Request;
+use crate::{options::CompileOptions, symbols::table};
+use fabric_confine::User;
+use fabric_types::{Code, Fault, id::TenantId};
+use protocol::{CODE, FACTS, FAULT, Facts, MAX_MESSAGE_CHARS, MAX_SMALL_BYTES, Request, STATUS, SYMBOLS, Target};
 use std::{
+    io,
     process::{ExitStatus, Stdio},
+    sync::Once,
     time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    process::Command,
-    sync::Semaphore,
+    process::{Child, ChildStdout, Command},
+    time::timeout,
 };
+
+/// By the clock, how long a worker may go on with names and lines when its machine code is here.
+const SYMBOLS_WALL: Duration = Duration::from_secs(60);
+
+/// Exit status of a Rust process that panicked.
+const PANICKED: i32 = 101;
+
+/// A module as the worker returned it.
+pub(crate) struct Compiled {
+    pub(crate) facts: Facts,
+    pub(crate) code: Vec<u8>,
+    /// A table for [`table::Symbols`]; empty when reading the module's debug information failed.
+    pub(crate) symbols: Vec<u8>,
+}
 
 /// Starts workers and reads their answers.
 pub(crate) struct Compiler {
     options: CompileOptions,
-    turns: Semaphore,
+    queue: queue::Queue,
+    fingerprints: [String; 2],
+    start_memory_bytes: u64,
+    unconfined: Once,
 }
 
 impl Compiler {
-    pub(crate) fn new(options: CompileOptions) -> Self {
-        let turns = Semaphore::new(options.concurrency.max(1));
-        Self { options, turns }
+    /// A compiler for the engines with these fingerprints: for pure functions, for all others.
+    pub(crate) fn new(options: CompileOptions, fingerprints: [String; 2], start_memory_bytes: u64) -> Self {
+        let queue = queue::Queue::new(&options);
+        Self { options, queue, fingerprints, start_memory_bytes, unconfined: Once::new() }
+    }
+
+    /// Bytes of the largest module.
+    pub(crate) fn max_module_bytes(&self) -> u64 {
+        self.options.max_module_bytes.0
     }
 
     /// Refuses a module that is too large to be read.
@@ -38,39 +66,50 @@ impl Compiler {
             .hint("strip debug information with `wasm-tools strip`, or optimise for size"))
     }
 
-    /// Compiles a module for the engine with this fingerprint. Dropping the future kills the worker.
+    /// Validates and compiles a module when it is the tenant's turn. Dropping the future leaves the queue or kills the
+    /// worker.
     ///
     /// # Errors
-    /// `compile-limit` when it takes more memory or time than allowed, `invalid-module`, or `internal`.
-    pub(crate) async fn compile(
-        &self,
-        module: &[u8],
-        pure: bool,
-        component: bool,
-        fingerprint: &str,
-    ) -> Result<Vec<u8>, Fault> {
+    /// `too-many-requests` when too many of the tenant's modules wait; `compile-limit` when it takes more memory or time
+    /// than allowed; `unavailable` when the machine is too busy; what is wrong with the module; or `internal`.
+    pub(crate) async fn compile(&self, tenant: &TenantId, module: &[u8], target: Target) -> Result<Compiled, Fault> {
         self.check_size(module.len())?;
-        let Ok(_turn) = self.turns.acquire().await else {
-            return Err(Fault::new(Code::Unavailable, "the host is shutting down"));
-        };
+        let _turn = self.queue.turn(tenant).await?;
         let request = Request {
-            pure,
-            component,
-            fingerprint: fingerprint.to_owned(),
+            target,
+            fingerprints: self.fingerprints.clone(),
             memory_bytes: self.options.memory_bytes.0,
             cpu_seconds: self.options.cpu_seconds,
             module_bytes: module.len() as u64,
+            start_memory_bytes: self.start_memory_bytes,
+            user: self.options.user.map(User::new),
         };
+        let mut worker = Worker::start(&self.options).map_err(|e| internal("can't be started", &e))?;
+        let outcome = self.run(&mut worker, &request, module).await;
+        worker.end().await;
+        outcome
+    }
+
+    async fn run(&self, worker: &mut Worker, request: &Request, module: &[u8]) -> Result<Compiled, Fault> {
         let wall = Duration::from_secs(self.options.wall_seconds);
-        match tokio::time::timeout(wall, self.exchange(&request, module)).await {
-            Ok(answer) => answer,
+        let reply = match timeout(wall, worker.code(request, module, self)).await {
+            Ok(reply) => reply?,
             // Its CPU time is the module's; the clock's is the machine's, and another node or a quieter hour may do it.
-            Err(_) => Err(Fault::new(
-                Code::Unavailable,
-                format!("compiling the module took longer than {} s by the clock", self.options.wall_seconds),
-            )
-            .hint("this machine is very busy; try again")),
+            Err(_) => {
+                return Err(Fault::new(
+                    Code::Unavailable,
+                    format!("compiling the module took longer than {} s by the clock", self.options.wall_seconds),
+                )
+                .hint("this machine is very busy; try again"));
+            }
+        };
+        let Some((facts, code)) = reply else { return Err(self.died(worker.ended().await?)) };
+        let mut symbols = Vec::new();
+        // Names are worth having, not worth failing for.
+        if timeout(SYMBOLS_WALL, worker.symbols(&mut symbols)).await.is_err() {
+            tracing::debug!("a module's debug information took too long to read");
         }
+        Ok(Compiled { facts, code, symbols })
     }
 
     fn too_hard(&self, why: &str) -> Fault {
@@ -81,64 +120,163 @@ impl Compiler {
                 self.options.memory_bytes, self.options.cpu_seconds, self.options.wall_seconds
             ),
         )
-        .hint("split very large functions, or build with less inlining")
+        .hint("split very large functions, or build with less inlining; the operator's `compile-memory` and `compile-cpu-seconds` set the limits")
     }
 
-    async fn exchange(&self, request: &Request, module: &[u8]) -> Result<Vec<u8>, Fault> {
-        let internal = |what: &str, e: &dyn std::fmt::Display| {
-            Fault::new(Code::Internal, format!("the compile worker {what}: {e}"))
-        };
-        let head = postcard::to_stdvec(request).map_err(|e| internal("can't be asked", &e))?;
-        let mut child = Command::new(&self.options.worker.program)
-            .args(&self.options.worker.args)
+    /// A worker dies of its limits, of CPU time by signal, of memory by an abort or a stack it could not grow, or of a
+    /// module that the compiler fails on.
+    fn died(&self, status: ExitStatus) -> Fault {
+        use std::os::unix::process::ExitStatusExt as _;
+        match (status.signal(), status.code()) {
+            (Some(signal), _) if signal == rustix::process::Signal::XCPU.as_raw() => {
+                self.too_hard("it took too much CPU time")
+            }
+            (Some(signal), _) if signal == rustix::process::Signal::KILL.as_raw() => {
+                self.too_hard("it took too much CPU time or memory")
+            }
+            (Some(_), _) => self.too_hard("it took too much memory or stack"),
+            (None, Some(PANICKED)) => self.too_hard("the compiler fails on it"),
+            (None, _) => internal("failed", &status),
+        }
+    }
+
+    fn confined(&self, status: fabric_confine::Status) {
+        if status.is_confined() {
+            return;
+        }
+        self.unconfined.call_once(|| {
+            tracing::warn!(
+                landlock = %status.files,
+                seccomp = %status.calls,
+                "compile workers are not fully confined, this kernel lacks Landlock or seccomp"
+            );
+        });
+    }
+}
+
+fn internal(what: &str, e: &dyn std::fmt::Display) -> Fault {
+    Fault::new(Code::Internal, format!("the compile worker {what}: {e}"))
+}
+
+/// A worker that runs. Dropping it kills it.
+struct Worker {
+    child: Child,
+    output: ChildStdout,
+    max_code: u64,
+}
+
+/// What a worker sends.
+enum Frame {
+    Whole(u8, Vec<u8>),
+    /// It has more bytes than such a frame may have.
+    TooLong(u8),
+    /// The worker closed its output, perhaps in the middle of a frame.
+    End,
+}
+
+impl Worker {
+    fn start(options: &CompileOptions) -> io::Result<Self> {
+        let mut child = Command::new(&options.worker.program)
+            .args(&options.worker.args)
             .env_clear()
+            .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| internal("can't be started", &e))?;
-        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(internal("has no streams", &"not piped"));
-        };
-        let max = self.options.max_artefact_bytes.0;
+            .spawn()?;
+        let output = child.stdout.take().ok_or_else(|| io::Error::other("it has no output"))?;
+        Ok(Self { child, output, max_code: options.max_artefact_bytes.0 })
+    }
+
+    /// Sends the request and the module and waits for machine code; `None` when the worker ended without an answer.
+    async fn code(
+        &mut self,
+        request: &Request,
+        module: &[u8],
+        compiler: &Compiler,
+    ) -> Result<Option<(Facts, Vec<u8>)>, Fault> {
+        let head = postcard::to_stdvec(request).map_err(|e| internal("can't be asked", &e))?;
+        let mut input = self.child.stdin.take().ok_or_else(|| internal("has no input", &"not piped"))?;
         let write = async {
             // A worker that dies while it is written to has said why, or its exit status does.
             let len = u32::try_from(head.len()).unwrap_or(u32::MAX);
-            let _ = stdin.write_all(&len.to_le_bytes()).await;
-            let _ = stdin.write_all(&head).await;
-            let _ = stdin.write_all(module).await;
-            let _ = stdin.shutdown().await;
-            drop(stdin);
+            let _ = input.write_all(&len.to_le_bytes()).await;
+            let _ = input.write_all(&head).await;
+            let _ = input.write_all(module).await;
+            let _ = input.shutdown().await;
+            drop(input);
         };
-        let read = async {
-            let mut bytes = Vec::new();
-            stdout.take(max + 2).read_to_end(&mut bytes).await.map(|_| bytes)
-        };
-        let ((), bytes) = tokio::join!(write, read);
-        let bytes = bytes.map_err(|e| internal("can't be read", &e))?;
-        if bytes.len() as u64 > max + 1 {
-            return Err(self.too_hard("it makes too much machine code"));
-        }
-        let status = child.wait().await.map_err(|e| internal("is lost", &e))?;
-        match (status.success(), protocol::reply(bytes)) {
-            (true, Some(reply)) => reply,
-            _ => Err(self.died(status)),
+        let ((), answer) = tokio::join!(write, self.answer(compiler));
+        answer
+    }
+
+    async fn answer(&mut self, compiler: &Compiler) -> Result<Option<(Facts, Vec<u8>)>, Fault> {
+        let nonsense = |e: &dyn std::fmt::Display| internal("answers nonsense", e);
+        let mut facts = None;
+        loop {
+            match self.frame().await.map_err(|e| internal("can't be read", &e))? {
+                Frame::Whole(STATUS, bytes) => {
+                    compiler.confined(postcard::from_bytes(&bytes).map_err(|e| nonsense(&e))?);
+                }
+                Frame::Whole(FAULT, bytes) => {
+                    return Err(short(postcard::from_bytes(&bytes).map_err(|e| nonsense(&e))?));
+                }
+                Frame::Whole(FACTS, bytes) => facts = Some(postcard::from_bytes(&bytes).map_err(|e| nonsense(&e))?),
+                Frame::Whole(CODE, code) => return Ok(facts.map(|facts| (facts, code))),
+                Frame::TooLong(CODE) => return Err(compiler.too_hard("it makes too much machine code")),
+                Frame::Whole(tag, _) | Frame::TooLong(tag) => return Err(nonsense(&format!("frame {tag}"))),
+                Frame::End => return Ok(None),
+            }
         }
     }
 
-    /// A worker only dies of its limits: of CPU time by signal, of memory by an abort or a stack it could not grow.
-    fn died(&self, status: ExitStatus) -> Fault {
-        use std::os::unix::process::ExitStatusExt as _;
-        match status.signal() {
-            Some(signal) if signal == rustix::process::Signal::XCPU.as_raw() => {
-                self.too_hard("it took too much CPU time")
-            }
-            Some(signal) if signal == rustix::process::Signal::KILL.as_raw() => {
-                self.too_hard("it took too much CPU time or memory")
-            }
-            Some(_) => self.too_hard("it took too much memory"),
-            None => Fault::new(Code::Internal, format!("the compile worker failed: {status}")),
+    /// Takes tables until the worker ends, however it does.
+    async fn symbols(&mut self, symbols: &mut Vec<u8>) {
+        while let Ok(Frame::Whole(SYMBOLS, bytes)) = self.frame().await {
+            *symbols = bytes;
         }
     }
+
+    async fn frame(&mut self) -> io::Result<Frame> {
+        let mut head = [0; 9];
+        let Some((tag, len)) = head.split_first_mut() else { return Ok(Frame::End) };
+        for part in [std::slice::from_mut(tag), len] {
+            match self.output.read_exact(part).await {
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(Frame::End),
+                Err(e) => return Err(e),
+            }
+        }
+        let (tag, len) = (*tag, u64::from_le_bytes(len.first_chunk::<8>().copied().unwrap_or_default()));
+        let max = match tag {
+            CODE => self.max_code,
+            SYMBOLS => table::MAX_BYTES,
+            _ => MAX_SMALL_BYTES,
+        };
+        if len > max {
+            return Ok(Frame::TooLong(tag));
+        }
+        let mut bytes = Vec::new();
+        (&mut self.output).take(len).read_to_end(&mut bytes).await?;
+        Ok(if bytes.len() as u64 == len { Frame::Whole(tag, bytes) } else { Frame::End })
+    }
+
+    /// Kills it, if it still runs, and waits until it is gone.
+    async fn end(&mut self) {
+        let _ = self.child.kill().await;
+    }
+
+    async fn ended(&mut self) -> Result<ExitStatus, Fault> {
+        self.child.wait().await.map_err(|e| internal("is lost", &e))
+    }
+}
+
+/// The worker cuts its messages; this is for one that was taken over.
+fn short(mut fault: Fault) -> Fault {
+    let cut = |text: &str| text.chars().take(MAX_MESSAGE_CHARS).collect::<String>();
+    fault.message = cut(&fault.message);
+    fault.hint = fault.hint.as_deref().map(cut);
+    fault.backtrace.clear();
+    fault
 }

@@ -1,15 +1,30 @@
-//! The compile worker: a process of its own that limits itself, compiles one module and ends.
+//! The compile worker: a process of its own that limits itself, validates and compiles one module and ends.
 //!
-//! Compiling is where a small module can ask for a lot of memory and time. Here it can only take this process down.
+//! A small module can ask for a lot of memory and time in each of the steps. Here it can only take this process down, and
+//! this process can open no file, reach no network and start no program.
 
 use crate::{
-    compile::protocol::{ARTEFACT, FAULT, MAX_REQUEST_BYTES, Request},
-    engine, fingerprint,
+    compile::protocol::{
+        CODE, FACTS, FAULT, Facts, MAX_MESSAGE_CHARS, MAX_REQUEST_BYTES, Request, STATUS, SYMBOLS, Target,
+    },
+    engine, fingerprint, imports, inspect,
+    shape::{self, Form, Shape},
+    symbols::{self, Budget},
 };
-use fabric_types::{Code, Fault};
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use fabric_types::{Code, Fault, function::EntryKind};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, nice, setrlimit},
+};
 use std::io::{self, Read, Write};
 use wasmtime::Engine;
+
+/// CPU seconds for reading debug information, and the seconds after which the kernel ends it.
+const SYMBOL_CPU_SECONDS: u64 = 5;
+const SYMBOL_CPU_KILL_SECONDS: u64 = 10;
+
+/// Steps for reading debug information; an entry with ten attributes costs eleven.
+const SYMBOL_STEPS: u64 = 400_000_000;
 
 /// Runs the worker over standard input and output; call it before any thread or runtime is started. It returns the
 /// exit status: 0 when there was an answer, whether machine code or a fault.
@@ -32,19 +47,55 @@ fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
     input.read_exact(&mut request)?;
     let request: Request = postcard::from_bytes(&request).map_err(|_| io::ErrorKind::InvalidData)?;
     limit(&request)?;
+    let status = fabric_confine::compute_only(request.user.as_ref())?;
+    end_with_host()?;
+    frame(output, STATUS, &encoded(&status)?)?;
     let mut module = Vec::new();
     input.take(request.module_bytes).read_to_end(&mut module)?;
     match compile(&request, &module) {
-        Ok(code) => {
-            output.write_all(&[ARTEFACT])?;
-            output.write_all(&code)?;
+        Ok((facts, code)) => {
+            frame(output, FACTS, &encoded(&facts)?)?;
+            frame(output, CODE, &code)?;
+            drop(code);
+            // Names are cheap, lines may end this process. What was written before stays good.
+            frame(output, SYMBOLS, &symbols::names(&module))?;
+            limit_symbols()?;
+            let mut budget = Budget::new(SYMBOL_STEPS, SYMBOL_CPU_SECONDS);
+            frame(output, SYMBOLS, &symbols::read(&module, &mut budget))
         }
-        Err(fault) => {
-            output.write_all(&[FAULT])?;
-            output.write_all(&postcard::to_stdvec(&fault).map_err(io::Error::other)?)?;
-        }
+        Err(fault) => frame(output, FAULT, &encoded(&short(fault))?),
     }
+}
+
+/// Ends this process at once when the host, which alone reads the output, is gone. A killed host kills no child by itself.
+fn end_with_host() -> io::Result<()> {
+    let watch = || {
+        let output = io::stdout();
+        // Nothing is asked for: the loss of the other side is told always.
+        let mut fds = [PollFd::new(&output, PollFlags::empty())];
+        while !matches!(poll(&mut fds, None), Ok(n) if n > 0) {}
+        let _ = kill_process(getpid(), Signal::KILL);
+    };
+    std::thread::Builder::new().name("hangup".into()).stack_size(64 << 10).spawn(watch).map(|_| ())
+}
+
+fn encoded(value: &impl serde::Serialize) -> io::Result<Vec<u8>> {
+    postcard::to_stdvec(value).map_err(io::Error::other)
+}
+
+fn frame(output: &mut impl Write, tag: u8, bytes: &[u8]) -> io::Result<()> {
+    output.write_all(&[tag])?;
+    output.write_all(&(bytes.len() as u64).to_le_bytes())?;
+    output.write_all(bytes)?;
     output.flush()
+}
+
+/// Messages quote the module, which may have long names.
+fn short(mut fault: Fault) -> Fault {
+    let cut = |text: &str| text.chars().take(MAX_MESSAGE_CHARS).collect::<String>();
+    fault.message = cut(&fault.message);
+    fault.hint = fault.hint.as_deref().map(cut);
+    fault
 }
 
 /// Binds this process before it has seen a byte of the module.
@@ -53,12 +104,23 @@ fn limit(request: &Request) -> io::Result<()> {
     // What the process has mapped at its start is not the module's doing.
     let mapped = mapped_bytes().unwrap_or(0);
     setrlimit(Resource::As, both(mapped.saturating_add(request.memory_bytes)))?;
-    setrlimit(Resource::Cpu, both(request.cpu_seconds))?;
+    // Not both the same: the first is XCPU, by which the host knows that it was the limit.
+    let more = Some(request.cpu_seconds.saturating_add(1));
+    setrlimit(Resource::Cpu, Rlimit { current: Some(request.cpu_seconds), maximum: more })?;
     setrlimit(Resource::Core, both(0))?;
     setrlimit(Resource::Fsize, both(0))?;
     // Serving comes first.
     let _ = nice(10);
     Ok(())
+}
+
+/// Leaves less CPU time, now that only debug information is left to read.
+fn limit_symbols() -> io::Result<()> {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime).tv_sec.unsigned_abs();
+    let until = used.saturating_add(SYMBOL_CPU_KILL_SECONDS);
+    let limits = getrlimit(Resource::Cpu);
+    let current = limits.current.map_or(until, |n| n.min(until));
+    Ok(setrlimit(Resource::Cpu, Rlimit { current: Some(current), ..limits })?)
 }
 
 /// The address space in use: the first number of `statm`, in pages.
@@ -68,13 +130,36 @@ fn mapped_bytes() -> Option<u64> {
     pages.checked_mul(rustix::param::page_size() as u64)
 }
 
-fn compile(request: &Request, module: &[u8]) -> Result<Vec<u8>, Fault> {
+/// What a module is and needs, from its bytes alone.
+fn facts(request: &Request, shape: &Shape) -> Result<Facts, Fault> {
+    imports::check(shape)?;
+    let entry = inspect::entry(shape)?;
+    if shape.memory > request.start_memory_bytes {
+        return Err(crate::load::start_memory(shape.memory, request.start_memory_bytes));
+    }
+    let pure = match request.target {
+        Target::ByEntry => entry.kind != EntryKind::Http,
+        Target::Pure => true,
+        Target::Service => false,
+    };
+    Ok(Facts { entry, describes: inspect::described(shape), memory: shape.memory, pure })
+}
+
+fn compile(request: &Request, module: &[u8]) -> Result<(Facts, Vec<u8>), Fault> {
+    let shape = shape::read(module)?;
+    let facts = facts(request, &shape)?;
     let internal = |e: wasmtime::Error| Fault::new(Code::Internal, format!("the compile worker can't start: {e:#}"));
-    let engine = Engine::new(&engine::config(request.pure)).map_err(internal)?;
-    if fingerprint::of(&engine) != request.fingerprint {
+    let engine = Engine::new(&engine::config(facts.pure)).map_err(internal)?;
+    let [pure, service] = &request.fingerprints;
+    if fingerprint::of(&engine) != *(if facts.pure { pure } else { service }) {
         return Err(Fault::new(Code::Internal, "the compile worker is of another version than the host")
             .hint("restart the server after an upgrade"));
     }
-    let code = if request.component { engine.precompile_component(module) } else { engine.precompile_module(module) };
-    code.map_err(|e| Fault::new(Code::InvalidModule, format!("the module does not compile: {:#}", e)))
+    let bare = symbols::hide(module.to_vec());
+    let code = match shape.form {
+        Form::Component => engine.precompile_component(&bare),
+        Form::Core => engine.precompile_module(&bare),
+    };
+    let code = code.map_err(|e| Fault::new(Code::InvalidModule, format!("the module does not compile: {:#}", e)))?;
+    Ok((facts, code))
 }

@@ -396,7 +396,9 @@ impl Run {
         };
         let result = match ended {
             Ended::Returned(Ok(())) => Ok(()),
-            Ended::Returned(Err(error)) => Err(fault::classify(&error, self.shared.logs.lock().last_words())),
+            Ended::Returned(Err(error)) => {
+                Err(fault::classify(&error, self.shared.logs.lock().last_words(), &self.loaded.prepared.symbols))
+            }
             Ended::GivenUp(fault) => Err(fault),
         };
         let wall_us = crate::entry::task::micros(start);

@@ -194,7 +194,9 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
     };
     let result = match ended {
         Ended::Returned(Ok(())) => finish(&shared),
-        Ended::Returned(Err(error)) => Err(fault::classify(&error, shared.logs.lock().last_words())),
+        Ended::Returned(Err(error)) => {
+            Err(fault::classify(&error, shared.logs.lock().last_words(), &loaded.prepared.symbols))
+        }
         Ended::GivenUp(fault) => Err(fault),
     };
     if let Some(observer) = &inner.observer {

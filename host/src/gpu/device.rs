@@ -24,13 +24,21 @@ pub struct Search {
     pub any_software: bool,
     /// What all calls together may allocate, in bytes. Default 512 MiB.
     pub memory_bytes: u64,
+    /// The user that GPU workers become where the server runs as root. Default 65534; `None`: they stay root.
+    pub user: Option<u32>,
 }
 
 impl Search {
     /// The defaults, with this worker.
     #[must_use]
     pub fn new(worker: crate::WorkerCommand) -> Self {
-        Self { worker, adapter: None, any_software: false, memory_bytes: 512 << 20 }
+        Self {
+            worker,
+            adapter: None,
+            any_software: false,
+            memory_bytes: 512 << 20,
+            user: Some(fabric_confine::User::NOBODY),
+        }
     }
 }
 
@@ -87,7 +95,12 @@ async fn search(search: Search) -> Outcome {
         program: search.worker.program,
         args: search.worker.args.into_iter().map(Into::into).collect(),
     };
-    let options = Options { adapter: search.adapter, memory_bytes: search.memory_bytes, ..Options::new(worker) };
+    let options = Options {
+        adapter: search.adapter,
+        memory_bytes: search.memory_bytes,
+        user: search.user,
+        ..Options::new(worker)
+    };
     let gpu = Gpu::detect(options).await.map_err(|e| Arc::from(e.0))?;
     match serves(&gpu.info(), search.any_software) {
         Ok(serves) => Ok(Found { gpu, serves }),

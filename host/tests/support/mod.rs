@@ -55,13 +55,18 @@ pub fn guest(name: &str) -> Bytes {
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask guests`", path.display())).into()
 }
 
+/// The tenant of all deployments here.
+pub fn acme() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
 impl Sandbox {
     pub async fn deploy(&self, module: &Bytes, change: impl FnOnce(&mut Manifest)) -> Result<Arc<Loaded>, Fault> {
-        let inspected = self.host.inspect_and_compile(module.clone()).await?;
+        let inspected = self.host.inspect_and_compile(&acme(), module.clone()).await?;
         let mut manifest = Manifest::named(FunctionName::new("guest").unwrap());
         change(&mut manifest);
         let deployment = Arc::new(Deployment {
-            tenant: TenantId::new("acme").unwrap(),
+            tenant: acme(),
             function: FunctionName::new("guest").unwrap(),
             version: 1,
             module: ModuleDigest::of(module),

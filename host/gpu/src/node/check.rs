@@ -65,6 +65,7 @@ async fn in_a_process(options: &Options, info: &Info, source: &Source) -> Result
         limits: info.limits.clone(),
         memory_bytes: options.check_memory_bytes,
         cpu_seconds: options.check_cpu_seconds,
+        user: options.user,
     };
     let start = encode(&start, 0).map_err(|_| Error::invalid("the shader and its constants are too long"))?;
     let mut process = Process::spawn(options).map_err(lost)?;

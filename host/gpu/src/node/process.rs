@@ -56,6 +56,7 @@ impl Process {
             adapter: options.adapter.clone(),
             memory_bytes: options.memory_bytes,
             limits: options.limits.clone(),
+            user: options.user,
         };
         let start = encode(&start, 0).map_err(|e| format!("the GPU worker can't be asked: {e}"))?;
         match timeout(options.start_deadline, process.ask(&start, &[])).await {

@@ -6,6 +6,7 @@
 pub(crate) mod bounds;
 pub(crate) mod checker;
 mod device;
+mod driver;
 mod pipeline;
 mod probe;
 mod serve;
@@ -13,6 +14,7 @@ mod session;
 mod submit;
 
 use crate::protocol::{Start, receive};
+use fabric_confine::User;
 use std::{
     io::{self, BufReader},
     os::{fd::AsFd as _, unix::net::UnixStream},
@@ -36,16 +38,22 @@ pub fn worker_main() -> u8 {
 fn run() -> io::Result<()> {
     bounds::confine()?;
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    bounds::end_with(socket.try_clone()?)?;
+    let watched = socket.try_clone()?;
     let mut input = BufReader::with_capacity(64 << 10, socket.try_clone()?);
+    // A closed socket ends this wait too. The rights go before any other thread is there.
     match receive(&mut input, &mut Vec::new())? {
         None => Ok(()),
-        Some(Start::Check { source, extensions, limits, memory_bytes, cpu_seconds }) => {
+        Some(Start::Check { source, extensions, limits, memory_bytes, cpu_seconds, user }) => {
             bounds::for_checking(memory_bytes, cpu_seconds)?;
+            fabric_confine::compute_only(user.map(User::new).as_ref())?;
+            bounds::end_with(watched)?;
             checker::answer(source, extensions, limits, socket)
         }
-        Some(Start::Device { adapter, memory_bytes, limits }) => {
-            let serve = move || serve::serve(adapter.as_deref(), memory_bytes, limits, input, socket);
+        Some(Start::Device { adapter, memory_bytes, limits, user }) => {
+            let user = user.map(driver::user);
+            driver::confine()?;
+            bounds::end_with(watched)?;
+            let serve = move || serve::serve(adapter.as_deref(), memory_bytes, limits, user, input, socket);
             let serving = thread::Builder::new().stack_size(DEVICE_STACK_BYTES).spawn(serve)?;
             // wgpu panics on what it thinks can't be; the node sees an end like any other.
             serving.join().map_err(|_| io::Error::other("the device's thread panicked"))?

@@ -11,16 +11,19 @@ use crate::{
     Error, Kind, Limits,
     protocol::{Reply, Request, receive, send},
 };
+use fabric_confine::User;
 use std::{
     io::{self, BufReader},
     os::unix::net::UnixStream,
     time::Instant,
 };
 
+/// Opens the device, gives up root as `user` says, and serves.
 pub(super) fn serve(
     adapter: Option<&str>,
     memory_bytes: u64,
     limits: Limits,
+    user: Option<User>,
     mut input: BufReader<UnixStream>,
     mut output: UnixStream,
 ) -> io::Result<()> {
@@ -28,6 +31,9 @@ pub(super) fn serve(
         Ok(device) => device,
         Err(reason) => return send(&mut output, &Reply::NoDevice(reason), &[]),
     };
+    if let Some(user) = &user {
+        fabric_confine::user(user)?;
+    }
     let software = device.info.kind == Kind::Software;
     if software {
         bounds::for_software(memory_bytes)?;

@@ -38,6 +38,10 @@ async fn it_is_bound_by_the_kernel() {
     let worker = gpu.worker_id().unwrap();
     let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    assert!(status.contains("Seccomp:\t2"), "{status}");
+    if rustix::process::geteuid().is_root() {
+        assert!(status.contains("Uid:\t65534\t65534\t65534\t65534"), "{status}");
+    }
     // The soft limit of CPU time is set by each submit.
     assert!(works(&gpu.session(grant()).unwrap()).await);
     let limits = fs::read_to_string(format!("/proc/{worker}/limits")).unwrap();

@@ -1,0 +1,131 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn resolve(args: ServeArgs, env: &[(&str, &str)], file: Option<&str>) -> Result<ServeConfig, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut args = ServeArgs { data: args.data.clone().or(Some("/data".into())), ..args };
+    if let Some(text) = file {
+        let path = dir.path().join("fabric.conf");
+        std::fs::write(&path, text).unwrap();
+        args.config = Some(path);
+    }
+    let lookup = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+    let shown = dir.path().display().to_string();
+    args.resolve(&lookup).map_err(|f| f.message.replace(&shown, "DIR"))
+}
+
+#[test]
+fn each_layer_wins_over_the_one_before() {
+    let file = "listen = \"127.0.0.1:1\"\nslots = 1\nlog-format = \"json\"\nrole = [\"all\"]\n";
+    let env = [("FABRIC_LISTEN", "127.0.0.1:2"), ("FABRIC_SLOTS", "2")];
+    let config = resolve(ServeArgs { slots: Some(3), ..Default::default() }, &env, Some(file)).unwrap();
+    assert_eq!((config.listen.value.port(), config.listen.origin), (2, Origin::Env("FABRIC_LISTEN")));
+    assert_eq!(config.slots, Some(Setting { value: 3, origin: Origin::Flag("--slots") }));
+    assert_eq!(config.log_format.value, LogFormat::Json);
+    assert!(matches!(config.log_format.origin, Origin::File(_)));
+    let plain = resolve(ServeArgs::default(), &[], None).unwrap();
+    assert_eq!((plain.listen.value.to_string().as_str(), plain.listen.origin), ("127.0.0.1:8080", Origin::Default));
+}
+
+#[test]
+fn mistakes_are_named() {
+    let unknown = resolve(ServeArgs::default(), &[], Some("listn = 1")).unwrap_err();
+    assert!(unknown.starts_with("DIR/fabric.conf: ") && unknown.contains("listn"), "{unknown}");
+    let rule = resolve(
+        ServeArgs::default(),
+        &[],
+        Some("jupyterhub = \"https://hub/hub/api\"\njupyterhub-map = [\"all=t/admin\"]"),
+    );
+    assert!(rule.unwrap_err().contains("jupyterhub-map: `all=t/admin`: write WHO=TENANT/ROLE"));
+    let lost = resolve(ServeArgs::default(), &[("FABRIC_JUPYTERHUB_MAP", "everyone=t/invoker")], None).unwrap_err();
+    assert!(lost.contains("there is no Hub"), "{lost}");
+    let env = resolve(ServeArgs::default(), &[("FABRIC_SLOTS", "many")], None).unwrap_err();
+    assert!(env.starts_with("FABRIC_SLOTS=`many`: "), "{env}");
+    let nats = || ServeArgs { nats: Some("nats://x".into()), ..Default::default() };
+    assert!(resolve(nats(), &[], None).unwrap_err().contains("all processes share"));
+    let shared = || ServeArgs { store: Some("s3://bucket".into()), ..nats() };
+    assert!(resolve(shared(), &[], None).is_ok());
+    assert!(resolve(ServeArgs { role: vec![Role::Node], ..shared() }, &[], None).is_ok());
+    let both = ServeArgs { nats_creds: Some("c".into()), nats_nkey: Some("n".into()), ..shared() };
+    assert!(resolve(both, &[], None).unwrap_err().contains("give one of them"));
+    let half = ServeArgs { nats_cert: Some("c".into()), ..shared() };
+    assert!(resolve(half, &[], None).unwrap_err().contains("go together"));
+    let never = ServeArgs { job_lease: Some(0), ..shared() };
+    assert!(resolve(never, &[], None).unwrap_err().contains("1 to 600 seconds"));
+    let half = ServeArgs { tls_cert: Some("c".into()), ..Default::default() };
+    assert!(resolve(half, &[], None).is_err());
+    let role = ServeArgs { role: vec![Role::Node], ..Default::default() };
+    assert!(resolve(role, &[], None).unwrap_err().contains("needs a fleet"));
+}
+
+#[test]
+fn what_a_node_offers_is_said_and_checked() {
+    let file = "labels = { zone = \"a\" }\nmemory = \"2GiB\"\n[placement.weights]\nLocality = 5\nSpeed = 0\n";
+    let speed = ServeArgs { speed: Some(0.5), ..Default::default() };
+    let config = resolve(speed, &[("FABRIC_GPUS", "2")], Some(file)).unwrap();
+    let offer = config.offer();
+    assert_eq!((offer.memory_bytes, offer.speed, offer.gpus), (Some(2 << 30), Some(0.5), Some(2)));
+    assert_eq!(label::show(&offer.labels), "zone=a");
+    let weights = config.placement.weights();
+    assert_eq!((weights.locality, weights.speed, weights.least_requested), (5.0, 0.0, 1.0));
+    let env = [("FABRIC_LABELS", "zone=b, disk=ssd"), ("FABRIC_ACCEPT", "task,http")];
+    let offer = resolve(ServeArgs::default(), &env, Some(file)).unwrap().offer();
+    let shown = label::show(&offer.labels);
+    assert_eq!((shown.as_str(), &offer.accepts[..]), ("disk=ssd, zone=b", &[EntryKind::Task, EntryKind::Http][..]));
+    for (file, says) in [
+        ("labels = { \"a b\" = \"c\" }", "is no label"),
+        ("[placement.weights]\nlocality = 1", "unknown field `locality`"),
+        ("[placement.weights]\nLocality = -1", "placement.weights.Locality is -1"),
+        ("accept = [\"gpu\"]", "unknown variant `gpu`"),
+        ("speed = 0.0", "use 0.01 to 100"),
+        ("[ceilings]\nmemory = 1", "unknown field `memory`"),
+        ("[ceilings]\nmemory-bytes = \"8GiB\"", "ceiling memory-bytes is 8GiB: use 64KiB to 4GiB"),
+        ("[ceilings]\ndeadline-ms = 0", "ceiling deadline-ms is 0"),
+        ("[grants]\nnetwork = [\"a b\"]", "names no hosts"),
+        ("[grants]\nclocks = \"maybe\"", "clocks"),
+    ] {
+        let said = resolve(ServeArgs::default(), &[], Some(file)).unwrap_err();
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
+fn an_open_door_must_be_asked_for() {
+    let open = || ServeArgs { listen: "0.0.0.0:80".parse().ok(), ..Default::default() };
+    assert!(resolve(open(), &[], None).unwrap_err().contains("without TLS"));
+    assert!(resolve(ServeArgs { insecure_listen: true, ..open() }, &[], None).is_ok());
+    assert!(resolve(ServeArgs { tls_cert: Some("c".into()), tls_key: Some("k".into()), ..open() }, &[], None).is_ok());
+}
+
+#[test]
+fn secrets_in_addresses_are_hidden() {
+    assert_eq!(hide_userinfo("s3://key:secret@host/b?token=x"), "s3://(hidden)@host/b");
+    assert_eq!(hide_userinfo("http://host:4318/v1"), "http://host:4318/v1");
+}
+
+#[test]
+fn limits_of_compilations_are_set_and_checked() {
+    let file = "compile-memory = \"2GiB\"\ncompile-cpu-seconds = 30\n";
+    let workers = WorkerArgs { max_module_bytes: Some(ByteSize::mib(8)), ..Default::default() };
+    let env = [("FABRIC_COMPILE_CPU_SECONDS", "500"), ("FABRIC_WORKER_UID", "0")];
+    let config = resolve(ServeArgs { workers, ..Default::default() }, &env, Some(file)).unwrap();
+    let mut compile = fabric_host::CompileOptions::new(fabric_host::WorkerCommand::default());
+    config.workers.apply(&mut compile);
+    assert_eq!((compile.max_module_bytes, compile.memory_bytes), (ByteSize::mib(8), ByteSize::gib(2)));
+    assert_eq!((compile.cpu_seconds, compile.wall_seconds, compile.user), (500, 1500, None));
+    let rows = config.rows();
+    let shown = |name: &str| rows.iter().find(|row| row.0 == name).map(|row| (row.1.as_str(), row.2.as_str())).unwrap();
+    assert_eq!(shown("serve.compile-cpu-seconds"), ("500", "environment (FABRIC_COMPILE_CPU_SECONDS)"));
+    assert_eq!(shown("serve.compile-concurrency"), ("-", "default"));
+    assert_eq!(shown("serve.max-module-bytes").0, "8 MiB");
+    for (file, says) in [
+        ("compile-memory = \"1MiB\"", "compile-memory, from "),
+        ("compile-cpu-seconds = 0", "use 1 to 86400"),
+        ("compile-concurrency = 1", "use 2 to 1024"),
+        ("max-module-bytes = \"2GiB\"", "use 1024 to 1073741824"),
+    ] {
+        let said = resolve(ServeArgs::default(), &[], Some(file)).unwrap_err();
+        assert!(said.contains(says), "{said}");
+    }
+}
