@@ -144,8 +144,8 @@ impl<K: Eq + Hash + Clone> Order<K> {
     }
 
     /// Requests that wait.
-    #[must_use]
-    pub(crate) fn waiting(&self) -> usize {
+    #[cfg(test)]
+    fn waiting(&self) -> usize {
         self.waiting_total
     }
 }
@@ -220,8 +220,8 @@ impl<K: Eq + Hash + Clone> RoundRobin<K> {
     }
 
     /// Requests that wait.
-    #[must_use]
-    pub(crate) fn waiting(&self) -> usize {
+    #[cfg(test)]
+    fn waiting(&self) -> usize {
         self.0.lock().order.waiting()
     }
 }
