@@ -8,7 +8,7 @@ use serde::Deserialize;
 use std::{path::PathBuf, time::Duration};
 
 /// Seconds that a call waits for a free slot.
-const SLOT_WAIT_S: u64 = 10;
+const SLOT_WAIT_S: u64 = 30;
 
 /// Flags of `fabric serve` about connections.
 #[derive(Debug, Clone, Default, Args)]
@@ -41,7 +41,7 @@ pub struct ConnectionArgs {
     #[arg(long, value_name = "BYTES")]
     pub min_body_rate: Option<u64>,
     /// How long a call waits while all slots are taken, before it is refused with `unavailable` [env: FABRIC_SLOT_WAIT;
-    /// default: 10]
+    /// default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub slot_wait: Option<u64>,
     /// Give each http function a host of its own below this domain, FUNCTION.TENANT.DOMAIN; the same for all processes of a

@@ -14,7 +14,7 @@ pub struct Options {
     /// Instances alive at once; more wait for their turn. Default 64 for each core, 16 to 512.
     pub max_instances: u32,
     /// How long a call waits for one of them before it is refused with `unavailable`. Tasks of jobs wait without limit.
-    /// Default 10 s.
+    /// Default 30 s.
     pub slot_wait: Duration,
     /// The largest memory a single linear memory may have, and the ceiling of every function's memory limit.
     /// Default 4 GiB, the most that 32-bit modules can address.
@@ -101,7 +101,7 @@ impl Options {
             volumes: data_dir.join("volumes"),
             data_dir,
             max_instances: cores.saturating_mul(64).clamp(16, 512),
-            slot_wait: Duration::from_secs(10),
+            slot_wait: Duration::from_secs(30),
             max_memory_bytes: ByteSize::gib(4),
             max_table_elements: 100_000,
             cache_bytes: ByteSize::mib(512),
