@@ -83,6 +83,11 @@ fn scans() -> offload::Options {
     }
 }
 
+/// Looking through a tenant's jobs, log lines and objects for a list.
+fn searches() -> offload::Options {
+    offload::Options { what: "searching", deadline: Duration::from_secs(60), ..checks() }
+}
+
 /// Threads of each kind: no more computations at once than there are processors, and room for two tenants at least.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 16)
@@ -109,6 +114,8 @@ pub struct Shared {
     pub checks: Offload,
     /// Threads for reading a tenant's data on behalf of a request.
     pub scans: Offload,
+    /// Threads for lists that look through all of a tenant's jobs, log lines or objects.
+    pub searches: Offload,
     /// Room for streams that stay open.
     pub(crate) streams: Shares<TenantId>,
     /// Work that outlives its connection, awaited at shutdown.
@@ -141,6 +148,7 @@ impl App {
             functions: Functions::new(services.engine.clone(), checks.clone()),
             checks,
             scans: Offload::new(scans()),
+            searches: Offload::new(searches()),
             tokens: Tokens::new(services.engine.clone()),
             idempotency: Idempotency::new(services.engine.clone(), services.peers.is_none()),
             http,

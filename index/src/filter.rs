@@ -31,6 +31,22 @@ pub struct JobFilter {
     pub invocations: bool,
 }
 
+impl JobFilter {
+    /// Whether all jobs of the tenant may have to be looked at.
+    #[must_use]
+    pub fn is_search(&self) -> bool {
+        self.q.is_some() || self.name.is_some() || self.tag.is_some() || self.id_prefix.is_some()
+    }
+}
+
+impl LogFilter {
+    /// Whether all lines of the tenant may have to be looked at.
+    #[must_use]
+    pub fn is_search(&self) -> bool {
+        self.q.is_some()
+    }
+}
+
 /// Narrows the list of invocations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InvocationFilter {

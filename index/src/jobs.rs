@@ -1,7 +1,7 @@
 //! Jobs: put, found by id, listed.
 
 use crate::{
-    Error, Index, JobFilter,
+    Error, Index, JobFilter, Reach,
     words::{self, Conditions, int, text},
     writer::Change,
 };
@@ -178,7 +178,8 @@ impl Index {
     ) -> Result<Page<Job>, Error> {
         let limit = limit.clamp(1, 1000);
         let (sql, values) = conditions(tenant, filter, cursor).finish();
-        self.read(move |conn| {
+        let reach = if filter.is_search() { Reach::Search } else { Reach::Rows };
+        self.read_as(reach, move |conn| {
             let sql = format!("SELECT body FROM jobs {sql} ORDER BY id DESC LIMIT {}", limit + 1);
             let mut select = conn.prepare_cached(&sql)?;
             let bodies = select

@@ -58,8 +58,21 @@ struct Inner {
     fresh: bool,
 }
 
+/// How many rows a read looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Those that an index leads to.
+    Rows,
+    /// All of a tenant's, to look for text in them.
+    Search,
+}
+
 enum Readers {
-    File(Vec<Mutex<Connection>>),
+    File {
+        /// For what goes through all of a tenant's rows. It is one, so that such reads never keep the others waiting.
+        searches: Mutex<Connection>,
+        others: Vec<Mutex<Connection>>,
+    },
     /// Everything happens on the caller's thread, so that tokio's paused time stays exact.
     Memory(Box<Mutex<writer::Store>>),
 }
@@ -80,7 +93,9 @@ impl Index {
     pub fn open_with(path: &Path, options: Options) -> Result<Self, Error> {
         let (index, fresh) = schema::open_index(path)?;
         let usage = schema::open_usage(Some(&schema::usage_path(path)))?;
-        let readers = (0..2).map(|_| schema::open_reader(path).map(Mutex::new)).collect::<Result<Vec<_>, _>>()?;
+        let searches = Mutex::new(schema::open_reader(path)?);
+        let others = (0..2).map(|_| schema::open_reader(path).map(Mutex::new)).collect::<Result<Vec<_>, _>>()?;
+        let readers = Readers::File { searches, others };
         let shared = Arc::new(writer::Shared::default());
         let store = writer::Store::new(index, usage, options)?;
         let thread = std::thread::Builder::new()
@@ -90,7 +105,7 @@ impl Index {
                 move || writer::run(&shared, store)
             })
             .map_err(Error::Thread)?;
-        Ok(Self { inner: Arc::new(Inner { shared, readers: Readers::File(readers), thread: Some(thread), fresh }) })
+        Ok(Self { inner: Arc::new(Inner { shared, readers, thread: Some(thread), fresh }) })
     }
 
     /// An index in memory, for tests.
@@ -138,15 +153,25 @@ impl Index {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        self.read_as(Reach::Rows, read).await
+    }
+
+    /// Reads on a connection that fits how far the read reaches.
+    async fn read_as<T: Send + 'static>(
+        &self,
+        reach: Reach,
+        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         if let Readers::Memory(store) = &self.inner.readers {
             return read(store.lock().index());
         }
         let inner = Arc::clone(&self.inner);
         tokio::task::spawn_blocking(move || match &inner.readers {
             Readers::Memory(store) => read(store.lock().index()),
-            Readers::File(readers) => {
-                let free = readers.iter().find_map(Mutex::try_lock);
-                match free.or_else(|| readers.first().map(Mutex::lock)) {
+            Readers::File { searches, .. } if reach == Reach::Search => read(&searches.lock()),
+            Readers::File { others, .. } => {
+                let free = others.iter().find_map(Mutex::try_lock);
+                match free.or_else(|| others.first().map(Mutex::lock)) {
                     Some(conn) => read(&conn),
                     None => Err(Error::Closed),
                 }

@@ -4,7 +4,7 @@
 //! enough to look through.
 
 use crate::{
-    Error, Index, LogFilter,
+    Error, Index, LogFilter, Reach,
     filter::rank,
     words::{self, Conditions, int, text},
     writer::Shared,
@@ -254,7 +254,8 @@ impl Index {
     ) -> Result<Vec<(i64, LogLine)>, Error> {
         let (sql, values) = conditions(tenant, filter, cursor).finish();
         let order = if filter.newest_first { "DESC" } else { "ASC" };
-        self.read(move |conn| {
+        let reach = if filter.is_search() { Reach::Search } else { Reach::Rows };
+        self.read_as(reach, move |conn| {
             let mut select = conn.prepare_cached(&format!(
                 "SELECT id, at, invocation, function, task, source, level, message FROM logs {sql}
                  ORDER BY id {order} LIMIT {limit}",

@@ -321,3 +321,52 @@ async fn the_operator_sets_how_many_tasks_a_job_may_have() {
     let spec = json!({"function": "cat", "input": {"objects": {"path": "many/", "split": "records:1:1"}}});
     attack.send(attack.job(&spec, "")).await.is(Code::InvalidInputSpec);
 }
+
+#[tokio::test]
+async fn lists_searches_and_names_have_bounds() {
+    let attack = Attack::start(&[]).await;
+    assert_eq!(attack.send(attack.deploy("cat", &json!({}))).await.status, 201);
+    let get = |path: &str| attack.http.get(format!("{}{path}", attack.server.url()));
+    // Search text is never a query language: whatever it is, it is answered.
+    for q in
+        ["a*+b*+c*", "NEAR(a+b)", "%22", "a%22%20OR%20%22", "%25%25%25_%25", "%28%28%28", &"w+".repeat(10_000), "x%00y"]
+    {
+        for list in ["/v1/jobs?q=", "/v1/logs?q=", "/v1/functions?q=", "/v1/jobs?name="] {
+            let seen = attack.beside(get(&format!("{list}{q}"))).await;
+            assert_eq!(seen.status, 200, "{list}{q:.40}: {}", seen.text);
+        }
+    }
+    for forged in ["/v1/jobs?cursor=x", "/v1/logs?cursor=x", "/v1/invocations?cursor=x", "/v1/tokens?cursor=x"] {
+        let seen = attack.send(get(forged)).await;
+        assert!([200, 400].contains(&seen.status), "{forged}: {}", seen.text);
+    }
+    for n in 0..20 {
+        attack.server.put(&format!("folder-{}/{n}", n % 3), "x").await;
+    }
+    let seen = attack.send(get("/v1/objects?delimiter=/&limit=2")).await;
+    let page: Value = serde_json::from_str(&seen.text).unwrap();
+    assert_eq!((&page["items"][0]["path"], &page["next"]), (&json!("folder-0/"), &json!("folder-1/")));
+    let rest = attack.send(get("/v1/objects?delimiter=/&cursor=folder-1/")).await;
+    assert!(rest.text.contains("folder-2/") && !rest.text.contains("folder-1/"), "{}", rest.text);
+    let many: String = (0..5_000).map(|n| format!("{n}-{n},")).collect();
+    let ranges = get("/v1/objects/folder-0/0").header("range", format!("bytes={many}9-9"));
+    assert_eq!(attack.send(ranges).await.status, 200, "many ranges give the whole");
+    let key =
+        attack.job(&json!({"function": "cat", "input": {"items": []}}), "").header("idempotency-key", "k".repeat(201));
+    attack.send(key).await.is(Code::BadRequest);
+    let alias = |n: usize| {
+        let body = json!({"targets": [{"version": 1, "weight": 1}]}).to_string();
+        let url = format!("{}/v1/functions/cat/aliases/a{n}", attack.server.url());
+        attack.http.put(url).header("content-type", "application/json").body(body)
+    };
+    let live = 1;
+    for n in 0..200 - live {
+        assert_eq!(attack.send(alias(n)).await.status, 200);
+    }
+    attack.send(alias(200)).await.is(Code::BadRequest);
+    assert_eq!(attack.send(alias(0)).await.status, 200, "an alias that is there can be moved");
+    let twice =
+        "--x\r\ncontent-disposition: form-data; name=\"manifest\"\r\n\r\n[function]\nname = \"f\"\r\n".repeat(2);
+    let form = attack.post("/v1/functions", "multipart/form-data; boundary=x", format!("{twice}--x--\r\n"));
+    attack.send(form).await.is(Code::BadRequest);
+}

@@ -3,7 +3,7 @@
 use crate::{
     Error,
     access::Caller,
-    charged,
+    body, charged,
     error::Result,
     extract::{Ask, At, Input, collect, shared_body},
     functions::NewVersion,
@@ -90,7 +90,12 @@ pub async fn deploy(
     let (mut given, mut module, mut note, mut promote) = (None, None, String::new(), true);
     while let Some(field) = form.next_field().await.map_err(|e| Error::bad(e.body_text()))? {
         match field.name().unwrap_or_default() {
-            "manifest" => given = Some(manifest(&part(field, "manifest", MAX_MANIFEST, &payer).await?)?),
+            // Once only: each is read in full.
+            "manifest" if given.is_some() => return Err(Error::bad("the form has the part `manifest` twice")),
+            "manifest" => {
+                let text = part(field, "manifest", MAX_MANIFEST, &payer).await?;
+                given = Some(body::read(&app.checks, &caller.tenant, text, manifest).await?);
+            }
             "module" => module = Some(part(field, "module", max_module, &payer).await?),
             "note" => note = utf8("note", &part(field, "note", 4096, &payer).await?)?,
             "promote" => {

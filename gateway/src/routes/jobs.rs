@@ -171,7 +171,10 @@ pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Res
             _ => {}
         }
     }
-    Ok(Json(app.services.index.jobs(&caller.tenant, &filter, cursor.as_deref(), limit).await?))
+    let (index, tenant) = (app.services.index.clone(), caller.tenant.clone());
+    let searches = filter.is_search();
+    let page = async move { index.jobs(&tenant, &filter, cursor.as_deref(), limit).await };
+    Ok(Json(if searches { app.searches.drive(&caller.tenant, page).await?? } else { page.await? }))
 }
 
 /// One job; with `wait`, once it has ended.

@@ -101,7 +101,9 @@ async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: Wanted) ->
         return follow(app, caller, filter, after).await;
     }
     let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
-    let page = app.services.index.logs(&caller.tenant, &filter, ask.cursor.as_deref(), limit).await?;
+    let (index, tenant, searches) = (app.services.index.clone(), caller.tenant.clone(), filter.is_search());
+    let page = async move { index.logs(&tenant, &filter, ask.cursor.as_deref(), limit).await };
+    let page = if searches { app.searches.drive(&caller.tenant, page).await?? } else { page.await? };
     Ok(Json(page).into_response())
 }
 

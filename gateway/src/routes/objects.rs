@@ -14,7 +14,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
-use fabric_store::{Conditions, ObjectPath, ObjectPrefix, PutOptions, Range};
+use fabric_store::{Conditions, ObjectPath, ObjectPrefix, Objects, PutOptions, Range};
 use fabric_types::{
     Code,
     rest::{Page, object::ObjectInfo},
@@ -199,8 +199,19 @@ pub async fn list(State(app): State<App>, caller: Caller, Ask(ask): Ask<Wanted>)
         Some("/") => {}
         Some(_) => return Err(Error::bad("`delimiter` is `/`")),
     }
+    // It looks at every object in every folder that it shows.
+    app.searches.drive(&caller.tenant, folders(objects, prefix, ask.cursor, limit)).await?.map(Json)
+}
+
+/// Lists what lies at one level: objects, and folders as one entry each.
+async fn folders(
+    objects: Objects,
+    prefix: ObjectPrefix,
+    cursor: Option<String>,
+    limit: usize,
+) -> Result<Page<ObjectInfo>> {
     // A cursor that names a folder resumes behind everything in it.
-    let (folder, after) = match ask.cursor.as_deref() {
+    let (folder, after) = match cursor.as_deref() {
         Some(c) if c.ends_with('/') => (Some(c.to_owned()), Some(c.trim_end_matches('/').to_owned())),
         other => (None, other.map(str::to_owned)),
     };
@@ -223,9 +234,9 @@ pub async fn list(State(app): State<App>, caller: Caller, Ask(ask): Ask<Wanted>)
         };
         if items.len() == limit {
             let next = items.last().map(|o| o.path.clone());
-            return Ok(Json(Page { items, next }));
+            return Ok(Page { items, next });
         }
         items.push(shown);
     }
-    Ok(Json(Page { items, next: None }))
+    Ok(Page { items, next: None })
 }
