@@ -21,6 +21,7 @@ mod project;
 mod serve;
 mod serve_args;
 mod serve_config;
+mod storage_config;
 mod table;
 mod telemetry;
 mod text;

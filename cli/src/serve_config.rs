@@ -7,6 +7,7 @@ use crate::{
     placement_config::Placement,
     policy_config::PolicyConfig,
     serve_args::{GpuChoice, LogFormat, Role, ServeArgs},
+    storage_config::Storage,
     worker_config::{WorkerArgs, WorkerSettings},
 };
 use fabric_client::settings::{Env, Origin, Setting, default_data_dir};
@@ -80,6 +81,7 @@ struct File {
     connections: ConnectionFile,
     ceilings: Ceilings,
     grants: GrantRules,
+    storage: Storage,
     log_format: Option<LogFormat>,
     otlp_endpoint: Option<String>,
 }
@@ -171,6 +173,8 @@ pub struct ServeConfig {
     pub connections: ConnectionConfig,
     /// What functions may set for themselves.
     pub policy: PolicyConfig,
+    /// What is kept on disk.
+    pub storage: Setting<Storage>,
     /// How the log is written.
     pub log_format: Setting<LogFormat>,
     /// Where spans go.
@@ -347,6 +351,7 @@ impl ServeArgs {
             placement: file.placement.clone(),
             connections: self.connections.resolve(env, &file.connections, &path)?,
             policy: PolicyConfig { ceilings: file.ceilings, grants: file.grants.clone(), file: path.clone() },
+            storage: Setting { value: file.storage.clone(), origin: Origin::File(path.clone()) },
             log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
             otlp_endpoint: setting!(
                 otlp_endpoint,
@@ -445,6 +450,7 @@ impl ServeConfig {
         self.placement.check()?;
         self.connections.check()?;
         self.policy.check()?;
+        self.storage.value.check()?;
         let open = !self.listen.value.ip().is_loopback();
         if open && self.tls_cert.is_none() && !self.insecure_listen.value {
             return Err(Failure::config(format!(
@@ -529,6 +535,7 @@ impl ServeConfig {
         ];
         rows.extend(self.connections.rows());
         rows.extend(self.workers.rows());
+        rows.extend(self.storage.value.rows(&self.data.value, &self.storage.origin));
         let rows = rows.into_iter().map(|(name, value, origin)| (name.to_owned(), value, origin));
         rows.chain(self.policy.rows()).collect()
     }

@@ -186,6 +186,14 @@ impl Client {
         self.request(Method::DELETE, &["jobs", id])?.done().await
     }
 
+    /// Removes an ended job for good, with its journal.
+    ///
+    /// # Errors
+    /// As for [`Self::delete_job`].
+    pub async fn purge_job(&self, id: &str) -> Result<()> {
+        self.request(Method::DELETE, &["jobs", id])?.query(&[("now", "true".to_owned())]).done().await
+    }
+
     /// Takes a job out of the bin.
     ///
     /// # Errors

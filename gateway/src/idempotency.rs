@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: the same key and the same request get the same answer for 24 hours, whether the first try is
+//! `Idempotency-Key`: the same key and the same request get the same answer for a day (`storage.keep-answers`), whether the first try is
 //! done, under way, or lost its connection.
 //!
 //! A key is claimed in the registry before the work starts, and the work runs to its end in a tracked task even if the
@@ -25,22 +25,24 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use fabric_engine::{
     Engine,
-    registry::{Change, Expect},
+    registry::{Change, Entry, Expect},
+    upkeep,
 };
-use fabric_types::{Code, memory::Payer};
+use fabric_store::{Accounts, Reservation};
+use fabric_types::{Code, memory::Payer, storage::StorageKind};
 use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How long an answer is kept, milliseconds: 24 hours.
-const KEEP_MS: u64 = 24 * 3600 * 1000;
 /// After this a claim whose server died may be taken over, milliseconds.
 const ABANDONED_MS: u64 = 15 * 60 * 1000;
 /// How long a duplicate waits for the first.
 const WAIT: Duration = Duration::from_secs(30);
 /// Bytes of the largest answer that is kept.
 const MAX_BODY: usize = 1 << 20;
+/// Room that is made before a request with a key runs: the largest answer that is kept, in base64, and its record.
+const ROOM: u64 = (MAX_BODY as u64).div_ceil(3) * 4 + 4096;
 /// Bytes of the largest request with a key.
 const MAX_REQUEST: usize = 66 << 20;
 /// Tries to give up a claim; after them it lasts until it counts as abandoned.
@@ -92,10 +94,14 @@ pub struct Idempotency {
     run: u64,
     /// Whether no other process uses the registry.
     alone: bool,
+    accounts: Accounts,
+    /// How long an answer is kept, milliseconds.
+    keep_ms: u64,
 }
 
 enum Claim {
-    Ours(u64),
+    /// With the revision of the claim, and the bytes that it took the place of.
+    Ours(u64, u64),
     Answered(Answer),
     UnderWay,
 }
@@ -103,8 +109,9 @@ enum Claim {
 impl Idempotency {
     /// Over an engine's registry, which no other process uses, or others do.
     #[must_use]
-    pub fn new(engine: Engine, alone: bool) -> Self {
-        Self { engine, run: draw(), alone }
+    pub fn new(engine: Engine, alone: bool, accounts: Accounts, keep: Duration) -> Self {
+        let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+        Self { engine, run: draw(), alone, accounts, keep_ms }
     }
 
     async fn claim(&self, at: &str, fingerprint: &str) -> Result<Claim> {
@@ -116,7 +123,7 @@ impl Idempotency {
             };
             if let Some(old) = old {
                 let age = now_ms().saturating_sub(old.at_ms);
-                if age < KEEP_MS && old.fingerprint != fingerprint {
+                if age < self.keep_ms && old.fingerprint != fingerprint {
                     return Err(Error::new(
                         Code::IdempotencyMismatch,
                         "the idempotency key was used for another request",
@@ -124,14 +131,17 @@ impl Idempotency {
                     .hint("use a new key for a new request"));
                 }
                 match old.answer {
-                    Some(answer) if age < KEEP_MS => return Ok(Claim::Answered(answer)),
+                    Some(answer) if age < self.keep_ms => return Ok(Claim::Answered(answer)),
                     None if age < ABANDONED_MS && (!self.alone || old.run == self.run) => return Ok(Claim::UnderWay),
                     _ => {}
                 }
             }
             let record = Record { fingerprint: fingerprint.to_owned(), at_ms: now_ms(), answer: None, run: self.run };
             match self.engine.registry.put(at, encode(&record)?, expect).await {
-                Ok(revision) => return Ok(Claim::Ours(revision)),
+                Ok(revision) => {
+                    let replaced = entry.as_ref().map_or(0, |e| e.value.len() as u64 + upkeep::ROW_BYTES);
+                    return Ok(Claim::Ours(revision, replaced));
+                }
                 Err(fabric_engine::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
@@ -152,6 +162,13 @@ impl Idempotency {
         }
     }
 
+    /// Counts a record as gone.
+    fn forgotten(&self, entry: &Entry) {
+        if let Some((tenant, kind)) = upkeep::owner(&entry.key) {
+            self.accounts.remove(&tenant, kind, entry.value.len() as u64 + upkeep::ROW_BYTES);
+        }
+    }
+
     /// Removes what has expired.
     ///
     /// # Errors
@@ -164,10 +181,11 @@ impl Idempotency {
             for entry in batch {
                 // What can't be read is of no use to anybody.
                 let alive = serde_json::from_slice::<Record>(&entry.value)
-                    .is_ok_and(|r| now_ms().saturating_sub(r.at_ms) < KEEP_MS);
+                    .is_ok_and(|r| now_ms().saturating_sub(r.at_ms) < self.keep_ms);
                 if !alive {
                     match self.engine.registry.delete(&entry.key, Expect::Revision(entry.revision)).await {
-                        Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => {}
+                        Ok(()) => self.forgotten(&entry),
+                        Err(fabric_engine::Error::Conflict { .. }) => {}
                         Err(e) => return Err(e.into()),
                     }
                 }
@@ -241,11 +259,23 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
     let body = collect(body, MAX_REQUEST, &payer).await?;
     let fingerprint = fingerprint(&parts, &body);
     let deadline = tokio::time::Instant::now() + WAIT;
-    let revision = loop {
+    let idempotency = &app.idempotency;
+    let (revision, room) = loop {
         // Watched before looking, so that no change falls between.
         let changes = app.idempotency.engine.registry.watch(&at);
         match app.idempotency.claim(&at, &fingerprint).await? {
-            Claim::Ours(revision) => break revision,
+            Claim::Ours(revision, replaced) => {
+                // Before anything runs: an answer that could not be kept would be given once only.
+                let room = idempotency.accounts.reserve(&caller.tenant, StorageKind::Answers, ROOM).await;
+                idempotency.accounts.remove(&caller.tenant, StorageKind::Answers, replaced);
+                match room {
+                    Ok(room) => break (revision, room),
+                    Err(error) => {
+                        idempotency.release(&at, revision).await;
+                        return Err(error.into());
+                    }
+                }
+            }
             Claim::Answered(answer) => return replay(answer),
             Claim::UnderWay => {
                 if tokio::time::timeout_at(deadline, app.idempotency.changed(&at, changes)).await.is_err() {
@@ -266,7 +296,7 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
         let ran = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let response =
             ran.unwrap_or_else(|_| Error::new(Code::Internal, "the server failed to answer").into_response());
-        idempotency.keep(&at, fingerprint, revision, response, &payer).await
+        idempotency.keep(&at, fingerprint, revision, response, room, &payer).await
     };
     let run = async move { aborting.run_until_cancelled(run).await };
     let span = tracing::Span::current();
@@ -278,7 +308,15 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
 impl Idempotency {
     /// Writes the answer down and gives it back. Where that fails the caller still gets its answer, and the claim is
     /// given up rather than left to block the key.
-    async fn keep(&self, at: &str, fingerprint: String, revision: u64, response: Response, payer: &Payer) -> Response {
+    async fn keep(
+        &self,
+        at: &str,
+        fingerprint: String,
+        revision: u64,
+        response: Response,
+        room: Reservation,
+        payer: &Payer,
+    ) -> Response {
         let status = response.status();
         let keep = status.is_success() || matches!(status.as_u16(), 400 | 404 | 413 | 415 | 422);
         if !keep {
@@ -300,11 +338,18 @@ impl Idempotency {
         let body = keep.then(|| STANDARD.encode(&bytes));
         let answer = Answer { status: status.as_u16(), headers, body };
         let record = Record { fingerprint, at_ms: now_ms(), answer: Some(answer), run: self.run };
-        let stored =
-            async { Ok::<_, Error>(self.engine.registry.put(at, encode(&record)?, Expect::Revision(revision)).await?) };
-        if let Err(error) = stored.await {
-            tracing::warn!(%error, "could not keep the answer to a request with an idempotency key");
-            self.release(at, revision).await;
+        let stored = async {
+            let record = encode(&record)?;
+            let bytes = record.len() as u64 + upkeep::ROW_BYTES;
+            self.engine.registry.put(at, record, Expect::Revision(revision)).await?;
+            Ok::<_, Error>(bytes)
+        };
+        match stored.await {
+            Ok(bytes) => room.keep_only(bytes, 0),
+            Err(error) => {
+                tracing::warn!(%error, "could not keep the answer to a request with an idempotency key");
+                self.release(at, revision).await;
+            }
         }
         Response::from_parts(parts, Body::from(bytes))
     }
@@ -353,14 +398,14 @@ mod tests {
     #[tokio::test]
     async fn a_key_whose_process_died_is_free_for_the_next_run_and_held_among_many() {
         let engine = Embedded::in_memory().unwrap();
-        let run = |alone| Idempotency::new(engine.clone(), alone);
+        let run = |alone| Idempotency::new(engine.clone(), alone, Accounts::default(), Duration::from_secs(86_400));
         let claim = async |run: &Idempotency| run.claim("sys/idem/a/k", "f").await.unwrap();
         let first = run(true);
-        assert!(matches!(claim(&first).await, Claim::Ours(_)));
+        assert!(matches!(claim(&first).await, Claim::Ours(..)));
         assert!(matches!(claim(&first).await, Claim::UnderWay));
         assert!(matches!(claim(&run(false)).await, Claim::UnderWay), "another process may still be at it");
         let next = run(true);
-        assert!(matches!(claim(&next).await, Claim::Ours(_)), "nobody is");
+        assert!(matches!(claim(&next).await, Claim::Ours(..)), "nobody is");
         assert!(matches!(claim(&next).await, Claim::UnderWay));
     }
 }

@@ -51,6 +51,10 @@ pub struct Services {
     pub metrics: Arc<Mutex<Registry>>,
     /// The server's folder.
     pub data_dir: PathBuf,
+    /// How long answers to requests with an idempotency key are kept.
+    pub keep_answers: Duration,
+    /// How often those are looked for that were kept long enough.
+    pub sweep_every: Duration,
 }
 
 /// Open event streams and log followers at once; of one tenant; of those, for admins only.
@@ -150,7 +154,12 @@ impl App {
             scans: Offload::new(scans()),
             searches: Offload::new(searches()),
             tokens: Tokens::new(services.engine.clone()),
-            idempotency: Idempotency::new(services.engine.clone(), services.peers.is_none()),
+            idempotency: Idempotency::new(
+                services.engine.clone(),
+                services.peers.is_none(),
+                services.store.accounts().clone(),
+                services.keep_answers,
+            ),
             http,
             streams: Shares::new(STREAMS),
             tasks: TaskTracker::new(),

@@ -19,6 +19,8 @@ use std::{
     ops::Range,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
 };
 use wasmtime::{Engine, Module, component::Component};
 
@@ -82,19 +84,81 @@ pub(crate) enum Found {
     Corrupt,
 }
 
+/// How old the note of an artefact's last use may become: a later use is written down.
+const USE_GRAIN: Duration = Duration::from_secs(3600);
+/// When half of a write is taken for left by a process that died.
+const LEFT: Duration = Duration::from_secs(86_400);
+/// What is written before the folder is looked at again, as one part in so many of the bound.
+const LOOK_SHARE: u64 = 16;
+
 /// The artefacts of a data folder.
 pub(crate) struct Store {
     root: PathBuf,
     key: [u8; 32],
+    /// Bytes that may be kept.
+    bound: u64,
+    /// Bytes written since the folder was looked at.
+    written: AtomicU64,
 }
 
 impl Store {
-    /// Opens the artefacts under `data_dir`, making the folder and the key when they are absent.
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, Error> {
+    /// Opens the artefacts under `data_dir`, making the folder and the key when they are absent, and removes those that go
+    /// beyond so many bytes.
+    pub(crate) fn open(data_dir: &Path, bound: u64) -> Result<Self, Error> {
         let root = data_dir.join("artefacts");
         fs::create_dir_all(&root).map_err(|source| Error::Io { path: root.clone(), source })?;
         let key = key(&data_dir.join("artefact.key"))?;
-        Ok(Self { root, key })
+        let store = Self { root, key, bound, written: AtomicU64::new(0) };
+        store.evict();
+        Ok(store)
+    }
+
+    /// Removes what was not used for longest until the rest is within the bound. An artefact that is gone is compiled again.
+    fn evict(&self) {
+        self.written.store(0, Ordering::Relaxed);
+        let folders = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let files = folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten());
+        let mut all: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+        let mut total = 0u64;
+        for file in files {
+            let (path, Ok(meta)) = (file.path(), file.metadata()) else { continue };
+            let used = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            if path.extension().is_some_and(|e| e == "tmp") {
+                if used.elapsed().is_ok_and(|age| age > LEFT) {
+                    let _ = fs::remove_file(&path);
+                }
+                continue;
+            }
+            total = total.saturating_add(meta.len());
+            all.push((used, meta.len(), path));
+        }
+        all.sort();
+        let (mut removed, mut bytes) = (0, 0u64);
+        for (_, len, path) in all {
+            if total <= self.bound {
+                break;
+            }
+            if fs::remove_file(&path).is_ok() {
+                total = total.saturating_sub(len);
+                (removed, bytes) = (removed + 1, bytes + len);
+            }
+        }
+        if removed > 0 {
+            tracing::info!(removed, bytes, "compiled modules removed to stay within the bound");
+        }
+    }
+
+    /// Notes that an artefact is used.
+    fn touch(path: &Path) {
+        let touch = || {
+            let file = fs::File::open(path)?;
+            if file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > USE_GRAIN) {
+                file.set_modified(SystemTime::now())?;
+            }
+            std::io::Result::Ok(())
+        };
+        // It only goes a little earlier.
+        let _ = touch();
     }
 
     fn path(&self, fingerprint: &str, digest: &ModuleDigest) -> PathBuf {
@@ -113,7 +177,9 @@ impl Store {
 
     /// Reads and checks an artefact. Blocks on the disk.
     pub(crate) fn read(&self, fingerprint: &str, digest: &ModuleDigest) -> Found {
-        let Ok(bytes) = fs::read(self.path(fingerprint, digest)) else { return Found::Absent };
+        let path = self.path(fingerprint, digest);
+        let Ok(bytes) = fs::read(&path) else { return Found::Absent };
+        Self::touch(&path);
         let Some((mac, content)) = bytes.split_first_chunk::<32>() else { return Found::Corrupt };
         // blake3::Hash compares in constant time.
         if self.mac(fingerprint, digest, content) != blake3::Hash::from_bytes(*mac) {
@@ -130,6 +196,10 @@ impl Store {
         bytes.get_mut(..32)?.copy_from_slice(mac.as_bytes());
         if let Err(error) = self.try_write(fingerprint, digest, &bytes) {
             tracing::warn!(module_digest = %digest, %error, "compiled module not kept on disk");
+        }
+        let len = bytes.len() as u64;
+        if self.written.fetch_add(len, Ordering::Relaxed) + len > self.bound / LOOK_SHARE {
+            self.evict();
         }
         arranged(bytes)
     }
@@ -212,7 +282,7 @@ mod tests {
     #[test]
     fn only_what_this_folder_wrote_checks() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), 1 << 20).unwrap();
         let digest = ModuleDigest::of(b"module");
         assert!(matches!(store.read("f", &digest), Found::Absent));
         store.write("f", &digest, &compiled(b"code")).unwrap();
@@ -220,7 +290,7 @@ mod tests {
         assert_eq!((code.code(), code.facts()), (&b"code"[..], &compiled(b"").facts));
         assert_eq!((code.bytes.get(code.symbols.clone()).unwrap(), code.code % 16), (&b"table"[..], 0));
         // Opened again, the key is the same.
-        assert!(matches!(Store::open(dir.path()).unwrap().read("f", &digest), Found::Artefact(_)));
+        assert!(matches!(Store::open(dir.path(), 1 << 20).unwrap().read("f", &digest), Found::Artefact(_)));
         // Moved to another module's or another engine's name, it does not check.
         let other = ModuleDigest::of(b"other");
         fs::copy(store.path("f", &digest), store.path("f", &other)).unwrap();
@@ -230,7 +300,7 @@ mod tests {
         assert!(matches!(store.read("g", &digest), Found::Corrupt));
         // A file made with another folder's key does not check.
         let foreign = tempfile::tempdir().unwrap();
-        let theirs = Store::open(foreign.path()).unwrap();
+        let theirs = Store::open(foreign.path(), 1 << 20).unwrap();
         theirs.write("f", &digest, &compiled(b"evil")).unwrap();
         fs::copy(theirs.path("f", &digest), store.path("f", &digest)).unwrap();
         assert!(matches!(store.read("f", &digest), Found::Corrupt));
@@ -248,10 +318,34 @@ mod tests {
     }
 
     #[test]
+    fn what_was_used_longest_ago_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let digests: Vec<_> = (0..4u8).map(|n| ModuleDigest::of(&[n])).collect();
+        let measuring = Store::open(dir.path(), 1 << 20).unwrap();
+        measuring.write("f", &digests[0], &compiled(&[0; 268])).unwrap();
+        let one = fs::metadata(measuring.path("f", &digests[0])).unwrap().len();
+        // Room for three of them.
+        let store = Store::open(dir.path(), one * 7 / 2).unwrap();
+        let old = |digest, hours| {
+            let file = fs::File::open(store.path("f", digest)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
+        };
+        for (digest, hours) in digests[..3].iter().zip([30, 20, 10]) {
+            store.write("f", digest, &compiled(&[0; 268])).unwrap();
+            old(digest, hours);
+        }
+        // The oldest is used, so the next goes in its place.
+        assert!(matches!(store.read("f", &digests[0]), Found::Artefact(_)));
+        store.write("f", &digests[3], &compiled(&[0; 268])).unwrap();
+        let kept: Vec<_> = digests.iter().map(|d| matches!(store.read("f", d), Found::Artefact(_))).collect();
+        assert_eq!(kept, [true, false, true, true]);
+    }
+
+    #[test]
     fn the_key_is_the_owners_alone() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        Store::open(dir.path()).unwrap();
+        Store::open(dir.path(), 1 << 20).unwrap();
         let mode = fs::metadata(dir.path().join("artefact.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

@@ -22,6 +22,7 @@ use crate::{
     state::{self, Setup, Shared, State},
     stats::{HostStats, Observer, add},
     ticker::{Live, Ticker},
+    volumes::VolumeRoot,
 };
 use bytes::Bytes;
 use fabric_types::{
@@ -36,7 +37,6 @@ use fabric_types::{
 };
 use parking_lot::Mutex;
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64},
@@ -58,7 +58,7 @@ pub(crate) struct Inner {
     /// Guests whose responses go on.
     pub(crate) drivers: TaskTracker,
     pool: u32,
-    pub(crate) volumes: Arc<Path>,
+    pub(crate) volumes: Arc<VolumeRoot>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     policy: AddressPolicy,
     max_memory: u64,
@@ -174,7 +174,7 @@ impl Host {
             slot_wait: options.slot_wait,
             drivers: TaskTracker::new(),
             pool: instances,
-            volumes: options.volumes.into(),
+            volumes: Arc::new(VolumeRoot { folder: options.volumes, meter: options.volume_meter }),
             observer: options.observer,
             policy: AddressPolicy { allow_private: options.allow_private_network },
             max_memory: options.max_memory_bytes.0,

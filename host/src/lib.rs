@@ -46,6 +46,7 @@ mod task_imports;
 #[cfg(debug_assertions)]
 mod test_hooks;
 mod ticker;
+mod volumes;
 
 pub use compile::worker::main as compile_worker_main;
 pub use entry::http::{Body, HttpCall, HttpReport};
@@ -61,3 +62,4 @@ pub use network::{AddressPolicy, HostPattern};
 pub use options::{CompileOptions, Options, WorkerCommand};
 pub use source::{Part, PartKind, PartSource};
 pub use stats::{HostStats, Observer};
+pub use volumes::{VolumeMeter, VolumeRefusal};

@@ -99,9 +99,13 @@ impl Class {
         gpu::bindings::GpuGuest::add_to_linker::<State, HasSelf<State>>(&mut components, |s| s).map_err(failed)?;
         components.allow_shadowing(true);
         monotonic_clock::add_to_linker::<State, HasSelf<State>>(&mut components, |s| s).map_err(failed)?;
+        crate::volumes::link(&mut components).map_err(failed)?;
         components.allow_shadowing(false);
         let mut modules = CoreLinker::new(&engine);
         wasmtime_wasi::p1::add_to_linker_async(&mut modules, State::p1).map_err(failed)?;
+        modules.allow_shadowing(true);
+        crate::volumes::link_p1(&mut modules).map_err(failed)?;
+        modules.allow_shadowing(false);
         let fingerprint = crate::fingerprint::of(&engine);
         Ok(Self { engine, fingerprint, components, modules })
     }
@@ -201,7 +205,7 @@ impl Loader {
             pure: Arc::new(pure),
             service: Arc::new(service),
             compiler: Compiler::new(options.compile.clone(), fingerprints, max_memory),
-            store: Arc::new(artefact::Store::open(&options.data_dir)?),
+            store: Arc::new(artefact::Store::open(&options.data_dir, options.artefact_bytes)?),
             ready,
             counters: Counters::default(),
             observer: options.observer.clone(),

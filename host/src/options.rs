@@ -1,6 +1,6 @@
 //! How the sandbox is set up. The defaults deny and bound everything.
 
-use crate::{gpu::Device, stats::Observer};
+use crate::{gpu::Device, stats::Observer, volumes::VolumeMeter};
 use fabric_types::{memory::MemoryAccount, units::ByteSize};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,6 +11,10 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Tenant volumes: `{volumes}/{tenant}/{name}`. Default `data_dir/volumes`.
     pub volumes: PathBuf,
+    /// Charges what guests write to volumes. Default none: they write without a bound.
+    pub volume_meter: Option<Arc<dyn VolumeMeter>>,
+    /// Bytes of compiled modules kept on disk; of more those go that were not used for longest. Default 8 GiB.
+    pub artefact_bytes: u64,
     /// Instances alive at once; more wait for their turn. Default 64 for each core, 16 to 512.
     pub max_instances: u32,
     /// How long a call waits for one of them before it is refused with `unavailable`. Tasks of jobs wait without limit.
@@ -99,6 +103,8 @@ impl Options {
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         Self {
             volumes: data_dir.join("volumes"),
+            volume_meter: None,
+            artefact_bytes: 8 << 30,
             data_dir,
             max_instances: cores.saturating_mul(64).clamp(16, 512),
             slot_wait: Duration::from_secs(30),

@@ -13,6 +13,7 @@ use crate::{
     scope::Scope,
     source::PartSource,
     stdio::{Stdin, Stdout},
+    volumes::{Metered, VolumeRoot},
 };
 use fabric_types::{
     Code, Fault,
@@ -21,12 +22,9 @@ use fabric_types::{
     memory::Charge,
 };
 use parking_lot::Mutex;
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64},
 };
 use wasmtime::{CallHook, StoreContextMut, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p1::WasiP1Ctx};
@@ -48,7 +46,7 @@ pub(crate) struct Shared {
 /// What a call brings along.
 pub(crate) struct Setup {
     pub(crate) deployment: Arc<Deployment>,
-    pub(crate) volumes: Arc<Path>,
+    pub(crate) volumes: Arc<VolumeRoot>,
     pub(crate) seed: [u8; 32],
     pub(crate) stage: &'static str,
 }
@@ -66,6 +64,8 @@ pub(crate) struct State {
     pub(crate) clock: VirtualClock,
     pub(crate) gpu: gpu::Use,
     setup: Setup,
+    /// There when a volume was opened for writing.
+    metered: Option<Arc<Metered>>,
     wasi: Option<Box<WasiCtx>>,
     p1: Option<Box<WasiP1Ctx>>,
     http: WasiHttpCtx,
@@ -100,6 +100,7 @@ impl State {
             clock: VirtualClock::default(),
             gpu,
             setup,
+            metered: None,
             wasi: None,
             p1: None,
             http: WasiHttpCtx::new(),
@@ -141,8 +142,18 @@ impl State {
         }
         // Without an address check that says yes sockets reach nothing; these two make even asking for one fail.
         wasi.allow_tcp(false).allow_udp(false).max_random_size(1 << 20);
-        preopen::open(&mut wasi, &self.setup.deployment, &self.setup.volumes)?;
+        preopen::open(&mut wasi, &self.setup.deployment, &self.setup.volumes.folder)?;
+        if let Some(meter) = &self.setup.volumes.meter
+            && self.setup.deployment.manifest.grants.volumes.iter().any(|volume| volume.write)
+        {
+            self.metered = Some(Metered::new(Arc::clone(meter), self.setup.deployment.tenant.clone()));
+        }
         Ok(wasi)
+    }
+
+    /// Charges writes to volumes, where there are some.
+    pub(crate) fn metered(&self) -> Option<&Arc<Metered>> {
+        self.metered.as_ref()
     }
 
     /// Opens what can fail before the guest starts, so that it fails as a fault of the host.

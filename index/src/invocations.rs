@@ -13,7 +13,10 @@ use fabric_types::{
     },
 };
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 const fn state_text(state: InvocationState) -> &'static str {
     match state {
@@ -41,15 +44,32 @@ pub(crate) fn put(conn: &Connection, tenant: &TenantId, invocation: &Invocation)
     Ok(())
 }
 
-/// Keeps each tenant's invocations below a cap, looking once in a hundredth of the cap.
+/// How often invocations are checked for age.
+const AGE_CHECK: Duration = Duration::from_secs(60);
+
+/// Keeps each tenant's invocations below a cap, looking once in a hundredth of the cap, and below an age.
 pub(crate) struct Retention {
     cap: u64,
+    age: Duration,
     since_look: HashMap<TenantId, u64>,
+    age_checked: Option<Instant>,
 }
 
 impl Retention {
-    pub(crate) fn new(cap: u64) -> Self {
-        Self { cap: cap.max(1), since_look: HashMap::new() }
+    pub(crate) fn new(cap: u64, age: Duration) -> Self {
+        Self { cap: cap.max(1), age, since_look: HashMap::new(), age_checked: None }
+    }
+
+    /// Forgets what is too old.
+    pub(crate) fn trim(&mut self, conn: &Connection) -> Result<(), Error> {
+        if self.age_checked.is_some_and(|at| at.elapsed() < AGE_CHECK.min(self.age)) {
+            return Ok(());
+        }
+        self.age_checked = Some(Instant::now());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let oldest = u64::try_from(now.saturating_sub(self.age).as_millis()).unwrap_or(u64::MAX);
+        conn.prepare_cached("DELETE FROM invocations WHERE created < ?1")?.execute([int(oldest)])?;
+        Ok(())
     }
 
     pub(crate) fn added(&mut self, conn: &Connection, tenant: &TenantId) -> Result<(), Error> {

@@ -87,6 +87,10 @@ pub(crate) fn remove(conn: &Connection, tenant: &TenantId, id: &JobId) -> Result
     if let Some(n) = n {
         conn.prepare_cached("DELETE FROM job_words WHERE rowid = ?1")?.execute([n])?;
     }
+    let whose = [tenant.as_str(), id.as_str()];
+    conn.prepare_cached("DELETE FROM dead_letters WHERE tenant = ?1 AND job = ?2")?.execute(whose)?;
+    // An asynchronous invocation shares the id.
+    conn.prepare_cached("DELETE FROM invocations WHERE tenant = ?1 AND id = ?2")?.execute(whose)?;
     Ok(())
 }
 
@@ -141,7 +145,7 @@ impl Index {
         self.write(Change::Jobs(jobs)).await
     }
 
-    /// Takes a job out; fine when it is not there.
+    /// Takes a job out, with its dead letters; fine when it is not there.
     ///
     /// # Errors
     /// [`Error::NotWritten`]; doing it again is safe.

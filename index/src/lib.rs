@@ -5,6 +5,7 @@
 //! the index, flushed to disk. Writes of all callers that wait at the same moment share one transaction.
 
 mod error;
+mod fair;
 mod filter;
 mod follow;
 mod invocations;
@@ -19,29 +20,41 @@ mod words;
 mod writer;
 
 pub use error::Error;
+pub use fair::{FairQueue, QueueLimits, Taken};
 pub use filter::{InvocationFilter, JobFilter, LogFilter};
 pub use letters::LetterCursor;
 pub use notes::{Noted, Notes, Outbox};
 pub use taken::{Arrived, Totals};
 
+use fabric_types::id::TenantId;
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 /// How much is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes of log messages for each tenant, beyond which the oldest go. Default 64 MiB.
+    /// Bytes of log lines on disk for each tenant, rows and indexes counted, beyond which the oldest go. Default 64 MiB.
     pub log_bytes: u64,
+    /// The same for all tenants together; beyond it each keeps an equal share at least. Default 4 GiB.
+    pub log_bytes_of_all: u64,
     /// How old a log line may become. Default 7 days.
     pub log_age: Duration,
     /// Invocations for each tenant, beyond which the oldest go. Default 100,000.
     pub invocations: u64,
+    /// How old the record of an invocation may become. Default 30 days.
+    pub invocation_age: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { log_bytes: 64 << 20, log_age: Duration::from_secs(7 * 86_400), invocations: 100_000 }
+        Self {
+            log_bytes: 64 << 20,
+            log_bytes_of_all: 4 << 30,
+            log_age: Duration::from_secs(7 * 86_400),
+            invocations: 100_000,
+            invocation_age: Duration::from_secs(30 * 86_400),
+        }
     }
 }
 
@@ -139,6 +152,32 @@ impl Index {
     /// [`Error::Sqlite`] when something was not written.
     pub async fn flush(&self) -> Result<(), Error> {
         self.write(writer::Change::Flush).await
+    }
+
+    /// Bytes on disk of each tenant's log lines, jobs and invocations, about.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`], [`Error::NotWritten`].
+    pub async fn sizes(&self) -> Result<HashMap<TenantId, u64>, Error> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.write(writer::Change::LogBytes(Some(reply))).await?;
+        let mut sizes = answer.await.map_err(|_| Error::Closed)?;
+        let rows = self
+            .read(|conn| {
+                let mut select = conn.prepare(
+                    "SELECT tenant, sum(octet_length(body) + 200) FROM invocations GROUP BY tenant
+                     UNION ALL SELECT tenant, sum(octet_length(body) + 3 * octet_length(words) + 300) FROM jobs GROUP BY tenant",
+                )?;
+                let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+                Ok(rows.collect::<Result<Vec<_>, _>>()?)
+            })
+            .await?;
+        for (tenant, bytes) in rows {
+            if let Ok(tenant) = TenantId::new(tenant) {
+                *sizes.entry(tenant).or_default() += u64::try_from(bytes).unwrap_or(0);
+            }
+        }
+        Ok(sizes)
     }
 
     async fn write(&self, change: writer::Change) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 
 use crate::{
     Error, Index, LogFilter, Reach,
+    fair::{FairQueue, QueueLimits},
     filter::rank,
     words::{self, Conditions, int, text},
     writer::Shared,
@@ -25,10 +26,8 @@ use std::{
 /// A line and whose it is.
 type Owned = (TenantId, LogLine);
 
-/// Lines that may wait; beyond them the oldest are dropped and counted.
-const QUEUE_LINES: usize = 16_384;
-/// Bytes of messages that may wait.
-const QUEUE_BYTES: usize = 16 << 20;
+/// Lines and bytes that may wait, of all tenants together; see [`FairQueue`].
+const QUEUE: QueueLimits = QueueLimits { items: 16_384, bytes: 16 << 20 };
 /// How often lines are checked for age.
 const AGE_CHECK: Duration = Duration::from_secs(60);
 
@@ -42,12 +41,14 @@ const fn source_text(source: LogSource) -> &'static str {
 }
 
 /// Lines on their way to the writer.
-#[derive(Default)]
 pub(crate) struct Queue {
-    lines: VecDeque<(TenantId, LogLine)>,
-    bytes: usize,
-    /// For each tenant, how many were dropped, and the last of them.
-    dropped: HashMap<TenantId, (u64, LogLine)>,
+    lines: FairQueue<LogLine>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { lines: FairQueue::new(QUEUE) }
+    }
 }
 
 impl Queue {
@@ -56,24 +57,21 @@ impl Queue {
     }
 
     pub(crate) fn push(&mut self, tenant: TenantId, line: LogLine) {
-        self.bytes += line.message.len();
-        self.lines.push_back((tenant, line));
-        while self.lines.len() > QUEUE_LINES || self.bytes > QUEUE_BYTES {
-            let Some((tenant, line)) = self.lines.pop_front() else { return };
-            self.bytes -= line.message.len();
-            let dropped = self.dropped.entry(tenant).or_insert_with(|| (0, line.clone()));
-            dropped.0 += 1;
-            dropped.1 = line;
-        }
+        self.lines.push(tenant, line.message.len(), line);
     }
 
     /// The lines, and a note for each tenant that lost some.
-    pub(crate) fn finish(self) -> (VecDeque<Owned>, Vec<Owned>) {
-        let notes = self.dropped.into_iter().map(|(tenant, (count, last))| {
-            let message = format!("{count} lines dropped: they came faster than they could be written");
-            (tenant, note(last.at_ms, last.invocation_id, last.function, message))
-        });
-        (self.lines, notes.collect())
+    pub(crate) fn finish(mut self) -> (VecDeque<Owned>, Vec<Owned>) {
+        let (mut lines, mut notes) = (VecDeque::new(), Vec::new());
+        for taken in self.lines.take() {
+            let tenant = &taken.tenant;
+            lines.extend(taken.items.into_iter().map(|line| (tenant.clone(), line)));
+            if let Some(last) = taken.last_dropped {
+                let message = format!("{} lines dropped: they came faster than they could be written", taken.dropped);
+                notes.push((tenant.clone(), note(last.at_ms, last.invocation_id, last.function, message)));
+            }
+        }
+        (lines, notes)
     }
 }
 
@@ -100,24 +98,40 @@ pub(crate) fn put(conn: &Connection, tenant: &TenantId, line: &LogLine) -> Resul
     Ok(())
 }
 
-/// Keeps each tenant's lines below a number of bytes and an age.
+/// Bytes that a line takes on disk, about: the row, an entry in each of three indexes, and the room that their pages
+/// leave free. Short lines take twenty times their text.
+const ROW_BYTES: &str = "(octet_length(message) + 4 * octet_length(tenant) + 2 * octet_length(invocation)
+    + 2 * octet_length(function) + ifnull(octet_length(task), 0) + 72) * 5 / 4";
+
+/// The same of a line that is about to be written.
+fn row_bytes(tenant: &TenantId, line: &LogLine) -> u64 {
+    let text = line.message.len()
+        + 4 * tenant.as_str().len()
+        + 2 * line.invocation_id.as_str().len()
+        + 2 * line.function.as_str().len()
+        + line.task.as_ref().map_or(0, String::len);
+    (text as u64 + 72) * 5 / 4
+}
+
+/// Keeps the lines of each tenant, and of all tenants together, below a number of bytes on disk, and below an age.
 pub(crate) struct Retention {
     cap: u64,
+    cap_of_all: u64,
     age: Duration,
     bytes: HashMap<TenantId, u64>,
     age_checked: Option<Instant>,
 }
 
 impl Retention {
-    pub(crate) fn new(conn: &Connection, cap: u64, age: Duration) -> Result<Self, Error> {
-        let mut retention = Self { cap, age, bytes: HashMap::new(), age_checked: None };
+    pub(crate) fn new(conn: &Connection, cap: u64, cap_of_all: u64, age: Duration) -> Result<Self, Error> {
+        let mut retention = Self { cap, cap_of_all, age, bytes: HashMap::new(), age_checked: None };
         retention.count(conn)?;
         Ok(retention)
     }
 
     fn count(&mut self, conn: &Connection) -> Result<(), Error> {
         self.bytes.clear();
-        let mut select = conn.prepare("SELECT tenant, sum(octet_length(message)) FROM logs GROUP BY tenant")?;
+        let mut select = conn.prepare(&format!("SELECT tenant, sum({ROW_BYTES}) FROM logs GROUP BY tenant"))?;
         let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
         for row in rows {
             let (tenant, bytes) = row?;
@@ -129,12 +143,23 @@ impl Retention {
     }
 
     pub(crate) fn added(&mut self, tenant: &TenantId, line: &LogLine) {
-        *self.bytes.entry(tenant.clone()).or_default() += line.message.len() as u64;
+        *self.bytes.entry(tenant.clone()).or_default() += row_bytes(tenant, line);
     }
 
-    /// Forgets what is too old, and of a tenant that has too much the oldest tenth and what is above the cap.
+    /// Bytes on disk of each tenant's lines, about.
+    pub(crate) fn bytes(&self) -> &HashMap<TenantId, u64> {
+        &self.bytes
+    }
+
+    /// What a tenant may keep now: its cap, or an equal share where all tenants together have too much.
+    fn share(&self) -> u64 {
+        let all: u64 = self.bytes.values().sum();
+        if all <= self.cap_of_all { self.cap } else { self.cap.min(self.cap_of_all / (self.bytes.len() as u64).max(1)) }
+    }
+
+    /// Forgets what is too old, and of a tenant that has too much the oldest tenth and what is above its share.
     pub(crate) fn trim(&mut self, conn: &Connection) -> Result<(), Error> {
-        if self.age_checked.is_none_or(|at| at.elapsed() >= AGE_CHECK) {
+        if self.age_checked.is_none_or(|at| at.elapsed() >= AGE_CHECK.min(self.age)) {
             self.age_checked = Some(Instant::now());
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let oldest = u64::try_from(now.saturating_sub(self.age).as_millis()).unwrap_or(u64::MAX);
@@ -142,10 +167,11 @@ impl Retention {
                 self.count(conn)?;
             }
         }
-        for (tenant, bytes) in self.bytes.iter_mut().filter(|(_, bytes)| **bytes > self.cap) {
-            let target = self.cap - self.cap / 10;
+        let share = self.share();
+        for (tenant, bytes) in self.bytes.iter_mut().filter(|(_, bytes)| **bytes > share) {
+            let target = share - share / 10;
             let mut select =
-                conn.prepare_cached("SELECT id, octet_length(message) FROM logs WHERE tenant = ?1 ORDER BY id")?;
+                conn.prepare_cached(&format!("SELECT id, {ROW_BYTES} FROM logs WHERE tenant = ?1 ORDER BY id"))?;
             let mut rows = select.query([tenant.as_str()])?;
             let mut last = None;
             while *bytes > target
@@ -210,8 +236,8 @@ fn line(row: &Row<'_>) -> Result<(i64, LogLine), Error> {
 }
 
 impl Index {
-    /// Hands lines to the writer without waiting. When they come faster than they can be written, the oldest that wait are
-    /// dropped, and a line of [`LogSource::System`] says how many.
+    /// Hands lines to the writer without waiting. When they come faster than they can be written, the oldest that wait of the
+    /// tenant with the most are dropped, and a line of [`LogSource::System`] tells that tenant how many.
     pub fn log(&self, lines: Vec<(TenantId, LogLine)>) {
         let shared: &Shared = &self.inner.shared;
         let mut queues = shared.queues.lock();

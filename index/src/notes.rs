@@ -1,7 +1,12 @@
 //! What a process notes about the guests that it ran, on its way to an index: into the one beside it at once, or, in a
 //! fleet, through an [`Outbox`] to wherever the index is.
 
-use crate::{Index, logs, usage, writer::Usage};
+use crate::{
+    Index,
+    fair::{FairQueue, QueueLimits},
+    logs, usage,
+    writer::Usage,
+};
 use fabric_types::{
     id::{FunctionName, NodeId, TenantId},
     rest::{
@@ -14,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Invocations that may wait; more are dropped.
-const INVOCATIONS: usize = 10_000;
+/// Invocations that may wait, of all tenants together; of more the oldest of the tenant with the most are dropped.
+const INVOCATIONS: QueueLimits = QueueLimits { items: 10_000, bytes: usize::MAX };
 /// Bytes of log messages in one [`Noted`], about.
 const TOGETHER: usize = 256 * 1024;
 /// Log lines, or invocations, in one.
@@ -64,15 +69,20 @@ impl Noted {
     }
 }
 
-#[derive(Default)]
 struct Waiting {
     lines: logs::Queue,
-    invocations: Vec<(TenantId, Invocation)>,
+    invocations: FairQueue<Invocation>,
     usage: Usage,
-    dropped: u64,
 }
 
-/// Notes that wait to be sent. Bounded: of log lines the oldest give way, and a line says how many; usage is summed.
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { lines: logs::Queue::default(), invocations: FairQueue::new(INVOCATIONS), usage: Usage::default() }
+    }
+}
+
+/// Notes that wait to be sent. Bounded, with a share for each tenant: of log lines the oldest give way, and a line says
+/// how many; usage is summed.
 #[derive(Default)]
 pub struct Outbox {
     waiting: Mutex<Waiting>,
@@ -88,10 +98,7 @@ impl Outbox {
     /// Everything that waits, in parts of a size that travels well.
     #[must_use]
     pub fn take(&self) -> Vec<Noted> {
-        let Waiting { lines, invocations, usage, dropped } = std::mem::take(&mut *self.waiting.lock());
-        if dropped > 0 {
-            tracing::warn!(dropped, "invocation records came faster than they could be sent");
-        }
+        let Waiting { lines, mut invocations, usage } = std::mem::take(&mut *self.waiting.lock());
         let mut all = Vec::new();
         let mut now = Noted {
             usage: usage.into_iter().map(|((tenant, function), line)| (tenant, function, line)).collect(),
@@ -111,9 +118,15 @@ impl Outbox {
             next(&mut now, line.message.len());
             now.lines.push((tenant, line));
         }
-        for (tenant, invocation) in invocations {
-            next(&mut now, 0);
-            now.invocations.push((tenant, invocation));
+        for taken in invocations.take() {
+            if taken.dropped > 0 {
+                let (tenant, dropped) = (&taken.tenant, taken.dropped);
+                tracing::warn!(%tenant, dropped, "invocation records came faster than they could be sent");
+            }
+            for invocation in taken.items {
+                next(&mut now, 0);
+                now.invocations.push((taken.tenant.clone(), invocation));
+            }
         }
         if !now.is_empty() {
             all.push(now);
@@ -160,15 +173,14 @@ impl Notes {
     ///
     /// # Errors
     /// [`crate::Error::NotWritten`] of the index; doing it again is safe.
-    pub async fn put_invocations(&self, mut invocations: Vec<(TenantId, Invocation)>) -> Result<(), crate::Error> {
+    pub async fn put_invocations(&self, invocations: Vec<(TenantId, Invocation)>) -> Result<(), crate::Error> {
         match self {
             Self::Here(index) => return index.put_invocations(invocations).await,
             Self::Sent(outbox) => {
                 let mut waiting = outbox.waiting.lock();
-                let room = INVOCATIONS.saturating_sub(waiting.invocations.len());
-                waiting.dropped += invocations.len().saturating_sub(room) as u64;
-                invocations.truncate(room);
-                waiting.invocations.append(&mut invocations);
+                for (tenant, invocation) in invocations {
+                    waiting.invocations.push(tenant, 0, invocation);
+                }
                 drop(waiting);
                 outbox.some.notify_one();
             }

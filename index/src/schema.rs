@@ -98,6 +98,49 @@ fn create(conn: &Connection, tables: &[&str], version: i64) -> rusqlite::Result<
     tx.commit()
 }
 
+/// Pages given back to the file system at once: about 4 MiB, some milliseconds.
+const SHRINK_PAGES: i64 = 1024;
+/// Free pages that stay for what is written next.
+const FREE_PAGES: i64 = 512;
+
+/// Gives some free pages back to the file system; says whether there are more.
+pub(crate) fn shrink(conn: &Connection) -> rusqlite::Result<bool> {
+    let free = |conn: &Connection| conn.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
+    let before = free(conn)?;
+    if before <= FREE_PAGES {
+        return Ok(false);
+    }
+    let pages = (before - FREE_PAGES).min(SHRINK_PAGES);
+    let mut vacuum = conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    // A row for each page.
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    drop(rows);
+    drop(vacuum);
+    let after = free(conn)?;
+    if after <= FREE_PAGES {
+        // The file itself gets shorter when the write-ahead log reaches it; readers may put that off.
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    }
+    // Nothing was given back where the file is of a kind that can't shrink.
+    Ok(after > FREE_PAGES && after < before)
+}
+
+/// Makes a file able to give space back. One of an earlier release is written anew once, which takes as much room again.
+fn shrinkable(conn: &Connection) -> rusqlite::Result<()> {
+    let mode: i64 = conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    if mode == 2 {
+        return Ok(());
+    }
+    conn.pragma_update(None, "auto_vacuum", 2)?;
+    let pages: i64 = conn.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    if pages > 0 {
+        tracing::info!(pages, "rewriting the index once so that it can shrink");
+        conn.execute_batch("VACUUM")?;
+    }
+    Ok(())
+}
+
 /// Opens the index for writing; the answer also says whether it is new. What does not read as an index of this release is
 /// replaced: it can be rebuilt.
 pub(crate) fn open_index(path: &Path) -> Result<(Connection, bool), Error> {
@@ -106,6 +149,11 @@ pub(crate) fn open_index(path: &Path) -> Result<(Connection, bool), Error> {
         let conn = Connection::open(path)?;
         configure(&conn, "NORMAL")?;
         let found = version(&conn)?;
+        if matches!(found, 0 | INDEX_VERSION)
+            && let Err(error) = shrinkable(&conn)
+        {
+            tracing::warn!(%error, "the index can't shrink yet; tried again at the next start");
+        }
         Ok::<_, Error>((conn, found))
     };
     match attempt() {

@@ -1,7 +1,7 @@
 //! The one writer: takes everything that waits, writes it in one transaction, answers.
 
 use crate::{
-    Error, Options, invocations, jobs, letters, logs,
+    Error, Options, invocations, jobs, letters, logs, schema,
     taken::{self, Arrived, Totals},
     usage,
 };
@@ -34,6 +34,8 @@ pub(crate) enum Change {
     Letters(Vec<(TenantId, DeadLetter)>),
     /// Asks for a tenant's usage after everything that waits was added.
     Usage(TenantId, Option<oneshot::Sender<Vec<UsageLine>>>),
+    /// Asks for the bytes of log lines of each tenant.
+    LogBytes(Option<oneshot::Sender<HashMap<TenantId, u64>>>),
     /// Records of streams of notes.
     Arrived(Vec<Arrived>),
     /// Asks for all usage.
@@ -115,12 +117,26 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(index: Connection, usage: Connection, options: Options) -> Result<Self, Error> {
-        let log_retention = logs::Retention::new(&index, options.log_bytes, options.log_age)?;
-        Ok(Self { index, usage, log_retention, invocation_retention: invocations::Retention::new(options.invocations) })
+        let Options { log_bytes, log_bytes_of_all, log_age, invocations, invocation_age } = options;
+        let log_retention = logs::Retention::new(&index, log_bytes, log_bytes_of_all, log_age)?;
+        Ok(Self {
+            index,
+            usage,
+            log_retention,
+            invocation_retention: invocations::Retention::new(invocations, invocation_age),
+        })
     }
 
     pub(crate) fn index(&self) -> &Connection {
         &self.index
+    }
+
+    /// Gives some pages that deletions left free back to the file system; says whether there may be more.
+    fn shrink(&self) -> bool {
+        schema::shrink(&self.index).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the index was not shrunk");
+            false
+        })
     }
 
     /// Writes everything that waits, on the caller's thread.
@@ -172,6 +188,11 @@ impl Store {
                 Change::Usage(tenant, reply) => {
                     if let (Some(reply), Ok(lines)) = (reply.take(), usage::lines(&self.usage, tenant)) {
                         let _ = reply.send(lines);
+                    }
+                }
+                Change::LogBytes(reply) => {
+                    if let Some(reply) = reply.take() {
+                        let _ = reply.send(self.log_retention.bytes().clone());
                     }
                 }
                 Change::Totals(reply) => {
@@ -254,7 +275,11 @@ impl Store {
                     }
                 }
                 Change::ForgetStreams(streams) => taken::forget(&tx, streams)?,
-                Change::Usage(..) | Change::Totals(_) | Change::ReplaceTotals(_) | Change::Flush => {}
+                Change::Usage(..)
+                | Change::LogBytes(_)
+                | Change::Totals(_)
+                | Change::ReplaceTotals(_)
+                | Change::Flush => {}
             }
         }
         for (tenant, line) in lines {
@@ -262,6 +287,7 @@ impl Store {
             self.log_retention.added(tenant, line);
         }
         self.log_retention.trim(&tx)?;
+        self.invocation_retention.trim(&tx)?;
         tx.commit()?;
         Ok(())
     }
@@ -270,9 +296,16 @@ impl Store {
 /// The writer thread: until the index is closed and nothing waits.
 pub(crate) fn run(shared: &Shared, mut store: Store) {
     let mut usage_since: Option<Instant> = None;
+    // What a deletion of an earlier run left may wait for the first write.
+    let mut shrinking = false;
     loop {
         let closed = {
             let mut queues = shared.queues.lock();
+            while shrinking && queues.changes.is_empty() && queues.lines.is_empty() && !queues.closed {
+                drop(queues);
+                shrinking = store.shrink();
+                queues = shared.queues.lock();
+            }
             while queues.changes.is_empty() && queues.lines.is_empty() && !queues.closed {
                 if queues.usage.is_empty() {
                     shared.wake.wait(&mut queues);
@@ -287,6 +320,7 @@ pub(crate) fn run(shared: &Shared, mut store: Store) {
         };
         usage_since = None;
         store.drain(shared);
+        shrinking = true;
         // Nobody is left to hand anything in, and what could not be written now will not be.
         if closed {
             return;

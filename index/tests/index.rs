@@ -308,7 +308,7 @@ async fn log_lines_are_filtered_followed_and_kept_by_tenant() {
 
 #[tokio::test]
 async fn old_and_too_many_lines_go_and_a_flood_says_what_it_lost() {
-    let options = Options { log_bytes: 10_000, log_age: Duration::from_secs(3600), ..Options::default() };
+    let options = Options { log_bytes: 30_000, log_age: Duration::from_secs(3600), ..Options::default() };
     let index = Index::in_memory_with(options).unwrap();
     let a = tenant("a");
     index.log(vec![(a.clone(), LogLine { at_ms: 1, ..line(1, "from 1970") })]);
@@ -325,6 +325,61 @@ async fn old_and_too_many_lines_go_and_a_flood_says_what_it_lost() {
     let notes = index.logs(&a, &noted, None, 10).await.unwrap().items;
     assert_eq!(notes.len(), 1);
     assert!(notes[0].message.starts_with("3616 lines dropped"), "{}", notes[0].message);
+}
+
+#[tokio::test]
+async fn a_flood_of_one_tenant_costs_another_no_line() {
+    let index = Index::in_memory().unwrap();
+    let (a, b) = (tenant("a"), tenant("b"));
+    let quiet = (0..30).map(|n| (b.clone(), line(n, "quiet")));
+    let flood = |from| (from..from + 20_000).map(|n| (a.clone(), line(n, "flood")));
+    index.log(flood(0).chain(quiet).chain(flood(20_000)).collect());
+    let of_b = index.logs(&b, &LogFilter::default(), None, 100).await.unwrap().items;
+    assert!(of_b.len() == 30 && of_b.iter().all(|line| line.message == "quiet"), "{of_b:?}");
+    let noted = LogFilter { q: Some("lines dropped".to_owned()), ..LogFilter::default() };
+    assert_eq!(index.logs(&a, &noted, None, 10).await.unwrap().items.len(), 1, "the flood is told");
+}
+
+/// Bytes of the index's files.
+fn on_disk(path: &std::path::Path) -> u64 {
+    let len = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        std::fs::metadata(name).map_or(0, |meta| meta.len())
+    };
+    len("") + len("-wal")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_are_counted_as_the_disk_takes_them_and_their_space_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index.db");
+    let write = async |index: &Index, from: u64| {
+        for part in 0..10 {
+            index.log((0..4_000).map(|n| (tenant("a"), line(from + part * 4_000 + n, "x"))).collect());
+            index.flush().await.unwrap();
+        }
+    };
+    let index = Index::open(&path).unwrap();
+    write(&index, 0).await;
+    let counted = index.sizes().await.unwrap()[&tenant("a")];
+    drop(index);
+    let taken = on_disk(&path);
+    assert!((taken / 2..taken * 3 / 2).contains(&counted), "{counted} counted, {taken} on disk");
+    assert!(taken > 4 << 20, "{taken}");
+    // With a smaller bound the oldest lines go, and the file gets shorter.
+    let options = Options { log_bytes: 1 << 20, ..Options::default() };
+    let index = Index::open_with(&path, options).unwrap();
+    write(&index, 40_000).await;
+    let shrunk = async {
+        while on_disk(&path) > 6 << 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), shrunk).await.unwrap_or_else(|_| panic!("{}", on_disk(&path)));
+    let newest = LogFilter { newest_first: true, ..LogFilter::default() };
+    let kept = index.logs(&tenant("a"), &newest, None, 1).await.unwrap().items;
+    assert_eq!(kept[0].invocation_id, InvocationId::from_parts(79_999, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,12 +14,13 @@ use crate::{
     posting::Posting,
     presence,
     running::RunningFile,
+    storage::{self, StorageOptions},
     work,
 };
 use bytes::Bytes;
 use fabric_engine::Engine;
 use fabric_host::Host;
-use fabric_index::Notes;
+use fabric_index::{FairQueue, Notes, QueueLimits};
 use fabric_results::ResultStore;
 use fabric_store::{Objects, Store};
 use fabric_types::{
@@ -46,8 +47,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Chunks of work that may wait for a guest thread; the core's queue depth keeps them few.
 const CHUNKS: usize = 4096;
-/// Invocation records that may wait for the index; more are dropped and counted.
-const RECORDS: usize = 4096;
+/// Invocation records that may wait for the index, of all tenants together; of more the oldest of the tenant with the most
+/// are dropped.
+const RECORDS: QueueLimits = QueueLimits { items: 4096, bytes: usize::MAX };
 /// How long a scheduler may take to let a node go that holds nothing: three of its words.
 const ANSWER: Duration = Duration::from_secs(3);
 /// How often invocation records go to the index.
@@ -96,6 +98,8 @@ pub struct Options {
     pub policy: Policy,
     /// Metrics, whose observer the sandbox was started with.
     pub metrics: Metrics,
+    /// How the accounts of what is stored are kept.
+    pub storage: StorageOptions,
 }
 
 /// What the node's parts share.
@@ -131,7 +135,7 @@ pub struct Shared {
     pub(crate) memory_turn: Mutex<()>,
     limits: moka::sync::Cache<(TenantId, FunctionName, u32, u32), Arc<Semaphore>>,
     guests: GuestThreads,
-    records: mpsc::Sender<(TenantId, Invocation)>,
+    records: Records,
 }
 
 impl Shared {
@@ -172,29 +176,47 @@ impl Shared {
         handle.ok_or_else(|| Fault::new(Code::Unavailable, "the node is shutting down"))
     }
 
-    /// Notes a call for lists. Drops it when the index can't keep up: lists are not worth slowing calls.
+    /// Notes a call for lists. When the index can't keep up, records are dropped: lists are not worth slowing calls.
     pub(crate) fn note_invocation(&self, tenant: &TenantId, invocation: Invocation) {
-        if self.records.try_send((tenant.clone(), invocation)).is_err() {
-            tracing::debug!("an invocation record was dropped");
-        }
+        self.records.waiting.lock().push(tenant.clone(), 0, invocation);
+        self.records.some.notify_one();
     }
 }
 
-async fn keep_records(notes: Notes, mut records: mpsc::Receiver<(TenantId, Invocation)>, stop: CancellationToken) {
-    let mut batch = Vec::new();
-    while stop.run_until_cancelled(records.recv_many(&mut batch, RECORDS)).await.is_some_and(|n| n > 0) {
-        keep(&notes, std::mem::take(&mut batch)).await;
+/// Invocation records on their way to the index.
+struct Records {
+    waiting: parking_lot::Mutex<FairQueue<Invocation>>,
+    some: Notify,
+}
+
+impl Records {
+    fn take(&self) -> Vec<(TenantId, Invocation)> {
+        let mut all = Vec::new();
+        for taken in self.waiting.lock().take() {
+            if taken.dropped > 0 {
+                let (tenant, dropped) = (&taken.tenant, taken.dropped);
+                tracing::warn!(%tenant, dropped, "invocation records came faster than they could be written");
+            }
+            all.extend(taken.items.into_iter().map(|invocation| (taken.tenant.clone(), invocation)));
+        }
+        all
+    }
+}
+
+async fn keep_records(shared: Arc<Shared>, stop: CancellationToken) {
+    while stop.run_until_cancelled(shared.records.some.notified()).await.is_some() {
+        keep(&shared).await;
         // Not one write for each call, but one for all of a while.
         stop.run_until_cancelled(tokio::time::sleep(RECORD_EVERY)).await;
     }
-    while let Ok(record) = records.try_recv() {
-        batch.push(record);
-    }
-    keep(&notes, batch).await;
+    keep(&shared).await;
 }
 
-async fn keep(notes: &Notes, batch: Vec<(TenantId, Invocation)>) {
-    if let Err(error) = notes.put_invocations(batch).await {
+async fn keep(shared: &Shared) {
+    let batch = shared.records.take();
+    if !batch.is_empty()
+        && let Err(error) = shared.notes.put_invocations(batch).await
+    {
         tracing::warn!(%error, "invocation records could not be kept");
     }
 }
@@ -275,7 +297,7 @@ impl Node {
     /// # Errors
     /// When threads can't be made, or a backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { id, slots, offer, url, engine, store, results, notes, host, folder, policy, metrics } = options;
+        let Options { id, slots, offer, url, engine, store, results, notes, host, folder, policy, metrics, storage } = options;
         let started_ms = now_ms();
         let running = match &folder {
             Some(folder) => RunningFile::begin(folder, &id, started_ms).unwrap_or_else(|error| {
@@ -289,7 +311,6 @@ impl Node {
         let (policies, quota_changes) = Policies::open(engine.clone(), policy).await?;
         let guests =
             GuestThreads::start(slots).map_err(|e| Fault::new(Code::Internal, format!("guest threads: {e}")))?;
-        let (records, kept) = mpsc::channel(RECORDS);
         let remembered = moka::future::Cache::builder()
             .max_capacity(remembered_bytes(host.memory().size()))
             .weigher(|_: &(TenantId, TaskKey), r: &Remembered| {
@@ -322,11 +343,12 @@ impl Node {
             memory_turn: Mutex::new(()),
             limits: moka::sync::Cache::new(100_000),
             guests,
-            records,
+            records: Records { waiting: parking_lot::Mutex::new(FairQueue::new(RECORDS)), some: Notify::new() },
         });
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let posting = Posting::start(shared.id.clone(), &shared.engine, &notes);
-        tracker.spawn(keep_records(notes, kept, stop.clone()));
+        tracker.spawn(keep_records(shared.clone(), stop.clone()));
+        tracker.spawn(storage::run(shared.engine.clone(), shared.store.clone(), storage, stop.clone()));
         let following = shared.policies.clone().follow(quota_changes);
         let until = stop.clone();
         tracker.spawn(async move { until.run_until_cancelled(following).await });
@@ -475,6 +497,9 @@ impl Node {
         self.shared.metrics.memory_size.set(level(memory.size()));
         self.shared.metrics.memory_used.set(level(memory.used()));
         self.shared.metrics.memory_refused.set(level(memory.refused()));
+        for (kind, bytes) in self.shared.store.accounts().of_all() {
+            self.shared.metrics.stored(kind, bytes);
+        }
     }
 
     /// How busy it is.

@@ -96,8 +96,8 @@ async fn commit(shared: &Shared, pieces: Vec<Piece>) -> Vec<(Arc<Batch>, Vec<Out
     let committed: Vec<Result<Committed, Fault>> = if fresh.is_empty() {
         Vec::new()
     } else {
-        match shared.results.commit(&tenant, fresh).await {
-            Ok(all) => all.into_iter().map(Ok).collect(),
+        match shared.results.commit_each(&tenant, fresh).await {
+            Ok(all) => all,
             Err(fault) => vec![Err(fault); waiting.len()],
         }
     };

@@ -21,6 +21,7 @@ mod policies;
 mod posting;
 mod presence;
 mod running;
+mod storage;
 mod work;
 
 pub use api::{HttpBody, Invoke, Invoked, Node, Options, Room, Uploaded, remembered_bytes};
@@ -29,6 +30,7 @@ pub use metrics::Metrics;
 pub use offer::Offer;
 pub use offer::machine_memory;
 pub use policies::Policies;
+pub use storage::{StorageOptions, Volumes};
 
 /// Reading committed results.
 pub mod results {

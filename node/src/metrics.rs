@@ -1,7 +1,7 @@
 //! The node's metrics. Names carry their units.
 
 use fabric_host::Observer;
-use fabric_types::function::EntryKind;
+use fabric_types::{function::EntryKind, storage::StorageKind};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -40,6 +40,7 @@ struct Families {
     call: Family<Kind, Histogram, Seconds>,
     invocations: Family<Kind, Counter>,
     faults: Family<Kind, Counter>,
+    storage: Family<Kind, Gauge>,
 }
 
 /// Metrics of a node. Cloning shares them.
@@ -78,6 +79,7 @@ impl Default for Metrics {
             call: Family::new_with_constructor(Seconds),
             invocations: Family::default(),
             faults: Family::default(),
+            storage: Family::default(),
         };
         // Looked up once: a family costs a hash and a lock with every use.
         let kinds = ["task", "http", "command"].map(|kind| Kind { kind });
@@ -105,9 +107,15 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Notes what all tenants keep of a kind.
+    pub(crate) fn stored(&self, kind: StorageKind, bytes: u64) {
+        let gauge = self.families.storage.get_or_create(&Kind { kind: kind.as_str() });
+        gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// Registers all of them.
     pub fn register(&self, registry: &mut Registry) {
-        let Families { instantiate, call, invocations, faults } = self.families.clone();
+        let Families { instantiate, call, invocations, faults, storage } = self.families.clone();
         registry.register("fabric_instantiate_seconds", "Making a fresh instance", instantiate);
         registry.register("fabric_call_seconds", "A guest's call, instantiation included", call);
         registry.register("fabric_invocations", "Guests that ran", invocations);
@@ -116,6 +124,7 @@ impl Metrics {
         registry.register("fabric_gpu_device_microseconds", "Device time of guests on the GPU", self.gpu_us.clone());
         registry.register("fabric_node_gpu_queue", "Calls waiting for the GPU", self.gpu_queue.clone());
         registry.register("fabric_compile_seconds", "Compiling a module", self.compile.clone());
+        registry.register("fabric_storage_bytes", "What all tenants keep, as this process counts it", storage);
         registry.register("fabric_node_queued_tasks", "Tasks waiting for a guest thread", self.queued_tasks.clone());
         registry.register("fabric_node_running_guests", "Guests that run now", self.running.clone());
         registry.register("fabric_memory_size_bytes", "Memory that calls may use", self.memory_size.clone());

@@ -2,13 +2,17 @@
 //! content digest, and neither writers nor readers need to know which.
 
 use bytes::Bytes;
-use fabric_engine::results::{Body, Commit, INLINE_BYTES, ResultRecord, Results};
-use fabric_store::{Range, Store};
+use fabric_engine::{
+    results::{Body, Commit, INLINE_BYTES, ResultRecord, Results},
+    upkeep::ROW_BYTES,
+};
+use fabric_store::{Range, Reservation, Store};
 use fabric_types::{
     Code, Fault,
     digest::{ContentDigest, TaskKey},
     id::TenantId,
     memory::Charge,
+    storage::StorageKind,
     work::OutputRef,
 };
 use futures::{
@@ -58,12 +62,9 @@ pub struct ResultStore {
     store: Store,
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn fault(error: fabric_store::Error) -> Fault {
-    let fault = Fault::new(error.code(), error.to_string());
-    match error.hint() {
-        Some(hint) => fault.hint(hint),
-        None => fault,
-    }
+    error.to_fault()
 }
 
 /// Large results are named by their content, in the space that is laid out by keys.
@@ -86,42 +87,76 @@ impl ResultStore {
     /// Commits what is not there yet and compares the rest; the answers are in the order given.
     ///
     /// # Errors
-    /// A retryable fault when a backend fails; committing again is safe.
+    /// A retryable fault when a backend fails; committing again is safe. `storage-quota` and `disk-full` when one can't be
+    /// kept.
     pub async fn commit(&self, tenant: &TenantId, fresh: Vec<Fresh>) -> Result<Vec<Committed>, Fault> {
-        let mut refs = Vec::with_capacity(fresh.len());
+        self.commit_each(tenant, fresh).await?.into_iter().collect()
+    }
+
+    /// The same, where one that the tenant has no room for does not keep the others from being committed.
+    ///
+    /// # Errors
+    /// A retryable fault when a backend fails; committing again is safe. Of each result, `storage-quota` or `disk-full`.
+    pub async fn commit_each(
+        &self,
+        tenant: &TenantId,
+        fresh: Vec<Fresh>,
+    ) -> Result<Vec<Result<Committed, Fault>>, Fault> {
+        let mut taken = Vec::with_capacity(fresh.len());
         let mut records = Vec::with_capacity(fresh.len());
         for result in fresh {
-            let digest = ContentDigest::of(&result.bytes);
-            let len = result.bytes.len() as u64;
-            let body = if result.bytes.len() <= INLINE_BYTES {
-                Body::Inline(result.bytes)
-            } else {
-                self.store.results(tenant).commit(&object_name(digest), result.bytes).await.map_err(fault)?;
-                Body::Object
-            };
-            refs.push(OutputRef { key: result.key, digest, len });
-            let record = ResultRecord {
-                digest,
-                len,
-                body,
-                content_type: result.content_type,
-                buckets: result.buckets,
-                fuel: result.fuel,
-            };
-            records.push((result.key, record));
+            taken.push(match self.admit(tenant, result).await {
+                Ok((output, record, room)) => {
+                    records.push((output.key, record));
+                    Ok((output, room))
+                }
+                Err(fault) if matches!(fault.code, Code::StorageQuota | Code::DiskFull) => Err(fault),
+                Err(fault) => return Err(fault),
+            });
         }
-        let commits = self.table.commit(tenant, records).await?;
-        let mut committed = Vec::with_capacity(refs.len());
-        for (mine, commit) in refs.into_iter().zip(commits) {
-            committed.push(match commit {
-                Commit::Stored | Commit::Same => Committed { output: mine, differs: None },
-                Commit::Differs(_) => {
+        let mut commits =
+            if records.is_empty() { Vec::new() } else { self.table.commit(tenant, records).await? }.into_iter();
+        let mut committed = Vec::with_capacity(taken.len());
+        for taken in taken {
+            let (mine, room) = match taken {
+                Ok(taken) => taken,
+                Err(fault) => {
+                    committed.push(Err(fault));
+                    continue;
+                }
+            };
+            committed.push(Ok(match commits.next() {
+                Some(Commit::Stored) => {
+                    room.keep(0);
+                    Committed { output: mine, differs: None }
+                }
+                Some(Commit::Same) => Committed { output: mine, differs: None },
+                Some(Commit::Differs(_)) => {
                     let there = self.find(tenant, &[mine.key]).await?.into_iter().flatten().next();
                     Committed { output: there.map_or(mine, |(output, _)| output), differs: Some(mine.digest) }
                 }
-            });
+                None => return Err(Fault::new(Code::Internal, "an answer of the results table is missing")),
+            }));
         }
         Ok(committed)
+    }
+
+    /// Makes room for a result, and puts a large one into the store.
+    async fn admit(&self, tenant: &TenantId, result: Fresh) -> Result<(OutputRef, ResultRecord, Reservation), Fault> {
+        let digest = ContentDigest::of(&result.bytes);
+        let len = result.bytes.len() as u64;
+        let small = result.bytes.len() <= INLINE_BYTES;
+        let row = ROW_BYTES + 8 * result.buckets.len() as u64 + if small { len } else { 0 };
+        let room = self.store.accounts().reserve(tenant, StorageKind::Results, row).await.map_err(fault)?;
+        let Fresh { key, bytes, content_type, buckets, fuel } = result;
+        let body = if small {
+            Body::Inline(bytes)
+        } else {
+            self.store.results(tenant).commit(&object_name(digest), bytes).await.map_err(fault)?;
+            Body::Object
+        };
+        let record = ResultRecord { digest, len, body, content_type, buckets, fuel };
+        Ok((OutputRef { key, digest, len }, record, room))
     }
 
     /// What is stored under `keys`, in their order, with the records.

@@ -31,7 +31,7 @@ macro_rules! ensure_err {
     };
 }
 
-const CREATE: PutOptions = PutOptions { if_absent: true, if_match: None };
+const CREATE: PutOptions = PutOptions { if_absent: true, if_match: None, expected: None };
 
 fn path(text: &str) -> Result<ObjectPath, Error> {
     ObjectPath::new(text)
@@ -138,7 +138,7 @@ async fn conditional_writes(objects: &Objects, _: &Store, _: &TenantId) -> Outco
     let at = path("w")?;
     let created = objects.put_bytes(&at, "1".into(), CREATE).await?;
     ensure_err!(objects.put_bytes(&at, "2".into(), CREATE).await, Error::PreconditionFailed { .. });
-    let with = |etag: &str| PutOptions { if_absent: false, if_match: Some(etag.to_owned()) };
+    let with = |etag: &str| PutOptions { if_match: Some(etag.to_owned()), ..PutOptions::default() };
     let next = objects.put_bytes(&at, "3".into(), with(&created.etag)).await?;
     ensure_err!(objects.put_bytes(&at, "4".into(), with(&created.etag)).await, Error::PreconditionFailed { .. });
     ensure!(text(objects, "w", Range::Whole).await? == "3");

@@ -1,6 +1,7 @@
 //! What can go wrong with a store, a plan or a partition.
 
-use fabric_types::Code;
+use crate::account::OverQuota;
+use fabric_types::{Code, Fault, units::ByteSize};
 
 /// The cause that an error carries.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -91,6 +92,17 @@ pub enum Error {
         /// What is damaged.
         what: String,
     },
+    /// The tenant keeps as much as it may.
+    #[error("{0}")]
+    OverQuota(Box<OverQuota>),
+    /// The disk has no room, or less than what tenants must leave.
+    #[error("the disk is full{}", shortage(*free, *floor))]
+    DiskFull {
+        /// Free bytes, where they are known.
+        free: Option<u64>,
+        /// Bytes that stay free; 0 where the disk itself refused.
+        floor: u64,
+    },
     /// The store can't do what was asked.
     #[error("this store can't {what}")]
     NotSupported {
@@ -112,6 +124,25 @@ pub enum Error {
     },
 }
 
+/// How short of room a disk is.
+fn shortage(free: Option<u64>, floor: u64) -> String {
+    free.map_or_else(String::new, |free| format!(": {} are free, and {} stay so", ByteSize(free), ByteSize(floor)))
+}
+
+/// Whether an error, or one of its causes, is the file system's word that it has no room.
+fn says_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 impl Error {
     /// The stable code.
     #[must_use]
@@ -125,8 +156,20 @@ impl Error {
             Self::InvalidInputSpec { .. } => Code::InvalidInputSpec,
             Self::TooLarge { .. } => Code::TooLarge,
             Self::Location { .. } | Self::Body { .. } | Self::NotSupported { .. } => Code::BadRequest,
+            Self::OverQuota(_) => Code::StorageQuota,
+            Self::DiskFull { .. } => Code::DiskFull,
             Self::Backend { retryable: true, .. } => Code::StoreUnavailable,
             Self::Corrupt { .. } | Self::Backend { retryable: false, .. } => Code::Internal,
+        }
+    }
+
+    /// The same with its hint, for what is reported as a fault.
+    #[must_use]
+    pub fn to_fault(&self) -> Fault {
+        let fault = Fault::new(self.code(), self.to_string());
+        match self.hint() {
+            Some(hint) => fault.hint(hint),
+            None => fault,
         }
     }
 
@@ -147,6 +190,8 @@ impl Error {
             Self::InputChanged { .. } => Some("start the job again; it plans the objects as they are now".into()),
             Self::InvalidInputSpec { hint, .. } => hint.clone(),
             Self::Location { .. } => Some("use a folder, memory: or s3://BUCKET/PREFIX?endpoint=URL".into()),
+            Self::OverQuota(over) => Some(over.hint()),
+            Self::DiskFull { .. } => Some("an operator has to free space or add a disk; try again then".into()),
             Self::NotSupported { .. } => {
                 Some("write it without the condition, or under a new path with If-None-Match: *".into())
             }
@@ -172,6 +217,7 @@ impl Error {
             skewed @ E::PermissionDenied { .. } if skewed.to_string().contains("RequestTimeTooSkewed") => {
                 Self::Backend { operation, path, retryable: true, source: Box::new(skewed) }
             }
+            full if says_full(&full) => Self::DiskFull { free: None, floor: 0 },
             other => {
                 let retryable = !matches!(
                     other,
@@ -191,6 +237,9 @@ impl Error {
         if source.kind() == std::io::ErrorKind::NotFound {
             return Self::NotFound { path: path.to_owned() };
         }
+        if says_full(&source) {
+            return Self::DiskFull { free: None, floor: 0 };
+        }
         let retryable = source.kind() != std::io::ErrorKind::PermissionDenied;
         Self::Backend { operation, path: path.to_owned(), retryable, source: Box::new(source) }
     }
@@ -199,6 +248,15 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_one() {
+        let full = || std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        let wrapped = object_store::Error::Generic { store: "local", source: Box::new(full()) };
+        for error in [Error::from_store("write", "x", wrapped), Error::io("write", "x", full())] {
+            assert_eq!(error.code(), Code::DiskFull, "{error}");
+        }
+    }
 
     #[test]
     fn a_wrong_clock_is_no_lasting_refusal() {

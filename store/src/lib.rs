@@ -8,6 +8,7 @@
 //! Everything read from a store is hostile: sizes, names and footers are checked, buffers are bounded. This crate
 //! knows nothing of jobs, guests or HTTP.
 
+pub mod account;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod error;
@@ -20,14 +21,16 @@ mod parquet_file;
 mod path;
 pub mod plan;
 mod reader;
+mod sizes;
 mod spaces;
 mod staging;
 mod store;
 
+pub use account::{AccountOptions, Accounts, DiskFloor, Reservation};
 pub use error::Error;
 pub use objects::{Conditions, ListPage, ObjectBody, Objects, PutOptions, Range};
 pub use path::{ObjectPath, ObjectPrefix};
 pub use plan::{Plan, PlanOptions, plan};
 pub use reader::{PartitionReader, open};
-pub use spaces::{Commit, Modules, Results};
+pub use spaces::{Commit, Modules, Results, Swept};
 pub use store::{Durability, Store, StoreOptions};

@@ -1,8 +1,8 @@
 //! One tenant's objects: put, get, head, list, delete.
 
 use crate::{
-    Error, ObjectPath, ObjectPrefix, error::BoxError, input::Source, listing, local::OpenObject, staging,
-    store::Backend,
+    Error, ObjectPath, ObjectPrefix, Reservation, account::Account, error::BoxError, input::Source, listing,
+    local::OpenObject, staging, store::Backend,
 };
 use bytes::{Bytes, BytesMut};
 use fabric_types::rest::object::ObjectInfo;
@@ -27,6 +27,8 @@ pub struct PutOptions {
     pub if_absent: bool,
     /// Only if the object has this entity tag (`If-Match`), without quotes.
     pub if_match: Option<String>,
+    /// How many bytes are expected, where that is known: more than may be kept are refused at once.
+    pub expected: Option<u64>,
 }
 
 /// Conditions of a read. Entity tags are without quotes.
@@ -76,6 +78,7 @@ pub struct ListPage {
 pub struct Objects {
     backend: Backend,
     root: Path,
+    account: Account,
 }
 
 /// An entity tag as the trait writes it.
@@ -93,8 +96,8 @@ fn now_ms() -> u64 {
 }
 
 impl Objects {
-    pub(crate) fn new(backend: Backend, root: Path) -> Self {
-        Self { backend, root }
+    pub(crate) fn new(backend: Backend, root: Path, account: Account) -> Self {
+        Self { backend, root, account }
     }
 
     pub(crate) fn backend(&self) -> &Backend {
@@ -147,6 +150,9 @@ impl Objects {
         S: Stream<Item = Result<Bytes, E>> + Send,
         E: Into<BoxError>,
     {
+        if let Some(expected) = options.expected {
+            self.account.accounts.check(&self.account.tenant, self.account.kind, expected).await?;
+        }
         let mut body = std::pin::pin!(body);
         let (mut part, mut more) = next_part(path, &mut body).await?;
         if !more {
@@ -159,6 +165,7 @@ impl Objects {
             return Err(Error::NotSupported { what: "replace an object of more than 8 MiB under If-Match" });
         }
         self.precheck(path, &options).await?;
+        let mut reservation = self.account.reserve(part.len() as u64).await?;
         let staging = staging::folder(&self.root);
         let staged = staging::name(&staging);
         let target = match (&self.backend, &mode) {
@@ -176,21 +183,48 @@ impl Objects {
                 break Err(fail(e));
             }
             if !more {
-                break upload.complete().await.map_err(fail);
+                break Ok(());
             }
             match next_part(path, &mut body).await {
                 Ok(next) => (part, more) = next,
                 Err(e) => break Err(e),
             }
+            if let Err(e) = reservation.grow(part.len() as u64) {
+                break Err(e);
+            }
         };
-        let put = match sent {
+        if let Err(error) = sent {
+            let _ = upload.abort().await;
+            return Err(error);
+        }
+        let direct = target == &to;
+        let (this, path) = (self.clone(), path.clone());
+        // Ends even if the caller goes away, so that what was written is counted.
+        run(async move { this.complete(&path, to, upload, direct.then_some(size), staged, reservation).await }).await
+    }
+
+    /// Ends an upload in parts: of an object of so many bytes, or of one that is staged.
+    async fn complete(
+        &self,
+        path: &ObjectPath,
+        to: Path,
+        mut upload: Box<dyn MultipartUpload>,
+        size: Option<u64>,
+        staged: Path,
+        reservation: Reservation,
+    ) -> Result<ObjectInfo, Error> {
+        let fail = |e| Error::from_store("write", path.as_str(), e);
+        let _turn = self.account.turn(&to).await;
+        let replaced = if size.is_some() { self.size(path).await? } else { 0 };
+        let put = match upload.complete().await {
             Ok(put) => put,
             Err(error) => {
                 let _ = upload.abort().await;
-                return Err(error);
+                return Err(fail(error));
             }
         };
-        if target == &to {
+        if let Some(size) = size {
+            reservation.keep(replaced);
             return self.put_info(path, size, put).await;
         }
         let copied = self
@@ -198,6 +232,10 @@ impl Objects {
             .store()
             .copy_opts(&staged, &to, CopyOptions::new().with_mode(object_store::CopyMode::Create))
             .await;
+        if copied.is_ok() {
+            reservation.keep(0);
+        }
+        let staging = staging::folder(&self.root);
         if let Err(error) = self.backend.store().delete(&staged).await {
             tracing::warn!(%error, path = %staged, "a staged object stays until it is swept");
         }
@@ -206,6 +244,15 @@ impl Objects {
         }
         copied.map_err(fail)?;
         self.head(path).await
+    }
+
+    /// Bytes of an object; 0 where there is none.
+    async fn size(&self, path: &ObjectPath) -> Result<u64, Error> {
+        match self.head(path).await {
+            Ok(info) => Ok(info.size),
+            Err(Error::NotFound { .. }) => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether a condition is known not to hold, to spare the transfer of what can't be kept. The store judges again.
@@ -227,10 +274,28 @@ impl Objects {
     /// # Errors
     /// [`Error::PreconditionFailed`] if a condition does not hold, [`Error::Backend`] if the store fails.
     pub async fn put_bytes(&self, path: &ObjectPath, bytes: Bytes, options: PutOptions) -> Result<ObjectInfo, Error> {
-        let size = bytes.len() as u64;
         let to = self.full(path)?;
-        let put = self.backend.store().put_opts(&to, PutPayload::from_bytes(bytes), mode(&options).into()).await;
-        self.put_info(path, size, put.map_err(|e| Error::from_store("write", path.as_str(), e))?).await
+        let reservation = self.account.reserve(bytes.len() as u64).await?;
+        let (this, path) = (self.clone(), path.clone());
+        // Ends even if the caller goes away, so that what was written is counted.
+        run(async move { this.put_reserved(&path, to, bytes, &options, reservation).await }).await
+    }
+
+    async fn put_reserved(
+        &self,
+        path: &ObjectPath,
+        to: Path,
+        bytes: Bytes,
+        options: &PutOptions,
+        reservation: Reservation,
+    ) -> Result<ObjectInfo, Error> {
+        let size = bytes.len() as u64;
+        let _turn = self.account.turn(&to).await;
+        let replaced = if options.if_absent { 0 } else { self.size(path).await? };
+        let put = self.backend.store().put_opts(&to, PutPayload::from_bytes(bytes), mode(options).into()).await;
+        let put = put.map_err(|e| Error::from_store("write", path.as_str(), e))?;
+        reservation.keep(replaced);
+        self.put_info(path, size, put).await
     }
 
     async fn put_info(&self, path: &ObjectPath, size: u64, put: PutResult) -> Result<ObjectInfo, Error> {
@@ -392,11 +457,42 @@ impl Objects {
     /// # Errors
     /// [`Error::NotFound`], and [`Error::Backend`] if the store fails.
     pub async fn delete(&self, path: &ObjectPath) -> Result<(), Error> {
+        let full = self.full(path)?;
+        let _turn = self.account.turn(&full).await;
         // S3 does not say whether there was something.
-        self.head(path).await?;
-        let deleted = self.backend.store().delete(&self.full(path)?).await;
-        deleted.map_err(|e| Error::from_store("delete", path.as_str(), e))
+        let size = self.head(path).await?.size;
+        self.backend.store().delete(&full).await.map_err(|e| Error::from_store("delete", path.as_str(), e))?;
+        self.account.remove(size);
+        Ok(())
     }
+
+    /// Removes an object if it was last written before `at`, as seen once more right before the removal.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the store fails.
+    pub(crate) async fn delete_if_older(&self, path: &ObjectPath, at_ms: u64) -> Result<Option<u64>, Error> {
+        let full = self.full(path)?;
+        let _turn = self.account.turn(&full).await;
+        let info = match self.head(path).await {
+            Ok(info) if info.modified_ms < at_ms => info,
+            Ok(_) | Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        self.backend.store().delete(&full).await.map_err(|e| Error::from_store("delete", path.as_str(), e))?;
+        self.account.remove(info.size);
+        Ok(Some(info.size))
+    }
+}
+
+/// Runs to its end, whatever becomes of the caller.
+async fn run<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
+    let failed = |e: tokio::task::JoinError| Error::Backend {
+        operation: "write",
+        path: String::new(),
+        retryable: true,
+        source: Box::new(e),
+    };
+    tokio::spawn(work).await.map_err(failed)?
 }
 
 fn mode(options: &PutOptions) -> PutMode {

@@ -1,11 +1,12 @@
 //! Results by task key and modules by digest: objects whose names the fabric makes.
 
-use crate::{Conditions, Error, ObjectBody, ObjectPath, Objects, PutOptions, Range};
+use crate::{Conditions, Error, ObjectBody, ObjectPath, ObjectPrefix, Objects, PutOptions, Range};
 use bytes::Bytes;
 use fabric_types::{
     digest::{ModuleDigest, TaskKey},
     rest::object::ObjectInfo,
 };
+use futures::TryStreamExt as _;
 
 /// What became of a write under a key that only the first writer gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +22,62 @@ fn named(hex: &str) -> Result<ObjectPath, Error> {
     ObjectPath::new(format!("{}/{hex}", hex.get(..2).unwrap_or(hex)))
 }
 
+/// How old an object may be that a writer finds, milliseconds; an older one is written again, which makes it new. What
+/// removes objects that nothing names spares those younger than [`SPARED_MS`], so a writer has the time between the two to
+/// make a name.
+const FRESH_MS: u64 = 60 * 1000;
+/// Objects younger than this are not removed as unnamed, milliseconds.
+const SPARED_MS: u64 = 5 * 60 * 1000;
+
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 async fn commit(objects: &Objects, path: &ObjectPath, bytes: Bytes) -> Result<Commit, Error> {
-    match objects.put_bytes(path, bytes, PutOptions { if_absent: true, if_match: None }).await {
-        Ok(_) => Ok(Commit::Written),
-        Err(Error::PreconditionFailed { .. }) => Ok(Commit::Existed),
+    match objects.put_bytes(path, bytes.clone(), PutOptions { if_absent: true, ..PutOptions::default() }).await {
+        Ok(_) => return Ok(Commit::Written),
+        Err(Error::PreconditionFailed { .. }) => {}
+        Err(e) => return Err(e),
+    }
+    match objects.head(path).await {
+        Ok(info) if now_ms().saturating_sub(info.modified_ms) < FRESH_MS => Ok(Commit::Existed),
+        Ok(_) | Err(Error::NotFound { .. }) => {
+            objects.put_bytes(path, bytes, PutOptions::default()).await.map(|_| Commit::Existed)
+        }
         Err(e) => Err(e),
     }
 }
 
-/// The results of one tenant's tasks, by task key. Cloning is cheap.
+/// Removes objects of a space that `named` does not know and that have been there for a while.
+async fn sweep(objects: &Objects, named: impl Fn(&[u8; 32]) -> bool) -> Result<Swept, Error> {
+    let before_ms = now_ms().saturating_sub(SPARED_MS);
+    let mut all = std::pin::pin!(objects.list_all(&ObjectPrefix::default(), None)?);
+    let mut swept = Swept::default();
+    while let Some(info) = all.try_next().await? {
+        let name = info.path.rsplit('/').next().unwrap_or_default();
+        let mut digest = [0; 32];
+        if info.modified_ms >= before_ms || hex::decode_to_slice(name, &mut digest).is_err() || named(&digest) {
+            continue;
+        }
+        if let Some(bytes) = objects.delete_if_older(&ObjectPath::new(&info.path)?, before_ms).await? {
+            swept.objects += 1;
+            swept.bytes += bytes;
+        }
+    }
+    Ok(swept)
+}
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// The results of one tenant's tasks, each under a name that stands for its bytes. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Results(Objects);
 
@@ -73,6 +121,14 @@ impl Results {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// Removes results that `named` does not know, but for those of the last minutes.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the store fails.
+    pub async fn sweep(&self, named: impl Fn(&[u8; 32]) -> bool) -> Result<Swept, Error> {
+        sweep(&self.0, named).await
     }
 
     /// Removes a result.
@@ -126,6 +182,14 @@ impl Modules {
             Err(Error::NotFound { .. }) => Ok(false),
             Err(e) => Err(e),
         }
+    }
+
+    /// Removes modules that `named` does not know, but for those of the last minutes.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the store fails.
+    pub async fn sweep(&self, named: impl Fn(&[u8; 32]) -> bool) -> Result<Swept, Error> {
+        sweep(&self.0, named).await
     }
 
     /// Removes a module.

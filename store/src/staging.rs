@@ -26,9 +26,10 @@ pub(crate) fn name(folder: &Path) -> Path {
     folder.clone().join(format!("{nanos:x}-{unique:x}"))
 }
 
-/// Removes what dead writers left in `folder`, as seen at `now`.
-pub(crate) async fn sweep(store: &dyn ObjectStore, folder: &Path, now: SystemTime) -> Result<()> {
-    let Some(before) = now.checked_sub(MAX_AGE) else { return Ok(()) };
+/// Removes what dead writers left in `folder`, as seen at `now`; gives how many.
+pub(crate) async fn sweep(store: &dyn ObjectStore, folder: &Path, now: SystemTime) -> Result<u64> {
+    let Some(before) = now.checked_sub(MAX_AGE) else { return Ok(0) };
+    let mut removed = 0;
     let old: Vec<_> = store
         .list(Some(folder))
         .try_filter(|meta| std::future::ready(SystemTime::from(meta.last_modified) < before))
@@ -38,11 +39,12 @@ pub(crate) async fn sweep(store: &dyn ObjectStore, folder: &Path, now: SystemTim
     for meta in old {
         match store.delete(&meta.location).await {
             // A neighbour was faster.
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Ok(()) => removed += 1,
+            Err(object_store::Error::NotFound { .. }) => {}
             Err(e) => return Err(e),
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 #[cfg(test)]

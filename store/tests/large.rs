@@ -25,7 +25,7 @@ fn body(letter: u8, taken: &Arc<AtomicUsize>) -> impl Stream<Item = Result<Bytes
 }
 
 fn only_if(etag: &str) -> PutOptions {
-    PutOptions { if_absent: false, if_match: Some(etag.to_owned()) }
+    PutOptions { if_match: Some(etag.to_owned()), ..PutOptions::default() }
 }
 
 async fn first_letter(objects: &Objects, path: &ObjectPath) -> Bytes {
@@ -43,7 +43,7 @@ async fn a_local_directory_replaces_only_the_version_that_was_named() {
     let second = objects.put(&path, body(b'b', &taken), only_if(&first.etag)).await.unwrap();
     assert_ne!(first.etag, second.etag);
     assert_eq!(taken.swap(0, Ordering::Relaxed), 2 * PIECES);
-    for refused in [only_if(&first.etag), PutOptions { if_absent: true, if_match: None }] {
+    for refused in [only_if(&first.etag), PutOptions { if_absent: true, ..PutOptions::default() }] {
         let error = objects.put(&path, body(b'c', &taken), refused).await.unwrap_err();
         assert!(matches!(error, Error::PreconditionFailed { .. }), "{error}");
     }

@@ -71,6 +71,7 @@ const OTHERS: &[&str] = &[
     "http-mirror",
     "unknown-import",
     "volume-escape",
+    "volume-flood",
 ];
 
 #[test]

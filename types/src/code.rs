@@ -171,6 +171,8 @@ codes! {
     TooManyRequests = "too-many-requests", Caller, 429, Limit, true;
     /// The job's or tenant's fuel budget is spent.
     BudgetExhausted = "budget-exhausted", Caller, 402, Limit, false;
+    /// The tenant keeps as much on disk as it may.
+    StorageQuota = "storage-quota", Caller, 507, Limit, false;
     /// The job was cancelled.
     Cancelled = "cancelled", Caller, 409, Failed, false;
     // Fabric.
@@ -180,6 +182,8 @@ codes! {
     StoreUnavailable = "store-unavailable", Host, 503, Failed, true;
     /// The node has no memory left for the call, or for the tenant's; try again.
     NodeMemory = "node-memory", Host, 503, Failed, true;
+    /// The disk has no room that tenants may use.
+    DiskFull = "disk-full", Host, 507, Failed, true;
     /// No room or shutting down; try again.
     Unavailable = "unavailable", Host, 503, Failed, true;
     /// The node that ran the task went away.

@@ -122,6 +122,12 @@ impl JobId {
         Self(ulid_text(unix_ms, random).into())
     }
 
+    /// When it was made, milliseconds since 1970.
+    #[must_use]
+    pub fn made_ms(&self) -> u64 {
+        ulid::Ulid::from_string(&self.0).map_or(0, |ulid| ulid.timestamp_ms())
+    }
+
     /// The same id as an invocation's.
     #[must_use]
     pub fn as_invocation(&self) -> InvocationId {
@@ -160,6 +166,7 @@ mod tests {
     #[test]
     fn job_ids_sort_by_time() {
         assert!(JobId::from_parts(1, u128::MAX) < JobId::from_parts(2, 0));
+        assert_eq!(JobId::from_parts(1_700_000_000_123, 7).made_ms(), 1_700_000_000_123);
         assert!(JobId::new("01ARZ3NDEKTSV4RRFFQ69G5FAV").is_ok());
         assert!(JobId::new("../../../../etc/passwd/abc").is_err());
     }

@@ -41,6 +41,7 @@ pub mod memory;
 pub mod policy;
 pub mod quota;
 pub mod rest;
+pub mod storage;
 pub mod task_key;
 pub mod units;
 pub mod work;

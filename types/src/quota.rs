@@ -56,6 +56,9 @@ pub struct Limit {
     /// GPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpus: Option<u32>,
+    /// Bytes that it may keep on disk. Default: what the server's configuration says in `storage.quota`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_bytes: Option<ByteSize>,
 }
 
 impl Quota {

@@ -34,7 +34,13 @@ enum Sub {
     /// Stop a job
     Cancel(One),
     /// Put a job that has ended into the bin
-    Delete(One),
+    Delete {
+        #[command(flatten)]
+        one: One,
+        /// Remove it for good instead, with its journal; what it takes on disk is free at once
+        #[arg(long)]
+        now: bool,
+    },
     /// Take a job out of the bin
     Restore(One),
     /// Run a sample of a job's tasks again and compare the results
@@ -166,7 +172,12 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             let job = client.cancel_job(one.id.as_str()).await?;
             ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))
         }
-        Sub::Delete(one) => {
+        Sub::Delete { one, now: true } => {
+            client.purge_job(one.id.as_str()).await?;
+            ctx.note(format!("{} is removed", one.id));
+            Ok(())
+        }
+        Sub::Delete { one, now: false } => {
             client.delete_job(one.id.as_str()).await?;
             ctx.note(format!("{0} is in the bin; take it out with: fabric jobs restore {0}", one.id));
             Ok(())

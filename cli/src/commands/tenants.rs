@@ -50,6 +50,9 @@ struct Set {
     /// GPUs it may have at most, or `none`
     #[arg(long, value_name = "N", group = "change")]
     limit_gpus: Option<Most<u32>>,
+    /// Bytes it may keep on disk, such as 10GiB, or `none` for the server's default
+    #[arg(long, value_name = "SIZE", group = "change")]
+    storage: Option<Most<ByteSize>>,
     /// Its share against the other tenants, 1 to 1000
     #[arg(long, value_name = "N", group = "change", value_parser = clap::value_parser!(u32).range(1..=1000))]
     weight: Option<u32>,
@@ -90,6 +93,7 @@ impl Set {
         limit.cpu_slots = self.limit_slots.map_or(limit.cpu_slots, |most| most.0);
         limit.memory_bytes = self.limit_memory.map_or(limit.memory_bytes, |most| most.0);
         limit.gpus = self.limit_gpus.map_or(limit.gpus, |most| most.0);
+        limit.storage_bytes = self.storage.map_or(limit.storage_bytes, |most| most.0);
         quota.weight = self.weight.unwrap_or(quota.weight);
         for (key, value) in &self.ceilings {
             quota.ceilings.set(key, value)?;
@@ -137,6 +141,7 @@ fn span(used: impl ToString, sure: impl ToString, most: Option<impl ToString>) -
 fn table(tenants: &[Tenant]) -> Table {
     let mut table = Table::new(&[
         "TENANT", ">WEIGHT", ">SLOTS", ">SURE", ">LIMIT", ">MEMORY", ">SURE", ">LIMIT", ">GPUS", ">SURE", ">LIMIT",
+        ">STORED", ">LIMIT",
     ]);
     for t in tenants {
         let (quota, usage) = (&t.quota, &t.usage);
@@ -145,6 +150,8 @@ fn table(tenants: &[Tenant]) -> Table {
         row.extend(span(usage.cpu_slots, sure.cpu_slots, most.cpu_slots));
         row.extend(span(usage.memory_bytes, sure.memory_bytes, most.memory_bytes));
         row.extend(span(usage.gpus, sure.gpus, most.gpus));
+        row.push(t.storage.used_bytes.to_string());
+        row.push(t.storage.quota_bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string()));
         table.row(row);
     }
     table

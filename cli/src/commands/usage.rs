@@ -41,6 +41,13 @@ pub async fn run(_args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         }
         row("TOTAL", &usage.total);
         out.table(&table)?;
+        let mut kept = Table::new(&["ON DISK", ">BYTES"]);
+        for line in &usage.storage.kinds {
+            kept.row([line.kind.as_str(), &line.bytes.to_string()]);
+        }
+        let quota = usage.storage.quota_bytes.map_or_else(|| "no limit".to_owned(), |bytes| format!("of {bytes}"));
+        kept.row(["TOTAL", &format!("{} {quota}", usage.storage.used_bytes)]);
+        out.table(&kept)?;
         out.line(format!("tenant {}, {} of objects", usage.tenant, ByteSize(usage.object_bytes)))
     })
 }

@@ -7,9 +7,9 @@ use fabric_engine::Engine;
 use fabric_gateway::{Gateway, Handle, Peers, Services, tokens};
 use fabric_host::{GpuDevice, GpuSearch, Host, WorkerCommand};
 use fabric_index::{Index, Notes};
-use fabric_node::{Metrics, Node, Offer, machine_memory, remembered_bytes};
+use fabric_node::{Metrics, Node, Offer, StorageOptions, Volumes, machine_memory, remembered_bytes};
 use fabric_results::ResultStore;
-use fabric_store::{Store, StoreOptions};
+use fabric_store::{AccountOptions, Accounts, DiskFloor, Store, StoreOptions};
 use fabric_types::{Fault, id::NodeId, policy::Policy, units::ByteSize};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -22,6 +22,9 @@ use tokio::net::TcpListener;
 
 /// How long a node that is told to end waits for its attempts: less than the 30 s that Kubernetes gives.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// The least time between two looks of a fleet at what has been kept long enough.
+const FLEET_SWEEP: Duration = Duration::from_secs(3600);
 
 /// Makes the data folder, for this user only, or closes one to others that was there before.
 pub(super) fn make_folder(path: &Path) -> Result<(), Failure> {
@@ -44,6 +47,20 @@ pub(super) fn open_store(config: &ServeConfig) -> Result<Store, Failure> {
     let location = config.store.as_ref().map_or_else(own, |s| s.value.clone());
     Store::open(&location, StoreOptions::default())
         .map_err(|e| fault(Fault { hint: e.hint(), ..Fault::new(e.code(), e.to_string()) }))
+}
+
+/// The accounts of what tenants keep: on the disks of the data folder and of a store in a local folder.
+fn accounts(config: &ServeConfig) -> Accounts {
+    let data = &config.data.value;
+    let storage = &config.storage.value;
+    let store = config.store.as_ref().map(|s| s.value.strip_prefix("file://").unwrap_or(&s.value).to_owned());
+    let local = store.filter(|s| !s.contains("://") && !s.starts_with("memory:")).map(std::path::PathBuf::from);
+    let folders = std::iter::once(data.clone()).chain(local).collect();
+    Accounts::new(AccountOptions {
+        quota: Some(storage.quota()),
+        floor: Some(DiskFloor { folders, bytes: storage.free(data) }),
+        counted: true,
+    })
 }
 
 /// Begins to look for the GPU that guests use. Where nothing runs guests nobody asks.
@@ -87,6 +104,8 @@ pub(super) struct Parts {
     scheduling: fabric_driver::Config,
     max_tasks: u32,
     open_jobs: ByteSize,
+    retention: fabric_driver::Retention,
+    volumes: Volumes,
     metrics: Metrics,
 }
 
@@ -94,7 +113,16 @@ impl Parts {
     /// Opens the index and starts the sandbox. In a fleet, what this process notes goes to the owner of the jobs.
     pub(super) fn new(config: &ServeConfig, engine: Engine, store: Store, fleet: bool) -> Result<Self, Failure> {
         let data = &config.data.value;
-        let index = Index::open(&data.join("index.db")).map_err(|e| internal("opening the index", e))?;
+        let storage = &config.storage.value;
+        let kept = fabric_index::Options {
+            log_bytes: storage.logs(),
+            log_bytes_of_all: storage.logs_of_all(),
+            log_age: storage.keep_logs(),
+            invocation_age: storage.keep_invocations(),
+            ..fabric_index::Options::default()
+        };
+        let index = Index::open_with(&data.join("index.db"), kept).map_err(|e| internal("opening the index", e))?;
+        let store = store.charged_to(accounts(config));
         let notes = if fleet { Notes::Sent(Arc::default()) } else { Notes::Here(index.clone()) };
         let results = ResultStore::new(engine.results.clone(), store.clone());
         let metrics = Metrics::default();
@@ -104,6 +132,9 @@ impl Parts {
         config.workers.apply(&mut sandbox.compile);
         sandbox.observer = Some(metrics.observer());
         sandbox.slot_wait = config.connections.slot_wait();
+        sandbox.artefact_bytes = storage.artefacts();
+        let volumes = Volumes::new(sandbox.volumes.clone(), store.accounts().clone());
+        sandbox.volume_meter = Some(Arc::new(volumes.clone()));
         sandbox.gpu = gpu(config)?;
         let memory = config.memory.as_ref().map_or_else(machine_memory, |memory| memory.value.0);
         let remembered = ByteSize(remembered_bytes(memory));
@@ -117,6 +148,12 @@ impl Parts {
         let (offer, policy) = (config.offer(), config.policy.policy());
         let open_jobs = config.placement.open_jobs_memory();
         let folder = data.clone();
+        let retention = fabric_driver::Retention {
+            jobs: storage.keep_jobs(),
+            results: storage.keep_results(),
+            // In a fleet each look is many requests to the store.
+            every: if fleet { storage.sweep_every().max(FLEET_SWEEP) } else { storage.sweep_every() },
+        };
         Ok(Self {
             engine,
             index,
@@ -131,6 +168,8 @@ impl Parts {
             scheduling,
             max_tasks,
             open_jobs,
+            retention,
+            volumes,
             metrics,
         })
     }
@@ -148,6 +187,7 @@ impl Parts {
             max_tasks: self.max_tasks,
             open_jobs: self.open_jobs,
             epoch,
+            retention: self.retention.clone(),
         };
         Driver::start(options).await.map_err(fault)
     }
@@ -171,6 +211,7 @@ impl Parts {
             folder: Some(self.folder.clone()),
             policy: self.policy.clone(),
             metrics: self.metrics.clone(),
+            storage: StorageOptions::new(self.index.clone(), self.volumes.clone()),
         };
         Node::start(options).await.map_err(fault)
     }
@@ -234,6 +275,8 @@ impl<'a> Serving<'a> {
             jupyterhub: jupyterhub::open(config)?,
             metrics: metrics.clone(),
             data_dir: data.to_owned(),
+            keep_answers: config.storage.value.keep_answers(),
+            sweep_every: config.storage.value.sweep_every(),
         };
         let gateway = Gateway::new(services);
         if for_clients {

@@ -14,6 +14,7 @@ use axum::{
     extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State, multipart::Field},
 };
 use bytes::Bytes;
+use fabric_engine::upkeep::ROW_BYTES;
 use fabric_types::{
     Code,
     id::FunctionName,
@@ -23,6 +24,7 @@ use fabric_types::{
         Page,
         function::{Alias, Deployed, FunctionSummary, Rollback},
     },
+    storage::StorageKind,
 };
 use http::StatusCode;
 
@@ -131,8 +133,14 @@ pub async fn deploy(
     {
         manifest.function.description = description.chars().take(1024).collect();
     }
+    let record = serde_json::to_vec(&manifest).map_or(0, |bytes| bytes.len() as u64) + note.len() as u64 + ROW_BYTES;
+    let accounts = app.services.store.accounts();
+    let room = accounts.reserve(&caller.tenant, StorageKind::Functions, record).await?;
     let new = NewVersion { manifest, module: uploaded.module, module_bytes, entry: uploaded.entry, note, promote };
     let (deployment, created) = app.functions.deploy(&caller.tenant, new).await?;
+    if created {
+        room.keep(0);
+    }
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let mut warnings = uploaded.warnings;
     warnings.extend(lowered);

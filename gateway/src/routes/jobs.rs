@@ -194,10 +194,28 @@ pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<JobId>) -
     Ok(Json(app.driver()?.cancel(&caller.tenant, &id).await?))
 }
 
-/// Puts an ended job into the bin.
-#[utoipa::path(delete, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path)), responses((status = 204)))]
-pub async fn delete(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<StatusCode> {
-    app.driver()?.delete(&caller.tenant, &id).await?;
+/// How a job is deleted.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Deletion {
+    /// Not into the bin, but for good, with its journal: what it takes on disk is free at once. Default false.
+    #[serde(default)]
+    now: bool,
+}
+
+/// Puts an ended job into the bin, or removes it for good.
+#[utoipa::path(delete, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path), Deletion), responses((status = 204)))]
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    At(id): At<JobId>,
+    Ask(deletion): Ask<Deletion>,
+) -> Result<StatusCode> {
+    if deletion.now {
+        app.driver()?.purge(&caller.tenant, &id).await?;
+    } else {
+        app.driver()?.delete(&caller.tenant, &id).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

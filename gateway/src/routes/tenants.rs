@@ -16,7 +16,7 @@ use fabric_types::{
     rest::{Page, tenant::Tenant, token::Role},
 };
 
-/// Lists tenants that have a quota, or had jobs since the owner of the jobs began.
+/// Lists tenants that have a quota, keep something on disk, or had jobs since the owner of the jobs began.
 #[utoipa::path(get, path = "/tenants", tag = "tenants", params(Paging), responses((status = 200, body = Page<Tenant>)))]
 pub async fn list(State(app): State<App>, Ask(paging): Ask<Paging>) -> Result<Json<Page<Tenant>>> {
     page(app.driver()?.tenants().await?, paging.cursor.as_deref(), paging.limit()).map(Json)

@@ -23,5 +23,6 @@ pub async fn usage(State(app): State<App>, caller: Caller) -> Result<Json<Usage>
     });
     let objects = app.services.store.objects(&caller.tenant).list_all(&ObjectPrefix::default(), None)?;
     let object_bytes = objects.try_fold(0u64, |sum, o| futures::future::ready(Ok(sum.saturating_add(o.size)))).await?;
-    Ok(Json(Usage { tenant: caller.tenant, total, functions, object_bytes }))
+    let storage = app.services.store.accounts().of(&caller.tenant);
+    Ok(Json(Usage { tenant: caller.tenant, total, functions, object_bytes, storage }))
 }

@@ -156,14 +156,21 @@ fn attend(app: &App) {
                 peers.follow(&following.services.engine).await;
             }
         };
-        let all = async { futures::join!(tokens.follow(), functions.follow(), sweep(idempotency), peers) };
+        let all = async {
+            futures::join!(
+                tokens.follow(),
+                functions.follow(),
+                sweep(idempotency, following.services.sweep_every),
+                peers
+            )
+        };
         stopping.run_until_cancelled(all).await;
     });
 }
 
-/// Removes expired idempotency records at the start and every hour, until it is dropped.
-async fn sweep(idempotency: Idempotency) {
-    let mut tick = tokio::time::interval(Duration::from_secs(3600));
+/// Removes expired idempotency records at the start and from time to time, until it is dropped.
+async fn sweep(idempotency: Idempotency, every: Duration) {
+    let mut tick = tokio::time::interval(every);
     loop {
         tick.tick().await;
         if let Err(error) = idempotency.sweep().await {

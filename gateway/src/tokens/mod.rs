@@ -31,6 +31,8 @@ use std::{
 use subtle::ConstantTimeEq as _;
 
 const PREFIX: &str = "sys/tokens/";
+/// Tokens of one tenant at most.
+const MOST: usize = 1000;
 
 /// What the registry holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -122,6 +124,7 @@ impl Tokens {
         }
         let (id, secret) = secret::generate()?;
         let now = now_ms();
+        self.make_room(&tenant, now).await?;
         let token = Token {
             id,
             name: new.name,
@@ -131,6 +134,24 @@ impl Tokens {
             expires_ms: new.ttl_s.map(|s| now.saturating_add(s.saturating_mul(1000))),
         };
         self.register(token, secret).await
+    }
+
+    /// Removes a tenant's expired tokens where it has as many as it may.
+    async fn make_room(&self, tenant: &TenantId, now: u64) -> Result<()> {
+        let found = self.list(Some(tenant), None, MOST).await?.items;
+        if found.len() < MOST {
+            return Ok(());
+        }
+        let mut left = found.len();
+        for token in found.iter().filter(|token| token.expires_ms.is_some_and(|at| at <= now)) {
+            self.0.engine.registry.delete(&key(&token.id), Expect::Any).await?;
+            left -= 1;
+        }
+        if left < MOST {
+            return Ok(());
+        }
+        Err(Error::new(Code::Conflict, format!("tenant {tenant} has {MOST} tokens, the most it may have"))
+            .hint("revoke those that nobody uses: fabric token list, fabric token revoke ID"))
     }
 
     async fn register(&self, token: Token, secret: String) -> Result<CreatedToken> {

@@ -40,6 +40,7 @@ impl Door {
             folder: None,
             policy: fabric_types::policy::Policy::default(),
             metrics: Metrics::default(),
+            storage: crate::support::storage(&services.data_dir, &services.index, &services.store),
         });
         let node = node.await.unwrap();
         let peers = Peers::new(peers::Options { name, owner, relays, patience, ca: None }).unwrap();

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -130,6 +131,12 @@ pub fn wat(text: &str) -> Bytes {
     wat::parse_str(text).unwrap().into()
 }
 
+/// Accounts over the sandbox's own volumes.
+pub fn storage(data: &Path, index: &Index, store: &Store) -> fabric_node::StorageOptions {
+    let volumes = fabric_node::Volumes::new(data.join("sandbox/volumes"), store.accounts().clone());
+    fabric_node::StorageOptions::new(index.clone(), volumes)
+}
+
 async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engine)) -> (Services, Host) {
     let mut engine = Embedded::open(&data.join("state.db")).unwrap();
     change(&mut engine);
@@ -149,6 +156,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         max_tasks: fabric_driver::DEFAULT_MAX_TASKS,
         open_jobs: fabric_driver::DEFAULT_OPEN_JOBS,
         epoch,
+        retention: fabric_driver::Retention::default(),
         fingerprint: Arc::new({
             let host = host.clone();
             move |pure| host.fingerprint(pure).to_owned()
@@ -169,6 +177,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         folder: None,
         policy: fabric_types::policy::Policy::default(),
         metrics: node_metrics.clone(),
+        storage: storage(data, &index, &store),
     })
     .await
     .unwrap();
@@ -186,6 +195,8 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         results,
         metrics,
         data_dir: data.to_owned(),
+        keep_answers: Duration::from_secs(86_400),
+        sweep_every: Duration::from_secs(3600),
     };
     (services, host)
 }
@@ -282,9 +293,9 @@ impl Server {
         // before it has read everything resets the connection; what it said still counts. A stream of events never ends:
         // after its first words, silence is enough.
         let mut all = Vec::new();
-        let mut patience = std::time::Duration::from_secs(10);
+        let mut patience = Duration::from_secs(10);
         while let Ok(Ok(1..)) = tokio::time::timeout(patience, stream.read_buf(&mut all)).await {
-            patience = std::time::Duration::from_millis(200);
+            patience = Duration::from_millis(200);
         }
         String::from_utf8_lossy(&all).into_owned()
     }

@@ -8,6 +8,7 @@ use fabric_types::{
         job::TaskCounts,
         tenant::{Tenant, TenantUsage},
     },
+    storage::Storage,
     units::ByteSize,
 };
 
@@ -171,7 +172,7 @@ impl Core {
             (t.quota.clone(), usage)
         });
         let (quota, usage) = found.unwrap_or_default();
-        Tenant { tenant: id.clone(), quota, usage }
+        Tenant { tenant: id.clone(), quota, usage, storage: Storage::default() }
     }
 
     /// Every tenant that has a quota or had a job, by name.

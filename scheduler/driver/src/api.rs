@@ -12,12 +12,13 @@ use crate::{
     prepare, reconcile,
     record::{PARTITIONS_PER_RECORD, Record},
     recover,
+    retention::{self, Retention},
     room::{self, Room},
     tasks,
     wishes::Wishes,
 };
 use bytes::Bytes;
-use fabric_engine::{Engine, deaths, registry::Expect};
+use fabric_engine::{Engine, deaths, registry::Expect, upkeep::ROW_BYTES};
 use fabric_index::Index;
 use fabric_results::ResultStore;
 use fabric_scheduler_core::{Event, Time, plan};
@@ -33,6 +34,7 @@ use fabric_types::{
         invocation::Invocation,
         job::{Job, JobEvent, JobPlan, Task},
     },
+    storage::StorageKind,
     task_key::Keyer,
     units::ByteSize,
     work::{OutputRef, TaskInput},
@@ -76,6 +78,8 @@ pub struct Options {
     /// In a fleet, the epoch of the lease under which this process owns the jobs: others may have owned them since the index
     /// was written, and what they note about their guests comes through the journal.
     pub epoch: Option<u64>,
+    /// How long things are kept.
+    pub retention: Retention,
 }
 
 /// The same, shared with what the driver starts.
@@ -175,7 +179,8 @@ impl Driver {
     /// # Errors
     /// A backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { engine, store, results, index, fingerprint, config, max_tasks, open_jobs, epoch } = options;
+        let Options { engine, store, results, index, fingerprint, config, max_tasks, open_jobs, epoch, retention } =
+            options;
         let fleet = epoch.is_some();
         let parts = Parts {
             engine,
@@ -218,6 +223,7 @@ impl Driver {
         if fleet {
             driver.parts.tracker.spawn(reconcile::run(driver.clone(), driver.stop.clone()));
         }
+        driver.parts.tracker.spawn(retention::run(driver.clone(), retention, driver.stop.clone()));
         Ok(driver)
     }
 
@@ -286,10 +292,14 @@ impl Driver {
         for chunk in planned.partitions.chunks(PARTITIONS_PER_RECORD) {
             records.push(Record::Partitions(chunk.to_vec()).encode()?);
         }
+        let bytes = records.iter().map(|record| record.len() as u64 + ROW_BYTES).sum();
+        let accounts = self.parts.store.accounts();
+        let room = accounts.reserve(&meta.tenant, StorageKind::Jobs, bytes).await.map_err(|e| e.to_fault())?;
         // First among the active ones, then in the journal: a crash in between leaves a name that recovery clears away.
         let active = Meta::active_key(&meta.tenant, &meta.id);
         self.parts.engine.registry.put(&active, Bytes::new(), Expect::Any).await?;
         let len = self.parts.engine.journal.append(&Meta::stream(&meta.tenant, &meta.id), 0, records).await?;
+        room.keep(0);
         let mut live = Live::new(planned);
         live.journal_len = len;
         let job = self

@@ -22,7 +22,7 @@ use fabric_types::{
         tenant::Tenant,
     },
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What the core needs to know of a node.
 fn spec(node: &Node) -> NodeSpec {
@@ -168,16 +168,29 @@ impl Driver {
     /// # Errors
     /// `unavailable` while shutting down.
     pub async fn tenant(&self, tenant: &TenantId) -> Result<Tenant, Fault> {
-        let tenant = tenant.clone();
-        self.ask(move |owner| owner.core.tenant(&tenant)).await
+        let id = tenant.clone();
+        let found = self.ask(move |owner| owner.core.tenant(&id)).await?;
+        Ok(Tenant { storage: self.parts.store.accounts().of(tenant), ..found })
     }
 
-    /// Every tenant with a quota or with jobs since this process owns them, by name.
+    /// Every tenant with a quota, with jobs since this process owns them, or with something on disk, by name.
     ///
     /// # Errors
     /// `unavailable` while shutting down.
     pub async fn tenants(&self) -> Result<Vec<Tenant>, Fault> {
-        self.ask(|owner| owner.core.tenants()).await
+        let accounts = self.parts.store.accounts();
+        let keeping = accounts.tenants();
+        let found = self
+            .ask(move |owner| {
+                let mut all: BTreeMap<TenantId, Tenant> =
+                    owner.core.tenants().into_iter().map(|tenant| (tenant.tenant.clone(), tenant)).collect();
+                for tenant in keeping {
+                    all.entry(tenant).or_insert_with_key(|tenant| owner.core.tenant(tenant));
+                }
+                all.into_values().collect::<Vec<_>>()
+            })
+            .await?;
+        Ok(found.into_iter().map(|tenant| Tenant { storage: accounts.of(&tenant.tenant), ..tenant }).collect())
     }
 
     /// Sets a tenant's quota; it is in force at once.
@@ -187,8 +200,10 @@ impl Driver {
     pub async fn set_quota(&self, tenant: &TenantId, quota: Quota) -> Result<Tenant, Fault> {
         quota.check().map_err(|problem| Fault::new(Code::BadRequest, problem))?;
         let revision = wishes::keep_quota(self.engine(), tenant, &quota).await?;
-        let id = tenant.clone();
+        let (id, storage) = (tenant.clone(), quota.limit.storage_bytes);
         self.ask(move |owner| owner.wish_quota(&id, quota, revision)).await?;
+        // Other processes hear of it by watching.
+        self.parts.store.accounts().set_quota(tenant, storage.map(|bytes| bytes.0));
         self.tenant(tenant).await
     }
 

@@ -25,6 +25,7 @@ mod prepare;
 mod reconcile;
 mod record;
 mod recover;
+mod retention;
 mod room;
 mod slot;
 mod tasks;
@@ -34,5 +35,6 @@ mod writing;
 
 pub use api::{DEFAULT_MAX_TASKS, Driver, MOST_TASKS, Options, Parts, Submission, TaskFilter, Work};
 pub use fabric_scheduler_core::{Config, Weights};
+pub use retention::Retention;
 pub use room::DEFAULT_OPEN_JOBS;
 pub use wishes::NodeMode;

@@ -30,6 +30,12 @@ pub struct Metrics {
     pub tasks_quarantined: Counter,
     /// Fuel of tasks.
     pub fuel: Counter,
+    /// Jobs removed since they ended long ago.
+    pub expired_jobs: Counter,
+    /// Results removed since nobody used them for long.
+    pub expired_results: Counter,
+    /// Bytes of all that was removed because it had been kept long enough.
+    pub expired_bytes: Counter,
 }
 
 impl Metrics {
@@ -50,6 +56,10 @@ impl Metrics {
         registry.register("fabric_process_deaths", help, self.process_deaths.clone());
         let help = "Tasks given up on because processes died with them";
         registry.register("fabric_tasks_quarantined", help, self.tasks_quarantined.clone());
+        registry.register("fabric_expired_jobs", "Jobs removed after their time", self.expired_jobs.clone());
+        registry.register("fabric_expired_results", "Results removed after their time", self.expired_results.clone());
+        let help = "Bytes of jobs, results and modules removed after their time";
+        registry.register("fabric_expired_bytes", help, self.expired_bytes.clone());
         registry.register("fabric_task_fuel", "Fuel spent by tasks", self.fuel.clone());
     }
 }

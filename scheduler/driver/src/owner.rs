@@ -519,6 +519,15 @@ impl Owner {
         }));
     }
 
+    /// Forgets a job that has ended and is about to be removed.
+    pub(crate) fn forget_ended(&mut self, tenant: &TenantId, job: &JobId) {
+        let ended = |slot: &Slot| slot.live.ended.is_some() && slot.live.planned.meta.tenant == *tenant;
+        if self.jobs.get(job).is_some_and(ended) {
+            self.dirty.remove(job);
+            self.jobs.remove(job);
+        }
+    }
+
     fn keep_ended(&mut self, job: &JobId) {
         let tasks = |slot: &Slot| slot.live.stages.iter().map(|s| s.tasks.len()).sum::<usize>();
         let count = self.jobs.get(job).map_or(0, tasks);

@@ -7,9 +7,9 @@ use crate::{
     recover,
 };
 use bytes::Bytes;
-use fabric_engine::Error;
+use fabric_engine::{Error, upkeep::ROW_BYTES};
 use fabric_scheduler_core::Event;
-use fabric_types::{Fault, id::JobId};
+use fabric_types::{Fault, id::JobId, storage::StorageKind};
 use std::time::Duration;
 
 impl Owner {
@@ -37,6 +37,9 @@ impl Owner {
         match written {
             Ok(len) => {
                 let Some(slot) = self.jobs.get_mut(job) else { return };
+                let bytes = records.iter().map(|record| record.len() as u64 + ROW_BYTES).sum();
+                // What happened to a job that was accepted is always written down.
+                self.parts.store.accounts().add(&slot.live.planned.meta.tenant, StorageKind::Jobs, bytes);
                 slot.writing = false;
                 slot.live.journal_len = len;
                 if slot.has_unwritten() {

@@ -43,6 +43,14 @@ pub enum Error {
         /// Whether doing it again may help.
         retryable: bool,
     },
+    /// The disk beneath the backend has no room.
+    #[error("{backend}: the disk is full: {context}")]
+    Full {
+        /// `sqlite`.
+        backend: &'static str,
+        /// What was being done.
+        context: String,
+    },
     /// Another process has the file open.
     #[error("`{path}` is in use: another `fabric serve` has it open; stop that one or use another data folder")]
     InUse {
@@ -73,6 +81,7 @@ impl Error {
         match self {
             Self::Conflict { .. } => Code::Conflict,
             Self::LeaseLost { .. } | Self::LaneClosed { .. } => Code::Unavailable,
+            Self::Full { .. } => Code::DiskFull,
             Self::Backend { retryable: true, .. } => Code::Unavailable,
             Self::Backend { .. } | Self::InUse { .. } | Self::Newer { .. } | Self::Damaged(_) => Code::Internal,
         }

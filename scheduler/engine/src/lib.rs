@@ -15,6 +15,7 @@ pub mod notice;
 pub mod presence;
 pub mod registry;
 pub mod results;
+pub mod upkeep;
 
 pub use error::Error;
 
@@ -37,4 +38,6 @@ pub struct Engine {
     pub lanes: Arc<dyn lane::Lanes>,
     /// Something changed: look.
     pub notices: Arc<dyn notice::Notices>,
+    /// Counts what is stored and expires it.
+    pub upkeep: Arc<dyn upkeep::Upkeep>,
 }

@@ -15,6 +15,7 @@ use crate::{
     results::FleetResults,
     seal,
     tasks::Tasks,
+    upkeep::FleetUpkeep,
 };
 use fabric_engine::Engine;
 use std::sync::{Arc, atomic::Ordering};
@@ -133,6 +134,11 @@ impl Fleet {
                 presence: Arc::new(presence),
                 lanes: Arc::new(lanes),
                 notices: Arc::new(notices),
+                upkeep: Arc::new(FleetUpkeep::new(
+                    objects.below("registry"),
+                    objects.below("journal"),
+                    objects.below("results"),
+                )),
             },
             health,
         })

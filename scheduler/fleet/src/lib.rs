@@ -22,6 +22,7 @@ mod results;
 mod seal;
 mod tasks;
 mod turns;
+mod upkeep;
 mod word;
 
 pub use fabric_engine::Error;

@@ -29,6 +29,8 @@ const VANISHED: u32 = 8;
 pub(crate) struct Found {
     pub(crate) bytes: Bytes,
     pub(crate) etag: String,
+    /// When it was written, milliseconds since 1970, by the store's clock.
+    pub(crate) written_ms: u64,
 }
 
 /// What became of a conditional write.
@@ -145,16 +147,19 @@ impl Objects {
         let got = self
             .tries("read", path, || async {
                 let answer = self.store.get_opts(path, GetOptions::default()).await?;
-                let (etag, size) = (answer.meta.e_tag.clone(), answer.meta.size);
+                let (etag, size, written) = (answer.meta.e_tag.clone(), answer.meta.size, answer.meta.last_modified);
                 let bytes = if size > limit { Bytes::new() } else { answer.bytes().await? };
-                Ok((bytes, etag, size))
+                Ok((bytes, etag, size, written))
             })
             .await?;
         match got {
-            Ok((_, _, size)) if size > limit => {
+            Ok((_, _, size, _)) if size > limit => {
                 Err(Error::Damaged(format!("`{path}` has {size} bytes, at most {limit} were written")))
             }
-            Ok((bytes, etag, _)) => Ok(Some(Found { bytes, etag: tag(etag, path)? })),
+            Ok((bytes, etag, _, written)) => {
+                let written_ms = u64::try_from(written.timestamp_millis()).unwrap_or(0);
+                Ok(Some(Found { bytes, etag: tag(etag, path)?, written_ms }))
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed(format!("read `{path}`"), error)),
         }
@@ -166,12 +171,15 @@ impl Objects {
         let got = self
             .tries("read", path, || async {
                 let answer = self.store.get_opts(path, options()).await?;
-                let etag = answer.meta.e_tag.clone();
-                Ok((answer.bytes().await?, etag))
+                let (etag, written) = (answer.meta.e_tag.clone(), answer.meta.last_modified);
+                Ok((answer.bytes().await?, etag, written))
             })
             .await?;
         match got {
-            Ok((bytes, etag)) => Ok(Some(Found { bytes, etag: tag(etag, path)? })),
+            Ok((bytes, etag, written)) => {
+                let written_ms = u64::try_from(written.timestamp_millis()).unwrap_or(0);
+                Ok(Some(Found { bytes, etag: tag(etag, path)?, written_ms }))
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed(format!("read `{path}`"), error)),
         }

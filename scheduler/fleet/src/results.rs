@@ -7,7 +7,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use fabric_engine::results::{Body, Commit, INLINE_BYTES, ResultRecord, Results};
+use fabric_engine::{
+    results::{Body, Commit, INLINE_BYTES, ResultRecord, Results},
+    upkeep::USE_GRAIN,
+};
 use fabric_types::{
     digest::{ContentDigest, TaskKey},
     id::TenantId,
@@ -99,6 +102,13 @@ impl FleetResults {
     }
 }
 
+/// Whether a use has to be written down, of a result that was written then.
+fn is_long_ago(written_ms: u64) -> bool {
+    let grain = USE_GRAIN.as_millis() as u64;
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64;
+    written_ms.saturating_add(grain) < now
+}
+
 fn compare(there: ContentDigest, record: &ResultRecord) -> Commit {
     if there == record.digest { Commit::Same } else { Commit::Differs(there) }
 }
@@ -109,8 +119,13 @@ impl Results for FleetResults {
         let paths = keys.iter().map(|key| self.path(tenant, key)).collect::<Result<Vec<_>, _>>()?;
         stream::iter(paths)
             .map(async |path| {
-                let found = self.objects.get(&path, LONGEST).await?;
-                found.map(|found| decode(&path, &found)).transpose()
+                let Some(found) = self.objects.get(&path, LONGEST).await? else { return Ok(None) };
+                let record = decode(&path, &found)?;
+                if is_long_ago(found.written_ms) {
+                    // Written again it is new, so that it does not expire while it is used.
+                    self.objects.replace(&path, &found.etag, encode(&record)?).await?;
+                }
+                Ok(Some(record))
             })
             .buffered(AT_ONCE)
             .try_collect()

@@ -8,6 +8,7 @@ use crate::{
     label::Labels,
     manifest::GpuMode,
     rest::job::JobPlan,
+    storage::Storage,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -236,4 +237,7 @@ pub struct Usage {
     pub functions: Vec<UsageLine>,
     /// Bytes of stored objects.
     pub object_bytes: u64,
+    /// What it keeps on disk, by kind, and what it may keep.
+    #[serde(default)]
+    pub storage: Storage,
 }

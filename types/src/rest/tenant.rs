@@ -1,6 +1,6 @@
 //! Tenants: what they may use, and what they use now.
 
-use crate::{id::TenantId, quota::Quota, units::ByteSize};
+use crate::{id::TenantId, quota::Quota, storage::Storage, units::ByteSize};
 use serde::{Deserialize, Serialize};
 
 /// A tenant, as placement sees it.
@@ -12,6 +12,9 @@ pub struct Tenant {
     pub quota: Quota,
     /// What its attempts take now, those included that wait on a node.
     pub usage: TenantUsage,
+    /// What it keeps on disk, and may keep.
+    #[serde(default)]
+    pub storage: Storage,
 }
 
 /// What a tenant's attempts take.

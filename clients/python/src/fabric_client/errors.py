@@ -165,7 +165,7 @@ KINDS: dict[str, type[FabricError]] = {
         (
             LimitExceeded,
             "out-of-fuel deadline memory-limit table-limit output-limit log-limit emit-limit host-call-limit"
-            " handle-limit budget-exhausted",
+            " handle-limit budget-exhausted storage-quota",
         ),
         (
             GuestFault,
@@ -182,7 +182,7 @@ KINDS: dict[str, type[FabricError]] = {
         (NotFound, "not-found"),
         (Conflict, "conflict precondition-failed idempotency-mismatch input-changed"),
         (JobCancelled, "cancelled"),
-        (Unavailable, "too-many-requests store-unavailable unavailable node-memory node-lost"),
+        (Unavailable, "too-many-requests store-unavailable unavailable node-memory node-lost disk-full"),
         (Unreachable, "unreachable"),
         (FabricError, "internal"),
     )

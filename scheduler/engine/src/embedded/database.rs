@@ -272,7 +272,24 @@ impl Drop for Database {
 }
 
 fn write_loop(mut core: Core, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
-    while let Some(first) = waiting.blocking_recv() {
+    let mut shrinking = true;
+    loop {
+        // While nothing waits, free pages go back to the file system, some at a time.
+        let first = match waiting.try_recv() {
+            Ok(first) => first,
+            Err(mpsc::error::TryRecvError::Empty) if shrinking => {
+                shrinking = schema::shrink(&core.conn).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the database was not shrunk");
+                    false
+                });
+                continue;
+            }
+            Err(_) => match waiting.blocking_recv() {
+                Some(first) => first,
+                None => return,
+            },
+        };
+        shrinking = true;
         let mut batch = vec![first];
         while batch.len() < BATCH
             && let Ok(write) = waiting.try_recv()

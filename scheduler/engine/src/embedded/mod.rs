@@ -14,6 +14,7 @@ mod presence;
 mod registry;
 mod results;
 mod schema;
+mod upkeep;
 
 use crate::{Engine, Error};
 use database::Database;
@@ -47,10 +48,11 @@ fn assemble(database: Arc<Database>) -> Engine {
     Engine {
         registry: Arc::new(registry::SqliteRegistry::new(Arc::clone(&database))),
         journal: Arc::new(journal::SqliteJournal::new(Arc::clone(&database))),
-        results: Arc::new(results::SqliteResults::new(database)),
+        results: Arc::new(results::SqliteResults::new(Arc::clone(&database))),
         leases: Arc::new(leases::LocalLeases::new(boot)),
         presence: Arc::new(presence::LocalPresence::new()),
         lanes: Arc::new(lanes::LocalLanes::default()),
         notices: Arc::new(notices::LocalNotices::new()),
+        upkeep: Arc::new(upkeep::SqliteUpkeep::new(database)),
     }
 }

@@ -4,6 +4,7 @@ use super::database::{Database, from_sql_int, sql_int};
 use crate::{
     Error,
     results::{Body, Commit, ResultRecord, Results},
+    upkeep::USE_GRAIN,
 };
 use async_trait::async_trait;
 use fabric_types::{
@@ -28,10 +29,28 @@ fn slot(key: &TaskKey) -> i64 {
     key.0.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }
 
-fn find(conn: &Connection, tenant: &TenantId, key: &TaskKey) -> rusqlite::Result<Option<[u8; 32]>> {
-    conn.prepare_cached("SELECT digest FROM results WHERE slot = ?1 AND key = ?2 AND tenant = ?3")?
-        .query_row(params![slot(key), key.0.as_slice(), tenant.as_str()], |row| row.get(0))
+/// Seconds since 1970.
+fn now_s() -> i64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    sql_int(since.as_secs())
+}
+
+/// Whether a use has to be written down, of a result that was last used then.
+fn is_long_ago(used: i64) -> bool {
+    used.saturating_add(sql_int(USE_GRAIN.as_secs())) < now_s()
+}
+
+/// The digest and when it was last used.
+fn find(conn: &Connection, tenant: &TenantId, key: &TaskKey) -> rusqlite::Result<Option<([u8; 32], i64)>> {
+    conn.prepare_cached("SELECT digest, used FROM results WHERE slot = ?1 AND key = ?2 AND tenant = ?3")?
+        .query_row(params![slot(key), key.0.as_slice(), tenant.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
+}
+
+fn use_now(conn: &Connection, tenant: &TenantId, key: &TaskKey) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE results SET used = ?4 WHERE slot = ?1 AND key = ?2 AND tenant = ?3")?
+        .execute(params![slot(key), key.0.as_slice(), tenant.as_str(), now_s()])
+        .map(drop)
 }
 
 fn insert(conn: &Connection, tenant: &TenantId, key: &TaskKey, record: &ResultRecord) -> rusqlite::Result<()> {
@@ -42,8 +61,8 @@ fn insert(conn: &Connection, tenant: &TenantId, key: &TaskKey, record: &ResultRe
         Body::Object => None,
     };
     conn.prepare_cached(
-        "INSERT INTO results (slot, tenant, key, digest, len, fuel, content_type, buckets, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO results (slot, tenant, key, digest, len, fuel, content_type, buckets, body, used)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         slot(key),
@@ -55,6 +74,7 @@ fn insert(conn: &Connection, tenant: &TenantId, key: &TaskKey, record: &ResultRe
         record.content_type,
         buckets,
         body,
+        now_s(),
     ])
     .map(drop)
 }
@@ -79,17 +99,37 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ResultRecord> {
 #[async_trait]
 impl Results for SqliteResults {
     async fn get_many(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<Vec<Option<ResultRecord>>, Error> {
-        self.database.read("read results", |conn| {
+        let found: Vec<Option<(ResultRecord, i64)>> = self.database.read("read results", |conn| {
             // One transaction: its locks cost more than a look-up.
             let tx = conn.unchecked_transaction()?;
             let mut select = tx.prepare_cached(
-                "SELECT digest, len, fuel, content_type, buckets, body FROM results
+                "SELECT digest, len, fuel, content_type, buckets, body, used FROM results
                  WHERE slot = ?1 AND key = ?2 AND tenant = ?3",
             )?;
+            let with_use = |row: &Row<'_>| Ok((record(row)?, row.get(6)?));
             keys.iter()
-                .map(|key| select.query_row(params![slot(key), key.0.as_slice(), tenant.as_str()], record).optional())
+                .map(|key| select.query_row(params![slot(key), key.0.as_slice(), tenant.as_str()], with_use).optional())
                 .collect()
-        })
+        })?;
+        let unused = |found: &Option<(ResultRecord, i64)>| found.as_ref().is_some_and(|(_, used)| is_long_ago(*used));
+        let unused: Vec<TaskKey> = keys.iter().zip(&found).filter(|(_, f)| unused(f)).map(|(key, _)| *key).collect();
+        if !unused.is_empty() {
+            // Waited for: who was told of a result rests on it for as long as its job takes.
+            let tenant = tenant.clone();
+            self.database
+                .write(
+                    "note that results are used",
+                    move |tx| {
+                        for key in &unused {
+                            use_now(tx.conn, &tenant, key)?;
+                        }
+                        Ok(Ok(()))
+                    },
+                    |(), _| {},
+                )
+                .await?;
+        }
+        Ok(found.into_iter().map(|found| found.map(|(record, _)| record)).collect())
     }
 
     async fn commit(&self, tenant: &TenantId, results: Vec<(TaskKey, ResultRecord)>) -> Result<Vec<Commit>, Error> {
@@ -105,8 +145,16 @@ impl Results for SqliteResults {
                                 insert(tx.conn, &tenant, key, record)?;
                                 Commit::Stored
                             }
-                            Some(digest) if digest == record.digest.0 => Commit::Same,
-                            Some(digest) => Commit::Differs(ContentDigest(digest)),
+                            Some((digest, used)) => {
+                                if is_long_ago(used) {
+                                    use_now(tx.conn, &tenant, key)?;
+                                }
+                                if digest == record.digest.0 {
+                                    Commit::Same
+                                } else {
+                                    Commit::Differs(ContentDigest(digest))
+                                }
+                            }
                         });
                     }
                     Ok(Ok(answers))

@@ -11,8 +11,10 @@ use std::{
 /// One step for each version of the file; `user_version` counts the steps done. Steps are never edited, only added.
 ///
 /// `results.slot` is the first eight bytes of the key: an index of integers is a third of the size of one of keys, so that
-/// a batch of random keys touches fewer pages; the row itself is compared in full.
-const MIGRATIONS: &[&str] = &["
+/// a batch of random keys touches fewer pages; the row itself is compared in full. `results.used` is when a result was
+/// committed or last found, in seconds since 1970, up to [`crate::upkeep::USE_GRAIN`] late.
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 INSERT INTO meta VALUES ('revision', 0), ('boot', 0);
 CREATE TABLE registry (key BLOB PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL) STRICT;
@@ -24,7 +26,13 @@ CREATE TABLE results (
     len INTEGER NOT NULL, fuel INTEGER NOT NULL, content_type TEXT, buckets BLOB, body BLOB
 ) STRICT;
 CREATE INDEX results_slot ON results (slot);
-"];
+",
+    "
+ALTER TABLE results ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+UPDATE results SET used = unixepoch();
+CREATE INDEX results_used ON results (tenant, used);
+",
+];
 
 /// How long a statement waits for another connection of this process.
 const BUSY: Duration = Duration::from_secs(10);
@@ -32,8 +40,10 @@ const BUSY: Duration = Duration::from_secs(10);
 /// Makes a typed error from SQLite's.
 pub(super) fn failed(context: &str, source: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, SystemIoFailure};
-    let retryable =
-        matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | DiskFull | SystemIoFailure));
+    if source.sqlite_error_code() == Some(DiskFull) {
+        return Error::Full { backend: "sqlite", context: context.to_owned() };
+    }
+    let retryable = matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | SystemIoFailure));
     Error::Backend { backend: "sqlite", context: context.to_owned(), source: Box::new(source), retryable }
 }
 
@@ -83,8 +93,56 @@ pub(super) fn open_writer(path: Option<&Path>) -> Result<Connection, Error> {
     }
     .map_err(|e| failed(&format!("open `{what}`"), e))?;
     configure(&conn).and_then(|()| journal_mode(&conn)).map_err(|e| failed(&format!("open `{what}`"), e))?;
+    if path.is_some()
+        && let Err(error) = shrinkable(&conn)
+    {
+        tracing::warn!(%error, file = what, "the database can't shrink yet; tried again at the next start");
+    }
     migrate(&mut conn, &what)?;
     Ok(conn)
+}
+
+/// Pages given back to the file system at once: about 4 MiB, some milliseconds.
+const SHRINK_PAGES: i64 = 1024;
+/// Free pages that stay for what is written next.
+const FREE_PAGES: i64 = 1024;
+
+/// Makes a file able to give space back. One of an earlier release is written anew once, which takes as much room again.
+fn shrinkable(conn: &Connection) -> rusqlite::Result<()> {
+    let mode: i64 = conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    if mode == 2 {
+        return Ok(());
+    }
+    conn.pragma_update(None, "auto_vacuum", 2)?;
+    let pages: i64 = conn.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    if pages > 0 {
+        tracing::info!(pages, "rewriting the database once so that it can shrink");
+        conn.execute_batch("VACUUM")?;
+    }
+    Ok(())
+}
+
+/// Gives some free pages back to the file system; says whether there are more.
+pub(super) fn shrink(conn: &Connection) -> rusqlite::Result<bool> {
+    let free = |conn: &Connection| conn.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
+    let before = free(conn)?;
+    if before <= FREE_PAGES {
+        return Ok(false);
+    }
+    let pages = (before - FREE_PAGES).min(SHRINK_PAGES);
+    let mut vacuum = conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    // A row for each page.
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    drop(rows);
+    drop(vacuum);
+    let after = free(conn)?;
+    if after <= FREE_PAGES {
+        // The file itself gets shorter when the write-ahead log reaches it; readers may put that off.
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    }
+    // Nothing was given back where the file is of a kind that can't shrink.
+    Ok(after > FREE_PAGES && after < before)
 }
 
 /// Opens a connection that only reads.

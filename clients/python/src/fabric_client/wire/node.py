@@ -120,6 +120,25 @@ class UsageLine:
 
 
 @dataclass(frozen=True)
+class StorageLine:
+    """What a tenant keeps of one kind."""
+
+    #: `objects`, `results`, `functions`, `jobs`, `answers`, `volumes` or `logs`.
+    kind: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What a tenant keeps on disk, and may keep."""
+
+    used_bytes: int
+    kinds: tuple[StorageLine, ...]
+    #: None for no limit but the disk.
+    quota_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Usage:
     """A tenant's usage."""
 
@@ -127,6 +146,8 @@ class Usage:
     total: UsageLine
     functions: tuple[UsageLine, ...]
     object_bytes: int
+    #: What it keeps on disk; None from a server of an earlier release.
+    storage: Storage | None = None
 
 
 @dataclass(frozen=True)

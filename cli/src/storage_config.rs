@@ -1,0 +1,181 @@
+//! The part of the server's configuration file that bounds what is kept on disk: `[storage]`.
+
+use crate::{failure::Failure, times};
+use fabric_client::settings::Origin;
+use fabric_types::units::ByteSize;
+use serde::{Deserialize, Deserializer};
+use std::{path::Path, time::Duration};
+
+/// Share of a disk that stays free by default, one part in this many.
+const FREE_SHARE: u64 = 50;
+/// Most bytes that stay free by default.
+const FREE_MOST: u64 = 1 << 30;
+
+/// A duration as people write it: `45s`, `10m`, `2h`, `30d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span(Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        times::duration(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// What the file says; what is left out has its default.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Storage {
+    quota: Option<ByteSize>,
+    free: Option<ByteSize>,
+    artefacts: Option<ByteSize>,
+    logs: Option<ByteSize>,
+    logs_of_all: Option<ByteSize>,
+    keep_logs: Option<Span>,
+    keep_invocations: Option<Span>,
+    keep_answers: Option<Span>,
+    keep_jobs: Option<Span>,
+    keep_results: Option<Span>,
+    sweep_every: Option<Span>,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Storage {
+    /// Bytes that a tenant may keep without a quota of its own. Default 100 GiB.
+    pub fn quota(&self) -> u64 {
+        self.quota.unwrap_or(ByteSize::gib(100)).0
+    }
+
+    /// Bytes that tenants' writes leave free on the disk of this folder. Default 1 GiB, or 2 % of a smaller disk.
+    pub fn free(&self, folder: &Path) -> u64 {
+        let usual = || {
+            let disk = rustix::fs::statvfs(folder).map_or(u64::MAX, |s| s.f_blocks.saturating_mul(s.f_frsize));
+            FREE_MOST.min(disk / FREE_SHARE)
+        };
+        self.free.map_or_else(usual, |free| free.0)
+    }
+
+    /// Bytes of compiled modules on disk. Default 8 GiB.
+    pub fn artefacts(&self) -> u64 {
+        self.artefacts.unwrap_or(ByteSize::gib(8)).0
+    }
+
+    /// Bytes of log lines on disk of one tenant. Default 64 MiB.
+    pub fn logs(&self) -> u64 {
+        self.logs.unwrap_or(ByteSize::mib(64)).0
+    }
+
+    /// Bytes of log lines on disk of all tenants. Default 4 GiB.
+    pub fn logs_of_all(&self) -> u64 {
+        self.logs_of_all.unwrap_or(ByteSize::gib(4)).0
+    }
+
+    /// How long log lines are kept. Default 7 days.
+    pub fn keep_logs(&self) -> Duration {
+        self.keep_logs.map_or(7 * DAY, |span| span.0)
+    }
+
+    /// How long records of calls are kept. Default 30 days.
+    pub fn keep_invocations(&self) -> Duration {
+        self.keep_invocations.map_or(30 * DAY, |span| span.0)
+    }
+
+    /// How long answers under an `Idempotency-Key` are kept. Default 1 day.
+    pub fn keep_answers(&self) -> Duration {
+        self.keep_answers.map_or(DAY, |span| span.0)
+    }
+
+    /// How long jobs and asynchronous invocations are kept after their end, in the bin or not. Default 30 days.
+    pub fn keep_jobs(&self) -> Duration {
+        self.keep_jobs.map_or(30 * DAY, |span| span.0)
+    }
+
+    /// How long results are kept after their last use. Default 30 days, or as long as jobs.
+    pub fn keep_results(&self) -> Duration {
+        self.keep_results.map_or((30 * DAY).max(self.keep_jobs()), |span| span.0)
+    }
+
+    /// How often all this is looked at. Default 10 minutes.
+    pub fn sweep_every(&self) -> Duration {
+        self.sweep_every.map_or(Duration::from_secs(600), |span| span.0)
+    }
+
+    /// Checks them.
+    pub fn check(&self) -> Result<(), Failure> {
+        for (name, span) in [
+            ("keep-logs", self.keep_logs),
+            ("keep-invocations", self.keep_invocations),
+            ("keep-answers", self.keep_answers),
+            ("keep-jobs", self.keep_jobs),
+            ("keep-results", self.keep_results),
+            ("sweep-every", self.sweep_every),
+        ] {
+            if span.is_some_and(|span| span.0.is_zero()) {
+                return Err(Failure::config(format!("storage.{name} is 0: use 1s or more")));
+            }
+        }
+        if self.keep_results() < self.keep_jobs() {
+            return Err(Failure::config("storage.keep-results is less than storage.keep-jobs")
+                .hint("a job whose results are gone has nothing to show: make it as long at least"));
+        }
+        Ok(())
+    }
+
+    /// Name, value and origin of each setting.
+    pub fn rows(&self, data: &Path, file: &Origin) -> Vec<(&'static str, String, String)> {
+        let row = |name, value: String, set: bool| {
+            let origin = if set { file.to_string() } else { Origin::Default.to_string() };
+            (name, value, origin)
+        };
+        let size = |bytes: u64| ByteSize(bytes).to_string();
+        let span = |of: Duration| {
+            let s = of.as_secs();
+            [(86_400, 'd'), (3600, 'h'), (60, 'm')]
+                .into_iter()
+                .find(|(unit, _)| s >= *unit && s % unit == 0)
+                .map_or_else(|| format!("{s}s"), |(unit, name)| format!("{}{name}", s / unit))
+        };
+        vec![
+            row("serve.storage.quota", size(self.quota()), self.quota.is_some()),
+            row("serve.storage.free", size(self.free(data)), self.free.is_some()),
+            row("serve.storage.artefacts", size(self.artefacts()), self.artefacts.is_some()),
+            row("serve.storage.logs", size(self.logs()), self.logs.is_some()),
+            row("serve.storage.logs-of-all", size(self.logs_of_all()), self.logs_of_all.is_some()),
+            row("serve.storage.keep-logs", span(self.keep_logs()), self.keep_logs.is_some()),
+            row("serve.storage.keep-invocations", span(self.keep_invocations()), self.keep_invocations.is_some()),
+            row("serve.storage.keep-answers", span(self.keep_answers()), self.keep_answers.is_some()),
+            row("serve.storage.keep-jobs", span(self.keep_jobs()), self.keep_jobs.is_some()),
+            row("serve.storage.keep-results", span(self.keep_results()), self.keep_results.is_some()),
+            row("serve.storage.sweep-every", span(self.sweep_every()), self.sweep_every.is_some()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(text: &str) -> Result<Storage, String> {
+        let storage: Storage = toml::from_str(text).map_err(|e| e.to_string())?;
+        storage.check().map_err(|e| e.to_string())?;
+        Ok(storage)
+    }
+
+    #[test]
+    fn every_bound_has_a_default_and_nonsense_is_refused() {
+        let usual = read("").unwrap();
+        assert_eq!((usual.quota(), usual.keep_jobs(), usual.keep_answers()), (100 << 30, 30 * DAY, DAY));
+        let set = read("quota = \"1GiB\"\nkeep-jobs = \"90d\"\nfree = 0").unwrap();
+        assert_eq!((set.quota(), set.keep_results(), set.free(Path::new("/"))), (1 << 30, 90 * DAY, 0));
+        for (text, said) in [
+            ("keep-jobs = \"0s\"", "use 1s or more"),
+            ("keep-jobs = \"soon\"", "is not a duration"),
+            ("keep-results = \"1d\"", "less than storage.keep-jobs"),
+            ("quotas = 1", "unknown field"),
+        ] {
+            assert!(read(text).unwrap_err().contains(said), "{text}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Fills its volume at `/data`: does what standard input says, and prints how far it came and the error's number of WASI.
+//! A volume over its tenant's quota takes nothing more.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read as _, Write as _},
+};
+
+const PIECE: usize = 64 * 1024;
+
+fn number(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| number.to_string())
+}
+
+fn fill(mut file: File, most: u64) -> String {
+    let piece = vec![7; PIECE];
+    for n in 0..most {
+        if let Err(error) = file.write_all(&piece).and_then(|()| file.flush()) {
+            return format!("{n} pieces, error {}", number(&error));
+        }
+    }
+    format!("{most} pieces")
+}
+
+fn done(result: std::io::Result<()>) -> String {
+    result.map_or_else(|error| format!("error {}", number(&error)), |()| "done".to_owned())
+}
+
+fn main() {
+    let mut what = String::new();
+    let _ = std::io::stdin().read_to_string(&mut what);
+    let mut append = OpenOptions::new();
+    append.append(true).create(true);
+    let answer = match what.split_once(' ').unwrap_or((&what, "1")) {
+        ("fill", most) => fill(File::create("/data/file").unwrap(), most.parse().unwrap()),
+        ("append", most) => fill(append.open("/data/file").unwrap(), most.parse().unwrap()),
+        ("grow", _) => done(File::create("/data/grown").and_then(|file| file.set_len(1 << 40))),
+        ("files", most) => {
+            let most: u64 = most.parse().unwrap();
+            let failed = (0..most).find_map(|n| File::create(format!("/data/{n}")).err().map(|error| (n, error)));
+            failed.map_or_else(|| format!("{most} files"), |(n, error)| format!("{n} files, error {}", number(&error)))
+        }
+        ("remove", _) => done(std::fs::remove_file("/data/file")),
+        _ => "what?".to_owned(),
+    };
+    print!("{answer}");
+}

@@ -1,0 +1,99 @@
+//! Counting and expiring in the one file.
+
+use super::database::{Database, from_sql_int, sql_int};
+use crate::{
+    Error,
+    upkeep::{Expired, ROW_BYTES, Sizes, Upkeep, owner},
+};
+use async_trait::async_trait;
+use fabric_types::{id::TenantId, storage::StorageKind};
+use rusqlite::{Connection, params};
+use std::{collections::HashSet, sync::Arc};
+
+pub(super) struct SqliteUpkeep {
+    database: Arc<Database>,
+}
+
+impl SqliteUpkeep {
+    pub(super) fn new(database: Arc<Database>) -> Self {
+        Self { database }
+    }
+}
+
+/// Adds what a statement gives as name and bytes.
+fn add(
+    conn: &Connection,
+    sizes: &mut Sizes,
+    sql: &str,
+    owner: impl Fn(&str) -> Option<(TenantId, StorageKind)>,
+) -> rusqlite::Result<()> {
+    let mut select = conn.prepare(sql)?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(0)?.as_bytes()?;
+        let Some((tenant, kind)) = std::str::from_utf8(name).ok().and_then(&owner) else { continue };
+        *sizes.entry(tenant).or_default().entry(kind).or_default() += from_sql_int(row.get(1)?);
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Upkeep for SqliteUpkeep {
+    async fn sizes(&self) -> Result<Sizes, Error> {
+        self.database
+            .scan("count what is stored", |conn| {
+                let mut sizes = Sizes::new();
+                // The length of a value stands before it: nothing large is read.
+                let results = format!(
+                    "SELECT tenant, sum(ifnull(length(body), 0) + ifnull(length(buckets), 0) + {ROW_BYTES})
+                     FROM results GROUP BY tenant"
+                );
+                let tenant = |name: &str| Some((TenantId::new(name.to_owned()).ok()?, StorageKind::Results));
+                add(conn, &mut sizes, &results, tenant)?;
+                add(conn, &mut sizes, &format!("SELECT key, length(value) + {ROW_BYTES} FROM registry"), owner)?;
+                let records = format!(
+                    "SELECT name, (SELECT ifnull(sum(length(body) + {ROW_BYTES}), 0) FROM records WHERE stream = id)
+                     FROM streams"
+                );
+                add(conn, &mut sizes, &records, owner)?;
+                Ok(sizes)
+            })
+            .await
+    }
+
+    async fn expire_results(&self, tenant: &TenantId, before_ms: u64, limit: usize) -> Result<Expired, Error> {
+        let (tenant, before, limit) = (tenant.clone(), sql_int(before_ms / 1000), limit);
+        self.database
+            .write(
+                "expire results",
+                move |tx| {
+                    let mut delete = tx.conn.prepare_cached(
+                        "DELETE FROM results WHERE id IN
+                            (SELECT id FROM results WHERE tenant = ?1 AND used < ?2 ORDER BY used LIMIT ?3)
+                         RETURNING ifnull(length(body), 0) + ifnull(length(buckets), 0)",
+                    )?;
+                    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                    let mut rows = delete.query(params![tenant.as_str(), before, limit])?;
+                    let mut expired = Expired::default();
+                    while let Some(row) = rows.next()? {
+                        expired.results += 1;
+                        expired.bytes += from_sql_int(row.get(0)?) + ROW_BYTES;
+                    }
+                    Ok(Ok(expired))
+                },
+                |_, _| {},
+            )
+            .await
+    }
+
+    async fn result_objects(&self, tenant: &TenantId) -> Result<Option<HashSet<[u8; 32]>>, Error> {
+        let tenant = tenant.clone();
+        self.database
+            .scan("list results that are objects", move |conn| {
+                let mut select = conn.prepare("SELECT digest FROM results WHERE tenant = ?1 AND body IS NULL")?;
+                let rows = select.query_map([tenant.as_str()], |row| row.get(0))?;
+                rows.collect::<Result<HashSet<[u8; 32]>, _>>().map(Some)
+            })
+            .await
+    }
+}
