@@ -159,7 +159,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Storage, String> {
         let storage: Storage = toml::from_str(text).map_err(|e| e.to_string())?;
-        storage.check().map_err(|e| e.to_string())?;
+        storage.check().map_err(|e| e.message)?;
         Ok(storage)
     }
 

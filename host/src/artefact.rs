@@ -326,7 +326,7 @@ mod tests {
         let one = fs::metadata(measuring.path("f", &digests[0])).unwrap().len();
         // Room for three of them.
         let store = Store::open(dir.path(), one * 7 / 2).unwrap();
-        let old = |digest, hours| {
+        let old = |digest, hours: u64| {
             let file = fs::File::open(store.path("f", digest)).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
         };

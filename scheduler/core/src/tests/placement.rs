@@ -79,7 +79,7 @@ fn a_rare_label_is_found_among_many_nodes() {
 fn limits_of_memory_and_gpus_hold() {
     let mut bed = Bed::new(1, 8);
     up(&mut bed, 0, NodeSpec { gpus: 4, ..NodeSpec::new(8, 1 << 30) });
-    let limit = Limit { memory_bytes: Some(ByteSize::mib(300)), gpus: Some(1), cpu_slots: None };
+    let limit = Limit { memory_bytes: Some(ByteSize::mib(300)), gpus: Some(1), ..Limit::default() };
     bed.step(Event::SetQuota { tenant: tenant("acme"), quota: TenantQuota { limit, ..TenantQuota::default() } });
     let out = sent(&bed.submit(JobPlan { memory_bytes: 100 << 20, ..plan(1, 8) }));
     assert_eq!(out.len(), 3);

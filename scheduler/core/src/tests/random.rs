@@ -50,6 +50,7 @@ proptest! {
                             cpu_slots: (x % 2 == 0).then_some(x % 4 + 12),
                             memory_bytes: (x % 7 == 0).then_some(ByteSize::mib(8)),
                             gpus: (x % 5 == 0).then_some(1),
+                            storage_bytes: None,
                         },
                         weight: x % 5,
                         ..TenantQuota::default()

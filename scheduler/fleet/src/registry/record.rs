@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn values_and_removals_come_back_and_nothing_else_does() {
-        let found = |bytes: Bytes| Found { bytes, etag: "e".to_owned() };
+        let found = |bytes: Bytes| Found { bytes, etag: "e".to_owned(), written_ms: 0 };
         for value in [None, Some(Bytes::new()), Some(Bytes::from_static(b"value"))] {
             let bytes = encode(7, value.as_ref());
             assert_eq!(bytes.len() as u64 == REMOVED_BYTES, value.is_none());
