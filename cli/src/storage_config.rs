@@ -133,7 +133,7 @@ impl Storage {
             let s = of.as_secs();
             [(86_400, 'd'), (3600, 'h'), (60, 'm')]
                 .into_iter()
-                .find(|(unit, _)| s >= *unit && s % unit == 0)
+                .find(|(unit, _)| s >= *unit && s.is_multiple_of(*unit))
                 .map_or_else(|| format!("{s}s"), |(unit, name)| format!("{}{name}", s / unit))
         };
         vec![

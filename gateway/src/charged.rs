@@ -102,8 +102,12 @@ mod tests {
             drop(slice);
             assert_eq!(account.used(), 0);
         }
-        let full = collect(body(400, 64 << 10), usize::MAX, &payer).await.unwrap_err();
-        assert_eq!((full.code(), full.is_retryable(), account.used()), (Code::NodeMemory, true, 0));
+        let never = collect(body(400, 64 << 10), usize::MAX, &payer).await.unwrap_err();
+        assert_eq!((never.code(), never.is_retryable(), account.used()), (Code::MemoryLimit, false, 0));
+        let others = payer.charge(12 << 20).unwrap();
+        let full = collect(body(100, 64 << 10), usize::MAX, &payer).await.unwrap_err();
+        assert_eq!((full.code(), full.is_retryable(), account.used()), (Code::NodeMemory, true, 12 << 20));
+        drop(others);
         let large = collect(body(2, 600), 1000, &payer).await.unwrap_err();
         assert_eq!(large.code(), Code::TooLarge);
     }

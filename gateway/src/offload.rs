@@ -357,7 +357,7 @@ mod tests {
         let offload = Offload::new(Options { deadline: Duration::ZERO, ..options() });
         let error = offload.drive(&tenant("a"), std::future::pending::<()>()).await.unwrap_err();
         assert_eq!(error.code(), Code::TooLarge);
-        let error = offload.run(&tenant("a"), |_| panic!("on purpose")).await.map(|()| ()).unwrap_err();
+        let error = offload.run(&tenant("a"), |_| panic!("on purpose")).await.unwrap_err();
         assert_eq!(error.code(), Code::Internal);
         until(|| offload.0.turns.lock().running == 0).await;
     }

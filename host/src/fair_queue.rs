@@ -154,7 +154,7 @@ impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairQueue<P, L, W> {
         Some(waiter)
     }
 
-    /// Gives a place back. Call [`Self::next`] afterwards until it gives none.
+    /// Gives a place back. Call [`Self::take_next`] afterwards until it gives none.
     pub fn release(&mut self, party: &P, lane: &L) {
         let Some(entry) = self.parties.get_mut(party) else { return };
         let Some(of_lane) = entry.lanes.get_mut(lane) else { return };
@@ -165,7 +165,7 @@ impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairQueue<P, L, W> {
     }
 
     /// Grants a free place to the waiter whose turn it is.
-    pub fn next(&mut self) -> Option<W> {
+    pub fn take_next(&mut self) -> Option<W> {
         if self.waiting == 0 || self.held >= self.limits.capacity {
             return None;
         }
@@ -302,7 +302,7 @@ mod tests {
         let mut order = Vec::new();
         for _ in 0..5 {
             queue.release(&"a", &"f");
-            order.extend(queue.next());
+            order.extend(queue.take_next());
         }
         // c holds none; then b and c hold one each, of which b was served longer ago. a leaves the reserve free.
         assert_eq!(order, [20, 10, 21, 0]);
@@ -319,7 +319,7 @@ mod tests {
         let mut order = Vec::new();
         for _ in 0..3 {
             queue.release(&"a", &"f");
-            order.extend(queue.next());
+            order.extend(queue.take_next());
         }
         assert_eq!(order, [10, 11, 0]);
     }
@@ -337,9 +337,9 @@ mod tests {
         assert_eq!(queue.remove(&"a", &"f", tickets[0]), Some(0));
         assert_eq!(queue.remove(&"a", &"f", tickets[0]), None);
         queue.release(&"a", &"f");
-        assert_eq!([queue.next(), queue.next()], [Some(1), None]);
+        assert_eq!([queue.take_next(), queue.take_next()], [Some(1), None]);
         queue.release(&"a", &"f");
-        assert_eq!(queue.next(), Some(5), "the parties take turns");
+        assert_eq!(queue.take_next(), Some(5), "the parties take turns");
         assert_eq!(queue.waiting(), 4);
     }
 
@@ -365,13 +365,13 @@ mod tests {
                 let _ = queue.enqueue(&party, &0, party, true);
             }
         }
-        while queue.next().is_some() {}
+        while queue.take_next().is_some() {}
         let held = |queue: &FairQueue<u32, u32, u32>| -> Vec<usize> {
             (0..4).map(|p| queue.parties.get(&p).map_or(0, |p| p.held)).collect()
         };
         for _ in 0..48 {
             queue.release(&0, &0);
-            while queue.next().is_some() {}
+            while queue.take_next().is_some() {}
         }
         assert_eq!(held(&queue), [16, 16, 16, 16]);
     }

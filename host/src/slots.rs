@@ -32,7 +32,7 @@ impl Drop for SlotPermit {
 
 /// Hands free slots to waiters. One that gave up in this moment gives its slot back by itself.
 fn serve(queue: &mut Queue) {
-    while let Some(waiter) = queue.next() {
+    while let Some(waiter) = queue.take_next() {
         // A receiver that is gone finds its ticket served when it is dropped, and releases.
         let _ = waiter.send(());
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fabric_host::{Part, PartKind, PartSource};
+use fabric_host::{Part, PartKind, PartSource, keyed::Record};
 use fabric_results::ResultStore;
 use fabric_store::{Objects, PartitionReader};
 use fabric_types::{Fault, dataset::Partition, id::TenantId, memory::Charge, work::OutputRef};
@@ -81,6 +81,10 @@ impl<S: PartSource> PartSource for Charged<S> {
 
     async fn read(&mut self, max: usize) -> Result<Bytes, Fault> {
         self.inner.read(max).await
+    }
+
+    async fn read_keyed(&mut self, max: usize) -> Result<Vec<Record>, Fault> {
+        self.inner.read_keyed(max).await
     }
 }
 

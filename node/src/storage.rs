@@ -252,7 +252,7 @@ async fn count_all(engine: &Engine, store: &Store, options: &StorageOptions) -> 
 
 /// The tenant of an entry and what it may keep, if that is its own.
 fn quota(entry: &Entry) -> Option<(TenantId, Option<u64>)> {
-    let tenant = TenantId::new(entry.key.strip_prefix(QUOTAS)?.to_owned()).ok()?;
+    let tenant = TenantId::new(entry.key.strip_prefix(QUOTAS)?).ok()?;
     let quota: Quota = serde_json::from_slice(&entry.value).ok()?;
     Some((tenant, quota.limit.storage_bytes.map(|bytes| bytes.0)))
 }
@@ -278,7 +278,7 @@ async fn follow_quotas(engine: &Engine, accounts: &Accounts) {
             }
             Change::Deleted(key) => {
                 let name = key.strip_prefix(QUOTAS).unwrap_or_default();
-                if let Ok(tenant) = TenantId::new(name.to_owned()) {
+                if let Ok(tenant) = TenantId::new(name) {
                     accounts.set_quota(&tenant, None);
                 }
             }

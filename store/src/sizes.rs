@@ -25,7 +25,7 @@ pub(crate) async fn of(
     let mut all = store.list(Some(root));
     while let Some(meta) = all.try_next().await.map_err(|e| Error::from_store("list", "", e))? {
         let Some(mut parts) = meta.location.prefix_match(root) else { continue };
-        let tenant = parts.next().and_then(|name| TenantId::new(name.as_ref().to_owned()).ok());
+        let tenant = parts.next().and_then(|name| TenantId::new(name.as_ref()).ok());
         let kind = parts.next().and_then(|folder| kind(folder.as_ref()));
         if let (Some(tenant), Some(kind)) = (tenant, kind) {
             *found.entry(tenant).or_default().entry(kind).or_default() += meta.size;

@@ -342,7 +342,6 @@ async fn memory_stays_below_what_was_configured_whatever_callers_want() {
         }
     };
     let peak = process.peak();
-    println!("peak {} MiB; {answered} answers of /healthz; bodies {bodies:?}", peak / MIB);
     assert!(peak < MEMORY + BASE, "{} MiB resident, of {} MiB configured", peak / MIB, MEMORY / MIB);
     assert!(answered > 10);
     // Each got an answer that says so, and none took the server along.

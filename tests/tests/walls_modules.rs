@@ -42,7 +42,7 @@ fn problem(error: &Error) -> Problem {
 }
 
 async fn trap(client: &Client, name: &str) -> Problem {
-    problem(&client.invoke(name, Invoke::new(Vec::new())).await.err().expect("it traps"))
+    problem(&client.invoke(name, Invoke::new(Vec::new())).await.expect_err("it traps"))
 }
 
 async fn is_healthy(server: &Server) {

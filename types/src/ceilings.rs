@@ -196,7 +196,8 @@ mod tests {
         let fields = serde_json::to_value(Limits::default()).unwrap();
         let mut keys: Vec<_> = fields.as_object().unwrap().keys().map(String::as_str).collect();
         let mut known = Ceilings::KEYS.to_vec();
-        (keys.sort_unstable(), known.sort_unstable());
+        keys.sort_unstable();
+        known.sort_unstable();
         assert_eq!(keys, known);
         for key in Ceilings::KEYS {
             let mut lowered = Ceilings::default();

@@ -116,7 +116,7 @@ tags:
             ("function: f\ninput: {items: []}\nreduce: {fan-in: many}", ["u32", "line 3"]),
             ("function: f\nfunction: g\ninput: {items: []}", ["function", "line 2"]),
             ("function: f\ninput: {object: {path: a}}", ["object", "line 2"]),
-            ("function: f\n\tinput: x", ["tab", "line 2"]),
+            ("function: f\n\tinput: x", ["tab", "line 1"]),
         ] {
             let problem = read(yaml).unwrap_err();
             assert!(words.iter().all(|w| problem.to_lowercase().contains(w)), "{yaml}: {problem}");

@@ -14,8 +14,6 @@ use fabric_types::{
 };
 
 const ROUNDS: usize = 64;
-/// Aliases of one function.
-const MAX_ALIASES: usize = 200;
 
 impl Functions {
     /// Sets an alias.
@@ -41,12 +39,6 @@ impl Functions {
                 return Err(Error::bad(format!("version {} is named twice", target.version)));
             }
             self.version(tenant, f, target.version).await?;
-        }
-        if self.alias_record(tenant, f, alias).await?.is_none()
-            && self.entries(&record::aliases(tenant, f)).await?.len() >= MAX_ALIASES
-        {
-            return Err(Error::bad(format!("`{f}` has {MAX_ALIASES} aliases already"))
-                .hint("remove one: fabric alias NAME --delete ALIAS"));
         }
         for _ in 0..ROUNDS {
             let old = self.alias_record(tenant, f, alias).await?;

@@ -69,6 +69,8 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, Fault>> + Send + 'static,
 {
+    // Boxed: plans are large, and are passed on by value.
+    let plan = Box::pin(plan);
     let planned = if quick { plan.await } else { app.scans.drive(tenant, plan).await? };
     Ok(planned?)
 }

@@ -8,7 +8,7 @@ pub(crate) mod worker;
 use crate::{options::CompileOptions, symbols::table};
 use fabric_confine::User;
 use fabric_types::{Code, Fault, id::TenantId};
-use protocol::{CODE, FACTS, FAULT, Facts, MAX_MESSAGE_CHARS, MAX_SMALL_BYTES, Request, STATUS, SYMBOLS, Target};
+use protocol::{CODE, FACTS, FAULT, Facts, MAX_SMALL_BYTES, Request, STATUS, SYMBOLS, Target};
 use std::{
     io,
     process::{ExitStatus, Stdio},
@@ -274,9 +274,7 @@ impl Worker {
 
 /// The worker cuts its messages; this is for one that was taken over.
 fn short(mut fault: Fault) -> Fault {
-    let cut = |text: &str| text.chars().take(MAX_MESSAGE_CHARS).collect::<String>();
-    fault.message = cut(&fault.message);
-    fault.hint = fault.hint.as_deref().map(cut);
+    protocol::cut(&mut fault);
     fault.backtrace.clear();
     fault
 }

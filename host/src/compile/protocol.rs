@@ -6,7 +6,7 @@
 //! a worker that ends without any has still compiled the module.
 
 use fabric_confine::User;
-use fabric_types::function::Entry;
+use fabric_types::{Fault, function::Entry};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of the longest request.
@@ -66,4 +66,13 @@ pub(crate) struct Facts {
     pub(crate) memory: u64,
     /// Whether the code is for the engine of pure functions.
     pub(crate) pure: bool,
+}
+
+/// Cuts a fault's texts to [`MAX_MESSAGE_CHARS`].
+pub(crate) fn cut(fault: &mut Fault) {
+    fn short(text: &str) -> String {
+        text.chars().take(MAX_MESSAGE_CHARS).collect()
+    }
+    fault.message = short(&fault.message);
+    fault.hint = fault.hint.as_deref().map(short);
 }

@@ -4,9 +4,7 @@
 //! this process can open no file, reach no network and start no program.
 
 use crate::{
-    compile::protocol::{
-        CODE, FACTS, FAULT, Facts, MAX_MESSAGE_CHARS, MAX_REQUEST_BYTES, Request, STATUS, SYMBOLS, Target,
-    },
+    compile::protocol::{self, CODE, FACTS, FAULT, Facts, MAX_REQUEST_BYTES, Request, STATUS, SYMBOLS, Target},
     engine, fingerprint, imports, inspect,
     shape::{self, Form, Shape},
     symbols::{self, Budget},
@@ -92,9 +90,7 @@ fn frame(output: &mut impl Write, tag: u8, bytes: &[u8]) -> io::Result<()> {
 
 /// Messages quote the module, which may have long names.
 fn short(mut fault: Fault) -> Fault {
-    let cut = |text: &str| text.chars().take(MAX_MESSAGE_CHARS).collect::<String>();
-    fault.message = cut(&fault.message);
-    fault.hint = fault.hint.as_deref().map(cut);
+    protocol::cut(&mut fault);
     fault
 }
 

@@ -372,7 +372,7 @@ impl<'a> Reading<'a, '_> {
                 while unread.get(next).is_some_and(|at| *at < start) {
                     next += 1;
                 }
-                if !unread.get(next).is_some_and(|at| *at < end) {
+                if unread.get(next).is_none_or(|at| *at >= end) {
                     continue;
                 }
                 let Some(unit) = self.unit(header)? else { continue };

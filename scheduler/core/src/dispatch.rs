@@ -45,14 +45,13 @@ impl Core {
                     self.park_timer_soon();
                 }
                 // A tenant whose guarantee nobody can meet does not keep others from their first slot.
-                match starved {
-                    Some((other, job)) if other != tenant && self.make_room(job, actions) => {
-                        if self.place_some(job, actions).is_some() {
-                            self.requeue(job);
-                            continue;
-                        }
-                    }
-                    _ => {}
+                if let Some((other, job)) = starved
+                    && other != tenant
+                    && self.make_room(job, actions)
+                    && self.place_some(job, actions).is_some()
+                {
+                    self.requeue(job);
+                    continue;
                 }
                 break;
             }

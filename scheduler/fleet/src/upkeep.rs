@@ -43,7 +43,7 @@ impl Upkeep for FleetUpkeep {
         }
         let root = self.results.root();
         for meta in self.results.list(root).await? {
-            let tenant = beginning(&meta, root).and_then(|name| TenantId::new(name.split('/').next()?.to_owned()).ok());
+            let tenant = beginning(&meta, root).and_then(|name| TenantId::new(name.split('/').next()?).ok());
             if let Some(tenant) = tenant {
                 *sizes.entry(tenant).or_default().entry(StorageKind::Results).or_default() += meta.size;
             }

@@ -116,7 +116,7 @@ impl Scenario {
             storms: times(6),
             holds: true,
             slow: small(51, &[0, 30]),
-            poison: [0, 0, 0, 1][(hash >> 54) as usize & 3],
+            poison: u32::from((hash >> 54) & 3 == 3),
             skew_us: pick(53, &[0, 500_000, 1_900_000]),
         }
     }

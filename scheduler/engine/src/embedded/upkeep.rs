@@ -48,7 +48,7 @@ impl Upkeep for SqliteUpkeep {
                     "SELECT tenant, sum(ifnull(length(body), 0) + ifnull(length(buckets), 0) + {ROW_BYTES})
                      FROM results GROUP BY tenant"
                 );
-                let tenant = |name: &str| Some((TenantId::new(name.to_owned()).ok()?, StorageKind::Results));
+                let tenant = |name: &str| Some((TenantId::new(name).ok()?, StorageKind::Results));
                 add(conn, &mut sizes, &results, tenant)?;
                 add(conn, &mut sizes, &format!("SELECT key, length(value) + {ROW_BYTES} FROM registry"), owner)?;
                 let records = format!(

@@ -31,7 +31,7 @@ enum Happening {
     Arrives { node: u32, attempt: Attempt },
     Aborted { node: u32, attempt: Attempt },
     Ends { node: u32, run: u64 },
-    Heard(Event),
+    Heard(Box<Event>),
     Beat { node: u32, life: u32, nth: u64 },
     SomeoneDies,
     Back { node: u32 },
@@ -201,7 +201,7 @@ impl<'a> Fleet<'a> {
         while let Some(entry) = self.agenda.first_entry().filter(|e| *e.key() <= now) {
             for happening in entry.remove() {
                 match happening {
-                    Happening::Heard(event) => heard.push(event),
+                    Happening::Heard(event) => heard.push(*event),
                     Happening::Arrives { node, attempt } => {
                         if let Some(n) = self.nodes.get_mut(node as usize).filter(|n| n.up) {
                             n.waiting.push_back(attempt);
@@ -270,7 +270,7 @@ impl<'a> Fleet<'a> {
             self.useful_us += self.scale.work_us(job, index);
         }
         let event = done(self.job(job)?, index, number, id, if cached { 0 } else { now - run.since }, cached);
-        self.at(now + COMMIT_US + WAY_US, Happening::Heard(event));
+        self.at(now + COMMIT_US + WAY_US, Happening::Heard(Box::new(event)));
         self.fill(now, at);
         Ok(())
     }
@@ -285,7 +285,7 @@ impl<'a> Fleet<'a> {
         } else {
             Event::Heartbeat { node: id }
         };
-        self.at(now + WAY_US, Happening::Heard(event));
+        self.at(now + WAY_US, Happening::Heard(Box::new(event)));
         self.at(now + BEAT_US, Happening::Beat { node: at, life, nth: nth + 1 });
         Ok(())
     }
@@ -300,7 +300,7 @@ impl<'a> Fleet<'a> {
             self.count(now, run.since, speed);
         }
         self.deaths += 1;
-        self.at(now + PRESENCE_US, Happening::Heard(Event::NodeDown { node: id }));
+        self.at(now + PRESENCE_US, Happening::Heard(Box::new(Event::NodeDown { node: id })));
         self.at(now + BACK_US, Happening::Back { node: at });
     }
 
@@ -308,7 +308,7 @@ impl<'a> Fleet<'a> {
         let Some(node) = self.nodes.get_mut(at as usize) else { return };
         node.up = true;
         let (life, event) = (node.life, Event::NodeUp { node: node.id.clone(), spec: node.spec.clone() });
-        self.at(now + WAY_US, Happening::Heard(event));
+        self.at(now + WAY_US, Happening::Heard(Box::new(event)));
         self.at(now + BEAT_US, Happening::Beat { node: at, life, nth: 1 });
     }
 
