@@ -11,7 +11,11 @@ use fabric_types::rest::{
     function::Deployed,
     token::{NewToken, Role},
 };
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
 use tokio::process::{Child, Command};
 
 /// How long a server may take to be ready, and an awaited condition to come true. Only a failure takes this long.
@@ -89,6 +93,11 @@ fn client(url: &str, token: &str, tenant: Option<&str>) -> Client {
 }
 
 async fn start(options: &Options, folder: &std::path::Path) -> (Child, String, String) {
+    try_start(options, folder).await.unwrap_or_else(|status| panic!("the server ended ({status})\n{}", log_of(folder)))
+}
+
+/// Starts it, or gives the status with which it ended before it was ready.
+async fn try_start(options: &Options, folder: &std::path::Path) -> Result<(Child, String, String), ExitStatus> {
     let data = folder.join("data");
     // Left behind where the server before was killed.
     let _ = std::fs::remove_file(data.join("server.json"));
@@ -105,16 +114,17 @@ async fn start(options: &Options, folder: &std::path::Path) -> (Child, String, S
         loop {
             if let Ok(text) = std::fs::read(data.join("server.json")) {
                 let about: serde_json::Value = serde_json::from_slice(&text).unwrap();
-                return about["url"].as_str().unwrap().to_owned();
+                return Ok(about["url"].as_str().unwrap().to_owned());
             }
             if let Ok(status) = tokio::time::timeout(LOOK, child.wait()).await {
-                panic!("the server ended ({})\n{}", status.unwrap(), log_of(folder));
+                return Err(status.unwrap());
             }
         }
     };
-    let url = tokio::time::timeout(PATIENCE, ready).await.unwrap_or_else(|_| panic!("not ready\n{}", log_of(folder)));
+    let url =
+        tokio::time::timeout(PATIENCE, ready).await.unwrap_or_else(|_| panic!("not ready\n{}", log_of(folder)))?;
     let token = std::fs::read_to_string(data.join("admin-token")).unwrap().trim().to_owned();
-    (child, url, token)
+    Ok((child, url, token))
 }
 
 fn log_of(folder: &std::path::Path) -> String {
@@ -213,6 +223,15 @@ impl Server {
     /// Whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Starts it again over the same folder; false where it ended before it was ready.
+    pub async fn try_restart(&mut self) -> bool {
+        self.kill9().await;
+        let Ok((child, url, token)) = try_start(&self.options, self.folder.path()).await else { return false };
+        self.client = client(&url, &token, None);
+        (self.child, self.url, self.token) = (child, url, token);
+        true
     }
 
     /// Starts it again over the same folder, at another address.

@@ -67,18 +67,46 @@ async fn check_quarantined(client: &Client, job: &Job) {
     assert!(!letter.nodes.is_empty() && letter.input.contains(ABORT), "{letter:?}");
 }
 
+/// Starts the server that has died; gives the deaths, those before it was ready among them.
+async fn revive(server: &mut Server) -> u32 {
+    let mut deaths = 1;
+    while !server.try_restart().await {
+        deaths += 1;
+        assert!(deaths < 15, "it dies for ever");
+    }
+    deaths
+}
+
 /// Starts the server again whenever it has died, until the job has ended; gives the job and the deaths.
 async fn run(server: &mut Server, id: &str) -> (Job, u32) {
     let mut deaths = 0;
     loop {
         if server.has_ended() {
-            deaths += 1;
+            deaths += revive(server).await;
             assert!(deaths < 15, "it dies for ever");
-            server.restart().await;
         }
         match server.client().job(id, None).await {
             Ok(job) if job.state.is_terminal() => return (job, deaths),
             // It may be about to die.
+            _ => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+        }
+    }
+}
+
+/// Submits a job that may kill the process before the answer; gives its id and the deaths until it was known.
+async fn submit_killer(server: &mut Server, spec: &JobSpec) -> (String, u32) {
+    if let Ok(job) = server.client().submit(spec, None).await {
+        return (job.id.to_string(), 0);
+    }
+    let mut deaths = 0;
+    loop {
+        if server.has_ended() {
+            deaths += revive(server).await;
+            assert!(deaths < 15, "it dies for ever");
+        }
+        match server.client().jobs(&JobFilter::default()).await {
+            // What ran was accepted before.
+            Ok(jobs) if deaths > 0 => return (jobs.items.first().unwrap().id.to_string(), deaths),
             _ => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
         }
     }
@@ -92,16 +120,7 @@ async fn a_task_that_kills_the_one_process_ends_after_two_deaths_and_the_server_
     deploy(&server.client_with(&other)).await;
     let beside = submit(&server.client_with(&other), &spec(&["slow", "sl", "s", "quick", "q"], json!({}))).await;
     let killer = spec(&["slow", ABORT, "also"], json!({}));
-    let (killer, early) = match server.client().submit(&killer, None).await {
-        Ok(job) => (job.id.to_string(), 0),
-        // It was accepted, and killed the process before the answer.
-        Err(_) => {
-            until("the process has died", async || server.has_ended()).await;
-            server.restart().await;
-            let jobs = server.client().jobs(&JobFilter::default()).await.unwrap().items;
-            (jobs.first().unwrap().id.to_string(), 1)
-        }
-    };
+    let (killer, early) = submit_killer(&mut server, &killer).await;
     let (job, deaths) = run(&mut server, &killer).await;
     assert_eq!(deaths + early, 2);
     check_quarantined(server.client(), &job).await;
