@@ -130,13 +130,14 @@ async fn a_task_that_kills_the_one_process_ends_after_two_deaths_and_the_server_
 
     // A job that may do without some goes on without them; the rest of it is there.
     let allowed = spec(&["a", ABORT, "slow", ABORT, "b"], json!({"allow-failed": 2}));
-    let id = submit(server.client(), &allowed).await;
+    let (id, _) = submit_killer(&mut server, &allowed).await;
     let (job, _) = run(&mut server, &id).await;
     assert_eq!((job.state, job.tasks.dead, job.tasks.succeeded), (JobState::Succeeded, 2, 3), "{:?}", job.error);
     // Every process that such a job costs is one for everybody: there is an end to it.
     let many = spec(&[ABORT; 20], json!({"allow-failed": 20}));
-    let id = submit(server.client(), &many).await;
+    let (id, early) = submit_killer(&mut server, &many).await;
     let (job, deaths) = run(&mut server, &id).await;
+    let deaths = deaths + early;
     assert_eq!((job.state, job.error.unwrap().code), (JobState::Failed, Code::ProcessKilled));
     assert!((5..=11).contains(&deaths), "{deaths} deaths");
     // It was told to end, so nothing that runs then is suspected.
