@@ -146,8 +146,8 @@ class Usage:
     total: UsageLine
     functions: tuple[UsageLine, ...]
     object_bytes: int
-    #: What it keeps on disk; None from a server of an earlier release.
-    storage: Storage | None = None
+    #: What it keeps on disk, by kind, and what it may keep.
+    storage: Storage = Storage(used_bytes=0, kinds=())
 
 
 @dataclass(frozen=True)
