@@ -188,7 +188,7 @@ impl ConnectionConfig {
         ]
     }
 
-    /// How long a call waits for a slot.
+    /// Longest wait of a call for a slot.
     pub fn slot_wait(&self) -> Duration {
         Duration::from_secs(self.slot_wait.value)
     }

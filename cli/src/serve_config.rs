@@ -171,9 +171,9 @@ pub struct ServeConfig {
     pub placement: Placement,
     /// Connections, and what waits behind them.
     pub connections: ConnectionConfig,
-    /// What functions may set for themselves.
+    /// Ceilings and grants of functions.
     pub policy: PolicyConfig,
-    /// What is kept on disk.
+    /// Quotas and retention of what is stored.
     pub storage: Setting<Storage>,
     /// How the log is written.
     pub log_format: Setting<LogFormat>,

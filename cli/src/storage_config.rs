@@ -22,7 +22,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// What the file says; what is left out has its default.
+/// The `[storage]` table of the configuration file. Missing keys have their defaults.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Storage {
@@ -71,17 +71,17 @@ impl Storage {
         self.logs_of_all.unwrap_or(ByteSize::gib(4)).0
     }
 
-    /// How long log lines are kept. Default 7 days.
+    /// Age at which log lines are removed. Default 7 days.
     pub fn keep_logs(&self) -> Duration {
         self.keep_logs.map_or(7 * DAY, |span| span.0)
     }
 
-    /// How long records of calls are kept. Default 30 days.
+    /// Age at which records of calls are removed. Default 30 days.
     pub fn keep_invocations(&self) -> Duration {
         self.keep_invocations.map_or(30 * DAY, |span| span.0)
     }
 
-    /// How long answers under an `Idempotency-Key` are kept. Default 1 day.
+    /// Age at which answers under an `Idempotency-Key` are removed. Default 1 day.
     pub fn keep_answers(&self) -> Duration {
         self.keep_answers.map_or(DAY, |span| span.0)
     }

@@ -1,4 +1,4 @@
-//! Who can read the data folder: its tokens, keys and databases are this user's alone.
+//! Permissions of the data folder: only this user can read its tokens, keys and databases.
 
 use std::{
     fs::{Metadata, Permissions},
@@ -29,7 +29,7 @@ pub(super) fn close(folder: &Path) {
     tracing::warn!(folder = %folder.display(), problem, "the data folder can be read by others; give it mode 0700");
 }
 
-/// What became of a folder.
+/// Result of restricting a folder.
 #[derive(Debug, PartialEq, Eq)]
 enum Closed {
     /// It was closed before.

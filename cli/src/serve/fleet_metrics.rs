@@ -1,4 +1,4 @@
-//! What a process of a fleet counts of its messages.
+//! Metrics of the messages between processes of a fleet.
 
 use fabric_fleet::Health;
 use prometheus_client::{
