@@ -238,7 +238,9 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
             request.extensions_mut().insert(caller.clone());
             let secret = bearer(request.headers()).unwrap_or_default().to_owned();
             let only_waits = request.method().is_safe() || route == INVOKE;
-            request.extensions_mut().insert(crate::charged::payer_of(&app, &caller));
+            let payer = crate::charged::payer_of(&app, &caller);
+            request.extensions_mut().insert(payer.clone());
+            let is_read = request.method().is_safe();
             // The one place that every mutating request of a known caller passes.
             let answer = crate::idempotency::once(&app, &caller, request, next);
             let answered = match only_waits {
@@ -246,7 +248,10 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
                 // A change that has begun is made, and its caller told of it.
                 false => Ok(answer.await),
             };
-            revocation::watch(&app, &secret, answered.unwrap_or_else(Error::into_response))
+            let answered = answered.unwrap_or_else(Error::into_response);
+            // What a change answers is told in any case.
+            let answered = if is_read { crate::charged::streamed(answered, &payer) } else { answered };
+            revocation::watch(&app, &secret, answered)
         }
     };
     response.extensions_mut().insert(Route(route));

@@ -1,8 +1,11 @@
-//! Bodies that are held whole: charged to the memory account as they come, so that the requests of all callers together stay
-//! within it.
+//! Bodies that are held: charged to the memory account as they come, or while they go out, so that the requests of all
+//! callers together stay within it.
 
 use crate::{Error, access::Caller, error::Result, state::App};
-use axum::body::Body;
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
 use bytes::Bytes;
 use fabric_types::{
     Code,
@@ -14,6 +17,10 @@ use http_body_util::BodyExt as _;
 
 /// A body of one piece that is no larger is not charged: it lies in the connection's own buffer.
 const SMALL: usize = 64 << 10;
+
+/// What one response that is streamed may hold while its client does not read: a piece of a stored object, the send buffer
+/// of its HTTP/2 stream, and what is kept about both.
+const STREAMED: u64 = 512 << 10;
 
 /// Who pays for what a caller sends. Operators are served from the reserve when tenants have taken the rest.
 pub fn payer_of(app: &App, caller: &Caller) -> Payer {
@@ -65,6 +72,22 @@ pub async fn collect(mut body: Body, limit: usize, payer: &Payer) -> Result<Byte
     Ok(Bytes::from_owner(Whole { bytes: first, _charge: charge }))
 }
 
+/// The response, with what its body may hold charged until it was sent. One that is whole was charged when it was made.
+pub fn streamed(response: Response, payer: &Payer) -> Response {
+    if http_body::Body::size_hint(response.body()).exact().is_some() {
+        return response;
+    }
+    match payer.charge(STREAMED) {
+        Ok(charge) => response.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _held = &charge;
+                frame
+            }))
+        }),
+        Err(full) => Error::from(full).into_response(),
+    }
+}
+
 /// Bytes of one piece and what they are charged to.
 struct Whole {
     bytes: Bytes,
@@ -86,6 +109,20 @@ mod tests {
     fn body(pieces: usize, size: usize) -> Body {
         let piece = Bytes::from(vec![1; size]);
         Body::from_stream(futures::stream::iter((0..pieces).map(move |_| Ok::<_, std::io::Error>(piece.clone()))))
+    }
+
+    #[tokio::test]
+    async fn a_streamed_response_is_charged_while_it_lasts() {
+        let account = MemoryAccount::new(ByteSize::mib(1), 100, ByteSize(0));
+        let payer = account.operator();
+        let whole = streamed(Response::new(Body::from(vec![1; 1 << 20])), &payer);
+        assert_eq!((whole.status().as_u16(), account.used()), (200, 0));
+        let [first, second] = [0; 2].map(|_| streamed(Response::new(body(2, 10)), &payer));
+        assert_eq!((second.status().as_u16(), account.used()), (200, 2 * STREAMED));
+        let third = streamed(Response::new(body(2, 10)), &payer);
+        assert_eq!(third.status().as_u16(), Code::NodeMemory.http_status());
+        assert_eq!(first.into_body().collect().await.unwrap().to_bytes().len(), 20);
+        assert_eq!(account.used(), STREAMED);
     }
 
     #[tokio::test]

@@ -102,12 +102,29 @@ fn create(conn: &Connection, tables: &[&str], version: i64) -> rusqlite::Result<
 const SHRINK_PAGES: i64 = 1024;
 /// Free pages that stay for what is written next.
 const FREE_PAGES: i64 = 512;
+/// A write-ahead log longer than this, in bytes, is emptied when nothing waits to be written. SQLite itself empties it at
+/// four times this, and keeps its length.
+const IDLE_WAL: u64 = 1 << 20;
+
+/// Bytes of the write-ahead log; none where the index is in memory.
+fn wal_len(conn: &Connection) -> u64 {
+    let wal = conn.path().filter(|path| !path.is_empty()).map(|path| beside(Path::new(path), "-wal"));
+    wal.and_then(|wal| std::fs::metadata(wal).ok()).map_or(0, |meta| meta.len())
+}
+
+/// Moves the write-ahead log into the file, which gets its true length by that; readers may put it off.
+fn empty_wal(conn: &Connection) -> rusqlite::Result<()> {
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
 
 /// Gives some free pages back to the file system; says whether there are more.
 pub(crate) fn shrink(conn: &Connection) -> rusqlite::Result<bool> {
     let free = |conn: &Connection| conn.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
     let before = free(conn)?;
     if before <= FREE_PAGES {
+        if wal_len(conn) > IDLE_WAL {
+            empty_wal(conn)?;
+        }
         return Ok(false);
     }
     let pages = (before - FREE_PAGES).min(SHRINK_PAGES);
@@ -119,8 +136,7 @@ pub(crate) fn shrink(conn: &Connection) -> rusqlite::Result<bool> {
     drop(vacuum);
     let after = free(conn)?;
     if after <= FREE_PAGES {
-        // The file itself gets shorter when the write-ahead log reaches it; readers may put that off.
-        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        empty_wal(conn)?;
     }
     // Nothing was given back where the file is of a kind that can't shrink.
     Ok(after > FREE_PAGES && after < before)

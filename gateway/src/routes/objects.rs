@@ -29,9 +29,6 @@ pub(super) fn harden(headers: &mut HeaderMap) {
     headers.entry(header::CONTENT_DISPOSITION).or_insert(HeaderValue::from_static("attachment"));
 }
 
-/// How much of a refused body is read, and for how long.
-const DRAINED: usize = 64 << 20;
-const DRAIN_FOR: std::time::Duration = std::time::Duration::from_millis(500);
 /// Looks at an object that is replaced while it is being read.
 const REPLACED_TRIES: usize = 8;
 
@@ -66,33 +63,10 @@ pub async fn put(State(app): State<App>, caller: Caller, At(path): At<String>, r
     }
     options.expected = text(&parts.headers, "content-length").and_then(|len| len.parse().ok());
     let mut body = body.into_data_stream();
-    let info = match objects.put(&path, &mut body, options).await {
-        Ok(info) => info,
-        Err(error) => {
-            if matches!(error.code(), Code::StorageQuota | Code::DiskFull) {
-                drain(body).await;
-            }
-            return Err(error.into());
-        }
-    };
+    let info = objects.put(&path, &mut body, options).await?;
     let status = if there.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     let etag = format!("\"{}\"", info.etag);
     Ok((status, [(header::ETAG, etag)], Json(info)).into_response())
-}
-
-/// Reads on for a moment what a client still sends: most look for an answer only after their last byte, and don't find it
-/// where the connection was closed before.
-async fn drain(mut body: axum::body::BodyDataStream) {
-    let rest = async {
-        let mut left = DRAINED;
-        while let Ok(Some(bytes)) = body.try_next().await {
-            left = left.saturating_sub(bytes.len());
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(DRAIN_FOR, rest).await;
 }
 
 fn date(ms: u64) -> Option<HeaderValue> {

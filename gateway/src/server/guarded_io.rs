@@ -1,9 +1,10 @@
-//! A connection's bytes with a limit on how long the peer may refuse to take some.
+//! A connection's bytes with a limit on how long the peer may refuse to take some, and an end that lets it read the answer.
 
 use super::connections::Activity;
 use bytes::{Buf as _, Bytes};
 use std::{
     io::{Error, ErrorKind, IoSlice, Result},
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,6 +18,33 @@ use tokio::{
 /// What a peer has to take within the limit to get as much time again: less is no reading.
 const PROGRESS: usize = 4 << 10;
 
+/// For how long, and for how many bytes, an HTTP/1.1 connection is read on after its last answer. A request may be answered
+/// before its body has arrived; closed at once, the connection would be reset and the peer would lose the answer with it.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 64 << 20;
+
+/// What is left of reading on after the last answer.
+struct Linger {
+    timer: Pin<Box<Sleep>>,
+    bytes: usize,
+}
+
+impl Linger {
+    /// Reads and forgets until the peer closes its side or the limits are reached.
+    fn poll<S: AsyncRead + Unpin>(&mut self, from: &mut S, cx: &mut Context<'_>) -> Poll<()> {
+        let mut room = [MaybeUninit::uninit(); 8 << 10];
+        while self.bytes > 0 && self.timer.as_mut().poll(cx).is_pending() {
+            let mut into = ReadBuf::uninit(&mut room);
+            let read = ready!(Pin::new(&mut *from).poll_read(cx, &mut into));
+            if read.is_err() || into.filled().is_empty() {
+                break;
+            }
+            self.bytes = self.bytes.saturating_sub(into.filled().len());
+        }
+        Poll::Ready(())
+    }
+}
+
 /// The stream of a connection. `first` are bytes that were read from it to see which protocol it speaks.
 pub(super) struct GuardedIo<S> {
     inner: S,
@@ -27,11 +55,12 @@ pub(super) struct GuardedIo<S> {
     stall: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     taken: usize,
+    lingering: Option<Linger>,
 }
 
 impl<S> GuardedIo<S> {
     pub(super) fn new(inner: S, first: Bytes, activity: Arc<Activity>, one_at_a_time: bool, stall: Duration) -> Self {
-        Self { inner, first, activity, one_at_a_time, stall, timer: None, taken: 0 }
+        Self { inner, first, activity, one_at_a_time, stall, timer: None, taken: 0, lingering: None }
     }
 
     /// Ends the wait of a write that was taken in part.
@@ -79,7 +108,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedIo<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         match Pin::new(&mut self.inner).poll_write(cx, bytes) {
             Poll::Ready(done) => {
@@ -120,9 +149,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        match Pin::new(&mut self.inner).poll_shutdown(cx) {
-            Poll::Ready(done) => Poll::Ready(done),
-            Poll::Pending => self.stalled(cx).map(Err),
+        let this = &mut *self;
+        if this.lingering.is_none() {
+            match Pin::new(&mut this.inner).poll_shutdown(cx) {
+                Poll::Ready(Ok(())) if this.one_at_a_time && !this.activity.is_stopping() => {}
+                Poll::Ready(done) => return Poll::Ready(done),
+                Poll::Pending => return this.stalled(cx).map(Err),
+            }
         }
+        let begin = || Linger { timer: Box::pin(tokio::time::sleep(LINGER)), bytes: LINGER_BYTES };
+        this.lingering.get_or_insert_with(begin).poll(&mut this.inner, cx).map(Ok)
     }
 }

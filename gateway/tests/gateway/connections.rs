@@ -201,6 +201,23 @@ async fn a_body_that_stops_or_trickles_is_given_up() {
 }
 
 /// Waits until the server has so many connections besides the one that asks.
+/// Far more than the kernel holds between two sockets.
+const MUCH: usize = 32 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_refused_before_its_body_has_arrived_is_still_answered() {
+    let server = Server::with(patient(), |_| {}).await;
+    let mut stream = connect(&server).await;
+    let head = format!("POST /v1/jobs HTTP/1.1\r\nhost: fabric.test\r\ncontent-length: {MUCH}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // A client that reads nothing before it has sent everything.
+    stream.write_all(&vec![b' '; MUCH]).await.expect("the server takes the body it does not want");
+    stream.shutdown().await.unwrap();
+    let answer = rest(&mut stream).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("unauthenticated"), "{answer}");
+}
+
 async fn until_connections(server: &Server, wanted: usize) {
     let look = async {
         loop {
