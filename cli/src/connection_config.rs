@@ -40,8 +40,7 @@ pub struct ConnectionArgs {
     /// bound [env: FABRIC_MIN_BODY_RATE; default: 256]
     #[arg(long, value_name = "BYTES")]
     pub min_body_rate: Option<u64>,
-    /// How long a call waits while all slots are taken, before it is refused with `unavailable` [env: FABRIC_SLOT_WAIT;
-    /// default: 30]
+    /// Longest wait of a call for a free slot; then it is refused with `unavailable` [env: FABRIC_SLOT_WAIT; default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub slot_wait: Option<u64>,
     /// Give each http function a host of its own below this domain, FUNCTION.TENANT.DOMAIN; the same for all processes of a

@@ -1,6 +1,7 @@
 //! The part of the server's configuration file that says how the scheduler places.
 
 use crate::failure::Failure;
+use fabric_client::settings::Origin;
 use fabric_driver::{DEFAULT_OPEN_JOBS, Weights};
 use fabric_types::units::ByteSize;
 use serde::Deserialize;
@@ -52,16 +53,27 @@ impl Placement {
         }
     }
 
-    fn rows(&self) -> [(&'static str, f64); 6] {
-        let w = self.weights();
+    /// Each weight: its name, its value, and whether the file sets it.
+    fn weight_rows(&self) -> [(&'static str, f64, bool); 6] {
+        let (w, set) = (self.weights(), &self.weights);
         [
-            ("LeastRequested", w.least_requested),
-            ("BalancedResourceAllocation", w.balanced_resource_allocation),
-            ("SelectorSpread", w.selector_spread),
-            ("Locality", w.locality),
-            ("Speed", w.speed),
-            ("Gpu", w.gpu),
+            ("LeastRequested", w.least_requested, set.least_requested.is_some()),
+            ("BalancedResourceAllocation", w.balanced_resource_allocation, set.balanced_resource_allocation.is_some()),
+            ("SelectorSpread", w.selector_spread, set.selector_spread.is_some()),
+            ("Locality", w.locality, set.locality.is_some()),
+            ("Speed", w.speed, set.speed.is_some()),
+            ("Gpu", w.gpu, set.gpu.is_some()),
         ]
+    }
+
+    /// Name, value and origin of each setting. `file` is the origin of those that are set.
+    pub fn rows(&self, file: &Origin) -> Vec<(String, String, String)> {
+        let origin = |set| if set { file.to_string() } else { Origin::Default.to_string() };
+        let memory = self.open_jobs_memory();
+        let memory = ("open-jobs-memory".to_owned(), memory.to_string(), origin(self.open_jobs_memory.is_some()));
+        let weights = self.weight_rows().map(|(name, w, set)| (format!("weights.{name}"), w.to_string(), origin(set)));
+        let rows = std::iter::once(memory).chain(weights);
+        rows.map(|(name, value, origin)| (format!("serve.placement.{name}"), value, origin)).collect()
     }
 
     /// Checks them.
@@ -69,12 +81,12 @@ impl Placement {
         if self.open_jobs_memory() < LEAST_OPEN_JOBS {
             return Err(Failure::config(format!("placement.open-jobs-memory: use {LEAST_OPEN_JOBS} or more")));
         }
-        for (name, weight) in self.rows() {
+        for (name, weight, _) in self.weight_rows() {
             if !(0.0..=1000.0).contains(&weight) {
                 return Err(Failure::config(format!("placement.weights.{name} is {weight}: use 0 to 1000")));
             }
         }
-        if self.rows().iter().all(|(_, weight)| *weight == 0.0) {
+        if self.weight_rows().iter().all(|(_, weight, _)| *weight == 0.0) {
             return Err(
                 Failure::config("placement.weights: every score is switched off").hint("leave one of them above 0")
             );

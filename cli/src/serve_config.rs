@@ -168,7 +168,7 @@ pub struct ServeConfig {
     /// Map tasks that one job may have. Default 1,000,000.
     pub max_tasks: Setting<u32>,
     /// How the scheduler places.
-    pub placement: Placement,
+    pub placement: Setting<Placement>,
     /// Connections, and what waits behind them.
     pub connections: ConnectionConfig,
     /// Ceilings and grants of functions.
@@ -348,7 +348,7 @@ impl ServeArgs {
                 fabric_driver::DEFAULT_MAX_TASKS,
                 setting!(max_tasks, self.max_tasks, "--max-tasks", "FABRIC_MAX_TASKS"),
             ),
-            placement: file.placement.clone(),
+            placement: Setting { value: file.placement.clone(), origin: Origin::File(path.clone()) },
             connections: self.connections.resolve(env, &file.connections, &path)?,
             policy: PolicyConfig { ceilings: file.ceilings, grants: file.grants.clone(), file: path.clone() },
             storage: Setting { value: file.storage.clone(), origin: Origin::File(path.clone()) },
@@ -447,7 +447,7 @@ impl ServeConfig {
             return Err(Failure::config(format!("gpu-memory, from {}: use more than 0", self.gpu_memory.origin))
                 .hint("for no GPU say --gpu off"));
         }
-        self.placement.check()?;
+        self.placement.value.check()?;
         self.connections.check()?;
         self.policy.check()?;
         self.storage.value.check()?;
@@ -537,7 +537,7 @@ impl ServeConfig {
         rows.extend(self.workers.rows());
         rows.extend(self.storage.value.rows(&self.data.value, &self.storage.origin));
         let rows = rows.into_iter().map(|(name, value, origin)| (name.to_owned(), value, origin));
-        rows.chain(self.policy.rows()).collect()
+        rows.chain(self.placement.value.rows(&self.placement.origin)).chain(self.policy.rows()).collect()
     }
 }
 

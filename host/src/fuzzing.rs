@@ -1,6 +1,15 @@
 //! What the fuzz run needs of the private parsers. Not part of the crate's interface.
 
-use crate::{imports, inspect, shape};
+use crate::{
+    imports, inspect, shape,
+    symbols::{self, Budget, table::Symbols},
+};
+
+/// Work that reading debug information may cost, as the compile worker counts it, and CPU time in seconds.
+const STEPS: u64 = 1_000_000;
+const SECONDS: u64 = 10;
+/// Functions of a table that are looked up in.
+const FUNCTIONS: usize = 16;
 
 /// Reads an upload as far as it is read before it is compiled.
 pub fn inspect(module: &[u8]) {
@@ -17,4 +26,28 @@ pub fn inspect(module: &[u8]) {
 /// Reads what a module says about itself.
 pub fn description(json: &str) {
     let _ = inspect::description(json);
+}
+
+/// Reads a module's names and debug information, then looks frames up in what was read.
+pub fn debug_info(module: &[u8]) {
+    symbol_table(table(module));
+    let hidden = symbols::hide(module.to_vec());
+    assert_eq!(hidden.len(), module.len(), "every byte keeps its place");
+}
+
+/// The table of a module's names and debug information.
+#[must_use]
+pub fn table(module: &[u8]) -> Vec<u8> {
+    symbols::read(module, &mut Budget::new(STEPS, SECONDS))
+}
+
+/// Looks frames up in a table as it comes from the store.
+pub fn symbol_table(bytes: Vec<u8>) {
+    let symbols = Symbols::new(bytes);
+    for (start, index) in symbols.starts().take(FUNCTIONS) {
+        for offset in [0, 1, 4, 6, 40] {
+            let frames = symbols.frames(start.saturating_add(offset), start, index);
+            assert!(frames.len() <= crate::engine::BACKTRACE_FRAMES + 1, "{} frames", frames.len());
+        }
+    }
 }

@@ -9,7 +9,12 @@ use fabric_engine::{
 use fabric_host::{VolumeMeter, VolumeRefusal};
 use fabric_index::Index;
 use fabric_store::{Accounts, Error, Store};
-use fabric_types::{Fault, id::TenantId, quota::Quota, storage::StorageKind};
+use fabric_types::{
+    Fault,
+    id::TenantId,
+    quota::Quota,
+    storage::{ENTRY_BYTES, StorageKind},
+};
 use futures::StreamExt as _;
 use parking_lot::Mutex;
 use std::{
@@ -38,8 +43,6 @@ const RECOUNT_EVERY: Duration = Duration::from_secs(2);
 const RECOUNT_ENTRIES: usize = 20_000;
 /// Share of the time that counting changed volumes may take, one part in this many.
 const COUNT_SHARE: u32 = 10;
-/// What a file or folder of a volume takes beside its bytes, about.
-pub const ENTRY_BYTES: u64 = 4096;
 /// What a part of a volume is taken for that can't be looked at, such as folders nested too deeply.
 const UNSEEN_BYTES: u64 = 1 << 30;
 

@@ -7,7 +7,7 @@
 use crate::Error;
 use fabric_types::{
     id::TenantId,
-    storage::{Storage, StorageKind, StorageLine},
+    storage::{ENTRY_BYTES, Storage, StorageKind, StorageLine},
     units::ByteSize,
 };
 use parking_lot::{Mutex, RwLock};
@@ -335,6 +335,16 @@ impl Accounts {
     }
 }
 
+/// Folders of a path that are charged together as one entry.
+const FOLDERS: usize = 8;
+
+/// Bytes that an object is charged: its own, an entry for itself, and one for every eight folders that it lies in. An empty
+/// object takes room as well.
+pub(crate) fn object_bytes(path: &object_store::path::Path, size: u64) -> u64 {
+    let folders = path.parts().count().saturating_sub(1) / FOLDERS;
+    size.saturating_add(ENTRY_BYTES.saturating_mul(1 + folders as u64))
+}
+
 /// One tenant's account for one kind of bytes, and the turns of writers of one path: what a write replaces is only known
 /// while nobody else writes there.
 #[derive(Debug, Clone)]
@@ -476,6 +486,16 @@ mod tests {
 
     fn used(accounts: &Accounts, name: &str) -> u64 {
         accounts.of(&tenant(name)).used_bytes.0
+    }
+
+    #[test]
+    fn an_object_takes_room_for_its_name_and_folders_too() {
+        let of = |path: &str, size| object_bytes(&object_store::path::Path::from(path), size);
+        assert_eq!(of("t/objects/a", 0), ENTRY_BYTES);
+        assert_eq!(of("t/objects/a", 10), ENTRY_BYTES + 10);
+        let deep = format!("t/objects/{}a", "d/".repeat(510));
+        assert_eq!(of(&deep, 0), ENTRY_BYTES * (1 + 512 / 8));
+        assert_eq!(of("a", u64::MAX), u64::MAX);
     }
 
     #[test]

@@ -1,8 +1,14 @@
 //! One tenant's objects: put, get, head, list, delete.
 
 use crate::{
-    Error, ObjectPath, ObjectPrefix, Reservation, account::Account, error::BoxError, input::Source, listing,
-    local::OpenObject, staging, store::Backend,
+    Error, ObjectPath, ObjectPrefix, Reservation,
+    account::{Account, object_bytes},
+    error::BoxError,
+    input::Source,
+    listing,
+    local::OpenObject,
+    staging,
+    store::Backend,
 };
 use bytes::{Bytes, BytesMut};
 use fabric_types::rest::object::ObjectInfo;
@@ -151,21 +157,22 @@ impl Objects {
         E: Into<BoxError>,
     {
         if let Some(expected) = options.expected {
+            let expected = object_bytes(&self.full(path)?, expected);
             self.account.accounts.check(&self.account.tenant, self.account.kind, expected).await?;
         }
+        let to = self.full(path)?;
         let mut body = std::pin::pin!(body);
         let (mut part, mut more) = next_part(path, &mut body).await?;
         if !more {
             return self.put_bytes(path, part, options).await;
         }
         let fail = |e| Error::from_store("write", path.as_str(), e);
-        let to = self.full(path)?;
         let mode = mode(&options);
         if matches!((&self.backend, &mode), (Backend::Memory(_) | Backend::S3(_), PutMode::Update(_))) {
             return Err(Error::NotSupported { what: "replace an object of more than 8 MiB under If-Match" });
         }
         self.precheck(path, &options).await?;
-        let mut reservation = self.account.reserve(part.len() as u64).await?;
+        let mut reservation = self.account.reserve(object_bytes(&to, part.len() as u64)).await?;
         let staging = staging::folder(&self.root);
         let staged = staging::name(&staging);
         let target = match (&self.backend, &mode) {
@@ -215,7 +222,7 @@ impl Objects {
     ) -> Result<ObjectInfo, Error> {
         let fail = |e| Error::from_store("write", path.as_str(), e);
         let _turn = self.account.turn(&to).await;
-        let replaced = if size.is_some() { self.size(path).await? } else { 0 };
+        let replaced = if size.is_some() { self.charged(path, &to).await? } else { 0 };
         let put = match upload.complete().await {
             Ok(put) => put,
             Err(error) => {
@@ -246,10 +253,10 @@ impl Objects {
         self.head(path).await
     }
 
-    /// Bytes of an object; 0 where there is none.
-    async fn size(&self, path: &ObjectPath) -> Result<u64, Error> {
+    /// Bytes that an object is charged; 0 where there is none.
+    async fn charged(&self, path: &ObjectPath, full: &Path) -> Result<u64, Error> {
         match self.head(path).await {
-            Ok(info) => Ok(info.size),
+            Ok(info) => Ok(object_bytes(full, info.size)),
             Err(Error::NotFound { .. }) => Ok(0),
             Err(error) => Err(error),
         }
@@ -275,7 +282,7 @@ impl Objects {
     /// [`Error::PreconditionFailed`] if a condition does not hold, [`Error::Backend`] if the store fails.
     pub async fn put_bytes(&self, path: &ObjectPath, bytes: Bytes, options: PutOptions) -> Result<ObjectInfo, Error> {
         let to = self.full(path)?;
-        let reservation = self.account.reserve(bytes.len() as u64).await?;
+        let reservation = self.account.reserve(object_bytes(&to, bytes.len() as u64)).await?;
         let (this, path) = (self.clone(), path.clone());
         // Ends even if the caller goes away, so that what was written is counted.
         run(async move { this.put_reserved(&path, to, bytes, &options, reservation).await }).await
@@ -291,7 +298,7 @@ impl Objects {
     ) -> Result<ObjectInfo, Error> {
         let size = bytes.len() as u64;
         let _turn = self.account.turn(&to).await;
-        let replaced = if options.if_absent { 0 } else { self.size(path).await? };
+        let replaced = if options.if_absent { 0 } else { self.charged(path, &to).await? };
         let put = self.backend.store().put_opts(&to, PutPayload::from_bytes(bytes), mode(options).into()).await;
         let put = put.map_err(|e| Error::from_store("write", path.as_str(), e))?;
         reservation.keep(replaced);
@@ -462,7 +469,7 @@ impl Objects {
         // S3 does not say whether there was something.
         let size = self.head(path).await?.size;
         self.backend.store().delete(&full).await.map_err(|e| Error::from_store("delete", path.as_str(), e))?;
-        self.account.remove(size);
+        self.account.remove(object_bytes(&full, size));
         Ok(())
     }
 
@@ -479,7 +486,7 @@ impl Objects {
             Err(error) => return Err(error),
         };
         self.backend.store().delete(&full).await.map_err(|e| Error::from_store("delete", path.as_str(), e))?;
-        self.account.remove(info.size);
+        self.account.remove(object_bytes(&full, info.size));
         Ok(Some(info.size))
     }
 }

@@ -1,6 +1,6 @@
 //! How much each tenant keeps in the store, from a list of everything.
 
-use crate::Error;
+use crate::{Error, account::object_bytes};
 use fabric_types::{id::TenantId, storage::StorageKind};
 use futures::TryStreamExt as _;
 use object_store::{ObjectStore, path::Path};
@@ -28,7 +28,7 @@ pub(crate) async fn of(
         let tenant = parts.next().and_then(|name| TenantId::new(name.as_ref()).ok());
         let kind = parts.next().and_then(|folder| kind(folder.as_ref()));
         if let (Some(tenant), Some(kind)) = (tenant, kind) {
-            *found.entry(tenant).or_default().entry(kind).or_default() += meta.size;
+            *found.entry(tenant).or_default().entry(kind).or_default() += object_bytes(&meta.location, meta.size);
         }
     }
     Ok(found)

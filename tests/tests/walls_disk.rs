@@ -5,7 +5,13 @@
 use bytes::Bytes;
 use fabric_client::{Client, Error, Invoke, Paging, PutOptions};
 use fabric_tests::{Options, Server, built, manifest, until};
-use fabric_types::{Code, quota::Quota, rest::token::Role, storage::StorageKind, units::ByteSize};
+use fabric_types::{
+    Code,
+    quota::Quota,
+    rest::token::Role,
+    storage::{ENTRY_BYTES, StorageKind},
+    units::ByteSize,
+};
 use futures::StreamExt as _;
 use std::path::Path;
 
@@ -145,14 +151,12 @@ async fn objects_end_at_the_quota_and_nothing_partial_stays() {
     let answer = exchange(&server, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 507") && answer.contains("storage-quota"), "{answer}");
     // Not announced: refused as soon as it would pass.
-    let endless = futures::stream::iter((0..64).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![5; 1 << 20]))));
+    let endless = futures::stream::iter((0..32).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![5; 1 << 20]))));
     let url = format!("{}/v1/objects/chunked", server.url());
     let put = reqwest::Client::new().put(url).bearer_auth(server.admin()).body(reqwest::Body::wrap_stream(endless));
-    // The server may close before everything was sent.
-    if let Ok(answer) = put.send().await {
-        assert_eq!(answer.status().as_u16(), 507);
-        assert_eq!(answer.json::<serde_json::Value>().await.unwrap()["code"], "storage-quota");
-    }
+    let answer = put.send().await.expect("the refusal arrives though more was being sent");
+    assert_eq!(answer.status().as_u16(), 507);
+    assert_eq!(answer.json::<serde_json::Value>().await.unwrap()["code"], "storage-quota");
     // Announced, and cut off.
     let lie = format!(
         "PUT /v1/objects/lie HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 5000000\r\n\r\nshort",
@@ -169,7 +173,7 @@ async fn objects_end_at_the_quota_and_nothing_partial_stays() {
     let raced: Vec<_> = futures::future::join_all(racing).await;
     assert_eq!(raced.iter().filter(|put| put.is_ok()).count(), 3, "{raced:?}");
     assert!(raced.iter().all(|put| put.as_ref().map_or_else(|code| *code == Code::StorageQuota, |_| true)));
-    assert_eq!(kept(client, StorageKind::Objects).await, 9 * MIB);
+    assert_eq!(kept(client, StorageKind::Objects).await, 9 * MIB + 3 * ENTRY_BYTES);
     assert_eq!(disk(&objects.join("t.d")).0, 9 * MIB);
     // Replacing and removing give back what was there, however often and however many at once.
     let names: Vec<String> = (0..8).map(|n| format!("race/{n}")).collect();
@@ -181,8 +185,30 @@ async fn objects_end_at_the_quota_and_nothing_partial_stays() {
         let again = (0..3).map(|_| client.put_bytes("again", vec![1; 3 << 20], &options));
         let _ = futures::future::join_all(again).await;
     }
-    assert_eq!(kept(client, StorageKind::Objects).await, 3 * MIB);
+    assert_eq!(kept(client, StorageKind::Objects).await, 3 * MIB + ENTRY_BYTES);
     assert_eq!(disk(&objects.join("t.d")).0, 3 * MIB);
+}
+
+#[tokio::test]
+async fn empty_objects_and_deep_folders_end_at_the_quota_too() {
+    let (server, _config) = server("").await;
+    for (tenant, folders, room) in [("empty", 0, 256), ("deep", 500, 4)] {
+        set_quota(&server, tenant, MIB).await;
+        let client = server.client_in(tenant);
+        let put = async |n: u64| {
+            let path = format!("{}{n}", "d/".repeat(folders));
+            client.put_bytes(&path, Bytes::new(), &PutOptions::default()).await
+        };
+        let mut written = 0;
+        let refused = loop {
+            match put(written).await {
+                Ok(_) => written += 1,
+                Err(error) => break code(&error),
+            }
+            assert!(written <= room, "{tenant}");
+        };
+        assert_eq!((refused, written), (Code::StorageQuota, room), "{tenant}");
+    }
 }
 
 /// Temporary files of the object store.

@@ -4,6 +4,9 @@ use crate::units::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// Bytes that an entry of a file system or a store takes beside its contents, about: a block of most file systems.
+pub const ENTRY_BYTES: u64 = 4096;
+
 /// A kind of stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -143,10 +143,10 @@ impl Parts {
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         let slots = config.slots.as_ref().map_or(cores, |s| s.value);
         let scheduling =
-            fabric_driver::Config { weights: config.placement.weights(), ..fabric_driver::Config::default() };
+            fabric_driver::Config { weights: config.placement.value.weights(), ..fabric_driver::Config::default() };
         let max_tasks = config.max_tasks.value;
         let (offer, policy) = (config.offer(), config.policy.policy());
-        let open_jobs = config.placement.open_jobs_memory();
+        let open_jobs = config.placement.value.open_jobs_memory();
         let folder = data.clone();
         let retention = fabric_driver::Retention {
             jobs: storage.keep_jobs(),

@@ -67,7 +67,7 @@ fn what_a_node_offers_is_said_and_checked() {
     let offer = config.offer();
     assert_eq!((offer.memory_bytes, offer.speed, offer.gpus), (Some(2 << 30), Some(0.5), Some(2)));
     assert_eq!(label::show(&offer.labels), "zone=a");
-    let weights = config.placement.weights();
+    let weights = config.placement.value.weights();
     assert_eq!((weights.locality, weights.speed, weights.least_requested), (5.0, 0.0, 1.0));
     let env = [("FABRIC_LABELS", "zone=b, disk=ssd"), ("FABRIC_ACCEPT", "task,http")];
     let offer = resolve(ServeArgs::default(), &env, Some(file)).unwrap().offer();

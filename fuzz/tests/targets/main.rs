@@ -1,6 +1,7 @@
 //! The targets, one file each. See the crate's documentation for how to run them longer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod debug_info;
 mod json_bodies;
 mod keyed_records;
 mod lane_messages;

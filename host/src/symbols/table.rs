@@ -331,6 +331,12 @@ impl Symbols {
         Some(if line == 0 { file.to_owned() } else { format!("{file}:{line}") })
     }
 
+    /// Where the functions begin that it knows, and their numbers.
+    pub(crate) fn starts(&self) -> impl Iterator<Item = (u32, u32)> {
+        let word = |at, word| self.get(self.functions, at, word);
+        (0..self.functions.entries).map_while(move |at| Some((word(at, 0)?, word(at, 2)?)))
+    }
+
     /// The frames of one place in the code, innermost first: calls that were inlined there, then the function. `start` is
     /// where the engine says that the function begins, `index` its number. Empty when no such function is known.
     pub(crate) fn frames(&self, position: u32, start: u32, index: u32) -> Vec<Frame> {
