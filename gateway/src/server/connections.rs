@@ -260,11 +260,15 @@ impl Connections {
         let limits = self.0.limits;
         let address = counted(peer);
         let mut open = self.0.open.lock();
-        let full = if limits.of_address > 0 && open.of_address(&address) >= limits.of_address {
-            !open.make_room(Some(address))
-        } else {
-            open.by_id.len() - open.reserve >= limits.most && !open.make_room(None)
-        };
+        let share_taken = |open: &Open| limits.of_address > 0 && open.of_address(&address) >= limits.of_address;
+        let all_taken = |open: &Open| open.by_id.len() - open.reserve >= limits.most;
+        if share_taken(&open) {
+            open.make_room(Some(address));
+        } else if all_taken(&open) {
+            open.make_room(None);
+        }
+        // What made room may have been a connection of the reserve.
+        let full = share_taken(&open) || all_taken(&open);
         if full && open.reserve >= limits.reserve {
             return None;
         }
@@ -316,8 +320,9 @@ mod tests {
         let also_busy = third.activity.begin().unwrap();
         let operator = table.admit(ip(4)).unwrap();
         assert!(operator.activity.in_reserve);
-        // The reserve is idle, so it makes room before anybody is refused.
-        assert!(table.admit(ip(5)).unwrap().activity.in_reserve || operator.activity.is_evicted());
+        // The reserve is idle, so it makes room before anybody is refused, and for another of the reserve only.
+        let fifth = table.admit(ip(5)).unwrap();
+        assert!(fifth.activity.in_reserve && operator.activity.is_evicted());
         drop((busy, also_busy, second));
         assert!(!table.admit(ip(6)).unwrap().activity.in_reserve);
     }
