@@ -4,6 +4,7 @@
 use super::{
     accept::{Answer, ConnectionInfo},
     idle::{BodyLimits, IdleBody},
+    read_on::{OnDrop, ReadOn},
 };
 use crate::{
     Error,
@@ -88,8 +89,11 @@ impl Answer for Front {
             "request", request_id = %id, %method, route = tracing::field::Empty, tenant = tracing::field::Empty,
             invocation_id = tracing::field::Empty
         );
-        let mut request = request.map(|body| IdleBody::new(body, self.body));
         let wants_http1_end = request.version() < Version::HTTP_2;
+        let mut request = request.map(|body| {
+            let rest = if wants_http1_end { OnDrop::Leave } else { OnDrop::ReadOn };
+            IdleBody::new(ReadOn::new(body, rest), self.body)
+        });
         let settled = hosts::settle(&mut request);
         let site = self.domain.as_ref().map_or(Site::Main, |domain| domain.site(hosts::host(request.headers())));
         let answered = if let Err(error) = settled {

@@ -1,6 +1,9 @@
 //! A connection's bytes with a limit on how long the peer may refuse to take some, and an end that lets it read the answer.
 
-use super::connections::Activity;
+use super::{
+    connections::Activity,
+    read_on::{READ_ON_BYTES, READ_ON_FOR},
+};
 use bytes::{Buf as _, Bytes};
 use std::{
     io::{Error, ErrorKind, IoSlice, Result},
@@ -18,12 +21,7 @@ use tokio::{
 /// What a peer has to take within the limit to get as much time again: less is no reading.
 const PROGRESS: usize = 4 << 10;
 
-/// For how long, and for how many bytes, an HTTP/1.1 connection is read on after its last answer. A request may be answered
-/// before its body has arrived; closed at once, the connection would be reset and the peer would lose the answer with it.
-const LINGER: Duration = Duration::from_secs(5);
-const LINGER_BYTES: usize = 64 << 20;
-
-/// What is left of reading on after the last answer.
+/// Reading on after the last answer of an HTTP/1.1 connection, see [`super::read_on`].
 struct Linger {
     timer: Pin<Box<Sleep>>,
     bytes: usize,
@@ -157,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
                 Poll::Pending => return this.stalled(cx).map(Err),
             }
         }
-        let begin = || Linger { timer: Box::pin(tokio::time::sleep(LINGER)), bytes: LINGER_BYTES };
+        let begin = || Linger { timer: Box::pin(tokio::time::sleep(READ_ON_FOR)), bytes: READ_ON_BYTES };
         this.lingering.get_or_insert_with(begin).poll(&mut this.inner, cx).map(Ok)
     }
 }

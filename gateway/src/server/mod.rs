@@ -6,6 +6,7 @@ mod front;
 mod guarded_io;
 mod idle;
 pub mod listen;
+mod read_on;
 mod stream_watch;
 pub mod tls;
 

@@ -70,9 +70,11 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 
 /// The head of a request, its fields as literals.
 fn head(fields: &[(&str, &str)]) -> Vec<u8> {
@@ -216,6 +218,34 @@ async fn a_request_refused_before_its_body_has_arrived_is_still_answered() {
     let answer = rest(&mut stream).await;
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("unauthenticated"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_answered_before_its_body_has_arrived_is_read_on() {
+    let server = Server::with(patient(), |_| {}).await;
+    let mut stream = http2(&server, &[]).await;
+    let fields = head(&[(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", "/v1/jobs")]);
+    stream.write_all(&frame(HEADERS, 4, 1, &fields)).await.unwrap();
+    let mut seen = Vec::new();
+    let mut until = async |stream: &mut TcpStream, wanted: (u8, u32)| {
+        let waited = async {
+            while !kinds(&seen).contains(&wanted) {
+                assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "closed: {:?}", kinds(&seen));
+            }
+            kinds(&seen)
+        };
+        tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("{wanted:?} never came"))
+    };
+    until(&mut stream, (HEADERS, 1)).await;
+    // The refusal is there, and most of a body still comes.
+    for _ in 0..15 {
+        stream.write_all(&frame(DATA, 0, 1, &vec![b' '; 16 << 10])).await.unwrap();
+    }
+    until(&mut stream, (WINDOW_UPDATE, 1)).await;
+    stream.write_all(&frame(DATA, 1, 1, b"}")).await.unwrap();
+    stream.write_all(&frame(PING, 0, 0, &[0; 8])).await.unwrap();
+    let all = until(&mut stream, (PING, 0)).await;
+    assert!(!all.contains(&(RST_STREAM, 1)), "{all:?}");
 }
 
 async fn until_connections(server: &Server, wanted: usize) {

@@ -1,0 +1,80 @@
+//! Reading on after a request was answered before its body had arrived.
+//!
+//! A client that sends looks for an answer only after its last byte, or takes a reset for the end of everything: curl and
+//! Node's HTTP/2 client lose an answer that came before. So what is still sent is read for a while and forgotten, by
+//! [`super::guarded_io`] on HTTP/1.1, where the connection ends, and by [`ReadOn`] on HTTP/2, where the stream does.
+
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// For how long it is read on.
+pub(super) const READ_ON_FOR: Duration = Duration::from_secs(5);
+/// For how many bytes.
+pub(super) const READ_ON_BYTES: usize = 64 << 20;
+
+/// The fate of a body's rest when its reader drops it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnDrop {
+    /// It is read and forgotten.
+    ReadOn,
+    /// The connection sees to it.
+    Leave,
+}
+
+/// A body whose rest may be read on when its reader drops it.
+pub(super) struct ReadOn<B: Body + Unpin + Send + 'static> {
+    body: Option<B>,
+    rest: OnDrop,
+}
+
+impl<B: Body + Unpin + Send + 'static> ReadOn<B> {
+    pub(super) fn new(body: B, rest: OnDrop) -> Self {
+        Self { body: Some(body), rest }
+    }
+}
+
+async fn forget_rest<B: Body + Unpin>(mut body: B) {
+    let mut left = READ_ON_BYTES;
+    while left > 0
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Buf::remaining));
+    }
+}
+
+impl<B> Body for ReadOn<B>
+where
+    B: Body + Unpin + Send + 'static,
+{
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl<B: Body + Unpin + Send + 'static> Drop for ReadOn<B> {
+    fn drop(&mut self) {
+        if self.rest == OnDrop::ReadOn
+            && let Some(body) = self.body.take().filter(|body| !body.is_end_stream())
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            // Ends with its connection, and by itself soon.
+            runtime.spawn(tokio::time::timeout(READ_ON_FOR, forget_rest(body)));
+        }
+    }
+}
