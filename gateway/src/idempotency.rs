@@ -41,8 +41,10 @@ const ABANDONED_MS: u64 = 15 * 60 * 1000;
 const WAIT: Duration = Duration::from_secs(30);
 /// Bytes of the largest answer that is kept.
 const MAX_BODY: usize = 1 << 20;
-/// Room that is made before a request with a key runs: the largest answer that is kept, in base64, and its record.
-const ROOM: u64 = (MAX_BODY as u64).div_ceil(3) * 4 + 4096;
+/// Room that is made before a call with a key runs: the largest answer that is kept, in base64, and its record.
+const ROOM_OF_CALL: u64 = (MAX_BODY as u64).div_ceil(3) * 4 + 4096;
+/// The same for other requests, whose answers are about what was made: a function with its manifest, a job.
+const ROOM: u64 = 64 << 10;
 /// Bytes of the largest request with a key.
 const MAX_REQUEST: usize = 66 << 20;
 /// Tries to give up a claim; after them it lasts until it counts as abandoned.
@@ -258,18 +260,19 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
     let payer = charged::payer(&parts.extensions);
     let body = collect(body, MAX_REQUEST, &payer).await?;
     let fingerprint = fingerprint(&parts, &body);
+    let room = if crate::routes::invoke::is_address(parts.uri.path()) { ROOM_OF_CALL } else { ROOM };
     let deadline = tokio::time::Instant::now() + WAIT;
     let idempotency = &app.idempotency;
-    let (revision, room) = loop {
+    let (revision, reserved) = loop {
         // Watched before looking, so that no change falls between.
         let changes = app.idempotency.engine.registry.watch(&at);
         match app.idempotency.claim(&at, &fingerprint).await? {
             Claim::Ours(revision, replaced) => {
                 // Before anything runs: an answer that could not be kept would be given once only.
-                let room = idempotency.accounts.reserve(&caller.tenant, StorageKind::Answers, ROOM).await;
+                let reserved = idempotency.accounts.reserve(&caller.tenant, StorageKind::Answers, room).await;
                 idempotency.accounts.remove(&caller.tenant, StorageKind::Answers, replaced);
-                match room {
-                    Ok(room) => break (revision, room),
+                match reserved {
+                    Ok(reserved) => break (revision, reserved),
                     Err(error) => {
                         idempotency.release(&at, revision).await;
                         return Err(error.into());
@@ -296,7 +299,7 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
         let ran = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let response =
             ran.unwrap_or_else(|_| Error::new(Code::Internal, "the server failed to answer").into_response());
-        idempotency.keep(&at, fingerprint, revision, response, room, &payer).await
+        idempotency.keep(&at, fingerprint, revision, response, reserved, &payer).await
     };
     let run = async move { aborting.run_until_cancelled(run).await };
     let span = tracing::Span::current();

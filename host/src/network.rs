@@ -22,6 +22,9 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// Bytes of a guest's body that it may write at once. Up to three such pieces wait for a reader.
+pub(crate) const BODY_CHUNK: usize = 64 << 10;
+
 pub use fabric_types::grants::HostPattern;
 
 /// Which addresses may be reached at all.
@@ -105,6 +108,10 @@ type Connection = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sent = Result<(http::Response<WasiBody>, Connection), Error>;
 
 impl WasiHttpHooks for Hooks {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,

@@ -5,9 +5,11 @@ use crate::{
     entry::task::Progress,
     fault::Stop,
     gpu,
+    handles::{HandleMeter, Open},
     limiter::Limiter,
     logs::{LogOrigin, Logs},
     network::Hooks,
+    open_files::FilesOfCall,
     output::Output,
     preopen, random,
     scope::Scope,
@@ -63,6 +65,8 @@ pub(crate) struct State {
     pub(crate) progress: Option<Progress>,
     pub(crate) clock: VirtualClock,
     pub(crate) gpu: gpu::Use,
+    pub(crate) files: FilesOfCall,
+    handles: HandleMeter,
     setup: Setup,
     /// There when a volume was opened for writing.
     metered: Option<Arc<Metered>>,
@@ -88,7 +92,10 @@ impl State {
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles as usize);
+        let files = setup.volumes.files.of_call(&setup.deployment.tenant);
         Self {
+            files,
+            handles: HandleMeter::default(),
             limiter,
             host_calls_left: limits.host_calls,
             scope,
@@ -169,6 +176,20 @@ impl State {
         Ok(())
     }
 
+    /// Charges for the handles that are open now.
+    ///
+    /// # Errors
+    /// `node-memory`, `memory-limit`.
+    fn count_handles(&mut self) -> Result<(), Fault> {
+        let mut open = Open::default();
+        open.add(&mut self.table);
+        if let Some(p1) = self.p1.as_deref_mut() {
+            open.add(WasiView::ctx(p1).table);
+        }
+        self.files.set(open.files);
+        self.handles.count(open.handles, &self.shared.memory)
+    }
+
     /// The preview-1 context; made by [`Self::prepare`], empty otherwise.
     pub(crate) fn p1(&mut self) -> &mut WasiP1Ctx {
         self.p1.get_or_insert_with(|| Box::new(WasiCtxBuilder::new().build_p1()))
@@ -184,7 +205,7 @@ pub(crate) fn on_call(mut store: StoreContextMut<'_, State>, hook: CallHook) -> 
     match state.host_calls_left.checked_sub(1) {
         Some(left) => {
             state.host_calls_left = left;
-            Ok(())
+            if state.handles.is_due() { state.count_handles().map_err(Stop::error) } else { Ok(()) }
         }
         None => Err(Stop::error(
             Fault::new(Code::HostCallLimit, "more host calls were made than the function may make")

@@ -2,16 +2,16 @@
 //!
 //! WASI's own functions write to a volume without asking. Those that make files longer, or make files and folders, are
 //! linked again over them here: each works out what it would add, asks the [`VolumeMeter`], and then does what WASI's
-//! function does. A refused write fails for the guest with `quota`, or with `insufficient-space` where the disk is full or a
+//! function does. So are those that open files, of which guests hold only so many, and those that list folders. A refused write fails for the guest with `quota`, or with `insufficient-space` where the disk is full or a
 //! stream was written to.
 
-use crate::state::State;
+use crate::{listing::Listing, open_files::OpenFiles, state::State};
 use bytes::Bytes;
 use fabric_types::id::TenantId;
-use std::{os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc};
+use std::{any::Any, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc};
 use wasmtime::{
     Extern, StoreContextMut,
-    component::{Linker, Resource},
+    component::{Linker, Resource, ResourceType},
 };
 use wasmtime_wasi::{
     async_trait,
@@ -33,6 +33,13 @@ const PREVIEW1: &str = "wasi_snapshot_preview1";
 /// `dquot` and `nospc` of preview 1.
 const P1_QUOTA: i32 = 19;
 const P1_NO_SPACE: i32 = 51;
+/// `mfile` and `nomem` of preview 1.
+const P1_TOO_MANY_FILES: i32 = 33;
+const P1_NO_MEMORY: i32 = 48;
+/// Bytes of memory for each byte of a folder's own size that its listing takes.
+const LISTED: u64 = 8;
+/// Components have no code for too many open files.
+const TOO_MANY_FILES: ErrorCode = ErrorCode::InsufficientMemory;
 /// `fault` of preview 1: an argument lies outside memory.
 const P1_FAULT: i32 = 21;
 
@@ -47,11 +54,14 @@ pub enum VolumeRefusal {
 
 /// Charges what guests write to volumes.
 pub trait VolumeMeter: Send + Sync + 'static {
-    /// Counts bytes as used, before they are written.
+    /// A call begins that could write.
+    fn opened(&self, tenant: &TenantId);
+
+    /// Sets bytes aside before they are written.
     ///
     /// # Errors
     /// Why there is no room.
-    fn charge(&self, tenant: &TenantId, bytes: u64) -> Result<(), VolumeRefusal>;
+    fn charge(&self, tenant: &TenantId, bytes: u64) -> Result<VolumeCharge, VolumeRefusal>;
 
     /// A call that could write has ended: what the tenant's volumes hold may be more or less than was charged.
     fn changed(&self, tenant: &TenantId);
@@ -60,10 +70,27 @@ pub trait VolumeMeter: Send + Sync + 'static {
     fn entry_bytes(&self) -> u64;
 }
 
+/// Bytes of a write that is under way. They count as written when this is dropped.
+pub struct VolumeCharge(#[allow(dead_code, reason = "held for its drop")] Option<Box<dyn Any + Send + Sync>>);
+
+impl VolumeCharge {
+    /// The charge that `held` ends when it is dropped.
+    #[must_use]
+    pub fn new(held: impl Any + Send + Sync) -> Self {
+        Self(Some(Box::new(held)))
+    }
+
+    /// Nothing.
+    const fn none() -> Self {
+        Self(None)
+    }
+}
+
 /// Where volumes are, and who charges for them.
 pub(crate) struct VolumeRoot {
     pub(crate) folder: PathBuf,
     pub(crate) meter: Option<Arc<dyn VolumeMeter>>,
+    pub(crate) files: Arc<OpenFiles>,
 }
 
 /// The meter of one call with a writable volume.
@@ -74,14 +101,15 @@ pub(crate) struct Metered {
 
 impl Metered {
     pub(crate) fn new(meter: Arc<dyn VolumeMeter>, tenant: TenantId) -> Arc<Self> {
+        meter.opened(&tenant);
         Arc::new(Self { meter, tenant })
     }
 
-    fn charge(&self, bytes: u64) -> Result<(), VolumeRefusal> {
-        if bytes == 0 { Ok(()) } else { self.meter.charge(&self.tenant, bytes) }
+    fn charge(&self, bytes: u64) -> Result<VolumeCharge, VolumeRefusal> {
+        if bytes == 0 { Ok(VolumeCharge::none()) } else { self.meter.charge(&self.tenant, bytes) }
     }
 
-    fn charge_entry(&self) -> Result<(), VolumeRefusal> {
+    fn charge_entry(&self) -> Result<VolumeCharge, VolumeRefusal> {
         self.charge(self.meter.entry_bytes())
     }
 }
@@ -133,16 +161,24 @@ impl State {
     }
 
     /// Charges the growth of a file that will reach to `end`.
-    fn charge_growth(&self, fd: &Resource<Descriptor>, end: u64) -> FsResult<()> {
-        if let Some(metered) = self.metered() {
-            let growth = end.saturating_sub(self.file_size(fd)?);
-            metered.charge(growth).map_err(ErrorCode::from)?;
-        }
-        Ok(())
+    fn charge_growth(&self, fd: &Resource<Descriptor>, end: u64) -> FsResult<VolumeCharge> {
+        let Some(metered) = self.metered() else { return Ok(VolumeCharge::none()) };
+        let growth = end.saturating_sub(self.file_size(fd)?);
+        Ok(metered.charge(growth).map_err(ErrorCode::from)?)
     }
 
-    fn charge_entry(&self) -> FsResult<()> {
-        Ok(self.metered().map_or(Ok(()), |metered| metered.charge_entry()).map_err(ErrorCode::from)?)
+    fn charge_entry(&self) -> FsResult<VolumeCharge> {
+        let Some(metered) = self.metered() else { return Ok(VolumeCharge::none()) };
+        Ok(metered.charge_entry().map_err(ErrorCode::from)?)
+    }
+
+    /// Lists a folder.
+    fn list(&mut self, fd: &Resource<Descriptor>) -> FsResult<Resource<Listing>> {
+        let listing = match self.table.get(fd)? {
+            Descriptor::Dir(folder) => Listing::open(&folder.dir)?,
+            Descriptor::File(_) => return Err(ErrorCode::NotDirectory.into()),
+        };
+        Ok(self.table.push(listing)?)
     }
 
     /// Puts the meter before a stream that writes to a file.
@@ -154,7 +190,8 @@ impl State {
     ) -> FsResult<Resource<DynOutputStream>> {
         let (Some(metered), Some(file)) = (self.metered().cloned(), file) else { return Ok(stream) };
         let inner = self.table.delete(stream)?;
-        let metered: DynOutputStream = Box::new(MeteredStream { inner, metered, file, at });
+        let metered: DynOutputStream =
+            Box::new(MeteredStream { inner, metered, file, at, charge: VolumeCharge::none() });
         Ok(self.table.push(metered)?)
     }
 
@@ -173,6 +210,8 @@ struct MeteredStream {
     file: Arc<std::fs::File>,
     /// Where the next byte goes; none for the end of the file.
     at: Option<u64>,
+    /// Of the write that may still be under way: a stream writes one after another.
+    charge: VolumeCharge,
 }
 
 impl MeteredStream {
@@ -187,7 +226,8 @@ impl MeteredStream {
                 end.saturating_sub(self.file.metadata().map_err(failed)?.size())
             }
         };
-        self.metered.charge(growth).map_err(|refusal| failed(refusal.into()))
+        self.charge = self.metered.charge(growth).map_err(|refusal| failed(refusal.into()))?;
+        Ok(())
     }
 }
 
@@ -233,9 +273,10 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut store: Call<'_>, (fd, bytes, offset): (Resource<Descriptor>, Vec<u8>, u64)| {
             Box::new(async move {
                 let state = store.data_mut();
-                if let Err(refused) = state.charge_growth(&fd, offset.saturating_add(bytes.len() as u64)) {
-                    return answer(Err(refused));
-                }
+                let _charge = match state.charge_growth(&fd, offset.saturating_add(bytes.len() as u64)) {
+                    Ok(charge) => charge,
+                    Err(refused) => return answer(Err(refused)),
+                };
                 answer(state.filesystem().write(fd, bytes, offset).await)
             })
         },
@@ -245,9 +286,10 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut store: Call<'_>, (fd, size): (Resource<Descriptor>, u64)| {
             Box::new(async move {
                 let state = store.data_mut();
-                if let Err(refused) = state.charge_growth(&fd, size) {
-                    return answer(Err(refused));
-                }
+                let _charge = match state.charge_growth(&fd, size) {
+                    Ok(charge) => charge,
+                    Err(refused) => return answer(Err(refused)),
+                };
                 answer(state.filesystem().set_size(fd, size).await)
             })
         },
@@ -262,6 +304,19 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             });
             answer(made)
         },
+    )?;
+    fs.resource("directory-entry-stream", ResourceType::host::<Listing>(), |mut store, rep| {
+        store.data_mut().table.delete(Resource::<Listing>::new_own(rep))?;
+        Ok(())
+    })?;
+    fs.func_wrap("[method]descriptor.read-directory", |mut store: Call<'_>, (fd,): (Resource<Descriptor>,)| {
+        let state = store.data_mut();
+        let listed = if state.files.try_open() { state.list(&fd) } else { Err(TOO_MANY_FILES.into()) };
+        answer(listed)
+    })?;
+    fs.func_wrap(
+        "[method]directory-entry-stream.read-directory-entry",
+        |mut store: Call<'_>, (listing,): (Resource<Listing>,)| Ok((store.data_mut().table.get_mut(&listing)?.next(),)),
     )?;
     fs.func_wrap("[method]descriptor.append-via-stream", |mut store: Call<'_>, (fd,): (Resource<Descriptor>,)| {
         let state = store.data_mut();
@@ -283,13 +338,21 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         )| {
             Box::new(async move {
                 let state = store.data_mut();
+                if !state.files.try_open() {
+                    return answer(Err(TOO_MANY_FILES.into()));
+                }
+                let mut charge = Ok(VolumeCharge::none());
                 if open_flags.contains(OpenFlags::CREATE) && state.metered().is_some() {
                     let folder = Resource::new_borrow(fd.rep());
                     let there = state.filesystem().stat_at(folder, path_flags, path.clone()).await.is_ok();
-                    if !there && let Err(refused) = state.charge_entry() {
-                        return answer(Err(refused));
+                    if !there {
+                        charge = state.charge_entry();
                     }
                 }
+                let _charge = match charge {
+                    Ok(charge) => charge,
+                    Err(refused) => return answer(Err(refused)),
+                };
                 answer(state.filesystem().open_at(fd, path_flags, path, open_flags, flags).await)
             })
         },
@@ -299,9 +362,10 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut store: Call<'_>, (fd, path): (Resource<Descriptor>, String)| {
             Box::new(async move {
                 let state = store.data_mut();
-                if let Err(refused) = state.charge_entry() {
-                    return answer(Err(refused));
-                }
+                let _charge = match state.charge_entry() {
+                    Ok(charge) => charge,
+                    Err(refused) => return answer(Err(refused)),
+                };
                 answer(state.filesystem().create_directory_at(fd, path).await)
             })
         },
@@ -311,9 +375,10 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut store: Call<'_>, (fd, from, to): (Resource<Descriptor>, String, String)| {
             Box::new(async move {
                 let state = store.data_mut();
-                if let Err(refused) = state.charge_entry() {
-                    return answer(Err(refused));
-                }
+                let _charge = match state.charge_entry() {
+                    Ok(charge) => charge,
+                    Err(refused) => return answer(Err(refused)),
+                };
                 answer(state.filesystem().symlink_at(fd, from, to).await)
             })
         },
@@ -330,9 +395,10 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         )| {
             Box::new(async move {
                 let state = store.data_mut();
-                if let Err(refused) = state.charge_entry() {
-                    return answer(Err(refused));
-                }
+                let _charge = match state.charge_entry() {
+                    Ok(charge) => charge,
+                    Err(refused) => return answer(Err(refused)),
+                };
                 answer(state.filesystem().link_at(fd, path_flags, from, folder, to).await)
             })
         },
@@ -380,6 +446,12 @@ async fn p1_growth(
     Some(at.saturating_add(len).saturating_sub(stat.size))
 }
 
+/// Memory that reading a folder takes for a moment, from its size in the file system: preview 1 lists it whole.
+async fn p1_listing_bytes(ctx: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, fd: i32) -> u64 {
+    let stat = ctx.fd_filestat_get(memory, wasmtime_wasi::p1::types::Fd::from(fd)).await;
+    stat.map_or(0, |stat| stat.size.saturating_mul(LISTED))
+}
+
 /// Whether there is something at a path.
 async fn p1_is_there(
     ctx: &mut WasiP1Ctx,
@@ -416,13 +488,16 @@ pub(crate) fn link_p1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<
         |mut caller: wasmtime::Caller<'_, State>, (fd, list, count, written): (i32, i32, i32, i32)| {
             Box::new(async move {
                 with_memory!(caller, memory, state);
+                let mut charge = Ok(VolumeCharge::none());
                 if let Some(metered) = state.metered().cloned() {
                     let Some(len) = listed(&memory, list, count) else { return Ok(P1_FAULT) };
                     let growth = p1_growth(state.p1(), &mut memory, fd, len, None).await;
-                    if let Err(refusal) = metered.charge(growth.unwrap_or(0)) {
-                        return Ok(p1_errno(refusal));
-                    }
+                    charge = metered.charge(growth.unwrap_or(0));
                 }
+                let _charge = match charge {
+                    Ok(charge) => charge,
+                    Err(refusal) => return Ok(p1_errno(refusal)),
+                };
                 p1::fd_write(state.p1(), &mut memory, fd, list, count, written).await
             })
         },
@@ -433,14 +508,17 @@ pub(crate) fn link_p1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<
         |mut caller: wasmtime::Caller<'_, State>, (fd, list, count, offset, written): (i32, i32, i32, i64, i32)| {
             Box::new(async move {
                 with_memory!(caller, memory, state);
+                let mut charge = Ok(VolumeCharge::none());
                 if let Some(metered) = state.metered().cloned() {
                     let Some(len) = listed(&memory, list, count) else { return Ok(P1_FAULT) };
                     let at = Some(offset.cast_unsigned());
                     let growth = p1_growth(state.p1(), &mut memory, fd, len, at).await;
-                    if let Err(refusal) = metered.charge(growth.unwrap_or(0)) {
-                        return Ok(p1_errno(refusal));
-                    }
+                    charge = metered.charge(growth.unwrap_or(0));
                 }
+                let _charge = match charge {
+                    Ok(charge) => charge,
+                    Err(refusal) => return Ok(p1_errno(refusal)),
+                };
                 p1::fd_pwrite(state.p1(), &mut memory, fd, list, count, offset, written).await
             })
         },
@@ -451,12 +529,15 @@ pub(crate) fn link_p1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<
         |mut caller: wasmtime::Caller<'_, State>, (fd, size): (i32, i64)| {
             Box::new(async move {
                 with_memory!(caller, memory, state);
+                let mut charge = Ok(VolumeCharge::none());
                 if let Some(metered) = state.metered().cloned() {
                     let growth = p1_growth(state.p1(), &mut memory, fd, 0, Some(size.cast_unsigned())).await;
-                    if let Err(refusal) = metered.charge(growth.unwrap_or(0)) {
-                        return Ok(p1_errno(refusal));
-                    }
+                    charge = metered.charge(growth.unwrap_or(0));
                 }
+                let _charge = match charge {
+                    Ok(charge) => charge,
+                    Err(refusal) => return Ok(p1_errno(refusal)),
+                };
                 p1::fd_filestat_set_size(state.p1(), &mut memory, fd, size).await
             })
         },
@@ -478,16 +559,40 @@ pub(crate) fn link_p1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<
         )| {
             Box::new(async move {
                 with_memory!(caller, memory, state);
+                if !state.files.try_open() {
+                    return Ok(P1_TOO_MANY_FILES);
+                }
+                let mut charge = Ok(VolumeCharge::none());
                 // `creat`.
                 if open & 1 != 0
                     && let Some(metered) = state.metered().cloned()
                     && !p1_is_there(state.p1(), &mut memory, fd, look, path, len).await
-                    && let Err(refusal) = metered.charge_entry()
                 {
-                    return Ok(p1_errno(refusal));
+                    charge = metered.charge_entry();
                 }
+                let _charge = match charge {
+                    Ok(charge) => charge,
+                    Err(refusal) => return Ok(p1_errno(refusal)),
+                };
                 let ctx = state.p1();
                 p1::path_open(ctx, &mut memory, fd, look, path, len, open, rights, inheriting, flags, opened).await
+            })
+        },
+    )?;
+    linker.func_wrap_async(
+        PREVIEW1,
+        "fd_readdir",
+        |mut caller: wasmtime::Caller<'_, State>, (fd, to, len, cookie, used): (i32, i32, i32, i64, i32)| {
+            Box::new(async move {
+                with_memory!(caller, memory, state);
+                let bytes = p1_listing_bytes(state.p1(), &mut memory, fd).await;
+                let shared = Arc::clone(&state.shared);
+                if shared.memory.grow(bytes).is_err() {
+                    return Ok(P1_NO_MEMORY);
+                }
+                let read = p1::fd_readdir(state.p1(), &mut memory, fd, to, len, cookie, used).await;
+                shared.memory.shrink(bytes);
+                read
             })
         },
     )?;
@@ -497,11 +602,10 @@ pub(crate) fn link_p1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<
         |mut caller: wasmtime::Caller<'_, State>, (fd, path, len): (i32, i32, i32)| {
             Box::new(async move {
                 with_memory!(caller, memory, state);
-                if let Some(metered) = state.metered().cloned()
-                    && let Err(refusal) = metered.charge_entry()
-                {
-                    return Ok(p1_errno(refusal));
-                }
+                let _charge = match state.metered().map_or(Ok(VolumeCharge::none()), |metered| metered.charge_entry()) {
+                    Ok(charge) => charge,
+                    Err(refusal) => return Ok(p1_errno(refusal)),
+                };
                 p1::path_create_directory(state.p1(), &mut memory, fd, path, len).await
             })
         },
@@ -512,11 +616,10 @@ pub(crate) fn link_p1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<
         |mut caller: wasmtime::Caller<'_, State>, (from, from_len, fd, to, to_len): (i32, i32, i32, i32, i32)| {
             Box::new(async move {
                 with_memory!(caller, memory, state);
-                if let Some(metered) = state.metered().cloned()
-                    && let Err(refusal) = metered.charge_entry()
-                {
-                    return Ok(p1_errno(refusal));
-                }
+                let _charge = match state.metered().map_or(Ok(VolumeCharge::none()), |metered| metered.charge_entry()) {
+                    Ok(charge) => charge,
+                    Err(refusal) => return Ok(p1_errno(refusal)),
+                };
                 p1::path_symlink(state.p1(), &mut memory, from, from_len, fd, to, to_len).await
             })
         },
@@ -528,11 +631,10 @@ pub(crate) fn link_p1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<
          (fd, flags, from, from_len, to_fd, to, to_len): (i32, i32, i32, i32, i32, i32, i32)| {
             Box::new(async move {
                 with_memory!(caller, memory, state);
-                if let Some(metered) = state.metered().cloned()
-                    && let Err(refusal) = metered.charge_entry()
-                {
-                    return Ok(p1_errno(refusal));
-                }
+                let _charge = match state.metered().map_or(Ok(VolumeCharge::none()), |metered| metered.charge_entry()) {
+                    Ok(charge) => charge,
+                    Err(refusal) => return Ok(p1_errno(refusal)),
+                };
                 p1::path_link(state.p1(), &mut memory, fd, flags, from, from_len, to_fd, to, to_len).await
             })
         },

@@ -4,12 +4,13 @@ use crate::api::Shared;
 use fabric_engine::lane::FromNode;
 use fabric_results::{Committed, Fresh};
 use fabric_types::{
-    Fault,
+    Code, Fault,
+    id::TenantId,
     job::{StageKind, TaskId},
     work::{Batch, Completion, Done, Outcome},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 /// Pieces that may wait for the committer before guest threads have to.
 pub const PIECES: usize = 1024;
@@ -18,6 +19,10 @@ const TOGETHER: usize = 2048;
 /// How long a commit waits for more results while tasks still wait for a thread. A commit costs a flush to disk and, keys
 /// being random, a page for nearly every result of a small one: many results in one cost a third.
 const HOLD: Duration = Duration::from_millis(20);
+
+/// How long results of jobs wait for room on the disk, and the pause between two tries.
+const DISK_PATIENCE: Duration = Duration::from_secs(120);
+const DISK_PAUSE: Duration = Duration::from_secs(2);
 
 /// How a task ended on this node.
 pub enum Ended {
@@ -74,6 +79,46 @@ fn outcome(waiting: &Waiting, committed: Result<Committed, Fault>) -> Outcome {
     Outcome { task: waiting.task, attempt: waiting.attempt, result }
 }
 
+/// Commits results. Those for which the disk has no room are tried again: what fills a disk for a while should cost no
+/// attempt, and no other result could be committed meanwhile either.
+async fn commit_patiently(
+    shared: &Shared,
+    tenant: &TenantId,
+    mut fresh: Vec<Fresh>,
+    patience: Duration,
+) -> Vec<Result<Committed, Fault>> {
+    let began = Instant::now();
+    // Where each of `fresh` belongs in what is given.
+    let mut places: Vec<usize> = (0..fresh.len()).collect();
+    let mut all: Vec<Result<Committed, Fault>> = Vec::new();
+    loop {
+        let tried = match shared.results.commit_each(tenant, fresh.clone()).await {
+            Ok(tried) => tried,
+            Err(fault) => vec![Err(fault); fresh.len()],
+        };
+        if all.is_empty() {
+            all = tried;
+        } else {
+            for (place, committed) in places.iter().zip(tried) {
+                if let Some(slot) = all.get_mut(*place) {
+                    *slot = committed;
+                }
+            }
+        }
+        let full = |at: &usize| matches!(all.get(*at), Some(Err(fault)) if fault.code == Code::DiskFull);
+        let left: Vec<bool> = places.iter().map(full).collect();
+        if !left.contains(&true) || began.elapsed() >= patience {
+            return all;
+        }
+        let mut keep = left.iter();
+        fresh.retain(|_| keep.next().copied().unwrap_or(false));
+        let mut keep = left.iter();
+        places.retain(|_| keep.next().copied().unwrap_or(false));
+        tracing::warn!(%tenant, results = fresh.len(), "the disk is full; results wait for room");
+        tokio::time::sleep(DISK_PAUSE).await;
+    }
+}
+
 /// Commits the results of pieces of one tenant; gives the outcomes of each piece.
 async fn commit(shared: &Shared, pieces: Vec<Piece>) -> Vec<(Arc<Batch>, Vec<Outcome>)> {
     let Some(tenant) = pieces.first().map(|p| p.batch.tenant.clone()) else { return Vec::new() };
@@ -96,10 +141,9 @@ async fn commit(shared: &Shared, pieces: Vec<Piece>) -> Vec<(Arc<Batch>, Vec<Out
     let committed: Vec<Result<Committed, Fault>> = if fresh.is_empty() {
         Vec::new()
     } else {
-        match shared.results.commit_each(&tenant, fresh).await {
-            Ok(all) => all,
-            Err(fault) => vec![Err(fault); waiting.len()],
-        }
+        let somebody_waits = reports.iter().any(|(batch, _)| batch.stage == StageKind::Invoke);
+        let patience = if somebody_waits { Duration::ZERO } else { DISK_PATIENCE };
+        commit_patiently(shared, &tenant, fresh, patience).await
     };
     for ((at, waiting), committed) in waiting.iter().zip(committed) {
         if let Some((_, outcomes)) = reports.get_mut(*at) {

@@ -22,6 +22,7 @@ mod posting;
 mod presence;
 mod running;
 mod storage;
+mod volume_walk;
 mod work;
 
 pub use api::{HttpBody, Invoke, Invoked, Node, Options, Room, Uploaded, remembered_bytes};

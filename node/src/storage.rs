@@ -1,14 +1,15 @@
 //! Keeps the storage accounts true: counts what is there at the start and from time to time, follows the tenants' quotas,
 //! and counts a tenant's volumes again after its guests wrote there.
 
+use crate::volume_walk::{removed_but_open, walk};
 use fabric_engine::{
     Engine,
     registry::{Change, Entry},
     upkeep::Sizes,
 };
-use fabric_host::{VolumeMeter, VolumeRefusal};
+use fabric_host::{VolumeCharge, VolumeMeter, VolumeRefusal};
 use fabric_index::Index;
-use fabric_store::{Accounts, Error, Store};
+use fabric_store::{Accounts, Error, Reservation, Store};
 use fabric_types::{
     Fault,
     id::TenantId,
@@ -19,8 +20,7 @@ use futures::StreamExt as _;
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, HashSet},
-    io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -44,7 +44,7 @@ const RECOUNT_ENTRIES: usize = 20_000;
 /// Share of the time that counting changed volumes may take, one part in this many.
 const COUNT_SHARE: u32 = 10;
 /// What a part of a volume is taken for that can't be looked at, such as folders nested too deeply.
-const UNSEEN_BYTES: u64 = 1 << 30;
+pub(crate) const UNSEEN_BYTES: u64 = 1 << 30;
 
 /// What is counted beside the store and the engine.
 #[derive(Clone)]
@@ -74,6 +74,8 @@ struct Inner {
     accounts: Accounts,
     changed: Mutex<HashSet<TenantId>>,
     some: Notify,
+    /// Calls under way that could write, by tenant.
+    writers: Mutex<HashMap<TenantId, usize>>,
     /// When volumes were counted because of a refusal.
     recounted: Mutex<HashMap<TenantId, std::time::Instant>>,
 }
@@ -87,22 +89,37 @@ impl Volumes {
             accounts,
             changed: Mutex::default(),
             some: Notify::new(),
+            writers: Mutex::default(),
             recounted: Mutex::default(),
         }))
     }
 
-    async fn of(&self, tenant: &TenantId) -> u64 {
-        let folder = self.0.root.join(tenant.as_str());
-        tokio::task::spawn_blocking(move || walk(&folder, usize::MAX)).await.ok().flatten().unwrap_or(0)
+    /// Counts one tenant's volumes, if they have at most so many entries; says whether it did.
+    fn count(&self, tenant: &TenantId, most: usize) -> bool {
+        let accounts = &self.0.accounts;
+        accounts.begin_count_of(tenant, StorageKind::Volumes);
+        // Removed files first: one that is removed in between counts twice until the next count, not never.
+        let removed = self.removed_but_open().remove(tenant).unwrap_or(0);
+        let Some(there) = walk(&self.0.root.join(tenant.as_str()), most) else { return false };
+        accounts.end_count_of(tenant, StorageKind::Volumes, there.saturating_add(removed));
+        true
+    }
+
+    fn removed_but_open(&self) -> HashMap<TenantId, u64> {
+        let writers = self.0.writers.lock().keys().cloned().collect();
+        removed_but_open(&self.0.root, &writers)
     }
 
     async fn of_all(&self) -> HashMap<TenantId, u64> {
-        let root = self.0.root.clone();
+        let this = self.clone();
         let walk_all = move || {
-            let entries = std::fs::read_dir(&root).into_iter().flatten().flatten();
+            let root = &this.0.root;
+            let mut removed = this.removed_but_open();
+            let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
             let tenants = entries.filter_map(|entry| {
                 let tenant = TenantId::new(entry.file_name().into_string().ok()?).ok()?;
-                Some((tenant, walk(&entry.path(), usize::MAX)?))
+                let removed = removed.remove(&tenant).unwrap_or(0);
+                Some((tenant, walk(&entry.path(), usize::MAX)?.saturating_add(removed)))
             });
             tenants.collect()
         };
@@ -111,12 +128,9 @@ impl Volumes {
 }
 
 impl Volumes {
-    fn reserve(&self, tenant: &TenantId, bytes: u64) -> Result<(), VolumeRefusal> {
+    fn reserve(&self, tenant: &TenantId, bytes: u64) -> Result<VolumeCharge, VolumeRefusal> {
         match self.0.accounts.try_reserve(tenant, StorageKind::Volumes, bytes) {
-            Ok(reservation) => {
-                reservation.keep(0);
-                Ok(())
-            }
+            Ok(reservation) => Ok(VolumeCharge::new(Written(Some(reservation)))),
             Err(Error::DiskFull { .. }) => Err(VolumeRefusal::DiskFull),
             Err(_) => Err(VolumeRefusal::OverQuota),
         }
@@ -132,16 +146,27 @@ impl Volumes {
         recounted.retain(|_, at| now - *at < RECOUNT_EVERY);
         recounted.insert(tenant.clone(), now);
         drop(recounted);
-        let found = walk(&self.0.root.join(tenant.as_str()), RECOUNT_ENTRIES);
-        if let Some(bytes) = found {
-            self.0.accounts.set(tenant, StorageKind::Volumes, bytes);
+        self.count(tenant, RECOUNT_ENTRIES)
+    }
+}
+
+/// Set aside while a write is under way, counted as used after it. Until then no count can see it.
+struct Written(Option<Reservation>);
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        if let Some(reservation) = self.0.take() {
+            reservation.keep(0);
         }
-        found.is_some()
     }
 }
 
 impl VolumeMeter for Volumes {
-    fn charge(&self, tenant: &TenantId, bytes: u64) -> Result<(), VolumeRefusal> {
+    fn opened(&self, tenant: &TenantId) {
+        *self.0.writers.lock().entry(tenant.clone()).or_default() += 1;
+    }
+
+    fn charge(&self, tenant: &TenantId, bytes: u64) -> Result<VolumeCharge, VolumeRefusal> {
         match self.reserve(tenant, bytes) {
             // What the guest removed or wrote over since its call began is still counted.
             Err(VolumeRefusal::OverQuota) if self.recount(tenant) => self.reserve(tenant, bytes),
@@ -150,6 +175,14 @@ impl VolumeMeter for Volumes {
     }
 
     fn changed(&self, tenant: &TenantId) {
+        let mut writers = self.0.writers.lock();
+        if let Some(count) = writers.get_mut(tenant) {
+            *count -= 1;
+            if *count == 0 {
+                writers.remove(tenant);
+            }
+        }
+        drop(writers);
         self.0.changed.lock().insert(tenant.clone());
         self.0.some.notify_one();
     }
@@ -157,38 +190,6 @@ impl VolumeMeter for Volumes {
     fn entry_bytes(&self) -> u64 {
         ENTRY_BYTES
     }
-}
-
-/// Bytes of a folder and what is in it; links are not followed. `None` when it has more entries than `most`.
-fn walk(folder: &Path, most: usize) -> Option<u64> {
-    let (mut sum, mut seen) = (0u64, 0usize);
-    let mut waiting = vec![folder.to_owned()];
-    while let Some(folder) = waiting.pop() {
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                tracing::warn!(%error, "part of a volume can't be counted; it is taken for 1 GiB");
-                sum = sum.saturating_add(UNSEEN_BYTES);
-                continue;
-            }
-        };
-        for entry in entries.flatten() {
-            // Of the entry itself: a link is not what it leads to.
-            let Ok(meta) = entry.metadata() else { continue };
-            sum = sum.saturating_add(ENTRY_BYTES);
-            seen += 1;
-            if seen > most {
-                return None;
-            }
-            if meta.is_dir() {
-                waiting.push(entry.path());
-            } else {
-                sum = sum.saturating_add(meta.len());
-            }
-        }
-    }
-    Some(sum)
 }
 
 /// Counts and follows until `stop`.
@@ -216,10 +217,14 @@ async fn count(engine: &Engine, store: &Store, options: &StorageOptions) {
                 sleep(GATHER.max(took * COUNT_SHARE)).await;
                 let started = Instant::now();
                 let changed = std::mem::take(&mut *options.volumes.0.changed.lock());
-                for tenant in changed {
-                    accounts.begin_count_of(&tenant, StorageKind::Volumes);
-                    let bytes = options.volumes.of(&tenant).await;
-                    accounts.end_count_of(&tenant, StorageKind::Volumes, bytes);
+                let volumes = options.volumes.clone();
+                let counted = tokio::task::spawn_blocking(move || {
+                    for tenant in changed {
+                        volumes.count(&tenant, usize::MAX);
+                    }
+                });
+                if let Err(error) = counted.await {
+                    tracing::error!(%error, "volumes were not counted");
                 }
                 took = started.elapsed();
             }
@@ -297,24 +302,5 @@ async fn all_quotas(engine: &Engine) -> Result<HashMap<TenantId, Option<u64>>, F
         let Some(last) = page.last() else { return Ok(quotas) };
         after = Some(last.key.clone());
         quotas.extend(page.iter().filter_map(quota));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn a_walk_counts_files_folders_and_links_and_follows_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let volume = dir.path().join("t/v");
-        std::fs::create_dir_all(volume.join("deep/er")).unwrap();
-        std::fs::write(volume.join("deep/er/file"), vec![0; 10_000]).unwrap();
-        std::os::unix::fs::symlink("/usr", volume.join("out")).unwrap();
-        // The volume, two folders, the file, the link with its text.
-        assert_eq!(walk(&dir.path().join("t"), 5), Some(5 * ENTRY_BYTES + 10_000 + 4));
-        assert_eq!(walk(&dir.path().join("t"), 4), None);
-        assert_eq!(walk(&dir.path().join("absent"), 0), Some(0));
     }
 }

@@ -56,9 +56,17 @@ struct Ledger {
 }
 
 impl Ledger {
+    /// Bytes that count towards the quota, reserved ones included. Log lines have bounds of their own, at which they give way.
     fn total(&self) -> u64 {
-        let used: i64 = self.used.iter().map(|bytes| (*bytes).max(0)).sum();
+        let counted = StorageKind::ALL.into_iter().zip(self.used).filter(|(kind, _)| *kind != StorageKind::Logs);
+        let used: i64 = counted.map(|(_, bytes)| bytes.max(0)).sum();
         u64::try_from(used).unwrap_or(0).saturating_add(self.reserved)
+    }
+
+    /// The kind that counts most.
+    fn most(&self) -> Option<(StorageKind, i64)> {
+        let counted = StorageKind::ALL.into_iter().zip(self.used).filter(|(kind, _)| *kind != StorageKind::Logs);
+        counted.max_by_key(|(_, bytes)| *bytes)
     }
 
     fn change(&mut self, kind: StorageKind, bytes: i64) {
@@ -180,34 +188,41 @@ impl Accounts {
     /// # Errors
     /// As for [`Self::reserve`].
     pub async fn check(&self, tenant: &TenantId, kind: StorageKind, bytes: u64) -> Result<(), Error> {
-        self.reserve(tenant, kind, bytes).await.map(drop)
+        self.check_disk(bytes)?;
+        self.wait_counted().await;
+        let ledger = self.ledger(tenant);
+        let ledger = ledger.lock();
+        self.check_quota(&ledger, tenant, kind, bytes)
     }
 
     fn admit(&self, tenant: &TenantId, kind: StorageKind, bytes: u64) -> Result<(), Error> {
         if bytes == 0 {
             return Ok(());
         }
-        self.check_disk(bytes)?;
+        self.take_disk(bytes)?;
         let ledger = self.ledger(tenant);
         let mut ledger = ledger.lock();
-        let used = ledger.total();
-        if let Some(quota) = self.quota(tenant)
-            && used.saturating_add(bytes) > quota
-        {
-            let most = StorageKind::ALL.into_iter().zip(ledger.used).max_by_key(|(_, bytes)| *bytes);
-            let (most, most_bytes) = most.unwrap_or((kind, 0));
-            return Err(Error::OverQuota(Box::new(OverQuota {
-                tenant: tenant.clone(),
-                kind,
-                wanted: bytes,
-                used,
-                quota,
-                most,
-                most_bytes: u64::try_from(most_bytes).unwrap_or(0),
-            })));
-        }
+        self.check_quota(&ledger, tenant, kind, bytes)?;
         ledger.reserved = ledger.reserved.saturating_add(bytes);
         Ok(())
+    }
+
+    fn check_quota(&self, ledger: &Ledger, tenant: &TenantId, kind: StorageKind, bytes: u64) -> Result<(), Error> {
+        let total = ledger.total();
+        let Some(quota) = self.quota(tenant).filter(|quota| total.saturating_add(bytes) > *quota) else {
+            return Ok(());
+        };
+        let (most, most_bytes) = ledger.most().unwrap_or((kind, 0));
+        Err(Error::OverQuota(Box::new(OverQuota {
+            tenant: tenant.clone(),
+            kind,
+            wanted: bytes,
+            used: total.saturating_sub(ledger.reserved),
+            reserved: ledger.reserved,
+            quota,
+            most,
+            most_bytes: u64::try_from(most_bytes).unwrap_or(0),
+        })))
     }
 
     /// Whether the disks have room for so many bytes above the floor.
@@ -215,6 +230,15 @@ impl Accounts {
     /// # Errors
     /// [`Error::DiskFull`].
     pub fn check_disk(&self, bytes: u64) -> Result<(), Error> {
+        self.room_on_disk(bytes, 0)
+    }
+
+    /// The same for bytes that are written now: until the disks are measured again they count as gone.
+    fn take_disk(&self, bytes: u64) -> Result<(), Error> {
+        self.room_on_disk(bytes, bytes)
+    }
+
+    fn room_on_disk(&self, bytes: u64, written: u64) -> Result<(), Error> {
         let Some(floor) = &self.0.floor else { return Ok(()) };
         let mut measured = self.0.free.lock();
         let (at, free) = measured.filter(|(at, _)| at.elapsed() < MEASURED).unwrap_or_else(|| {
@@ -223,10 +247,8 @@ impl Accounts {
             // A disk that can't be measured refuses writes by itself when it is full.
             (Instant::now(), floor.folders.iter().filter_map(stat).min().unwrap_or(u64::MAX))
         });
-        let left = free.saturating_sub(bytes);
-        let enough = left >= floor.bytes;
-        // Until it is measured again, what is about to be written counts as gone.
-        *measured = Some((at, if enough { left } else { free }));
+        let enough = free.saturating_sub(bytes) >= floor.bytes;
+        *measured = Some((at, if enough { free.saturating_sub(written) } else { free }));
         if enough { Ok(()) } else { Err(Error::DiskFull { free: Some(free), floor: floor.bytes }) }
     }
 
@@ -397,8 +419,10 @@ pub struct OverQuota {
     pub kind: StorageKind,
     /// How many bytes.
     pub wanted: u64,
-    /// Bytes that are used or reserved.
+    /// Bytes that are used.
     pub used: u64,
+    /// Bytes that are set aside for requests under way.
+    pub reserved: u64,
     /// Bytes that may be.
     pub quota: u64,
     /// What takes most.
@@ -411,7 +435,16 @@ impl std::fmt::Display for OverQuota {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [wanted, used, quota, most] = [self.wanted, self.used, self.quota, self.most_bytes].map(ByteSize);
         let (tenant, kind) = (&self.tenant, self.kind);
-        write!(f, "tenant {tenant} keeps {used} of its {quota}, and these {kind} need {wanted} more; ")?;
+        write!(f, "tenant {tenant} keeps {used} of its {quota}")?;
+        if self.reserved > 0 {
+            write!(f, ", {} are set aside for requests under way", ByteSize(self.reserved))?;
+        }
+        match kind {
+            StorageKind::Answers => {
+                write!(f, ", and the answer to this request, which is remembered, may need {wanted}; ")?
+            }
+            _ => write!(f, ", and these {kind} need {wanted} more; ")?,
+        }
         write!(f, "most of it is {} with {most}", self.most)
     }
 }

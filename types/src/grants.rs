@@ -297,7 +297,7 @@ impl Default for AllowedGrants {
 pub struct NotAllowed {
     /// The grant as the manifest names it, such as `grants.network = "api.example.org"`.
     pub grant: String,
-    /// What the operator would say to allow it, as the argument of `--grant`.
+    /// The argument of `--grant` with which an operator allows it, further ones included.
     pub remedy: String,
 }
 
@@ -326,11 +326,11 @@ impl AllowedGrants {
             let pattern = HostPattern::parse(host);
             !self.network.iter().any(|rule| rule.allows(&pattern))
         };
-        grants
-            .network
-            .iter()
-            .find(denied)
-            .map(|host| NotAllowed { grant: format!("grants.network = {host:?}"), remedy: format!("network={host}") })
+        let host = grants.network.iter().find(denied)?;
+        // A tenant's own list takes the place of the server's, so that the hosts in force have to be in it.
+        let in_force = self.network.iter().map(ToString::to_string);
+        let all: Vec<_> = in_force.chain([host.clone()]).map(|host| format!("network={host}")).collect();
+        Some(NotAllowed { grant: format!("grants.network = {host:?}"), remedy: all.join(" --grant ") })
     }
 
     /// Every key with its rule.
@@ -411,6 +411,13 @@ mod tests {
         let (key, value) = refused.remedy.split_once('=').unwrap();
         rules.set(key, value).unwrap();
         assert_eq!(rules.over(&allowed).refused(&manifest("[grants]\nnetwork = [\"api.example.org:8443\"]")), None);
+        // What was in force stays so: a list of the tenant's own takes the place of the server's.
+        let allowed = rules.over(&allowed);
+        let both = manifest("[grants]\nnetwork = [\"api.example.org:8443\", \"*.example.com\"]");
+        assert_eq!(
+            allowed.refused(&both).unwrap().remedy,
+            "network=api.example.org:8443 --grant network=*.example.com"
+        );
         for key in GrantRules::KEYS {
             let mut rules = GrantRules::default();
             rules.set(key, "no").unwrap();

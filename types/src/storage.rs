@@ -64,7 +64,7 @@ impl StorageKind {
             Self::Jobs => "remove jobs with `fabric jobs delete --now`",
             Self::Answers => "remembered answers go after a day; send fewer requests with an Idempotency-Key",
             Self::Volumes => "let a function remove files from its volume",
-            Self::Logs => "log lines give way by themselves",
+            Self::Logs => "log lines don't count towards the quota",
         }
     }
 }
@@ -87,7 +87,7 @@ pub struct StorageLine {
 /// What a tenant keeps, and may keep.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Storage {
-    /// All of it.
+    /// What counts towards the quota: everything but log lines, which have bounds of their own and give way at them.
     pub used_bytes: ByteSize,
     /// What it may keep; `None` for no limit but the disk.
     pub quota_bytes: Option<ByteSize>,

@@ -61,8 +61,8 @@ struct Set {
     #[arg(long = "ceiling", value_name = "LIMIT=VALUE", group = "change", value_parser = pair)]
     ceilings: Vec<(String, String)>,
     /// A grant that its functions may ask for: clocks, random, env, volumes or gpu with `yes` or `no`; network=HOST adds a host
-    /// (HOST:PORT, *.DOMAIN, * for every public host), network=none removes all; `default` for the server's rule; may be
-    /// repeated
+    /// (HOST:PORT, *.DOMAIN, * for every public host) to the tenant's own list, which takes the place of the server's,
+    /// network=none removes all; `default` for the server's rule; may be repeated
     #[arg(long = "grant", value_name = "GRANT=VALUE", group = "change", value_parser = pair)]
     grants: Vec<(String, String)>,
 }

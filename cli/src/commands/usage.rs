@@ -46,7 +46,7 @@ pub async fn run(_args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             kept.row([line.kind.as_str(), &line.bytes.to_string()]);
         }
         let quota = usage.storage.quota_bytes.map_or_else(|| "no limit".to_owned(), |bytes| format!("of {bytes}"));
-        kept.row(["TOTAL", &format!("{} {quota}", usage.storage.used_bytes)]);
+        kept.row(["WITHOUT LOGS", &format!("{} {quota}", usage.storage.used_bytes)]);
         out.table(&kept)?;
         out.line(format!("tenant {}, {} of objects", usage.tenant, ByteSize(usage.object_bytes)))
     })

@@ -1,13 +1,44 @@
-//! Permissions of the data folder: only this user can read its tokens, keys and databases.
+//! The data folder: one process has it, and only its user can read its tokens, keys and databases.
 
+use crate::failure::Failure;
 use std::{
-    fs::{Metadata, Permissions},
-    os::unix::fs::PermissionsExt as _,
+    fs::{DirBuilder, File, Metadata, Permissions, TryLockError},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::Path,
 };
 
+/// Makes the folder for this user alone, or closes one to others that was there, and keeps other processes out while the
+/// file that it gives is open.
+pub(super) fn take(path: &Path) -> Result<File, Failure> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|e| Failure::io(format!("making the data folder `{}`", path.display()), e))?;
+    if path.join("cluster.json").exists() {
+        return Err(Failure::config(format!("`{}` is the folder of a `fabric cluster`", path.display()))
+            .hint("give this process a folder of its own: --data DIR"));
+    }
+    let lock = lock(path)?;
+    close(path);
+    Ok(lock)
+}
+
+fn lock(folder: &Path) -> Result<File, Failure> {
+    let path = folder.join(LOCK);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|e| Failure::io(path.display(), e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Failure::config(format!("`{}` is in use by another `fabric serve`", folder.display()))
+                .hint("stop that one, or give this process a data folder of its own: --data DIR"))
+        }
+        Err(TryLockError::Error(e)) => Err(Failure::io(path.display(), e)),
+    }
+}
+
 /// Names in a data folder, of which one is enough to know that it is one.
 const KNOWN: [&str; 5] = ["admin-token", "state.db", "index.db", "sandbox", "server.json"];
+/// The file that [`take`] has made by then.
+const LOCK: &str = "lock";
 
 fn is_open(of: &Metadata) -> bool {
     of.permissions().mode() & 0o077 != 0
@@ -16,7 +47,7 @@ fn is_open(of: &Metadata) -> bool {
 /// Takes the rights of everybody else from a folder and from what is directly in it. A folder that holds other things
 /// than a server's data may be meant for others and is left alone. What can't be changed, as on some mounted volumes, is
 /// logged: such a folder has to be closed by who mounts it.
-pub(super) fn close(folder: &Path) {
+fn close(folder: &Path) {
     let problem = match try_close(folder) {
         Ok(Closed::Was) => return,
         Ok(Closed::Now) => {
@@ -44,7 +75,7 @@ fn try_close(folder: &Path) -> std::io::Result<Closed> {
     let mut found = Closed::Was;
     let entries: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
     let named = |names: &[&str]| entries.iter().any(|e| names.iter().any(|name| e.file_name() == *name));
-    let is_new = entries.is_empty() || (entries.len() == 1 && named(&["lost+found"]));
+    let is_new = entries.iter().all(|e| e.file_name() == "lost+found" || e.file_name() == LOCK);
     if !is_new && !named(&KNOWN) {
         return Ok(if is_open(&std::fs::metadata(folder)?) { Closed::NotOurs } else { Closed::Was });
     }

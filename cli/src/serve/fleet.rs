@@ -6,10 +6,10 @@
 //! it again.
 
 use super::{
-    fault,
+    data_folder, fault,
     fleet_metrics::FleetMetrics,
     internal,
-    parts::{Door, Parts, Serving, Takes, listen, make_folder, open_store},
+    parts::{Door, Parts, Serving, Takes, listen, open_store},
     reachable, wait_for_signal,
 };
 use crate::{failure::Failure, serve_args::Role, serve_config::ServeConfig};
@@ -24,8 +24,7 @@ use fabric_gateway::{
 use fabric_types::{Code, id::NodeId};
 use futures::StreamExt as _;
 use std::{
-    fs::{File, TryLockError},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -46,21 +45,6 @@ const OWNER_EVERY: Duration = Duration::from_secs(2);
 /// How often a lease of this length is renewed, and how often others look whether it is free.
 fn turn(ttl: Duration) -> Duration {
     ttl / 4
-}
-
-/// Keeps a second process out of the data folder.
-fn lock(data: &Path) -> Result<File, Failure> {
-    let path = data.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|e| Failure::io(path.display(), e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(Failure::config(format!("`{}` is in use by another `fabric serve`", data.display()))
-                .hint("give each process of the fleet a data folder of its own: --data DIR"))
-        }
-        Err(TryLockError::Error(e)) => Err(Failure::io(path.display(), e)),
-    }
 }
 
 /// The process's name in the fleet: what was asked for, else one that is made once and kept in the data folder.
@@ -143,8 +127,7 @@ pub(super) async fn run(
         Some(url) => url.value.trim_end_matches('/').to_owned(),
         None => address(&listener, tls.is_some())?,
     };
-    make_folder(data)?;
-    let _lock = lock(data)?;
+    let _taken = data_folder::take(data)?;
     let name = name(config)?;
     let (fleet, store) = open(config, nats, &name).await?;
     let engine = fleet.engine.clone();

@@ -10,7 +10,7 @@ use crate::{args::CompileWorkerArgs, failure::Failure, serve_args::ServeArgs, se
 use fabric_engine::embedded::Embedded;
 use fabric_gateway::{check_listen, server::tls};
 use fabric_types::{Code, Fault, id::NodeId};
-use parts::{Door, Parts, Serving, Takes, listen, make_folder, open_store};
+use parts::{Door, Parts, Serving, Takes, listen, open_store};
 use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 
 fn fault(error: Fault) -> Failure {
@@ -42,6 +42,8 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         .build()
         .map_err(|e| Failure::io("starting the runtime", e))?;
     raise_file_limit();
+    // Whatever the server writes is for its user alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     runtime.block_on(async {
         let spans = telemetry::start(config.log_format.value, config.otlp_endpoint.as_ref().map(|e| e.value.as_str()))?;
         let served = match &config.nats {
@@ -66,7 +68,7 @@ async fn alone(config: &ServeConfig, tls: Option<Arc<rustls::ServerConfig>>) -> 
     let data = &config.data.value;
     // The address first: a port that is taken is a common mistake, and nothing has been started yet.
     let listener = listen(config).await?;
-    make_folder(data)?;
+    let _taken = data_folder::take(data)?;
     let engine = Embedded::open(&data.join("state.db")).map_err(|e| fault(e.into()))?;
     let parts = Parts::new(config, engine, open_store(config)?, false)?;
     fabric_node::report_death(&parts.engine, data).await.map_err(fault)?;

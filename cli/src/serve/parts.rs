@@ -1,6 +1,6 @@
 //! The parts of a server and how they start and stop, the same alone and in a fleet.
 
-use super::{GPU_WORKER, data_folder, fault, internal, jupyterhub, reachable, wait_for_signal, write_address};
+use super::{GPU_WORKER, fault, internal, jupyterhub, reachable, wait_for_signal, write_address};
 use crate::{failure::Failure, serve_args::GpuChoice, serve_config::ServeConfig};
 use fabric_driver::Driver;
 use fabric_engine::Engine;
@@ -25,15 +25,6 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 /// The least time between two looks of a fleet at what has been kept long enough.
 const FLEET_SWEEP: Duration = Duration::from_secs(3600);
-
-/// Makes the data folder, for this user only, or closes one to others that was there before.
-pub(super) fn make_folder(path: &Path) -> Result<(), Failure> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|e| Failure::io(format!("making the data folder `{}`", path.display()), e))?;
-    data_folder::close(path);
-    Ok(())
-}
 
 /// Takes the address.
 pub(super) async fn listen(config: &ServeConfig) -> Result<TcpListener, Failure> {

@@ -1,9 +1,18 @@
 //! Secrets in requests to functions: what lets its holder in here never reaches a guest, however it was written.
 
 use crate::{jupyterhub, tokens};
-use base64::{Engine as _, engine::general_purpose};
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose},
+};
 use http::{HeaderMap, HeaderName, Uri, header};
 use std::borrow::Cow;
+
+const LENIENT_CONFIG: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT_CONFIG);
+const LENIENT_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT_CONFIG);
 
 /// How a Hub's token may be written where only a form tells it.
 fn holds_a_hubs(text: &[u8]) -> bool {
@@ -29,6 +38,22 @@ fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
         }
     }
     Cow::Owned(out)
+}
+
+/// Layers of percent-encoding that are looked through: a proxy may decode one, a guest another.
+const LAYERS: usize = 3;
+/// Characters of the shortest Base64 that can hold a secret.
+const LEAST_BASE64: usize = 40;
+
+/// What the words of a text are in Base64, those that are any.
+fn encoded(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
+    text.split(move |b| !is_base64(b)).filter(|word| word.len() >= LEAST_BASE64).filter_map(|word| {
+        let url = word.iter().any(|b| matches!(b, b'-' | b'_'));
+        // The end that is no whole byte is left out: a word may be cut off.
+        let whole = word.get(..word.len() - usize::from(word.len() % 4 == 1))?;
+        if url { LENIENT_URL.decode(whole).ok() } else { LENIENT.decode(whole).ok() }
+    })
 }
 
 /// The user and password of `Basic` credentials.
@@ -59,13 +84,24 @@ impl Secrets<'_> {
             || self.presented.is_some_and(|s| !s.is_empty() && memchr::memmem::find(text, s).is_some())
     }
 
+    /// Whether one is in a text: plainly, percent-encoded up to [`LAYERS`] times, or in Base64 of either alphabet.
     fn are_in(&self, text: &[u8]) -> bool {
-        self.are_in_plain(text) || matches!(decoded(text), Cow::Owned(text) if self.are_in_plain(&text))
+        let mut text = Cow::Borrowed(text);
+        for _ in 0..=LAYERS {
+            if self.are_in_plain(&text) || encoded(&text).any(|inner| self.are_in_plain(&inner)) {
+                return true;
+            }
+            match decoded(&text) {
+                Cow::Owned(inner) => text = Cow::Owned(inner),
+                Cow::Borrowed(_) => return false,
+            }
+        }
+        false
     }
 
     fn are_in_authorization(&self, value: &[u8]) -> bool {
         let hubs = |text: &[u8]| self.hub && holds_a_hubs(text);
-        self.are_in(value) || hubs(value) || basic(value).is_some_and(|text| self.are_in(&text) || hubs(&text))
+        self.are_in(value) || hubs(value) || basic(value).is_some_and(|text| hubs(&text))
     }
 }
 
@@ -105,6 +141,29 @@ mod tests {
 
     fn ours() -> String {
         format!("fab_{}_{}", "0".repeat(16), "A".repeat(43))
+    }
+
+    #[test]
+    fn other_spellings_are_seen_through_in_any_header() {
+        let token = ours();
+        let percent = token.replace('_', "%5F");
+        let twice = token.replace('_', "%255F");
+        let basic = general_purpose::STANDARD.encode(format!("user:{token}"));
+        let jupyter = general_purpose::URL_SAFE_NO_PAD.encode(format!("{{\"t\":\"{token}\"}}"));
+        for value in [
+            format!("a={token}"),
+            percent,
+            twice.clone(),
+            format!("a, Basic {basic}"),
+            format!("q=Basic%20{}", basic.replace('=', "%3D")),
+            format!("jupyter={jupyter}; b=1"),
+        ] {
+            assert_eq!(left(&[("x-any", &value), ("x-kept", "1")], false), 1, "{value}");
+            assert_eq!(left(&[("cookie", &value)], false), 0, "{value}");
+        }
+        assert!(are_in_address(&format!("/f/t/f?a={twice}").parse().unwrap(), &HeaderMap::new(), false));
+        let harmless = general_purpose::STANDARD.encode([7; 300]);
+        assert_eq!(left(&[("x-signature", &harmless), ("authorization", "Bearer of-the-functions-own")], false), 2);
     }
 
     const HUBS: &str = "0123456789abcdef0123456789abcdef";

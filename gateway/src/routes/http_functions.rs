@@ -61,6 +61,21 @@ fn clean(headers: &mut HeaderMap, hub: bool) {
     strip(headers);
 }
 
+/// The body with trailers that hold no more than its request's head may.
+fn clean_trailers<B>(body: B, hub: bool) -> impl http_body::Body<Data = Bytes, Error = B::Error> + Send + 'static
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+{
+    http_body_util::BodyExt::map_frame(body, move |frame| match frame.into_trailers() {
+        Ok(mut trailers) => {
+            clean(&mut trailers, hub);
+            trailers.remove(header::AUTHORIZATION);
+            http_body::Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    })
+}
+
 /// `tenant/function` of an address, and where the guest's path begins.
 fn split(path: &str) -> Option<(&str, usize)> {
     let rest = path.strip_prefix(PREFIX)?;
@@ -192,7 +207,9 @@ where
         if seen.starts_with('/') { PathAndQuery::try_from(seen) } else { PathAndQuery::try_from(format!("/{seen}")) };
     let seen = seen.map_err(|_| Error::bad("the path can't be read"))?;
     *request.uri_mut() = Uri::from(seen);
-    clean(request.headers_mut(), app.services.jupyterhub.is_some());
+    let hub = app.services.jupyterhub.is_some();
+    clean(request.headers_mut(), hub);
+    let request = request.map(|body| clean_trailers(body, hub));
     let mut response = answer(app, id, version, request).await?;
     if place.own_host {
         confine(response.headers_mut(), Reach::Host);

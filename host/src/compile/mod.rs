@@ -131,8 +131,11 @@ impl Compiler {
             (Some(signal), _) if signal == rustix::process::Signal::XCPU.as_raw() => {
                 self.too_hard("it took too much CPU time")
             }
+            // None of its limits ends it so: somebody else did, the kernel's memory killer or an operator.
             (Some(signal), _) if signal == rustix::process::Signal::KILL.as_raw() => {
-                self.too_hard("it took too much CPU time or memory")
+                tracing::warn!("a compile worker was killed from outside; the machine may be short of memory");
+                Fault::new(Code::Unavailable, "compiling the module was interrupted: its worker was killed")
+                    .hint("try again; where it happens again the server's machine is short of memory")
             }
             (Some(_), _) => self.too_hard("it took too much memory or stack"),
             (None, Some(PANICKED)) => self.too_hard("the compiler fails on it"),

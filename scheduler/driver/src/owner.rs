@@ -112,6 +112,8 @@ pub struct Owner {
     dirty: BTreeSet<JobId>,
     /// Dead letters that the index does not have yet.
     letters: Vec<(TenantId, DeadLetter)>,
+    /// Whether the index could not be written the last time.
+    index_lags: bool,
     flush_now: bool,
     pub(crate) doing: FuturesUnordered<BoxFuture<'static, Finished>>,
     pub(crate) posts: HashMap<NodeId, mpsc::UnboundedSender<ToNode>>,
@@ -139,6 +141,7 @@ impl Owner {
             ended_tasks: 0,
             dirty: BTreeSet::new(),
             letters: Vec::new(),
+            index_lags: false,
             flush_now: false,
             doing: FuturesUnordered::new(),
             posts: HashMap::new(),
@@ -556,9 +559,10 @@ impl Owner {
         self.metrics.preempted.set(i64::try_from(stats.preempted).unwrap_or(i64::MAX));
         let mut jobs = Vec::new();
         let mut invocations = Vec::new();
-        for id in std::mem::take(&mut self.dirty) {
-            let Some(slot) = self.jobs.get(&id) else { continue };
-            let core = self.core.job(&id);
+        let dirty = std::mem::take(&mut self.dirty);
+        for id in &dirty {
+            let Some(slot) = self.jobs.get(id) else { continue };
+            let core = self.core.job(id);
             let meta = &slot.live.planned.meta;
             if slot.live.state() == JobState::Running {
                 slot.live.publish("progress", core.as_ref(), now_ms());
@@ -572,16 +576,24 @@ impl Owner {
             }
         }
         let letters = std::mem::take(&mut self.letters);
-        if !letters.is_empty()
-            && let Err(error) = self.parts.index.put_dead_letters(letters).await
-        {
-            tracing::error!(%error, "the index can't be written; dead letters are in the journal alone");
-        }
-        if let Err(error) = self.parts.index.put_jobs(jobs).await {
-            tracing::error!(%error, "the index can't be written; lists lag behind until it can");
-        }
-        if let Err(error) = self.parts.index.put_invocations(invocations).await {
-            tracing::error!(%error, "the index can't be written; lists lag behind until it can");
+        let index = &self.parts.index;
+        let written = async {
+            if !letters.is_empty() {
+                index.put_dead_letters(letters.clone()).await?;
+            }
+            index.put_jobs(jobs).await?;
+            index.put_invocations(invocations).await
+        };
+        match written.await {
+            Ok(()) => self.index_lags = false,
+            Err(error) => {
+                // Nothing of it is lost: it is tried again with what changes next.
+                if !std::mem::replace(&mut self.index_lags, true) {
+                    tracing::error!(%error, "the index can't be written; lists lag behind until it can");
+                }
+                self.letters = letters;
+                self.dirty.extend(dirty);
+            }
         }
     }
 }

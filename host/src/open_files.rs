@@ -1,0 +1,122 @@
+//! File descriptors that guests hold, all of the process together.
+//!
+//! Connections, databases and the store need descriptors too, and a process that has none left answers nobody. So guests
+//! get at most what is left above a reserve, and those of one tenant half of that.
+
+use fabric_types::id::TenantId;
+use parking_lot::Mutex;
+use rustix::{
+    fd::AsRawFd as _,
+    io::fcntl_dupfd_cloexec,
+    process::{Resource, getrlimit},
+};
+use std::{
+    collections::HashMap,
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+/// Descriptors that guests leave to the rest of the process: twice the default of connections. At most half of all.
+const RESERVED: u64 = 8192;
+/// The limit where the system sets none.
+const UNLIMITED: u64 = 1 << 20;
+
+/// The descriptors of all guests.
+#[derive(Debug)]
+pub(crate) struct OpenFiles {
+    /// Descriptors of the process, whoever has them, at which guests get no more.
+    most: u64,
+    /// Descriptors that guests of one tenant hold.
+    per_tenant: u64,
+    /// A descriptor to duplicate; none where the system has no such file.
+    probe: Option<File>,
+    tenants: Mutex<HashMap<TenantId, Arc<AtomicU64>>>,
+}
+
+impl OpenFiles {
+    /// Bounds from this process's limit as it is now.
+    pub(crate) fn new() -> Self {
+        Self::with_limit(getrlimit(Resource::Nofile).current.unwrap_or(UNLIMITED))
+    }
+
+    fn with_limit(limit: u64) -> Self {
+        let most = limit - RESERVED.min(limit / 2);
+        Self { most, per_tenant: most / 2, probe: File::open("/dev/null").ok(), tenants: Mutex::default() }
+    }
+
+    /// The account of one call.
+    pub(crate) fn of_call(self: &Arc<Self>, tenant: &TenantId) -> FilesOfCall {
+        let of_tenant = self.tenants.lock().entry(tenant.clone()).or_default().clone();
+        FilesOfCall { all: self.clone(), of_tenant, own: 0 }
+    }
+
+    /// Whether the process has few enough. A new descriptor gets the lowest free number, so its number tells how many there
+    /// are at least.
+    fn has_room(&self) -> bool {
+        let Some(probe) = &self.probe else { return true };
+        fcntl_dupfd_cloexec(probe, 0).is_ok_and(|fd| u64::try_from(fd.as_raw_fd()).is_ok_and(|n| n < self.most))
+    }
+}
+
+/// The descriptors of one call.
+#[derive(Debug)]
+pub(crate) struct FilesOfCall {
+    all: Arc<OpenFiles>,
+    of_tenant: Arc<AtomicU64>,
+    own: u64,
+}
+
+impl FilesOfCall {
+    /// Counts one more; says whether it may be opened.
+    pub(crate) fn try_open(&mut self) -> bool {
+        if self.of_tenant.load(Relaxed) >= self.all.per_tenant || !self.all.has_room() {
+            return false;
+        }
+        self.of_tenant.fetch_add(1, Relaxed);
+        self.own += 1;
+        true
+    }
+
+    /// Corrects the count: some were closed, and some could not be opened.
+    pub(crate) fn set(&mut self, open: u64) {
+        self.of_tenant.fetch_add(open, Relaxed);
+        self.of_tenant.fetch_sub(self.own, Relaxed);
+        self.own = open;
+    }
+}
+
+impl Drop for FilesOfCall {
+    fn drop(&mut self) {
+        self.of_tenant.fetch_sub(self.own, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_tenant_has_half_and_gives_back_what_it_closes() {
+        let all = Arc::new(OpenFiles { most: u64::MAX, per_tenant: 10, probe: None, tenants: Mutex::default() });
+        let [a, b] = ["a", "b"].map(|name| TenantId::new(name).unwrap());
+        let (mut first, mut second, mut other) = (all.of_call(&a), all.of_call(&a), all.of_call(&b));
+        assert_eq!((0..20).filter(|_| first.try_open()).count(), 10);
+        assert!(!second.try_open() && other.try_open());
+        first.set(4);
+        assert_eq!((0..20).filter(|_| second.try_open()).count(), 6);
+        drop(first);
+        assert_eq!((0..20).filter(|_| second.try_open()).count(), 4);
+    }
+
+    #[test]
+    fn guests_leave_a_reserve() {
+        let few = OpenFiles { most: 0, ..OpenFiles::with_limit(1024) };
+        assert!(!few.has_room());
+        assert_eq!((OpenFiles::with_limit(1024).most, OpenFiles::with_limit(65_536).most), (512, 57_344));
+        assert!(OpenFiles::with_limit(65_536).has_room());
+    }
+}
