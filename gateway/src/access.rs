@@ -9,7 +9,7 @@ pub mod mark;
 pub(crate) mod revocation;
 pub(crate) mod secrets;
 
-use crate::{Error, clock, error::Result, state::App, tokens};
+use crate::{Error, clock, error::Result, extract, state::App, tokens};
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
     middleware::Next,
@@ -232,6 +232,9 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
         Err(e) => e.into_response(),
         Ok(None) => next.run(request).await,
         Ok(Some(caller)) => {
+            if let Err(e) = extract::check_content_coding(request.headers()) {
+                return e.into_response();
+            }
             let span = tracing::Span::current();
             span.record("route", route);
             span.record("tenant", caller.tenant.as_str());

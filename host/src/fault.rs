@@ -20,10 +20,32 @@ impl Stop {
     }
 }
 
+/// The piece of work that a call is, which says how to stay below its limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A request to an http function.
+    Request,
+    /// A call of a handler.
+    Call,
+    /// A partition for a mapper, or what a reducer merges.
+    Task,
+}
+
+impl Unit {
+    /// A hint on how to stay below a limit of the manifest.
+    pub(crate) fn within(self, limit: &str) -> String {
+        let less = match self {
+            Self::Request => "do less in one request",
+            Self::Call => "do less in one call",
+            Self::Task => "work on smaller partitions",
+        };
+        format!("{less}, or raise `limits.{limit}` in fabric.toml")
+    }
+}
+
 /// How a call that was given up ended.
-pub(crate) fn deadline(limit_ms: u64) -> Fault {
-    Fault::new(Code::Deadline, format!("the call took longer than {limit_ms} ms"))
-        .hint("work on smaller partitions, or raise `limits.deadline-ms` in fabric.toml")
+pub(crate) fn deadline(limit_ms: u64, unit: Unit) -> Fault {
+    Fault::new(Code::Deadline, format!("the call took longer than {limit_ms} ms")).hint(unit.within("deadline-ms"))
 }
 
 /// How a call that its caller gave up ended.
@@ -38,7 +60,7 @@ const MAX_TEXT: usize = 4096;
 ///
 /// What is neither a trap, nor ours, nor the pool's comes from the canonical ABI: the guest handed over something
 /// that is not what its type says.
-pub(crate) fn classify(error: &wasmtime::Error, last_words: Option<String>, symbols: &Symbols) -> Fault {
+pub(crate) fn classify(error: &wasmtime::Error, unit: Unit, last_words: Option<String>, symbols: &Symbols) -> Fault {
     let cause = || {
         let mut text = error.root_cause().to_string();
         text.truncate(text.floor_char_boundary(MAX_TEXT));
@@ -49,7 +71,7 @@ pub(crate) fn classify(error: &wasmtime::Error, last_words: Option<String>, symb
     } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
         exit(*status, last_words)
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
-        trapped(*trap, last_words)
+        trapped(*trap, unit, last_words)
     } else if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
         Fault::new(Code::HandleLimit, "more handles are open than the function may hold")
             .hint("close what is no longer used, or raise `limits.handles` in fabric.toml")
@@ -76,11 +98,10 @@ pub(crate) fn exit(status: i32, last_words: Option<String>) -> Fault {
     }
 }
 
-fn trapped(trap: Trap, last_words: Option<String>) -> Fault {
+fn trapped(trap: Trap, unit: Unit, last_words: Option<String>) -> Fault {
     let code = match trap {
         Trap::OutOfFuel => {
-            return Fault::new(Code::OutOfFuel, "the function's fuel was spent")
-                .hint("work on smaller partitions, or raise `limits.fuel` in fabric.toml");
+            return Fault::new(Code::OutOfFuel, "the function's fuel was spent").hint(unit.within("fuel"));
         }
         Trap::StackOverflow => Code::StackOverflow,
         Trap::Interrupt => Code::Deadline,

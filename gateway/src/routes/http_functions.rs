@@ -7,7 +7,7 @@ use crate::{
     access::{self, revocation},
     error::{Result, Verbatim},
     functions::Version,
-    hosts::Site,
+    hosts::{self, Site},
     peers::{
         self,
         near::{self, Offered},
@@ -18,6 +18,8 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use fabric_types::{Code, function::EntryKind, id::InvocationId, rest::token::Role};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, uri::PathAndQuery};
+use http_body::Frame;
+use http_body_util::BodyExt as _;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -26,28 +28,26 @@ pub const PREFIX: &str = "/f/";
 /// What these requests are counted under.
 pub const ROUTE: &str = "/f/{tenant}/{function}/{*path}";
 
-/// Headers that concern one connection only (RFC 9110, 7.6.1).
+/// Headers that concern one connection only (RFC 9110, 7.6.1). `Trailer` is not among them: it announces fields of the
+/// message, and HTTP/1.1 sends only those that are announced.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
     header::TE,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
 ];
 
-/// Takes out what concerns one connection only.
+/// Takes out what concerns one connection only: what is known to, and what any `Connection` line names.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    if let Some(named) = headers.get(header::CONNECTION).cloned()
-        && let Ok(named) = named.to_str()
-    {
-        for name in named.split(',') {
-            if let Ok(name) = name.trim().parse::<HeaderName>() {
-                headers.remove(name);
-            }
-        }
+    let lines = headers.get_all(header::CONNECTION).iter();
+    let options = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    let named: Vec<_> = options.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
+    for name in named {
+        headers.remove(name);
     }
     for name in &HOP_BY_HOP {
         headers.remove(name);
@@ -191,7 +191,7 @@ where
     let seen =
         if seen.starts_with('/') { PathAndQuery::try_from(seen) } else { PathAndQuery::try_from(format!("/{seen}")) };
     let seen = seen.map_err(|_| Error::bad("the path can't be read"))?;
-    *request.uri_mut() = Uri::from(seen);
+    *request.uri_mut() = hosts::with_path(std::mem::take(request.uri_mut()), seen)?;
     clean(request.headers_mut(), app.services.jupyterhub.is_some());
     let mut response = answer(app, id, version, request).await?;
     if place.own_host {
@@ -223,6 +223,14 @@ where
     }
     let (mut parts, body) = response.into_parts();
     strip(&mut parts.headers);
+    let body = body.map_frame(|frame| match frame.into_trailers() {
+        Ok(mut trailers) => {
+            strip(&mut trailers);
+            confine(&mut trailers, Reach::Nothing);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    });
     parts.extensions.insert(Verbatim);
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         parts.headers.insert(super::INVOCATION_ID, id);
@@ -262,8 +270,15 @@ mod tests {
         {
             headers.insert(name, HeaderValue::from_static(value));
         }
+        for (name, value) in [("connection", ",x-second , X-Third"), ("x-second", "1"), ("x-third", "1"), ("trailer", "x-sum")]
+        {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        headers.append("connection", HeaderValue::from_bytes(b"\xff, x-fourth").unwrap());
+        headers.append("x-fourth", HeaderValue::from_static("1"));
+        headers.append("x-fourth", HeaderValue::from_static("2"));
         strip(&mut headers);
-        assert_eq!(headers.len(), 1);
-        assert!(headers.contains_key("x-kept"));
+        assert_eq!(headers.len(), 2, "{headers:?}");
+        assert!(headers.contains_key("x-kept") && headers.contains_key("trailer"));
     }
 }

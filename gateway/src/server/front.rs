@@ -10,6 +10,7 @@ use crate::{
     access::{self, Peer, Route},
     clock,
     error::rescue,
+    extract::check_transfer_coding,
     hosts::{self, FunctionsDomain, Site},
     peers::Passed,
     routes::{self, REQUEST_ID, http_functions, invoke},
@@ -90,7 +91,8 @@ impl Answer for Front {
         );
         let mut request = request.map(|body| IdleBody::new(body, self.body));
         let wants_http1_end = request.version() < Version::HTTP_2;
-        let settled = hosts::settle(&mut request);
+        let settled = check_transfer_coding(request.headers());
+        let settled = settled.and_then(|()| hosts::settle(&mut request, connection.endpoint));
         let site = self.domain.as_ref().map_or(Site::Main, |domain| domain.site(hosts::host(request.headers())));
         let answered = if let Err(error) = settled {
             Ok(if wants_http1_end { ends_connection(error) } else { error }.into_response())
