@@ -359,6 +359,7 @@ async fn problem(mut response: Response) -> Error {
         code,
         hint: None,
         invocation_id: None,
+        stderr: Vec::new(),
         backtrace: Vec::new(),
         fuel: None,
     }))

@@ -6,8 +6,10 @@ use crate::{
         task::{self as task_entry, SlotWait, TaskCall, TaskReport},
     },
     error::Error,
-    fault, gpu,
+    fault::{self, Unit},
+    gpu,
     inspect::{self, Inspected},
+    last_words::LastWords,
     limiter::Limiter,
     load::{Class, Linked, Loaded, Loader},
     logs::{LogSink, Logs},
@@ -318,7 +320,9 @@ impl Host {
         let mut store = self.0.store(&loaded.prepared.engine, state, limits.fuel)?;
         let Linked::Task(task) = &loaded.prepared.linked else { return Ok(None) };
         match scope.bound(task_entry::describe(task, &mut store)).await {
-            scope::Ended::Returned(json) => json.map_err(|e| fault::classify(&e, Unit::Task, None, &loaded.prepared.symbols)),
+            scope::Ended::Returned(json) => {
+                json.map_err(|e| fault::classify(&e, Unit::Task, LastWords::default(), &loaded.prepared.symbols))
+            }
             scope::Ended::GivenUp(fault) => Err(fault),
         }
     }

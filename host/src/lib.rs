@@ -25,6 +25,7 @@ mod host;
 mod imports;
 mod inspect;
 pub mod keyed;
+mod last_words;
 mod limiter;
 mod load;
 mod logs;

@@ -85,7 +85,9 @@ impl FunctionLogs {
     /// Adds how the call failed. That its caller left is no error of the function's.
     pub fn fault(&self, fault: &Fault) {
         let level = if fault.code == Code::Cancelled { "info" } else { "error" };
-        self.add(LogSource::System, level, fault.to_string());
+        for line in fault.to_string().lines() {
+            self.add(LogSource::System, level, line.to_owned());
+        }
     }
 }
 

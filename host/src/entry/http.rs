@@ -377,9 +377,17 @@ where
             };
             let awaited = expected(&method, &response);
             let unread = awaited == Some(0);
-            let response = response.map(|inner| Body { inner, driver, left, awaited, ended: false, cut_off: false, drivers });
+            let response =
+                response.map(|inner| Body { inner, driver, left, awaited, ended: false, cut_off: false, drivers });
             // A body that must not be sent is not left to the connection, which would send it on HTTP/2.
-            Ok(if unread { response.map(|mut body| { body.discard(); body }) } else { response })
+            Ok(if unread {
+                response.map(|mut body| {
+                    body.discard();
+                    body
+                })
+            } else {
+                response
+            })
         }
         (answer, finished) => {
             let report = match finished {
