@@ -64,6 +64,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("DELETE", "/v1/functions/{f}", DEVELOPER),
     ("GET", "/v1/functions/{f}/versions", DEVELOPER),
     ("GET", "/v1/functions/{f}/versions/{v}", DEVELOPER),
+    ("DELETE", "/v1/functions/{f}/versions/{v}", DEVELOPER),
     ("GET", "/v1/functions/{f}/versions/{v}/module", DEVELOPER),
     ("GET", "/v1/functions/{f}/aliases", DEVELOPER),
     ("PUT", "/v1/functions/{f}/aliases/{a}", DEVELOPER),

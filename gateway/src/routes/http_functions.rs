@@ -4,7 +4,7 @@
 use super::confine::{Reach, confine};
 use crate::{
     Error,
-    access::{self, revocation},
+    access::{self, Caller, revocation},
     error::{Result, Verbatim},
     functions::Version,
     hosts::{self, Site},
@@ -16,7 +16,7 @@ use crate::{
 };
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use fabric_types::{Code, function::EntryKind, id::InvocationId, rest::token::Role};
+use fabric_types::{Code, code::Class, function::EntryKind, id::InvocationId, rest::token::Role};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, uri::PathAndQuery};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
@@ -79,11 +79,15 @@ fn unknown(key: &str) -> Error {
     Error::not_found("function", name).hint("`fabric functions` lists what is deployed")
 }
 
+/// Whether a caller may know what the tenant of `key`, which is `tenant/function`, knows.
+fn is_of_tenant(caller: &Caller, key: &str) -> bool {
+    caller.role == Role::Admin || key.split_once('/').is_some_and(|(tenant, _)| tenant == caller.tenant.as_str())
+}
+
 /// Whether the caller is of the tenant. `key` is `tenant/function` as it was asked for, at `began`.
 async fn admit(app: &App, headers: &HeaderMap, key: &str, began: Instant) -> Result<()> {
     let refused = match access::identify(app, headers).await {
-        Ok(caller) if caller.role == Role::Admin => return Ok(()),
-        Ok(caller) if key.split_once('/').is_some_and(|(tenant, _)| tenant == caller.tenant.as_str()) => return Ok(()),
+        Ok(caller) if is_of_tenant(&caller, key) => return Ok(()),
         Ok(_) => unknown(key),
         Err(e) => e,
     };
@@ -99,6 +103,7 @@ async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<Version>
     if let Ok(version) = &found
         && version.deployment.manifest.function.public
         && version.deployment.entry.kind == EntryKind::Http
+        && app.functions.is_open(key).await
     {
         return Ok((version.clone(), None));
     }
@@ -138,23 +143,44 @@ where
             .hint("send it as `Authorization: Bearer SECRET`, and revoke it if it has been seen"));
     }
     let (version, secret) = find(app, request.headers(), &place.key).await?;
+    // Who asks for a public function is found out only if that matters.
+    let unidentified = secret.is_none().then(|| request.headers().get(header::AUTHORIZATION).cloned());
     if !place.own_host && place.is_bare(request.uri()) && request.headers().contains_key("service-worker") {
         // A script of this address could take all of the tenant's functions over: its scope is the folder it is in.
         return Err(Error::bad("a service worker's script has to lie below the function's address"));
     }
     let nodes = near::elsewhere(app, &version, request.headers())?;
-    let response = if nodes.is_empty() {
-        here(app, id, &version, &place, request).await?
+    let answered = if nodes.is_empty() {
+        here(app, id, &version, &place, request).await
     } else {
         match near::offer_to(app, &nodes, request.map(Body::new)).await? {
-            Offered::Answered(response) => response,
-            Offered::Back(request) => here(app, id, &version, &place, request).await?,
+            Offered::Answered(response) => Ok(response),
+            Offered::Back(request) => here(app, id, &version, &place, request).await,
         }
+    };
+    let response = match (answered, unidentified) {
+        (Err(error), Some(authorization)) if error.code().class() == Class::Guest => {
+            return Err(if is_of_owners(app, authorization, &place.key).await { error } else { bare(id) });
+        }
+        (answered, _) => answered?,
     };
     Ok(match secret {
         Some(secret) => revocation::watch(app, &secret, response),
         None => response,
     })
+}
+
+/// Whether who sent this `Authorization`, if any, is of the function's tenant.
+async fn is_of_owners(app: &App, authorization: Option<HeaderValue>, key: &str) -> bool {
+    let Some(authorization) = authorization else { return false };
+    let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]);
+    access::identify(app, &headers).await.is_ok_and(|caller| is_of_tenant(&caller, key))
+}
+
+/// What strangers learn of a public function's failure. Its reason, what it wrote and what it spent are the owner's, who
+/// finds them under the invocation's id.
+fn bare(id: &InvocationId) -> Error {
+    Error::new(Code::Internal, "the function failed").about(id.clone())
 }
 
 /// Where a function was asked for.
@@ -270,7 +296,8 @@ mod tests {
         {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        for (name, value) in [("connection", ",x-second , X-Third"), ("x-second", "1"), ("x-third", "1"), ("trailer", "x-sum")]
+        for (name, value) in
+            [("connection", ",x-second , X-Third"), ("x-second", "1"), ("x-third", "1"), ("trailer", "x-sum")]
         {
             headers.append(name, HeaderValue::from_static(value));
         }
