@@ -152,7 +152,8 @@ pub struct Found {
 pub fn name(file: &Path) -> Result<&str, Failure> {
     let name = file.file_name().and_then(|name| name.to_str());
     name.ok_or_else(|| {
-        Failure::usage(format!("{}: its name is not UTF-8", file.display())).hint("rename it, or store it as a path of your own: fabric put FILE PATH")
+        Failure::usage(format!("{}: its name is not UTF-8", file.display()))
+            .hint("rename it, or store it as a path of your own: fabric put FILE PATH")
     })
 }
 

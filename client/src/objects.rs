@@ -62,7 +62,8 @@ impl Client {
     }
 
     async fn put_payload(&self, path: &str, payload: Payload, options: &PutOptions) -> Result<ObjectInfo> {
-        let mut request = self.request(Method::PUT, &["objects", object_path(path)?.as_str()])?.payload(payload).timeout(None);
+        let mut request =
+            self.request(Method::PUT, &["objects", object_path(path)?.as_str()])?.payload(payload).timeout(None);
         if options.create {
             request = request.header("if-none-match", "*");
         }

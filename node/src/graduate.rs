@@ -18,7 +18,7 @@ const STAY: Duration = Duration::from_millis(2);
 /// A guest and the caller's interest in it. Dropping this cancels the guest, which then ends on the guest threads.
 struct Watched<F: Future + Send + 'static>
 where
-    F::Output: Send,
+    F::Output: Send + 'static,
 {
     guest: Option<Pin<Box<F>>>,
     threads: Handle,
@@ -27,7 +27,7 @@ where
 
 impl<F: Future + Send + 'static> Drop for Watched<F>
 where
-    F::Output: Send,
+    F::Output: Send + 'static,
 {
     fn drop(&mut self) {
         if let Some(guest) = self.guest.take() {

@@ -1,7 +1,11 @@
 //! `fabric put`: stores files.
 
 use super::Ctx;
-use crate::{failure::Failure, local_input::{name, walk}, progress};
+use crate::{
+    failure::Failure,
+    local_input::{name, walk},
+    progress,
+};
 use fabric_client::{Client, PutOptions, Upload};
 use fabric_types::{object_path::ObjectPath, rest::object::ObjectInfo};
 use futures::{StreamExt as _, TryStreamExt as _};
