@@ -85,7 +85,7 @@ pub enum Command {
     /// List, show and delete functions
     #[command(visible_alias = "fn")]
     Functions(commands::functions::Args),
-    /// List a function's versions
+    /// List a function's versions; delete one
     Versions(commands::versions::Args),
     /// Point a function at an older version
     Rollback(commands::rollback::Args),
@@ -164,6 +164,117 @@ mod tests {
         }
     }
 
+    /// A line for every command that does something.
+    const EVERY_COMMAND: &[&str] = &[
+        "serve",
+        "cluster up",
+        "cluster status",
+        "cluster down",
+        "new f",
+        "build",
+        "dev",
+        "deploy",
+        "functions list",
+        "functions show f",
+        "functions delete f",
+        "versions f",
+        "rollback f",
+        "alias f",
+        "invoke f",
+        "run f",
+        "put a b",
+        "get a",
+        "ls",
+        "rm a",
+        "jobs list",
+        "jobs show 01JD0000000000000000000000",
+        "jobs watch 01JD0000000000000000000000",
+        "jobs cancel 01JD0000000000000000000000",
+        "jobs delete 01JD0000000000000000000000",
+        "jobs restore 01JD0000000000000000000000",
+        "jobs audit 01JD0000000000000000000000",
+        "jobs tasks 01JD0000000000000000000000",
+        "jobs logs 01JD0000000000000000000000",
+        "jobs result 01JD0000000000000000000000",
+        "dead-letters",
+        "logs",
+        "explain f",
+        "nodes list",
+        "nodes cordon n",
+        "nodes drain n",
+        "nodes uncordon n",
+        "tenants list",
+        "tenants show t",
+        "tenants set t --weight 1",
+        "usage",
+        "token list",
+        "token create t",
+        "token revoke id",
+        "config show",
+        "context list",
+        "context use c",
+        "context set c",
+        "context delete c",
+        "completions bash",
+        "version",
+        "compile-worker",
+        "gpu-worker",
+    ];
+
+    /// All commands without subcommands, as they are written.
+    fn leaves(command: &clap::Command, before: &str, found: &mut Vec<String>) {
+        let subcommands: Vec<_> = command.get_subcommands().collect();
+        if subcommands.is_empty() {
+            found.push(before.trim().to_owned());
+        }
+        for sub in subcommands {
+            leaves(sub, &format!("{before} {}", sub.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn every_command_takes_every_global_flag() {
+        let (mut all, command) = (Vec::new(), Cli::command());
+        leaves(&command, "", &mut all);
+        for leaf in &all {
+            let covered =
+                EVERY_COMMAND.iter().any(|line| line.split(' ').take(leaf.split(' ').count()).eq(leaf.split(' ')));
+            assert!(covered, "`{leaf}` is not in the list of this test");
+        }
+        let globals: Vec<_> = command.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect();
+        assert!(globals.len() >= 8, "{globals:?}");
+        for line in EVERY_COMMAND {
+            for global in &globals {
+                let flag = format!("--{}", global.get_long().unwrap());
+                let value = global.get_action().takes_values().then_some("x");
+                let flag: Vec<_> = std::iter::once(flag.as_str()).chain(value).collect();
+                // A worker takes what follows as it is.
+                let after = if line.ends_with("worker") { Vec::new() } else { flag.clone() };
+                for (first, last) in [(flag.clone(), Vec::new()), (Vec::new(), after)] {
+                    let words = ["fabric"].into_iter().chain(first).chain(line.split(' ')).chain(last);
+                    if let Err(error) = Cli::try_parse_from(words) {
+                        panic!("{line} with {flag:?}: {error}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_flag_has_the_id_of_a_global_one() {
+        fn check(command: &clap::Command, globals: &[String]) {
+            for sub in command.get_subcommands() {
+                for arg in sub.get_arguments() {
+                    assert!(!globals.contains(&arg.get_id().to_string()), "{} of `{}`", arg.get_id(), sub.get_name());
+                }
+                check(sub, globals);
+            }
+        }
+        let command = Cli::command();
+        let globals = command.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| arg.get_id().to_string());
+        check(&command, &globals.collect::<Vec<_>>());
+    }
+
     #[test]
     fn what_contradicts_itself_is_refused() {
         for line in [
@@ -203,6 +314,9 @@ mod tests {
             "fabric jobs",
             "fabric functions",
             "fabric token create ci --role invoker --ttl 30d",
+            "fabric token create ci --for acme",
+            "fabric --tenant acme token create ci",
+            "fabric token create ci --for acme --tenant other",
             "fabric serve --listen 127.0.0.1:0 --data x --log-format json",
             "fabric deploy app.wasm --name f",
             "fabric nodes drain n-1 --wait",

@@ -14,6 +14,8 @@ pub struct Failure {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// The guest's last lines on standard error.
+    pub stderr: Vec<String>,
     /// The guest's stack.
     pub backtrace: Vec<Frame>,
     /// The invocation it is about.
@@ -32,6 +34,7 @@ impl Failure {
             code: code.to_owned(),
             message: message.into(),
             hint: None,
+            stderr: Vec::new(),
             backtrace: Vec::new(),
             invocation: None,
             job: None,
@@ -84,11 +87,15 @@ impl Failure {
         self.broken_pipe
     }
 
-    /// As it goes to people: what, the guest's stack, what to do.
+    /// As it goes to people: the guest's last lines, what happened, the guest's stack, what to do.
     pub fn render(&self, colour: bool) -> String {
         let (red, dim, bold, off) =
             if colour { ("\x1b[1;31m", "\x1b[2m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
-        let mut text = format!("{red}error[{}]{off}: {}\n", clean(&self.code), clean(&self.message));
+        let mut text = String::new();
+        for line in &self.stderr {
+            let _ = writeln!(text, "{dim}stderr:{off} {}", clean(line));
+        }
+        let _ = writeln!(text, "{red}error[{}]{off}: {}", clean(&self.code), clean(&self.message));
         for (n, frame) in self.backtrace.iter().enumerate() {
             let _ = write!(text, "{dim}  {n:>2}: {off}{}", clean(&frame.function));
             if let Some(location) = &frame.location {
@@ -121,6 +128,7 @@ impl Failure {
             "detail": self.message,
             "code": self.code,
             "hint": self.hint,
+            "stderr": self.stderr,
             "backtrace": self.backtrace,
             "exit": self.exit as u8,
         })
@@ -147,6 +155,7 @@ impl From<Error> for Failure {
             if failure.hint.is_none() && problem.code == Code::Unauthenticated {
                 failure.hint = Some("give a token: --token, FABRIC_TOKEN or `fabric context set`".to_owned());
             }
+            failure.stderr.clone_from(&problem.stderr);
             failure.backtrace.clone_from(&problem.backtrace);
             failure.invocation.clone_from(&problem.invocation_id);
             failure.problem = Some(problem);
@@ -175,6 +184,7 @@ mod tests {
             module: Some("weather".to_owned()),
             location: location.map(ToOwned::to_owned),
         };
+        fault.stderr = vec!["reading row 7\x07".to_owned()];
         fault.backtrace = vec![frame("weather::parse", Some("src/lib.rs:12")), frame("weather::map\x07", None)];
         fault
     }

@@ -90,8 +90,7 @@ pub async fn upload(input: Input, client: &Client, out: &Out, quiet: bool) -> Re
             Ok(prefix)
         }
         Input::Local(path) => {
-            let name = path.file_name().map_or_else(|| "input".into(), |n| n.to_string_lossy());
-            let object = format!("uploads/{}/{name}", short(&hash_file(&path)?));
+            let object = format!("uploads/{}/{}", short(&hash_file(&path)?), name(&path)?);
             store_as(&object, &path, &path.display().to_string(), client, out, quiet).await?;
             Ok(object)
         }
@@ -149,6 +148,15 @@ pub struct Found {
     pub name: String,
 }
 
+/// The name that a file is stored under: its own, exactly. One that is not UTF-8 has no such name.
+pub fn name(file: &Path) -> Result<&str, Failure> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    name.ok_or_else(|| {
+        Failure::usage(format!("{}: its name is not UTF-8", file.display()))
+            .hint("rename it, or store it as a path of your own: fabric put FILE PATH")
+    })
+}
+
 /// The files under a folder by name; symbolic links to folders are not followed.
 pub fn walk(folder: &Path) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
@@ -157,10 +165,7 @@ pub fn walk(folder: &Path) -> Result<Vec<Found>, Failure> {
         let failed = |e| Failure::io(folder.display(), e);
         for entry in std::fs::read_dir(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let Ok(part) = entry.file_name().into_string() else {
-                return Err(Failure::usage(format!("{}: its name is not UTF-8", entry.path().display())));
-            };
-            let name = format!("{prefix}{part}");
+            let name = format!("{prefix}{}", name(&entry.path())?);
             if entry.file_type().map_err(failed)?.is_dir() {
                 waiting.push((entry.path(), format!("{name}/")));
             } else if entry.path().is_file() {

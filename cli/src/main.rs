@@ -4,6 +4,7 @@
 mod args;
 mod cluster;
 mod commands;
+mod confirm;
 mod connection_config;
 #[cfg(test)]
 mod docs;

@@ -109,7 +109,7 @@ impl Client {
         self.request(Method::DELETE, &["functions", name])?.done().await
     }
 
-    /// Versions, newest first.
+    /// Versions, oldest first.
     ///
     /// # Errors
     /// `not-found` and those of every request.
@@ -125,6 +125,14 @@ impl Client {
     /// `not-found` and those of every request.
     pub async fn version(&self, name: &str, version: u32) -> Result<Deployment> {
         self.request(Method::GET, &["functions", name, "versions", &version.to_string()])?.read().await
+    }
+
+    /// Deletes a version that no alias points at.
+    ///
+    /// # Errors
+    /// `not-found`, `conflict` where an alias points at it or it is the only one, and those of every request.
+    pub async fn delete_version(&self, name: &str, version: u32) -> Result<()> {
+        self.request(Method::DELETE, &["functions", name, "versions", &version.to_string()])?.done().await
     }
 
     /// A version's module, as it was uploaded.
@@ -159,7 +167,7 @@ impl Client {
         self.request(Method::DELETE, &["functions", name, "aliases", alias])?.done().await
     }
 
-    /// Points `live` at an older version.
+    /// Points `live` at an older version: `to`, or the one that was live before. Each call goes further back.
     ///
     /// # Errors
     /// `not-found` or `conflict` where there is none, and those of every request.

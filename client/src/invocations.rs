@@ -142,7 +142,7 @@ impl Client {
         method: Method,
         body: Bytes,
     ) -> Result<Download> {
-        let path = path.trim_start_matches('/');
+        let path = path.strip_prefix('/').unwrap_or(path);
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut segments = vec!["f", tenant, function];
         segments.push(path);

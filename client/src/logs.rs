@@ -13,12 +13,18 @@ pub struct LogFilter {
     pub invocation: Option<String>,
     /// Of one job.
     pub job: Option<String>,
+    /// Of the invocation or job whose id begins so.
+    pub id_prefix: Option<String>,
     /// Of one task, as `stage/index`.
     pub task: Option<String>,
     /// Written since.
     pub since_ms: Option<u64>,
     /// Words in the text.
     pub q: Option<String>,
+    /// Of this level and above: `trace`, `debug`, `info`, `warn` or `error`.
+    pub level: Option<String>,
+    /// The newest first; else the oldest.
+    pub newest_first: bool,
     /// Which page.
     pub paging: Paging,
 }
@@ -29,16 +35,19 @@ impl LogFilter {
         push(&mut query, "function", self.function.as_ref());
         push(&mut query, "invocation", self.invocation.as_ref());
         push(&mut query, "job", self.job.as_ref());
+        push(&mut query, "id_prefix", self.id_prefix.as_ref());
         push(&mut query, "task", self.task.as_ref());
         push(&mut query, "since_ms", self.since_ms);
         push(&mut query, "q", self.q.as_ref());
+        push(&mut query, "level", self.level.as_ref());
+        push(&mut query, "order", self.newest_first.then_some("newest"));
         self.paging.query(&mut query);
         query
     }
 }
 
 impl Client {
-    /// Log lines, oldest first.
+    /// Log lines.
     ///
     /// # Errors
     /// Those of every request.

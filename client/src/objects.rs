@@ -2,7 +2,11 @@
 
 use crate::{Client, Download, Error, Paging, Result, Upload, functions::push, request::Payload};
 use bytes::Bytes;
-use fabric_types::rest::{Page, object::ObjectInfo};
+use fabric_types::{
+    Fault,
+    object_path::ObjectPath,
+    rest::{Page, object::ObjectInfo},
+};
 use reqwest::Method;
 
 /// How to write an object.
@@ -58,7 +62,8 @@ impl Client {
     }
 
     async fn put_payload(&self, path: &str, payload: Payload, options: &PutOptions) -> Result<ObjectInfo> {
-        let mut request = self.request(Method::PUT, &["objects", object_path(path)?])?.payload(payload).timeout(None);
+        let mut request =
+            self.request(Method::PUT, &["objects", object_path(path)?.as_str()])?.payload(payload).timeout(None);
         if options.create {
             request = request.header("if-none-match", "*");
         }
@@ -76,7 +81,7 @@ impl Client {
     /// # Errors
     /// `not-found`, `precondition-failed`, `range-not-satisfiable` and those of every request.
     pub async fn get(&self, path: &str, options: &GetOptions) -> Result<Download> {
-        let mut request = self.request(Method::GET, &["objects", object_path(path)?])?;
+        let mut request = self.request(Method::GET, &["objects", object_path(path)?.as_str()])?;
         if options.from > 0 || options.len.is_some() {
             let end = options.len.map(|n| (options.from + n).saturating_sub(1).to_string()).unwrap_or_default();
             request = request.header("range", format!("bytes={}-{end}", options.from));
@@ -95,7 +100,7 @@ impl Client {
     /// # Errors
     /// Those of every request.
     pub async fn head(&self, path: &str) -> Result<Option<ObjectInfo>> {
-        let answer = self.request(Method::HEAD, &["objects", object_path(path)?])?.download().await;
+        let answer = self.request(Method::HEAD, &["objects", object_path(path)?.as_str()])?.download().await;
         match answer {
             Ok(answer) => Ok(Some(ObjectInfo {
                 path: path.to_owned(),
@@ -114,7 +119,7 @@ impl Client {
     /// # Errors
     /// `not-found` and those of every request.
     pub async fn delete_object(&self, path: &str) -> Result<()> {
-        self.request(Method::DELETE, &["objects", object_path(path)?])?.done().await
+        self.request(Method::DELETE, &["objects", object_path(path)?.as_str()])?.done().await
     }
 
     /// Objects by path.
@@ -130,10 +135,7 @@ impl Client {
     }
 }
 
-/// An empty path would name the list.
-fn object_path(path: &str) -> Result<&str> {
-    if path.is_empty() || path.starts_with('/') {
-        return Err(Error::Setting(format!("`{path}` is not an object path: write it like folder/name, no leading /")));
-    }
-    Ok(path)
+/// The path, by the rules that the server has too: a wrong one fails before anything is sent.
+fn object_path(path: &str) -> Result<ObjectPath> {
+    ObjectPath::new(path).map_err(|invalid| Error::Problem(Box::new(Fault::from(invalid).into())))
 }

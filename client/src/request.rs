@@ -3,6 +3,7 @@
 use crate::{Error, Options, Result, body::Upload, error::origin, idempotency_key, init_tls, retry};
 use bytes::Bytes;
 use fabric_types::{Code, rest::problem::Problem};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Response, StatusCode, Url, header};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
@@ -11,6 +12,27 @@ use std::{sync::Arc, time::Duration};
 const PROBLEM_LIMIT: usize = 256 << 10;
 /// An ordinary JSON answer is a page of at most 1000 items.
 pub(crate) const JSON_LIMIT: u64 = 64 << 20;
+
+/// What is percent-encoded in a path: all but the characters of RFC 3986's `pchar`, and `/`.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'/');
 
 /// A client of one server. Cheap to clone; clones share their connections.
 ///
@@ -99,6 +121,7 @@ impl Client {
     }
 
     /// A request to `/v1` and the segments, each percent-encoded; a segment may hold `/` where it is an object's path.
+    /// The server sees each segment exactly as it is given here.
     pub(crate) fn request(&self, method: Method, segments: &[&str]) -> Result<Request<'_>> {
         let mut all = vec!["v1"];
         all.extend_from_slice(segments);
@@ -113,14 +136,13 @@ impl Client {
                 return Err(Error::Setting(format!("`{part}` can't be part of a path")));
             }
         }
-        {
-            let mut path =
-                url.path_segments_mut().map_err(|()| Error::Setting("the server address has no path".to_owned()))?;
-            path.pop_if_empty();
-            for segment in segments {
-                path.extend(segment.split('/'));
-            }
+        // `Url` would drop tabs and line feeds from what it is given, so it is given none.
+        let mut path = url.path().trim_end_matches('/').to_owned();
+        for segment in segments {
+            path.push('/');
+            path.extend(utf8_percent_encode(segment, ENCODED));
         }
+        url.set_path(&path);
         let repeatable = matches!(method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE);
         Ok(Request {
             client: self,
@@ -150,9 +172,9 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// A query string as it is.
+    /// A query string as it is, control characters percent-encoded: `Url` would drop some of them.
     pub(crate) fn raw_query(mut self, query: &str) -> Self {
-        self.url.set_query(Some(query));
+        self.url.set_query(Some(&utf8_percent_encode(query, CONTROLS).to_string()));
         self
     }
 
@@ -337,7 +359,41 @@ async fn problem(mut response: Response) -> Error {
         code,
         hint: None,
         invocation_id: None,
+        stderr: Vec::new(),
         backtrace: Vec::new(),
         fuel: None,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn names_reach_the_server_as_they_are() {
+        for base in ["http://127.0.0.1:1", "http://127.0.0.1:1/under/"] {
+            let client = Client::new(Options::new(base)).unwrap();
+            for (segment, sent) in [
+                ("dir/a\tb", "dir/a%09b"),
+                ("a\nb\rc\0", "a%0Ab%0Dc%00"),
+                (" a ", "%20a%20"),
+                ("a//b/", "a//b/"),
+                ("a\\b", "a%5Cb"),
+                ("%2e%2E/50%", "%252e%252E/50%25"),
+                ("a?b#c", "a%3Fb%23c"),
+                ("ü{}|^`<>\"", "%C3%BC%7B%7D%7C%5E%60%3C%3E%22"),
+                ("f@1:live+a=b", "f@1:live+a=b"),
+            ] {
+                let request = client.request(Method::GET, &["objects", segment]).unwrap();
+                let before = base.trim_end_matches('/');
+                assert_eq!(request.url.as_str(), format!("{before}/v1/objects/{sent}"), "{segment:?}");
+            }
+            let request = client.request(Method::GET, &["x"]).unwrap().raw_query("a=\tb&c=%41 d");
+            assert_eq!(request.url.query(), Some("a=%09b&c=%41%20d"));
+            for refused in [".", "..", "a/../b", "./a"] {
+                assert!(client.request(Method::GET, &["objects", refused]).is_err(), "{refused}");
+            }
+        }
+    }
 }

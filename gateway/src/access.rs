@@ -9,7 +9,7 @@ pub mod mark;
 pub(crate) mod revocation;
 pub(crate) mod secrets;
 
-use crate::{Error, clock, error::Result, state::App, tokens};
+use crate::{Error, clock, error::Result, extract, state::App, tokens};
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
     middleware::Next,
@@ -64,6 +64,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("DELETE", "/v1/functions/{f}", DEVELOPER),
     ("GET", "/v1/functions/{f}/versions", DEVELOPER),
     ("GET", "/v1/functions/{f}/versions/{v}", DEVELOPER),
+    ("DELETE", "/v1/functions/{f}/versions/{v}", DEVELOPER),
     ("GET", "/v1/functions/{f}/versions/{v}/module", DEVELOPER),
     ("GET", "/v1/functions/{f}/aliases", DEVELOPER),
     ("PUT", "/v1/functions/{f}/aliases/{a}", DEVELOPER),
@@ -232,6 +233,9 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
         Err(e) => e.into_response(),
         Ok(None) => next.run(request).await,
         Ok(Some(caller)) => {
+            if let Err(e) = extract::check_content_coding(request.headers()) {
+                return e.into_response();
+            }
             let span = tracing::Span::current();
             span.record("route", route);
             span.record("tenant", caller.tenant.as_str());

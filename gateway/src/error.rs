@@ -123,6 +123,12 @@ impl Error {
     }
 }
 
+impl From<fabric_types::object_path::InvalidObjectPath> for Error {
+    fn from(error: fabric_types::object_path::InvalidObjectPath) -> Self {
+        Fault::from(error).into()
+    }
+}
+
 impl From<fabric_types::function::InvalidRef> for Error {
     fn from(error: fabric_types::function::InvalidRef) -> Self {
         Self::bad(error.to_string())

@@ -12,7 +12,7 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use fabric_types::Code;
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
@@ -65,6 +65,36 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
 pub fn unsupported(wanted: &str) -> Error {
     Error::new(Code::UnsupportedMediaType, "the body is of a type that is not read here")
         .hint(format!("send `Content-Type: {wanted}`"))
+}
+
+/// The first of a field's codings that is not `known`.
+fn unknown_coding(headers: &HeaderMap, name: &HeaderName, known: &str) -> Option<String> {
+    let lines = headers.get_all(name).iter();
+    let mut codings = lines.flat_map(|line| line.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii);
+    let unknown = codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(known.as_bytes()));
+    unknown.map(|coding| coding.escape_ascii().to_string())
+}
+
+/// Refuses a body with a content coding (RFC 9110, 8.4): nothing of the API decodes one, and what it stores or hands to a
+/// function has no place for its name.
+///
+/// # Errors
+/// `unsupported-media-type`.
+pub(crate) fn check_content_coding(headers: &HeaderMap) -> Result<()> {
+    let Some(coding) = unknown_coding(headers, &header::CONTENT_ENCODING, "identity") else { return Ok(()) };
+    Err(Error::new(Code::UnsupportedMediaType, format!("the body's content coding `{coding}` is not decoded here"))
+        .hint("send the body decoded; to have the bytes taken as they are, leave `Content-Encoding` out")
+        .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
+}
+
+/// Refuses a transfer coding other than `chunked` (RFC 9112, 7): its bytes would pass for the body.
+///
+/// # Errors
+/// `unsupported-media-type`.
+pub(crate) fn check_transfer_coding(headers: &HeaderMap) -> Result<()> {
+    let Some(coding) = unknown_coding(headers, &header::TRANSFER_ENCODING, "chunked") else { return Ok(()) };
+    Err(Error::new(Code::UnsupportedMediaType, format!("the transfer coding `{coding}` is not decoded here"))
+        .hint("send the body with `Transfer-Encoding: chunked` alone, or with `Content-Length`"))
 }
 
 /// The media type without parameters, in lower case; empty when there is none.

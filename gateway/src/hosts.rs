@@ -2,7 +2,11 @@
 //! On such a host only that function answers, so that browsers keep functions apart as they keep sites apart.
 
 use crate::{Error, error::Result, peers};
-use http::{HeaderMap, HeaderValue, Request, Version, header};
+use http::{
+    HeaderMap, HeaderValue, Request, Uri, Version, header,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use std::net::SocketAddr;
 
 /// The domain below which each function has a host of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,50 +83,116 @@ fn wrong(message: &str) -> Error {
     Error::bad(message).hint("send one `Host` header with the name of the server")
 }
 
-/// Checks the host that a request names and puts it into its one `Host` header, which is what everybody reads from then on.
-///
-/// # Errors
-/// `bad-request` where HTTP/1.1 has none or several, where two say different things, and for what is no host.
-pub(crate) fn settle<B>(request: &mut Request<B>) -> Result<()> {
-    let mut named = request.headers().get_all(header::HOST).iter();
-    let first = named.next();
-    if named.next().is_some() {
-        return Err(wrong("the request names its host twice"));
+/// Facts about a connection that complete the addresses of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Endpoint {
+    /// The server's own address.
+    pub(crate) local: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub(crate) tls: bool,
+}
+
+impl Endpoint {
+    /// The server's address as an authority, for requests that name no host.
+    fn authority(self) -> Result<Authority> {
+        // Formatted anew because a scope id has no place in an authority.
+        parse(SocketAddr::new(self.local.ip(), self.local.port()).to_string().as_bytes())
     }
-    let authority = request.uri().authority().map(|a| a.as_str());
-    if first.is_none() && (authority.is_none() || request.version() == Version::HTTP_11) {
-        return if request.version() == Version::HTTP_10 || request.version() == Version::HTTP_09 {
-            Ok(())
-        } else {
-            Err(wrong("the request does not name its host"))
-        };
-    }
-    let Some(authority) = authority else {
-        return if is_host(first.map_or(b"", HeaderValue::as_bytes)) {
-            Ok(())
-        } else {
-            Err(wrong("the request names what is no host"))
-        };
-    };
-    if !is_host(authority.as_bytes()) {
-        return Err(wrong("the request names what is no host"));
-    }
-    match first {
-        // Another process passed it on, and says in the header what the caller meant.
-        Some(host) if request.headers().contains_key(&peers::RELAYED) && is_host(host.as_bytes()) => Ok(()),
-        Some(host) if !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) => {
-            Err(wrong("the request names two hosts"))
-        }
-        Some(_) => Ok(()),
-        None => {
-            let host = HeaderValue::try_from(authority).map_err(|_| wrong("the request names what is no host"))?;
-            request.headers_mut().insert(header::HOST, host);
-            Ok(())
-        }
+
+    /// The scheme that the caller used. A process that passes a request on says it in [`peers::RELAYED`]; a caller who
+    /// claims to be one changes only what its own request says of itself.
+    fn scheme(self, headers: &HeaderMap) -> Scheme {
+        let tls = headers.get(&peers::RELAYED).map_or(self.tls, |scheme| scheme == Scheme::HTTPS.as_str());
+        if tls { Scheme::HTTPS } else { Scheme::HTTP }
     }
 }
 
-/// The host that [`settle`] left; empty where there is none.
+fn parse(authority: &[u8]) -> Result<Authority> {
+    let parsed = is_host(authority).then(|| Authority::try_from(authority).ok()).flatten();
+    parsed.ok_or_else(|| wrong("the request names what is no host"))
+}
+
+/// The authority of a request's target (RFC 9112, 3.2 and 3.3; RFC 9113, 8.3.1).
+fn authority<B>(request: &Request<B>, endpoint: Endpoint) -> Result<Authority> {
+    let mut named = request.headers().get_all(header::HOST).iter();
+    let host = named.next().map(HeaderValue::as_bytes);
+    if named.next().is_some() {
+        return Err(wrong("the request names its host twice"));
+    }
+    if host.is_some_and(|host| !is_host(host)) {
+        return Err(wrong("the request names what is no host"));
+    }
+    let version = request.version();
+    if host.is_none() && version == Version::HTTP_11 {
+        return Err(wrong("the request does not name its host"));
+    }
+    match (request.uri().authority(), host) {
+        // Another process passed it on, and says in the header what the caller meant.
+        (Some(_), Some(host)) if version >= Version::HTTP_2 && request.headers().contains_key(&peers::RELAYED) => {
+            parse(host)
+        }
+        (Some(target), Some(host))
+            if version >= Version::HTTP_2 && !host.eq_ignore_ascii_case(target.as_str().as_bytes()) =>
+        {
+            Err(wrong("the request names two hosts"))
+        }
+        // In HTTP/1 an absolute target wins over `Host`.
+        (Some(target), _) => parse(target.as_str().as_bytes()),
+        (None, Some(host)) if !host.is_empty() => parse(host),
+        (None, None) if version >= Version::HTTP_2 => Err(wrong("the request does not name its host")),
+        (None, _) => endpoint.authority(),
+    }
+}
+
+/// Joins the lines of a `Cookie` field into one, as they come on HTTP/2 (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let lines: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// The same address with another path.
+///
+/// # Errors
+/// `bad-request` when the path can't be part of an address.
+pub(crate) fn with_path(uri: Uri, path: PathAndQuery) -> Result<Uri> {
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).map_err(|_| Error::bad("the path can't be read"))
+}
+
+/// Completes what a request says of its address: its URI gets a scheme and an authority, its one `Host` header says the
+/// same, and its cookies are in one line.
+///
+/// # Errors
+/// `bad-request` where HTTP/1.1 names no host or several, where two say different things in HTTP/2, and for what is no
+/// host.
+pub(crate) fn settle<B>(request: &mut Request<B>, endpoint: Endpoint) -> Result<()> {
+    let authority = authority(request, endpoint)?;
+    let scheme = endpoint.scheme(request.headers());
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    let path = parts.path_and_query.take().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    parts.scheme = Some(scheme);
+    let headers = request.headers_mut();
+    let says_so = headers
+        .get(header::HOST)
+        .is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()));
+    if !says_so {
+        let host = HeaderValue::try_from(authority.as_str()).map_err(|_| wrong("the request names what is no host"))?;
+        headers.insert(header::HOST, host);
+    }
+    join_cookies(headers);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(path);
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Error::bad("the request's target can't be read"))?;
+    Ok(())
+}
+
+/// The host that [`settle`] left.
 pub(crate) fn host(headers: &HeaderMap) -> &str {
     crate::extract::text(headers, "host").unwrap_or_default()
 }
@@ -131,6 +201,7 @@ pub(crate) fn host(headers: &HeaderMap) -> &str {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+    use std::net::{IpAddr, Ipv4Addr, SocketAddrV6};
 
     #[test]
     fn hosts_below_the_domain_are_functions_and_nothing_else() {
@@ -167,20 +238,28 @@ mod tests {
         request.body(()).unwrap()
     }
 
+    const PLAIN: Endpoint = Endpoint { local: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80), tls: false };
+
     #[test]
     fn a_request_names_one_host() {
         use Version as V;
         for (version, uri, hosts, kept) in [
             (V::HTTP_11, "/", &["a.org"][..], Ok("a.org")),
-            (V::HTTP_11, "/", &[""], Ok("")),
+            (V::HTTP_11, "/", &[""], Ok("127.0.0.1:80")),
             (V::HTTP_11, "/", &[], Err(())),
             (V::HTTP_11, "/", &["a.org", "a.org"], Err(())),
             (V::HTTP_11, "/", &["a.org/x"], Err(())),
             (V::HTTP_11, "/", &["me@a.org"], Err(())),
             (V::HTTP_11, "http://a.org/", &["a.org"], Ok("a.org")),
-            (V::HTTP_11, "http://a.org/", &["b.org"], Err(())),
+            (V::HTTP_11, "http://a.org/", &["b.org"], Ok("a.org")),
+            (V::HTTP_11, "http://a.org:81/", &[""], Ok("a.org:81")),
+            (V::HTTP_11, "http://me@a.org/", &["a.org"], Err(())),
+            (V::HTTP_11, "http://a.org/", &["b.org", "a.org"], Err(())),
+            (V::HTTP_11, "http://a.org/", &["b.org/x"], Err(())),
             (V::HTTP_11, "http://a.org/", &[], Err(())),
-            (V::HTTP_10, "/", &[], Ok("")),
+            (V::HTTP_10, "/", &[], Ok("127.0.0.1:80")),
+            (V::HTTP_10, "/", &["a.org"], Ok("a.org")),
+            (V::HTTP_10, "http://a.org/", &[], Ok("a.org")),
             (V::HTTP_10, "/", &["a.org", "b.org"], Err(())),
             (V::HTTP_2, "https://a.org/", &[], Ok("a.org")),
             (V::HTTP_2, "https://a.org/", &["A.org"], Ok("A.org")),
@@ -189,12 +268,64 @@ mod tests {
             (V::HTTP_2, "/", &[], Err(())),
         ] {
             let mut request = request(version, uri, hosts);
-            let settled = settle(&mut request).map(|()| host(request.headers())).map_err(|_| ());
+            let settled = settle(&mut request, PLAIN).map(|()| host(request.headers())).map_err(|_| ());
             assert_eq!(settled, kept, "{version:?} {uri} {hosts:?}");
+            if let Ok(host) = kept {
+                assert!(request.uri().authority().unwrap().as_str().eq_ignore_ascii_case(host));
+                assert_eq!((request.uri().scheme_str(), request.uri().path()), (Some("http"), "/"));
+            }
         }
         let mut relayed = request(V::HTTP_2, "http://10.0.0.1:80/", &["a.org"]);
         relayed.headers_mut().insert(&peers::RELAYED, HeaderValue::from_static("1"));
-        assert!(settle(&mut relayed).is_ok());
-        assert_eq!(host(relayed.headers()), "a.org");
+        assert!(settle(&mut relayed, PLAIN).is_ok());
+        assert_eq!((host(relayed.headers()), relayed.uri().to_string()), ("a.org", "http://a.org/".to_owned()));
+    }
+
+    #[test]
+    fn the_scheme_is_the_connections_and_not_what_the_target_claims() {
+        for (tls, relayed, scheme) in [
+            (false, None, "http"),
+            (true, None, "https"),
+            (true, Some("http"), "http"),
+            (false, Some("https"), "https"),
+        ] {
+            for (version, uri) in [
+                (Version::HTTP_11, "/a?b"),
+                (Version::HTTP_11, "https://a.org/a?b"),
+                (Version::HTTP_2, "http://a.org/a?b"),
+            ] {
+                let mut request = request(version, uri, &["a.org"]);
+                if let Some(relayed) = relayed {
+                    request.headers_mut().insert(&peers::RELAYED, HeaderValue::from_static(relayed));
+                }
+                settle(&mut request, Endpoint { tls, ..PLAIN }).unwrap();
+                assert_eq!(request.uri().to_string(), format!("{scheme}://a.org/a?b"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_host_is_for_the_address_it_came_to() {
+        let scoped = SocketAddr::V6(SocketAddrV6::new("fe80::1".parse().unwrap(), 8080, 0, 2));
+        let mut request = request(Version::HTTP_10, "/", &[]);
+        settle(&mut request, Endpoint { local: scoped, tls: false }).unwrap();
+        assert_eq!(host(request.headers()), "[fe80::1]:8080");
+    }
+
+    #[test]
+    fn crumbs_of_cookies_are_one_cookie_again() {
+        for (lines, joined) in [
+            (&["a=1", "b=2", "c=\"x; y\""][..], "a=1; b=2; c=\"x; y\""),
+            (&["a=1; b=2"], "a=1; b=2"),
+            (&["a=1; b=2", "c=3"], "a=1; b=2; c=3"),
+        ] {
+            let mut request = request(Version::HTTP_2, "http://a.org/", &[]);
+            for line in lines {
+                request.headers_mut().append(header::COOKIE, HeaderValue::from_static(line));
+            }
+            settle(&mut request, PLAIN).unwrap();
+            let kept: Vec<_> = request.headers().get_all(header::COOKIE).iter().collect();
+            assert_eq!(kept, [joined]);
+        }
     }
 }

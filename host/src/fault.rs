@@ -2,6 +2,7 @@
 
 use crate::{
     engine::BACKTRACE_FRAMES,
+    last_words::LastWords,
     symbols::table::{Symbols, UNKNOWN},
 };
 use fabric_types::{Code, Fault, fault::Frame};
@@ -20,10 +21,32 @@ impl Stop {
     }
 }
 
+/// The piece of work that a call is, which says how to stay below its limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A request to an http function.
+    Request,
+    /// A call of a handler.
+    Call,
+    /// A partition for a mapper, or what a reducer merges.
+    Task,
+}
+
+impl Unit {
+    /// A hint on how to stay below a limit of the manifest.
+    pub(crate) fn within(self, limit: &str) -> String {
+        let less = match self {
+            Self::Request => "do less in one request",
+            Self::Call => "do less in one call",
+            Self::Task => "work on smaller partitions",
+        };
+        format!("{less}, or raise `limits.{limit}` in fabric.toml")
+    }
+}
+
 /// How a call that was given up ended.
-pub(crate) fn deadline(limit_ms: u64) -> Fault {
-    Fault::new(Code::Deadline, format!("the call took longer than {limit_ms} ms"))
-        .hint("work on smaller partitions, or raise `limits.deadline-ms` in fabric.toml")
+pub(crate) fn deadline(limit_ms: u64, unit: Unit) -> Fault {
+    Fault::new(Code::Deadline, format!("the call took longer than {limit_ms} ms")).hint(unit.within("deadline-ms"))
 }
 
 /// How a call that its caller gave up ended.
@@ -38,7 +61,7 @@ const MAX_TEXT: usize = 4096;
 ///
 /// What is neither a trap, nor ours, nor the pool's comes from the canonical ABI: the guest handed over something
 /// that is not what its type says.
-pub(crate) fn classify(error: &wasmtime::Error, last_words: Option<String>, symbols: &Symbols) -> Fault {
+pub(crate) fn classify(error: &wasmtime::Error, unit: Unit, last_words: LastWords, symbols: &Symbols) -> Fault {
     let cause = || {
         let mut text = error.root_cause().to_string();
         text.truncate(text.floor_char_boundary(MAX_TEXT));
@@ -47,9 +70,12 @@ pub(crate) fn classify(error: &wasmtime::Error, last_words: Option<String>, symb
     let mut fault = if let Some(Stop(fault)) = error.downcast_ref::<Stop>() {
         (**fault).clone()
     } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
-        exit(*status, last_words)
+        said(exit(*status), last_words)
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
-        trapped(*trap, last_words)
+        let fault = trapped(*trap, unit);
+        // Other traps have a cause that the guest does not know of.
+        let reason = last_words.reason.filter(|_| fault.code == Code::TrapUnreachable);
+        said(fault, LastWords { reason, ..last_words })
     } else if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
         Fault::new(Code::HandleLimit, "more handles are open than the function may hold")
             .hint("close what is no longer used, or raise `limits.handles` in fabric.toml")
@@ -68,19 +94,24 @@ pub(crate) fn classify(error: &wasmtime::Error, last_words: Option<String>, symb
 }
 
 /// The fault of a command that ended with a status other than 0.
-pub(crate) fn exit(status: i32, last_words: Option<String>) -> Fault {
-    let fault = Fault::new(Code::GuestExit, format!("the command ended with status {status}"));
-    match last_words {
-        Some(words) => fault.hint(format!("its standard error ended with: {words}")),
-        None => fault,
-    }
+fn exit(status: i32) -> Fault {
+    Fault::new(Code::GuestExit, format!("the command ended with status {status}"))
 }
 
-fn trapped(trap: Trap, last_words: Option<String>) -> Fault {
+/// The fault with the reason that the guest gave as its text, and its last lines.
+fn said(mut fault: Fault, words: LastWords) -> Fault {
+    if let Some(mut reason) = words.reason {
+        reason.truncate(reason.floor_char_boundary(MAX_TEXT));
+        fault.message = reason;
+    }
+    fault.stderr = words.lines;
+    fault
+}
+
+fn trapped(trap: Trap, unit: Unit) -> Fault {
     let code = match trap {
         Trap::OutOfFuel => {
-            return Fault::new(Code::OutOfFuel, "the function's fuel was spent")
-                .hint("work on smaller partitions, or raise `limits.fuel` in fabric.toml");
+            return Fault::new(Code::OutOfFuel, "the function's fuel was spent").hint(unit.within("fuel"));
         }
         Trap::StackOverflow => Code::StackOverflow,
         Trap::Interrupt => Code::Deadline,
@@ -90,11 +121,34 @@ fn trapped(trap: Trap, last_words: Option<String>) -> Fault {
         Trap::IntegerOverflow | Trap::IntegerDivisionByZero | Trap::BadConversionToInteger => Code::TrapArithmetic,
         _ => Code::TrapOther,
     };
-    let fault = Fault::new(code, trap.to_string());
-    match (code, last_words) {
-        (Code::TrapUnreachable, Some(words)) => fault.hint(format!("its standard error ended with: {words}")),
-        _ => fault,
-    }
+    Fault::new(code, trap.to_string())
+}
+
+/// Beginnings of names that a language's runtime or the SDK puts around a guest's own functions.
+const RUNTIME_NAMES: [&str; 13] = [
+    "std::",
+    "core::",
+    "alloc::",
+    "rust_begin_unwind",
+    "rust_panic",
+    "__rust",
+    "__wasm",
+    "__wasi",
+    "__main_void",
+    "_start",
+    "_initialize",
+    "wit_bindgen::",
+    "runtime.",
+];
+/// Folders of sources that are not the guest's own.
+const RUNTIME_SOURCES: [&str; 3] = ["/rustc/", "/library/std/", "/library/core/"];
+
+fn is_runtime(frame: &Frame) -> bool {
+    let name = frame.function.trim_start_matches(['<', '&', '_']);
+    let starts = |start: &&str| name.starts_with(*start) || frame.function.starts_with(*start);
+    name == "abort"
+        || RUNTIME_NAMES.iter().any(starts)
+        || frame.location.as_deref().is_some_and(|at| RUNTIME_SOURCES.iter().any(|source| at.contains(source)))
 }
 
 fn frames(backtrace: &WasmBacktrace, symbols: &Symbols) -> Vec<Frame> {
@@ -110,6 +164,10 @@ fn frames(backtrace: &WasmBacktrace, symbols: &Symbols) -> Vec<Frame> {
         }
     }
     frames.truncate(BACKTRACE_FRAMES);
+    // What a panic does on its way is the same for each; without names there is nothing to tell it by.
+    if frames.iter().any(|frame| !is_runtime(frame)) {
+        frames.retain(|frame| !is_runtime(frame));
+    }
     frames
 }
 
@@ -117,4 +175,40 @@ fn frames(backtrace: &WasmBacktrace, symbols: &Symbols) -> Vec<Frame> {
 fn place(frame: &FrameInfo) -> Option<(u32, u32)> {
     let position = u32::try_from(frame.module_offset()?).ok()?;
     Some((position, position.checked_sub(u32::try_from(frame.func_offset()?).ok()?)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(function: &str, location: Option<&str>) -> Frame {
+        Frame { function: function.to_owned(), module: None, location: location.map(str::to_owned) }
+    }
+
+    #[test]
+    fn frames_of_a_languages_runtime_are_told_from_a_guests() {
+        for (function, location) in [
+            ("__rust_start_panic", None),
+            ("rust_begin_unwind", None),
+            ("core::panicking::panic_fmt", None),
+            ("<alloc::vec::Vec<T> as core::ops::Index>::index", None),
+            ("std::sys::backtrace::__rust_end_short_backtrace", None),
+            ("abort", None),
+            ("_start", None),
+            ("runtime.panicIndex", None),
+            ("FnOnce::call_once", Some("/rustc/5980761/library/core/src/ops/function.rs:250")),
+        ] {
+            assert!(is_runtime(&frame(function, location)), "{function}");
+        }
+        for (function, location) in [
+            ("weather::parse", Some("src/lib.rs:12")),
+            ("<weather::Map as fabric::Mapper>::map", None),
+            ("aborted_runs", None),
+            ("corelib::f", None),
+            ("main.main", None),
+            (UNKNOWN, None),
+        ] {
+            assert!(!is_runtime(&frame(function, location)), "{function}");
+        }
+    }
 }

@@ -6,8 +6,10 @@ use crate::{
         task::{self as task_entry, SlotWait, TaskCall, TaskReport},
     },
     error::Error,
-    fault, gpu,
+    fault::{self, Unit},
+    gpu,
     inspect::{self, Inspected},
+    last_words::LastWords,
     limiter::Limiter,
     load::{Class, Linked, Loaded, Loader},
     logs::{LogSink, Logs},
@@ -112,6 +114,7 @@ impl Inner {
             memory: Arc::new(Charge::none(&payer)),
             logs: Mutex::new(Logs::new(logs, limits.log_bytes.0)),
             bytes_in: AtomicU64::new(0),
+            fuel: AtomicU64::new(0),
             gpu_us: Arc::default(),
             failed: AtomicBool::new(false),
         })
@@ -130,7 +133,7 @@ impl Inner {
         loaded: &Loaded,
         gpu: gpu::Access,
     ) -> State {
-        let limiter = Limiter::new(limits, self.max_memory, self.max_tables, shared.memory.clone());
+        let limiter = Limiter::new(limits, scope.unit, self.max_memory, self.max_tables, shared.memory.clone());
         let hooks = Hooks::new(loaded.network.clone(), self.policy);
         let gpu = gpu::Use::new(gpu, limits, shared.gpu_us.clone());
         State::new(setup, limits, limiter, scope, shared, source, params, progress, hooks, gpu)
@@ -143,7 +146,11 @@ impl Inner {
         store.call_hook(state::on_call);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(scope::on_epoch);
-        store.set_fuel(fuel).map_err(|e| Fault::new(Code::Internal, format!("fuel can't be set: {e:#}")))?;
+        let failed = |e: wasmtime::Error| Fault::new(Code::Internal, format!("fuel can't be set: {e:#}"));
+        store.set_fuel(fuel).map_err(failed)?;
+        // Compiled code keeps its fuel in a register, which is lost when a guest is ended in a loop without calls: what it
+        // spent is known to within this.
+        store.fuel_async_yield_interval(Some(FUEL_PRECISION)).map_err(failed)?;
         Ok(store)
     }
 
@@ -154,6 +161,9 @@ impl Inner {
         }
     }
 }
+
+/// Fuel after which a guest's count is brought up to date: some milliseconds of it.
+const FUEL_PRECISION: u64 = 10_000_000;
 
 impl Host {
     /// Starts the engines, their pools and the epoch ticker.
@@ -299,7 +309,7 @@ impl Host {
         let loaded = Loaded { prepared, deployment: deployment.clone(), network: self.0.no_network.clone() };
         let _slot = self.0.slot(&loaded.deployment, SlotWait::UntilCancelled, &CancellationToken::new()).await?;
         let shared = self.0.shared(Output::new(1 << 16, 0, 0, false), None, &limits, &deployment.tenant);
-        let scope = Scope::new(&limits, None, CancellationToken::new());
+        let scope = Scope::new(&limits, Unit::Task, None, CancellationToken::new());
         let setup = Setup { deployment, volumes: self.0.volumes.clone(), seed: [0; 32], stage: "describe" };
         let state = self.0.state(
             setup,
@@ -315,7 +325,9 @@ impl Host {
         let mut store = self.0.store(&loaded.prepared.engine, state, limits.fuel)?;
         let Linked::Task(task) = &loaded.prepared.linked else { return Ok(None) };
         match scope.bound(task_entry::describe(task, &mut store)).await {
-            scope::Ended::Returned(json) => json.map_err(|e| fault::classify(&e, None, &loaded.prepared.symbols)),
+            scope::Ended::Returned(json) => {
+                json.map_err(|e| fault::classify(&e, Unit::Task, LastWords::default(), &loaded.prepared.symbols))
+            }
             scope::Ended::GivenUp(fault) => Err(fault),
         }
     }

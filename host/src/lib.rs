@@ -26,6 +26,7 @@ mod host;
 mod imports;
 mod inspect;
 pub mod keyed;
+mod last_words;
 mod limiter;
 mod listing;
 mod load;

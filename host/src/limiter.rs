@@ -6,7 +6,7 @@
 //! Growth beyond a limit ends the call rather than giving the guest -1: a limit is then always seen as what it is,
 //! and a pure function fails at the same point wherever it runs.
 
-use crate::fault::Stop;
+use crate::fault::{Stop, Unit};
 use fabric_types::{Code, Fault, limits::Limits, memory::Charge};
 use std::sync::Arc;
 use wasmtime::ResourceLimiter;
@@ -21,16 +21,18 @@ pub(crate) struct Limiter {
     tables: u64,
     table_limit: u64,
     charge: Arc<Charge>,
+    unit: Unit,
 }
 
 impl Limiter {
-    pub(crate) fn new(limits: &Limits, max_memory: u64, max_tables: u64, charge: Arc<Charge>) -> Self {
+    pub(crate) fn new(limits: &Limits, unit: Unit, max_memory: u64, max_tables: u64, charge: Arc<Charge>) -> Self {
         Self {
             memory: 0,
             memory_limit: limits.memory_bytes.0.min(max_memory),
             tables: 0,
             table_limit: limits.table_elements.min(max_tables),
             charge,
+            unit,
         }
     }
 }
@@ -40,8 +42,7 @@ impl ResourceLimiter for Limiter {
         let total = self.memory.saturating_add((desired as u64).saturating_sub(current as u64));
         if total > self.memory_limit {
             let message = format!("{total} bytes of memory were asked for, {} are allowed", self.memory_limit);
-            let hint = "work on smaller partitions, or raise `limits.memory-bytes` in fabric.toml";
-            return Err(Stop::error(Fault::new(Code::MemoryLimit, message).hint(hint)));
+            return Err(Stop::error(Fault::new(Code::MemoryLimit, message).hint(self.unit.within("memory-bytes"))));
         }
         // The module's own maximum: the guest asked for it and is told so.
         if maximum.is_some_and(|max| desired > max) {

@@ -3,9 +3,10 @@
 //! Lines are cut, made valid UTF-8 and freed of NUL; whatever else a terminal must not see is the displayer's care.
 //! The number of bytes is bounded by the function's limit.
 
+use crate::last_words::{self, LastWords};
 use fabric_types::{Code, Fault};
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 /// A longer line is cut here and goes on as the next one.
 pub const MAX_LINE_BYTES: usize = 16 << 10;
@@ -74,13 +75,13 @@ pub(crate) struct Logs {
     used: u64,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    /// The last words on standard error: of a Rust guest that panicked, the reason.
-    last: [String; 2],
+    /// The last lines on standard error.
+    last: VecDeque<String>,
 }
 
 impl Logs {
     pub(crate) fn new(sink: Option<Arc<dyn LogSink>>, limit: u64) -> Self {
-        Self { sink, limit, used: 0, stdout: Vec::new(), stderr: Vec::new(), last: Default::default() }
+        Self { sink, limit, used: 0, stdout: Vec::new(), stderr: Vec::new(), last: VecDeque::new() }
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -103,8 +104,10 @@ impl Logs {
         #[cfg(debug_assertions)]
         crate::test_hooks::line(&text);
         if origin == LogOrigin::Stderr {
-            self.last.swap(0, 1);
-            self.last[1] = text.chars().take(500).collect();
+            if self.last.len() >= last_words::LINES {
+                self.last.pop_front();
+            }
+            self.last.push_back(text.chars().take(last_words::LINE_CHARS).collect());
         }
         if let Some(sink) = &self.sink {
             sink.line(LogLine { level, origin, text });
@@ -161,10 +164,10 @@ impl Logs {
         }
     }
 
-    /// The last two lines on standard error, where there are any.
-    pub(crate) fn last_words(&self) -> Option<String> {
-        let words = self.last.iter().filter(|l| !l.trim().is_empty()).cloned().collect::<Vec<_>>().join(" ");
-        (!words.is_empty()).then_some(words)
+    /// The end of standard error, with lines that never got their line feed.
+    pub(crate) fn last_words(&mut self) -> LastWords {
+        self.flush();
+        LastWords::read(self.last.iter().map(String::as_str))
     }
 }
 
@@ -184,7 +187,7 @@ mod tests {
         let texts: Vec<_> = sink.lines().into_iter().map(|l| l.text).collect();
         assert_eq!(texts.iter().map(String::len).collect::<Vec<_>>(), [3, 7, MAX_LINE_BYTES, 5, 4]);
         assert_eq!(texts.get(1).unwrap(), "two\u{fffd}!");
-        assert_eq!(logs.last_words().unwrap(), "two\u{fffd}! rest");
+        assert_eq!(logs.last_words().lines, ["one", "two\u{fffd}!", "rest"]);
         let fault = logs.log(LogLevel::Info, &"y".repeat(40_000)).unwrap_err();
         assert_eq!(fault.code, Code::LogLimit);
     }

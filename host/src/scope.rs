@@ -1,6 +1,9 @@
 //! How long a call may go on: until its deadline, its cancellation, or the end of its caller's patience.
 
-use crate::{fault, state::State};
+use crate::{
+    fault::{self, Unit},
+    state::State,
+};
 use fabric_types::Fault;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +15,7 @@ pub(crate) struct Scope {
     pub(crate) deadline: Instant,
     pub(crate) deadline_ms: u64,
     pub(crate) cancel: CancellationToken,
+    pub(crate) unit: Unit,
 }
 
 /// Why a call was given up from outside.
@@ -30,7 +34,7 @@ impl Scope {
             biased;
             out = guest => Ended::Returned(out),
             () = self.cancel.cancelled() => Ended::GivenUp(fault::cancelled()),
-            () = tokio::time::sleep_until(self.deadline) => Ended::GivenUp(fault::deadline(self.deadline_ms)),
+            () = tokio::time::sleep_until(self.deadline) => Ended::GivenUp(fault::deadline(self.deadline_ms, self.unit)),
         }
     }
 }
@@ -42,7 +46,7 @@ pub(crate) fn on_epoch(store: StoreContextMut<'_, State>) -> wasmtime::Result<Up
         return Err(fault::Stop::error(fault::cancelled()));
     }
     if Instant::now() >= scope.deadline {
-        return Err(fault::Stop::error(fault::deadline(scope.deadline_ms)));
+        return Err(fault::Stop::error(fault::deadline(scope.deadline_ms, scope.unit)));
     }
     Ok(UpdateDeadline::Yield(1))
 }

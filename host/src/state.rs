@@ -26,7 +26,7 @@ use fabric_types::{
 use parking_lot::Mutex;
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use wasmtime::{CallHook, StoreContextMut, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p1::WasiP1Ctx};
@@ -37,12 +37,21 @@ pub(crate) struct Shared {
     pub(crate) output: Mutex<Output>,
     pub(crate) logs: Mutex<Logs>,
     pub(crate) bytes_in: AtomicU64,
+    /// Fuel spent by an http guest; there when its store is gone.
+    pub(crate) fuel: AtomicU64,
     /// Device time of the GPU in microseconds; there when the instance is gone.
     pub(crate) gpu_us: Arc<AtomicU64>,
     /// Whether an http guest failed; set before its store is dropped.
     pub(crate) failed: AtomicBool,
     /// What the instance's memories and tables are charged to. This outlives the store that has them.
     pub(crate) memory: Arc<Charge>,
+}
+
+impl Shared {
+    /// Fuel, and device time in microseconds, that an http guest spent; there when its store is gone.
+    pub(crate) fn spent(&self) -> (u64, u64) {
+        (self.fuel.load(Ordering::Acquire), self.gpu_us.load(Ordering::Acquire))
+    }
 }
 
 /// What a call brings along.

@@ -67,6 +67,8 @@ pub struct LogFilter {
     pub function: Option<FunctionName>,
     /// The invocation, or the job: they share ids.
     pub invocation: Option<InvocationId>,
+    /// How the id of the invocation or job begins: letters and digits.
+    pub id_prefix: Option<String>,
     /// The task, as `stage/index`.
     pub task: Option<String>,
     /// Written at or after this, milliseconds since 1970.

@@ -53,6 +53,7 @@ CREATE TABLE usage (
 ",
     STREAMS,
     "ALTER TABLE usage ADD COLUMN gpu_us INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE usage ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Where the usage of the index at `path` is.

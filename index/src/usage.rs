@@ -14,6 +14,7 @@ use rusqlite::{Connection, params};
 pub(crate) fn merge(into: &mut UsageLine, delta: &UsageLine) {
     into.invocations = into.invocations.saturating_add(delta.invocations);
     into.failed = into.failed.saturating_add(delta.failed);
+    into.cancelled = into.cancelled.saturating_add(delta.cancelled);
     into.cached = into.cached.saturating_add(delta.cached);
     into.fuel = into.fuel.saturating_add(delta.fuel);
     into.guest_us = into.guest_us.saturating_add(delta.guest_us);
@@ -34,10 +35,10 @@ pub(crate) fn add(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::Err
 /// Adds within the caller's transaction.
 pub(crate) fn upsert(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::Error> {
     let mut upsert = conn.prepare_cached(
-        "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
          ON CONFLICT (tenant, function) DO UPDATE SET invocations = invocations + ?3, failed = failed + ?4,
             cached = cached + ?5, fuel = fuel + ?6, guest_us = guest_us + ?7, bytes_in = bytes_in + ?8,
-            bytes_out = bytes_out + ?9, gpu_us = gpu_us + ?10",
+            bytes_out = bytes_out + ?9, gpu_us = gpu_us + ?10, cancelled = cancelled + ?11",
     )?;
     for ((tenant, function), line) in deltas {
         upsert.execute(params![
@@ -51,6 +52,7 @@ pub(crate) fn upsert(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::
             int(line.bytes_in),
             int(line.bytes_out),
             int(line.gpu_us),
+            int(line.cancelled),
         ])?;
     }
     Ok(())
@@ -58,7 +60,8 @@ pub(crate) fn upsert(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::
 
 pub(crate) fn lines(conn: &Connection, tenant: &TenantId) -> Result<Vec<UsageLine>, Error> {
     let mut select = conn.prepare_cached(
-        "SELECT function, invocations, failed, cached, fuel, guest_us, bytes_in, bytes_out, gpu_us FROM usage
+        "SELECT function, invocations, failed, cached, fuel, guest_us, bytes_in, bytes_out, gpu_us, cancelled
+         FROM usage
          WHERE tenant = ?1 ORDER BY function",
     )?;
     let rows = select.query_map([tenant.as_str()], |row| {
@@ -73,6 +76,7 @@ pub(crate) fn lines(conn: &Connection, tenant: &TenantId) -> Result<Vec<UsageLin
             bytes_in: count(6)?,
             bytes_out: count(7)?,
             gpu_us: count(8)?,
+            cancelled: count(9)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -3,7 +3,7 @@
 use fabric_host::{LogLevel, LogLine as Line, LogOrigin, LogSink};
 use fabric_index::Notes;
 use fabric_types::{
-    Fault,
+    Code, Fault,
     id::{FunctionName, InvocationId, TenantId},
     job::TaskId,
     rest::invocation::{LogLine, LogSource},
@@ -82,9 +82,12 @@ impl FunctionLogs {
         self.add(LogSource::System, "info", text);
     }
 
-    /// Adds how the call failed.
+    /// Adds how the call failed. That its caller left is no error of the function's.
     pub fn fault(&self, fault: &Fault) {
-        self.add(LogSource::System, "error", fault.to_string());
+        let level = if fault.code == Code::Cancelled { "info" } else { "error" };
+        for line in fault.to_string().lines() {
+            self.add(LogSource::System, level, line.to_owned());
+        }
     }
 }
 

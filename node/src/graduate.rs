@@ -9,37 +9,58 @@ use std::{
     task::Poll,
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::runtime::Handle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long a guest may stay on the caller's thread: two of its time slices.
 const STAY: Duration = Duration::from_millis(2);
 
-/// A spawned guest that ends with its caller.
-struct Moved<T>(JoinHandle<T>);
+/// A guest and the caller's interest in it. Dropping this cancels the guest, which then ends on the guest threads.
+struct Watched<F: Future + Send + 'static>
+where
+    F::Output: Send + 'static,
+{
+    guest: Option<Pin<Box<F>>>,
+    threads: Handle,
+    _cancel: DropGuard,
+}
 
-impl<T> Drop for Moved<T> {
+impl<F: Future + Send + 'static> Drop for Watched<F>
+where
+    F::Output: Send + 'static,
+{
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(guest) = self.guest.take() {
+            // The guard of the token goes after this.
+            self.threads.spawn(guest);
+        }
     }
 }
 
-/// Runs `guest` here at first, and on `threads` if it takes longer. `None` when it was aborted or panicked there.
-pub async fn run<F>(threads: &Handle, guest: F) -> Option<F::Output>
+/// Runs `guest` here at first, and on `threads` if it takes longer. Dropping this cancels `cancel`, on which `guest` must
+/// end; it is still run to that end. `None` when it panicked there or the threads are ending.
+pub async fn run<F>(threads: Handle, cancel: CancellationToken, guest: F) -> Option<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let mut guest: Pin<Box<F>> = Box::pin(guest);
+    let mut watched = Watched { guest: Some(Box::pin(guest)), threads, _cancel: cancel.drop_guard() };
     let began = Instant::now();
-    let here = std::future::poll_fn(|cx| match guest.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if began.elapsed() >= STAY => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
+    let here = std::future::poll_fn(|cx| {
+        let Some(guest) = watched.guest.as_mut() else { return Poll::Ready(None) };
+        match guest.as_mut().poll(cx) {
+            Poll::Ready(done) => {
+                watched.guest = None;
+                Poll::Ready(Some(done))
+            }
+            Poll::Pending if began.elapsed() >= STAY => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
     })
     .await;
-    match here {
-        Some(done) => Some(done),
-        None => (&mut Moved(threads.spawn(guest)).0).await.ok(),
+    match (here, watched.guest.take()) {
+        (None, Some(guest)) => watched.threads.spawn(guest).await.ok(),
+        (here, _) => here,
     }
 }
 
@@ -51,10 +72,10 @@ mod tests {
     #[tokio::test]
     async fn short_work_stays_and_long_work_moves() {
         let threads = crate::guest_threads::GuestThreads::start(1).unwrap();
-        let handle = threads.handle().unwrap();
+        let handle = || threads.handle().unwrap().clone();
         let name = || std::thread::current().name().map(str::to_owned);
         let here = name();
-        assert_eq!(run(handle, async move { name() }).await.unwrap(), here);
+        assert_eq!(run(handle(), CancellationToken::new(), async move { name() }).await.unwrap(), here);
         let long = async move {
             let began = Instant::now();
             while began.elapsed() < 3 * STAY {
@@ -62,6 +83,31 @@ mod tests {
             }
             name()
         };
-        assert_eq!(run(handle, long).await.unwrap().as_deref(), Some("fabric-guest"));
+        assert_eq!(run(handle(), CancellationToken::new(), long).await.unwrap().as_deref(), Some("fabric-guest"));
+    }
+    #[tokio::test]
+    async fn a_guest_whose_caller_leaves_is_cancelled_and_still_runs_to_its_end() {
+        let threads = crate::guest_threads::GuestThreads::start(1).unwrap();
+        for moved in [false, true] {
+            let cancel = CancellationToken::new();
+            let (send, receive) = tokio::sync::oneshot::channel();
+            let (began, begun) = tokio::sync::oneshot::channel();
+            let guest = {
+                let cancel = cancel.clone();
+                async move {
+                    let start = Instant::now();
+                    while moved && start.elapsed() < 3 * STAY {
+                        tokio::task::yield_now().await;
+                    }
+                    let _ = began.send(());
+                    cancel.cancelled().await;
+                    let _ = send.send(());
+                }
+            };
+            let caller = tokio::spawn(run(threads.handle().unwrap().clone(), cancel, guest));
+            begun.await.unwrap();
+            caller.abort();
+            receive.await.unwrap();
+        }
     }
 }

@@ -62,9 +62,11 @@ fn done(
     Box::new(move |report| {
         drop(room);
         let error = report.result.err();
+        let state = InvocationState::of(error.as_ref());
         let usage = UsageLine {
             invocations: 1,
-            failed: u64::from(error.is_some()),
+            failed: u64::from(state == InvocationState::Failed),
+            cancelled: u64::from(state == InvocationState::Cancelled),
             fuel: report.fuel,
             guest_us: report.wall_us,
             gpu_us: report.gpu_us,
@@ -77,7 +79,6 @@ fn done(
         // A record for every request would cost more than the request; those that say something have one.
         if logs.any() {
             let now = now_ms();
-            let state = if error.is_some() { InvocationState::Failed } else { InvocationState::Succeeded };
             shared.note_invocation(
                 &deployment.tenant,
                 Invocation {

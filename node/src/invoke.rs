@@ -22,6 +22,7 @@ use fabric_types::{
     work::{OutputRef, TaskInput},
 };
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 /// A result that an earlier call gave.
@@ -59,7 +60,7 @@ fn key(shared: &Shared, deployment: &Deployment, call: &Invoke, params: &str) ->
 /// The guest's fault, `too-many-requests`, or what kept it from running.
 pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: Invoke) -> Result<Invoked, Fault> {
     let limits = shared.call_limits(deployment)?;
-    let _permit = shared.permit(deployment, &limits)?;
+    let permit = shared.permit(deployment, &limits)?;
     let created_ms = now_ms();
     let params: Arc<str> = if call.params.is_empty() { "{}".into() } else { canonical::object(&call.params).into() };
     let key = key(shared, deployment, &call, &params);
@@ -87,7 +88,9 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
     let function = deployment.function.clone();
     let logs = FunctionLogs::new(shared.notes.clone(), deployment.tenant.clone(), call.id.clone(), function, None);
     let (stage, source) = stage(deployment, call.body, call.content_type);
+    let cancel = CancellationToken::new();
     let task = TaskCall {
+        cancel: cancel.clone(),
         params,
         limits,
         seed: key.0,
@@ -110,16 +113,18 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
         node_id = %shared.id,
         module_digest = %deployment.module,
     );
-    // The place goes along: a guest that was moved may outlive its caller for a moment.
+    // A guest outlives its caller for a moment, and what it spent until then is recorded all the same.
+    let recorder = Arc::clone(shared);
+    let (called, id) = (Arc::clone(deployment), call.id);
     let guest = async move {
         let report = host.run_task(&loaded, task).await;
-        drop(place);
+        drop((place, permit));
+        record(&recorder, &called, &id, created_ms, &report, &logs);
         report
     }
     .instrument(span);
-    let report = graduate::run(&threads, guest).await;
+    let report = graduate::run(threads, cancel, guest).await;
     let report = report.ok_or_else(|| Fault::new(Code::Unavailable, "the node is shutting down"))?;
-    record(shared, deployment, &call.id, created_ms, &report, &logs);
     let output = report.result?;
     if deployment.is_pure() {
         // A copy: the result itself is charged to the tenant as long as it is there.
@@ -159,9 +164,11 @@ fn record(
             (None, None, Some(fault.clone()))
         }
     };
+    let state = InvocationState::of(error.as_ref());
     let usage = UsageLine {
         invocations: 1,
-        failed: u64::from(error.is_some()),
+        failed: u64::from(state == InvocationState::Failed),
+        cancelled: u64::from(state == InvocationState::Cancelled),
         fuel: report.fuel,
         guest_us: report.wall_us,
         gpu_us: report.gpu_us,
@@ -170,7 +177,6 @@ fn record(
         ..UsageLine::default()
     };
     shared.notes.add_usage(&deployment.tenant, &deployment.function, &usage);
-    let state = if error.is_some() { InvocationState::Failed } else { InvocationState::Succeeded };
     shared.note_invocation(
         &deployment.tenant,
         Invocation {

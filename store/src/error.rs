@@ -1,23 +1,21 @@
 //! What can go wrong with a store, a plan or a partition.
 
 use crate::account::OverQuota;
-use fabric_types::{Code, Fault, units::ByteSize};
+use fabric_types::{Code, Fault, object_path::InvalidObjectPath, units::ByteSize};
 
 /// The cause that an error carries.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// The rule that a path breaks which a backend has no name for.
+pub(crate) const UNSTORABLE: &str = "the store does not take this name";
 
 /// An operation on the store that did not succeed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The path breaks a rule of object paths.
-    #[error("`{path}` is not an object path: {rule}")]
-    InvalidPath {
-        /// What was given, cut to 80 characters.
-        path: String,
-        /// The rule it breaks.
-        rule: &'static str,
-    },
+    #[error(transparent)]
+    InvalidPath(#[from] InvalidObjectPath),
     /// There is no such object.
     #[error("there is no object at `{path}`")]
     NotFound {
@@ -148,7 +146,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::InvalidPath { .. } => Code::InvalidPath,
+            Self::InvalidPath(_) => Code::InvalidPath,
             Self::NotFound { .. } => Code::NotFound,
             Self::PreconditionFailed { .. } | Self::NotModified { .. } => Code::PreconditionFailed,
             Self::RangeNotSatisfiable { .. } => Code::RangeNotSatisfiable,
@@ -183,9 +181,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::InvalidPath { .. } => Some(
-                "use names separated by single slashes, as in `weather/2013.csv`, without `.`, `..`, backslashes or control characters".into(),
-            ),
+            Self::InvalidPath(_) => Some(InvalidObjectPath::HINT.into()),
             Self::NotFound { .. } => Some("see what is there: fabric ls".into()),
             Self::InputChanged { .. } => Some("start the job again; it plans the objects as they are now".into()),
             Self::InvalidInputSpec { hint, .. } => hint.clone(),
@@ -212,7 +208,7 @@ impl Error {
             E::NotFound { .. } => Self::NotFound { path },
             E::AlreadyExists { .. } | E::Precondition { .. } => Self::PreconditionFailed { path },
             E::NotModified { .. } => Self::NotModified { path },
-            E::InvalidPath { .. } => Self::InvalidPath { path, rule: "the store does not take this name" },
+            E::InvalidPath { .. } => InvalidObjectPath::new(&path, UNSTORABLE).into(),
             // This machine's clock is wrong, and may be set right any moment.
             skewed @ E::PermissionDenied { .. } if skewed.to_string().contains("RequestTimeTooSkewed") => {
                 Self::Backend { operation, path, retryable: true, source: Box::new(skewed) }

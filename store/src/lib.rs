@@ -18,7 +18,6 @@ mod local;
 mod location;
 mod objects;
 mod parquet_file;
-mod path;
 pub mod plan;
 mod reader;
 mod sizes;
@@ -28,8 +27,8 @@ mod store;
 
 pub use account::{AccountOptions, Accounts, DiskFloor, Reservation};
 pub use error::Error;
+pub use fabric_types::object_path::{ObjectPath, ObjectPrefix};
 pub use objects::{Conditions, ListPage, ObjectBody, Objects, PutOptions, Range};
-pub use path::{ObjectPath, ObjectPrefix};
 pub use plan::{Plan, PlanOptions, plan};
 pub use reader::{PartitionReader, open};
 pub use spaces::{Commit, Modules, Results, Swept};

@@ -3,7 +3,7 @@
 use crate::{
     Error, ObjectPath, ObjectPrefix, Reservation,
     account::{Account, object_bytes},
-    error::BoxError,
+    error::{BoxError, UNSTORABLE},
     input::Source,
     listing,
     local::OpenObject,
@@ -11,7 +11,7 @@ use crate::{
     store::Backend,
 };
 use bytes::{Bytes, BytesMut};
-use fabric_types::rest::object::ObjectInfo;
+use fabric_types::{object_path::InvalidObjectPath, rest::object::ObjectInfo};
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{
     CopyOptions, GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStoreExt as _, PutMode, PutPayload,
@@ -117,9 +117,7 @@ impl Objects {
 
     pub(crate) fn full(&self, path: &ObjectPath) -> Result<Path, Error> {
         let path = path.as_str();
-        let invalid =
-            |_| Error::InvalidPath { path: path.chars().take(80).collect(), rule: "the store does not take this name" };
-        Path::parse(format!("{}/{path}", self.root)).map_err(invalid)
+        Path::parse(format!("{}/{path}", self.root)).map_err(|_| InvalidObjectPath::new(path, UNSTORABLE).into())
     }
 
     pub(crate) fn info(&self, meta: &ObjectMeta) -> ObjectInfo {

@@ -19,7 +19,7 @@ pub enum Commit {
 
 fn named(hex: &str) -> Result<ObjectPath, Error> {
     // Two levels, so that no folder of a local store grows without bound.
-    ObjectPath::new(format!("{}/{hex}", hex.get(..2).unwrap_or(hex)))
+    Ok(ObjectPath::new(format!("{}/{hex}", hex.get(..2).unwrap_or(hex)))?)
 }
 
 /// How old an object may be that a writer finds, milliseconds; an older one is written again, which makes it new. What

@@ -154,6 +154,9 @@ async fn a_function_says_nothing_for_its_neighbours() {
     assert_eq!(status(&whole(&server, &get(&format!("{MIRROR}/sw.js"), &["service-worker: script"])).await), "200");
     for code in ["100", "101", "103", "199"] {
         let answer = whole(&server, &get(&format!("{MIRROR}/"), &[&format!("answer-status: {code}")])).await;
+        assert_eq!(status(&answer), "500", "{answer}");
+        let owner = format!("authorization: Bearer {}", server.admin());
+        let answer = whole(&server, &get(&format!("{MIRROR}/"), &[&format!("answer-status: {code}"), &owner])).await;
         assert_eq!(status(&answer), "422", "{answer}");
         assert!(answer.contains("guest-contract"), "{answer}");
     }
@@ -256,7 +259,8 @@ async fn a_request_names_its_host_once() {
         ("GET /healthz HTTP/1.1\r\nhost: a.test\r\nhost: a.test\r\nconnection: close\r\n\r\n", "400"),
         ("GET /healthz HTTP/1.1\r\nhost: a.test\r\nhost: b.test\r\nconnection: close\r\n\r\n", "400"),
         ("GET /healthz HTTP/1.1\r\nhost: a.test/x\r\nconnection: close\r\n\r\n", "400"),
-        ("GET http://b.test/healthz HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n", "400"),
+        // An absolute target wins over `Host`.
+        ("GET http://b.test/healthz HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n", "200"),
         ("GET /healthz HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n", "200"),
         ("GET /healthz HTTP/1.0\r\n\r\n", "200"),
     ] {

@@ -27,7 +27,11 @@ pub struct Fault {
     /// What to do next.
     #[serde(default)]
     pub hint: Option<String>,
-    /// The guest's stack, innermost first; empty where there is none. At most 64 frames.
+    /// The last lines that the guest wrote on standard error, oldest first, without those that are in the message.
+    #[serde(default)]
+    pub stderr: Vec<String>,
+    /// The guest's stack, innermost first, without frames of its language's runtime; empty where there is none. At most 64
+    /// frames.
     #[serde(default)]
     pub backtrace: Vec<Frame>,
     /// Fuel spent before it happened.
@@ -39,7 +43,7 @@ impl Fault {
     /// A fault with no hint, no backtrace and no fuel.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, backtrace: Vec::new(), fuel: 0 }
+        Self { code, message: message.into(), hint: None, stderr: Vec::new(), backtrace: Vec::new(), fuel: 0 }
     }
 
     /// The same with what to do next.

@@ -38,6 +38,7 @@ pub mod label;
 pub mod limits;
 pub mod manifest;
 pub mod memory;
+pub mod object_path;
 pub mod policy;
 pub mod quota;
 pub mod rest;

@@ -59,6 +59,7 @@ fn details(l: &DeadLetter) -> String {
         format!("error     {}", l.error),
     ];
     lines.extend(l.error.hint.iter().map(|hint| format!("hint      {hint}")));
+    lines.extend(l.error.stderr.iter().map(|line| format!("stderr    {line}")));
     for frame in &l.error.backtrace {
         let at = frame.location.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
         lines.push(format!("          {}{at}", frame.function));

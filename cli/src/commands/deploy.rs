@@ -1,9 +1,11 @@
 //! `fabric deploy`: builds a project and deploys it, or deploys a module as it is.
 
-use super::Ctx;
+use super::{Ctx, functions::targets};
 use crate::{failure::Failure, output::Out, project::Project};
 use fabric_client::{Client, Deploy};
-use fabric_types::{id::FunctionName, manifest::Manifest, rest::function::Deployed, units::ByteSize};
+use fabric_types::{
+    function::EntryKind, id::FunctionName, manifest::Manifest, rest::function::Deployed, units::ByteSize,
+};
 use std::path::{Path, PathBuf};
 
 /// A larger module is refused here, before it is read.
@@ -44,12 +46,13 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         (named(&project, args.name.clone())?, module)
     };
     let deploy = Deploy { note: args.note.clone(), promote: !args.no_promote, ..Deploy::new(manifest, read(&module)?) };
-    let deployed = send(&ctx.client()?, &deploy).await?;
+    let client = ctx.client()?;
+    let deployed = send(&client, &deploy).await?;
     if ctx.out.json {
         return ctx.out.json(&deployed);
     }
     if !ctx.global.quiet {
-        report(ctx.out, &deployed);
+        report(ctx.out, client.url(), &deployed);
     }
     ctx.out.line(format!("{}@{}", deployed.deployment.function, deployed.deployment.version))
 }
@@ -102,7 +105,7 @@ fn manifest_for(module: &Path, name: Option<FunctionName>) -> Result<String, Fai
 }
 
 /// What people want to know of a deployment.
-pub fn report(out: &Out, deployed: &Deployed) {
+pub fn report(out: &Out, server: &str, deployed: &Deployed) {
     let d = &deployed.deployment;
     let what = if deployed.created { "deployed" } else { "unchanged:" };
     let mut parts = vec![format!("{what} {}@{}", d.function, d.version), d.entry.kind.to_string()];
@@ -115,8 +118,43 @@ pub fn report(out: &Out, deployed: &Deployed) {
         parts.push(format!("pure: results are cached{each}"));
     }
     out.note(parts.join(", "));
+    out.note(live(deployed));
+    out.note(format!("call it: {}", call(server, deployed)));
     for warning in &deployed.warnings {
         out.note(format!("warning: {warning}"));
+    }
+}
+
+/// What calls by the bare name reach now, and what of that changed.
+fn live(deployed: &Deployed) -> String {
+    let Deployed { deployment: d, live, live_before, .. } = deployed;
+    let f = &d.function;
+    match (live.as_slice(), live_before.as_slice()) {
+        ([], _) => format!("nothing is live; make this version live: fabric alias {f} live={}", d.version),
+        (now, []) => format!("live: {f}@{}", targets(now)),
+        (now, before) if now == before => {
+            let only_this = matches!(now, [one] if one.version == d.version);
+            let remark =
+                if only_this { String::new() } else { format!("; make it {0}: fabric alias {f} live={0}", d.version) };
+            format!("live, as before: {f}@{}{remark}", targets(now))
+        }
+        (now, before) => {
+            let weights = if before.len() > 1 { "; calls are no longer divided" } else { "" };
+            format!("live: {f}@{}, before {}{weights}", targets(now), targets(before))
+        }
+    }
+}
+
+/// How the version is called: by its name where it is all that is live, else by its number.
+fn call(server: &str, deployed: &Deployed) -> String {
+    let d = &deployed.deployment;
+    let is_live = matches!(deployed.live.as_slice(), [one] if one.version == d.version);
+    let name = if is_live { d.function.to_string() } else { format!("{}@{}", d.function, d.version) };
+    match d.entry.kind {
+        EntryKind::Http if d.manifest.function.public => format!("{server}/f/{}/{name}/", d.tenant),
+        EntryKind::Http => format!("{server}/f/{}/{name}/ with `Authorization: Bearer TOKEN`", d.tenant),
+        _ if d.entry.mapper && !d.entry.handler => format!("fabric run {name} --input PATH"),
+        _ => format!("fabric invoke {name} --data TEXT"),
     }
 }
 
@@ -124,6 +162,46 @@ pub fn report(out: &Out, deployed: &Deployed) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    fn deployed(version: u32, live: &[(u32, u32)], before: &[(u32, u32)]) -> Deployed {
+        let targets = |all: &[(u32, u32)]| -> serde_json::Value {
+            all.iter().map(|(version, weight)| serde_json::json!({ "version": version, "weight": weight })).collect()
+        };
+        serde_json::from_value(serde_json::json!({
+            "deployment": {
+                "tenant": "acme", "function": "f", "version": version, "module": format!("sha256:{}", "0".repeat(64)),
+                "module_bytes": 1, "entry": { "kind": "http", "handler": false, "mapper": false, "reducer": false },
+                "manifest": { "function": { "name": "f", "public": true } }, "created_ms": 0, "note": ""
+            },
+            "created": true, "live": targets(live), "live_before": targets(before), "compile_ms": 0, "warnings": []
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_report_says_what_is_live_and_how_to_call_it() {
+        let (three, two) = (&[(3, 1)][..], &[(2, 1)][..]);
+        let divided = &[(1, 90), (2, 10)][..];
+        for (deployed, says, called) in [
+            (deployed(3, three, &[]), "live: f@3", "http://s/f/acme/f/"),
+            (deployed(3, three, two), "live: f@3, before 2", "http://s/f/acme/f/"),
+            (
+                deployed(3, three, divided),
+                "live: f@3, before 1:90 2:10; calls are no longer divided",
+                "http://s/f/acme/f/",
+            ),
+            (deployed(3, three, three), "live, as before: f@3", "http://s/f/acme/f/"),
+            (deployed(3, two, two), "live, as before: f@2; make it 3: fabric alias f live=3", "http://s/f/acme/f@3/"),
+            (
+                deployed(3, &[], &[]),
+                "nothing is live; make this version live: fabric alias f live=3",
+                "http://s/f/acme/f@3/",
+            ),
+        ] {
+            assert_eq!(live(&deployed), says);
+            assert_eq!(call("http://s", &deployed), called);
+        }
+    }
 
     #[test]
     fn a_lone_module_is_named_after_its_file() {

@@ -95,7 +95,7 @@ async fn round(path: &Path, client: &Client, ctx: &Ctx<'_>) -> Result<String, Fa
         return Ok(version);
     }
     if !ctx.global.quiet {
-        deploy::report(ctx.out, &deployed);
+        deploy::report(ctx.out, client.url(), &deployed);
     }
     ctx.note(format!("built in {:.1} s, live in {:.1} s", built.as_secs_f64(), started.elapsed().as_secs_f64()));
     ctx.out.line(&version)?;

@@ -1,7 +1,7 @@
 //! `fabric functions`: lists, shows and deletes functions.
 
 use super::Ctx;
-use crate::{failure::Failure, table::Table, text::one_line, times};
+use crate::{confirm::Confirm, failure::Failure, table::Table, text::one_line, times};
 use fabric_client::{FunctionFilter, Paging};
 use fabric_types::{function::AliasTarget, id::FunctionName, units::ByteSize};
 
@@ -28,6 +28,8 @@ enum Sub {
     Delete {
         /// The function
         name: FunctionName,
+        #[command(flatten)]
+        confirm: Confirm,
     },
 }
 
@@ -108,7 +110,8 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 }
             })
         }
-        Sub::Delete { name } => {
+        Sub::Delete { name, confirm } => {
+            confirm.ask(&format!("delete {name} with its versions and aliases"))?;
             client.delete_function(name.as_str()).await?;
             ctx.note(format!("deleted {name}"));
             Ok(())
@@ -124,9 +127,10 @@ fn brief(description: &str) -> String {
     if short.len() == line.len() { line } else { format!("{}…", short.trim_end_matches(['.', ' '])) }
 }
 
-/// `3`, or `3:90 4:10` where calls are divided.
+/// `3`, or `3:90 4:10` where calls are divided, or `-` for none.
 pub fn targets(targets: &[AliasTarget]) -> String {
     match targets {
+        [] => "-".to_owned(),
         [one] => one.version.to_string(),
         many => many.iter().map(|t| format!("{}:{}", t.version, t.weight)).collect::<Vec<_>>().join(" "),
     }

@@ -8,14 +8,15 @@ use fabric_types::{
     id::{FunctionName, JobId},
     rest::invocation::LogLine,
 };
+use std::collections::BTreeSet;
 
 /// Flags of `fabric logs`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A function, an invocation or a job [default: all functions]
-    #[arg(value_name = "FUNCTION|INVOCATION|JOB")]
+    /// A function, or the id of an invocation or a job or how it begins [default: all functions]
+    #[arg(value_name = "FUNCTION|ID")]
     pub of: Option<String>,
-    /// Go on with what is written from now on
+    /// Show what is written from now on
     #[arg(long, short)]
     pub follow: bool,
     /// Only since: 2h (ago), 2026-11-22, or a full time
@@ -27,9 +28,23 @@ pub struct Args {
     /// Only with these words
     #[arg(long, value_name = "TEXT")]
     pub q: Option<String>,
-    /// How many lines at most
-    #[arg(long, default_value_t = 1000, value_name = "N")]
+    /// Only of this level and above
+    #[arg(long, value_name = "LEVEL", value_parser = ["trace", "debug", "info", "warn", "error"])]
+    pub level: Option<String>,
+    /// How many lines at most: the newest, in the order of writing
+    #[arg(long, short = 'n', default_value_t = 1000, value_name = "N")]
     pub limit: usize,
+}
+
+/// Characters of the shortest beginning of an id that is looked for, and of a whole one.
+const SHORTEST_PREFIX: usize = 4;
+const WHOLE_ID: usize = 26;
+
+/// Whether a text can be the beginning of an id. Names of functions have no upper case; a beginning that is all digits
+/// is one of an id, since names begin with a letter.
+fn is_id_prefix(text: &str) -> bool {
+    (SHORTEST_PREFIX..WHOLE_ID).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
 /// Shows them.
@@ -39,6 +54,7 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         since_ms: args.since.map(|m| m.ms(times::now_ms())),
         task: args.task.clone(),
         q: args.q.clone(),
+        level: args.level.clone(),
         ..LogFilter::default()
     };
     if let Some(of) = &args.of {
@@ -58,6 +74,8 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 }
                 Err(error) => return Err(error.into()),
             }
+        } else if is_id_prefix(of) {
+            filter.id_prefix = Some(of.clone());
         } else {
             filter.function = Some(FunctionName::new(of).map_err(|e| Failure::usage(e.to_string()))?.to_string());
         }
@@ -86,8 +104,23 @@ pub async fn show(
             _ = tokio::signal::ctrl_c() => Ok(()),
         };
     }
-    let page =
-        Paging::collect(limit, async |paging| client.logs(&LogFilter { paging, ..filter.clone() }).await).await?;
+    // The newest, so that the end of a long log is what is seen of it.
+    let newest = async |paging: Paging| client.logs(&LogFilter { paging, newest_first: true, ..filter.clone() }).await;
+    let mut page = Paging::collect(limit, newest).await?;
+    page.items.reverse();
+    if let Some(prefix) = &filter.id_prefix {
+        let ids: BTreeSet<_> = page.items.iter().map(|line| line.invocation_id.as_str()).collect();
+        if ids.len() > 1 {
+            let some: Vec<_> = ids.into_iter().rev().take(5).collect();
+            return Err(Failure::usage(format!("`{prefix}` begins several ids: {}", some.join(", "))));
+        }
+        if ids.is_empty() {
+            return Err(Failure::coded(
+                Code::NotFound,
+                format!("no invocation or job that wrote something has an id that begins with `{prefix}`"),
+            ));
+        }
+    }
     if page.items.is_empty() {
         // No lines may be a wrong name; a deleted function's lines are still there.
         if let Some(function) = &filter.function {
@@ -98,11 +131,13 @@ pub async fn show(
     if ctx.out.json {
         ctx.out.json(&page)?;
     } else {
+        if page.next.is_some() {
+            ctx.note(format!("the last {} lines; see more with --limit", page.items.len()));
+        }
         for line in &page.items {
             print(line, ctx)?;
         }
     }
-    ctx.note_more(page.next.as_ref());
     Ok(())
 }
 

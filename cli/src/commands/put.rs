@@ -1,9 +1,13 @@
 //! `fabric put`: stores files.
 
 use super::Ctx;
-use crate::{failure::Failure, local_input::walk, progress};
+use crate::{
+    failure::Failure,
+    local_input::{name, walk},
+    progress,
+};
 use fabric_client::{Client, PutOptions, Upload};
-use fabric_types::rest::object::ObjectInfo;
+use fabric_types::{object_path::ObjectPath, rest::object::ObjectInfo};
 use futures::{StreamExt as _, TryStreamExt as _};
 use std::path::{Path, PathBuf};
 
@@ -41,13 +45,16 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let source = Path::new(&args.source);
     let meta = std::fs::metadata(source).map_err(|e| Failure::io(source.display(), e))?;
     if !meta.is_dir() {
-        let name = source.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
-        let path = if args.path.ends_with('/') { format!("{}{name}", args.path) } else { args.path.clone() };
+        let path = if args.path.ends_with('/') { format!("{}{}", args.path, name(source)?) } else { args.path.clone() };
         return show(&one(&client, source, &path, &options, ctx).await?, ctx);
     }
-    let prefix = format!("{}/", args.path.trim_end_matches('/'));
+    let prefix = format!("{}/", args.path.strip_suffix('/').unwrap_or(&args.path));
     let work: Vec<(PathBuf, String)> =
         walk(source)?.into_iter().map(|f| (f.path, format!("{prefix}{}", f.name))).collect();
+    // Before the first is stored: all files of a folder, or none.
+    for (_, path) in &work {
+        ObjectPath::new(path).map_err(fabric_types::Fault::from)?;
+    }
     futures::stream::iter(work)
         .map(|(file, path)| {
             let (client, options) = (&client, &options);

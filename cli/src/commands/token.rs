@@ -29,7 +29,7 @@ enum Sub {
         role: Role,
         /// Whose it is [default: your tenant]; only an admin may name another
         #[arg(long = "for", value_name = "TENANT")]
-        tenant: Option<TenantId>,
+        owner: Option<TenantId>,
         /// How long it works, such as 12h or 30d [default: until it is revoked]
         #[arg(long, value_name = "TIME", value_parser = times::duration)]
         ttl: Option<Duration>,
@@ -70,8 +70,9 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 out.table(&table)
             })
         }
-        Sub::Create { name, role, tenant, ttl } => {
-            let made = client.create_token(&NewToken { name, tenant, role, ttl_s: ttl.map(|t| t.as_secs()) }).await?;
+        Sub::Create { name, role, owner, ttl } => {
+            let made =
+                client.create_token(&NewToken { name, tenant: owner, role, ttl_s: ttl.map(|t| t.as_secs()) }).await?;
             if !ctx.out.json {
                 ctx.note(format!(
                     "token {} for tenant {}; the secret is not shown again",

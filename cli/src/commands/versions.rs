@@ -1,7 +1,7 @@
-//! `fabric versions`: lists a function's versions.
+//! `fabric versions`: lists a function's versions, and deletes one.
 
 use super::{Ctx, functions::targets};
-use crate::{failure::Failure, table::Table, times};
+use crate::{confirm::Confirm, failure::Failure, table::Table, times};
 use fabric_client::Paging;
 use fabric_types::{id::FunctionName, units::ByteSize};
 
@@ -13,12 +13,23 @@ pub struct Args {
     /// How many at most
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub limit: usize,
+    /// Delete a version that no alias points at
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(1..))]
+    pub delete: Option<u32>,
+    #[command(flatten)]
+    pub confirm: Confirm,
 }
 
-/// Lists them.
+/// Lists them, or deletes one.
 pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let name = args.function.as_str();
+    if let Some(version) = args.delete {
+        args.confirm.ask(&format!("delete {name}@{version}"))?;
+        client.delete_version(name, version).await?;
+        ctx.note(format!("deleted {name}@{version}"));
+        return Ok(());
+    }
     let page = Paging::collect(args.limit, async |paging| client.versions(name, &paging).await).await?;
     if ctx.out.json {
         ctx.out.json(&page)?;

@@ -15,6 +15,15 @@ use fabric_types::{
 
 const ROUNDS: usize = 64;
 
+/// What an alias becomes.
+struct Change<'a> {
+    alias: &'a AliasName,
+    targets: Vec<AliasTarget>,
+    promoted: u32,
+    /// The targets to go back to; `None`: those of before, and what they are replaced by.
+    history: Option<Vec<Vec<AliasTarget>>>,
+}
+
 impl Functions {
     /// Sets an alias.
     ///
@@ -46,7 +55,8 @@ impl Functions {
                 self.room_for_alias(tenant, f).await?;
             }
             let promoted = old.as_ref().map_or(0, |(r, _)| r.promoted);
-            if let Some(alias) = self.replace(tenant, f, alias, old, targets.clone(), promoted).await? {
+            let change = Change { alias, targets: targets.clone(), promoted, history: None };
+            if let Some(alias) = self.replace(tenant, f, old, change).await? {
                 return Ok(alias);
             }
         }
@@ -64,7 +74,8 @@ impl Functions {
             {
                 return Ok(());
             }
-            match self.replace(tenant, f, &live, old, targets.clone(), version).await {
+            let change = Change { alias: &live, targets: targets.clone(), promoted: version, history: None };
+            match self.replace(tenant, f, old, change).await {
                 Ok(None) => {}
                 // Deleted while it was being deployed: there is nothing left to point at.
                 Err(e) if e.code() == Code::NotFound => return Ok(()),
@@ -79,16 +90,15 @@ impl Functions {
         &self,
         tenant: &TenantId,
         f: &FunctionName,
-        alias: &AliasName,
         old: Option<(AliasRecord, u64)>,
-        targets: Vec<AliasTarget>,
-        promoted: u32,
+        change: Change<'_>,
     ) -> Result<Option<Alias>> {
+        let Change { alias, targets, promoted, history } = change;
         let expect = old.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
-        let previous =
-            old.map_or_else(Vec::new, |(r, _)| if r.alias.targets == targets { r.previous } else { r.alias.targets });
+        let grown = || old.map(|(record, _)| record.history_after(&targets)).unwrap_or_default();
+        let history = history.unwrap_or_else(grown);
         let alias = Alias { name: alias.clone(), targets, updated_ms: now_ms() };
-        let record = AliasRecord { alias, previous, promoted };
+        let record = AliasRecord { alias, history, promoted };
         let key = record::alias(tenant, f, &record.alias.name);
         let revision = match self.0.engine.registry.put(&key, encode(&record)?, expect).await {
             Ok(revision) => revision,
@@ -125,28 +135,58 @@ impl Functions {
         Ok(None)
     }
 
-    /// Points `live` back: at `to`, or at what it pointed at before.
+    /// Points `live` back: at `to`, or at what it pointed at before. Each call goes further back, never forward again.
     ///
     /// # Errors
     /// `not-found`; `conflict` when there is nothing to go back to.
     pub async fn rollback(&self, tenant: &TenantId, f: &FunctionName, to: Option<u32>) -> Result<Alias> {
         self.head(tenant, f).await?.ok_or_else(|| Error::not_found("function", f))?;
         let live = live()?;
-        let targets = match to {
-            Some(version) => vec![AliasTarget { version, weight: 1 }],
-            None => {
-                let nothing = || {
-                    Error::new(Code::Conflict, format!("`{f}` was not live in another version before"))
-                        .hint("name the version to go to")
-                };
-                let (record, _) = self.alias_record(tenant, f, &live).await?.ok_or_else(nothing)?;
-                if record.previous.is_empty() {
-                    return Err(nothing());
+        if let Some(version) = to {
+            self.version(tenant, f, version).await?;
+        }
+        for _ in 0..ROUNDS {
+            let old = self.alias_record(tenant, f, &live).await?;
+            let (now, mut history, promoted) = match &old {
+                Some((record, _)) => (record.alias.targets.clone(), record.history.clone(), record.promoted),
+                None => (Vec::new(), Vec::new(), 0),
+            };
+            let targets = match to {
+                Some(version) => {
+                    let targets = vec![AliasTarget { version, weight: 1 }];
+                    // What came after it is not gone back to, unless this is a way forward.
+                    if let Some(at) = history.iter().rposition(|earlier| *earlier == targets) {
+                        history.truncate(at);
+                    } else if now.iter().any(|target| target.version < version) {
+                        history.push(now);
+                    }
+                    targets
                 }
-                record.previous
+                None => self.earlier(tenant, f, &now, &mut history).await?,
+            };
+            let change = Change { alias: &live, targets, promoted, history: Some(history) };
+            if let Some(alias) = self.replace(tenant, f, old, change).await? {
+                return Ok(alias);
             }
-        };
-        self.set_alias(tenant, f, &live, targets).await
+        }
+        Err(Error::new(Code::Unavailable, "too many changes of this alias at once"))
+    }
+
+    /// Takes from the history the last targets that are all still there and are not these.
+    async fn earlier(
+        &self,
+        tenant: &TenantId,
+        f: &FunctionName,
+        now: &[AliasTarget],
+        history: &mut Vec<Vec<AliasTarget>>,
+    ) -> Result<Vec<AliasTarget>> {
+        while let Some(targets) = history.pop() {
+            if targets != now && self.dangling(tenant, f, &targets).await?.is_none() {
+                return Ok(targets);
+            }
+        }
+        Err(Error::new(Code::Conflict, format!("`{f}` was not live in another version before"))
+            .hint("name the version to go to; `fabric versions` lists those there are"))
     }
 
     /// Removes an alias.

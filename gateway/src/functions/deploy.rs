@@ -1,7 +1,7 @@
 //! Deploying and deleting.
 
 use super::{
-    Functions,
+    Functions, live,
     record::{self, AliasRecord, Head, decode, decode_deployment, encode},
 };
 use crate::{Error, clock::now_ms, error::Result};
@@ -9,7 +9,7 @@ use fabric_engine::registry::Expect;
 use fabric_types::{
     Code,
     digest::ModuleDigest,
-    function::{Deployment, Entry},
+    function::{AliasTarget, Deployment, Entry},
     id::{FunctionName, TenantId},
     manifest::Manifest,
 };
@@ -38,12 +38,25 @@ fn busy() -> Error {
     Error::new(Code::Unavailable, "too many changes of this function at once")
 }
 
+/// What a deployment did.
+#[derive(Debug)]
+pub struct Made {
+    /// The version that there is now.
+    pub deployment: Deployment,
+    /// Whether it was made; else the newest was the same.
+    pub created: bool,
+    /// Where `live` pointed before.
+    pub live_before: Vec<AliasTarget>,
+    /// Where it points now; empty where nothing is live.
+    pub live: Vec<AliasTarget>,
+}
+
 impl Functions {
-    /// Makes a version, or finds that the newest is the same; tells which.
+    /// Makes a version, or finds that the newest is the same.
     ///
     /// # Errors
     /// `invalid-manifest` for a schema that does not compile; those of the registry.
-    pub async fn deploy(&self, tenant: &TenantId, new: NewVersion) -> Result<(Deployment, bool)> {
+    pub async fn deploy(&self, tenant: &TenantId, new: NewVersion) -> Result<Made> {
         if let Some(schema) = &new.manifest.params {
             self.check_schema(tenant, schema).await?;
         }
@@ -51,12 +64,36 @@ impl Functions {
             return Err(Error::bad("a note has at most 1000 bytes"));
         }
         let f = new.manifest.function.name.clone();
-        let (deployment, created) = self.claim(tenant, &f, &new).await?;
+        let live_before = self.live_targets(tenant, &f).await?;
+        let (mut deployment, created) = self.claim(tenant, &f, &new).await?;
+        if !created && !new.note.is_empty() && new.note != deployment.note {
+            deployment = self.annotate(deployment, new.note).await?;
+        }
         if new.promote {
             self.promote(tenant, &f, deployment.version).await?;
         }
         self.0.cache.forget(tenant.as_str(), f.as_str());
-        Ok((deployment, created))
+        let live = self.live_targets(tenant, &f).await?;
+        Ok(Made { deployment, created, live_before, live })
+    }
+
+    /// Where `live` points; empty where nothing is live.
+    pub(super) async fn live_targets(&self, tenant: &TenantId, f: &FunctionName) -> Result<Vec<AliasTarget>> {
+        let record = self.alias_record(tenant, f, &live()?).await?;
+        Ok(record.map(|(record, _)| record.alias.targets).unwrap_or_default())
+    }
+
+    /// Gives a version another note, which is all of it that can change.
+    async fn annotate(&self, deployment: Deployment, note: String) -> Result<Deployment> {
+        let registry = &self.0.engine.registry;
+        let key = record::version(&deployment.tenant, &deployment.function, deployment.version);
+        let noted = Deployment { note, ..deployment };
+        // One that is gone meanwhile is not made again.
+        let Some(entry) = registry.get(&key).await? else { return Ok(noted) };
+        match registry.put(&key, encode(&noted)?, Expect::Revision(entry.revision)).await {
+            Ok(_) | Err(fabric_engine::Error::Conflict { .. }) => Ok(noted),
+            Err(e) => Err(e.into()),
+        }
     }
 
     async fn claim(&self, tenant: &TenantId, f: &FunctionName, new: &NewVersion) -> Result<(Deployment, bool)> {
@@ -65,9 +102,9 @@ impl Functions {
         for _ in 0..ROUNDS {
             let entry = registry.get(&record::head(tenant, f)).await?;
             let head = entry.map(|e| decode::<Head>("a function", &e.value)).transpose()?;
-            let latest = head.as_ref().map_or(0, |h| h.latest);
+            let (latest, newest) = head.as_ref().map_or((0, 0), |h| (h.latest, h.newest));
             let there = head.as_ref().is_some_and(|h| !h.deleted);
-            if there && let Some(same) = registry.get(&record::version(tenant, f, latest)).await? {
+            if there && let Some(same) = registry.get(&record::version(tenant, f, newest)).await? {
                 let same = decode_deployment(&same.value)?;
                 if same.module == new.module && same.manifest == new.manifest {
                     return Ok((same, false));
@@ -123,12 +160,72 @@ impl Functions {
             let entry = self.0.engine.registry.get(&key).await?;
             let expect = entry.as_ref().map_or(Expect::Absent, |e| Expect::Revision(e.revision));
             let old = entry.map(|e| decode::<Head>("a function", &e.value)).transpose()?;
-            if old.as_ref().is_some_and(|h| h.latest >= version && !h.deleted) {
+            if old.as_ref().is_some_and(|h| h.newest >= version && !h.deleted) {
                 return Ok(());
             }
             let latest = old.map_or(0, |h| h.latest).max(version);
-            let head = Head { latest, deleted: false, updated_ms: now_ms() };
+            let head = Head { latest, newest: version, deleted: false, updated_ms: now_ms() };
             match self.0.engine.registry.put(&key, encode(&head)?, expect).await {
+                Ok(_) => return Ok(()),
+                Err(fabric_engine::Error::Conflict { .. }) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Err(busy())
+    }
+
+    /// Removes a version that no alias points at. Its number is not given again.
+    ///
+    /// # Errors
+    /// `not-found`; `conflict` where an alias points at it or it is the only one.
+    pub async fn delete_version(&self, tenant: &TenantId, f: &FunctionName, version: u32) -> Result<()> {
+        let registry = &self.0.engine.registry;
+        self.head(tenant, f).await?.ok_or_else(|| Error::not_found("function", f))?;
+        let key = record::version(tenant, f, version);
+        let missing = || Error::not_found("version", format!("{f}@{version}"));
+        let entry = registry.get(&key).await?.ok_or_else(missing)?;
+        self.check_unused(tenant, f, version).await?;
+        if self.entries(&record::versions(tenant, f)).await?.iter().all(|other| other.key == key) {
+            return Err(Error::new(Code::Conflict, format!("`{f}@{version}` is the only version"))
+                .hint("delete the function instead"));
+        }
+        registry.delete(&key, Expect::Revision(entry.revision)).await?;
+        // Who sets an alias looks at its versions once more after it, and this looks at the aliases once more: of two at
+        // once, at least one sees the other.
+        if let Err(used) = self.check_unused(tenant, f, version).await {
+            match registry.put(&key, entry.value, Expect::Absent).await {
+                Ok(_) | Err(fabric_engine::Error::Conflict { .. }) => return Err(used),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        self.lower(tenant, f, version).await?;
+        self.0.cache.forget(tenant.as_str(), f.as_str());
+        Ok(())
+    }
+
+    /// Whether no alias points at a version.
+    async fn check_unused(&self, tenant: &TenantId, f: &FunctionName, version: u32) -> Result<()> {
+        let aliases = self.aliases(tenant, f).await?;
+        match aliases.iter().find(|alias| alias.targets.iter().any(|t| t.version == version)) {
+            None => Ok(()),
+            Some(alias) => Err(Error::new(Code::Conflict, format!("`{f}:{}` points at version {version}", alias.name))
+                .hint("point it at another version or delete it first: `fabric alias`")),
+        }
+    }
+
+    /// Makes the head name the newest version that is there, when that was `gone`.
+    async fn lower(&self, tenant: &TenantId, f: &FunctionName, gone: u32) -> Result<()> {
+        let key = record::head(tenant, f);
+        for _ in 0..ROUNDS {
+            let Some(entry) = self.0.engine.registry.get(&key).await? else { return Ok(()) };
+            let mut head = decode::<Head>("a function", &entry.value)?;
+            if head.newest != gone {
+                return Ok(());
+            }
+            let left = self.entries(&record::versions(tenant, f)).await?;
+            let Some(last) = left.last() else { return Ok(()) };
+            head.newest = decode_deployment(&last.value)?.version;
+            match self.0.engine.registry.put(&key, encode(&head)?, Expect::Revision(entry.revision)).await {
                 Ok(_) => return Ok(()),
                 Err(fabric_engine::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),

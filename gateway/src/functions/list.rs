@@ -1,13 +1,13 @@
 //! Lists of functions and versions.
 
 use super::{
-    Functions, live,
+    Functions,
     record::{self, Head, decode, decode_deployment},
 };
 use crate::{Error, error::Result};
 use fabric_engine::registry::Entry;
 use fabric_types::{
-    function::{AliasTarget, Deployment},
+    function::Deployment,
     id::{FunctionName, TenantId},
     rest::{Page, function::FunctionSummary},
 };
@@ -44,11 +44,8 @@ impl Functions {
     }
 
     async fn describe(&self, tenant: &TenantId, f: &FunctionName, head: &Head) -> Result<FunctionSummary> {
-        let targets = match self.alias_record(tenant, f, &live()?).await? {
-            Some((record, _)) => record.alias.targets,
-            None => vec![AliasTarget { version: head.latest, weight: 1 }],
-        };
-        let shown = targets.iter().max_by_key(|t| t.weight).map_or(head.latest, |t| t.version);
+        let targets = self.live_targets(tenant, f).await?;
+        let shown = targets.iter().max_by_key(|t| t.weight).map_or(head.newest, |t| t.version);
         let deployment = self.version(tenant, f, shown).await?;
         Ok(FunctionSummary {
             name: f.clone(),
@@ -56,7 +53,7 @@ impl Functions {
             tags: deployment.manifest.function.tags,
             public: deployment.manifest.function.public,
             entry: deployment.entry,
-            latest: head.latest,
+            latest: head.newest,
             live: targets,
             updated_ms: head.updated_ms,
         })

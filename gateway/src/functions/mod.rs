@@ -14,7 +14,7 @@ mod room;
 mod schema_cost;
 mod schemas;
 
-pub use deploy::NewVersion;
+pub use deploy::{Made, NewVersion};
 pub use resolve::{Choice, Version};
 
 use crate::{Error, error::Result, offload::Offload};

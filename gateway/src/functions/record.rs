@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// What is known of a function as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Head {
-    /// The newest version. It only grows, over deletion too, so that a number always means the same bytes.
+    /// The highest version number given. It only grows, over deletion too, so that a number always means the same bytes.
     pub latest: u32,
+    /// The newest version that is there.
+    pub newest: u32,
     /// Whether the function was deleted after that version.
     #[serde(default)]
     pub deleted: bool,
@@ -23,15 +25,31 @@ pub(super) struct Head {
     pub updated_ms: u64,
 }
 
-/// An alias with the targets it had before, for a rollback.
+/// An alias with the targets it had before, for rollbacks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct AliasRecord {
     pub alias: Alias,
+    /// Targets before these, newest last; at most [`HISTORY`].
     #[serde(default)]
-    pub previous: Vec<AliasTarget>,
+    pub history: Vec<Vec<AliasTarget>>,
     /// For `live`: the newest version that a deployment moved it to, so that a slower, older one doesn't move it back.
     #[serde(default)]
     pub promoted: u32,
+}
+
+/// Earlier targets that an alias keeps.
+const HISTORY: usize = 32;
+
+impl AliasRecord {
+    /// The history once these targets are replaced by `next`.
+    pub fn history_after(self, next: &[AliasTarget]) -> Vec<Vec<AliasTarget>> {
+        let mut history = self.history;
+        if self.alias.targets != next {
+            history.push(self.alias.targets);
+            history.drain(..history.len().saturating_sub(HISTORY));
+        }
+        history
+    }
 }
 
 pub(super) fn heads(tenant: &TenantId) -> String {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{Error, clock, error::Result};
 use fabric_types::{
+    Code,
     function::{AliasTarget, Deployment, FunctionRef, Selector},
     id::{FunctionName, TenantId},
 };
@@ -80,21 +81,38 @@ impl Functions {
         self.resolve_text(&format!("{tenant}/{reference}")).await
     }
 
+    /// Whether what a text such as `acme/weather@1` means may be open to strangers besides its own manifest: a version or
+    /// alias that is named is open while all that is live is, so that a function that was public is closed as a whole.
+    pub(crate) async fn is_open(&self, text: &str) -> bool {
+        let Some(end) = text.find(['@', ':']) else { return true };
+        let name = text.get(..end).unwrap_or_default();
+        if self.resolve_text(name).await.is_err() {
+            return false;
+        }
+        let live = self.0.cache.get(name);
+        live.is_some_and(|live| live.targets.iter().all(|(_, v)| v.deployment.manifest.function.public))
+    }
+
     async fn load(&self, tenant: &TenantId, reference: &FunctionRef) -> Result<Choice> {
         let missing = || Error::not_found("function", reference).hint("`fabric functions` lists what is deployed");
         let head = self.head(tenant, &reference.name).await?.ok_or_else(missing)?;
         let only = |version| vec![AliasTarget { version, weight: 1 }];
         let targets = match &reference.selector {
             Selector::Version(v) => only(*v),
-            Selector::Alias(a) if a.as_str() == "latest" => only(head.latest),
+            Selector::Alias(a) if a.as_str() == "latest" => only(head.newest),
             Selector::Alias(a) => {
                 let missing = || Error::not_found("alias", reference).hint("`fabric alias NAME` lists those there are");
                 self.alias_record(tenant, &reference.name, a).await?.ok_or_else(missing)?.0.alias.targets
             }
-            Selector::Default => match self.alias_record(tenant, &reference.name, &live()?).await? {
-                Some((record, _)) => record.alias.targets,
-                None => only(head.latest),
-            },
+            Selector::Default => {
+                let missing = || {
+                    Error::new(Code::NotFound, format!("no version of `{reference}` is live")).hint(format!(
+                        "call one by its number, as `{reference}@{}`, or make it live: fabric alias {reference} live={}",
+                        head.newest, head.newest
+                    ))
+                };
+                self.alias_record(tenant, &reference.name, &live()?).await?.ok_or_else(missing)?.0.alias.targets
+            }
         };
         let mut choice = Choice { targets: Vec::new(), total: 0 };
         for target in targets {

@@ -55,7 +55,10 @@ impl Functions {
         if kept < MAX_VERSIONS {
             return Ok(());
         }
-        Err(full(format!("function {f} has {kept} versions, as many as it may have"), "delete it and deploy it again"))
+        Err(full(
+            format!("function {f} has {kept} versions, as many as it may have"),
+            "delete its oldest ones: `fabric versions NAME --delete VERSION`",
+        ))
     }
 
     /// Refuses one more alias where the function has as many as it may have.

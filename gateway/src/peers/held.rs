@@ -2,10 +2,14 @@
 //! sent to somebody else.
 
 use axum::body::Body;
-use futures::{StreamExt as _, stream};
-use http_body::Body as _;
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 /// A body that may be tried more than once.
 #[derive(Clone)]
@@ -29,15 +33,34 @@ impl Held {
         if self.empty {
             return None;
         }
-        let body = Arc::clone(&self.body);
-        let pieces = stream::once(async move { body.lock().take() })
-            .filter_map(std::future::ready)
-            .flat_map(Body::into_data_stream);
-        Some(reqwest::Body::wrap_stream(pieces))
+        Some(reqwest::Body::wrap(Try { held: Arc::clone(&self.body), taken: Mutex::new(None) }))
     }
 
     /// The body, if nobody has taken it.
     pub(super) fn back(&self) -> Body {
         self.body.lock().take().unwrap_or_default()
+    }
+}
+
+/// One try's body, trailers included. The mutex makes it [`Sync`], which the client asks for; it is never contended.
+struct Try {
+    held: Arc<Mutex<Option<Body>>>,
+    taken: Mutex<Option<Body>>,
+}
+
+impl http_body::Body for Try {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        let taken = this.taken.get_mut();
+        if taken.is_none() {
+            *taken = this.held.lock().take();
+        }
+        match taken {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
     }
 }

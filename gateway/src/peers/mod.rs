@@ -41,7 +41,7 @@ const CALLS_ON_A_CONNECTION: u32 = 256;
 /// Bytes of an answer that may come ahead of the caller's reading.
 const CALL_WINDOW: u32 = 256 << 10;
 
-/// Marks a request that was passed on.
+/// Marks a request that was passed on. Its value is the scheme that the caller used.
 pub(crate) const RELAYED: HeaderName = HeaderName::from_static("fabric-relayed");
 
 /// Where the owner of the jobs answers, as `http://HOST:PORT`; none while there is no owner.

@@ -3,8 +3,10 @@
 use super::{RELAYED, held::Held};
 use crate::{error::Verbatim, routes::http_functions::strip};
 use axum::{body::Body, response::Response};
-use futures::StreamExt as _;
-use http::{HeaderMap, HeaderValue, Method, Request, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, header,
+    uri::{PathAndQuery, Scheme},
+};
 
 /// A request that is to be passed on, perhaps to one after another.
 pub(super) struct Passing {
@@ -23,14 +25,13 @@ impl Passing {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
         let mut headers = parts.headers;
-        // HTTP/2 has the host in the address; the one who answers wants to see what the caller meant.
-        if let (None, Some(host)) = (headers.get(header::HOST), parts.uri.authority())
-            && let Ok(host) = HeaderValue::from_str(host.as_str())
-        {
+        strip(&mut headers);
+        // After the headers that the caller had taken out: the one who answers needs the host and the scheme that it meant.
+        if let Some(host) = parts.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
             headers.insert(header::HOST, host);
         }
-        strip(&mut headers);
-        headers.insert(RELAYED, HeaderValue::from_static("1"));
+        let tls = parts.uri.scheme() == Some(&Scheme::HTTPS);
+        headers.insert(RELAYED, HeaderValue::from_static(if tls { "https" } else { "http" }));
         Self { method: parts.method, path, headers, body: Held::new(body) }
     }
 
@@ -48,7 +49,8 @@ impl Passing {
         strip(response.headers_mut());
         response.extensions_mut().insert(Verbatim);
         response.extensions_mut().insert(Passed);
-        *response.body_mut() = Body::from_stream(sent.bytes_stream().map(|piece| piece.map_err(axum::BoxError::from)));
+        // As a body rather than a stream of bytes, so that trailers come along.
+        *response.body_mut() = Body::new(reqwest::Body::from(sent));
         Ok(response)
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     body, charged,
     error::Result,
     extract::{Ask, At, Input, collect, shared_body},
-    functions::NewVersion,
+    functions::{Made, NewVersion},
     state::App,
 };
 use axum::{
@@ -137,7 +137,7 @@ pub async fn deploy(
     let accounts = app.services.store.accounts();
     let room = accounts.reserve(&caller.tenant, StorageKind::Functions, record).await?;
     let new = NewVersion { manifest, module: uploaded.module, module_bytes, entry: uploaded.entry, note, promote };
-    let (deployment, created) = app.functions.deploy(&caller.tenant, new).await?;
+    let Made { deployment, created, live_before, live } = app.functions.deploy(&caller.tenant, new).await?;
     if created {
         room.keep(0);
     }
@@ -147,7 +147,7 @@ pub async fn deploy(
     if let Err(fault) = app.services.node.warm(&std::sync::Arc::new(deployment.clone())).await {
         warnings.push(format!("its first call will be slow: {fault}"));
     }
-    let deployed = Deployed { deployment, created, compile_ms: uploaded.compile_ms, warnings };
+    let deployed = Deployed { deployment, created, live, live_before, compile_ms: uploaded.compile_ms, warnings };
     Ok((status, Json(deployed)))
 }
 

@@ -4,10 +4,10 @@
 use super::confine::{Reach, confine};
 use crate::{
     Error,
-    access::{self, revocation},
+    access::{self, Caller, revocation},
     error::{Result, Verbatim},
     functions::Version,
-    hosts::Site,
+    hosts::{self, Site},
     peers::{
         self,
         near::{self, Offered},
@@ -16,8 +16,10 @@ use crate::{
 };
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use fabric_types::{Code, function::EntryKind, id::InvocationId, rest::token::Role};
+use fabric_types::{Code, code::Class, function::EntryKind, id::InvocationId, rest::token::Role};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, uri::PathAndQuery};
+use http_body::Frame;
+use http_body_util::BodyExt as _;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -26,28 +28,26 @@ pub const PREFIX: &str = "/f/";
 /// What these requests are counted under.
 pub const ROUTE: &str = "/f/{tenant}/{function}/{*path}";
 
-/// Headers that concern one connection only (RFC 9110, 7.6.1).
+/// Headers that concern one connection only (RFC 9110, 7.6.1). `Trailer` is not among them: it announces fields of the
+/// message, and HTTP/1.1 sends only those that are announced.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
     header::TE,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
 ];
 
-/// Takes out what concerns one connection only.
+/// Takes out what concerns one connection only: what is known to, and what any `Connection` line names.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    if let Some(named) = headers.get(header::CONNECTION).cloned()
-        && let Ok(named) = named.to_str()
-    {
-        for name in named.split(',') {
-            if let Ok(name) = name.trim().parse::<HeaderName>() {
-                headers.remove(name);
-            }
-        }
+    let lines = headers.get_all(header::CONNECTION).iter();
+    let options = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    let named: Vec<_> = options.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
+    for name in named {
+        headers.remove(name);
     }
     for name in &HOP_BY_HOP {
         headers.remove(name);
@@ -66,11 +66,11 @@ fn clean_trailers<B>(body: B, hub: bool) -> impl http_body::Body<Data = Bytes, E
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
 {
-    http_body_util::BodyExt::map_frame(body, move |frame| match frame.into_trailers() {
+    BodyExt::map_frame(body, move |frame| match frame.into_trailers() {
         Ok(mut trailers) => {
             clean(&mut trailers, hub);
             trailers.remove(header::AUTHORIZATION);
-            http_body::Frame::trailers(trailers)
+            Frame::trailers(trailers)
         }
         Err(frame) => frame,
     })
@@ -94,11 +94,15 @@ fn unknown(key: &str) -> Error {
     Error::not_found("function", name).hint("`fabric functions` lists what is deployed")
 }
 
+/// Whether a caller may know what the tenant of `key`, which is `tenant/function`, knows.
+fn is_of_tenant(caller: &Caller, key: &str) -> bool {
+    caller.role == Role::Admin || key.split_once('/').is_some_and(|(tenant, _)| tenant == caller.tenant.as_str())
+}
+
 /// Whether the caller is of the tenant. `key` is `tenant/function` as it was asked for, at `began`.
 async fn admit(app: &App, headers: &HeaderMap, key: &str, began: Instant) -> Result<()> {
     let refused = match access::identify(app, headers).await {
-        Ok(caller) if caller.role == Role::Admin => return Ok(()),
-        Ok(caller) if key.split_once('/').is_some_and(|(tenant, _)| tenant == caller.tenant.as_str()) => return Ok(()),
+        Ok(caller) if is_of_tenant(&caller, key) => return Ok(()),
         Ok(_) => unknown(key),
         Err(e) => e,
     };
@@ -114,6 +118,7 @@ async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<Version>
     if let Ok(version) = &found
         && version.deployment.manifest.function.public
         && version.deployment.entry.kind == EntryKind::Http
+        && app.functions.is_open(key).await
     {
         return Ok((version.clone(), None));
     }
@@ -153,23 +158,44 @@ where
             .hint("send it as `Authorization: Bearer SECRET`, and revoke it if it has been seen"));
     }
     let (version, secret) = find(app, request.headers(), &place.key).await?;
+    // Who asks for a public function is found out only if that matters.
+    let unidentified = secret.is_none().then(|| request.headers().get(header::AUTHORIZATION).cloned());
     if !place.own_host && place.is_bare(request.uri()) && request.headers().contains_key("service-worker") {
         // A script of this address could take all of the tenant's functions over: its scope is the folder it is in.
         return Err(Error::bad("a service worker's script has to lie below the function's address"));
     }
     let nodes = near::elsewhere(app, &version, request.headers())?;
-    let response = if nodes.is_empty() {
-        here(app, id, &version, &place, request).await?
+    let answered = if nodes.is_empty() {
+        here(app, id, &version, &place, request).await
     } else {
         match near::offer_to(app, &nodes, request.map(Body::new)).await? {
-            Offered::Answered(response) => response,
-            Offered::Back(request) => here(app, id, &version, &place, request).await?,
+            Offered::Answered(response) => Ok(response),
+            Offered::Back(request) => here(app, id, &version, &place, request).await,
         }
+    };
+    let response = match (answered, unidentified) {
+        (Err(error), Some(authorization)) if error.code().class() == Class::Guest => {
+            return Err(if is_of_owners(app, authorization, &place.key).await { error } else { bare(id) });
+        }
+        (answered, _) => answered?,
     };
     Ok(match secret {
         Some(secret) => revocation::watch(app, &secret, response),
         None => response,
     })
+}
+
+/// Whether who sent this `Authorization`, if any, is of the function's tenant.
+async fn is_of_owners(app: &App, authorization: Option<HeaderValue>, key: &str) -> bool {
+    let Some(authorization) = authorization else { return false };
+    let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]);
+    access::identify(app, &headers).await.is_ok_and(|caller| is_of_tenant(&caller, key))
+}
+
+/// What strangers learn of a public function's failure. Its reason, what it wrote and what it spent are the owner's, who
+/// finds them under the invocation's id.
+fn bare(id: &InvocationId) -> Error {
+    Error::new(Code::Internal, "the function failed").about(id.clone())
 }
 
 /// Where a function was asked for.
@@ -206,7 +232,7 @@ where
     let seen =
         if seen.starts_with('/') { PathAndQuery::try_from(seen) } else { PathAndQuery::try_from(format!("/{seen}")) };
     let seen = seen.map_err(|_| Error::bad("the path can't be read"))?;
-    *request.uri_mut() = Uri::from(seen);
+    *request.uri_mut() = hosts::with_path(std::mem::take(request.uri_mut()), seen)?;
     let hub = app.services.jupyterhub.is_some();
     clean(request.headers_mut(), hub);
     let request = request.map(|body| clean_trailers(body, hub));
@@ -240,6 +266,14 @@ where
     }
     let (mut parts, body) = response.into_parts();
     strip(&mut parts.headers);
+    let body = body.map_frame(|frame| match frame.into_trailers() {
+        Ok(mut trailers) => {
+            strip(&mut trailers);
+            confine(&mut trailers, Reach::Nothing);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    });
     parts.extensions.insert(Verbatim);
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         parts.headers.insert(super::INVOCATION_ID, id);
@@ -279,8 +313,16 @@ mod tests {
         {
             headers.insert(name, HeaderValue::from_static(value));
         }
+        for (name, value) in
+            [("connection", ",x-second , X-Third"), ("x-second", "1"), ("x-third", "1"), ("trailer", "x-sum")]
+        {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        headers.append("connection", HeaderValue::from_bytes(b"\xff, x-fourth").unwrap());
+        headers.append("x-fourth", HeaderValue::from_static("1"));
+        headers.append("x-fourth", HeaderValue::from_static("2"));
         strip(&mut headers);
-        assert_eq!(headers.len(), 1);
-        assert!(headers.contains_key("x-kept"));
+        assert_eq!(headers.len(), 2, "{headers:?}");
+        assert!(headers.contains_key("x-kept") && headers.contains_key("trailer"));
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     error::Result,
     extract::{Ask, At, text},
     functions::Version,
+    hosts,
     peers::near::{self, Offered},
     state::App,
 };
@@ -22,7 +23,7 @@ use fabric_types::{
     function::EntryKind,
     rest::invocation::{Invocation, InvocationState},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header, uri::PathAndQuery};
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
 
@@ -99,7 +100,7 @@ pub async fn invoke(
             )
             .hint("send any other request to /f/TENANT/FUNCTION/…"));
         }
-        return post(&app, &caller, &version, &parts.headers, body).await;
+        return post(&app, &caller, &version, parts, body).await;
     }
     if later {
         return submit(&app, &caller, &version, Work::Invoke { body, content_type, params }).await;
@@ -131,15 +132,16 @@ async fn post(
     app: &App,
     caller: &Caller,
     version: &Version,
-    given: &http::HeaderMap,
+    given: http::request::Parts,
     body: bytes::Bytes,
 ) -> Result<Response> {
     let id = caller.invocation_id();
     tracing::Span::current().record("invocation_id", id.as_str());
     let mut request = Request::new(http_body_util::Full::new(body));
     *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = hosts::with_path(given.uri, PathAndQuery::from_static("/"))?;
     for name in [header::HOST, header::CONTENT_TYPE, header::ACCEPT] {
-        if let Some(value) = given.get(&name) {
+        if let Some(value) = given.headers.get(&name) {
             request.headers_mut().insert(name, value.clone());
         }
     }

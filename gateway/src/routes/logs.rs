@@ -33,6 +33,8 @@ pub struct Wanted {
     /// The job.
     #[param(value_type = Option<String>)]
     job: Option<JobId>,
+    /// How the id of the invocation or job begins, 4 characters or more.
+    id_prefix: Option<String>,
     /// The task, as `stage/index`.
     task: Option<String>,
     /// Written at or after this, milliseconds since 1970.
@@ -88,9 +90,13 @@ async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: Wanted) ->
     if ask.cursor.as_deref().is_some_and(|c| c.parse::<i64>().is_err()) {
         return Err(super::cursor::foreign());
     }
+    if ask.id_prefix.as_deref().is_some_and(|p| p.len() < 4 || !p.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        return Err(Error::bad("`id_prefix` is the beginning of an id, 4 characters or more"));
+    }
     let filter = LogFilter {
         function: ask.function,
         invocation: ask.invocation.or_else(|| ask.job.map(|j| j.as_invocation())),
+        id_prefix: ask.id_prefix.map(|prefix| prefix.to_ascii_uppercase()),
         task: ask.task,
         since_ms: ask.since_ms,
         q: ask.q,

@@ -45,7 +45,7 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(functions::get, functions::delete))
         .routes(routes!(functions::rollback))
         .routes(routes!(versions::list))
-        .routes(routes!(versions::get))
+        .routes(routes!(versions::get, versions::delete))
         .routes(routes!(versions::module))
         .routes(routes!(aliases::list))
         .routes(routes!(aliases::set, aliases::delete))

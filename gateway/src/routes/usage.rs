@@ -13,6 +13,7 @@ pub async fn usage(State(app): State<App>, caller: Caller) -> Result<Json<Usage>
     let total = functions.iter().fold(UsageLine::default(), |mut sum, line| {
         sum.invocations += line.invocations;
         sum.failed += line.failed;
+        sum.cancelled += line.cancelled;
         sum.cached += line.cached;
         sum.fuel = sum.fuel.saturating_add(line.fuel);
         sum.gpu_us = sum.gpu_us.saturating_add(line.gpu_us);

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use fabric_types::{function::Deployment, id::FunctionName, rest::Page};
-use http::header;
+use http::{StatusCode, header};
 
 /// Lists versions, oldest first.
 #[utoipa::path(get, path = "/functions/{f}/versions", tag = "functions", params(("f" = String, Path), Paging), responses((status = 200, body = Page<Deployment>)))]
@@ -33,6 +33,13 @@ pub async fn get(
     At((f, v)): At<(FunctionName, u32)>,
 ) -> Result<Json<Deployment>> {
     app.functions.version(&caller.tenant, &f, v).await.map(Json)
+}
+
+/// Removes a version that no alias points at. Its number is not given again.
+#[utoipa::path(delete, path = "/functions/{f}/versions/{v}", tag = "functions", params(("f" = String, Path), ("v" = u32, Path)), responses((status = 204)))]
+pub async fn delete(State(app): State<App>, caller: Caller, At((f, v)): At<(FunctionName, u32)>) -> Result<StatusCode> {
+    app.functions.delete_version(&caller.tenant, &f, v).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A version's module, as it was uploaded.

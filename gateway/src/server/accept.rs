@@ -6,9 +6,11 @@
 use super::{
     Options,
     connections::{Activity, Connections, IdleLimits, Overdue, Place, TableLimits},
+    flushes::{Flushes, NotingIo},
     guarded_io::GuardedIo,
     stream_watch::{SentBody, StreamExecutor},
 };
+use crate::hosts::Endpoint;
 use axum::response::Response;
 use bytes::Bytes;
 use http::Request;
@@ -64,6 +66,8 @@ const FULL: &str = concat!(
 pub(super) struct ConnectionInfo {
     /// The other end.
     pub(super) peer: SocketAddr,
+    /// What completes the addresses of its requests.
+    pub(super) endpoint: Endpoint,
     /// Whether it was taken beyond the bounds, to serve operators only.
     pub(super) in_reserve: bool,
 }
@@ -189,7 +193,9 @@ async fn serve(
     answer: impl Answer,
 ) {
     let activity = &place.activity;
-    let info = ConnectionInfo { peer, in_reserve: activity.in_reserve };
+    let Ok(local) = stream.local_addr() else { return };
+    let endpoint = Endpoint { local, tls: tls.is_some() };
+    let info = ConnectionInfo { peer, endpoint, in_reserve: activity.in_reserve };
     match tls {
         None => serve_one(stream, None, info, protocols, activity, answer).await,
         Some(tls) => {
@@ -257,22 +263,24 @@ async fn serve_one<S>(
             detected
         }
     };
+    let flushes = Arc::<Flushes>::default();
     let service = hyper::service::service_fn({
-        let activity = activity.clone();
+        let (activity, flushes) = (activity.clone(), flushes.clone());
         move |request| {
-            let (answer, request_began) = (answer.clone(), activity.begin());
+            let (answer, request_began, flushes) = (answer.clone(), activity.begin(), flushes.clone());
             async move {
                 let response = match request_began {
                     // Nobody will read this: the connection is being closed to make room.
-                    None => Response::default().map(|body| SentBody::new(body, None)),
-                    some => answer.answer(info, request).await.map(|body| SentBody::new(body, some)),
+                    None => Response::default().map(|body| SentBody::new(body, flushes, None)),
+                    some => answer.answer(info, request).await.map(|body| SentBody::new(body, flushes, some)),
                 };
                 Ok::<_, Infallible>(response)
             }
         }
     });
     let one_at_a_time = matches!(version, Version::Http1);
-    let io = TokioIo::new(GuardedIo::new(stream, first, activity.clone(), one_at_a_time, protocols.stall));
+    let guarded = GuardedIo::new(stream, first, activity.clone(), one_at_a_time, protocols.stall);
+    let io = TokioIo::new(NotingIo::new(guarded, flushes));
     match version {
         Version::Http1 => attend(protocols.http1.serve_connection(io, service), activity, protocols.limits).await,
         Version::Http2 => attend(protocols.http2.serve_connection(io, service), activity, protocols.limits).await,

@@ -11,6 +11,7 @@ use crate::{
     access::{self, Peer, Route},
     clock,
     error::rescue,
+    extract::check_transfer_coding,
     hosts::{self, FunctionsDomain, Site},
     peers::Passed,
     routes::{self, REQUEST_ID, http_functions, invoke},
@@ -94,7 +95,8 @@ impl Answer for Front {
             let rest = if wants_http1_end { OnDrop::Leave } else { OnDrop::ReadOn };
             IdleBody::new(ReadOn::new(body, rest), self.body)
         });
-        let settled = hosts::settle(&mut request);
+        let settled = check_transfer_coding(request.headers());
+        let settled = settled.and_then(|()| hosts::settle(&mut request, connection.endpoint));
         let site = self.domain.as_ref().map_or(Site::Main, |domain| domain.site(hosts::host(request.headers())));
         let answered = if let Err(error) = settled {
             Ok(if wants_http1_end { ends_connection(error) } else { error }.into_response())

@@ -2,6 +2,7 @@
 
 mod accept;
 mod connections;
+mod flushes;
 mod front;
 mod guarded_io;
 mod idle;

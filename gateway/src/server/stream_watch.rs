@@ -3,7 +3,7 @@
 //! On HTTP/1.1 a peer that does not read blocks its connection, which [`super::guarded_io`] sees. On HTTP/2 it can
 //! block one stream and leave the connection idle or busy with others.
 
-use super::connections::InFlight;
+use super::{connections::InFlight, flushes::Flushes};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -44,13 +44,19 @@ impl Progress {
 pub(super) struct SentBody {
     body: Body,
     progress: Option<Arc<Progress>>,
+    flushes: Arc<Flushes>,
+    /// [`Flushes::count`] when the head or the last frame was handed over.
+    handed_at: u64,
+    /// Why it breaks off, once what came before has been written.
+    failure: Option<axum::Error>,
     _request: Option<InFlight>,
 }
 
 impl SentBody {
     /// Counts as `request` until it has been sent or dropped.
-    pub(super) fn new(body: Body, request: Option<InFlight>) -> Self {
-        Self { body, progress: STREAM.try_with(Arc::clone).ok(), _request: request }
+    pub(super) fn new(body: Body, flushes: Arc<Flushes>, request: Option<InFlight>) -> Self {
+        let (progress, handed_at) = (STREAM.try_with(Arc::clone).ok(), flushes.count());
+        Self { body, progress, flushes, handed_at, failure: None, _request: request }
     }
 }
 
@@ -62,11 +68,21 @@ impl http_body::Body for SentBody {
         if let Some(progress) = &self.progress {
             progress.taken();
         }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let (Some(progress), Some(Ok(_))) = (&self.progress, &frame) {
-            progress.handed_over();
+        if self.failure.is_none() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Err(failure)) => self.failure = Some(failure),
+                frame => {
+                    self.handed_at = self.flushes.count();
+                    if let (Some(progress), Some(_)) = (&self.progress, &frame) {
+                        progress.handed_over();
+                    }
+                    return Poll::Ready(frame);
+                }
+            }
         }
-        Poll::Ready(frame)
+        // The connection drops what it has not written when a body fails.
+        ready!(self.flushes.poll_after(self.handed_at, cx));
+        Poll::Ready(self.failure.take().map(Err))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -146,7 +162,7 @@ mod tests {
     async fn ended<F: Future<Output = ()> + Send + 'static>(send: impl FnOnce(SentBody) -> F) -> Duration {
         let executor = StreamExecutor { tasks: TaskTracker::new(), stall: Duration::from_secs(30) };
         let start = Instant::now();
-        executor.execute(send(SentBody::new(frames(3), None)));
+        executor.execute(send(SentBody::new(frames(3), Arc::default(), None)));
         executor.tasks.close();
         executor.tasks.wait().await;
         start.elapsed()

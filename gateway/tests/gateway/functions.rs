@@ -65,6 +65,139 @@ async fn live_moves_unless_told_not_to_and_rolls_back_and_forth() {
     call("f").await.problem("trap:unreachable");
 }
 
+fn live(function: &Value) -> Vec<u64> {
+    function["live"].as_array().unwrap().iter().map(|target| target["version"].as_u64().unwrap()).collect()
+}
+
+/// Deploys a version that differs from others by its description; `promote` is the form's word.
+async fn version(server: &Server, n: usize, promote: &str) -> Value {
+    let form = form("f", wat(CAT), json!({ "function": { "description": format!("{n}") } }))
+        .text("promote", promote.to_owned());
+    send(server.ask("POST", "/v1/functions").multipart(form)).await.is(201).json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_rollback_goes_further_back_and_none_forward() {
+    let server = Server::start().await;
+    for n in 1..=4 {
+        version(&server, n, "true").await;
+    }
+    let back = async |body: Value| server.json("POST", "/v1/functions/f/rollback", body).await;
+    let now = async || live(&server.get("/v1/functions/f").await.json());
+    for earlier in [3, 2] {
+        back(json!({})).await.is(200);
+        assert_eq!(now().await, [earlier]);
+    }
+    // Deploying and setting by hand are ways forward, and can be gone back.
+    version(&server, 5, "true").await;
+    back(json!({})).await.is(200);
+    assert_eq!(now().await, [2]);
+    back(json!({})).await.is(200);
+    back(json!({})).await.problem("conflict");
+    assert_eq!(now().await, [1]);
+    // A named version is gone back to as well, without what came after it.
+    for to in [4, 5] {
+        let targets = json!({ "targets": [{ "version": to, "weight": 1 }] });
+        server.json("PUT", "/v1/functions/f/aliases/live", targets).await.is(200);
+    }
+    back(json!({ "to": 1 })).await.is(200);
+    assert_eq!(now().await, [1]);
+    back(json!({})).await.problem("conflict");
+    // A version that is gone is passed over.
+    for to in [3, 2, 4] {
+        let targets = json!({ "targets": [{ "version": to, "weight": 1 }] });
+        server.json("PUT", "/v1/functions/f/aliases/live", targets).await.is(200);
+    }
+    send(server.ask("DELETE", "/v1/functions/f/versions/2")).await.is(204);
+    back(json!({})).await.is(200);
+    assert_eq!(now().await, [3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_promoted_is_not_live_though_nothing_else_is() {
+    let server = Server::start().await;
+    let made = version(&server, 1, "false").await;
+    assert_eq!((&made["live"], &made["live_before"]), (&json!([]), &json!([])));
+    let call =
+        async |reference: &str| send(server.ask("POST", &format!("/v1/functions/{reference}/invoke")).body("x")).await;
+    let problem = call("f").await.problem("not-found");
+    assert!(problem.detail.contains("no version of `f` is live"), "{}", problem.detail);
+    assert!(problem.hint.unwrap().contains("live=1"));
+    call("f@1").await.is(200);
+    call("f:latest").await.is(200);
+    assert_eq!(server.get("/v1/functions/f").await.json()["live"], json!([]));
+    let made = version(&server, 2, "true").await;
+    assert_eq!((live(&made), &made["live_before"]), (vec![2], &json!([])));
+    call("f").await.is(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_says_where_live_was_and_keeps_a_new_note() {
+    let server = Server::start().await;
+    for n in 1..=2 {
+        version(&server, n, "true").await;
+    }
+    let divided = json!([{ "version": 1, "weight": 90 }, { "version": 2, "weight": 10 }]);
+    server.json("PUT", "/v1/functions/f/aliases/live", json!({ "targets": divided })).await.is(200);
+    let made = version(&server, 3, "true").await;
+    assert_eq!((&made["live_before"], live(&made)), (&divided, vec![3]));
+    let again = form("f", wat(CAT), json!({ "function": { "description": "3" } })).text("note", "v3.1");
+    let again = send(server.ask("POST", "/v1/functions").multipart(again)).await.is(200).json();
+    assert_eq!((&again["created"], &again["deployment"]["note"]), (&json!(false), &json!("v3.1")));
+    // Without a note the one of before stays.
+    let form = form("f", wat(CAT), json!({ "function": { "description": "3" } }));
+    send(server.ask("POST", "/v1/functions").multipart(form)).await.is(200);
+    assert_eq!(server.get("/v1/functions/f/versions/3").await.json()["note"], "v3.1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_nothing_points_at_can_be_deleted() {
+    let server = Server::start().await;
+    for n in 1..=3 {
+        version(&server, n, "true").await;
+    }
+    let (_, invoker) = server.token("invoker", "default").await;
+    let delete = |v: u32| send(server.ask("DELETE", &format!("/v1/functions/f/versions/{v}")));
+    send(server.bare("DELETE", "/v1/functions/f/versions/1").bearer_auth(invoker)).await.problem("denied");
+    let problem = delete(3).await.problem("conflict");
+    assert!(problem.detail.contains("`f:live`"), "{}", problem.detail);
+    delete(9).await.problem("not-found");
+    delete(1).await.is(204);
+    delete(1).await.problem("not-found");
+    let call =
+        async |reference: &str| send(server.ask("POST", &format!("/v1/functions/{reference}/invoke")).body("x")).await;
+    call("f@1").await.problem("not-found");
+    assert_eq!(numbers(&server.get("/v1/functions/f/versions").await.json()), [2, 3]);
+    // The newest goes too, and its number is not given again.
+    server.json("POST", "/v1/functions/f/rollback", json!({})).await.is(200);
+    delete(3).await.is(204);
+    assert_eq!(server.get("/v1/functions/f").await.json()["latest"], 2);
+    call("f:latest").await.is(200);
+    let problem = delete(2).await.problem("conflict");
+    assert!(problem.detail.contains("`f:live`"), "{}", problem.detail);
+    send(server.ask("DELETE", "/v1/functions/f/aliases/live")).await.is(204);
+    assert!(delete(2).await.problem("conflict").detail.contains("the only version"));
+    assert_eq!(version(&server, 4, "true").await["deployment"]["version"], 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_and_the_deletion_of_its_version_at_once_leave_no_alias_on_nothing() {
+    let server = Server::start().await;
+    version(&server, 1, "true").await;
+    for n in 2..=12 {
+        let made = version(&server, n, "false").await["deployment"]["version"].clone();
+        let targets = json!({ "targets": [{ "version": made, "weight": 1 }] });
+        let set = server.json("PUT", "/v1/functions/f/aliases/a", targets);
+        let path = format!("/v1/functions/f/versions/{made}");
+        let (set, deleted) = futures::join!(set, send(server.ask("DELETE", &path)));
+        let there = server.get(&path).await.status == 200;
+        let aliases = server.get("/v1/functions/f/aliases").await.json();
+        let points = aliases["items"].as_array().unwrap().iter().any(|a| a["targets"][0]["version"] == made);
+        assert!(!points || there, "{} {}", set.status, deleted.status);
+        assert_eq!(deleted.status == 204, !there, "{}", deleted.text());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alias_shares_calls_by_weight() {
     let server = Server::start().await;

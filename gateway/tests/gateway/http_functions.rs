@@ -85,3 +85,80 @@ async fn http_functions_answer_over_http2_with_and_without_tls() {
     let answer = client.get(url("/f/default/hello/a")).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_learn_nothing_of_how_a_public_function_fails() {
+    let server = Server::start().await;
+    let limits = json!({ "function": { "public": true }, "limits": { "deadline-ms": 500 } });
+    server.deploy("mirror", guest("http-mirror"), limits).await.is(201);
+    let (_, mine) = server.token("invoker", "default").await;
+    let (_, other) = server.token("tenant-admin", "other").await;
+    for (header, value, code) in [
+        ("answer-then", "panic", "trap:unreachable"),
+        ("answer-then", "spin", "deadline"),
+        ("answer-status", "103", "guest-contract"),
+    ] {
+        let ask = || server.bare("GET", "/f/default/mirror/").header(header, value);
+        for stranger in [ask(), ask().bearer_auth(&other), ask().bearer_auth("nonsense")] {
+            let answer = send(stranger).await.is(500);
+            let problem = answer.problem("internal");
+            assert_eq!(problem.detail, "the function failed");
+            assert!(problem.hint.is_none() && problem.backtrace.is_empty() && problem.stderr.is_empty());
+            assert!(problem.fuel.is_none() && !answer.text().contains("told to"), "{}", answer.text());
+            // It leads the owner to the rest.
+            let id = answer.header("fabric-request-id").unwrap();
+            assert_eq!(problem.invocation_id.as_deref(), Some(id));
+            let lines = server.get(&format!("/v1/logs?invocation={id}")).await.json();
+            let said = |text: &str| {
+                lines["items"].as_array().unwrap().iter().any(|l| l["message"].as_str().unwrap().contains(text))
+            };
+            assert!(code == "guest-contract" || said(code), "{lines}");
+        }
+        for owner in [ask().bearer_auth(&mine), ask().bearer_auth(&server.admin)] {
+            send(owner).await.problem(code);
+        }
+    }
+    // The owner reads the reason first, and of the stack what is the function's own.
+    let panicked = server.ask("GET", "/f/default/mirror/").header("answer-then", "panic");
+    let problem = send(panicked).await.problem("trap:unreachable");
+    let (place, said) = problem.detail.split_once(": ").unwrap();
+    assert!(
+        place.starts_with("panicked at ") && place.contains("lib.rs:") && said == "told to fail",
+        "{}",
+        problem.detail
+    );
+    let names: Vec<_> = problem.backtrace.iter().map(|frame| frame.function.as_str()).collect();
+    assert!(names[0].contains("http_mirror"), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("panic") || name.starts_with("std::")), "{names:?}");
+    // What is the caller's own fault, or the server's, is said to everybody.
+    server
+        .deploy("small", guest("http-mirror"), json!({ "function": { "public": true }, "limits": { "body-bytes": 1 } }))
+        .await
+        .is(201);
+    send(server.bare("POST", "/f/default/small/").body("xx")).await.problem("too-large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_is_no_longer_public_is_closed_in_all_its_versions() {
+    let server = Server::start().await;
+    let public = |public: bool| json!({ "function": { "public": public } });
+    server.deploy("hello", guest("http-hello"), public(true)).await.is(201);
+    let targets = json!({ "targets": [{ "version": 1, "weight": 1 }] });
+    server.json("PUT", "/v1/functions/hello/aliases/old", targets.clone()).await.is(200);
+    let ask = async |name: &str| send(server.bare("GET", &format!("/f/default/{name}/"))).await;
+    for open in ["hello", "hello@1", "hello:old", "hello:latest"] {
+        ask(open).await.is(200);
+    }
+    server.deploy("hello", guest("http-hello"), public(false)).await.is(201);
+    for closed in ["hello", "hello@1", "hello:old", "hello@2", "hello:latest"] {
+        ask(closed).await.problem("unauthenticated");
+        send(server.ask("GET", &format!("/f/default/{closed}/"))).await.is(200);
+    }
+    // While calls are divided, only the bare name reaches what is still open.
+    let divided = json!({ "targets": [{ "version": 1, "weight": 1 }, { "version": 2, "weight": 1 }] });
+    server.json("PUT", "/v1/functions/hello/aliases/live", divided).await.is(200);
+    ask("hello@1").await.problem("unauthenticated");
+    server.json("PUT", "/v1/functions/hello/aliases/live", targets).await.is(200);
+    ask("hello@1").await.is(200);
+    ask("hello@2").await.problem("unauthenticated");
+}

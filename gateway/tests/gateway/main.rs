@@ -12,6 +12,7 @@ mod access;
 mod connections;
 mod functions;
 mod http_functions;
+mod http_messages;
 mod idempotency;
 mod invoke;
 mod jobs;

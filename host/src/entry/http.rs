@@ -2,11 +2,12 @@
 //! response begins. Most guests have ended by then.
 //!
 //! One that goes on moves to a task of its own, so that it ends, and its deadline ends it, also while nobody reads the
-//! body: a client that does not read must not hold a slot. Dropping the [`Body`] ends the guest.
+//! body: a client that does not read must not hold a slot. Dropping the [`Body`] ends the guest, unless the client has all
+//! that it will ever read: then the guest goes on to its own end, and what it still writes is discarded.
 
 use crate::{
     entry::task::SlotWait,
-    fault,
+    fault::{self, Unit},
     host::{Inner, Slot},
     load::{Linked, Loaded},
     logs::LogSink,
@@ -20,14 +21,12 @@ use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
 };
 use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wasmtime::Store;
 use wasmtime_wasi_http::{
     Error as HttpError, WasiHttpView as _,
     p2::{
@@ -46,7 +45,8 @@ pub struct HttpCall {
     pub cancel: CancellationToken,
     /// Whether the caller came by TLS.
     pub https: bool,
-    /// Told once how the call ended. When the caller goes away first, the result is `cancelled`.
+    /// Told once how the call ended. When the caller goes away before it has the whole response, the result is
+    /// `cancelled`, with what was spent until then.
     pub done: Option<Box<dyn FnOnce(HttpReport) + Send>>,
 }
 
@@ -63,7 +63,7 @@ impl HttpCall {
 pub struct HttpReport {
     /// Why it failed, if it did.
     pub result: Result<(), Fault>,
-    /// Fuel spent; 0 when the caller went away first.
+    /// Fuel spent.
     pub fuel: u64,
     /// Wall clock from the start of the instance, in microseconds.
     pub wall_us: u64,
@@ -80,7 +80,9 @@ type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 struct Done {
     hook: Option<Box<dyn FnOnce(HttpReport) + Send>>,
     start: std::time::Instant,
-    gpu_us: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+    /// Why the call was ended from outside; `None` while nothing but its caller's leave does that.
+    reason: Option<Fault>,
 }
 
 impl Done {
@@ -89,23 +91,31 @@ impl Done {
             hook(report);
         }
     }
-}
 
-impl Done {
-    /// Reports that the caller went away. The guest goes before this, and with it the GPU's meter.
-    fn cancelled(&mut self) {
+    /// Reports a call that ended from outside. The guest goes before this, and leaves what it spent in `shared`.
+    fn ended(&mut self) {
         if self.hook.is_some() {
+            let fault = self.reason.take().unwrap_or_else(caller_left);
             let wall_us = crate::entry::task::micros(self.start);
-            let gpu_us = self.gpu_us.load(Ordering::Acquire);
-            self.report(HttpReport { result: Err(fault::cancelled()), fuel: 0, wall_us, log_bytes: 0, gpu_us });
+            let (fuel, gpu_us) = self.shared.spent();
+            let log_bytes = {
+                let mut logs = self.shared.logs.lock();
+                logs.flush();
+                logs.used()
+            };
+            self.report(HttpReport { result: Err(fault.with_fuel(fuel)), fuel, wall_us, log_bytes, gpu_us });
         }
     }
 }
 
 impl Drop for Done {
     fn drop(&mut self) {
-        self.cancelled();
+        self.ended();
     }
+}
+
+fn caller_left() -> Fault {
+    Fault::new(Code::Cancelled, "the caller left before the end of the response")
 }
 
 /// A guest whose response has begun, shared by its task and the response's body.
@@ -147,8 +157,7 @@ impl Driver {
 
     /// Ends the guest for a fault that its body met.
     fn give_up(self, fault: Fault) {
-        let gpu_us = self.driven.shared.gpu_us.load(Ordering::Acquire);
-        self.driven.done.lock().report(HttpReport { result: Err(fault), fuel: 0, wall_us: 0, log_bytes: 0, gpu_us });
+        self.driven.done.lock().reason = Some(fault);
     }
 
     /// Whether the guest has failed, so that the end of its stream is not the end of its response.
@@ -163,7 +172,7 @@ impl Drop for Driver {
         if let Some(mut guest) = self.driven.guest.try_lock()
             && guest.take().is_some()
         {
-            self.driven.done.lock().cancelled();
+            self.driven.done.lock().ended();
         }
         self.task.abort();
     }
@@ -173,10 +182,65 @@ impl Drop for Driver {
 pub struct Body {
     inner: HyperOutgoingBody,
     driver: Option<Driver>,
+    /// Bytes that the function may still make.
     left: u64,
+    /// Bytes that the client still waits for, where the response's head says how many there are.
+    awaited: Option<u64>,
     ended: bool,
     /// The stream ended because its guest did.
     cut_off: bool,
+    /// Where a guest goes on whose client has everything.
+    drivers: TaskTracker,
+}
+
+/// Bytes of a response's body that a client reads; `None` when only its end says it (RFC 9112, 6.3).
+fn expected(method: &http::Method, response: &http::Response<HyperOutgoingBody>) -> Option<u64> {
+    let status = response.status();
+    if *method == http::Method::HEAD
+        || matches!(status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED)
+        || (*method == http::Method::CONNECT && status.is_success())
+    {
+        return Some(0);
+    }
+    response.headers().get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+impl Body {
+    /// Takes the body out and leaves an empty one.
+    fn take(&mut self) -> Self {
+        Self {
+            inner: std::mem::replace(&mut self.inner, nothing()),
+            driver: self.driver.take(),
+            left: self.left,
+            awaited: None,
+            ended: std::mem::replace(&mut self.ended, true),
+            cut_off: self.cut_off,
+            drivers: self.drivers.clone(),
+        }
+    }
+
+    /// Lets the guest go on to its own end without a reader.
+    fn discard(&mut self) {
+        use http_body_util::BodyExt as _;
+        let mut rest = self.take();
+        // Without a runtime the process is ending, and the guest with it.
+        if rest.driver.is_some() && tokio::runtime::Handle::try_current().is_ok() {
+            self.drivers.spawn(async move { while let Some(Ok(_)) = rest.frame().await {} });
+        }
+    }
+}
+
+fn nothing() -> HyperOutgoingBody {
+    use http_body_util::BodyExt as _;
+    HyperOutgoingBody::new(http_body_util::Empty::new().map_err(|never| match never {}))
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if self.awaited == Some(0) && self.driver.is_some() {
+            self.discard();
+        }
+    }
 }
 
 impl http_body::Body for Body {
@@ -200,6 +264,12 @@ impl http_body::Body for Body {
                             return Poll::Ready(Some(Err(fault)));
                         };
                         this.left = left;
+                        // Nothing follows trailers.
+                        this.awaited = if frame.is_trailers() {
+                            Some(0)
+                        } else {
+                            this.awaited.map(|awaited| awaited.saturating_sub(bytes))
+                        };
                         return Poll::Ready(Some(Ok(frame)));
                     }
                     Poll::Ready(Some(Err(error))) => {
@@ -220,7 +290,8 @@ impl http_body::Body for Body {
                     }
                     Poll::Ready(None) => {
                         this.ended = true;
-                        this.cut_off = this.driver.as_ref().is_some_and(Driver::has_failed);
+                        let failed = this.driver.as_ref().is_some_and(Driver::has_failed);
+                        this.cut_off = failed || this.awaited.is_some_and(|awaited| awaited > 0);
                     }
                     Poll::Pending => {}
                 }
@@ -266,15 +337,16 @@ where
 {
     let HttpCall { limits, logs, cancel, https, done } = call;
     let shared = inner.shared(Output::new(0, 0, 0, false), logs, &limits, &loaded.deployment.tenant);
-    let mut done = Done { hook: done, start: std::time::Instant::now(), gpu_us: shared.gpu_us.clone() };
+    let mut done = Done { hook: done, start: std::time::Instant::now(), shared: shared.clone(), reason: None };
     let gpu = inner.gpu.access(&loaded.deployment).await?;
     let slot = inner.slot(&loaded.deployment, SlotWait::Bounded, &cancel).await?;
-    let scope = Scope::new(&limits, None, cancel);
+    let scope = Scope::new(&limits, Unit::Request, None, cancel);
     let setup =
         Setup { deployment: loaded.deployment.clone(), volumes: inner.volumes.clone(), seed: [0; 32], stage: "http" };
     let state = inner.state(setup, &limits, scope, shared.clone(), None, "{}".into(), None, loaded, gpu);
     let left = limits.output_bytes.0;
     let (send, mut receive) = oneshot::channel();
+    let method = request.method().clone();
     let request = bounded(request, limits.body_bytes.0)?;
     let drivers = inner.drivers.clone();
     let run = Run { inner, loaded: loaded.clone(), shared: shared.clone(), limits, https, slot };
@@ -303,7 +375,19 @@ where
                 }
                 None => Some(Driver::start(&drivers, guest, done, shared)),
             };
-            Ok(response.map(|body| Body { inner: body, driver, left, ended: false, cut_off: false }))
+            let awaited = expected(&method, &response);
+            let unread = awaited == Some(0);
+            let response =
+                response.map(|inner| Body { inner, driver, left, awaited, ended: false, cut_off: false, drivers });
+            // A body that must not be sent is not left to the connection, which would send it on HTTP/2.
+            Ok(if unread {
+                response.map(|mut body| {
+                    body.discard();
+                    body
+                })
+            } else {
+                response
+            })
         }
         (answer, finished) => {
             let report = match finished {
@@ -397,7 +481,8 @@ impl Run {
         let result = match ended {
             Ended::Returned(Ok(())) => Ok(()),
             Ended::Returned(Err(error)) => {
-                Err(fault::classify(&error, self.shared.logs.lock().last_words(), &self.loaded.prepared.symbols))
+                let words = self.shared.logs.lock().last_words();
+                Err(fault::classify(&error, Unit::Request, words, &self.loaded.prepared.symbols))
             }
             Ended::GivenUp(fault) => Err(fault),
         };
@@ -423,42 +508,57 @@ impl Run {
         };
         let scope = state.scope.clone();
         let mut store = match self.inner.store(&self.loaded.prepared.engine, state, self.limits.fuel) {
-            Ok(store) => store,
+            Ok(store) => Metered { store, limit: self.limits.fuel, shared: self.shared.clone() },
             Err(fault) => return (Ended::GivenUp(fault), 0, 0),
         };
-        if let Err(fault) = store.data_mut().prepare(false) {
+        let guest_store = &mut store.store;
+        if let Err(fault) = guest_store.data_mut().prepare(false) {
             return (Ended::GivenUp(fault), 0, 0);
         }
         let guest = async {
             let scheme = if self.https { Scheme::Https } else { Scheme::Http };
-            let mut http = store.data_mut().http();
+            let mut http = guest_store.data_mut().http();
             let request = http.new_incoming_request(scheme, request).map_err(|e| {
                 fault::Stop::error(Fault::new(Code::BadRequest, format!("the request can't be handed over: {e:#}")))
             })?;
             let out = http.new_response_outparam(send)?;
-            let proxy = pre.instantiate_async(&mut store).await?;
+            let proxy = pre.instantiate_async(&mut *guest_store).await?;
             self.inner.instantiated(EntryKind::Http, start);
-            proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
+            proxy.wasi_http_incoming_handler().call_handle(&mut *guest_store, request, out).await
         };
         let ended = scope.bound(guest).await;
         if !matches!(ended, Ended::Returned(Ok(()))) {
             // Before the store goes, and with it the other end of the body's stream.
             self.shared.failed.store(true, Ordering::Release);
         }
-        let fuel = self.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         drop(store);
-        (ended, fuel, self.shared.gpu_us.load(Ordering::Acquire))
+        let (fuel, gpu_us) = self.shared.spent();
+        (ended, fuel, gpu_us)
+    }
+}
+
+/// A store that notes its guest's fuel when it goes, also when that is because the caller left.
+struct Metered {
+    store: Store<State>,
+    limit: u64,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        let spent = self.limit.saturating_sub(self.store.get_fuel().unwrap_or(0));
+        self.shared.fuel.store(spent, Ordering::Release);
     }
 }
 
 impl Scope {
     /// The bounds of a call that starts now.
-    pub(crate) fn new(limits: &Limits, deadline: Option<Instant>, cancel: CancellationToken) -> Self {
+    pub(crate) fn new(limits: &Limits, unit: Unit, deadline: Option<Instant>, cancel: CancellationToken) -> Self {
         let now = Instant::now();
         let own = now
             .checked_add(std::time::Duration::from_millis(limits.deadline_ms))
             .unwrap_or_else(|| now + std::time::Duration::from_secs(86_400 * 365));
         let deadline = deadline.map_or(own, |d| d.min(own));
-        Self { deadline, deadline_ms: limits.deadline_ms, cancel }
+        Self { deadline, deadline_ms: limits.deadline_ms, cancel, unit }
     }
 }

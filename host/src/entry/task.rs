@@ -5,7 +5,7 @@ use crate::{
         exports::fabric::task::handler::{Request, Response},
         fabric::task::types,
     },
-    fault::{self, Stop},
+    fault::{self, Stop, Unit},
     host::Inner,
     load::{Linked, Loaded, TaskPre},
     logs::LogSink,
@@ -42,6 +42,13 @@ pub enum Stage {
 }
 
 impl Stage {
+    fn unit(&self) -> Unit {
+        match self {
+            Self::Handler { .. } => Unit::Call,
+            Self::Map | Self::Reduce => Unit::Task,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Handler { .. } => "handle",
@@ -169,7 +176,8 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
     let lines = command && stage == Stage::Map;
     let output = Output::new(limits.output_bytes.0, limits.emit_bytes.0, buckets, lines);
     let shared = inner.shared(output, logs, &limits, &loaded.deployment.tenant);
-    let scope = Scope::new(&limits, deadline, cancel);
+    let unit = stage.unit();
+    let scope = Scope::new(&limits, unit, deadline, cancel);
     let setup =
         Setup { deployment: loaded.deployment.clone(), volumes: inner.volumes.clone(), seed, stage: stage.name() };
     let state = inner.state(setup, &limits, scope.clone(), shared.clone(), source, params, progress, loaded, gpu);
@@ -195,7 +203,7 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
     let result = match ended {
         Ended::Returned(Ok(())) => finish(&shared),
         Ended::Returned(Err(error)) => {
-            Err(fault::classify(&error, shared.logs.lock().last_words(), &loaded.prepared.symbols))
+            Err(fault::classify(&error, unit, shared.logs.lock().last_words(), &loaded.prepared.symbols))
         }
         Ended::GivenUp(fault) => Err(fault),
     };

@@ -78,7 +78,7 @@ pub fn check(deployment: &Deployment, spec: &JobSpec) -> Result<(), Fault> {
         .map_err(|problem| bad(format!("`node-selector`: {problem}"), "as in {\"zone\": \"a\"}"))?;
     meta::node_selector(deployment, &spec.node_selector)?;
     if let Some(output) = &spec.output {
-        fabric_store::ObjectPath::new(output.trim_end_matches('/')).map_err(fault)?;
+        fabric_store::ObjectPath::new(output.trim_end_matches('/')).map_err(Fault::from)?;
     }
     Ok(())
 }

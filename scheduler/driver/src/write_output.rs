@@ -31,7 +31,7 @@ pub async fn write(
 ) -> Result<(), Fault> {
     let objects = store.objects(tenant);
     for (index, output) in outputs.iter().enumerate() {
-        let path = ObjectPath::new(path(to, index, outputs.len())).map_err(fault)?;
+        let path = ObjectPath::new(path(to, index, outputs.len())).map_err(Fault::from)?;
         let opened = results.open(tenant, output, None).await?;
         objects.put(&path, opened.body, PutOptions::default()).await.map_err(fault)?;
     }

@@ -19,9 +19,9 @@ pub struct FunctionSummary {
     pub public: bool,
     /// What the live version exports.
     pub entry: Entry,
-    /// The newest version.
+    /// The newest version that is there.
     pub latest: u32,
-    /// The versions behind `live`, by weight.
+    /// The versions behind `live`, by weight; empty where nothing is live.
     pub live: Vec<AliasTarget>,
     /// When the newest version was deployed.
     pub updated_ms: u64,
@@ -34,6 +34,10 @@ pub struct Deployed {
     pub deployment: Deployment,
     /// False when the newest version had the same module and manifest, and nothing was made.
     pub created: bool,
+    /// The versions behind `live` now, by weight; empty where nothing is live.
+    pub live: Vec<AliasTarget>,
+    /// The versions behind `live` before.
+    pub live_before: Vec<AliasTarget>,
     /// Milliseconds the compiler took; 0 when the artefact was there already.
     pub compile_ms: u64,
     /// What the deployer should know.
@@ -63,6 +67,6 @@ pub struct SetAlias {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rollback {
-    /// The version. Default: the one that was live before.
+    /// The version. Default: the one that was live before; each rollback goes further back.
     pub to: Option<u32>,
 }

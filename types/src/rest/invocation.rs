@@ -1,7 +1,7 @@
 //! Invocations and their logs.
 
 use crate::{
-    Fault,
+    Code, Fault,
     id::{FunctionName, InvocationId},
 };
 use serde::{Deserialize, Serialize};
@@ -18,8 +18,20 @@ pub enum InvocationState {
     Succeeded,
     /// There is an error.
     Failed,
-    /// A user stopped it.
+    /// A user stopped it, or the caller that waited for it left.
     Cancelled,
+}
+
+impl InvocationState {
+    /// The state of a call that has ended, with an error or without.
+    #[must_use]
+    pub fn of(error: Option<&Fault>) -> Self {
+        match error.map(|fault| fault.code) {
+            None => Self::Succeeded,
+            Some(Code::Cancelled) => Self::Cancelled,
+            Some(_) => Self::Failed,
+        }
+    }
 }
 
 /// One call of a function.

@@ -211,6 +211,8 @@ pub struct UsageLine {
     pub invocations: u64,
     /// Of those, how many failed.
     pub failed: u64,
+    /// Of those, how many ended because their callers left.
+    pub cancelled: u64,
     /// Served from the cache.
     pub cached: u64,
     /// Fuel.

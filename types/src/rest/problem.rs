@@ -23,6 +23,9 @@ pub struct Problem {
     /// The invocation it is about, for `fabric logs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invocation_id: Option<String>,
+    /// The last lines that the guest wrote on standard error, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stderr: Vec<String>,
     /// The guest's stack, innermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<Frame>,
@@ -41,6 +44,7 @@ impl From<Fault> for Problem {
             code: fault.code,
             hint: fault.hint,
             invocation_id: None,
+            stderr: fault.stderr,
             backtrace: fault.backtrace,
             fuel: (fault.fuel > 0).then_some(fault.fuel),
         }

@@ -53,7 +53,7 @@ class DatasetBase:
     def _member(self, name: str) -> str:
         if not self.path.endswith("/"):
             raise SettingError(f"{self.path!r} is one object, not a prefix", hint=f"end it with a slash: {self.path}/")
-        return self.path + name.lstrip("/")
+        return self.path + name
 
 
 def local_files(files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str, Path]]:

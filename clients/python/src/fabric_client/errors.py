@@ -48,6 +48,7 @@ class FabricError(Exception):
         status: int | None = None,
         invocation_id: str | None = None,
         job_id: str | None = None,
+        stderr: Sequence[str] = (),
         backtrace: Sequence[Frame] = (),
         fuel: int = 0,
     ) -> None:
@@ -64,6 +65,8 @@ class FabricError(Exception):
         self.invocation_id = invocation_id
         #: The job it is about.
         self.job_id = job_id
+        #: The guest's last lines on standard error, oldest first, without those that are in the message.
+        self.stderr = tuple(stderr)
         #: The guest's stack, innermost first; empty where there is none.
         self.backtrace = tuple(backtrace)
         #: Fuel spent before it happened.
@@ -75,6 +78,10 @@ class FabricError(Exception):
         lines = [f"{self.code}: {printable(self.message)}"]
         if self.hint:
             lines.append(f"hint: {printable(self.hint)}")
+        # The tail of the log has them too.
+        if self.stderr and not self.log_tail:
+            lines.append("the guest's last lines on standard error:")
+            lines += [f"  {printable(line, 500)}" for line in self.stderr]
         if self.backtrace:
             lines.append("guest backtrace, innermost first:")
             lines += [f"  {printable(str(frame), 300)}" for frame in self.backtrace]
@@ -207,6 +214,7 @@ def from_problem(problem: Problem) -> FabricError:
         hint=problem.hint,
         status=problem.status,
         invocation_id=problem.invocation_id,
+        stderr=problem.stderr,
         backtrace=problem.backtrace,
         fuel=problem.fuel or 0,
     )
@@ -220,6 +228,7 @@ def from_fault(fault: Fault, *, invocation_id: str | None = None, job_id: str | 
         hint=fault.hint,
         invocation_id=invocation_id,
         job_id=job_id,
+        stderr=fault.stderr,
         backtrace=fault.backtrace,
         fuel=fault.fuel,
     )

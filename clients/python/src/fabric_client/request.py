@@ -73,7 +73,10 @@ def address(*segments: str) -> str:
         raise SettingError(
             "a name is empty", hint="give the name of a function, the id of a job, the path of an object"
         )
-    return "/v1/" + "/".join(quote(s, safe="/:@") for s in segments)
+    try:
+        return "/v1/" + "/".join(quote(s, safe="/:@") for s in segments)
+    except UnicodeEncodeError as error:
+        raise SettingError(f"{error.object!r} is not UTF-8") from None
 
 
 def query(**pairs: object) -> tuple[tuple[str, str], ...]:

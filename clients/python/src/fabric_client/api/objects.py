@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 
-from ..errors import Conflict, FabricError, NotFound, SettingError, Unreachable
+from ..errors import BadRequest, Conflict, FabricError, NotFound, SettingError, Unreachable
 from ..request import Policy, address, call, exchange, get, pages, query, send
 from ..steps import Close, Emit, Flow, Plan, Read, Request
 from ..upload import Source, Upload, body
@@ -12,10 +13,47 @@ from ..wire.object import ObjectInfo
 from .follow import IDLE_TIMEOUT, Patience
 
 
+#: Bytes of the longest path, and of the longest name in one.
+LONGEST_PATH, LONGEST_NAME = 1024, 240
+
+
+def _broken_rule(path: str) -> str | None:
+    """The rule of object paths that a text breaks; the server has the same ones."""
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        return "it is not UTF-8"
+    names = path.split("/")
+    if not path:
+        return "it is empty"
+    if path.startswith("/"):
+        return "it begins with a slash"
+    if path.endswith("/"):
+        return "it ends with a slash, so it names a prefix and not an object"
+    if size > LONGEST_PATH:
+        return f"it is longer than {LONGEST_PATH} bytes"
+    if not all(names):
+        return "a name between slashes is empty"
+    if any(name in (".", "..") for name in names):
+        return "`.` and `..` are not names"
+    if any(len(name.encode()) > LONGEST_NAME for name in names):
+        return f"a name between slashes is longer than {LONGEST_NAME} bytes"
+    if "\\" in path:
+        return "it has a backslash"
+    if any(unicodedata.category(c) == "Cc" for c in path):
+        return "it has a control character"
+    return None
+
+
 def checked_path(path: str) -> str:
     """The path, or an error that says how one is written."""
-    if not path or path.startswith("/"):
-        raise SettingError(f"{path!r} is not an object path", hint="write it like folder/name, without a leading /")
+    rule = _broken_rule(path)
+    if rule is not None:
+        raise BadRequest(
+            f"{path[:80]!r} is not an object path: {rule}",
+            code="invalid-path",
+            hint="use names separated by single slashes, as in weather/2013.csv",
+        )
     return path
 
 

@@ -67,6 +67,10 @@ class Deployed:
     deployment: Deployment
     #: False when the newest version had the same module and manifest.
     created: bool
+    #: The versions behind `live` now, by weight; empty where nothing is live.
+    live: tuple[AliasTarget, ...]
+    #: The versions behind `live` before.
+    live_before: tuple[AliasTarget, ...]
     #: Milliseconds the compiler took; 0 when the artefact was there already.
     compile_ms: int
     warnings: tuple[str, ...]

@@ -109,6 +109,8 @@ class UsageLine:
 
     invocations: int
     failed: int
+    #: Calls that ended because their callers left.
+    cancelled: int
     cached: int
     fuel: int
     guest_us: int

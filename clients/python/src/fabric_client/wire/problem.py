@@ -28,6 +28,8 @@ class Fault:
     code: str
     message: str
     hint: str | None = None
+    #: The guest's last lines on standard error, oldest first.
+    stderr: tuple[str, ...] = ()
     backtrace: tuple[Frame, ...] = ()
     #: Fuel spent before it happened.
     fuel: int = 0
@@ -43,5 +45,7 @@ class Problem:
     code: str
     hint: str | None = None
     invocation_id: str | None = None
+    #: The guest's last lines on standard error, oldest first.
+    stderr: tuple[str, ...] = ()
     backtrace: tuple[Frame, ...] = ()
     fuel: int | None = None

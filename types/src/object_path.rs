@@ -1,6 +1,6 @@
-//! Paths of objects, checked where they enter.
+//! Paths of objects, checked where they enter: in the client before a request is made, in the server for every client.
 
-use crate::Error;
+use crate::{Code, Fault};
 use std::{fmt, sync::Arc};
 
 /// Bytes of the longest path.
@@ -8,11 +8,36 @@ const MAX_PATH: usize = 1024;
 /// Bytes of the longest segment: a file name holds 255, and the local store adds a mark.
 const MAX_SEGMENT: usize = 240;
 
-fn invalid(path: &str, rule: &'static str) -> Error {
-    Error::InvalidPath { path: path.chars().take(80).flat_map(char::escape_debug).collect(), rule }
+/// A text that is not an object path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{path}` is not an object path: {rule}")]
+pub struct InvalidObjectPath {
+    path: String,
+    rule: &'static str,
 }
 
-fn check(text: &str) -> Result<(), Error> {
+impl InvalidObjectPath {
+    /// The error for `path`, of which 80 characters are kept, and the rule that it breaks.
+    #[must_use]
+    pub fn new(path: &str, rule: &'static str) -> Self {
+        Self { path: path.chars().take(80).flat_map(char::escape_debug).collect(), rule }
+    }
+
+    /// How an object path is written.
+    pub const HINT: &'static str = "use names separated by single slashes, as in `weather/2013.csv`, without `.`, `..`, backslashes or control characters";
+}
+
+impl From<InvalidObjectPath> for Fault {
+    fn from(error: InvalidObjectPath) -> Self {
+        Self::new(Code::InvalidPath, error.to_string()).hint(InvalidObjectPath::HINT)
+    }
+}
+
+fn invalid(path: &str, rule: &'static str) -> InvalidObjectPath {
+    InvalidObjectPath::new(path, rule)
+}
+
+fn check(text: &str) -> Result<(), InvalidObjectPath> {
     if text.len() > MAX_PATH {
         return Err(invalid(text, "it is longer than 1024 bytes"));
     }
@@ -47,8 +72,8 @@ impl ObjectPath {
     /// Checks `text` and takes it.
     ///
     /// # Errors
-    /// [`Error::InvalidPath`] with the rule that `text` breaks.
-    pub fn new(text: impl AsRef<str>) -> Result<Self, Error> {
+    /// [`InvalidObjectPath`] with the rule that `text` breaks.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidObjectPath> {
         let text = text.as_ref();
         if text.is_empty() {
             return Err(invalid(text, "it is empty"));
@@ -80,8 +105,8 @@ impl fmt::Display for ObjectPath {
 }
 
 impl std::str::FromStr for ObjectPath {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self, Error> {
+    type Err = InvalidObjectPath;
+    fn from_str(text: &str) -> Result<Self, InvalidObjectPath> {
         Self::new(text)
     }
 }
@@ -95,8 +120,8 @@ impl ObjectPrefix {
     /// Checks `text` and takes it.
     ///
     /// # Errors
-    /// [`Error::InvalidPath`] with the rule that `text` breaks.
-    pub fn new(text: impl AsRef<str>) -> Result<Self, Error> {
+    /// [`InvalidObjectPath`] with the rule that `text` breaks.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidObjectPath> {
         let text = text.as_ref();
         if !text.is_empty() {
             check(text.strip_suffix('/').unwrap_or(text))?;
@@ -111,7 +136,8 @@ impl ObjectPrefix {
     }
 
     /// The folder it lies in, without the trailing slash; empty for the root.
-    pub(crate) fn folder(&self) -> &str {
+    #[must_use]
+    pub fn folder(&self) -> &str {
         self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 }
@@ -120,7 +146,6 @@ impl ObjectPrefix {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
-    use fabric_types::Code;
 
     #[test]
     fn paths_follow_the_rules() {
@@ -135,9 +160,10 @@ mod tests {
             ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\\b", "a\0b", "a\nb", "a\u{85}", &deep, &long]
         {
             let error = ObjectPath::new(bad).unwrap_err();
-            assert_eq!(error.code(), Code::InvalidPath, "{bad:?}");
-            assert!(error.hint().is_some());
             assert!(!error.to_string().contains('\0'));
+            let fault = Fault::from(error);
+            assert_eq!(fault.code, Code::InvalidPath, "{bad:?}");
+            assert!(fault.hint.is_some());
         }
     }
 

@@ -1,0 +1,92 @@
+//! When a connection has written everything that it was given: a response that breaks off waits for that, so that its
+//! client has the head and what there was before the connection or stream ends.
+
+use parking_lot::Mutex;
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Counts the times at which nothing was left to write.
+#[derive(Default)]
+pub(super) struct Flushes {
+    count: AtomicU64,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Flushes {
+    /// How often everything had been written.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Waits until everything has been written after `seen`, a [`Self::count`] of before.
+    pub(super) fn poll_after(&self, seen: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waiting = self.waiting.lock();
+        if self.count() > seen {
+            return Poll::Ready(());
+        }
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn note(&self) {
+        let mut waiting = self.waiting.lock();
+        self.count.fetch_add(1, Ordering::Release);
+        waiting.drain(..).for_each(Waker::wake);
+    }
+}
+
+/// A connection whose flushes are noted. hyper flushes it when it has handed over all its bytes.
+pub(super) struct NotingIo<S> {
+    io: S,
+    flushes: Arc<Flushes>,
+}
+
+impl<S> NotingIo<S> {
+    pub(super) fn new(io: S, flushes: Arc<Flushes>) -> Self {
+        Self { io, flushes }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for NotingIo<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for NotingIo<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.flushes.note();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
