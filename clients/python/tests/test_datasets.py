@@ -162,6 +162,18 @@ def test_json_results_are_tables_and_arrays(fab: Fabric) -> None:
         fab.function("echo").map([b"\xff\xfe".decode("latin1") + "{"]).to_pandas()
 
 
+def test_a_job_over_nothing_is_refused_as_the_server_says(fab: Fabric) -> None:
+    fab.put("nothing/header.csv", "id,note\n")
+    fab.put("nothing/blank", "\n\n")
+    words = fab.function("wordcount")
+    for over in ([], fab.dataset("nothing/header.csv", "csv"), fab.dataset("nothing/blank", "items")):
+        for reduce in (False, True):
+            with pytest.raises(BadRequest) as refused:
+                words.map(over, reduce=reduce)
+            assert refused.value.code == "invalid-input-spec"
+            assert refused.value.hint
+
+
 def test_splitters_are_checked_before_anything_is_sent(fab: Fabric) -> None:
     with pytest.raises(SettingError, match="use object"):
         fab.dataset("x/", "rows")
