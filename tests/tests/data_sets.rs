@@ -46,11 +46,13 @@ async fn what_a_splitter_can_not_read_is_an_error_that_says_what_to_do() {
     let text = "id;note\n1;\"a\nb\"\n2;c\n";
     server.put("semicolons.csv", text).await;
     server.put("wide.csv", text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).await;
+    server.put("encrypted.parquet", "PAR1 ciphertext \x08\0\0\0PARE").await;
     for (input, split, says) in [
         ("semicolons.csv", "csv:1KiB", "hint: name the delimiter: csv:1KiB:semicolon"),
         ("wide.csv", "csv:1KiB", "UTF-16LE"),
         ("wide.csv", "lines:4", "UTF-16LE"),
         ("wide.csv", "items", "UTF-16LE"),
+        ("encrypted.parquet", "parquet", "its footer is encrypted"),
     ] {
         let ran = server.cli(&["run", "cat", "--input", input, "--split", split]).await.status(1);
         assert!(ran.stderr.contains("error[invalid-input-spec]") && ran.stderr.contains(says), "{ran:?}");

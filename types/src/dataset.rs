@@ -30,7 +30,7 @@ pub enum Split {
         /// delimiter is refused.
         delimiter: Option<Delimiter>,
     },
-    /// `parquet`: one partition per row group, handed over as a Parquet file of one row group.
+    /// `parquet`: one partition per row group that has rows, handed over as a Parquet file of one row group.
     Parquet,
     /// `items`: each line of the object that is not empty is one item (a JSON value or plain text).
     Items,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 
 from fabric_client import BadRequest, Conflict, Dataset, Fabric, NotFound, SettingError
@@ -131,6 +133,48 @@ def test_many_row_groups_are_many_partitions(fab: Fabric, tmp_path: Path) -> Non
     job = fab.function("echo").map(fab.dataset("groups/t.parquet", "parquet"))
     assert job.progress.total == 10
     assert job.to_arrow().equals(table)
+
+
+def test_a_row_group_without_rows_is_no_partition(fab: Fabric, tmp_path: Path) -> None:
+    table = pa.table({"x": [1, 2, 3], "word": ["a", "b", "b"]})
+    with pq.ParquetWriter(tmp_path / "t.parquet", table.schema) as writer:
+        for part in (table.slice(0, 2), table.slice(0, 0), table.slice(2)):
+            writer.write_table(part)
+    assert pq.ParquetFile(tmp_path / "t.parquet").num_row_groups == 3
+    fab.put("groups/rows.parquet", tmp_path / "t.parquet")
+    job = fab.function("echo").map(fab.dataset("groups/rows.parquet", "parquet"))
+    assert job.progress.total == 2
+    assert job.to_arrow().equals(table)
+    pq.write_table(table.slice(0, 0), tmp_path / "none.parquet")
+    fab.put("groups/none.parquet", tmp_path / "none.parquet")
+    with pytest.raises(BadRequest, match="no row group with rows"):
+        fab.function("echo").map(fab.dataset("groups/none.parquet", "parquet"))
+
+
+class Keys(pe.KmsClient):
+    """Keeps keys in the open."""
+
+    def __init__(self, _config: pe.KmsConnectionConfig) -> None:
+        super().__init__()
+
+    def wrap_key(self, key_bytes: bytes, _master: str) -> bytes:
+        return base64.b64encode(key_bytes)
+
+    def unwrap_key(self, wrapped_key: bytes, _master: str) -> bytes:
+        return base64.b64decode(wrapped_key)
+
+
+@pytest.mark.parametrize(("plain_footer", "says"), [(True, "column `x` is encrypted"), (False, "footer is encrypted")])
+def test_encrypted_parquet_is_refused_as_such(fab: Fabric, tmp_path: Path, plain_footer: bool, says: str) -> None:
+    table = pa.table({"x": [1, 2, 3], "word": ["a", "b", "b"]})
+    asked = pe.EncryptionConfiguration(footer_key="f", column_keys={"c": ["x"]}, plaintext_footer=plain_footer)
+    properties = pe.CryptoFactory(Keys).file_encryption_properties(pe.KmsConnectionConfig(), asked)
+    with pq.ParquetWriter(tmp_path / "t.parquet", table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    fab.put("groups/secret.parquet", tmp_path / "t.parquet")
+    with pytest.raises(BadRequest, match=says) as refused:
+        fab.function("echo").map(fab.dataset("groups/secret.parquet", "parquet"))
+    assert refused.value.code == "invalid-input-spec"
 
 
 def test_an_array_becomes_records_and_comes_back(fab: Fabric) -> None:

@@ -44,7 +44,7 @@ pub struct Plan {
     pub bytes_in: u64,
 }
 
-/// Plans a data set. Empty objects, and CSV objects of a header only, give no partition.
+/// Plans a data set. Empty objects, CSV objects of a header only, and Parquet row groups of no rows give no partition.
 ///
 /// # Errors
 /// [`Error::InvalidInputSpec`] if nothing is there, the objects can't be split as asked, there would be no partition at
@@ -226,9 +226,9 @@ fn records(source: &Source, record: u64, target: u64, room: &Room) -> Result<Vec
 }
 
 async fn parquet(source: &Source, room: &Room) -> Result<Plan, Error> {
-    let sizes = parquet_file::row_group_sizes(source).await?;
-    room.take(sizes.len(), Some(source.size))?;
+    let groups = parquet_file::row_groups(source).await?;
+    room.take(groups.len(), Some(source.size))?;
     let object = Shared::new(source).slice(0..source.size);
-    let partitions = (0..).zip(&sizes).map(|(index, _)| Partition::RowGroup { object: object.clone(), index });
-    Ok(Plan { partitions: partitions.collect(), bytes_in: sizes.iter().sum() })
+    let partitions = groups.iter().map(|group| Partition::RowGroup { object: object.clone(), index: group.index });
+    Ok(Plan { partitions: partitions.collect(), bytes_in: groups.iter().map(|group| group.bytes).sum() })
 }

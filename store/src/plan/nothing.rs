@@ -35,7 +35,7 @@ pub(super) fn no_task(path: &str, split: Split, seen: Seen) -> Error {
             "no row after its header row",
             "a CSV object has a header row and at least one more; object makes one task of any bytes",
         ),
-        (_, Split::Parquet) => ("no row group", "store rows, or name other objects"),
+        (_, Split::Parquet) => ("no row group with rows", "store rows, or name other objects"),
         (_, Split::Items) => ("only empty lines", "store one item on each line"),
         (_, Split::Object | Split::Lines(_) | Split::Records { .. }) => ("nothing to split", "name other objects"),
     };

@@ -39,7 +39,7 @@ class DatasetBase:
         #: - `records:N:SIZE`: records of N bytes, about SIZE bytes together;
         #: - `csv:SIZE` or `csv:SIZE:DELIMITER`: about SIZE bytes of rows, with the header row before them; the
         #:   delimiter is `semicolon`, `tab`, `pipe` or a punctuation character where it is no comma;
-        #: - `parquet`: a row group;
+        #: - `parquet`: a row group that has rows;
         #: - `items`: a line, which is one item.
         self.split = split
 
