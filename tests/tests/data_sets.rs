@@ -23,7 +23,10 @@ async fn no_row_of_a_csv_is_lost_or_cut_by_its_splitter() {
     for (path, text) in [
         ("in/marks.csv", weather(40, "size (\")", |at| format!("{at}\" pipe"), "\n")),
         ("in/returns.csv", weather(40, "note", |at| format!("\"two,\rlines {at}\""), "\r")),
-        ("in/quotes.csv", weather(40, "note", |at| if at % 2 == 0 { "3\"".into() } else { "\"a\nb\n\"".into() }, "\r\n")),
+        (
+            "in/quotes.csv",
+            weather(40, "note", |at| if at % 2 == 0 { "3\"".into() } else { "\"a\nb\n\"".into() }, "\r\n"),
+        ),
         ("in/blank.csv", format!("\n\r\n{}\n\n", weather(40, "note", |at| at.to_string(), "\n\n"))),
         ("in/marked.csv", format!("\u{feff}{}", weather(40, "note", |at| at.to_string(), "\n"))),
     ] {
@@ -60,6 +63,110 @@ async fn what_a_splitter_can_not_read_is_an_error_that_says_what_to_do() {
     let ran = server.cli(&["run", "cat", "--input", "semicolons.csv", "--split", "csv:1:semicolon"]).await.ok();
     assert_eq!(ran.text(), "id;note\n1;\"a\nb\"\nid;note\n2;c\n");
     assert_eq!(server.cli(&["run", "cat", "--input", "semicolons.csv"]).await.ok().text(), text);
+}
+
+/// Writes its arguments from the second on, each with a line feed.
+const ARGUMENTS: &str = r#"(module
+ (import "wasi_snapshot_preview1" "args_sizes_get" (func $s (param i32 i32) (result i32)))
+ (import "wasi_snapshot_preview1" "args_get" (func $a (param i32 i32) (result i32)))
+ (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+ (memory (export "memory") 2)
+ (func (export "_start") (local $n i32) (local $at i32) (local $end i32)
+  (drop (call $s (i32.const 0) (i32.const 4)))
+  (drop (call $a (i32.const 1024) (i32.const 8192)))
+  (local.set $at (i32.const 8192))
+  (local.set $end (i32.add (i32.const 8192) (i32.load (i32.const 4))))
+  (block $done (loop $next
+   (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
+   (if (i32.eqz (i32.load8_u (local.get $at))) (then (i32.store8 (local.get $at) (i32.const 10))))
+   (local.set $at (i32.add (local.get $at) (i32.const 1)))
+   (br $next)))
+  (i32.store (i32.const 16) (i32.load (i32.const 1028)))
+  (i32.store (i32.const 20) (i32.sub (local.get $end) (i32.load (i32.const 1028))))
+  (drop (call $w (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 24)))))"#;
+
+#[tokio::test]
+async fn numbers_keep_their_digits_on_every_way_to_a_guest() {
+    let server = Server::start(Options::default()).await;
+    server.deploy("cat", cat(), "").await;
+    server.deploy("arguments", wat::parse_str(ARGUMENTS).unwrap().into(), "").await;
+    let numbers = [
+        "0",
+        "-0",
+        "9007199254740993",
+        "18446744073709551615",
+        "18446744073709551616",
+        "-9223372036854775809",
+        "123456789012345678901234567890",
+        "1.0",
+        "1.10",
+        "0.1000000000000000055511151231257827",
+        "1e5",
+        "1.5e-7",
+        "1e400",
+        "{\"a\":[123456789012345678901234567890,1.10]}",
+    ];
+    let lines = numbers.map(|number| format!("{number}\n")).concat();
+    let list = format!("[{}]", numbers.join(", "));
+    server.put("numbers", lines.clone()).await;
+    let stored = server.cli(&["run", "cat", "--input", "numbers", "--split", "items"]).await.ok();
+    assert_eq!(stored.text(), numbers.concat());
+
+    // Inline: from the command line, from a file, over REST; as items and as parameters.
+    std::fs::write(server.folder().join("items.json"), &list).unwrap();
+    let spec = format!("{{\"function\": \"cat\", \"input\": {{\"items\": {list}}}}}");
+    std::fs::write(server.folder().join("spec.json"), &spec).unwrap();
+    for line in [
+        ["run", "cat", "--items", &list],
+        ["run", "cat", "--items", "@items.json"],
+        ["run", "--spec", "spec.json", "-q"],
+    ] {
+        assert_eq!(server.cli(&line).await.ok().stdout, stored.stdout, "{line:?}");
+    }
+    let answer = server.raw("POST", "/v1/jobs", Some(server.admin()), &spec).await;
+    assert!(answer.status < 300, "{}", answer.text);
+    for number in numbers {
+        let param = format!("x={number}");
+        for line in [
+            &["run", "arguments", "--items", "[1]", "--param", &param][..],
+            &["invoke", "arguments", "--param", &param],
+            &["invoke", "arguments", "--param", &param, "--async", "--wait"],
+        ] {
+            assert_eq!(server.cli(line).await.ok().text(), format!("--x={number}\n"), "{line:?}");
+        }
+    }
+    // What is shown of a job is what was given.
+    let shown = server.cli(&["jobs", "list", "--json"]).await.ok();
+    assert!(shown.text().contains("123456789012345678901234567890"), "{}", shown.text());
+}
+
+#[tokio::test]
+async fn numbers_that_differ_are_different_tasks() {
+    let server = Server::start(Options::default()).await;
+    server.deploy("arguments", wat::parse_str(ARGUMENTS).unwrap().into(), "").await;
+    // Both are the same float.
+    for number in ["18446744073709551617", "18446744073709551618", "9007199254740992", "9007199254740993"] {
+        let param = format!("x={number}");
+        let line = ["run", "arguments", "--items", "[1]", "--param", &param];
+        let plan = async || server.cli(&[&line[..], &["--dry-run", "--json"]].concat()).await.ok().json();
+        assert_eq!(plan().await["cached"], 0, "{number}");
+        assert_eq!(server.cli(&line).await.ok().text(), format!("--x={number}\n"));
+        assert_eq!(plan().await["cached"], 1, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_yaml_would_round_are_refused() {
+    let server = Server::start(Options::default()).await;
+    server.deploy("cat", cat(), "").await;
+    let spec = "function: cat\ninput:\n  items: [123456789012345678901234567890]\n";
+    std::fs::write(server.folder().join("spec.yaml"), spec).unwrap();
+    let ran = server.cli(&["run", "--spec", "spec.yaml"]).await.status(2);
+    assert!(ran.stderr.contains("quote it, or send JSON"), "{ran:?}");
+    let quoted = spec.replace("[1", "['1").replace("0]", "0']");
+    std::fs::write(server.folder().join("spec.yaml"), quoted).unwrap();
+    let ran = server.cli(&["run", "--spec", "spec.yaml"]).await.ok();
+    assert_eq!(ran.text(), "123456789012345678901234567890");
 }
 
 #[tokio::test]

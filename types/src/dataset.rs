@@ -2,10 +2,12 @@
 
 use crate::units::ByteSize;
 pub use delimiter::{Delimiter, InvalidDelimiter};
+pub use item::Item;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc};
 
 mod delimiter;
+mod item;
 
 /// How objects are split into partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,7 +114,7 @@ pub enum InputSpec {
         split: Split,
     },
     /// One task per item. A text item reaches the guest as it is, any other value as JSON.
-    Items(Vec<serde_json::Value>),
+    Items(Vec<Item>),
 }
 
 fn whole_objects() -> Split {
@@ -177,7 +179,9 @@ mod tests {
         for text in ["object", "lines:1024", "records:16:4096", "csv:100", "csv:100:semicolon", "parquet", "items"] {
             assert_eq!(text.parse::<Split>().map(|s| s.to_string()), Ok(text.to_owned()));
         }
-        for bad in ["", "line", "lines:0", "records", "records:x", "csv:1:2", "csv:1:tab:x", "object:1", "records:1:2:3"] {
+        for bad in
+            ["", "line", "lines:0", "records", "records:x", "csv:1:2", "csv:1:tab:x", "object:1", "records:1:2:3"]
+        {
             assert!(bad.parse::<Split>().is_err(), "{bad}");
         }
     }

@@ -9,7 +9,7 @@ use crate::{
 use fabric_client::Client;
 use fabric_types::{
     Code, Fault,
-    dataset::{InputSpec, Split},
+    dataset::{InputSpec, Item, Split},
     function::FunctionRef,
     job::{JobSpec, JobState, Reduce, Shuffle},
     label,
@@ -190,7 +190,7 @@ fn parse_spec(text: &str) -> Result<JobSpec, String> {
     JobSpec::from_yaml(text.as_bytes()).map_err(|e| e.to_string())
 }
 
-fn parse_items(text: &str) -> Result<Vec<serde_json::Value>, Failure> {
+fn parse_items(text: &str) -> Result<Vec<Item>, Failure> {
     let (what, json) = match text.strip_prefix('@') {
         Some(file) => (file, params::text_of(file)?),
         None => ("--items", text.to_owned()),

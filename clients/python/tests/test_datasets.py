@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +217,18 @@ def test_a_job_over_nothing_is_refused_as_the_server_says(fab: Fabric) -> None:
                 words.map(over, reduce=reduce)
             assert refused.value.code == "invalid-input-spec"
             assert refused.value.hint
+
+
+def test_numbers_are_exact_whether_items_are_stored_or_not(fab: Fabric) -> None:
+    numbers = [2**53 + 1, 2**64, -(2**64) - 1, 10**40 + 7, 1.0, 0.1, 1e300, {"deep": [3**90, 2.5]}]
+    stored = Dataset.from_items(fab, "items/numbers", numbers)
+    echo = fab.function("echo")
+    assert echo.map(numbers).result() == echo.map(stored).result()
+    back = [json.loads(item) for item in echo.map(numbers).result()]
+    assert back == numbers
+    assert [type(a) for a in back] == [type(a) for a in numbers]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        echo.map([float("inf")])
 
 
 def test_splitters_are_checked_before_anything_is_sent(fab: Fabric) -> None:

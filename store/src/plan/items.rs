@@ -1,4 +1,4 @@
-//! One partition per item: values given with the job, or lines of an object.
+//! One partition per item: lines of an object.
 
 use super::{Plan, Room, text};
 use crate::{
@@ -13,14 +13,6 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 const MAX_ITEM: usize = 1 << 20;
 /// Bytes of all items of an object together: the plan holds them.
 const MAX_OBJECT: u64 = 256 << 20;
-
-/// An inline item, as the guest reads it: text as it is, any other value as JSON.
-pub(super) fn inline(value: &serde_json::Value) -> Partition {
-    match value {
-        serde_json::Value::String(text) => Partition::Item(text.as_str().into()),
-        other => Partition::Item(other.to_string().into()),
-    }
-}
 
 /// Each line that is not empty is an item. A carriage return before the line feed is not part of it.
 pub(super) async fn plan(source: Source, room: &Room) -> Result<Plan, Error> {

@@ -52,12 +52,12 @@ pub struct Plan {
 pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -> Result<Plan, Error> {
     let room = Room::new(options.max_partitions);
     match input {
-        InputSpec::Items(values) => {
-            if values.is_empty() {
+        InputSpec::Items(items) => {
+            if items.is_empty() {
                 return Err(nothing::no_items());
             }
-            room.take(values.len(), None)?;
-            let partitions: Vec<_> = values.iter().map(items::inline).collect();
+            room.take(items.len(), None)?;
+            let partitions: Vec<_> = items.iter().map(|item| Partition::Item(Arc::clone(item.text()))).collect();
             let bytes_in = partitions.iter().map(Partition::bytes).sum();
             Ok(Plan { partitions, bytes_in })
         }
