@@ -17,7 +17,10 @@ const INLINE: usize = 64 << 10;
 /// Bytes of memory that a value of each kind may take, besides its text.
 const PER_OBJECT: u64 = 700;
 const PER_LIST: u64 = 128;
-const PER_VALUE: u64 = 64;
+/// A number has its text in an allocation of its own.
+const PER_VALUE: u64 = 96;
+/// Bytes for each byte of text: what grew while it was read may be twice as long.
+const PER_BYTE: u64 = 2;
 
 /// An upper bound of the memory that the values of a JSON text take, found without reading them as such.
 #[must_use]
@@ -45,7 +48,7 @@ pub fn json_memory(text: &[u8]) -> u64 {
             _ => {}
         }
     }
-    objects * PER_OBJECT + lists * PER_LIST + (values + objects + lists) * PER_VALUE + text.len() as u64
+    objects * PER_OBJECT + lists * PER_LIST + (values + objects + lists) * PER_VALUE + text.len() as u64 * PER_BYTE
 }
 
 /// Reads JSON whose values take a bounded amount of memory.

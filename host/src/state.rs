@@ -18,7 +18,7 @@ use crate::{
     volumes::{Metered, VolumeRoot},
 };
 use fabric_types::{
-    Code, Fault,
+    Code, Fault, canonical,
     function::{Deployment, EntryKind},
     limits::Limits,
     memory::Charge,
@@ -229,10 +229,7 @@ fn arguments(wasi: &mut WasiCtxBuilder, setup: &Setup, params: &str) {
     wasi.env("FABRIC_STAGE", setup.stage);
     let Ok(params) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(params) else { return };
     for (key, value) in &params {
-        let text = match value {
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
+        let text = canonical::plain(value);
         if key.contains('\0') || text.contains('\0') {
             continue;
         }

@@ -7,7 +7,7 @@
 use crate::{Error, input::Source, reader::Segment};
 use bytes::Bytes;
 use parquet::file::metadata::{
-    ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter, RowGroupMetaData,
+    FileMetaData, ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter, RowGroupMetaData,
 };
 use std::ops::Range;
 use tokio::sync::Semaphore;
@@ -25,25 +25,59 @@ static LARGE: Semaphore = Semaphore::const_new(1);
 /// Bytes read from the end at first; most footers are smaller.
 const GUESS: u64 = 64 << 10;
 
-/// What is wrong with a file, in words that end a sentence.
-type Wrong = String;
+/// The last bytes of a file whose footer is encrypted.
+const ENCRYPTED_MAGIC: &[u8; 4] = b"PARE";
 
-fn not_parquet(source: &Source, why: &str) -> Error {
-    Error::spec(
-        format!("`{}` can't be split as Parquet: {why}", source.path),
-        "give only Parquet files, or use another splitter",
-    )
+/// The reason why a file can't be split.
+enum Wrong {
+    /// It is damaged, or not Parquet: words that end a sentence.
+    Damaged(String),
+    /// This part of it is encrypted. A part of a file can't be decrypted: the key is bound to a column's place in the
+    /// whole file.
+    Encrypted(String),
 }
 
-/// The compressed bytes of each row group.
-pub(crate) async fn row_group_sizes(source: &Source) -> Result<Vec<u64>, Error> {
+impl From<&str> for Wrong {
+    fn from(why: &str) -> Self {
+        Self::Damaged(why.to_owned())
+    }
+}
+
+impl Wrong {
+    fn into_error(self, source: &Source) -> Error {
+        let (why, hint) = match self {
+            Self::Damaged(why) => (why, "give only Parquet files, or use another splitter"),
+            Self::Encrypted(what) => {
+                (format!("{what} is encrypted"), "store it decrypted, or have a function decrypt it whole: object")
+            }
+        };
+        let why: String = why.chars().take(200).collect();
+        Error::spec(format!("`{}` can't be split as Parquet: {why}", source.path), hint)
+    }
+}
+
+/// A row group that has rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowGroup {
+    /// Its place in the file, from 0.
+    pub(crate) index: u32,
+    /// Compressed bytes of its columns.
+    pub(crate) bytes: u64,
+}
+
+/// The row groups that have rows.
+pub(crate) async fn row_groups(source: &Source) -> Result<Vec<RowGroup>, Error> {
     let size = source.size;
     decoded(source, move |metadata| {
-        metadata
-            .row_groups()
-            .iter()
-            .map(|group| Ok(chunks(group, size)?.iter().map(|r| r.end - r.start).sum()))
-            .collect()
+        let mut found = Vec::new();
+        for (index, group) in (0..).zip(metadata.row_groups()) {
+            // The columns of no rows may lie anywhere: writers put 0 for the pages that they did not write.
+            if group.num_rows() != 0 {
+                let bytes = chunks(group, size)?.iter().map(|r| r.end - r.start).sum();
+                found.push(RowGroup { index, bytes });
+            }
+        }
+        Ok(found)
     })
     .await
 }
@@ -55,9 +89,9 @@ pub(crate) async fn row_group(source: &Source, index: u32) -> Result<Vec<Segment
         let group = metadata
             .row_groups()
             .get(usize::try_from(index).unwrap_or(usize::MAX))
-            .ok_or_else(|| format!("it has no row group {index}"))?;
+            .ok_or_else(|| Wrong::Damaged(format!("it has no row group {index}")))?;
         let ranges = chunks(group, size)?;
-        let footer = footer(metadata.file_metadata(), group, &ranges).map_err(|e| e.to_string())?;
+        let footer = footer(metadata.file_metadata(), group, &ranges).map_err(|e| Wrong::Damaged(e.to_string()))?;
         let mut segments = vec![Segment::Bytes(Bytes::from_static(MAGIC))];
         let mut run: Option<Range<u64>> = None;
         for range in ranges {
@@ -79,19 +113,21 @@ async fn decoded<T: Send + 'static>(
     look: impl FnOnce(&ParquetMetaData) -> Result<T, Wrong> + Send + 'static,
 ) -> Result<T, Error> {
     let size = source.size;
-    let bad = |why: &str| not_parquet(source, why);
+    let bad = |why: &str| Wrong::from(why).into_error(source);
     if size < TAIL + MAGIC.len() as u64 {
         return Err(bad("it is too short"));
     }
     let guess = size.min(GUESS);
     let mut end = source.read(size - guess..size).await?;
     let tail = end.split_off(end.len().saturating_sub(8));
-    let Some((length, MAGIC)) =
-        tail.split_first_chunk::<4>().map(|(l, m)| (*l, m)).and_then(|(l, m)| Some((l, <&[u8; 4]>::try_from(m).ok()?)))
-    else {
+    let Some((length, magic)) = tail.split_first_chunk::<4>() else { return Err(bad("it is too short")) };
+    if magic == ENCRYPTED_MAGIC {
+        return Err(Wrong::Encrypted("its footer".to_owned()).into_error(source));
+    }
+    if magic != MAGIC {
         return Err(bad("it does not end as a Parquet file"));
-    };
-    let length = u64::from(u32::from_le_bytes(length));
+    }
+    let length = u64::from(u32::from_le_bytes(*length));
     if length > size - TAIL - MAGIC.len() as u64 {
         return Err(bad("its footer is longer than the file"));
     }
@@ -106,31 +142,37 @@ async fn decoded<T: Send + 'static>(
     let alone = if length > LARGE_FOOTER { LARGE.acquire().await.ok() } else { None };
     let looked = tokio::task::spawn_blocking(move || {
         let _alone = alone;
-        let metadata = ParquetMetaDataReader::decode_metadata(&footer).map_err(|e| e.to_string())?;
+        let metadata = ParquetMetaDataReader::decode_metadata(&footer).map_err(|e| Wrong::Damaged(e.to_string()))?;
         look(&metadata)
     });
     match looked.await {
         Ok(Ok(found)) => Ok(found),
-        Ok(Err(why)) => Err(bad(&why.chars().take(200).collect::<String>())),
+        Ok(Err(why)) => Err(why.into_error(source)),
         Err(_) => Err(bad("its footer can't be decoded")),
     }
 }
 
-/// Where a chunk begins. Some writers put 0 for a dictionary that is not there.
-fn dictionary(column: &ColumnChunkMetaData) -> Option<i64> {
-    column.dictionary_page_offset().filter(|at| *at > 0)
+/// The offset of a page, if there is one. Writers put 0 for a page that is not there.
+fn page(offset: Option<i64>) -> Option<i64> {
+    offset.filter(|at| *at > 0)
 }
 
 /// Where the column chunks of a row group are, each inside the object and together no larger than it.
 fn chunks(group: &RowGroupMetaData, size: u64) -> Result<Vec<Range<u64>>, Wrong> {
     let mut sum = 0_u64;
     let mut ranges = Vec::new();
+    if group.num_rows() < 0 {
+        return Err("a row group has a negative number of rows".into());
+    }
     for column in group.columns() {
+        if column.crypto_metadata().is_some() {
+            return Err(Wrong::Encrypted(format!("its column `{}`", column.column_path().string())));
+        }
         if column.file_path().is_some() {
             return Err("a column is in another file".into());
         }
-        let data = column.data_page_offset();
-        let first = dictionary(column).map_or(data, |at| at.min(data));
+        let pages = [page(Some(column.data_page_offset())), page(column.dictionary_page_offset())];
+        let first = pages.into_iter().flatten().min().ok_or("a column has no pages")?;
         let range = u64::try_from(first).ok().zip(u64::try_from(column.compressed_size()).ok());
         let range = range.and_then(|(at, len)| Some(at..at.checked_add(len)?));
         let range = range.filter(|r| r.start >= MAGIC.len() as u64 && r.end <= size);
@@ -161,8 +203,8 @@ fn footer(
         let column = column
             .clone()
             .into_builder()
-            .set_data_page_offset(moved(column.data_page_offset()))
-            .set_dictionary_page_offset(dictionary(column).map(moved))
+            .set_data_page_offset(page(Some(column.data_page_offset())).map_or(0, moved))
+            .set_dictionary_page_offset(page(column.dictionary_page_offset()).map(moved))
             .set_index_page_offset(None)
             .set_bloom_filter_offset(None)
             .set_bloom_filter_length(None)

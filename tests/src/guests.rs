@@ -26,6 +26,27 @@ pub fn built(name: &str) -> Bytes {
     bytes.unwrap_or_else(|e| panic!("{}: {e}\nhint: cargo xtask guests", path.display())).into()
 }
 
+/// A command that copies standard input to standard output.
+const CAT: &str = r#"(module
+ (import "wasi_snapshot_preview1" "fd_read" (func $r (param i32 i32 i32 i32) (result i32)))
+ (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+ (memory (export "memory") 2)
+ (func (export "_start") (local $n i32)
+  (loop $more
+   (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65536))
+   (if (call $r (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then (unreachable)))
+   (local.set $n (i32.load (i32.const 8)))
+   (if (i32.eqz (local.get $n)) (then (return)))
+   (i32.store (i32.const 4) (local.get $n))
+   (if (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then (unreachable)))
+   (br $more))))"#;
+
+/// A command that gives its partition back.
+#[must_use]
+pub fn cat() -> Bytes {
+    wat::parse_str(CAT).unwrap_or_else(|e| panic!("{e}")).into()
+}
+
 fn hostile_folder() -> PathBuf {
     repository().join("examples/hostile")
 }

@@ -18,7 +18,7 @@ mod server;
 pub use cli::Ran;
 pub use cluster::{Cluster, nats_server};
 pub use ended::Ended;
-pub use guests::{built, hostile, hostile_names, manifest, repository};
+pub use guests::{built, cat, hostile, hostile_names, manifest, repository};
 pub use nats::Nats;
 pub use process::Process;
 pub use raw::Answer;

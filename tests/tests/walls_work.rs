@@ -2,7 +2,7 @@
 //! ends with a clear error while another connection is answered all along, and takes a bounded amount of memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use fabric_tests::{Options, Server};
+use fabric_tests::{Options, Server, cat};
 use fabric_types::Code;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -12,21 +12,6 @@ const MIB: u64 = 1 << 20;
 const GROWTH: u64 = 512 * MIB;
 /// Far beyond what anything here takes; only a server that hangs reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Copies standard input to standard output.
-const CAT: &str = r#"(module
- (import "wasi_snapshot_preview1" "fd_read" (func $r (param i32 i32 i32 i32) (result i32)))
- (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
- (memory (export "memory") 2)
- (func (export "_start") (local $n i32)
-  (loop $more
-   (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65536))
-   (if (call $r (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then (unreachable)))
-   (local.set $n (i32.load (i32.const 8)))
-   (if (i32.eqz (local.get $n)) (then (return)))
-   (i32.store (i32.const 4) (local.get $n))
-   (if (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then (unreachable)))
-   (br $more))))"#;
 
 /// An answer: its status, its code where it is a problem, and its text.
 #[derive(Debug)]
@@ -97,7 +82,7 @@ impl Attack {
 
     fn deploy(&self, name: &str, schema: &Value) -> reqwest::RequestBuilder {
         let manifest = json!({"function": {"name": name}, "params": schema}).to_string();
-        let module = wat::parse_str(CAT).unwrap();
+        let module = cat();
         let mut body = format!(
             "--x\r\ncontent-disposition: form-data; name=\"manifest\"\r\n\r\n{manifest}\r\n\
              --x\r\ncontent-disposition: form-data; name=\"module\"; filename=\"m\"\r\n\r\n"
@@ -182,7 +167,7 @@ async fn checking_parameters_costs_a_bounded_amount() {
     ] {
         assert_eq!(attack.send(attack.deploy(name, schema)).await.status, 201, "{name}");
     }
-    let job = |function: &str, params: Value| json!({"function": function, "input": {"items": []}, "params": params});
+    let job = |function: &str, params: Value| json!({"function": function, "input": {"items": [1]}, "params": params});
     let nest = |levels: usize, name: &str| (0..levels).fold(json!("x"), |inner, _| json!({ name: inner }));
     let list = (0..20).fold(json!("x"), |inner, _| json!([inner]));
     for spec in [

@@ -1,8 +1,13 @@
 //! Data sets: where the input is, how it is split, and the partitions that come of it.
 
 use crate::units::ByteSize;
+pub use delimiter::{Delimiter, InvalidDelimiter};
+pub use item::Item;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc};
+
+mod delimiter;
+mod item;
 
 /// How objects are split into partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,12 +23,18 @@ pub enum Split {
         /// Target bytes of a partition.
         target: ByteSize,
     },
-    /// `csv:SIZE`: ranges of about SIZE bytes that end between rows (quoted line feeds are understood); every
-    /// partition begins with the object's header row.
-    Csv(ByteSize),
-    /// `parquet`: one partition per row group, handed over as a Parquet file of one row group.
+    /// `csv:SIZE` or `csv:SIZE:DELIMITER`: ranges of about SIZE bytes that end between rows, by the grammar of the Rust
+    /// SDK's readers; every partition begins with the object's header row.
+    Csv {
+        /// Target bytes of a partition, without its header row.
+        target: ByteSize,
+        /// The byte between fields. Without one it is a comma, and a header that has no comma but another usual
+        /// delimiter is refused.
+        delimiter: Option<Delimiter>,
+    },
+    /// `parquet`: one partition per row group that has rows, handed over as a Parquet file of one row group.
     Parquet,
-    /// `items`: each line of the object is one item (a JSON value or plain text).
+    /// `items`: each line of the object that is not empty is one item (a JSON value or plain text).
     Items,
 }
 
@@ -32,7 +43,9 @@ pub const DEFAULT_TARGET: ByteSize = ByteSize::mib(8);
 
 /// Text that names no splitter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a splitter: use object, lines:SIZE, records:N, records:N:SIZE, csv:SIZE, parquet or items")]
+#[error(
+    "`{0}` is not a splitter: use object, lines:SIZE, records:N, records:N:SIZE, csv:SIZE, csv:SIZE:DELIMITER, parquet or items"
+)]
 pub struct InvalidSplit(pub String);
 
 impl FromStr for Split {
@@ -40,6 +53,7 @@ impl FromStr for Split {
     fn from_str(text: &str) -> Result<Self, InvalidSplit> {
         let bad = || InvalidSplit(text.chars().take(80).collect());
         let size = |t: &str| t.parse::<ByteSize>().ok().filter(|s| s.0 > 0).ok_or_else(bad);
+        let delimiter = |t: &str| t.parse::<Delimiter>().map(Some).map_err(|_| bad());
         let mut parts = text.split(':');
         let split = match (parts.next(), parts.next(), parts.next()) {
             (Some("object"), None, None) => Self::Object,
@@ -47,8 +61,9 @@ impl FromStr for Split {
             (Some("lines"), Some(s), None) => Self::Lines(size(s)?),
             (Some("records"), Some(n), None) => Self::Records { record: size(n)?, target: DEFAULT_TARGET },
             (Some("records"), Some(n), Some(s)) => Self::Records { record: size(n)?, target: size(s)? },
-            (Some("csv"), None, None) => Self::Csv(DEFAULT_TARGET),
-            (Some("csv"), Some(s), None) => Self::Csv(size(s)?),
+            (Some("csv"), None, None) => Self::Csv { target: DEFAULT_TARGET, delimiter: None },
+            (Some("csv"), Some(s), None) => Self::Csv { target: size(s)?, delimiter: None },
+            (Some("csv"), Some(s), Some(d)) => Self::Csv { target: size(s)?, delimiter: delimiter(d)? },
             (Some("parquet"), None, None) => Self::Parquet,
             (Some("items"), None, None) => Self::Items,
             _ => return Err(bad()),
@@ -63,7 +78,8 @@ impl fmt::Display for Split {
             Self::Object => f.write_str("object"),
             Self::Lines(s) => write!(f, "lines:{}", s.0),
             Self::Records { record, target } => write!(f, "records:{}:{}", record.0, target.0),
-            Self::Csv(s) => write!(f, "csv:{}", s.0),
+            Self::Csv { target, delimiter: None } => write!(f, "csv:{}", target.0),
+            Self::Csv { target, delimiter: Some(delimiter) } => write!(f, "csv:{}:{delimiter}", target.0),
             Self::Parquet => f.write_str("parquet"),
             Self::Items => f.write_str("items"),
         }
@@ -98,7 +114,7 @@ pub enum InputSpec {
         split: Split,
     },
     /// One task per item. A text item reaches the guest as it is, any other value as JSON.
-    Items(Vec<serde_json::Value>),
+    Items(Vec<Item>),
 }
 
 fn whole_objects() -> Split {
@@ -160,10 +176,12 @@ mod tests {
 
     #[test]
     fn splitters_read_back_as_printed() {
-        for text in ["object", "lines:1024", "records:16:4096", "csv:100", "parquet", "items"] {
+        for text in ["object", "lines:1024", "records:16:4096", "csv:100", "csv:100:semicolon", "parquet", "items"] {
             assert_eq!(text.parse::<Split>().map(|s| s.to_string()), Ok(text.to_owned()));
         }
-        for bad in ["", "line", "lines:0", "records", "records:x", "csv:1:2", "object:1", "records:1:2:3"] {
+        for bad in
+            ["", "line", "lines:0", "records", "records:x", "csv:1:2", "csv:1:tab:x", "object:1", "records:1:2:3"]
+        {
             assert!(bad.parse::<Split>().is_err(), "{bad}");
         }
     }

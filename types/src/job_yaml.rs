@@ -1,7 +1,11 @@
 //! Job specs written as YAML, read within bounds: no anchors, aliases, merge keys, tags or further documents, and limits on
 //! bytes, nesting and the number of values.
 
-use crate::job::JobSpec;
+use crate::{
+    dataset::{InputSpec, Item},
+    job::JobSpec,
+};
+use serde_json::{Number, Value};
 use serde_saphyr::{
     Error, Options,
     options::{DuplicateKeyPolicy, MergeKeyPolicy},
@@ -55,12 +59,44 @@ impl JobSpec {
     /// Reads a job spec in YAML, of the same shape as in JSON.
     ///
     /// # Errors
-    /// [`InvalidYaml`] for what is no job spec or is above a bound.
+    /// [`InvalidYaml`] for what is no job spec, is above a bound, or has a number that YAML does not keep exactly.
     pub fn from_yaml(text: &[u8]) -> Result<Self, InvalidYaml> {
         if text.len() > MAX_BYTES {
             return Err(InvalidYaml { message: format!("YAML of more than {MAX_BYTES} bytes is not read; send JSON") });
         }
-        serde_saphyr::from_slice_with_options(text, options()).map_err(|e| InvalidYaml { message: message(&e) })
+        let spec: Self =
+            serde_saphyr::from_slice_with_options(text, options()).map_err(|e| InvalidYaml { message: message(&e) })?;
+        let items = if let InputSpec::Items(items) = &spec.input { items.as_slice() } else { &[] };
+        let found = spec.params.values().find_map(rounded).or_else(|| {
+            items.iter().find_map(|item| match item {
+                Item::Json(json) => serde_json::from_str(json).ok().as_ref().and_then(rounded),
+                Item::Text(_) => None,
+            })
+        });
+        match found {
+            Some(number) => Err(InvalidYaml {
+                message: format!(
+                    "a number that reads as {number} may have lost digits in YAML: quote it, or send JSON"
+                ),
+            }),
+            None => Ok(spec),
+        }
+    }
+}
+
+/// Whole numbers up to here have a float each.
+const EXACT: f64 = (1_u64 << 53) as f64;
+
+/// A number within `value` that may not be what the text says: the YAML reader makes floats of whole numbers that do not
+/// fit 64 bits. The nesting of YAML is bounded.
+fn rounded(value: &Value) -> Option<Number> {
+    match value {
+        Value::Number(n) if n.as_i64().is_none() && n.as_u64().is_none() => {
+            n.as_f64().is_none_or(|float| float.fract() == 0.0 && float.abs() >= EXACT).then(|| n.clone())
+        }
+        Value::Array(values) => values.iter().find_map(rounded),
+        Value::Object(map) => map.values().find_map(rounded),
+        _ => None,
     }
 }
 
@@ -120,6 +156,20 @@ tags:
         ] {
             let problem = read(yaml).unwrap_err();
             assert!(words.iter().all(|w| problem.to_lowercase().contains(w)), "{yaml}: {problem}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_yaml_would_round_are_refused() {
+        let of = |number: &str| {
+            read(&format!("function: f\ninput: {{items: [[{number}]]}}\nparams: {{a: {{b: {number}}}}}"))
+        };
+        for number in ["18446744073709551616", "-9223372036854775809", "123456789012345678901234567890", "1e300"] {
+            assert!(of(number).unwrap_err().contains("quote it, or send JSON"), "{number}");
+            of(&format!("'{number}'")).unwrap();
+        }
+        for number in ["18446744073709551615", "-9223372036854775808", "1.5", "1e3", "1e-300", "0"] {
+            of(number).unwrap();
         }
     }
 

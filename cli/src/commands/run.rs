@@ -9,7 +9,7 @@ use crate::{
 use fabric_client::Client;
 use fabric_types::{
     Code, Fault,
-    dataset::{InputSpec, Split},
+    dataset::{InputSpec, Item, Split},
     function::FunctionRef,
     job::{JobSpec, JobState, Reduce, Shuffle},
     label,
@@ -28,7 +28,8 @@ pub struct Args {
     /// standard input. What is both stored and local is taken as stored: write ./NAME for the local one
     #[arg(long, short, value_name = "PREFIX|FILE|-", conflicts_with = "items", allow_hyphen_values = true)]
     pub input: Option<String>,
-    /// How each object is split: object, lines:SIZE, records:N[:SIZE], csv:SIZE, parquet, items [default: object]
+    /// How each object is split: object, lines:SIZE, records:N[:SIZE], csv:SIZE[:DELIMITER], parquet, items
+    /// [default: object]
     #[arg(long, value_name = "HOW", requires = "input")]
     pub split: Option<Split>,
     /// One task per item of this JSON list
@@ -189,7 +190,7 @@ fn parse_spec(text: &str) -> Result<JobSpec, String> {
     JobSpec::from_yaml(text.as_bytes()).map_err(|e| e.to_string())
 }
 
-fn parse_items(text: &str) -> Result<Vec<serde_json::Value>, Failure> {
+fn parse_items(text: &str) -> Result<Vec<Item>, Failure> {
     let (what, json) = match text.strip_prefix('@') {
         Some(file) => (file, params::text_of(file)?),
         None => ("--items", text.to_owned()),

@@ -23,11 +23,7 @@ use fabric_gateway::{
 };
 use fabric_types::{Code, id::NodeId};
 use futures::StreamExt as _;
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::watch,

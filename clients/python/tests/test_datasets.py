@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 
 from fabric_client import BadRequest, Conflict, Dataset, Fabric, NotFound, SettingError
@@ -139,6 +142,48 @@ def test_many_row_groups_are_many_partitions(fab: Fabric, tmp_path: Path) -> Non
     assert job.to_arrow().equals(table)
 
 
+def test_a_row_group_without_rows_is_no_partition(fab: Fabric, tmp_path: Path) -> None:
+    table = pa.table({"x": [1, 2, 3], "word": ["a", "b", "b"]})
+    with pq.ParquetWriter(tmp_path / "t.parquet", table.schema) as writer:
+        for part in (table.slice(0, 2), table.slice(0, 0), table.slice(2)):
+            writer.write_table(part)
+    assert pq.ParquetFile(tmp_path / "t.parquet").num_row_groups == 3
+    fab.put("groups/rows.parquet", tmp_path / "t.parquet")
+    job = fab.function("echo").map(fab.dataset("groups/rows.parquet", "parquet"))
+    assert job.progress.total == 2
+    assert job.to_arrow().equals(table)
+    pq.write_table(table.slice(0, 0), tmp_path / "none.parquet")
+    fab.put("groups/none.parquet", tmp_path / "none.parquet")
+    with pytest.raises(BadRequest, match="no row group with rows"):
+        fab.function("echo").map(fab.dataset("groups/none.parquet", "parquet"))
+
+
+class Keys(pe.KmsClient):
+    """Keeps keys in the open."""
+
+    def __init__(self, _config: pe.KmsConnectionConfig) -> None:
+        super().__init__()
+
+    def wrap_key(self, key_bytes: bytes, _master: str) -> bytes:
+        return base64.b64encode(key_bytes)
+
+    def unwrap_key(self, wrapped_key: bytes, _master: str) -> bytes:
+        return base64.b64decode(wrapped_key)
+
+
+@pytest.mark.parametrize(("plain_footer", "says"), [(True, "column `x` is encrypted"), (False, "footer is encrypted")])
+def test_encrypted_parquet_is_refused_as_such(fab: Fabric, tmp_path: Path, plain_footer: bool, says: str) -> None:
+    table = pa.table({"x": [1, 2, 3], "word": ["a", "b", "b"]})
+    asked = pe.EncryptionConfiguration(footer_key="f", column_keys={"c": ["x"]}, plaintext_footer=plain_footer)
+    properties = pe.CryptoFactory(Keys).file_encryption_properties(pe.KmsConnectionConfig(), asked)
+    with pq.ParquetWriter(tmp_path / "t.parquet", table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    fab.put("groups/secret.parquet", tmp_path / "t.parquet")
+    with pytest.raises(BadRequest, match=says) as refused:
+        fab.function("echo").map(fab.dataset("groups/secret.parquet", "parquet"))
+    assert refused.value.code == "invalid-input-spec"
+
+
 def test_an_array_becomes_records_and_comes_back(fab: Fabric) -> None:
     array = np.arange(60_000, dtype=">f8").reshape(20_000, 3)[::-1]
     stored = Dataset.from_numpy(fab, "arrays/a", array)
@@ -166,6 +211,30 @@ def test_json_results_are_tables_and_arrays(fab: Fabric) -> None:
         job.to_numpy()
     with pytest.raises(SettingError, match="no table"):
         fab.function("echo").map([b"\xff\xfe".decode("latin1") + "{"]).to_pandas()
+
+
+def test_a_job_over_nothing_is_refused_as_the_server_says(fab: Fabric) -> None:
+    fab.put("nothing/header.csv", "id,note\n")
+    fab.put("nothing/blank", "\n\n")
+    words = fab.function("wordcount")
+    for over in ([], fab.dataset("nothing/header.csv", "csv"), fab.dataset("nothing/blank", "items")):
+        for reduce in (False, True):
+            with pytest.raises(BadRequest) as refused:
+                words.map(over, reduce=reduce)
+            assert refused.value.code == "invalid-input-spec"
+            assert refused.value.hint
+
+
+def test_numbers_are_exact_whether_items_are_stored_or_not(fab: Fabric) -> None:
+    numbers = [2**53 + 1, 2**64, -(2**64) - 1, 10**40 + 7, 1.0, 0.1, 1e300, {"deep": [3**90, 2.5]}]
+    stored = Dataset.from_items(fab, "items/numbers", numbers)
+    echo = fab.function("echo")
+    assert echo.map(numbers).result() == echo.map(stored).result()
+    back = [json.loads(item) for item in echo.map(numbers).result()]
+    assert back == numbers
+    assert [type(a) for a in back] == [type(a) for a in numbers]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        echo.map([float("inf")])
 
 
 def test_splitters_are_checked_before_anything_is_sent(fab: Fabric) -> None:

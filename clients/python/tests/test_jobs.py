@@ -15,6 +15,7 @@ from fabric_client import (
     FIRST_COMPLETED,
     FIRST_EXCEPTION,
     AsyncFabric,
+    BadRequest,
     Conflict,
     Fabric,
     FabricError,
@@ -214,7 +215,7 @@ def test_what_can_not_be_mapped_over_is_refused(fab: Fabric) -> None:
     for wrong in ("weather/", b"bytes", {"a": 1}, 5):
         with pytest.raises(TypeError, match="give a list"):
             noop.map(wrong)  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match="empty"):
+    with pytest.raises(BadRequest, match="empty"):
         noop.map([])
     with pytest.raises(SettingError, match="from_items"):
         noop.map(["x" * (17 << 20)])

@@ -12,6 +12,7 @@ fn memory(value: &Value) -> u64 {
         Value::Array(items) => items.iter().map(memory).sum(),
         Value::Object(map) => map.iter().map(|(name, value)| name.len() as u64 + memory(value)).sum(),
         Value::String(text) => text.len() as u64,
+        Value::Number(number) => number.as_str().len() as u64,
         _ => 0,
     }
 }
@@ -19,7 +20,7 @@ fn memory(value: &Value) -> u64 {
 #[test]
 fn json_bodies() {
     let spec = br#"{"function":"f","input":{"objects":{"path":"a/","split":"csv:8MiB"}},"params":{"a":[1,{"b":"c\"d"}]},"tags":["t"]}"#;
-    let items = br#"{"function":"f@1","input":{"items":[1,"two",{"three":[]},null,1e9]},"reduce":{"fan-in":4},"budget-fuel":1}"#;
+    let items = br#"{"function":"f@1","input":{"items":[1,"two",{"three":[]},null,1e9,-12345678901234567890123.4567890E+10]},"reduce":{"fan-in":4},"budget-fuel":1}"#;
     fuzz("json-bodies", &[spec, items], |input| {
         let _ = body::json::<JobSpec>(input);
         if let Ok(value) = body::json::<Value>(input) {

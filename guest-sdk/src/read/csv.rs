@@ -6,7 +6,8 @@ use crate::input::{FromInput, Input};
 use crate::{Error, Result};
 
 /// Rows of a CSV with a header line, each read into a `T` by column names. Quotes, embedded commas and line ends, and
-/// `\r\n` are understood. Columns that `T` does not name are skipped.
+/// lines that end with `\n`, `\r\n` or `\r` are understood; empty lines are skipped. Columns that `T` does not name are
+/// skipped too. The splitter `csv` has the same grammar.
 ///
 /// An iterator over `Result<T>`:
 /// ```

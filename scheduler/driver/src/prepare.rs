@@ -91,12 +91,14 @@ const BEGINNING: usize = 64;
 /// Cuts long parameters: each look at the job, and each list, would carry them otherwise. The tasks have them whole.
 fn shorten(params: &mut Map<String, Value>) {
     for value in params.values_mut() {
-        if let Value::String(text) = value
-            && text.len() > SHOWN
-        {
-            let (len, end) = (text.len(), text.floor_char_boundary(BEGINNING));
-            text.truncate(end);
-            text.push_str(&format!("… ({len} bytes)"));
+        let text = match value {
+            Value::String(text) => text.as_str(),
+            Value::Number(number) => number.as_str(),
+            _ => continue,
+        };
+        if text.len() > SHOWN {
+            let (beginning, _) = text.split_at(text.floor_char_boundary(BEGINNING));
+            *value = Value::String(format!("{beginning}… ({} bytes)", text.len()));
         }
     }
 }
@@ -194,5 +196,9 @@ mod tests {
         assert_eq!(params["long"], format!("{}… (8192 bytes)", "é".repeat(BEGINNING / 2)));
         assert_eq!(params["most"].as_str().unwrap().len(), SHOWN);
         assert_eq!((&params["short"], &params["n"]), (&json!("s"), &json!(1)));
+        let digits = "7".repeat(SHOWN + 1);
+        let mut params = serde_json::from_str(&format!("{{\"n\":{digits}}}")).unwrap();
+        shorten(&mut params);
+        assert_eq!(params["n"], format!("{}… (4097 bytes)", "7".repeat(BEGINNING)));
     }
 }

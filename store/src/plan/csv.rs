@@ -1,84 +1,192 @@
 //! Cuts a CSV object between rows.
 //!
-//! A line feed inside quotes ends no row (RFC 4180), and whether a place is inside quotes depends on every quote before
-//! it, so the object is read once from its beginning. Only quotes and line feeds are looked at.
+//! The grammar is that of the Rust SDK's readers, from the same crate: a quote opens a field only at its beginning, a
+//! line ends with `\n`, `\r\n` or `\r`, and empty lines are no rows. Whether a place is inside quotes depends on all
+//! bytes before it, so the object is read once from its beginning. `tests/csv.rs` compares cutter and reader over any
+//! bytes.
 
-use super::{Plan, Room, Shared};
+use super::{Plan, Room, Shared, text};
 use crate::{
     Error,
     input::{Blocks, Source},
 };
-use fabric_types::dataset::Partition;
+use fabric_types::{
+    dataset::{Delimiter, Partition},
+    units::ByteSize,
+};
 use std::ops::Range;
 
-/// Where rows end, found in one pass.
-struct Scan {
+/// Bytes that are scanned before another task of the thread may run.
+const PIECE: usize = 64 << 10;
+/// Bytes of a header row that are searched for another delimiter.
+const MAX_HEADER: u64 = 64 << 10;
+
+/// The grammar, of which only the ends of rows and fields matter here.
+struct Grammar {
+    reader: Box<csv_core::Reader>,
+    /// Where the crate puts the contents of fields, and where they end. Nothing reads them.
+    contents: Box<[u8]>,
+    ends: Box<[usize]>,
+}
+
+/// A step of the grammar.
+struct Step {
+    /// Bytes that were read.
+    read: usize,
+    /// Fields that ended in them.
+    fields: usize,
+    /// Whether the row ended with them.
+    row_ended: bool,
+}
+
+impl Grammar {
+    fn new(delimiter: Delimiter) -> Self {
+        let reader = Box::new(csv_core::ReaderBuilder::new().delimiter(delimiter.byte()).build());
+        Self { reader, contents: vec![0; PIECE].into(), ends: vec![0; 1024].into() }
+    }
+
+    /// Reads to the end of the row, or less. No bytes stand for the end of the object.
+    fn read(&mut self, bytes: &[u8]) -> Step {
+        let (result, read, _, fields) = self.reader.read_record(bytes, &mut self.contents, &mut self.ends);
+        Step { read, fields, row_ended: matches!(result, csv_core::ReadRecordResult::Record) }
+    }
+}
+
+/// Places between rows, found in one pass.
+struct Cutter {
+    grammar: Grammar,
     target: u64,
-    in_quotes: bool,
-    /// After the header row, once it was found.
+    /// Bytes seen.
+    at: u64,
+    /// The last row ended, and nothing but line ends came after it.
+    between_rows: bool,
+    header_fields: usize,
+    /// Where the first row after the header begins.
     header_end: Option<u64>,
     /// Where the current range begins.
     start: u64,
     ranges: Vec<Range<u64>>,
 }
 
-impl Scan {
-    /// Looks at the bytes that begin at `base`.
-    fn block(&mut self, base: u64, bytes: &[u8]) {
-        let mut at = 0;
-        while let Some(rest) = bytes.get(at..).filter(|r| !r.is_empty()) {
-            // Up to the target only the number of quotes matters.
-            let goal = self.header_end.map_or(0, |_| self.start.saturating_add(self.target).saturating_sub(1));
-            let skip = usize::try_from(goal.saturating_sub(base + at as u64)).unwrap_or(usize::MAX).min(rest.len());
-            if let Some(skipped) = rest.get(..skip).filter(|s| !s.is_empty()) {
-                self.in_quotes ^= memchr::memchr_iter(b'"', skipped).count() % 2 == 1;
-                at += skip;
-                continue;
+impl Cutter {
+    fn new(target: u64, delimiter: Delimiter) -> Self {
+        Self {
+            grammar: Grammar::new(delimiter),
+            target: target.max(1),
+            at: 0,
+            between_rows: false,
+            header_fields: 0,
+            header_end: None,
+            start: 0,
+            ranges: Vec::new(),
+        }
+    }
+
+    /// Scans the next bytes of the object.
+    fn scan(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.between_rows {
+                // Line ends belong to the range before them, so that each range begins with a row.
+                let line_ends = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+                self.at += line_ends as u64;
+                bytes = bytes.get(line_ends..).unwrap_or_default();
+                if bytes.is_empty() {
+                    return;
+                }
+                self.between_rows = false;
+                self.row_begins();
             }
-            let Some(found) = memchr::memchr2(b'"', b'\n', rest) else { return };
-            at += found + 1;
-            if rest.get(found) == Some(&b'"') {
-                self.in_quotes = !self.in_quotes;
-            } else if !self.in_quotes {
-                self.row_end(base + at as u64);
+            let step = self.grammar.read(bytes);
+            self.at += step.read as u64;
+            bytes = bytes.get(step.read..).unwrap_or_default();
+            self.between_rows = step.row_ended;
+            if self.header_end.is_none() {
+                self.header_fields += step.fields;
             }
         }
     }
 
-    fn row_end(&mut self, end: u64) {
+    /// A row that is not the first begins here.
+    fn row_begins(&mut self) {
         if self.header_end.is_none() {
-            self.header_end = Some(end);
-        } else {
-            self.ranges.push(self.start..end);
+            self.header_end = Some(self.at);
+            self.start = self.at;
+        } else if self.at - self.start >= self.target {
+            self.ranges.push(self.start..self.at);
+            self.start = self.at;
         }
-        self.start = end;
     }
 }
 
-pub(super) async fn plan(source: Source, target: u64, room: &Room) -> Result<Plan, Error> {
+pub(super) async fn plan(
+    source: Source,
+    target: u64,
+    delimiter: Option<Delimiter>,
+    room: &Room,
+) -> Result<Plan, Error> {
     let (shared, size) = (Shared::new(&source), source.size);
-    let mut scan = Scan { target: target.max(1), in_quotes: false, header_end: None, start: 0, ranges: Vec::new() };
-    let mut blocks = Blocks::new(source, 0..size);
-    let mut base = 0;
+    let mut cutter = Cutter::new(target, delimiter.unwrap_or(Delimiter::COMMA));
+    let mut blocks = Blocks::new(source.clone(), 0..size);
     while let Some(bytes) = blocks.next().await? {
-        let before = scan.ranges.len();
-        scan.block(base, &bytes);
-        base += bytes.len() as u64;
-        room.take(scan.ranges.len() - before, Some(size))?;
-        tokio::task::yield_now().await;
+        if cutter.at == 0 {
+            text::check(&source, &bytes)?;
+        }
+        for piece in bytes.chunks(PIECE) {
+            let before = (cutter.ranges.len(), cutter.header_end.is_some());
+            cutter.scan(piece);
+            room.take(cutter.ranges.len() - before.0, Some(size))?;
+            if let (false, Some(end)) = (before.1, cutter.header_end)
+                && delimiter.is_none()
+                && cutter.header_fields == 1
+            {
+                check_delimiter(&source, end, target).await?;
+            }
+            tokio::task::yield_now().await;
+        }
     }
     // A header without rows gives nothing to do.
-    let Some(header_end) = scan.header_end else { return Ok(Plan::default()) };
-    if scan.start < size {
+    let Some(header_end) = cutter.header_end else { return Ok(Plan::default()) };
+    if cutter.start < size {
         room.take(1, Some(size))?;
-        scan.ranges.push(scan.start..size);
+        cutter.ranges.push(cutter.start..size);
     }
     let header = shared.slice(0..header_end);
-    let partitions: Vec<_> = scan
+    let partitions: Vec<_> = cutter
         .ranges
         .into_iter()
         .map(|rows| Partition::WithHeader { header: header.clone(), rows: shared.slice(rows) })
         .collect();
     let bytes_in = partitions.iter().map(Partition::bytes).fold(0, u64::saturating_add);
     Ok(Plan { partitions, bytes_in })
+}
+
+/// Refuses an object whose header row, up to `header_end`, is one field with commas and several with another delimiter.
+async fn check_delimiter(source: &Source, header_end: u64, target: u64) -> Result<(), Error> {
+    let header = source.read(0..header_end.min(MAX_HEADER)).await?;
+    let Some(other) = Delimiter::USUAL.into_iter().find(|delimiter| fields(&header, *delimiter) > 1) else {
+        return Ok(());
+    };
+    let size = ByteSize(target).exact();
+    Err(Error::spec(
+        format!(
+            "the header row of `{}` has no comma, and its fields seem to be separated by another byte",
+            source.path
+        ),
+        format!("name the delimiter: csv:{size}:{other}, or csv:{size}:comma if it has one column"),
+    ))
+}
+
+/// Fields of the first row of `bytes`.
+fn fields(mut bytes: &[u8], delimiter: Delimiter) -> usize {
+    let mut grammar = Grammar::new(delimiter);
+    let mut fields = 0;
+    while !bytes.is_empty() {
+        let step = grammar.read(bytes);
+        fields += step.fields;
+        if step.row_ended {
+            return fields;
+        }
+        bytes = bytes.get(step.read..).unwrap_or_default();
+    }
+    fields + grammar.read(&[]).fields
 }

@@ -1,24 +1,18 @@
-//! One partition per item: values given with the job, or lines of an object.
+//! One partition per item: lines of an object.
 
-use super::{Plan, Room};
+use super::{Plan, Room, text};
 use crate::{
     Error,
     input::{Blocks, Source},
 };
 use fabric_types::dataset::Partition;
 
+/// A byte order mark of UTF-8, which is part of no item.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of the longest item: an item travels with its task.
 const MAX_ITEM: usize = 1 << 20;
 /// Bytes of all items of an object together: the plan holds them.
 const MAX_OBJECT: u64 = 256 << 20;
-
-/// An inline item, as the guest reads it: text as it is, any other value as JSON.
-pub(super) fn inline(value: &serde_json::Value) -> Partition {
-    match value {
-        serde_json::Value::String(text) => Partition::Item(text.as_str().into()),
-        other => Partition::Item(other.to_string().into()),
-    }
-}
 
 /// Each line that is not empty is an item. A carriage return before the line feed is not part of it.
 pub(super) async fn plan(source: Source, room: &Room) -> Result<Plan, Error> {
@@ -27,10 +21,15 @@ pub(super) async fn plan(source: Source, room: &Room) -> Result<Plan, Error> {
         return Err(Error::TooLarge { what: format!("the list of items `{path}`"), limit: MAX_OBJECT });
     }
     let mut found = Items { plan: Plan::default(), room, size, path: path.as_str() };
-    let mut blocks = Blocks::new(source, 0..size);
+    let mut blocks = Blocks::new(source.clone(), 0..size);
     let mut begun = Vec::new();
+    let mut first = true;
     while let Some(bytes) = blocks.next().await? {
         let mut rest: &[u8] = &bytes;
+        if std::mem::take(&mut first) {
+            text::check(&source, rest)?;
+            rest = rest.strip_prefix(MARK).unwrap_or(rest);
+        }
         while let Some((line, after)) = memchr::memchr(b'\n', rest).and_then(|at| rest.split_at_checked(at + 1)) {
             if begun.is_empty() {
                 found.add(line)?;

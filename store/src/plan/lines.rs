@@ -1,6 +1,6 @@
 //! Cuts an object after line feeds, reading only small windows around the cuts.
 
-use super::{Room, STEP};
+use super::{Room, STEP, text};
 use crate::{Error, input::Source};
 use bytes::Bytes;
 use std::ops::Range;
@@ -11,7 +11,14 @@ const MAX_WINDOW: u64 = 1 << 20;
 
 /// Ranges of at least `target` bytes, the last one excepted, each ending after a line feed or at the object's end. A
 /// longer line makes a longer range.
+///
+/// # Errors
+/// [`Error::InvalidInputSpec`] for what is not text of single bytes, besides too many ranges and the store's errors.
 pub(super) async fn cut(source: &Source, target: u64, room: &Room) -> Result<Vec<Range<u64>>, Error> {
+    if source.size == 0 {
+        return Ok(Vec::new());
+    }
+    text::check(source, &source.read(0..source.size.min(text::BEGINNING)).await?)?;
     let mut windows = Windows { source, at: 0, bytes: Bytes::new() };
     let (mut ranges, mut start) = (Vec::new(), 0);
     while start < source.size {

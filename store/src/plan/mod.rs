@@ -3,6 +3,8 @@
 mod csv;
 mod items;
 mod lines;
+mod nothing;
+mod text;
 
 use crate::{Error, ObjectPath, ObjectPrefix, Objects, input::Source, parquet_file};
 use fabric_types::{
@@ -42,17 +44,20 @@ pub struct Plan {
     pub bytes_in: u64,
 }
 
-/// Plans a data set. Empty objects, and CSV objects of a header only, give no partition.
+/// Plans a data set. Empty objects, CSV objects of a header only, and Parquet row groups of no rows give no partition.
 ///
 /// # Errors
-/// [`Error::InvalidInputSpec`] if nothing is there, the objects can't be split as asked, or there would be too many
-/// partitions; otherwise what the store answers.
+/// [`Error::InvalidInputSpec`] if nothing is there, the objects can't be split as asked, there would be no partition at
+/// all, or too many; otherwise what the store answers.
 pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -> Result<Plan, Error> {
     let room = Room::new(options.max_partitions);
     match input {
-        InputSpec::Items(values) => {
-            room.take(values.len(), None)?;
-            let partitions: Vec<_> = values.iter().map(items::inline).collect();
+        InputSpec::Items(items) => {
+            if items.is_empty() {
+                return Err(nothing::no_items());
+            }
+            room.take(items.len(), None)?;
+            let partitions: Vec<_> = items.iter().map(|item| Partition::Item(Arc::clone(item.text()))).collect();
             let bytes_in = partitions.iter().map(Partition::bytes).sum();
             Ok(Plan { partitions, bytes_in })
         }
@@ -62,11 +67,13 @@ pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -
                 .map_ok(|path| one(path, *split, objects, &room))
                 .try_buffered(options.concurrency.max(1));
             let mut plan = Plan::default();
-            while let Some(piece) = pieces.try_next().await? {
+            let mut seen = nothing::Seen::default();
+            while let Some((size, piece)) = pieces.try_next().await? {
+                seen.add(size);
                 plan.bytes_in = plan.bytes_in.saturating_add(piece.bytes_in);
                 plan.partitions.extend(piece.partitions);
             }
-            Ok(plan)
+            if plan.partitions.is_empty() { Err(nothing::no_task(path, *split, seen)) } else { Ok(plan) }
         }
     }
 }
@@ -151,8 +158,10 @@ async fn find<'a>(
     Ok(stream::iter(paths.into_iter().map(Ok)).boxed())
 }
 
-async fn one(path: ObjectPath, split: Split, objects: &Objects, room: &Room) -> Result<Plan, Error> {
+/// The size of an object, and the partitions that it gives.
+async fn one(path: ObjectPath, split: Split, objects: &Objects, room: &Room) -> Result<(u64, Plan), Error> {
     let source = Source::current(objects, &path).await?;
+    let size = source.size;
     let ranges = match split {
         Split::Object => {
             room.take(1, None)?;
@@ -160,13 +169,14 @@ async fn one(path: ObjectPath, split: Split, objects: &Objects, room: &Room) -> 
         }
         Split::Lines(target) => lines::cut(&source, target.0, room).await?,
         Split::Records { record, target } => records(&source, record.0, target.0, room)?,
-        Split::Csv(target) => return csv::plan(source, target.0, room).await,
-        Split::Parquet => return parquet(&source, room).await,
-        Split::Items => return items::plan(source, room).await,
+        Split::Csv { target, delimiter } => return Ok((size, csv::plan(source, target.0, delimiter, room).await?)),
+        Split::Parquet => return Ok((size, parquet(&source, room).await?)),
+        Split::Items => return Ok((size, items::plan(source, room).await?)),
     };
     let shared = Shared::new(&source);
     let bytes_in = ranges.iter().map(|r| r.end - r.start).sum();
-    Ok(Plan { partitions: ranges.into_iter().map(|r| Partition::Slice(shared.slice(r))).collect(), bytes_in })
+    let partitions = ranges.into_iter().map(|r| Partition::Slice(shared.slice(r))).collect();
+    Ok((size, Plan { partitions, bytes_in }))
 }
 
 /// What all slices of an object share.
@@ -216,9 +226,9 @@ fn records(source: &Source, record: u64, target: u64, room: &Room) -> Result<Vec
 }
 
 async fn parquet(source: &Source, room: &Room) -> Result<Plan, Error> {
-    let sizes = parquet_file::row_group_sizes(source).await?;
-    room.take(sizes.len(), Some(source.size))?;
+    let groups = parquet_file::row_groups(source).await?;
+    room.take(groups.len(), Some(source.size))?;
     let object = Shared::new(source).slice(0..source.size);
-    let partitions = (0..).zip(&sizes).map(|(index, _)| Partition::RowGroup { object: object.clone(), index });
-    Ok(Plan { partitions: partitions.collect(), bytes_in: sizes.iter().sum() })
+    let partitions = groups.iter().map(|group| Partition::RowGroup { object: object.clone(), index: group.index });
+    Ok(Plan { partitions: partitions.collect(), bytes_in: groups.iter().map(|group| group.bytes).sum() })
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -70,18 +71,27 @@ def _is_source(value: object) -> bool:
     return isinstance(value, bytes | bytearray | memoryview | Path) or hasattr(value, "read")
 
 
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is beyond the range of a float")
+    return value
+
+
 def decode(content: bytes, content_type: str | None) -> Any:
     """A body as a value, by its media type: JSON as what it says, JSON lines as a list, text as `str`, else bytes.
 
+    Whole numbers are exact, however long; others are floats.
+
     Raises:
-        ProtocolError: for a body that is not of its media type.
+        ProtocolError: for a body that is not of its media type, or has a number beyond the range of a float.
     """
     kind = (content_type or OCTETS).partition(";")[0].strip().lower()
     try:
         if kind == JSON or kind.endswith("+json"):
-            return json.loads(content)
+            return json.loads(content, parse_float=_float)
         if kind in ("application/x-ndjson", "application/jsonl", "application/json-lines"):
-            return [json.loads(line) for line in content.splitlines() if line.strip()]
+            return [json.loads(line, parse_float=_float) for line in content.splitlines() if line.strip()]
         if kind.startswith("text/"):
             return content.decode()
     except (ValueError, RecursionError) as e:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 D = TypeVar("D", bound="DatasetBase")
 
-_SPLITS = "use object, lines[:SIZE], records:N[:SIZE], csv[:SIZE], parquet or items"
+_SPLITS = "use object, lines[:SIZE], records:N[:SIZE], csv[:SIZE[:DELIMITER]], parquet or items"
 
 
 class DatasetBase:
@@ -37,8 +37,9 @@ class DatasetBase:
         #: - `object`: a partition is an object;
         #: - `lines:SIZE`: about SIZE bytes that end after a line feed; `8MiB` where no size is given, as below;
         #: - `records:N:SIZE`: records of N bytes, about SIZE bytes together;
-        #: - `csv:SIZE`: about SIZE bytes of rows, with the header row before them;
-        #: - `parquet`: a row group;
+        #: - `csv:SIZE` or `csv:SIZE:DELIMITER`: about SIZE bytes of rows, with the header row before them; the
+        #:   delimiter is `semicolon`, `tab`, `pipe` or a punctuation character where it is no comma;
+        #: - `parquet`: a row group that has rows;
         #: - `items`: a line, which is one item.
         self.split = split
 

@@ -87,10 +87,7 @@ def _input(over: DatasetBase | Iterable[object]) -> dict[str, Any]:
         raise TypeError(
             f"can't map over a {type(over).__name__}: give a list of items, or fab.dataset(path) for stored objects"
         )
-    items = [item.decode() if isinstance(item, bytes) else item for item in over]
-    if not items:
-        raise SettingError("there is nothing to map over: the list of items is empty")
-    return {"items": items}
+    return {"items": [item.decode() if isinstance(item, bytes) else item for item in over]}
 
 
 def module_and_manifest(

@@ -13,7 +13,7 @@ from typing import TextIO
 import pytest
 from server import Server
 
-from fabric_client import AsyncFabric, Fabric, FabricExecutor, LimitExceeded, SettingError
+from fabric_client import AsyncFabric, BadRequest, Fabric, FabricExecutor, LimitExceeded
 from fabric_client.pyfn import chunks, runner
 from pyfn.beside import Point
 
@@ -116,6 +116,24 @@ def test_a_csv_is_read_with_its_header(fab: Fabric) -> None:
     assert max(found) == 299.0
 
 
+def test_no_row_of_a_csv_is_lost_by_its_splitter(fab: Fabric) -> None:
+    text = '\n\nid,size (")\r1,3" pipe\r2,"a\rb"\r\r3,x\r'
+    fab.put("rows/marks.csv", text)
+
+    def rows(part: io.TextIOWrapper) -> list[str]:
+        return [row["id"] for row in csv.DictReader(line for line in part if line.strip())]
+
+    found = fab.function(rows).map(fab.dataset("rows/", "csv:1")).result()
+    assert found == [["1"], ["2"], ["3"]]
+
+
+def test_a_map_over_nothing_is_refused(fab: Fabric) -> None:
+    with pytest.raises(BadRequest, match="the list of items is empty"):
+        fab.function(len).map([])
+    with pytest.raises(BadRequest, match="the list of items is empty"):
+        fab.function(len).map([], reduce=operator.add)
+
+
 def test_many_bytes_of_items_are_stored_first(fab: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "INLINE_BYTES", 1000)
     f = fab.function(len)
@@ -133,8 +151,6 @@ def test_what_can_not_be_mapped_over_says_so(fab: Fabric) -> None:
     for wrong in ("text", b"bytes", {"a": 1}):
         with pytest.raises(TypeError, match="can't map over"):
             f.map(wrong)
-    with pytest.raises(SettingError, match="nothing to map over"):
-        f.map([])
 
 
 def test_a_chunk_that_takes_too_much_fails_the_job(fab: Fabric) -> None:

@@ -41,7 +41,7 @@ const LONGEST_WAIT_MS: u64 = 500;
 
 /// What is said. JSON, since a newer release may add facts about nodes.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "say", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 // Words pass one at a time.
 #[allow(clippy::large_enum_variant)]
 enum Word {

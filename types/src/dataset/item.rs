@@ -1,0 +1,176 @@
+//! Items that are given with a job: JSON values that reach the guest as they were written.
+
+use crate::canonical;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_json::{Value, value::RawValue};
+use std::{fmt, sync::Arc};
+
+/// An item that is given with a job.
+///
+/// In JSON it is any value. Of its text only the white space between tokens is left out: numbers, names and their order
+/// stay as they were written, as in an item that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A JSON string: its text.
+    Text(Arc<str>),
+    /// Any other value, as JSON.
+    Json(Arc<str>),
+}
+
+/// What `serde_json` calls a value whose text it hands over. `tests::items_keep_their_text` fails where it changes.
+const RAW_VALUE: &str = "$serde_json::private::RawValue";
+/// Lists and objects inside each other in one item. `serde_json` has the same bound for a whole text.
+const MAX_DEPTH: usize = 120;
+
+impl Item {
+    /// The item as the guest reads it.
+    #[must_use]
+    pub fn text(&self) -> &Arc<str> {
+        match self {
+            Self::Text(text) | Self::Json(text) => text,
+        }
+    }
+
+    /// Reads the text of one JSON value; `None` where it nests too deeply or is a string that is not Unicode.
+    fn from_json(json: &str) -> Option<Self> {
+        if json.starts_with('"') {
+            return Some(Self::Text(serde_json::from_str::<String>(json).ok()?.into()));
+        }
+        Some(Self::Json(compact(json)?.into()))
+    }
+}
+
+impl From<Value> for Item {
+    fn from(value: Value) -> Self {
+        let text = canonical::plain(&value).into();
+        if value.is_string() { Self::Text(text) } else { Self::Json(text) }
+    }
+}
+
+/// The text of a JSON value without the white space between its tokens; `None` where it nests too deeply.
+fn compact(json: &str) -> Option<String> {
+    let mut text = String::with_capacity(json.len());
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for c in json.chars() {
+        if in_string {
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+        } else {
+            match c {
+                ' ' | '\t' | '\r' | '\n' => continue,
+                '"' => in_string = true,
+                '[' | '{' => depth += 1,
+                ']' | '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth > MAX_DEPTH {
+                return None;
+            }
+        }
+        text.push(c);
+    }
+    Some(text)
+}
+
+impl Serialize for Item {
+    fn serialize<S: Serializer>(&self, ser: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => ser.serialize_str(text),
+            Self::Json(json) => {
+                RawValue::from_string(json.to_string()).map_err(serde::ser::Error::custom)?.serialize(ser)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        struct AnyValue;
+        impl<'de> Visitor<'de> for AnyValue {
+            type Value = Item;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+            /// `serde_json` hands over the text.
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item, A::Error> {
+                let raw = Box::<RawValue>::deserialize(MapAccessDeserializer::new(map))?;
+                Item::from_json(raw.get()).ok_or_else(|| {
+                    A::Error::custom(format!(
+                        "an item nests more than {MAX_DEPTH} levels, or has text that is not Unicode"
+                    ))
+                })
+            }
+            /// Other formats hand over values.
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, de: D) -> Result<Item, D::Error> {
+                Value::deserialize(de).map(Item::from)
+            }
+        }
+        de.deserialize_newtype_struct(RAW_VALUE, AnyValue)
+    }
+}
+
+impl utoipa::PartialSchema for Item {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        Value::schema()
+    }
+}
+
+impl utoipa::ToSchema for Item {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(json: &str) -> Item {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn items_keep_their_text() {
+        for json in [
+            "null",
+            "-0",
+            "1.10",
+            "1E+5",
+            "1e400",
+            "123456789012345678901234567890",
+            "[]",
+            "{\"b\":1e5,\"a\":[true,\"x y\\\" z\\\\\",\"\\u00e9\"],\"a\":2}",
+        ] {
+            assert_eq!(read(json), Item::Json(json.into()));
+            assert_eq!(serde_json::to_string(&read(json)).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Vec<Item>>(&format!("[ {json} ]")).unwrap(), [read(json)]);
+        }
+        assert_eq!(read(" { \"a b\" :\n[ 1.0 , \"c  \\\" d\" ]\t} ").text().as_ref(), "{\"a b\":[1.0,\"c  \\\" d\"]}");
+        assert_eq!(read("\"a\\u0020\\n\""), Item::Text("a \n".into()));
+        assert_eq!(serde_json::to_string(&read("\"a\\u0020\\n\"")).unwrap(), "\"a \\n\"");
+    }
+
+    #[test]
+    fn items_are_read_from_values_too() {
+        let value = serde_json::json!([1, 2.5, "text", {"b": [null], "a": 1}]);
+        let items: Vec<Item> = serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(items, ["1", "2.5", "\"text\"", "{\"a\":1,\"b\":[null]}"].map(read));
+        assert_eq!(serde_json::to_value(&items).unwrap(), value);
+    }
+
+    #[test]
+    fn what_is_no_json_or_nests_without_end_is_refused() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        read(&nested(MAX_DEPTH));
+        for json in [
+            nested(MAX_DEPTH + 1),
+            nested(1_000_000),
+            "[".repeat(1_000_000),
+            "[1,]".into(),
+            "\"\\ud800\"".into(),
+            "01".into(),
+        ] {
+            assert!(serde_json::from_str::<Item>(&json).is_err(), "{json:.40}");
+        }
+    }
+}
