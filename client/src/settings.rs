@@ -91,7 +91,8 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Looks a variable up; an empty one counts as absent.
 #[must_use]
 pub fn process_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    // An empty token is refused where it is used: it must not stand for another one.
+    std::env::var(name).ok().filter(|value| !value.is_empty() || name == "FABRIC_TOKEN")
 }
 
 impl Settings {
@@ -147,6 +148,12 @@ impl Settings {
                 let value = local.token.clone()?;
                 Some(Setting { value, origin: Origin::LocalServer(local.folder.clone()) })
             });
+        if let Some(Setting { origin, .. }) = token.as_ref().filter(|token| token.value.is_empty()) {
+            let message = format!(
+                "the token from {origin} is empty: give one, or unset it to use a context's or the local server's"
+            );
+            return Err(crate::Error::Setting(message));
+        }
         let tenant = flags
             .tenant
             .clone()

@@ -21,6 +21,9 @@ const OWN: [&str; 6] = [
     "FABRIC_NATS_SERVER",
 ];
 
+/// The least memory that `fabric serve` takes, in MiB.
+const LEAST_MEMORY_MIB: u64 = 128;
+
 /// The `fabric serve` processes of a fleet.
 #[derive(Debug)]
 pub struct Plan {
@@ -77,6 +80,12 @@ impl Plan {
             .collect())
     }
 
+    /// Memory of one process: an equal part of what one process would take by itself.
+    fn memory(&self) -> String {
+        let bytes = fabric_node::machine_memory() / u64::from(self.nodes.get());
+        format!("{}MiB", (bytes >> 20).max(LEAST_MEMORY_MIB))
+    }
+
     fn spec(&self, folder: &Folder, program: PathBuf, n: u16, address: SocketAddr, slots: u32) -> Spec {
         let name = format!("n{n}");
         let data = folder.join(&name);
@@ -92,6 +101,9 @@ impl Plan {
         let mut env: Vec<_> = OWN.map(|name| (name, None)).into();
         env.push(("FABRIC_STORE", Some(self.store.clone().into())));
         env.push(("FABRIC_NATS", Some(self.nats.clone().into())));
+        if fabric_client::settings::process_env("FABRIC_MEMORY").is_none() {
+            env.push(("FABRIC_MEMORY", Some(self.memory().into())));
+        }
         Spec {
             log: folder.join(&format!("{name}.log")),
             name,

@@ -1,6 +1,6 @@
 //! Whether the server lives and is ready, and its metrics.
 
-use crate::{Error, error::Result, state::App};
+use crate::{Error, error::Result, metrics::plain::plain, state::App};
 use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
@@ -48,8 +48,7 @@ pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Respo
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &app.services.metrics.lock())
         .map_err(|e| Error::new(Code::Internal, format!("metrics: {e}")))?;
-    // The same bytes are OpenMetrics and the older text format, to which the closing `# EOF` is a comment.
     let open = crate::extract::text(&headers, "accept").is_some_and(|a| a.contains("application/openmetrics-text"));
-    let kind = if open { OPEN_METRICS } else { PROMETHEUS };
+    let (kind, text) = if open { (OPEN_METRICS, text) } else { (PROMETHEUS, plain(&text)) };
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

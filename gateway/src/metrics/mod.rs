@@ -1,5 +1,7 @@
 //! The gateway's metrics: their names, with units, and the handles that requests touch.
 
+pub mod plain;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
