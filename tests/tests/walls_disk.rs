@@ -278,6 +278,20 @@ async fn volumes_end_at_the_quota_with_an_error_that_the_guest_sees() {
     assert!(bytes <= 4 * MIB && bytes > 2 * MIB && files == 1, "{bytes} bytes, {files} files");
 }
 
+#[tokio::test]
+async fn removed_files_count_while_they_are_open() {
+    let (server, _config) = server("").await;
+    set_quota(&server, "t", 16 * MIB).await;
+    let client = server.client_in("t");
+    let more = "clocks = true\n[[grants.volumes]]\nname = \"data\"\npath = \"/data\"\nwrite = true";
+    deploy(&client, "flood", built("volume-flood"), &format!("[grants]\n{more}")).await;
+    let answer = client.invoke("flood", Invoke::new("ghosts 64")).await.unwrap();
+    let answer = String::from_utf8(answer.body.bytes(MIB).await.unwrap().to_vec()).unwrap();
+    let written: u64 = answer.split(' ').next().unwrap().parse().unwrap();
+    assert!((8..16).contains(&written) && answer.contains("error"), "{answer}");
+    until("closed files give their room back", async || kept(&client, StorageKind::Volumes).await < MIB).await;
+}
+
 /// A preview-1 command that fills a file of its volume and prints the error's number.
 fn preview1() -> Bytes {
     let text = r#"(module

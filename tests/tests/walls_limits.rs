@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use fabric_client::{Client, Deploy, Invoke};
-use fabric_tests::{Options, Server, hostile, manifest};
+use fabric_tests::{Options, Server, built, hostile, manifest};
 use fabric_types::{
     Code,
     job::{JobSpec, JobState},
@@ -361,4 +361,64 @@ async fn memory_stays_below_what_was_configured_whatever_callers_want() {
         let body = vec![b'y'; 8 << 20];
         assert_eq!(called(client, "cat", body.clone()).await.unwrap(), body);
     }
+}
+
+/// Descriptors that the server may have, and that guests of one tenant then get.
+const DESCRIPTORS: u64 = 2048;
+const OF_TENANT: usize = 512;
+
+#[tokio::test]
+async fn open_files_of_guests_leave_the_process_its_own() {
+    // The server started by this process can't have more.
+    let limit = rustix::process::Rlimit { current: Some(DESCRIPTORS), maximum: Some(DESCRIPTORS) };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+    let server = Server::start(Options { args: Vec::new() }).await;
+    let more = "[limits]\nhandles = 60000\n[grants]\nclocks = true\n\
+                [[grants.volumes]]\nname = \"data\"\npath = \"/data\"\nwrite = true";
+    for tenant in ["a", "b"] {
+        let client = server.client_in(tenant);
+        client.deploy(&Deploy::new(manifest("flood", more), built("volume-flood"))).await.unwrap();
+    }
+    let [a, b] = ["a", "b"].map(|tenant| server.client_in(tenant));
+    let floods = [&a, &a, &b].map(|client| called(client, "flood", "open 50000"));
+    let floods = join_all(floods);
+    let asking = async {
+        for _ in 0..20 {
+            // Each over a connection of its own.
+            let answer = reqwest::Client::new().get(format!("{}/healthz", server.url())).send();
+            let answer = tokio::time::timeout(Duration::from_secs(10), answer).await.expect("nobody is answered");
+            assert!(answer.unwrap().status().is_success());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let (floods, ()) = futures::join!(floods, asking);
+    let open: Vec<usize> = floods
+        .into_iter()
+        .map(|answer| {
+            let answer = String::from_utf8(answer.unwrap().to_vec()).unwrap();
+            assert!(answer.contains("error"), "{answer}");
+            answer.split(' ').next().unwrap().parse().unwrap()
+        })
+        .collect();
+    assert!(open[0] + open[1] <= OF_TENANT && open[2] <= OF_TENANT && open[2] > 100, "{open:?}");
+    // What was closed can be opened again.
+    assert_eq!(&*called(&a, "flood", "open 100").await.unwrap(), b"100 open");
+}
+
+#[tokio::test]
+async fn bodies_that_are_never_sent_are_charged() {
+    let args = ["--memory", "512MiB"].map(str::to_owned).to_vec();
+    let server = Server::start(Options { args }).await;
+    let more = "public = true\n[limits]\nhandles = 65536\noutput-bytes = \"1MiB\"";
+    server.client().deploy(&Deploy::new(manifest("flood", more), built("http-flood"))).await.unwrap();
+    let process = server.process();
+    process.forget_peak();
+    let calls = (0..4).map(async |_| {
+        let url = format!("{}/f/default/flood/bodies/30000", server.url());
+        reqwest::Client::new().get(url).send().await.unwrap().status().as_u16()
+    });
+    let statuses = join_all(calls).await;
+    assert!(statuses.iter().all(|status| *status >= 400), "{statuses:?}");
+    let peak = process.peak();
+    assert!(peak < (512 << 20) + BASE, "{} MiB resident", peak / MIB);
 }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use fabric_types::{Code, code::Class, function::EntryKind, id::InvocationId, rest::token::Role};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, uri::PathAndQuery};
 use http_body::Frame;
-use http_body_util::BodyExt as _;
+use http_body_util::BodyExt;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 

@@ -184,6 +184,11 @@ async fn trailers_pass_both_ways() {
     assert!(answer.contains("\ntrailer x-asked: yes\n"), "{answer}");
     assert!(answer.contains("trailer: x-sum, x-more\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n0\r\nx-sum: 7\r\nx-more: 8\r\n\r\n"), "{answer}");
+    // A token that lets its holder in here reaches no guest at the end of a request either.
+    let secrets = format!("x-asked: yes\r\nx-token: Bearer {0}\r\nauthorization: Bearer {0}\r\n", server.admin);
+    let answer = ask(&server, &request.replace("x-asked: yes\r\n", &secrets)).await;
+    assert!(answer.contains("\ntrailer x-asked: yes\n") && !answer.contains(&server.admin), "{answer}");
+    assert!(!answer.contains("trailer x-token"), "{answer}");
     // A client that does not ask for trailers gets a whole answer without them.
     let answer = ask(&server, &request.replace("te: trailers\r\n", "")).await;
     assert!(answer.ends_with("\r\n0\r\n\r\n"), "{answer}");

@@ -1,14 +1,31 @@
 //! An http function whose answer never ends. It has begun with status 200 when the limit strikes, so all that is left is
-//! to break the body off: the caller sees an error, never a whole answer.
+//! to break the body off: the caller sees an error, never a whole answer. At `/bodies/N` it first fills the bodies of N
+//! requests that it never sends.
 #![cfg(target_family = "wasm")]
 
 use wasip2::exports::http::incoming_handler::Guest;
-use wasip2::http::types::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
+use wasip2::http::types::{Fields, IncomingRequest, OutgoingRequest, OutgoingResponse, ResponseOutparam};
 
 struct Flood;
 
+/// Writes as much of a request's body as is taken, and keeps it all.
+fn fill_bodies(count: usize) -> Vec<impl Sized> {
+    let full = |_| {
+        let request = OutgoingRequest::new(Fields::new());
+        let body = request.body().ok()?;
+        let stream = body.write().ok()?;
+        while let Ok(room @ 1..) = stream.check_write() {
+            stream.write(&vec![b'x'; room as usize]).ok()?;
+        }
+        Some((stream, body, request))
+    };
+    (0..count).map_while(full).collect()
+}
+
 impl Guest for Flood {
-    fn handle(_request: IncomingRequest, out: ResponseOutparam) {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let path = request.path_with_query().unwrap_or_default();
+        let _kept = path.rsplit_once("/bodies/").and_then(|(_, count)| count.parse().ok()).map(fill_bodies);
         let response = OutgoingResponse::new(Fields::new());
         let Ok(body) = response.body() else { return };
         ResponseOutparam::set(out, Ok(response));

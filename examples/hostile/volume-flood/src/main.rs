@@ -4,6 +4,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{Read as _, Write as _},
+    time::Duration,
 };
 
 const PIECE: usize = 64 * 1024;
@@ -26,6 +27,44 @@ fn done(result: std::io::Result<()>) -> String {
     result.map_or_else(|error| format!("error {}", number(&error)), |()| "done".to_owned())
 }
 
+/// Opens one file again and again, and holds what it has for a while.
+fn open(most: usize) -> String {
+    let _ = File::create("/data/one");
+    let mut held = Vec::new();
+    let mut answer = format!("{most} open");
+    while held.len() < most {
+        match File::open("/data/one") {
+            Ok(file) => held.push(file),
+            Err(error) => {
+                answer = format!("{} open, error {}", held.len(), number(&error));
+                break;
+            }
+        }
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    answer
+}
+
+/// Writes files of 1 MiB that it removes and keeps open. After an error it waits for the host to count again.
+fn ghosts(most: usize) -> String {
+    let mut held = Vec::new();
+    let mut tries = 0;
+    while held.len() < most {
+        let mut file = File::create("/data/ghost").unwrap();
+        let written = file.write_all(&[7; 1 << 20]).and_then(|()| file.flush());
+        let _ = std::fs::remove_file("/data/ghost");
+        match written {
+            Ok(()) => held.push(file),
+            Err(_) if tries < 2 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(2500));
+            }
+            Err(error) => return format!("{} ghosts, error {}", held.len(), number(&error)),
+        }
+    }
+    format!("{most} ghosts")
+}
+
 fn main() {
     let mut what = String::new();
     let _ = std::io::stdin().read_to_string(&mut what);
@@ -40,6 +79,8 @@ fn main() {
             let failed = (0..most).find_map(|n| File::create(format!("/data/{n}")).err().map(|error| (n, error)));
             failed.map_or_else(|| format!("{most} files"), |(n, error)| format!("{n} files, error {}", number(&error)))
         }
+        ("open", most) => open(most.parse().unwrap()),
+        ("ghosts", most) => ghosts(most.parse().unwrap()),
         ("remove", _) => done(std::fs::remove_file("/data/file")),
         _ => "what?".to_owned(),
     };
