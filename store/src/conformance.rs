@@ -34,7 +34,7 @@ macro_rules! ensure_err {
 const CREATE: PutOptions = PutOptions { if_absent: true, if_match: None, expected: None };
 
 fn path(text: &str) -> Result<ObjectPath, Error> {
-    ObjectPath::new(text)
+    Ok(ObjectPath::new(text)?)
 }
 
 async fn put(objects: &Objects, at: &str, text: &str) -> Result<String, Error> {
