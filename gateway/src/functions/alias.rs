@@ -2,7 +2,7 @@
 
 use super::{
     Functions, live,
-    record::{self, AliasRecord, decode, encode},
+    record::{self, AliasRecord, decode, encode, mean_the_same},
 };
 use crate::{Error, clock::now_ms, error::Result};
 use fabric_engine::registry::Expect;
@@ -155,7 +155,7 @@ impl Functions {
                 Some(version) => {
                     let targets = vec![AliasTarget { version, weight: 1 }];
                     // What came after it is not gone back to, unless this is a way forward.
-                    if let Some(at) = history.iter().rposition(|earlier| *earlier == targets) {
+                    if let Some(at) = history.iter().rposition(|earlier| mean_the_same(earlier, &targets)) {
                         history.truncate(at);
                     } else if now.iter().any(|target| target.version < version) {
                         history.push(now);
@@ -181,7 +181,7 @@ impl Functions {
         history: &mut Vec<Vec<AliasTarget>>,
     ) -> Result<Vec<AliasTarget>> {
         while let Some(targets) = history.pop() {
-            if targets != now && self.dangling(tenant, f, &targets).await?.is_none() {
+            if !mean_the_same(&targets, now) && self.dangling(tenant, f, &targets).await?.is_none() {
                 return Ok(targets);
             }
         }

@@ -37,6 +37,14 @@ pub(super) struct AliasRecord {
     pub promoted: u32,
 }
 
+/// Whether calls are divided alike: the weight of an only target says nothing.
+pub(super) fn mean_the_same(some: &[AliasTarget], others: &[AliasTarget]) -> bool {
+    match (some, others) {
+        ([one], [other]) => one.version == other.version,
+        _ => some == others,
+    }
+}
+
 /// Earlier targets that an alias keeps.
 const HISTORY: usize = 32;
 
@@ -44,7 +52,7 @@ impl AliasRecord {
     /// The history once these targets are replaced by `next`.
     pub fn history_after(self, next: &[AliasTarget]) -> Vec<Vec<AliasTarget>> {
         let mut history = self.history;
-        if self.alias.targets != next {
+        if !mean_the_same(&self.alias.targets, next) {
             history.push(self.alias.targets);
             history.drain(..history.len().saturating_sub(HISTORY));
         }

@@ -63,6 +63,12 @@ impl Functions {
         if let Some(version) = self.0.cache.get(text).as_deref().and_then(Choice::pick) {
             return Ok(Arc::clone(version));
         }
+        let choice = self.choice(text).await?;
+        choice.pick().cloned().ok_or_else(|| Error::not_found("function", text))
+    }
+
+    /// What a text means, read from the registry and remembered.
+    async fn choice(&self, text: &str) -> Result<Arc<Choice>> {
         let (tenant, reference) = text.split_once('/').ok_or_else(|| Error::bad("write TENANT/FUNCTION"))?;
         let tenant = TenantId::new(tenant)?;
         let reference: FunctionRef = reference.parse()?;
@@ -70,7 +76,7 @@ impl Functions {
         let view = self.0.cache.view(text);
         let choice = Arc::new(self.load(&tenant, &reference).await?);
         view.insert(text, &choice);
-        choice.pick().cloned().ok_or_else(|| Error::not_found("function", &reference))
+        Ok(choice)
     }
 
     /// The version to call for a reference.
@@ -86,11 +92,14 @@ impl Functions {
     pub(crate) async fn is_open(&self, text: &str) -> bool {
         let Some(end) = text.find(['@', ':']) else { return true };
         let name = text.get(..end).unwrap_or_default();
-        if self.resolve_text(name).await.is_err() {
-            return false;
-        }
-        let live = self.0.cache.get(name);
-        live.is_some_and(|live| live.targets.iter().all(|(_, v)| v.deployment.manifest.function.public))
+        let live = match self.0.cache.get(name) {
+            Some(live) => live,
+            None => match self.choice(name).await {
+                Ok(live) => live,
+                Err(_) => return false,
+            },
+        };
+        live.targets.iter().all(|(_, version)| version.deployment.manifest.function.public)
     }
 
     async fn load(&self, tenant: &TenantId, reference: &FunctionRef) -> Result<Choice> {
