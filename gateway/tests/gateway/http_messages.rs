@@ -255,7 +255,7 @@ async fn a_client_that_leaves_is_billed_for_what_ran_and_is_no_failure() {
         if how.ends_with("spin") {
             until_line(&server, "mirror", "spinning").await;
         } else {
-            stream.read_exact(&mut [0; 1024]).await.unwrap();
+            stream.read_exact(&mut [0; 64]).await.unwrap();
         }
         drop(stream);
         let total = usage(&server, n as u64 + 1).await;
