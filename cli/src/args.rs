@@ -181,7 +181,7 @@ mod tests {
         "rollback f",
         "alias f",
         "invoke f",
-        "run f",
+        "run f --items []",
         "put a b",
         "get a",
         "ls",

@@ -418,7 +418,8 @@ async fn usage_of_a_release_without_gpu_time_is_kept() {
     let path = dir.path().join("index.db");
     drop(Index::open(&path).unwrap());
     let usage = rusqlite::Connection::open(dir.path().join("index.db-usage")).unwrap();
-    let before = "ALTER TABLE usage DROP COLUMN gpu_us; PRAGMA user_version = 2;
+    let before =
+        "ALTER TABLE usage DROP COLUMN cancelled; ALTER TABLE usage DROP COLUMN gpu_us; PRAGMA user_version = 2;
         INSERT INTO usage VALUES ('a', 'f', 1, 0, 0, 10, 20, 30, 40);";
     usage.execute_batch(before).unwrap();
     drop(usage);

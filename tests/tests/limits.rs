@@ -147,7 +147,7 @@ async fn each_limit_ends_its_guest_with_its_code_while_others_are_served() {
             }
             "exit-status" => {
                 assert!(problem.detail.contains("status 3"), "{problem:?}");
-                assert!(problem.hint.as_deref().unwrap().contains("the third kind of failure"), "{problem:?}");
+                assert!(problem.stderr.iter().any(|line| line.contains("the third kind of failure")), "{problem:?}");
             }
             "grow-memory" => assert!(problem.hint.as_deref().unwrap().contains("limits.memory-bytes"), "{problem:?}"),
             _ => {}

@@ -169,7 +169,7 @@ mod tests {
         };
         serde_json::from_value(serde_json::json!({
             "deployment": {
-                "tenant": "acme", "function": "f", "version": version, "module": format!("sha256:{}", "0".repeat(64)),
+                "tenant": "acme", "function": "f", "version": version, "module": "0".repeat(64),
                 "module_bytes": 1, "entry": { "kind": "http", "handler": false, "mapper": false, "reducer": false },
                 "manifest": { "function": { "name": "f", "public": true } }, "created_ms": 0, "note": ""
             },

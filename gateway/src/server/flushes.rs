@@ -1,5 +1,6 @@
 //! When a connection has written everything that it was given: a response that breaks off waits for that, so that its
-//! client has the head and what there was before the connection or stream ends.
+//! client has the head and what there was before the connection ends. On HTTP/2 the reset of a stream still drops what its
+//! windows have had no room for.
 
 use parking_lot::Mutex;
 use std::{
