@@ -27,6 +27,7 @@ pub mod server;
 mod shares;
 pub mod state;
 pub mod tokens;
+mod trailers;
 
 pub use error::Error;
 pub use hosts::FunctionsDomain;

@@ -5,43 +5,31 @@
 //! function does. So are those that open files, of which guests hold only so many, and those that list folders. A refused write fails for the guest with `quota`, or with `insufficient-space` where the disk is full or a
 //! stream was written to.
 
+mod preview1;
+
 use crate::{listing::Listing, open_files::OpenFiles, state::State};
+pub(crate) use preview1::link as link_p1;
+
 use bytes::Bytes;
 use fabric_types::id::TenantId;
 use std::{any::Any, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc};
 use wasmtime::{
-    Extern, StoreContextMut,
+    StoreContextMut,
     component::{Linker, Resource, ResourceType},
 };
 use wasmtime_wasi::{
     async_trait,
     filesystem::{Descriptor, WasiFilesystemView as _},
-    p1::{
-        WasiP1Ctx,
-        wasi_snapshot_preview1::{self as p1, WasiSnapshotPreview1 as _},
-    },
     p2::{
         DynOutputStream, FsResult, OutputStream, Pollable, StreamError, StreamResult,
         bindings::filesystem::types::{DescriptorFlags, ErrorCode, HostDescriptor as _, OpenFlags, PathFlags},
     },
 };
-use wiggle::{GuestMemory, GuestPtr};
 
 /// The interface whose functions are replaced, as WASI's own linking names it.
 const FILESYSTEM: &str = "wasi:filesystem/types@0.2.12";
-const PREVIEW1: &str = "wasi_snapshot_preview1";
-/// `dquot` and `nospc` of preview 1.
-const P1_QUOTA: i32 = 19;
-const P1_NO_SPACE: i32 = 51;
-/// `mfile` and `nomem` of preview 1.
-const P1_TOO_MANY_FILES: i32 = 33;
-const P1_NO_MEMORY: i32 = 48;
-/// Bytes of memory for each byte of a folder's own size that its listing takes.
-const LISTED: u64 = 8;
 /// Components have no code for too many open files.
 const TOO_MANY_FILES: ErrorCode = ErrorCode::InsufficientMemory;
-/// `fault` of preview 1: an argument lies outside memory.
-const P1_FAULT: i32 = 21;
 
 /// Why a volume takes no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,13 +121,6 @@ impl From<VolumeRefusal> for std::io::Error {
     fn from(_refusal: VolumeRefusal) -> Self {
         // From its number WASI makes the code that the guest asks for; it has none there for `dquot`.
         Self::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error())
-    }
-}
-
-const fn p1_errno(refusal: VolumeRefusal) -> i32 {
-    match refusal {
-        VolumeRefusal::OverQuota => P1_QUOTA,
-        VolumeRefusal::DiskFull => P1_NO_SPACE,
     }
 }
 
@@ -403,241 +384,4 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             })
         },
     )
-}
-
-/// Bytes that a list of parts names, at most; none where it lies outside memory.
-fn listed(memory: &GuestMemory<'_>, list: i32, count: i32) -> Option<u64> {
-    let (GuestMemory::Unshared(bytes), list, count) = (memory, list.cast_unsigned() as usize, count.cast_unsigned())
-    else {
-        return None;
-    };
-    let mut sum = 0u64;
-    for part in 0..count as usize {
-        let at = list.checked_add(part.checked_mul(8)?)?.checked_add(4)?;
-        let len = bytes.get(at..at.checked_add(4)?)?;
-        sum = sum.saturating_add(u64::from(u32::from_le_bytes(len.try_into().ok()?)));
-    }
-    Some(sum)
-}
-
-/// The growth of a file by a write of `len` bytes: at an offset, or where the descriptor stands.
-async fn p1_growth(
-    ctx: &mut WasiP1Ctx,
-    memory: &mut GuestMemory<'_>,
-    fd: i32,
-    len: u64,
-    offset: Option<u64>,
-) -> Option<u64> {
-    use wasmtime_wasi::p1::types::{Fd, Fdflags, Filetype};
-    let fd = || Fd::from(fd);
-    // What can't be looked at can't be written to either; the write says why.
-    let stat = ctx.fd_filestat_get(memory, fd()).await.ok()?;
-    if stat.filetype != Filetype::RegularFile {
-        return None;
-    }
-    let flags = ctx.fd_fdstat_get(memory, fd()).await.ok()?.fs_flags;
-    if flags.contains(Fdflags::APPEND) {
-        return Some(len);
-    }
-    let at = match offset {
-        Some(offset) => offset,
-        None => ctx.fd_tell(memory, fd()).ok()?,
-    };
-    Some(at.saturating_add(len).saturating_sub(stat.size))
-}
-
-/// Memory that reading a folder takes for a moment, from its size in the file system: preview 1 lists it whole.
-async fn p1_listing_bytes(ctx: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, fd: i32) -> u64 {
-    let stat = ctx.fd_filestat_get(memory, wasmtime_wasi::p1::types::Fd::from(fd)).await;
-    stat.map_or(0, |stat| stat.size.saturating_mul(LISTED))
-}
-
-/// Whether there is something at a path.
-async fn p1_is_there(
-    ctx: &mut WasiP1Ctx,
-    memory: &mut GuestMemory<'_>,
-    fd: i32,
-    look: i32,
-    path: i32,
-    len: i32,
-) -> bool {
-    use wasmtime_wasi::p1::types::{Fd, Lookupflags};
-    let Ok(look) = Lookupflags::try_from(look.cast_unsigned()) else { return false };
-    let path = GuestPtr::<str>::new((path.cast_unsigned(), len.cast_unsigned()));
-    ctx.path_filestat_get(memory, Fd::from(fd), look, path).await.is_ok()
-}
-
-/// Gives a function the caller's memory and state, as WASI's own linking does.
-macro_rules! with_memory {
-    ($caller:ident, $memory:ident, $state:ident) => {
-        let Some(Extern::Memory(exported)) = $caller.get_export("memory") else {
-            return Err(wasmtime::format_err!("missing required memory export"));
-        };
-        let fuel = wasmtime::AsContextMut::as_context_mut(&mut $caller).hostcall_fuel();
-        let (bytes, $state) = exported.data_and_store_mut(&mut $caller);
-        $state.p1().set_hostcall_fuel(fuel);
-        let mut $memory = GuestMemory::Unshared(bytes);
-    };
-}
-
-/// Links the functions of preview 1 that write over WASI's own. The linker must allow that.
-pub(crate) fn link_p1(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(
-        PREVIEW1,
-        "fd_write",
-        |mut caller: wasmtime::Caller<'_, State>, (fd, list, count, written): (i32, i32, i32, i32)| {
-            Box::new(async move {
-                with_memory!(caller, memory, state);
-                let mut charge = Ok(VolumeCharge::none());
-                if let Some(metered) = state.metered().cloned() {
-                    let Some(len) = listed(&memory, list, count) else { return Ok(P1_FAULT) };
-                    let growth = p1_growth(state.p1(), &mut memory, fd, len, None).await;
-                    charge = metered.charge(growth.unwrap_or(0));
-                }
-                let _charge = match charge {
-                    Ok(charge) => charge,
-                    Err(refusal) => return Ok(p1_errno(refusal)),
-                };
-                p1::fd_write(state.p1(), &mut memory, fd, list, count, written).await
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        PREVIEW1,
-        "fd_pwrite",
-        |mut caller: wasmtime::Caller<'_, State>, (fd, list, count, offset, written): (i32, i32, i32, i64, i32)| {
-            Box::new(async move {
-                with_memory!(caller, memory, state);
-                let mut charge = Ok(VolumeCharge::none());
-                if let Some(metered) = state.metered().cloned() {
-                    let Some(len) = listed(&memory, list, count) else { return Ok(P1_FAULT) };
-                    let at = Some(offset.cast_unsigned());
-                    let growth = p1_growth(state.p1(), &mut memory, fd, len, at).await;
-                    charge = metered.charge(growth.unwrap_or(0));
-                }
-                let _charge = match charge {
-                    Ok(charge) => charge,
-                    Err(refusal) => return Ok(p1_errno(refusal)),
-                };
-                p1::fd_pwrite(state.p1(), &mut memory, fd, list, count, offset, written).await
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        PREVIEW1,
-        "fd_filestat_set_size",
-        |mut caller: wasmtime::Caller<'_, State>, (fd, size): (i32, i64)| {
-            Box::new(async move {
-                with_memory!(caller, memory, state);
-                let mut charge = Ok(VolumeCharge::none());
-                if let Some(metered) = state.metered().cloned() {
-                    let growth = p1_growth(state.p1(), &mut memory, fd, 0, Some(size.cast_unsigned())).await;
-                    charge = metered.charge(growth.unwrap_or(0));
-                }
-                let _charge = match charge {
-                    Ok(charge) => charge,
-                    Err(refusal) => return Ok(p1_errno(refusal)),
-                };
-                p1::fd_filestat_set_size(state.p1(), &mut memory, fd, size).await
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        PREVIEW1,
-        "path_open",
-        |mut caller: wasmtime::Caller<'_, State>,
-         (fd, look, path, len, open, rights, inheriting, flags, opened): (
-            i32,
-            i32,
-            i32,
-            i32,
-            i32,
-            i64,
-            i64,
-            i32,
-            i32,
-        )| {
-            Box::new(async move {
-                with_memory!(caller, memory, state);
-                if !state.files.try_open() {
-                    return Ok(P1_TOO_MANY_FILES);
-                }
-                let mut charge = Ok(VolumeCharge::none());
-                // `creat`.
-                if open & 1 != 0
-                    && let Some(metered) = state.metered().cloned()
-                    && !p1_is_there(state.p1(), &mut memory, fd, look, path, len).await
-                {
-                    charge = metered.charge_entry();
-                }
-                let _charge = match charge {
-                    Ok(charge) => charge,
-                    Err(refusal) => return Ok(p1_errno(refusal)),
-                };
-                let ctx = state.p1();
-                p1::path_open(ctx, &mut memory, fd, look, path, len, open, rights, inheriting, flags, opened).await
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        PREVIEW1,
-        "fd_readdir",
-        |mut caller: wasmtime::Caller<'_, State>, (fd, to, len, cookie, used): (i32, i32, i32, i64, i32)| {
-            Box::new(async move {
-                with_memory!(caller, memory, state);
-                let bytes = p1_listing_bytes(state.p1(), &mut memory, fd).await;
-                let shared = Arc::clone(&state.shared);
-                if shared.memory.grow(bytes).is_err() {
-                    return Ok(P1_NO_MEMORY);
-                }
-                let read = p1::fd_readdir(state.p1(), &mut memory, fd, to, len, cookie, used).await;
-                shared.memory.shrink(bytes);
-                read
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        PREVIEW1,
-        "path_create_directory",
-        |mut caller: wasmtime::Caller<'_, State>, (fd, path, len): (i32, i32, i32)| {
-            Box::new(async move {
-                with_memory!(caller, memory, state);
-                let _charge = match state.metered().map_or(Ok(VolumeCharge::none()), |metered| metered.charge_entry()) {
-                    Ok(charge) => charge,
-                    Err(refusal) => return Ok(p1_errno(refusal)),
-                };
-                p1::path_create_directory(state.p1(), &mut memory, fd, path, len).await
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        PREVIEW1,
-        "path_symlink",
-        |mut caller: wasmtime::Caller<'_, State>, (from, from_len, fd, to, to_len): (i32, i32, i32, i32, i32)| {
-            Box::new(async move {
-                with_memory!(caller, memory, state);
-                let _charge = match state.metered().map_or(Ok(VolumeCharge::none()), |metered| metered.charge_entry()) {
-                    Ok(charge) => charge,
-                    Err(refusal) => return Ok(p1_errno(refusal)),
-                };
-                p1::path_symlink(state.p1(), &mut memory, from, from_len, fd, to, to_len).await
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        PREVIEW1,
-        "path_link",
-        |mut caller: wasmtime::Caller<'_, State>,
-         (fd, flags, from, from_len, to_fd, to, to_len): (i32, i32, i32, i32, i32, i32, i32)| {
-            Box::new(async move {
-                with_memory!(caller, memory, state);
-                let _charge = match state.metered().map_or(Ok(VolumeCharge::none()), |metered| metered.charge_entry()) {
-                    Ok(charge) => charge,
-                    Err(refusal) => return Ok(p1_errno(refusal)),
-                };
-                p1::path_link(state.p1(), &mut memory, fd, flags, from, from_len, to_fd, to, to_len).await
-            })
-        },
-    )?;
-    Ok(())
 }

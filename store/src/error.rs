@@ -1,6 +1,6 @@
 //! What can go wrong with a store, a plan or a partition.
 
-use crate::account::OverQuota;
+use crate::over_quota::OverQuota;
 use fabric_types::{Code, Fault, object_path::InvalidObjectPath, units::ByteSize};
 
 /// The cause that an error carries.

@@ -72,7 +72,7 @@ proptest! {
         tokens in prop::collection::vec(
             prop::sample::select(vec![
                 "a", "1", ",", ",", ";", "\t", "\"", "\"\"", ",\"", "\",", "\"\n", "\r", "\n", "\n", "\r\n", " ", "é",
-                "\u{feff}", "\\", "#", "\u{0}",
+                "\u{feff}", "\\", "#",
             ]),
             0..60,
         ),
@@ -86,7 +86,10 @@ proptest! {
             bytes[at] = byte;
         }
         // What looks like UTF-16 is refused: see `what_is_not_text_is_refused`.
-        prop_assume!(!bytes.starts_with(b"\xff\xfe") && !bytes.starts_with(b"\xfe\xff") && !bytes.contains(&0));
+        bytes.retain(|byte| *byte != 0);
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            bytes.remove(0);
+        }
         check(&bytes, target, name, delimiter);
     }
 }

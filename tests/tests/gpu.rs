@@ -197,8 +197,10 @@ async fn nodes_say_what_they_have_and_who_requires_what_is_not_there_is_told() {
     server.deploy("mischief", hostile("gpu-mischief"), REQUIRED).await;
     let sum = server.cli(&["invoke", "mischief", "--data", r#"{"do":"sum"}"#]).await.ok();
     assert_eq!(sum.text(), r#"{"ok":332833500}"#);
-    let node = server.client().nodes(&Paging::default()).await.unwrap().items.remove(0);
-    let gpu = node.gpu.expect("it ran on it");
+    // The node says so the next time that it says what it has.
+    let gpu = async || server.client().nodes(&Paging::default()).await.unwrap().items.remove(0).gpu;
+    until("the node shows its GPU", async || gpu().await.is_some()).await;
+    let gpu = gpu().await.unwrap();
     assert!(gpu.name.starts_with("llvmpipe") && gpu.serves == GpuMode::Required, "{gpu:?}");
     assert!(gpu.memory_bytes == 512 << 20 && gpu.workgroup_memory_bytes > 0 && !gpu.driver.is_empty(), "{gpu:?}");
     let table = server.cli(&["nodes"]).await.ok();

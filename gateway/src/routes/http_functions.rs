@@ -13,13 +13,12 @@ use crate::{
         near::{self, Offered},
     },
     state::App,
+    trailers::MapTrailers,
 };
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use fabric_types::{Code, code::Class, function::EntryKind, id::InvocationId, rest::token::Role};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, uri::PathAndQuery};
-use http_body::Frame;
-use http_body_util::BodyExt;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -59,21 +58,6 @@ fn clean(headers: &mut HeaderMap, hub: bool) {
     access::secrets::withhold(headers, hub);
     headers.remove(&peers::RELAYED);
     strip(headers);
-}
-
-/// The body with trailers that hold no more than its request's head may.
-fn clean_trailers<B>(body: B, hub: bool) -> impl http_body::Body<Data = Bytes, Error = B::Error> + Send + 'static
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-{
-    BodyExt::map_frame(body, move |frame| match frame.into_trailers() {
-        Ok(mut trailers) => {
-            clean(&mut trailers, hub);
-            trailers.remove(header::AUTHORIZATION);
-            Frame::trailers(trailers)
-        }
-        Err(frame) => frame,
-    })
 }
 
 /// `tenant/function` of an address, and where the guest's path begins.
@@ -235,7 +219,12 @@ where
     *request.uri_mut() = hosts::with_path(std::mem::take(request.uri_mut()), seen)?;
     let hub = app.services.jupyterhub.is_some();
     clean(request.headers_mut(), hub);
-    let request = request.map(|body| clean_trailers(body, hub));
+    let request = request.map(|body| {
+        MapTrailers::new(body, move |trailers: &mut HeaderMap| {
+            clean(trailers, hub);
+            trailers.remove(header::AUTHORIZATION);
+        })
+    });
     let mut response = answer(app, id, version, request).await?;
     if place.own_host {
         confine(response.headers_mut(), Reach::Host);
@@ -266,13 +255,9 @@ where
     }
     let (mut parts, body) = response.into_parts();
     strip(&mut parts.headers);
-    let body = body.map_frame(|frame| match frame.into_trailers() {
-        Ok(mut trailers) => {
-            strip(&mut trailers);
-            confine(&mut trailers, Reach::Nothing);
-            Frame::trailers(trailers)
-        }
-        Err(frame) => frame,
+    let body = MapTrailers::new(body, |trailers: &mut HeaderMap| {
+        strip(trailers);
+        confine(trailers, Reach::Nothing);
     });
     parts.extensions.insert(Verbatim);
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {

@@ -237,6 +237,8 @@ async fn a_stream_answered_before_its_body_has_arrived_is_read_on() {
         tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("{wanted:?} never came"))
     };
     until(&mut stream, (HEADERS, 1)).await;
+    // The server's window holds once its settings are acknowledged.
+    stream.write_all(&frame(SETTINGS, 1, 0, &[])).await.unwrap();
     // The refusal is there, and most of a body still comes.
     for _ in 0..15 {
         stream.write_all(&frame(DATA, 0, 1, &vec![b' '; 16 << 10])).await.unwrap();

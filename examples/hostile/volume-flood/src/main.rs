@@ -50,11 +50,14 @@ fn ghosts(most: usize) -> String {
     let mut held = Vec::new();
     let mut tries = 0;
     while held.len() < most {
-        let mut file = File::create("/data/ghost").unwrap();
-        let written = file.write_all(&[7; 1 << 20]).and_then(|()| file.flush());
+        let written = File::create("/data/ghost").and_then(|mut file| {
+            file.write_all(&[7; 1 << 20])?;
+            file.flush()?;
+            Ok(file)
+        });
         let _ = std::fs::remove_file("/data/ghost");
         match written {
-            Ok(()) => held.push(file),
+            Ok(file) => held.push(file),
             Err(_) if tries < 2 => {
                 tries += 1;
                 std::thread::sleep(Duration::from_millis(2500));

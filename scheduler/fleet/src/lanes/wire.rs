@@ -13,7 +13,7 @@ use fabric_types::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
-const MAGIC: &[u8; 3] = b"FL\x01";
+const MAGIC: &[u8; 3] = b"FL\x02";
 
 /// Bytes before the body of a piece.
 pub(super) const HEADER: usize = 3 + 8 + 8 + 4 + 4 + 4;
