@@ -200,7 +200,7 @@ fn conditions(tenant: &TenantId, filter: &LogFilter, cursor: Option<i64>) -> Con
     }
     if let Some(prefix) = &filter.id_prefix {
         // A range, which the index of ids serves. `~` comes after all letters and digits.
-        all.and("invocation >= ? AND invocation < ?", [text(prefix), text(&format!("{prefix}~"))]);
+        all.and("invocation >= ? AND invocation < ?", [text(prefix), text(format!("{prefix}~"))]);
     }
     if let Some(task) = &filter.task {
         all.and("task = ?", [text(task.as_str())]);
