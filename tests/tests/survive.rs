@@ -100,7 +100,11 @@ async fn survives(work: Work, stream: u64) {
             (0..random.random_range(1..=3)).map(|_| random.random_range(0..total * 9 / 10)).collect();
         points.sort_unstable();
         eprintln!("seed {seed}, round {round}: killed after {points:?} of {total} tasks");
+        // What ran at a death runs first after it, and a task that meets two deaths is given up on, whoever caused them
+        // (ADR 10): some other tasks end in between.
+        let mut least = 0;
         for point in points {
+            let point = point.max(least);
             let client = server.client().clone();
             fabric_tests::until("the job gets that far", async || {
                 let job = client.job(&id, None).await.unwrap();
@@ -114,6 +118,7 @@ async fn survives(work: Work, stream: u64) {
             // The journal follows the commits at a distance, so the count may have gone back; the results have not.
             let after = server.client().job(&id, None).await.unwrap();
             assert_eq!(after.tasks.total, total);
+            least = after.tasks.succeeded + total / 10;
         }
         let disturbed = ended(&server, &id).await;
         check(&disturbed, &undisturbed);
