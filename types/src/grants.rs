@@ -413,10 +413,10 @@ mod tests {
         assert_eq!(rules.over(&allowed).refused(&manifest("[grants]\nnetwork = [\"api.example.org:8443\"]")), None);
         // What was in force stays so: a list of the tenant's own takes the place of the server's.
         let allowed = rules.over(&allowed);
-        let both = manifest("[grants]\nnetwork = [\"api.example.org:8443\", \"*.example.com\"]");
+        let both = manifest("[grants]\nnetwork = [\"api.example.org:8443\", \"api.example.com\"]");
         assert_eq!(
             allowed.refused(&both).unwrap().remedy,
-            "network=api.example.org:8443 --grant network=*.example.com"
+            "network=api.example.org:8443 --grant network=api.example.com"
         );
         for key in GrantRules::KEYS {
             let mut rules = GrantRules::default();
