@@ -12,7 +12,6 @@ from ..upload import Source, Upload, body
 from ..wire.object import ObjectInfo
 from .follow import IDLE_TIMEOUT, Patience
 
-
 #: Bytes of the longest path, and of the longest name in one.
 LONGEST_PATH, LONGEST_NAME = 1024, 240
 
