@@ -55,7 +55,10 @@ def test_arguments_win_over_the_environment_and_that_over_the_file(home: Path) -
     env.pop("FABRIC_TENANT")
     assert resolve(home, config=CONFIG, env=env, context="dev") == ("https://dev.example", "d", None)
     assert resolve(home, config=CONFIG, env={"FABRIC_CONTEXT": "dev"}) == ("https://dev.example", "d", None)
-    assert resolve(home, config=CONFIG, env={"FABRIC_TOKEN": ""}) == ("https://prod.example", "p", "acme")
+    # A secret that was not set must not stand for another one.
+    with pytest.raises(SettingError, match="the token is empty"):
+        resolve(home, config=CONFIG, env={"FABRIC_TOKEN": ""})
+    assert resolve(home, config=CONFIG, env={"FABRIC_TOKEN": ""}, token="a")[1] == "a"
 
 
 def test_a_stored_token_never_goes_to_another_server(home: Path) -> None:

@@ -105,7 +105,7 @@ class Settings:
         local = local if _same_server(local.get("url"), address) else {}
         # The variable goes with the address that is in force, unless a context was asked for by name.
         named = stored.get("token") if asked else None
-        if token == "" or (not token and not named and found.get("FABRIC_TOKEN") == ""):
+        if token == "" or (token is None and not named and found.get("FABRIC_TOKEN") == ""):
             # It must not stand for another token, such as the local admin's.
             raise SettingError("the token is empty", hint="give one, or unset FABRIC_TOKEN")
         secret = token or named or look("FABRIC_TOKEN") or stored.get("token") or local.get("token")
