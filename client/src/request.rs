@@ -13,7 +13,7 @@ const PROBLEM_LIMIT: usize = 256 << 10;
 /// An ordinary JSON answer is a page of at most 1000 items.
 pub(crate) const JSON_LIMIT: u64 = 64 << 20;
 
-/// What is percent-encoded in a path: all but the characters of RFC 3986's `pchar`, and `/`.
+/// Characters that are percent-encoded in a path: all but the characters of RFC 3986's `pchar`, and `/`.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

@@ -226,12 +226,25 @@ mod tests {
                           [contexts.dev]\nurl = \"https://dev.example\"\ntoken = \"d\"\n";
 
     fn resolve(flags: Flags, env: &[(&str, &str)], config: &str) -> Settings {
+        try_resolve(flags, env, config).unwrap()
+    }
+
+    fn try_resolve(flags: Flags, env: &[(&str, &str)], config: &str) -> Result<Settings> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("server.json"), r#"{"url":"http://127.0.0.1:9999"}"#).unwrap();
         std::fs::write(dir.path().join("admin-token"), "local-secret\n").unwrap();
         let flags = Flags { data_dir: Some(flags.data_dir.unwrap_or_else(|| dir.path().to_owned())), ..flags };
         let lookup = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        Settings::resolve(&flags, &lookup, &ContextFile::parse(config).unwrap()).unwrap()
+        Settings::resolve(&flags, &lookup, &ContextFile::parse(config).unwrap())
+    }
+
+    #[test]
+    fn an_empty_token_stands_for_no_other() {
+        // A script whose secret is missing must not act as the local admin.
+        let refused = try_resolve(Flags::default(), &[("FABRIC_TOKEN", "")], "").err().unwrap();
+        assert!(refused.to_string().contains("FABRIC_TOKEN") && refused.to_string().contains("is empty"), "{refused}");
+        let flags = Flags { token: Some(String::new()), ..Flags::default() };
+        assert!(try_resolve(flags, &[("FABRIC_TOKEN", "e")], CONFIG).err().unwrap().to_string().contains("--token"));
     }
 
     fn shape(settings: &Settings) -> (String, Option<String>, Option<String>) {

@@ -253,7 +253,7 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
                 false => Ok(answer.await),
             };
             let answered = answered.unwrap_or_else(Error::into_response);
-            // What a change answers is told in any case.
+            // The answer to a change is sent in any case: the change is made.
             let answered = if is_read { crate::charged::streamed(answered, &payer) } else { answered };
             revocation::watch(&app, &secret, answered)
         }

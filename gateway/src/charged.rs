@@ -18,8 +18,8 @@ use http_body_util::BodyExt as _;
 /// A body of one piece that is no larger is not charged: it lies in the connection's own buffer.
 const SMALL: usize = 64 << 10;
 
-/// What one response that is streamed may hold while its client does not read: a piece of a stored object, the send buffer
-/// of its HTTP/2 stream, and what is kept about both.
+/// Bytes that a streamed response may hold while its client does not read: a piece of a stored object, the send buffer of
+/// its HTTP/2 stream, and the records of both.
 const STREAMED: u64 = 512 << 10;
 
 /// Who pays for what a caller sends. Operators are served from the reserve when tenants have taken the rest.

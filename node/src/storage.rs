@@ -43,8 +43,6 @@ const RECOUNT_EVERY: Duration = Duration::from_secs(2);
 const RECOUNT_ENTRIES: usize = 20_000;
 /// Share of the time that counting changed volumes may take, one part in this many.
 const COUNT_SHARE: u32 = 10;
-/// What a part of a volume is taken for that can't be looked at, such as folders nested too deeply.
-pub(crate) const UNSEEN_BYTES: u64 = 1 << 30;
 
 /// What is counted beside the store and the engine.
 #[derive(Clone)]
@@ -98,9 +96,9 @@ impl Volumes {
     fn count(&self, tenant: &TenantId, most: usize) -> bool {
         let accounts = &self.0.accounts;
         accounts.begin_count_of(tenant, StorageKind::Volumes);
-        // Removed files first: one that is removed in between counts twice until the next count, not never.
-        let removed = self.removed_but_open().remove(tenant).unwrap_or(0);
         let Some(there) = walk(&self.0.root.join(tenant.as_str()), most) else { return false };
+        // After the walk: a file that is removed in between counts twice until the next count, and never not at all.
+        let removed = self.removed_but_open().remove(tenant).unwrap_or(0);
         accounts.end_count_of(tenant, StorageKind::Volumes, there.saturating_add(removed));
         true
     }
@@ -113,15 +111,18 @@ impl Volumes {
     async fn of_all(&self) -> HashMap<TenantId, u64> {
         let this = self.clone();
         let walk_all = move || {
-            let root = &this.0.root;
-            let mut removed = this.removed_but_open();
-            let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+            let entries = std::fs::read_dir(&this.0.root).into_iter().flatten().flatten();
             let tenants = entries.filter_map(|entry| {
                 let tenant = TenantId::new(entry.file_name().into_string().ok()?).ok()?;
-                let removed = removed.remove(&tenant).unwrap_or(0);
-                Some((tenant, walk(&entry.path(), usize::MAX)?.saturating_add(removed)))
+                Some((tenant, walk(&entry.path(), usize::MAX)?))
             });
-            tenants.collect()
+            let mut all: HashMap<TenantId, u64> = tenants.collect();
+            // After the walk, as in `count`.
+            for (tenant, bytes) in this.removed_but_open() {
+                let sum = all.entry(tenant).or_default();
+                *sum = sum.saturating_add(bytes);
+            }
+            all
         };
         tokio::task::spawn_blocking(walk_all).await.unwrap_or_default()
     }

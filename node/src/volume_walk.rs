@@ -1,6 +1,5 @@
 //! Bytes of tenants' volumes: of what is in their folders, however deep, and of what was removed while it is open.
 
-use crate::storage::UNSEEN_BYTES;
 use fabric_types::{id::TenantId, storage::ENTRY_BYTES};
 use rustix::{
     fd::{AsFd, OwnedFd},
@@ -14,7 +13,10 @@ use std::{
     path::Path,
 };
 
-/// What tells one folder from another.
+/// Bytes that stand for what can't be looked at.
+const UNSEEN_BYTES: u64 = 1 << 30;
+
+/// Identity of a folder.
 type FolderId = (u64, u64);
 
 fn id(stat: &Stat) -> FolderId {

@@ -125,7 +125,7 @@ pub fn report(out: &Out, server: &str, deployed: &Deployed) {
     }
 }
 
-/// What calls by the bare name reach now, and what of that changed.
+/// Describes the versions that calls by the bare name reach now, and the change to them.
 fn live(deployed: &Deployed) -> String {
     let Deployed { deployment: d, live, live_before, .. } = deployed;
     let f = &d.function;
@@ -145,7 +145,7 @@ fn live(deployed: &Deployed) -> String {
     }
 }
 
-/// How the version is called: by its name where it is all that is live, else by its number.
+/// Name to call the version by: the function's where it alone is live, else with its number.
 fn call(server: &str, deployed: &Deployed) -> String {
     let d = &deployed.deployment;
     let is_live = matches!(deployed.live.as_slice(), [one] if one.version == d.version);

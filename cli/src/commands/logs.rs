@@ -31,7 +31,7 @@ pub struct Args {
     /// Only of this level and above
     #[arg(long, value_name = "LEVEL", value_parser = ["trace", "debug", "info", "warn", "error"])]
     pub level: Option<String>,
-    /// How many lines at most: the newest, in the order of writing
+    /// Most lines to show: the newest, in the order of writing
     #[arg(long, short = 'n', default_value_t = 1000, value_name = "N")]
     pub limit: usize,
 }
@@ -40,7 +40,7 @@ pub struct Args {
 const SHORTEST_PREFIX: usize = 4;
 const WHOLE_ID: usize = 26;
 
-/// Whether a text can be the beginning of an id. Names of functions have no upper case; a beginning that is all digits
+/// Returns true for a text that can be the beginning of an id. Names of functions have no upper case; a beginning that is all digits
 /// is one of an id, since names begin with a letter.
 fn is_id_prefix(text: &str) -> bool {
     (SHORTEST_PREFIX..WHOLE_ID).contains(&text.len())

@@ -28,7 +28,7 @@ pub struct Args {
     /// standard input. What is both stored and local is taken as stored: write ./NAME for the local one
     #[arg(long, short, value_name = "PREFIX|FILE|-", conflicts_with = "items", allow_hyphen_values = true)]
     pub input: Option<String>,
-    /// How each object is split: object, lines:SIZE, records:N[:SIZE], csv:SIZE[:DELIMITER], parquet, items
+    /// Split of each object: object, lines:SIZE, records:N[:SIZE], csv:SIZE[:DELIMITER], parquet, items
     /// [default: object]
     #[arg(long, value_name = "HOW", requires = "input")]
     pub split: Option<Split>,

@@ -108,6 +108,19 @@ mod tests {
     }
 
     #[test]
+    fn one_process_has_a_folder_and_a_fleets_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = take(folder.path()).unwrap();
+        let refused = take(folder.path()).expect_err("another process has it");
+        assert!(refused.message.contains("is in use by another `fabric serve`"), "{}", refused.message);
+        drop(held);
+        drop(take(folder.path()).unwrap());
+        std::fs::write(folder.path().join("cluster.json"), "{}").unwrap();
+        let refused = take(folder.path()).expect_err("a fleet has it");
+        assert!(refused.message.contains("is the folder of a `fabric cluster`"), "{}", refused.message);
+    }
+
+    #[test]
     fn a_servers_folder_is_closed_and_anything_else_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (data, file) = (folder.path(), folder.path().join("notes"));

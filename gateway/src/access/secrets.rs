@@ -45,7 +45,7 @@ const LAYERS: usize = 3;
 /// Characters of the shortest Base64 that can hold a secret.
 const LEAST_BASE64: usize = 40;
 
-/// What the words of a text are in Base64, those that are any.
+/// Decodes the words of a text that are Base64.
 fn encoded(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
     text.split(move |b| !is_base64(b)).filter(|word| word.len() >= LEAST_BASE64).filter_map(|word| {
@@ -84,7 +84,7 @@ impl Secrets<'_> {
             || self.presented.is_some_and(|s| !s.is_empty() && memchr::memmem::find(text, s).is_some())
     }
 
-    /// Whether one is in a text: plainly, percent-encoded up to [`LAYERS`] times, or in Base64 of either alphabet.
+    /// Returns true when a text holds a secret: plainly, percent-encoded up to [`LAYERS`] times, or in Base64 of either alphabet.
     fn are_in(&self, text: &[u8]) -> bool {
         let mut text = Cow::Borrowed(text);
         for _ in 0..=LAYERS {

@@ -15,7 +15,7 @@ use fabric_types::{
 
 const ROUNDS: usize = 64;
 
-/// What an alias becomes.
+/// New targets of an alias.
 struct Change<'a> {
     alias: &'a AliasName,
     targets: Vec<AliasTarget>,
@@ -154,7 +154,7 @@ impl Functions {
             let targets = match to {
                 Some(version) => {
                     let targets = vec![AliasTarget { version, weight: 1 }];
-                    // What came after it is not gone back to, unless this is a way forward.
+                    // A rollback only goes back, unless the caller names a later version.
                     if let Some(at) = history.iter().rposition(|earlier| mean_the_same(earlier, &targets)) {
                         history.truncate(at);
                     } else if now.iter().any(|target| target.version < version) {

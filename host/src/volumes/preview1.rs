@@ -1,4 +1,4 @@
-//! The same for modules of preview 1.
+//! Writes of preview-1 modules to their volumes, charged before they happen as [`super`] says.
 
 use super::{VolumeCharge, VolumeRefusal};
 use crate::state::State;

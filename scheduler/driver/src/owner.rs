@@ -577,23 +577,21 @@ impl Owner {
         }
         let letters = std::mem::take(&mut self.letters);
         let index = &self.parts.index;
-        let written = async {
-            if !letters.is_empty() {
-                index.put_dead_letters(letters.clone()).await?;
-            }
-            index.put_jobs(jobs).await?;
-            index.put_invocations(invocations).await
-        };
-        match written.await {
-            Ok(()) => self.index_lags = false,
-            Err(error) => {
-                // Nothing of it is lost: it is tried again with what changes next.
-                if !std::mem::replace(&mut self.index_lags, true) {
-                    tracing::error!(%error, "the index can't be written; lists lag behind until it can");
-                }
-                self.letters = letters;
-                self.dirty.extend(dirty);
-            }
+        let dead = if letters.is_empty() { Ok(()) } else { index.put_dead_letters(letters.clone()).await };
+        let listed = index.put_jobs(jobs).await.and(index.put_invocations(invocations).await);
+        let failed = dead.as_ref().err().or(listed.as_ref().err());
+        if let Some(error) = failed
+            && !self.index_lags
+        {
+            tracing::error!(%error, "the index can't be written; lists lag behind until it can");
+        }
+        self.index_lags = failed.is_some();
+        // Nothing of it is lost: what was not written is tried again at the next flush.
+        if dead.is_err() {
+            self.letters = letters;
+        }
+        if listed.is_err() {
+            self.dirty.extend(dirty);
         }
     }
 }
