@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Data goes to standard output, everything else to standard error.
 /// Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 guest fault, 6 budget or limit, 7 unreachable.
 #[derive(Debug, Parser)]
-#[command(name = "fabric", version, disable_help_subcommand = true, max_term_width = 110)]
+#[command(name = "fabric", version, max_term_width = 110)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -192,6 +192,7 @@ mod tests {
         "jobs cancel 01JD0000000000000000000000",
         "jobs delete 01JD0000000000000000000000",
         "jobs restore 01JD0000000000000000000000",
+        "jobs retry 01JD0000000000000000000000",
         "jobs audit 01JD0000000000000000000000",
         "jobs tasks 01JD0000000000000000000000",
         "jobs logs 01JD0000000000000000000000",

@@ -64,6 +64,43 @@ pub async fn resolve(text: &str, client: &Client, out: &Out, quiet: bool) -> Res
     Ok(Input::Local(path.to_owned()))
 }
 
+/// The path or prefix of what is stored already, for a look that stores nothing.
+///
+/// # Errors
+/// `usage` for what is only here: the server splits what it has.
+pub async fn stored(input: Input, client: &Client) -> Result<String, Failure> {
+    let (path, what) = match &input {
+        Input::Stored(path) => return Ok(path.clone()),
+        Input::Stdin => (None, "standard input".to_owned()),
+        Input::Local(path) => (Some(stored_name(path)?), path.display().to_string()),
+    };
+    if let Some(path) = path {
+        let listing = Listing { prefix: path.clone(), folders: false, paging: Paging::first(1) };
+        let found = if path.ends_with('/') {
+            !client.objects(&listing).await?.items.is_empty()
+        } else {
+            client.head(&path).await?.is_some()
+        };
+        if found {
+            return Ok(path);
+        }
+    }
+    Err(Failure::usage(format!("{what} is not stored, and a dry run stores nothing"))
+        .hint("store it first: fabric put FILE PATH; then run with --input PATH --dry-run"))
+}
+
+/// The object or prefix that a local file or folder is stored under: its name holds its content's hash.
+fn stored_name(path: &Path) -> Result<String, Failure> {
+    if !path.is_dir() {
+        return Ok(format!("uploads/{}/{}", short(&hash_file(path)?), name(path)?));
+    }
+    let mut hasher = blake3::Hasher::new();
+    for file in &walk(path)? {
+        hasher.update(file.name.as_bytes()).update(&[0]).update(hash_file(&file.path)?.as_bytes());
+    }
+    Ok(format!("uploads/{}/", short(&hasher.finalize())))
+}
+
 /// Stores what is here and gives the path or prefix that it has then.
 pub async fn upload(input: Input, client: &Client, out: &Out, quiet: bool) -> Result<String, Failure> {
     match input {
@@ -77,20 +114,15 @@ pub async fn upload(input: Input, client: &Client, out: &Out, quiet: bool) -> Re
             Ok(object)
         }
         Input::Local(path) if path.is_dir() => {
-            let files = walk(&path)?;
-            let mut hasher = blake3::Hasher::new();
-            for file in &files {
-                hasher.update(file.name.as_bytes()).update(&[0]).update(hash_file(&file.path)?.as_bytes());
-            }
-            let prefix = format!("uploads/{}/", short(&hasher.finalize()));
-            for file in &files {
+            let prefix = stored_name(&path)?;
+            for file in &walk(&path)? {
                 let (object, what) = (format!("{prefix}{}", file.name), file.path.display().to_string());
                 store_as(&object, &file.path, &what, client, out, quiet).await?;
             }
             Ok(prefix)
         }
         Input::Local(path) => {
-            let object = format!("uploads/{}/{}", short(&hash_file(&path)?), name(&path)?);
+            let object = stored_name(&path)?;
             store_as(&object, &path, &path.display().to_string(), client, out, quiet).await?;
             Ok(object)
         }

@@ -4,15 +4,18 @@
 mod args;
 mod cluster;
 mod commands;
+mod complete;
 mod confirm;
 mod connection_config;
 #[cfg(test)]
 mod docs;
 mod failure;
 mod guest_toolchain;
+mod job_ref;
 mod listed;
 mod local_input;
 mod number;
+mod oci;
 mod output;
 mod params;
 mod placement_config;
@@ -30,7 +33,7 @@ mod times;
 mod worker_config;
 
 use args::{Cli, Command};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use failure::Failure;
 use output::Out;
 use std::process::ExitCode;
@@ -45,6 +48,8 @@ fn main() -> ExitCode {
         return serve::gpu_worker();
     }
     fabric_client::init_tls();
+    // A shell that asks what a word could become, with COMPLETE set; ends the process.
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     // clap ends the process by itself for --help (0) and for a wrong command line (2).
     let cli = Cli::parse();
     let out = Out::new(cli.global.json);

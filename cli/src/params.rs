@@ -1,23 +1,99 @@
 //! Parameters and data from the command line.
 
 use crate::failure::Failure;
+use fabric_client::{Client, Paging};
+use fabric_types::function::{FunctionRef, Selector};
 use serde_json::{Map, Value};
 
 /// Longer values on a command line or in a parameter file are a mistake.
 const FILE_LIMIT: u64 = 16 << 20;
 
-/// Reads `k=v`. A value that is JSON (a number, `true`, `[1,2]`, `"text"`) is that; anything else is text.
-pub fn parse(text: &str) -> Result<(String, Value), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is no parameter: write NAME=VALUE"))?;
+/// One `--param`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Param {
+    /// `NAME=VALUE`, the value as it was written.
+    Value(String, String),
+    /// `@FILE`: a JSON object with any number of parameters.
+    File(String),
+}
+
+/// Reads `NAME=VALUE` or `@FILE`.
+pub fn parse(text: &str) -> Result<Param, String> {
+    if let Some(file) = text.strip_prefix('@') {
+        return if file.is_empty() { Err("name the file: @FILE".to_owned()) } else { Ok(Param::File(file.to_owned())) };
+    }
+    let (key, value) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` is no parameter: write NAME=VALUE or @FILE"))?;
     if key.is_empty() {
         return Err(format!("`{text}` has no name: write NAME=VALUE"));
     }
-    Ok((key.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()))))
+    Ok(Param::Value(key.to_owned(), value.to_owned()))
 }
 
-/// All of them as one object; the last of two with the same name counts.
-pub fn object(params: &[(String, Value)]) -> Map<String, Value> {
-    params.iter().cloned().collect()
+/// A value that is JSON (a number, `true`, `[1,2]`, `"text"`) is taken as that; anything else is text.
+fn value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+/// All of them as one object; the last of two with the same name counts. Where the function's schema wants text for a
+/// parameter, a value that looks like a number, `true`, `false` or `null` is text: `-p zip=08001`.
+pub async fn object(params: &[Param], client: &Client, function: &FunctionRef) -> Result<Map<String, Value>, Failure> {
+    let mut object = Map::new();
+    let mut unclear = Vec::new();
+    for param in params {
+        match param {
+            Param::Value(key, text) => {
+                let value = value(text);
+                unclear.retain(|(other, _)| other != key);
+                if matches!(value, Value::Number(_) | Value::Bool(_) | Value::Null) {
+                    unclear.push((key.clone(), text.clone()));
+                }
+                object.insert(key.clone(), value);
+            }
+            Param::File(file) => {
+                let read: Map<String, Value> = serde_json::from_str(&text_of(file)?)
+                    .map_err(|e| Failure::usage(format!("{file}: {e}")).hint("a parameter file is a JSON object"))?;
+                unclear.retain(|(key, _)| !read.contains_key(key));
+                object.extend(read);
+            }
+        }
+    }
+    if !unclear.is_empty()
+        && let Some(schema) = schema(client, function).await
+    {
+        for (key, text) in unclear.into_iter().filter(|(key, _)| wants_text(&schema, key)) {
+            object.insert(key, Value::String(text));
+        }
+    }
+    Ok(object)
+}
+
+/// Schema of the parameters of the version that a call would reach, or of the first where calls are divided; `None` where the
+/// caller may not see it. The call itself says what is wrong.
+async fn schema(client: &Client, function: &FunctionRef) -> Option<Value> {
+    let name = function.name.as_str();
+    let version = match &function.selector {
+        Selector::Version(version) => *version,
+        Selector::Default => {
+            let summary = client.function(name).await.ok()?;
+            summary.live.first().map_or(summary.latest, |target| target.version)
+        }
+        Selector::Alias(alias) => {
+            let aliases = client.aliases(name).await.ok()?.items;
+            aliases.into_iter().find(|a| a.name == *alias)?.targets.first()?.version
+        }
+    };
+    client.version(name, version).await.ok()?.manifest.params
+}
+
+/// Returns true where a schema takes text for a property, and not what is written without quotes.
+fn wants_text(schema: &Value, key: &str) -> bool {
+    let kinds = match schema.pointer("/properties").and_then(|all| all.get(key)).and_then(|of| of.get("type")) {
+        Some(Value::String(kind)) => vec![kind.as_str()],
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    kinds.contains(&"string") && !kinds.iter().any(|kind| ["number", "integer", "boolean"].contains(kind))
 }
 
 /// A file's text, or standard input's for `-`, within bounds.
@@ -36,6 +112,15 @@ pub fn text_of(path: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// Names of the versions' function, for the shell's completion.
+pub async fn function_names(client: &Client) -> Vec<String> {
+    let list = async |paging: Paging| {
+        client.functions(&fabric_client::FunctionFilter { paging, ..fabric_client::FunctionFilter::default() }).await
+    };
+    let page = Paging::collect(1000, list).await;
+    page.map(|page| page.items.into_iter().map(|f| f.name.to_string()).collect()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,17 +128,35 @@ mod tests {
 
     #[test]
     fn values_are_json_where_they_can_be() {
-        for (text, value) in [
-            ("a=1", json!(1)),
-            ("a=true", json!(true)),
-            ("a=[1,2]", json!([1, 2])),
-            ("a=New York", json!("New York")),
-            ("a=\"1\"", json!("1")),
-            ("a=", json!("")),
-            ("a=b=c", json!("b=c")),
+        for (text, wanted) in [
+            ("1", json!(1)),
+            ("true", json!(true)),
+            ("[1,2]", json!([1, 2])),
+            ("New York", json!("New York")),
+            ("\"1\"", json!("1")),
+            ("", json!("")),
+            ("b=c", json!("b=c")),
         ] {
-            assert_eq!(parse(text), Ok(("a".to_owned(), value)), "{text}");
+            assert_eq!(value(text), wanted, "{text}");
+            assert_eq!(parse(&format!("a={text}")), Ok(Param::Value("a".to_owned(), text.to_owned())));
         }
-        assert!(parse("a").is_err() && parse("=1").is_err());
+        assert_eq!(parse("@a.json"), Ok(Param::File("a.json".to_owned())));
+        for bad in ["a", "=1", "@"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_schema_says_which_values_are_text() {
+        let schema = json!({ "properties": {
+            "zip": { "type": "string" }, "year": { "type": "integer" }, "both": { "type": ["string", "number"] },
+            "maybe": { "type": ["string", "null"] }, "any": {}
+        } });
+        let text: Vec<_> = ["zip", "year", "both", "maybe", "any", "none"]
+            .into_iter()
+            .filter(|key| wants_text(&schema, key))
+            .collect();
+        assert_eq!(text, ["zip", "maybe"]);
+        assert!(!wants_text(&json!(true), "zip"));
     }
 }

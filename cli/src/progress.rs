@@ -37,18 +37,41 @@ pub struct JobProgress<'a> {
     last_line: Option<Instant>,
     first_ms: Option<u64>,
     latest: Option<JobEvent>,
+    waiting: Option<String>,
 }
 
 impl<'a> JobProgress<'a> {
     /// A bar on a terminal, lines elsewhere, nothing where quiet was asked for.
     pub fn new(out: &'a Out, quiet: bool) -> Self {
-        Self { out, bar: None, silent: quiet, started: Instant::now(), last_line: None, first_ms: None, latest: None }
+        Self {
+            out,
+            bar: None,
+            silent: quiet,
+            started: Instant::now(),
+            last_line: None,
+            first_ms: None,
+            latest: None,
+            waiting: None,
+        }
+    }
+
+    /// Returns true when nothing of the job ran at its last event.
+    pub fn is_idle(&self) -> bool {
+        !self.silent && self.latest.as_ref().is_none_or(|event| event.tasks.running == 0)
+    }
+
+    /// Takes the reason why nothing of the job runs.
+    pub fn waits(&mut self, why: Option<String>) {
+        self.waiting = why;
     }
 
     /// Takes note of where the job stands, and shows it when it is time to.
     pub fn update(&mut self, event: JobEvent) {
         // The server's clock on both sides: who begins to watch in the middle sees the right speed too.
         self.first_ms.get_or_insert(event.at_ms);
+        if event.tasks.running > 0 {
+            self.waiting = None;
+        }
         self.latest = Some(event);
         self.show();
     }
@@ -59,7 +82,10 @@ impl<'a> JobProgress<'a> {
         if self.silent || self.started.elapsed() < SHOW_AFTER {
             return;
         }
-        let text = line(&event.tasks, &event.cost, Duration::from_millis(event.at_ms.saturating_sub(first_ms)));
+        let mut text = line(&event.tasks, &event.cost, Duration::from_millis(event.at_ms.saturating_sub(first_ms)));
+        if let Some(why) = &self.waiting {
+            text += &format!("; waiting: {why}");
+        }
         if self.out.stderr_is_terminal {
             let bar = self.bar.get_or_insert_with(|| {
                 let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));

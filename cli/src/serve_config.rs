@@ -19,6 +19,7 @@ use fabric_types::{
     grants::GrantRules,
     label::{self, Labels},
     memory::DEFAULT_TENANT_SHARE,
+    price::Prices,
     units::ByteSize,
 };
 use serde::Deserialize;
@@ -81,6 +82,7 @@ struct File {
     connections: ConnectionFile,
     ceilings: Ceilings,
     grants: GrantRules,
+    prices: Option<Prices>,
     storage: Storage,
     log_format: Option<LogFormat>,
     otlp_endpoint: Option<String>,
@@ -173,6 +175,8 @@ pub struct ServeConfig {
     pub connections: ConnectionConfig,
     /// Ceilings and grants of functions.
     pub policy: PolicyConfig,
+    /// Prices of what guests use; only in the file.
+    pub prices: Option<Setting<Prices>>,
     /// Quotas and retention of what is stored.
     pub storage: Setting<Storage>,
     /// How the log is written.
@@ -351,6 +355,7 @@ impl ServeArgs {
             placement: Setting { value: file.placement.clone(), origin: Origin::File(path.clone()) },
             connections: self.connections.resolve(env, &file.connections, &path)?,
             policy: PolicyConfig { ceilings: file.ceilings, grants: file.grants.clone(), file: path.clone() },
+            prices: file.prices.clone().map(|value| Setting { value, origin: Origin::File(path.clone()) }),
             storage: Setting { value: file.storage.clone(), origin: Origin::File(path.clone()) },
             log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
             otlp_endpoint: setting!(
@@ -451,6 +456,10 @@ impl ServeConfig {
         self.connections.check()?;
         self.policy.check()?;
         self.storage.value.check()?;
+        if let Some(prices) = &self.prices {
+            let checked = prices.value.check();
+            checked.map_err(|problem| Failure::config(format!("{problem} (from {})", prices.origin)))?;
+        }
         let open = !self.listen.value.ip().is_loopback();
         if open && self.tls_cert.is_none() && !self.insecure_listen.value {
             return Err(Failure::config(format!(
@@ -530,6 +539,9 @@ impl ServeConfig {
                 kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
             }),
             row("serve.max-tasks", Some(&self.max_tasks), ToString::to_string),
+            row("serve.prices.currency", self.prices.as_ref(), |prices| prices.currency.clone()),
+            row("serve.prices.fuel", self.prices.as_ref(), |prices| prices.fuel.to_string()),
+            row("serve.prices.gpu-second", self.prices.as_ref(), |prices| prices.gpu_second.to_string()),
             row("serve.log-format", Some(&self.log_format), ToString::to_string),
             row("serve.otlp-endpoint", self.otlp_endpoint.as_ref(), |url| hide_userinfo(url)),
         ];

@@ -80,12 +80,14 @@ impl Client {
         self.request(Method::PUT, &["tenants", tenant.as_str(), "quota"])?.json(quota)?.read().await
     }
 
-    /// What the tenant has used.
+    /// What the tenant has used: from the UTC day of `since_ms` on, up to the day of `until_ms`, that day included.
     ///
     /// # Errors
-    /// Those of every request.
-    pub async fn usage(&self) -> Result<Usage> {
-        self.request(Method::GET, &["usage"])?.read().await
+    /// `bad-request` for days in the future, and those of every request.
+    pub async fn usage(&self, since_ms: Option<u64>, until_ms: Option<u64>) -> Result<Usage> {
+        let bounds = [("since_ms", since_ms), ("until_ms", until_ms)];
+        let query: Vec<_> = bounds.into_iter().filter_map(|(key, ms)| Some((key, ms?.to_string()))).collect();
+        self.request(Method::GET, &["usage"])?.query(&query).read().await
     }
 
     /// Tokens, without their secrets.

@@ -2,6 +2,7 @@
 
 use crate::{Client, Download, Paging, Result, functions::push};
 use fabric_types::{
+    function::FunctionRef,
     job::JobSpec,
     rest::{
         Page,
@@ -127,6 +128,17 @@ impl Client {
             .timeout(Some(SUBMIT_TIMEOUT))
             .read()
             .await
+    }
+
+    /// Submits a job that has ended once more, as a new job: the version that it ran, or `function`. Tasks that succeeded are
+    /// served from the cache where the function is pure and the version the same.
+    ///
+    /// # Errors
+    /// `not-found`; `conflict` for a job that has not ended; as [`Client::submit`].
+    pub async fn retry_job(&self, id: &str, function: Option<&FunctionRef>) -> Result<Job> {
+        let body = serde_json::json!({ "function": function });
+        let request = self.request(Method::POST, &["jobs", id, "retry"])?.json(&body)?;
+        request.idempotent(None)?.timeout(Some(SUBMIT_TIMEOUT)).read().await
     }
 
     /// Jobs, newest first.

@@ -77,6 +77,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("DELETE", "/v1/jobs/{id}", DEVELOPER),
     ("POST", "/v1/jobs/{id}/cancel", DEVELOPER),
     ("POST", "/v1/jobs/{id}/restore", DEVELOPER),
+    ("POST", "/v1/jobs/{id}/retry", DEVELOPER),
     ("POST", "/v1/jobs/{id}/audit", DEVELOPER),
     ("GET", "/v1/jobs/{id}/events", DEVELOPER),
     ("GET", "/v1/jobs/{id}/tasks", DEVELOPER),
@@ -279,6 +280,7 @@ fn allow(caller: Caller, least: Role) -> Result<Option<Caller>> {
     if caller.role >= least {
         return Ok(Some(caller));
     }
-    Err(Error::new(Code::Denied, format!("the token `{}` may not do this", caller.name))
-        .hint("use a token with a higher role"))
+    let (name, role) = (&caller.name, caller.role);
+    Err(Error::new(Code::Denied, format!("this needs the role {least}, and the token `{name}` has {role}"))
+        .hint(format!("use a token of that role; an admin makes one: fabric token create NAME --role {least}")))
 }

@@ -65,8 +65,14 @@ pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
         )
         .hint("put items into an object, one on a line, and map over it with the splitter `items`"));
     }
-    serde_json::from_slice(text)
-        .map_err(|e| Error::bad(format!("the JSON body is wrong at line {}, column {}: {e}", e.line(), e.column())))
+    serde_json::from_slice(text).map_err(|e| {
+        // Read again to learn the key: few texts are wrong, and the others are read without this.
+        let again = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(text));
+        let path = again.err().map(|e| e.path().to_string()).filter(|path| path != ".");
+        let key: String = path.iter().flat_map(|path| path.chars().take(200)).collect();
+        let at = if key.is_empty() { String::new() } else { format!(" in `{key}`") };
+        Error::bad(format!("the JSON body is wrong{at} at line {}, column {}: {e}", e.line(), e.column()))
+    })
 }
 
 /// Reads a body: a short one at once, a long one on a thread of its own when the tenant's turn comes.

@@ -18,7 +18,7 @@ use fabric_index::Index;
 use fabric_node::Node;
 use fabric_results::ResultStore;
 use fabric_store::Store;
-use fabric_types::{Code, id::TenantId};
+use fabric_types::{Code, id::TenantId, price::Prices};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use std::{
@@ -51,6 +51,8 @@ pub struct Services {
     pub metrics: Arc<Mutex<Registry>>,
     /// The server's folder.
     pub data_dir: PathBuf,
+    /// Prices of what guests use, where the operator named some.
+    pub prices: Option<Prices>,
     /// How long answers to requests with an idempotency key are kept.
     pub keep_answers: Duration,
     /// How often those are looked for that were kept long enough.

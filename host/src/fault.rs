@@ -121,7 +121,14 @@ fn trapped(trap: Trap, unit: Unit) -> Fault {
         Trap::IntegerOverflow | Trap::IntegerDivisionByZero | Trap::BadConversionToInteger => Code::TrapArithmetic,
         _ => Code::TrapOther,
     };
-    Fault::new(code, trap.to_string())
+    let fault = Fault::new(code, trap.to_string());
+    match code {
+        // Compilers put the stack of Rust and C below the other data: what runs over it leaves the memory.
+        Code::TrapMemory => fault.hint(
+            "an address or a length is wrong; or the calls nest too deeply: Rust and C keep their stack in this memory",
+        ),
+        _ => fault,
+    }
 }
 
 /// Beginnings of names that a language's runtime or the SDK puts around a guest's own functions.

@@ -8,7 +8,7 @@ use http::uri::Scheme;
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -25,6 +25,7 @@ const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Bytes of a guest's body that it may write at once. Up to three such pieces wait for a reader.
 pub(crate) const BODY_CHUNK: usize = 64 << 10;
 
+use fabric_types::address;
 pub use fabric_types::grants::HostPattern;
 
 /// Which addresses may be reached at all.
@@ -38,53 +39,10 @@ impl AddressPolicy {
     /// Whether an address may be reached: only global unicast addresses are, unless private ones are allowed.
     #[must_use]
     pub fn allows(self, address: IpAddr) -> bool {
-        let address = match address {
-            IpAddr::V6(v6) => embedded_v4(v6).map_or(address, IpAddr::V4),
-            IpAddr::V4(_) => address,
-        };
-        // Nothing is ever sent to these.
-        if address.is_unspecified() || address.is_multicast() {
-            return false;
-        }
-        self.allow_private
-            || match address {
-                IpAddr::V4(v4) => is_global_v4(v4),
-                IpAddr::V6(v6) => is_global_v6(v6),
-            }
+        // Nothing is ever sent to the first two.
+        let address = address::carried(address);
+        !address.is_unspecified() && !address.is_multicast() && (self.allow_private || address::is_global(address))
     }
-}
-
-/// The IPv4 address that an IPv6 address leads to: mapped, compatible, NAT64 (RFC 6052) and 6to4 (RFC 3056).
-fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let v4 = |hi: u16, lo: u16| Ipv4Addr::from((u32::from(hi) << 16) | u32::from(lo));
-    match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => Some(v4(g, h)),
-        (0, 0, 0, 0, 0, 0) if g != 0 => Some(v4(g, h)),
-        (0x2002, hi, lo, ..) => Some(v4(hi, lo)),
-        _ => None,
-    }
-}
-
-/// The special-purpose registry of IPv4 (RFC 6890 and its updates), inverted.
-fn is_global_v4(v4: Ipv4Addr) -> bool {
-    let [a, b, c, _] = v4.octets();
-    !(a == 0
-        || v4.is_private()
-        || v4.is_loopback()
-        || v4.is_link_local()
-        || v4.is_broadcast()
-        || v4.is_documentation()
-        || (a == 100 && (b & 0xc0) == 64)
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (b & 0xfe) == 18)
-        || a >= 240)
-}
-
-/// Only 2000::/3 is global unicast; of it, the special-purpose 2001::/23 and documentation ranges are not.
-fn is_global_v6(v6: Ipv6Addr) -> bool {
-    let [a, b, ..] = v6.segments();
-    (a & 0xe000) == 0x2000 && !(a == 0x2001 && b < 0x200) && !(a == 0x2001 && b == 0xdb8) && a != 0x3fff
 }
 
 /// One call's outbound HTTP.

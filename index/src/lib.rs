@@ -15,7 +15,7 @@ mod logs;
 pub mod notes;
 mod schema;
 mod taken;
-mod usage;
+pub mod usage;
 mod words;
 mod writer;
 

@@ -58,9 +58,9 @@ pub struct Noted {
     /// Calls.
     #[serde(default)]
     pub invocations: Vec<(TenantId, Invocation)>,
-    /// What functions spent.
+    /// What functions spent, by UTC day from 1970.
     #[serde(default)]
-    pub usage: Vec<(TenantId, FunctionName, UsageLine)>,
+    pub usage: Vec<(TenantId, u32, FunctionName, UsageLine)>,
 }
 
 impl Noted {
@@ -101,7 +101,7 @@ impl Outbox {
         let Waiting { lines, mut invocations, usage } = std::mem::take(&mut *self.waiting.lock());
         let mut all = Vec::new();
         let mut now = Noted {
-            usage: usage.into_iter().map(|((tenant, function), line)| (tenant, function, line)).collect(),
+            usage: usage.into_iter().map(|((tenant, day, function), line)| (tenant, day, function, line)).collect(),
             ..Noted::default()
         };
         let (mut bytes, mut count) = (0, 0);
@@ -162,7 +162,8 @@ impl Notes {
             Self::Here(index) => index.add_usage(tenant, function, delta),
             Self::Sent(outbox) => {
                 let mut waiting = outbox.waiting.lock();
-                usage::merge(waiting.usage.entry((tenant.clone(), function.clone())).or_default(), delta);
+                let key = (tenant.clone(), usage::today(), function.clone());
+                usage::merge(waiting.usage.entry(key).or_default(), delta);
                 drop(waiting);
                 outbox.some.notify_one();
             }

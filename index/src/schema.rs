@@ -42,18 +42,18 @@ CREATE INDEX logs_invocation ON logs (tenant, invocation, id);
 CREATE INDEX logs_function ON logs (tenant, function, id);
 ";
 
-/// The usage file grows by steps, since usage must last; its version counts the steps done.
+/// The usage file grows by steps, since usage must last; its version counts the steps done. `day` counts UTC days from 1970; see
+/// [`usage::compact`](crate::usage::compact).
 const USAGE: &[&str] = &[
     "
 CREATE TABLE usage (
-    tenant TEXT NOT NULL, function TEXT NOT NULL, invocations INTEGER NOT NULL, failed INTEGER NOT NULL,
-    cached INTEGER NOT NULL, fuel INTEGER NOT NULL, guest_us INTEGER NOT NULL, bytes_in INTEGER NOT NULL,
-    bytes_out INTEGER NOT NULL, PRIMARY KEY (tenant, function)
+    tenant TEXT NOT NULL, day INTEGER NOT NULL, function TEXT NOT NULL, invocations INTEGER NOT NULL,
+    failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, cached INTEGER NOT NULL, fuel INTEGER NOT NULL,
+    guest_us INTEGER NOT NULL, gpu_us INTEGER NOT NULL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL,
+    PRIMARY KEY (tenant, day, function)
 ) WITHOUT ROWID, STRICT;
 ",
     STREAMS,
-    "ALTER TABLE usage ADD COLUMN gpu_us INTEGER NOT NULL DEFAULT 0;",
-    "ALTER TABLE usage ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Where the usage of the index at `path` is.

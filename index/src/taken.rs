@@ -26,10 +26,10 @@ pub struct Arrived {
 }
 
 /// All usage, and what of each stream is in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
-    /// By tenant and function.
-    pub usage: Vec<(TenantId, UsageLine)>,
+    /// By tenant, UTC day from 1970 and function.
+    pub usage: Vec<(TenantId, u32, UsageLine)>,
     /// Records of each stream that are counted.
     pub read: Vec<(String, u64)>,
 }
@@ -71,8 +71,8 @@ pub(crate) fn add_usage<'a>(conn: &Connection, all: impl Iterator<Item = &'a Arr
     let mut sum = Usage::new();
     for arrived in all {
         if first(&tx, arrived)? {
-            for (tenant, function, line) in &arrived.noted.usage {
-                usage::merge(sum.entry((tenant.clone(), function.clone())).or_default(), line);
+            for (tenant, day, function, line) in &arrived.noted.usage {
+                usage::merge(sum.entry((tenant.clone(), *day, function.clone())).or_default(), line);
             }
         }
     }
@@ -85,9 +85,9 @@ pub(crate) fn replace(conn: &Connection, totals: &Totals) -> rusqlite::Result<()
     let tx = conn.unchecked_transaction()?;
     tx.execute_batch("DELETE FROM usage; DELETE FROM streams;")?;
     let mut sum = Usage::new();
-    for (tenant, line) in &totals.usage {
+    for (tenant, day, line) in &totals.usage {
         if let Some(function) = &line.function {
-            usage::merge(sum.entry((tenant.clone(), function.clone())).or_default(), line);
+            usage::merge(sum.entry((tenant.clone(), *day, function.clone())).or_default(), line);
         }
     }
     usage::upsert(&tx, &sum)?;
@@ -98,15 +98,7 @@ pub(crate) fn replace(conn: &Connection, totals: &Totals) -> rusqlite::Result<()
 }
 
 pub(crate) fn totals(conn: &Connection) -> Result<Totals, Error> {
-    let tenants: Vec<String> = {
-        let mut select = conn.prepare_cached("SELECT DISTINCT tenant FROM usage ORDER BY tenant")?;
-        select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
-    };
-    let mut usage = Vec::new();
-    for tenant in tenants.into_iter().filter_map(|name| TenantId::new(name).ok()) {
-        usage.extend(usage::lines(conn, &tenant)?.into_iter().map(|line| (tenant.clone(), line)));
-    }
-    Ok(Totals { usage, read: all_read(conn)? })
+    Ok(Totals { usage: usage::all(conn)?, read: all_read(conn)? })
 }
 
 /// Forgets how far streams were read that are no more.

@@ -1,4 +1,6 @@
-//! Usage: what each tenant's functions have spent, summed in memory and added to the file at least twice a second.
+//! Usage: what each tenant's functions have spent by UTC day, summed in memory and added to the file at least twice a second.
+//!
+//! Days of the last two months are kept as such; older ones are added to the first day of their month.
 
 use crate::{
     Error, Index,
@@ -10,6 +12,22 @@ use fabric_types::{
     rest::node::UsageLine,
 };
 use rusqlite::{Connection, params};
+use std::{
+    ops::Range,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Milliseconds of a day.
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// Days that are kept as such.
+const DAYS: u32 = 62;
+
+/// The current UTC day, counted from 1970-01-01.
+#[must_use]
+pub fn today() -> u32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(now.as_secs() / 86_400).unwrap_or(u32::MAX)
+}
 
 pub(crate) fn merge(into: &mut UsageLine, delta: &UsageLine) {
     into.invocations = into.invocations.saturating_add(delta.invocations);
@@ -32,76 +50,141 @@ pub(crate) fn add(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::Err
     tx.commit()
 }
 
+/// Adds the columns of a second row for the same key to those of the first.
+const ADD: &str = "ON CONFLICT (tenant, day, function) DO UPDATE SET
+    invocations = invocations + excluded.invocations, failed = failed + excluded.failed,
+    cancelled = cancelled + excluded.cancelled, cached = cached + excluded.cached, fuel = fuel + excluded.fuel,
+    guest_us = guest_us + excluded.guest_us, gpu_us = gpu_us + excluded.gpu_us,
+    bytes_in = bytes_in + excluded.bytes_in, bytes_out = bytes_out + excluded.bytes_out";
+
 /// Adds within the caller's transaction.
 pub(crate) fn upsert(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::Error> {
-    let mut upsert = conn.prepare_cached(
-        "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (tenant, function) DO UPDATE SET invocations = invocations + ?3, failed = failed + ?4,
-            cached = cached + ?5, fuel = fuel + ?6, guest_us = guest_us + ?7, bytes_in = bytes_in + ?8,
-            bytes_out = bytes_out + ?9, gpu_us = gpu_us + ?10, cancelled = cancelled + ?11",
-    )?;
-    for ((tenant, function), line) in deltas {
+    let mut upsert = conn.prepare_cached(&format!(
+        "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) {ADD}"
+    ))?;
+    for ((tenant, day, function), line) in deltas {
         upsert.execute(params![
             tenant.as_str(),
+            day,
             function.as_str(),
             int(line.invocations),
             int(line.failed),
+            int(line.cancelled),
             int(line.cached),
             int(line.fuel),
             int(line.guest_us),
+            int(line.gpu_us),
             int(line.bytes_in),
             int(line.bytes_out),
-            int(line.gpu_us),
-            int(line.cancelled),
         ])?;
     }
     Ok(())
 }
 
-pub(crate) fn lines(conn: &Connection, tenant: &TenantId) -> Result<Vec<UsageLine>, Error> {
-    let mut select = conn.prepare_cached(
-        "SELECT function, invocations, failed, cached, fuel, guest_us, bytes_in, bytes_out, gpu_us, cancelled
-         FROM usage
-         WHERE tenant = ?1 ORDER BY function",
+/// Adds days that are older than two months to the first day of their month, so that the file has a bound.
+pub(crate) fn compact(conn: &Connection, today: u32) -> Result<(), rusqlite::Error> {
+    /// The first day of the month that `day` is in.
+    const FIRST: &str = "CAST(strftime('%s', day * 86400, 'unixepoch', 'start of month') AS INTEGER) / 86400";
+    let cutoff = today.saturating_sub(DAYS);
+    let tx = conn.unchecked_transaction()?;
+    tx.execute(
+        &format!(
+            "INSERT INTO usage SELECT tenant, {FIRST}, function, invocations, failed, cancelled, cached, fuel, guest_us,
+                gpu_us, bytes_in, bytes_out FROM usage WHERE day < ?1 AND day <> {FIRST} {ADD}"
+        ),
+        [cutoff],
     )?;
-    let rows = select.query_map([tenant.as_str()], |row| {
-        let count = |column: usize| row.get::<_, i64>(column).map(|n| u64::try_from(n).unwrap_or(0));
-        Ok(UsageLine {
-            function: FunctionName::new(row.get::<_, String>(0)?).ok(),
-            invocations: count(1)?,
-            failed: count(2)?,
-            cached: count(3)?,
-            fuel: count(4)?,
-            guest_us: count(5)?,
-            bytes_in: count(6)?,
-            bytes_out: count(7)?,
-            gpu_us: count(8)?,
-            cancelled: count(9)?,
-        })
-    })?;
+    tx.execute(&format!("DELETE FROM usage WHERE day < ?1 AND day <> {FIRST}"), [cutoff])?;
+    tx.commit()
+}
+
+fn line(row: &rusqlite::Row<'_>) -> rusqlite::Result<UsageLine> {
+    let count = |column: &str| row.get::<_, i64>(column).map(|n| u64::try_from(n).unwrap_or(0));
+    Ok(UsageLine {
+        function: FunctionName::new(row.get::<_, String>("function")?).ok(),
+        invocations: count("invocations")?,
+        failed: count("failed")?,
+        cancelled: count("cancelled")?,
+        cached: count("cached")?,
+        fuel: count("fuel")?,
+        guest_us: count("guest_us")?,
+        gpu_us: count("gpu_us")?,
+        bytes_in: count("bytes_in")?,
+        bytes_out: count("bytes_out")?,
+        price: None,
+    })
+}
+
+/// A tenant's usage on these days by function, in the order of their names.
+pub(crate) fn lines(conn: &Connection, tenant: &TenantId, days: &Range<u32>) -> Result<Vec<UsageLine>, Error> {
+    let mut select = conn.prepare_cached(
+        "SELECT function, sum(invocations) AS invocations, sum(failed) AS failed, sum(cancelled) AS cancelled,
+            sum(cached) AS cached, sum(fuel) AS fuel, sum(guest_us) AS guest_us, sum(gpu_us) AS gpu_us,
+            sum(bytes_in) AS bytes_in, sum(bytes_out) AS bytes_out
+         FROM usage WHERE tenant = ?1 AND day >= ?2 AND day < ?3 GROUP BY function ORDER BY function",
+    )?;
+    let rows = select.query_map(params![tenant.as_str(), days.start, days.end], line)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// All usage by tenant, day and function.
+pub(crate) fn all(conn: &Connection) -> Result<Vec<(TenantId, u32, UsageLine)>, Error> {
+    let mut select = conn.prepare_cached("SELECT * FROM usage ORDER BY tenant, day, function")?;
+    let rows =
+        select.query_map([], |row| Ok((row.get::<_, String>("tenant")?, row.get::<_, u32>("day")?, line(row)?)))?;
+    let all: Vec<_> = rows.collect::<Result<_, _>>()?;
+    Ok(all.into_iter().filter_map(|(name, day, line)| Some((TenantId::new(name).ok()?, day, line))).collect())
+}
+
 impl Index {
-    /// Adds to a function's usage without waiting; `delta.function` is not looked at. Reaches the disk within about half a
-    /// second, or with [`Index::flush`].
+    /// Adds to a function's usage of today without waiting; `delta.function` is not looked at. Reaches the disk within about
+    /// half a second, or with [`Index::flush`].
     pub fn add_usage(&self, tenant: &TenantId, function: &FunctionName, delta: &UsageLine) {
         let mut queues = self.inner.shared.queues.lock();
         let first = queues.usage.is_empty();
-        merge(queues.usage.entry((tenant.clone(), function.clone())).or_default(), delta);
+        merge(queues.usage.entry((tenant.clone(), today(), function.clone())).or_default(), delta);
         drop(queues);
         if first {
             self.inner.shared.wake.notify_one();
         }
     }
 
-    /// A tenant's usage by function, in the order of their names, everything added before included.
+    /// A tenant's usage on these UTC days (counted from 1970-01-01) by function, in the order of their names, everything added
+    /// before included. Days that are older than two months count as the first of their month.
     ///
     /// # Errors
     /// [`Error::Sqlite`], [`Error::NotWritten`].
-    pub async fn usage(&self, tenant: &TenantId) -> Result<Vec<UsageLine>, Error> {
+    pub async fn usage(&self, tenant: &TenantId, days: Range<u32>) -> Result<Vec<UsageLine>, Error> {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        self.write(Change::Usage(tenant.clone(), Some(reply))).await?;
+        self.write(Change::Usage(tenant.clone(), days, Some(reply))).await?;
         answer.await.map_err(|_| Error::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn days_count_as_their_month_after_two_months() {
+        let conn = crate::schema::open_usage(None).unwrap();
+        let (tenant, function) = (TenantId::new("a").unwrap(), FunctionName::new("f").unwrap());
+        let spent = |day: u32, fuel: u64| {
+            let line = UsageLine { invocations: 1, fuel, ..UsageLine::default() };
+            add(&conn, &[((tenant.clone(), day, function.clone()), line)].into()).unwrap();
+        };
+        // 2026-09-01 is day 20,697; 2026-11-30 is day 20,787.
+        for (day, fuel) in [(20_697, 1), (20_700, 2), (20_724, 4), (20_725, 8), (20_786, 16), (20_787, 32)] {
+            spent(day, fuel);
+        }
+        let fuel = |days: Range<u32>| lines(&conn, &tenant, &days).unwrap().first().map_or(0, |line| line.fuel);
+        assert_eq!((fuel(0..u32::MAX), fuel(20_700..20_787), fuel(20_787..u32::MAX)), (63, 30, 32));
+        for _ in 0..2 {
+            compact(&conn, 20_787).unwrap();
+            let days: Vec<_> = all(&conn).unwrap().into_iter().map(|(_, day, line)| (day, line.fuel)).collect();
+            assert_eq!(days, [(20_697, 7), (20_725, 8), (20_786, 16), (20_787, 32)]);
+        }
+        assert_eq!(fuel(0..u32::MAX), 63);
     }
 }

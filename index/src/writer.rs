@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,7 +34,7 @@ pub(crate) enum Change {
     Invocations(Vec<(TenantId, Invocation)>),
     Letters(Vec<(TenantId, DeadLetter)>),
     /// Asks for a tenant's usage after everything that waits was added.
-    Usage(TenantId, Option<oneshot::Sender<Vec<UsageLine>>>),
+    Usage(TenantId, Range<u32>, Option<oneshot::Sender<Vec<UsageLine>>>),
     /// Asks for the bytes of log lines of each tenant.
     LogBytes(Option<oneshot::Sender<HashMap<TenantId, u64>>>),
     /// Records of streams of notes.
@@ -51,8 +52,8 @@ struct Waiting {
     _permit: OwnedSemaphorePermit,
 }
 
-/// What functions have spent and is not written yet.
-pub(crate) type Usage = HashMap<(TenantId, FunctionName), UsageLine>;
+/// What functions have spent on each UTC day and is not written yet.
+pub(crate) type Usage = HashMap<(TenantId, u32, FunctionName), UsageLine>;
 
 /// What waits to be written.
 #[derive(Default)]
@@ -113,6 +114,8 @@ pub(crate) struct Store {
     usage: Connection,
     log_retention: logs::Retention,
     invocation_retention: invocations::Retention,
+    /// The day on which old usage was last summed by month.
+    compacted: u32,
 }
 
 impl Store {
@@ -124,6 +127,7 @@ impl Store {
             usage,
             log_retention,
             invocation_retention: invocations::Retention::new(invocations, invocation_age),
+            compacted: 0,
         })
     }
 
@@ -173,6 +177,13 @@ impl Store {
         if any_lines || changes.iter().any(|change| matches!(change, Change::Arrived(_))) {
             shared.written.send_modify(|count| *count += 1);
         }
+        let today = usage::today();
+        if self.compacted != today {
+            match usage::compact(&self.usage, today) {
+                Ok(()) => self.compacted = today,
+                Err(error) => tracing::warn!(%error, "old usage was not summed by month"),
+            }
+        }
         let spent = usage::add(&self.usage, &usage).map_err(|error| {
             tracing::error!(%error, "usage is not written yet");
             shared.keep_usage(usage);
@@ -185,8 +196,8 @@ impl Store {
         for change in &mut changes {
             // Whoever asks and has gone doesn't want to know.
             match change {
-                Change::Usage(tenant, reply) => {
-                    if let (Some(reply), Ok(lines)) = (reply.take(), usage::lines(&self.usage, tenant)) {
+                Change::Usage(tenant, days, reply) => {
+                    if let (Some(reply), Ok(lines)) = (reply.take(), usage::lines(&self.usage, tenant, days)) {
                         let _ = reply.send(lines);
                     }
                 }

@@ -395,7 +395,10 @@ async fn usage_lasts_and_a_damaged_index_is_begun_anew() {
     }
     index.add_usage(&tenant("b"), &function("g"), &delta);
     let expected = [UsageLine { function: Some(function("f")), invocations: 100, fuel: 1000, ..UsageLine::default() }];
-    assert_eq!(index.usage(&a).await.unwrap(), expected);
+    assert_eq!(index.usage(&a, 0..u32::MAX).await.unwrap(), expected);
+    let today = fabric_index::usage::today();
+    assert!(index.usage(&a, today + 1..u32::MAX).await.unwrap().is_empty());
+    assert!(index.usage(&a, 0..today - 1).await.unwrap().is_empty());
     index.add_usage(&a, &function("f"), &UsageLine::default());
     index.put_jobs(vec![(a.clone(), job(1, "kept"))]).await.unwrap();
     index.log(vec![(a.clone(), line(1, "kept"))]);
@@ -409,33 +412,7 @@ async fn usage_lasts_and_a_damaged_index_is_begun_anew() {
     let index = Index::open(&path).unwrap();
     assert!(index.is_fresh());
     assert!(index.job(&a, &JobId::from_parts(1, 0)).await.unwrap().is_none());
-    assert_eq!(index.usage(&a).await.unwrap(), expected);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn usage_of_a_release_without_gpu_time_is_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("index.db");
-    drop(Index::open(&path).unwrap());
-    let usage = rusqlite::Connection::open(dir.path().join("index.db-usage")).unwrap();
-    let before =
-        "ALTER TABLE usage DROP COLUMN cancelled; ALTER TABLE usage DROP COLUMN gpu_us; PRAGMA user_version = 2;
-        INSERT INTO usage VALUES ('a', 'f', 1, 0, 0, 10, 20, 30, 40);";
-    usage.execute_batch(before).unwrap();
-    drop(usage);
-    let index = Index::open(&path).unwrap();
-    index.add_usage(&tenant("a"), &function("f"), &UsageLine { gpu_us: 7, ..UsageLine::default() });
-    let line = UsageLine {
-        function: Some(function("f")),
-        invocations: 1,
-        fuel: 10,
-        guest_us: 20,
-        gpu_us: 7,
-        bytes_in: 30,
-        bytes_out: 40,
-        ..UsageLine::default()
-    };
-    assert_eq!(index.usage(&tenant("a")).await.unwrap(), [line]);
+    assert_eq!(index.usage(&a, 0..u32::MAX).await.unwrap(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

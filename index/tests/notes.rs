@@ -56,7 +56,7 @@ fn arrived(stream: &str, seq: u64, noted: &Noted) -> Arrived {
 async fn what_is_there(index: &Index) -> (Vec<String>, usize, u64) {
     let lines = index.logs(&tenant(), &LogFilter::default(), None, 100).await.unwrap().items;
     let calls = index.invocations(&tenant(), &InvocationFilter::default(), None, 100).await.unwrap().items;
-    let fuel = index.usage(&tenant()).await.unwrap().iter().map(|line| line.fuel).sum();
+    let fuel = index.usage(&tenant(), 0..u32::MAX).await.unwrap().iter().map(|line| line.fuel).sum();
     (lines.into_iter().map(|line| line.message).collect(), calls.len(), fuel)
 }
 
@@ -91,7 +91,7 @@ async fn what_one_process_notes_another_takes_once() {
         assert_eq!(what_is_there(&index).await, there);
     }
     assert_eq!(follow.next().await.unwrap().unwrap().1.message, "one");
-    let more = Noted { usage: vec![(tenant(), hello(), spent(5))], ..Noted::default() };
+    let more = Noted { usage: vec![(tenant(), 20_787, hello(), spent(5))], ..Noted::default() };
     index.take(vec![arrived("n1", 0, &noted), arrived("n1", 1, &more), arrived("n2", 0, &more)]).await.unwrap();
     assert_eq!(what_is_there(&index).await, (there.0, 1, 17));
     let read = index.read_of_streams().await.unwrap();
@@ -114,8 +114,11 @@ async fn what_one_process_notes_another_takes_once() {
 async fn an_index_that_was_lost_is_filled_again_and_its_usage_counts_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("index.db");
-    let noted =
-        Noted { lines: vec![(tenant(), line("kept"))], usage: vec![(tenant(), hello(), spent(3))], ..Noted::default() };
+    let noted = Noted {
+        lines: vec![(tenant(), line("kept"))],
+        usage: vec![(tenant(), 20_787, hello(), spent(3))],
+        ..Noted::default()
+    };
     let index = Index::open(&path).unwrap();
     index.take(vec![arrived("n1", 0, &noted)]).await.unwrap();
     drop(index);

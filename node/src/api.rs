@@ -28,6 +28,7 @@ use fabric_types::{
     digest::{ModuleDigest, TaskKey},
     function::{Deployment, Entry},
     id::{FunctionName, InvocationId, NodeId, TenantId},
+    label::Labels,
     limits::Limits,
     manifest::GpuMode,
     memory::MemoryAccount,
@@ -485,6 +486,12 @@ impl Node {
     #[must_use]
     pub fn serves_gpu(&self) -> GpuMode {
         self.shared.host.gpu().facts().map_or(GpuMode::None, |gpu| gpu.serves)
+    }
+
+    /// The labels of this node.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        &self.shared.offered.labels
     }
 
     /// Brings the metrics that are levels, not counts, up to date. Call it before they are read.

@@ -185,10 +185,12 @@ async fn attempt(
     let batch = &running.batch;
     let stop = running.token(at);
     let logs = shared.task_logs(batch, assignment);
-    let limits = match shared.call_limits(&batch.deployment) {
+    let mut limits = match shared.call_limits(&batch.deployment) {
         Ok(limits) => limits,
         Err(fault) => return Some(failed(assignment, fault)),
     };
+    let budget = batch.fuel.filter(|left| *left < limits.fuel);
+    limits.fuel = budget.unwrap_or(limits.fuel);
     let call = match call(shared, objects, batch, assignment, &limits).await {
         Ok((stage, source)) => TaskCall {
             params: batch.params.clone(),
@@ -224,7 +226,11 @@ async fn attempt(
     usage.guest_us += report.wall_us;
     usage.gpu_us += report.gpu_us;
     usage.bytes_in += report.bytes_in;
-    match report.result {
+    let result = match budget {
+        Some(left) => report.result.map_err(|fault| out_of_budget(fault, left)),
+        None => report.result,
+    };
+    match result {
         Ok(output) => {
             usage.bytes_out += output.bytes.len() as u64;
             let fresh = Fresh {
@@ -252,6 +258,15 @@ async fn attempt(
             Some(failed(assignment, fault))
         }
     }
+}
+
+/// The fault of an attempt that was given no more fuel than its job's budget left.
+fn out_of_budget(fault: Fault, left: u64) -> Fault {
+    if fault.code != Code::OutOfFuel {
+        return fault;
+    }
+    let message = format!("the task took all {left} units of fuel that were left of the job's budget");
+    Fault { code: Code::BudgetExhausted, message, ..fault }.hint("give the job a larger budget-fuel")
 }
 
 /// What is asked of the module, and what it reads.

@@ -13,6 +13,7 @@ mod guests;
 mod nats;
 mod process;
 mod raw;
+mod registry;
 mod server;
 
 pub use cli::Ran;
@@ -22,4 +23,5 @@ pub use guests::{built, cat, hostile, hostile_names, manifest, repository};
 pub use nats::Nats;
 pub use process::Process;
 pub use raw::Answer;
+pub use registry::Registry;
 pub use server::{Options, Server, until};

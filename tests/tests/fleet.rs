@@ -136,13 +136,13 @@ async fn log_lines_and_usage_of_all_nodes_come_together_and_outlive_their_owner(
     let lines = LogFilter { job: Some(id.to_owned()), paging, ..LogFilter::default() };
     let seen = async || client.logs(&lines).await.map_or(0, |page| page.items.len());
     until("the lines of all nodes", async || seen().await == 30).await;
-    let usage = client.usage().await.unwrap();
+    let usage = client.usage(None, None).await.unwrap();
     assert_eq!(usage.total.failed, 30, "{usage:?}");
     fleet.owner.kill9().await;
     until("another owns the jobs", async || fleet.other.log().contains(OWNER)).await;
     until("it has the lines too", async || seen().await == 30).await;
     until("it counts the same", async || {
-        client.usage().await.is_ok_and(|now| (&now.total, &now.functions) == (&usage.total, &usage.functions))
+        client.usage(None, None).await.is_ok_and(|now| (&now.total, &now.functions) == (&usage.total, &usage.functions))
     })
     .await;
 }

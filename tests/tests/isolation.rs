@@ -113,7 +113,7 @@ async fn a_tenant_sees_nothing_of_another_in_any_route() {
     assert!(other.logs(&LogFilter::default()).await.unwrap().items.is_empty());
     let of_job = LogFilter { job: Some(of_acme.job.clone()), ..LogFilter::default() };
     assert!(other.logs(&of_job).await.unwrap().items.is_empty());
-    let usage = other.usage().await.unwrap();
+    let usage = other.usage(None, None).await.unwrap();
     assert_eq!((usage.total.invocations, usage.object_bytes), (0, 0));
     assert!(usage.functions.is_empty());
     // Its words reach nothing of another's either.

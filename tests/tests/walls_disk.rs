@@ -33,7 +33,7 @@ async fn set_quota(server: &Server, tenant: &str, bytes: u64) {
 }
 
 async fn kept(client: &Client, kind: StorageKind) -> u64 {
-    let storage = client.usage().await.unwrap().storage;
+    let storage = client.usage(None, None).await.unwrap().storage;
     storage.kinds.iter().find(|line| line.kind == kind).unwrap().bytes.0
 }
 
@@ -121,7 +121,7 @@ async fn remembered_answers_end_at_the_quota_and_go_on_when_something_is_freed()
     };
     assert_eq!(refused, (507, Some("storage-quota".to_owned())));
     assert!((2..=5).contains(&answered), "{answered}");
-    let storage = client.usage().await.unwrap().storage;
+    let storage = client.usage(None, None).await.unwrap().storage;
     assert!(storage.used_bytes.0 <= 8 * MIB, "{storage:?}");
     assert_eq!(storage.quota_bytes, Some(ByteSize(8 * MIB)));
     // What was answered is still replayed, and another tenant has room.
@@ -364,7 +364,7 @@ async fn a_full_disk_is_told_as_one_and_the_server_goes_on() {
     assert_eq!(code(&put), Code::DiskFull);
     // What is not a tenant's writing goes on.
     server.token("t", Role::Developer).await;
-    server.client().usage().await.unwrap();
+    server.client().usage(None, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -419,7 +419,7 @@ async fn what_was_kept_long_enough_goes_and_the_files_shrink() {
     let last = ids.last().unwrap().clone();
     assert_eq!(keyed(&server, server.admin(), "k").await.0, 200);
     until("it all goes", async || {
-        let storage = client.usage().await.unwrap().storage;
+        let storage = client.usage(None, None).await.unwrap().storage;
         let of = |kind| storage.kinds.iter().find(|line| line.kind == kind).unwrap().bytes.0;
         of(StorageKind::Results) < 100_000 && of(StorageKind::Jobs) < 100_000 && of(StorageKind::Answers) < 10_000
     })

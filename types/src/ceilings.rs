@@ -1,8 +1,8 @@
 //! Ceilings: the highest value that a manifest may set for each limit. An operator sets them for the whole server and for one tenant.
 
-use crate::{limits::Limits, units::ByteSize};
+use crate::{count, limits::Limits, units::ByteSize};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 /// A limit's value that is above its ceiling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,13 +22,17 @@ impl fmt::Display for AboveCeiling {
 }
 
 /// A value as the configuration file and the command line write it.
-trait Value: Copy + Ord + FromStr {
+trait Value: Copy + Ord {
     fn text(self) -> String;
+    fn read(text: &str) -> Result<Self, String>;
 }
 
 impl Value for u64 {
     fn text(self) -> String {
         self.to_string()
+    }
+    fn read(text: &str) -> Result<Self, String> {
+        count::parse(text).map_err(|e| e.to_string())
     }
 }
 
@@ -36,22 +40,26 @@ impl Value for u32 {
     fn text(self) -> String {
         self.to_string()
     }
+    fn read(text: &str) -> Result<Self, String> {
+        let count = count::parse(text).map_err(|e| e.to_string())?;
+        count.try_into().map_err(|_| format!("`{text}` is above {}", u32::MAX))
+    }
 }
 
 impl Value for ByteSize {
     fn text(self) -> String {
         self.exact()
     }
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|e: crate::units::InvalidByteSize| e.to_string())
+    }
 }
 
-fn read<T: Value>(key: &str, text: &str) -> Result<Option<T>, String>
-where
-    T::Err: fmt::Display,
-{
+fn read<T: Value>(key: &str, text: &str) -> Result<Option<T>, String> {
     if text == "none" {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|e| format!("ceiling {key}: `{text}`: {e}"))
+    T::read(text).map(Some).map_err(|e| format!("ceiling {key}: {e}"))
 }
 
 macro_rules! ceilings {
@@ -150,6 +158,7 @@ const MOST_BYTES: ByteSize = ByteSize::gib(1 << 14);
 
 ceilings! {
     /// Default 10^15, which takes days: the deadline ends a call long before.
+    #[serde(deserialize_with = "crate::count::option::deserialize")]
     fuel: u64 = "fuel", 1_000_000_000_000_000, 1, 1_000_000_000_000_000_000;
     /// Milliseconds. Default 3,600,000, one hour; at most seven days.
     deadline_ms: u64 = "deadline-ms", 3_600_000, 1, 7 * 24 * 3_600_000;
@@ -236,9 +245,12 @@ mod tests {
             ("deadline-ms", "18446744073709551616"),
             ("concurrency", "4294967296"),
             ("fuel", "1e9"),
+            ("fuel", "10GiB"),
         ] {
             assert!(ceilings.set(key, value).unwrap_err().contains(value), "{key}={value}");
         }
+        ceilings.set("fuel", "2.5G").unwrap();
+        assert_eq!(ceilings.fuel, Some(2_500_000_000));
         ceilings.set("deadline-ms", "0").unwrap();
         assert_eq!(ceilings.check().unwrap_err(), "ceiling deadline-ms is 0: use 1 to 604800000");
     }

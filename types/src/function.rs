@@ -103,7 +103,7 @@ impl Deployment {
 /// Which version a caller means.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Selector {
-    /// The newest version, or the alias `live` where there is one.
+    /// The versions behind the alias `live`.
     Default,
     /// `name@3`.
     Version(u32),

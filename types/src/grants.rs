@@ -1,11 +1,12 @@
 //! Which grants a tenant's functions may ask for. An operator says so for the whole server and for one tenant.
 
 use crate::{
+    address,
     function::Deployment,
     manifest::{GpuMode, Manifest},
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 /// A destination that a manifest grants: `host` stands for ports 80 and 443, `host:port` for that port only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +34,41 @@ impl HostPattern {
             && self.port.map_or(port == 80 || port == 443, |p| p == port)
     }
 
-    /// Whether it can name a host at all.
-    #[must_use]
-    pub fn is_host(&self) -> bool {
-        is_host(&self.host) && self.port != Some(0)
+    /// Checks that it names a host that a guest may reach. Only addresses on the public internet may be reached, whatever a
+    /// name resolves to.
+    ///
+    /// # Errors
+    /// The reason why no request can match it.
+    pub fn check(&self) -> Result<(), String> {
+        let host = self.host.as_str();
+        if host.contains("://") || host.contains('/') {
+            return Err(
+                "is an address of a page: write the host alone, as `api.example.org` or `api.example.org:8443`".into(),
+            );
+        }
+        if host.contains('*') {
+            return Err("is a pattern, and a function names each host; an operator's rules take patterns".into());
+        }
+        if !is_host(host) || self.port == Some(0) {
+            return Err("is not a host: write `api.example.org` or `api.example.org:8443`".into());
+        }
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let private = match literal {
+            Ok(address) => !address::is_global(address),
+            Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        };
+        if private {
+            return Err("is this machine or a private network, which functions never reach".into());
+        }
+        if literal.is_err() && !host.contains('.') {
+            return Err("has no domain: write the whole name, such as `api.example.org`".into());
+        }
+        // What a resolver would read as an IPv4 address, such as `127.1` or `0x7f.1`.
+        let last = host.rsplit('.').next().unwrap_or_default();
+        if literal.is_err() && (last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x")) {
+            return Err("is an IPv4 address in a short form: write all four numbers".into());
+        }
+        Ok(())
     }
 }
 
@@ -395,6 +427,47 @@ mod tests {
     fn what_names_no_hosts_is_refused() {
         for text in ["", "*.", "a*b", "http://x", "a b", "x:0", "x:99999", "x:", "a..b", "[::1", "::1", "x/y", "*.*"] {
             assert!(text.parse::<HostRule>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn grants_that_no_request_can_match_are_refused_with_the_reason() {
+        for host in [
+            "api.example.org",
+            "API.example.org.:8443",
+            "1.1.1.1",
+            "[2606:4700::1111]:80",
+            "a_b.example.org",
+            "x.internal",
+        ] {
+            assert_eq!(HostPattern::parse(host).check(), Ok(()), "{host}");
+        }
+        for (host, words) in [
+            ("https://api.example.org", "host alone"),
+            ("api.example.org/v1", "host alone"),
+            ("*", "pattern"),
+            ("*.example.org", "pattern"),
+            ("", "not a host"),
+            ("a b", "not a host"),
+            ("example.org:0", "not a host"),
+            ("example.org:", "not a host"),
+            ("example.org:99999", "not a host"),
+            ("::1", "not a host"),
+            ("localhost", "never reach"),
+            ("localhost:80", "never reach"),
+            ("LOCALHOST.", "never reach"),
+            ("a.localhost", "never reach"),
+            ("127.0.0.1:8080", "never reach"),
+            ("10.0.0.1", "never reach"),
+            ("169.254.169.254", "never reach"),
+            ("[::1]", "never reach"),
+            ("[fd00::1]:443", "never reach"),
+            ("intranet", "no domain"),
+            ("127.1", "short form"),
+            ("0x7f.0x1", "short form"),
+        ] {
+            let problem = HostPattern::parse(host).check().unwrap_err();
+            assert!(problem.contains(words), "{host}: {problem}");
         }
     }
 

@@ -41,8 +41,10 @@ pub struct JobSpec {
     /// Higher runs first among one tenant's jobs, -100 to 100. Default 0.
     #[serde(default)]
     pub priority: i32,
-    /// Fuel the whole job may spend; beyond it the job fails with `budget-exhausted`. Default: no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Fuel the whole job may spend; a number, or a text such as `"500M"` or `"10G"`. A task starts only
+    /// while the budget covers it together with those that run, each taken to spend what the most expensive one has spent, and
+    /// it is stopped when it has spent what was left. Then the job fails with `budget-exhausted`. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::count::option::deserialize")]
     pub budget_fuel: Option<u64>,
     /// Serve results of earlier runs from the cache where the function is pure. Default true.
     #[serde(default = "yes")]

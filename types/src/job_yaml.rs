@@ -50,9 +50,13 @@ fn options() -> Options {
     }
 }
 
-/// The first characters of a message that may quote the text.
-fn message(error: &Error) -> String {
-    error.to_string().trim_end().chars().take(400).collect()
+/// The first characters of a message that may quote the text, and the line that it is about: the key stands there.
+fn message(error: &Error, text: &[u8]) -> String {
+    let message: String = error.to_string().trim_end().chars().take(400).collect();
+    let line = error.location().and_then(|at| usize::try_from(at.line()).ok()?.checked_sub(1));
+    let line = line.and_then(|at| text.split(|byte| *byte == b'\n').nth(at));
+    let quoted: String = String::from_utf8_lossy(line.unwrap_or_default()).trim().chars().take(80).collect();
+    if quoted.is_empty() { message } else { format!("{message}: `{quoted}`") }
 }
 
 impl JobSpec {
@@ -64,8 +68,8 @@ impl JobSpec {
         if text.len() > MAX_BYTES {
             return Err(InvalidYaml { message: format!("YAML of more than {MAX_BYTES} bytes is not read; send JSON") });
         }
-        let spec: Self =
-            serde_saphyr::from_slice_with_options(text, options()).map_err(|e| InvalidYaml { message: message(&e) })?;
+        let spec: Self = serde_saphyr::from_slice_with_options(text, options())
+            .map_err(|e| InvalidYaml { message: message(&e, text) })?;
         let items = if let InputSpec::Items(items) = &spec.input { items.as_slice() } else { &[] };
         let found = spec.params.values().find_map(rounded).or_else(|| {
             items.iter().find_map(|item| match item {
@@ -148,6 +152,8 @@ tags:
     fn mistakes_name_the_key_and_the_line() {
         for (yaml, words) in [
             ("function: f\ninputs: {items: []}", ["inputs", "line 2"]),
+            ("function: f\ninput: {items: []}\nbudget-fuel: lots", ["line 3", "`budget-fuel: lots`"]),
+            ("function: f\ninput: {items: []}\nreduce:\n  fan-in: x", ["line 4", "`fan-in: x`"]),
             ("function: f", ["input", "missing"]),
             ("function: f\ninput: {items: []}\nreduce: {fan-in: many}", ["u32", "line 3"]),
             ("function: f\nfunction: g\ninput: {items: []}", ["function", "line 2"]),

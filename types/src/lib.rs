@@ -23,9 +23,11 @@ macro_rules! text_schema {
 }
 pub(crate) use text_schema;
 
+pub mod address;
 pub mod canonical;
 pub mod ceilings;
 pub mod code;
+pub mod count;
 pub mod dataset;
 pub mod digest;
 pub mod fault;
@@ -40,6 +42,7 @@ pub mod manifest;
 pub mod memory;
 pub mod object_path;
 pub mod policy;
+pub mod price;
 pub mod quota;
 pub mod rest;
 pub mod storage;

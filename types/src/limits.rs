@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
-    /// Fuel, about one unit for each WebAssembly instruction. Default 100,000,000,000. Code `out-of-fuel`.
+    /// Fuel, about one unit for each WebAssembly instruction; a number, or a text such as `"500M"` or `"10G"`. Default
+    /// 100,000,000,000. Code `out-of-fuel`.
+    #[serde(deserialize_with = "crate::count::deserialize")]
     pub fuel: u64,
     /// Wall clock in milliseconds, from the moment the instance starts. Default 60,000. Code `deadline`.
     pub deadline_ms: u64,

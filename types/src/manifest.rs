@@ -73,7 +73,8 @@ pub struct Grants {
     pub clocks: bool,
     /// Real randomness. Without it random bytes are seeded from the task key.
     pub random: bool,
-    /// Hosts that outbound HTTP may reach, as `host` or `host:port`; never loopback, link-local or private ranges.
+    /// Hosts that outbound HTTP may reach, as `host` (ports 80 and 443) or `host:port`; never loopback, link-local or private
+    /// ranges. At most 64.
     pub network: Vec<String>,
     /// Tenant volumes to mount.
     pub volumes: Vec<VolumeGrant>,
@@ -156,7 +157,7 @@ pub struct Resources {
     pub gpus: u32,
     /// Whether calls use the node's GPU, which they share. Default `none`.
     pub gpu: GpuMode,
-    /// Labels that a node must have to run it, all of them. Default none.
+    /// Labels that a node must have to run it, all of them; for tasks and calls alike. Default none.
     pub node_selector: Labels,
 }
 
@@ -277,11 +278,14 @@ impl Manifest {
             return value("grants.env", "keep names and values within 128KiB together");
         }
         let hosts = &self.grants.network;
-        if hosts.len() > MAX_HOSTS || !hosts.iter().all(|host| HostPattern::parse(host).is_host()) {
-            return value(
-                "grants.network",
-                "name at most 64 hosts, each as `api.example.org` or `api.example.org:8443`; a pattern such as `*` is not one",
-            );
+        if hosts.len() > MAX_HOSTS {
+            return value("grants.network", "name at most 64 hosts");
+        }
+        for host in hosts {
+            if let Err(problem) = HostPattern::parse(host).check() {
+                let host: String = host.chars().take(80).collect();
+                return value("grants.network", &format!("`{host}` {problem}"));
+            }
         }
         if self.grants.volumes.len() > MAX_VOLUMES {
             return value("grants.volumes", "mount at most 16 volumes");

@@ -75,6 +75,8 @@ pub struct Batch {
     pub buckets: u32,
     /// Whether a result under the key may be served without running.
     pub cache: bool,
+    /// What the job's budget leaves: no attempt may spend more, whatever its function's limit. `None` without a budget.
+    pub fuel: Option<u64>,
     /// The attempts.
     pub tasks: Vec<Assignment>,
 }

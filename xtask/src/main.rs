@@ -11,6 +11,7 @@ mod nats;
 mod outside;
 mod pins;
 mod python_client;
+mod registry;
 mod rust_guests;
 mod sbom;
 mod stage;

@@ -26,11 +26,12 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let nats = stage("NATS server for the tests", crate::nats::server)?;
     let deploy = stage("Helm and compose for the tests of deploy/", deployment_tools)?;
     stage("a software Vulkan driver for the tests of GPU passes", crate::vulkan::driver)?;
+    let registry = stage("an OCI registry for the tests", crate::registry::program)?;
     let root = folders::root();
     let with_servers = |command: &mut Command| {
         command.current_dir(&root).env("FABRIC_GUESTS_DIR", &guests);
         command.env("FABRIC_TEST_WEED", &weed).env("FABRIC_TEST_NATS", &nats);
-        command.env("FABRIC_TEST_DEPLOY", &deploy);
+        command.env("FABRIC_TEST_DEPLOY", &deploy).env("FABRIC_TEST_REGISTRY", &registry);
     };
     let nextest = works(cargo().args(["nextest", "--version"]));
     let tests = |filter: Option<&str>| {

@@ -1,7 +1,7 @@
 //! `fabric alias`: shows, sets and deletes a function's aliases.
 
 use super::{Ctx, functions::targets};
-use crate::{failure::Failure, table::Table, times};
+use crate::{complete, failure::Failure, table::Table, times};
 use fabric_types::{
     function::AliasTarget,
     id::{AliasName, FunctionName},
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The function
+    #[arg(add = complete::functions())]
     pub function: FunctionName,
     /// Where aliases point; the same name twice divides the calls by weight [default: show them]
     #[arg(value_name = "NAME=VERSION[:WEIGHT]", value_parser = parse)]

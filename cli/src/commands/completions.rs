@@ -1,19 +1,26 @@
 //! `fabric completions`: a shell's completion script.
 
 use super::Ctx;
-use crate::{args::Cli, failure::Failure};
-use clap::CommandFactory as _;
+use crate::failure::Failure;
+use clap_complete::env::Shells;
 
 /// Flags of `fabric completions`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The shell
-    pub shell: clap_complete::Shell,
+    #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
+    pub shell: String,
 }
 
-/// Writes it.
+/// Writes it. The script asks this binary what a word could become, so that it knows names of functions too.
 pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let shells = Shells::builtins();
+    let shell = shells
+        .completer(&args.shell)
+        .ok_or_else(|| Failure::usage(format!("there is no completion for {}", args.shell)))?;
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "fabric", &mut script);
+    shell
+        .write_registration("COMPLETE", "fabric", "fabric", "fabric", &mut script)
+        .map_err(|e| Failure::io("the completion script", e))?;
     ctx.out.raw(script)
 }

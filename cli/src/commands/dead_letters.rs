@@ -1,18 +1,16 @@
 //! `fabric dead-letters`: tasks that were given up on.
 
 use super::Ctx;
-use crate::{failure::Failure, table::Table, times};
+use crate::{complete, failure::Failure, job_ref::JobRef, table::Table, times};
 use fabric_client::Paging;
-use fabric_types::{
-    id::JobId,
-    rest::{Page, job::DeadLetter},
-};
+use fabric_types::rest::{Page, job::DeadLetter};
 
 /// Flags of `fabric dead-letters`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only those of this job, with their backtraces
-    pub job: Option<JobId>,
+    /// Only those of this job (its id, or how it begins), with their backtraces
+    #[arg(value_name = "JOB", add = complete::jobs())]
+    pub job: Option<JobRef>,
     /// How many at most
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub limit: usize,
@@ -21,7 +19,11 @@ pub struct Args {
 /// Lists them.
 pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
-    let job = args.job.as_ref().map(JobId::as_str);
+    let job = match &args.job {
+        Some(job) => Some(job.id(&client).await?),
+        None => None,
+    };
+    let job = job.as_deref();
     let page: Page<DeadLetter> =
         Paging::collect(args.limit, async |paging| client.dead_letters(job, &paging).await).await?;
     ctx.out.show(&page, |out, page| {

@@ -1,10 +1,14 @@
-//! `fabric deploy`: builds a project and deploys it, or deploys a module as it is.
+//! `fabric deploy`: builds a project and deploys it, or deploys a module as it is, from a file or an OCI registry.
 
 use super::{Ctx, functions::targets};
-use crate::{failure::Failure, output::Out, project::Project};
+use crate::{failure::Failure, oci, output::Out, project::Project};
 use fabric_client::{Client, Deploy};
 use fabric_types::{
-    function::EntryKind, id::FunctionName, manifest::Manifest, rest::function::Deployed, units::ByteSize,
+    function::EntryKind,
+    id::{AliasName, FunctionName},
+    manifest::Manifest,
+    rest::function::Deployed,
+    units::ByteSize,
 };
 use std::path::{Path, PathBuf};
 
@@ -14,9 +18,12 @@ const MODULE_LIMIT: u64 = 512 << 20;
 /// Flags of `fabric deploy`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A folder with a fabric.toml, or a .wasm file
+    /// A folder with a fabric.toml, a .wasm file, or a module in a registry: oci://REGISTRY/REPOSITORY:TAG
     #[arg(default_value = ".")]
     pub path: PathBuf,
+    /// The manifest of a .wasm file or of a module in a registry [default: none, so that it may use nothing]
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
     /// The function's name [default: the manifest's, or the module's file name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<FunctionName>,
@@ -33,19 +40,9 @@ pub struct Args {
 
 /// Deploys, and writes NAME@VERSION.
 pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    let is_module = !args.path.is_dir() && args.path.extension().is_some_and(|e| e == "wasm" || e == "wat");
-    let (manifest, module) = if is_module {
-        (manifest_for(&args.path, args.name.clone())?, args.path.clone())
-    } else {
-        let project = Project::open(&args.path)?;
-        let module = if args.no_build {
-            project.module(project.manifest.build.as_ref().and_then(|b| b.module.as_deref()))?
-        } else {
-            project.build(ctx.out, ctx.global.quiet).await?
-        };
-        (named(&project, args.name.clone())?, module)
-    };
-    let deploy = Deploy { note: args.note.clone(), promote: !args.no_promote, ..Deploy::new(manifest, read(&module)?) };
+    let source = source(args, ctx).await?;
+    let note = args.note.clone().or(source.origin);
+    let deploy = Deploy { note, promote: !args.no_promote, ..Deploy::new(source.manifest, source.module) };
     let client = ctx.client()?;
     let deployed = send(&client, &deploy).await?;
     if ctx.out.json {
@@ -55,6 +52,51 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         report(ctx.out, client.url(), &deployed);
     }
     ctx.out.line(format!("{}@{}", deployed.deployment.function, deployed.deployment.version))
+}
+
+/// What to deploy.
+struct Source {
+    manifest: String,
+    module: Vec<u8>,
+    /// The artifact that it is from.
+    origin: Option<String>,
+}
+
+async fn source(args: &Args, ctx: &Ctx<'_>) -> Result<Source, Failure> {
+    let given = args.manifest.as_deref().map(Project::open).transpose()?;
+    if let Some(name) = args.path.to_str().and_then(|path| path.strip_prefix(oci::SCHEME)) {
+        let pulled = oci::pull(name, MODULE_LIMIT).await?;
+        ctx.note(format!("pulled {}, {}", pulled.pinned, ByteSize(pulled.module.len() as u64)));
+        let manifest = match &given {
+            Some(project) => named(project, args.name.clone())?,
+            None => manifest_for(&pulled.name, args.name.clone())?,
+        };
+        return Ok(Source {
+            manifest,
+            module: pulled.module,
+            origin: Some(format!("{}{}", oci::SCHEME, pulled.pinned)),
+        });
+    }
+    let is_module = !args.path.is_dir() && args.path.extension().is_some_and(|e| e == "wasm" || e == "wat");
+    if is_module {
+        let stem = args.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let manifest = match &given {
+            Some(project) => named(project, args.name.clone())?,
+            None => manifest_for(&stem, args.name.clone())?,
+        };
+        return Ok(Source { manifest, module: read(&args.path)?, origin: None });
+    }
+    if given.is_some() {
+        return Err(Failure::usage("--manifest goes with a .wasm file or a module in a registry")
+            .hint("a project has a manifest of its own: name the project's folder or its fabric.toml"));
+    }
+    let project = Project::open(&args.path)?;
+    let module = if args.no_build {
+        project.module(project.manifest.build.as_ref().and_then(|b| b.module.as_deref()))?
+    } else {
+        project.build(ctx.out, ctx.global.quiet).await?
+    };
+    Ok(Source { manifest: named(&project, args.name.clone())?, module: read(&module)?, origin: None })
 }
 
 /// Deploys; a separate step for `fabric dev`.
@@ -91,21 +133,37 @@ fn json(manifest: &Manifest) -> Result<String, Failure> {
     serde_json::to_string(manifest).map_err(|e| Failure::local("internal", e.to_string()))
 }
 
-/// A manifest for a module that has none.
-fn manifest_for(module: &Path, name: Option<FunctionName>) -> Result<String, Failure> {
+/// A manifest for a module that has none, under the name asked for or one made of the file's.
+fn manifest_for(stem: &str, name: Option<FunctionName>) -> Result<String, Failure> {
     let name = match name {
         Some(name) => name,
-        None => {
-            let stem = module.file_stem().map(|s| s.to_string_lossy().to_ascii_lowercase().replace('_', "-"));
-            FunctionName::new(stem.unwrap_or_default())
-                .map_err(|e| Failure::usage(e.to_string()).hint("name it: --name NAME"))?
-        }
+        None => FunctionName::new(stem.to_ascii_lowercase().replace(['_', '.'], "-"))
+            .map_err(|e| Failure::usage(e.to_string()).hint("name it: --name NAME"))?,
     };
     json(&Manifest::named(name))
 }
 
 /// What people want to know of a deployment.
 pub fn report(out: &Out, server: &str, deployed: &Deployed) {
+    summary(out, deployed);
+    out.note(live(deployed));
+    finish(out, server, deployed, &name_of(deployed));
+}
+
+/// Name to call the version by: the function's where it alone is live, else with its number.
+fn name_of(deployed: &Deployed) -> String {
+    let d = &deployed.deployment;
+    let is_live = matches!(deployed.live.as_slice(), [one] if one.version == d.version);
+    if is_live { d.function.to_string() } else { format!("{}@{}", d.function, d.version) }
+}
+
+/// The same for one that has only this alias.
+pub fn report_under(out: &Out, server: &str, deployed: &Deployed, alias: &AliasName) {
+    summary(out, deployed);
+    finish(out, server, deployed, &format!("{}:{alias}", deployed.deployment.function));
+}
+
+fn summary(out: &Out, deployed: &Deployed) {
     let d = &deployed.deployment;
     let what = if deployed.created { "deployed" } else { "unchanged:" };
     let mut parts = vec![format!("{what} {}@{}", d.function, d.version), d.entry.kind.to_string()];
@@ -118,8 +176,10 @@ pub fn report(out: &Out, server: &str, deployed: &Deployed) {
         parts.push(format!("pure: results are cached{each}"));
     }
     out.note(parts.join(", "));
-    out.note(live(deployed));
-    out.note(format!("call it: {}", call(server, deployed)));
+}
+
+fn finish(out: &Out, server: &str, deployed: &Deployed, name: &str) {
+    out.note(format!("call it: {}", call(server, deployed, name)));
     for warning in &deployed.warnings {
         out.note(format!("warning: {warning}"));
     }
@@ -145,11 +205,9 @@ fn live(deployed: &Deployed) -> String {
     }
 }
 
-/// Name to call the version by: the function's where it alone is live, else with its number.
-fn call(server: &str, deployed: &Deployed) -> String {
+/// How to call the version by this name.
+fn call(server: &str, deployed: &Deployed, name: &str) -> String {
     let d = &deployed.deployment;
-    let is_live = matches!(deployed.live.as_slice(), [one] if one.version == d.version);
-    let name = if is_live { d.function.to_string() } else { format!("{}@{}", d.function, d.version) };
     match d.entry.kind {
         EntryKind::Http if d.manifest.function.public => format!("{server}/f/{}/{name}/", d.tenant),
         EntryKind::Http => format!("{server}/f/{}/{name}/ with `Authorization: Bearer TOKEN`", d.tenant),
@@ -199,14 +257,14 @@ mod tests {
             ),
         ] {
             assert_eq!(live(&deployed), says);
-            assert_eq!(call("http://s", &deployed), called);
+            assert_eq!(call("http://s", &deployed, name_of(&deployed).as_str()), called);
         }
     }
 
     #[test]
     fn a_lone_module_is_named_after_its_file() {
-        let manifest = manifest_for(Path::new("a/Word_Count.wasm"), None).unwrap();
+        let manifest = manifest_for("Word_Count", None).unwrap();
         assert!(manifest.contains("\"word-count\""), "{manifest}");
-        assert_eq!(manifest_for(Path::new("1.wasm"), None).unwrap_err().exit as u8, 2);
+        assert_eq!(manifest_for("1", None).unwrap_err().exit as u8, 2);
     }
 }

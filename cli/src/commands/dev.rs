@@ -1,14 +1,20 @@
-//! `fabric dev`: watches a project, rebuilds and redeploys it with every change. A failed build is shown and waited out.
+//! `fabric dev`: watches a project, rebuilds and redeploys it under an alias with every change, and shows what its calls write.
+//! A failed build is shown and waited out.
 
-use super::{Ctx, deploy};
+use super::{Ctx, deploy, logs};
 use crate::{failure::Failure, project::Project};
-use fabric_client::{Client, Deploy};
+use fabric_client::{Client, Deploy, LogFilter};
+use fabric_types::{
+    function::AliasTarget,
+    id::{AliasName, FunctionName},
+    rest::function::SetAlias,
+};
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// An editor saves in several steps; a build begins when it has been quiet this long.
 const QUIET: Duration = Duration::from_millis(200);
@@ -19,6 +25,21 @@ pub struct Args {
     /// The project's folder
     #[arg(default_value = ".")]
     pub path: PathBuf,
+    /// The alias that each new version gets; `live` changes what callers of the bare name get [default: dev- and your user name]
+    #[arg(long, value_name = "NAME")]
+    pub alias: Option<AliasName>,
+    /// Do not show what calls of the function write
+    #[arg(long)]
+    pub no_logs: bool,
+}
+
+/// The alias of this user: `dev-` and what of the user's name an alias may have.
+fn own_alias() -> AliasName {
+    let user =
+        ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
+    let letters = user.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).take(40).collect::<String>();
+    let name = if letters.is_empty() { "dev".to_owned() } else { format!("dev-{letters}") };
+    AliasName::new(name).unwrap_or_else(|_| unreachable!("letters and digits after `dev-` are a name"))
 }
 
 /// Runs until it is interrupted.
@@ -26,12 +47,56 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let project = Project::open(&args.path)?;
     let client = ctx.client()?;
     // A server that is not there is better said before the first build than after it.
-    client.whoami().await?;
+    let identity = client.whoami().await?;
+    let alias = args.alias.clone().unwrap_or_else(own_alias);
+    let tenant = ctx.global.settings()?.tenant.map_or_else(|| identity.tenant.to_string(), |t| t.value.to_string());
+    let function = &project.manifest.function.name;
+    let others =
+        if alias.as_str() == "live" { "callers of the bare name get each version" } else { "`live` stays as it is" };
+    ctx.note(format!("server {}, tenant {tenant}: each version becomes {function}:{alias}; {others}", client.url()));
+    let (deployed, first) = watch::channel(None);
+    let logs = async {
+        match show_logs(&client, first, ctx).await {
+            Err(failure) if failure.is_broken_pipe() => Err(failure),
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        outcome = build_and_watch(args, &project, &client, &alias, &deployed, ctx) => outcome,
+        outcome = logs, if !args.no_logs => outcome,
+    }
+}
+
+/// Shows what calls of the function write, from its first deployment on; begins again when the server was away.
+async fn show_logs(
+    client: &Client,
+    mut deployed: watch::Receiver<Option<FunctionName>>,
+    ctx: &Ctx<'_>,
+) -> Result<(), Failure> {
+    let Ok(function) = deployed.wait_for(Option::is_some).await.map(|name| name.clone()) else { return Ok(()) };
+    let filter = LogFilter { function: function.map(|name| name.to_string()), ..LogFilter::default() };
+    loop {
+        let mut lines = client.follow_logs(filter.clone());
+        while let Ok(Some(line)) = lines.next().await {
+            ctx.note(logs::text(&line));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn build_and_watch(
+    args: &Args,
+    project: &Project,
+    client: &Client,
+    alias: &AliasName,
+    deployed: &watch::Sender<Option<FunctionName>>,
+    ctx: &Ctx<'_>,
+) -> Result<(), Failure> {
     // One waiting change stands for all of them.
     let (sender, mut changes) = mpsc::channel::<PathBuf>(1);
     // The watcher tells of absolute paths.
     let folder = project.folder.canonicalize().map_err(|e| Failure::io(project.folder.display(), e))?;
-    let watched = watched(&project, &folder);
+    let watched = watched(project, &folder);
     let wanted = watched.clone();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
@@ -50,20 +115,23 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         };
         watcher.watch(place, mode).map_err(|e| Failure::local("io", format!("{}: {e}", place.display())))?;
     }
-    let mut serving = None;
+    let mut serving: Option<Version> = None;
     loop {
         tokio::select! {
-            outcome = round(&args.path, &client, ctx) => {
+            outcome = round(&args.path, client, alias, serving.as_ref(), ctx) => {
                 match outcome {
                     // Whoever read our output is gone, and so is the point of going on.
                     Err(failure) if failure.is_broken_pipe() => return Err(failure),
                     Err(failure) => {
                         ctx.out.failure(&failure);
                         if let Some(version) = &serving {
-                            ctx.note(format!("{version} goes on serving"));
+                            ctx.note(format!("{} goes on serving", version.name()));
                         }
                     }
-                    Ok(version) => serving = Some(version),
+                    Ok(version) => {
+                        deployed.send_replace(Some(version.function.clone()));
+                        serving = Some(version);
+                    }
                 }
             }
             _ = tokio::signal::ctrl_c() => return Ok(()),
@@ -80,25 +148,54 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     }
 }
 
-/// One build and deployment; gives NAME@VERSION.
-async fn round(path: &Path, client: &Client, ctx: &Ctx<'_>) -> Result<String, Failure> {
+/// A version that was deployed.
+struct Version {
+    function: FunctionName,
+    number: u32,
+    /// Whether this session made it.
+    is_own: bool,
+}
+
+impl Version {
+    fn name(&self) -> String {
+        format!("{}@{}", self.function, self.number)
+    }
+}
+
+/// One build and deployment under the alias. The session's version before goes, unless something else points at it.
+async fn round(
+    path: &Path,
+    client: &Client,
+    alias: &AliasName,
+    before: Option<&Version>,
+    ctx: &Ctx<'_>,
+) -> Result<Version, Failure> {
     // The manifest may be what changed.
     let project = Project::open(path)?;
     let started = std::time::Instant::now();
     let module = project.build(ctx.out, ctx.global.quiet).await?;
     let built = started.elapsed();
-    let deploy = Deploy::new(project.text.clone(), deploy::read(&module)?);
+    let deploy = Deploy { promote: false, ..Deploy::new(project.text.clone(), deploy::read(&module)?) };
     let deployed = deploy::send(client, &deploy).await?;
-    let version = format!("{}@{}", deployed.deployment.function, deployed.deployment.version);
+    let (function, number) = (deployed.deployment.function.clone(), deployed.deployment.version);
+    let targets = vec![AliasTarget { version: number, weight: 100 }];
+    client.set_alias(function.as_str(), alias.as_str(), &SetAlias { targets }).await?;
+    let is_same = before.is_some_and(|before| before.function == function && before.number == number);
+    let is_own = deployed.created || (is_same && before.is_some_and(|before| before.is_own));
+    if let Some(before) = before.filter(|before| before.is_own && !is_same) {
+        // It stays where an alias of somebody else's points at it.
+        let _ = client.delete_version(before.function.as_str(), before.number).await;
+    }
+    let version = Version { function, number, is_own };
     if ctx.out.json {
         ctx.out.json(&deployed)?;
         return Ok(version);
     }
     if !ctx.global.quiet {
-        deploy::report(ctx.out, client.url(), &deployed);
+        deploy::report_under(ctx.out, client.url(), &deployed, alias);
     }
-    ctx.note(format!("built in {:.1} s, live in {:.1} s", built.as_secs_f64(), started.elapsed().as_secs_f64()));
-    ctx.out.line(&version)?;
+    ctx.note(format!("built in {:.1} s, serving after {:.1} s", built.as_secs_f64(), started.elapsed().as_secs_f64()));
+    ctx.out.line(version.name())?;
     Ok(version)
 }
 
@@ -121,6 +218,11 @@ fn matters(path: &Path, folder: &Path, watched: &[PathBuf]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everybody_has_an_alias() {
+        assert!(own_alias().as_str().starts_with("dev"));
+    }
 
     #[test]
     fn a_build_does_not_set_off_the_next_one() {

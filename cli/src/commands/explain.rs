@@ -1,7 +1,7 @@
 //! `fabric explain`: where a function would run, and why.
 
 use super::Ctx;
-use crate::{failure::Failure, local_input, number, params, table::Table};
+use crate::{complete, failure::Failure, local_input, number, params, table::Table};
 use fabric_types::{
     dataset::{InputSpec, Split},
     function::FunctionRef,
@@ -14,6 +14,7 @@ use fabric_types::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The function, as NAME, NAME@VERSION or NAME:ALIAS
+    #[arg(add = complete::functions())]
     pub function: FunctionRef,
     /// A stored object, or a stored prefix ending in /, to map over
     #[arg(long, short, value_name = "PREFIX")]
@@ -21,9 +22,10 @@ pub struct Args {
     /// How each object is split, as in `fabric run` [default: object]
     #[arg(long, value_name = "HOW", requires = "input")]
     pub split: Option<Split>,
-    /// A parameter; a value that is JSON is taken as that
-    #[arg(long = "param", short, value_name = "NAME=VALUE", value_parser = params::parse)]
-    pub params: Vec<(String, serde_json::Value)>,
+    /// A parameter, or a file with a JSON object of them; a value that is JSON is taken as that, except where the function
+    /// wants text
+    #[arg(long = "param", short, value_name = "NAME=VALUE|@FILE", value_parser = params::parse)]
+    pub params: Vec<params::Param>,
     /// A label that the node must have besides; may be repeated
     #[arg(long = "node-selector", value_name = "KEY=VALUE", value_parser = label::parse)]
     pub node_selector: Vec<(String, String)>,
@@ -35,13 +37,14 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         return Err(Failure::usage(format!("`{input}` is a local file")).hint("store it first: fabric put"));
     }
     let split = args.split.unwrap_or(Split::Object);
+    let client = ctx.client()?;
     let ask = ExplainRequest {
         function: args.function.to_string(),
         input: args.input.clone().map(|path| InputSpec::Objects { path, split }),
-        params: params::object(&args.params),
+        params: params::object(&args.params, &client, &args.function).await?,
         node_selector: args.node_selector.iter().cloned().collect(),
     };
-    let explanation = ctx.client()?.explain(&ask).await?;
+    let explanation = client.explain(&ask).await?;
     ctx.out.show(&explanation, |out, e| {
         if let Some(job) = &e.job {
             out.line(format!(

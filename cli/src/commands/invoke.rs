@@ -1,7 +1,7 @@
 //! `fabric invoke`: calls a function.
 
 use super::Ctx;
-use crate::{failure::Failure, number, params};
+use crate::{complete, failure::Failure, number, params};
 use base64::Engine as _;
 use bytes::Bytes;
 use fabric_client::{Invoke, Upload};
@@ -18,13 +18,15 @@ const JSON_BODY_LIMIT: u64 = 64 << 20;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The function, as NAME, NAME@VERSION or NAME:ALIAS
+    #[arg(add = complete::functions())]
     pub function: FunctionRef,
     /// The body: text, @FILE, or - for standard input [default: empty]
     #[arg(long, short, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
     pub data: Option<String>,
-    /// A parameter; a value that is JSON is taken as that
-    #[arg(long = "param", short, value_name = "NAME=VALUE", value_parser = params::parse)]
-    pub params: Vec<(String, serde_json::Value)>,
+    /// A parameter, or a file with a JSON object of them; a value that is JSON is taken as that, except where the function
+    /// wants text
+    #[arg(long = "param", short, value_name = "NAME=VALUE|@FILE", value_parser = params::parse)]
+    pub params: Vec<params::Param>,
     /// The body's media type
     #[arg(long, value_name = "TYPE")]
     pub content_type: Option<String>,
@@ -42,6 +44,7 @@ pub struct Args {
 /// Calls it, and writes its result.
 pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
+    let params = params::object(&args.params, &client, &args.function).await?;
     let (mut call, guessed) = match args.data.as_deref() {
         None => (Invoke::new(Bytes::new()), "application/octet-stream"),
         Some("-") => (Invoke::streamed(Upload::reader(tokio::io::stdin(), None)), "application/octet-stream"),
@@ -53,7 +56,7 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             None => (Invoke::new(text.to_owned()), "text/plain; charset=utf-8"),
         },
     };
-    call = call.content_type(args.content_type.as_deref().unwrap_or(guessed)).params(&params::object(&args.params));
+    call = call.content_type(args.content_type.as_deref().unwrap_or(guessed)).params(&params);
     if let Some(key) = &args.idempotency_key {
         call = call.idempotency_key(key);
     }

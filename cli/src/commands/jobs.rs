@@ -1,10 +1,11 @@
 //! `fabric jobs`: lists jobs and acts on them.
 
 use super::{Ctx, logs, run as running};
-use crate::{failure::Failure, number, progress, table::Table, times};
+use crate::{complete, failure::Failure, job_ref::JobRef, number, progress, table::Table, times};
 use fabric_client::{Client, JobFilter, LogFilter, Paging, ResultLines, TaskFilter};
 use fabric_types::{
-    id::JobId,
+    function::FunctionRef,
+    job::JobState,
     label,
     rest::{
         Page,
@@ -43,6 +44,18 @@ enum Sub {
     },
     /// Take a job out of the bin
     Restore(One),
+    /// Run a job that has ended once more, as a new job; tasks that succeeded come from the cache where they can
+    Retry {
+        #[command(flatten)]
+        one: One,
+        /// Run this version instead, such as one with a correction: NAME, NAME@VERSION or NAME:ALIAS [default: the version that
+        /// the job ran]
+        #[arg(long, value_name = "FUNCTION", add = complete::functions())]
+        function: Option<FunctionRef>,
+        /// Write the new job's id and do not wait
+        #[arg(long)]
+        detach: bool,
+    },
     /// Run a sample of a job's tasks again and compare the results
     Audit {
         #[command(flatten)]
@@ -103,8 +116,9 @@ enum Sub {
 
 #[derive(Debug, clap::Args)]
 struct One {
-    /// The job
-    id: JobId,
+    /// The job: its id, or how it begins
+    #[arg(value_name = "ID", add = complete::jobs())]
+    job: JobRef,
 }
 
 /// Reads `5%`, `5` or `0.5%`.
@@ -155,41 +169,43 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     match args.command.unwrap_or(Sub::List(args.list)) {
         Sub::List(list) => show_list(&client, &list, ctx).await,
         Sub::Show(one) => {
-            let job = client.job(one.id.as_str(), None).await?;
+            let job = client.job(&one.job.id(&client).await?, None).await?;
             ctx.out.show(&job, |out, job| out.line(details(job)))
         }
-        Sub::Watch(one) => {
-            let job = running::follow(&client, one.id.as_str(), ctx).await?;
-            if ctx.out.json {
-                ctx.out.json(&job)?;
-            } else {
-                ctx.note(progress::summary(&job.tasks, &job.cost, job.run_ms));
-                ctx.out.line(job.state.as_str())?;
-            }
-            running::ended(&job)
-        }
+        Sub::Watch(one) => watch(&client, &one.job.id(&client).await?, ctx).await,
         Sub::Cancel(one) => {
-            let job = client.cancel_job(one.id.as_str()).await?;
+            let job = client.cancel_job(&one.job.id(&client).await?).await?;
             ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))
         }
         Sub::Delete { one, now: true } => {
-            client.purge_job(one.id.as_str()).await?;
-            ctx.note(format!("{} is removed", one.id));
+            let id = one.job.id(&client).await?;
+            client.purge_job(&id).await?;
+            ctx.note(format!("{id} is removed"));
             Ok(())
         }
         Sub::Delete { one, now: false } => {
-            client.delete_job(one.id.as_str()).await?;
-            ctx.note(format!("{0} is in the bin; take it out with: fabric jobs restore {0}", one.id));
+            let id = one.job.id(&client).await?;
+            client.delete_job(&id).await?;
+            ctx.note(format!("{id} is in the bin; take it out with: fabric jobs restore {id}"));
             Ok(())
         }
         Sub::Restore(one) => {
-            let job = client.restore_job(one.id.as_str()).await?;
+            let job = client.restore_job(&one.job.id(&client).await?).await?;
             ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))
         }
-        Sub::Audit { one, sample } => audit(&client, &one.id, sample, ctx).await,
+        Sub::Retry { one, function, detach } => {
+            let job = client.retry_job(&one.job.id(&client).await?, function.as_ref()).await?;
+            if detach {
+                return ctx.out.show(&job, |out, job| out.line(job.id.as_str()));
+            }
+            ctx.note(format!("job {}: {}@{}", job.id, job.function, job.version));
+            watch(&client, job.id.as_str(), ctx).await
+        }
+        Sub::Audit { one, sample } => audit(&client, &one.job.id(&client).await?, sample, ctx).await,
         Sub::Tasks { one, state, stage, limit } => {
+            let id = one.job.id(&client).await?;
             let page = Paging::collect(limit, async |paging| {
-                client.tasks(one.id.as_str(), &TaskFilter { state: state.clone(), stage, paging }).await
+                client.tasks(&id, &TaskFilter { state: state.clone(), stage, paging }).await
             })
             .await?;
             ctx.out.show(&page, |out, page| out.table(&task_table(&page.items)))?;
@@ -197,7 +213,8 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             Ok(())
         }
         Sub::Result { one, part, list, line, lines, q, output } => {
-            let id = one.id.as_str();
+            let id = one.job.id(&client).await?;
+            let id = id.as_str();
             if list {
                 return show_results(&client, id, ctx).await;
             }
@@ -214,10 +231,22 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             }
         }
         Sub::Logs { one, follow, limit } => {
-            let filter = LogFilter { job: Some(one.id.to_string()), ..LogFilter::default() };
+            let filter = LogFilter { job: Some(one.job.id(&client).await?), ..LogFilter::default() };
             logs::show(&client, filter, follow, limit, ctx).await
         }
     }
+}
+
+/// Follows a job to its end, and says how it ended.
+async fn watch(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let job = running::follow(client, id, ctx).await?;
+    if ctx.out.json {
+        ctx.out.json(&job)?;
+    } else {
+        ctx.note(progress::summary(&job.tasks, &job.cost, job.run_ms));
+        ctx.out.line(job.state.as_str())?;
+    }
+    running::ended(&job)
 }
 
 async fn show_list(client: &Client, list: &List, ctx: &Ctx<'_>) -> Result<(), Failure> {
@@ -257,8 +286,8 @@ async fn show_list(client: &Client, list: &List, ctx: &Ctx<'_>) -> Result<(), Fa
     Ok(())
 }
 
-async fn audit(client: &Client, id: &JobId, sample: f64, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    let report = client.audit_job(id.as_str(), sample).await?;
+async fn audit(client: &Client, id: &str, sample: f64, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    let report = client.audit_job(id, sample).await?;
     ctx.out.show(&report, |out, report| {
         out.line(format!(
             "{} run again, {} with the same bytes",
@@ -301,9 +330,11 @@ fn details(job: &Job) -> String {
         format!("submitter {}", job.submitter),
         format!("accepted  {}", times::stamp(job.created_ms)),
         format!("waited    {}", times::length(job.queue_ms)),
-        format!("results   {}", job.results),
         progress::summary(&job.tasks, &job.cost, job.run_ms),
     ];
+    if job.state == JobState::Succeeded {
+        lines.push(format!("results   {} (fabric jobs result {})", job.results, job.id));
+    }
     if let Some(waiting) = &job.waiting {
         lines.push(format!("waiting   {waiting}"));
     }

@@ -142,9 +142,11 @@ pub async fn show(
 }
 
 fn print(line: &LogLine, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    ctx.out.show(line, |out, line| {
-        let task = line.task.as_ref().map(|t| format!("[{t}]")).unwrap_or_default();
-        let text = one_line(&line.message);
-        out.line(format!("{} {:<5} {}{task} {text}", times::stamp(line.at_ms), line.level, line.function))
-    })
+    ctx.out.show(line, |out, line| out.line(text(line)))
+}
+
+/// A line as people read it: when, its level, the function, its text.
+pub fn text(line: &LogLine) -> String {
+    let task = line.task.as_ref().map(|t| format!("[{t}]")).unwrap_or_default();
+    format!("{} {:<5} {}{task} {}", times::stamp(line.at_ms), line.level, line.function, one_line(&line.message))
 }

@@ -1,13 +1,14 @@
 //! `fabric rollback`: points `live` at an older version.
 
 use super::{Ctx, functions::targets};
-use crate::failure::Failure;
+use crate::{complete, failure::Failure};
 use fabric_types::id::FunctionName;
 
 /// Flags of `fabric rollback`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The function
+    #[arg(add = complete::functions())]
     pub function: FunctionName,
     /// The version [default: the one that was live before]
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(1..))]

@@ -2,9 +2,13 @@
 
 use super::Ctx;
 use crate::{
+    complete,
     failure::Failure,
-    local_input, number, params,
+    local_input, number,
+    output::Out,
+    params,
     progress::{self, JobProgress},
+    times,
 };
 use fabric_client::Client;
 use fabric_types::{
@@ -13,16 +17,18 @@ use fabric_types::{
     function::FunctionRef,
     job::{JobSpec, JobState, Reduce, Shuffle},
     label,
-    rest::job::Job,
+    object_path::ObjectPath,
+    price,
+    rest::job::{Job, JobPlan},
     units::ByteSize,
 };
-use std::cell::RefCell;
+use std::{cell::RefCell, path::Path};
 
 /// Flags of `fabric run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The function, as NAME, NAME@VERSION or NAME:ALIAS
-    #[arg(required_unless_present = "spec")]
+    #[arg(required_unless_present = "spec", add = complete::functions())]
     pub function: Option<FunctionRef>,
     /// What to map over: a stored object, a stored prefix ending in /, a local file or folder (stored first), or - for
     /// standard input. What is both stored and local is taken as stored: write ./NAME for the local one
@@ -35,9 +41,10 @@ pub struct Args {
     /// One task per item of this JSON list
     #[arg(long, value_name = "JSON|@FILE", required_unless_present_any = ["input", "spec"])]
     pub items: Option<String>,
-    /// A parameter; a value that is JSON is taken as that
-    #[arg(long = "param", short, value_name = "NAME=VALUE", value_parser = params::parse)]
-    pub params: Vec<(String, serde_json::Value)>,
+    /// A parameter, or a file with a JSON object of them; a value that is JSON is taken as that, except where the function
+    /// wants text
+    #[arg(long = "param", short, value_name = "NAME=VALUE|@FILE", value_parser = params::parse)]
+    pub params: Vec<params::Param>,
     /// Merge the partial results with the function's reducer, so many at a time [default: 16]
     #[arg(long, value_name = "FAN_IN", num_args = 0..=1, require_equals = true, default_missing_value = "16",
           value_parser = clap::value_parser!(u32).range(2..=1024), conflicts_with = "shuffle")]
@@ -45,8 +52,9 @@ pub struct Args {
     /// Group the emitted records by key and reduce each group, in so many tasks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub shuffle: Option<u32>,
-    /// Where the result goes: a local file, or a prefix of the object store where it ends in / (./DIR/ is a local
-    /// folder, one file per result) [default: standard output]
+    /// Where the result goes: a local file, or a prefix of the object store where it ends in / (./DIR/ is a local folder); under a
+    /// prefix or folder each result is part-00000 and so on. In one file, text and JSON results are on lines of their own
+    /// [default: standard output]
     #[arg(long, short, value_name = "FILE|PREFIX")]
     pub output: Option<String>,
     /// Have the server store the one result as this object
@@ -71,7 +79,7 @@ pub struct Args {
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(i32).range(-100..=100))]
     pub priority: Option<i32>,
     /// Fuel the whole job may spend, such as 500M or 10G [default: no limit]
-    #[arg(long, value_name = "FUEL", value_parser = number::parse)]
+    #[arg(long, value_name = "FUEL", value_parser = fabric_types::count::parse)]
     pub budget: Option<u64>,
     /// A label that a node must have to run its tasks, besides those that the function needs; may be repeated
     #[arg(long = "node-selector", value_name = "KEY=VALUE", value_parser = label::parse)]
@@ -82,12 +90,33 @@ pub struct Args {
     /// Write the job's id and do not wait
     #[arg(long)]
     pub detach: bool,
-    /// Say what the job would take, without running it
+    /// Say what the job would take, without running it or storing anything; fuel and time by earlier jobs of the function
     #[arg(long, conflicts_with = "detach")]
     pub dry_run: bool,
     /// A job specification in YAML or JSON; flags change what it says
     #[arg(long, value_name = "FILE")]
     pub spec: Option<String>,
+}
+
+/// Shows what a job would take.
+fn show_plan(out: &Out, plan: &JobPlan) -> Result<(), Failure> {
+    out.line(format!("partitions  {}", number::grouped(plan.partitions)))?;
+    out.line(format!("tasks       {}", number::grouped(plan.tasks)))?;
+    out.line(format!("input       {}", ByteSize(plan.bytes_in)))?;
+    out.line(format!("cached      {}", number::grouped(plan.cached)))?;
+    let Some(estimate) = &plan.estimate else {
+        return out.line("estimate    none: no earlier job of the function ran a task");
+    };
+    out.line(format!("fuel        about {}", number::short(estimate.fuel)))?;
+    out.line(format!(
+        "time        about {}, {} of guest time",
+        times::length(estimate.run_ms),
+        times::length(estimate.guest_us / 1000)
+    ))?;
+    if let (Some(amount), Some(currency)) = (estimate.price, &estimate.currency) {
+        out.line(format!("price       about {}", price::text(amount, currency)))?;
+    }
+    out.line(format!("basis       {}", estimate.basis))
 }
 
 /// Where the result goes.
@@ -97,6 +126,64 @@ enum Output {
     File(String),
     Folder(String),
     Stored(String),
+}
+
+impl Output {
+    /// Checks that the result can go there.
+    fn check(&self, detach: bool) -> Result<(), Failure> {
+        let local = matches!(self, Self::File(_) | Self::Folder(_));
+        if local && detach {
+            return Err(Failure::usage("with --detach nobody is left to write a local file")
+                .hint("store the result: --output PREFIX/; or fetch it later: fabric jobs result ID"));
+        }
+        match self {
+            Self::Stdout => Ok(()),
+            Self::Stored(path) => ObjectPath::new(path.trim_end_matches('/'))
+                .map(drop)
+                .map_err(|e| Failure::coded(Code::InvalidPath, format!("--output: {e}"))),
+            Self::File(path) => {
+                let file = Path::new(path);
+                if file.is_dir() {
+                    return Err(Failure::usage(format!("{path} is a folder"))
+                        .hint(format!("for a file per result in it, write ./{}/", path.trim_start_matches("./"))));
+                }
+                // A device or a pipe needs no room beside it.
+                if file.exists() && !file.is_file() {
+                    return Ok(());
+                }
+                let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+                writable(folder)
+            }
+            Self::Folder(path) => {
+                let folder = Path::new(path);
+                std::fs::create_dir_all(folder).map_err(|e| Failure::io(path, e))?;
+                writable(folder)
+            }
+        }
+    }
+}
+
+/// Checks that files can be made in a folder.
+fn writable(folder: &Path) -> Result<(), Failure> {
+    tempfile::Builder::new()
+        .prefix(".fabric-")
+        .tempfile_in(folder)
+        .map(drop)
+        .map_err(|e| Failure::io(folder.display(), e))
+}
+
+/// The paths of `count` results stored at `output`, as the server names them.
+fn stored_at(output: &str, count: u64) -> String {
+    let folder = output.strip_suffix('/');
+    match count {
+        0 => "there are no results".to_owned(),
+        1 if folder.is_none() => format!("the result is stored as {output}"),
+        1 => format!("the result is stored as {}/part-00000", folder.unwrap_or(output)),
+        n => {
+            let folder = folder.unwrap_or(output);
+            format!("{n} results are stored as {folder}/part-00000 to {folder}/part-{:05}", n - 1)
+        }
+    }
 }
 
 fn output(args: &Args) -> Output {
@@ -116,15 +203,12 @@ fn output(args: &Args) -> Output {
 pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let output = output(args);
+    // Before the job spends anything.
+    output.check(args.detach)?;
     let spec = spec(args, &output, &client, ctx).await?;
     if args.dry_run {
         let plan = client.plan(&spec).await?;
-        return ctx.out.show(&plan, |out, plan| {
-            out.line(format!("partitions  {}", number::grouped(plan.partitions)))?;
-            out.line(format!("tasks       {}", number::grouped(plan.tasks)))?;
-            out.line(format!("input       {}", ByteSize(plan.bytes_in)))?;
-            out.line(format!("cached      {}", number::grouped(plan.cached)))
-        });
+        return ctx.out.show(&plan, show_plan);
     }
     let job = client.submit(&spec, None).await?;
     if args.detach {
@@ -154,10 +238,14 @@ async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> R
         spec.input = InputSpec::Items(parse_items(items)?);
     } else if let Some(text) = &args.input {
         let input = local_input::resolve(text, client, ctx.out, ctx.global.quiet).await?;
-        let path = local_input::upload(input, client, ctx.out, ctx.global.quiet).await?;
+        let path = if args.dry_run {
+            local_input::stored(input, client).await?
+        } else {
+            local_input::upload(input, client, ctx.out, ctx.global.quiet).await?
+        };
         spec.input = InputSpec::Objects { path, split: args.split.unwrap_or(Split::Object) };
     }
-    spec.params.extend(params::object(&args.params));
+    spec.params.extend(params::object(&args.params, client, &spec.function).await?);
     spec.reduce = args.reduce.map(|fan_in| Reduce { fan_in }).or(spec.reduce);
     spec.shuffle = args.shuffle.map(|partitions| Shuffle { partitions }).or(spec.shuffle);
     // The file's one is not meant where a flag names the other, and they exclude each other.
@@ -185,7 +273,8 @@ async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> R
 fn parse_spec(text: &str) -> Result<JobSpec, String> {
     // JSON is YAML too, but its own reader takes longer texts.
     if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).or_else(|e| JobSpec::from_yaml(text.as_bytes()).map_err(|_| e.to_string()));
+        let json = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text));
+        return json.or_else(|e| JobSpec::from_yaml(text.as_bytes()).map_err(|_| e.to_string()));
     }
     JobSpec::from_yaml(text.as_bytes()).map_err(|e| e.to_string())
 }
@@ -215,10 +304,15 @@ pub async fn follow(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<Job, Fai
         }
         Ok::<(), Failure>(())
     };
-    // A long task sends no events: the job is shown all the same.
+    // A long task sends no events, and neither does a job that waits: it is shown all the same.
     let tick = async {
         loop {
             tokio::time::sleep(progress::SHOW_AFTER).await;
+            if progress.borrow().is_idle()
+                && let Ok(job) = client.job(id, None).await
+            {
+                progress.borrow_mut().waits(job.waiting);
+            }
             progress.borrow_mut().show();
         }
     };
@@ -260,20 +354,24 @@ async fn deliver(client: &Client, job: &Job, output: &Output, ctx: &Ctx<'_>) -> 
     let id = job.id.as_str();
     match output {
         Output::Stored(path) => {
-            ctx.note(format!("results are stored at {path}"));
+            ctx.note(stored_at(path, job.results));
             Ok(())
         }
         // With --json the job is the data.
         Output::Stdout if ctx.out.json => Ok(()),
         Output::Stdout => ctx.out.body(client.result(id).await?).await.map(drop),
         Output::File(path) => {
-            let bytes = super::get::save(client.result(id).await?, std::path::Path::new(path)).await?;
-            ctx.note(format!("wrote {} to {path}", ByteSize(bytes)));
+            let bytes = super::get::save(client.result(id).await?, Path::new(path)).await?;
+            let of = if job.results > 1 {
+                format!(" of {} results, one after another,", job.results)
+            } else {
+                String::new()
+            };
+            ctx.note(format!("wrote {}{of} to {path}", ByteSize(bytes)));
             Ok(())
         }
         Output::Folder(folder) => {
-            let folder = std::path::Path::new(folder);
-            std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder.display(), e))?;
+            let folder = Path::new(folder);
             for index in 0..job.results {
                 let part = client.result_part(id, index).await?;
                 super::get::save(part, &folder.join(format!("part-{index:05}"))).await?;
@@ -313,6 +411,41 @@ mod tests {
     }
 
     #[test]
+    fn an_output_is_checked_before_the_job_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::create_dir(at("there")).unwrap();
+        for good in [
+            Output::Stdout,
+            Output::File(at("new.json")),
+            Output::File("/dev/null".into()),
+            Output::Folder(at("made/")),
+            Output::Stored("results/".into()),
+        ] {
+            assert!(good.check(false).is_ok(), "{good:?}");
+        }
+        assert!(Path::new(&at("made")).is_dir());
+        for (bad, words) in [
+            (Output::File(at("there")), "is a folder"),
+            (Output::File(at("missing/out.json")), "No such file"),
+            (Output::Folder("/dev/null/x/".into()), "Not a directory"),
+            (Output::Stored("a//b".into()), "a//b"),
+        ] {
+            assert!(bad.check(false).unwrap_err().message.contains(words), "{bad:?}");
+        }
+        assert!(Output::File(at("new.json")).check(true).is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
+    }
+
+    #[test]
+    fn results_are_named_as_they_are_stored() {
+        assert_eq!(stored_at("a/all.json", 1), "the result is stored as a/all.json");
+        assert_eq!(stored_at("a/", 1), "the result is stored as a/part-00000");
+        assert_eq!(stored_at("a/", 3), "3 results are stored as a/part-00000 to a/part-00002");
+        assert_eq!(stored_at("a.json", 2), "2 results are stored as a.json/part-00000 to a.json/part-00001");
+    }
+
+    #[test]
     fn a_specification_reads_as_yaml_and_as_json() {
         let yaml = "function: f\ninput:\n  objects: {path: data/, split: \"lines:1MiB\"}\nreduce: {fan-in: 4}";
         let json = r#"{"function": "f", "input": {"objects": {"path": "data/", "split": "lines:1MiB"}}, "reduce": {"fan-in": 4}}"#;
@@ -320,6 +453,9 @@ mod tests {
         assert_eq!(spec, parse_spec(json).unwrap());
         assert_eq!(spec.reduce, Some(Reduce { fan_in: 4 }));
         assert!(parse_spec("function: f\nnope: 1").is_err());
+        let wrong = parse_spec("{\"function\": \"f\",\n\"input\": {\"items\": []},\n\"reduce\": {\"fan-in\": \"x\"}}")
+            .unwrap_err();
+        assert!(wrong.starts_with("reduce.fan-in: ") && wrong.contains("line 3"), "{wrong}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `fabric versions`: lists a function's versions, and deletes one.
 
 use super::{Ctx, functions::targets};
-use crate::{confirm::Confirm, failure::Failure, table::Table, times};
+use crate::{complete, confirm::Confirm, failure::Failure, table::Table, times};
 use fabric_client::Paging;
 use fabric_types::{id::FunctionName, units::ByteSize};
 
@@ -9,6 +9,7 @@ use fabric_types::{id::FunctionName, units::ByteSize};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The function
+    #[arg(add = complete::functions())]
     pub function: FunctionName,
     /// How many at most
     #[arg(long, default_value_t = 100, value_name = "N")]

@@ -266,6 +266,7 @@ impl<'a> Serving<'a> {
             jupyterhub: jupyterhub::open(config)?,
             metrics: metrics.clone(),
             data_dir: data.to_owned(),
+            prices: config.prices.as_ref().map(|prices| prices.value.clone()),
             keep_answers: config.storage.value.keep_answers(),
             sweep_every: config.storage.value.sweep_every(),
         };

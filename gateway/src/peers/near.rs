@@ -8,7 +8,8 @@ use fabric_node::Room;
 use fabric_types::{
     Code,
     function::Deployment,
-    manifest::GpuMode,
+    label::{self, Labels},
+    manifest::{GpuMode, Resources},
     rest::node::{Node, warm_name},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
@@ -71,6 +72,11 @@ fn choose(here: Room, others: &[Candidate], mut draw: impl FnMut(usize) -> usize
     order
 }
 
+/// Returns true where a node with these labels and slots is one that the function's resources ask for.
+fn suits(resources: &Resources, labels: &Labels, slots: u32) -> bool {
+    slots >= resources.cpu_slots && resources.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
 /// The strongest wish for a GPU that a node serves.
 fn gpu_of(facts: &Node) -> GpuMode {
     facts.gpu.as_ref().map_or(GpuMode::None, |gpu| gpu.serves)
@@ -119,14 +125,16 @@ pub(crate) enum Offered {
 impl Peers {
     /// The nodes to offer a call to, best first; none: run it here.
     fn elsewhere(&self, here: Room, serves: GpuMode, deployment: &Deployment) -> Vec<Arc<Peer>> {
+        let resources = &deployment.manifest.resources;
         // A drained node's own gateway sends calls away too, as long as somebody takes them.
         let mut here = if self.closed.read().contains(&self.name) { Room { slots: 0, ..here } } else { here };
-        let wish = deployment.manifest.resources.gpu;
+        let wish = resources.gpu;
         if is_free(here) && serves >= wish {
             return Vec::new();
         }
         let name = warm_name(&deployment.module);
-        let mut peers: Vec<_> = self.nodes.read().values().filter(|p| self.is_open(&p.facts)).cloned().collect();
+        let taking = |p: &&Arc<Peer>| self.is_open(&p.facts) && suits(resources, &p.facts.labels, p.facts.cpu_slots);
+        let mut peers: Vec<_> = self.nodes.read().values().filter(taking).cloned().collect();
         if wish > GpuMode::None {
             // Where the wish is served if anywhere; what only prefers a GPU runs on any node else.
             let serving: Vec<_> = peers.iter().filter(|p| gpu_of(&p.facts) >= wish).cloned().collect();
@@ -194,15 +202,31 @@ fn no_gpu() -> Error {
         .header(header::RETRY_AFTER, HeaderValue::from_static("2"))
 }
 
+fn no_such_node(resources: &Resources) -> Error {
+    let labels = label::show(&resources.node_selector);
+    let of = if labels.is_empty() { String::new() } else { format!(" and the labels {labels}") };
+    let slots = if resources.cpu_slots == 1 { "a slot".to_owned() } else { format!("{} slots", resources.cpu_slots) };
+    Error::new(Code::Unavailable, format!("no node that takes calls has {slots}{of}, as the function asks for"))
+        .hint("`fabric nodes` shows labels and slots; change `resources` in fabric.toml, or start such a node")
+        .header(header::RETRY_AFTER, HeaderValue::from_static("2"))
+}
+
 /// The nodes to offer a call to, best first; none: run it here.
 ///
 /// # Errors
 /// `unavailable` when it can't run here and no other node is known.
 pub(crate) fn elsewhere(app: &App, version: &Version, headers: &HeaderMap) -> Result<Vec<Arc<Peer>>> {
-    let Some(peers) = &app.services.peers else { return Ok(Vec::new()) };
     let (mut here, serves) = (app.services.node.room(), app.services.node.serves_gpu());
+    let resources = &version.deployment.manifest.resources;
+    let suits_here = suits(resources, app.services.node.labels(), here.slots);
+    let Some(peers) = &app.services.peers else {
+        return if suits_here { Ok(Vec::new()) } else { Err(no_such_node(resources)) };
+    };
     if was_passed(headers) {
         return if here.slots > 0 { Ok(Vec::new()) } else { Err(nowhere()) };
+    }
+    if !suits_here {
+        here.slots = 0;
     }
     let requires_gpu = version.deployment.manifest.resources.gpu == GpuMode::Required;
     if requires_gpu && serves < GpuMode::Required {
@@ -212,6 +236,7 @@ pub(crate) fn elsewhere(app: &App, version: &Version, headers: &HeaderMap) -> Re
     let nodes = peers.elsewhere(here, serves, &version.deployment);
     match (nodes.is_empty() && here.slots == 0, requires_gpu) {
         (false, _) => Ok(nodes),
+        (true, _) if !suits_here && app.services.node.room().slots > 0 => Err(no_such_node(resources)),
         (true, false) => Err(nowhere()),
         (true, true) => Err(no_gpu()),
     }

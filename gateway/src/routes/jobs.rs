@@ -1,19 +1,22 @@
 //! Jobs: submit, list, watch, stop, bin.
 
-use super::invocations::{Wait, patience};
+use super::{
+    estimate,
+    invocations::{Wait, patience},
+};
 use crate::{
     Error,
     access::Caller,
-    body::{self, LARGE_JSON},
+    body::{self, LARGE_JSON, SMALL_JSON},
     charged::{self, collect},
     clock,
     error::Result,
-    extract::{self, Ask, At},
+    extract::{self, Ask, At, Input},
     state::App,
 };
 use axum::{
     Json,
-    extract::{Request, State},
+    extract::{FromRequest as _, Request, State},
     response::{IntoResponse as _, Response, sse::Event},
 };
 use fabric_driver::{Submission, TaskFilter, Work};
@@ -21,11 +24,12 @@ use fabric_index::JobFilter;
 use fabric_types::{
     Fault,
     dataset::InputSpec,
+    function::{Deployment, FunctionRef},
     id::{FunctionName, JobId, TenantId},
     job::{JobSpec, JobState, TaskState},
     rest::{
         Page,
-        job::{Job, JobEvent, JobPlan, Task},
+        job::{Estimate, Job, JobEvent, JobPlan, Task},
     },
 };
 use futures::StreamExt as _;
@@ -94,24 +98,81 @@ pub async fn submit(
     let driver = app.driver()?.clone();
     if ask.dry_run == Some(true) {
         let (tenant, quick) = (caller.tenant.clone(), is_quick(&spec.input));
-        let plan = async move { driver.plan(&tenant, &version.deployment, &spec).await };
-        return Ok(Json(planned(&app, &caller.tenant, quick, plan).await?).into_response());
+        let (deployment, planner, asked) = (Arc::clone(&version.deployment), driver.clone(), spec.clone());
+        let plan = async move { planner.plan(&tenant, &deployment, &asked).await };
+        let mut plan = planned(&app, &caller.tenant, quick, plan).await?;
+        plan.estimate = estimated(&app, &caller.tenant, &plan, &spec, &version.deployment).await?;
+        return Ok(Json(plan).into_response());
     }
+    accept(&app, caller, spec, &version.deployment).await
+}
+
+/// What a plan would take, by the function's earlier jobs.
+async fn estimated(
+    app: &App,
+    tenant: &TenantId,
+    plan: &JobPlan,
+    spec: &JobSpec,
+    deployment: &Deployment,
+) -> Result<Option<Estimate>> {
+    let filter = JobFilter {
+        states: vec![JobState::Succeeded],
+        function: Some(deployment.function.clone()),
+        ..JobFilter::default()
+    };
+    let earlier = app.services.index.jobs(tenant, &filter, None, estimate::JOBS).await?;
+    let nodes = app.driver()?.nodes().await?;
+    let slots = nodes.iter().filter(|node| node.state == "ready").map(|node| u64::from(node.cpu_slots)).sum();
+    let prices = app.services.prices.as_ref();
+    Ok(estimate::estimate(plan, spec, deployment.version, &earlier.items, slots, prices))
+}
+
+/// Plans a job whose parameters were checked, and takes it.
+async fn accept(app: &App, caller: Caller, spec: JobSpec, deployment: &Arc<Deployment>) -> Result<Response> {
+    let driver = app.driver()?.clone();
     let (tenant, quick) = (caller.tenant.clone(), is_quick(&spec.input));
     let submission = Submission {
         id: clock::job_id(),
         tenant: caller.tenant,
         submitter: caller.name,
-        deployment: Arc::clone(&version.deployment),
+        deployment: Arc::clone(deployment),
         work: Work::Map(spec),
     };
-    let job = planned(&app, &tenant, quick, async move { driver.submit(submission).await }).await?;
+    let job = planned(app, &tenant, quick, async move { driver.submit(submission).await }).await?;
     let at = format!("/v1/jobs/{}", job.id);
     let mut response = (StatusCode::CREATED, Json(job)).into_response();
     if let Ok(at) = HeaderValue::try_from(at) {
         response.headers_mut().insert(header::LOCATION, at);
     }
     Ok(response)
+}
+
+/// What to change in a job that runs again.
+#[derive(Debug, Default, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// The function, as `name`, `name@version` or `name:alias`. Default: the version that the job ran.
+    function: Option<FunctionRef>,
+}
+
+/// Submits a job that has ended once more, as a new job. Tasks that succeeded are served from the cache where the function is
+/// pure and the version the same.
+#[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path)), request_body = Retry, responses((status = 201, body = Job)))]
+pub async fn retry(State(app): State<App>, caller: Caller, At(id): At<JobId>, request: Request) -> Result<Response> {
+    // No body at all means the same again.
+    let (parts, body) = request.into_parts();
+    let bytes = collect(body, SMALL_JSON, &charged::payer(&parts.extensions)).await?;
+    let change = if bytes.is_empty() {
+        Retry::default()
+    } else {
+        Input::<Retry>::from_request(Request::from_parts(parts, bytes.into()), &()).await?.0
+    };
+    let mut spec = app.driver()?.spec_again(&caller.tenant, &id).await?;
+    spec.function = change.function.unwrap_or(spec.function);
+    let version = app.functions.resolve(&caller.tenant, &spec.function).await?;
+    app.functions.check_params(&version, &spec.params).await?;
+    app.services.node.policies().of(&caller.tenant).limits(&version.deployment)?;
+    accept(&app, caller, spec, &version.deployment).await
 }
 
 /// What jobs to list. `state` may repeat or be a list with commas.

@@ -5,6 +5,7 @@ pub mod aliases;
 mod confine;
 mod cursor;
 pub mod dead_letters;
+mod estimate;
 pub mod functions;
 pub mod health;
 pub mod http_functions;
@@ -60,6 +61,7 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(jobs::get, jobs::delete))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::restore))
+        .routes(routes!(jobs::retry))
         .routes(routes!(jobs::audit))
         .routes(routes!(jobs::events))
         .routes(routes!(jobs::tasks))

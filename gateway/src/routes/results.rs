@@ -16,6 +16,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
+use fabric_results::OpenResult;
 use fabric_types::{
     Fault,
     digest::{ContentDigest, TaskKey},
@@ -62,17 +63,61 @@ pub struct Window {
     lines: Option<u64>,
     /// Only lines that contain this.
     q: Option<String>,
+    /// What is between several results. Default `lines`.
+    #[param(inline)]
+    join: Option<Join>,
 }
 
-fn concatenated(app: &App, tenant: &TenantId, outputs: Vec<OutputRef>) -> BoxStream<'static, Result<Bytes, Fault>> {
+/// What is between several results that are sent one after another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Join {
+    /// A line feed after a result of text or JSON (by its media type) that does not end in one.
+    #[default]
+    Lines,
+    /// Nothing: the list of results says where each ends.
+    Bytes,
+}
+
+fn concatenated(
+    app: &App,
+    tenant: &TenantId,
+    outputs: Vec<OutputRef>,
+    join: Join,
+) -> BoxStream<'static, Result<Bytes, Fault>> {
     let (results, tenant) = (app.services.results.clone(), tenant.clone());
     stream::iter(outputs)
         .then(move |output| {
             let (results, tenant) = (results.clone(), tenant.clone());
-            async move { results.open(&tenant, &output, None).await.map(|open| open.body) }
+            async move { results.open(&tenant, &output, None).await.map(|open| joined(open, join)) }
         })
         .try_flatten()
         .boxed()
+}
+
+/// A result's bytes, and what comes before the next.
+fn joined(open: OpenResult, join: Join) -> BoxStream<'static, Result<Bytes, Fault>> {
+    if join == Join::Bytes || !open.content_type.as_deref().is_some_and(is_text) {
+        return open.body;
+    }
+    let state = (open.body, None);
+    stream::try_unfold(state, |(mut body, last)| async move {
+        Ok(match body.try_next().await? {
+            Some(bytes) => {
+                let last = bytes.last().copied().or(last);
+                Some((bytes, (body, last)))
+            }
+            None if last.is_some_and(|last| last != b'\n') => Some((Bytes::from_static(b"\n"), (body, None))),
+            None => None,
+        })
+    })
+    .boxed()
+}
+
+/// Returns true for media types of text and of JSON.
+fn is_text(kind: &str) -> bool {
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind.starts_with("text/") || kind == "application/json" || kind.ends_with("+json")
 }
 
 /// Sends one result, or the range of it that the headers ask for.
@@ -114,7 +159,7 @@ pub(super) async fn send(app: &App, tenant: &TenantId, output: &OutputRef, heade
     Ok(response)
 }
 
-/// The results one after another; or a window of lines; or the lines that contain a word.
+/// The results one after another, or a window of lines, or the lines that contain a word. A single result is sent as it is.
 #[utoipa::path(get, path = "/jobs/{id}/result", tag = "jobs", params(("id" = String, Path), Window), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub async fn all(
     State(app): State<App>,
@@ -125,17 +170,20 @@ pub async fn all(
 ) -> Result<Response> {
     let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
     if window.line.is_some() || window.lines.is_some() || window.q.is_some() {
-        let body = concatenated(&app, &caller.tenant, outputs);
+        let body = concatenated(&app, &caller.tenant, outputs, Join::Lines);
         return app.scans.drive(&caller.tenant, async move { lines(body, &window).await }).await?;
     }
     if let [only] = outputs.as_slice() {
         return send(&app, &caller.tenant, only, &headers).await;
     }
-    let len: u64 = outputs.iter().map(|o| o.len).sum();
-    let mut response = Response::new(Body::from_stream(concatenated(&app, &caller.tenant, outputs)));
+    let join = window.join.unwrap_or_default();
+    let bytes: u64 = outputs.iter().map(|o| o.len).sum();
+    let mut response = Response::new(Body::from_stream(concatenated(&app, &caller.tenant, outputs, join)));
     let headers = response.headers_mut();
+    if join == Join::Bytes {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+    }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
     super::objects::harden(headers);
     Ok(response)
 }

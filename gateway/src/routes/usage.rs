@@ -1,16 +1,47 @@
 //! What a tenant has used.
 
-use crate::{access::Caller, error::Result, state::App};
+use crate::{
+    access::Caller,
+    clock,
+    error::{Error, Result},
+    extract::Ask,
+    state::App,
+};
 use axum::{Json, extract::State};
+use fabric_index::usage::DAY_MS;
 use fabric_store::ObjectPrefix;
 use fabric_types::rest::node::{Usage, UsageLine};
 use futures::TryStreamExt as _;
 
-/// The tenant's usage.
-#[utoipa::path(get, path = "/usage", tag = "usage", responses((status = 200, body = Usage)))]
-pub async fn usage(State(app): State<App>, caller: Caller) -> Result<Json<Usage>> {
-    let functions = app.services.index.usage(&caller.tenant).await?;
-    let total = functions.iter().fold(UsageLine::default(), |mut sum, line| {
+/// Which days count.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Span {
+    /// From the UTC day of this moment on, milliseconds since 1970. Days more than two months ago count as the first of their
+    /// month. Default: everything.
+    since_ms: Option<u64>,
+    /// Up to the UTC day of this moment, that day included. Default: up to now.
+    until_ms: Option<u64>,
+}
+
+fn day(ms: u64) -> u32 {
+    u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX)
+}
+
+/// The tenant's usage by function, and what it keeps.
+#[utoipa::path(get, path = "/usage", tag = "usage", params(Span), responses((status = 200, body = Usage)))]
+pub async fn usage(State(app): State<App>, caller: Caller, Ask(span): Ask<Span>) -> Result<Json<Usage>> {
+    let first = span.since_ms.map(day);
+    let after = span.until_ms.map(|ms| day(ms).saturating_add(1));
+    let days = first.unwrap_or(0)..after.unwrap_or(u32::MAX);
+    if days.is_empty() {
+        return Err(Error::bad("`since_ms` is after `until_ms`"));
+    }
+    if first.is_some_and(|first| first > day(clock::now_ms())) {
+        return Err(Error::bad("`since_ms` is in the future"));
+    }
+    let mut functions = app.services.index.usage(&caller.tenant, days).await?;
+    let mut total = functions.iter().fold(UsageLine::default(), |mut sum, line| {
         sum.invocations += line.invocations;
         sum.failed += line.failed;
         sum.cancelled += line.cancelled;
@@ -22,8 +53,24 @@ pub async fn usage(State(app): State<App>, caller: Caller) -> Result<Json<Usage>
         sum.bytes_out += line.bytes_out;
         sum
     });
+    let prices = app.services.prices.clone();
+    if let Some(prices) = &prices {
+        for line in functions.iter_mut().chain([&mut total]) {
+            line.price = Some(prices.of(line.fuel, line.gpu_us));
+        }
+    }
     let objects = app.services.store.objects(&caller.tenant).list_all(&ObjectPrefix::default(), None)?;
     let object_bytes = objects.try_fold(0u64, |sum, o| futures::future::ready(Ok(sum.saturating_add(o.size)))).await?;
     let storage = app.services.store.accounts().of(&caller.tenant);
-    Ok(Json(Usage { tenant: caller.tenant, total, functions, object_bytes, storage }))
+    let start = |day: u32| u64::from(day) * DAY_MS;
+    Ok(Json(Usage {
+        tenant: caller.tenant,
+        since_ms: first.map(start),
+        until_ms: after.map(start),
+        prices,
+        total,
+        functions,
+        object_bytes,
+        storage,
+    }))
 }

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod again;
 mod connections;
 mod functions;
 mod http_functions;
@@ -20,6 +21,7 @@ mod jupyterhub;
 mod objects;
 mod openapi;
 mod peers;
+mod reference;
 mod rubbish;
 mod stop;
 mod support;

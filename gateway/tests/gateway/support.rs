@@ -9,7 +9,7 @@ use fabric_index::{Index, Notes};
 use fabric_node::{Metrics, Node};
 use fabric_results::ResultStore;
 use fabric_store::{Store, StoreOptions};
-use fabric_types::{id::NodeId, rest::problem::Problem};
+use fabric_types::{id::NodeId, price::Prices, rest::problem::Problem};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use reqwest::{Method, multipart};
@@ -195,6 +195,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         results,
         metrics,
         data_dir: data.to_owned(),
+        prices: Some(Prices { fuel: 2.0, ..Prices::default() }),
         keep_answers: Duration::from_secs(86_400),
         sweep_every: Duration::from_secs(3600),
     };

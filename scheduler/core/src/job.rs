@@ -73,6 +73,8 @@ pub(crate) struct Job {
     pub retries: u64,
     pub duplicates: u64,
     pub fuel: u64,
+    /// Fuel of the attempt that spent the most.
+    pub dearest: u64,
     pub work_us: Option<f64>,
     pub started: bool,
     pub hints: Vec<u32>,
@@ -145,6 +147,7 @@ impl Job {
             retries: 0,
             duplicates: 0,
             fuel: 0,
+            dearest: 0,
             work_us: None,
             started: false,
             hints: Vec::new(),
@@ -193,9 +196,25 @@ impl Job {
         self.pending > u64::from(self.held_back) && self.room() > 0
     }
 
-    /// Attempts that its concurrency leaves.
+    /// Attempts that its concurrency and its budget leave.
     pub fn room(&self) -> u32 {
-        if self.plan.concurrency == 0 { u32::MAX } else { self.plan.concurrency.saturating_sub(self.out) }
+        let concurrency = if self.plan.concurrency == 0 { u32::MAX } else { self.plan.concurrency };
+        concurrency.min(self.affordable()).saturating_sub(self.out)
+    }
+
+    /// Attempts that may be out at once so that the budget covers them all, each taken to spend what the most expensive one has
+    /// spent. At least one: only by running it does the job learn what an attempt takes.
+    fn affordable(&self) -> u32 {
+        let Some(budget) = self.plan.budget_fuel else { return u32::MAX };
+        let left = budget.saturating_sub(self.fuel);
+        let attempts = left.checked_div(self.dearest).unwrap_or(1);
+        u32::try_from(attempts).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Counts the fuel of an attempt that has ended.
+    pub fn spend(&mut self, fuel: u64) {
+        self.fuel = self.fuel.saturating_add(fuel);
+        self.dearest = self.dearest.max(fuel);
     }
 
     pub fn running(&self, task: &Task) -> Option<&Running> {

@@ -22,7 +22,7 @@ impl Core {
             let Some(task) = job.task_mut(restored.task) else { continue };
             task.attempts = u16::try_from(restored.attempts).unwrap_or(u16::MAX).max(task.attempts);
             let again = task.state == TaskState::Succeeded;
-            job.fuel = job.fuel.saturating_add(restored.fuel);
+            job.spend(restored.fuel);
             job.started = true;
             if restored.done && !again {
                 job.mark_done(restored.task, NONE, restored.cached);
@@ -70,7 +70,7 @@ impl Core {
             self.stats.stale += 1;
             return;
         }
-        job.fuel = job.fuel.saturating_add(fuel);
+        job.spend(fuel);
         if matches!(task.state, TaskState::Succeeded | TaskState::Failed) {
             // The first end of a task stays: a result after it was given up on comes too late.
             job.duplicates += 1;
@@ -129,7 +129,7 @@ impl Core {
             self.stats.stale += 1;
             return;
         };
-        job.fuel = job.fuel.saturating_add(fuel);
+        job.spend(fuel);
         let lost = code == Code::NodeLost;
         let last = self.release(ix, id, attempt);
         let Some(task) = self.jobs.get_mut(&ix).and_then(|job| job.task_mut(id)) else { return };
@@ -137,6 +137,9 @@ impl Core {
             task.losses = task.losses.saturating_add(1);
         } else {
             task.failures = task.failures.saturating_add(1);
+        }
+        if code == Code::BudgetExhausted {
+            return self.finish(ix, Outcome::Failed { task: None, code }, actions);
         }
         if !retryable {
             return self.give_up(ix, id, node, code, actions);
@@ -237,7 +240,10 @@ impl Core {
             self.wait_again(ix, id);
         }
         let Some(job) = self.jobs.get(&ix) else { return };
-        if job.plan.budget_fuel.is_some_and(|budget| job.fuel > budget) {
+        // With nothing left, no task can run: the last one may use up the budget, but not pass it.
+        let spent =
+            job.plan.budget_fuel.is_some_and(|budget| job.fuel > budget || (job.fuel == budget && !job.complete()));
+        if spent {
             self.finish(ix, Outcome::Failed { task: None, code: Code::BudgetExhausted }, actions);
         } else if job.complete() {
             self.finish(ix, Outcome::Succeeded, actions);

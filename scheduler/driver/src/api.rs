@@ -347,7 +347,7 @@ impl Driver {
                 cached += self.parts.engine.results.get_many(tenant, &chunk).await?.iter().flatten().count() as u64;
             }
         }
-        Ok(JobPlan { partitions: u64::from(meta.map_tasks), tasks, bytes_in: meta.bytes_in, cached })
+        Ok(JobPlan { partitions: u64::from(meta.map_tasks), tasks, bytes_in: meta.bytes_in, cached, estimate: None })
     }
 
     /// A job that is not an invocation; `None` when there is no such job in the tenant.

@@ -78,6 +78,7 @@ pub fn batches(live: &mut Live, picks: &[(TaskId, u32)], sources: &mut Option<Ar
                     stage: kind,
                     buckets: if kind == StageKind::Map { meta.buckets() } else { 0 },
                     cache: meta.cache() && !audit,
+                    fuel: meta.spec.budget_fuel.map(|budget| budget.saturating_sub(live.cost.fuel).max(1)),
                     tasks: vec![assignment],
                 });
             }

@@ -224,7 +224,7 @@ mod tests {
 
     fn record(fuel: u64) -> Bytes {
         let line = UsageLine { fuel, ..UsageLine::default() };
-        let usage = vec![(TenantId::new("a").unwrap(), FunctionName::new("f").unwrap(), line)];
+        let usage = vec![(TenantId::new("a").unwrap(), 20_787, FunctionName::new("f").unwrap(), line)];
         serde_json::to_vec(&Noted { usage, ..Noted::default() }).unwrap().into()
     }
 
@@ -234,7 +234,7 @@ mod tests {
     }
 
     async fn fuel(index: &Index) -> u64 {
-        index.usage(&TenantId::new("a").unwrap()).await.unwrap().iter().map(|line| line.fuel).sum()
+        index.usage(&TenantId::new("a").unwrap(), 0..u32::MAX).await.unwrap().iter().map(|line| line.fuel).sum()
     }
 
     /// Runs a collector over this index until so much fuel is counted.

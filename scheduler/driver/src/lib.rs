@@ -7,6 +7,7 @@
 //! notes which tasks have which results, a little later and in batches: a crash in between costs a look-up, never a
 //! second run of a pure task. Accepting and ending a job wait for the journal.
 
+mod again;
 pub mod api;
 mod assign;
 mod audit;

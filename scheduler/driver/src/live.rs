@@ -345,7 +345,7 @@ impl Live {
             ended_ms,
             queue_ms: self.started_ms.unwrap_or(until).saturating_sub(meta.created_ms),
             run_ms: self.started_ms.map_or(0, |s| until.saturating_sub(s)),
-            results: self.results(),
+            results: if matches!(state, JobState::Failed | JobState::Cancelled) { 0 } else { self.results() },
             error: self.ended.as_ref().and_then(|e| e.error.clone()),
             deleted: self.binned,
             spec: meta.spec.clone(),

@@ -84,7 +84,7 @@ pub struct Job {
     pub queue_ms: u64,
     /// Milliseconds from started to ended (or to now).
     pub run_ms: u64,
-    /// How many results there are to read once it succeeded.
+    /// How many results there are to read once it succeeded; 0 where it did not.
     pub results: u64,
     /// The fault of the task that failed it.
     #[serde(default)]
@@ -188,4 +188,26 @@ pub struct JobPlan {
     pub bytes_in: u64,
     /// Map tasks whose result is in the cache already.
     pub cached: u64,
+    /// What the tasks that are not cached would take, by earlier jobs of the function; absent where none ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
+}
+
+/// What a job would take, by earlier ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Estimate {
+    /// Fuel.
+    pub fuel: u64,
+    /// Wall clock inside sandboxes, microseconds, summed.
+    pub guest_us: u64,
+    /// Milliseconds from the first task's start to the end, with all slots of the ready nodes free.
+    pub run_ms: u64,
+    /// Price of the fuel, where the server has prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<f64>,
+    /// Currency of the price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// What it is worked out from, in one sentence.
+    pub basis: String,
 }

@@ -7,6 +7,7 @@ use crate::{
     id::{FunctionName, NodeId, TenantId},
     label::Labels,
     manifest::GpuMode,
+    price::Prices,
     rest::job::JobPlan,
     storage::Storage,
 };
@@ -203,7 +204,7 @@ pub struct Explanation {
 }
 
 /// What a tenant has used.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UsageLine {
     /// The function.
     pub function: Option<FunctionName>,
@@ -226,13 +227,25 @@ pub struct UsageLine {
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// Price of fuel and device time, where the server has prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<f64>,
 }
 
 /// A tenant's usage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Usage {
     /// Whose.
     pub tenant: TenantId,
+    /// Start of the first day that counts (UTC), milliseconds since 1970; absent for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<u64>,
+    /// End of the last day that counts (UTC), milliseconds since 1970; absent for up to now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+    /// Prices, where the server has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
     /// All of it.
     pub total: UsageLine,
     /// By function.

@@ -17,6 +17,17 @@ pub enum Role {
     Admin,
 }
 
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Invoker => "invoker",
+            Self::Developer => "developer",
+            Self::TenantAdmin => "tenant-admin",
+            Self::Admin => "admin",
+        })
+    }
+}
+
 /// A token in a list; the secret itself is shown once, when it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Token {

@@ -283,9 +283,9 @@ class AsyncFabric:
         """As `Fabric.explain`."""
         return await self._io.run(nodes.explain(self.policy, {"function": function, "params": dict(params or {})}))
 
-    async def usage(self) -> Usage:
+    async def usage(self, *, since_ms: int | None = None, until_ms: int | None = None) -> Usage:
         """As `Fabric.usage`."""
-        return await self._io.run(nodes.usage(self.policy))
+        return await self._io.run(nodes.usage(self.policy, since_ms, until_ms))
 
     async def whoami(self) -> Identity:
         """As `Fabric.whoami`."""
@@ -346,7 +346,7 @@ class AsyncFunction(FunctionBase):
         max_attempts: int | None = None,
         allow_failed: int | None = None,
         priority: int | None = None,
-        budget_fuel: int | None = None,
+        budget_fuel: int | str | None = None,
         node_selector: Mapping[str, str] | None = None,
         cache: bool = True,
         key: str | None = None,
@@ -406,6 +406,10 @@ class AsyncFunction(FunctionBase):
         """As `Function.logs`."""
         plan = jobs.logs(self._fabric.policy, limit, function=self.name, q=q, since_ms=since_ms)
         return await self._fabric._io.run(plan)
+
+    async def delete_version(self, version: int) -> None:
+        """As `Function.delete_version`."""
+        await self._fabric._io.run(functions.delete_version(self._fabric.policy, self.name, version))
 
     async def delete(self) -> None:
         """As `Function.delete`."""
@@ -517,6 +521,11 @@ class AsyncJob(JobBase):
     async def delete(self) -> None:
         """As `Job.delete`."""
         await self._run(jobs.delete(self._fabric.policy, self.id))
+
+    async def retry(self, function: str | None = None) -> AsyncJob:
+        """As `Job.retry`."""
+        info = await self._run(jobs.retry(self._fabric.policy, self.id, function))
+        return AsyncJob(self._fabric, info, self.decoder)
 
     async def restore(self) -> AsyncJob:
         """As `Job.restore`."""

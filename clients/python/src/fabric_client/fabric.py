@@ -380,9 +380,15 @@ class Fabric:
         """Where a function would run, and why: every node with its filters and scores."""
         return self._io.run(nodes.explain(self.policy, {"function": function, "params": dict(params or {})}))
 
-    def usage(self) -> Usage:
-        """What the tenant has used, in all and by function."""
-        return self._io.run(nodes.usage(self.policy))
+    def usage(self, *, since_ms: int | None = None, until_ms: int | None = None) -> Usage:
+        """What the tenant has used, in all and by function.
+
+        Args:
+            since_ms: From the UTC day of this moment on, milliseconds since 1970; everything by default. Days more than two
+                months ago count as the first of their month.
+            until_ms: Up to the UTC day of this moment, that day included.
+        """
+        return self._io.run(nodes.usage(self.policy, since_ms, until_ms))
 
     def whoami(self) -> Identity:
         """Who the server takes this client for."""

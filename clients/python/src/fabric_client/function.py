@@ -149,7 +149,7 @@ class Function(FunctionBase):
         max_attempts: int | None = None,
         allow_failed: int | None = None,
         priority: int | None = None,
-        budget_fuel: int | None = None,
+        budget_fuel: int | str | None = None,
         node_selector: Mapping[str, str] | None = None,
         cache: bool = True,
         key: str | None = None,
@@ -172,7 +172,7 @@ class Function(FunctionBase):
             allow_failed: Tasks that may fail for good without failing the job; 0 by default. Their results are left
                 out.
             priority: Runs before your jobs with a lower one, -100 to 100; 0 by default.
-            budget_fuel: Fuel the whole job may spend; no limit by default.
+            budget_fuel: Fuel the whole job may spend, as a number or a text such as `"10G"`; no limit by default.
             node_selector: Labels that a node must have.
             cache: Whether results of earlier runs of a pure function may serve.
             key: An idempotency key: a repeat within a day gives the same job.
@@ -231,6 +231,14 @@ class Function(FunctionBase):
         """What its calls wrote, oldest first."""
         plan = jobs.logs(self._fabric.policy, limit, function=self.name, q=q, since_ms=since_ms)
         return self._fabric._io.run(plan)
+
+    def delete_version(self, version: int) -> None:
+        """Deletes one version.
+
+        Raises:
+            Conflict: where an alias points at it, or it is the only one.
+        """
+        self._fabric._io.run(functions.delete_version(self._fabric.policy, self.name, version))
 
     def delete(self) -> None:
         """Deletes it with its versions and aliases; its jobs keep running."""

@@ -218,6 +218,17 @@ class Job(JobBase):
         """Puts it into the bin, once it has ended."""
         self._run(jobs.delete(self._fabric.policy, self.id))
 
+    def retry(self, function: str | None = None) -> Job:
+        """Runs it once more, as a new job, once it has ended; gives the new job. Tasks that succeeded come from the cache
+        where the function is pure and the version the same.
+
+        Args:
+            function: What to run instead of the version that it ran, such as a corrected one: `name`, `name@version` or
+                `name:alias`.
+        """
+        info = self._run(jobs.retry(self._fabric.policy, self.id, function))
+        return Job(self._fabric, info, self.decoder)
+
     def restore(self) -> Job:
         """Takes it out of the bin; gives itself."""
         self.info = self._run(jobs.restore(self._fabric.policy, self.id))

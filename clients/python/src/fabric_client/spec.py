@@ -37,7 +37,7 @@ def job_spec(
     max_attempts: int | None = None,
     allow_failed: int | None = None,
     priority: int | None = None,
-    budget_fuel: int | None = None,
+    budget_fuel: int | str | None = None,
     node_selector: Mapping[str, str] | None = None,
     cache: bool = True,
 ) -> dict[str, Any]:

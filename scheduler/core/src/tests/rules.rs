@@ -167,11 +167,39 @@ fn tenants_share_by_weight_and_priority_goes_first_within_one() {
 #[test]
 fn a_budget_ends_the_job() {
     let mut bed = Bed::new(1, 2);
-    let out = sent(&bed.submit(JobPlan { budget_fuel: Some(15), ..plan(1, 10) }));
-    bed.done(&out[0]);
-    let actions = bed.done(&out[1]);
+    let first = sent(&bed.submit(JobPlan { budget_fuel: Some(15), ..plan(1, 10) }));
+    let second = sent(&bed.done(&first[0]));
+    assert_eq!(
+        (first.len(), second.len()),
+        (1, 1),
+        "nobody knows what an attempt takes, then there is room for half of one"
+    );
+    let actions = bed.done(&second[0]);
     assert_eq!(finished(&actions), [Outcome::Failed { task: None, code: Code::BudgetExhausted }]);
-    assert_eq!(aborted(&actions), 1);
+    assert!(sent(&actions).is_empty());
+}
+
+#[test]
+fn attempts_are_sent_while_the_budget_covers_them() {
+    let mut bed = Bed::new(1, 8);
+    let first = sent(&bed.submit(JobPlan { budget_fuel: Some(55), ..plan(1, 5) }));
+    let rest = sent(&bed.done(&first[0]));
+    assert_eq!((first.len(), rest.len()), (1, 4), "an attempt takes 10 of the 45 that are left");
+    let actions: Vec<_> = rest.iter().flat_map(|sent| bed.done(sent)).collect();
+    assert_eq!(finished(&actions), [Outcome::Succeeded]);
+
+    let mut bed = Bed::new(1, 8);
+    let first = sent(&bed.submit(JobPlan { budget_fuel: Some(35), ..plan(1, 8) }));
+    let rest = sent(&bed.done(&first[0]));
+    assert_eq!(rest.len(), 2, "the budget covers two more, however many slots are free");
+}
+
+#[test]
+fn an_attempt_that_meets_the_budget_ends_the_job_whatever_may_fail() {
+    let mut bed = Bed::new(1, 2);
+    let out = sent(&bed.submit(JobPlan { budget_fuel: Some(15), allow_failed: 9, ..plan(1, 10) }));
+    let actions = bed.fail(&out[0], Code::BudgetExhausted);
+    assert_eq!(finished(&actions), [Outcome::Failed { task: None, code: Code::BudgetExhausted }]);
 }
 
 #[test]

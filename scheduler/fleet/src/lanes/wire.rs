@@ -13,7 +13,7 @@ use fabric_types::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
-const MAGIC: &[u8; 3] = b"FL\x02";
+const MAGIC: &[u8; 3] = b"FL\x03";
 
 /// Bytes before the body of a piece.
 pub(super) const HEADER: usize = 3 + 8 + 8 + 4 + 4 + 4;
@@ -136,6 +136,7 @@ enum Down {
         stage: StageKind,
         buckets: u32,
         cache: bool,
+        fuel: Option<u64>,
         tasks: Vec<Assignment>,
     },
     Abort {
@@ -161,6 +162,7 @@ impl Message for ToNode {
                 stage: batch.stage,
                 buckets: batch.buckets,
                 cache: batch.cache,
+                fuel: batch.fuel,
                 tasks: batch.tasks.clone(),
             },
             Self::Abort { job, task, attempt } => Down::Abort { job: job.clone(), task: *task, attempt: *attempt },
@@ -171,9 +173,9 @@ impl Message for ToNode {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         Some(match unpack(bytes)? {
-            Down::Run { tenant, job, deployment, params, stage, buckets, cache, tasks } => {
+            Down::Run { tenant, job, deployment, params, stage, buckets, cache, fuel, tasks } => {
                 let deployment = Arc::new(serde_json::from_slice(&deployment).ok()?);
-                Self::Run(Arc::new(Batch { tenant, job, deployment, params, stage, buckets, cache, tasks }))
+                Self::Run(Arc::new(Batch { tenant, job, deployment, params, stage, buckets, cache, fuel, tasks }))
             }
             Down::Abort { job, task, attempt } => Self::Abort { job, task, attempt },
             Down::AbortJob { job } => Self::AbortJob { job },

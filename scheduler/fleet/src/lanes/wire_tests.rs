@@ -42,6 +42,7 @@ fn batch() -> ToNode {
         stage: serde_json::from_value("map".into()).unwrap(),
         buckets: 3,
         cache: true,
+        fuel: Some(9),
         tasks: vec![serde_json::from_value(task).unwrap()],
     }))
 }
@@ -119,14 +120,15 @@ fn hostile_lists_of_attempts_are_no_message() {
 
 /// Whoever changes these changes what other releases read: then count the version in `MAGIC` up and say so in the changelog.
 #[test]
-fn the_bytes_of_version_2_are_kept() {
+fn the_bytes_of_version_3_are_kept() {
     let digest = |bytes: Bytes| blake3::hash(&bytes).to_hex()[..16].to_owned();
-    assert_eq!(MAGIC, b"FL\x02");
+    assert_eq!(MAGIC, b"FL\x03");
     let ToNode::Run(batch) = batch() else { panic!() };
     // The deployment is JSON and may gain fields; the rest may not.
     let (tenant, job) = (batch.tenant.clone(), batch.job.clone());
     let (params, stage, tasks) = (Arc::clone(&batch.params), batch.stage, batch.tasks.clone());
-    let run = Down::Run { tenant, job, deployment: vec![1, 2], params, stage, buckets: 3, cache: true, tasks };
-    assert_eq!(digest(pack(&run).unwrap()), "1724829c921df8b4");
+    let run =
+        Down::Run { tenant, job, deployment: vec![1, 2], params, stage, buckets: 3, cache: true, fuel: Some(9), tasks };
+    assert_eq!(digest(pack(&run).unwrap()), "6441f8040072caeb");
     assert_eq!(digest(completion().encode().unwrap()), "77ce9dbc5a89d798");
 }

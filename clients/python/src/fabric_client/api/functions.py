@@ -90,6 +90,12 @@ def version(policy: Policy, name: str, number: int) -> Plan[Deployment]:
     return call(get("functions", name, "versions", str(number)), policy, Deployment)
 
 
+def delete_version(policy: Policy, name: str, number: int) -> Plan[None]:
+    """Deletes a version that no alias points at."""
+    request = Request("DELETE", address("functions", name, "versions", str(number)), repeatable=True)
+    yield from exchange(request, policy)
+
+
 def aliases(policy: Policy, name: str) -> Plan[list[Alias]]:
     """A function's aliases."""
     return pages(get("functions", name, "aliases"), policy, Alias, 1000)

@@ -46,6 +46,12 @@ def plan(policy: Policy, spec: Mapping[str, Any]) -> Plan[JobPlan]:
     return call(replace(post("jobs", body=spec, dry_run=True), timeout=SUBMIT_TIMEOUT), policy, JobPlan)
 
 
+def retry(policy: Policy, job: str, function: str | None) -> Plan[Job]:
+    """Submits a job that has ended once more, as a new job."""
+    request = post("jobs", job, "retry", body={"function": function})
+    return call(replace(request, timeout=SUBMIT_TIMEOUT), policy, Job)
+
+
 def listing(policy: Policy, limit: int, **wanted: object) -> Plan[list[Job]]:
     """Jobs, newest first."""
     return pages(get("jobs", **wanted), policy, Job, limit)
@@ -281,7 +287,7 @@ def parts(policy: Policy, job: Job) -> Plan[list[Part]]:
 
 def _all_at_once(policy: Policy, job: str, listed: list[JobResult]) -> Plan[list[Part]]:
     """All results from one stream, cut where the list says: thousands of requests less."""
-    answer = yield from send(replace(get("jobs", job, "result"), patient=True), policy)
+    answer = yield from send(replace(get("jobs", job, "result", join="bytes"), patient=True), policy)
     found: list[Part] = []
     held = bytearray()
     while chunk := (yield Read(answer)):

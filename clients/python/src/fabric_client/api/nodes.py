@@ -25,9 +25,9 @@ def explain(policy: Policy, request: Mapping[str, Any]) -> Plan[Explanation]:
     return call(post("placements", "explain", body=dict(request)), policy, Explanation)
 
 
-def usage(policy: Policy) -> Plan[Usage]:
+def usage(policy: Policy, since_ms: int | None, until_ms: int | None) -> Plan[Usage]:
     """What the tenant has used."""
-    return call(get("usage"), policy, Usage)
+    return call(get("usage", since_ms=since_ms, until_ms=until_ms), policy, Usage)
 
 
 def whoami(policy: Policy) -> Plan[Identity]:

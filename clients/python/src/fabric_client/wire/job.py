@@ -172,6 +172,22 @@ class JobEvent:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What a job would take, by earlier jobs of its function."""
+
+    fuel: int
+    #: Wall clock inside sandboxes, microseconds, summed.
+    guest_us: int
+    #: Milliseconds from the first task's start to the end.
+    run_ms: int
+    #: What it is worked out from.
+    basis: str
+    #: Price of the fuel, where the server has prices, and its currency.
+    price: float | None = None
+    currency: str | None = None
+
+
+@dataclass(frozen=True)
 class JobPlan:
     """What a job would take, worked out without running it."""
 
@@ -180,6 +196,8 @@ class JobPlan:
     bytes_in: int
     #: Map tasks whose result is in the cache already.
     cached: int
+    #: What the others would take; None where no earlier job of the function ran a task.
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,8 @@ class UsageLine:
     #: Device time of GPU work, microseconds.
     gpu_us: int = 0
     function: str | None = None
+    #: Price of fuel and device time, where the server has prices.
+    price: float | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,18 @@ class Storage:
 
 
 @dataclass(frozen=True)
+class Prices:
+    """What guests' work costs."""
+
+    #: Such as `EUR`.
+    currency: str
+    #: Of 1,000,000,000 units of fuel.
+    fuel: float
+    #: Of a second of device time on a GPU.
+    gpu_second: float
+
+
+@dataclass(frozen=True)
 class Usage:
     """A tenant's usage."""
 
@@ -150,6 +164,11 @@ class Usage:
     object_bytes: int
     #: What it keeps on disk, by kind, and what it may keep.
     storage: Storage = Storage(used_bytes=0, kinds=())
+    #: The days that count, UTC; None for all, and for up to now.
+    since_ms: int | None = None
+    until_ms: int | None = None
+    #: None where the server has no prices.
+    prices: Prices | None = None
 
 
 @dataclass(frozen=True)

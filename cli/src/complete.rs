@@ -1,0 +1,40 @@
+//! What a shell completes beyond the words of the command line: names of functions and ids of jobs, asked from the server.
+
+use crate::params;
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use fabric_client::{
+    Client, JobFilter, Paging,
+    settings::{ContextFile, Flags, Settings, process_env},
+};
+use std::{ffi::OsStr, time::Duration};
+
+/// A shell waits no longer than this.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Completes names of functions.
+pub fn functions() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| ask(typed, async |client| params::function_names(&client).await))
+}
+
+/// Completes ids of the newest jobs.
+pub fn jobs() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        ask(typed, async |client| {
+            let page = client.jobs(&JobFilter { paging: Paging::first(50), ..JobFilter::default() }).await;
+            page.map(|page| page.items.into_iter().map(|job| job.id.to_string()).collect()).unwrap_or_default()
+        })
+    })
+}
+
+/// Asks the server that the environment names; whatever goes wrong, there is nothing to complete.
+fn ask(typed: &OsStr, list: impl AsyncFnOnce(Client) -> Vec<String>) -> Vec<CompletionCandidate> {
+    let Some(typed) = typed.to_str() else { return Vec::new() };
+    let found = || {
+        let file = ContextFile::path().and_then(|path| ContextFile::load(&path).ok()).unwrap_or_default();
+        let client = Settings::resolve(&Flags::default(), &process_env, &file).ok()?.client().ok()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        runtime.block_on(async { tokio::time::timeout(PATIENCE, list(client)).await.ok() })
+    };
+    let names = found().unwrap_or_default().into_iter();
+    names.filter(|name| name.starts_with(typed)).map(CompletionCandidate::new).collect()
+}

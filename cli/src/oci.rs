@@ -1,0 +1,166 @@
+//! Modules in OCI registries: pulls one, where it is the layer of a WebAssembly artifact
+//! (<https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>).
+
+use crate::failure::Failure;
+use docker_credential::{CredentialRetrievalError, DockerCredential};
+use fabric_types::{Code, units::ByteSize};
+use oci_client::{
+    Client, Reference,
+    client::{ClientConfig, ClientProtocol},
+    errors::OciDistributionError,
+    secrets::RegistryAuth,
+};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::io::AsyncWrite;
+
+/// What a name of a module in a registry begins with.
+pub const SCHEME: &str = "oci://";
+/// Media types of layers that hold one module: that of the CNCF's artifact, and those of tools before it.
+const LAYERS: [&str; 3] = [
+    "application/wasm",
+    "application/vnd.wasm.content.layer.v1+wasm",
+    "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
+];
+/// A registry that is silent for this long is given up on.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A module that was pulled.
+pub struct Pulled {
+    /// Its bytes.
+    pub module: Vec<u8>,
+    /// The artifact with its digest, `REGISTRY/REPOSITORY@sha256:…`: another pull of it gives the same bytes.
+    pub pinned: String,
+    /// The last part of the repository's name.
+    pub name: String,
+}
+
+/// Pulls the module that `name`, without its scheme, stands for. A login is taken from Docker's configuration.
+///
+/// # Errors
+/// `usage` for a name that is none; `not-found`; `denied`; `too-large` above `limit` bytes; `invalid-module` for an artifact
+/// without a module; `unavailable`.
+pub async fn pull(name: &str, limit: u64) -> Result<Pulled, Failure> {
+    let reference: Reference = name.parse().map_err(|e| {
+        Failure::usage(format!("{SCHEME}{name}: {e}")).hint("write oci://REGISTRY/REPOSITORY:TAG or …@sha256:DIGEST")
+    })?;
+    let registry = reference.resolve_registry();
+    let client = Client::new(ClientConfig {
+        protocol: if is_loopback(registry) { ClientProtocol::Http } else { ClientProtocol::Https },
+        connect_timeout: Some(PATIENCE),
+        read_timeout: Some(PATIENCE),
+        ..ClientConfig::default()
+    });
+    let failed = |error| failure(&reference, error);
+    let (manifest, digest) = client.pull_image_manifest(&reference, &login(registry)?).await.map_err(failed)?;
+    let mut layers = manifest.layers.iter().filter(|layer| LAYERS.contains(&layer.media_type.as_str()));
+    let layer = match (layers.next(), layers.next()) {
+        (Some(layer), None) => layer,
+        (found, _) => {
+            let what = if found.is_some() { "several modules" } else { "no module" };
+            let kinds: Vec<_> = manifest.layers.iter().map(|layer| layer.media_type.as_str()).take(5).collect();
+            return Err(Failure::coded(
+                Code::InvalidModule,
+                format!("{SCHEME}{name} has {what}: its layers are {}", kinds.join(", ")),
+            )
+            .hint("push a module as one layer of type application/wasm"));
+        }
+    };
+    let too_large = || {
+        let size = ByteSize(u64::try_from(layer.size).unwrap_or(0));
+        Failure::coded(Code::TooLarge, format!("{SCHEME}{name}: {size} is more than a module may have"))
+    };
+    if u64::try_from(layer.size).is_ok_and(|size| size > limit) {
+        return Err(too_large());
+    }
+    let mut module = Bounded { bytes: Vec::new(), limit: usize::try_from(limit).unwrap_or(usize::MAX) };
+    // The client compares the digest.
+    client.pull_blob(&reference, layer, &mut module).await.map_err(|error| match error {
+        OciDistributionError::IoError(error) if error.kind() == io::ErrorKind::FileTooLarge => too_large(),
+        error => failed(error),
+    })?;
+    let name = reference.repository().rsplit('/').next().unwrap_or_default().to_owned();
+    Ok(Pulled { module: module.bytes, pinned: format!("{registry}/{}@{digest}", reference.repository()), name })
+}
+
+/// Only a registry on this machine is spoken to without TLS.
+fn is_loopback(registry: &str) -> bool {
+    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The login for a registry that `docker login` stored.
+fn login(registry: &str) -> Result<RegistryAuth, Failure> {
+    match docker_credential::get_credential(registry) {
+        Ok(DockerCredential::UsernamePassword(name, password)) => Ok(RegistryAuth::Basic(name, password)),
+        Ok(DockerCredential::IdentityToken(token)) => Ok(RegistryAuth::Bearer(token)),
+        Err(
+            CredentialRetrievalError::ConfigNotFound
+            | CredentialRetrievalError::ConfigReadError
+            | CredentialRetrievalError::NoCredentialConfigured,
+        ) => Ok(RegistryAuth::Anonymous),
+        Err(error) => Err(Failure::config(format!("the login for {registry} in Docker's configuration: {error}"))
+            .hint(format!("log in again: docker login {registry}"))),
+    }
+}
+
+fn failure(reference: &Reference, error: OciDistributionError) -> Failure {
+    let text = error.to_string();
+    let about = format!("{SCHEME}{reference}");
+    let login = format!("log in: docker login {}", reference.resolve_registry());
+    match error {
+        OciDistributionError::ImageManifestNotFoundError(_) => {
+            Failure::coded(Code::NotFound, format!("{about}: there is no such artifact"))
+        }
+        OciDistributionError::RegistryError { .. }
+            if ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"].iter().any(|code| text.contains(code)) =>
+        {
+            Failure::coded(Code::NotFound, format!("{about}: there is no such artifact"))
+        }
+        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
+            Failure::coded(Code::Denied, format!("{about}: {text}")).hint(login)
+        }
+        _ => Failure::coded(Code::Unavailable, format!("{about}: {text}")),
+    }
+}
+
+/// Bytes in memory, no more than a limit.
+struct Bounded {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.bytes.len() + bytes.len() > self.limit {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_goes_without_tls() {
+        for here in ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for elsewhere in ["ghcr.io", "localhost.example.org", "10.0.0.1:5000", "127.0.0.1.example.org"] {
+            assert!(!is_loopback(elsewhere), "{elsewhere}");
+        }
+    }
+}
