@@ -15,7 +15,7 @@ fn markdown() -> String {
     }
     text += "Every command takes these:\n\n";
     options(&mut text, command.get_arguments().filter(|a| a.is_global_set()));
-    for sub in command.get_subcommands().filter(|s| !s.is_hide_set()) {
+    for sub in command.get_subcommands().filter(|s| !s.is_hide_set() && s.get_name() != "help") {
         section(&mut text, sub, "fabric", 2);
     }
     text.trim_end().to_owned() + "\n"
