@@ -5,6 +5,7 @@
 //! test relies on fails: in a test that is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod balancer;
 mod cli;
 mod cluster;
 mod ended;
@@ -14,7 +15,9 @@ mod nats;
 mod process;
 mod raw;
 mod server;
+mod small_fleet;
 
+pub use balancer::Balancer;
 pub use cli::Ran;
 pub use cluster::{Cluster, nats_server};
 pub use ended::Ended;
@@ -23,3 +26,4 @@ pub use nats::Nats;
 pub use process::Process;
 pub use raw::Answer;
 pub use server::{Options, Server, until};
+pub use small_fleet::SmallFleet;
