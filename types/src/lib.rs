@@ -28,6 +28,7 @@ pub mod ceilings;
 pub mod code;
 pub mod dataset;
 pub mod digest;
+pub mod disk;
 pub mod fault;
 pub mod function;
 pub mod grants;

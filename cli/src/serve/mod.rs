@@ -4,6 +4,7 @@ mod data_folder;
 mod fleet;
 mod fleet_metrics;
 mod jupyterhub;
+mod name;
 mod parts;
 
 use crate::{args::CompileWorkerArgs, failure::Failure, serve_args::ServeArgs, serve_config::ServeConfig, telemetry};
@@ -75,10 +76,14 @@ async fn alone(config: &ServeConfig, tls: Option<Arc<rustls::ServerConfig>>) -> 
     // The driver first: it must hear the node come.
     let driver = parts.driver(None).await?;
     let name = NodeId::new("local").map_err(|e| internal("naming the node", e))?;
-    let node = parts.node(name, Takes::Work(None)).await?;
-    let door = Door { tls, listener, peers: None, for_clients: true };
+    let node = parts.node(name, 0, Takes::Work(None)).await?;
+    let door = Door { tls, listener, peers: None, dependencies: Vec::new(), for_clients: true };
     let serving = Serving::start(parts, Some(driver), node, config, door).await?;
     wait_for_signal().await?;
+    // Alone nothing else could run its tasks: they go on after the next start. Only those in front have to hear of it.
+    if !config.shutdown.delay().is_zero() {
+        serving.leave().await?;
+    }
     serving.stop().await
 }
 
