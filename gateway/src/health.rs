@@ -213,7 +213,9 @@ async fn look(app: &App) -> Report {
         ),
         (
             "disk",
-            Box::pin(async { Disk::of(&services.data_dir).map_or(Ok(()), |disk| disk.check("the data folder")).into() }),
+            Box::pin(async {
+                Disk::of(&services.data_dir).map_or(Ok(()), |disk| disk.check("the data folder")).into()
+            }),
         ),
     ];
     for dependency in &services.dependencies {

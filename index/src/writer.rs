@@ -1,7 +1,9 @@
 //! The one writer: takes everything that waits, writes it in one transaction, answers.
 
 use crate::{
-    Error, Options, error::Unwritten, invocations, jobs, letters, logs, schema,
+    Error, Options,
+    error::Unwritten,
+    invocations, jobs, letters, logs, schema,
     taken::{self, Arrived, Totals},
     usage,
 };

@@ -302,8 +302,22 @@ impl Node {
     /// # Errors
     /// When threads can't be made, or a backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { id, epoch, slots, offer, url, engine, store, results, notes, host, folder, policy, metrics, storage } =
-            options;
+        let Options {
+            id,
+            epoch,
+            slots,
+            offer,
+            url,
+            engine,
+            store,
+            results,
+            notes,
+            host,
+            folder,
+            policy,
+            metrics,
+            storage,
+        } = options;
         let started_ms = now_ms();
         let running = match &folder {
             Some(folder) => RunningFile::begin(folder, &id, started_ms).unwrap_or_else(|error| {

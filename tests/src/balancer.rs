@@ -114,7 +114,9 @@ impl Balancer {
 
     /// Has another address take a process's place.
     pub fn moved(&self, from: &str, to: &str) {
-        for backend in self.shared.backends.lock().unwrap().iter_mut().filter(|backend| backend.address == address_of(from)) {
+        for backend in
+            self.shared.backends.lock().unwrap().iter_mut().filter(|backend| backend.address == address_of(from))
+        {
             *backend = Backend { address: address_of(to), ready: false };
         }
     }

@@ -29,7 +29,7 @@ fn spec(tasks: u64) -> JobSpec {
 
 /// The object of the lease on a name.
 fn lease_of(fleet: &SmallFleet, name: &str) -> PathBuf {
-    fleet.store().join(format!("engine/fabric/leases/names/={name}"))
+    fleet.store().join(format!("engine.d/fabric.d/leases.d/names.d/={name}"))
 }
 
 /// Takes a name from its process as another machine would.
@@ -110,7 +110,11 @@ async fn a_process_that_lost_its_name_ends_and_a_newcomer_waits_for_a_holder_tha
         () = renewing => unreachable!(),
     };
     assert!(refused.stderr.contains("waiting until it counts as ended"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("another process of the fleet has the name alpha: elsewhere"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("another process of the fleet has the name alpha: elsewhere"),
+        "{}",
+        refused.stderr
+    );
 
     // It has died: its lease runs out.
     let server = &mut fleet.servers[0];

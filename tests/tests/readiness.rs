@@ -35,7 +35,10 @@ async fn a_frozen_nats_makes_no_process_ready() {
     assert!(why.contains("not ready: ") && why.contains("nats"), "{why}");
     let (status, all) = get(server, "/readyz?verbose").await;
     assert_eq!(status, 503);
-    assert!(all.contains("\nnats: failed: ") && all.contains("\nstore: ok (") && all.ends_with("\nnot ready\n"), "{all}");
+    assert!(
+        all.contains("\nnats: failed: ") && all.contains("\nstore: ok (") && all.ends_with("\nnot ready\n"),
+        "{all}"
+    );
     assert_eq!(sample(server, r#"fabric_dependency_up{dependency="nats"}"#).await, Some(0.0));
     assert_eq!(sample(server, r#"fabric_dependency_up{dependency="store"}"#).await, Some(1.0));
     until("the connection counts as lost", async || sample(server, "fabric_nats_connected").await == Some(0.0)).await;

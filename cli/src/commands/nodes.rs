@@ -79,7 +79,9 @@ async fn drained(client: &Client, mut node: Node, late: Instant) -> Result<Node,
                 Code::Conflict,
                 format!("node {} still runs {} guests though the time for draining is over", node.id, node.running),
             )
-            .hint("these are calls whose callers wait; they end at their functions' deadlines, or when the process stops"));
+            .hint(
+                "these are calls whose callers wait; they end at their functions' deadlines, or when the process stops",
+            ));
         }
         tokio::time::sleep(LOOK).await;
         let page = all(client).await?;

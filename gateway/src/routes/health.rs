@@ -1,6 +1,12 @@
 //! Whether the server lives and is ready, and its metrics.
 
-use crate::{Error, error::Result, health::is_ending, metrics::plain::plain, state::App};
+use crate::{
+    Error,
+    error::{Result, Verbatim},
+    health::is_ending,
+    metrics::plain::plain,
+    state::App,
+};
 use axum::{
     extract::{RawQuery, State},
     response::{IntoResponse as _, Response},
@@ -42,10 +48,16 @@ pub async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Result
     if verbose {
         let status = if problem.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
         let last = problem.as_deref().map_or("ready", |_| "not ready");
-        return Ok((status, format!("{}{last}\n", report.text())).into_response());
+        let mut response = (status, format!("{}{last}\n", report.text())).into_response();
+        // A list for people, also where it is an error.
+        response.extensions_mut().insert(Verbatim);
+        return Ok(response);
     }
     match problem {
-        Some(why) => Err(Error::new(Code::Unavailable, format!("not ready: {why}")).hint("GET /readyz?verbose lists every check")),
+        Some(why) => {
+            Err(Error::new(Code::Unavailable, format!("not ready: {why}"))
+                .hint("GET /readyz?verbose lists every check"))
+        }
         None => Ok("ready\n".into_response()),
     }
 }
