@@ -250,7 +250,7 @@ mod tests {
     fn a_disk_is_full_before_its_last_byte() {
         let disk = |free, size| Disk { free, size, has_files: true };
         assert_eq!(disk(65 << 20, 1 << 40).check("x"), Ok(()));
-        let full = "disk full: 63 MiB of 1 TiB are free on the disk of x";
+        let full = "disk full: 63 MiB of 1024 GiB are free on the disk of x";
         assert_eq!(disk(63 << 20, 1 << 40).check("x"), Err(full.to_owned()));
         // A small one: a hundredth of it.
         assert_eq!(disk(500 << 10, 48 << 20).check("x"), Ok(()));

@@ -10,7 +10,8 @@ use super::{
     fleet_metrics::{FleetMetrics, Leases, Nats},
     name::{self, Holder, Name},
     parts::{Door, Parts, Serving, Takes, listen, open_store},
-    reachable, wait_for_signal,
+    reachable,
+    signals::Signals,
 };
 use crate::{failure::Failure, serve_args::Role, serve_config::ServeConfig};
 use bytes::Bytes;
@@ -134,18 +135,18 @@ pub(super) async fn run(
     if does.scheduler {
         contend(config, parts, serving, &name, &url, &leases).await?;
     } else {
-        until_end(&name, serving.node()).await?;
-        serving.leave().await?;
-        serving.stop().await?;
+        until_end(&name, serving.node(), serving.signals()).await?;
+        serving.leave().await;
+        serving.stop().await;
     }
     name.give_up().await;
     Ok(())
 }
 
 /// Waits until the process is to end: in order at a signal, with an error where another process has taken its name.
-async fn until_end(name: &Name, node: &Node) -> Result<(), Failure> {
+async fn until_end(name: &Name, node: &Node, signals: &Signals) -> Result<(), Failure> {
     tokio::select! {
-        signal = wait_for_signal() => signal,
+        () = signals.first() => Ok(()),
         failure = name.lost() => Err(failure),
         () = node.lane_closed() => {
             let message = format!("no work reaches the node {} any more: another process opened its lane", name.id());
@@ -208,15 +209,16 @@ async fn contend(
     url: &str,
     leases: &Leases,
 ) -> Result<(), Failure> {
-    let node = serving.node().clone();
+    let (node, signals) = (serving.node().clone(), serving.signals().clone());
     let ttl = Duration::from_secs(config.job_lease.value);
     let engine = parts.engine.clone();
     let lease = tokio::select! {
         lease = win(&engine, name.id(), ttl) => lease,
-        end = until_end(name, &node) => {
+        end = until_end(name, &node, &signals) => {
             end?;
-            serving.leave().await?;
-            return serving.stop().await;
+            serving.leave().await;
+            serving.stop().await;
+            return Ok(());
         }
     };
     tracing::info!(name = %name.id(), epoch = lease.epoch, "owner of the jobs");
@@ -224,10 +226,10 @@ async fn contend(
     // Reading every journal takes a while; whoever wants it to stop need not wait for that.
     let driver = tokio::select! {
         driver = parts.driver(Some(lease.epoch)) => driver?,
-        end = until_end(name, &node) => {
+        end = until_end(name, &node, &signals) => {
             end?;
-            serving.leave().await?;
-            serving.stop().await?;
+            serving.leave().await;
+            serving.stop().await;
             drop(renewing);
             give_up(&engine, &lease).await;
             return Ok(());
@@ -237,11 +239,11 @@ async fn contend(
     let told = engine.registry.put(OWNER_KEY, Bytes::from(url.to_owned()), Expect::Any).await;
     let revision = told.map_err(|e| fault(e.into()))?;
     tokio::select! {
-        end = until_end(name, &node) => {
+        end = until_end(name, &node, &signals) => {
             end?;
             // While it still owns the jobs, so that they go on elsewhere at once.
-            serving.leave().await?;
-            serving.stop().await?;
+            serving.leave().await;
+            serving.stop().await;
             drop(renewing);
             if let Err(error) = engine.registry.delete(OWNER_KEY, Expect::Revision(revision)).await {
                 tracing::debug!(%error, "the owner's address was not taken back");

@@ -6,6 +6,7 @@ mod fleet_metrics;
 mod jupyterhub;
 mod name;
 mod parts;
+mod signals;
 
 use crate::{args::CompileWorkerArgs, failure::Failure, serve_args::ServeArgs, serve_config::ServeConfig, telemetry};
 use fabric_engine::embedded::Embedded;
@@ -79,12 +80,13 @@ async fn alone(config: &ServeConfig, tls: Option<Arc<rustls::ServerConfig>>) -> 
     let node = parts.node(name, 0, Takes::Work(None)).await?;
     let door = Door { tls, listener, peers: None, dependencies: Vec::new(), for_clients: true };
     let serving = Serving::start(parts, Some(driver), node, config, door).await?;
-    wait_for_signal().await?;
+    serving.signals().first().await;
     // Alone nothing else could run its tasks: they go on after the next start. Only those in front have to hear of it.
     if !config.shutdown.delay().is_zero() {
-        serving.leave().await?;
+        serving.leave().await;
     }
-    serving.stop().await
+    serving.stop().await;
+    Ok(())
 }
 
 /// An address that a client on this machine can use.
@@ -103,15 +105,6 @@ fn write_address(data: &Path, url: &str) -> Result<(), Failure> {
     std::fs::write(&beside, text)
         .and_then(|()| std::fs::rename(&beside, &path))
         .map_err(|e| Failure::io(format!("writing `{}`", path.display()), e))
-}
-
-async fn wait_for_signal() -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::io("waiting for signals", e))?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        pressed = tokio::signal::ctrl_c() => pressed.map_err(|e| Failure::io("waiting for signals", e)),
-    }
 }
 
 /// Compiles one module; the server starts it as a process of its own.

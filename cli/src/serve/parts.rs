@@ -1,6 +1,6 @@
 //! The parts of a server and how they start and stop, the same alone and in a fleet.
 
-use super::{GPU_WORKER, fault, internal, jupyterhub, reachable, wait_for_signal, write_address};
+use super::{GPU_WORKER, fault, internal, jupyterhub, reachable, signals::Signals, write_address};
 use crate::{failure::Failure, serve_args::GpuChoice, serve_config::ServeConfig, shutdown_config::ShutdownSettings};
 use fabric_driver::Driver;
 use fabric_engine::Engine;
@@ -215,6 +215,7 @@ pub(super) struct Serving<'a> {
     metrics: Arc<Mutex<Registry>>,
     data: &'a Path,
     shutdown: &'a ShutdownSettings,
+    signals: Signals,
     _in_order: InOrder,
 }
 
@@ -280,18 +281,25 @@ impl<'a> Serving<'a> {
         let options = fabric_gateway::Options { tls, grace: config.shutdown.grace(), ..config.connections.options() };
         let handle = gateway.serve(options, listener).map_err(|e| Failure::io("serving", e))?;
         let url = format!("{scheme}://{}", reachable(handle.addr));
+        // Before anybody can know of the process and tell it to end.
+        let signals = Signals::listen()?;
         if for_clients {
             write_address(data, &url)?;
         }
         tracing::info!(%url, data = %data.display(), slots = node.room().slots, "ready");
         let in_order = InOrder(node.clone());
         let shutdown = &config.shutdown;
-        Ok(Self { parts, driver, node, handle, metrics, data, shutdown, _in_order: in_order })
+        Ok(Self { parts, driver, node, handle, metrics, data, shutdown, signals, _in_order: in_order })
     }
 
     /// Has the metrics show more.
     pub(super) fn observe(&self, collector: impl prometheus_client::collector::Collector) {
         self.metrics.lock().register_collector(Box::new(collector));
+    }
+
+    /// The signals that end it.
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
     }
 
     /// The node.
@@ -308,7 +316,7 @@ impl<'a> Serving<'a> {
 
     /// Says that it is not ready, takes no more tasks, and lets those under way end. Requests are answered all the while, for
     /// as long at least as proxies may take to notice. A second signal leaves at once.
-    pub(super) async fn leave(&self) -> Result<(), Failure> {
+    pub(super) async fn leave(&self) {
         self.node.ends_in_order();
         self.handle.leave();
         let (delay, drain) = (self.shutdown.delay(), self.shutdown.drain());
@@ -321,13 +329,13 @@ impl<'a> Serving<'a> {
             tokio::join!(tokio::time::sleep(delay), self.node.drain(drain));
         };
         tokio::select! {
-            () = left => Ok(()),
-            signal = wait_for_signal() => signal,
+            () = left => {}
+            () = self.signals.second() => {}
         }
     }
 
     /// Lets what is under way end; a second signal stops at once.
-    pub(super) async fn stop(self) -> Result<(), Failure> {
+    pub(super) async fn stop(self) {
         self.node.ends_in_order();
         tracing::info!("stopping; a second signal stops at once");
         let stop = async {
@@ -343,10 +351,9 @@ impl<'a> Serving<'a> {
         };
         tokio::select! {
             () = stop => {}
-            again = wait_for_signal() => again?,
+            () = self.signals.second() => {}
         }
         // Only a server that runs has an address.
         let _ = std::fs::remove_file(self.data.join("server.json"));
-        Ok(())
     }
 }
