@@ -66,6 +66,10 @@ impl Failure {
 
     /// Reading or writing `what` failed.
     pub fn io(what: impl std::fmt::Display, error: std::io::Error) -> Self {
+        if fabric_types::disk::is_full(&error) {
+            return Self::coded(Code::DiskFull, format!("{what}: the disk is full"))
+                .hint("make room on it and try again");
+        }
         let broken_pipe = error.kind() == std::io::ErrorKind::BrokenPipe;
         let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
         Self { broken_pipe, ..Self::new("io", format!("{what}: {error}"), exit) }

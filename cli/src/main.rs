@@ -25,6 +25,7 @@ mod project;
 mod serve;
 mod serve_args;
 mod serve_config;
+mod shutdown_config;
 mod storage_config;
 mod table;
 mod telemetry;

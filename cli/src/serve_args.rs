@@ -1,6 +1,7 @@
 //! The flags of `fabric serve`. What they mean together with the file and the environment is in `serve_config`.
 
 use crate::connection_config::ConnectionArgs;
+use crate::shutdown_config::ShutdownArgs;
 use crate::worker_config::WorkerArgs;
 use clap::{Args, ValueEnum};
 use fabric_gateway::jupyterhub::Rule;
@@ -129,6 +130,9 @@ pub struct ServeArgs {
     /// Where to send spans: an OTLP/HTTP collector [env: FABRIC_OTLP_ENDPOINT; default: nowhere]
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
+    /// An orderly end.
+    #[command(flatten)]
+    pub shutdown: ShutdownArgs,
     /// Connections.
     #[command(flatten)]
     pub connections: ConnectionArgs,

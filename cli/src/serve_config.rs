@@ -7,6 +7,7 @@ use crate::{
     placement_config::Placement,
     policy_config::PolicyConfig,
     serve_args::{GpuChoice, LogFormat, Role, ServeArgs},
+    shutdown_config::{ShutdownArgs, ShutdownSettings},
     storage_config::Storage,
     worker_config::{WorkerArgs, WorkerSettings},
 };
@@ -76,6 +77,9 @@ struct File {
     compile_cpu_seconds: Option<u64>,
     compile_concurrency: Option<usize>,
     worker_uid: Option<u32>,
+    shutdown_delay: Option<u64>,
+    drain_timeout: Option<u64>,
+    request_grace: Option<u64>,
     accept: Option<Vec<EntryKind>>,
     max_tasks: Option<u32>,
     placement: Placement,
@@ -96,6 +100,14 @@ impl File {
             compile_cpu_seconds: self.compile_cpu_seconds,
             compile_concurrency: self.compile_concurrency,
             worker_uid: self.worker_uid,
+        }
+    }
+
+    fn shutdown(&self) -> ShutdownArgs {
+        ShutdownArgs {
+            shutdown_delay: self.shutdown_delay,
+            drain_timeout: self.drain_timeout,
+            request_grace: self.request_grace,
         }
     }
 }
@@ -165,6 +177,8 @@ pub struct ServeConfig {
     pub gpu_memory: Setting<ByteSize>,
     /// Limits of compilations, and the user of workers.
     pub workers: WorkerSettings,
+    /// How long an orderly end takes.
+    pub shutdown: ShutdownSettings,
     /// Kinds of modules to run.
     pub accept: Option<Setting<Vec<EntryKind>>>,
     /// Map tasks that one job may have. Default 1,000,000.
@@ -286,6 +300,7 @@ impl ServeArgs {
             "FABRIC_JUPYTERHUB_MAP",
             rules.map(|rules| (List(rules), &path)),
         )?;
+        let nats = setting!(nats, self.nats.clone(), "--nats", "FABRIC_NATS");
         let insecure = self.insecure_listen.then_some(true);
         let config = ServeConfig {
             listen: or(
@@ -295,7 +310,6 @@ impl ServeArgs {
             data,
             role,
             store: setting!(store, self.store.clone(), "--store", "FABRIC_STORE"),
-            nats: setting!(nats, self.nats.clone(), "--nats", "FABRIC_NATS"),
             nats_creds: setting!(nats_creds, self.nats_creds.clone(), "--nats-creds", "FABRIC_NATS_CREDS"),
             nats_ca: setting!(nats_ca, self.nats_ca.clone(), "--nats-ca", "FABRIC_NATS_CA"),
             nats_nkey: setting!(nats_nkey, self.nats_nkey.clone(), "--nats-nkey", "FABRIC_NATS_NKEY"),
@@ -346,6 +360,8 @@ impl ServeArgs {
                 ByteSize::mib(GPU_MEMORY_MIB),
                 setting!(gpu_memory, self.gpu_memory, "--gpu-memory", "FABRIC_GPU_MEMORY"),
             ),
+            shutdown: ShutdownSettings::resolve(&self.shutdown, env, &file.shutdown(), &path, nats.is_some())?,
+            nats,
             workers: WorkerSettings::resolve(&self.workers, env, &file.workers(), &path)?,
             accept: turned(accept, |kinds| kinds),
             max_tasks: or(
@@ -547,6 +563,7 @@ impl ServeConfig {
         ];
         rows.extend(self.connections.rows());
         rows.extend(self.workers.rows());
+        rows.extend(self.shutdown.rows());
         rows.extend(self.storage.value.rows(&self.data.value, &self.storage.origin));
         let rows = rows.into_iter().map(|(name, value, origin)| (name.to_owned(), value, origin));
         rows.chain(self.placement.value.rows(&self.placement.origin)).chain(self.policy.rows()).collect()

@@ -54,6 +54,17 @@ impl Client {
         self.request(Method::POST, &["nodes", node.as_str(), verb])?.idempotent(None)?.read().await
     }
 
+    /// Has a node take no new work, since it is about to leave. Tasks that still run there after `deadline` are stopped and
+    /// run elsewhere.
+    ///
+    /// # Errors
+    /// `not-found`, `denied` and those of every request.
+    pub async fn drain(&self, node: &NodeId, deadline: Option<std::time::Duration>) -> Result<Node> {
+        let query: Vec<_> = deadline.map(|d| ("deadline_s", d.as_secs().to_string())).into_iter().collect();
+        let request = self.request(Method::POST, &["nodes", node.as_str(), "drain"])?;
+        request.query(&query).idempotent(None)?.read().await
+    }
+
     /// Tenants with a quota or with jobs.
     ///
     /// # Errors

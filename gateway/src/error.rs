@@ -146,6 +146,7 @@ fn usual_hint(code: Code) -> Option<&'static str> {
     match code {
         Code::Unauthenticated => Some("send `Authorization: Bearer SECRET`; `fabric token create` makes one"),
         Code::TooManyRequests => Some("wait a moment and send it again"),
+        Code::DiskFull => Some(fabric_types::disk::FULL_HINT),
         Code::Unavailable | Code::StoreUnavailable => Some("send it again in a few seconds"),
         _ => None,
     }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod error;
 pub mod extract;
 pub mod functions;
+pub mod health;
 mod hosts;
 pub mod idempotency;
 pub mod jupyterhub;

@@ -4,9 +4,10 @@ use crate::{
     Error,
     error::Result,
     functions::Functions,
+    health::{Dependency, Health},
     idempotency::Idempotency,
     jupyterhub::JupyterHub,
-    metrics::HttpMetrics,
+    metrics::{HttpMetrics, dependencies::DependencyMetrics, process::ProcessMetrics},
     offload::{self, Offload},
     peers::Peers,
     shares::{ShareLimits, Shares},
@@ -41,6 +42,8 @@ pub struct Services {
     pub driver: Option<Driver>,
     /// The other processes of a fleet.
     pub peers: Option<Arc<Peers>>,
+    /// What else this process needs, such as a fleet's NATS.
+    pub dependencies: Vec<Arc<dyn Dependency>>,
     /// The Hub whose users may come.
     pub jupyterhub: Option<JupyterHub>,
     /// Synchronous calls and uploads.
@@ -116,6 +119,10 @@ pub struct Shared {
     pub idempotency: Idempotency,
     /// Request metrics.
     pub http: HttpMetrics,
+    /// What this process needs, as it was found last.
+    pub health: Health,
+    /// The same as metrics.
+    pub dependencies: DependencyMetrics,
     /// Threads for computations on a request's own bytes.
     pub checks: Offload,
     /// Threads for reading a tenant's data on behalf of a request.
@@ -126,6 +133,8 @@ pub struct Shared {
     pub(crate) streams: Shares<TenantId>,
     /// Work that outlives its connection, awaited at shutdown.
     pub tasks: TaskTracker,
+    /// Set when the server is about to stop and still answers.
+    pub leaving: CancellationToken,
     /// Set when the server begins to stop.
     pub stopping: CancellationToken,
     /// Set when the grace period is over: whatever still runs is dropped.
@@ -145,7 +154,11 @@ impl App {
     /// Everything but the listener.
     #[must_use]
     pub fn new(services: Services, stopping: CancellationToken) -> Self {
-        let http = HttpMetrics::register(&mut services.metrics.lock());
+        let (http, dependencies) = {
+            let mut metrics = services.metrics.lock();
+            metrics.register_collector(Box::new(ProcessMetrics));
+            (HttpMetrics::register(&mut metrics), DependencyMetrics::register(&mut metrics))
+        };
         let openapi = crate::openapi::document().to_json().unwrap_or_default().into();
         let checks = Offload::new(checks());
         let driver = services.driver.clone().map_or_else(OnceLock::new, OnceLock::from);
@@ -163,8 +176,11 @@ impl App {
                 services.keep_answers,
             ),
             http,
+            health: Health::default(),
+            dependencies,
             streams: Shares::new(STREAMS),
             tasks: TaskTracker::new(),
+            leaving: CancellationToken::new(),
             stopping,
             aborting: CancellationToken::new(),
             openapi,

@@ -2,6 +2,31 @@
 
 use fabric_types::Code;
 
+/// Why changes were not written; each of those who wait for them gets one.
+#[derive(Debug, Clone)]
+pub struct Unwritten {
+    message: String,
+    is_disk_full: bool,
+}
+
+impl std::fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Error> for Unwritten {
+    fn from(error: Error) -> Self {
+        let is_disk_full = error.code() == Code::DiskFull;
+        let message = if is_disk_full { "the disk is full".to_owned() } else { error.to_string() };
+        Self { message, is_disk_full }
+    }
+}
+
+fn is_disk_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+}
+
 /// An error of the index.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -11,7 +36,7 @@ pub enum Error {
     Sqlite(#[from] rusqlite::Error),
     /// A batch with this change failed for the reason given.
     #[error("index: not written: {0}")]
-    NotWritten(String),
+    NotWritten(Unwritten),
     /// A row does not read back; deleting the index file makes it be rebuilt.
     #[error("index: a row is damaged: {0}; delete the index file to have it rebuilt")]
     Damaged(#[from] serde_json::Error),
@@ -46,6 +71,8 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
+            Self::NotWritten(Unwritten { is_disk_full: true, .. }) => Code::DiskFull,
+            Self::Sqlite(error) if is_disk_full(error) => Code::DiskFull,
             Self::Closed | Self::NotWritten(_) => Code::Unavailable,
             _ => Code::Internal,
         }

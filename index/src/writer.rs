@@ -1,7 +1,9 @@
 //! The one writer: takes everything that waits, writes it in one transaction, answers.
 
 use crate::{
-    Error, Options, invocations, jobs, letters, logs, schema,
+    Error, Options,
+    error::Unwritten,
+    invocations, jobs, letters, logs, schema,
     taken::{self, Arrived, Totals},
     usage,
 };
@@ -163,7 +165,7 @@ impl Store {
         let (mut changes, replies): (Vec<_>, Vec<_>) =
             changes.into_iter().map(|w| (w.change, (w.reply, w._permit))).unzip();
         let together = self.write_index(&changes, lines());
-        let outcomes: Vec<Result<(), String>> = match &together {
+        let outcomes: Vec<Result<(), Unwritten>> = match &together {
             Ok(()) => vec![Ok(()); changes.len()],
             Err(error) => {
                 tracing::error!(%error, "an index batch was not written; its parts are tried one by one");
@@ -171,7 +173,7 @@ impl Store {
                     tracing::error!(%error, "log lines were lost");
                 }
                 let one = |change| self.write_index(std::slice::from_ref(change), std::iter::empty());
-                changes.iter().map(one).map(|r| r.map_err(|e| e.to_string())).collect()
+                changes.iter().map(one).map(|r| r.map_err(Unwritten::from)).collect()
             }
         };
         if any_lines || changes.iter().any(|change| matches!(change, Change::Arrived(_))) {
@@ -187,11 +189,11 @@ impl Store {
         let spent = usage::add(&self.usage, &usage).map_err(|error| {
             tracing::error!(%error, "usage is not written yet");
             shared.keep_usage(usage);
-            error.to_string()
+            Unwritten::from(Error::from(error))
         });
         let elsewhere = self.write_usage(&changes).map_err(|error| {
             tracing::error!(%error, "usage of other processes is not written yet");
-            error.to_string()
+            Unwritten::from(Error::from(error))
         });
         for change in &mut changes {
             // Whoever asks and has gone doesn't want to know.

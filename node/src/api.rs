@@ -76,6 +76,8 @@ pub fn now_ms() -> u64 {
 pub struct Options {
     /// Its name.
     pub id: NodeId,
+    /// Number of the process among those that have had this name; 0 where there is no fleet.
+    pub epoch: u64,
     /// Guests it runs at once; usually the number of cores. With 0 it takes neither tasks nor calls and is on no list: it
     /// checks and compiles what is uploaded.
     pub slots: u32,
@@ -106,6 +108,7 @@ pub struct Options {
 /// What the node's parts share.
 pub struct Shared {
     pub(crate) id: NodeId,
+    pub(crate) epoch: u64,
     pub(crate) slots: u32,
     pub(crate) url: Option<String>,
     pub(crate) offered: Offered,
@@ -117,6 +120,8 @@ pub struct Shared {
     pub(crate) released: Notify,
     /// Set when the node is about to end and wants no more work.
     pub(crate) leaving: watch::Sender<bool>,
+    /// Set when nothing arrives on the lane any more though the node was not stopped.
+    pub(crate) lane_closed: CancellationToken,
     pub(crate) started_ms: u64,
     pub(crate) engine: Engine,
     pub(crate) store: Store,
@@ -298,8 +303,22 @@ impl Node {
     /// # Errors
     /// When threads can't be made, or a backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { id, slots, offer, url, engine, store, results, notes, host, folder, policy, metrics, storage } =
-            options;
+        let Options {
+            id,
+            epoch,
+            slots,
+            offer,
+            url,
+            engine,
+            store,
+            results,
+            notes,
+            host,
+            folder,
+            policy,
+            metrics,
+            storage,
+        } = options;
         let started_ms = now_ms();
         let running = match &folder {
             Some(folder) => RunningFile::begin(folder, &id, started_ms).unwrap_or_else(|error| {
@@ -323,6 +342,7 @@ impl Node {
             .build();
         let shared = Arc::new(Shared {
             id,
+            epoch,
             slots,
             url,
             offered: Offered::new(offer),
@@ -330,6 +350,7 @@ impl Node {
             lapsed: Notify::new(),
             released: Notify::new(),
             leaving: watch::Sender::new(false),
+            lane_closed: CancellationToken::new(),
             started_ms,
             engine,
             store,
@@ -521,6 +542,12 @@ impl Node {
     /// Whether it takes work.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.stop.is_cancelled()
+        !self.stop.is_cancelled() && !self.shared.lane_closed.is_cancelled()
+    }
+
+    /// Resolves when nothing reaches the node any more though it was not stopped: another process opened the lane of its
+    /// name. Cancel safe.
+    pub async fn lane_closed(&self) {
+        self.shared.lane_closed.cancelled().await;
     }
 }

@@ -114,7 +114,14 @@ pub async fn run(shared: Arc<Shared>, mut inbox: Box<dyn Inbox>, chunks: Chunks,
             message = inbox.recv() => message,
         };
         match message {
-            None => break,
+            None => {
+                // Nothing is sent here any more: the node must not look as if it took work.
+                if !stop.is_cancelled() {
+                    tracing::error!(node = %shared.id, "the node's lane is closed");
+                    shared.lane_closed.cancel();
+                }
+                break;
+            }
             Some(ToNode::Abort { job, task, attempt }) => abort(&running, &job, task, attempt),
             Some(ToNode::AbortJob { job }) => {
                 for batch in running.remove(&job).into_iter().flatten() {

@@ -61,6 +61,7 @@ pub fn facts(shared: &Shared) -> Facts {
         url: shared.url.clone(),
         warm: warm(shared),
         started_ms: shared.started_ms,
+        epoch: shared.epoch,
         seen_ms: now_ms(),
     }
 }
@@ -74,6 +75,8 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     for count in 0_u32.. {
         tokio::select! {
             () = stop.cancelled() => break,
+            // Another process has the lane, and with it the name: no word of this one any more, not even good-bye.
+            () = shared.lane_closed.cancelled() => return,
             _ = leaving.changed() => {}
             _ = tick.tick() => {}
         }

@@ -1,7 +1,12 @@
 //! What can go wrong with a store, a plan or a partition.
 
 use crate::over_quota::OverQuota;
-use fabric_types::{Code, Fault, object_path::InvalidObjectPath, units::ByteSize};
+use fabric_types::{
+    Code, Fault,
+    disk::{FULL_HINT, is_full},
+    object_path::InvalidObjectPath,
+    units::ByteSize,
+};
 
 /// The cause that an error carries.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -127,20 +132,6 @@ fn shortage(free: Option<u64>, floor: u64) -> String {
     free.map_or_else(String::new, |free| format!(": {} are free, and {} stay so", ByteSize(free), ByteSize(floor)))
 }
 
-/// Whether an error, or one of its causes, is the file system's word that it has no room.
-fn says_full(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-        {
-            return true;
-        }
-        next = error.source();
-    }
-    false
-}
-
 impl Error {
     /// The stable code.
     #[must_use]
@@ -187,7 +178,7 @@ impl Error {
             Self::InvalidInputSpec { hint, .. } => hint.clone(),
             Self::Location { .. } => Some("use a folder, memory: or s3://BUCKET/PREFIX?endpoint=URL".into()),
             Self::OverQuota(over) => Some(over.hint()),
-            Self::DiskFull { .. } => Some("an operator has to free space or add a disk; try again then".into()),
+            Self::DiskFull { .. } => Some(FULL_HINT.into()),
             Self::NotSupported { .. } => {
                 Some("write it without the condition, or under a new path with If-None-Match: *".into())
             }
@@ -213,7 +204,7 @@ impl Error {
             skewed @ E::PermissionDenied { .. } if skewed.to_string().contains("RequestTimeTooSkewed") => {
                 Self::Backend { operation, path, retryable: true, source: Box::new(skewed) }
             }
-            full if says_full(&full) => Self::DiskFull { free: None, floor: 0 },
+            full if is_full(&full) => Self::DiskFull { free: None, floor: 0 },
             other => {
                 let retryable = !matches!(
                     other,
@@ -233,7 +224,7 @@ impl Error {
         if source.kind() == std::io::ErrorKind::NotFound {
             return Self::NotFound { path: path.to_owned() };
         }
-        if says_full(&source) {
+        if is_full(&source) {
             return Self::DiskFull { free: None, floor: 0 };
         }
         let retryable = source.kind() != std::io::ErrorKind::PermissionDenied;

@@ -5,6 +5,7 @@
 //! test relies on fails: in a test that is the message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod balancer;
 mod cli;
 mod cluster;
 mod ended;
@@ -15,7 +16,9 @@ mod process;
 mod raw;
 mod registry;
 mod server;
+mod small_fleet;
 
+pub use balancer::Balancer;
 pub use cli::Ran;
 pub use cluster::{Cluster, nats_server};
 pub use ended::Ended;
@@ -25,3 +28,4 @@ pub use process::Process;
 pub use raw::Answer;
 pub use registry::Registry;
 pub use server::{Options, Server, until};
+pub use small_fleet::SmallFleet;

@@ -1,5 +1,6 @@
 //! A real NATS server for a test.
 
+use crate::process::Process;
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
@@ -33,6 +34,12 @@ impl Nats {
         // Read to its end, so that the server never waits for a full pipe.
         let log = std::thread::spawn(move || lines.for_each(drop));
         Self { child, url: format!("nats://127.0.0.1:{port}"), log: Some(log) }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        Process(self.child.id())
     }
 
     /// Its address.

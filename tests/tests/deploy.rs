@@ -93,8 +93,11 @@ async fn what_the_chart_runs_exists_and_answers() {
                 let path = get["path"].as_str().unwrap();
                 assert_eq!(server.raw("GET", path, None, "").await.status, 200, "{case}: {path}");
             }
-            // Tasks and then requests under way have 20 s each, after 5 s in which others hear of the end.
-            assert!(spec["terminationGracePeriodSeconds"].as_u64() > Some(45), "{case}");
+            // Others hear of the end while its tasks end; then come 20 s for requests under way, and what is left is stopped.
+            let seconds = |name: &str| env(name).unwrap().parse::<u64>().unwrap();
+            let end = seconds("FABRIC_SHUTDOWN_DELAY").max(seconds("FABRIC_DRAIN_TIMEOUT")) + 20 + 20;
+            assert!(spec["terminationGracePeriodSeconds"].as_u64() > Some(end), "{case}: {end}");
+            assert!(seconds("FABRIC_SHUTDOWN_DELAY") > 0 && container["lifecycle"].is_null(), "{case}");
             assert_eq!(spec["securityContext"]["runAsNonRoot"], true);
             assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
             assert_eq!(spec["automountServiceAccountToken"], false);
@@ -227,6 +230,9 @@ async fn what_systemd_runs_exists() {
     let server = Server::start(Options::default()).await;
     let help = known(&server).await;
     let unit = file("systemd/fabric@.service");
+    let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+    // The defaults of --drain-timeout and --request-grace, and what is left is stopped.
+    assert!(stop.parse::<u64>().unwrap() > 20 + 20 + 20, "{stop}");
     let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/fabric ")).unwrap();
     for role in ["all", "gateway", "scheduler", "node"] {
         let line = start.replace("%i", role);

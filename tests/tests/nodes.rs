@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use fabric_client::{Client, Paging, TaskFilter};
-use fabric_tests::{Nats, Options, Server, hostile, until};
+use fabric_tests::{Server, SmallFleet, hostile, until};
 use fabric_types::{
     job::{JobSpec, JobState},
     rest::job::Job,
@@ -16,43 +16,12 @@ use std::{
     },
     time::Duration,
 };
-use tempfile::TempDir;
 
-/// Says that a process owns the jobs.
-const OWNER: &str = "owner of the jobs";
-
-struct Fleet {
-    servers: Vec<Server>,
-    nats: Nats,
-    _shared: TempDir,
-}
-
-impl Fleet {
-    /// So many processes that do everything, with one slot each; the first owns the jobs.
-    async fn start(size: usize) -> Self {
-        let (nats, shared) = (Nats::start(), tempfile::tempdir().unwrap());
-        let store = format!("file://{}", shared.path().display());
-        let args = ["--nats", nats.url(), "--store", &store, "--slots", "1"].map(ToOwned::to_owned).to_vec();
-        let mut servers = vec![Server::start(Options { args: args.clone() }).await];
-        until("the first owns the jobs", async || servers[0].log().contains(OWNER)).await;
-        for _ in 1..size {
-            servers.push(Server::start(Options { args: args.clone() }).await);
-        }
-        let fleet = Self { servers, nats, _shared: shared };
-        fleet.complete().await;
-        fleet.servers[0].example("montecarlo-pi").await;
-        fleet
-    }
-
-    async fn complete(&self) {
-        for server in &self.servers {
-            until("every node is ready", async || {
-                let page = server.client().nodes(&Paging::default()).await;
-                page.is_ok_and(|p| p.items.iter().filter(|n| n.state == "ready").count() == self.servers.len())
-            })
-            .await;
-        }
-    }
+/// So many processes with one slot each, and a function.
+async fn fleet(size: usize) -> SmallFleet {
+    let fleet = SmallFleet::start(size, &[]).await;
+    fleet.servers[0].example("montecarlo-pi").await;
+    fleet
 }
 
 /// A client that tries again, as the command line does.
@@ -74,7 +43,7 @@ async fn result(client: &Client, id: &str) -> (Job, Bytes) {
 
 #[tokio::test]
 async fn a_rolling_restart_fails_nothing() {
-    let mut fleet = Fleet::start(3).await;
+    let mut fleet = fleet(3).await;
     let work = spec(60, 2_000_000);
     let first = fleet.servers[0].client().submit(&work, None).await.unwrap();
     let (_, undisturbed) = result(fleet.servers[0].client(), first.id.as_str()).await;
@@ -103,13 +72,13 @@ async fn a_rolling_restart_fails_nothing() {
         assert!(asked.await.unwrap() > 0);
         assert_eq!(bytes, undisturbed);
         assert_eq!((job.tasks.failed, job.tasks.retries), (0, 0), "{at}");
-        fleet.complete().await;
+        fleet.complete(3).await;
     }
 }
 
 #[tokio::test]
 async fn what_is_known_already_waits_for_no_compiler() {
-    let fleet = Fleet::start(2).await;
+    let fleet = fleet(2).await;
     let client = fleet.servers[0].client();
     let nodes = client.nodes(&Paging::default()).await.unwrap().items;
     // The first took the upload and has the module.
@@ -130,7 +99,7 @@ async fn what_is_known_already_waits_for_no_compiler() {
 
 #[tokio::test]
 async fn a_node_that_is_cut_off_stops_what_counts_as_lost() {
-    let fleet = Fleet::start(1).await;
+    let fleet = fleet(1).await;
     let server = &fleet.servers[0];
     server.deploy("looping", hostile("endless-loop"), "[limits]\nfuel = 1000000000000000\ndeadline-ms = 600000").await;
     let looping: JobSpec = serde_json::from_value(json!({"function": "looping", "input": {"items": [1]}})).unwrap();
@@ -143,7 +112,7 @@ async fn a_node_that_is_cut_off_stops_what_counts_as_lost() {
 
 #[tokio::test]
 async fn a_slow_node_does_not_hold_a_job() {
-    let fleet = Fleet::start(3).await;
+    let fleet = fleet(3).await;
     let slow = fleet.servers[2].process();
     let client = fleet.servers[0].client();
     // Awake for a thirtieth of the time: often enough to be heard, too seldom to get anywhere.
@@ -168,7 +137,47 @@ async fn a_slow_node_does_not_hold_a_job() {
     assert!(fleet.servers[0].metric("fabric_attempts_speculated").await.unwrap() >= 1.0);
     let filter = TaskFilter { paging: Paging { limit: Some(1000), ..Paging::default() }, ..TaskFilter::default() };
     let tasks = client.tasks(job.id.as_str(), &filter).await.unwrap().items;
-    let name = std::fs::read_to_string(fleet.servers[2].folder().join("data/name")).unwrap();
-    let copied = tasks.iter().filter(|t| t.attempts == 2 && t.node.as_ref().is_some_and(|n| n.as_str() != name.trim()));
+    let name = fleet.name(2);
+    let copied = tasks.iter().filter(|t| t.attempts == 2 && t.node.as_ref().is_some_and(|n| n.as_str() != name));
     assert!(copied.count() >= 1, "{tasks:#?}");
+}
+
+#[tokio::test]
+async fn the_documented_upgrade_leaves_every_node_open() {
+    let mut fleet = fleet(3).await;
+    for at in [2, 1, 0] {
+        let name = fleet.name(at);
+        let drained = fleet.servers[at].cli(&["nodes", "drain", &name, "--wait"]).await.ok();
+        assert_eq!(drained.text().trim(), format!("{name} drained"));
+        fleet.servers[at].restart_gently().await;
+        let server = &fleet.servers[at];
+        until("it is ready", async || server.client().ready().await.is_ok()).await;
+    }
+    fleet.complete(3).await;
+    // A cordon is not about one process: it stays.
+    let name = fleet.name(2);
+    fleet.servers[0].cli(&["nodes", "cordon", &name]).await.ok();
+    fleet.servers[2].restart_gently().await;
+    until("the node is back", async || fleet.states(0).await.len() == 3).await;
+    let states = fleet.states(0).await;
+    assert!(states.contains(&(name, "cordoned".to_owned())), "{states:?}");
+}
+
+#[tokio::test]
+async fn a_drain_ends_at_its_deadline_and_what_ran_goes_on_elsewhere() {
+    let fleet = fleet(2).await;
+    let server = &fleet.servers[0];
+    server.deploy("looping", hostile("endless-loop"), "[limits]\nfuel = 1000000000000000\ndeadline-ms = 600000").await;
+    let looping: JobSpec = serde_json::from_value(json!({"function": "looping", "input": {"items": [1]}})).unwrap();
+    let job = server.client().submit(&looping, None).await.unwrap();
+    let filter = TaskFilter::default();
+    let node = async || server.client().tasks(job.id.as_str(), &filter).await.unwrap().items[0].node.clone();
+    until("it runs", async || server.client().job(job.id.as_str(), None).await.unwrap().tasks.running == 1).await;
+    let first = node().await.unwrap();
+    let drained = server.cli(&["nodes", "drain", first.as_str(), "--deadline", "2s", "--wait"]).await.ok();
+    assert_eq!(drained.text().trim(), format!("{first} drained"));
+    until("it runs elsewhere", async || node().await.is_some_and(|now| now != first)).await;
+    let job = server.client().job(job.id.as_str(), None).await.unwrap();
+    assert_eq!((job.state, job.tasks.failed, job.tasks.retries), (JobState::Running, 0, 0));
+    server.client().cancel_job(job.id.as_str()).await.unwrap();
 }

@@ -30,6 +30,7 @@ pub mod code;
 pub mod count;
 pub mod dataset;
 pub mod digest;
+pub mod disk;
 pub mod fault;
 pub mod function;
 pub mod grants;

@@ -104,6 +104,10 @@ impl Plan {
         if fabric_client::settings::process_env("FABRIC_MEMORY").is_none() {
             env.push(("FABRIC_MEMORY", Some(self.memory().into())));
         }
+        // No proxy is in front of a fleet of one machine.
+        if fabric_client::settings::process_env("FABRIC_SHUTDOWN_DELAY").is_none() {
+            env.push(("FABRIC_SHUTDOWN_DELAY", Some("0".into())));
+        }
         Spec {
             log: folder.join(&format!("{name}.log")),
             name,

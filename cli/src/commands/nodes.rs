@@ -10,10 +10,13 @@ use fabric_types::{
     rest::{Page, node::Node},
     units::ByteSize,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often `--wait` looks.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long calls may take after the deadline of a drain, which ends tasks only.
+const CALLS: Duration = Duration::from_secs(60);
 
 /// Flags of `fabric nodes`.
 #[derive(Debug, clap::Args)]
@@ -28,13 +31,16 @@ enum Sub {
     List,
     /// Give a node no new work; what runs there goes on
     Cordon(One),
-    /// Give a node no new work, since it is about to leave
+    /// Give a node no new work, since it is about to leave; the next process of its name takes work again
     Drain {
         #[command(flatten)]
         one: One,
         /// Return when nothing runs there any more
         #[arg(long)]
         wait: bool,
+        /// How long tasks under way may take, such as 10m; then they are stopped and run elsewhere
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = times::duration)]
+        deadline: Duration,
     },
     /// Give a node work again
     Uncordon(One),
@@ -57,17 +63,26 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         Sub::List => return ctx.out.show(&all(&client).await?, |out, page| out.table(&table(page))),
         Sub::Cordon(one) => client.node_mode(&one.node, "cordon").await?,
         Sub::Uncordon(one) => client.node_mode(&one.node, "uncordon").await?,
-        Sub::Drain { one, wait } => {
-            let begun = client.node_mode(&one.node, "drain").await?;
-            if *wait { drained(&client, begun).await? } else { begun }
+        Sub::Drain { one, wait, deadline } => {
+            let begun = client.drain(&one.node, Some(*deadline)).await?;
+            if *wait { drained(&client, begun, Instant::now() + *deadline + CALLS).await? } else { begun }
         }
     };
     ctx.out.show(&node, |out, node| out.line(format!("{} {}", node.id, node.state)))
 }
 
-/// Waits until nothing runs on the node, or it has left.
-async fn drained(client: &Client, mut node: Node) -> Result<Node, Failure> {
+/// Waits until nothing runs on the node, or it has left, or until `late`.
+async fn drained(client: &Client, mut node: Node, late: Instant) -> Result<Node, Failure> {
     while node.state == "draining" {
+        if Instant::now() > late {
+            return Err(Failure::coded(
+                Code::Conflict,
+                format!("node {} still runs {} guests though the time for draining is over", node.id, node.running),
+            )
+            .hint(
+                "these are calls whose callers wait; they end at their functions' deadlines, or when the process stops",
+            ));
+        }
         tokio::time::sleep(LOOK).await;
         let page = all(client).await?;
         let Some(now) = page.items.into_iter().find(|n| n.id == node.id) else {

@@ -7,10 +7,11 @@
 
 use super::{
     data_folder, fault,
-    fleet_metrics::FleetMetrics,
-    internal,
+    fleet_metrics::{FleetMetrics, Leases, Nats},
+    name::{self, Holder, Name},
     parts::{Door, Parts, Serving, Takes, listen, open_store},
-    reachable, wait_for_signal,
+    reachable,
+    signals::Signals,
 };
 use crate::{failure::Failure, serve_args::Role, serve_config::ServeConfig};
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use fabric_gateway::{
     Owner, Peers,
     peers::{Options as PeerOptions, PATIENCE},
 };
+use fabric_node::Node;
 use fabric_types::{Code, id::NodeId};
 use futures::StreamExt as _;
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -41,23 +43,6 @@ const OWNER_EVERY: Duration = Duration::from_secs(2);
 /// How often a lease of this length is renewed, and how often others look whether it is free.
 fn turn(ttl: Duration) -> Duration {
     ttl / 4
-}
-
-/// The process's name in the fleet: what was asked for, else one that is made once and kept in the data folder.
-fn name(config: &ServeConfig) -> Result<NodeId, Failure> {
-    if let Some(name) = &config.name {
-        return NodeId::new(&name.value).map_err(|e| Failure::config(format!("name, from {}: {e}", name.origin)));
-    }
-    let path = config.data.value.join("name");
-    if let Ok(kept) = std::fs::read_to_string(&path) {
-        return NodeId::new(kept.trim()).map_err(|e| Failure::config(format!("{}: {e}", path.display())));
-    }
-    let mut random = [0; 4];
-    getrandom::fill(&mut random).map_err(|e| internal("making a name", e))?;
-    let name =
-        NodeId::new(format!("n-{:08x}", u32::from_be_bytes(random))).map_err(|e| internal("making a name", e))?;
-    std::fs::write(&path, name.as_str()).map_err(|e| Failure::io(path.display(), e))?;
-    Ok(name)
 }
 
 async fn open(config: &ServeConfig, nats: &str, name: &NodeId) -> Result<(Fleet, fabric_store::Store), Failure> {
@@ -123,27 +108,52 @@ pub(super) async fn run(
         Some(url) => url.value.trim_end_matches('/').to_owned(),
         None => address(&listener, tls.is_some())?,
     };
-    let _taken = data_folder::take(data)?;
-    let name = name(config)?;
-    let (fleet, store) = open(config, nats, &name).await?;
+    let lock = data_folder::take(data)?;
+    let id = name::chosen(config)?;
+    let (fleet, store) = open(config, nats, &id).await?;
     let engine = fleet.engine.clone();
     let health = fleet.health.clone();
+    // Before anything is said or done under this name.
+    let leases = Leases::default();
+    let name = Name::take(&engine, &id, &Holder::new(&url, data, &lock)?, &leases).await?;
     let parts = Parts::new(config, fleet.engine, store, true)?;
     fabric_node::report_death(&engine, data).await.map_err(fault)?;
-    let node =
-        parts.node(name.clone(), if does.node { Takes::Work(Some(url.clone())) } else { Takes::Nothing }).await?;
+    let takes = if does.node { Takes::Work(Some(url.clone())) } else { Takes::Nothing };
+    let node = parts.node(id.clone(), name.epoch(), takes).await?;
     let (owner, _looking) = owner(&engine);
-    let peers = peers(config, &name, owner, &does)?;
-    let door = Door { tls, listener, peers: Some(peers), for_clients: does.gateway || does.scheduler };
+    let peers = peers(config, &id, owner, &does)?;
+    let door = Door {
+        tls,
+        listener,
+        peers: Some(peers),
+        dependencies: vec![Arc::new(Nats(health.clone()))],
+        for_clients: does.gateway || does.scheduler,
+    };
     let serving = Serving::start(parts.clone(), None, node, config, door).await?;
-    serving.observe(FleetMetrics(health));
-    tracing::info!(%name, %url, "in the fleet");
+    serving.observe(FleetMetrics { health, leases: leases.clone() });
+    tracing::info!(name = %id, %url, "in the fleet");
     if does.scheduler {
-        return contend(config, parts, serving, &name, &url).await;
+        contend(config, parts, serving, &name, &url, &leases).await?;
+    } else {
+        until_end(&name, serving.node(), serving.signals()).await?;
+        serving.leave().await;
+        serving.stop().await;
     }
-    wait_for_signal().await?;
-    serving.leave().await?;
-    serving.stop().await
+    name.give_up().await;
+    Ok(())
+}
+
+/// Waits until the process is to end: in order at a signal, with an error where another process has taken its name.
+async fn until_end(name: &Name, node: &Node, signals: &Signals) -> Result<(), Failure> {
+    tokio::select! {
+        () = signals.first() => Ok(()),
+        failure = name.lost() => Err(failure),
+        () = node.lane_closed() => {
+            let message = format!("no work reaches the node {} any more: another process opened its lane", name.id());
+            Err(Failure::coded(Code::Conflict, message)
+                .hint("stop the other process of this name; this one can be started again"))
+        }
+    }
 }
 
 fn peers(config: &ServeConfig, name: &NodeId, owner: Owner, does: &Does) -> Result<Arc<Peers>, Failure> {
@@ -195,28 +205,31 @@ async fn contend(
     config: &ServeConfig,
     parts: Parts,
     mut serving: Serving<'_>,
-    name: &NodeId,
+    name: &Name,
     url: &str,
+    leases: &Leases,
 ) -> Result<(), Failure> {
+    let (node, signals) = (serving.node().clone(), serving.signals().clone());
     let ttl = Duration::from_secs(config.job_lease.value);
     let engine = parts.engine.clone();
     let lease = tokio::select! {
-        lease = win(&engine, name, ttl) => lease,
-        signal = wait_for_signal() => {
-            signal?;
-            serving.leave().await?;
-            return serving.stop().await;
+        lease = win(&engine, name.id(), ttl) => lease,
+        end = until_end(name, &node, &signals) => {
+            end?;
+            serving.leave().await;
+            serving.stop().await;
+            return Ok(());
         }
     };
-    tracing::info!(%name, epoch = lease.epoch, "owner of the jobs");
-    let (lost, renewing) = renew(&engine, lease.clone(), ttl);
+    tracing::info!(name = %name.id(), epoch = lease.epoch, "owner of the jobs");
+    let (lost, renewing) = renew(&engine, lease.clone(), ttl, leases.clone());
     // Reading every journal takes a while; whoever wants it to stop need not wait for that.
     let driver = tokio::select! {
         driver = parts.driver(Some(lease.epoch)) => driver?,
-        signal = wait_for_signal() => {
-            signal?;
-            serving.leave().await?;
-            serving.stop().await?;
+        end = until_end(name, &node, &signals) => {
+            end?;
+            serving.leave().await;
+            serving.stop().await;
             drop(renewing);
             give_up(&engine, &lease).await;
             return Ok(());
@@ -226,11 +239,11 @@ async fn contend(
     let told = engine.registry.put(OWNER_KEY, Bytes::from(url.to_owned()), Expect::Any).await;
     let revision = told.map_err(|e| fault(e.into()))?;
     tokio::select! {
-        signal = wait_for_signal() => {
-            signal?;
+        end = until_end(name, &node, &signals) => {
+            end?;
             // While it still owns the jobs, so that they go on elsewhere at once.
-            serving.leave().await?;
-            serving.stop().await?;
+            serving.leave().await;
+            serving.stop().await;
             drop(renewing);
             if let Err(error) = engine.registry.delete(OWNER_KEY, Expect::Revision(revision)).await {
                 tracing::debug!(%error, "the owner's address was not taken back");
@@ -264,7 +277,7 @@ async fn win(engine: &Engine, name: &NodeId, ttl: Duration) -> Lease {
 }
 
 /// Renews until the guard is dropped; the token is cancelled once the lease may be another's.
-fn renew(engine: &Engine, lease: Lease, ttl: Duration) -> (CancellationToken, DropGuard) {
+fn renew(engine: &Engine, lease: Lease, ttl: Duration, held_leases: Leases) -> (CancellationToken, DropGuard) {
     let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
     let (leases, tell, stopped) = (engine.leases.clone(), lost.clone(), stop.clone());
     let renew = async move {
@@ -274,7 +287,10 @@ fn renew(engine: &Engine, lease: Lease, ttl: Duration) -> (CancellationToken, Dr
             every.tick().await;
             let begun = Instant::now();
             match leases.renew(&lease, ttl).await {
-                Ok(()) => held = begun,
+                Ok(()) => {
+                    held = begun;
+                    held_leases.renewed(LEASE, begun);
+                }
                 Err(fabric_engine::Error::LeaseLost { .. }) => break,
                 Err(error) => tracing::warn!(%error, "the lease on the jobs was not renewed"),
             }
@@ -282,6 +298,7 @@ fn renew(engine: &Engine, lease: Lease, ttl: Duration) -> (CancellationToken, Dr
                 break;
             }
         }
+        held_leases.ended(LEASE);
         tell.cancel();
     };
     tokio::spawn(async move { stopped.run_until_cancelled(renew).await });

@@ -1,21 +1,84 @@
-//! Metrics of the messages between processes of a fleet.
+//! Metrics of a fleet's messages and leases, and NATS as something that a process needs.
 
+use async_trait::async_trait;
 use fabric_fleet::Health;
+use fabric_gateway::health::Dependency;
+use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
-    metrics::counter::ConstCounter,
+    metrics::{counter::ConstCounter, family::Family, gauge::ConstGauge, gauge::Gauge},
 };
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+};
+use tokio::time::Instant;
+
+/// When each lease of this process was renewed for the last time. Cloning shares them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Leases(Arc<Mutex<BTreeMap<&'static str, Instant>>>);
+
+impl Leases {
+    /// Notes that a lease is held as of `at`.
+    pub(super) fn renewed(&self, lease: &'static str, at: Instant) {
+        self.0.lock().insert(lease, at);
+    }
+
+    /// Notes that a lease is not held any more.
+    pub(super) fn ended(&self, lease: &'static str) {
+        self.0.lock().remove(lease);
+    }
+}
 
 /// Reads the fleet's counts when somebody asks for the metrics.
 #[derive(Debug)]
-pub(super) struct FleetMetrics(pub(super) Health);
+pub(super) struct FleetMetrics {
+    pub(super) health: Health,
+    pub(super) leases: Leases,
+}
 
 impl Collector for FleetMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let refused = ConstCounter::new(self.0.stats().refused);
-        let help = "Messages that no process of this fleet sent, or that were heard before";
-        let metric = encoder.encode_descriptor("fabric_fleet_messages_refused", help, None, refused.metric_type())?;
-        refused.encode(metric)
+        let stats = self.health.stats();
+        for (name, help, count) in [
+            (
+                "fabric_fleet_messages_refused",
+                "Messages that no process of this fleet sent, or that were heard before.",
+                stats.refused,
+            ),
+            ("fabric_fleet_messages_lost", "Times that messages came faster than they were read.", stats.overflows),
+            ("fabric_nats_reconnects", "Times that NATS was lost and found again.", stats.reconnects),
+            ("fabric_store_conflicts", "Conditional writes that another process won.", stats.races),
+        ] {
+            let count = ConstCounter::new(count);
+            count.encode(encoder.encode_descriptor(name, help, None, count.metric_type())?)?;
+        }
+        let connected = ConstGauge::new(i64::from(self.health.is_connected()));
+        let help = "Whether the connection to NATS stands.";
+        connected.encode(encoder.encode_descriptor("fabric_nats_connected", help, None, connected.metric_type())?)?;
+        let ages = Family::<[(&str, &str); 1], Gauge<f64, AtomicU64>>::default();
+        for (lease, at) in self.leases.0.lock().iter() {
+            ages.get_or_create(&[("lease", *lease)]).set(at.elapsed().as_secs_f64());
+        }
+        let help = "Seconds since a lease that this process holds was renewed.";
+        ages.encode(encoder.encode_descriptor("fabric_lease_age_seconds", help, None, ages.metric_type())?)
+    }
+}
+
+/// NATS, which carries work to nodes and their words to others.
+pub(super) struct Nats(pub(super) Health);
+
+#[async_trait]
+impl Dependency for Nats {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        if !self.0.is_connected() {
+            return Err("not connected to NATS: no work reaches nodes".to_owned());
+        }
+        self.0.ping().await.map_err(|_| "NATS does not answer: no work reaches nodes".to_owned())
     }
 }

@@ -4,7 +4,9 @@ mod data_folder;
 mod fleet;
 mod fleet_metrics;
 mod jupyterhub;
+mod name;
 mod parts;
+mod signals;
 
 use crate::{args::CompileWorkerArgs, failure::Failure, serve_args::ServeArgs, serve_config::ServeConfig, telemetry};
 use fabric_engine::embedded::Embedded;
@@ -75,11 +77,16 @@ async fn alone(config: &ServeConfig, tls: Option<Arc<rustls::ServerConfig>>) -> 
     // The driver first: it must hear the node come.
     let driver = parts.driver(None).await?;
     let name = NodeId::new("local").map_err(|e| internal("naming the node", e))?;
-    let node = parts.node(name, Takes::Work(None)).await?;
-    let door = Door { tls, listener, peers: None, for_clients: true };
+    let node = parts.node(name, 0, Takes::Work(None)).await?;
+    let door = Door { tls, listener, peers: None, dependencies: Vec::new(), for_clients: true };
     let serving = Serving::start(parts, Some(driver), node, config, door).await?;
-    wait_for_signal().await?;
-    serving.stop().await
+    serving.signals().first().await;
+    // Alone nothing else could run its tasks: they go on after the next start. Only those in front have to hear of it.
+    if !config.shutdown.delay().is_zero() {
+        serving.leave().await;
+    }
+    serving.stop().await;
+    Ok(())
 }
 
 /// An address that a client on this machine can use.
@@ -98,15 +105,6 @@ fn write_address(data: &Path, url: &str) -> Result<(), Failure> {
     std::fs::write(&beside, text)
         .and_then(|()| std::fs::rename(&beside, &path))
         .map_err(|e| Failure::io(format!("writing `{}`", path.display()), e))
-}
-
-async fn wait_for_signal() -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::io("waiting for signals", e))?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        pressed = tokio::signal::ctrl_c() => pressed.map_err(|e| Failure::io("waiting for signals", e)),
-    }
 }
 
 /// Compiles one module; the server starts it as a process of its own.

@@ -1,10 +1,10 @@
 //! The parts of a server and how they start and stop, the same alone and in a fleet.
 
-use super::{GPU_WORKER, fault, internal, jupyterhub, reachable, wait_for_signal, write_address};
-use crate::{failure::Failure, serve_args::GpuChoice, serve_config::ServeConfig};
+use super::{GPU_WORKER, fault, internal, jupyterhub, reachable, signals::Signals, write_address};
+use crate::{failure::Failure, serve_args::GpuChoice, serve_config::ServeConfig, shutdown_config::ShutdownSettings};
 use fabric_driver::Driver;
 use fabric_engine::Engine;
-use fabric_gateway::{Gateway, Handle, Peers, Services, tokens};
+use fabric_gateway::{Gateway, Handle, Peers, Services, health::Dependency, tokens};
 use fabric_host::{GpuDevice, GpuSearch, Host, WorkerCommand};
 use fabric_index::{Index, Notes};
 use fabric_node::{Metrics, Node, Offer, StorageOptions, Volumes, machine_memory, remembered_bytes};
@@ -19,9 +19,6 @@ use std::{
     time::Duration,
 };
 use tokio::net::TcpListener;
-
-/// How long a node that is told to end waits for its attempts: less than the 30 s that Kubernetes gives.
-const DRAIN: Duration = Duration::from_secs(20);
 
 /// The least time between two looks of a fleet at what has been kept long enough.
 const FLEET_SWEEP: Duration = Duration::from_secs(3600);
@@ -183,14 +180,15 @@ impl Parts {
         Driver::start(options).await.map_err(fault)
     }
 
-    /// Starts the node.
-    pub(super) async fn node(&self, id: NodeId, takes: Takes) -> Result<Node, Failure> {
+    /// Starts the node; `epoch` is of its hold on its name.
+    pub(super) async fn node(&self, id: NodeId, epoch: u64, takes: Takes) -> Result<Node, Failure> {
         let (slots, url) = match takes {
             Takes::Nothing => (0, None),
             Takes::Work(url) => (self.slots, url),
         };
         let options = fabric_node::Options {
             id,
+            epoch,
             slots,
             url,
             offer: self.offer.clone(),
@@ -216,6 +214,8 @@ pub(super) struct Serving<'a> {
     handle: Handle,
     metrics: Arc<Mutex<Registry>>,
     data: &'a Path,
+    shutdown: &'a ShutdownSettings,
+    signals: Signals,
     _in_order: InOrder,
 }
 
@@ -234,6 +234,8 @@ pub(super) struct Door {
     pub(super) listener: TcpListener,
     /// The other processes of a fleet.
     pub(super) peers: Option<Arc<Peers>>,
+    /// What the process needs beside disk and store.
+    pub(super) dependencies: Vec<Arc<dyn Dependency>>,
     /// Whether clients come here, who find the address and a token in the data folder.
     pub(super) for_clients: bool,
 }
@@ -248,7 +250,7 @@ impl<'a> Serving<'a> {
         door: Door,
     ) -> Result<Self, Failure> {
         let data = config.data.value.as_path();
-        let Door { tls, listener, peers, for_clients } = door;
+        let Door { tls, listener, peers, dependencies, for_clients } = door;
         let mut metrics = Registry::default();
         parts.metrics.register(&mut metrics);
         if let Some(driver) = &driver {
@@ -263,6 +265,7 @@ impl<'a> Serving<'a> {
             node: node.clone(),
             results: parts.results.clone(),
             peers,
+            dependencies,
             jupyterhub: jupyterhub::open(config)?,
             metrics: metrics.clone(),
             data_dir: data.to_owned(),
@@ -276,20 +279,33 @@ impl<'a> Serving<'a> {
             token.map_err(|e| Failure::coded(e.code(), e.to_string()))?;
         }
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let options = fabric_gateway::Options { tls, ..config.connections.options() };
+        let options = fabric_gateway::Options { tls, grace: config.shutdown.grace(), ..config.connections.options() };
         let handle = gateway.serve(options, listener).map_err(|e| Failure::io("serving", e))?;
         let url = format!("{scheme}://{}", reachable(handle.addr));
+        // Before anybody can know of the process and tell it to end.
+        let signals = Signals::listen()?;
         if for_clients {
             write_address(data, &url)?;
         }
         tracing::info!(%url, data = %data.display(), slots = node.room().slots, "ready");
         let in_order = InOrder(node.clone());
-        Ok(Self { parts, driver, node, handle, metrics, data, _in_order: in_order })
+        let shutdown = &config.shutdown;
+        Ok(Self { parts, driver, node, handle, metrics, data, shutdown, signals, _in_order: in_order })
     }
 
     /// Has the metrics show more.
     pub(super) fn observe(&self, collector: impl prometheus_client::collector::Collector) {
         self.metrics.lock().register_collector(Box::new(collector));
+    }
+
+    /// The signals that end it.
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// The node.
+    pub(super) fn node(&self) -> &Node {
+        &self.node
     }
 
     /// From now on it owns the jobs.
@@ -299,17 +315,28 @@ impl<'a> Serving<'a> {
         self.driver = Some(driver);
     }
 
-    /// Takes no more work and lets what the node was given end; a second signal leaves at once.
-    pub(super) async fn leave(&self) -> Result<(), Failure> {
+    /// Says that it is not ready, takes no more tasks, and lets those under way end. Requests are answered all the while, for
+    /// as long at least as proxies may take to notice. A second signal leaves at once.
+    pub(super) async fn leave(&self) {
         self.node.ends_in_order();
+        self.handle.leave();
+        let (delay, drain) = (self.shutdown.delay(), self.shutdown.drain());
+        tracing::info!(
+            delay_s = delay.as_secs(),
+            drain_s = drain.as_secs(),
+            "leaving: not ready any more, requests are still answered; a second signal stops at once"
+        );
+        let left = async {
+            tokio::join!(tokio::time::sleep(delay), self.node.drain(drain));
+        };
         tokio::select! {
-            () = self.node.drain(DRAIN) => Ok(()),
-            signal = wait_for_signal() => signal,
+            () = left => {}
+            () = self.signals.second() => {}
         }
     }
 
     /// Lets what is under way end; a second signal stops at once.
-    pub(super) async fn stop(self) -> Result<(), Failure> {
+    pub(super) async fn stop(self) {
         self.node.ends_in_order();
         tracing::info!("stopping; a second signal stops at once");
         let stop = async {
@@ -325,10 +352,9 @@ impl<'a> Serving<'a> {
         };
         tokio::select! {
             () = stop => {}
-            again = wait_for_signal() => again?,
+            () = self.signals.second() => {}
         }
         // Only a server that runs has an address.
         let _ = std::fs::remove_file(self.data.join("server.json"));
-        Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! The gateway's metrics: their names, with units, and the handles that requests touch.
 
+pub mod dependencies;
 pub mod plain;
+pub mod process;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,

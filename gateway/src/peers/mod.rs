@@ -131,6 +131,12 @@ impl Peers {
         })
     }
 
+    /// Whether a process owns the jobs, as far as this one knows.
+    #[must_use]
+    pub fn knows_owner(&self) -> bool {
+        self.owner.borrow().is_some()
+    }
+
     /// Keeps the nodes up to date; returns when presence closes. Run it beside the server.
     pub async fn follow(&self, engine: &Engine) {
         let mut arrivals = engine.presence.watch();

@@ -1,13 +1,18 @@
 //! Whether the server lives and is ready, and its metrics.
 
-use crate::{Error, error::Result, metrics::plain::plain, state::App};
+use crate::{
+    Error,
+    error::{Result, Verbatim},
+    health::is_ending,
+    metrics::plain::plain,
+    state::App,
+};
 use axum::{
-    extract::State,
+    extract::{RawQuery, State},
     response::{IntoResponse as _, Response},
 };
 use fabric_types::Code;
-use http::{HeaderMap, header};
-use std::time::Duration;
+use http::{HeaderMap, StatusCode, header};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -18,33 +23,50 @@ pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The server takes work: it is not stopping, its node is ready, its registry and store answer.
-#[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses((status = 200, body = String, content_type = "text/plain")))]
-pub async fn readyz(State(app): State<App>) -> Result<&'static str> {
-    let not = |what: &str| Error::new(Code::Unavailable, format!("not ready: {what}"));
-    if app.stopping.is_cancelled() {
-        return Err(not("the server is stopping"));
+/// How readiness is shown.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes the query to OpenAPI")]
+pub struct Shown {
+    /// Every check with `ok`, `degraded` or `failed` and why.
+    verbose: Option<String>,
+}
+
+/// The server can serve: it is not ending, its node gets work, and registry, store, disk, and in a fleet NATS and the nodes
+/// are there. 503 says what is not; `?verbose` lists every check, with the same status.
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()), params(Shown), responses((status = 200, body = String, content_type = "text/plain")))]
+pub async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response> {
+    let asked = |pair: &str| pair.split('=').next() == Some("verbose");
+    let verbose = query.is_some_and(|query| query.split('&').any(asked));
+    // Known at once, however long the rest takes.
+    let ending = is_ending(&app).map(ToOwned::to_owned);
+    if !verbose && let Some(why) = ending {
+        return Err(Error::new(Code::Unavailable, format!("not ready: {why}")));
     }
-    if !app.services.node.is_ready() {
-        return Err(not("the node is starting"));
+    let report = app.health.report(&app).await;
+    let problem = report.problem().or(ending);
+    if verbose {
+        let status = if problem.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        let last = problem.as_deref().map_or("ready", |_| "not ready");
+        let mut response = (status, format!("{}{last}\n", report.text())).into_response();
+        // A list for people, also where it is an error.
+        response.extensions_mut().insert(Verbatim);
+        return Ok(response);
     }
-    if app.services.node.is_leaving() {
-        return Err(not("the node is leaving; what is under way ends here"));
+    match problem {
+        Some(why) => {
+            Err(Error::new(Code::Unavailable, format!("not ready: {why}"))
+                .hint("GET /readyz?verbose lists every check"))
+        }
+        None => Ok("ready\n".into_response()),
     }
-    let checks = async {
-        app.services.engine.registry.get("sys/ready").await.map_err(|_| not("the registry does not answer"))?;
-        app.services.store.check().await.map_err(|_| not("the object store does not answer"))
-    };
-    tokio::time::timeout(Duration::from_secs(2), checks)
-        .await
-        .map_err(|_| not("the registry or the object store is slow"))??;
-    Ok("ready\n")
 }
 
 /// Metrics as Prometheus reads them. Loopback or an admin token.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response> {
     app.services.node.refresh_metrics();
+    app.dependencies.refresh(&app).await;
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &app.services.metrics.lock())
         .map_err(|e| Error::new(Code::Internal, format!("metrics: {e}")))?;

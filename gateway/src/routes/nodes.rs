@@ -5,6 +5,7 @@ use super::{
     jobs::{is_quick, planned},
 };
 use crate::{
+    Error,
     access::Caller,
     body::{self, LARGE_JSON},
     charged,
@@ -27,6 +28,7 @@ use fabric_types::{
         token::Role,
     },
 };
+use std::time::Duration;
 
 /// Lists the nodes.
 #[utoipa::path(get, path = "/nodes", tag = "nodes", params(Paging), responses((status = 200, body = Page<Node>)))]
@@ -40,7 +42,19 @@ pub async fn list(State(app): State<App>, caller: Caller, Ask(paging): Ask<Pagin
 }
 
 async fn set_mode(app: &App, node: &NodeId, mode: NodeMode) -> Result<Json<Node>> {
-    Ok(Json(app.driver()?.set_node_mode(node, mode).await?))
+    Ok(Json(app.driver()?.set_node_mode(node, mode, None).await?))
+}
+
+/// The longest time that a drain may be given: a week, as the longest deadline of a call.
+const LONGEST_DRAIN_S: u64 = 7 * 86_400;
+
+/// How a node is drained.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Draining {
+    /// Seconds after which tasks that still run there are stopped and run elsewhere; they have not failed. Default: they
+    /// take as long as they take.
+    deadline_s: Option<u64>,
 }
 
 /// Has a node take no new work; what runs there goes on.
@@ -49,10 +63,15 @@ pub async fn cordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json
     set_mode(&app, &node, NodeMode::Cordoned).await
 }
 
-/// The same for a node that is about to leave; it is `drained` once nothing runs there.
-#[utoipa::path(post, path = "/nodes/{n}/drain", tag = "nodes", params(("n" = String, Path)), responses((status = 200, body = Node)))]
-pub async fn drain(State(app): State<App>, At(node): At<NodeId>) -> Result<Json<Node>> {
-    set_mode(&app, &node, NodeMode::Draining).await
+/// The same for a node that is about to leave; it is `drained` once nothing runs there. It ends when another process comes
+/// under the node's name.
+#[utoipa::path(post, path = "/nodes/{n}/drain", tag = "nodes", params(("n" = String, Path), Draining), responses((status = 200, body = Node)))]
+pub async fn drain(State(app): State<App>, At(node): At<NodeId>, Ask(how): Ask<Draining>) -> Result<Json<Node>> {
+    if how.deadline_s.is_some_and(|seconds| seconds > LONGEST_DRAIN_S) {
+        return Err(Error::bad(format!("deadline_s is at most {LONGEST_DRAIN_S}")));
+    }
+    let deadline = how.deadline_s.map(Duration::from_secs);
+    Ok(Json(app.driver()?.set_node_mode(&node, NodeMode::Draining, deadline).await?))
 }
 
 /// Has a node take work again.

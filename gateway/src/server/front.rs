@@ -130,6 +130,9 @@ impl Answer for Front {
         {
             response.headers_mut().insert(REQUEST_ID, value);
         }
+        if wants_http1_end && self.app.leaving.is_cancelled() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         self.app.http.end(&method, route, response.status().as_u16(), started.elapsed());
         response
     }

@@ -103,6 +103,12 @@ impl Handle {
         let _ = self.serving.await;
     }
 
+    /// From now on `/readyz` says that the server leaves, while it still takes connections and answers everything. Answers
+    /// over HTTP/1 end their connections, so that clients come back through whatever is in front.
+    pub fn leave(&self) {
+        self.app.leaving.cancel();
+    }
+
     /// From now on this process owns the jobs, and answers for them itself.
     pub fn own(&self, driver: fabric_driver::Driver) {
         self.app.own(driver);

@@ -29,6 +29,7 @@ impl Door {
         let name = NodeId::new("door").unwrap();
         let node = Node::start(fabric_node::Options {
             id: name.clone(),
+            epoch: 0,
             slots: 0,
             url: None,
             offer: fabric_node::Offer::default(),

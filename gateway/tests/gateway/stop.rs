@@ -49,3 +49,28 @@ async fn a_node_that_leaves_is_not_ready_for_more_and_serves_what_comes() {
     send(server.bare("GET", "/healthz")).await.is(200);
     server.get("/v1/functions").await.is(200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_leaves_says_so_first_and_answers_everything() {
+    let server = Server::start().await;
+    let keeps = server.get("/v1/functions").await.is(200);
+    assert!(!keeps.headers.contains_key("connection"));
+    server.leave();
+    let problem = send(server.bare("GET", "/readyz")).await.problem("unavailable");
+    assert!(problem.detail.contains("leaving"), "{}", problem.detail);
+    let all = send(server.bare("GET", "/readyz?verbose")).await.is(503).text();
+    assert!(all.contains("process: failed: the process is leaving") && all.ends_with("\nnot ready\n"), "{all}");
+    // The connection ends with the answer, so that the next one goes where the proxy says.
+    let last = server.get("/v1/functions").await.is(200);
+    assert_eq!(last.headers["connection"], "close");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_lane_was_taken_is_not_ready() {
+    let server = Server::start().await;
+    let _thief = server.services.engine.lanes.open(&"local".parse().unwrap()).await.unwrap();
+    server.services.node.lane_closed().await;
+    let problem = send(server.bare("GET", "/readyz")).await.problem("unavailable");
+    assert!(problem.detail.contains("the node gets no work: its lane is closed"), "{}", problem.detail);
+    assert!(!server.services.node.is_ready());
+}

@@ -166,6 +166,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
     .unwrap();
     let node = Node::start(fabric_node::Options {
         id: NodeId::new("local").unwrap(),
+        epoch: 0,
         slots: 2,
         url: None,
         offer: fabric_node::Offer::default(),
@@ -190,6 +191,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         index,
         driver: Some(driver),
         peers: None,
+        dependencies: Vec::new(),
         jupyterhub: None,
         node,
         results,
@@ -238,6 +240,11 @@ impl Server {
         let handle = gateway.serve(options, listener).unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { services, host, admin, addr: handle.addr, handle: Some(handle), client, _folder: folder }
+    }
+
+    /// Says that it leaves, and goes on.
+    pub fn leave(&self) {
+        self.handle.as_ref().unwrap().leave();
     }
 
     /// Stops the gateway and waits for it.

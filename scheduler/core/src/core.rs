@@ -123,6 +123,7 @@ impl Core {
             Event::NodeDown { node } => self.node_down(&node, actions),
             Event::Cordon { node } => self.set_mode(&node, crate::node::Mode::Cordoned),
             Event::Uncordon { node } => self.set_mode(&node, crate::node::Mode::Open),
+            Event::Evict { node } => self.evict(&node, actions),
             Event::Drain { node } => self.set_mode(&node, crate::node::Mode::Draining),
             Event::Heartbeat { node } => self.heartbeat(&node),
             Event::Holds { node, attempts } => self.holds(&node, &attempts, actions),

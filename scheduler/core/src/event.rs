@@ -237,6 +237,11 @@ pub enum Event {
         /// The node.
         node: NodeId,
     },
+    /// Stops the attempts on a node; their tasks wait for another turn, as after a preemption, and nothing has failed.
+    Evict {
+        /// The node.
+        node: NodeId,
+    },
     /// A sign of life: renews the leases of all the node's attempts to now plus [`crate::Config::lease_us`].
     Heartbeat {
         /// The node.

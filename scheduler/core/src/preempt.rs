@@ -17,7 +17,7 @@ use crate::{
     placement::{EXAMINED, Request, filters},
     task::{Attempt, AttemptKey},
 };
-use fabric_types::job::TaskId;
+use fabric_types::{id::NodeId, job::TaskId};
 
 const NOTHING: Load = Load { units: 0, mem: 0, gpus: 0, long: true };
 
@@ -185,6 +185,17 @@ impl Core {
         match claim {
             Claim::Guarantee => self.config.guarantee_patience_us,
             Claim::FairShare => self.config.fair_patience_us,
+        }
+    }
+
+    /// Stops every attempt on a node that is to be empty.
+    pub(crate) fn evict(&mut self, node: &NodeId, actions: &mut Vec<Action>) {
+        let Some(at) = self.nodes.find(node) else { return };
+        for (job, task, attempt) in self.attempts_on(at) {
+            let Some((tenant, load)) = self.jobs.get(&job).map(|job| (job.tenant, job.load(attempt.depth))) else {
+                continue;
+            };
+            self.put_back(&Victim { job, task, attempt, tenant, load }, actions);
         }
     }
 

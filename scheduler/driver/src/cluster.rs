@@ -2,9 +2,10 @@
 
 use crate::{
     api::Driver,
+    clock::now_ms,
     meta,
     owner::Owner,
-    wishes::{self, NodeMode},
+    wishes::{self, NodeMode, NodeRecord},
 };
 use fabric_engine::{lane::ToNode, presence::Arrival};
 use fabric_scheduler_core::{Event, NodeSpec, Requirement};
@@ -22,7 +23,7 @@ use fabric_types::{
         tenant::Tenant,
     },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// What the core needs to know of a node.
 fn spec(node: &Node) -> NodeSpec {
@@ -52,6 +53,7 @@ impl Owner {
                     if !events.is_empty() {
                         self.step(events);
                     }
+                    self.evict_late(&node);
                     self.release(&node);
                 }
                 // A process that follows another: what that one died of comes first.
@@ -61,7 +63,12 @@ impl Owner {
                 }
             },
             Arrival::Gone(node) => {
-                let presumed = self.nodes.remove(&node).and_then(|facts| self.presumption(&facts));
+                let facts = self.nodes.remove(&node);
+                if facts.as_ref().is_some_and(|facts| !facts.leaving) {
+                    tracing::warn!(%node, "a node is not heard of any more");
+                    self.metrics.nodes_lost.inc();
+                }
+                let presumed = facts.and_then(|facts| self.presumption(&facts));
                 self.modes.remove(&node);
                 self.posts.remove(&node);
                 self.looks_no_more(&node);
@@ -76,6 +83,16 @@ impl Owner {
     /// A node has come; gives what the core has to hear.
     pub(crate) fn came(&mut self, facts: Node) -> Vec<Event> {
         let (node, spec) = (facts.id.clone(), spec(&facts));
+        if let Some(revision) = self.wishes.end_drain(&node, facts.started_ms) {
+            tracing::info!(%node, "the process that was drained has been replaced; the node takes work again");
+            let (registry, of) = (self.parts.engine.registry.clone(), node.clone());
+            self.parts.tracker.spawn(async move {
+                if let Err(error) = wishes::forget_mode(registry.as_ref(), &of, revision).await {
+                    // The next owner, or the next start of the node, finds it again.
+                    tracing::warn!(node = %of, %error, "the drain that has ended is still in the registry");
+                }
+            });
+        }
         // A node that comes is open to the core, until it is told otherwise in the same step.
         self.modes.remove(&node);
         self.nodes.insert(node.clone(), facts);
@@ -91,6 +108,16 @@ impl Owner {
         (before != mode).then(|| mode.event(node.clone()))
     }
 
+    /// Stops what still runs on a draining node whose time is over: it runs elsewhere.
+    fn evict_late(&mut self, node: &NodeId) {
+        let late = self.wishes.drained_by(node).is_some_and(|until_ms| until_ms <= now_ms());
+        let attempts = if late { self.core.attempts_with(node) } else { 0 };
+        if attempts > 0 && self.modes.get(node) == Some(&NodeMode::Draining) {
+            tracing::warn!(%node, attempts, "the time for draining is over; what still runs there is run elsewhere");
+            self.step([Event::Evict { node: node.clone() }]);
+        }
+    }
+
     /// Lets a node go that is leaving and has nothing left.
     pub(crate) fn release(&mut self, node: &NodeId) {
         if self.nodes.get(node).is_some_and(|n| n.leaving) && self.core.attempts_with(node) == 0 {
@@ -99,8 +126,8 @@ impl Owner {
     }
 
     /// Takes an operator's word on a node that is in the registry.
-    fn wish_mode(&mut self, node: &NodeId, mode: NodeMode, revision: u64) {
-        if self.wishes.set_mode(node.clone(), mode, revision)
+    fn wish_mode(&mut self, node: &NodeId, record: NodeRecord, revision: u64) {
+        if self.wishes.set_mode(node.clone(), record, revision)
             && let Some(event) = self.mode_change(node)
         {
             self.step([event]);
@@ -143,21 +170,29 @@ impl Driver {
         self.ask(|owner| owner.seen_nodes()).await
     }
 
-    /// Has a node take work, or no more of it. It holds until it is changed, whatever restarts.
+    /// Has a node take work, or no more of it. An open or cordoned node stays so, whatever restarts. A drain ends when
+    /// another process comes under the node's name; `deadline` after its beginning what still runs there is run elsewhere.
     ///
     /// # Errors
     /// `not-found`, or the registry's fault.
-    pub async fn set_node_mode(&self, node: &NodeId, mode: NodeMode) -> Result<Node, Fault> {
+    pub async fn set_node_mode(
+        &self,
+        node: &NodeId,
+        mode: NodeMode,
+        deadline: Option<Duration>,
+    ) -> Result<Node, Fault> {
         let missing =
             || Fault::new(Code::NotFound, format!("there is no node {node}")).hint("list them with `fabric nodes`");
         let id = node.clone();
-        if !self.ask(move |owner| owner.nodes.contains_key(&id)).await? {
-            return Err(missing());
-        }
-        let revision = wishes::keep_mode(self.engine(), node, mode).await?;
+        let known = self.ask(move |owner| owner.nodes.get(&id).map(|facts| facts.started_ms)).await?;
+        let started_ms = known.ok_or_else(missing)?;
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let until_ms = deadline.map(|deadline| now_ms().saturating_add(millis(deadline)));
+        let record = NodeRecord::new(mode, started_ms, until_ms);
+        let revision = wishes::keep_mode(self.engine(), node, &record).await?;
         let id = node.clone();
         let seen = self.ask(move |owner| {
-            owner.wish_mode(&id, mode, revision);
+            owner.wish_mode(&id, record, revision);
             owner.seen_nodes().into_iter().find(|node| node.id == id)
         });
         seen.await?.ok_or_else(missing)

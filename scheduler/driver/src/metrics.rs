@@ -26,6 +26,8 @@ pub struct Metrics {
     pub results_differing: Counter,
     /// Processes that died with work on them.
     pub process_deaths: Counter,
+    /// Nodes that fell silent without having said that they leave.
+    pub nodes_lost: Counter,
     /// Tasks given up on because processes died with them.
     pub tasks_quarantined: Counter,
     /// Fuel of tasks.
@@ -54,6 +56,8 @@ impl Metrics {
         registry.register("fabric_results_differing", help, self.results_differing.clone());
         let help = "Processes that died with work on them";
         registry.register("fabric_process_deaths", help, self.process_deaths.clone());
+        let help = "Nodes that fell silent without having said that they leave";
+        registry.register("fabric_nodes_lost", help, self.nodes_lost.clone());
         let help = "Tasks given up on because processes died with them";
         registry.register("fabric_tasks_quarantined", help, self.tasks_quarantined.clone());
         registry.register("fabric_expired_jobs", "Jobs removed after their time", self.expired_jobs.clone());

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use fabric_engine::{
     Engine,
-    registry::{Entry, Expect},
+    registry::{Entry, Expect, Registry},
 };
 use fabric_scheduler_core::Event;
 use fabric_types::{
@@ -55,15 +55,35 @@ impl NodeMode {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct NodeRecord {
-    mode: NodeMode,
+/// What an operator wants of a node, as the registry keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NodeRecord {
+    pub(crate) mode: NodeMode,
+    /// The process that is to be drained, by its start; the next one of that name takes work again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    started_ms: Option<u64>,
+    /// When tasks that still run there are stopped and run elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until_ms: Option<u64>,
+}
+
+impl NodeRecord {
+    /// For the process that began at `started_ms`.
+    pub(crate) fn new(mode: NodeMode, started_ms: u64, until_ms: Option<u64>) -> Self {
+        let of_process = mode == NodeMode::Draining;
+        Self { mode, started_ms: of_process.then_some(started_ms), until_ms: until_ms.filter(|_| of_process) }
+    }
+
+    /// Whether it drains a process other than the one that began at `started_ms`.
+    fn is_over(&self, started_ms: u64) -> bool {
+        self.mode == NodeMode::Draining && self.started_ms.is_some_and(|drained| drained != started_ms)
+    }
 }
 
 /// Values with the revisions they have in the registry: of two changes that meet, the later one stays.
 #[derive(Debug, Default)]
 pub(crate) struct Wishes {
-    modes: BTreeMap<NodeId, (NodeMode, u64)>,
+    modes: BTreeMap<NodeId, (NodeRecord, u64)>,
     quotas: BTreeMap<TenantId, (Quota, u64)>,
 }
 
@@ -84,7 +104,7 @@ impl Wishes {
         let mut wishes = Self::default();
         for (name, record, revision) in all::<NodeRecord>(engine, NODES).await? {
             if let Ok(node) = NodeId::new(&name) {
-                take(&mut wishes.modes, node, record.mode, revision);
+                take(&mut wishes.modes, node, record, revision);
             }
         }
         for (name, quota, revision) in all::<Quota>(engine, QUOTAS).await? {
@@ -96,8 +116,24 @@ impl Wishes {
     }
 
     /// Takes a change; says whether it is the latest.
-    pub(crate) fn set_mode(&mut self, node: NodeId, mode: NodeMode, revision: u64) -> bool {
-        take(&mut self.modes, node, mode, revision)
+    pub(crate) fn set_mode(&mut self, node: NodeId, record: NodeRecord, revision: u64) -> bool {
+        take(&mut self.modes, node, record, revision)
+    }
+
+    /// Ends the drain of a process that another one of its name has followed. Gives the revision of the entry, which is to
+    /// be removed from the registry.
+    pub(crate) fn end_drain(&mut self, node: &NodeId, started_ms: u64) -> Option<u64> {
+        let (record, revision) = self.modes.get_mut(node)?;
+        if !record.is_over(started_ms) {
+            return None;
+        }
+        *record = NodeRecord::default();
+        Some(*revision)
+    }
+
+    /// When what still runs on a draining node is to be stopped.
+    pub(crate) fn drained_by(&self, node: &NodeId) -> Option<u64> {
+        self.modes.get(node)?.0.until_ms
     }
 
     /// Takes a change; says whether it is the latest.
@@ -107,7 +143,7 @@ impl Wishes {
 
     /// What is wanted of a node.
     pub(crate) fn mode(&self, node: &NodeId) -> NodeMode {
-        self.modes.get(node).map(|(mode, _)| *mode).unwrap_or_default()
+        self.modes.get(node).map(|(record, _)| record.mode).unwrap_or_default()
     }
 
     /// Every quota that was set.
@@ -141,11 +177,45 @@ async fn put(engine: &Engine, key: &str, value: &impl Serialize) -> Result<u64, 
 }
 
 /// Keeps what is wanted of a node; gives the revision.
-pub(crate) async fn keep_mode(engine: &Engine, node: &NodeId, mode: NodeMode) -> Result<u64, Fault> {
-    put(engine, &format!("{NODES}{node}"), &NodeRecord { mode }).await
+pub(crate) async fn keep_mode(engine: &Engine, node: &NodeId, record: &NodeRecord) -> Result<u64, Fault> {
+    put(engine, &format!("{NODES}{node}"), record).await
+}
+
+/// Removes what was wanted of a node, unless it has changed since `revision`.
+///
+/// # Errors
+/// The registry's fault.
+pub(crate) async fn forget_mode(
+    registry: &dyn Registry,
+    node: &NodeId,
+    revision: u64,
+) -> Result<(), fabric_engine::Error> {
+    match registry.delete(&format!("{NODES}{node}"), Expect::Revision(revision)).await {
+        Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Keeps a quota; gives the revision.
 pub(crate) async fn keep_quota(engine: &Engine, tenant: &TenantId, quota: &Quota) -> Result<u64, Fault> {
     put(engine, &format!("{QUOTAS}{tenant}"), quota).await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_drain_ends_with_its_process_and_a_cordon_does_not() {
+        let (node, mut wishes) = (NodeId::new("n1").unwrap(), Wishes::default());
+        assert!(wishes.set_mode(node.clone(), NodeRecord::new(NodeMode::Draining, 100, Some(7)), 1));
+        assert_eq!((wishes.end_drain(&node, 100), wishes.drained_by(&node)), (None, Some(7)));
+        assert_eq!(wishes.mode(&node), NodeMode::Draining);
+        assert_eq!(wishes.end_drain(&node, 200), Some(1));
+        assert_eq!((wishes.mode(&node), wishes.drained_by(&node)), (NodeMode::Open, None));
+        assert!(wishes.set_mode(node.clone(), NodeRecord::new(NodeMode::Cordoned, 200, Some(7)), 2));
+        assert_eq!((wishes.end_drain(&node, 300), wishes.drained_by(&node)), (None, None));
+        assert_eq!(wishes.mode(&node), NodeMode::Cordoned);
+    }
 }

@@ -46,7 +46,7 @@ pub enum Error {
     /// The disk beneath the backend has no room.
     #[error("{backend}: the disk is full: {context}")]
     Full {
-        /// `sqlite`.
+        /// `sqlite`, `object store`.
         backend: &'static str,
         /// What was being done.
         context: String,
@@ -96,6 +96,7 @@ impl Error {
 
 impl From<Error> for fabric_types::Fault {
     fn from(error: Error) -> Self {
-        Self::new(error.code(), error.to_string())
+        let fault = Self::new(error.code(), error.to_string());
+        if matches!(error, Error::Full { .. }) { fault.hint(fabric_types::disk::FULL_HINT) } else { fault }
     }
 }

@@ -17,8 +17,13 @@ use crate::{
     tasks::Tasks,
     upkeep::FleetUpkeep,
 };
+use async_nats::{Request, RequestErrorKind};
+use bytes::Bytes;
 use fabric_engine::Engine;
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -51,6 +56,10 @@ pub struct Health {
     hearing: watch::Receiver<Hearing>,
     counters: Arc<Counters>,
     tracker: TaskTracker,
+    client: async_nats::Client,
+    /// A subject that nobody listens to.
+    silence: String,
+    timeout: Duration,
 }
 
 impl Health {
@@ -58,6 +67,26 @@ impl Health {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.hearing.borrow().connected
+    }
+
+    /// Asks a NATS server for a sign of life. A connection may stand for a while to a server that does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] when there is no connection, or no answer in time.
+    pub async fn ping(&self) -> Result<(), Error> {
+        if !self.is_connected() {
+            return Err(Link::away("ask for a sign of life"));
+        }
+        let request = Request::new().payload(Bytes::new()).timeout(Some(self.timeout));
+        // The server itself answers that nobody listens. The outer limit is for a client that is stuck before it waits.
+        let asked = tokio::time::timeout(self.timeout * 2, self.client.send_request(self.silence.clone(), request));
+        let source: Box<dyn std::error::Error + Send + Sync> = match asked.await {
+            Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => return Ok(()),
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => Box::new(error),
+            Err(late) => Box::new(late),
+        };
+        Err(Error::Backend { backend: "nats", context: "ask for a sign of life".to_owned(), source, retryable: true })
     }
 
     /// Resolves once NATS is there, or is not; `false` when the fleet was closed first. Cancel safe.
@@ -123,8 +152,14 @@ impl Fleet {
         tasks.spawn(journal.listen().await?);
         tasks.spawn(presence.listen().await?);
         tasks.spawn(notices.listen(tasks.stop()).await?);
-        let health =
-            Health { hearing: link.hearing(), counters: Arc::clone(&link.counters), tracker: tasks.tracker().clone() };
+        let health = Health {
+            hearing: link.hearing(),
+            counters: Arc::clone(&link.counters),
+            tracker: tasks.tracker().clone(),
+            client: link.client().clone(),
+            silence: link.subject(&format!("silence.{:016x}", link.origin)),
+            timeout: times.nats_request,
+        };
         Ok(Self {
             engine: Engine {
                 registry: Arc::new(registry),

@@ -11,7 +11,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use fabric_engine::lease::{Lease, Leases};
+use fabric_engine::lease::{Held, Lease, Leases};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, time::Duration};
@@ -188,6 +188,28 @@ impl Leases for FleetLeases {
             }
         }
         Err(lost())
+    }
+
+    async fn look(&self, name: &str) -> Result<Option<Held>, Error> {
+        let path = names::leaf(self.objects.root(), name)?;
+        let Some(found) = self.objects.get(&path, LONGEST).await? else { return Ok(None) };
+        let stored = Stored::decode(name, &found)?;
+        Ok((!stored.released).then(|| Held { lease: lease(name, &stored), version: found.etag }))
+    }
+
+    async fn take_over(&self, seen: &Held, holder: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
+        let name = &seen.lease.name;
+        let path = names::leaf(self.objects.root(), name)?;
+        let _turn = self.turns.wait(name).await;
+        let since = Instant::now();
+        let next = Stored::new(holder, seen.lease.epoch.saturating_add(1), ttl);
+        match self.objects.replace(&path, &seen.version, next.encode()?).await? {
+            Written::Done(etag) => {
+                self.wrote(name, etag, &next, since);
+                Ok(Some(lease(name, &next)))
+            }
+            Written::Other(_) | Written::Nothing => Ok(None),
+        }
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {

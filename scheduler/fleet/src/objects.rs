@@ -64,6 +64,9 @@ fn is_of_another_time(error: &object_store::Error) -> bool {
 
 pub(crate) fn failed(mut context: String, source: object_store::Error) -> Error {
     use object_store::Error as E;
+    if fabric_types::disk::is_full(&source) {
+        return Error::Full { backend: "object store", context };
+    }
     let mut retryable = matches!(source, E::Generic { .. } | E::Precondition { .. });
     if is_of_another_time(&source) {
         context.push_str("; hint: the clock of this machine and the store's differ: set it right");

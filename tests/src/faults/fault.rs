@@ -11,6 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// How long a process may take to see that its disk has room again.
+const READY: Duration = Duration::from_secs(30);
+
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Fault {
@@ -170,9 +173,24 @@ impl Strike {
                 member.start().await
             }
             Fault::FullDisk => {
-                fleet.member(victim)?.fill_disk(true)?;
+                let member = fleet.member(victim)?;
+                member.fill_disk(true)?;
+                let client = member.door().and_then(|door| door.borrow().clone());
+                if let Some(client) = &client {
+                    let why = client.ready().await.err().context("ready though its disk is full")?.to_string();
+                    ensure!(why.contains("disk full"), "not ready, with another reason than its disk: {why}");
+                }
                 let _ = over.wait_for(|over| *over).await;
-                fleet.member(victim)?.fill_disk(false)
+                fleet.member(victim)?.fill_disk(false)?;
+                if let Some(client) = &client {
+                    let ready = async {
+                        while client.ready().await.is_err() {
+                            tokio::task::yield_now().await;
+                        }
+                    };
+                    tokio::time::timeout(READY, ready).await.context("not ready though its disk has room again")?;
+                }
+                Ok(())
             }
             Fault::ClockJump => {
                 let member = fleet.member(victim)?;

@@ -68,6 +68,9 @@ pub struct Node {
     pub leaving: bool,
     /// Since when.
     pub started_ms: u64,
+    /// Number of the process among those that have had this name; 0 where there is no fleet.
+    #[serde(default)]
+    pub epoch: u64,
     /// Last heartbeat.
     pub seen_ms: u64,
 }

@@ -53,16 +53,20 @@ class Node(NodeBase):
         """Gives it no new work; what runs there goes on. Gives itself."""
         return self._set("cordon")
 
-    def drain(self) -> Node:
-        """Gives it no new work, since it is about to leave. Gives itself."""
-        return self._set("drain")
+    def drain(self, *, deadline_s: int | None = None) -> Node:
+        """Gives it no new work, since it is about to leave. Gives itself.
+
+        What still runs there after `deadline_s` seconds is stopped and runs elsewhere. The next process of its name takes
+        work again.
+        """
+        return self._set("drain", deadline_s)
 
     def uncordon(self) -> Node:
         """Gives it work again. Gives itself."""
         return self._set("uncordon")
 
-    def _set(self, verb: str) -> Node:
-        self.info = self._fabric._io.run(nodes.set_state(self._fabric.policy, self.id, verb))
+    def _set(self, verb: str, deadline_s: int | None = None) -> Node:
+        self.info = self._fabric._io.run(nodes.set_state(self._fabric.policy, self.id, verb, deadline_s))
         return self
 
 
@@ -77,16 +81,16 @@ class AsyncNode(NodeBase):
         """As `Node.cordon`."""
         return await self._set("cordon")
 
-    async def drain(self) -> AsyncNode:
+    async def drain(self, *, deadline_s: int | None = None) -> AsyncNode:
         """As `Node.drain`."""
-        return await self._set("drain")
+        return await self._set("drain", deadline_s)
 
     async def uncordon(self) -> AsyncNode:
         """As `Node.uncordon`."""
         return await self._set("uncordon")
 
-    async def _set(self, verb: str) -> AsyncNode:
-        self.info = await self._fabric._io.run(nodes.set_state(self._fabric.policy, self.id, verb))
+    async def _set(self, verb: str, deadline_s: int | None = None) -> AsyncNode:
+        self.info = await self._fabric._io.run(nodes.set_state(self._fabric.policy, self.id, verb, deadline_s))
         return self
 
 

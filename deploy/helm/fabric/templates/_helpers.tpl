@@ -105,6 +105,12 @@ spec:
         - name: FABRIC_NATS_CA
           value: /etc/fabric/nats-ca/ca.crt
         {{- end }}
+        # The Service's other machines have to hear that this pod goes before it stops to listen; no preStop is needed.
+        - name: FABRIC_SHUTDOWN_DELAY
+          value: {{ $values.shutdownDelaySeconds | quote }}
+        # What is left of the pod's time after that, requests under way (20 s) and the end itself (25 s).
+        - name: FABRIC_DRAIN_TIMEOUT
+          value: {{ sub (int .grace) 45 | quote }}
         # Plain HTTP inside the cluster; the NetworkPolicy says who gets at it.
         - name: FABRIC_INSECURE_LISTEN
           value: "true"
@@ -137,10 +143,6 @@ spec:
         periodSeconds: 5
         timeoutSeconds: 3
         failureThreshold: 2
-      lifecycle:
-        # The Service's other machines have to hear that this pod goes before it stops to listen.
-        preStop:
-          exec: {command: ["sleep", "5"]}
       resources: {{ toYaml $own.resources | nindent 8 }}
       securityContext:
         allowPrivilegeEscalation: false

@@ -393,3 +393,24 @@ fn explain_names_filters_scores_and_the_winner() {
             .contains("needs 64 slots, and the largest ready node of the right sort has 4")
     );
 }
+
+#[test]
+fn evicting_a_node_fails_nothing_and_runs_its_work_elsewhere() {
+    let mut bed = Bed::new(2, 1);
+    let out = sent(&bed.submit(plan(1, 2)));
+    assert_eq!(out.len(), 2);
+    let gone = out[0].0.clone();
+    bed.step(Event::Drain { node: gone.clone() });
+    let actions = bed.step(Event::Evict { node: gone.clone() });
+    let stopped = |a: &Action| matches!(a, Action::Abort { node, task, .. } if *node == gone && *task == out[0].2);
+    assert_eq!(actions.iter().filter(|a| stopped(a)).count(), 1, "{actions:?}");
+    assert!(sent(&actions).is_empty(), "the other node is busy");
+    assert_eq!(bed.core.attempts_with(&gone), 0);
+    let again = sent(&bed.done(&out[1]));
+    assert_eq!((again[0].0 == gone, again[0].2), (false, out[0].2));
+    let view = bed.core.job(&job(1)).unwrap();
+    assert_eq!((view.tasks.failed, view.tasks.retries), (0, 0));
+    assert_eq!(finished(&bed.done(&again[0])), [Outcome::Succeeded]);
+    // What is not there is nothing to stop.
+    assert!(bed.step(Event::Evict { node: gone }).is_empty());
+}

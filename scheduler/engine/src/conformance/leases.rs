@@ -11,6 +11,26 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn Leases>) {
     fences_after_expiry(&*make().await).await;
     renews(&*make().await).await;
     races(&*make().await).await;
+    shows_and_takes_over(&*make().await).await;
+}
+
+async fn shows_and_takes_over(leases: &dyn Leases) {
+    assert_eq!(leases.look("job").await.unwrap(), None);
+    let a = leases.acquire("job", "a", TTL).await.unwrap().unwrap();
+    let seen = leases.look("job").await.unwrap().unwrap();
+    assert_eq!(seen.lease, a);
+    assert_eq!(leases.look("job").await.unwrap().unwrap(), seen, "looking changes nothing");
+    leases.renew(&a, TTL).await.unwrap();
+    let renewed = leases.look("job").await.unwrap().unwrap();
+    assert_ne!(renewed.version, seen.version);
+    assert_eq!(leases.take_over(&seen, "b", TTL).await.unwrap(), None, "its holder has renewed it since");
+    let b = leases.take_over(&renewed, "b", TTL).await.unwrap().unwrap();
+    assert!(b.epoch > a.epoch && b.holder == "b");
+    assert!(matches!(leases.renew(&a, TTL).await, Err(Error::LeaseLost { .. })));
+    leases.renew(&b, TTL).await.unwrap();
+    assert_eq!(leases.take_over(&renewed, "c", TTL).await.unwrap(), None, "one of two takes it");
+    leases.release(&b).await.unwrap();
+    assert_eq!(leases.look("job").await.unwrap(), None);
 }
 
 async fn holds_for_one(leases: &dyn Leases) {

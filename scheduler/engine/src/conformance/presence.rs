@@ -36,6 +36,7 @@ fn node(name: &str, running: u32) -> Node {
         accepts: Vec::new(),
         leaving: false,
         started_ms: 0,
+        epoch: 0,
         seen_ms: 0,
     }
 }

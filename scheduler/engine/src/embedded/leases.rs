@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    lease::{Lease, Leases},
+    lease::{Held, Lease, Leases},
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -12,15 +12,16 @@ use tokio::time::Instant;
 /// Names beyond which those that expired are forgotten; a holder of one of them can't renew any more.
 const REMEMBERED: usize = 65_536;
 
-struct Held {
+struct Entry {
     holder: String,
     epoch: u64,
+    renewals: u64,
     until: Instant,
 }
 
 #[derive(Default)]
 struct State {
-    held: HashMap<String, Held>,
+    held: HashMap<String, Entry>,
     epoch: u64,
 }
 
@@ -45,6 +46,7 @@ impl Leases for LocalLeases {
                 return Ok(None);
             }
             held.until = now + ttl;
+            held.renewals += 1;
             return Ok(Some(Lease { name: name.to_owned(), holder: holder.to_owned(), epoch: held.epoch }));
         }
         if state.held.len() >= REMEMBERED {
@@ -52,7 +54,7 @@ impl Leases for LocalLeases {
         }
         state.epoch += 1;
         let epoch = state.epoch;
-        state.held.insert(name.to_owned(), Held { holder: holder.to_owned(), epoch, until: now + ttl });
+        state.held.insert(name.to_owned(), Entry { holder: holder.to_owned(), epoch, renewals: 0, until: now + ttl });
         Ok(Some(Lease { name: name.to_owned(), holder: holder.to_owned(), epoch }))
     }
 
@@ -60,10 +62,32 @@ impl Leases for LocalLeases {
         match self.state.lock().held.get_mut(&lease.name) {
             Some(held) if held.epoch == lease.epoch => {
                 held.until = Instant::now() + ttl;
+                held.renewals += 1;
                 Ok(())
             }
             _ => Err(Error::LeaseLost { name: lease.name.clone() }),
         }
+    }
+
+    async fn look(&self, name: &str) -> Result<Option<Held>, Error> {
+        let state = self.state.lock();
+        Ok(state.held.get(name).map(|held| Held {
+            lease: Lease { name: name.to_owned(), holder: held.holder.clone(), epoch: held.epoch },
+            version: held.renewals.to_string(),
+        }))
+    }
+
+    async fn take_over(&self, seen: &Held, holder: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
+        {
+            let mut state = self.state.lock();
+            let name = &seen.lease.name;
+            let as_seen = |held: &Entry| held.epoch == seen.lease.epoch && held.renewals.to_string() == seen.version;
+            if !state.held.get(name).is_some_and(as_seen) {
+                return Ok(None);
+            }
+            state.held.remove(name);
+        }
+        self.acquire(&seen.lease.name, holder, ttl).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {

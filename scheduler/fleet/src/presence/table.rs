@@ -21,6 +21,8 @@ const ORIGINS: usize = 262_144;
 
 struct Entry {
     node: Node,
+    /// The process that announced it.
+    origin: u64,
     until: Instant,
     ttl: Duration,
 }
@@ -90,7 +92,12 @@ impl Table {
             if !here.is_news(said) || (here.nodes.len() >= NODES && !here.nodes.contains_key(&node.id)) {
                 return;
             }
-            here.nodes.insert(node.id.clone(), Entry { node, until: Instant::now() + ttl, ttl });
+            here.expire(self.deaf);
+            // A process that lost its name to another may go on for a moment.
+            if here.nodes.get(&node.id).is_some_and(|known| known.node.epoch > node.epoch) {
+                return;
+            }
+            here.nodes.insert(node.id.clone(), Entry { node, origin: said.0, until: Instant::now() + ttl, ttl });
         }
         self.changed.send_replace(());
     }
@@ -99,6 +106,10 @@ impl Table {
         {
             let mut here = self.here.lock();
             if !here.is_news(said) {
+                return;
+            }
+            // Not the process that follows under the same name.
+            if here.nodes.get(node).is_none_or(|known| known.origin != said.0) {
                 return;
             }
             here.nodes.remove(node);
@@ -207,6 +218,10 @@ mod tests {
         .unwrap()
     }
 
+    fn epoch(node: Node, epoch: u64) -> Node {
+        Node { epoch, ..node }
+    }
+
     fn names(table: &Table) -> Vec<String> {
         table.list().iter().map(|node| node.id.to_string()).collect()
     }
@@ -229,6 +244,27 @@ mod tests {
         table.here(node("a"), TTL, (2, 1));
         table.left(&NodeId::new("a").unwrap(), (1, 6));
         assert_eq!(names(&table), ["a"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_processes_with_one_name_the_later_holder_is_shown() {
+        let table = table();
+        let shown = || table.list().iter().map(|node| node.epoch).collect::<Vec<_>>();
+        table.here(epoch(node("a"), 1), TTL, (1, 1));
+        table.here(epoch(node("a"), 2), TTL, (2, 1));
+        assert_eq!(shown(), [2]);
+        // The earlier one does not know yet that it lost the name.
+        table.here(epoch(node("a"), 1), TTL, (1, 2));
+        assert_eq!(shown(), [2]);
+        table.left(&NodeId::new("a").unwrap(), (1, 3));
+        assert_eq!(shown(), [2], "its good-bye is its own");
+        table.left(&NodeId::new("a").unwrap(), (2, 2));
+        assert_eq!(shown(), [0; 0]);
+        // Once the later one has fallen silent, whoever speaks is shown.
+        table.here(epoch(node("a"), 2), TTL, (2, 3));
+        tokio::time::advance(TTL * 2).await;
+        table.here(epoch(node("a"), 1), TTL, (1, 4));
+        assert_eq!(shown(), [1]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,6 +38,7 @@ pub fn node(name: &str) -> Node {
         accepts: Vec::new(),
         leaving: false,
         started_ms: 0,
+        epoch: 0,
         seen_ms: 0,
     }
 }

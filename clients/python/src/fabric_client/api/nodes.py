@@ -15,9 +15,9 @@ def listing(policy: Policy, limit: int) -> Plan[list[Node]]:
     return pages(get("nodes"), policy, Node, limit)
 
 
-def set_state(policy: Policy, node: str, verb: str) -> Plan[Node]:
-    """Has a node take no work (`cordon`, `drain`) or take it again (`uncordon`)."""
-    return call(post("nodes", node, verb), policy, Node)
+def set_state(policy: Policy, node: str, verb: str, deadline_s: int | None = None) -> Plan[Node]:
+    """Has a node take no work (`cordon`, `drain`) or take it again (`uncordon`); a drain may have a deadline."""
+    return call(post("nodes", node, verb, deadline_s=deadline_s), policy, Node)
 
 
 def explain(policy: Policy, request: Mapping[str, Any]) -> Plan[Explanation]:

@@ -63,6 +63,8 @@ class Node:
     #: The first 16 digits of the digests of modules that it holds in memory.
     warm: tuple[str, ...] = ()
     leaving: bool = False
+    #: Number of the process among those that have had this name; 0 where there is no fleet.
+    epoch: int = 0
 
 
 @dataclass(frozen=True)
