@@ -47,6 +47,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Closed | Self::NotWritten(_) => Code::Unavailable,
+            Self::Newer { .. } => Code::Conflict,
             _ => Code::Internal,
         }
     }
