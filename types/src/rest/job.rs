@@ -189,3 +189,13 @@ pub struct JobPlan {
     /// Map tasks whose result is in the cache already.
     pub cached: u64,
 }
+
+/// What a deletion of several jobs did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct JobsDeleted {
+    /// Jobs that were deleted.
+    pub deleted: u64,
+    /// Pass it as `cursor` to delete the next ones; absent when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
