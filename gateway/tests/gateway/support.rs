@@ -196,6 +196,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         metrics,
         data_dir: data.to_owned(),
         keep_answers: Duration::from_secs(86_400),
+        keep_tokens: Duration::from_secs(86_400),
         sweep_every: Duration::from_secs(3600),
     };
     (services, host)
@@ -232,7 +233,7 @@ impl Server {
         let (services, host) = services(folder.path(), epoch, change).await;
         let services = Services { jupyterhub, ..services };
         let gateway = Gateway::new(services.clone());
-        let admin = ensure_admin_token(gateway.tokens(), folder.path()).await.unwrap();
+        let admin = ensure_admin_token(gateway.tokens(), folder.path(), "process local on here").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let handle = gateway.serve(options, listener).unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
