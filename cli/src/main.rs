@@ -12,6 +12,7 @@ mod failure;
 mod guest_toolchain;
 mod listed;
 mod local_input;
+mod log_file;
 mod number;
 mod output;
 mod params;
@@ -28,6 +29,7 @@ mod telemetry;
 mod text;
 mod times;
 mod worker_config;
+mod wrong_settings;
 
 use args::{Cli, Command};
 use clap::Parser as _;
