@@ -115,6 +115,8 @@ pub enum Command {
     Nodes(commands::nodes::Args),
     /// Show and set what tenants may use
     Tenants(commands::tenants::Args),
+    /// Remove now what was kept long enough, as the server does by itself from time to time
+    Gc(commands::gc::Args),
     /// Show what the tenant has used
     Usage(commands::usage::Args),
     /// List, create and revoke tokens
@@ -197,6 +199,7 @@ mod tests {
         "jobs tasks 01JD0000000000000000000000",
         "jobs logs 01JD0000000000000000000000",
         "jobs result 01JD0000000000000000000000",
+        "gc",
         "dead-letters",
         "logs",
         "explain f",
@@ -293,7 +296,7 @@ mod tests {
             "fabric nodes drain",
             "fabric tenants set acme",
             "fabric tenants set acme --weight 0",
-            "fabric serve --label zone",
+            "fabric serve --labels zone",
             "fabric serve --accept gpu",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).err().unwrap_or_else(|| panic!("{line} was taken"));
@@ -325,7 +328,7 @@ mod tests {
             "fabric run f --items [1] --allow-failed 3",
             "fabric tenants set acme --guarantee-slots 4 --limit-memory 8GiB --limit-gpus none --weight 2",
             "fabric explain f --input data/ --split lines:1MiB --param a=1 --node-selector zone=a",
-            "fabric serve --label zone=a --label disk=ssd --speed 0.5 --memory 2GiB --gpus 0 --accept task,http",
+            "fabric serve --labels zone=a --labels disk=ssd,rack=7 --speed 0.5 --memory 2GiB --gpus 0 --accept task,http",
         ] {
             if let Err(error) = Cli::try_parse_from(line.split(' ')) {
                 panic!("{line}: {error}");

@@ -1,10 +1,13 @@
-//! The settings of connections and of what waits behind them: flags, the table `[connections]` of the configuration file, and what they mean together.
+//! The settings of connections and of what waits behind them: flags, the keys of the
+//! configuration file that have their names, and what they mean together.
 
-use crate::{failure::Failure, serve_config::layer};
+use crate::{
+    failure::Failure,
+    wrong_settings::{WrongSettings, layer},
+};
 use clap::Args;
 use fabric_client::settings::{Env, Origin, Setting};
 use fabric_gateway::FunctionsDomain;
-use serde::Deserialize;
 use std::{path::PathBuf, time::Duration};
 
 /// Seconds that a call waits for a free slot.
@@ -49,20 +52,19 @@ pub struct ConnectionArgs {
     pub functions_domain: Option<FunctionsDomain>,
 }
 
-/// The table `[connections]` of the file, with these flags' names as keys.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+/// The same values from the file.
+#[derive(Debug, Clone, Default)]
 pub struct ConnectionFile {
-    max_connections: Option<usize>,
-    connections_per_address: Option<usize>,
-    first_byte_timeout: Option<u64>,
-    header_timeout: Option<u64>,
-    idle_timeout: Option<u64>,
-    write_timeout: Option<u64>,
-    body_timeout: Option<u64>,
-    min_body_rate: Option<u64>,
-    slot_wait: Option<u64>,
-    functions_domain: Option<String>,
+    pub max_connections: Option<usize>,
+    pub connections_per_address: Option<usize>,
+    pub first_byte_timeout: Option<u64>,
+    pub header_timeout: Option<u64>,
+    pub idle_timeout: Option<u64>,
+    pub write_timeout: Option<u64>,
+    pub body_timeout: Option<u64>,
+    pub min_body_rate: Option<u64>,
+    pub slot_wait: Option<u64>,
+    pub functions_domain: Option<String>,
 }
 
 /// The settings of connections in force. Times are seconds.
@@ -82,14 +84,20 @@ pub struct ConnectionConfig {
 
 impl ConnectionArgs {
     /// Works the settings out.
-    pub fn resolve(&self, env: Env<'_>, file: &ConnectionFile, path: &PathBuf) -> Result<ConnectionConfig, Failure> {
+    pub fn resolve(
+        &self,
+        env: Env<'_>,
+        file: &ConnectionFile,
+        path: &PathBuf,
+        wrong: &mut WrongSettings,
+    ) -> ConnectionConfig {
         let usual = fabric_gateway::Options::default();
         fn or<T>(value: T, setting: Option<Setting<T>>) -> Setting<T> {
             setting.unwrap_or(Setting { value, origin: Origin::Default })
         }
         macro_rules! setting {
             ($field:ident, $flag:literal, $env:literal) => {
-                layer(self.$field, $flag, env, $env, file.$field.map(|v| (v, path)))?
+                wrong.take($flag, layer(self.$field, $flag, env, $env, file.$field.map(|v| (v, path))))
             };
         }
         macro_rules! seconds {
@@ -98,17 +106,18 @@ impl ConnectionArgs {
             };
         }
         let domain = file.functions_domain.as_ref().map(|domain| domain.parse()).transpose();
-        let domain =
-            domain.map_err(|e| Failure::config(format!("{}: connections.functions-domain: {e}", path.display())))?;
-        Ok(ConnectionConfig {
+        let domain = domain.map_err(|e| Failure::config(format!("{}: functions-domain: {e}", path.display())));
+        let domain = wrong.take("functions-domain", domain);
+        let domain = layer(
+            self.functions_domain.clone(),
+            "--functions-domain",
+            env,
+            "FABRIC_FUNCTIONS_DOMAIN",
+            domain.map(|domain| (domain, path)),
+        );
+        ConnectionConfig {
             slot_wait: or(SLOT_WAIT_S, setting!(slot_wait, "--slot-wait", "FABRIC_SLOT_WAIT")),
-            functions_domain: layer(
-                self.functions_domain.clone(),
-                "--functions-domain",
-                env,
-                "FABRIC_FUNCTIONS_DOMAIN",
-                domain.map(|domain| (domain, path)),
-            )?,
+            functions_domain: wrong.take("functions-domain", domain),
             max_connections: or(
                 usual.max_connections,
                 setting!(max_connections, "--max-connections", "FABRIC_MAX_CONNECTIONS"),
@@ -129,7 +138,7 @@ impl ConnectionArgs {
             write_timeout: seconds!(write_timeout, write_stall_timeout, "--write-timeout", "FABRIC_WRITE_TIMEOUT"),
             body_timeout: seconds!(body_timeout, body_idle_timeout, "--body-timeout", "FABRIC_BODY_TIMEOUT"),
             min_body_rate: or(usual.min_body_rate, setting!(min_body_rate, "--min-body-rate", "FABRIC_MIN_BODY_RATE")),
-        })
+        }
     }
 }
 
@@ -146,17 +155,17 @@ impl ConnectionConfig {
     }
 
     /// Checks them.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self, wrong: &mut WrongSettings) {
         for (name, time) in self.times() {
             if !(1..=86_400).contains(&time.value) {
-                return Err(Failure::config(format!("{name}, from {}: use 1 to 86400 seconds", time.origin)));
+                wrong.push(name, Failure::config(format!("{name}, from {}: use 1 to 86400 seconds", time.origin)));
             }
         }
         if !(1..=1_000_000).contains(&self.max_connections.value) {
             let origin = &self.max_connections.origin;
-            return Err(Failure::config(format!("max-connections, from {origin}: use 1 to 1000000")));
+            let failure = Failure::config(format!("max-connections, from {origin}: use 1 to 1000000"));
+            wrong.push("max-connections", failure);
         }
-        Ok(())
     }
 
     /// Name, value and origin of each.
@@ -165,24 +174,24 @@ impl ConnectionConfig {
             (name, s.value.to_string(), s.origin.to_string())
         }
         vec![
-            row("serve.connections.max-connections", &self.max_connections),
+            row("serve.max-connections", &self.max_connections),
             self.connections_per_address.as_ref().map_or_else(
                 || {
                     let share = self.max_connections.value.div_ceil(4).to_string();
-                    ("serve.connections.connections-per-address", share, Origin::Default.to_string())
+                    ("serve.connections-per-address", share, Origin::Default.to_string())
                 },
-                |s| row("serve.connections.connections-per-address", s),
+                |s| row("serve.connections-per-address", s),
             ),
-            row("serve.connections.first-byte-timeout", &self.first_byte_timeout),
-            row("serve.connections.header-timeout", &self.header_timeout),
-            row("serve.connections.idle-timeout", &self.idle_timeout),
-            row("serve.connections.write-timeout", &self.write_timeout),
-            row("serve.connections.body-timeout", &self.body_timeout),
-            row("serve.connections.min-body-rate", &self.min_body_rate),
-            row("serve.connections.slot-wait", &self.slot_wait),
+            row("serve.first-byte-timeout", &self.first_byte_timeout),
+            row("serve.header-timeout", &self.header_timeout),
+            row("serve.idle-timeout", &self.idle_timeout),
+            row("serve.write-timeout", &self.write_timeout),
+            row("serve.body-timeout", &self.body_timeout),
+            row("serve.min-body-rate", &self.min_body_rate),
+            row("serve.slot-wait", &self.slot_wait),
             self.functions_domain.as_ref().map_or_else(
-                || ("serve.connections.functions-domain", "-".to_owned(), Origin::Default.to_string()),
-                |s| row("serve.connections.functions-domain", s),
+                || ("serve.functions-domain", "-".to_owned(), Origin::Default.to_string()),
+                |s| row("serve.functions-domain", s),
             ),
         ]
     }
@@ -216,11 +225,16 @@ mod tests {
     use super::*;
 
     fn resolve(args: &ConnectionArgs, env: &[(&str, &str)], file: &str) -> Result<ConnectionConfig, String> {
-        let file: ConnectionFile = toml::from_str(file).map_err(|e| e.to_string())?;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("fabric.conf"), file).unwrap();
+        let args = crate::serve_args::ServeArgs {
+            data: Some("/data".into()),
+            config: Some(dir.path().join("fabric.conf")),
+            connections: args.clone(),
+            ..Default::default()
+        };
         let lookup = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        let config = args.resolve(&lookup, &file, &"fabric.conf".into()).map_err(|f| f.message)?;
-        config.check().map_err(|f| f.message)?;
-        Ok(config)
+        args.resolve(&lookup).map(|config| config.connections).map_err(|f| f.message)
     }
 
     #[test]
@@ -234,7 +248,7 @@ mod tests {
         assert_eq!((options.max_connections, options.connections_per_address), (100, None));
         assert_eq!(options.functions_domain.unwrap().to_string(), "fn.example.org");
         let shown: Vec<_> = config.rows().into_iter().map(|(name, value, _)| format!("{name}={value}")).collect();
-        assert!(shown.contains(&"serve.connections.connections-per-address=25".to_owned()), "{shown:?}");
+        assert!(shown.contains(&"serve.connections-per-address=25".to_owned()), "{shown:?}");
     }
 
     #[test]

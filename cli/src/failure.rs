@@ -75,6 +75,15 @@ impl Failure {
         Self { broken_pipe, ..Self::new("io", format!("{what}: {error}"), exit) }
     }
 
+    /// An address could not be taken to listen on.
+    pub fn listening(address: std::net::SocketAddr, error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::AddrInUse {
+            return Self::coded(Code::Conflict, format!("listening on {address}: another process has this port"))
+                .hint("stop that one, or name another port: --listen ADDR:PORT, port 0 takes a free one");
+        }
+        Self::io(format!("listening on {address}"), error)
+    }
+
     /// Writing to standard output failed; a reader that went away is no failure.
     pub fn stdout(error: std::io::Error) -> Self {
         Self::io("standard output", error)

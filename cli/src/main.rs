@@ -14,6 +14,7 @@ mod guest_toolchain;
 mod job_ref;
 mod listed;
 mod local_input;
+mod log_file;
 mod number;
 mod oci;
 mod output;
@@ -32,6 +33,7 @@ mod telemetry;
 mod text;
 mod times;
 mod worker_config;
+mod wrong_settings;
 
 use args::{Cli, Command};
 use clap::{CommandFactory as _, Parser as _};

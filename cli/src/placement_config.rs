@@ -1,6 +1,6 @@
 //! The part of the server's configuration file that says how the scheduler places.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, wrong_settings::WrongSettings};
 use fabric_client::settings::Origin;
 use fabric_driver::{DEFAULT_OPEN_JOBS, Weights};
 use fabric_types::units::ByteSize;
@@ -77,20 +77,18 @@ impl Placement {
     }
 
     /// Checks them.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self, wrong: &mut WrongSettings) {
+        let mut push = |name: &str, what: String| wrong.push(name, Failure::config(format!("{name}{what}")));
         if self.open_jobs_memory() < LEAST_OPEN_JOBS {
-            return Err(Failure::config(format!("placement.open-jobs-memory: use {LEAST_OPEN_JOBS} or more")));
+            push("placement.open-jobs-memory", format!(": use {LEAST_OPEN_JOBS} or more"));
         }
         for (name, weight, _) in self.weight_rows() {
             if !(0.0..=1000.0).contains(&weight) {
-                return Err(Failure::config(format!("placement.weights.{name} is {weight}: use 0 to 1000")));
+                push(&format!("placement.weights.{name}"), format!(" is {weight}: use 0 to 1000"));
             }
         }
         if self.weight_rows().iter().all(|(_, weight, _)| *weight == 0.0) {
-            return Err(
-                Failure::config("placement.weights: every score is switched off").hint("leave one of them above 0")
-            );
+            push("placement.weights", ": every score is switched off; leave one of them above 0".to_owned());
         }
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The part of the server's configuration file that says what functions may set for themselves: `[ceilings]` and `[grants]`.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, wrong_settings::WrongSettings};
 use fabric_client::settings::Origin;
 use fabric_types::{ceilings::Ceilings, grants::GrantRules, limits::Limits, policy::Policy};
 use std::path::PathBuf;
@@ -24,9 +24,15 @@ impl PolicyConfig {
     }
 
     /// Checks them.
-    pub fn check(&self) -> Result<(), Failure> {
-        let checked = self.ceilings.check().and_then(|()| self.grants.check());
-        checked.map_err(|problem| Failure::config(format!("{}: {problem}", self.file.display())))
+    pub fn check(&self, wrong: &mut WrongSettings) {
+        for (table, checked) in [("ceilings", self.ceilings.check()), ("grants", self.grants.check())] {
+            if let Err(problem) = checked {
+                // A ceiling's problem begins with its name.
+                let key = problem.strip_prefix("ceiling ").and_then(|rest| rest.split(' ').next());
+                let name = key.map_or_else(|| table.to_owned(), |key| format!("{table}.{key}"));
+                wrong.push(&name, Failure::config(format!("{}: {problem}", self.file.display())));
+            }
+        }
     }
 
     /// Name, value and origin of each.
@@ -52,7 +58,9 @@ mod tests {
         let ceilings = Ceilings { memory_bytes: Some(ByteSize::gib(2)), ..Ceilings::default() };
         let grants = GrantRules { network: Some(vec!["*.example.org".parse().unwrap()]), ..GrantRules::default() };
         let config = PolicyConfig { ceilings, grants, file: "/etc/fabric.toml".into() };
-        config.check().unwrap();
+        let mut wrong = WrongSettings::default();
+        config.check(&mut wrong);
+        assert!(wrong.into_first().is_none());
         let rows = config.rows();
         assert_eq!(rows.len(), Ceilings::KEYS.len() + GrantRules::KEYS.len());
         let row =

@@ -18,7 +18,7 @@ pub struct ServeArgs {
     /// Where everything is kept [env: FABRIC_DATA; default: the user's data folder, ~/.local/share/fabric]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// A configuration file, TOML with these flags' names as keys [env: FABRIC_CONFIG]
+    /// A configuration file, TOML: each flag of this command is a key of the same name [env: FABRIC_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// What this process does: all, or some of gateway, scheduler, node [env: FABRIC_ROLE; default: all]
@@ -66,7 +66,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
     /// Listen beyond loopback without TLS: tokens and data cross the network readable by anyone on it
-    /// [env: FABRIC_INSECURE_LISTEN=true]
+    /// [env: FABRIC_INSECURE_LISTEN; default: false]
     #[arg(long)]
     pub insecure_listen: bool,
     /// Let the users of a JupyterHub in with their Hub tokens: the Hub's API, such as https://hub.example.org/hub/api
@@ -79,7 +79,7 @@ pub struct ServeArgs {
     pub jupyterhub_service: Option<String>,
     /// Which tenant and role a user of the Hub gets: WHO=TENANT/ROLE, where WHO is user:NAME, group:NAME, admins or everyone
     /// and {user} in TENANT is the user's name; may be repeated, the first that fits wins
-    /// [env: FABRIC_JUPYTERHUB_MAP, separated by commas; default: everyone=hub-{user}/developer]
+    /// [env: FABRIC_JUPYTERHUB_MAP; default: everyone=hub-{user}/developer]
     #[arg(long, value_name = "RULE")]
     pub jupyterhub_map: Vec<Rule>,
     /// How long the Hub's word about a token is believed; so long a revoked one still works
@@ -89,8 +89,8 @@ pub struct ServeArgs {
     /// Guests to run at once [env: FABRIC_SLOTS; default: one per CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub slots: Option<u32>,
-    /// A label of this node, for functions that ask for it; may be repeated [env: FABRIC_LABELS, separated by commas]
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label::parse)]
+    /// Labels of this node, for functions that ask for them; may be repeated [env: FABRIC_LABELS; default: none]
+    #[arg(long, value_name = "KEY=VALUE,…", value_delimiter = ',', value_parser = label::parse)]
     pub labels: Vec<(String, String)>,
     /// Memory for guests, request bodies, results and caches together, such as 16GiB; what finds none is refused. Placement counts
     /// with it too [env: FABRIC_MEMORY; default: 80 % of the machine's or the control group's]
@@ -127,6 +127,16 @@ pub struct ServeArgs {
     /// How the server's own log is written to standard error [env: FABRIC_LOG_FORMAT; default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Write the log to this file instead of standard error. When it is full it is renamed to FILE.1 and begun anew
+    /// [env: FABRIC_LOG_FILE; default: none]
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+    /// Bytes of that file at which the next is begun, looked at every five seconds [env: FABRIC_LOG_FILE_SIZE; default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub log_file_size: Option<ByteSize>,
+    /// How many such files are kept, the one that is written to included [env: FABRIC_LOG_FILES; default: 5]
+    #[arg(long, value_name = "N")]
+    pub log_files: Option<usize>,
     /// Where to send spans: an OTLP/HTTP collector [env: FABRIC_OTLP_ENDPOINT; default: nowhere]
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,

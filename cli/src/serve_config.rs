@@ -10,6 +10,7 @@ use crate::{
     shutdown_config::{ShutdownArgs, ShutdownSettings},
     storage_config::Storage,
     worker_config::{WorkerArgs, WorkerSettings},
+    wrong_settings::{WrongSetting, WrongSettings, layer, read_file},
 };
 use fabric_client::settings::{Env, Origin, Setting, default_data_dir};
 use fabric_gateway::jupyterhub::{LONGEST_BELIEF, Rule};
@@ -24,7 +25,7 @@ use fabric_types::{
     units::ByteSize,
 };
 use serde::Deserialize;
-use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, str::FromStr};
 
 /// Seconds that the owner of the jobs may be silent before another takes over: some missed renewals.
 const JOB_LEASE_S: u64 = 9;
@@ -38,7 +39,14 @@ const LEAST_MEMORY: ByteSize = ByteSize::mib(128);
 /// Seconds that a Hub's word about a token is believed.
 const JUPYTERHUB_CACHE_S: u64 = 60;
 
-/// The file's shape; unknown keys are refused by name and line.
+/// Bytes of a log file at which the next is begun.
+const LOG_FILE_SIZE: ByteSize = ByteSize::mib(64);
+
+/// Log files that are kept.
+const LOG_FILES: usize = 5;
+
+/// The file's shape: the flags of `fabric serve` by their names, and tables of what has no flag. Unknown keys are refused by
+/// name and line.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct File {
@@ -82,17 +90,44 @@ struct File {
     request_grace: Option<u64>,
     accept: Option<Vec<EntryKind>>,
     max_tasks: Option<u32>,
+    max_connections: Option<usize>,
+    connections_per_address: Option<usize>,
+    first_byte_timeout: Option<u64>,
+    header_timeout: Option<u64>,
+    idle_timeout: Option<u64>,
+    write_timeout: Option<u64>,
+    body_timeout: Option<u64>,
+    min_body_rate: Option<u64>,
+    slot_wait: Option<u64>,
+    functions_domain: Option<String>,
     placement: Placement,
-    connections: ConnectionFile,
     ceilings: Ceilings,
     grants: GrantRules,
     prices: Option<Prices>,
     storage: Storage,
     log_format: Option<LogFormat>,
+    log_file: Option<PathBuf>,
+    log_file_size: Option<ByteSize>,
+    log_files: Option<usize>,
     otlp_endpoint: Option<String>,
 }
 
 impl File {
+    fn connections(&self) -> ConnectionFile {
+        ConnectionFile {
+            max_connections: self.max_connections,
+            connections_per_address: self.connections_per_address,
+            first_byte_timeout: self.first_byte_timeout,
+            header_timeout: self.header_timeout,
+            idle_timeout: self.idle_timeout,
+            write_timeout: self.write_timeout,
+            body_timeout: self.body_timeout,
+            min_body_rate: self.min_body_rate,
+            slot_wait: self.slot_wait,
+            functions_domain: self.functions_domain.clone(),
+        }
+    }
+
     fn workers(&self) -> WorkerArgs {
         WorkerArgs {
             max_module_bytes: self.max_module_bytes,
@@ -195,30 +230,14 @@ pub struct ServeConfig {
     pub storage: Setting<Storage>,
     /// How the log is written.
     pub log_format: Setting<LogFormat>,
+    /// Where it is written; none for standard error.
+    pub log_file: Option<Setting<PathBuf>>,
+    /// Bytes of it at which the next is begun. Default 64 MiB.
+    pub log_file_size: Setting<ByteSize>,
+    /// How many are kept. Default 5.
+    pub log_files: Setting<usize>,
     /// Where spans go.
     pub otlp_endpoint: Option<Setting<String>>,
-}
-
-/// One value's layers, strongest first.
-pub(crate) fn layer<T>(
-    flag: Option<T>,
-    name: &'static str,
-    env: Env<'_>,
-    variable: &'static str,
-    file: Option<(T, &PathBuf)>,
-) -> Result<Option<Setting<T>>, Failure>
-where
-    T: FromStr,
-    T::Err: fmt::Display,
-{
-    if let Some(value) = flag {
-        return Ok(Some(Setting { value, origin: Origin::Flag(name) }));
-    }
-    if let Some(text) = env(variable) {
-        let value = text.parse().map_err(|e| Failure::config(format!("{variable}=`{text}`: {e}")))?;
-        return Ok(Some(Setting { value, origin: Origin::Env(variable) }));
-    }
-    Ok(file.map(|(value, path)| Setting { value, origin: Origin::File(path.clone()) }))
 }
 
 /// Roles as one variable holds them.
@@ -233,33 +252,45 @@ impl FromStr for Roles {
 
 impl ServeArgs {
     /// Works the configuration out and checks it.
+    ///
+    /// # Errors
+    /// The first setting that can't be used.
     pub fn resolve(&self, env: Env<'_>) -> Result<ServeConfig, Failure> {
+        let mut wrong = WrongSettings::default();
+        let config = self.resolve_into(env, &mut wrong);
+        wrong.into_first().map_or(Ok(config), Err)
+    }
+
+    /// The configuration, with defaults in place of the settings that can't be used, and those.
+    pub fn resolve_all(&self, env: Env<'_>) -> (ServeConfig, Vec<WrongSetting>) {
+        let mut wrong = WrongSettings::default();
+        let config = self.resolve_into(env, &mut wrong);
+        (config, wrong.into_all())
+    }
+
+    fn resolve_into(&self, env: Env<'_>, wrong: &mut WrongSettings) -> ServeConfig {
         let path = self.config.clone().or_else(|| env("FABRIC_CONFIG").map(PathBuf::from)).unwrap_or_default();
-        let file = if path.as_os_str().is_empty() {
-            File::default()
-        } else {
-            let text = std::fs::read_to_string(&path).map_err(|e| Failure::io(path.display(), e))?;
-            toml::from_str(&text)
-                .map_err(|e| Failure::config(format!("{}: {}", path.display(), e.to_string().trim_end())))?
-        };
+        let file: File = if path.as_os_str().is_empty() { File::default() } else { read_file(&path, wrong) };
         macro_rules! setting {
             ($field:ident, $flag:expr, $name:literal, $env:literal) => {
-                layer($flag, $name, env, $env, file.$field.clone().map(|v| (v, &path)))?
+                wrong.take($name, layer($flag, $name, env, $env, file.$field.clone().map(|v| (v, &path))))
             };
         }
         fn or<T>(value: T, setting: Option<Setting<T>>) -> Setting<T> {
             setting.unwrap_or(Setting { value, origin: Origin::Default })
         }
 
-        let data = match setting!(data, self.data.clone(), "--data", "FABRIC_DATA") {
-            Some(data) => data,
-            None => default_data_dir().map(|value| Setting { value, origin: Origin::Default }).ok_or_else(|| {
-                Failure::config("this user has no home folder to keep data in").hint("name a folder: --data DIR")
-            })?,
-        };
+        let data = setting!(data, self.data.clone(), "--data", "FABRIC_DATA").unwrap_or_else(|| {
+            let value = default_data_dir().unwrap_or_else(|| {
+                let failure = Failure::config("this user has no home folder to keep data in");
+                wrong.push("data", failure.hint("name a folder: --data DIR"));
+                PathBuf::new()
+            });
+            Setting { value, origin: Origin::Default }
+        });
         let flag = (!self.role.is_empty()).then(|| Roles(self.role.clone()));
         let file_roles = file.role.clone().map(|r| (Roles(r), &path));
-        let role = layer(flag, "--role", env, "FABRIC_ROLE", file_roles)?;
+        let role = wrong.take("role", layer(flag, "--role", env, "FABRIC_ROLE", file_roles));
         let role = role.map_or(Setting { value: vec![Role::All], origin: Origin::Default }, |r| {
             let set: BTreeSet<Role> = r.value.0.into_iter().collect();
             Setting { value: set.into_iter().collect(), origin: r.origin }
@@ -270,36 +301,35 @@ impl ServeArgs {
             |labels: &Vec<(String, String)>| List(labels.iter().map(|(k, v)| Label(k.clone(), v.clone())).collect());
         let labels = layer(
             (!self.labels.is_empty()).then(|| given(&self.labels)),
-            "--label",
+            "--labels",
             env,
             "FABRIC_LABELS",
             file.labels.clone().map(|labels| (given(&labels.into_iter().collect()), &path)),
-        )?;
-        let labels = turned(labels, |list| list.into_iter().map(|Label(key, value)| (key, value)).collect());
+        );
+        let labels = turned(wrong.take("labels", labels), |list| {
+            list.into_iter().map(|Label(key, value)| (key, value)).collect()
+        });
         let accept = layer(
             (!self.accept.is_empty()).then(|| List(self.accept.clone())),
             "--accept",
             env,
             "FABRIC_ACCEPT",
             file.accept.clone().map(|kinds| (List(kinds), &path)),
-        )?;
-        let rules = match &file.jupyterhub_map {
-            Some(rules) => Some(
-                rules
-                    .iter()
-                    .map(|rule| rule.parse())
-                    .collect::<Result<_, String>>()
-                    .map_err(|e| Failure::config(format!("{}: jupyterhub-map: {e}", path.display())))?,
-            ),
-            None => None,
-        };
+        );
+        let accept = wrong.take("accept", accept);
+        let rules: Option<Result<Vec<Rule>, String>> =
+            file.jupyterhub_map.as_ref().map(|rules| rules.iter().map(|rule| rule.parse()).collect());
+        let rules = rules.transpose();
+        let rules = rules.map_err(|e| Failure::config(format!("{}: jupyterhub-map: {e}", path.display())));
+        let rules = wrong.take("jupyterhub-map", rules);
         let rules = layer(
             (!self.jupyterhub_map.is_empty()).then(|| List(self.jupyterhub_map.clone())),
             "--jupyterhub-map",
             env,
             "FABRIC_JUPYTERHUB_MAP",
             rules.map(|rules| (List(rules), &path)),
-        )?;
+        );
+        let rules = wrong.take("jupyterhub-map", rules);
         let nats = setting!(nats, self.nats.clone(), "--nats", "FABRIC_NATS");
         let insecure = self.insecure_listen.then_some(true);
         let config = ServeConfig {
@@ -360,20 +390,26 @@ impl ServeArgs {
                 ByteSize::mib(GPU_MEMORY_MIB),
                 setting!(gpu_memory, self.gpu_memory, "--gpu-memory", "FABRIC_GPU_MEMORY"),
             ),
-            shutdown: ShutdownSettings::resolve(&self.shutdown, env, &file.shutdown(), &path, nats.is_some())?,
+            shutdown: ShutdownSettings::resolve(&self.shutdown, env, &file.shutdown(), &path, nats.is_some(), wrong),
             nats,
-            workers: WorkerSettings::resolve(&self.workers, env, &file.workers(), &path)?,
+            workers: WorkerSettings::resolve(&self.workers, env, &file.workers(), &path, wrong),
             accept: turned(accept, |kinds| kinds),
             max_tasks: or(
                 fabric_driver::DEFAULT_MAX_TASKS,
                 setting!(max_tasks, self.max_tasks, "--max-tasks", "FABRIC_MAX_TASKS"),
             ),
             placement: Setting { value: file.placement.clone(), origin: Origin::File(path.clone()) },
-            connections: self.connections.resolve(env, &file.connections, &path)?,
+            connections: self.connections.resolve(env, &file.connections(), &path, wrong),
             policy: PolicyConfig { ceilings: file.ceilings, grants: file.grants.clone(), file: path.clone() },
             prices: file.prices.clone().map(|value| Setting { value, origin: Origin::File(path.clone()) }),
             storage: Setting { value: file.storage.clone(), origin: Origin::File(path.clone()) },
             log_format: or(LogFormat::Text, setting!(log_format, self.log_format, "--log-format", "FABRIC_LOG_FORMAT")),
+            log_file: setting!(log_file, self.log_file.clone(), "--log-file", "FABRIC_LOG_FILE"),
+            log_file_size: or(
+                LOG_FILE_SIZE,
+                setting!(log_file_size, self.log_file_size, "--log-file-size", "FABRIC_LOG_FILE_SIZE"),
+            ),
+            log_files: or(LOG_FILES, setting!(log_files, self.log_files, "--log-files", "FABRIC_LOG_FILES")),
             otlp_endpoint: setting!(
                 otlp_endpoint,
                 self.otlp_endpoint.clone(),
@@ -381,110 +417,102 @@ impl ServeArgs {
                 "FABRIC_OTLP_ENDPOINT"
             ),
         };
-        config.check()?;
-        Ok(config)
+        config.check(wrong);
+        config
     }
 }
 
 impl ServeConfig {
-    fn check(&self) -> Result<(), Failure> {
+    /// Adds the settings whose values are out of range or do not go together.
+    fn check(&self, wrong: &mut WrongSettings) {
+        self.check_ranges(wrong);
+        let mut push = |name: &str, what: String, hint: &str| {
+            let failure = Failure::config(what);
+            wrong.push(name, if hint.is_empty() { failure } else { failure.hint(hint) });
+        };
         if self.tls_cert.is_some() != self.tls_key.is_some() {
-            return Err(Failure::config("tls-cert and tls-key go together: one of them is missing"));
+            let missing = if self.tls_cert.is_some() { "tls-key" } else { "tls-cert" };
+            push(missing, "tls-cert and tls-key go together: one of them is missing".to_owned(), "");
         }
-        let all = self.role.value == [Role::All];
-        if self.nats.is_none() && !all {
-            return Err(Failure::config(format!(
-                "role, from {}: a process of its own per role needs a fleet",
-                self.role.origin
-            ))
-            .hint("join one with --nats, or use --role all"));
+        if self.nats.is_none() && self.role.value != [Role::All] {
+            let what = format!("role, from {}: a process of its own per role needs a fleet", self.role.origin);
+            push("role", what, "join one with --nats, or use --role all");
         }
         if self.nats_cert.is_some() != self.nats_key.is_some() {
-            return Err(Failure::config("nats-cert and nats-key go together: one of them is missing"));
+            let missing = if self.nats_cert.is_some() { "nats-key" } else { "nats-cert" };
+            push(missing, "nats-cert and nats-key go together: one of them is missing".to_owned(), "");
         }
         if let (Some(creds), Some(nkey)) = (&self.nats_creds, &self.nats_nkey) {
-            return Err(Failure::config(format!(
-                "nats-creds, from {}, and nats-nkey, from {}: give one of them",
-                creds.origin, nkey.origin
-            )));
-        }
-        if !(1..=fabric_driver::MOST_TASKS).contains(&self.max_tasks.value) {
-            let (origin, most) = (&self.max_tasks.origin, fabric_driver::MOST_TASKS);
-            return Err(Failure::config(format!("max-tasks, from {origin}: use 1 to {most}")));
-        }
-        if !(1..=600).contains(&self.job_lease.value) {
-            return Err(Failure::config(format!("job-lease, from {}: use 1 to 600 seconds", self.job_lease.origin)));
-        }
-        if !(1..=LONGEST_BELIEF.as_secs()).contains(&self.jupyterhub_cache.value) {
-            let origin = &self.jupyterhub_cache.origin;
-            return Err(Failure::config(format!("jupyterhub-cache, from {origin}: use 1 to 3600 seconds")));
+            let (creds, nkey) = (&creds.origin, &nkey.origin);
+            push("nats-nkey", format!("nats-creds, from {creds}, and nats-nkey, from {nkey}: give one of them"), "");
         }
         if self.jupyterhub.is_none() && self.jupyterhub_map.origin != Origin::Default {
             let origin = &self.jupyterhub_map.origin;
-            return Err(Failure::config(format!(
-                "jupyterhub-map, from {origin}: there is no Hub whose users it is about"
-            ))
-            .hint("name its API with --jupyterhub"));
+            let what = format!("jupyterhub-map, from {origin}: there is no Hub whose users it is about");
+            push("jupyterhub-map", what, "name its API with --jupyterhub");
         }
         let shared = |url: &str| !url.starts_with("memory:");
         if let Some(nats) = &self.nats
             && !self.store.as_ref().is_some_and(|s| shared(&s.value))
         {
-            return Err(Failure::config(format!(
-                "nats, from {}: a fleet needs a store that all processes share",
-                nats.origin
-            ))
-            .hint("give the same --store to each: s3://BUCKET/PREFIX, or file:///DIR on one machine"));
+            let what = format!("nats, from {}: a fleet needs a store that all processes share", nats.origin);
+            let hint = "give the same --store to each: s3://BUCKET/PREFIX, or file:///DIR on one machine";
+            push("store", what, hint);
         }
-        if let Some(slots) = &self.slots
-            && !(1..=4096).contains(&slots.value)
+        if let Some(labels) = &self.labels
+            && let Err(problem) = label::check_all(&labels.value)
         {
-            return Err(Failure::config(format!("slots, from {}: use 1 to 4096", slots.origin)));
-        }
-        if let Some(labels) = &self.labels {
-            label::check_all(&labels.value)
-                .map_err(|problem| Failure::config(format!("labels, from {}: {problem}", labels.origin)))?;
-        }
-        if let Some(memory) = &self.memory
-            && memory.value < LEAST_MEMORY
-        {
-            return Err(Failure::config(format!("memory, from {}: use at least 128MiB", memory.origin)));
-        }
-        if !(1..=100).contains(&self.tenant_memory_share.value) {
-            let origin = &self.tenant_memory_share.origin;
-            return Err(Failure::config(format!("tenant-memory-share, from {origin}: use 1 to 100 per cent")));
-        }
-        if let Some(speed) = &self.speed
-            && !(0.01..=100.0).contains(&speed.value)
-        {
-            return Err(Failure::config(format!("speed, from {}: use 0.01 to 100", speed.origin)));
-        }
-        if let Some(gpus) = &self.gpus
-            && gpus.value > 1024
-        {
-            return Err(Failure::config(format!("gpus, from {}: use 0 to 1024", gpus.origin)));
-        }
-        if self.gpu_memory.value == ByteSize(0) {
-            return Err(Failure::config(format!("gpu-memory, from {}: use more than 0", self.gpu_memory.origin))
-                .hint("for no GPU say --gpu off"));
-        }
-        self.placement.value.check()?;
-        self.connections.check()?;
-        self.policy.check()?;
-        self.storage.value.check()?;
-        if let Some(prices) = &self.prices {
-            let checked = prices.value.check();
-            checked.map_err(|problem| Failure::config(format!("{problem} (from {})", prices.origin)))?;
+            push("labels", format!("labels, from {}: {problem}", labels.origin), "");
         }
         let open = !self.listen.value.ip().is_loopback();
         if open && self.tls_cert.is_none() && !self.insecure_listen.value {
-            return Err(Failure::config(format!(
-                "listening on {} without TLS would show every token to the network",
-                self.listen.value
-            ))
-            .hint("give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-listen does it all the same"));
+            let hint = "give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-listen does it all the same";
+            let what = format!("listening on {} without TLS would show every token to the network", self.listen.value);
+            push("listen", what, hint);
         }
-        Ok(())
+        self.placement.value.check(wrong);
+        self.connections.check(wrong);
+        self.policy.check(wrong);
+        self.storage.value.check(wrong);
+        if let Some(prices) = &self.prices
+            && let Err(problem) = prices.value.check()
+        {
+            wrong.push("prices", Failure::config(format!("{problem} (from {})", prices.origin)));
+        }
+    }
+
+    fn check_ranges(&self, wrong: &mut WrongSettings) {
+        let mut require = |name: &str, holds: bool, origin: &Origin, range: &str| {
+            if !holds {
+                wrong.push(name, Failure::config(format!("{name}, from {origin}: use {range}")));
+            }
+        };
+        let (tasks, most) = (&self.max_tasks, fabric_driver::MOST_TASKS);
+        require("max-tasks", (1..=most).contains(&tasks.value), &tasks.origin, &format!("1 to {most}"));
+        let lease = &self.job_lease;
+        require("job-lease", (1..=600).contains(&lease.value), &lease.origin, "1 to 600 seconds");
+        let (cache, longest) = (&self.jupyterhub_cache, LONGEST_BELIEF.as_secs());
+        require("jupyterhub-cache", (1..=longest).contains(&cache.value), &cache.origin, "1 to 3600 seconds");
+        if let Some(slots) = &self.slots {
+            require("slots", (1..=4096).contains(&slots.value), &slots.origin, "1 to 4096");
+        }
+        if let Some(memory) = &self.memory {
+            require("memory", memory.value >= LEAST_MEMORY, &memory.origin, "at least 128MiB");
+        }
+        let share = &self.tenant_memory_share;
+        require("tenant-memory-share", (1..=100).contains(&share.value), &share.origin, "1 to 100 per cent");
+        if let Some(speed) = &self.speed {
+            require("speed", (0.01..=100.0).contains(&speed.value), &speed.origin, "0.01 to 100");
+        }
+        if let Some(gpus) = &self.gpus {
+            require("gpus", gpus.value <= 1024, &gpus.origin, "0 to 1024");
+        }
+        let memory = &self.gpu_memory;
+        require("gpu-memory", memory.value > ByteSize(0), &memory.origin, "more than 0; for no GPU say --gpu off");
+        let size = &self.log_file_size;
+        require("log-file-size", size.value >= ByteSize::kib(64), &size.origin, "at least 64KiB");
+        let files = &self.log_files;
+        require("log-files", (1..=1000).contains(&files.value), &files.origin, "1 to 1000");
     }
 
     /// Whether this process runs guests for clients.
@@ -559,6 +587,9 @@ impl ServeConfig {
             row("serve.prices.fuel", self.prices.as_ref(), |prices| prices.fuel.to_string()),
             row("serve.prices.gpu-second", self.prices.as_ref(), |prices| prices.gpu_second.to_string()),
             row("serve.log-format", Some(&self.log_format), ToString::to_string),
+            row("serve.log-file", self.log_file.as_ref(), path),
+            row("serve.log-file-size", Some(&self.log_file_size), ToString::to_string),
+            row("serve.log-files", Some(&self.log_files), ToString::to_string),
             row("serve.otlp-endpoint", self.otlp_endpoint.as_ref(), |url| hide_userinfo(url)),
         ];
         rows.extend(self.connections.rows());
@@ -571,7 +602,7 @@ impl ServeConfig {
 }
 
 /// An address without the name, password and query that may be in it.
-fn hide_userinfo(url: &str) -> String {
+pub(crate) fn hide_userinfo(url: &str) -> String {
     let url = url.split_once('?').map_or(url, |(before, _)| before);
     match url.split_once("://") {
         Some((scheme, rest)) => {

@@ -1,7 +1,10 @@
 //! Settings of an orderly end: how long a process that was told to stop goes on listening, and how long what is under way
 //! may take.
 
-use crate::{failure::Failure, serve_config::layer};
+use crate::{
+    failure::Failure,
+    wrong_settings::{WrongSettings, layer},
+};
 use clap::Args;
 use fabric_client::settings::{Env, Origin, Setting};
 use std::{path::PathBuf, time::Duration};
@@ -47,10 +50,12 @@ impl ShutdownSettings {
         file: &ShutdownArgs,
         path: &PathBuf,
         is_fleet: bool,
-    ) -> Result<Self, Failure> {
+        wrong: &mut WrongSettings,
+    ) -> Self {
         macro_rules! setting {
             ($field:ident, $default:expr, $flag:literal, $env:literal) => {
-                layer(flags.$field, $flag, env, $env, file.$field.map(|v| (v, path)))?
+                wrong
+                    .take($flag, layer(flags.$field, $flag, env, $env, file.$field.map(|v| (v, path))))
                     .unwrap_or(Setting { value: $default, origin: Origin::Default })
             };
         }
@@ -62,10 +67,11 @@ impl ShutdownSettings {
         };
         for (name, setting) in settings.named() {
             if setting.value > LONGEST_S {
-                return Err(Failure::config(format!("{name}, from {}: use 0 to {LONGEST_S} seconds", setting.origin)));
+                let range = format!("{name}, from {}: use 0 to {LONGEST_S} seconds", setting.origin);
+                wrong.push(name, Failure::config(range));
             }
         }
-        Ok(settings)
+        settings
     }
 
     fn named(&self) -> [(&'static str, &Setting<u64>); 3] {

@@ -1,6 +1,6 @@
 //! The part of the server's configuration file that bounds what is kept on disk: `[storage]`.
 
-use crate::{failure::Failure, times};
+use crate::{failure::Failure, times, wrong_settings::WrongSettings};
 use fabric_client::settings::Origin;
 use fabric_types::units::ByteSize;
 use serde::{Deserialize, Deserializer};
@@ -36,6 +36,7 @@ pub struct Storage {
     keep_answers: Option<Span>,
     keep_jobs: Option<Span>,
     keep_results: Option<Span>,
+    keep_tokens: Option<Span>,
     sweep_every: Option<Span>,
 }
 
@@ -96,30 +97,37 @@ impl Storage {
         self.keep_results.map_or((30 * DAY).max(self.keep_jobs()), |span| span.0)
     }
 
+    /// How long tokens are kept, and shown, after they have expired. Default 30 days.
+    pub fn keep_tokens(&self) -> Duration {
+        self.keep_tokens.map_or(30 * DAY, |span| span.0)
+    }
+
     /// How often all this is looked at. Default 10 minutes.
     pub fn sweep_every(&self) -> Duration {
         self.sweep_every.map_or(Duration::from_secs(600), |span| span.0)
     }
 
     /// Checks them.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self, wrong: &mut WrongSettings) {
         for (name, span) in [
             ("keep-logs", self.keep_logs),
             ("keep-invocations", self.keep_invocations),
             ("keep-answers", self.keep_answers),
             ("keep-jobs", self.keep_jobs),
             ("keep-results", self.keep_results),
+            ("keep-tokens", self.keep_tokens),
             ("sweep-every", self.sweep_every),
         ] {
             if span.is_some_and(|span| span.0.is_zero()) {
-                return Err(Failure::config(format!("storage.{name} is 0: use 1s or more")));
+                let name = format!("storage.{name}");
+                wrong.push(&name, Failure::config(format!("{name} is 0: use 1s or more")));
             }
         }
         if self.keep_results() < self.keep_jobs() {
-            return Err(Failure::config("storage.keep-results is less than storage.keep-jobs")
-                .hint("a job whose results are gone has nothing to show: make it as long at least"));
+            let failure = Failure::config("storage.keep-results is less than storage.keep-jobs")
+                .hint("a job whose results are gone has nothing to show: make it as long at least");
+            wrong.push("storage.keep-results", failure);
         }
-        Ok(())
     }
 
     /// Name, value and origin of each setting.
@@ -129,13 +137,7 @@ impl Storage {
             (name, value, origin)
         };
         let size = |bytes: u64| ByteSize(bytes).to_string();
-        let span = |of: Duration| {
-            let s = of.as_secs();
-            [(86_400, 'd'), (3600, 'h'), (60, 'm')]
-                .into_iter()
-                .find(|(unit, _)| s >= *unit && s.is_multiple_of(*unit))
-                .map_or_else(|| format!("{s}s"), |(unit, name)| format!("{}{name}", s / unit))
-        };
+        let span = times::span;
         vec![
             row("serve.storage.quota", size(self.quota()), self.quota.is_some()),
             row("serve.storage.free", size(self.free(data)), self.free.is_some()),
@@ -147,6 +149,7 @@ impl Storage {
             row("serve.storage.keep-answers", span(self.keep_answers()), self.keep_answers.is_some()),
             row("serve.storage.keep-jobs", span(self.keep_jobs()), self.keep_jobs.is_some()),
             row("serve.storage.keep-results", span(self.keep_results()), self.keep_results.is_some()),
+            row("serve.storage.keep-tokens", span(self.keep_tokens()), self.keep_tokens.is_some()),
             row("serve.storage.sweep-every", span(self.sweep_every()), self.sweep_every.is_some()),
         ]
     }
@@ -159,8 +162,9 @@ mod tests {
 
     fn read(text: &str) -> Result<Storage, String> {
         let storage: Storage = toml::from_str(text).map_err(|e| e.to_string())?;
-        storage.check().map_err(|e| e.message)?;
-        Ok(storage)
+        let mut wrong = WrongSettings::default();
+        storage.check(&mut wrong);
+        wrong.into_first().map_or(Ok(storage), |failure| Err(failure.message))
     }
 
     #[test]

@@ -1,13 +1,25 @@
 //! The server's own log on standard error, and its spans to an OTLP collector.
 
-use crate::{failure::Failure, serve_args::LogFormat};
+use crate::{failure::Failure, serve_args::LogFormat, serve_config::hide_userinfo};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    trace::{SdkTracerProvider, SpanData},
+};
+use parking_lot::Mutex;
+use std::time::Duration;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// What is logged unless `RUST_LOG` says otherwise.
-const DEFAULT_FILTER: &str = "info,wasmtime=warn,cranelift=warn,hyper=warn,h2=warn";
+const DEFAULT_FILTER: &str = "info,wasmtime=warn,cranelift=warn,hyper=warn,h2=warn,opentelemetry=off,opentelemetry_sdk=off,opentelemetry-otlp=off";
+
+/// How long the collector may take to answer one batch.
+const EXPORT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the end of the process waits for the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(1);
 
 /// What becomes a span when there is a collector: ours, not those of the libraries that send them.
 const SPAN_FILTER: &str = "off,fabric_gateway=debug,fabric_node=debug,fabric_driver=debug,fabric_host=debug";
@@ -16,13 +28,56 @@ const SPAN_FILTER: &str = "off,fabric_gateway=debug,fabric_node=debug,fabric_dri
 pub struct Spans(Option<SdkTracerProvider>);
 
 impl Spans {
-    /// Sends what is left.
+    /// Sends what is left, for one second at most: a collector that is away or frozen holds nothing up.
     pub fn end(self) {
         if let Some(provider) = self.0
-            && let Err(error) = provider.shutdown()
+            && let Err(error) = provider.shutdown_with_timeout(LAST_SPANS)
         {
-            tracing::warn!(%error, "the last spans were not sent");
+            tracing::debug!(%error, "the last spans were not sent");
         }
+    }
+}
+
+/// Sends spans to the collector, and says once that it does not take them and once that it does again.
+#[derive(Debug)]
+struct Exporter {
+    inner: SpanExporter,
+    collector: String,
+    /// Spans lost since the collector was last reached.
+    lost: Mutex<u64>,
+}
+
+impl opentelemetry_sdk::trace::SpanExporter for Exporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len() as u64;
+        let outcome = self.inner.export(batch).await;
+        let mut lost = self.lost.lock();
+        match outcome {
+            Ok(()) if *lost > 0 => {
+                tracing::info!(collector = self.collector, lost = *lost, "the collector takes spans again");
+                *lost = 0;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if *lost == 0 {
+                    tracing::warn!(
+                        collector = self.collector, %error,
+                        "the collector takes no spans; they are dropped until it does, and this is not said again"
+                    );
+                }
+                *lost = lost.saturating_add(spans);
+            }
+        }
+        // The error has been dealt with.
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.inner.set_resource(resource);
     }
 }
 
@@ -46,11 +101,13 @@ pub fn start(format: LogFormat, otlp: Option<&str>) -> Result<Spans, Failure> {
 
 fn provider(endpoint: &str) -> Result<SdkTracerProvider, Failure> {
     let endpoint = format!("{}/v1/traces", endpoint.trim_end_matches('/').trim_end_matches("/v1/traces"));
-    let exporter = SpanExporter::builder()
+    let inner = SpanExporter::builder()
         .with_http()
         .with_endpoint(&endpoint)
+        .with_timeout(EXPORT_LIMIT)
         .build()
         .map_err(|e| Failure::config(format!("otlp-endpoint {endpoint}: {e}")))?;
+    let exporter = Exporter { inner, collector: hide_userinfo(&endpoint), lost: Mutex::new(0) };
     let resource = Resource::builder().with_service_name("fabric").build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }

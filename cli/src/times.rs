@@ -24,6 +24,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(bad)
 }
 
+/// A duration as [`duration`] reads it.
+pub fn span(of: Duration) -> String {
+    let s = of.as_secs();
+    [(86_400, 'd'), (3600, 'h'), (60, 'm')]
+        .into_iter()
+        .find(|(unit, _)| s >= *unit && s.is_multiple_of(*unit))
+        .map_or_else(|| format!("{s}s"), |(unit, name)| format!("{}{name}", s / unit))
+}
+
 /// A moment: so long ago, or as a date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {

@@ -1,6 +1,9 @@
 //! Settings of the worker processes that read tenants' bytes: limits of a compilation, and the user they run as.
 
-use crate::{failure::Failure, serve_config::layer};
+use crate::{
+    failure::Failure,
+    wrong_settings::{WrongSettings, layer},
+};
 use clap::Args;
 use fabric_client::settings::{Env, Origin, Setting};
 use fabric_types::units::ByteSize;
@@ -44,14 +47,28 @@ type Row = (&'static str, String, String);
 
 impl WorkerSettings {
     /// Works them out: a flag, else the environment, else the file at `path`, else the default.
-    pub fn resolve(flags: &WorkerArgs, env: Env<'_>, file: &WorkerArgs, path: &PathBuf) -> Result<Self, Failure> {
+    pub fn resolve(
+        flags: &WorkerArgs,
+        env: Env<'_>,
+        file: &WorkerArgs,
+        path: &PathBuf,
+        wrong: &mut WrongSettings,
+    ) -> Self {
         macro_rules! setting {
             ($field:ident, $default:expr, $flag:literal, $env:literal) => {
-                layer(flags.$field, $flag, env, $env, file.$field.map(|v| (v, path)))?
+                wrong
+                    .take($flag, layer(flags.$field, $flag, env, $env, file.$field.map(|v| (v, path))))
                     .unwrap_or(Setting { value: $default, origin: Origin::Default })
             };
         }
         let usual = fabric_host::CompileOptions::new(fabric_host::WorkerCommand::default());
+        let at_once = layer(
+            flags.compile_concurrency,
+            "--compile-concurrency",
+            env,
+            "FABRIC_COMPILE_CONCURRENCY",
+            file.compile_concurrency.map(|n| (n, path)),
+        );
         let settings = Self {
             max_module_bytes: setting!(
                 max_module_bytes,
@@ -66,28 +83,26 @@ impl WorkerSettings {
                 "--compile-cpu-seconds",
                 "FABRIC_COMPILE_CPU_SECONDS"
             ),
-            compile_concurrency: layer(
-                flags.compile_concurrency,
-                "--compile-concurrency",
-                env,
-                "FABRIC_COMPILE_CONCURRENCY",
-                file.compile_concurrency.map(|n| (n, path)),
-            )?,
+            compile_concurrency: wrong.take("compile-concurrency", at_once),
             worker_uid: setting!(worker_uid, usual.user.unwrap_or(0), "--worker-uid", "FABRIC_WORKER_UID"),
         };
-        settings.check()?;
-        Ok(settings)
+        settings.check(wrong);
+        settings
     }
 
-    fn check(&self) -> Result<(), Failure> {
+    fn check(&self, wrong: &mut WrongSettings) {
         let bytes = |s: &Setting<ByteSize>| s.value.0;
-        within("max-module-bytes", bytes(&self.max_module_bytes), 1 << 10, 1 << 30, &self.max_module_bytes.origin)?;
-        within("compile-memory", bytes(&self.compile_memory), 64 << 20, 1 << 40, &self.compile_memory.origin)?;
+        let mut within = |name: &str, value: u64, least: u64, most: u64, origin: &Origin| {
+            if !(least..=most).contains(&value) {
+                wrong.push(name, Failure::config(format!("{name}, from {origin}: use {least} to {most}")));
+            }
+        };
+        within("max-module-bytes", bytes(&self.max_module_bytes), 1 << 10, 1 << 30, &self.max_module_bytes.origin);
+        within("compile-memory", bytes(&self.compile_memory), 64 << 20, 1 << 40, &self.compile_memory.origin);
         let seconds = &self.compile_cpu_seconds;
-        within("compile-cpu-seconds", seconds.value, 1, 86_400, &seconds.origin)?;
-        match &self.compile_concurrency {
-            Some(at_once) => within("compile-concurrency", at_once.value as u64, 2, 1024, &at_once.origin),
-            None => Ok(()),
+        within("compile-cpu-seconds", seconds.value, 1, 86_400, &seconds.origin);
+        if let Some(at_once) = &self.compile_concurrency {
+            within("compile-concurrency", at_once.value as u64, 2, 1024, &at_once.origin);
         }
     }
 
@@ -125,11 +140,4 @@ impl WorkerSettings {
             row("serve.worker-uid", &self.worker_uid),
         ]
     }
-}
-
-fn within(name: &str, value: u64, least: u64, most: u64, origin: &Origin) -> Result<(), Failure> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(Failure::config(format!("{name}, from {origin}: use {least} to {most}")))
 }

@@ -7,12 +7,16 @@ use fabric_types::{
     rest::{
         Page,
         node::{ExplainRequest, Explanation, Node, Usage},
+        sweep::Sweep,
         tenant::Tenant,
         token::{CreatedToken, Identity, NewToken, Token},
     },
 };
 use reqwest::Method;
 use std::time::Duration;
+
+/// Looking at everything takes a large server a while.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(600);
 
 impl Client {
     /// Who the token says is asking.
@@ -89,6 +93,23 @@ impl Client {
     /// `denied`, `bad-request` and those of every request.
     pub async fn set_tenant_quota(&self, tenant: &TenantId, quota: &Quota) -> Result<Tenant> {
         self.request(Method::PUT, &["tenants", tenant.as_str(), "quota"])?.json(quota)?.read().await
+    }
+
+    /// Deletes what was set for a tenant: the server's defaults are in force again.
+    ///
+    /// # Errors
+    /// `denied` and those of every request.
+    pub async fn delete_tenant_quota(&self, tenant: &TenantId) -> Result<()> {
+        self.request(Method::DELETE, &["tenants", tenant.as_str(), "quota"])?.done().await
+    }
+
+    /// Has the server remove what was kept long enough, or with `dry_run` count it.
+    ///
+    /// # Errors
+    /// `denied` and those of every request.
+    pub async fn sweep(&self, dry_run: bool) -> Result<Sweep> {
+        let request = self.request(Method::POST, &["sweep"])?.query(&[("dry_run", dry_run.to_string())]);
+        request.timeout(Some(SWEEP_TIMEOUT)).read().await
     }
 
     /// What the tenant has used: from the UTC day of `since_ms` on, up to the day of `until_ms`, that day included.

@@ -6,7 +6,7 @@ use fabric_types::{
     job::JobSpec,
     rest::{
         Page,
-        job::{DeadLetter, Job, JobPlan, Task},
+        job::{DeadLetter, Job, JobPlan, JobsDeleted, Task},
     },
 };
 use reqwest::Method;
@@ -106,6 +106,23 @@ pub struct Difference {
     pub more: serde_json::Map<String, serde_json::Value>,
 }
 
+impl JobFilter {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        push(&mut query, "state", (!self.states.is_empty()).then(|| self.states.join(",")));
+        push(&mut query, "function", self.function.as_ref());
+        push(&mut query, "name", self.name.as_ref());
+        push(&mut query, "tag", self.tag.as_ref());
+        push(&mut query, "id", self.id.as_ref());
+        push(&mut query, "since_ms", self.since_ms);
+        push(&mut query, "until_ms", self.until_ms);
+        push(&mut query, "q", self.q.as_ref());
+        push(&mut query, "deleted", self.deleted.then_some(true));
+        self.paging.query(&mut query);
+        query
+    }
+}
+
 impl Client {
     /// Submits a job. `key` makes a repeat give the job that was made the first time; without one a new key is made.
     ///
@@ -146,18 +163,18 @@ impl Client {
     /// # Errors
     /// Those of every request.
     pub async fn jobs(&self, filter: &JobFilter) -> Result<Page<Job>> {
-        let mut query = Vec::new();
-        push(&mut query, "state", (!filter.states.is_empty()).then(|| filter.states.join(",")));
-        push(&mut query, "function", filter.function.as_ref());
-        push(&mut query, "name", filter.name.as_ref());
-        push(&mut query, "tag", filter.tag.as_ref());
-        push(&mut query, "id", filter.id.as_ref());
-        push(&mut query, "since_ms", filter.since_ms);
-        push(&mut query, "until_ms", filter.until_ms);
-        push(&mut query, "q", filter.q.as_ref());
-        push(&mut query, "deleted", filter.deleted.then_some(true));
-        filter.paging.query(&mut query);
-        self.request(Method::GET, &["jobs"])?.query(&query).read().await
+        self.request(Method::GET, &["jobs"])?.query(&filter.query()).read().await
+    }
+
+    /// Deletes a page of the ended jobs that the filter finds: into the bin, or `for_good`. What it gives as `next` is the
+    /// cursor of the next page.
+    ///
+    /// # Errors
+    /// `bad-request` for a filter that says nothing, and those of every request.
+    pub async fn delete_jobs(&self, filter: &JobFilter, for_good: bool) -> Result<JobsDeleted> {
+        let mut query = filter.query();
+        push(&mut query, "now", for_good.then_some(true));
+        self.request(Method::DELETE, &["jobs"])?.query(&query).read().await
     }
 
     /// One job; with `wait`, the answer comes when it ends or the time (at most 60 s) is over.

@@ -5,6 +5,7 @@
 //! is no CSRF, and a page that rebinds its name to loopback gets nothing but public functions and health. That is why
 //! `Host` is looked at only where loopback alone opens something: at `/metrics`.
 
+pub(crate) mod log;
 pub mod mark;
 pub(crate) mod revocation;
 pub(crate) mod secrets;
@@ -21,7 +22,7 @@ use fabric_types::{
     rest::token::{Role, Token},
 };
 use http::{HeaderMap, header, request::Parts};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What a route asks of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/logs", DEVELOPER),
     ("POST", "/v1/jobs", DEVELOPER),
     ("GET", "/v1/jobs", DEVELOPER),
+    ("DELETE", "/v1/jobs", DEVELOPER),
     ("GET", "/v1/jobs/{id}", DEVELOPER),
     ("DELETE", "/v1/jobs/{id}", DEVELOPER),
     ("POST", "/v1/jobs/{id}/cancel", DEVELOPER),
@@ -99,7 +101,9 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/tenants", ADMIN),
     ("GET", "/v1/tenants/{t}/quota", DEVELOPER),
     ("PUT", "/v1/tenants/{t}/quota", ADMIN),
+    ("DELETE", "/v1/tenants/{t}/quota", ADMIN),
     ("GET", "/v1/usage", DEVELOPER),
+    ("POST", "/v1/sweep", ADMIN),
     ("GET", "/v1/tokens", TENANT_ADMIN),
     ("POST", "/v1/tokens", TENANT_ADMIN),
     ("DELETE", "/v1/tokens/{id}", TENANT_ADMIN),
@@ -110,6 +114,32 @@ pub const TABLE: &[(&str, &str, Access)] = &[
 pub fn rule(method: &http::Method, route: &str) -> Option<(&'static str, Access)> {
     let method = if *method == http::Method::HEAD { "GET" } else { method.as_str() };
     TABLE.iter().find(|(m, r, _)| *m == method && *r == route).map(|(_, r, a)| (*r, *a))
+}
+
+/// The route of a request's path, as the table writes it, for requests that another process answers.
+#[must_use]
+pub fn route_of(path: &str) -> Option<&'static str> {
+    fn fits(route: &str, path: &str) -> bool {
+        let (mut route, mut path) = (route.split('/'), path.split('/'));
+        loop {
+            match (route.next(), path.next()) {
+                (None, None) => return true,
+                (Some(wanted), Some(_)) if wanted.starts_with("{*") => return true,
+                (Some(wanted), Some(found)) if wanted == found || (wanted.starts_with('{') && !found.is_empty()) => {}
+                _ => return false,
+            }
+        }
+    }
+    TABLE.iter().map(|(_, route, _)| *route).find(|route| fits(route, path))
+}
+
+/// An address as limits count it: an IPv6 network of 64 bits is one.
+#[must_use]
+pub(crate) fn address_group(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(std::net::Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64))),
+        v4 => v4,
+    }
 }
 
 /// Where a connection comes from.
@@ -242,6 +272,7 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
             span.record("tenant", caller.tenant.as_str());
             request.extensions_mut().insert(caller.clone());
             let secret = bearer(request.headers()).unwrap_or_default().to_owned();
+            let asked = log::Asked(caller.clone());
             let only_waits = request.method().is_safe() || route == INVOKE;
             let payer = crate::charged::payer_of(&app, &caller);
             request.extensions_mut().insert(payer.clone());
@@ -256,7 +287,9 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
             let answered = answered.unwrap_or_else(Error::into_response);
             // The answer to a change is sent in any case: the change is made.
             let answered = if is_read { crate::charged::streamed(answered, &payer) } else { answered };
-            revocation::watch(&app, &secret, answered)
+            let mut answered = revocation::watch(&app, &secret, answered);
+            answered.extensions_mut().insert(asked);
+            answered
         }
     };
     response.extensions_mut().insert(Route(route));
@@ -283,4 +316,23 @@ fn allow(caller: Caller, least: Role) -> Result<Option<Caller>> {
     let (name, role) = (&caller.name, caller.role);
     Err(Error::new(Code::Denied, format!("this needs the role {least}, and the token `{name}` has {role}"))
         .hint(format!("use a token of that role; an admin makes one: fabric token create NAME --role {least}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_the_route_that_the_router_would_give_it() {
+        for (path, route) in [
+            ("/v1/jobs", Some("/v1/jobs")),
+            ("/v1/jobs/j1/tasks/map/3/result", Some("/v1/jobs/{id}/tasks/{stage}/{index}/result")),
+            ("/v1/objects/a/b/c", Some("/v1/objects/{*path}")),
+            ("/v1/objects", Some("/v1/objects")),
+            ("/v1/jobs/", None),
+            ("/v1/nothing", None),
+        ] {
+            assert_eq!(route_of(path), route, "{path}");
+        }
+    }
 }

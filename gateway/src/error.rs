@@ -167,6 +167,10 @@ impl IntoResponse for Error {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(code, Code::Unauthenticated | Code::Denied) {
+            response.extensions_mut().insert(Refusal(code));
+        }
+        let headers = response.headers_mut();
         if code == Code::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -213,6 +217,10 @@ pub fn rescue(response: Response) -> Response {
     }
     answer
 }
+
+/// Marks a response that lets a caller in nowhere, for the log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refusal(pub(crate) Code);
 
 /// Marks a response that a function made, whatever its status, as not ours to change.
 #[derive(Debug, Clone, Copy)]

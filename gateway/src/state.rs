@@ -2,6 +2,7 @@
 
 use crate::{
     Error,
+    access::log::AccessLog,
     error::Result,
     functions::Functions,
     health::{Dependency, Health},
@@ -18,8 +19,8 @@ use fabric_engine::Engine;
 use fabric_index::Index;
 use fabric_node::Node;
 use fabric_results::ResultStore;
-use fabric_store::Store;
-use fabric_types::{Code, id::TenantId, price::Prices};
+use fabric_store::{Store, SweepMode};
+use fabric_types::{Code, id::TenantId, price::Prices, rest::sweep::Removed};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use std::{
@@ -58,6 +59,8 @@ pub struct Services {
     pub prices: Option<Prices>,
     /// How long answers to requests with an idempotency key are kept.
     pub keep_answers: Duration,
+    /// How long tokens are kept after they have expired.
+    pub keep_tokens: Duration,
     /// How often those are looked for that were kept long enough.
     pub sweep_every: Duration,
 }
@@ -123,6 +126,8 @@ pub struct Shared {
     pub health: Health,
     /// The same as metrics.
     pub dependencies: DependencyMetrics,
+    /// Log lines about sign-ins, refusals and changes.
+    pub(crate) access_log: AccessLog,
     /// Threads for computations on a request's own bytes.
     pub checks: Offload,
     /// Threads for reading a tenant's data on behalf of a request.
@@ -178,6 +183,7 @@ impl App {
             http,
             health: Health::default(),
             dependencies,
+            access_log: AccessLog::default(),
             streams: Shares::new(STREAMS),
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
@@ -197,6 +203,21 @@ impl App {
     #[must_use]
     pub fn owns(&self) -> bool {
         self.driver.get().is_some()
+    }
+
+    /// Removes tokens that expired long ago, or counts them.
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn sweep_tokens(&self, mode: SweepMode) -> Result<Removed> {
+        let keep_ms = u64::try_from(self.services.keep_tokens.as_millis()).unwrap_or(u64::MAX);
+        let removed = self.tokens.sweep(crate::clock::now_ms().saturating_sub(keep_ms), mode).await?;
+        if mode == SweepMode::Remove
+            && let Some(driver) = self.driver.get()
+        {
+            driver.metrics().expired("tokens", removed);
+        }
+        Ok(removed)
     }
 
     /// The jobs.

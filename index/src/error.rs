@@ -74,6 +74,7 @@ impl Error {
             Self::NotWritten(Unwritten { is_disk_full: true, .. }) => Code::DiskFull,
             Self::Sqlite(error) if is_disk_full(error) => Code::DiskFull,
             Self::Closed | Self::NotWritten(_) => Code::Unavailable,
+            Self::Newer { .. } => Code::Conflict,
             _ => Code::Internal,
         }
     }

@@ -415,6 +415,12 @@ impl Node {
         }
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &NodeId {
+        &self.shared.id
+    }
+
     /// Whether it is about to end and wants no more work.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
@@ -525,7 +531,8 @@ impl Node {
         let level = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.shared.metrics.memory_size.set(level(memory.size()));
         self.shared.metrics.memory_used.set(level(memory.used()));
-        self.shared.metrics.memory_refused.set(level(memory.refused()));
+        let refused = &self.shared.metrics.memory_refused;
+        refused.inc_by(memory.refused().saturating_sub(refused.get()));
         for (kind, bytes) in self.shared.store.accounts().of_all() {
             self.shared.metrics.stored(kind, bytes);
         }

@@ -12,7 +12,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 /// Seconds, from 2 µs up in steps of about 2.5.
 const BUCKETS: [f64; 16] =
@@ -51,7 +51,7 @@ pub struct Metrics {
     invocations: [Counter; 3],
     faults: [Counter; 3],
     fuel: Counter,
-    gpu_us: Counter,
+    gpu_seconds: Counter<f64, AtomicU64>,
     compile: Histogram,
     families: Families,
     /// Tasks that wait for a guest thread.
@@ -65,7 +65,7 @@ pub struct Metrics {
     /// See [`Self::memory_size`].
     pub memory_used: Gauge,
     /// See [`Self::memory_size`].
-    pub memory_refused: Gauge,
+    pub memory_refused: Counter,
     /// Synchronous invocations answered from the cache.
     pub invoke_cache_hits: Counter,
     /// Tasks whose result was there already.
@@ -91,7 +91,7 @@ impl Default for Metrics {
             invocations: count(&families.invocations),
             faults: count(&families.faults),
             fuel: Counter::default(),
-            gpu_us: Counter::default(),
+            gpu_seconds: Counter::default(),
             compile: Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0]),
             families,
             queued_tasks: Gauge::default(),
@@ -99,7 +99,7 @@ impl Default for Metrics {
             gpu_queue: Gauge::default(),
             memory_size: Gauge::default(),
             memory_used: Gauge::default(),
-            memory_refused: Gauge::default(),
+            memory_refused: Counter::default(),
             invoke_cache_hits: Counter::default(),
             task_cache_hits: Counter::default(),
         }
@@ -121,7 +121,7 @@ impl Metrics {
         registry.register("fabric_invocations", "Guests that ran", invocations);
         registry.register("fabric_guest_faults", "Guests that failed", faults);
         registry.register("fabric_guest_fuel", "Fuel spent by guests", self.fuel.clone());
-        registry.register("fabric_gpu_device_microseconds", "Device time of guests on the GPU", self.gpu_us.clone());
+        registry.register("fabric_gpu_device_seconds", "Device time of guests on the GPU", self.gpu_seconds.clone());
         registry.register("fabric_node_gpu_queue", "Calls waiting for the GPU", self.gpu_queue.clone());
         registry.register("fabric_compile_seconds", "Compiling a module", self.compile.clone());
         registry.register("fabric_storage_bytes", "What all tenants keep, as this process counts it", storage);
@@ -173,7 +173,7 @@ impl Observer for Metrics {
     }
 
     fn used_gpu(&self, micros: u64) {
-        self.gpu_us.inc_by(micros);
+        self.gpu_seconds.inc_by(micros as f64 / 1e6);
     }
 
     fn compiled(&self, millis: u64) {

@@ -93,8 +93,11 @@ impl Policies {
     /// # Errors
     /// The registry's fault.
     pub async fn fresh(&self, tenant: &TenantId) -> Result<Arc<Policy>, Fault> {
-        if let Some(entry) = self.0.engine.registry.get(&format!("{QUOTAS}{tenant}")).await? {
-            self.take(&entry);
+        match self.0.engine.registry.get(&format!("{QUOTAS}{tenant}")).await? {
+            Some(entry) => self.take(&entry),
+            None => {
+                self.0.tenants.write().remove(tenant);
+            }
         }
         Ok(self.of(tenant))
     }
@@ -126,6 +129,8 @@ mod tests {
         let following = tokio::spawn(policies.clone().follow(changes));
         put("after", r#"{"ceilings": {"memory-bytes": 131072}}"#).await;
         assert_eq!(policies.fresh(&"after".parse().unwrap()).await.unwrap().ceilings.memory_bytes, ByteSize::kib(128));
+        engine.registry.delete(&format!("{QUOTAS}after"), Expect::Any).await.unwrap();
+        assert_eq!(policies.fresh(&"after".parse().unwrap()).await.unwrap().ceilings.memory_bytes, ByteSize::gib(4));
         put("before", "{}").await;
         while memory("before") != ByteSize::gib(4) {
             tokio::task::yield_now().await;

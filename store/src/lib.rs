@@ -33,5 +33,5 @@ pub use objects::{Conditions, ListPage, ObjectBody, Objects, PutOptions, Range};
 pub use over_quota::OverQuota;
 pub use plan::{Plan, PlanOptions, plan};
 pub use reader::{PartitionReader, open};
-pub use spaces::{Commit, Modules, Results, Swept};
+pub use spaces::{Commit, Modules, Results, SweepMode, Swept};
 pub use store::{Durability, Store, StoreOptions};

@@ -244,7 +244,9 @@ impl Objects {
         if let Err(error) = self.backend.store().delete(&staged).await {
             tracing::warn!(%error, path = %staged, "a staged object stays until it is swept");
         }
-        if let Err(error) = staging::sweep(self.backend.store(), &staging, SystemTime::now()).await {
+        if let Err(error) =
+            staging::sweep(self.backend.store(), &staging, SystemTime::now(), crate::SweepMode::Remove).await
+        {
             tracing::warn!(%error, folder = %staging, "could not sweep staged objects");
         }
         copied.map_err(fail)?;

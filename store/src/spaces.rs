@@ -49,8 +49,17 @@ async fn commit(objects: &Objects, path: &ObjectPath, bytes: Bytes) -> Result<Co
     }
 }
 
+/// What a sweep does with what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepMode {
+    /// It removes it.
+    Remove,
+    /// It counts it.
+    Count,
+}
+
 /// Removes objects of a space that `named` does not know and that have been there for a while.
-async fn sweep(objects: &Objects, named: impl Fn(&[u8; 32]) -> bool) -> Result<Swept, Error> {
+async fn sweep(objects: &Objects, mode: SweepMode, named: impl Fn(&[u8; 32]) -> bool) -> Result<Swept, Error> {
     let before_ms = now_ms().saturating_sub(SPARED_MS);
     let mut all = std::pin::pin!(objects.list_all(&ObjectPrefix::default(), None)?);
     let mut swept = Swept::default();
@@ -60,7 +69,10 @@ async fn sweep(objects: &Objects, named: impl Fn(&[u8; 32]) -> bool) -> Result<S
         if info.modified_ms >= before_ms || hex::decode_to_slice(name, &mut digest).is_err() || named(&digest) {
             continue;
         }
-        if let Some(bytes) = objects.delete_if_older(&ObjectPath::new(&info.path)?, before_ms).await? {
+        if mode == SweepMode::Count {
+            swept.objects += 1;
+            swept.bytes += info.size;
+        } else if let Some(bytes) = objects.delete_if_older(&ObjectPath::new(&info.path)?, before_ms).await? {
             swept.objects += 1;
             swept.bytes += bytes;
         }
@@ -68,7 +80,7 @@ async fn sweep(objects: &Objects, named: impl Fn(&[u8; 32]) -> bool) -> Result<S
     Ok(swept)
 }
 
-/// What a sweep removed.
+/// What a sweep removed, or found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Objects.
@@ -127,8 +139,8 @@ impl Results {
     ///
     /// # Errors
     /// [`Error::Backend`] if the store fails.
-    pub async fn sweep(&self, named: impl Fn(&[u8; 32]) -> bool) -> Result<Swept, Error> {
-        sweep(&self.0, named).await
+    pub async fn sweep(&self, mode: SweepMode, named: impl Fn(&[u8; 32]) -> bool) -> Result<Swept, Error> {
+        sweep(&self.0, mode, named).await
     }
 
     /// Removes a result.
@@ -188,8 +200,8 @@ impl Modules {
     ///
     /// # Errors
     /// [`Error::Backend`] if the store fails.
-    pub async fn sweep(&self, named: impl Fn(&[u8; 32]) -> bool) -> Result<Swept, Error> {
-        sweep(&self.0, named).await
+    pub async fn sweep(&self, mode: SweepMode, named: impl Fn(&[u8; 32]) -> bool) -> Result<Swept, Error> {
+        sweep(&self.0, mode, named).await
     }
 
     /// Removes a module.

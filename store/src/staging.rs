@@ -4,6 +4,7 @@
 //! A process that dies between the two leaves its object. Such leftovers are removed by the next large conditional
 //! write of the tenant, once they are a day old: a living writer copies within minutes.
 
+use crate::spaces::SweepMode;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{ObjectStore, ObjectStoreExt as _, Result, path::Path};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,8 +27,8 @@ pub(crate) fn name(folder: &Path) -> Path {
     folder.clone().join(format!("{nanos:x}-{unique:x}"))
 }
 
-/// Removes what dead writers left in `folder`, as seen at `now`; gives how many.
-pub(crate) async fn sweep(store: &dyn ObjectStore, folder: &Path, now: SystemTime) -> Result<u64> {
+/// Removes what dead writers left in `folder`, as seen at `now`, or counts it; gives how many.
+pub(crate) async fn sweep(store: &dyn ObjectStore, folder: &Path, now: SystemTime, mode: SweepMode) -> Result<u64> {
     let Some(before) = now.checked_sub(MAX_AGE) else { return Ok(0) };
     let mut removed = 0;
     let old: Vec<_> = store
@@ -36,6 +37,9 @@ pub(crate) async fn sweep(store: &dyn ObjectStore, folder: &Path, now: SystemTim
         .take(MAX_SWEPT)
         .try_collect()
         .await?;
+    if mode == SweepMode::Count {
+        return Ok(old.len() as u64);
+    }
     for meta in old {
         match store.delete(&meta.location).await {
             // A neighbour was faster.
@@ -63,9 +67,9 @@ mod tests {
             store.put(path, "x".into()).await.unwrap();
         }
         let now = SystemTime::now();
-        sweep(&store, &folder, now + MAX_AGE / 2).await.unwrap();
+        sweep(&store, &folder, now + MAX_AGE / 2, SweepMode::Remove).await.unwrap();
         store.head(&staged).await.unwrap();
-        sweep(&store, &folder, now + MAX_AGE * 2).await.unwrap();
+        sweep(&store, &folder, now + MAX_AGE * 2, SweepMode::Remove).await.unwrap();
         assert!(matches!(store.head(&staged).await, Err(object_store::Error::NotFound { .. })));
         store.head(&beside).await.unwrap();
     }

@@ -98,9 +98,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Backend`] if the store fails.
-    pub async fn sweep_staging(&self, tenant: &TenantId) -> Result<u64, Error> {
+    pub async fn sweep_staging(&self, tenant: &TenantId, mode: crate::SweepMode) -> Result<u64, Error> {
         let folder = staging::folder(self.objects(tenant).root());
-        let swept = staging::sweep(self.opened.backend.store(), &folder, std::time::SystemTime::now()).await;
+        let swept = staging::sweep(self.opened.backend.store(), &folder, std::time::SystemTime::now(), mode).await;
         swept.map_err(|e| Error::from_store("sweep", "", e))
     }
 

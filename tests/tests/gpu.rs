@@ -78,8 +78,8 @@ async fn a_job_gives_the_same_on_the_gpu_and_on_the_processor_and_the_gpu_is_bil
     until("usage has it", async || server.client().usage(None, None).await.unwrap().total.gpu_us == on_gpu.cost.gpu_us)
         .await;
     #[allow(clippy::cast_precision_loss)]
-    let wanted = on_gpu.cost.gpu_us as f64;
-    assert!(server.metric("fabric_gpu_device_microseconds_total").await.unwrap() >= wanted);
+    let wanted = on_gpu.cost.gpu_us as f64 / 1e6;
+    assert!(server.metric("fabric_gpu_device_seconds_total").await.unwrap() >= wanted - 1e-6);
 
     let audit = server.cli(&["jobs", "audit", on_gpu.id.as_str()]).await.status(1);
     assert!(audit.stderr.contains("uses a GPU"), "{}", audit.stderr);

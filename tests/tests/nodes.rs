@@ -134,7 +134,7 @@ async fn a_slow_node_does_not_hold_a_job() {
     brake.join().unwrap();
     // The copies gave the results, and the slow node was not taken for lost.
     assert_eq!((job.tasks.failed, job.tasks.retries), (0, 0));
-    assert!(fleet.servers[0].metric("fabric_attempts_speculated").await.unwrap() >= 1.0);
+    assert!(fleet.servers[0].metric("fabric_attempts_speculated_total").await.unwrap() >= 1.0);
     let filter = TaskFilter { paging: Paging { limit: Some(1000), ..Paging::default() }, ..TaskFilter::default() };
     let tasks = client.tasks(job.id.as_str(), &filter).await.unwrap().items;
     let name = fleet.name(2);

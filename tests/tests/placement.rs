@@ -45,7 +45,7 @@ async fn a_noisy_tenant_leaves_another_its_guarantee() {
     let job = calm.wait_job(job.id.as_str()).await.unwrap();
     assert_eq!(job.state, JobState::Succeeded, "{:?}", job.error);
     // Room was made, and nothing of the noisy tenant failed for it.
-    server.until_metric("fabric_attempts_preempted", |n| n >= 1.0).await;
+    server.until_metric("fabric_attempts_preempted_total", |n| n >= 1.0).await;
     let noise = noisy.job(noise.id.as_str(), None).await.unwrap();
     assert_eq!((noise.state, noise.tasks.failed, noise.tasks.retries), (JobState::Running, 0, 0));
 
@@ -82,7 +82,7 @@ async fn quotas_are_the_admins_to_set() {
 
 #[tokio::test]
 async fn a_job_that_waits_says_why_and_explain_agrees() {
-    let args = ["--slots", "1", "--label", "zone=a", "--memory", "2GiB", "--speed", "1.5", "--gpus", "1"];
+    let args = ["--slots", "1", "--labels", "zone=a", "--memory", "2GiB", "--speed", "1.5", "--gpus", "1"];
     let server = Server::start(Options { args: args.map(str::to_owned).to_vec() }).await;
     let node = &server.cli(&["nodes", "--json"]).await.ok().json()["items"][0];
     assert_eq!((&node["labels"]["zone"], &node["speed"], &node["gpus"]), (&json!("a"), &json!(1.5), &json!(1)));

@@ -64,3 +64,72 @@ async fn metrics_count_what_happened() {
     }
     assert!(server.metric("fabric_guest_fuel_total").await.unwrap() > 0.0);
 }
+
+/// The program that judges metrics and rules as Prometheus reads them.
+fn promtool() -> std::process::Command {
+    let named = std::env::var_os("FABRIC_TEST_PROMTOOL").filter(|named| !named.is_empty());
+    std::process::Command::new(named.unwrap_or_else(|| "promtool".into()))
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_in_the_metrics_and_the_alerts() {
+    use std::{io::Write as _, process::Stdio};
+    let server = Server::start(Options::default()).await;
+    server.example("noop").await;
+    server.cli(&["run", "noop", "--items", "[1,2,3]"]).await.ok();
+    let text = server.client().metrics().await.unwrap().bytes(16 << 20).await.unwrap();
+    let check = |text: &[u8]| {
+        let mut judge = promtool()
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("promtool is needed: run `cargo xtask test`, or get Prometheus and set FABRIC_TEST_PROMTOOL to its promtool");
+        judge.stdin.take().unwrap().write_all(text).unwrap();
+        let judged = judge.wait_with_output().unwrap();
+        let said = [judged.stdout, judged.stderr].concat();
+        (judged.status.success(), String::from_utf8(said).unwrap())
+    };
+    assert_eq!(check(&text), (true, String::new()), "{}", String::from_utf8_lossy(&text));
+    let (clean, said) = check(b"# TYPE fabric_things counter\nfabric_things 1\n");
+    assert!(!clean && said.contains("_total"), "the judge judges: {said}");
+
+    let alerts = fabric_tests::repository().join("deploy/prometheus/alerts.yaml");
+    let rules = promtool().args(["check", "rules"]).arg(alerts).output().unwrap();
+    assert!(rules.status.success(), "{}", String::from_utf8_lossy(&rules.stderr));
+}
+
+/// A server with its log in a file, whose spans go to `collector`.
+async fn with_collector(collector: &TcpListener, log: &std::path::Path) -> Server {
+    let endpoint = format!("http://{}", collector.local_addr().unwrap());
+    let args = ["--otlp-endpoint", &endpoint, "--log-file", log.to_str().unwrap()].map(ToOwned::to_owned).to_vec();
+    Server::start(Options { args }).await
+}
+
+#[tokio::test]
+async fn a_dead_collector_is_said_once() {
+    let (collector, folder) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), tempfile::tempdir().unwrap());
+    let log = folder.path().join("server.log");
+    let server = with_collector(&collector, &log).await;
+    for _ in 0..3 {
+        server.client().whoami().await.unwrap();
+        // A batch is brought and gets no answer.
+        drop(collector.accept().await.unwrap());
+    }
+    server.stop().await;
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(log.matches("the collector takes no spans").count(), 1, "{log}");
+    assert!(!log.contains("BatchSpanProcessor"), "{log}");
+}
+
+#[tokio::test]
+async fn a_frozen_collector_holds_no_shutdown_up() {
+    // Connections are taken by the system, and nobody ever answers.
+    let (collector, folder) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), tempfile::tempdir().unwrap());
+    let server = with_collector(&collector, &folder.path().join("server.log")).await;
+    server.client().whoami().await.unwrap();
+    let begun = std::time::Instant::now();
+    server.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(4), "it ended after {:?}", begun.elapsed());
+}

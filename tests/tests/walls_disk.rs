@@ -427,7 +427,7 @@ async fn what_was_kept_long_enough_goes_and_the_files_shrink() {
     until("the database shrinks", async || len().iter().sum::<u64>() < 8 * MIB).await;
     let gone = client.invocation(&last, None).await.unwrap_err();
     assert_eq!(code(&gone), Code::NotFound);
-    assert!(server.metric("fabric_expired_jobs_total").await.unwrap() >= 200.0);
+    assert!(server.metric("fabric_expired_total").await.unwrap() >= 200.0);
     // What is called now is done anew.
     let answer = client.invoke("printer", Invoke::new("again")).await.unwrap();
     assert_eq!(answer.body.bytes(MIB).await.unwrap().len(), 60_000);

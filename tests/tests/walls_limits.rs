@@ -353,7 +353,7 @@ async fn memory_stays_below_what_was_configured_whatever_callers_want() {
     }
     let refused = bodies.iter().filter(|status| **status != Some(200)).count();
     assert!(refused > 0, "16 bodies of 64 MiB fit into 1 GiB beside the guests");
-    assert!(server.metric("fabric_memory_refused").await.unwrap() > 0.0);
+    assert!(server.metric("fabric_memory_refused_total").await.unwrap() > 0.0);
     // Afterwards all of it is given back, and everything works.
     server.until_metric("fabric_memory_charged_bytes", |bytes| bytes <= idle).await;
     for (name, client, _) in &tenants {

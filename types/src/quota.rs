@@ -17,6 +17,8 @@ pub struct Quota {
     pub ceilings: Ceilings,
     /// The grants that its functions may ask for, where that is not the server's.
     pub grants: GrantRules,
+    /// How long its things are kept, where that is not as the server's configuration says.
+    pub keep: Keep,
 }
 
 impl Default for Quota {
@@ -27,6 +29,7 @@ impl Default for Quota {
             weight: 1,
             ceilings: Ceilings::default(),
             grants: GrantRules::default(),
+            keep: Keep::default(),
         }
     }
 }
@@ -61,6 +64,18 @@ pub struct Limit {
     pub storage_bytes: Option<ByteSize>,
 }
 
+/// How long a tenant's things are kept, in seconds. Default: as `[storage]` of the server's configuration says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Keep {
+    /// Jobs and asynchronous invocations, after their end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs_s: Option<u64>,
+    /// Results, after their last use; those of a kept job are kept as long as it is, if this is less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub results_s: Option<u64>,
+}
+
 impl Quota {
     /// Checks what the types alone do not.
     ///
@@ -79,6 +94,9 @@ impl Quota {
         }
         if self.limit.gpus.is_some_and(|most| most < self.guarantee.gpus) {
             return above("gpus");
+        }
+        if [self.keep.jobs_s, self.keep.results_s].contains(&Some(0)) {
+            return Err("`keep` has a time of 0 seconds: use 1 or more".to_owned());
         }
         self.ceilings.check()?;
         self.grants.check()

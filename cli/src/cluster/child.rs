@@ -1,7 +1,6 @@
 //! One process that is kept running: started, watched, started again with growing pauses, and stopped.
 
 use super::folder;
-use crate::failure::Failure;
 use rustix::process::Signal;
 use std::{
     convert::Infallible,
@@ -42,8 +41,10 @@ pub struct Spec {
     pub args: Vec<OsString>,
     /// Variables that it gets besides this process's own; without a value, one that it does not get.
     pub env: Vec<(&'static str, Option<OsString>)>,
-    /// Where what it says goes.
+    /// Where what it says goes. The process itself begins the file anew when it is full.
     pub log: PathBuf,
+    /// Bytes that were there before this fleet was started.
+    pub log_begins_at: u64,
     /// How it shows that it answers.
     pub sign: Sign,
 }
@@ -161,7 +162,12 @@ impl Spec {
 
     /// The last error that the process wrote to its log, with its hint; else the log's last line.
     pub fn last_words(&self) -> String {
-        last_words(&tail(&self.log).unwrap_or_default())
+        last_words(&tail(&self.log, self.log_begins_at).unwrap_or_default())
+    }
+
+    /// Notes what the log holds of earlier fleets, so that [`Self::last_words`] are this one's.
+    pub fn begin_log(&mut self) {
+        self.log_begins_at = std::fs::metadata(&self.log).map_or(0, |m| m.len());
     }
 }
 
@@ -207,12 +213,14 @@ async fn end(mut child: Child, stop: &Stop) {
     let _ = child.kill().await;
 }
 
-/// The end of a log.
-fn tail(log: &Path) -> std::io::Result<String> {
+/// The end of a log, from the byte `begins_at` on.
+fn tail(log: &Path, begins_at: u64) -> std::io::Result<String> {
     const LONGEST: u64 = 16 << 10;
     let mut file = File::open(log)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LONGEST)))?;
+    // A shorter file was begun since.
+    let begins_at = if begins_at > length { 0 } else { begins_at };
+    file.seek(SeekFrom::Start(length.saturating_sub(LONGEST).max(begins_at)))?;
     let mut bytes = Vec::new();
     file.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -225,14 +233,9 @@ fn last_words(log: &str) -> String {
     lines.get(from..).unwrap_or_default().join("\n")
 }
 
-/// Empties a log, so that it tells of this fleet only.
-pub fn fresh_log(log: &Path) -> Result<(), Failure> {
-    let made = File::options().create(true).write(true).truncate(true).mode(0o600).open(log);
-    made.map(drop).map_err(|e| Failure::io(log.display(), e))
-}
-
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -241,5 +244,18 @@ mod tests {
         assert_eq!(last_words(log), "error[config]: bad store\nhint: name another");
         assert_eq!(last_words("[1] [FTL] address in use\n"), "[1] [FTL] address in use");
         assert_eq!(last_words(""), "");
+    }
+
+    #[test]
+    fn words_of_an_earlier_fleet_stay_and_are_not_the_last_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("n1.log");
+        std::fs::write(&log, "error[config]: of yesterday\n").unwrap();
+        let begins_at = std::fs::metadata(&log).unwrap().len();
+        assert_eq!(last_words(&tail(&log, begins_at).unwrap()), "");
+        std::fs::write(&log, "error[config]: of yesterday\nINFO ready\n").unwrap();
+        assert_eq!(last_words(&tail(&log, begins_at).unwrap()), "INFO ready");
+        std::fs::write(&log, "INFO begun anew\n").unwrap();
+        assert_eq!(last_words(&tail(&log, begins_at).unwrap()), "INFO begun anew");
     }
 }

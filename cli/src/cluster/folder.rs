@@ -6,7 +6,7 @@
 //! DIR/server.json    a gateway that answers, for the CLI; DIR/admin-token beside it
 //! DIR/store/         the store that all processes share, unless another was named
 //! DIR/nats/          the NATS server's configuration
-//! DIR/n1/ …          each process's own data; DIR/n1.log … what it said
+//! DIR/n1/ …          each process's own data; DIR/n1.log … what it said, older files beside it
 //! ```
 
 use crate::failure::Failure;

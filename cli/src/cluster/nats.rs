@@ -36,19 +36,29 @@ impl Nats {
         getrandom::fill(&mut random).map_err(|e| Failure::local("internal", format!("making a password: {e}")))?;
         let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         folder.make_in("nats")?;
-        let config =
-            format!("listen: \"127.0.0.1:{port}\"\nauthorization {{ user: fabric, password: \"{password}\" }}\n");
+        let log = folder.join("nats.log");
+        let config = format!(
+            "listen: \"127.0.0.1:{port}\"\nauthorization {{ user: fabric, password: \"{password}\" }}\n{}",
+            logging(&log)
+        );
         folder.write("nats/nats.conf", config.as_bytes())?;
         let spec = Spec {
             name: "nats".to_owned(),
             program,
             args: vec!["-c".into(), folder.join("nats/nats.conf").into()],
             env: Vec::new(),
-            log: folder.join("nats.log"),
+            log,
+            log_begins_at: 0,
             sign: Sign::Greeting(port),
         };
         Ok(Self { spec, url: format!("nats://fabric:{password}@127.0.0.1:{port}") })
     }
+}
+
+/// The part of the configuration about the log: the server begins the file anew when it is full, as ours do.
+fn logging(log: &Path) -> String {
+    let log = log.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+    format!("log_file: \"{log}\"\nlogfile_size_limit: 64MB\nlogfile_max_num: 5\n")
 }
 
 /// A port that nobody has now; it is the server's also when it is started again.

@@ -58,7 +58,7 @@ impl Plan {
             let address = SocketAddr::new(listen.ip(), port(n)?);
             let taken = TcpListener::bind(address);
             taken.map(|_| address).map_err(|e| {
-                Failure::io(format!("listening on {address}"), e).hint(format!(
+                Failure::listening(address, e).hint(format!(
                     "{nodes} ports in a row have to be free: name others with --listen, port 0 takes any"
                 ))
             })
@@ -89,6 +89,7 @@ impl Plan {
     fn spec(&self, folder: &Folder, program: PathBuf, n: u16, address: SocketAddr, slots: u32) -> Spec {
         let name = format!("n{n}");
         let data = folder.join(&name);
+        let log = folder.join(&format!("{name}.log"));
         let mut args = vec!["serve".into(), "--data".into(), data.clone().into()];
         for (flag, value) in [
             ("--name", name.clone()),
@@ -98,6 +99,7 @@ impl Plan {
         ] {
             args.extend([flag.into(), value.into()]);
         }
+        args.extend(["--log-file".into(), log.clone().into()]);
         let mut env: Vec<_> = OWN.map(|name| (name, None)).into();
         env.push(("FABRIC_STORE", Some(self.store.clone().into())));
         env.push(("FABRIC_NATS", Some(self.nats.clone().into())));
@@ -108,14 +110,7 @@ impl Plan {
         if fabric_client::settings::process_env("FABRIC_SHUTDOWN_DELAY").is_none() {
             env.push(("FABRIC_SHUTDOWN_DELAY", Some("0".into())));
         }
-        Spec {
-            log: folder.join(&format!("{name}.log")),
-            name,
-            program,
-            args,
-            env,
-            sign: Sign::Address(data.join("server.json")),
-        }
+        Spec { log, log_begins_at: 0, name, program, args, env, sign: Sign::Address(data.join("server.json")) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Everything of a fleet on one machine, kept running until it is told to stop.
 
 use super::{
-    child::{Ended, Event, Spec, Stop, fresh_log},
+    child::{Ended, Event, Spec, Stop},
     folder::{Folder, Process, State},
 };
 use crate::failure::Failure;
@@ -86,9 +86,7 @@ impl<'a, W: Watch> Supervisor<'a, W> {
     }
 
     async fn start_and_watch(&mut self, own_nats: usize) -> Result<(), Failure> {
-        for spec in &self.specs {
-            fresh_log(&spec.log)?;
-        }
+        self.specs.iter_mut().for_each(Spec::begin_log);
         self.folder.write_state(&self.state)?;
         // A server that finds no NATS ends; so NATS first.
         for index in 0..own_nats {

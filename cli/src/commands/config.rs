@@ -23,12 +23,15 @@ struct Row {
     name: String,
     value: String,
     origin: String,
+    /// Why it can't be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
-/// Shows them.
+/// Shows them, the wrong ones too.
 pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let Sub::Show(serve) = &args.command;
-    let rows = rows(&ctx.global.settings()?, serve, &process_env)?;
+    let rows = rows(ctx.global.settings().map_err(Failure::from), serve, &process_env);
     ctx.out.show(&rows, |out, rows| {
         out.table(&table(rows))?;
         if let Some(path) = ContextFile::path() {
@@ -39,31 +42,62 @@ pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             ));
         }
         Ok(())
-    })
+    })?;
+    let wrong: Vec<_> = rows.iter().filter(|row| row.problem.is_some()).map(|row| row.name.as_str()).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::config(format!("can't be used: {}", wrong.join(", "))))
 }
 
-fn rows(client: &Settings, serve: &ServeArgs, env: Env<'_>) -> Result<Vec<Row>, Failure> {
+fn rows(client: Result<Settings, Failure>, serve: &ServeArgs, env: Env<'_>) -> Vec<Row> {
     let none = || ("-".to_owned(), Origin::Default.to_string());
     let mut rows = Vec::new();
-    let mut add =
-        |name: &str, (value, origin): (String, String)| rows.push(Row { name: name.to_owned(), value, origin });
-    add("client.url", (client.url.value.clone(), client.url.origin.to_string()));
-    let token = client.token.as_ref();
-    add("client.token", token.map_or_else(none, |t| ("(hidden)".to_owned(), t.origin.to_string())));
-    let tenant = client.tenant.as_ref();
-    add("client.tenant", tenant.map_or_else(none, |t| (t.value.clone(), t.origin.to_string())));
-    let ca = client.ca.as_ref();
-    add("client.ca", ca.map_or_else(none, |t| (t.value.display().to_string(), t.origin.to_string())));
-    for (name, value, origin) in serve.resolve(env)?.rows() {
+    let mut add = |name: &str, (value, origin): (String, String)| {
+        rows.push(Row { name: name.to_owned(), value, origin, problem: None });
+    };
+    let mut wrong_client = None;
+    match client {
+        Ok(client) => {
+            add("client.url", (client.url.value.clone(), client.url.origin.to_string()));
+            let token = client.token.as_ref();
+            add("client.token", token.map_or_else(none, |t| ("(hidden)".to_owned(), t.origin.to_string())));
+            let tenant = client.tenant.as_ref();
+            add("client.tenant", tenant.map_or_else(none, |t| (t.value.clone(), t.origin.to_string())));
+            let ca = client.ca.as_ref();
+            add("client.ca", ca.map_or_else(none, |t| (t.value.display().to_string(), t.origin.to_string())));
+        }
+        Err(failure) => wrong_client = Some(failure),
+    }
+    let (config, wrong) = serve.resolve_all(env);
+    for (name, value, origin) in config.rows() {
         add(&name, (value, origin));
     }
-    Ok(rows)
+    if let Some(failure) = wrong_client {
+        mark(&mut rows, "client", &failure);
+    }
+    for setting in &wrong {
+        mark(&mut rows, &format!("serve.{}", setting.name), &setting.failure);
+    }
+    rows
+}
+
+/// Marks a setting as wrong; one that is not in the list, such as a key that nobody knows, is added to it.
+fn mark(rows: &mut Vec<Row>, name: &str, failure: &Failure) {
+    let problem = Some(failure.message.clone());
+    match rows.iter_mut().find(|row| row.name == name) {
+        Some(row) => row.problem = problem,
+        None => rows.push(Row { name: name.to_owned(), value: "-".to_owned(), origin: "-".to_owned(), problem }),
+    }
 }
 
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new(&["SETTING", "VALUE", "ORIGIN"]);
     for row in rows {
-        table.row([&row.name, &row.value, &row.origin]);
+        match row.problem.as_deref().and_then(|problem| problem.lines().next()) {
+            Some(problem) => table.row([row.name.as_str(), "WRONG", problem]),
+            None => table.row([row.name.as_str(), row.value.as_str(), row.origin.as_str()]),
+        }
     }
     table
 }
@@ -87,9 +121,28 @@ mod tests {
             .unwrap();
         let settings = Settings::resolve(&Flags::default(), &env, &file).unwrap();
         let serve = ServeArgs { listen: "127.0.0.1:0".parse().ok(), ..ServeArgs::default() };
-        let rows = rows(&settings, &serve, &env).unwrap();
+        let rows = rows(Ok(settings), &serve, &env);
         let text = table(&rows).render();
         assert!(!text.contains("very-secret"), "{text}");
         insta::assert_snapshot!("config_show", text);
+    }
+    #[test]
+    fn wrong_settings_are_marked_and_the_others_shown() {
+        let env = |name: &str| match name {
+            "FABRIC_SLOTS" => Some("many".to_owned()),
+            "FABRIC_IDLE_TIMEOUT" => Some("0".to_owned()),
+            "FABRIC_MEMORY" => Some("2GiB".to_owned()),
+            "FABRIC_DATA" => Some("/nonexistent/data".to_owned()),
+            _ => None,
+        };
+        let rows = rows(Err(Failure::config("no such context")), &ServeArgs::default(), &env);
+        let text = table(&rows).render();
+        let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        assert!(line("serve.slots").contains("FABRIC_SLOTS=`many`"), "{text}");
+        assert!(line("serve.idle-timeout").contains("idle-timeout, from environment"), "{text}");
+        assert!(line("serve.memory").contains("2 GiB"), "{text}");
+        assert!(line("client").contains("no such context"), "{text}");
+        assert_eq!(text.matches("WRONG").count(), 3);
+        assert_eq!(rows.iter().filter(|row| row.problem.is_some()).count(), 3);
     }
 }

@@ -1,7 +1,7 @@
 //! `fabric jobs`: lists jobs and acts on them.
 
 use super::{Ctx, logs, run as running};
-use crate::{complete, failure::Failure, job_ref::JobRef, number, progress, table::Table, times};
+use crate::{complete, confirm::Confirm, failure::Failure, job_ref::JobRef, number, progress, table::Table, times};
 use fabric_client::{Client, JobFilter, LogFilter, Paging, ResultLines, TaskFilter};
 use fabric_types::{
     function::FunctionRef,
@@ -12,7 +12,7 @@ use fabric_types::{
         job::{Job, Task},
     },
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Flags of `fabric jobs`.
 #[derive(Debug, clap::Args)]
@@ -34,14 +34,8 @@ enum Sub {
     Watch(One),
     /// Stop a job
     Cancel(One),
-    /// Put a job that has ended into the bin
-    Delete {
-        #[command(flatten)]
-        one: One,
-        /// Remove it for good instead, with its journal; what it takes on disk is free at once
-        #[arg(long)]
-        now: bool,
-    },
+    /// Put jobs that have ended into the bin: one by its id, or all that the flags name
+    Delete(Delete),
     /// Take a job out of the bin
     Restore(One),
     /// Run a job that has ended once more, as a new job; tasks that succeeded come from the cache where they can
@@ -121,6 +115,96 @@ struct One {
     job: JobRef,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
+struct Delete {
+    /// The job
+    #[arg(group = "which", conflicts_with_all = ["state", "function", "tag", "older_than", "deleted"])]
+    id: Option<JobId>,
+    /// Those in these states: succeeded, failed, cancelled [default: all three]
+    #[arg(long, value_name = "STATE,…", value_delimiter = ',', group = "which")]
+    state: Vec<String>,
+    /// Those of this function
+    #[arg(long, value_name = "NAME", group = "which")]
+    function: Option<String>,
+    /// Those with this tag
+    #[arg(long, group = "which")]
+    tag: Option<String>,
+    /// Those accepted longer ago than this, such as 7d
+    #[arg(long, value_name = "TIME", value_parser = times::duration, group = "which")]
+    older_than: Option<Duration>,
+    /// Those in the bin; with --now this empties it
+    #[arg(long, group = "which")]
+    deleted: bool,
+    /// Remove them for good instead, with their journals; what they take on disk is free at once
+    #[arg(long)]
+    now: bool,
+    #[command(flatten)]
+    confirm: Confirm,
+}
+
+impl Delete {
+    /// The filter that names several jobs.
+    fn filter(&self) -> JobFilter {
+        let now = times::now_ms();
+        let before = |age: Duration| now.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        let states = match self.state.as_slice() {
+            [] => ["succeeded", "failed", "cancelled"].map(ToOwned::to_owned).to_vec(),
+            named => named.to_vec(),
+        };
+        JobFilter {
+            states,
+            function: self.function.clone(),
+            tag: self.tag.clone(),
+            // What is accepted while the answer is waited for was not meant.
+            until_ms: Some(self.older_than.map_or(now, before)),
+            deleted: self.deleted,
+            ..JobFilter::default()
+        }
+    }
+}
+
+/// Deletes one job, or all that the flags name.
+async fn delete(client: &Client, args: &Delete, ctx: &Ctx<'_>) -> Result<(), Failure> {
+    if let Some(id) = &args.id {
+        if args.now {
+            client.purge_job(id.as_str()).await?;
+            ctx.note(format!("{id} is removed"));
+        } else {
+            client.delete_job(id.as_str()).await?;
+            ctx.note(format!("{id} is in the bin; take it out with: fabric jobs restore {id}"));
+        }
+        return Ok(());
+    }
+    let mut filter = args.filter();
+    let found = Paging::collect(COUNTED, async |paging| client.jobs(&JobFilter { paging, ..filter.clone() }).await);
+    let found = found.await?;
+    let count = number::counted(found.items.len() as u64, "job");
+    if found.items.is_empty() {
+        ctx.note("no job that has ended is meant");
+        return Ok(());
+    }
+    let count = if found.next.is_some() { format!("{count} and more") } else { count };
+    let how = if args.now { format!("remove {count} for good") } else { format!("put {count} into the bin") };
+    args.confirm.ask(&how)?;
+    let mut deleted = 0;
+    filter.paging = Paging::first(100);
+    loop {
+        let page = client.delete_jobs(&filter, args.now).await?;
+        deleted += page.deleted;
+        match page.next {
+            Some(next) => filter.paging.cursor = Some(next),
+            None => break,
+        }
+    }
+    let where_to = if args.now { "removed" } else { "put into the bin" };
+    ctx.note(format!("{} {where_to}", number::counted(deleted, "job")));
+    Ok(())
+}
+
+/// Jobs that are counted before it is asked whether to delete them.
+const COUNTED: usize = 10_000;
+
 /// Reads `5%`, `5` or `0.5%`.
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
@@ -177,18 +261,7 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             let job = client.cancel_job(&one.job.id(&client).await?).await?;
             ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))
         }
-        Sub::Delete { one, now: true } => {
-            let id = one.job.id(&client).await?;
-            client.purge_job(&id).await?;
-            ctx.note(format!("{id} is removed"));
-            Ok(())
-        }
-        Sub::Delete { one, now: false } => {
-            let id = one.job.id(&client).await?;
-            client.delete_job(&id).await?;
-            ctx.note(format!("{id} is in the bin; take it out with: fabric jobs restore {id}"));
-            Ok(())
-        }
+        Sub::Delete(args) => delete(&client, &args, ctx).await,
         Sub::Restore(one) => {
             let job = client.restore_job(&one.job.id(&client).await?).await?;
             ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))

@@ -11,6 +11,7 @@ pub mod deploy;
 pub mod dev;
 pub mod explain;
 pub mod functions;
+pub mod gc;
 pub mod get;
 pub mod invoke;
 pub mod jobs;
@@ -88,6 +89,7 @@ pub async fn run(command: Command, global: &Global, out: &Out) -> Result<(), Fai
         Command::Ls(args) => ls::run(&args, &ctx).await,
         Command::Rm(args) => rm::run(&args, &ctx).await,
         Command::Jobs(args) => jobs::run(*args, &ctx).await,
+        Command::Gc(args) => gc::run(&args, &ctx).await,
         Command::DeadLetters(args) => dead_letters::run(&args, &ctx).await,
         Command::Logs(args) => logs::run(&args, &ctx).await,
         Command::Explain(args) => explain::run(&args, &ctx).await,

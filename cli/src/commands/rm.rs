@@ -1,7 +1,7 @@
 //! `fabric rm`: deletes objects.
 
 use super::Ctx;
-use crate::failure::Failure;
+use crate::{confirm::Confirm, failure::Failure};
 use fabric_client::{Listing, Paging};
 
 /// Flags of `fabric rm`.
@@ -12,6 +12,9 @@ pub struct Args {
     /// Delete everything under the prefix
     #[arg(long, short)]
     pub recursive: bool,
+    /// With -r, it asks first
+    #[command(flatten)]
+    pub confirm: Confirm,
 }
 
 /// Deletes them.
@@ -28,6 +31,14 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     if !args.path.ends_with('/') {
         return Err(Failure::usage("with -r, give a prefix that ends in /, so that nothing beside it is deleted"));
     }
+    let listing = Listing { prefix: args.path.clone(), folders: false, paging: Paging::first(1000) };
+    let found = client.objects(&listing).await?;
+    if found.items.is_empty() {
+        ctx.note(format!("there is nothing under {}", args.path));
+        return Ok(());
+    }
+    let more = if found.next.is_some() { " and more" } else { "" };
+    args.confirm.ask(&format!("delete {} objects{more} under {}", found.items.len(), args.path))?;
     let mut deleted = 0_u64;
     loop {
         // Always the first page: what was on it is gone the next time.

@@ -1,10 +1,10 @@
 //! `fabric tenants`: what tenants may use, and what they use.
 
 use super::Ctx;
-use crate::{failure::Failure, table::Table};
+use crate::{confirm::Confirm, failure::Failure, table::Table, times};
 use fabric_client::Paging;
 use fabric_types::{id::TenantId, quota::Quota, rest::tenant::Tenant, units::ByteSize};
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 /// Flags of `fabric tenants`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +24,13 @@ enum Sub {
     },
     /// Set what a tenant may use; what is not named stays as it is
     Set(Box<Set>),
+    /// Delete all that was set for a tenant: the server's defaults are in force again
+    Reset {
+        /// The tenant
+        name: TenantId,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -65,6 +72,10 @@ struct Set {
     /// network=none removes all; `default` for the server's rule; may be repeated
     #[arg(long = "grant", value_name = "GRANT=VALUE", group = "change", value_parser = pair)]
     grants: Vec<(String, String)>,
+    /// How long its jobs or results are kept, such as jobs=7d or results=90d; `default` for as the server's configuration says;
+    /// may be repeated
+    #[arg(long = "keep", value_name = "KIND=TIME", group = "change", value_parser = pair)]
+    keeps: Vec<(String, String)>,
 }
 
 /// `KEY=VALUE`.
@@ -101,8 +112,25 @@ impl Set {
         for (key, value) in &self.grants {
             quota.grants.set(key, value)?;
         }
+        for (kind, time) in &self.keeps {
+            let seconds = match time.as_str() {
+                "default" => None,
+                time => Some(times::duration(time)?.as_secs()),
+            };
+            match kind.as_str() {
+                "jobs" => quota.keep.jobs_s = seconds,
+                "results" => quota.keep.results_s = seconds,
+                _ => return Err(format!("`{kind}`: what is kept is `jobs` or `results`")),
+            }
+        }
         Ok(())
     }
+}
+
+/// How long things are kept, where the tenant's quota says so.
+fn keeps(quota: &Quota) -> Vec<(&'static str, Option<String>)> {
+    let show = |seconds: Option<u64>| seconds.map(|s| times::span(Duration::from_secs(s)));
+    vec![("jobs", show(quota.keep.jobs_s)), ("results", show(quota.keep.results_s))]
 }
 
 /// Does what was asked.
@@ -119,14 +147,26 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             set.change(&mut quota).map_err(Failure::usage)?;
             client.set_tenant_quota(&set.name, &quota).await?
         }
+        Sub::Reset { name, confirm } => {
+            confirm.ask(&format!("delete what was set for tenant {name}"))?;
+            client.delete_tenant_quota(name).await?;
+            client.tenant_quota(name).await?
+        }
     };
+    for warning in &tenant.warnings {
+        ctx.note(format!("warning: {warning}"));
+    }
     ctx.out.show(&tenant, |out, tenant| {
         out.table(&table(std::slice::from_ref(tenant)))?;
         let quota = &tenant.quota;
         let set = |rows: Vec<(&'static str, Option<String>)>| {
             rows.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?))).collect::<Vec<_>>().join(" ")
         };
-        for (name, values) in [("ceilings", set(quota.ceilings.rows())), ("grants", set(quota.grants.rows()))] {
+        for (name, values) in [
+            ("ceilings", set(quota.ceilings.rows())),
+            ("grants", set(quota.grants.rows())),
+            ("keep", set(keeps(quota))),
+        ] {
             out.line(format!("{name:9} {}", if values.is_empty() { "the server's" } else { &values }))?;
         }
         Ok(())

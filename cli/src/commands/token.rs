@@ -49,6 +49,15 @@ fn role_name(role: Role) -> String {
     serde_json::to_value(role).ok().and_then(|v| v.as_str().map(ToOwned::to_owned)).unwrap_or_default()
 }
 
+/// When a token stops working, or that it has.
+fn expiry(expires_ms: Option<u64>, now_ms: u64) -> String {
+    match expires_ms {
+        None => "never".to_owned(),
+        Some(at) if at <= now_ms => format!("expired {}", times::ago(at, now_ms)),
+        Some(at) => times::stamp(at),
+    }
+}
+
 /// Does what was asked.
 pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
@@ -64,7 +73,7 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
                         t.tenant.to_string(),
                         role_name(t.role),
                         times::ago(t.created_ms, times::now_ms()),
-                        t.expires_ms.map_or_else(|| "never".to_owned(), times::stamp),
+                        expiry(t.expires_ms, times::now_ms()),
                     ]);
                 }
                 out.table(&table)
@@ -86,5 +95,18 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             ctx.note(format!("revoked {id}"));
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::expiry;
+
+    #[test]
+    fn an_expired_token_is_marked() {
+        let now = 1_700_000_000_000;
+        assert_eq!(expiry(None, now), "never");
+        assert!(expiry(Some(now), now).starts_with("expired "));
+        assert!(!expiry(Some(now + 1), now).contains("expired"));
     }
 }

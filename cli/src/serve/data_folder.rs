@@ -1,6 +1,7 @@
 //! The data folder: one process has it, and only its user can read its tokens, keys and databases.
 
 use crate::failure::Failure;
+use fabric_types::Code;
 use std::{
     fs::{DirBuilder, File, Metadata, Permissions, TryLockError},
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
@@ -28,7 +29,7 @@ fn lock(folder: &Path) -> Result<File, Failure> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            Err(Failure::config(format!("`{}` is in use by another `fabric serve`", folder.display()))
+            Err(Failure::coded(Code::Conflict, format!("`{}` is in use by another `fabric serve`", folder.display()))
                 .hint("stop that one, or give this process a data folder of its own: --data DIR"))
         }
         Err(TryLockError::Error(e)) => Err(Failure::io(path.display(), e)),
@@ -113,6 +114,7 @@ mod tests {
         let held = take(folder.path()).unwrap();
         let refused = take(folder.path()).expect_err("another process has it");
         assert!(refused.message.contains("is in use by another `fabric serve`"), "{}", refused.message);
+        assert_eq!(refused.code, "conflict");
         drop(held);
         drop(take(folder.path()).unwrap());
         std::fs::write(folder.path().join("cluster.json"), "{}").unwrap();

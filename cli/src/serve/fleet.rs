@@ -67,7 +67,11 @@ async fn open(config: &ServeConfig, nats: &str, name: &NodeId) -> Result<(Fleet,
     let fleet = Fleet::open(options).await.map_err(|e| {
         // The cause has the hint.
         let why = std::error::Error::source(&e).map(ToString::to_string).unwrap_or_default();
-        Failure::coded(e.code(), format!("joining the fleet: {e}: {why}"))
+        let message = format!("joining the fleet: {e}: {why}");
+        match e {
+            fabric_engine::Error::Setting { .. } => Failure::config(message),
+            _ => Failure::coded(e.code(), message),
+        }
     })?;
     Ok((fleet, store))
 }
@@ -90,7 +94,7 @@ impl Does {
 async fn take_address(config: &ServeConfig, does: &Does) -> Result<TcpListener, Failure> {
     if !does.gateway && !does.scheduler && config.listen.origin == Origin::Default {
         let any = (std::net::Ipv4Addr::LOCALHOST, 0);
-        return TcpListener::bind(any).await.map_err(|e| Failure::io("listening", e));
+        return TcpListener::bind(any).await.map_err(|e| Failure::listening(any.into(), e));
     }
     listen(config).await
 }

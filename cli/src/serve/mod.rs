@@ -8,7 +8,10 @@ mod name;
 mod parts;
 mod signals;
 
-use crate::{args::CompileWorkerArgs, failure::Failure, serve_args::ServeArgs, serve_config::ServeConfig, telemetry};
+use crate::{
+    args::CompileWorkerArgs, failure::Failure, log_file::LogFile, serve_args::ServeArgs, serve_config::ServeConfig,
+    telemetry,
+};
 use fabric_engine::embedded::Embedded;
 use fabric_gateway::{check_listen, server::tls};
 use fabric_types::{Code, Fault, id::NodeId};
@@ -46,7 +49,19 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     raise_file_limit();
     // Whatever the server writes is for its user alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let log_file = config.log_file.as_ref().map(|file| LogFile {
+        path: file.value.clone(),
+        size: config.log_file_size.value.0,
+        files: config.log_files.value,
+    });
+    if let Some(file) = &log_file {
+        file.take()?;
+    }
     runtime.block_on(async {
+        // The task ends with the runtime.
+        if let Some(file) = log_file {
+            tokio::spawn(file.keep_bounded());
+        }
         let spans = telemetry::start(config.log_format.value, config.otlp_endpoint.as_ref().map(|e| e.value.as_str()))?;
         let served = match &config.nats {
             None => alone(&config, tls).await,

@@ -26,7 +26,7 @@ const FLEET_SWEEP: Duration = Duration::from_secs(3600);
 /// Takes the address.
 pub(super) async fn listen(config: &ServeConfig) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(config.listen.value).await;
-    listener.map_err(|e| Failure::io(format!("listening on {}", config.listen.value), e))
+    listener.map_err(|e| Failure::listening(config.listen.value, e))
 }
 
 /// Opens the object store: what the configuration says, else a folder below the data.
@@ -109,7 +109,8 @@ impl Parts {
             invocation_age: storage.keep_invocations(),
             ..fabric_index::Options::default()
         };
-        let index = Index::open_with(&data.join("index.db"), kept).map_err(|e| internal("opening the index", e))?;
+        let index = Index::open_with(&data.join("index.db"), kept)
+            .map_err(|e| Failure::coded(e.code(), format!("opening the index: {e}")))?;
         let store = store.charged_to(accounts(config));
         let notes = if fleet { Notes::Sent(Arc::default()) } else { Notes::Here(index.clone()) };
         let results = ResultStore::new(engine.results.clone(), store.clone());
@@ -271,11 +272,14 @@ impl<'a> Serving<'a> {
             data_dir: data.to_owned(),
             prices: config.prices.as_ref().map(|prices| prices.value.clone()),
             keep_answers: config.storage.value.keep_answers(),
+            keep_tokens: config.storage.value.keep_tokens(),
             sweep_every: config.storage.value.sweep_every(),
         };
         let gateway = Gateway::new(services);
         if for_clients {
-            let token = tokens::ensure_admin_token(gateway.tokens(), data).await;
+            let machine = rustix::system::uname();
+            let process = format!("process {} on {}", node.id(), machine.nodename().to_string_lossy());
+            let token = tokens::ensure_admin_token(gateway.tokens(), data, &process).await;
             token.map_err(|e| Failure::coded(e.code(), e.to_string()))?;
         }
         let scheme = if tls.is_some() { "https" } else { "http" };

@@ -129,3 +129,56 @@ fn limits_of_compilations_are_set_and_checked() {
         assert!(said.contains(says), "{said}");
     }
 }
+
+#[test]
+fn a_flag_its_variable_and_its_key_have_one_name() {
+    use clap::CommandFactory as _;
+    let command = crate::args::Cli::command();
+    let serve = command.find_subcommand("serve").unwrap();
+    let shown: Vec<_> =
+        resolve(ServeArgs::default(), &[], None).unwrap().rows().into_iter().map(|(name, ..)| name).collect();
+    let unknown = toml::from_str::<File>("no-such-key = 1").unwrap_err().to_string();
+    let keys: Vec<_> = unknown.split('`').skip(3).step_by(2).collect();
+    let flags: Vec<_> = serve
+        .get_arguments()
+        .filter(|arg| !arg.is_global_set())
+        .filter_map(|arg| Some((arg, arg.get_long()?)))
+        .collect();
+    assert!(flags.len() > 40, "{}", flags.len());
+    for (arg, flag) in &flags {
+        let variable = format!("[env: FABRIC_{}", flag.to_uppercase().replace('-', "_"));
+        let help = arg.get_help().unwrap().to_string();
+        if *flag == "config" {
+            assert!(help.contains("[env: FABRIC_CONFIG]"));
+            continue;
+        }
+        let named = [";", "]"].iter().any(|end| help.contains(&format!("{variable}{end}")));
+        assert!(named, "--{flag}: its help lacks {variable}");
+        assert!(keys.contains(flag), "--{flag} is no key of the file: {keys:?}");
+        assert!(shown.contains(&format!("serve.{flag}")), "--{flag} is not in `config show`");
+    }
+    // What has no flag is a table.
+    for key in keys {
+        let is_flag = flags.iter().any(|(_, flag)| *flag == key);
+        assert!(is_flag || toml::from_str::<File>(&format!("[{key}]")).is_ok(), "{key} is neither a flag nor a table");
+    }
+}
+
+#[test]
+fn every_wrong_setting_is_found_and_the_others_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fabric.conf");
+    let text = "slots = 0\nlistn = 1\nmax-tasks = 7\n[storage]\nquota = \"big\"\nkeep-jobs = \"3d\"\n\
+                [ceilings]\nmemory-bytes = \"8GiB\"\n[placement.weights]\nGpu = -1\n";
+    std::fs::write(&path, text).unwrap();
+    let args = ServeArgs { data: Some("/data".into()), config: Some(path), ..Default::default() };
+    let env = |name: &str| (name == "FABRIC_IDLE_TIMEOUT").then(|| "long".to_owned());
+    let (config, wrong) = args.resolve_all(&env);
+    let names: Vec<_> = wrong.iter().map(|w| w.name.as_str()).collect();
+    let expected =
+        ["listn", "storage.quota", "idle-timeout", "slots", "placement.weights.Gpu", "ceilings.memory-bytes"];
+    assert_eq!(names, expected);
+    assert_eq!((config.max_tasks.value, config.storage.value.keep_jobs().as_secs()), (7, 3 * 86_400));
+    let refused = args.resolve(&env).unwrap_err().message;
+    assert!(refused.contains("line 2"), "{refused}");
+}

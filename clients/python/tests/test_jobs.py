@@ -302,3 +302,16 @@ def test_a_sync_job_can_be_awaited(fab: Fabric) -> None:
         return await fab.function("echo").map([json.dumps([1])]), await fab.function("noop").spawn("s")
 
     assert asyncio.run(main()) == ([b"[1]"], b"s")
+
+
+def test_jobs_are_deleted_by_what_they_have_in_common(fab: Fabric) -> None:
+    kept = fab.function("echo").map(["kept"], tags=["kept"]).wait()
+    several = [fab.function("echo").map([str(n)], tags=["several"]).wait() for n in range(3)]
+    assert fab.delete_jobs(tag="several") == 3
+    assert all(job.refresh().info.deleted for job in several)
+    assert not kept.refresh().info.deleted
+    assert fab.delete_jobs(tag="several", deleted=True, for_good=True) == 3
+    with pytest.raises(NotFound):
+        fab.job(several[0].id)
+    with pytest.raises(FabricError, match="every job"):
+        fab.delete_jobs()

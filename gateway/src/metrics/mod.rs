@@ -5,15 +5,15 @@ pub mod plain;
 pub mod process;
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
-/// Requests answered, by method, route and status.
+/// Requests answered, by method, route, status and origin.
 pub const REQUESTS: &str = "fabric_http_requests";
-/// Seconds from the request's head to the response's head, by route.
+/// Seconds from the request's head to the response's head, by route and origin.
 pub const DURATION_SECONDS: &str = "fabric_http_request_duration_seconds";
 /// Requests being answered.
 pub const IN_FLIGHT: &str = "fabric_http_requests_in_flight";
@@ -26,12 +26,32 @@ struct Labels {
     method: &'static str,
     route: &'static str,
     status: u32,
+    origin: RequestOrigin,
+}
+
+/// Who sent a request. One that a process of the fleet passed on is counted in both: there as a client's, here as a peer's.
+#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq)]
+pub enum RequestOrigin {
+    /// A client.
+    Client,
+    /// Another process of the fleet.
+    Peer,
+}
+
+impl EncodeLabelValue for RequestOrigin {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        encoder.write_str(match self {
+            Self::Client => "client",
+            Self::Peer => "peer",
+        })
+    }
 }
 
 /// What a duration is observed under.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RouteLabel {
     route: &'static str,
+    origin: RequestOrigin,
 }
 
 /// Handles on the request metrics.
@@ -96,9 +116,9 @@ impl HttpMetrics {
     }
 
     /// A request was answered.
-    pub fn end(&self, method: &http::Method, route: &'static str, status: u16, took: Duration) {
-        let labels = Labels { method: method_label(method), route, status: u32::from(status) };
+    pub fn end(&self, method: &http::Method, route: &'static str, origin: RequestOrigin, status: u16, took: Duration) {
+        let labels = Labels { method: method_label(method), route, status: u32::from(status), origin };
         self.requests.get_or_create(&labels).inc();
-        self.duration.get_or_create(&RouteLabel { route }).observe(took.as_secs_f64());
+        self.duration.get_or_create(&RouteLabel { route, origin }).observe(took.as_secs_f64());
     }
 }

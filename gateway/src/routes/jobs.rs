@@ -22,14 +22,14 @@ use axum::{
 use fabric_driver::{Submission, TaskFilter, Work};
 use fabric_index::JobFilter;
 use fabric_types::{
-    Fault,
+    Code, Fault,
     dataset::InputSpec,
     function::{Deployment, FunctionRef},
     id::{FunctionName, JobId, TenantId},
     job::{JobSpec, JobState, TaskState},
     rest::{
         Page,
-        job::{Estimate, Job, JobEvent, JobPlan, Task},
+        job::{Estimate, Job, JobEvent, JobPlan, JobsDeleted, Task},
     },
 };
 use futures::StreamExt as _;
@@ -204,12 +204,21 @@ pub struct Wanted {
     limit: Option<usize>,
 }
 
-/// Lists jobs, newest first.
-#[utoipa::path(get, path = "/jobs", tag = "jobs", params(Wanted), responses((status = 200, body = Page<Job>)))]
-pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Result<Json<Page<Job>>> {
-    let (mut filter, mut cursor, mut limit) = (JobFilter::default(), None, 100);
-    for (key, value) in extract::pairs::<Vec<(String, String)>>(&uri)? {
+/// A query over jobs, read.
+#[derive(Default)]
+struct Query {
+    filter: JobFilter,
+    cursor: Option<String>,
+    limit: Option<usize>,
+    now: bool,
+}
+
+fn query(uri: &http::Uri) -> Result<Query> {
+    let mut query = Query::default();
+    let filter = &mut query.filter;
+    for (key, value) in extract::pairs::<Vec<(String, String)>>(uri)? {
         let number = || value.parse::<u64>().map_err(|_| Error::bad(format!("`{key}` is a number")));
+        let flag = || value.parse::<bool>().map_err(|_| Error::bad(format!("`{key}` is `true` or `false`")));
         match key.as_str() {
             "state" => {
                 for state in value.split(',').filter(|s| !s.is_empty()) {
@@ -225,19 +234,62 @@ pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Res
             "since_ms" => filter.since_ms = Some(number()?),
             "until_ms" => filter.until_ms = Some(number()?),
             "q" => filter.q = Some(value),
-            "deleted" => {
-                filter.deleted = value.parse().map_err(|_| Error::bad("`deleted` is `true` or `false`"))?;
-            }
-            "cursor" => cursor = Some(JobId::new(value).map_err(|_| super::cursor::foreign())?.to_string()),
-            "limit" => limit = usize::try_from(number()?).unwrap_or(1000).clamp(1, 1000),
+            "deleted" => filter.deleted = flag()?,
+            "now" => query.now = flag()?,
+            "cursor" => query.cursor = Some(JobId::new(value).map_err(|_| super::cursor::foreign())?.to_string()),
+            "limit" => query.limit = Some(usize::try_from(number()?).unwrap_or(1000).clamp(1, 1000)),
             // Unknown keys are passed over, as in every other list.
             _ => {}
         }
     }
-    let (index, tenant) = (app.services.index.clone(), caller.tenant.clone());
+    Ok(query)
+}
+
+async fn find(app: &App, tenant: &TenantId, query: Query, usual: usize) -> Result<Page<Job>> {
+    let Query { filter, cursor, limit, .. } = query;
+    let (index, whose) = (app.services.index.clone(), tenant.clone());
     let searches = filter.is_search();
-    let page = async move { index.jobs(&tenant, &filter, cursor.as_deref(), limit).await };
-    Ok(Json(if searches { app.searches.drive(&caller.tenant, page).await?? } else { page.await? }))
+    let page = async move { index.jobs(&whose, &filter, cursor.as_deref(), limit.unwrap_or(usual)).await };
+    Ok(if searches { app.searches.drive(tenant, page).await?? } else { page.await? })
+}
+
+/// Lists jobs, newest first.
+#[utoipa::path(get, path = "/jobs", tag = "jobs", params(Wanted), responses((status = 200, body = Page<Job>)))]
+pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Result<Json<Page<Job>>> {
+    Ok(Json(find(&app, &caller.tenant, query(&uri)?, 100).await?))
+}
+
+/// Deletes the ended jobs that a list with the same query shows, a page at a time: into the bin, or with `now` for good.
+/// At least one of `state`, `function`, `name`, `tag`, `id`, `since_ms`, `until_ms`, `q` and `deleted` is needed.
+#[utoipa::path(delete, path = "/jobs", tag = "jobs", params(Wanted, Deletion), responses((status = 200, body = JobsDeleted)))]
+pub async fn delete_all(State(app): State<App>, caller: Caller, uri: http::Uri) -> Result<Json<JobsDeleted>> {
+    let mut query = query(&uri)?;
+    if query.filter == JobFilter::default() {
+        return Err(Error::bad("this would delete every job of the tenant")
+            .hint("say which: state=succeeded, until_ms=…, function=…, tag=…"));
+    }
+    let ended = |state: &JobState| state.is_terminal();
+    if query.filter.states.is_empty() {
+        query.filter.states = vec![JobState::Succeeded, JobState::Failed, JobState::Cancelled];
+    } else if !query.filter.states.iter().all(ended) {
+        return Err(Error::bad("only jobs that have ended can be deleted").hint("stop the others first"));
+    }
+    let (now, driver) = (query.now, app.driver()?.clone());
+    let page = find(&app, &caller.tenant, query, 100).await?;
+    let mut deleted = 0;
+    for job in &page.items {
+        let outcome = match now {
+            true => driver.purge(&caller.tenant, &job.id).await,
+            false => driver.delete(&caller.tenant, &job.id).await,
+        };
+        match outcome {
+            Ok(()) => deleted += 1,
+            // Somebody else was quicker.
+            Err(fault) if fault.code == Code::NotFound => {}
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+    Ok(Json(JobsDeleted { deleted, next: page.next }))
 }
 
 /// One job; with `wait`, once it has ended.

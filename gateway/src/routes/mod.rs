@@ -18,6 +18,7 @@ pub mod objects;
 pub mod results;
 pub mod schemas;
 pub mod streams;
+pub mod sweep;
 pub mod tenants;
 pub mod tokens;
 pub mod usage;
@@ -57,7 +58,7 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(invocations::cancel))
         .routes(routes!(logs::of_invocation))
         .routes(routes!(logs::list))
-        .routes(routes!(jobs::submit, jobs::list))
+        .routes(routes!(jobs::submit, jobs::list, jobs::delete_all))
         .routes(routes!(jobs::get, jobs::delete))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::restore))
@@ -79,8 +80,9 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(nodes::uncordon))
         .routes(routes!(nodes::explain))
         .routes(routes!(tenants::list))
-        .routes(routes!(tenants::get, tenants::set))
+        .routes(routes!(tenants::get, tenants::set, tenants::delete))
         .routes(routes!(usage::usage))
+        .routes(routes!(sweep::sweep))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(schemas::job))

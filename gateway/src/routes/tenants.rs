@@ -15,6 +15,7 @@ use fabric_types::{
     quota::Quota,
     rest::{Page, tenant::Tenant, token::Role},
 };
+use http::StatusCode;
 
 /// Lists tenants that have a quota, keep something on disk, or had jobs since the owner of the jobs began.
 #[utoipa::path(get, path = "/tenants", tag = "tenants", params(Paging), responses((status = 200, body = Page<Tenant>)))]
@@ -38,4 +39,12 @@ pub async fn set(State(app): State<App>, At(tenant): At<TenantId>, Input(quota):
     // Here at once; elsewhere when the registry's notice comes.
     app.services.node.policies().fresh(&tenant).await?;
     Ok(Json(tenant_now))
+}
+
+/// Deletes what was set for a tenant: the server's defaults are in force at once.
+#[utoipa::path(delete, path = "/tenants/{t}/quota", tag = "tenants", params(("t" = String, Path)), responses((status = 204)))]
+pub async fn delete(State(app): State<App>, At(tenant): At<TenantId>) -> Result<StatusCode> {
+    app.driver()?.delete_quota(&tenant).await?;
+    app.services.node.policies().fresh(&tenant).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -3,6 +3,7 @@
 //! A server that is full never waits for room. It closes the connection that has been idle for the longest; where none
 //! is idle, a few more connections are taken in reserve, on which only operators are served, and the rest is refused.
 
+use crate::access::address_group;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::{
@@ -206,14 +207,6 @@ impl Drop for Place {
     }
 }
 
-/// What connections are counted under: an IPv6 network of 64 bits is one peer.
-fn counted(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(std::net::Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64))),
-        v4 => v4,
-    }
-}
-
 impl Open {
     fn remove(&mut self, id: u64) {
         let Some(entry) = self.by_id.remove(&id) else { return };
@@ -258,7 +251,7 @@ impl Connections {
     /// Takes a connection in; `None` when it is to be refused.
     pub(super) fn admit(&self, peer: IpAddr) -> Option<Place> {
         let limits = self.0.limits;
-        let address = counted(peer);
+        let address = address_group(peer);
         let mut open = self.0.open.lock();
         let share_taken = |open: &Open| limits.of_address > 0 && open.of_address(&address) >= limits.of_address;
         let all_taken = |open: &Open| open.by_id.len() - open.reserve >= limits.most;
@@ -348,9 +341,9 @@ mod tests {
         let a: IpAddr = "2001:db8:0:1::1".parse().unwrap();
         let b: IpAddr = "2001:db8:0:1:ffff::2".parse().unwrap();
         let c: IpAddr = "2001:db8:0:2::1".parse().unwrap();
-        assert_eq!(counted(a), counted(b));
-        assert_ne!(counted(a), counted(c));
-        assert_eq!(counted("::ffff:10.0.0.1".parse().unwrap()), ip(1));
+        assert_eq!(address_group(a), address_group(b));
+        assert_ne!(address_group(a), address_group(c));
+        assert_eq!(address_group("::ffff:10.0.0.1".parse().unwrap()), ip(1));
     }
 
     #[test]

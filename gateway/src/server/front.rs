@@ -8,12 +8,13 @@ use super::{
 };
 use crate::{
     Error,
-    access::{self, Peer, Route},
+    access::{self, Peer, Route, log::Exchange},
     clock,
     error::rescue,
     extract::check_transfer_coding,
     hosts::{self, FunctionsDomain, Site},
-    peers::Passed,
+    metrics::RequestOrigin,
+    peers::{self, Passed},
     routes::{self, REQUEST_ID, http_functions, invoke},
     state::App,
 };
@@ -46,8 +47,8 @@ impl Front {
     }
 }
 
-/// What requests that the owner of the jobs answered are counted under.
-const RELAYED: &str = "relayed";
+/// What requests to addresses that no route has are counted under.
+const UNMATCHED: &str = "unmatched";
 
 /// Whether a process that does not own the jobs answers this: how it is itself, and calls, which run wherever there is room.
 fn answers_itself<B>(request: &Request<B>) -> bool {
@@ -90,6 +91,9 @@ impl Answer for Front {
             "request", request_id = %id, %method, route = tracing::field::Empty, tenant = tracing::field::Empty,
             invocation_id = tracing::field::Empty
         );
+        let from =
+            if request.headers().contains_key(&peers::RELAYED) { RequestOrigin::Peer } else { RequestOrigin::Client };
+        let changed = (!method.is_safe()).then(|| request.uri().path().chars().take(200).collect::<String>());
         let wants_http1_end = request.version() < Version::HTTP_2;
         let mut request = request.map(|body| {
             let rest = if wants_http1_end { OnDrop::Leave } else { OnDrop::ReadOn };
@@ -110,9 +114,10 @@ impl Answer for Front {
                 response
             })
         } else if !self.app.owns() && !answers_itself(&request) {
+            let route = access::route_of(request.uri().path()).unwrap_or(UNMATCHED);
             let asked = relay(&self.app, request.map(Body::new));
             AssertUnwindSafe(asked).catch_unwind().instrument(span).await.map(|mut response| {
-                response.extensions_mut().insert(Route(RELAYED));
+                response.extensions_mut().insert(Route(route));
                 response
             })
         } else {
@@ -124,7 +129,7 @@ impl Answer for Front {
             tracing::error!(request_id = %id, "a handler panicked");
             Error::new(Code::Internal, "the server failed to answer").into_response()
         }));
-        let route = response.extensions().get::<Route>().map_or("unmatched", |r| r.0);
+        let route = response.extensions().get::<Route>().map_or(UNMATCHED, |r| r.0);
         if response.extensions().get::<Passed>().is_none()
             && let Ok(value) = HeaderValue::from_str(id.as_str())
         {
@@ -133,7 +138,11 @@ impl Answer for Front {
         if wants_http1_end && self.app.leaving.is_cancelled() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        self.app.http.end(&method, route, response.status().as_u16(), started.elapsed());
+        let asked_as = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or(id.as_str());
+        let exchange =
+            Exchange { method: &method, route, path: changed.as_deref(), peer: connection.peer, id: asked_as };
+        self.app.access_log.note(&exchange, &response);
+        self.app.http.end(&method, route, from, response.status().as_u16(), started.elapsed());
         response
     }
 }

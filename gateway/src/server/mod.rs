@@ -20,6 +20,7 @@ use crate::{
     tokens::Tokens,
 };
 use accept::Life;
+use fabric_store::SweepMode;
 use front::Front;
 use idle::BodyLimits;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -169,6 +170,7 @@ fn attend(app: &App) {
                 tokens.follow(),
                 functions.follow(),
                 sweep(idempotency, following.services.sweep_every),
+                sweep_tokens(&following),
                 peers
             )
         };
@@ -183,6 +185,22 @@ async fn sweep(idempotency: Idempotency, every: Duration) {
         tick.tick().await;
         if let Err(error) = idempotency.sweep().await {
             tracing::warn!(%error, "could not remove expired idempotency records");
+        }
+    }
+}
+
+/// Removes tokens that expired long ago from time to time, where this process owns the jobs, until it is dropped.
+async fn sweep_tokens(app: &App) {
+    let mut tick = tokio::time::interval(app.services.sweep_every);
+    loop {
+        tick.tick().await;
+        if !app.owns() {
+            continue;
+        }
+        match app.sweep_tokens(SweepMode::Remove).await {
+            Ok(removed) if removed.count > 0 => tracing::info!(tokens = removed.count, "removed expired tokens"),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "could not remove expired tokens"),
         }
     }
 }

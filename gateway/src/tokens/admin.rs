@@ -19,11 +19,11 @@ fn failed(what: &str, path: &Path, e: &std::io::Error) -> Error {
 }
 
 /// The admin token of this data folder; made, written to `admin-token` (mode 0600) and registered where it is not
-/// there or no longer valid.
+/// there or no longer valid. `process` names the process in lists of tokens.
 ///
 /// # Errors
 /// `internal` when the file can't be read or written; those of the registry.
-pub async fn ensure_admin_token(tokens: &Tokens, data_dir: &Path) -> Result<String> {
+pub async fn ensure_admin_token(tokens: &Tokens, data_dir: &Path, process: &str) -> Result<String> {
     let path = data_dir.join(FILE);
     match tokio::fs::read_to_string(&path).await {
         Ok(text) => match tokens.verify(text.trim()).await {
@@ -37,7 +37,7 @@ pub async fn ensure_admin_token(tokens: &Tokens, data_dir: &Path) -> Result<Stri
     let (id, secret) = secret::generate()?;
     let token = Token {
         id,
-        name: "local admin".to_owned(),
+        name: format!("admin of {process}"),
         tenant: TenantId::new("default")?,
         role: Role::Admin,
         created_ms: now_ms(),

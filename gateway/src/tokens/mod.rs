@@ -11,11 +11,13 @@ use fabric_engine::{
     Engine,
     registry::{Change, Expect},
 };
+use fabric_store::SweepMode;
 use fabric_types::{
     Code,
     id::TenantId,
     rest::{
         Page,
+        sweep::Removed,
         token::{CreatedToken, NewToken, Role, Token},
     },
 };
@@ -152,6 +154,29 @@ impl Tokens {
         }
         Err(Error::new(Code::Conflict, format!("tenant {tenant} has {MOST} tokens, the most it may have"))
             .hint("revoke those that nobody uses: fabric token list, fabric token revoke ID"))
+    }
+
+    /// Removes tokens that expired before `before_ms`, or counts them.
+    ///
+    /// # Errors
+    /// Those of the registry. A damaged record stays.
+    pub async fn sweep(&self, before_ms: u64, mode: SweepMode) -> Result<Removed> {
+        let (mut removed, mut after) = (Removed::default(), None::<String>);
+        loop {
+            let entries = self.0.engine.registry.list(PREFIX, after.as_deref(), 500).await?;
+            let Some(last) = entries.last() else { return Ok(removed) };
+            after = Some(last.key.clone());
+            for entry in &entries {
+                let expires = read(&entry.value).ok().and_then(|record| record.token.expires_ms);
+                if expires.is_none_or(|at| at >= before_ms) {
+                    continue;
+                }
+                if mode == SweepMode::Remove {
+                    self.0.engine.registry.delete(&entry.key, Expect::Any).await?;
+                }
+                removed.add(1, entry.value.len() as u64);
+            }
+        }
     }
 
     async fn register(&self, token: Token, secret: String) -> Result<CreatedToken> {

@@ -82,7 +82,11 @@ async fn what_is_about_jobs_goes_to_their_owner_and_refusals_come_back() {
     // How it is itself it says itself.
     assert_eq!(send(door.ask(&server, "GET", "/healthz")).await.is(200).text(), "ok\n");
     let metrics = send(door.ask(&server, "GET", "/metrics")).await.is(200).text();
-    assert!(metrics.contains("route=\"relayed\""), "{metrics}");
+    let counted = |metrics: &str, labels: &str| metrics.contains(&format!("fabric_http_requests_total{{{labels}}}"));
+    let listed = |origin: &str| format!(r#"method="GET",route="/v1/functions",status="200",origin="{origin}""#);
+    assert!(counted(&metrics, &listed("client")), "what is passed on is counted under its route: {metrics}");
+    let there = server.get("/metrics").await.is(200).text();
+    assert!(counted(&there, &listed("peer")) && !counted(&there, &listed("client")), "{there}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

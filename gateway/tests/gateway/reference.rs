@@ -73,8 +73,12 @@ fn rows(text: &mut String, schemas: &Value, schema: &Value) {
     for (key, value) in schema["properties"].as_object().unwrap() {
         let described = value["description"].as_str().or_else(|| followed(schemas, value)["description"].as_str());
         let needed = if required.contains(&key.as_str()) { " (required)" } else { "" };
-        let _ =
-            writeln!(text, "| `{key}`{needed} | {} | {} |", kind_of(schemas, key, value), cell(described.unwrap_or_default()));
+        let _ = writeln!(
+            text,
+            "| `{key}`{needed} | {} | {} |",
+            kind_of(schemas, key, value),
+            cell(described.unwrap_or_default())
+        );
     }
     text.push('\n');
 }
@@ -85,7 +89,12 @@ fn section(text: &mut String, schemas: &Value, title: &str, name: &str) {
     let _ = writeln!(
         text,
         "## {title}\n\n{}\n",
-        schema["description"].as_str().unwrap_or_default().replace("\n\n", "\n").replace("[`Policy`](crate::policy::Policy)", "[operations](operations.md#limits-grants-and-memory)").trim()
+        schema["description"]
+            .as_str()
+            .unwrap_or_default()
+            .replace("\n\n", "\n")
+            .replace("[`Policy`](crate::policy::Policy)", "[operations](operations.md#limits-grants-and-memory)")
+            .trim()
     );
     rows(text, schemas, schema);
 }

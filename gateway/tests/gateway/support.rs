@@ -199,6 +199,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         data_dir: data.to_owned(),
         prices: Some(Prices { fuel: 2.0, ..Prices::default() }),
         keep_answers: Duration::from_secs(86_400),
+        keep_tokens: Duration::from_secs(86_400),
         sweep_every: Duration::from_secs(3600),
     };
     (services, host)
@@ -235,7 +236,7 @@ impl Server {
         let (services, host) = services(folder.path(), epoch, change).await;
         let services = Services { jupyterhub, ..services };
         let gateway = Gateway::new(services.clone());
-        let admin = ensure_admin_token(gateway.tokens(), folder.path()).await.unwrap();
+        let admin = ensure_admin_token(gateway.tokens(), folder.path(), "process local on here").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let handle = gateway.serve(options, listener).unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();

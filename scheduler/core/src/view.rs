@@ -172,7 +172,7 @@ impl Core {
             (t.quota.clone(), usage)
         });
         let (quota, usage) = found.unwrap_or_default();
-        Tenant { tenant: id.clone(), quota, usage, storage: Storage::default() }
+        Tenant { tenant: id.clone(), quota, usage, storage: Storage::default(), warnings: Vec::new() }
     }
 
     /// Every tenant that has a quota or had a job, by name.

@@ -96,6 +96,10 @@ pub struct Parts {
     pub(crate) tracker: TaskTracker,
     /// Held while a job that has ended is changed.
     pub(crate) bins: Arc<Mutex<()>>,
+    /// How long things are kept.
+    pub(crate) retention: Retention,
+    /// Held while what was kept long enough is looked for.
+    pub(crate) sweeping: Arc<Mutex<()>>,
 }
 
 /// What is to be done.
@@ -193,6 +197,8 @@ impl Driver {
             room: Room::new(open_jobs),
             tracker: TaskTracker::new(),
             bins: Arc::default(),
+            retention,
+            sweeping: Arc::default(),
         };
         let metrics = Metrics::default();
         if !fleet && parts.index.is_fresh() {
@@ -223,7 +229,7 @@ impl Driver {
         if fleet {
             driver.parts.tracker.spawn(reconcile::run(driver.clone(), driver.stop.clone()));
         }
-        driver.parts.tracker.spawn(retention::run(driver.clone(), retention, driver.stop.clone()));
+        driver.parts.tracker.spawn(retention::run(driver.clone(), driver.stop.clone()));
         Ok(driver)
     }
 

@@ -17,13 +17,18 @@ use fabric_types::{
     job::JobSpec,
     label,
     manifest::GpuMode,
-    quota::Quota,
+    quota::{Guarantee, Keep, Quota},
     rest::{
         node::{Explanation, Node, warm_name},
         tenant::Tenant,
     },
+    units::ByteSize,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 /// What the core needs to know of a node.
 fn spec(node: &Node) -> NodeSpec {
@@ -141,6 +146,24 @@ impl Owner {
         }
     }
 
+    /// Takes the end of a quota that is not in the registry any more.
+    fn forget_quota(&mut self, tenant: &TenantId) {
+        self.wishes.remove_quota(tenant);
+        self.step([Event::SetQuota { tenant: tenant.clone(), quota: Quota::default() }]);
+    }
+
+    /// How long the things of tenants are kept whose quota says so.
+    pub(crate) fn keeps(&self) -> HashMap<TenantId, Keep> {
+        let own = self.wishes.quotas().filter(|(_, quota)| quota.keep != Keep::default());
+        own.map(|(tenant, quota)| (tenant.clone(), quota.keep)).collect()
+    }
+
+    /// Guarantees of all tenants that are more than the nodes have, in words.
+    fn guarantee_warnings(&self) -> Vec<String> {
+        let guarantees: Vec<_> = self.wishes.quotas().map(|(_, quota)| quota.guarantee).collect();
+        over_capacity(&guarantees, &self.seen_nodes())
+    }
+
     /// Nodes that hold a module in memory.
     pub(crate) fn holders(&self, module: &ModuleDigest) -> Vec<NodeId> {
         let name = warm_name(module);
@@ -204,8 +227,14 @@ impl Driver {
     /// `unavailable` while shutting down.
     pub async fn tenant(&self, tenant: &TenantId) -> Result<Tenant, Fault> {
         let id = tenant.clone();
-        let found = self.ask(move |owner| owner.core.tenant(&id)).await?;
-        Ok(Tenant { storage: self.parts.store.accounts().of(tenant), ..found })
+        let (found, warnings) = self
+            .ask(move |owner| {
+                let tenant = owner.core.tenant(&id);
+                let guaranteed = tenant.quota.guarantee != Guarantee::default();
+                (tenant, if guaranteed { owner.guarantee_warnings() } else { Vec::new() })
+            })
+            .await?;
+        Ok(Tenant { storage: self.parts.store.accounts().of(tenant), warnings, ..found })
     }
 
     /// Every tenant with a quota, with jobs since this process owns them, or with something on disk, by name.
@@ -242,6 +271,24 @@ impl Driver {
         self.tenant(tenant).await
     }
 
+    /// Deletes a tenant's quota: the server's defaults are in force at once.
+    ///
+    /// # Errors
+    /// The registry's fault.
+    pub async fn delete_quota(&self, tenant: &TenantId) -> Result<(), Fault> {
+        wishes::delete_quota(self.engine(), tenant).await?;
+        let id = tenant.clone();
+        self.ask(move |owner| owner.forget_quota(&id)).await?;
+        self.parts.store.accounts().set_quota(tenant, None);
+        // One that was set meanwhile stays: a deletion has no revision to tell which came first.
+        if let Some((quota, revision)) = wishes::kept_quota(self.engine(), tenant).await? {
+            let (id, storage) = (tenant.clone(), quota.limit.storage_bytes);
+            self.ask(move |owner| owner.wish_quota(&id, quota, revision)).await?;
+            self.parts.store.accounts().set_quota(tenant, storage.map(|bytes| bytes.0));
+        }
+        Ok(())
+    }
+
     /// Where an attempt of this function would run now, and why; with `plan`, what the job would take besides.
     ///
     /// # Errors
@@ -275,4 +322,25 @@ impl Driver {
         let explanation = self.ask(explain).await?;
         Ok(Explanation { job, ..explanation })
     }
+}
+
+/// Guarantees that are more than the nodes that are there have, in words.
+fn over_capacity(guarantees: &[Guarantee], nodes: &[Node]) -> Vec<String> {
+    let there = || nodes.iter().filter(|node| node.state != "lost");
+    let mut warnings = Vec::new();
+    let mut compare = |what: &str, sure: u64, has: u64, show: fn(u64) -> String| {
+        if sure > has {
+            let (sure, has) = (show(sure), show(has));
+            warnings.push(format!(
+                "all tenants together are guaranteed {sure} of {what}, and the nodes have {has}: not every guarantee can be kept"
+            ));
+        }
+    };
+    let number: fn(u64) -> String = |n| n.to_string();
+    let sum = |of: fn(&Guarantee) -> u64| guarantees.iter().map(of).fold(0, u64::saturating_add);
+    compare("CPU slots", sum(|g| g.cpu_slots.into()), there().map(|n| u64::from(n.cpu_slots)).sum(), number);
+    let memory = there().map(|n| n.memory_bytes).fold(0, u64::saturating_add);
+    compare("memory", sum(|g| g.memory_bytes.0), memory, |bytes| ByteSize(bytes).to_string());
+    compare("GPUs", sum(|g| g.gpus.into()), there().map(|n| u64::from(n.gpus)).sum(), number);
+    warnings
 }

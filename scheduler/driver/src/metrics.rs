@@ -1,9 +1,12 @@
 //! The driver's metrics. Names carry their units.
 
+use fabric_types::rest::sweep::{Removed, Sweep};
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge},
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+use std::time::Duration;
 
 /// Counters of the driver. Cloning shares them.
 #[derive(Debug, Clone, Default)]
@@ -19,9 +22,9 @@ pub struct Metrics {
     /// Attempts that failed.
     pub attempts_failed: Counter,
     /// Second copies of stragglers since this process owns the jobs.
-    pub speculated: Gauge,
+    pub speculated: Counter,
     /// Attempts stopped for another tenant's guarantee since this process owns the jobs.
-    pub preempted: Gauge,
+    pub preempted: Counter,
     /// Results that differ from what was committed under the same key.
     pub results_differing: Counter,
     /// Processes that died with work on them.
@@ -32,12 +35,12 @@ pub struct Metrics {
     pub tasks_quarantined: Counter,
     /// Fuel of tasks.
     pub fuel: Counter,
-    /// Jobs removed since they ended long ago.
-    pub expired_jobs: Counter,
-    /// Results removed since nobody used them for long.
-    pub expired_results: Counter,
-    /// Bytes of all that was removed because it had been kept long enough.
-    pub expired_bytes: Counter,
+    /// Things removed since they were kept long enough, by kind.
+    expired: Family<Kind, Counter>,
+    /// Their bytes.
+    expired_bytes: Family<Kind, Counter>,
+    /// How long sweeps took.
+    sweeps: Sweeps,
 }
 
 impl Metrics {
@@ -60,10 +63,40 @@ impl Metrics {
         registry.register("fabric_nodes_lost", help, self.nodes_lost.clone());
         let help = "Tasks given up on because processes died with them";
         registry.register("fabric_tasks_quarantined", help, self.tasks_quarantined.clone());
-        registry.register("fabric_expired_jobs", "Jobs removed after their time", self.expired_jobs.clone());
-        registry.register("fabric_expired_results", "Results removed after their time", self.expired_results.clone());
-        let help = "Bytes of jobs, results and modules removed after their time";
-        registry.register("fabric_expired_bytes", help, self.expired_bytes.clone());
+        let help = "Things removed since they were kept long enough or nothing names them, by kind";
+        registry.register("fabric_expired", help, self.expired.clone());
+        registry.register("fabric_expired_bytes", "Bytes of what was removed, by kind", self.expired_bytes.clone());
+        registry.register("fabric_sweep_seconds", "Sweeps for what was kept long enough", self.sweeps.0.clone());
         registry.register("fabric_task_fuel", "Fuel spent by tasks", self.fuel.clone());
+    }
+
+    /// Counts what a sweep removed.
+    pub fn swept(&self, swept: &Sweep, took: Duration) {
+        for (kind, removed) in swept.kinds() {
+            self.expired(kind, removed);
+        }
+        self.sweeps.0.observe(took.as_secs_f64());
+    }
+
+    /// Counts what was removed of one kind.
+    pub fn expired(&self, kind: &'static str, removed: Removed) {
+        self.expired.get_or_create(&Kind { kind }).inc_by(removed.count);
+        self.expired_bytes.get_or_create(&Kind { kind }).inc_by(removed.bytes);
+    }
+}
+
+/// A kind of thing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+/// Seconds of sweeps, from some milliseconds up.
+#[derive(Debug, Clone)]
+struct Sweeps(Histogram);
+
+impl Default for Sweeps {
+    fn default() -> Self {
+        Self(Histogram::new([0.01, 0.1, 1.0, 10.0, 60.0, 600.0]))
     }
 }

@@ -555,8 +555,9 @@ impl Owner {
             return;
         }
         let stats = self.core.stats();
-        self.metrics.speculated.set(i64::try_from(stats.speculated).unwrap_or(i64::MAX));
-        self.metrics.preempted.set(i64::try_from(stats.preempted).unwrap_or(i64::MAX));
+        // The core counts; these follow.
+        self.metrics.speculated.inc_by(stats.speculated.saturating_sub(self.metrics.speculated.get()));
+        self.metrics.preempted.inc_by(stats.preempted.saturating_sub(self.metrics.preempted.get()));
         let mut jobs = Vec::new();
         let mut invocations = Vec::new();
         let dirty = std::mem::take(&mut self.dirty);

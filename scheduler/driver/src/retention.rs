@@ -10,14 +10,17 @@ use crate::{
     recover::{self, Name},
 };
 use fabric_engine::upkeep::{ROW_BYTES, USE_GRAIN};
+use fabric_store::SweepMode;
 use fabric_types::{
     Code, Fault,
     function::Deployment,
     id::{JobId, TenantId},
+    quota::Keep,
+    rest::sweep::Sweep,
     storage::StorageKind,
 };
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 use tokio::time::{MissedTickBehavior, interval_at};
@@ -44,14 +47,33 @@ impl Default for Retention {
     }
 }
 
-/// What a sweep removed.
-#[derive(Debug, Default)]
-struct Removed {
-    jobs: u64,
-    results: u64,
-    objects: u64,
-    modules: u64,
-    bytes: u64,
+/// How long one tenant's things are kept.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    jobs: Duration,
+    results: Duration,
+}
+
+impl Retention {
+    /// As the server's configuration says, but for what the tenant's quota says.
+    fn of(&self, quota: Option<&Keep>) -> Kept {
+        let own = |seconds: Option<u64>, usual| seconds.map_or(usual, Duration::from_secs);
+        let keep = quota.copied().unwrap_or_default();
+        let jobs = own(keep.jobs_s, self.jobs);
+        // A job whose results are gone has nothing to show.
+        Kept { jobs, results: own(keep.results_s, self.results).max(jobs) }
+    }
+}
+
+/// A sweep that goes on.
+struct Sweeping<'a> {
+    driver: &'a Driver,
+    retention: &'a Retention,
+    /// What tenants' quotas say.
+    keeps: HashMap<TenantId, Keep>,
+    active: Vec<Name>,
+    mode: SweepMode,
+    swept: Sweep,
 }
 
 fn ms(of: Duration) -> u64 {
@@ -63,68 +85,122 @@ fn store_fault(error: fabric_store::Error) -> Fault {
 }
 
 /// Sweeps until `stop`.
-pub(crate) async fn run(driver: Driver, retention: Retention, stop: CancellationToken) {
-    let mut every = interval_at(tokio::time::Instant::now() + retention.every, retention.every);
+pub(crate) async fn run(driver: Driver, stop: CancellationToken) {
+    let every = driver.parts.retention.every;
+    let mut every = interval_at(tokio::time::Instant::now() + every, every);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
-        if let Some(Err(fault)) = stop.run_until_cancelled(sweep(&driver, &retention)).await {
+        if let Some(Err(fault)) = stop.run_until_cancelled(driver.sweep(SweepMode::Remove)).await {
             tracing::warn!(%fault, "what was kept long enough can't be removed now");
         }
     }
 }
 
-async fn sweep(driver: &Driver, retention: &Retention) -> Result<(), Fault> {
-    let started = Instant::now();
-    let active = recover::active(driver.engine()).await?;
-    let mut removed = Removed::default();
-    let done = async {
-        jobs(driver, retention, &active, &mut removed).await?;
-        for tenant in driver.parts.store.accounts().tenants() {
-            results(driver, retention, &tenant, &active, &mut removed).await?;
-            modules(driver, &tenant, &mut removed).await?;
-            let staged = driver.parts.store.sweep_staging(&tenant).await.map_err(store_fault)?;
-            removed.objects += staged;
+impl Sweeping<'_> {
+    fn kept(&self, tenant: &TenantId) -> Kept {
+        self.retention.of(self.keeps.get(tenant))
+    }
+
+    async fn all(&mut self) -> Result<(), Fault> {
+        self.jobs().await?;
+        for tenant in self.driver.parts.store.accounts().tenants() {
+            self.results(&tenant).await?;
+            self.modules(&tenant).await?;
+            let staged = self.driver.parts.store.sweep_staging(&tenant, self.mode).await.map_err(store_fault)?;
+            self.swept.unfinished_uploads.add(staged, 0);
         }
         Ok(())
     }
-    .await;
-    let metrics = &driver.metrics();
-    metrics.expired_jobs.inc_by(removed.jobs);
-    metrics.expired_results.inc_by(removed.results);
-    metrics.expired_bytes.inc_by(removed.bytes);
-    let Removed { jobs, results, objects, modules, bytes } = removed;
-    if jobs + results + objects + modules > 0 {
-        let took_ms = ms(started.elapsed());
-        tracing::info!(jobs, results, objects, modules, bytes, took_ms, "removed what was kept long enough");
+
+    /// Removes jobs that ended long ago.
+    async fn jobs(&mut self) -> Result<(), Fault> {
+        let active: HashSet<Name> = self.active.iter().cloned().collect();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.driver.engine().journal.streams("t/", after.as_deref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.name.clone());
+            for stream in &page {
+                let name = stream.name.strip_prefix("t/").and_then(|rest| rest.split_once("/jobs/"));
+                let name = name.and_then(|(t, j)| Some((TenantId::new(t).ok()?, JobId::new(j).ok()?)));
+                let Some(name) = name else { continue };
+                let before = now_ms().saturating_sub(ms(self.kept(&name.0).jobs));
+                // None ends before it was made.
+                if name.1.made_ms() < before && !active.contains(&name) {
+                    self.job(&name, before).await?;
+                }
+            }
+        }
     }
-    done
+
+    async fn job(&mut self, (tenant, job): &Name, before: u64) -> Result<(), Fault> {
+        let ended = match recover::load(self.driver.engine(), tenant, job).await {
+            Ok(live) => live.and_then(|live| live.ended),
+            Err(fault) => {
+                tracing::error!(job_id = %job, %fault, "a job can't be read and stays");
+                return Ok(());
+            }
+        };
+        if ended.is_some_and(|ended| ended.at_ms < before) {
+            let bytes = match self.mode {
+                SweepMode::Remove => purge(self.driver, tenant, job).await?,
+                SweepMode::Count => journal_bytes(self.driver, &Meta::stream(tenant, job)).await?,
+            };
+            self.swept.jobs.add(1, bytes);
+        }
+        Ok(())
+    }
+
+    /// Removes results that were not used for long.
+    async fn results(&mut self, tenant: &TenantId) -> Result<(), Fault> {
+        let parts = &self.driver.parts;
+        // Whatever a job uses it has used since it was made, give or take the grain.
+        let oldest = self.active.iter().filter(|(of, _)| of == tenant).map(|(_, job)| job.made_ms()).min();
+        let in_use = oldest.map_or(u64::MAX, |made| made.saturating_sub(ms(USE_GRAIN)));
+        let before = now_ms().saturating_sub(ms(self.kept(tenant).results)).min(in_use);
+        let mut any = false;
+        loop {
+            let expired = match self.mode {
+                SweepMode::Remove => parts.engine.upkeep.expire_results(tenant, before, PAGE).await?,
+                SweepMode::Count => parts.engine.upkeep.count_expired(tenant, before).await?,
+            };
+            self.swept.results.add(expired.results, expired.bytes);
+            any |= expired.results > 0;
+            if self.mode == SweepMode::Count {
+                break;
+            }
+            parts.store.accounts().remove(tenant, StorageKind::Results, expired.bytes);
+            if expired.results < PAGE as u64 {
+                break;
+            }
+        }
+        if any && let Some(named) = parts.engine.upkeep.result_objects(tenant, before).await? {
+            let results = parts.store.results(tenant);
+            let swept = results.sweep(self.mode, |digest| named.contains(digest)).await.map_err(store_fault)?;
+            self.swept.result_objects.add(swept.objects, swept.bytes);
+        }
+        Ok(())
+    }
+
+    /// Removes modules that no version names and no unfinished job runs.
+    async fn modules(&mut self, tenant: &TenantId) -> Result<(), Fault> {
+        let parts = &self.driver.parts;
+        let Some(named) = named_modules(self.driver, tenant).await? else { return Ok(()) };
+        let modules = parts.store.modules(tenant);
+        let swept = modules.sweep(self.mode, |digest| named.contains(digest)).await.map_err(store_fault)?;
+        self.swept.modules.add(swept.objects, swept.bytes);
+        Ok(())
+    }
 }
 
-/// Removes jobs that ended long ago.
-async fn jobs(driver: &Driver, retention: &Retention, active: &[Name], removed: &mut Removed) -> Result<(), Fault> {
-    let active: HashSet<&Name> = active.iter().collect();
-    let before = now_ms().saturating_sub(ms(retention.jobs));
-    let mut after: Option<String> = None;
+async fn journal_bytes(driver: &Driver, stream: &str) -> Result<u64, Fault> {
+    let (mut bytes, mut from) = (0u64, 0u64);
     loop {
-        let page = driver.engine().journal.streams("t/", after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.name.clone());
-        for stream in &page {
-            let name = stream.name.strip_prefix("t/").and_then(|rest| rest.split_once("/jobs/"));
-            let name = name.and_then(|(t, j)| Some((TenantId::new(t).ok()?, JobId::new(j).ok()?)));
-            // None ends before it was made.
-            let Some(name) = name.filter(|name| name.1.made_ms() < before && !active.contains(name)) else { continue };
-            let ended = match recover::load(driver.engine(), &name.0, &name.1).await {
-                Ok(live) => live.and_then(|live| live.ended),
-                Err(fault) => {
-                    tracing::error!(job_id = %name.1, %fault, "a job can't be read and stays");
-                    continue;
-                }
-            };
-            if ended.is_some_and(|ended| ended.at_ms < before) {
-                removed.bytes += purge(driver, &name.0, &name.1).await?;
-                removed.jobs += 1;
-            }
+        let page = driver.engine().journal.read(stream, from, PAGE).await?;
+        bytes += page.iter().map(|record| record.bytes.len() as u64 + ROW_BYTES).sum::<u64>();
+        from += page.len() as u64;
+        if page.len() < PAGE {
+            return Ok(bytes);
         }
     }
 }
@@ -134,15 +210,7 @@ pub(crate) async fn purge(driver: &Driver, tenant: &TenantId, job: &JobId) -> Re
     let parts = &driver.parts;
     let _alone = parts.bins.lock().await;
     let stream = Meta::stream(tenant, job);
-    let (mut bytes, mut from) = (0u64, 0u64);
-    loop {
-        let page = parts.engine.journal.read(&stream, from, PAGE).await?;
-        bytes += page.iter().map(|record| record.bytes.len() as u64 + ROW_BYTES).sum::<u64>();
-        from += page.len() as u64;
-        if page.len() < PAGE {
-            break;
-        }
-    }
+    let bytes = journal_bytes(driver, &stream).await?;
     parts.engine.journal.delete(&stream).await?;
     parts.store.accounts().remove(tenant, StorageKind::Jobs, bytes);
     let (id, whose) = (job.clone(), tenant.clone());
@@ -152,40 +220,8 @@ pub(crate) async fn purge(driver: &Driver, tenant: &TenantId, job: &JobId) -> Re
     Ok(bytes)
 }
 
-/// Removes results that were not used for long.
-async fn results(
-    driver: &Driver,
-    retention: &Retention,
-    tenant: &TenantId,
-    active: &[Name],
-    removed: &mut Removed,
-) -> Result<(), Fault> {
-    let parts = &driver.parts;
-    // Whatever a job uses it has used since it was made, give or take the grain.
-    let oldest = active.iter().filter(|(of, _)| of == tenant).map(|(_, job)| job.made_ms()).min();
-    let in_use = oldest.map_or(u64::MAX, |made| made.saturating_sub(ms(USE_GRAIN)));
-    let before = now_ms().saturating_sub(ms(retention.results)).min(in_use);
-    let mut any = false;
-    loop {
-        let expired = parts.engine.upkeep.expire_results(tenant, before, PAGE).await?;
-        parts.store.accounts().remove(tenant, StorageKind::Results, expired.bytes);
-        removed.results += expired.results;
-        removed.bytes += expired.bytes;
-        any |= expired.results > 0;
-        if expired.results < PAGE as u64 {
-            break;
-        }
-    }
-    if any && let Some(named) = parts.engine.upkeep.result_objects(tenant).await? {
-        let swept = parts.store.results(tenant).sweep(|digest| named.contains(digest)).await.map_err(store_fault)?;
-        removed.objects += swept.objects;
-        removed.bytes += swept.bytes;
-    }
-    Ok(())
-}
-
-/// Removes modules that no version names and no unfinished job runs.
-async fn modules(driver: &Driver, tenant: &TenantId, removed: &mut Removed) -> Result<(), Fault> {
+/// Modules that a version names or an unfinished job runs; `None` where a version can't be read.
+async fn named_modules(driver: &Driver, tenant: &TenantId) -> Result<Option<HashSet<[u8; 32]>>, Fault> {
     let parts = &driver.parts;
     let whose = tenant.clone();
     let mut named: HashSet<[u8; 32]> = driver
@@ -199,22 +235,18 @@ async fn modules(driver: &Driver, tenant: &TenantId, removed: &mut Removed) -> R
     let mut after: Option<String> = None;
     loop {
         let page = parts.engine.registry.list(&prefix, after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.last() else { return Ok(Some(named)) };
         after = Some(last.key.clone());
         for entry in page.iter().filter(|entry| entry.key.contains("/versions/")) {
             match serde_json::from_slice::<Deployment>(&entry.value) {
                 Ok(deployment) => drop(named.insert(deployment.module.0)),
                 Err(error) => {
                     tracing::error!(key = entry.key, %error, "a version can't be read; the tenant's modules stay");
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         }
     }
-    let swept = parts.store.modules(tenant).sweep(|digest| named.contains(digest)).await.map_err(store_fault)?;
-    removed.modules += swept.objects;
-    removed.bytes += swept.bytes;
-    Ok(())
 }
 
 impl Driver {
@@ -235,11 +267,61 @@ impl Driver {
         }
     }
 
-    /// Removes everything that has been kept long enough now.
+    /// Removes what has been kept long enough, or counts it. One sweep at a time.
     ///
     /// # Errors
-    /// A backend's fault.
-    pub async fn sweep(&self, retention: &Retention) -> Result<(), Fault> {
-        sweep(self, retention).await
+    /// A backend's fault. What was removed until then is counted in the metrics.
+    pub async fn sweep(&self, mode: SweepMode) -> Result<Sweep, Fault> {
+        let _alone = self.parts.sweeping.lock().await;
+        let started = Instant::now();
+        let keeps = self.ask(|owner| owner.keeps()).await?;
+        let mut sweeping = Sweeping {
+            driver: self,
+            retention: &self.parts.retention,
+            keeps,
+            active: recover::active(self.engine()).await?,
+            mode,
+            swept: Sweep { dry_run: mode == SweepMode::Count, ..Sweep::default() },
+        };
+        let done = sweeping.all().await;
+        let mut swept = sweeping.swept;
+        swept.took_ms = ms(started.elapsed());
+        if mode == SweepMode::Remove {
+            self.metrics().swept(&swept, started.elapsed());
+            if swept.kinds().iter().any(|(_, removed)| removed.count > 0) {
+                tracing::info!(
+                    jobs = swept.jobs.count,
+                    results = swept.results.count,
+                    result_objects = swept.result_objects.count,
+                    modules = swept.modules.count,
+                    unfinished_uploads = swept.unfinished_uploads.count,
+                    bytes = swept.kinds().iter().map(|(_, removed)| removed.bytes).sum::<u64>(),
+                    took_ms = swept.took_ms,
+                    "removed what was kept long enough"
+                );
+            }
+        }
+        done.map(|()| swept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenants_quota_says_how_long_and_results_outlive_jobs() {
+        let day = Duration::from_secs(86_400);
+        let server = Retention { jobs: 30 * day, results: 30 * day, every: day };
+        let days = |jobs: Option<u64>, results: Option<u64>| {
+            let seconds = |days: Option<u64>| days.map(|days| days * 86_400);
+            let kept = server.of(Some(&Keep { jobs_s: seconds(jobs), results_s: seconds(results) }));
+            (kept.jobs / 86_400, kept.results / 86_400)
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(days(None, None), (30 * second, 30 * second));
+        assert_eq!(days(Some(7), Some(10)), (7 * second, 10 * second));
+        assert_eq!(days(Some(90), None), (90 * second, 90 * second));
+        assert_eq!(days(Some(7), Some(1)), (7 * second, 7 * second));
     }
 }

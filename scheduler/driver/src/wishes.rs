@@ -141,6 +141,11 @@ impl Wishes {
         take(&mut self.quotas, tenant, quota, revision)
     }
 
+    /// Forgets a quota that was deleted.
+    pub(crate) fn remove_quota(&mut self, tenant: &TenantId) {
+        self.quotas.remove(tenant);
+    }
+
     /// What is wanted of a node.
     pub(crate) fn mode(&self, node: &NodeId) -> NodeMode {
         self.modes.get(node).map(|(record, _)| record.mode).unwrap_or_default()
@@ -199,6 +204,17 @@ pub(crate) async fn forget_mode(
 /// Keeps a quota; gives the revision.
 pub(crate) async fn keep_quota(engine: &Engine, tenant: &TenantId, quota: &Quota) -> Result<u64, Fault> {
     put(engine, &format!("{QUOTAS}{tenant}"), quota).await
+}
+
+/// Deletes a quota. Deleting one that is not there is fine.
+pub(crate) async fn delete_quota(engine: &Engine, tenant: &TenantId) -> Result<(), Fault> {
+    Ok(engine.registry.delete(&format!("{QUOTAS}{tenant}"), Expect::Any).await?)
+}
+
+/// The quota in the registry with its revision.
+pub(crate) async fn kept_quota(engine: &Engine, tenant: &TenantId) -> Result<Option<(Quota, u64)>, Fault> {
+    let entry = engine.registry.get(&format!("{QUOTAS}{tenant}")).await?;
+    Ok(entry.and_then(|entry| decode(&entry).map(|quota| (quota, entry.revision))))
 }
 
 #[cfg(test)]

@@ -43,6 +43,28 @@ pub enum Error {
         /// Whether doing it again may help.
         retryable: bool,
     },
+    /// The backend does not let this process in: the login was refused.
+    #[error("{backend}: {context}")]
+    Refused {
+        /// `nats`.
+        backend: &'static str,
+        /// What was being done.
+        context: String,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A setting of the backend can't be used: an address, a certificate, a file with a login.
+    #[error("{backend}: {context}")]
+    Setting {
+        /// `nats`.
+        backend: &'static str,
+        /// Which setting, and what is wrong with it.
+        context: String,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The disk beneath the backend has no room.
     #[error("{backend}: the disk is full: {context}")]
     Full {
@@ -79,11 +101,13 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Conflict { .. } => Code::Conflict,
+            Self::Conflict { .. } | Self::InUse { .. } | Self::Newer { .. } => Code::Conflict,
+            Self::Refused { .. } => Code::Denied,
+            Self::Setting { .. } => Code::BadRequest,
             Self::LeaseLost { .. } | Self::LaneClosed { .. } => Code::Unavailable,
             Self::Full { .. } => Code::DiskFull,
             Self::Backend { retryable: true, .. } => Code::Unavailable,
-            Self::Backend { .. } | Self::InUse { .. } | Self::Newer { .. } | Self::Damaged(_) => Code::Internal,
+            Self::Backend { .. } | Self::Damaged(_) => Code::Internal,
         }
     }
 

@@ -43,11 +43,18 @@ pub trait Upkeep: Send + Sync + 'static {
     /// [`Error::Backend`].
     async fn expire_results(&self, tenant: &TenantId, before_ms: u64, limit: usize) -> Result<Expired, Error>;
 
-    /// Content digests of the tenant's results whose bytes are objects; `None` where this backend can't tell.
+    /// Counts what [`Self::expire_results`] would remove without a limit.
     ///
     /// # Errors
     /// [`Error::Backend`].
-    async fn result_objects(&self, tenant: &TenantId) -> Result<Option<HashSet<[u8; 32]>>, Error>;
+    async fn count_expired(&self, tenant: &TenantId, before_ms: u64) -> Result<Expired, Error>;
+
+    /// Content digests of the tenant's results whose bytes are objects and that were used since `used_since_ms`; `None` where
+    /// this backend can't tell.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    async fn result_objects(&self, tenant: &TenantId, used_since_ms: u64) -> Result<Option<HashSet<[u8; 32]>>, Error>;
 }
 
 /// The kind that a registry key or a stream of a tenant belongs to, and the tenant.

@@ -82,6 +82,7 @@ async fn a_second_opening_is_refused_and_files_are_private() {
     engine.registry.put("k", "v".into(), Expect::Any).await.unwrap();
     let Err(error) = Embedded::open(&path) else { panic!("opened twice") };
     assert!(matches!(error, Error::InUse { .. }));
+    assert_eq!(error.code(), fabric_types::Code::Conflict);
     assert!(
         error.to_string().contains(path.to_str().unwrap()) && error.to_string().contains("fabric serve"),
         "{error}"

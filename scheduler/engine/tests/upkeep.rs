@@ -68,6 +68,9 @@ async fn results_expire_for_one_tenant_up_to_the_limit_and_not_before_their_time
     let expire = |before| engine.upkeep.expire_results(&a, before, 3);
     assert_eq!(expire(now_ms() - 60_000).await.unwrap(), Expired::default());
     let later = now_ms() + 60_000;
+    let counted = engine.upkeep.count_expired(&a, later).await.unwrap();
+    assert_eq!(counted, Expired { results: 5, bytes: 5 * (100 + ROW_BYTES) });
+    assert_eq!(engine.upkeep.count_expired(&a, now_ms() - 60_000).await.unwrap(), Expired::default());
     assert_eq!(expire(later).await.unwrap(), Expired { results: 3, bytes: 3 * (100 + ROW_BYTES) });
     assert_eq!(expire(later).await.unwrap().results, 2);
     assert_eq!(expire(later).await.unwrap().results, 0);

@@ -71,6 +71,11 @@ fn nats(
     Error::Backend { backend: "nats", context: context.into(), source: source.into(), retryable }
 }
 
+/// A setting that can't be used.
+fn setting(context: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Setting { backend: "nats", context: context.into(), source: source.into() }
+}
+
 /// A URL without its password.
 fn shown(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
@@ -130,13 +135,13 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 
 fn servers(urls: &[String]) -> Result<Vec<ServerAddr>, Error> {
     if urls.is_empty() {
-        return Err(nats("no NATS server is named", "hint: give --nats nats://HOST:4222", false));
+        return Err(setting("no NATS server is named", "hint: give --nats nats://HOST:4222"));
     }
     urls.iter()
         .map(|url| {
             url.parse().map_err(|e: std::io::Error| {
                 let hint = format!("{e}; hint: write it as nats://HOST:4222 or tls://HOST:4222");
-                nats(format!("`{}` names no NATS server", shown(url)), hint, false)
+                setting(format!("`{}` names no NATS server", shown(url)), hint)
             })
         })
         .collect()
@@ -146,23 +151,30 @@ fn servers(urls: &[String]) -> Result<Vec<ServerAddr>, Error> {
 fn refused(urls: &[String], error: async_nats::ConnectError) -> Error {
     let list = urls.iter().map(|url| shown(url)).collect::<Vec<_>>().join(", ");
     let kind = if is_tls(&error) { ConnectErrorKind::Tls } else { error.kind() };
-    let (what, hint, retryable) = match kind {
-        ConnectErrorKind::ServerParse => ("the address is wrong", "write it as nats://HOST:4222", false),
-        ConnectErrorKind::Dns => ("no such host", "check the host's name", true),
-        ConnectErrorKind::Authentication => {
-            ("the login could not be made", "check the nkey seed or the creds file", false)
-        }
+    let (what, hint) = match kind {
+        ConnectErrorKind::ServerParse => ("the address is wrong", "write it as nats://HOST:4222"),
+        ConnectErrorKind::Dns => ("no such host", "check the host's name"),
+        ConnectErrorKind::Authentication => ("the login could not be made", "check the nkey seed or the creds file"),
         ConnectErrorKind::AuthorizationViolation => {
-            ("the login was refused", "check user and password, token, nkey or creds file", false)
+            ("the login was refused", "check user and password, token, nkey or creds file")
         }
         ConnectErrorKind::Tls => {
-            ("TLS failed", "check the CA and the client's certificate, and that the server's name matches", false)
+            ("TLS failed", "check the CA and the client's certificate, and that the server's name matches")
         }
-        ConnectErrorKind::TimedOut => ("no answer in time", "check the address, the port and the firewall", true),
-        _ => ("can't connect", "check that nats-server runs there and the port is its client port", true),
+        ConnectErrorKind::TimedOut => ("no answer in time", "check the address, the port and the firewall"),
+        _ => ("can't connect", "check that nats-server runs there and the port is its client port"),
     };
+    let context = format!("NATS at {list}: {what}; hint: {hint}");
     // The client's error is kept as text: it may quote a URL with its password elsewhere, this kind of it doesn't.
-    nats(format!("NATS at {list}: {what}; hint: {hint}"), error, retryable)
+    match kind {
+        ConnectErrorKind::AuthorizationViolation => {
+            Error::Refused { backend: "nats", context, source: Box::new(error) }
+        }
+        ConnectErrorKind::ServerParse | ConnectErrorKind::Authentication | ConnectErrorKind::Tls => {
+            setting(context, error)
+        }
+        _ => nats(context, error, true),
+    }
 }
 
 async fn connect_options(options: &FleetOptions, servers: &[ServerAddr]) -> Result<ConnectOptions, Error> {
@@ -174,16 +186,12 @@ async fn connect_options(options: &FleetOptions, servers: &[ServerAddr]) -> Resu
         Login::Token(token) => connect.token(token.clone()),
         Login::Nkey(seed) => connect.nkey(seed.trim().to_owned()),
         Login::Credentials(path) => connect.credentials_file(path).await.map_err(|e| {
-            nats(
-                format!("read the credentials in `{}`; hint: it must be a file made by `nsc`", path.display()),
-                e,
-                false,
-            )
+            setting(format!("read the credentials in `{}`; hint: it must be a file made by `nsc`", path.display()), e)
         })?,
     };
     let tls = &options.tls;
     let readable = |path: &std::path::Path| {
-        std::fs::File::open(path).map(drop).map_err(|e| nats(format!("read `{}`", path.display()), e, false))
+        std::fs::File::open(path).map(drop).map_err(|e| setting(format!("read `{}`", path.display()), e))
     };
     let mut connect = connect.require_tls(tls.required || tls.ca.is_some() || tls.client.is_some());
     if let Some(ca) = &tls.ca {

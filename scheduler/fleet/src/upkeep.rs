@@ -28,6 +28,15 @@ impl FleetUpkeep {
     pub(crate) fn new(registry: Objects, journal: Objects, results: Objects) -> Self {
         Self { registry, journal, results }
     }
+
+    /// The tenant's results that were written before `before_ms`.
+    async fn expired(&self, tenant: &TenantId, before_ms: u64) -> Result<Vec<ObjectMeta>, Error> {
+        let (folder, _) = names::folder(self.results.root(), &format!("{tenant}/"));
+        let old = |meta: &ObjectMeta| {
+            u64::try_from(meta.last_modified.timestamp_millis()).is_ok_and(|written| written < before_ms)
+        };
+        Ok(self.results.list(&folder).await?.into_iter().filter(old).collect())
+    }
 }
 
 #[async_trait]
@@ -52,11 +61,8 @@ impl Upkeep for FleetUpkeep {
     }
 
     async fn expire_results(&self, tenant: &TenantId, before_ms: u64, limit: usize) -> Result<Expired, Error> {
-        let (folder, _) = names::folder(self.results.root(), &format!("{tenant}/"));
-        let old = |meta: &ObjectMeta| {
-            u64::try_from(meta.last_modified.timestamp_millis()).is_ok_and(|written| written < before_ms)
-        };
-        let expired: Vec<_> = self.results.list(&folder).await?.into_iter().filter(old).take(limit).collect();
+        let mut expired = self.expired(tenant, before_ms).await?;
+        expired.truncate(limit);
         let bytes = expired.iter().map(|meta| meta.size).sum();
         let results = expired.len() as u64;
         stream::iter(expired)
@@ -67,7 +73,16 @@ impl Upkeep for FleetUpkeep {
         Ok(Expired { results, bytes })
     }
 
-    async fn result_objects(&self, _tenant: &TenantId) -> Result<Option<HashSet<[u8; 32]>>, Error> {
+    async fn count_expired(&self, tenant: &TenantId, before_ms: u64) -> Result<Expired, Error> {
+        let expired = self.expired(tenant, before_ms).await?;
+        Ok(Expired { results: expired.len() as u64, bytes: expired.iter().map(|meta| meta.size).sum() })
+    }
+
+    async fn result_objects(
+        &self,
+        _tenant: &TenantId,
+        _used_since_ms: u64,
+    ) -> Result<Option<HashSet<[u8; 32]>>, Error> {
         // Each result would have to be read.
         Ok(None)
     }

@@ -211,3 +211,13 @@ pub struct Estimate {
     /// What it is worked out from, in one sentence.
     pub basis: String,
 }
+
+/// What a deletion of several jobs did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct JobsDeleted {
+    /// Jobs that were deleted.
+    pub deleted: u64,
+    /// Pass it as `cursor` to delete the next ones; absent when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}

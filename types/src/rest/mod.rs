@@ -8,6 +8,7 @@ pub mod job;
 pub mod node;
 pub mod object;
 pub mod problem;
+pub mod sweep;
 pub mod tenant;
 pub mod token;
 

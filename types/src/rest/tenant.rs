@@ -15,6 +15,9 @@ pub struct Tenant {
     /// What it keeps on disk, and may keep.
     #[serde(default)]
     pub storage: Storage,
+    /// What is wrong with the quota as the fleet is now, such as guarantees that no nodes are there for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What a tenant's attempts take.

@@ -208,6 +208,22 @@ class AsyncFabric:
         )
         return [AsyncJob(self, info) for info in await self._io.run(plan)]
 
+    async def delete_jobs(
+        self,
+        *,
+        state: str | None = None,
+        function: str | None = None,
+        tag: str | None = None,
+        until_ms: int | None = None,
+        deleted: bool | None = None,
+        for_good: bool = False,
+    ) -> int:
+        """As `Fabric.delete_jobs`."""
+        plan = jobs.delete_all(
+            self.policy, for_good, state=state, function=function, tag=tag, until_ms=until_ms, deleted=deleted
+        )
+        return await self._io.run(plan)
+
     async def invocation(self, id: str, *, decoder: Decoder = decode) -> AsyncInvocation:
         """As `Fabric.invocation`."""
         return AsyncInvocation(self, await self._io.run(jobs.look_at_invocation(self.policy, id)), decoder)

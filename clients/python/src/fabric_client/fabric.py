@@ -270,6 +270,33 @@ class Fabric:
         )
         return [Job(self, info) for info in self._io.run(plan)]
 
+    def delete_jobs(
+        self,
+        *,
+        state: str | None = None,
+        function: str | None = None,
+        tag: str | None = None,
+        until_ms: int | None = None,
+        deleted: bool | None = None,
+        for_good: bool = False,
+    ) -> int:
+        """Puts jobs that have ended into the bin, or removes them for good with their journals; gives how many.
+
+        At least one of the conditions is needed; they are as for `jobs`. Jobs that have not ended stay.
+
+        Args:
+            state: One or more of `succeeded`, `failed`, `cancelled`, separated by commas.
+            function: Of this function.
+            tag: With this tag.
+            until_ms: Accepted before, milliseconds since 1970.
+            deleted: Those in the bin.
+            for_good: Not into the bin.
+        """
+        plan = jobs.delete_all(
+            self.policy, for_good, state=state, function=function, tag=tag, until_ms=until_ms, deleted=deleted
+        )
+        return self._io.run(plan)
+
     def invocation(self, id: str, *, decoder: Decoder = decode) -> Invocation:
         """An invocation by its id.
 

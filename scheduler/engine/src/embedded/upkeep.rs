@@ -86,12 +86,29 @@ impl Upkeep for SqliteUpkeep {
             .await
     }
 
-    async fn result_objects(&self, tenant: &TenantId) -> Result<Option<HashSet<[u8; 32]>>, Error> {
-        let tenant = tenant.clone();
+    async fn count_expired(&self, tenant: &TenantId, before_ms: u64) -> Result<Expired, Error> {
+        let (tenant, before) = (tenant.clone(), sql_int(before_ms / 1000));
+        self.database
+            .scan("count expired results", move |conn| {
+                let mut select = conn.prepare(
+                    "SELECT count(*), ifnull(sum(ifnull(length(body), 0) + ifnull(length(buckets), 0)), 0)
+                     FROM results WHERE tenant = ?1 AND used < ?2",
+                )?;
+                select.query_row(params![tenant.as_str(), before], |row| {
+                    let results = from_sql_int(row.get(0)?);
+                    Ok(Expired { results, bytes: from_sql_int(row.get(1)?) + results * ROW_BYTES })
+                })
+            })
+            .await
+    }
+
+    async fn result_objects(&self, tenant: &TenantId, used_since_ms: u64) -> Result<Option<HashSet<[u8; 32]>>, Error> {
+        let (tenant, since) = (tenant.clone(), sql_int(used_since_ms / 1000));
         self.database
             .scan("list results that are objects", move |conn| {
-                let mut select = conn.prepare("SELECT digest FROM results WHERE tenant = ?1 AND body IS NULL")?;
-                let rows = select.query_map([tenant.as_str()], |row| row.get(0))?;
+                let mut select =
+                    conn.prepare("SELECT digest FROM results WHERE tenant = ?1 AND used >= ?2 AND body IS NULL")?;
+                let rows = select.query_map(params![tenant.as_str(), since], |row| row.get(0))?;
                 rows.collect::<Result<HashSet<[u8; 32]>, _>>().map(Some)
             })
             .await

@@ -67,9 +67,9 @@ async fn what_is_wrong_is_said_with_a_hint() {
     };
     let _ = rustls::crypto::ring::default_provider().install_default();
     for (urls, words, code) in [
-        (&[][..], "no NATS server is named", Code::Internal),
-        (&["nats://me:secret@ho st:1"][..], "names no NATS server", Code::Internal),
-        (&["http://127.0.0.1:1"][..], "names no NATS server", Code::Internal),
+        (&[][..], "no NATS server is named", Code::BadRequest),
+        (&["nats://me:secret@ho st:1"][..], "names no NATS server", Code::BadRequest),
+        (&["http://127.0.0.1:1"][..], "names no NATS server", Code::BadRequest),
         (&["nats://127.0.0.1:1"][..], "can't connect", Code::Unavailable),
         (&["nats://no-such-host.invalid:4222"][..], "hint: check", Code::Unavailable),
     ] {
@@ -110,13 +110,13 @@ async fn logins_are_checked() {
     for login in [Login::None, user("me", "wrong"), Login::Token("wrong".to_owned()), Login::Nkey(other)] {
         let error = refused(with_login(&server, login.clone())).await;
         assert!(error.to_string().contains("the login was refused"), "{login:?}: {error}");
-        assert!(!error.is_retryable(), "{login:?}: {error}");
+        assert_eq!(error.code(), Code::Denied, "{login:?}: {error}");
     }
     let error = refused(with_login(&server, Login::Nkey("SUNOSEED".to_owned()))).await;
-    assert!(!error.is_retryable() && error.to_string().contains("nkey"), "{error}");
+    assert!(error.code() == Code::BadRequest && error.to_string().contains("nkey"), "{error}");
     let missing = server.folder().join("missing.creds");
     let error = refused(with_login(&server, Login::Credentials(missing))).await;
-    assert!(error.to_string().contains("missing.creds"), "{error}");
+    assert!(error.code() == Code::BadRequest && error.to_string().contains("missing.creds"), "{error}");
     assert_eq!(format!("{:?}", user("me", "right")), "User(me)");
 
     let server = nats::Server::start("authorization { token: right }");
@@ -156,7 +156,7 @@ async fn tls_with_certificates_on_both_sides() {
     let error = refused(with(Tls { ca: None, ..good.clone() })).await;
     assert!(error.to_string().contains("TLS failed"), "an unknown authority: {error}");
     let error = refused(with(Tls { ca: Some(path("none.pem")), ..good })).await;
-    assert!(error.to_string().contains("none.pem"), "{error}");
+    assert!(error.code() == Code::BadRequest && error.to_string().contains("none.pem"), "{error}");
     // TLS that is insisted on is not given up for a server without it.
     let plain = nats::Server::start("");
     let required = Tls { required: true, ..Tls::default() };

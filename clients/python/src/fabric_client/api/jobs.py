@@ -14,7 +14,7 @@ from ..errors import Conflict, FabricError, JobCancelled, Unreachable, WaitTimeo
 from ..request import Policy, address, call, exchange, get, pages, post, query, send
 from ..steps import Close, Emit, Flow, Plan, Read, Request
 from ..wire.invocation import Invocation, LogLine
-from ..wire.job import ENDED, Audit, DeadLetter, Job, JobPlan, JobResult, Task
+from ..wire.job import ENDED, Audit, DeadLetter, Job, JobPlan, JobResult, JobsDeleted, Task
 from . import objects
 
 #: Listing a large prefix takes the server a while: seconds.
@@ -139,6 +139,19 @@ def cancel_invocation(policy: Policy, invocation: str) -> Plan[Invocation | None
 def delete(policy: Policy, job: str) -> Plan[None]:
     """Puts a job that has ended into the bin."""
     yield from exchange(Request("DELETE", address("jobs", job), repeatable=True), policy)
+
+
+def delete_all(policy: Policy, for_good: bool, **wanted: object) -> Plan[int]:
+    """Deletes the ended jobs that a list would show; gives how many."""
+    deleted, cursor = 0, None
+    while True:
+        asked = query(now=for_good or None, cursor=cursor, limit=100, **wanted)
+        request = Request("DELETE", address("jobs"), query=asked, repeatable=True)
+        page = yield from call(request, policy, JobsDeleted)
+        deleted += page.deleted
+        if page.next is None or page.next == cursor:
+            return deleted
+        cursor = page.next
 
 
 def restore(policy: Policy, job: str) -> Plan[Job]:

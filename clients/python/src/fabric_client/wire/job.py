@@ -221,3 +221,12 @@ class Audit:
     checked: int
     same: int
     differing: tuple[Task, ...]
+
+
+@dataclass(frozen=True)
+class JobsDeleted:
+    """What a deletion of several jobs did."""
+
+    deleted: int
+    #: Goes on after these; None when there are no more.
+    next: str | None = None

@@ -1,0 +1,100 @@
+//! The server's log in a file that this process begins anew when it is full. Nothing is lost by it: the file is renamed, and
+//! standard output and error, panics included, go to the new one from then on.
+
+use crate::failure::Failure;
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often the size is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Where a log goes and how much of it is kept.
+#[derive(Debug, Clone)]
+pub struct LogFile {
+    /// The file that is written to; older ones are beside it, `.1` the latest.
+    pub path: PathBuf,
+    /// Bytes at which the next is begun.
+    pub size: u64,
+    /// Files that are kept, the present one included; at least 1.
+    pub files: usize,
+}
+
+impl LogFile {
+    /// Sends standard output and error there. What is in the file stays.
+    ///
+    /// # Errors
+    /// A file that can't be written.
+    pub fn take(&self) -> Result<(), Failure> {
+        self.redirect().map_err(|e| Failure::io(format!("log-file `{}`", self.path.display()), e))
+    }
+
+    fn redirect(&self) -> io::Result<()> {
+        let file = File::options().create(true).append(true).mode(0o600).open(&self.path)?;
+        rustix::stdio::dup2_stdout(&file)?;
+        Ok(rustix::stdio::dup2_stderr(&file)?)
+    }
+
+    /// Begins the next file whenever the present one is full. Never returns.
+    pub async fn keep_bounded(self) {
+        let mut every = interval(LOOK);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let length = std::fs::metadata(&self.path).map_or(0, |m| m.len());
+            if length >= self.size
+                && let Err(error) = shift(&self.path, self.files).and_then(|()| self.redirect())
+            {
+                tracing::warn!(%error, file = %self.path.display(), "the next log file was not begun");
+            }
+        }
+    }
+}
+
+/// The `n`th file before the present one.
+fn older(path: &Path, n: usize) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{n}"));
+    name.into()
+}
+
+/// Renames each file to the next older name; the oldest of `files` goes.
+fn shift(path: &Path, files: usize) -> io::Result<()> {
+    if files <= 1 {
+        return std::fs::remove_file(path);
+    }
+    for n in (1..files - 1).rev() {
+        match std::fs::rename(older(path, n), older(path, n + 1)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    std::fs::rename(path, older(path, 1))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn so_many_files_are_kept_and_the_oldest_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n1.log");
+        for n in 1..=5 {
+            std::fs::write(&path, n.to_string()).unwrap();
+            shift(&path, 3).unwrap();
+        }
+        std::fs::write(&path, "6").unwrap();
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        assert_eq!((read(&path), read(&older(&path, 1)), read(&older(&path, 2))), ("6".into(), "5".into(), "4".into()));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+        shift(&path, 1).unwrap();
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,207 @@
+//! Log lines about access: sign-ins, refusals and changes, each with who, from where, and under which request id. They go to
+//! the server's own log under the target `fabric::access`. A stranger can't flood it: refusals are bounded by address and all
+//! together, and the next line says how many were left out.
+
+use super::{Caller, address_group};
+use crate::{error::Refusal, peers::Passed, routes::http_functions};
+use axum::response::Response;
+use fabric_types::{Code, rest::token::Role};
+use http::{Method, StatusCode};
+use parking_lot::Mutex;
+use std::{
+    hash::Hash,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Lines of one key, and of all keys together, in a [`WINDOW`].
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    of_one: u32,
+    of_all: u32,
+}
+
+/// Refusals of one address, and of all.
+const REFUSALS: Bounds = Bounds { of_one: 10, of_all: 120 };
+/// Changes of one tenant, and of all. Those of admins are always logged.
+const CHANGES: Bounds = Bounds { of_one: 120, of_all: 600 };
+/// Sign-ins of one tenant, and of all.
+const SIGN_INS: Bounds = Bounds { of_one: 60, of_all: 300 };
+/// How long a line counts.
+const WINDOW: Duration = Duration::from_secs(60);
+/// A token that was used from an address is logged again when it is used there after so long a pause.
+const SIGNED_IN: Duration = Duration::from_secs(3600);
+/// Addresses, tenants and tokens that are remembered.
+const REMEMBERED: u64 = 10_000;
+/// Routes of data rather than of settings: what they do is in usage, in the records of calls and in the store.
+const DATA: [&str; 3] = ["/v1/functions/{f}/invoke", "/v1/objects/{*path}", "/v1/placements/explain"];
+
+/// The caller of an answered request.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked(pub(crate) Caller);
+
+/// A request that was answered.
+pub(crate) struct Exchange<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) route: &'static str,
+    /// Of a request that changes something.
+    pub(crate) path: Option<&'a str>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) id: &'a str,
+}
+
+/// Lines written in the present window, and lines left out since the last one.
+#[derive(Debug)]
+struct Count {
+    since: Instant,
+    written: u32,
+    left_out: u64,
+}
+
+impl Count {
+    fn new(now: Instant) -> Self {
+        Self { since: now, written: 0, left_out: 0 }
+    }
+
+    fn has_room(&mut self, most: u32, now: Instant) -> bool {
+        if now.saturating_duration_since(self.since) >= WINDOW {
+            (self.since, self.written) = (now, 0);
+        }
+        self.written < most
+    }
+}
+
+/// A bound on the lines of one kind.
+struct Limiter<K: Hash + Eq + Send + Sync + 'static> {
+    bounds: Bounds,
+    by_key: moka::sync::Cache<K, Arc<Mutex<Count>>>,
+    all: Mutex<Count>,
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
+    fn new(bounds: Bounds) -> Self {
+        let by_key = moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_idle(WINDOW * 2).build();
+        Self { bounds, by_key, all: Mutex::new(Count::new(Instant::now())) }
+    }
+
+    /// Whether a line may be written at `now`; with it how many of this kind were left out since the last one.
+    fn take(&self, key: K, now: Instant) -> Option<u64> {
+        let own = self.by_key.get_with(key, || Arc::new(Mutex::new(Count::new(now))));
+        let (mut own, mut all) = (own.lock(), self.all.lock());
+        if !own.has_room(self.bounds.of_one, now) || !all.has_room(self.bounds.of_all, now) {
+            all.left_out = all.left_out.saturating_add(1);
+            return None;
+        }
+        own.written += 1;
+        all.written += 1;
+        Some(std::mem::take(&mut all.left_out))
+    }
+}
+
+/// Writes the lines.
+pub(crate) struct AccessLog {
+    refusals: Limiter<IpAddr>,
+    changes: Limiter<String>,
+    sign_ins: Limiter<String>,
+    /// Tokens with the address group that they were used from.
+    signed_in: moka::sync::Cache<(String, IpAddr), ()>,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self {
+            refusals: Limiter::new(REFUSALS),
+            changes: Limiter::new(CHANGES),
+            sign_ins: Limiter::new(SIGN_INS),
+            signed_in: moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_idle(SIGNED_IN).build(),
+        }
+    }
+}
+
+impl AccessLog {
+    /// Logs what an answered request was about, where it was a sign-in, a refusal or a change.
+    pub(crate) fn note(&self, exchange: &Exchange<'_>, response: &Response) {
+        let asked = response.extensions().get::<Asked>().map(|asked| &asked.0);
+        if let Some(caller) = asked {
+            self.signed_in(exchange, caller);
+        }
+        if let Some(code) = refusal(exchange.route, response) {
+            self.refused(exchange, code);
+        } else if let (Some(path), Some(caller)) = (exchange.path, asked)
+            && response.status().is_success()
+            && !DATA.contains(&exchange.route)
+        {
+            self.changed(exchange, path, caller, response.status());
+        }
+    }
+
+    fn signed_in(&self, exchange: &Exchange<'_>, caller: &Caller) {
+        let address = address_group(exchange.peer.ip());
+        let entry = self.signed_in.entry((caller.token.clone(), address)).or_insert(());
+        if !entry.is_fresh() {
+            return;
+        }
+        let Some(left_out) = self.sign_ins.take(caller.tenant.to_string(), Instant::now()) else { return };
+        tracing::info!(
+            target: "fabric::access", token = caller.token, name = ?caller.name, tenant = %caller.tenant,
+            role = ?caller.role, peer = %exchange.peer.ip(), request_id = exchange.id, left_out, "signed in"
+        );
+    }
+
+    fn refused(&self, exchange: &Exchange<'_>, code: Code) {
+        let Some(left_out) = self.refusals.take(address_group(exchange.peer.ip()), Instant::now()) else { return };
+        tracing::warn!(
+            target: "fabric::access", %code, method = %exchange.method.as_str().get(..16).unwrap_or(exchange.method.as_str()),
+            route = exchange.route, peer = %exchange.peer.ip(), request_id = exchange.id, left_out, "refused"
+        );
+    }
+
+    fn changed(&self, exchange: &Exchange<'_>, path: &str, caller: &Caller, status: StatusCode) {
+        let left_out = match caller.role {
+            Role::Admin => 0,
+            _ => match self.changes.take(caller.tenant.to_string(), Instant::now()) {
+                Some(left_out) => left_out,
+                None => return,
+            },
+        };
+        tracing::info!(
+            target: "fabric::access", token = caller.token, name = ?caller.name, tenant = %caller.tenant,
+            role = ?caller.role, method = %exchange.method, path, status = status.as_u16(),
+            peer = %exchange.peer.ip(), request_id = exchange.id, left_out, "changed"
+        );
+    }
+}
+
+/// Why a request was refused; `None` where it was not, or where a function said so.
+fn refusal(route: &str, response: &Response) -> Option<Code> {
+    if let Some(Refusal(code)) = response.extensions().get() {
+        return Some(*code);
+    }
+    // The owner of the jobs said so; it logs it too, under the same request id, and can't know the client's address.
+    let passed =
+        response.extensions().get::<Passed>().is_some() && !matches!(route, http_functions::ROUTE | super::INVOKE);
+    match response.status() {
+        StatusCode::UNAUTHORIZED if passed => Some(Code::Unauthenticated),
+        StatusCode::FORBIDDEN if passed => Some(Code::Denied),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_flood_of_one_address_leaves_lines_for_others_and_is_counted() {
+        let limiter = Limiter::new(Bounds { of_one: 2, of_all: 3 });
+        let (now, flood, other) = (Instant::now(), "10.0.0.1", "10.0.0.2");
+        assert_eq!((limiter.take(flood, now), limiter.take(flood, now)), (Some(0), Some(0)));
+        assert_eq!((limiter.take(flood, now), limiter.take(flood, now)), (None, None));
+        assert_eq!(limiter.take(other, now), Some(2), "the next line says how many were left out");
+        assert_eq!(limiter.take(other, now), None, "all together have a bound too");
+        let later = now + WINDOW;
+        assert_eq!(limiter.take(flood, later), Some(1));
+    }
+}
