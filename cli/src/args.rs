@@ -210,6 +210,7 @@ mod tests {
         "tenants list",
         "tenants show t",
         "tenants set t --weight 1",
+        "tenants reset t",
         "usage",
         "token list",
         "token create t",

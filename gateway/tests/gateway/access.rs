@@ -175,7 +175,7 @@ async fn what_the_router_does_not_know_is_a_problem_too() {
         server.get(path).await.problem("not-found");
     }
     for (method, path, allow) in
-        [("PATCH", "/v1/functions", "POST, GET"), ("POST", "/healthz", "GET"), ("PUT", "/v1/jobs", "POST, GET")]
+        [("PATCH", "/v1/functions", "POST, GET"), ("POST", "/healthz", "GET"), ("PUT", "/v1/jobs", "POST, GET, DELETE")]
     {
         let answer = send(server.ask(method, path)).await;
         answer.problem("method-not-allowed");
