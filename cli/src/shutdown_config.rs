@@ -117,7 +117,9 @@ mod tests {
     fn only_a_fleet_has_proxies_to_wait_for() {
         let none = ShutdownArgs::default();
         let resolve = |flags: &ShutdownArgs, is_fleet| {
-            ShutdownSettings::resolve(flags, &|_| None, &none, &PathBuf::new(), is_fleet)
+            let mut wrong = WrongSettings::default();
+            let settings = ShutdownSettings::resolve(flags, &|_| None, &none, &PathBuf::new(), is_fleet, &mut wrong);
+            wrong.into_first().map_or(Ok(settings), Err)
         };
         assert_eq!(resolve(&none, false).unwrap().delay(), Duration::ZERO);
         assert_eq!(resolve(&none, true).unwrap().delay(), Duration::from_secs(5));
@@ -126,7 +128,7 @@ mod tests {
         let too_long = ShutdownArgs { drain_timeout: Some(LONGEST_S + 1), ..none.clone() };
         assert_eq!(
             resolve(&too_long, true).unwrap_err().message,
-            "drain-timeout, from --drain-timeout: use 0 to 86400 seconds"
+            "drain-timeout, from flag (--drain-timeout): use 0 to 86400 seconds"
         );
     }
 }

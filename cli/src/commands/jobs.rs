@@ -118,9 +118,10 @@ struct One {
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
 struct Delete {
-    /// The job
-    #[arg(group = "which", conflicts_with_all = ["state", "function", "tag", "older_than", "deleted"])]
-    id: Option<JobId>,
+    /// The job: its id, or how it begins
+    #[arg(value_name = "ID", add = complete::jobs(), group = "which",
+          conflicts_with_all = ["state", "function", "tag", "older_than", "deleted"])]
+    job: Option<JobRef>,
     /// Those in these states: succeeded, failed, cancelled [default: all three]
     #[arg(long, value_name = "STATE,…", value_delimiter = ',', group = "which")]
     state: Vec<String>,
@@ -166,12 +167,13 @@ impl Delete {
 
 /// Deletes one job, or all that the flags name.
 async fn delete(client: &Client, args: &Delete, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    if let Some(id) = &args.id {
+    if let Some(job) = &args.job {
+        let id = job.id(client).await?;
         if args.now {
-            client.purge_job(id.as_str()).await?;
+            client.purge_job(&id).await?;
             ctx.note(format!("{id} is removed"));
         } else {
-            client.delete_job(id.as_str()).await?;
+            client.delete_job(&id).await?;
             ctx.note(format!("{id} is in the bin; take it out with: fabric jobs restore {id}"));
         }
         return Ok(());
