@@ -7,7 +7,7 @@ use fabric_types::{Code, units::ByteSize};
 use oci_client::{
     Client, Reference,
     client::{ClientConfig, ClientProtocol},
-    errors::OciDistributionError,
+    errors::{OciDistributionError, OciErrorCode},
     secrets::RegistryAuth,
 };
 use std::{
@@ -116,16 +116,26 @@ fn failure(reference: &Reference, error: OciDistributionError) -> Failure {
         OciDistributionError::ImageManifestNotFoundError(_) => {
             Failure::coded(Code::NotFound, format!("{about}: there is no such artifact"))
         }
-        OciDistributionError::RegistryError { .. }
-            if ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"].iter().any(|code| text.contains(code)) =>
-        {
+        OciDistributionError::RegistryError { envelope, .. } if envelope.errors.iter().any(|e| is_absent(&e.code)) => {
             Failure::coded(Code::NotFound, format!("{about}: there is no such artifact"))
+        }
+        OciDistributionError::RegistryError { envelope, .. } if envelope.errors.iter().any(|e| is_refusal(&e.code)) => {
+            Failure::coded(Code::Denied, format!("{about}: {text}")).hint(login)
         }
         OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
             Failure::coded(Code::Denied, format!("{about}: {text}")).hint(login)
         }
         _ => Failure::coded(Code::Unavailable, format!("{about}: {text}")),
     }
+}
+
+fn is_absent(code: &OciErrorCode) -> bool {
+    use OciErrorCode::{BlobUnknown, ManifestBlobUnknown, ManifestUnknown, NameUnknown, NotFound};
+    matches!(code, BlobUnknown | ManifestBlobUnknown | ManifestUnknown | NameUnknown | NotFound)
+}
+
+fn is_refusal(code: &OciErrorCode) -> bool {
+    matches!(code, OciErrorCode::Unauthorized | OciErrorCode::Denied)
 }
 
 /// Bytes in memory, no more than a limit.

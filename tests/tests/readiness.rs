@@ -29,7 +29,8 @@ async fn a_frozen_nats_makes_no_process_ready() {
     assert_eq!(sample(server, "fabric_owns_jobs").await, Some(1.0));
 
     fleet.nats_process().signal("STOP");
-    // At once: also while the connection still stands.
+    // Within the half second for which a report is kept, while the connection still stands.
+    until("it is not ready", async || get(server, "/readyz").await.0 == 503).await;
     let (status, why) = get(server, "/readyz").await;
     assert_eq!(status, 503, "{why}");
     assert!(why.contains("not ready: ") && why.contains("nats"), "{why}");

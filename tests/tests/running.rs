@@ -1,7 +1,7 @@
 //! Running things from the command line: what is said before a job runs, while it waits and after it has ended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use fabric_tests::{Options, Server, built, cat};
+use fabric_tests::{Options, Server, built, cat, until};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
@@ -73,7 +73,9 @@ async fn a_dry_run_stores_nothing_and_runs_nothing() {
 async fn jobs_are_named_by_the_beginning_of_their_id_and_run_again() {
     let server = deployed("cat", cat(), "").await;
     let id = server.cli(&["run", "cat", "--items", "[\"a\",\"b\"]", "--detach"]).await.ok().text().trim().to_owned();
-    server.cli(&["jobs", "watch", &id[..20]]).await.ok();
+    // Lists know a job some milliseconds after it was accepted.
+    server.cli(&["jobs", "watch", &id]).await.ok();
+    until("the job is listed", async || server.cli(&["jobs", "watch", &id[..20]]).await.status == 0).await;
     let shown = server.cli(&["jobs", "show", &id[..20].to_lowercase()]).await.ok();
     assert!(shown.text().contains(&id) && shown.text().contains("results   2"), "{shown:?}");
     let again = server.cli(&["jobs", "retry", &id[..20]]).await.ok();
@@ -139,7 +141,8 @@ async fn a_shell_completes_names_of_functions() {
     assert_eq!(complete(&["fabric", "invoke", "dog"]).await.trim(), "");
     assert!(complete(&["fabric", "jo"]).await.contains("jobs"));
     let job = server.cli(&["run", "catalogue", "--items", "[1]", "--detach"]).await.ok().text().trim().to_owned();
-    assert_eq!(complete(&["fabric", "jobs", "show", &job[..10]]).await.trim(), job);
+    let known = async || complete(&["fabric", "jobs", "show", &job[..10]]).await.trim() == job;
+    until("the job is listed", known).await;
 }
 
 #[tokio::test]

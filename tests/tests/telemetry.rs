@@ -2,8 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use axum::{Router, body::Bytes, http::header, routing::post};
-use fabric_tests::{Options, Server};
-use std::time::Duration;
+use fabric_tests::{Options, Server, until};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{net::TcpListener, sync::mpsc};
 
 /// A collector that answers at once, so that no export ever waits for the test; gives its address and what it gets.
@@ -112,13 +118,23 @@ async fn a_dead_collector_is_said_once() {
     let (collector, folder) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), tempfile::tempdir().unwrap());
     let log = folder.path().join("server.log");
     let server = with_collector(&collector, &log).await;
-    for _ in 0..3 {
-        server.client().whoami().await.unwrap();
-        // A batch is brought and gets no answer.
-        drop(collector.accept().await.unwrap());
-    }
+    // Batches are brought, some more than once, and get no answer.
+    let brought = Arc::new(AtomicU64::new(0));
+    let counter = brought.clone();
+    tokio::spawn(async move {
+        while let Ok(connection) = collector.accept().await {
+            drop(connection);
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let read = || std::fs::read_to_string(&log).unwrap();
+    server.client().whoami().await.unwrap();
+    until("it is said", async || read().contains("the collector takes no spans")).await;
+    let before = brought.load(Ordering::Relaxed);
+    server.client().whoami().await.unwrap();
+    until("another batch is brought", async || brought.load(Ordering::Relaxed) > before).await;
     server.stop().await;
-    let log = std::fs::read_to_string(log).unwrap();
+    let log = read();
     assert_eq!(log.matches("the collector takes no spans").count(), 1, "{log}");
     assert!(!log.contains("BatchSpanProcessor"), "{log}");
 }

@@ -185,7 +185,7 @@ async fn a_function_says_nothing_for_its_neighbours() {
         assert!(matches!(status(&answer), "401" | "404"), "{host}: {answer}");
     }
     let shown = server.cli(&["config", "show"]).await;
-    assert!(shown.text().contains("serve.connections.functions-domain"), "{}", shown.text());
+    assert!(shown.text().contains("serve.functions-domain"), "{}", shown.text());
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ fn options() -> Options {
 
 /// The first characters of a message that may quote the text, and the line that it is about: the key stands there.
 fn message(error: &Error, text: &[u8]) -> String {
-    let message: String = error.to_string().trim_end().chars().take(400).collect();
+    let message: String = error.to_string().trim_end().chars().take(310).collect();
     let line = error.location().and_then(|at| usize::try_from(at.line()).ok()?.checked_sub(1));
     let line = line.and_then(|at| text.split(|byte| *byte == b'\n').nth(at));
     let quoted: String = String::from_utf8_lossy(line.unwrap_or_default()).trim().chars().take(80).collect();
