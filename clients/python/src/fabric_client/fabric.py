@@ -411,8 +411,8 @@ class Fabric:
         """What the tenant has used, in all and by function.
 
         Args:
-            since_ms: From the UTC day of this moment on, milliseconds since 1970; everything by default. Days more than two
-                months ago count as the first of their month.
+            since_ms: From the UTC day of this moment on, milliseconds since 1970; everything by default. Days more than
+                two months ago count as the first of their month.
             until_ms: Up to the UTC day of this moment, that day included.
         """
         return self._io.run(nodes.usage(self.policy, since_ms, until_ms))

@@ -219,8 +219,8 @@ class Job(JobBase):
         self._run(jobs.delete(self._fabric.policy, self.id))
 
     def retry(self, function: str | None = None) -> Job:
-        """Runs it once more, as a new job, once it has ended; gives the new job. Tasks that succeeded come from the cache
-        where the function is pure and the version the same.
+        """Runs it once more, as a new job, once it has ended; gives the new job. Tasks that succeeded come from the
+        cache where the function is pure and the version the same.
 
         Args:
             function: What to run instead of the version that it ran, such as a corrected one: `name`, `name@version` or

@@ -56,8 +56,8 @@ class Node(NodeBase):
     def drain(self, *, deadline_s: int | None = None) -> Node:
         """Gives it no new work, since it is about to leave. Gives itself.
 
-        What still runs there after `deadline_s` seconds is stopped and runs elsewhere. The next process of its name takes
-        work again.
+        What still runs there after `deadline_s` seconds is stopped and runs elsewhere. The next process of its name
+        takes work again.
         """
         return self._set("drain", deadline_s)
 
