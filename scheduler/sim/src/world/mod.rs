@@ -39,7 +39,7 @@ const SMALL: u64 = 5_000;
 enum Msg {
     // To the owner, over the network.
     Beat(Beat),
-    Outcome(Event),
+    Outcome(Box<Event>),
     // To a node, over the network.
     Start { node: usize, run: Run },
     Stop { node: usize, job: JobId, task: TaskId, attempt: u32 },
@@ -133,7 +133,7 @@ impl World<'_> {
         }
         match msg {
             Msg::Beat(beat) => self.heard(beat)?,
-            Msg::Outcome(event) => self.outcome(event)?,
+            Msg::Outcome(event) => self.outcome(*event)?,
             Msg::Start { node, run } => self.start(node, run)?,
             Msg::Stop { node, job, task, attempt } => {
                 if let Some(n) = self.nodes.get_mut(node) {

@@ -201,7 +201,7 @@ impl World<'_> {
             let wall_us = if cached { 0 } else { wall_us };
             Event::TaskDone { job, task, attempt, node, fuel: u64::from(!cached), wall_us, cached }
         };
-        self.send(at, Msg::Outcome(event));
+        self.send(at, Msg::Outcome(Box::new(event)));
         self.fill(at)
     }
 
