@@ -147,13 +147,13 @@ impl Client {
             .await
     }
 
-    /// Submits a job that has ended once more, as a new job: the version that it ran, or `function`. Tasks that succeeded are
+    /// Submits a job that has ended once more, as a new job: the version that it ran, or `function`; with its budget, or another. Tasks that succeeded are
     /// served from the cache where the function is pure and the version the same.
     ///
     /// # Errors
     /// `not-found`; `conflict` for a job that has not ended; as [`Client::submit`].
-    pub async fn retry_job(&self, id: &str, function: Option<&FunctionRef>) -> Result<Job> {
-        let body = serde_json::json!({ "function": function });
+    pub async fn retry_job(&self, id: &str, function: Option<&FunctionRef>, budget_fuel: Option<u64>) -> Result<Job> {
+        let body = serde_json::json!({ "function": function, "budget-fuel": budget_fuel });
         let request = self.request(Method::POST, &["jobs", id, "retry"])?.json(&body)?;
         request.idempotent(None)?.timeout(Some(SUBMIT_TIMEOUT)).read().await
     }

@@ -85,7 +85,7 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 out.line(format!("name         {}", f.name))?;
                 out.line(format!("description  {}", one_line(&f.description)))?;
                 if !f.tags.is_empty() {
-                    out.line(format!("tags         {}", f.tags.join(", ")))?;
+                    out.line(format!("tags         {}", one_line(&f.tags.join(", "))))?;
                 }
                 let exports: Vec<_> =
                     [("handler", f.entry.handler), ("mapper", f.entry.mapper), ("reducer", f.entry.reducer)]

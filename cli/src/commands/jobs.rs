@@ -46,6 +46,9 @@ enum Sub {
         /// the job ran]
         #[arg(long, value_name = "FUNCTION", add = complete::functions())]
         function: Option<FunctionRef>,
+        /// Fuel that the new job may spend, such as 500M or 10G [default: as the job]
+        #[arg(long, value_name = "FUEL", value_parser = fabric_types::count::parse)]
+        budget: Option<u64>,
         /// Write the new job's id and do not wait
         #[arg(long)]
         detach: bool,
@@ -268,8 +271,8 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             let job = client.restore_job(&one.job.id(&client).await?).await?;
             ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))
         }
-        Sub::Retry { one, function, detach } => {
-            let job = client.retry_job(&one.job.id(&client).await?, function.as_ref()).await?;
+        Sub::Retry { one, function, budget, detach } => {
+            let job = client.retry_job(&one.job.id(&client).await?, function.as_ref(), budget).await?;
             if detach {
                 return ctx.out.show(&job, |out, job| out.line(job.id.as_str()));
             }
@@ -399,7 +402,7 @@ async fn show_results(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<(), Fa
 fn details(job: &Job) -> String {
     let mut lines = vec![
         format!("id        {}", job.id),
-        format!("name      {}", job.name),
+        format!("name      {}", one_line(&job.name)),
         format!("function  {}@{}", job.function, job.version),
         format!("state     {}: {}", job.state, job.remark),
         format!("submitter {}", job.submitter),
@@ -417,7 +420,7 @@ fn details(job: &Job) -> String {
         lines.push(format!("labels    {}", label::show(&job.spec.node_selector)));
     }
     if !job.tags.is_empty() {
-        lines.push(format!("tags      {}", job.tags.join(", ")));
+        lines.push(format!("tags      {}", one_line(&job.tags.join(", "))));
     }
     if let Some(fault) = &job.error {
         lines.push(format!("error     {fault}"));

@@ -143,6 +143,9 @@ impl Output {
                 .map_err(|e| Failure::coded(Code::InvalidPath, format!("--output: {e}"))),
             Self::File(path) => {
                 let file = Path::new(path);
+                if path.is_empty() {
+                    return Err(Failure::usage("--output is empty").hint("name a file, or - for standard output"));
+                }
                 if file.is_dir() {
                     return Err(Failure::usage(format!("{path} is a folder"))
                         .hint(format!("for a file per result in it, write ./{}/", path.trim_start_matches("./"))));
@@ -152,24 +155,35 @@ impl Output {
                     return Ok(());
                 }
                 let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+                std::fs::metadata(folder).map_err(|e| {
+                    Failure::io(folder.display(), e)
+                        .hint("make the folder first; or store the result on the server with --output-object")
+                })?;
                 writable(folder)
             }
-            Self::Folder(path) => {
-                let folder = Path::new(path);
-                std::fs::create_dir_all(folder).map_err(|e| Failure::io(path, e))?;
-                writable(folder)
-            }
+            // It is made when there is something to put there.
+            Self::Folder(path) => match Path::new(path).ancestors().find(|folder| folder.exists()) {
+                Some(folder) => writable(folder),
+                None => writable(Path::new(".")),
+            },
         }
     }
 }
 
 /// Checks that files can be made in a folder.
 fn writable(folder: &Path) -> Result<(), Failure> {
-    tempfile::Builder::new()
-        .prefix(".fabric-")
-        .tempfile_in(folder)
-        .map(drop)
-        .map_err(|e| Failure::io(folder.display(), e))
+    if !folder.is_dir() {
+        return Err(Failure::usage(format!("{} is not a folder", folder.display())));
+    }
+    let made = tempfile::Builder::new().prefix(".fabric-").tempfile_in(folder).map(drop);
+    made.map_err(|e| {
+        let why = if e.kind() == std::io::ErrorKind::PermissionDenied {
+            "permission denied"
+        } else {
+            "no file can be made in it"
+        };
+        Failure::local("io", format!("{}: {why}", folder.display()))
+    })
 }
 
 /// The paths of `count` results stored at `output`, as the server names them.
@@ -202,10 +216,13 @@ fn output(args: &Args) -> Output {
 /// Runs the job.
 pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
-    let output = output(args);
+    let mut output = output(args);
     // Before the job spends anything.
     output.check(args.detach)?;
     let spec = spec(args, &output, &client, ctx).await?;
+    if let (Output::Stdout, Some(path)) = (&output, &spec.output) {
+        output = Output::Stored(path.clone());
+    }
     if args.dry_run {
         let plan = client.plan(&spec).await?;
         return ctx.out.show(&plan, show_plan);
@@ -372,6 +389,7 @@ async fn deliver(client: &Client, job: &Job, output: &Output, ctx: &Ctx<'_>) -> 
         }
         Output::Folder(folder) => {
             let folder = Path::new(folder);
+            std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder.display(), e))?;
             for index in 0..job.results {
                 let part = client.result_part(id, index).await?;
                 super::get::save(part, &folder.join(format!("part-{index:05}"))).await?;
@@ -424,17 +442,21 @@ mod tests {
         ] {
             assert!(good.check(false).is_ok(), "{good:?}");
         }
-        assert!(Path::new(&at("made")).is_dir());
         for (bad, words) in [
             (Output::File(at("there")), "is a folder"),
             (Output::File(at("missing/out.json")), "No such file"),
-            (Output::Folder("/dev/null/x/".into()), "Not a directory"),
+            (Output::Folder("/dev/null/x/".into()), "is not a folder"),
+            (Output::File(String::new()), "is empty"),
             (Output::Stored("a//b".into()), "a//b"),
         ] {
             assert!(bad.check(false).unwrap_err().message.contains(words), "{bad:?}");
         }
         assert!(Output::File(at("new.json")).check(true).is_err());
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "nothing is left behind, and nothing made before it is needed"
+        );
     }
 
     #[test]

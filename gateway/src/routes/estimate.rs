@@ -19,6 +19,25 @@ struct Taken {
     guest_us: u64,
 }
 
+/// Bytes of a task's input that count as similar: at most so many times as many.
+const SIMILAR: f64 = 4.0;
+
+/// How far earlier jobs are like the one that is planned.
+enum Fit {
+    Alike,
+    OtherSize,
+    Other,
+}
+
+/// Tasks of a job that ran.
+fn ran_of(job: &Job) -> u64 {
+    job.tasks.succeeded.saturating_sub(job.tasks.cached)
+}
+
+fn bytes_per_task(bytes: u64, tasks: u64) -> f64 {
+    bytes.max(1) as f64 / tasks.max(1) as f64
+}
+
 /// Whether earlier tasks did the same: of the same version, merged alike.
 fn is_alike(job: &Job, version: u32, spec: &JobSpec) -> bool {
     job.version == version
@@ -38,20 +57,30 @@ pub fn estimate(
 ) -> Option<Estimate> {
     let ran =
         |job: &&Job| job.state == JobState::Succeeded && job.cost.fuel > 0 && job.tasks.succeeded > job.tasks.cached;
-    let mut alike: Vec<&Job> = earlier.iter().filter(ran).filter(|job| is_alike(job, version, spec)).collect();
-    let of_this_version = !alike.is_empty();
-    if !of_this_version {
-        alike = earlier.iter().filter(ran).collect();
-    }
+    // What a task takes beside its bytes makes small jobs say nothing of large ones.
+    let sized = |job: &&Job| {
+        let (one, other) =
+            (bytes_per_task(job.cost.bytes_in, ran_of(job)), bytes_per_task(plan.bytes_in, plan.partitions));
+        one / other <= SIMILAR && other / one <= SIMILAR
+    };
+    let all: Vec<&Job> = earlier.iter().filter(ran).collect();
+    let same: Vec<&Job> = all.iter().copied().filter(|job| is_alike(job, version, spec)).collect();
+    let similar: Vec<&Job> = same.iter().copied().filter(sized).collect();
+    let (alike, fit) = match (similar.is_empty(), same.is_empty()) {
+        (false, _) => (similar, Fit::Alike),
+        (true, false) => (same, Fit::OtherSize),
+        (true, true) => (all, Fit::Other),
+    };
     let taken = alike.iter().fold(Taken::default(), |sum, job| Taken {
         jobs: sum.jobs + 1,
-        tasks: sum.tasks + job.tasks.succeeded.saturating_sub(job.tasks.cached),
+        tasks: sum.tasks + ran_of(job),
         bytes: sum.bytes.saturating_add(job.cost.bytes_in),
         fuel: sum.fuel.saturating_add(job.cost.fuel),
         guest_us: sum.guest_us.saturating_add(job.cost.guest_us),
     });
     let newest = alike.first()?;
-    let to_run = plan.tasks.saturating_sub(plan.cached);
+    // Where all of the map is in the cache, so is what was made of it.
+    let to_run = if plan.cached >= plan.partitions { 0 } else { plan.tasks.saturating_sub(plan.cached) };
     let share = to_run as f64 / plan.tasks.max(1) as f64;
     let (factor, unit) = if plan.bytes_in > 0 && taken.bytes > 0 {
         (plan.bytes_in as f64 * share / taken.bytes as f64, "per byte of input")
@@ -61,10 +90,10 @@ pub fn estimate(
     let fuel = (taken.fuel as f64 * factor) as u64;
     let guest_us = (taken.guest_us as f64 * factor) as u64;
     let jobs = if taken.jobs == 1 { "1 earlier job".to_owned() } else { format!("{} earlier jobs", taken.jobs) };
-    let of = if of_this_version {
-        format!("{}@{version}", newest.function)
-    } else {
-        format!("{}, none of them like this one", newest.function)
+    let of = match fit {
+        Fit::Alike => format!("{}@{version}", newest.function),
+        Fit::OtherSize => format!("{}@{version} with tasks of another size, so only roughly", newest.function),
+        Fit::Other => format!("{}, none of them like this one", newest.function),
     };
     let at_once = slots.min(to_run).max(1);
     Some(Estimate {
@@ -128,6 +157,15 @@ mod tests {
             (found.fuel, found.basis.as_str()),
             (12, "2 earlier jobs of f, none of them like this one, per task; 1 at once")
         );
+    }
+
+    #[test]
+    fn small_tasks_say_little_of_large_ones() {
+        let earlier = [job(1, 1, 0, 22, 1_000_000), job(1, 10, 0, 10_000, 5_000)];
+        let found = estimate(&plan(4, 0, 4_000), &spec(), 1, &earlier, 1, None).unwrap();
+        assert_eq!((found.fuel, found.basis.as_str()), (2_000, "1 earlier job of f@1, per byte of input; 1 at once"));
+        let found = estimate(&plan(1, 0, 1_000_000), &spec(), 1, &earlier, 1, None).unwrap();
+        assert!(found.basis.contains("with tasks of another size, so only roughly"), "{}", found.basis);
     }
 
     #[test]

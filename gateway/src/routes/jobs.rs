@@ -39,6 +39,7 @@ use std::sync::Arc;
 /// Whether only to plan.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct Submit {
     /// Work out what it would take and run nothing.
     dry_run: Option<bool>,
@@ -153,6 +154,9 @@ async fn accept(app: &App, caller: Caller, spec: JobSpec, deployment: &Arc<Deplo
 pub struct Retry {
     /// The function, as `name`, `name@version` or `name:alias`. Default: the version that the job ran.
     function: Option<FunctionRef>,
+    /// Fuel that the new job may spend, as in a job spec. Default: as the job.
+    #[serde(rename = "budget-fuel", deserialize_with = "fabric_types::count::option::deserialize")]
+    budget_fuel: Option<u64>,
 }
 
 /// Submits a job that has ended once more, as a new job. Tasks that succeeded are served from the cache where the function is
@@ -169,6 +173,7 @@ pub async fn retry(State(app): State<App>, caller: Caller, At(id): At<JobId>, re
     };
     let mut spec = app.driver()?.spec_again(&caller.tenant, &id).await?;
     spec.function = change.function.unwrap_or(spec.function);
+    spec.budget_fuel = change.budget_fuel.or(spec.budget_fuel);
     let version = app.functions.resolve(&caller.tenant, &spec.function).await?;
     app.functions.check_params(&version, &spec.params).await?;
     app.services.node.policies().of(&caller.tenant).limits(&version.deployment)?;
@@ -211,6 +216,8 @@ struct Query {
     cursor: Option<String>,
     limit: Option<usize>,
     now: bool,
+    /// A key that is none.
+    unknown: Option<String>,
 }
 
 fn query(uri: &http::Uri) -> Result<Query> {
@@ -238,8 +245,8 @@ fn query(uri: &http::Uri) -> Result<Query> {
             "now" => query.now = flag()?,
             "cursor" => query.cursor = Some(JobId::new(value).map_err(|_| super::cursor::foreign())?.to_string()),
             "limit" => query.limit = Some(usize::try_from(number()?).unwrap_or(1000).clamp(1, 1000)),
-            // Unknown keys are passed over, as in every other list.
-            _ => {}
+            // A list passes over keys that it does not know, as every other list; a deletion must not.
+            _ => query.unknown = Some(key.chars().take(80).collect()),
         }
     }
     Ok(query)
@@ -264,6 +271,9 @@ pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Res
 #[utoipa::path(delete, path = "/jobs", tag = "jobs", params(Wanted, Deletion), responses((status = 200, body = JobsDeleted)))]
 pub async fn delete_all(State(app): State<App>, caller: Caller, uri: http::Uri) -> Result<Json<JobsDeleted>> {
     let mut query = query(&uri)?;
+    if let Some(key) = query.unknown {
+        return Err(Error::bad(format!("`{key}` is no parameter of a deletion: it would have no effect")));
+    }
     if query.filter == JobFilter::default() {
         return Err(Error::bad("this would delete every job of the tenant")
             .hint("say which: state=succeeded, until_ms=…, function=…, tag=…"));
@@ -312,6 +322,7 @@ pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<JobId>) -
 /// How a job is deleted.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct Deletion {
     /// Not into the bin, but for good, with its journal: what it takes on disk is free at once. Default false.
     #[serde(default)]
@@ -343,6 +354,7 @@ pub async fn restore(State(app): State<App>, caller: Caller, At(id): At<JobId>) 
 /// How much to audit.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct Sample {
     /// Per cent of the map tasks, above 0 up to 100. Default 5.
     sample: Option<f64>,

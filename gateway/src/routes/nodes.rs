@@ -51,6 +51,7 @@ const LONGEST_DRAIN_S: u64 = 7 * 86_400;
 /// How a node is drained.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct Draining {
     /// Seconds after which tasks that still run there are stopped and run elsewhere; they have not failed. Default: they
     /// take as long as they take.

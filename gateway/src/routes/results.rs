@@ -56,6 +56,7 @@ pub struct JobResult {
 /// A part of the results as text.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct Window {
     /// The first line, from 0.
     line: Option<u64>,

@@ -8,6 +8,7 @@ use fabric_types::rest::sweep::Sweep;
 /// How to sweep.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct How {
     /// Count what would be removed and remove nothing. Default false.
     #[serde(default)]

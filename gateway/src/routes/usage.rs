@@ -16,6 +16,7 @@ use futures::TryStreamExt as _;
 /// Which days count.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct Span {
     /// From the UTC day of this moment on, milliseconds since 1970. Days more than two months ago count as the first of their
     /// month. Default: everything.

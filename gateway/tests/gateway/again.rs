@@ -34,6 +34,9 @@ async fn a_job_runs_once_more_with_all_it_had() {
     let text =
         server.get(&format!("/v1/jobs/{}/result?join=bytes", other["id"].as_str().unwrap())).await.is(200).text();
     assert_eq!(text, items.iter().map(Value::to_string).collect::<String>());
+    // With another budget.
+    let poor = retry(&server, &other, r#"{"function": "cat", "budget-fuel": "1k"}"#).await;
+    assert_eq!(poor["spec"]["budget-fuel"], 1000, "{poor}");
     // Once more: everything from the cache.
     let third = retry(&server, &other, "{}").await;
     assert_eq!((&third["version"], &third["tasks"]["cached"]), (&json!(2), &json!(150)));
@@ -152,6 +155,25 @@ async fn results_of_text_are_on_lines_of_their_own() {
     assert_eq!(lines, ones.iter().map(|one| format!("{one}\n")).collect::<String>());
     assert_eq!(bytes, ones.concat());
     server.get(&format!("{at}?join=commas")).await.problem("bad-request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_parameter_deletes_and_runs_nothing() {
+    let server = Server::start().await;
+    server.deploy("cat", wat(CAT), json!({})).await.is(201);
+    let job = run(&server, json!({ "function": "cat", "input": { "items": [1] } })).await;
+    let at = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+    for (method, path) in [
+        ("POST", "/v1/sweep?dry-run=true".to_owned()),
+        ("DELETE", "/v1/jobs?state=succeeded&untill_ms=1".to_owned()),
+        ("DELETE", format!("{at}?nwo=true")),
+        ("POST", "/v1/jobs?dryrun=true".to_owned()),
+    ] {
+        let spec = json!({ "function": "cat", "input": { "items": [2] } });
+        server.json(method, &path, spec).await.problem("bad-request");
+    }
+    let jobs = server.get("/v1/jobs").await.is(200).json();
+    assert_eq!(jobs["items"].as_array().unwrap().len(), 1, "{jobs}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

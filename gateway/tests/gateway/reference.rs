@@ -132,7 +132,7 @@ fn job_spec() -> String {
         "# The job spec\n\n{MADE}\n\n\
          A job spec says which function to map over what. `fabric run --spec FILE` takes it as YAML or JSON, `POST /v1/jobs` too (YAML as\n\
          `Content-Type: application/yaml`). `function` and `input` are required. Unknown keys are refused.\n\n\
-         ```yaml\nfunction: weather:live\ninput:\n  objects: {{path: data/, split: \"csv:1MiB\"}}\nparams: {{year: 2013}}\nreduce: {{fan-in: 16}}\n\
+         ```yaml\nfunction: weather:live\ninput:\n  objects: {{path: data/, split: \"csv:1MiB\"}}\nreduce: {{fan-in: 16}}\n\
          budget-fuel: 10G\ntags: [nightly]\n```\n\n"
     );
     section(&mut text, &schemas, "Keys", "JobSpec");

@@ -427,8 +427,12 @@ impl Live {
             }
             None if code == Code::BudgetExhausted => {
                 let budget = self.planned.meta.spec.budget_fuel.unwrap_or(0);
+                let id = self.id();
+                let kept =
+                    self.planned.meta.cache() && self.stages.iter().any(|s| s.tasks.iter().any(|t| t.done.is_some()));
+                let kept = if kept { "; finished tasks are in the cache and cost nothing again" } else { "" };
                 Fault::new(code, format!("the job spent {} fuel of its budget of {budget}", self.cost.fuel))
-                    .hint("give it a larger budget-fuel; finished tasks are in the cache and cost nothing again")
+                    .hint(format!("run it with a larger one: fabric jobs retry {id} --budget FUEL{kept}"))
             }
             None => Fault::new(code, "the job failed"),
         }

@@ -538,9 +538,12 @@ class AsyncJob(JobBase):
         """As `Job.delete`."""
         await self._run(jobs.delete(self._fabric.policy, self.id))
 
-    async def retry(self, function: str | None = None) -> AsyncJob:
+    async def retry(
+        self, function: str | AsyncFunction | None = None, *, budget_fuel: int | str | None = None
+    ) -> AsyncJob:
         """As `Job.retry`."""
-        info = await self._run(jobs.retry(self._fabric.policy, self.id, function))
+        ref = function if function is None or isinstance(function, str) else function.ref
+        info = await self._run(jobs.retry(self._fabric.policy, self.id, ref, budget_fuel))
         return AsyncJob(self._fabric, info, self.decoder)
 
     async def restore(self) -> AsyncJob:

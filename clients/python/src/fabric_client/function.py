@@ -206,7 +206,7 @@ class Function(FunctionBase):
         return self._fabric._io.run(jobs.plan(self._fabric.policy, job_spec(self.ref, over, params=params)))
 
     def versions(self, limit: int = 100) -> list[wire.Deployment]:
-        """Its versions, newest first."""
+        """Its versions, oldest first."""
         return self._fabric._io.run(functions.versions(self._fabric.policy, self.name, limit))
 
     def at(self, version: int | str) -> Function:

@@ -15,6 +15,7 @@ from .wire.invocation import LogLine
 
 if TYPE_CHECKING:
     from .fabric import Fabric
+    from .function import Function
     from .notebook.live import Shown
 
 T = TypeVar("T")
@@ -218,15 +219,17 @@ class Job(JobBase):
         """Puts it into the bin, once it has ended."""
         self._run(jobs.delete(self._fabric.policy, self.id))
 
-    def retry(self, function: str | None = None) -> Job:
+    def retry(self, function: str | Function | None = None, *, budget_fuel: int | str | None = None) -> Job:
         """Runs it once more, as a new job, once it has ended; gives the new job. Tasks that succeeded come from the
         cache where the function is pure and the version the same.
 
         Args:
             function: What to run instead of the version that it ran, such as a corrected one: `name`, `name@version` or
-                `name:alias`.
+                `name:alias`, or a function's handle.
+            budget_fuel: Fuel that the new job may spend, as a number or a text such as `"10G"`; by default as this job.
         """
-        info = self._run(jobs.retry(self._fabric.policy, self.id, function))
+        ref = function if function is None or isinstance(function, str) else function.ref
+        info = self._run(jobs.retry(self._fabric.policy, self.id, ref, budget_fuel))
         return Job(self._fabric, info, self.decoder)
 
     def restore(self) -> Job:

@@ -81,7 +81,7 @@ def delete(policy: Policy, name: str) -> Plan[None]:
 
 
 def versions(policy: Policy, name: str, limit: int) -> Plan[list[Deployment]]:
-    """Versions, newest first."""
+    """Versions, oldest first."""
     return pages(get("functions", name, "versions"), policy, Deployment, limit)
 
 

@@ -46,9 +46,9 @@ def plan(policy: Policy, spec: Mapping[str, Any]) -> Plan[JobPlan]:
     return call(replace(post("jobs", body=spec, dry_run=True), timeout=SUBMIT_TIMEOUT), policy, JobPlan)
 
 
-def retry(policy: Policy, job: str, function: str | None) -> Plan[Job]:
+def retry(policy: Policy, job: str, function: str | None, budget_fuel: int | str | None) -> Plan[Job]:
     """Submits a job that has ended once more, as a new job."""
-    request = post("jobs", job, "retry", body={"function": function})
+    request = post("jobs", job, "retry", body={"function": function, "budget-fuel": budget_fuel})
     return call(replace(request, timeout=SUBMIT_TIMEOUT), policy, Job)
 
 

@@ -27,7 +27,8 @@ def explain(policy: Policy, request: Mapping[str, Any]) -> Plan[Explanation]:
 
 def usage(policy: Policy, since_ms: int | None, until_ms: int | None) -> Plan[Usage]:
     """What the tenant has used."""
-    return call(get("usage", since_ms=since_ms, until_ms=until_ms), policy, Usage)
+    since, until = (None if ms is None else int(ms) for ms in (since_ms, until_ms))
+    return call(get("usage", since_ms=since, until_ms=until), policy, Usage)
 
 
 def whoami(policy: Policy) -> Plan[Identity]:
