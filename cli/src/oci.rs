@@ -45,9 +45,12 @@ pub struct Pulled {
 /// `usage` for a name that is none; `not-found`; `denied`; `too-large` above `limit` bytes; `invalid-module` for an artifact
 /// without a module; `unavailable`.
 pub async fn pull(name: &str, limit: u64) -> Result<Pulled, Failure> {
-    let reference: Reference = name.parse().map_err(|e| {
-        Failure::usage(format!("{SCHEME}{name}: {e}")).hint("write oci://REGISTRY/REPOSITORY:TAG or …@sha256:DIGEST")
-    })?;
+    let form = "write oci://REGISTRY/REPOSITORY:TAG or …@sha256:DIGEST";
+    // Without a registry the reader would take Docker's.
+    if !name.split_once('/').is_some_and(|(registry, _)| registry == "localhost" || registry.contains(['.', ':'])) {
+        return Err(Failure::usage(format!("{SCHEME}{name} names no registry")).hint(form));
+    }
+    let reference: Reference = name.parse().map_err(|e| Failure::usage(format!("{SCHEME}{name}: {e}")).hint(form))?;
     let registry = reference.resolve_registry();
     let client = Client::new(ClientConfig {
         protocol: if is_loopback(registry) { ClientProtocol::Http } else { ClientProtocol::Https },
@@ -125,8 +128,15 @@ fn failure(reference: &Reference, error: OciDistributionError) -> Failure {
         OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
             Failure::coded(Code::Denied, format!("{about}: {text}")).hint(login)
         }
-        _ => Failure::coded(Code::Unavailable, format!("{about}: {text}")),
+        error => Failure::coded(Code::Unavailable, format!("{about}: {text}{}", causes(&error)))
+            .hint(format!("see that the registry answers: https://{}/v2/", reference.resolve_registry())),
     }
+}
+
+/// What an error was caused by, such as a refused connection.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source()).skip(1);
+    causes.fold(String::new(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn is_absent(code: &OciErrorCode) -> bool {

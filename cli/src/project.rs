@@ -11,6 +11,8 @@ const MANIFEST_LIMIT: u64 = 1 << 20;
 pub struct Project {
     /// The folder.
     pub folder: PathBuf,
+    /// The manifest.
+    pub file: PathBuf,
     /// The manifest as it is written.
     pub text: String,
     /// The manifest as it is meant.
@@ -34,7 +36,7 @@ impl Project {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
-        Ok(Self { folder, text, manifest })
+        Ok(Self { folder, file, text, manifest })
     }
 
     /// Builds the module, where the manifest says how, and gives its path.

@@ -62,6 +62,8 @@ async fn what_is_no_module_in_a_registry_is_refused_with_the_reason() {
         (at("tar:2"), "error[not-found]"),
         ("127.0.0.1:1/a:1".to_owned(), "error[unavailable]"),
         ("A B".to_owned(), "error[usage]"),
+        ("weather:1.4".to_owned(), "names no registry"),
+        ("acme/weather:1.4".to_owned(), "names no registry"),
     ] {
         let refused = server.cli(&["deploy", &format!("oci://{name}")]).await;
         assert_ne!(refused.status, 0, "{name}");

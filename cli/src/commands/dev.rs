@@ -98,10 +98,13 @@ async fn build_and_watch(
     let folder = project.folder.canonicalize().map_err(|e| Failure::io(project.folder.display(), e))?;
     let watched = watched(project, &folder);
     let wanted = watched.clone();
+    let module =
+        project.manifest.build.as_ref().and_then(|build| build.module.as_ref()).map(|module| folder.join(module));
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
         if !matches!(event.kind, EventKind::Access(_))
-            && let Some(path) = event.paths.into_iter().find(|path| matters(path, &folder, &wanted))
+            && let Some(path) =
+                event.paths.into_iter().find(|path| module.as_ref() != Some(path) && matters(path, &folder, &wanted))
         {
             let _ = sender.try_send(path);
         }
@@ -204,7 +207,7 @@ fn watched(project: &Project, folder: &Path) -> Vec<PathBuf> {
     let listed = project.manifest.build.as_ref().map(|b| b.watch.clone()).unwrap_or_default();
     let listed = if listed.is_empty() { vec!["src".to_owned()] } else { listed };
     let mut paths: Vec<PathBuf> = listed.iter().map(|p| folder.join(p)).filter(|p| p.exists()).collect();
-    paths.push(folder.join("fabric.toml"));
+    paths.push(project.file.file_name().map_or_else(|| folder.join("fabric.toml"), |name| folder.join(name)));
     paths
 }
 

@@ -5,6 +5,9 @@ use crate::{complete, confirm::Confirm, failure::Failure, table::Table, times};
 use fabric_client::Paging;
 use fabric_types::{id::FunctionName, units::ByteSize};
 
+/// Versions that are looked through.
+const MOST: usize = 100_000;
+
 /// Flags of `fabric versions`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -31,7 +34,13 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         ctx.note(format!("deleted {name}@{version}"));
         return Ok(());
     }
-    let page = Paging::collect(args.limit, async |paging| client.versions(name, &paging).await).await?;
+    // The server lists the oldest first; the newest are what people look for.
+    let mut page = Paging::collect(MOST, async |paging| client.versions(name, &paging).await).await?;
+    page.items.reverse();
+    if page.items.len() > args.limit {
+        page.items.truncate(args.limit);
+        page.next.get_or_insert_default();
+    }
     if ctx.out.json {
         ctx.out.json(&page)?;
     } else {
