@@ -14,12 +14,12 @@ pub struct Prices {
     /// Price of 1,000,000,000 units of fuel. Default 0.
     pub fuel: f64,
     /// Price of a second of device time on a GPU. Default 0.
-    pub gpu_second: f64,
+    pub gpu: f64,
 }
 
 impl Default for Prices {
     fn default() -> Self {
-        Self { currency: "EUR".to_owned(), fuel: 0.0, gpu_second: 0.0 }
+        Self { currency: "EUR".to_owned(), fuel: 0.0, gpu: 0.0 }
     }
 }
 
@@ -27,7 +27,7 @@ impl Prices {
     /// Price of this much fuel and device time (in microseconds).
     #[must_use]
     pub fn of(&self, fuel: u64, gpu_us: u64) -> f64 {
-        self.fuel * (fuel as f64 / FUEL_UNIT as f64) + self.gpu_second * (gpu_us as f64 / 1e6)
+        self.fuel * (fuel as f64 / FUEL_UNIT as f64) + self.gpu * (gpu_us as f64 / 1e6)
     }
 
     /// Checks what the types alone do not.
@@ -35,7 +35,7 @@ impl Prices {
     /// # Errors
     /// The key that is wrong, and what would do.
     pub fn check(&self) -> Result<(), String> {
-        for (key, price) in [("fuel", self.fuel), ("gpu-second", self.gpu_second)] {
+        for (key, price) in [("fuel", self.fuel), ("gpu", self.gpu)] {
             if !price.is_finite() || !(0.0..=1e9).contains(&price) {
                 return Err(format!("prices.{key} is {price}: use 0 to 1000000000"));
             }
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn amounts_follow_the_prices() {
-        let prices = Prices { fuel: 0.02, gpu_second: 0.5, ..Prices::default() };
+        let prices = Prices { fuel: 0.02, gpu: 0.5, ..Prices::default() };
         assert!((prices.of(5_000_000_000, 2_000_000) - 1.1).abs() < 1e-9);
         for (amount, shown) in [(0.0, "0.00 EUR"), (1.1, "1.10 EUR"), (123.456, "123.46 EUR"), (0.00234, "0.0023 EUR")]
         {
@@ -74,7 +74,7 @@ mod tests {
         for (prices, key) in [
             (Prices { fuel: -1.0, ..Prices::default() }, "prices.fuel"),
             (Prices { fuel: f64::NAN, ..Prices::default() }, "prices.fuel"),
-            (Prices { gpu_second: f64::INFINITY, ..Prices::default() }, "prices.gpu-second"),
+            (Prices { gpu: f64::INFINITY, ..Prices::default() }, "prices.gpu"),
             (Prices { currency: String::new(), ..Prices::default() }, "prices.currency"),
             (Prices { currency: "E\n".to_owned(), ..Prices::default() }, "prices.currency"),
         ] {

@@ -1,7 +1,10 @@
 //! `fabric jobs`: lists jobs and acts on them.
 
 use super::{Ctx, logs, run as running};
-use crate::{complete, confirm::Confirm, failure::Failure, job_ref::JobRef, number, progress, table::Table, times};
+use crate::{
+    complete, confirm::Confirm, failure::Failure, job_ref::JobRef, number, progress, table::Table, text::one_line,
+    times,
+};
 use fabric_client::{Client, JobFilter, LogFilter, Paging, ResultLines, TaskFilter};
 use fabric_types::{
     function::FunctionRef,

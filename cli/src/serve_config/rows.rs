@@ -61,7 +61,7 @@ impl ServeConfig {
             row("serve.max-tasks", Some(&self.max_tasks), ToString::to_string),
             row("serve.prices.currency", self.prices.as_ref(), |prices| prices.currency.clone()),
             row("serve.prices.fuel", self.prices.as_ref(), |prices| prices.fuel.to_string()),
-            row("serve.prices.gpu-second", self.prices.as_ref(), |prices| prices.gpu_second.to_string()),
+            row("serve.prices.gpu", self.prices.as_ref(), |prices| prices.gpu.to_string()),
             row("serve.log-format", Some(&self.log_format), ToString::to_string),
             row("serve.log-file", self.log_file.as_ref(), path),
             row("serve.log-file-size", Some(&self.log_file_size), ToString::to_string),

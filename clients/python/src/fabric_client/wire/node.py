@@ -153,7 +153,7 @@ class Prices:
     #: Of 1,000,000,000 units of fuel.
     fuel: float
     #: Of a second of device time on a GPU.
-    gpu_second: float
+    gpu: float
 
 
 @dataclass(frozen=True)
