@@ -149,11 +149,11 @@ class Prices:
     """What guests' work costs."""
 
     #: Such as `EUR`.
-    currency: str
+    currency: str = "EUR"
     #: Of 1,000,000,000 units of fuel.
-    fuel: float
+    fuel: float = 0.0
     #: Of a second of device time on a GPU.
-    gpu: float
+    gpu: float = 0.0
 
 
 @dataclass(frozen=True)
