@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use fabric_client::{Client, Paging, TaskFilter};
-use fabric_tests::{Server, SmallFleet, hostile, until};
+use fabric_client::{Client, Invoke, Paging, TaskFilter};
+use fabric_tests::{Server, SmallFleet, cat, hostile, until};
 use fabric_types::{
+    Code,
     job::{JobSpec, JobState},
     rest::job::Job,
 };
@@ -180,4 +181,20 @@ async fn a_drain_ends_at_its_deadline_and_what_ran_goes_on_elsewhere() {
     let job = server.client().job(job.id.as_str(), None).await.unwrap();
     assert_eq!((job.state, job.tasks.failed, job.tasks.retries), (JobState::Running, 0, 0));
     server.client().cancel_job(job.id.as_str()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_whose_only_node_just_died_runs_on_no_other() {
+    let mut fleet = fleet(1).await;
+    fleet.join(&["--labels", "zone=moon"]).await;
+    fleet.complete(2).await;
+    let server = &fleet.servers[0];
+    server.deploy("picky", cat(), "[resources.node-selector]\nzone = \"moon\"").await;
+    assert_eq!(server.cli(&["invoke", "picky", "--data", "x"]).await.ok().text(), "x");
+    fleet.servers[1].kill9().await;
+    // Presence still has the node for some seconds: the call is offered to it, and finds it gone.
+    let server = &fleet.servers[0];
+    let once = Client::new(fabric_client::Options::new(server.url()).token(server.admin()).attempts(1)).unwrap();
+    let refused = once.invoke("picky", Invoke::new("y")).await.err().expect("it ran on a node that it did not ask for");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
 }

@@ -114,6 +114,14 @@ impl http_body::Body for Counted {
     }
 }
 
+/// The places where a call may run.
+pub(crate) struct Places {
+    /// The nodes to offer it to, best first; none: it runs here.
+    pub nodes: Vec<Arc<Peer>>,
+    /// True when it may run here after all, should none of them be reached.
+    here: bool,
+}
+
 /// What became of a call that was offered to others.
 pub(crate) enum Offered {
     /// One answered.
@@ -211,31 +219,29 @@ fn no_such_node(resources: &Resources) -> Error {
         .header(header::RETRY_AFTER, HeaderValue::from_static("2"))
 }
 
-/// The nodes to offer a call to, best first; none: run it here.
+/// The places where a call may run.
 ///
 /// # Errors
 /// `unavailable` when it can't run here and no other node is known.
-pub(crate) fn elsewhere(app: &App, version: &Version, headers: &HeaderMap) -> Result<Vec<Arc<Peer>>> {
+pub(crate) fn places(app: &App, version: &Version, headers: &HeaderMap) -> Result<Places> {
     let (mut here, serves) = (app.services.node.room(), app.services.node.serves_gpu());
     let resources = &version.deployment.manifest.resources;
     let suits_here = suits(resources, app.services.node.labels(), here.slots);
     let Some(peers) = &app.services.peers else {
-        return if suits_here { Ok(Vec::new()) } else { Err(no_such_node(resources)) };
+        return if suits_here { Ok(Places { nodes: Vec::new(), here: true }) } else { Err(no_such_node(resources)) };
     };
     if was_passed(headers) {
-        return if here.slots > 0 { Ok(Vec::new()) } else { Err(nowhere()) };
+        return if here.slots > 0 { Ok(Places { nodes: Vec::new(), here: true }) } else { Err(nowhere()) };
     }
-    if !suits_here {
-        here.slots = 0;
-    }
-    let requires_gpu = version.deployment.manifest.resources.gpu == GpuMode::Required;
-    if requires_gpu && serves < GpuMode::Required {
+    let requires_gpu = resources.gpu == GpuMode::Required;
+    if !suits_here || (requires_gpu && serves < GpuMode::Required) {
         // It can't run here, however little there is to do.
         here.slots = 0;
     }
     let nodes = peers.elsewhere(here, serves, &version.deployment);
-    match (nodes.is_empty() && here.slots == 0, requires_gpu) {
-        (false, _) => Ok(nodes),
+    let runs_here = here.slots > 0;
+    match (nodes.is_empty() && !runs_here, requires_gpu) {
+        (false, _) => Ok(Places { nodes, here: runs_here }),
         (true, _) if !suits_here && app.services.node.room().slots > 0 => Err(no_such_node(resources)),
         (true, false) => Err(nowhere()),
         (true, true) => Err(no_gpu()),
@@ -246,12 +252,12 @@ pub(crate) fn elsewhere(app: &App, version: &Version, headers: &HeaderMap) -> Re
 ///
 /// # Errors
 /// `unavailable` when a node went away with it, or when it can't run here either.
-pub(crate) async fn offer_to(app: &App, nodes: &[Arc<Peer>], request: Request<Body>) -> Result<Offered> {
-    let Some(peers) = app.services.peers.as_ref().filter(|_| !nodes.is_empty()) else {
+pub(crate) async fn offer_to(app: &App, places: &Places, request: Request<Body>) -> Result<Offered> {
+    let Some(peers) = app.services.peers.as_ref().filter(|_| !places.nodes.is_empty()) else {
         return Ok(Offered::Back(request));
     };
-    match peers.offer(nodes, request).await? {
-        Offered::Back(_) if app.services.node.room().slots == 0 => Err(nowhere()),
+    match peers.offer(&places.nodes, request).await? {
+        Offered::Back(_) if !places.here => Err(nowhere()),
         offered => Ok(offered),
     }
 }
@@ -259,12 +265,12 @@ pub(crate) async fn offer_to(app: &App, nodes: &[Arc<Peer>], request: Request<Bo
 /// Offers a call to where it would run sooner than here, if there is such a node; else gives it back.
 ///
 /// # Errors
-/// As for [`offer_to`].
+/// As for [`places`] and [`offer_to`].
 pub(crate) async fn offer(app: &App, version: &Version, mut request: Request<Body>) -> Result<Offered> {
     // The record of the key is this process's business. A key for an http function is the function's own.
     request.headers_mut().remove(HeaderName::from_static("idempotency-key"));
-    let nodes = elsewhere(app, version, request.headers())?;
-    offer_to(app, &nodes, request).await
+    let places = places(app, version, request.headers())?;
+    offer_to(app, &places, request).await
 }
 
 #[cfg(test)]

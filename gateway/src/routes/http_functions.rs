@@ -148,11 +148,11 @@ where
         // A script of this address could take all of the tenant's functions over: its scope is the folder it is in.
         return Err(Error::bad("a service worker's script has to lie below the function's address"));
     }
-    let nodes = near::elsewhere(app, &version, request.headers())?;
-    let answered = if nodes.is_empty() {
+    let places = near::places(app, &version, request.headers())?;
+    let answered = if places.nodes.is_empty() {
         here(app, id, &version, &place, request).await
     } else {
-        match near::offer_to(app, &nodes, request.map(Body::new)).await? {
+        match near::offer_to(app, &places, request.map(Body::new)).await? {
             Offered::Answered(response) => Ok(response),
             Offered::Back(request) => here(app, id, &version, &place, request).await,
         }
