@@ -48,15 +48,6 @@ impl Rule {
     }
 }
 
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Invoker => "invoker",
-        Role::Developer => "developer",
-        Role::TenantAdmin => "tenant-admin",
-        Role::Admin => "admin",
-    }
-}
-
 impl FromStr for Rule {
     type Err = String;
 
@@ -72,7 +63,7 @@ impl FromStr for Rule {
             _ => return Err(form()),
         };
         let roles = [Role::Invoker, Role::Developer, Role::TenantAdmin, Role::Admin];
-        let role = roles.into_iter().find(|r| role_name(*r) == role).ok_or_else(form)?;
+        let role = roles.into_iter().find(|r| r.to_string() == role).ok_or_else(form)?;
         TenantId::new(tenant.replace(USER, &"x".repeat(safe_name::LONGEST)))
             .map_err(|e| format!("`{text}`: with a long name for {USER} the tenant would not be valid: {}", e.rule))?;
         if tenant.starts_with(USER) {
@@ -92,7 +83,7 @@ impl fmt::Display for Rule {
             Who::Admins => f.write_str("admins"),
             Who::Everyone => f.write_str("everyone"),
         }?;
-        write!(f, "={}/{}", self.tenant, role_name(self.role))
+        write!(f, "={}/{}", self.tenant, self.role)
     }
 }
 
