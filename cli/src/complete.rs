@@ -1,19 +1,28 @@
 //! What a shell completes beyond the words of the command line: names of functions and ids of jobs, asked from the server.
 
-use crate::params;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use fabric_client::{
-    Client, JobFilter, Paging,
+    Client, FunctionFilter, JobFilter, Paging,
     settings::{ContextFile, Flags, Settings, process_env},
 };
 use std::{ffi::OsStr, time::Duration};
 
+/// Variable in which a shell's script says that it wants completions, and for which shell.
+pub const VARIABLE: &str = "FABRIC_COMPLETE";
+/// Functions that are looked through.
+const MOST: usize = 1000;
 /// A shell waits no longer than this.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Completes names of functions.
 pub fn functions() -> ArgValueCompleter {
-    ArgValueCompleter::new(|typed: &OsStr| ask(typed, async |client| params::function_names(&client).await))
+    ArgValueCompleter::new(|typed: &OsStr| {
+        ask(typed, async |client| {
+            let list = async |paging| client.functions(&FunctionFilter { paging, ..FunctionFilter::default() }).await;
+            let page = Paging::collect(MOST, list).await;
+            page.map(|page| page.items.into_iter().map(|f| f.name.to_string()).collect()).unwrap_or_default()
+        })
+    })
 }
 
 /// Completes ids of the newest jobs.

@@ -158,9 +158,6 @@ impl From<Error> for Failure {
         };
         let mut failure = Self::new(code, error.to_string(), error.exit());
         failure.hint = error.hint();
-        if failure.code == Code::InvalidParams.as_str() && failure.message.contains("is not of type \"string\"") {
-            failure.hint = Some("for a text that looks like a number, quote it: -p 'NAME=\"123\"'".to_owned());
-        }
         failure.broken_pipe = broken_pipe;
         if let Error::Io { source, .. } = &error
             && source.kind() == std::io::ErrorKind::NotFound

@@ -5,10 +5,10 @@ use fabric_client::{Client, JobFilter, Paging};
 use fabric_types::{Code, id::JobId};
 use std::str::FromStr;
 
-/// Characters of the shortest beginning that is looked for.
-const SHORTEST: usize = 4;
+/// Characters of the shortest beginning of an id that is looked for.
+pub const SHORTEST: usize = 4;
 /// Characters of a whole id.
-const WHOLE: usize = 26;
+pub const WHOLE: usize = 26;
 
 /// An id of a job, or at least four characters of its beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]

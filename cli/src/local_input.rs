@@ -91,11 +91,16 @@ pub async fn stored(input: Input, client: &Client) -> Result<String, Failure> {
 
 /// The object or prefix that a local file or folder is stored under: its name holds its content's hash.
 fn stored_name(path: &Path) -> Result<String, Failure> {
-    if !path.is_dir() {
-        return Ok(format!("uploads/{}/{}", short(&hash_file(path)?), name(path)?));
+    if path.is_dir() {
+        return prefix_of(&walk(path)?);
     }
+    Ok(format!("uploads/{}/{}", short(&hash_file(path)?), name(path)?))
+}
+
+/// The prefix that the files of a folder are stored under.
+fn prefix_of(files: &[Found]) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
-    for file in &walk(path)? {
+    for file in files {
         hasher.update(file.name.as_bytes()).update(&[0]).update(hash_file(&file.path)?.as_bytes());
     }
     Ok(format!("uploads/{}/", short(&hasher.finalize())))
@@ -114,8 +119,9 @@ pub async fn upload(input: Input, client: &Client, out: &Out, quiet: bool) -> Re
             Ok(object)
         }
         Input::Local(path) if path.is_dir() => {
-            let prefix = stored_name(&path)?;
-            for file in &walk(&path)? {
+            let files = walk(&path)?;
+            let prefix = prefix_of(&files)?;
+            for file in &files {
                 let (object, what) = (format!("{prefix}{}", file.name), file.path.display().to_string());
                 store_as(&object, &file.path, &what, client, out, quiet).await?;
             }

@@ -11,6 +11,7 @@ mod connection_config;
 mod docs;
 mod failure;
 mod guest_toolchain;
+mod job_output;
 mod job_ref;
 mod listed;
 mod local_input;
@@ -51,8 +52,8 @@ fn main() -> ExitCode {
         return serve::gpu_worker();
     }
     fabric_client::init_tls();
-    // A shell that asks what a word could become, with COMPLETE set; ends the process.
-    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
+    // Ends the process where a shell's script asks for completions.
+    clap_complete::CompleteEnv::with_factory(Cli::command).var(complete::VARIABLE).complete();
     // clap ends the process by itself for --help (0) and for a wrong command line (2).
     let cli = Cli::parse();
     let out = Out::new(cli.global.json);

@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::io::AsyncWrite;
 
-/// What a name of a module in a registry begins with.
+/// Prefix of the name of a module in a registry.
 pub const SCHEME: &str = "oci://";
 /// Media types of layers that hold one module: that of the CNCF's artifact, and those of tools before it.
 const LAYERS: [&str; 3] = [
@@ -90,7 +90,7 @@ pub async fn pull(name: &str, limit: u64) -> Result<Pulled, Failure> {
     Ok(Pulled { module: module.bytes, pinned: format!("{registry}/{}@{digest}", reference.repository()), name })
 }
 
-/// Only a registry on this machine is spoken to without TLS.
+/// Returns true for a registry on this machine, the only one that is spoken to without TLS.
 fn is_loopback(registry: &str) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
@@ -133,7 +133,7 @@ fn failure(reference: &Reference, error: OciDistributionError) -> Failure {
     }
 }
 
-/// What an error was caused by, such as a refused connection.
+/// Causes of an error, such as a refused connection.
 fn causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source()).skip(1);
     causes.fold(String::new(), |text, cause| format!("{text}: {cause}"))

@@ -1,8 +1,11 @@
 //! Parameters and data from the command line.
 
 use crate::failure::Failure;
-use fabric_client::{Client, Paging};
-use fabric_types::function::{FunctionRef, Selector};
+use fabric_client::Client;
+use fabric_types::{
+    Code,
+    function::{FunctionRef, Selector},
+};
 use serde_json::{Map, Value};
 
 /// Longer values on a command line or in a parameter file are a mistake.
@@ -112,13 +115,13 @@ pub fn text_of(path: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Names of the versions' function, for the shell's completion.
-pub async fn function_names(client: &Client) -> Vec<String> {
-    let list = async |paging: Paging| {
-        client.functions(&fabric_client::FunctionFilter { paging, ..fabric_client::FunctionFilter::default() }).await
-    };
-    let page = Paging::collect(1000, list).await;
-    page.map(|page| page.items.into_iter().map(|f| f.name.to_string()).collect()).unwrap_or_default()
+/// The failure of a call with these parameters, with a hint where a number was given for a text.
+pub fn explained(failure: Failure, params: &[Param]) -> Failure {
+    let bare = |param: &Param| matches!(param, Param::Value(_, text) if matches!(value(text), Value::Number(_) | Value::Bool(_)));
+    if failure.code == Code::InvalidParams.as_str() && params.iter().any(bare) {
+        return failure.hint("a value that looks like a number is one; for a text, quote it: -p 'NAME=\"123\"'");
+    }
+    failure
 }
 
 #[cfg(test)]

@@ -126,13 +126,13 @@ async fn fuel_is_written_in_one_way_everywhere() {
 async fn a_shell_completes_names_of_functions() {
     let server = deployed("catalogue", cat(), "").await;
     let script = server.cli(&["completions", "bash"]).await.ok();
-    assert!(script.text().contains("COMPLETE"), "{script:?}");
+    assert!(script.text().contains("FABRIC_COMPLETE"), "{script:?}");
     let complete = async |words: &[&str]| {
         let mut command = server.cli_command(&[]);
         command
             .args(["--"])
             .args(words)
-            .env("COMPLETE", "bash")
+            .env("FABRIC_COMPLETE", "bash")
             .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string());
         command.env("_CLAP_COMPLETE_COMP_TYPE", "9").env("_CLAP_COMPLETE_SPACE", "true").env("_CLAP_IFS", "\n");
         String::from_utf8(command.output().await.unwrap().stdout).unwrap()

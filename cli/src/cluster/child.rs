@@ -41,7 +41,7 @@ pub struct Spec {
     pub args: Vec<OsString>,
     /// Variables that it gets besides this process's own; without a value, one that it does not get.
     pub env: Vec<(&'static str, Option<OsString>)>,
-    /// Where what it says goes. The process itself begins the file anew when it is full.
+    /// The log file. The process itself begins it anew when it is full.
     pub log: PathBuf,
     /// Bytes that were there before this fleet was started.
     pub log_begins_at: u64,

@@ -1,7 +1,7 @@
 //! `fabric completions`: a shell's completion script.
 
 use super::Ctx;
-use crate::failure::Failure;
+use crate::{complete, failure::Failure};
 use clap_complete::env::Shells;
 
 /// Flags of `fabric completions`.
@@ -20,7 +20,7 @@ pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         .ok_or_else(|| Failure::usage(format!("there is no completion for {}", args.shell)))?;
     let mut script = Vec::new();
     shell
-        .write_registration("COMPLETE", "fabric", "fabric", "fabric", &mut script)
+        .write_registration(complete::VARIABLE, "fabric", "fabric", "fabric", &mut script)
         .map_err(|e| Failure::io("the completion script", e))?;
     ctx.out.raw(script)
 }

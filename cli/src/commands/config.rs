@@ -23,7 +23,7 @@ struct Row {
     name: String,
     value: String,
     origin: String,
-    /// Why it can't be used.
+    /// The reason why it can't be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -126,6 +126,7 @@ mod tests {
         assert!(!text.contains("very-secret"), "{text}");
         insta::assert_snapshot!("config_show", text);
     }
+
     #[test]
     fn wrong_settings_are_marked_and_the_others_shown() {
         let env = |name: &str| match name {

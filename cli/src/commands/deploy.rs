@@ -54,37 +54,31 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     ctx.out.line(format!("{}@{}", deployed.deployment.function, deployed.deployment.version))
 }
 
-/// What to deploy.
+/// A module with its manifest.
 struct Source {
     manifest: String,
     module: Vec<u8>,
-    /// The artifact that it is from.
+    /// The artifact in a registry that the module was pulled from.
     origin: Option<String>,
 }
 
+/// Reads, pulls or builds the module that the flags name.
 async fn source(args: &Args, ctx: &Ctx<'_>) -> Result<Source, Failure> {
     let given = args.manifest.as_deref().map(Project::open).transpose()?;
+    let manifest = |stem: &str| match &given {
+        Some(project) => named(project, args.name.clone()),
+        None => manifest_for(stem, args.name.clone()),
+    };
     if let Some(name) = args.path.to_str().and_then(|path| path.strip_prefix(oci::SCHEME)) {
         let pulled = oci::pull(name, MODULE_LIMIT).await?;
         ctx.note(format!("pulled {}, {}", pulled.pinned, ByteSize(pulled.module.len() as u64)));
-        let manifest = match &given {
-            Some(project) => named(project, args.name.clone())?,
-            None => manifest_for(&pulled.name, args.name.clone())?,
-        };
-        return Ok(Source {
-            manifest,
-            module: pulled.module,
-            origin: Some(format!("{}{}", oci::SCHEME, pulled.pinned)),
-        });
+        let origin = Some(format!("{}{}", oci::SCHEME, pulled.pinned));
+        return Ok(Source { manifest: manifest(&pulled.name)?, module: pulled.module, origin });
     }
     let is_module = !args.path.is_dir() && args.path.extension().is_some_and(|e| e == "wasm" || e == "wat");
     if is_module {
         let stem = args.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        let manifest = match &given {
-            Some(project) => named(project, args.name.clone())?,
-            None => manifest_for(&stem, args.name.clone())?,
-        };
-        return Ok(Source { manifest, module: read(&args.path)?, origin: None });
+        return Ok(Source { manifest: manifest(&stem)?, module: read(&args.path)?, origin: None });
     }
     if given.is_some() {
         return Err(Failure::usage("--manifest goes with a .wasm file or a module in a registry")
@@ -205,7 +199,7 @@ fn live(deployed: &Deployed) -> String {
     }
 }
 
-/// How to call the version by this name.
+/// The address or the command that calls the version by this name.
 fn call(server: &str, deployed: &Deployed, name: &str) -> String {
     let d = &deployed.deployment;
     match d.entry.kind {

@@ -25,7 +25,8 @@ pub struct Args {
     /// The project's folder
     #[arg(default_value = ".")]
     pub path: PathBuf,
-    /// The alias that each new version gets; `live` changes what callers of the bare name get [default: dev- and your user name]
+    /// The alias that each new version gets; `live` changes what callers of the bare name get. The version before it is deleted
+    /// if this session made it and no other alias points at it [default: dev- and your user name]
     #[arg(long, value_name = "NAME")]
     pub alias: Option<AliasName>,
     /// Do not show what calls of the function write
@@ -33,13 +34,16 @@ pub struct Args {
     pub no_logs: bool,
 }
 
-/// The alias of this user: `dev-` and what of the user's name an alias may have.
-fn own_alias() -> AliasName {
-    let user =
-        ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
-    let letters = user.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).take(40).collect::<String>();
+/// The alias of a user: `dev-` and the letters and digits of the name.
+fn alias_of(user: &str) -> Result<AliasName, Failure> {
+    let letters: String = user.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).take(40).collect();
     let name = if letters.is_empty() { "dev".to_owned() } else { format!("dev-{letters}") };
-    AliasName::new(name).unwrap_or_else(|_| unreachable!("letters and digits after `dev-` are a name"))
+    AliasName::new(name).map_err(|e| Failure::usage(e.to_string()).hint("name the alias: --alias NAME"))
+}
+
+/// The name of the user who runs this; empty where the environment has none.
+fn user() -> String {
+    ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default()
 }
 
 /// Runs until it is interrupted.
@@ -48,39 +52,32 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     // A server that is not there is better said before the first build than after it.
     let identity = client.whoami().await?;
-    let alias = args.alias.clone().unwrap_or_else(own_alias);
+    let alias = args.alias.clone().map_or_else(|| alias_of(&user()), Ok)?;
     let tenant = ctx.global.settings()?.tenant.map_or_else(|| identity.tenant.to_string(), |t| t.value.to_string());
     let function = &project.manifest.function.name;
     let others =
         if alias.as_str() == "live" { "callers of the bare name get each version" } else { "`live` stays as it is" };
     ctx.note(format!("server {}, tenant {tenant}: each version becomes {function}:{alias}; {others}", client.url()));
     let (deployed, first) = watch::channel(None);
-    let logs = async {
-        match show_logs(&client, first, ctx).await {
-            Err(failure) if failure.is_broken_pipe() => Err(failure),
-            _ => std::future::pending().await,
-        }
-    };
     tokio::select! {
         outcome = build_and_watch(args, &project, &client, &alias, &deployed, ctx) => outcome,
-        outcome = logs, if !args.no_logs => outcome,
+        () = show_logs(&client, first, ctx), if !args.no_logs => Ok(()),
     }
 }
 
-/// Shows what calls of the function write, from its first deployment on; begins again when the server was away.
-async fn show_logs(
-    client: &Client,
-    mut deployed: watch::Receiver<Option<FunctionName>>,
-    ctx: &Ctx<'_>,
-) -> Result<(), Failure> {
-    let Ok(function) = deployed.wait_for(Option::is_some).await.map(|name| name.clone()) else { return Ok(()) };
+/// Pause before the log is followed again once the client has given up on a server that went away.
+const LOGS_AGAIN: Duration = Duration::from_secs(1);
+
+/// Shows what calls of the function write, from its first deployment on. Does not return while the session lasts.
+async fn show_logs(client: &Client, mut deployed: watch::Receiver<Option<FunctionName>>, ctx: &Ctx<'_>) {
+    let Ok(function) = deployed.wait_for(Option::is_some).await.map(|name| name.clone()) else { return };
     let filter = LogFilter { function: function.map(|name| name.to_string()), ..LogFilter::default() };
     loop {
         let mut lines = client.follow_logs(filter.clone());
         while let Ok(Some(line)) = lines.next().await {
             ctx.note(logs::text(&line));
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(LOGS_AGAIN).await;
     }
 }
 
@@ -155,7 +152,7 @@ async fn build_and_watch(
 struct Version {
     function: FunctionName,
     number: u32,
-    /// Whether this session made it.
+    /// True for a version that this session made, and may delete.
     is_own: bool,
 }
 
@@ -207,7 +204,7 @@ fn watched(project: &Project, folder: &Path) -> Vec<PathBuf> {
     let listed = project.manifest.build.as_ref().map(|b| b.watch.clone()).unwrap_or_default();
     let listed = if listed.is_empty() { vec!["src".to_owned()] } else { listed };
     let mut paths: Vec<PathBuf> = listed.iter().map(|p| folder.join(p)).filter(|p| p.exists()).collect();
-    paths.push(project.file.file_name().map_or_else(|| folder.join("fabric.toml"), |name| folder.join(name)));
+    paths.extend(project.file.file_name().map(|name| folder.join(name)));
     paths
 }
 
@@ -220,11 +217,17 @@ fn matters(path: &Path, folder: &Path, watched: &[PathBuf]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn everybody_has_an_alias() {
-        assert!(own_alias().as_str().starts_with("dev"));
+        let long = "x".repeat(100);
+        for (user, alias) in [("ada", "dev-ada"), ("Ada.L", "dev-adal"), ("", "dev"), ("日本", "dev"), ("7", "dev-7")]
+        {
+            assert_eq!(alias_of(user).unwrap().as_str(), alias, "{user}");
+        }
+        assert_eq!(alias_of(&long).unwrap().as_str().len(), 44);
     }
 
     #[test]

@@ -62,7 +62,8 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     }
     let function = args.function.to_string();
     if args.detach {
-        let accepted = client.invoke_async(&function, call).await?;
+        let accepted = client.invoke_async(&function, call).await;
+        let accepted = accepted.map_err(|e| params::explained(e.into(), &args.params))?;
         if !args.wait {
             return ctx.out.show(&accepted, |out, i| out.line(i.id.as_str()));
         }
@@ -73,7 +74,7 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         }
         return finished(&invocation, &client, ctx).await;
     }
-    let answer = client.invoke(&function, call).await?;
+    let answer = client.invoke(&function, call).await.map_err(|e| params::explained(e.into(), &args.params))?;
     if ctx.out.json {
         let kind = answer.body.content_type().map(ToOwned::to_owned);
         let (id, version, fuel, cached) = (answer.id, answer.version, answer.fuel, answer.cached);

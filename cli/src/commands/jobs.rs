@@ -163,7 +163,7 @@ impl Delete {
             states,
             function: self.function.clone(),
             tag: self.tag.clone(),
-            // What is accepted while the answer is waited for was not meant.
+            // Jobs that are accepted while the user is asked were not meant.
             until_ms: Some(self.older_than.map_or(now, before)),
             deleted: self.deleted,
             ..JobFilter::default()

@@ -1,7 +1,7 @@
 //! `fabric logs`: what functions wrote.
 
 use super::Ctx;
-use crate::{failure::Failure, text::one_line, times};
+use crate::{failure::Failure, job_ref, text::one_line, times};
 use fabric_client::{Client, LogFilter, Paging};
 use fabric_types::{
     Code,
@@ -36,14 +36,10 @@ pub struct Args {
     pub limit: usize,
 }
 
-/// Characters of the shortest beginning of an id that is looked for, and of a whole one.
-const SHORTEST_PREFIX: usize = 4;
-const WHOLE_ID: usize = 26;
-
 /// Returns true for a text that can be the beginning of an id. Names of functions have no upper case; a beginning that is all digits
 /// is one of an id, since names begin with a letter.
 fn is_id_prefix(text: &str) -> bool {
-    (SHORTEST_PREFIX..WHOLE_ID).contains(&text.len())
+    (job_ref::SHORTEST..job_ref::WHOLE).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How often `--wait` looks.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long calls may take after the deadline of a drain, which ends tasks only.
+/// Time for calls after the deadline of a drain, which ends tasks only.
 const CALLS: Duration = Duration::from_secs(60);
 
 /// Flags of `fabric nodes`.
@@ -38,7 +38,7 @@ enum Sub {
         /// Return when nothing runs there any more
         #[arg(long)]
         wait: bool,
-        /// How long tasks under way may take, such as 10m; then they are stopped and run elsewhere
+        /// Time for tasks under way, such as 10m; then they are stopped and run elsewhere
         #[arg(long, value_name = "TIME", default_value = "1h", value_parser = times::duration)]
         deadline: Duration,
     },

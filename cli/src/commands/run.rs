@@ -4,6 +4,7 @@ use super::Ctx;
 use crate::{
     complete,
     failure::Failure,
+    job_output::{self, JobOutput},
     local_input, number,
     output::Out,
     params,
@@ -16,9 +17,7 @@ use fabric_types::{
     dataset::{InputSpec, Item, Split},
     function::FunctionRef,
     job::{JobSpec, JobState, Reduce, Shuffle},
-    label,
-    object_path::ObjectPath,
-    price,
+    label, price,
     rest::job::{Job, JobPlan},
     units::ByteSize,
 };
@@ -52,9 +51,9 @@ pub struct Args {
     /// Group the emitted records by key and reduce each group, in so many tasks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub shuffle: Option<u32>,
-    /// Where the result goes: a local file, or a prefix of the object store where it ends in / (./DIR/ is a local folder); under a
-    /// prefix or folder each result is part-00000 and so on. In one file, text and JSON results are on lines of their own
-    /// [default: standard output]
+    /// Destination of the result: a local file, or a prefix of the object store where it ends in / (./DIR/ is a local folder);
+    /// under a prefix or folder each result is part-00000 and so on. In one file, text and JSON results are on lines of their
+    /// own [default: standard output]
     #[arg(long, short, value_name = "FILE|PREFIX")]
     pub output: Option<String>,
     /// Have the server store the one result as this object
@@ -119,115 +118,21 @@ fn show_plan(out: &Out, plan: &JobPlan) -> Result<(), Failure> {
     out.line(format!("basis       {}", estimate.basis))
 }
 
-/// Where the result goes.
-#[derive(Debug, PartialEq, Eq)]
-enum Output {
-    Stdout,
-    File(String),
-    Folder(String),
-    Stored(String),
-}
-
-impl Output {
-    /// Checks that the result can go there.
-    fn check(&self, detach: bool) -> Result<(), Failure> {
-        let local = matches!(self, Self::File(_) | Self::Folder(_));
-        if local && detach {
-            return Err(Failure::usage("with --detach nobody is left to write a local file")
-                .hint("store the result: --output PREFIX/; or fetch it later: fabric jobs result ID"));
-        }
-        match self {
-            Self::Stdout => Ok(()),
-            Self::Stored(path) => ObjectPath::new(path.trim_end_matches('/'))
-                .map(drop)
-                .map_err(|e| Failure::coded(Code::InvalidPath, format!("--output: {e}"))),
-            Self::File(path) => {
-                let file = Path::new(path);
-                if path.is_empty() {
-                    return Err(Failure::usage("--output is empty").hint("name a file, or - for standard output"));
-                }
-                if file.is_dir() {
-                    return Err(Failure::usage(format!("{path} is a folder"))
-                        .hint(format!("for a file per result in it, write ./{}/", path.trim_start_matches("./"))));
-                }
-                // A device or a pipe needs no room beside it.
-                if file.exists() && !file.is_file() {
-                    return Ok(());
-                }
-                let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-                std::fs::metadata(folder).map_err(|e| {
-                    Failure::io(folder.display(), e)
-                        .hint("make the folder first; or store the result on the server with --output-object")
-                })?;
-                writable(folder)
-            }
-            // It is made when there is something to put there.
-            Self::Folder(path) => match Path::new(path).ancestors().find(|folder| folder.exists()) {
-                Some(folder) => writable(folder),
-                None => writable(Path::new(".")),
-            },
-        }
-    }
-}
-
-/// Checks that files can be made in a folder.
-fn writable(folder: &Path) -> Result<(), Failure> {
-    if !folder.is_dir() {
-        return Err(Failure::usage(format!("{} is not a folder", folder.display())));
-    }
-    let made = tempfile::Builder::new().prefix(".fabric-").tempfile_in(folder).map(drop);
-    made.map_err(|e| {
-        let why = if e.kind() == std::io::ErrorKind::PermissionDenied {
-            "permission denied"
-        } else {
-            "no file can be made in it"
-        };
-        Failure::local("io", format!("{}: {why}", folder.display()))
-    })
-}
-
-/// The paths of `count` results stored at `output`, as the server names them.
-fn stored_at(output: &str, count: u64) -> String {
-    let folder = output.strip_suffix('/');
-    match count {
-        0 => "there are no results".to_owned(),
-        1 if folder.is_none() => format!("the result is stored as {output}"),
-        1 => format!("the result is stored as {}/part-00000", folder.unwrap_or(output)),
-        n => {
-            let folder = folder.unwrap_or(output);
-            format!("{n} results are stored as {folder}/part-00000 to {folder}/part-{:05}", n - 1)
-        }
-    }
-}
-
-fn output(args: &Args) -> Output {
-    match (&args.output, &args.output_object) {
-        (_, Some(path)) => Output::Stored(path.clone()),
-        (None, None) => Output::Stdout,
-        (Some(text), _) if text == "-" => Output::Stdout,
-        (Some(text), _) if text.ends_with('/') && local_input::is_explicitly_local(text) => {
-            Output::Folder(text.clone())
-        }
-        (Some(text), _) if text.ends_with('/') => Output::Stored(text.clone()),
-        (Some(text), _) => Output::File(text.clone()),
-    }
-}
-
 /// Runs the job.
 pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
-    let mut output = output(args);
+    let mut output = JobOutput::new(args.output.as_deref(), args.output_object.as_deref());
     // Before the job spends anything.
     output.check(args.detach)?;
     let spec = spec(args, &output, &client, ctx).await?;
-    if let (Output::Stdout, Some(path)) = (&output, &spec.output) {
-        output = Output::Stored(path.clone());
+    if let (JobOutput::Stdout, Some(path)) = (&output, &spec.output) {
+        output = JobOutput::Stored(path.clone());
     }
     if args.dry_run {
-        let plan = client.plan(&spec).await?;
+        let plan = client.plan(&spec).await.map_err(|e| params::explained(e.into(), &args.params))?;
         return ctx.out.show(&plan, show_plan);
     }
-    let job = client.submit(&spec, None).await?;
+    let job = client.submit(&spec, None).await.map_err(|e| params::explained(e.into(), &args.params))?;
     if args.detach {
         return ctx.out.show(&job, |out, job| out.line(job.id.as_str()));
     }
@@ -240,7 +145,7 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
 }
 
 /// The specification that the flags and the file give.
-async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> Result<JobSpec, Failure> {
+async fn spec(args: &Args, output: &JobOutput, client: &Client, ctx: &Ctx<'_>) -> Result<JobSpec, Failure> {
     let mut spec: JobSpec = match &args.spec {
         Some(file) => parse_spec(&params::text_of(file)?).map_err(|e| Failure::usage(format!("{file}: {e}")))?,
         None => {
@@ -271,7 +176,7 @@ async fn spec(args: &Args, output: &Output, client: &Client, ctx: &Ctx<'_>) -> R
     } else if args.reduce.is_some() {
         spec.shuffle = None;
     }
-    if let Output::Stored(path) = output {
+    if let JobOutput::Stored(path) = output {
         spec.output = Some(path.clone());
     }
     spec.name = args.name.clone().or(spec.name);
@@ -367,17 +272,17 @@ pub fn ended(job: &Job) -> Result<(), Failure> {
 }
 
 /// Brings the result to where it was asked for.
-async fn deliver(client: &Client, job: &Job, output: &Output, ctx: &Ctx<'_>) -> Result<(), Failure> {
+async fn deliver(client: &Client, job: &Job, output: &JobOutput, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let id = job.id.as_str();
     match output {
-        Output::Stored(path) => {
-            ctx.note(stored_at(path, job.results));
+        JobOutput::Stored(path) => {
+            ctx.note(job_output::stored_at(path, job.results));
             Ok(())
         }
         // With --json the job is the data.
-        Output::Stdout if ctx.out.json => Ok(()),
-        Output::Stdout => ctx.out.body(client.result(id).await?).await.map(drop),
-        Output::File(path) => {
+        JobOutput::Stdout if ctx.out.json => Ok(()),
+        JobOutput::Stdout => ctx.out.body(client.result(id).await?).await.map(drop),
+        JobOutput::File(path) => {
             let bytes = super::get::save(client.result(id).await?, Path::new(path)).await?;
             let of = if job.results > 1 {
                 format!(" of {} results, one after another,", job.results)
@@ -387,7 +292,7 @@ async fn deliver(client: &Client, job: &Job, output: &Output, ctx: &Ctx<'_>) -> 
             ctx.note(format!("wrote {}{of} to {path}", ByteSize(bytes)));
             Ok(())
         }
-        Output::Folder(folder) => {
+        JobOutput::Folder(folder) => {
             let folder = Path::new(folder);
             std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder.display(), e))?;
             for index in 0..job.results {
@@ -402,70 +307,8 @@ async fn deliver(client: &Client, job: &Job, output: &Output, ctx: &Ctx<'_>) -> 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
+    #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::args::{Cli, Command};
-    use clap::Parser as _;
-
-    fn args(line: &str) -> Args {
-        match Cli::try_parse_from(line.split(' ')).unwrap().command {
-            Command::Run(args) => *args,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn where_the_result_goes() {
-        for (flag, expected) in [
-            ("", Output::Stdout),
-            (" --output -", Output::Stdout),
-            (" --output out.json", Output::File("out.json".into())),
-            (" --output ./out/", Output::Folder("./out/".into())),
-            (" --output results/", Output::Stored("results/".into())),
-            (" --output-object results/all.json", Output::Stored("results/all.json".into())),
-        ] {
-            assert_eq!(output(&args(&format!("fabric run f --input a{flag}"))), expected, "{flag}");
-        }
-    }
-
-    #[test]
-    fn an_output_is_checked_before_the_job_runs() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name).display().to_string();
-        std::fs::create_dir(at("there")).unwrap();
-        for good in [
-            Output::Stdout,
-            Output::File(at("new.json")),
-            Output::File("/dev/null".into()),
-            Output::Folder(at("made/")),
-            Output::Stored("results/".into()),
-        ] {
-            assert!(good.check(false).is_ok(), "{good:?}");
-        }
-        for (bad, words) in [
-            (Output::File(at("there")), "is a folder"),
-            (Output::File(at("missing/out.json")), "No such file"),
-            (Output::Folder("/dev/null/x/".into()), "is not a folder"),
-            (Output::File(String::new()), "is empty"),
-            (Output::Stored("a//b".into()), "a//b"),
-        ] {
-            assert!(bad.check(false).unwrap_err().message.contains(words), "{bad:?}");
-        }
-        assert!(Output::File(at("new.json")).check(true).is_err());
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "nothing is left behind, and nothing made before it is needed"
-        );
-    }
-
-    #[test]
-    fn results_are_named_as_they_are_stored() {
-        assert_eq!(stored_at("a/all.json", 1), "the result is stored as a/all.json");
-        assert_eq!(stored_at("a/", 1), "the result is stored as a/part-00000");
-        assert_eq!(stored_at("a/", 3), "3 results are stored as a/part-00000 to a/part-00002");
-        assert_eq!(stored_at("a.json", 2), "2 results are stored as a.json/part-00000 to a.json/part-00001");
-    }
 
     #[test]
     fn a_specification_reads_as_yaml_and_as_json() {

@@ -72,8 +72,7 @@ struct Set {
     /// network=none removes all; `default` for the server's rule; may be repeated
     #[arg(long = "grant", value_name = "GRANT=VALUE", group = "change", value_parser = pair)]
     grants: Vec<(String, String)>,
-    /// How long its jobs or results are kept, such as jobs=7d or results=90d; `default` for as the server's configuration says;
-    /// may be repeated
+    /// Retention of its jobs or results, such as jobs=7d or results=90d; `default` for the server's setting; may be repeated
     #[arg(long = "keep", value_name = "KIND=TIME", group = "change", value_parser = pair)]
     keeps: Vec<(String, String)>,
 }
@@ -127,7 +126,7 @@ impl Set {
     }
 }
 
-/// How long things are kept, where the tenant's quota says so.
+/// Retention that the tenant's quota sets, by kind.
 fn keeps(quota: &Quota) -> Vec<(&'static str, Option<String>)> {
     let show = |seconds: Option<u64>| seconds.map(|s| times::span(Duration::from_secs(s)));
     vec![("jobs", show(quota.keep.jobs_s)), ("results", show(quota.keep.results_s))]

@@ -45,11 +45,7 @@ fn role(text: &str) -> Result<Role, String> {
     serde_json::from_value(text.into()).map_err(|_| "use invoker, developer, tenant-admin or admin".to_owned())
 }
 
-fn role_name(role: Role) -> String {
-    serde_json::to_value(role).ok().and_then(|v| v.as_str().map(ToOwned::to_owned)).unwrap_or_default()
-}
-
-/// When a token stops working, or that it has.
+/// The expiry of a token, as the list shows it.
 fn expiry(expires_ms: Option<u64>, now_ms: u64) -> String {
     match expires_ms {
         None => "never".to_owned(),
@@ -71,7 +67,7 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
                         t.id.clone(),
                         t.name.clone(),
                         t.tenant.to_string(),
-                        role_name(t.role),
+                        t.role.to_string(),
                         times::ago(t.created_ms, times::now_ms()),
                         expiry(t.expires_ms, times::now_ms()),
                     ]);

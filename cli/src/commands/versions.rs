@@ -37,10 +37,9 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     // The server lists the oldest first; the newest are what people look for.
     let mut page = Paging::collect(MOST, async |paging| client.versions(name, &paging).await).await?;
     page.items.reverse();
-    if page.items.len() > args.limit {
-        page.items.truncate(args.limit);
-        page.next.get_or_insert_default();
-    }
+    let is_cut = page.items.len() > args.limit || page.next.is_some();
+    page.items.truncate(args.limit);
+    page.next = None;
     if ctx.out.json {
         ctx.out.json(&page)?;
     } else {
@@ -71,6 +70,8 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         }
         ctx.out.table(&table)?;
     }
-    ctx.note_more(page.next.as_ref());
+    if is_cut {
+        ctx.note("there are older ones: raise --limit");
+    }
     Ok(())
 }
