@@ -11,7 +11,6 @@ mod nats;
 mod outside;
 mod pins;
 mod python_client;
-mod registry;
 mod rust_guests;
 mod sbom;
 mod stage;

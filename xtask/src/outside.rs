@@ -61,6 +61,23 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
+/// A program that Debian packages: the one that a variable names, else the one in `PATH`, else the package's.
+pub(crate) fn debian_program(variable: &str, name: &str, package: &str) -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os(variable).filter(|named| !named.is_empty()) {
+        return Ok(named.into());
+    }
+    if let Some(found) = find(name) {
+        return Ok(found);
+    }
+    let hint = format!(
+        "the tests need {name}\nhint: set {variable}; or as root: apt-get install --no-install-recommends {package}"
+    );
+    if can_apt() {
+        apt_install(&[package]).context(hint.clone())?;
+    }
+    find(name).context(hint)
+}
+
 /// The cargo that runs us, or the one in `PATH`, without what cargo tells a program about its own package: build scripts
 /// that look at it would run again, and much with them, each time cargo is called from here and not from a shell.
 pub(crate) fn cargo() -> Command {

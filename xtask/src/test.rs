@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::folders;
-use crate::outside::{apt_install, can_apt, cargo, find, find_below, output, python_environment, run, works};
+use crate::outside::{cargo, debian_program, find_below, output, python_environment, run, works};
 use crate::rust_guests::clean;
 use crate::stage::{say, stage};
 
@@ -25,9 +25,13 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let weed = stage("object store server for the tests", object_store_server)?;
     let nats = stage("NATS server for the tests", crate::nats::server)?;
     let deploy = stage("Helm and compose for the tests of deploy/", deployment_tools)?;
-    let promtool = stage("promtool for the tests of metrics", promtool)?;
+    let promtool = stage("promtool for the tests of metrics", || {
+        debian_program("FABRIC_TEST_PROMTOOL", "promtool", "prometheus")
+    })?;
     stage("a software Vulkan driver for the tests of GPU passes", crate::vulkan::driver)?;
-    let registry = stage("an OCI registry for the tests", crate::registry::program)?;
+    let registry = stage("an OCI registry for the tests", || {
+        debian_program("FABRIC_TEST_REGISTRY", "docker-registry", "docker-registry")
+    })?;
     let root = folders::root();
     let with_servers = |command: &mut Command| {
         command.current_dir(&root).env("FABRIC_GUESTS_DIR", &guests);
@@ -129,21 +133,6 @@ fn deployment_tools() -> Result<PathBuf> {
         "hint: set FABRIC_TEST_DEPLOY to the bin folder of a Python environment with the packages of xtask/pins/deploy.txt",
     )?;
     Ok(environment.join("bin"))
-}
-
-/// Judges metrics and alerts: `FABRIC_TEST_PROMTOOL`, else promtool on the PATH, else Debian's.
-fn promtool() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os("FABRIC_TEST_PROMTOOL").filter(|named| !named.is_empty()) {
-        return Ok(named.into());
-    }
-    if let Some(found) = find("promtool") {
-        return Ok(found);
-    }
-    let hint = "the tests need promtool\nhint: install Prometheus, or set FABRIC_TEST_PROMTOOL to its promtool";
-    if can_apt() {
-        apt_install(&["prometheus"]).context(hint)?;
-    }
-    find("promtool").context(hint)
 }
 
 #[cfg(unix)]
