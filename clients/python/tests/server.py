@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -57,11 +58,11 @@ def until(what: str, condition: Callable[[], bool]) -> None:
         time.sleep(LOOK)
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def free_ports(n: int) -> list[int]:
+    """Ports that were free a moment ago, all different."""
+    with contextlib.ExitStack() as held:
+        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(n)]
+        return [listener.getsockname()[1] for listener in listeners]
 
 
 class Server:
@@ -73,7 +74,7 @@ class Server:
         if like is not None:
             shutil.copytree(like, self.data)
         self._args = args
-        self._listen = f"127.0.0.1:{free_port()}"
+        self._listen = f"127.0.0.1:{free_ports(1)[0]}"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 

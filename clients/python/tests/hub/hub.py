@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import httpx
-from server import PATIENCE, binary, free_port, until
+from server import PATIENCE, binary, free_ports, until
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "jupyterhub.md"
 #: The secret of a service that has nothing to do with Fabric, and is let in all the same.
@@ -59,7 +59,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fabric-hub-"))
-        self.url, self._inside, self._proxy = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
+        self.url, self._inside, self._proxy = (f"http://127.0.0.1:{port}" for port in free_ports(3))
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
