@@ -4,13 +4,10 @@
 use fabric_tests::{Ran, SmallFleet, until};
 use fabric_types::job::{JobSpec, JobState};
 use serde_json::json;
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Duration};
 
-/// Long enough to start a process in a debug build on a busy machine, and shorter than the lease on a name.
-const AT_ONCE: Duration = Duration::from_secs(12);
+/// What a newcomer says before it waits for the end of another's lease.
+const WAITS: &str = "waiting until it counts as ended";
 
 /// Starts a process of the fleet under a name, with a data folder of its own, and waits until it has ended.
 async fn newcomer(fleet: &SmallFleet, name: &str) -> Ran {
@@ -50,7 +47,6 @@ async fn a_second_process_of_one_name_is_refused_and_no_job_suffers() {
     let job = client.submit(&spec(60), None).await.unwrap();
     until("it is under way", async || client.job(job.id.as_str(), None).await.unwrap().tasks.succeeded >= 3).await;
 
-    let began = Instant::now();
     for _ in 0..3 {
         let refused = newcomer(&fleet, "alpha").await.status(1);
         let holder = format!(
@@ -60,8 +56,8 @@ async fn a_second_process_of_one_name_is_refused_and_no_job_suffers() {
         );
         assert!(refused.stderr.contains(&holder), "{}", refused.stderr);
         assert!(refused.stderr.contains("give this process a name of its own with --name"), "{}", refused.stderr);
+        assert!(!refused.stderr.contains(WAITS), "{}", refused.stderr);
     }
-    assert!(began.elapsed() < 3 * AT_ONCE, "{:?}", began.elapsed());
 
     let job = client.wait_job(job.id.as_str()).await.unwrap();
     assert_eq!((job.state, job.tasks.failed, job.tasks.retries), (JobState::Succeeded, 0, 0), "{:?}", job.error);
@@ -78,10 +74,8 @@ async fn a_killed_process_has_its_name_back_at_once_with_and_without_its_folder(
         if folder_is_lost {
             std::fs::remove_dir_all(server.folder().join("data")).unwrap();
         }
-        let began = Instant::now();
         server.restart().await;
-        assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
-        assert!(!server.log().contains("waiting until it counts as ended"), "{}", server.log());
+        assert!(!server.log().contains(WAITS), "{}", server.log());
     }
     // One that ends in order gives the name up.
     fleet.servers[0].restart_gently().await;
@@ -109,7 +103,7 @@ async fn a_process_that_lost_its_name_ends_and_a_newcomer_waits_for_a_holder_tha
         refused = waiting => refused.status(1),
         () = renewing => unreachable!(),
     };
-    assert!(refused.stderr.contains("waiting until it counts as ended"), "{}", refused.stderr);
+    assert!(refused.stderr.contains(WAITS), "{}", refused.stderr);
     assert!(
         refused.stderr.contains("another process of the fleet has the name alpha: elsewhere"),
         "{}",
@@ -119,6 +113,6 @@ async fn a_process_that_lost_its_name_ends_and_a_newcomer_waits_for_a_holder_tha
     // It has died: its lease runs out.
     let server = &mut fleet.servers[0];
     server.restart().await;
-    assert!(server.log().contains("waiting until it counts as ended"), "{}", server.log());
+    assert!(server.log().contains(WAITS), "{}", server.log());
     fleet.complete(1).await;
 }
