@@ -4,6 +4,7 @@
 //! so a name that changes its mind between two look-ups gains nothing.
 
 use bytes::Bytes;
+use fabric_types::address;
 use http::uri::Scheme;
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
@@ -25,7 +26,6 @@ const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Bytes of a guest's body that it may write at once. Up to three such pieces wait for a reader.
 pub(crate) const BODY_CHUNK: usize = 64 << 10;
 
-use fabric_types::address;
 pub use fabric_types::grants::HostPattern;
 
 /// Which addresses may be reached at all.
@@ -39,8 +39,8 @@ impl AddressPolicy {
     /// Whether an address may be reached: only global unicast addresses are, unless private ones are allowed.
     #[must_use]
     pub fn allows(self, address: IpAddr) -> bool {
-        // Nothing is ever sent to the first two.
         let address = address::carried(address);
+        // Unspecified and multicast addresses stay closed where private ones are open.
         !address.is_unspecified() && !address.is_multicast() && (self.allow_private || address::is_global(address))
     }
 }
