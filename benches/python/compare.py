@@ -1,9 +1,9 @@
-"""Calls of a trivial Python function: Fabric's sandbox against process pools, Dask and Ray, in one run on one machine.
+"""Compares calls of a trivial Python function in Fabric's sandbox, a process pool, Dask and Ray, on one machine.
 
     FABRIC_BIN=…/fabric python benches/python/compare.py [--calls 10000] [--warm 200] [--only fabric,pool,dask,ray]
 
-Needs `requirements.txt` beside it, the client (`pip install clients/python`) and its runner. Each system gets two
-workers, starts anew, and is warmed by nothing. CPU is that of all its processes, client and server. Prints a table.
+Needs the packages in `requirements.txt`, the client (`pip install clients/python`) and its runner. Each system starts
+fresh with two workers and without a warm-up. CPU is the sum over its client and server processes. Prints a table.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import psutil
 
 WORKERS = 2
 SALT = time.time_ns()
-"""Arguments differ from run to run: a pure function's results are remembered."""
+"""Makes arguments differ between runs, because the results of pure functions are cached."""
 
 
 def trivial(n: int) -> int:
@@ -36,7 +36,7 @@ def trivial(n: int) -> int:
 
 
 def seconds_of_cpu() -> float:
-    """CPU seconds of this process and of all that it has started."""
+    """Returns the CPU seconds of this process and of all its descendants."""
     total = 0.0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         try:
@@ -49,14 +49,14 @@ def seconds_of_cpu() -> float:
 
 @dataclass
 class System:
-    """One call, and many."""
+    """A system under measurement: a function for one call, and one for many."""
 
     call: Callable[[int], int]
     map: Callable[[list[int]], Iterable[int]]
 
 
 class Fabric(AbstractContextManager[System]):
-    """A server of its own; `deploy_s` is what compiling the runner took, once for each tenant."""
+    """A separate Fabric server. `deploy_s` is the time for compiling the runner, which happens once for each tenant."""
 
     deploy_s = 0.0
 
@@ -71,7 +71,7 @@ class Fabric(AbstractContextManager[System]):
         begin = time.perf_counter()
         fab.function(trivial).remote(-1)
         type(self).deploy_s = time.perf_counter() - begin
-        # The measured server has the compiled runner and has called nothing.
+        # The measured server has the compiled runner, but has served no call yet.
         self._stop()
         fab.close()
         begin = time.perf_counter()
@@ -100,7 +100,7 @@ class Fabric(AbstractContextManager[System]):
 
 
 class Pool(AbstractContextManager[System]):
-    """`concurrent.futures.ProcessPoolExecutor`, fork-free as its default is from Python 3.14 on."""
+    """`concurrent.futures.ProcessPoolExecutor` with `spawn`: from Python 3.14 on, `fork` is not the default."""
 
     def __enter__(self) -> System:
         import multiprocessing
@@ -118,7 +118,7 @@ class Pool(AbstractContextManager[System]):
 
 
 class Dask(AbstractContextManager[System]):
-    """Dask's distributed scheduler with two worker processes of one thread."""
+    """Dask's distributed scheduler with two single-threaded worker processes."""
 
     def __enter__(self) -> System:
         import dask.bag
@@ -145,7 +145,7 @@ class Dask(AbstractContextManager[System]):
 
 
 class Ray(AbstractContextManager[System]):
-    """Ray on this machine; 10,000 calls are 64 tasks, as with the others."""
+    """Ray on this machine. `map` splits the calls into 64 tasks, as in the other systems."""
 
     def __enter__(self) -> System:
         import ray
@@ -178,7 +178,7 @@ SYSTEMS: dict[str, tuple[str, type[Any]]] = {
 
 
 def measure(manager: Any, warm: int, calls: int) -> list[str]:
-    """The cells of one system's row."""
+    """Measures one system and returns the cells of its row."""
     begin = time.perf_counter()
     with manager as system:
         start_s = getattr(manager, "start_s", time.perf_counter() - begin)
@@ -211,7 +211,7 @@ def measure(manager: Any, warm: int, calls: int) -> list[str]:
 
 
 def main() -> None:
-    """Runs all and prints the table."""
+    """Measures the systems and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--calls", type=int, default=10_000, help="calls by map (default 10000)")
     parser.add_argument("--warm", type=int, default=200, help="single calls after the first (default 200)")
@@ -222,7 +222,7 @@ def main() -> None:
         parser.error(f"--only takes some of {', '.join(SYSTEMS)}")
     program = os.environ.get("FABRIC_BIN", "")
     if "fabric" in wanted and not shutil.which(program):
-        parser.error("FABRIC_BIN names no binary; build one: cargo build --release -p fabric-cli")
+        parser.error("FABRIC_BIN is not a binary; build one: cargo build --release -p fabric-cli")
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
     print(
         f"{version or 'fabric'} ({program}), Python {platform.python_version()}, {os.cpu_count()} CPUs, "

@@ -1,14 +1,14 @@
-//! `--key value` pairs, and where the binaries are.
+//! Command-line arguments of the form `--key value`, and the paths of the binaries.
 
 use anyhow::{Context as _, bail, ensure};
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
-/// What the command line says after the bench's name.
+/// The arguments after the bench's name.
 #[derive(Debug, Default)]
 pub struct Arguments(BTreeMap<String, String>);
 
 impl Arguments {
-    /// Reads the pairs.
+    /// Parses the pairs.
     pub fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Self> {
         let mut pairs = BTreeMap::new();
         while let Some(word) = words.next() {
@@ -18,62 +18,62 @@ impl Arguments {
         Ok(Self(pairs))
     }
 
-    /// A value, or what stands for it.
+    /// Returns the value of a key, or `default`.
     pub fn get<T: FromStr>(&self, key: &str, default: T) -> anyhow::Result<T> {
         match self.0.get(key) {
             None => Ok(default),
-            Some(text) => text.parse().map_err(|_| anyhow::anyhow!("--{key}: `{text}` can't be read")),
+            Some(text) => text.parse().map_err(|_| anyhow::anyhow!("--{key}: `{text}` is not a valid value")),
         }
     }
 
     fn path(&self, key: &str, default: PathBuf) -> anyhow::Result<PathBuf> {
         let path = self.0.get(key).map_or(default, PathBuf::from);
         if !path.exists() {
-            bail!("{} is not there; say where with --{key}", path.display());
+            bail!("{} does not exist; set it with --{key}", path.display());
         }
         Ok(path)
     }
 
-    /// The server's binary: beside this one.
+    /// Returns the path of the server's binary. Default: next to this binary.
     pub fn fabric(&self) -> anyhow::Result<PathBuf> {
         self.path("fabric", std::env::current_exe()?.with_file_name("fabric"))
     }
 
-    /// A server that the fleet stands on: named with `--{key}`, else by a variable, else found on the path.
+    /// Returns the path of a server that the fleet needs: the value of `--{key}`, else of the variable, else found on
+    /// the `PATH`.
     pub fn service(&self, key: &str, variable: &str, get: &str) -> anyhow::Result<PathBuf> {
         let named = self.0.get(key).map(PathBuf::from);
         let named = named.or_else(|| std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from));
         if let Some(path) = named {
-            ensure!(path.is_file(), "{} is not there; say where with --{key} or {variable}", path.display());
+            ensure!(path.is_file(), "{} is not a file; set it with --{key} or {variable}", path.display());
             return Ok(path);
         }
         let folders = std::env::var_os("PATH").unwrap_or_default();
         let found = std::env::split_paths(&folders).map(|folder| folder.join(key)).find(|path| path.is_file());
-        found
-            .with_context(|| format!("there is no `{key}` on the PATH: {get}, or say where with --{key} or {variable}"))
+        found.with_context(|| format!("`{key}` is not on the PATH: {get}, or set it with --{key} or {variable}"))
     }
 
-    /// A guest's bytes.
+    /// Returns the bytes of a guest.
     pub fn guest(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         Ok(std::fs::read(self.guest_path(name)?)?)
     }
 
-    /// Where a guest is.
+    /// Returns the path of a guest.
     pub fn guest_path(&self, name: &str) -> anyhow::Result<PathBuf> {
         let folder = self.0.get("guests").map_or(target()?.join("guests"), PathBuf::from);
         let path = folder.join(format!("{name}.wasm"));
         if !path.exists() {
-            bail!("{} is not there: run `cargo xtask guests`, or say where with --guests", path.display());
+            bail!("{} does not exist: run `cargo xtask guests`, or set the folder with --guests", path.display());
         }
         Ok(path)
     }
 
-    /// wasmtime's command line.
+    /// Returns the path of wasmtime's command line.
     pub fn wasmtime(&self) -> anyhow::Result<PathBuf> {
         self.path("wasmtime", target()?.join("bench-tools/wasmtime"))
     }
 
-    /// Where generated data is kept from run to run.
+    /// Returns the folder of generated data, which persists between runs.
     pub fn data(&self) -> anyhow::Result<PathBuf> {
         let folder = target()?.join("bench-data");
         std::fs::create_dir_all(&folder)?;
@@ -81,7 +81,7 @@ impl Arguments {
     }
 }
 
-/// Cargo's target folder: this binary lies in `target/release`.
+/// Returns Cargo's target folder. This binary is in `target/release`.
 fn target() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe()?;
     Ok(program.ancestors().nth(2).context("this binary is not in a target folder")?.to_owned())

@@ -1,5 +1,5 @@
-//! The same component in wasmtime alone: an engine with the fabric's settings, a fresh store and instance for each call,
-//! host functions that do the least, nothing else.
+//! The same component in plain wasmtime: an engine with the fabric's settings, a fresh store and instance for each
+//! call, and minimal host functions.
 
 use fabric_host::{Host, Options, WorkerCommand};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ mod bindings {
 }
 use bindings::fabric::task::{emit, input, log, output, params, progress, types};
 
-/// A part of the input and what came out.
+/// The input range and the output of a call.
 #[derive(Default)]
 struct State {
     table: ResourceTable,
@@ -33,12 +33,12 @@ struct State {
     output: Vec<u8>,
 }
 
-/// Bytes that calls share.
+/// Bytes shared by calls.
 pub type Text = Arc<Vec<u8>>;
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        // As in the fabric: made when it is first asked for.
+        // Created on first use, as in the fabric.
         WasiCtxView { ctx: self.wasi.get_or_insert_default(), table: &mut self.table }
     }
 }
@@ -92,7 +92,7 @@ impl progress::Host for State {
     }
 }
 
-/// A component, linked.
+/// A compiled and linked component.
 pub struct Bare {
     engine: Engine,
     pre: InstancePre<State>,
@@ -100,13 +100,13 @@ pub struct Bare {
     fuel: bool,
 }
 
-/// The fabric's settings for pure functions.
+/// Returns the fabric's settings for pure functions.
 pub fn settings() -> Config {
     let worker = WorkerCommand { program: "none".into(), args: Vec::new() };
-    Host::bare_config(true, 64, &Options::new("none", worker))
+    Host::bare_config(fabric_types::EngineClass::Deterministic, 64, &Options::new("none", worker))
 }
 
-/// The same without fuel and epochs.
+/// Returns the same settings without fuel and epochs.
 pub fn settings_without_limits() -> Config {
     let mut config = settings();
     config.consume_fuel(false).epoch_interruption(false);
@@ -118,7 +118,7 @@ fn plain(error: wasmtime::Error) -> anyhow::Error {
 }
 
 impl Bare {
-    /// Compiles and links it.
+    /// Compiles and links a component.
     pub fn new(config: &Config, fuel: bool, module: &[u8]) -> anyhow::Result<Self> {
         let engine = Engine::new(config).map_err(plain)?;
         let component = Component::new(&engine, module).map_err(plain)?;
@@ -132,7 +132,7 @@ impl Bare {
         Ok(Self { engine, pre, map, fuel })
     }
 
-    /// Maps a range of bytes in a fresh instance; gives what it wrote.
+    /// Maps a range of bytes in a fresh instance and returns the output.
     pub async fn map(&self, input: Option<Text>, range: std::ops::Range<usize>) -> anyhow::Result<Vec<u8>> {
         let state = State { input, at: range.start, end: range.end, ..State::default() };
         let mut store = Store::new(&self.engine, state);

@@ -1,8 +1,8 @@
-//! Medians and tables.
+//! Statistics and Markdown tables.
 
 use std::fmt::Write as _;
 
-/// The middle value; of an even number, the mean of the two in the middle. 0 of none.
+/// Returns the median. For an even number of values, it is the mean of the two in the middle; for none, 0.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -11,7 +11,7 @@ pub fn median(values: &[f64]) -> f64 {
     if sorted.len().is_multiple_of(2) { f64::midpoint(at(middle.saturating_sub(1)), at(middle)) } else { at(middle) }
 }
 
-/// The values with their spread: `12.3 (11.9–14.0)`.
+/// Formats the median with the range of the values: `12.3 (11.9–14.0)`.
 pub fn spread(values: &[f64]) -> String {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(0.0, f64::max);
@@ -21,7 +21,7 @@ pub fn spread(values: &[f64]) -> String {
     format!("{} ({}–{})", short(median(values)), short(least), short(most))
 }
 
-/// Three digits or so.
+/// Formats a value with about three significant digits.
 pub fn short(value: f64) -> String {
     match value.abs() {
         v if v >= 100.0 => format!("{value:.0}"),
@@ -30,7 +30,7 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// A Markdown table.
+/// Formats a Markdown table.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "| {} |", head.join(" | "));

@@ -1,4 +1,4 @@
-//! The processes of one fabric on this machine, with the servers that they share.
+//! The processes of a fleet on this machine, and the servers that they share.
 
 use crate::{
     arguments::Arguments,
@@ -8,39 +8,39 @@ use crate::{
     services::Services,
 };
 use anyhow::Context as _;
-use fabric_client::Paging;
+use fabric_client::PageOptions;
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
-/// How long the processes may take to find each other.
+/// Timeout for the processes to discover each other.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A process to start: a word for its name, its roles, and how many guests it runs at once (0: one a CPU).
+/// A process to start.
 pub struct Plan {
-    /// Its name.
+    /// Name of the process.
     pub name: String,
-    /// As for `--role`.
+    /// Value of `--role`.
     pub role: &'static str,
-    /// As for `--slots`.
+    /// Value of `--slots`; 0 for the default of one guest per CPU.
     pub slots: usize,
 }
 
-/// A running fleet; everything ends, and its folder goes, when it is dropped.
+/// A running fleet. Dropping it kills the processes and deletes its folder.
 pub struct Fleet {
-    /// The processes that answer clients, in the order of the plans.
+    /// Processes with the gateway role, in the order of the plans.
     pub gateways: Vec<Server>,
-    /// Those that only run guests, with their names.
+    /// Processes with only the node role, with their names.
     pub nodes: Vec<(String, Peer)>,
-    /// What they stand on.
+    /// NATS server and store.
     pub services: Services,
     folder: TempDir,
 }
 
 impl Fleet {
-    /// Starts the processes, and waits until each gateway knows every node.
+    /// Starts the processes, and waits until each gateway reports every node as ready.
     pub async fn start(arguments: &Arguments, plans: &[Plan]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(arguments.data()?)?;
         let services = Services::start(arguments, folder.path()).await?;
@@ -63,7 +63,7 @@ impl Fleet {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, known).await.context("the nodes are not known within a minute")
+        tokio::time::timeout(PATIENCE, known).await.context("not all nodes became ready within a minute")
     }
 
     async fn add(&mut self, arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
@@ -85,12 +85,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// A process that answers clients.
+    /// Returns the first process with the gateway role.
     pub fn gateway(&self) -> anyhow::Result<&Server> {
         self.gateways.first().context("no process of the fleet answers clients")
     }
 
-    /// CPU microseconds that its processes have used, then those of NATS, then those of the S3 server.
+    /// Returns CPU microseconds: of the fleet's processes, of NATS, and of the S3 server.
     pub fn cpu_us(&self) -> [f64; 3] {
         let gateways = self.gateways.iter().map(Server::id);
         let own = gateways.chain(self.nodes.iter().map(|(_, peer)| peer.id())).map(machine::cpu_us).sum();
@@ -101,12 +101,12 @@ impl Fleet {
 
 impl Server {
     async fn ready_nodes(&self) -> usize {
-        let page = self.client.nodes(&Paging::default()).await;
+        let page = self.client.nodes(&PageOptions::default()).await;
         page.map_or(0, |page| page.items.iter().filter(|node| node.state == "ready").count())
     }
 }
 
-/// The end of each log in a fleet's folder.
+/// Returns the end of each log in a fleet's folder.
 fn last_words(folder: &Path) -> String {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));

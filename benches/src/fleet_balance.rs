@@ -1,6 +1,8 @@
-//! What each node process uses while ever more guests run at once: CPU and memory should rise on all nodes together.
+//! Usage of each node process under a growing number of concurrent guests. CPU and memory should rise on all nodes
+//! alike.
 //!
-//! One job for each step, its `concurrency` one higher than the last's, of tasks that compute for about a second.
+//! Each step runs one job of tasks that compute for about a second. Its `concurrency` is one higher than that of the
+//! previous step.
 
 use crate::{
     arguments::Arguments,
@@ -11,7 +13,7 @@ use crate::{
     services,
 };
 use anyhow::{Context as _, ensure};
-use fabric_client::Paging;
+use fabric_client::PageOptions;
 use fabric_types::job::JobSpec;
 use std::{
     path::{Path, PathBuf},
@@ -19,12 +21,12 @@ use std::{
 };
 
 const NODES: usize = 3;
-/// A node says what runs there once a second; looked at twice as often, so that none of its words is missed.
+/// Sampling interval: half the interval at which a node reports its running guests, so that no report is missed.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long a step may take to reach its concurrency. Only a failure takes this long.
+/// Timeout for a step to reach its concurrency. Only a failure takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a node used in a step: guests running, cores, MiB; means over the step.
+/// Usage of a node in a step: running guests, cores and MiB, as means over the step.
 #[derive(Clone, Copy, Default)]
 struct Used {
     running: f64,
@@ -32,14 +34,14 @@ struct Used {
     mib: f64,
 }
 
-/// Guests on each node, by the API.
+/// Returns the number of guests on each node, as the API reports it.
 async fn running(fleet: &Fleet) -> anyhow::Result<Vec<f64>> {
-    let page = fleet.gateway()?.client.nodes(&Paging::default()).await?;
+    let page = fleet.gateway()?.client.nodes(&PageOptions::default()).await?;
     let of = |name: &str| page.items.iter().find(|node| node.id.as_str() == name).map_or(0.0, |n| f64::from(n.running));
     Ok(fleet.nodes.iter().map(|(name, _)| of(name)).collect())
 }
 
-/// Watches the nodes for a while.
+/// Samples the nodes for a while.
 async fn watch(fleet: &Fleet, length: Duration) -> anyhow::Result<Vec<Used>> {
     let cpu = || fleet.nodes.iter().map(|(_, peer)| machine::cpu_us(peer.id())).collect::<Vec<_>>();
     let (before, began) = (cpu(), Instant::now());
@@ -59,9 +61,9 @@ async fn watch(fleet: &Fleet, length: Duration) -> anyhow::Result<Vec<Used>> {
     Ok(used)
 }
 
-/// One job with so many tasks at once, watched, then cancelled.
+/// Runs one job with this concurrency, samples the nodes, then cancels it.
 async fn step(fleet: &Fleet, concurrency: usize, samples: u64, length: Duration) -> anyhow::Result<Vec<Used>> {
-    // More than can be done while it is watched.
+    // More tasks than can end during the step.
     let items: Vec<_> = (0..2_000).map(|seed| serde_json::json!({ "seed": seed, "samples": samples })).collect();
     let spec = serde_json::json!({
         "function": "montecarlo-pi", "cache": false, "concurrency": concurrency, "input": { "items": items },
@@ -71,16 +73,16 @@ async fn step(fleet: &Fleet, concurrency: usize, samples: u64, length: Duration)
     let job = client.submit(&spec, None).await?.id.to_string();
     let full = async {
         while running(fleet).await?.iter().sum::<f64>() < concurrency as f64 {
-            ensure!(!client.job(&job, None).await?.state.is_terminal(), "the job ended: give it more --samples");
+            ensure!(!client.job(&job, None).await?.state.is_terminal(), "the job ended: increase --samples");
             tokio::time::sleep(LOOK).await;
         }
         Ok(())
     };
     let full = tokio::time::timeout(PATIENCE, full).await;
-    full.with_context(|| format!("{concurrency} guests at once were not reached: give them more --samples"))??;
+    full.with_context(|| format!("{concurrency} guests at once were not reached: increase --samples"))??;
     let used = watch(fleet, length).await?;
     let ended = client.job(&job, None).await?;
-    ensure!(!ended.state.is_terminal(), "the job ended while it was watched: {}; give it more --samples", ended.remark);
+    ensure!(!ended.state.is_terminal(), "the job ended while it was watched: {}; increase --samples", ended.remark);
     client.cancel_job(&job).await?;
     client.wait_job(&job).await?;
     let idle = async {
@@ -93,11 +95,11 @@ async fn step(fleet: &Fleet, concurrency: usize, samples: u64, length: Duration)
     Ok(used)
 }
 
-/// The file for the plot, checked before the long part.
+/// Returns the path of the plot. Checked first, because the measurement takes long.
 fn plot_path(arguments: &Arguments) -> anyhow::Result<PathBuf> {
     let path: PathBuf = arguments.get("svg", "benches/results/balance.svg".to_owned())?.into();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    ensure!(folder.is_dir(), "{} is no folder; say where the plot goes with --svg FILE", folder.display());
+    ensure!(folder.is_dir(), "{} is not a folder; set the path of the plot with --svg FILE", folder.display());
     Ok(path)
 }
 
@@ -112,7 +114,7 @@ fn panel(title: &str, unit: &str, steps: &[Vec<Used>], get: fn(&Used) -> f64) ->
     Panel { title: title.to_owned(), unit: unit.to_owned(), lines: lines.collect() }
 }
 
-/// Runs it.
+/// Runs the bench.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (slots, seconds) = (arguments.get("slots", 4_usize)?, arguments.get("seconds", 5_u64)?);
     let samples = arguments.get("samples", 20_000_000_u64)?;
@@ -125,7 +127,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let fleet = Fleet::start(arguments, &plans).await?;
     fleet.gateway()?.deploy(arguments, "montecarlo-pi", "").await?;
     let length = Duration::from_secs(seconds);
-    // Every node has compiled the module and run it once before anything is measured; then nothing runs.
+    // A warm-up step, so that every node has compiled the module and run it once. Then the idle nodes are sampled.
     step(&fleet, NODES * slots, samples, Duration::from_secs(1)).await?;
     let mut steps = vec![watch(&fleet, length).await?];
     for concurrency in 1..=NODES * slots {

@@ -1,5 +1,5 @@
-//! Many requests from many clients at once: one process against a fleet of three, over whose gateways the clients are
-//! spread. An http function, and a task function by `invoke`; a fresh instance for every request.
+//! Requests from many concurrent clients: one process against a fleet of three, with the clients distributed over its
+//! gateways. The requests go to an http function, and to a task function by `invoke`, with a fresh instance for each.
 
 use crate::{
     arguments::Arguments,
@@ -12,11 +12,11 @@ use crate::{
     services,
 };
 
-/// Requests that warm the instance pools up, through every door.
+/// Number of requests that warm up the instance pools of all servers.
 const WARM_UP: usize = 500;
 const PROCESSES: usize = 3;
 
-/// Times of a way to ask, and the CPU microseconds of all fabric processes.
+/// The times of one kind of request, and the CPU microseconds of all fabric processes.
 #[derive(Default)]
 struct Column {
     taken: Taken,
@@ -32,7 +32,7 @@ fn door(server: &Server) -> Door {
     Door { address, token: server.token.clone() }
 }
 
-/// Deploys and warms up, then measures each way to ask.
+/// Deploys and warms up, then measures each kind of request.
 async fn measure(
     arguments: &Arguments,
     servers: &[&Server],
@@ -60,12 +60,12 @@ fn sizes(arguments: &Arguments) -> anyhow::Result<(usize, usize)> {
     Ok((arguments.get("requests", 20_000)?, arguments.get("clients", 100)?))
 }
 
-/// Runs it.
+/// Runs the bench.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let ((requests, clients), rounds) = (sizes(arguments)?, arguments.get("rounds", 1_usize)?);
     let store = services::store(arguments)?;
     println!("## fleet-requests\n\n{}\n", machine::line());
-    // As `fabric cluster up` shares the CPUs out.
+    // The same share of the CPUs as under `fabric cluster up`.
     let slots = (std::thread::available_parallelism().map_or(1, usize::from) / PROCESSES).max(1);
     let plans: Vec<_> = (1..=PROCESSES).map(|n| Plan { name: format!("process-{n}"), role: "all", slots }).collect();
     let (mut one, mut three): ([Column; 2], [Column; 2]) = Default::default();

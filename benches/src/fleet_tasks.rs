@@ -1,8 +1,8 @@
-//! A task through a fleet: an owner of the jobs and 1, 2 and 4 node processes with one slot each, over NATS and a shared
-//! store, against the embedded fabric.
+//! Tasks in a fleet against the embedded fabric. A fleet has an owner of the jobs and 1, 2 or 4 node processes with one
+//! slot each, over NATS and a shared store.
 //!
-//! The embedded fabric has as many slots as the machine has CPUs. All take turns, each time started anew, so that no
-//! round finds more results in its store than another.
+//! The embedded fabric has as many slots as the machine has CPUs. Each round starts all of them again with empty
+//! stores, so that no round has more stored results than another.
 
 use crate::{
     arguments::Arguments,
@@ -16,10 +16,10 @@ use anyhow::ensure;
 use fabric_types::job::{JobSpec, JobState};
 use std::time::Instant;
 
-/// Tasks that warm the instance pools and connections up.
+/// Number of tasks that warm up the instance pools and connections.
 const WARM_UP: usize = 1_000;
 
-/// The medians' material: tasks a second, CPU µs per task of the fabric, of NATS and of the S3 server.
+/// Samples of one system: tasks per second, and CPU µs per task of the fabric, of NATS and of the S3 server.
 #[derive(Default)]
 struct Column([Vec<f64>; 4]);
 
@@ -67,7 +67,7 @@ fn plans(nodes: usize) -> Vec<Plan> {
     std::iter::once(owner).chain((1..=nodes).map(node)).collect()
 }
 
-/// Runs it.
+/// Runs the bench.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (tasks, rounds) = (arguments.get("tasks", 50_000_usize)?, arguments.get("rounds", 3_usize)?);
     let store = services::store(arguments)?;

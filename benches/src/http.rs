@@ -1,5 +1,5 @@
-//! Requests to `http-hello`, a fresh instance for each: the fabric against `wasmtime serve` with the same component, and
-//! a bare axum handler as the floor.
+//! Requests to `http-hello`, with a fresh instance for each: the fabric against `wasmtime serve` with the same
+//! component, and a plain axum handler as the baseline.
 
 use crate::{
     arguments::Arguments,
@@ -11,10 +11,10 @@ use crate::{
 use anyhow::{Context as _, ensure};
 use std::process::Command;
 
-/// What the guest answers.
+/// The response body of the guest.
 pub const HELLO: &str = "Hello from Fabric!\npath: /\nquery: \n";
 
-/// The bare handler; its port comes in a variable, since its parent has chosen one.
+/// Runs the plain handler. The parent process chooses the port and passes it in `PORT`.
 pub async fn axum_hello() -> anyhow::Result<()> {
     let port: u16 = std::env::var("PORT")?.parse()?;
     let router = axum::Router::new().route("/", axum::routing::get(|| async { HELLO }));
@@ -31,7 +31,7 @@ struct Target {
     p99_us: Vec<f64>,
 }
 
-/// Milliseconds or microseconds as wrk writes them, in µs.
+/// Parses a duration in the output of wrk, and returns it in µs.
 fn duration_us(text: &str) -> f64 {
     let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
@@ -55,7 +55,7 @@ fn measure(target: &mut Target, seconds: u64, connections: u32) -> anyhow::Resul
     ensure!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{}: {text}", target.name);
     let requests =
         text.lines().find_map(|l| l.trim().split_once(" requests in")).and_then(|(n, _)| n.parse::<f64>().ok());
-    let requests = requests.with_context(|| format!("no count in {text}"))?;
+    let requests = requests.with_context(|| format!("no request count in {text}"))?;
     let p99 = text.lines().find_map(|l| l.trim().strip_prefix("99%")).map_or(0.0, |t| duration_us(t.trim()));
     target.rates.push(requests / seconds as f64);
     target.cpu.push(cpu / requests);
@@ -63,7 +63,7 @@ fn measure(target: &mut Target, seconds: u64, connections: u32) -> anyhow::Resul
     Ok(())
 }
 
-/// Runs it.
+/// Runs the bench.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (seconds, rounds) = (arguments.get("seconds", 5_u64)?, arguments.get("rounds", 3_usize)?);
     let connections = arguments.get("connections", 32_u32)?;
@@ -89,7 +89,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for target in &mut targets {
         until_ok(&http, &target.url).await?;
         let said = http.get(&target.url).send().await?.text().await?;
-        ensure!(said == HELLO, "{} says {said:?}", target.name);
+        ensure!(said == HELLO, "{} responded with {said:?}", target.name);
         measure(target, 1, connections)?;
         (target.rates, target.cpu, target.p99_us) = (Vec::new(), Vec::new(), Vec::new());
     }

@@ -1,5 +1,5 @@
-//! Requests from many clients at once, as `ab` makes them: a new connection for each, timed from the connect to the last
-//! byte. Not `ab` itself, since every body has to differ: a pure function's second answer to the same body is remembered.
+//! Concurrent HTTP load like that of `ab`: a new connection for each request, timed from the connect to the last byte.
+//! `ab` sends equal bodies, for which a pure function's results come from the cache; here every body is different.
 
 use anyhow::{Context as _, bail, ensure};
 use std::{
@@ -15,40 +15,40 @@ use tokio::{
     task::JoinSet,
 };
 
-/// What `ab` prints.
+/// The percentiles that `ab` prints.
 pub const PERCENTS: [usize; 9] = [50, 66, 75, 80, 90, 95, 98, 99, 100];
-/// How long one request may take. Only a failure takes this long.
+/// Timeout of one request. Only a failure takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is asked for.
+/// A kind of request.
 #[derive(Clone)]
 pub enum Ask {
-    /// `GET` of a path that gives this body.
+    /// `GET` of a path, with the expected body.
     Get(&'static str, &'static str),
-    /// A call of a function that echoes, with bodies that never come again.
+    /// A call of a function that echoes its body. Every body is different.
     Echo(&'static str),
 }
 
-/// A server's door.
+/// The address and the token of a server.
 #[derive(Clone)]
 pub struct Door {
     /// Host and port.
     pub address: String,
-    /// Who asks.
+    /// Bearer token.
     pub token: String,
 }
 
-/// What a run took.
+/// The times of a run.
 #[derive(Default)]
 pub struct Taken {
     /// Milliseconds of each request.
     pub each_ms: Vec<f64>,
-    /// Seconds of the whole.
+    /// Seconds of the whole run.
     pub wall_s: f64,
 }
 
 impl Taken {
-    /// The time within which so many percent of the requests were answered, milliseconds.
+    /// Returns the percentile of the request times, in milliseconds.
     pub fn within(&self, percent: usize) -> f64 {
         let mut sorted = self.each_ms.clone();
         sorted.sort_by(f64::total_cmp);
@@ -56,7 +56,7 @@ impl Taken {
         sorted.get(at).copied().unwrap_or(0.0)
     }
 
-    /// The mean, milliseconds.
+    /// Returns the mean, in milliseconds.
     pub fn mean(&self) -> f64 {
         self.each_ms.iter().sum::<f64>() / self.each_ms.len().max(1) as f64
     }
@@ -90,15 +90,15 @@ async fn one(door: &Door, ask: &Ask, body: &str) -> anyhow::Result<f64> {
     let answer = String::from_utf8_lossy(&answer);
     let wanted = if let Ask::Get(_, wanted) = ask { wanted } else { body };
     ensure!(answer.starts_with("HTTP/1.1 200 "), "{} answered {answer}", door.address);
-    // Perhaps in chunks, so anywhere in it.
+    // The body may be chunked, so its position is not fixed.
     ensure!(answer.contains(wanted), "{} answered without `{wanted}`: {answer}", door.address);
     Ok(took)
 }
 
-/// Sends the requests from so many clients, who are spread over the doors. Bodies begin with `mark`.
+/// Sends the requests from concurrent clients, which are distributed over the servers. Bodies begin with `mark`.
 ///
 /// # Errors
-/// The first answer that is not the right one.
+/// The first unexpected response.
 pub async fn run(doors: &[Door], ask: &Ask, requests: usize, clients: usize, mark: &str) -> anyhow::Result<Taken> {
     let (next, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
     let mut running = JoinSet::new();

@@ -1,4 +1,4 @@
-//! What the figures were taken on. Linux only.
+//! Data about the machine and its processes. Linux only.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ fn first_line(program: &str, argument: &str) -> String {
     text.lines().next().unwrap_or("?").to_owned()
 }
 
-/// One line on the machine and the versions.
+/// Describes the machine and the versions in one line.
 pub fn line() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let memory: u64 =
@@ -29,19 +29,19 @@ pub fn line() -> String {
     )
 }
 
-/// CPU microseconds, user and system, that a process has used; children that ended are not counted.
+/// Returns the CPU microseconds of a process, user and system, without ended children.
 pub fn cpu_us(pid: u32) -> f64 {
     ticks(&std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default())
 }
 
 fn ticks(stat: &str) -> f64 {
-    // The name may hold spaces; fields are counted after its closing bracket. A tick is 10 ms on Linux.
+    // The name may contain spaces, so fields are counted after its closing bracket. A tick is 10 ms on Linux.
     let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let fields: Vec<f64> = after.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect();
     (fields.get(11).unwrap_or(&0.0) + fields.get(12).unwrap_or(&0.0)) * 10_000.0
 }
 
-/// The same by the name of the thread, most first.
+/// Returns the CPU microseconds of a process by thread name, highest first.
 pub fn cpu_by_thread(pid: u32) -> Vec<(String, f64)> {
     let mut by_name = std::collections::BTreeMap::new();
     for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
@@ -53,13 +53,13 @@ pub fn cpu_by_thread(pid: u32) -> Vec<(String, f64)> {
     all
 }
 
-/// CPU microseconds of the calling thread.
+/// Returns the CPU microseconds of the calling thread.
 pub fn thread_cpu_us() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1000.0
 }
 
-/// Resident memory of a process, MiB.
+/// Returns the resident memory of a process in MiB.
 pub fn resident_mib(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     field(&status, "VmRSS").split(' ').next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0

@@ -1,7 +1,7 @@
-//! What the fabric costs beside its peers, whole processes compared in one run on one machine.
+//! Benchmarks of the fabric against its peers: whole processes, compared in one run on one machine.
 //!
-//! `cargo run --release -p fabric-benches -- NAME [--key value]…` prints a Markdown table. Peers take turns, and every
-//! figure is the median of its rounds. This is no test: nothing here fails because a machine is slow.
+//! `cargo run --release -p fabric-benches -- NAME [--key value]…` prints a Markdown table. Peers run in turns, and
+//! every figure is the median of its rounds. A bench never fails because a machine is slow.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
@@ -28,7 +28,7 @@ use anyhow::bail;
 use arguments::Arguments;
 use std::process::ExitCode;
 
-/// The server's allocator, so that bare wasmtime has it too.
+/// The same allocator as in the server, so that bare wasmtime uses it too.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -52,7 +52,7 @@ The server is target/release/fabric (--fabric PATH), the guests are those of `ca
 fn main() -> anyhow::Result<ExitCode> {
     let mut words = std::env::args().skip(1);
     let name = words.next().unwrap_or_default();
-    // Before anything opens a file or starts a thread: the sandbox's workers, as in the server.
+    // Run as a worker of the sandbox, as the server does, before any file is opened or thread is started.
     match name.as_str() {
         gpu::WORKER => return Ok(fabric_host::gpu_worker_main().into()),
         gpu::COMPILER => return Ok(fabric_host::compile_worker_main().into()),
@@ -65,7 +65,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 async fn bench(name: &str, arguments: &Arguments) -> anyhow::Result<()> {
     fabric_client::init_tls();
-    // What a bench has started ends with it, also when it is stopped from outside.
+    // Dropping the bench ends its processes, also after a signal.
     tokio::select! {
         done = run(name, arguments) => done,
         stopped = stopped() => stopped,
@@ -82,7 +82,7 @@ async fn run(name: &str, arguments: &Arguments) -> anyhow::Result<()> {
         "fleet-tasks" => fleet_tasks::run(arguments).await,
         "fleet-requests" => fleet_requests::run(arguments).await,
         "fleet-balance" => fleet_balance::run(arguments).await,
-        // The peer of `http`, in a process of its own.
+        // The peer of `http`, in a separate process.
         "axum-hello" => http::axum_hello().await,
         _ => bail!("{USAGE}"),
     }

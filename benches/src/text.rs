@@ -1,5 +1,5 @@
-//! Text to count words in: about 100,000 different words whose frequency falls with their rank (Zipf), in lines.
-//! The same seed gives the same bytes.
+//! Generator of text for word counts: lines of about 100,000 different words, whose frequency falls with their rank
+//! (Zipf). The same seed generates the same bytes.
 
 use std::{
     collections::HashSet,
@@ -9,7 +9,7 @@ use std::{
 
 const WORDS: usize = 100_000;
 
-/// xorshift64*: quick, and good enough for text.
+/// The generator xorshift64*: fast, and sufficient for text.
 struct Random(u64);
 
 impl Random {
@@ -21,7 +21,7 @@ impl Random {
     }
 }
 
-/// Frequent words are short ones, as in languages.
+/// Returns words in the order of their frequency. Frequent words are shorter, as in natural languages.
 fn vocabulary(random: &mut Random) -> Vec<Vec<u8>> {
     let mut seen = HashSet::with_capacity(WORDS);
     let mut words = Vec::with_capacity(WORDS);
@@ -39,7 +39,7 @@ fn vocabulary(random: &mut Random) -> Vec<Vec<u8>> {
     words
 }
 
-/// The file of `mib` MiB in `folder`, made now if it is not there.
+/// Returns the file of `mib` MiB in `folder`. Generates it if it does not exist.
 pub fn file(folder: &Path, mib: u64) -> anyhow::Result<PathBuf> {
     let path = folder.join(format!("words-{mib}.txt"));
     let wanted = mib << 20;

@@ -1,7 +1,7 @@
 //! Word count over one large object: the fabric on all cores, one native thread, and the guest in bare wasmtime.
 //!
-//! The native thread counts twice: with the guest's own table compiled natively, the strictest peer there is, and with
-//! the standard library's hash map, which is what most people would write.
+//! There are two native counts: one with the guest's own hash table compiled natively, the strictest peer, and one with
+//! the standard library's hash map, as most programs would do.
 
 use crate::{
     arguments::Arguments,
@@ -12,7 +12,7 @@ use crate::{
     text,
 };
 use anyhow::{Context as _, ensure};
-use fabric_client::{PutOptions, Upload};
+use fabric_client::{Upload, UploadOptions};
 use fabric_types::job::{JobSpec, JobState};
 use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
 
@@ -26,7 +26,7 @@ const PARTITION: usize = 8 << 20;
 /// Wall seconds, words, different words.
 type Counted = (f64, u64, usize);
 
-/// Reads the file in chunks as the guest does, and ends with the same sorted table.
+/// Reads the file in chunks as the guest does, and returns the size of the same sorted table.
 fn native_table(path: &Path) -> anyhow::Result<Counted> {
     use std::io::Read as _;
     let began = Instant::now();
@@ -57,7 +57,7 @@ fn native_map(path: &Path) -> anyhow::Result<Counted> {
     Ok((began.elapsed().as_secs_f64(), total, sorted.len()))
 }
 
-/// One partition after the other on one thread; no reduce.
+/// Maps one partition after the other on one thread, without a reduce.
 async fn bare(module: &Bare, text: &Text) -> anyhow::Result<f64> {
     let began = Instant::now();
     let mut from = 0;
@@ -71,7 +71,7 @@ async fn bare(module: &Bare, text: &Text) -> anyhow::Result<f64> {
     Ok(began.elapsed().as_secs_f64())
 }
 
-/// Wall seconds, CPU seconds, guest seconds, and the result's totals where there is one result.
+/// Returns wall seconds, CPU seconds, guest seconds, and the totals of the result if there is a reduce.
 async fn fabric(server: &Server, reduce: bool) -> anyhow::Result<(f64, f64, f64, Option<(u64, usize)>)> {
     let mut spec = serde_json::json!({
         "function": "wordcount", "cache": false,
@@ -97,7 +97,7 @@ async fn fabric(server: &Server, reduce: bool) -> anyhow::Result<(f64, f64, f64,
     Ok((wall, cpu, job.cost.guest_us as f64 / 1e6, totals))
 }
 
-/// Runs it.
+/// Runs the bench.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (mib, rounds) = (arguments.get("mib", 512_u64)?, arguments.get("rounds", 3_usize)?);
     println!("## wordcount\n\n{}\n", machine::line());
@@ -109,7 +109,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = tempfile::tempdir_in(arguments.data()?)?;
     let server = Server::start(arguments, folder.path()).await?;
     server.deploy(arguments, "wordcount", "").await?;
-    server.client.put("words.txt", Upload::file(&path).await?, &PutOptions::default()).await?;
+    server.client.put("words.txt", Upload::file(&path).await?, &UploadOptions::default()).await?;
     let mut columns: [Vec<f64>; 8] = Default::default();
     let mut words = (0, 0);
     for round in 0..rounds {

@@ -1,4 +1,4 @@
-//! The command line: what every command has, and the list of commands. Each command's own flags are beside its code.
+//! The command line: the global flags and the list of commands. Each command's own flags are in its module.
 
 use crate::commands;
 use clap::{Args, Parser, Subcommand};
@@ -18,38 +18,39 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What every command takes.
+/// Flags that every command accepts.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server and output")]
 pub struct Global {
-    /// The server [env: FABRIC_URL; default: the context in use, the server on this machine, http://127.0.0.1:8080]
+    /// URL of the server [env: FABRIC_URL; default: the current context, else the server on this machine, else
+    /// http://127.0.0.1:8080]
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
-    /// The secret to send; prefer the variable or a context, since others may see a command line [env: FABRIC_TOKEN]
+    /// Token to send; prefer the variable or a context, because other users can read a command line [env: FABRIC_TOKEN]
     #[arg(long, global = true, value_name = "SECRET", hide_env_values = true)]
     pub token: Option<String>,
-    /// The tenant to act in; only an admin's token may name another than its own [env: FABRIC_TENANT]
+    /// Tenant to act in; only an admin's token may name another tenant than its own [env: FABRIC_TENANT]
     #[arg(long, global = true, value_name = "NAME")]
     pub tenant: Option<String>,
-    /// A named server of the configuration file, see `fabric context` [env: FABRIC_CONTEXT]
+    /// Context: a named server in the configuration file, see `fabric context` [env: FABRIC_CONTEXT]
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
-    /// Certificates to trust besides the system's, in PEM [env: FABRIC_CA]
+    /// File of PEM certificates to trust in addition to the system's [env: FABRIC_CA]
     #[arg(long, global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Where the server on this machine keeps its data, and so its address and token [env: FABRIC_DATA]
+    /// Data folder of the server on this machine; its address and token are read from there [env: FABRIC_DATA]
     #[arg(long, global = true, value_name = "DIR")]
     pub server_data: Option<PathBuf>,
-    /// Write JSON, as the REST API gives it; errors too
+    /// Write JSON in the form of the REST API, errors included
     #[arg(long, global = true)]
     pub json: bool,
-    /// No progress and no remarks on standard error
+    /// Write no progress and no notes to standard error
     #[arg(long, short, global = true)]
     pub quiet: bool,
 }
 
 impl Global {
-    /// The client's settings.
+    /// Resolves the client's settings from flags, environment and configuration file.
     pub fn settings(&self) -> fabric_client::Result<Settings> {
         let file = match ContextFile::path() {
             Some(path) => ContextFile::load(&path)?,
@@ -67,80 +68,80 @@ impl Global {
     }
 }
 
-/// What to do.
+/// The command to run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a server: gateway, scheduler and node in one process
     Serve(Box<crate::serve_args::ServeArgs>),
-    /// Run a fleet on this machine: a NATS server and several processes, watched
-    Cluster(Box<commands::cluster::Args>),
-    /// Write a project that builds and deploys at once
-    New(commands::new::Args),
+    /// Run a fleet on this machine: a NATS server and several supervised `fabric serve` processes
+    Cluster(Box<commands::cluster::ClusterArgs>),
+    /// Create a project that is ready to build and deploy
+    New(commands::new::NewArgs),
     /// Build the project's module
-    Build(commands::build::Args),
-    /// Watch the project; rebuild and redeploy it with every change
-    Dev(commands::dev::Args),
+    Build(commands::build::BuildArgs),
+    /// Watch the project; rebuild and redeploy it on every change
+    Dev(commands::dev::DevArgs),
     /// Deploy a project or a module
-    Deploy(commands::deploy::Args),
+    Deploy(commands::deploy::DeployArgs),
     /// List, show and delete functions
     #[command(visible_alias = "fn")]
-    Functions(commands::functions::Args),
+    Functions(commands::functions::FunctionsArgs),
     /// List a function's versions; delete one
-    Versions(commands::versions::Args),
+    Versions(commands::versions::VersionsArgs),
     /// Point a function at an older version
-    Rollback(commands::rollback::Args),
+    Rollback(commands::rollback::RollbackArgs),
     /// Show, set or delete a function's aliases
-    Alias(commands::alias::Args),
+    Alias(commands::alias::AliasArgs),
     /// Call a function
-    Invoke(commands::invoke::Args),
+    Invoke(commands::invoke::InvokeArgs),
     /// Map a function over a data set, with an optional reduce or shuffle
-    Run(Box<commands::run::Args>),
+    Run(Box<commands::run::RunArgs>),
     /// Store a file or folder
-    Put(commands::put::Args),
+    Put(commands::put::PutArgs),
     /// Fetch a stored object
-    Get(commands::get::Args),
+    Get(commands::get::GetArgs),
     /// List stored objects
-    Ls(commands::ls::Args),
+    Ls(commands::ls::LsArgs),
     /// Delete stored objects
-    Rm(commands::rm::Args),
+    Rm(commands::rm::RmArgs),
     /// List jobs and act on them
-    Jobs(Box<commands::jobs::Args>),
-    /// List tasks that were given up on
-    DeadLetters(commands::dead_letters::Args),
+    Jobs(Box<commands::jobs::JobsArgs>),
+    /// List tasks that were given up
+    DeadLetters(commands::dead_letters::DeadLettersArgs),
     /// Show what functions wrote
-    Logs(commands::logs::Args),
-    /// Explain where a function would run
-    Explain(commands::explain::Args),
-    /// List the nodes; have one take no work, or take it again
-    Nodes(commands::nodes::Args),
-    /// Show and set what tenants may use
-    Tenants(commands::tenants::Args),
-    /// Remove now what was kept long enough, as the server does by itself from time to time
-    Gc(commands::gc::Args),
+    Logs(commands::logs::LogsArgs),
+    /// Explain the placement of a function
+    Explain(commands::explain::ExplainArgs),
+    /// List the nodes; cordon, drain or uncordon one
+    Nodes(commands::nodes::NodesArgs),
+    /// Show and set tenants' guarantees, limits and weights
+    Tenants(commands::tenants::TenantsArgs),
+    /// Remove expired data now; the server also does this periodically
+    Gc(commands::gc::GcArgs),
     /// Show what the tenant has used
-    Usage(commands::usage::Args),
+    Usage(commands::usage::UsageArgs),
     /// List, create and revoke tokens
-    Token(commands::token::Args),
-    /// Show the settings in force and where each came from
-    Config(commands::config::Args),
-    /// Name servers and choose between them
-    Context(commands::context::Args),
+    Token(commands::token::TokenArgs),
+    /// Show the effective settings and the origin of each
+    Config(commands::config::ConfigArgs),
+    /// Manage contexts (named servers) and choose the current one
+    Context(commands::context::ContextArgs),
     /// Write a shell's completion script
-    Completions(commands::completions::Args),
+    Completions(commands::completions::CompletionsArgs),
     /// Show the version of this binary
-    Version(commands::version::Args),
-    /// Compile one module in a process of its own; the server starts it
+    Version(commands::version::VersionArgs),
+    /// Compile one module in a separate process; started by the server
     #[command(hide = true)]
     CompileWorker(CompileWorkerArgs),
-    /// Own the GPU in a process of its own; the server starts it
+    /// Own the GPU in a separate process; started by the server
     #[command(hide = true)]
     GpuWorker,
 }
 
-/// What the server hands to its compile worker.
+/// Arguments from the server to its compile worker.
 #[derive(Debug, Args)]
 pub struct CompileWorkerArgs {
-    /// As the server and the worker agree.
+    /// Passed to the worker unparsed.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub rest: Vec<std::ffi::OsString>,
 }
@@ -166,7 +167,7 @@ mod tests {
         }
     }
 
-    /// A line for every command that does something.
+    /// One invocation of every command that has no subcommands.
     const EVERY_COMMAND: &[&str] = &[
         "serve",
         "cluster up",
@@ -226,7 +227,7 @@ mod tests {
         "gpu-worker",
     ];
 
-    /// All commands without subcommands, as they are written.
+    /// Collects the paths of all commands without subcommands.
     fn leaves(command: &clap::Command, before: &str, found: &mut Vec<String>) {
         let subcommands: Vec<_> = command.get_subcommands().collect();
         if subcommands.is_empty() {
@@ -253,7 +254,7 @@ mod tests {
                 let flag = format!("--{}", global.get_long().unwrap());
                 let value = global.get_action().takes_values().then_some("x");
                 let flag: Vec<_> = std::iter::once(flag.as_str()).chain(value).collect();
-                // A worker takes what follows as it is.
+                // A worker receives trailing arguments unparsed.
                 let after = if line.ends_with("worker") { Vec::new() } else { flag.clone() };
                 for (first, last) in [(flag.clone(), Vec::new()), (Vec::new(), after)] {
                     let words = ["fabric"].into_iter().chain(first).chain(line.split(' ')).chain(last);

@@ -1,25 +1,25 @@
-//! What a shell completes beyond the words of the command line: names of functions and ids of jobs, asked from the server.
+//! Shell completions that come from the server: names of functions and ids of jobs.
 
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use fabric_client::{
-    Client, FunctionFilter, JobFilter, Paging,
+    Client, FunctionQuery, JobQuery, PageOptions,
     settings::{ContextFile, Flags, Settings, process_env},
 };
 use std::{ffi::OsStr, time::Duration};
 
-/// Variable in which a shell's script says that it wants completions, and for which shell.
+/// Environment variable in which a shell's script requests completions and names the shell.
 pub const VARIABLE: &str = "FABRIC_COMPLETE";
-/// Functions that are looked through.
+/// Maximum number of functions that are read.
 const MOST: usize = 1000;
-/// A shell waits no longer than this.
+/// Time limit of a completion.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Completes names of functions.
 pub fn functions() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
         ask(typed, async |client| {
-            let list = async |paging| client.functions(&FunctionFilter { paging, ..FunctionFilter::default() }).await;
-            let page = Paging::collect(MOST, list).await;
+            let list = async |paging| client.functions(&FunctionQuery { paging, ..FunctionQuery::default() }).await;
+            let page = PageOptions::collect(MOST, list).await;
             page.map(|page| page.items.into_iter().map(|f| f.name.to_string()).collect()).unwrap_or_default()
         })
     })
@@ -29,13 +29,13 @@ pub fn functions() -> ArgValueCompleter {
 pub fn jobs() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
         ask(typed, async |client| {
-            let page = client.jobs(&JobFilter { paging: Paging::first(50), ..JobFilter::default() }).await;
+            let page = client.jobs(&JobQuery { paging: PageOptions::first(50), ..JobQuery::default() }).await;
             page.map(|page| page.items.into_iter().map(|job| job.id.to_string()).collect()).unwrap_or_default()
         })
     })
 }
 
-/// Asks the server that the environment names; whatever goes wrong, there is nothing to complete.
+/// Queries the server that the environment names. Returns no candidates on any error.
 fn ask(typed: &OsStr, list: impl AsyncFnOnce(Client) -> Vec<String>) -> Vec<CompletionCandidate> {
     let Some(typed) = typed.to_str() else { return Vec::new() };
     let found = || {

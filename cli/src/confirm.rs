@@ -1,27 +1,27 @@
-//! Asking before something is deleted for good.
+//! Confirmation of a deletion by the user.
 
 use crate::failure::Failure;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
-/// The flag of commands that ask.
+/// The flag of commands that need confirmation.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Confirm {
-    /// Delete without asking; needed where there is no terminal to ask at
+    /// Delete without asking; required without a terminal
     #[arg(long, short)]
     yes: bool,
 }
 
 impl Confirm {
-    /// Returns when whoever runs the command wants `what`, such as "delete f and its 3 versions", to be done.
+    /// Asks the user to confirm `what`, such as "delete f and its 3 versions". Returns at once with `--yes`.
     ///
     /// # Errors
-    /// A usage failure where nobody can be asked, and `cancelled` for any answer but yes.
+    /// A usage failure without a terminal, and `cancelled` for any answer but yes.
     pub fn ask(self, what: &str) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            return Err(Failure::usage(format!("{what}? There is no terminal to ask at")).hint("pass --yes to do it"));
+            return Err(Failure::usage(format!("{what}? Confirmation needs a terminal")).hint("pass --yes to confirm"));
         }
         let failed = |e| Failure::io("the terminal", e);
         let mut terminal = std::io::stderr();

@@ -1,5 +1,5 @@
-//! The settings of connections and of what waits behind them: flags, the keys of the
-//! configuration file that have their names, and what they mean together.
+//! The settings of connections and of calls that wait for a slot: flags, keys of the configuration file, and their
+//! resolution.
 
 use crate::{
     failure::Failure,
@@ -10,49 +10,51 @@ use fabric_client::settings::{Env, Origin, Setting};
 use fabric_gateway::FunctionsDomain;
 use std::{path::PathBuf, time::Duration};
 
-/// Seconds that a call waits for a free slot.
+/// Default time that a call waits for a free slot, in seconds.
 const SLOT_WAIT_S: u64 = 30;
 
 /// Flags of `fabric serve` about connections.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ConnectionArgs {
-    /// Connections at once; beyond them the one that has been idle for the longest is closed [env: FABRIC_MAX_CONNECTIONS;
-    /// default: 4096]
+    /// Maximum open connections; beyond it, the one that has been idle for the longest is closed [env:
+    /// FABRIC_MAX_CONNECTIONS; default: 4096]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<usize>,
-    /// Connections of one address, an IPv6 /64 counting as one; 0 for no bound, as behind a proxy
-    /// [env: FABRIC_CONNECTIONS_PER_ADDRESS; default: a quarter of --max-connections]
+    /// Maximum connections of one address, an IPv6 /64 counting as one; 0 for no limit, as behind a proxy [env:
+    /// FABRIC_CONNECTIONS_PER_ADDRESS; default: a quarter of --max-connections]
     #[arg(long, value_name = "N")]
     pub connections_per_address: Option<usize>,
     /// Time for a connection's first bytes [env: FABRIC_FIRST_BYTE_TIMEOUT; default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub first_byte_timeout: Option<u64>,
-    /// Time for a TLS handshake, a connection's first request, and the head of each [env: FABRIC_HEADER_TIMEOUT; default: 15]
+    /// Time for a TLS handshake, a connection's first request, and the head of each request [env:
+    /// FABRIC_HEADER_TIMEOUT; default: 15]
     #[arg(long, value_name = "SECONDS")]
     pub header_timeout: Option<u64>,
-    /// Time between two requests of a connection [env: FABRIC_IDLE_TIMEOUT; default: 60]
+    /// Maximum time between two requests of a connection [env: FABRIC_IDLE_TIMEOUT; default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub idle_timeout: Option<u64>,
-    /// Time that a client may take to read some of what waits for it [env: FABRIC_WRITE_TIMEOUT; default: 30]
+    /// Maximum time for a client to read any of the pending data [env: FABRIC_WRITE_TIMEOUT; default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub write_timeout: Option<u64>,
-    /// Time between two pieces of a request's body [env: FABRIC_BODY_TIMEOUT; default: 30]
+    /// Maximum time between two pieces of a request's body [env: FABRIC_BODY_TIMEOUT; default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub body_timeout: Option<u64>,
-    /// Bytes a second that a request's body must bring on average once it has taken longer than --body-timeout; 0 for no
-    /// bound [env: FABRIC_MIN_BODY_RATE; default: 256]
+    /// Bytes per second that a request's body must average once it has taken longer than --body-timeout; 0 for no limit
+    /// [env: FABRIC_MIN_BODY_RATE; default: 256]
     #[arg(long, value_name = "BYTES")]
     pub min_body_rate: Option<u64>,
-    /// Longest wait of a call for a free slot; then it is refused with `unavailable` [env: FABRIC_SLOT_WAIT; default: 30]
+    /// Maximum time that a call waits for a free slot before it fails with `unavailable` [env: FABRIC_SLOT_WAIT;
+    /// default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub slot_wait: Option<u64>,
-    /// Give each http function a host of its own below this domain, FUNCTION.TENANT.DOMAIN; the same for all processes of a
-    /// fleet [env: FABRIC_FUNCTIONS_DOMAIN; default: none]
+    /// Give each http function its own host below this domain, FUNCTION.TENANT.DOMAIN; must be the same for all
+    /// processes of a fleet [env: FABRIC_FUNCTIONS_DOMAIN; default: none]
     #[arg(long, value_name = "DOMAIN")]
     pub functions_domain: Option<FunctionsDomain>,
 }
 
-/// The same values from the file.
+/// The same settings in the configuration file.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionFile {
     pub max_connections: Option<usize>,
@@ -67,7 +69,7 @@ pub struct ConnectionFile {
     pub functions_domain: Option<String>,
 }
 
-/// The settings of connections in force. Times are seconds.
+/// The effective settings of connections. Times are in seconds.
 #[derive(Debug, Clone)]
 pub struct ConnectionConfig {
     max_connections: Setting<usize>,
@@ -83,7 +85,7 @@ pub struct ConnectionConfig {
 }
 
 impl ConnectionArgs {
-    /// Works the settings out.
+    /// Resolves the settings.
     pub fn resolve(
         &self,
         env: Env<'_>,
@@ -154,7 +156,7 @@ impl ConnectionConfig {
         ]
     }
 
-    /// Checks them.
+    /// Checks the values.
     pub fn check(&self, wrong: &mut WrongSettings) {
         for (name, time) in self.times() {
             if !(1..=86_400).contains(&time.value) {
@@ -168,7 +170,7 @@ impl ConnectionConfig {
         }
     }
 
-    /// Name, value and origin of each.
+    /// Returns the name, value and origin of each setting.
     pub fn rows(&self) -> Vec<(&'static str, String, String)> {
         fn row<T: ToString>(name: &'static str, s: &Setting<T>) -> (&'static str, String, String) {
             (name, s.value.to_string(), s.origin.to_string())
@@ -196,12 +198,12 @@ impl ConnectionConfig {
         ]
     }
 
-    /// Longest wait of a call for a slot.
+    /// Returns the maximum time that a call waits for a slot.
     pub fn slot_wait(&self) -> Duration {
         Duration::from_secs(self.slot_wait.value)
     }
 
-    /// As the gateway takes them.
+    /// Converts the settings to the gateway's options.
     pub fn options(&self) -> fabric_gateway::Options {
         let seconds = |s: &Setting<u64>| Duration::from_secs(s.value);
         fabric_gateway::Options {

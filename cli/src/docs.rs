@@ -1,5 +1,5 @@
-//! `docs/cli.md` from the command line's own description. The test fails when the file is behind; run it with
-//! `FABRIC_BLESS=1` to write it.
+//! Generates `docs/cli.md` from the definition of the command line. The test fails if the file is out of date;
+//! `FABRIC_BLESS=1` makes it update the file.
 
 use crate::args::Cli;
 use clap::{Arg, Command, CommandFactory as _};
@@ -79,5 +79,5 @@ fn the_document_is_what_the_source_says() {
         std::fs::write(&path, &expected).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == expected, "docs/cli.md is behind: run FABRIC_BLESS=1 cargo test -p fabric-cli the_document");
+    assert!(found == expected, "docs/cli.md is out of date: run FABRIC_BLESS=1 cargo test -p fabric-cli the_document");
 }

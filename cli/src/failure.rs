@@ -1,28 +1,28 @@
-//! Why a command failed: what is said, and what the process exits with.
+//! The failure of a command: its error message and the exit status of the process.
 
 use crate::text::clean;
 use fabric_client::Error;
 use fabric_types::{Code, Fault, code::Exit, fault::Frame, rest::problem::Problem};
 use std::fmt::Write as _;
 
-/// The end of a command that did not do what it should.
+/// The error of a command.
 #[derive(Debug)]
 pub struct Failure {
-    /// A [`Code`]'s text, or one of `usage`, `io`, `build-failed`, `config` for what fails on this side.
+    /// The text of a [`Code`], or a code of the client such as `usage`, `io`, `build-failed` or `config`.
     pub code: String,
-    /// What happened, to which thing.
+    /// Description of the error.
     pub message: String,
-    /// What to do next.
+    /// Suggested next step.
     pub hint: Option<String>,
     /// The guest's last lines on standard error.
     pub stderr: Vec<String>,
-    /// The guest's stack.
+    /// The guest's backtrace.
     pub backtrace: Vec<Frame>,
-    /// The invocation it is about.
+    /// Id of the affected invocation.
     pub invocation: Option<String>,
-    /// The job it is about.
+    /// Id of the affected job.
     pub job: Option<String>,
-    /// What the process exits with.
+    /// Exit status of the process.
     pub exit: Exit,
     problem: Option<Box<Problem>>,
     broken_pipe: bool,
@@ -44,38 +44,38 @@ impl Failure {
         }
     }
 
-    /// The command line, or a file that it names, is wrong.
+    /// Creates a failure for a wrong command line, or a wrong file that it names.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new("usage", message, Exit::Usage)
     }
 
-    /// A configuration file or variable is wrong.
+    /// Creates a failure for a wrong configuration file or variable.
     pub fn config(message: impl Into<String>) -> Self {
         Self::new("config", message, Exit::Usage)
     }
 
-    /// Something failed on this side.
+    /// Creates a failure of the client itself.
     pub fn local(code: &str, message: impl Into<String>) -> Self {
         Self::new(code, message, Exit::Failed)
     }
 
-    /// As the table of codes says.
+    /// Creates a failure with the exit status that belongs to `code`.
     pub fn coded(code: Code, message: impl Into<String>) -> Self {
         Self::new(code.as_str(), message, code.exit())
     }
 
-    /// Reading or writing `what` failed.
+    /// Creates a failure to read or write `what`.
     pub fn io(what: impl std::fmt::Display, error: std::io::Error) -> Self {
         if fabric_types::disk::is_full(&error) {
             return Self::coded(Code::DiskFull, format!("{what}: the disk is full"))
-                .hint("make room on it and try again");
+                .hint("free disk space and try again");
         }
         let broken_pipe = error.kind() == std::io::ErrorKind::BrokenPipe;
         let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
         Self { broken_pipe, ..Self::new("io", format!("{what}: {error}"), exit) }
     }
 
-    /// An address could not be taken to listen on.
+    /// Creates a failure to listen on an address.
     pub fn listening(address: std::net::SocketAddr, error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::AddrInUse {
             return Self::coded(Code::Conflict, format!("listening on {address}: another process has this port"))
@@ -84,23 +84,23 @@ impl Failure {
         Self::io(format!("listening on {address}"), error)
     }
 
-    /// Writing to standard output failed; a reader that went away is no failure.
+    /// Creates a failure to write to standard output. A closed pipe is not an error: see [`Self::is_broken_pipe`].
     pub fn stdout(error: std::io::Error) -> Self {
         Self::io("standard output", error)
     }
 
-    /// The same with what to do next.
+    /// Adds a hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Whether whoever read our output went away.
+    /// Returns `true` if the reader of the output has closed the pipe.
     pub fn is_broken_pipe(&self) -> bool {
         self.broken_pipe
     }
 
-    /// As it goes to people: the guest's last lines, what happened, the guest's stack, what to do.
+    /// Renders the failure as text: the guest's last lines, the error, the guest's backtrace, the hint.
     pub fn render(&self, colour: bool) -> String {
         let (red, dim, bold, off) =
             if colour { ("\x1b[1;31m", "\x1b[2m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
@@ -127,7 +127,7 @@ impl Failure {
         text
     }
 
-    /// As it goes to programs: the server's problem document, or one of the same shape.
+    /// Returns the failure as JSON: the server's problem document, or one of the same shape.
     pub fn json(&self) -> serde_json::Value {
         if let Some(mut problem) = self.problem.as_deref().and_then(|p| serde_json::to_value(p).ok()) {
             if let (Some(id), Some(object)) = (&self.job, problem.as_object_mut()) {

@@ -1,5 +1,5 @@
-//! What a Rust guest's build needs on this machine: the standard library of `wasm32-wasip2`, from rustup, or from
-//! Debian's packages where rustup's download host can't be reached. It installs nothing.
+//! The toolchain for Rust guests on this machine: the standard library of `wasm32-wasip2` from rustup, or from Debian's
+//! packages if rustup's download host can't be reached. Installs nothing.
 
 use crate::failure::Failure;
 use std::{
@@ -7,37 +7,37 @@ use std::{
     process::Command,
 };
 
-/// How to run a build command here.
+/// The environment of a build command.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct BuildPlan {
     /// Variables to set.
     pub env: Vec<(String, String)>,
-    /// Variables to take away.
+    /// Variables to remove.
     pub unset: &'static [&'static str],
-    /// What the user should know.
+    /// Note for the user.
     pub remark: Option<String>,
 }
 
-/// Where Debian's `rust-web-src` puts the source of the standard library that its compiler builds.
+/// The source of the standard library in Debian's `rust-web-src`.
 const DEBIAN_STD: &str = "/usr/lib/rustlib/src/rust/library/std";
 
-/// What would outweigh the variables set here, or lead one compiler to another's libraries.
+/// Variables that would override the ones set here, or direct one compiler to another's libraries.
 const IN_THE_WAY: [&str; 5] =
     ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_BUILD_TARGET", "LD_LIBRARY_PATH"];
 
-/// The environment for `command` in `folder`; an empty one where it is no cargo build for a WASI target.
+/// Returns the environment for `command` in `folder`, empty if it is not a cargo build for a WASI target.
 ///
 /// # Errors
-/// `build-failed` with the command that gets the target where nothing here can build a guest.
-pub fn plan(command: &str, folder: &Path) -> Result<Plan, Failure> {
-    let Some(target) = target_of(command) else { return Ok(Plan::default()) };
+/// `build-failed`, with the command that installs the target, if this machine can't build a guest.
+pub fn plan(command: &str, folder: &Path) -> Result<BuildPlan, Failure> {
+    let Some(target) = target_of(command) else { return Ok(BuildPlan::default()) };
     // The user has chosen a compiler.
     if std::env::var_os("RUSTC").is_some() {
-        return Ok(Plan::default());
+        return Ok(BuildPlan::default());
     }
     let sysroot = sysroot(folder);
     if sysroot.as_deref().is_some_and(|sysroot| has_std(Path::new(sysroot), target)) {
-        return Ok(Plan::default());
+        return Ok(BuildPlan::default());
     }
     debian(sysroot.as_deref(), target).ok_or_else(|| {
         Failure::local("build-failed", format!("Rust's standard library for {target} is not installed"))
@@ -45,7 +45,7 @@ pub fn plan(command: &str, folder: &Path) -> Result<Plan, Failure> {
     })
 }
 
-/// The WASI target that a cargo command builds for.
+/// Returns the WASI target that a cargo command builds for.
 fn target_of(command: &str) -> Option<&'static str> {
     if !command.contains("cargo") || command.contains("build-std") {
         return None;
@@ -53,7 +53,7 @@ fn target_of(command: &str) -> Option<&'static str> {
     ["wasm32-wasip2", "wasm32-wasip1"].into_iter().find(|target| command.contains(target))
 }
 
-/// Asked in the project's folder: its `rust-toolchain.toml` may choose another compiler.
+/// Returns the compiler's sysroot. Runs in the project's folder, because `rust-toolchain.toml` may select a compiler.
 fn sysroot(folder: &Path) -> Option<String> {
     let output = Command::new("rustc").args(["--print", "sysroot"]).current_dir(folder).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -70,8 +70,9 @@ fn has_std(sysroot: &Path, target: &str) -> bool {
     })
 }
 
-/// Debian's compiler builds the standard library from Debian's source of it; rustup's folder supplies the linkers.
-fn debian(sysroot: Option<&str>, target: &str) -> Option<Plan> {
+/// Plans a build with Debian's compiler, which compiles the standard library from Debian's source. The linkers are
+/// those in rustup's folder. Returns `None` if a part is not installed.
+fn debian(sysroot: Option<&str>, target: &str) -> Option<BuildPlan> {
     let libc = if target == "wasm32-wasip1" { "/usr/lib/wasm32-wasi" } else { "/usr/lib/wasm32-wasip2" };
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let bin = Path::new(sysroot?).join("lib/rustlib").join(host).join("bin");
@@ -87,7 +88,7 @@ fn debian(sysroot: Option<&str>, target: &str) -> Option<Plan> {
     let mut env = vec![
         ("PATH".to_owned(), format!("{}:{path}", bin.display())),
         ("RUSTC".to_owned(), "/usr/bin/rustc".to_owned()),
-        // Lets a stable compiler build its own standard library.
+        // Allows a stable compiler to build its own standard library.
         ("RUSTC_BOOTSTRAP".to_owned(), "1".to_owned()),
         ("CARGO_UNSTABLE_BUILD_STD".to_owned(), "std,panic_abort".to_owned()),
         (variable, format!("-L native={libc}")),
@@ -97,15 +98,16 @@ fn debian(sysroot: Option<&str>, target: &str) -> Option<Plan> {
         && let Some(folder) = shared_build()
     {
         if !folder.join(target).is_dir() {
-            remark += "; the first build makes the standard library too, which takes minutes once";
+            remark += "; the first build also compiles the standard library, which takes minutes";
         }
         env.push(("CARGO_BUILD_BUILD_DIR".to_owned(), folder.display().to_string()));
     }
-    Some(Plan { env, unset: &IN_THE_WAY, remark: Some(remark) })
+    Some(BuildPlan { env, unset: &IN_THE_WAY, remark: Some(remark) })
 }
 
-/// The folder for what cargo makes on the way, one for all projects so that the standard library is built once: that of
-/// the checkout whose build this binary is, else one in the user's cache. The module itself stays in the project.
+/// Returns the folder for cargo's intermediate files, shared by all projects so that the standard library is built
+/// once: that of the checkout that built this binary, else one in the user's cache. The module itself stays in the
+/// project.
 fn shared_build() -> Option<PathBuf> {
     use etcetera::BaseStrategy as _;
     let checkout = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("guest-build")));
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!(target_of("cd a && cargo build --target=wasm32-wasip1"), Some("wasm32-wasip1"));
         assert_eq!(target_of("clang-19 --target=wasm32-wasi x.c"), None);
         assert_eq!(target_of("cargo build -Zbuild-std --target wasm32-wasip2"), None);
-        assert_eq!(plan("make", Path::new(".")).unwrap(), Plan::default());
+        assert_eq!(plan("make", Path::new(".")).unwrap(), BuildPlan::default());
     }
 
     #[test]
@@ -136,7 +138,7 @@ mod tests {
         assert!(!has_std(dir.path(), "wasm32-wasip2"));
         std::fs::write(lib.join("libstd-0123.rlib"), "").unwrap();
         assert!(has_std(dir.path(), "wasm32-wasip2"));
-        // A sysroot without linkers is of no use to Debian's compiler.
+        // Debian's compiler needs the linkers of the sysroot.
         assert_eq!(debian(dir.path().to_str(), "wasm32-wasip2"), None);
         assert_eq!(debian(None, "wasm32-wasip2"), None);
     }

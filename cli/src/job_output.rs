@@ -1,11 +1,11 @@
-//! Destination of a job's result, as `fabric run` takes it: standard output, a local file or folder, or a path in the object
+//! The destination of a job's result in `fabric run`: standard output, a local file or folder, or a path in the object
 //! store.
 
 use crate::{failure::Failure, local_input};
 use fabric_types::{Code, object_path::ObjectPath};
 use std::path::Path;
 
-/// Destination of a job's result.
+/// The destination of a job's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobOutput {
     /// Standard output.
@@ -19,7 +19,7 @@ pub enum JobOutput {
 }
 
 impl JobOutput {
-    /// Reads `--output` and `--output-object`, of which one is given at most.
+    /// Interprets `--output` and `--output-object`, at most one of which is given.
     pub fn new(output: Option<&str>, object: Option<&str>) -> Self {
         match (output, object) {
             (_, Some(path)) => Self::Stored(path.to_owned()),
@@ -32,14 +32,13 @@ impl JobOutput {
         }
     }
 
-    /// Checks that a result can be written there, before a job spends anything. Makes nothing.
+    /// Checks that a result can be written there, before a job spends anything. Leaves no files.
     ///
     /// # Errors
-    /// `usage` for a destination that contradicts itself or a local file of a job that is not waited for; `invalid-path`;
-    /// `io`.
+    /// `usage` for a contradictory destination or a local file of a detached job; `invalid-path`; `io`.
     pub fn check(&self, detach: bool) -> Result<(), Failure> {
         if detach && matches!(self, Self::File(_) | Self::Folder(_)) {
-            return Err(Failure::usage("with --detach nobody is left to write a local file")
+            return Err(Failure::usage("with --detach the result can't be written to a local file")
                 .hint("store the result: --output PREFIX/; or fetch it later: fabric jobs result ID"));
         }
         match self {
@@ -51,7 +50,7 @@ impl JobOutput {
                 Err(Failure::usage("--output is empty").hint("name a file, or - for standard output"))
             }
             Self::File(path) => file_can_be_written(Path::new(path)),
-            // The folder is made when there is something to put into it.
+            // The folder is created when the results are written.
             Self::Folder(path) => {
                 let there = Path::new(path).ancestors().find(|folder| folder.exists());
                 folder_is_writable(there.unwrap_or_else(|| Path::new(".")))
@@ -66,14 +65,14 @@ fn file_can_be_written(file: &Path) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{path} is a folder"))
             .hint(format!("for a file per result in it, write ./{}/", path.trim_start_matches("./"))));
     }
-    // A device or a pipe is written to as it is.
+    // A device or a pipe is written in place.
     if file.exists() && !file.is_file() {
         return Ok(());
     }
     let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     std::fs::metadata(folder).map_err(|e| {
         Failure::io(folder.display(), e)
-            .hint("make the folder first; or store the result on the server with --output-object")
+            .hint("create the folder first; or store the result on the server with --output-object")
     })?;
     folder_is_writable(folder)
 }
@@ -87,11 +86,11 @@ fn folder_is_writable(folder: &Path) -> Result<(), Failure> {
         std::io::ErrorKind::PermissionDenied => {
             Failure::local("io", format!("{}: permission denied", folder.display()))
         }
-        _ => Failure::local("io", format!("{}: no file can be made in it", folder.display())),
+        _ => Failure::local("io", format!("{}: no file can be created in it", folder.display())),
     })
 }
 
-/// The paths of `count` results stored at `output`, as the server names them.
+/// Describes the paths of `count` results stored at `output`, as the server names them.
 pub fn stored_at(output: &str, count: u64) -> String {
     let folder = output.strip_suffix('/');
     match count {
@@ -150,7 +149,7 @@ mod tests {
         }
         assert!(JobOutput::File(at("new.json")).check(true).is_err());
         let left = std::fs::read_dir(dir.path()).unwrap().count();
-        assert_eq!(left, 1, "nothing is left behind, and nothing made before it is needed");
+        assert_eq!(left, 1, "no temporary file remains, and no folder is created early");
     }
 
     #[test]

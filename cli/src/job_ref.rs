@@ -1,13 +1,13 @@
-//! A job as the command line names it: its id, or how its id begins.
+//! A job as named on the command line: its id or the beginning of its id.
 
 use crate::failure::Failure;
-use fabric_client::{Client, JobFilter, Paging};
+use fabric_client::{Client, JobQuery, PageOptions};
 use fabric_types::{Code, id::JobId};
 use std::str::FromStr;
 
-/// Characters of the shortest beginning of an id that is looked for.
+/// Minimum length of the beginning of an id.
 pub const SHORTEST: usize = 4;
-/// Characters of a whole id.
+/// Length of a whole id.
 pub const WHOLE: usize = 26;
 
 /// An id of a job, or at least four characters of its beginning.
@@ -29,10 +29,10 @@ impl FromStr for JobRef {
 }
 
 impl JobRef {
-    /// The whole id.
+    /// Returns the whole id.
     ///
     /// # Errors
-    /// `not-found` where no job's id begins so; `usage` where several do.
+    /// `not-found` if no job's id begins with it; `usage` if several do.
     pub async fn id(&self, client: &Client) -> Result<String, Failure> {
         if self.0.len() == WHOLE {
             return Ok(self.0.clone());
@@ -40,7 +40,7 @@ impl JobRef {
         let mut found = Vec::new();
         for deleted in [false, true] {
             let filter =
-                JobFilter { id: Some(self.0.clone()), deleted, paging: Paging::first(6), ..JobFilter::default() };
+                JobQuery { id: Some(self.0.clone()), deleted, paging: PageOptions::first(6), ..JobQuery::default() };
             found.extend(client.jobs(&filter).await?.items.into_iter().map(|job| job.id.to_string()));
         }
         match found.as_slice() {

@@ -1,10 +1,10 @@
-//! Settings that are lists: separated by commas where one variable holds them all.
+//! Settings that are lists, separated by commas in one variable.
 
 use fabric_client::settings::Setting;
 use fabric_types::label;
 use std::str::FromStr;
 
-/// What one variable holds of several things, separated by commas.
+/// A list of values, separated by commas.
 pub struct List<T>(pub Vec<T>);
 
 impl<T: FromStr> FromStr for List<T> {
@@ -24,7 +24,7 @@ impl FromStr for Label {
     }
 }
 
-/// The same setting in another form.
+/// Converts the value of a setting and keeps its origin.
 pub fn turned<T, U>(setting: Option<Setting<List<T>>>, turn: impl FnOnce(Vec<T>) -> U) -> Option<Setting<U>> {
     setting.map(|s| Setting { value: turn(s.value.0), origin: s.origin })
 }

@@ -1,48 +1,48 @@
-//! Input that lies on this machine: stored under a name made of its content, so that the same input is stored once
+//! Input from this machine. It is stored under a name derived from its content, so that the same input is stored once
 //! and the same job is served from the cache.
 
 use crate::{failure::Failure, output::Out};
-use fabric_client::{Client, Listing, Paging, PutOptions, Upload};
+use fabric_client::{Client, Listing, PageOptions, Upload, UploadOptions};
 use fabric_types::Code;
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
 };
 
-/// More files than this in one folder call for `fabric put` and a look at what one is doing.
+/// Maximum number of files in one folder. A larger folder is likely a mistake.
 const FILES_LIMIT: usize = 100_000;
 
-/// What `--input` names.
+/// The input that `--input` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// Objects that are stored already.
+pub enum LocalInput {
+    /// Stored objects.
     Stored(String),
-    /// A file or folder here.
+    /// A local file or folder.
     Local(PathBuf),
     /// Standard input.
     Stdin,
 }
 
-/// Whether the text can only mean something on this machine.
+/// Returns `true` if the text can only name a local path.
 pub fn is_explicitly_local(text: &str) -> bool {
     text == "." || text == ".." || ["./", "../", "/"].iter().any(|start| text.starts_with(start))
 }
 
-/// Decides what `text` names. What is both here and stored is taken as stored, and said so.
+/// Resolves `text` to stored or local input. A name that is both means the stored one, with a note.
 ///
 /// # Errors
-/// `not-found` where it is neither.
-pub async fn resolve(text: &str, client: &Client, out: &Out, quiet: bool) -> Result<Input, Failure> {
+/// `not-found` if it is neither.
+pub async fn resolve(text: &str, client: &Client, out: &Out, quiet: bool) -> Result<LocalInput, Failure> {
     if text == "-" {
-        return Ok(Input::Stdin);
+        return Ok(LocalInput::Stdin);
     }
     let path = Path::new(text);
     if is_explicitly_local(text) {
         std::fs::metadata(path).map_err(|e| Failure::io(text, e))?;
-        return Ok(Input::Local(path.to_owned()));
+        return Ok(LocalInput::Local(path.to_owned()));
     }
     let stored = if text.ends_with('/') {
-        let listing = Listing { prefix: text.to_owned(), folders: false, paging: Paging::first(1) };
+        let listing = Listing { prefix: text.to_owned(), folders: false, paging: PageOptions::first(1) };
         !client.objects(&listing).await?.items.is_empty()
     } else {
         client.head(text).await?.is_some()
@@ -59,23 +59,23 @@ pub async fn resolve(text: &str, client: &Client, out: &Out, quiet: bool) -> Res
         ));
     }
     if stored {
-        return Ok(Input::Stored(text.to_owned()));
+        return Ok(LocalInput::Stored(text.to_owned()));
     }
-    Ok(Input::Local(path.to_owned()))
+    Ok(LocalInput::Local(path.to_owned()))
 }
 
-/// The path or prefix of what is stored already, for a look that stores nothing.
+/// Returns the path or prefix of input that is already stored. Stores nothing.
 ///
 /// # Errors
-/// `usage` for what is only here: the server splits what it has.
-pub async fn stored(input: Input, client: &Client) -> Result<String, Failure> {
+/// `usage` for input that is only local, because the server can split only stored objects.
+pub async fn stored(input: LocalInput, client: &Client) -> Result<String, Failure> {
     let (path, what) = match &input {
-        Input::Stored(path) => return Ok(path.clone()),
-        Input::Stdin => (None, "standard input".to_owned()),
-        Input::Local(path) => (Some(stored_name(path)?), path.display().to_string()),
+        LocalInput::Stored(path) => return Ok(path.clone()),
+        LocalInput::Stdin => (None, "standard input".to_owned()),
+        LocalInput::Local(path) => (Some(stored_name(path)?), path.display().to_string()),
     };
     if let Some(path) = path {
-        let listing = Listing { prefix: path.clone(), folders: false, paging: Paging::first(1) };
+        let listing = Listing { prefix: path.clone(), folders: false, paging: PageOptions::first(1) };
         let found = if path.ends_with('/') {
             !client.objects(&listing).await?.items.is_empty()
         } else {
@@ -89,7 +89,7 @@ pub async fn stored(input: Input, client: &Client) -> Result<String, Failure> {
         .hint("store it first: fabric put FILE PATH; then run with --input PATH --dry-run"))
 }
 
-/// The object or prefix that a local file or folder is stored under: its name holds its content's hash.
+/// Returns the object or prefix that a local file or folder is stored under. Its name contains the content's hash.
 fn stored_name(path: &Path) -> Result<String, Failure> {
     if path.is_dir() {
         return prefix_of(&walk(path)?);
@@ -97,7 +97,7 @@ fn stored_name(path: &Path) -> Result<String, Failure> {
     Ok(format!("uploads/{}/{}", short(&hash_file(path)?), name(path)?))
 }
 
-/// The prefix that the files of a folder are stored under.
+/// Returns the prefix that the files of a folder are stored under.
 fn prefix_of(files: &[Found]) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
     for file in files {
@@ -106,19 +106,19 @@ fn prefix_of(files: &[Found]) -> Result<String, Failure> {
     Ok(format!("uploads/{}/", short(&hasher.finalize())))
 }
 
-/// Stores what is here and gives the path or prefix that it has then.
-pub async fn upload(input: Input, client: &Client, out: &Out, quiet: bool) -> Result<String, Failure> {
+/// Stores local input. Returns its path or prefix in the store.
+pub async fn upload(input: LocalInput, client: &Client, out: &Out, quiet: bool) -> Result<String, Failure> {
     match input {
-        Input::Stored(path) => Ok(path),
-        Input::Stdin => {
-            // It must be read whole before its name is known: on disk, never in memory.
+        LocalInput::Stored(path) => Ok(path),
+        LocalInput::Stdin => {
+            // The name depends on the whole content, so the input is copied to disk first, not to memory.
             let mut file = tempfile::NamedTempFile::new().map_err(|e| Failure::io("a temporary file", e))?;
             std::io::copy(&mut std::io::stdin().lock(), &mut file).map_err(|e| Failure::io("standard input", e))?;
             let object = format!("uploads/{}/stdin", short(&hash_file(file.path())?));
             store_as(&object, file.path(), "standard input", client, out, quiet).await?;
             Ok(object)
         }
-        Input::Local(path) if path.is_dir() => {
+        LocalInput::Local(path) if path.is_dir() => {
             let files = walk(&path)?;
             let prefix = prefix_of(&files)?;
             for file in &files {
@@ -127,7 +127,7 @@ pub async fn upload(input: Input, client: &Client, out: &Out, quiet: bool) -> Re
             }
             Ok(prefix)
         }
-        Input::Local(path) => {
+        LocalInput::Local(path) => {
             let object = stored_name(&path)?;
             store_as(&object, &path, &path.display().to_string(), client, out, quiet).await?;
             Ok(object)
@@ -135,7 +135,7 @@ pub async fn upload(input: Input, client: &Client, out: &Out, quiet: bool) -> Re
     }
 }
 
-/// Stores a file that people know as `what`.
+/// Stores a file that messages call `what`.
 async fn store_as(
     object: &str,
     path: &Path,
@@ -145,14 +145,14 @@ async fn store_as(
     quiet: bool,
 ) -> Result<(), Failure> {
     let size = std::fs::metadata(path).map_err(|e| Failure::io(path.display(), e))?.len();
-    // The name holds the content's hash: what is there with this size is this.
+    // The name contains the content's hash, so an object of this size has the same content.
     if client.head(object).await?.is_some_and(|stored| stored.size == size) {
         return Ok(());
     }
     let bar = crate::progress::transfer(out, quiet, size, object);
     let counter = bar.clone();
     let body = Upload::file(path).await?.on_progress(move |n| counter.inc(n));
-    client.put(object, body, &PutOptions::default()).await?;
+    client.put(object, body, &UploadOptions::default()).await?;
     bar.finish_and_clear();
     if !quiet {
         out.note(format!("stored {what} as {object}"));
@@ -180,13 +180,13 @@ fn hash_file(path: &Path) -> Result<blake3::Hash, Failure> {
 /// A file under a folder.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Where it is.
+    /// Its local path.
     pub path: PathBuf,
     /// Its path below the folder, with `/` between the parts.
     pub name: String,
 }
 
-/// The name that a file is stored under: its own, exactly. One that is not UTF-8 has no such name.
+/// Returns the name that a file is stored under: its own, unchanged. Fails if it is not UTF-8.
 pub fn name(file: &Path) -> Result<&str, Failure> {
     let name = file.file_name().and_then(|name| name.to_str());
     name.ok_or_else(|| {
@@ -195,7 +195,7 @@ pub fn name(file: &Path) -> Result<&str, Failure> {
     })
 }
 
-/// The files under a folder by name; symbolic links to folders are not followed.
+/// Returns the files under a folder, sorted by name. Does not follow symbolic links to folders.
 pub fn walk(folder: &Path) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
     let mut waiting = vec![(folder.to_owned(), String::new())];

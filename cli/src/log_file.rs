@@ -1,5 +1,5 @@
-//! The server's log in a file that this process begins anew when it is full. Nothing is lost by it: the file is renamed, and
-//! standard output and error, panics included, go to the new one from then on.
+//! The server's log in a file that this process rotates. Rotation loses no output: the file is renamed, and standard
+//! output and error, panics included, are redirected to a new one.
 
 use crate::failure::Failure;
 use std::{
@@ -11,25 +11,25 @@ use std::{
 };
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often the size is looked at.
+/// Interval between checks of the file's size.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Where a log goes and how much of it is kept.
+/// The path and the size limits of a log.
 #[derive(Debug, Clone)]
 pub struct LogFile {
-    /// The file that is written to; older ones are beside it, `.1` the latest.
+    /// The current file; older ones are next to it, `.1` the latest.
     pub path: PathBuf,
-    /// Bytes at which the next is begun.
+    /// Size in bytes at which the file is rotated.
     pub size: u64,
-    /// Files that are kept, the present one included; at least 1.
+    /// Number of files to keep, the current one included; at least 1.
     pub files: usize,
 }
 
 impl LogFile {
-    /// Sends standard output and error there. What is in the file stays.
+    /// Redirects standard output and error to the file. Keeps the file's content.
     ///
     /// # Errors
-    /// A file that can't be written.
+    /// Fails if the file can't be opened for writing.
     pub fn take(&self) -> Result<(), Failure> {
         self.redirect().map_err(|e| Failure::io(format!("log-file `{}`", self.path.display()), e))
     }
@@ -40,7 +40,7 @@ impl LogFile {
         Ok(rustix::stdio::dup2_stderr(&file)?)
     }
 
-    /// Begins the next file whenever the present one is full. Never returns.
+    /// Rotates the file whenever it is full. Never returns.
     pub async fn keep_bounded(self) {
         let mut every = interval(LOOK);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,20 +50,20 @@ impl LogFile {
             if length >= self.size
                 && let Err(error) = shift(&self.path, self.files).and_then(|()| self.redirect())
             {
-                tracing::warn!(%error, file = %self.path.display(), "the next log file was not begun");
+                tracing::warn!(%error, file = %self.path.display(), "log rotation failed, retrying");
             }
         }
     }
 }
 
-/// The `n`th file before the present one.
+/// Returns the path of the `n`th older file.
 fn older(path: &Path, n: usize) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{n}"));
     name.into()
 }
 
-/// Renames each file to the next older name; the oldest of `files` goes.
+/// Renames each file to the next older name. Removes the oldest of `files`.
 fn shift(path: &Path, files: usize) -> io::Result<()> {
     if files <= 1 {
         return std::fs::remove_file(path);

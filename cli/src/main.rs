@@ -1,5 +1,5 @@
-//! `fabric`: one binary for the server and its client. This file parses, runs one command and turns its outcome into
-//! an exit status; the commands are in `commands`, the server's wiring is in `serve`.
+//! `fabric`: the binary of the server and its client. This file parses the command line, runs one command and turns its
+//! outcome into an exit status. The commands are in `commands`, the server's wiring is in `serve`.
 
 mod args;
 mod cluster;
@@ -42,23 +42,24 @@ use failure::Failure;
 use output::Out;
 use std::process::ExitCode;
 
-/// Many small allocations from many threads are what a server does.
+/// A server makes many small allocations from many threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Before anything opens a file or starts a thread: the worker closes what it was not given.
+    // Runs before anything opens a file or starts a thread, because the worker closes descriptors that it did not
+    // receive.
     if std::env::args_os().nth(1).is_some_and(|arg| arg == serve::GPU_WORKER) {
         return serve::gpu_worker();
     }
     fabric_client::init_tls();
-    // Ends the process where a shell's script asks for completions.
+    // Ends the process if a shell's script requests completions.
     clap_complete::CompleteEnv::with_factory(Cli::command).var(complete::VARIABLE).complete();
-    // clap ends the process by itself for --help (0) and for a wrong command line (2).
+    // clap ends the process itself for --help (0) and for a wrong command line (2).
     let cli = Cli::parse();
     let out = Out::new(cli.global.json);
     let outcome = match cli.command {
-        // The server chooses its own runtime.
+        // The server creates its own runtime.
         Command::Serve(args) => serve::run(*args),
         Command::CompileWorker(args) => return serve::compile_worker(args),
         Command::GpuWorker => return serve::gpu_worker(),
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough.
+        // The reader of the output has closed the pipe, which is not an error.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             out.failure(&failure);
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a command of the client. One thread is enough for it.
+/// Runs a command of the client. One thread is enough.
 fn client(command: Command, global: &args::Global, out: &Out) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,6 +1,6 @@
-//! Large numbers as people read them: fuel, counts. `fabric_types::count` reads what they write.
+//! Formats large numbers, such as fuel and counts, for people. `fabric_types::count` parses them.
 
-/// Writes `999`, `1.2k`, `34.5M`, `6.7G`.
+/// Formats a number as `999`, `1.2k`, `34.5M` or `6.7G`.
 pub fn short(n: u64) -> String {
     for (unit, size) in [("T", 1_000_000_000_000_u64), ("G", 1_000_000_000), ("M", 1_000_000), ("k", 1_000)] {
         if n >= size {
@@ -10,7 +10,7 @@ pub fn short(n: u64) -> String {
     n.to_string()
 }
 
-/// Writes `1,234,567`.
+/// Formats a number as `1,234,567`.
 pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
@@ -23,7 +23,7 @@ pub fn grouped(n: u64) -> String {
     text
 }
 
-/// Writes `1 task`, `2 tasks`.
+/// Formats a count as `1 task` or `2 tasks`.
 pub fn counted(n: u64, thing: &str) -> String {
     format!("{} {thing}{}", grouped(n), if n == 1 { "" } else { "s" })
 }

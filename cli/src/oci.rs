@@ -1,4 +1,4 @@
-//! Modules in OCI registries: pulls one, where it is the layer of a WebAssembly artifact
+//! Modules in OCI registries: pulls a module that is the layer of a WebAssembly artifact
 //! (<https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>).
 
 use crate::failure::Failure;
@@ -20,33 +20,33 @@ use tokio::io::AsyncWrite;
 
 /// Prefix of the name of a module in a registry.
 pub const SCHEME: &str = "oci://";
-/// Media types of layers that hold one module: that of the CNCF's artifact, and those of tools before it.
+/// Media types of layers that hold one module: that of the CNCF artifact, and those of earlier tools.
 const LAYERS: [&str; 3] = [
     "application/wasm",
     "application/vnd.wasm.content.layer.v1+wasm",
     "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
 ];
-/// A registry that is silent for this long is given up on.
+/// Time limit to connect to a registry and between two reads.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A module that was pulled.
+/// A pulled module.
 pub struct Pulled {
-    /// Its bytes.
     pub module: Vec<u8>,
-    /// The artifact with its digest, `REGISTRY/REPOSITORY@sha256:…`: another pull of it gives the same bytes.
+    /// The artifact with its digest, `REGISTRY/REPOSITORY@sha256:…`. Another pull of it returns the same bytes.
     pub pinned: String,
     /// The last part of the repository's name.
     pub name: String,
 }
 
-/// Pulls the module that `name`, without its scheme, stands for. A login is taken from Docker's configuration.
+/// Pulls the module that `name`, without its scheme, refers to. Uses the login in Docker's configuration.
 ///
 /// # Errors
-/// `usage` for a name that is none; `not-found`; `denied`; `too-large` above `limit` bytes; `invalid-module` for an artifact
+/// `usage` for an invalid name; `not-found`; `denied`; `too-large` above `limit` bytes; `invalid-module` for an
+/// artifact
 /// without a module; `unavailable`.
 pub async fn pull(name: &str, limit: u64) -> Result<Pulled, Failure> {
     let form = "write oci://REGISTRY/REPOSITORY:TAG or …@sha256:DIGEST";
-    // Without a registry the reader would take Docker's.
+    // Without a registry, the parser would assume Docker's.
     if !name.split_once('/').is_some_and(|(registry, _)| registry == "localhost" || registry.contains(['.', ':'])) {
         return Err(Failure::usage(format!("{SCHEME}{name} names no registry")).hint(form));
     }
@@ -75,13 +75,13 @@ pub async fn pull(name: &str, limit: u64) -> Result<Pulled, Failure> {
     };
     let too_large = || {
         let size = ByteSize(u64::try_from(layer.size).unwrap_or(0));
-        Failure::coded(Code::TooLarge, format!("{SCHEME}{name}: {size} is more than a module may have"))
+        Failure::coded(Code::TooLarge, format!("{SCHEME}{name}: {size} exceeds the size limit of a module"))
     };
     if u64::try_from(layer.size).is_ok_and(|size| size > limit) {
         return Err(too_large());
     }
     let mut module = Bounded { bytes: Vec::new(), limit: usize::try_from(limit).unwrap_or(usize::MAX) };
-    // The client compares the digest.
+    // The client verifies the digest.
     client.pull_blob(&reference, layer, &mut module).await.map_err(|error| match error {
         OciDistributionError::IoError(error) if error.kind() == io::ErrorKind::FileTooLarge => too_large(),
         error => failed(error),
@@ -90,13 +90,13 @@ pub async fn pull(name: &str, limit: u64) -> Result<Pulled, Failure> {
     Ok(Pulled { module: module.bytes, pinned: format!("{registry}/{}@{digest}", reference.repository()), name })
 }
 
-/// Returns true for a registry on this machine, the only one that is spoken to without TLS.
+/// Returns `true` for a registry on this machine. Only such a registry is contacted without TLS.
 fn is_loopback(registry: &str) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The login for a registry that `docker login` stored.
+/// Returns the login that `docker login` stored for a registry, or an anonymous one.
 fn login(registry: &str) -> Result<RegistryAuth, Failure> {
     match docker_credential::get_credential(registry) {
         Ok(DockerCredential::UsernamePassword(name, password)) => Ok(RegistryAuth::Basic(name, password)),
@@ -129,11 +129,11 @@ fn failure(reference: &Reference, error: OciDistributionError) -> Failure {
             Failure::coded(Code::Denied, format!("{about}: {text}")).hint(login)
         }
         error => Failure::coded(Code::Unavailable, format!("{about}: {text}{}", causes(&error)))
-            .hint(format!("see that the registry answers: https://{}/v2/", reference.resolve_registry())),
+            .hint(format!("check that the registry answers: https://{}/v2/", reference.resolve_registry())),
     }
 }
 
-/// Causes of an error, such as a refused connection.
+/// Formats the causes of an error, such as a refused connection.
 fn causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source()).skip(1);
     causes.fold(String::new(), |text, cause| format!("{text}: {cause}"))
@@ -148,7 +148,7 @@ fn is_refusal(code: &OciErrorCode) -> bool {
     matches!(code, OciErrorCode::Unauthorized | OciErrorCode::Denied)
 }
 
-/// Bytes in memory, no more than a limit.
+/// A writer to memory with a limit in bytes.
 struct Bounded {
     bytes: Vec<u8>,
     limit: usize,

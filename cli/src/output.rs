@@ -1,4 +1,4 @@
-//! Where output goes: data to standard output, everything else to standard error, colour only on a terminal.
+//! Output of the process: data to standard output, everything else to standard error, colour only on a terminal.
 
 use crate::{
     failure::Failure,
@@ -9,18 +9,18 @@ use fabric_client::Download;
 use serde::Serialize;
 use std::io::{IsTerminal as _, Write as _};
 
-/// How this process speaks.
+/// The output streams of this process and their format.
 pub struct Out {
-    /// Whether data goes out as JSON.
+    /// True if data is written as JSON.
     pub json: bool,
     colour: bool,
     stdout_is_terminal: bool,
-    /// Whether standard error is a terminal.
+    /// True if standard error is a terminal.
     pub stderr_is_terminal: bool,
 }
 
 impl Out {
-    /// Looks at where the streams go and at `NO_COLOR`.
+    /// Detects terminals, and reads `NO_COLOR` and `TERM`.
     pub fn new(json: bool) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
             || std::env::var_os("TERM").is_some_and(|v| v == "dumb");
@@ -33,19 +33,19 @@ impl Out {
         }
     }
 
-    /// A failure to standard error: text, or a problem document where JSON was asked for.
+    /// Writes a failure to standard error: as text, or with `--json` as a problem document.
     pub fn failure(&self, failure: &Failure) {
         let text = if self.json { format!("{}\n", failure.json()) } else { failure.render(self.colour) };
-        // Nobody is left to tell when standard error is gone.
+        // A closed standard error can't be reported.
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
 
-    /// A remark to standard error.
+    /// Writes a note to standard error.
     pub fn note(&self, text: impl AsRef<str>) {
         let _ = writeln!(std::io::stderr(), "{}", clean(text.as_ref()));
     }
 
-    /// A line to standard output. What came from a server is cleaned on its way to a terminal.
+    /// Writes a line to standard output. On a terminal, control characters are removed from it.
     pub fn line(&self, text: impl AsRef<str>) -> Result<(), Failure> {
         let text = text.as_ref();
         let text = if self.stdout_is_terminal { clean(text) } else { text.into() };
@@ -53,26 +53,26 @@ impl Out {
         writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(Failure::stdout)
     }
 
-    /// Text to standard output as it is; for text of our own.
+    /// Writes bytes to standard output unchanged.
     pub fn raw(&self, text: impl AsRef<[u8]>) -> Result<(), Failure> {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()).map_err(Failure::stdout)
     }
 
-    /// A value as JSON, in lines for people and in one line for programs.
+    /// Writes a value as JSON: indented on a terminal, else on one line.
     pub fn json<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
         let text =
             if self.stdout_is_terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-        // JSON escapes C0 controls itself; the others go the way of all text.
+        // JSON escapes C0 controls; `line` removes the others.
         self.line(text.map_err(|e| Failure::local("internal", e.to_string()))?)
     }
 
-    /// A table to standard output.
+    /// Writes a table to standard output.
     pub fn table(&self, table: &Table) -> Result<(), Failure> {
         self.raw(table.render())
     }
 
-    /// `value` as JSON where that was asked for, else what `people` makes of it.
+    /// Writes `value` as JSON with `--json`, else calls `people` to write it.
     pub fn show<T: Serialize>(
         &self,
         value: &T,
@@ -81,7 +81,8 @@ impl Out {
         if self.json { self.json(value) } else { people(self, value) }
     }
 
-    /// A body to standard output as it comes: its very bytes to a file or pipe, cleaned text to a terminal.
+    /// Streams a body to standard output: unchanged to a file or pipe, as cleaned text to a terminal. Returns its
+    /// length.
     pub async fn body(&self, mut body: Download) -> Result<u64, Failure> {
         let mut total = 0;
         let mut cleaner = Cleaner::default();
@@ -109,7 +110,7 @@ impl Out {
     }
 }
 
-/// Whether bytes are plainly no text.
+/// Returns `true` if the first 8 KiB contain a zero byte.
 fn is_binary(bytes: &[u8]) -> bool {
     bytes.iter().take(8192).any(|b| *b == 0)
 }

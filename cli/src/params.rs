@@ -1,4 +1,4 @@
-//! Parameters and data from the command line.
+//! Parameters and data on the command line.
 
 use crate::failure::Failure;
 use fabric_client::Client;
@@ -8,38 +8,38 @@ use fabric_types::{
 };
 use serde_json::{Map, Value};
 
-/// Longer values on a command line or in a parameter file are a mistake.
+/// Maximum size of a file with parameters or data, in bytes.
 const FILE_LIMIT: u64 = 16 << 20;
 
-/// One `--param`.
+/// A `--param` argument.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Param {
-    /// `NAME=VALUE`, the value as it was written.
+    /// `NAME=VALUE`, with the value as written.
     Value(String, String),
     /// `@FILE`: a JSON object with any number of parameters.
     File(String),
 }
 
-/// Reads `NAME=VALUE` or `@FILE`.
+/// Parses `NAME=VALUE` or `@FILE`.
 pub fn parse(text: &str) -> Result<Param, String> {
     if let Some(file) = text.strip_prefix('@') {
         return if file.is_empty() { Err("name the file: @FILE".to_owned()) } else { Ok(Param::File(file.to_owned())) };
     }
     let (key, value) =
-        text.split_once('=').ok_or_else(|| format!("`{text}` is no parameter: write NAME=VALUE or @FILE"))?;
+        text.split_once('=').ok_or_else(|| format!("`{text}` is not a parameter: write NAME=VALUE or @FILE"))?;
     if key.is_empty() {
         return Err(format!("`{text}` has no name: write NAME=VALUE"));
     }
     Ok(Param::Value(key.to_owned(), value.to_owned()))
 }
 
-/// A value that is JSON (a number, `true`, `[1,2]`, `"text"`) is taken as that; anything else is text.
+/// Parses a value. Valid JSON (a number, `true`, `[1,2]`, `"text"`) is JSON; anything else is text.
 fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
-/// All of them as one object; the last of two with the same name counts. Where the function's schema wants text for a
-/// parameter, a value that looks like a number, `true`, `false` or `null` is text: `-p zip=08001`.
+/// Merges the parameters into one object. Of two with the same name, the last one counts. If the function's schema
+/// expects text for a parameter, a value that reads as a number, `true`, `false` or `null` is text: `-p zip=08001`.
 pub async fn object(params: &[Param], client: &Client, function: &FunctionRef) -> Result<Map<String, Value>, Failure> {
     let mut object = Map::new();
     let mut unclear = Vec::new();
@@ -71,8 +71,8 @@ pub async fn object(params: &[Param], client: &Client, function: &FunctionRef) -
     Ok(object)
 }
 
-/// Schema of the parameters of the version that a call would reach, or of the first where calls are divided; `None` where the
-/// caller may not see it. The call itself says what is wrong.
+/// Returns the parameter schema of the version that a call would reach, of the first one if calls are divided. `None`
+/// if the caller may not read it; the call itself then reports any error.
 async fn schema(client: &Client, function: &FunctionRef) -> Option<Value> {
     let name = function.name.as_str();
     let version = match &function.selector {
@@ -89,7 +89,7 @@ async fn schema(client: &Client, function: &FunctionRef) -> Option<Value> {
     client.version(name, version).await.ok()?.manifest.params
 }
 
-/// Returns true where a schema takes text for a property, and not what is written without quotes.
+/// Returns `true` if a schema accepts text for a property, and neither a number nor a boolean.
 fn wants_text(schema: &Value, key: &str) -> bool {
     let kinds = match schema.pointer("/properties").and_then(|all| all.get(key)).and_then(|of| of.get("type")) {
         Some(Value::String(kind)) => vec![kind.as_str()],
@@ -99,7 +99,7 @@ fn wants_text(schema: &Value, key: &str) -> bool {
     kinds.contains(&"string") && !kinds.iter().any(|kind| ["number", "integer", "boolean"].contains(kind))
 }
 
-/// A file's text, or standard input's for `-`, within bounds.
+/// Reads the text of a file, or of standard input for `-`, up to `FILE_LIMIT` bytes.
 pub fn text_of(path: &str) -> Result<String, Failure> {
     use std::io::Read as _;
     let mut text = String::new();
@@ -115,7 +115,7 @@ pub fn text_of(path: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The failure of a call with these parameters, with a hint where a number was given for a text.
+/// Adds a hint about quotes to the failure of a call if a parameter is a bare number or boolean.
 pub fn explained(failure: Failure, params: &[Param]) -> Failure {
     let bare = |param: &Param| matches!(param, Param::Value(_, text) if matches!(value(text), Value::Number(_) | Value::Bool(_)));
     if failure.code == Code::InvalidParams.as_str() && params.iter().any(bare) {

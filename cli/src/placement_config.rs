@@ -1,4 +1,4 @@
-//! The part of the server's configuration file that says how the scheduler places.
+//! The `[placement]` section of the server's configuration file.
 
 use crate::{failure::Failure, wrong_settings::WrongSettings};
 use fabric_client::settings::Origin;
@@ -6,21 +6,21 @@ use fabric_driver::{DEFAULT_OPEN_JOBS, Weights};
 use fabric_types::units::ByteSize;
 use serde::Deserialize;
 
-/// The least memory for open jobs: room for a job of ten thousand tasks in each of two tenants.
+/// Minimum memory for open jobs: room for a job of ten thousand tasks in each of two tenants.
 const LEAST_OPEN_JOBS: ByteSize = ByteSize::mib(8);
 
-/// How the scheduler places; only in the file.
+/// Placement settings of the scheduler; only in the file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Placement {
-    /// Memory that jobs which have not ended may take; a tenant may have half.
+    /// Memory for jobs that have not ended. A tenant may use half of it.
     #[serde(rename = "open-jobs-memory")]
     open_jobs_memory: Option<ByteSize>,
-    /// Weights of the scores, by their names. A weight of 0 switches a score off.
+    /// Weights of the scores, by name. A weight of 0 disables a score.
     pub weights: PlacementWeights,
 }
 
-/// Weights of the scores; what is left out has its default.
+/// Weights of the scores. `None` stands for the default.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "PascalCase")]
 pub struct PlacementWeights {
@@ -33,12 +33,12 @@ pub struct PlacementWeights {
 }
 
 impl Placement {
-    /// Memory that jobs which have not ended may take. Default 1 GiB.
+    /// Returns the memory for jobs that have not ended. Default 1 GiB.
     pub fn open_jobs_memory(&self) -> ByteSize {
         self.open_jobs_memory.unwrap_or(DEFAULT_OPEN_JOBS)
     }
 
-    /// Every weight.
+    /// Returns all weights, with defaults for those that are not set.
     pub fn weights(&self) -> Weights {
         let (usual, set) = (Weights::default(), &self.weights);
         Weights {
@@ -53,7 +53,7 @@ impl Placement {
         }
     }
 
-    /// Each weight: its name, its value, and whether the file sets it.
+    /// Returns the name and value of each weight, and `true` if the file sets it.
     fn weight_rows(&self) -> [(&'static str, f64, bool); 6] {
         let (w, set) = (self.weights(), &self.weights);
         [
@@ -66,7 +66,7 @@ impl Placement {
         ]
     }
 
-    /// Name, value and origin of each setting. `file` is the origin of those that are set.
+    /// Returns the name, value and origin of each setting. `file` is the origin of those that are set.
     pub fn rows(&self, file: &Origin) -> Vec<(String, String, String)> {
         let origin = |set| if set { file.to_string() } else { Origin::Default.to_string() };
         let memory = self.open_jobs_memory();
@@ -76,7 +76,7 @@ impl Placement {
         rows.map(|(name, value, origin)| (format!("serve.placement.{name}"), value, origin)).collect()
     }
 
-    /// Checks them.
+    /// Checks the values.
     pub fn check(&self, wrong: &mut WrongSettings) {
         let mut push = |name: &str, what: String| wrong.push(name, Failure::config(format!("{name}{what}")));
         if self.open_jobs_memory() < LEAST_OPEN_JOBS {

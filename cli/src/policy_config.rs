@@ -1,29 +1,30 @@
-//! The part of the server's configuration file that says what functions may set for themselves: `[ceilings]` and `[grants]`.
+//! The `[ceilings]` and `[grants]` sections of the server's configuration file: bounds on the limits and grants that
+//! functions set for themselves.
 
 use crate::{failure::Failure, wrong_settings::WrongSettings};
 use fabric_client::settings::Origin;
 use fabric_types::{ceilings::Ceilings, grants::GrantRules, limits::Limits, policy::Policy};
 use std::path::PathBuf;
 
-/// Ceilings and grants of tenants whose quota says nothing of them; only in the file.
+/// Ceilings and grants of tenants whose quota sets none; only in the file.
 #[derive(Debug, Clone, Default)]
 pub struct PolicyConfig {
     /// The highest value of each limit.
     pub ceilings: Ceilings,
-    /// The grants that functions may ask for.
+    /// The grants that functions may request.
     pub grants: GrantRules,
-    /// The file that says so.
+    /// The configuration file.
     pub file: PathBuf,
 }
 
 impl PolicyConfig {
-    /// The server's policy.
+    /// Returns the server's policy.
     pub fn policy(&self) -> Policy {
         let usual = Policy::default();
         Policy { ceilings: self.ceilings.over(&Limits::default_ceilings()), grants: self.grants.over(&usual.grants) }
     }
 
-    /// Checks them.
+    /// Checks the values.
     pub fn check(&self, wrong: &mut WrongSettings) {
         for (table, checked) in [("ceilings", self.ceilings.check()), ("grants", self.grants.check())] {
             if let Err(problem) = checked {
@@ -35,7 +36,7 @@ impl PolicyConfig {
         }
     }
 
-    /// Name, value and origin of each.
+    /// Returns the name, value and origin of each setting.
     pub fn rows(&self) -> Vec<(String, String, String)> {
         let origin = |set: bool| if set { Origin::File(self.file.clone()) } else { Origin::Default }.to_string();
         let policy = self.policy();

@@ -1,4 +1,4 @@
-//! Progress of transfers and jobs: a bar on a terminal, a line now and then elsewhere.
+//! Progress of transfers and jobs: a bar on a terminal, occasional lines elsewhere.
 
 use crate::{number, output::Out, text::one_line, times};
 use fabric_types::{
@@ -8,12 +8,12 @@ use fabric_types::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 
-/// What is over sooner shows no progress.
+/// Time before the first progress is shown.
 pub const SHOW_AFTER: Duration = Duration::from_secs(1);
-/// Plain lines come no oftener than this.
+/// Minimum interval between plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 
-/// A bar for bytes; hidden where nobody looks or the transfer is small.
+/// Creates a bar for bytes, hidden without a terminal or for a transfer below 1 MiB.
 pub fn transfer(out: &Out, quiet: bool, total: u64, name: &str) -> ProgressBar {
     if quiet || out.json || !out.stderr_is_terminal || total < (1 << 20) {
         return ProgressBar::hidden();
@@ -28,7 +28,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// How a job's progress is shown.
+/// The progress display of a job.
 pub struct JobProgress<'a> {
     out: &'a Out,
     bar: Option<ProgressBar>,
@@ -41,7 +41,7 @@ pub struct JobProgress<'a> {
 }
 
 impl<'a> JobProgress<'a> {
-    /// A bar on a terminal, lines elsewhere, nothing where quiet was asked for.
+    /// Creates a display: a bar on a terminal, lines elsewhere, nothing if `quiet`.
     pub fn new(out: &'a Out, quiet: bool) -> Self {
         Self {
             out,
@@ -55,19 +55,19 @@ impl<'a> JobProgress<'a> {
         }
     }
 
-    /// Returns true when nothing of the job ran at its last event.
+    /// Returns `true` if no task of the job ran at its last event and the display is not quiet.
     pub fn is_idle(&self) -> bool {
         !self.silent && self.latest.as_ref().is_none_or(|event| event.tasks.running == 0)
     }
 
-    /// Takes the reason why nothing of the job runs.
+    /// Sets the reason for which no task of the job runs.
     pub fn waits(&mut self, why: Option<String>) {
         self.waiting = why;
     }
 
-    /// Takes note of where the job stands, and shows it when it is time to.
+    /// Records the job's state and updates the display.
     pub fn update(&mut self, event: JobEvent) {
-        // The server's clock on both sides: who begins to watch in the middle sees the right speed too.
+        // Both times are the server's, so the speed is also right if the job has run for a while.
         self.first_ms.get_or_insert(event.at_ms);
         if event.tasks.running > 0 {
             self.waiting = None;
@@ -76,7 +76,7 @@ impl<'a> JobProgress<'a> {
         self.show();
     }
 
-    /// Shows where the job stands; nothing in the first second.
+    /// Shows the job's state; nothing in the first second.
     pub fn show(&mut self) {
         let (Some(event), Some(first_ms)) = (&self.latest, self.first_ms) else { return };
         if self.silent || self.started.elapsed() < SHOW_AFTER {
@@ -101,7 +101,7 @@ impl<'a> JobProgress<'a> {
         }
     }
 
-    /// A remark above the bar.
+    /// Writes a note above the bar.
     pub fn note(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(crate::text::clean(text)),
@@ -110,7 +110,7 @@ impl<'a> JobProgress<'a> {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -118,7 +118,7 @@ impl<'a> JobProgress<'a> {
     }
 }
 
-/// `12/64 tasks, 2 running, 3.1 MiB/s, 1.2G fuel, 5.0 s left`.
+/// Formats progress as `12/64 tasks, 2 running, 3.1 MiB/s, 1.2G fuel, 5.0 s left`.
 pub fn line(tasks: &TaskCounts, cost: &Cost, elapsed: Duration) -> String {
     let mut parts = vec![format!("{}/{} tasks", tasks.succeeded, tasks.total), format!("{} running", tasks.running)];
     if tasks.failed > 0 {
@@ -132,7 +132,7 @@ pub fn line(tasks: &TaskCounts, cost: &Cost, elapsed: Duration) -> String {
         parts.push(format!("{}/s", ByteSize((cost.bytes_in as f64 / seconds) as u64)));
     }
     parts.push(format!("{} fuel", number::short(cost.fuel)));
-    // What came from the cache took no time and says nothing about the rest.
+    // Cached tasks took no time, so the estimate leaves them out.
     let ran = tasks.succeeded.saturating_sub(tasks.cached);
     let left = tasks.total.saturating_sub(tasks.succeeded + tasks.failed);
     if ran > 0 && left > 0 {
@@ -142,12 +142,12 @@ pub fn line(tasks: &TaskCounts, cost: &Cost, elapsed: Duration) -> String {
     parts.join(", ")
 }
 
-/// `, 12 ms on the GPU`, or nothing.
+/// Formats GPU time as `, 12 ms on the GPU`, or as an empty text for none.
 fn gpu_time(micros: u64) -> String {
     if micros == 0 { String::new() } else { format!(", {} on the GPU", times::length(micros.div_ceil(1000))) }
 }
 
-/// What a job cost, in one or two lines.
+/// Formats the cost of a job, in one to three lines.
 pub fn summary(tasks: &TaskCounts, cost: &Cost, run_ms: u64) -> String {
     let guest_ms = cost.guest_us / 1000;
     let mut text = format!(
@@ -161,7 +161,7 @@ pub fn summary(tasks: &TaskCounts, cost: &Cost, run_ms: u64) -> String {
         ByteSize(cost.bytes_out),
     );
     if tasks.dead > 0 {
-        text += &format!("\n{} given up on: see fabric dead-letters", number::counted(tasks.dead, "task"));
+        text += &format!("\n{} given up: see fabric dead-letters", number::counted(tasks.dead, "task"));
     }
     if tasks.cached > 0 {
         text += &format!("\n{} of {} tasks served from the cache", tasks.cached, tasks.total);

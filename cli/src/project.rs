@@ -1,30 +1,29 @@
-//! A project folder: its manifest, how its module is built and where the module is then.
+//! A project folder: its manifest, and the build and path of its module.
 
 use crate::{failure::Failure, guest_toolchain, output::Out};
 use fabric_types::manifest::Manifest;
 use std::path::{Path, PathBuf};
 
-/// A manifest longer than this is a mistake.
+/// Maximum size of a manifest in bytes.
 const MANIFEST_LIMIT: u64 = 1 << 20;
 
 /// A folder with a `fabric.toml`.
 pub struct Project {
-    /// The folder.
     pub folder: PathBuf,
-    /// The manifest.
+    /// Path of the manifest.
     pub file: PathBuf,
-    /// The manifest as it is written.
+    /// Text of the manifest.
     pub text: String,
-    /// The manifest as it is meant.
+    /// The parsed manifest.
     pub manifest: Manifest,
 }
 
 impl Project {
-    /// Reads the project at `path`: its folder, or the manifest itself.
+    /// Opens the project at `path`: its folder, or the manifest itself.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let file = if path.is_dir() { path.join("fabric.toml") } else { path.to_owned() };
         let meta = std::fs::metadata(&file).map_err(|e| {
-            Failure::io(file.display(), e).hint("make a project with `fabric new NAME`, or give a folder that has one")
+            Failure::io(file.display(), e).hint("create a project: `fabric new NAME`; or name a folder that has one")
         })?;
         if meta.len() > MANIFEST_LIMIT {
             return Err(Failure::usage(format!("{}: longer than 1 MiB", file.display())));
@@ -39,7 +38,7 @@ impl Project {
         Ok(Self { folder, file, text, manifest })
     }
 
-    /// Builds the module, where the manifest says how, and gives its path.
+    /// Builds the module if the manifest has a build command. Returns the module's path.
     pub async fn build(&self, out: &Out, quiet: bool) -> Result<PathBuf, Failure> {
         let build = self.manifest.build.clone().unwrap_or_default();
         if let Some(command) = &build.command {
@@ -55,7 +54,7 @@ impl Project {
             for variable in plan.unset {
                 process.env_remove(variable);
             }
-            // Standard output is for data: what the build prints goes to standard error.
+            // Standard output is for data, so the output of the build goes to standard error.
             process.stdin(std::process::Stdio::null()).stdout(std::io::stderr());
             let status = process.status().await.map_err(|e| Failure::io("sh", e))?;
             if !status.success() {
@@ -65,14 +64,14 @@ impl Project {
         self.module(build.module.as_deref())
     }
 
-    /// Where the module is.
+    /// Returns the path of the module.
     pub fn module(&self, module: Option<&str>) -> Result<PathBuf, Failure> {
         let Some(module) = module else {
             return Err(Failure::coded(fabric_types::Code::InvalidManifest, "fabric.toml names no module")
                 .hint("add `module = \"PATH.wasm\"` under [build]"));
         };
         let here = self.folder.join(module);
-        // Cargo puts it elsewhere where the user shares one target folder.
+        // Cargo writes the module elsewhere if the user shares one target folder.
         let shared = std::env::var_os("CARGO_TARGET_DIR")
             .and_then(|dir| Some(PathBuf::from(dir).join(module.strip_prefix("target/")?)))
             .map(|path| if path.is_absolute() { path } else { self.folder.join(path) });

@@ -1,4 +1,4 @@
-//! The server's configuration: defaults, then a file, then the environment, then flags; each value with its origin.
+//! The server's configuration. Precedence, lowest first: defaults, file, environment, flags. Each value has its origin.
 
 use crate::{
     connection_config::{ConnectionConfig, ConnectionFile},
@@ -6,9 +6,9 @@ use crate::{
     listed::{Label, List, turned},
     placement_config::Placement,
     policy_config::PolicyConfig,
-    serve_args::{GpuChoice, LogFormat, Role, ServeArgs},
+    serve_args::{GpuChoice, LogFormat, ServeArgs, ServerRole},
     shutdown_config::{ShutdownArgs, ShutdownSettings},
-    storage_config::Storage,
+    storage_config::StorageConfig,
     worker_config::{WorkerArgs, WorkerSettings},
     wrong_settings::{WrongSetting, WrongSettings, layer, read_file},
 };
@@ -31,32 +31,32 @@ mod rows;
 
 pub(crate) use rows::hide_userinfo;
 
-/// Seconds that the owner of the jobs may be silent before another takes over: some missed renewals.
+/// Default seconds without a renewal before another process takes over the jobs: several missed renewals.
 const JOB_LEASE_S: u64 = 9;
 
-/// Memory of the GPU for all calls together: eight times what one may use by default.
+/// Default GPU memory for all calls together: eight times the default of one call.
 const GPU_MEMORY_MIB: u64 = 512;
 
-/// Less memory than this leaves none for calls.
+/// Minimum memory. Less leaves none for calls.
 const LEAST_MEMORY: ByteSize = ByteSize::mib(128);
 
-/// Seconds that a Hub's word about a token is believed.
+/// Default seconds for which the Hub's answer about a token is cached.
 const JUPYTERHUB_CACHE_S: u64 = 60;
 
-/// Bytes of a log file at which the next is begun.
+/// Default size at which a log file is rotated.
 const LOG_FILE_SIZE: ByteSize = ByteSize::mib(64);
 
-/// Log files that are kept.
+/// Default number of log files.
 const LOG_FILES: usize = 5;
 
-/// The file's shape: the flags of `fabric serve` by their names, and tables of what has no flag. Unknown keys are refused by
-/// name and line.
+/// The configuration file: the flags of `fabric serve` by name, and tables for settings without a flag. Unknown keys
+/// are rejected by name and line.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct File {
     listen: Option<SocketAddr>,
     data: Option<PathBuf>,
-    role: Option<Vec<Role>>,
+    role: Option<Vec<ServerRole>>,
     store: Option<String>,
     nats: Option<String>,
     nats_creds: Option<PathBuf>,
@@ -108,7 +108,7 @@ struct File {
     ceilings: Ceilings,
     grants: GrantRules,
     prices: Option<Prices>,
-    storage: Storage,
+    storage: StorageConfig,
     log_format: Option<LogFormat>,
     log_file: Option<PathBuf>,
     log_file_size: Option<ByteSize>,
@@ -151,18 +151,18 @@ impl File {
     }
 }
 
-/// The configuration in force.
+/// The effective configuration.
 #[derive(Debug, Clone)]
 pub struct ServeConfig {
-    /// Where to listen. Default 127.0.0.1:8080.
+    /// Address to listen on. Default 127.0.0.1:8080.
     pub listen: Setting<SocketAddr>,
-    /// Where everything is kept.
+    /// The data folder.
     pub data: Setting<PathBuf>,
-    /// What this process does; never empty, `All` stands alone.
-    pub role: Setting<Vec<Role>>,
-    /// Where objects are kept; none for the data folder.
+    /// Roles of this process. Never empty; `All` is the only element if present.
+    pub role: Setting<Vec<ServerRole>>,
+    /// URL of the object store; `None` for a folder below the data folder.
     pub store: Option<Setting<String>>,
-    /// The fleet's NATS servers; none for a fabric of one process.
+    /// The fleet's NATS servers; `None` without a fleet.
     pub nats: Option<Setting<String>>,
     /// The credentials file for NATS.
     pub nats_creds: Option<Setting<PathBuf>>,
@@ -170,82 +170,82 @@ pub struct ServeConfig {
     pub nats_ca: Option<Setting<PathBuf>>,
     /// The seed of an nkey for NATS.
     pub nats_nkey: Option<Setting<PathBuf>>,
-    /// This process's certificate for NATS; there exactly when its key is.
+    /// This process's certificate for NATS; present if and only if its key is.
     pub nats_cert: Option<Setting<PathBuf>>,
-    /// Its private key.
+    /// Private key of that certificate.
     pub nats_key: Option<Setting<PathBuf>>,
-    /// Who signed the other processes' certificates.
+    /// CA certificate of the other processes.
     pub peer_ca: Option<Setting<PathBuf>>,
-    /// Seconds that the owner of the jobs may be silent. Default 9.
+    /// Seconds without a renewal before another process takes over the jobs. Default 9.
     pub job_lease: Setting<u64>,
     /// The process's name in the fleet.
     pub name: Option<Setting<String>>,
-    /// Where others reach it.
+    /// URL at which other processes reach this one.
     pub advertise: Option<Setting<String>>,
-    /// The certificate chain; there exactly when the key is.
+    /// Certificate chain for TLS; present if and only if the key is.
     pub tls_cert: Option<Setting<PathBuf>>,
-    /// The private key.
+    /// Private key for TLS.
     pub tls_key: Option<Setting<PathBuf>>,
-    /// Whether listening beyond loopback without TLS was asked for.
+    /// Permission to listen beyond loopback without TLS.
     pub insecure_listen: Setting<bool>,
-    /// The API of the Hub whose users may come.
+    /// API of the JupyterHub whose users may log in.
     pub jupyterhub: Option<Setting<String>>,
-    /// This fabric's name there. Default `fabric`.
+    /// Name of this fabric as a service of the Hub. Default `fabric`.
     pub jupyterhub_service: Setting<String>,
-    /// Which tenant and role its users get.
+    /// Rules for the tenant and role of the Hub's users.
     pub jupyterhub_map: Setting<Vec<Rule>>,
-    /// Seconds that its word is believed. Default 60.
+    /// Seconds for which the Hub's answer about a token is cached. Default 60.
     pub jupyterhub_cache: Setting<u64>,
-    /// Guests at once; none for one per CPU.
+    /// Guests that run at once; `None` for one per CPU.
     pub slots: Option<Setting<u32>>,
     /// Labels of this node.
     pub labels: Option<Setting<Labels>>,
-    /// Memory for guests, bodies, results and caches; none for most of the machine's.
+    /// Memory for guests, bodies, results and caches; `None` for most of the machine's.
     pub memory: Option<Setting<ByteSize>>,
-    /// Per cent of it that one tenant may have. Default 75.
+    /// Maximum share of that memory for one tenant, in per cent. Default 75.
     pub tenant_memory_share: Setting<u32>,
-    /// Speed of one CPU.
+    /// Speed of one CPU; `None` to measure it.
     pub speed: Option<Setting<f64>>,
-    /// GPUs.
+    /// Number of GPUs to offer; `None` for those of NVIDIA's driver.
     pub gpus: Option<Setting<u32>>,
-    /// Which GPU guests use. Default auto.
+    /// GPU that guests use. Default auto.
     pub gpu: Setting<GpuChoice>,
-    /// A part of its name.
+    /// Part of the adapter's name.
     pub gpu_adapter: Option<Setting<String>>,
-    /// Memory of it for all calls together. Default 512 MiB.
+    /// GPU memory for all calls together. Default 512 MiB.
     pub gpu_memory: Setting<ByteSize>,
     /// Limits of compilations, and the user of workers.
     pub workers: WorkerSettings,
-    /// How long an orderly end takes.
+    /// Settings of the shutdown.
     pub shutdown: ShutdownSettings,
     /// Kinds of modules to run.
     pub accept: Option<Setting<Vec<EntryKind>>>,
-    /// Map tasks that one job may have. Default 1,000,000.
+    /// Maximum number of map tasks of a job. Default 1,000,000.
     pub max_tasks: Setting<u32>,
-    /// How the scheduler places.
+    /// Placement settings of the scheduler.
     pub placement: Setting<Placement>,
-    /// Connections, and what waits behind them.
+    /// Settings of connections and of calls that wait for a slot.
     pub connections: ConnectionConfig,
     /// Ceilings and grants of functions.
     pub policy: PolicyConfig,
-    /// Prices of what guests use; only in the file.
+    /// Prices of fuel and GPU time; only in the file.
     pub prices: Option<Setting<Prices>>,
-    /// Quotas and retention of what is stored.
-    pub storage: Setting<Storage>,
-    /// How the log is written.
+    /// Quotas and retention of stored data.
+    pub storage: Setting<StorageConfig>,
+    /// Format of the log.
     pub log_format: Setting<LogFormat>,
-    /// Where it is written; none for standard error.
+    /// Log file; `None` for standard error.
     pub log_file: Option<Setting<PathBuf>>,
-    /// Bytes of it at which the next is begun. Default 64 MiB.
+    /// Size at which the log file is rotated. Default 64 MiB.
     pub log_file_size: Setting<ByteSize>,
-    /// How many are kept. Default 5.
+    /// Number of log files to keep. Default 5.
     pub log_files: Setting<usize>,
-    /// Where spans go.
+    /// Collector of spans.
     pub otlp_endpoint: Option<Setting<String>>,
 }
 
-/// Roles as one variable holds them.
-struct Roles(Vec<Role>);
+/// A list of roles, separated by commas.
+struct Roles(Vec<ServerRole>);
 
 impl FromStr for Roles {
     type Err = String;
@@ -255,17 +255,17 @@ impl FromStr for Roles {
 }
 
 impl ServeArgs {
-    /// Works the configuration out and checks it.
+    /// Resolves the configuration and checks it.
     ///
     /// # Errors
-    /// The first setting that can't be used.
+    /// Fails with the first invalid setting.
     pub fn resolve(&self, env: Env<'_>) -> Result<ServeConfig, Failure> {
         let mut wrong = WrongSettings::default();
         let config = self.resolve_into(env, &mut wrong);
         wrong.into_first().map_or(Ok(config), Err)
     }
 
-    /// The configuration, with defaults in place of the settings that can't be used, and those.
+    /// Resolves the configuration with defaults in place of invalid settings. Returns it with the invalid settings.
     pub fn resolve_all(&self, env: Env<'_>) -> (ServeConfig, Vec<WrongSetting>) {
         let mut wrong = WrongSettings::default();
         let config = self.resolve_into(env, &mut wrong);
@@ -295,12 +295,13 @@ impl ServeArgs {
         let flag = (!self.role.is_empty()).then(|| Roles(self.role.clone()));
         let file_roles = file.role.clone().map(|r| (Roles(r), &path));
         let role = wrong.take("role", layer(flag, "--role", env, "FABRIC_ROLE", file_roles));
-        let role = role.map_or(Setting { value: vec![Role::All], origin: Origin::Default }, |r| {
-            let set: BTreeSet<Role> = r.value.0.into_iter().collect();
+        let role = role.map_or(Setting { value: vec![ServerRole::All], origin: Origin::Default }, |r| {
+            let set: BTreeSet<ServerRole> = r.value.0.into_iter().collect();
             Setting { value: set.into_iter().collect(), origin: r.origin }
         });
-        let whole = role.value.contains(&Role::All) || role.value == [Role::Gateway, Role::Scheduler, Role::Node];
-        let role = if whole { Setting { value: vec![Role::All], origin: role.origin } } else { role };
+        let whole = role.value.contains(&ServerRole::All)
+            || role.value == [ServerRole::Gateway, ServerRole::Scheduler, ServerRole::Node];
+        let role = if whole { Setting { value: vec![ServerRole::All], origin: role.origin } } else { role };
         let given =
             |labels: &Vec<(String, String)>| List(labels.iter().map(|(k, v)| Label(k.clone(), v.clone())).collect());
         let labels = layer(
@@ -427,7 +428,7 @@ impl ServeArgs {
 }
 
 impl ServeConfig {
-    /// Adds the settings whose values are out of range or do not go together.
+    /// Adds the settings whose values are out of range or contradict each other.
     fn check(&self, wrong: &mut WrongSettings) {
         self.check_ranges(wrong);
         let mut push = |name: &str, what: String, hint: &str| {
@@ -438,8 +439,8 @@ impl ServeConfig {
             let missing = if self.tls_cert.is_some() { "tls-key" } else { "tls-cert" };
             push(missing, "tls-cert and tls-key go together: one of them is missing".to_owned(), "");
         }
-        if self.nats.is_none() && self.role.value != [Role::All] {
-            let what = format!("role, from {}: a process of its own per role needs a fleet", self.role.origin);
+        if self.nats.is_none() && self.role.value != [ServerRole::All] {
+            let what = format!("role, from {}: a process with only some of the roles needs a fleet", self.role.origin);
             push("role", what, "join one with --nats, or use --role all");
         }
         if self.nats_cert.is_some() != self.nats_key.is_some() {
@@ -452,7 +453,7 @@ impl ServeConfig {
         }
         if self.jupyterhub.is_none() && self.jupyterhub_map.origin != Origin::Default {
             let origin = &self.jupyterhub_map.origin;
-            let what = format!("jupyterhub-map, from {origin}: there is no Hub whose users it is about");
+            let what = format!("jupyterhub-map, from {origin}: there is no Hub that the rules apply to");
             push("jupyterhub-map", what, "name its API with --jupyterhub");
         }
         let shared = |url: &str| !url.starts_with("memory:");
@@ -470,8 +471,8 @@ impl ServeConfig {
         }
         let open = !self.listen.value.ip().is_loopback();
         if open && self.tls_cert.is_none() && !self.insecure_listen.value {
-            let hint = "give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-listen does it all the same";
-            let what = format!("listening on {} without TLS would show every token to the network", self.listen.value);
+            let hint = "give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-listen permits it";
+            let what = format!("listening on {} without TLS would expose tokens to the network", self.listen.value);
             push("listen", what, hint);
         }
         self.placement.value.check(wrong);
@@ -512,19 +513,19 @@ impl ServeConfig {
             require("gpus", gpus.value <= 1024, &gpus.origin, "0 to 1024");
         }
         let memory = &self.gpu_memory;
-        require("gpu-memory", memory.value > ByteSize(0), &memory.origin, "more than 0; for no GPU say --gpu off");
+        require("gpu-memory", memory.value > ByteSize(0), &memory.origin, "more than 0; for no GPU use --gpu off");
         let size = &self.log_file_size;
         require("log-file-size", size.value >= ByteSize::kib(64), &size.origin, "at least 64KiB");
         let files = &self.log_files;
         require("log-files", (1..=1000).contains(&files.value), &files.origin, "1 to 1000");
     }
 
-    /// Whether this process runs guests for clients.
+    /// Returns `true` if this process runs guests for clients.
     pub fn runs_guests(&self) -> bool {
-        self.role.value.contains(&Role::All) || self.role.value.contains(&Role::Node)
+        self.role.value.contains(&ServerRole::All) || self.role.value.contains(&ServerRole::Node)
     }
 
-    /// What the node offers.
+    /// Returns the resources and labels that the node offers.
     pub fn offer(&self) -> Offer {
         Offer {
             labels: self.labels.as_ref().map(|s| s.value.clone()).unwrap_or_default(),

@@ -1,5 +1,5 @@
-//! Settings of an orderly end: how long a process that was told to stop goes on listening, and how long what is under way
-//! may take.
+//! Settings of an orderly shutdown: the delay before the listener closes, and the time limits of tasks and requests
+//! under way.
 
 use crate::{
     failure::Failure,
@@ -9,32 +9,32 @@ use clap::Args;
 use fabric_client::settings::{Env, Origin, Setting};
 use std::{path::PathBuf, time::Duration};
 
-/// Seconds that a process of a fleet goes on listening: proxies ask `/readyz` every few seconds.
+/// Default delay in a fleet, in seconds. Proxies poll `/readyz` every few seconds.
 const FLEET_DELAY_S: u64 = 5;
-/// Seconds that tasks, and then requests, may take: together less than supervisors usually wait.
+/// Default time limits of tasks and then of requests, in seconds. Together they are less than supervisors usually wait.
 const DRAIN_S: u64 = 20;
 const GRACE_S: u64 = 20;
-/// The most of each.
+/// Maximum of each setting.
 const LONGEST_S: u64 = 86_400;
 
-/// Flags about the end; the same values from the file.
+/// Flags of the shutdown. The values of the configuration file have the same type.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ShutdownArgs {
-    /// After SIGTERM, how long /readyz says 503 while everything is still answered, so that proxies send nothing more before
-    /// the listener closes [env: FABRIC_SHUTDOWN_DELAY; default: 5 in a fleet, else 0]
+    /// Time after SIGTERM during which /readyz returns 503 and requests are still answered, so that proxies send no
+    /// more requests before the listener closes [env: FABRIC_SHUTDOWN_DELAY; default: 5 in a fleet, else 0]
     #[arg(long, value_name = "SECONDS")]
     pub shutdown_delay: Option<u64>,
-    /// After SIGTERM, how long tasks that this process runs may take; what is left runs elsewhere
-    /// [env: FABRIC_DRAIN_TIMEOUT; default: 20]
+    /// Time after SIGTERM for tasks that this process runs; unfinished tasks run elsewhere [env: FABRIC_DRAIN_TIMEOUT;
+    /// default: 20]
     #[arg(long, value_name = "SECONDS")]
     pub drain_timeout: Option<u64>,
-    /// Once the listener is closed, how long requests under way may take; what is left is cut off
-    /// [env: FABRIC_REQUEST_GRACE; default: 20]
+    /// Time after the listener closes for requests under way; unfinished requests are cut off [env:
+    /// FABRIC_REQUEST_GRACE; default: 20]
     #[arg(long, value_name = "SECONDS")]
     pub request_grace: Option<u64>,
 }
 
-/// The settings in force.
+/// The effective settings.
 #[derive(Debug, Clone)]
 pub struct ShutdownSettings {
     shutdown_delay: Setting<u64>,
@@ -43,7 +43,7 @@ pub struct ShutdownSettings {
 }
 
 impl ShutdownSettings {
-    /// Works them out: a flag, else the environment, else the file at `path`, else the default.
+    /// Resolves the settings: a flag, else the environment, else the file at `path`, else the default.
     pub fn resolve(
         flags: &ShutdownArgs,
         env: Env<'_>,
@@ -82,22 +82,22 @@ impl ShutdownSettings {
         ]
     }
 
-    /// How long the process goes on listening.
+    /// Returns the delay before the listener closes.
     pub fn delay(&self) -> Duration {
         Duration::from_secs(self.shutdown_delay.value)
     }
 
-    /// How long its tasks may take.
+    /// Returns the time limit of running tasks.
     pub fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_timeout.value)
     }
 
-    /// How long requests under way may take after that.
+    /// Returns the time limit of requests under way after the listener closes.
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.request_grace.value)
     }
 
-    /// Name, value and origin of each.
+    /// Returns the name, value and origin of each setting.
     pub fn rows(&self) -> [(&'static str, String, String); 3] {
         let row = |name, setting: &Setting<u64>| (name, setting.value.to_string(), setting.origin.to_string());
         [

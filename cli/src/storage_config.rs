@@ -1,4 +1,4 @@
-//! The part of the server's configuration file that bounds what is kept on disk: `[storage]`.
+//! The `[storage]` section of the server's configuration file: quotas and retention of data on disk.
 
 use crate::{failure::Failure, times, wrong_settings::WrongSettings};
 use fabric_client::settings::Origin;
@@ -6,12 +6,12 @@ use fabric_types::units::ByteSize;
 use serde::{Deserialize, Deserializer};
 use std::{path::Path, time::Duration};
 
-/// Share of a disk that stays free by default, one part in this many.
+/// Share of a disk that stays free by default: one part in this many.
 const FREE_SHARE: u64 = 50;
-/// Most bytes that stay free by default.
+/// Maximum number of bytes that stay free by default.
 const FREE_MOST: u64 = 1 << 30;
 
-/// A duration as people write it: `45s`, `10m`, `2h`, `30d`.
+/// A duration such as `45s`, `10m`, `2h` or `30d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span(Duration);
 
@@ -22,10 +22,10 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// The `[storage]` table of the configuration file. Missing keys have their defaults.
+/// The `[storage]` table. Missing keys have their defaults.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct Storage {
+pub struct StorageConfig {
     quota: Option<ByteSize>,
     free: Option<ByteSize>,
     artefacts: Option<ByteSize>,
@@ -42,13 +42,14 @@ pub struct Storage {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-impl Storage {
-    /// Bytes that a tenant may keep without a quota of its own. Default 100 GiB.
+impl StorageConfig {
+    /// Returns the maximum bytes of a tenant without its own quota. Default 100 GiB.
     pub fn quota(&self) -> u64 {
         self.quota.unwrap_or(ByteSize::gib(100)).0
     }
 
-    /// Bytes that tenants' writes leave free on the disk of this folder. Default 1 GiB, or 2 % of a smaller disk.
+    /// Returns the bytes that tenants' writes leave free on the disk of this folder. Default 2 % of the disk, at most 1
+    /// GiB.
     pub fn free(&self, folder: &Path) -> u64 {
         let usual = || {
             let disk = rustix::fs::statvfs(folder).map_or(u64::MAX, |s| s.f_blocks.saturating_mul(s.f_frsize));
@@ -57,57 +58,58 @@ impl Storage {
         self.free.map_or_else(usual, |free| free.0)
     }
 
-    /// Bytes of compiled modules on disk. Default 8 GiB.
+    /// Returns the maximum bytes of compiled modules on disk. Default 8 GiB.
     pub fn artefacts(&self) -> u64 {
         self.artefacts.unwrap_or(ByteSize::gib(8)).0
     }
 
-    /// Bytes of log lines on disk of one tenant. Default 64 MiB.
+    /// Returns the maximum bytes of one tenant's log lines on disk. Default 64 MiB.
     pub fn logs(&self) -> u64 {
         self.logs.unwrap_or(ByteSize::mib(64)).0
     }
 
-    /// Bytes of log lines on disk of all tenants. Default 4 GiB.
+    /// Returns the maximum bytes of all tenants' log lines on disk. Default 4 GiB.
     pub fn logs_of_all(&self) -> u64 {
         self.logs_of_all.unwrap_or(ByteSize::gib(4)).0
     }
 
-    /// Age at which log lines are removed. Default 7 days.
+    /// Returns the age at which log lines are removed. Default 7 days.
     pub fn keep_logs(&self) -> Duration {
         self.keep_logs.map_or(7 * DAY, |span| span.0)
     }
 
-    /// Age at which records of calls are removed. Default 30 days.
+    /// Returns the age at which invocation records are removed. Default 30 days.
     pub fn keep_invocations(&self) -> Duration {
         self.keep_invocations.map_or(30 * DAY, |span| span.0)
     }
 
-    /// Age at which answers under an `Idempotency-Key` are removed. Default 1 day.
+    /// Returns the age at which answers stored for an `Idempotency-Key` are removed. Default 1 day.
     pub fn keep_answers(&self) -> Duration {
         self.keep_answers.map_or(DAY, |span| span.0)
     }
 
-    /// How long jobs and asynchronous invocations are kept after their end, in the bin or not. Default 30 days.
+    /// Returns the retention of jobs and asynchronous invocations after their end, in the bin or not. Default 30 days.
     pub fn keep_jobs(&self) -> Duration {
         self.keep_jobs.map_or(30 * DAY, |span| span.0)
     }
 
-    /// How long results are kept after their last use. Default 30 days, or as long as jobs.
+    /// Returns the retention of results after their last use. Default 30 days, or the retention of jobs if that is
+    /// longer.
     pub fn keep_results(&self) -> Duration {
         self.keep_results.map_or((30 * DAY).max(self.keep_jobs()), |span| span.0)
     }
 
-    /// How long tokens are kept, and shown, after they have expired. Default 30 days.
+    /// Returns the time for which expired tokens are kept and listed. Default 30 days.
     pub fn keep_tokens(&self) -> Duration {
         self.keep_tokens.map_or(30 * DAY, |span| span.0)
     }
 
-    /// How often all this is looked at. Default 10 minutes.
+    /// Returns the interval between retention sweeps. Default 10 minutes.
     pub fn sweep_every(&self) -> Duration {
         self.sweep_every.map_or(Duration::from_secs(600), |span| span.0)
     }
 
-    /// Checks them.
+    /// Checks the values.
     pub fn check(&self, wrong: &mut WrongSettings) {
         for (name, span) in [
             ("keep-logs", self.keep_logs),
@@ -125,12 +127,12 @@ impl Storage {
         }
         if self.keep_results() < self.keep_jobs() {
             let failure = Failure::config("storage.keep-results is less than storage.keep-jobs")
-                .hint("a job whose results are gone has nothing to show: make it as long at least");
+                .hint("a job needs its results: set it to at least storage.keep-jobs");
             wrong.push("storage.keep-results", failure);
         }
     }
 
-    /// Name, value and origin of each setting.
+    /// Returns the name, value and origin of each setting.
     pub fn rows(&self, data: &Path, file: &Origin) -> Vec<(&'static str, String, String)> {
         let row = |name, value: String, set: bool| {
             let origin = if set { file.to_string() } else { Origin::Default.to_string() };
@@ -160,8 +162,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn read(text: &str) -> Result<Storage, String> {
-        let storage: Storage = toml::from_str(text).map_err(|e| e.to_string())?;
+    fn read(text: &str) -> Result<StorageConfig, String> {
+        let storage: StorageConfig = toml::from_str(text).map_err(|e| e.to_string())?;
         let mut wrong = WrongSettings::default();
         storage.check(&mut wrong);
         wrong.into_first().map_or(Ok(storage), |failure| Err(failure.message))

@@ -1,15 +1,15 @@
-//! Tables for people: columns as wide as what is in them.
+//! Tables for people. Columns are as wide as their content.
 
 use crate::text::one_line;
 
-/// A table under construction. Columns whose title begins with `>` are set to the right.
+/// A table under construction. Columns whose title begins with `>` are right-aligned.
 pub struct Table {
     titles: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with these columns.
+    /// Creates a table with these columns.
     pub fn new(titles: &[&'static str]) -> Self {
         Self { titles: titles.to_vec(), rows: Vec::new() }
     }
@@ -19,7 +19,7 @@ impl Table {
         self.rows.push(cells.into_iter().map(|c| one_line(c.as_ref())).collect());
     }
 
-    /// The text of it, the titles first.
+    /// Renders the table as text, titles first.
     pub fn render(&self) -> String {
         let titles: Vec<String> = self.titles.iter().map(|t| t.trim_start_matches('>').to_owned()).collect();
         let mut widths: Vec<usize> = titles.iter().map(|t| t.chars().count()).collect();

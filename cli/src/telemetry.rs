@@ -1,4 +1,4 @@
-//! The server's own log on standard error, and its spans to an OTLP collector.
+//! The server's log on standard error, and its spans to an OTLP collector.
 
 use crate::{failure::Failure, serve_args::LogFormat, serve_config::hide_userinfo};
 use opentelemetry::trace::TracerProvider as _;
@@ -12,23 +12,23 @@ use parking_lot::Mutex;
 use std::time::Duration;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-/// What is logged unless `RUST_LOG` says otherwise.
+/// Log filter if `RUST_LOG` is not set.
 const DEFAULT_FILTER: &str = "info,wasmtime=warn,cranelift=warn,hyper=warn,h2=warn,opentelemetry=off,opentelemetry_sdk=off,opentelemetry-otlp=off";
 
-/// How long the collector may take to answer one batch.
+/// Time limit of one export to the collector.
 const EXPORT_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long the end of the process waits for the last spans.
+/// Time limit of the last export, at the end of the process.
 const LAST_SPANS: Duration = Duration::from_secs(1);
 
-/// What becomes a span when there is a collector: ours, not those of the libraries that send them.
+/// Filter of the exported spans: those of Fabric, not of the libraries that send them.
 const SPAN_FILTER: &str = "off,fabric_gateway=debug,fabric_node=debug,fabric_driver=debug,fabric_host=debug";
 
-/// Spans on their way to the collector, if there is one.
+/// The pipeline of spans to the collector, if there is one.
 pub struct Spans(Option<SdkTracerProvider>);
 
 impl Spans {
-    /// Sends what is left, for one second at most: a collector that is away or frozen holds nothing up.
+    /// Sends the remaining spans for at most one second, so that an unreachable collector does not delay the exit.
     pub fn end(self) {
         if let Some(provider) = self.0
             && let Err(error) = provider.shutdown_with_timeout(LAST_SPANS)
@@ -38,12 +38,12 @@ impl Spans {
     }
 }
 
-/// Sends spans to the collector, and says once that it does not take them and once that it does again.
+/// An exporter to the collector. Logs once that exports fail and once that they succeed again.
 #[derive(Debug)]
 struct Exporter {
     inner: SpanExporter,
     collector: String,
-    /// Spans lost since the collector was last reached.
+    /// Spans lost since the last successful export.
     lost: Mutex<u64>,
 }
 
@@ -54,7 +54,7 @@ impl opentelemetry_sdk::trace::SpanExporter for Exporter {
         let mut lost = self.lost.lock();
         match outcome {
             Ok(()) if *lost > 0 => {
-                tracing::info!(collector = self.collector, lost = *lost, "the collector takes spans again");
+                tracing::info!(collector = self.collector, lost = *lost, "the collector accepts spans again");
                 *lost = 0;
             }
             Ok(()) => {}
@@ -62,13 +62,13 @@ impl opentelemetry_sdk::trace::SpanExporter for Exporter {
                 if *lost == 0 {
                     tracing::warn!(
                         collector = self.collector, %error,
-                        "the collector takes no spans; they are dropped until it does, and this is not said again"
+                        "the collector accepts no spans; they are dropped until it does, without further warnings"
                     );
                 }
                 *lost = lost.saturating_add(spans);
             }
         }
-        // The error has been dealt with.
+        // The error has been handled.
         Ok(())
     }
 
@@ -90,7 +90,7 @@ pub fn start(format: LogFormat, otlp: Option<&str>) -> Result<Spans, Failure> {
         LogFormat::Json => plain.json().flatten_event(true).boxed(),
     };
     let provider = otlp.map(provider).transpose()?;
-    // A collector gets every request, attempt and invocation; the log on standard error stays as quiet as it is.
+    // A collector receives every request, attempt and invocation; the log on standard error keeps its own filter.
     let spans = provider.as_ref().map(|p| {
         let layer = tracing_opentelemetry::layer().with_tracer(p.tracer("fabric"));
         layer.with_filter(EnvFilter::new(SPAN_FILTER))

@@ -1,38 +1,39 @@
-//! Text from a server or a guest on its way to a terminal: what would steer the terminal is taken out.
+//! Removes characters that could control a terminal from text of a server or a guest.
 
 use std::borrow::Cow;
 
-/// Whether a character could steer a terminal or reorder what a reader sees. Tab and line feed are harmless.
+/// Returns `true` for a character that could control a terminal or reorder the visible text. Tab and line feed are
+/// allowed.
 fn steers(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t')
         // Bidirectional embeddings, overrides and isolates; the line and paragraph separators.
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
-/// The text without what could steer a terminal.
+/// Removes characters that could control a terminal.
 pub fn clean(text: &str) -> Cow<'_, str> {
     if text.contains(steers) { text.chars().filter(|c| !steers(*c)).collect::<String>().into() } else { text.into() }
 }
 
-/// The same in one line, for a cell of a table.
+/// Returns the cleaned text on one line, for a cell of a table.
 pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).filter(|c| !steers(*c)).collect()
 }
 
-/// Cleans bytes that come in pieces cut anywhere, for results that go to a terminal.
+/// Cleans bytes that arrive in arbitrary pieces, for results that go to a terminal.
 #[derive(Debug, Default)]
 pub struct Cleaner {
     rest: Vec<u8>,
 }
 
 impl Cleaner {
-    /// The clean text of the next piece. Bytes that are no UTF-8 come as U+FFFD.
+    /// Returns the clean text of the next piece. Invalid UTF-8 becomes U+FFFD.
     pub fn feed(&mut self, bytes: &[u8]) -> String {
         self.rest.extend_from_slice(bytes);
         let end = match std::str::from_utf8(&self.rest) {
-            // A character at the end may be whole with the next piece.
+            // The next piece may complete the character at the end.
             Err(e) if e.error_len().is_none() => e.valid_up_to(),
-            // One broken character says nothing about the last one: keep at most its three bytes.
+            // An invalid character may precede an incomplete one at the end: keep at most its three bytes.
             Err(_) => self.rest.len() - self.unfinished(),
             Ok(_) => self.rest.len(),
         };
@@ -41,7 +42,7 @@ impl Cleaner {
         clean(&String::from_utf8_lossy(&text)).into_owned()
     }
 
-    /// Bytes at the end that begin a character and do not finish it.
+    /// Returns the number of bytes at the end that begin a character without completing it.
     fn unfinished(&self) -> usize {
         (1..=3.min(self.rest.len()))
             .find(|n| {
@@ -52,7 +53,7 @@ impl Cleaner {
             .unwrap_or(0)
     }
 
-    /// What is left at the end.
+    /// Returns the remaining text.
     pub fn finish(self) -> String {
         clean(&String::from_utf8_lossy(&self.rest)).into_owned()
     }

@@ -1,14 +1,14 @@
-//! Moments and durations as people write and read them.
+//! Parses and formats moments and durations.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Milliseconds since 1970.
+/// Returns the current time in milliseconds since 1970.
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Reads `45s`, `10m`, `2h`, `30d` or `4w`.
+/// Parses `45s`, `10m`, `2h`, `30d` or `4w`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("`{text}` is not a duration: write 45s, 10m, 2h, 30d or 4w");
     let (at, unit) = text.char_indices().last().ok_or_else(bad)?;
@@ -24,7 +24,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(bad)
 }
 
-/// A duration as [`duration`] reads it.
+/// Formats a duration in the form that [`duration`] parses.
 pub fn span(of: Duration) -> String {
     let s = of.as_secs();
     [(86_400, 'd'), (3600, 'h'), (60, 'm')]
@@ -33,17 +33,17 @@ pub fn span(of: Duration) -> String {
         .map_or_else(|| format!("{s}s"), |(unit, name)| format!("{}{name}", s / unit))
 }
 
-/// A moment: so long ago, or as a date.
+/// A moment, relative to now or absolute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// Before now.
+    /// Time before now.
     Ago(Duration),
     /// Milliseconds since 1970.
     At(u64),
 }
 
 impl Moment {
-    /// Milliseconds since 1970.
+    /// Returns the moment in milliseconds since 1970.
     pub fn ms(self, now_ms: u64) -> u64 {
         match self {
             Self::Ago(d) => now_ms.saturating_sub(u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
@@ -52,7 +52,7 @@ impl Moment {
     }
 }
 
-/// Reads a duration (so long ago), `2026-11-22` (midnight UTC), or `2026-11-22T10:00:00Z`.
+/// Parses a duration (time before now), `2026-11-22` (midnight UTC), or `2026-11-22T10:00:00Z`.
 pub fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(ago) = duration(text) {
         return Ok(Moment::Ago(ago));
@@ -66,7 +66,7 @@ pub fn moment(text: &str) -> Result<Moment, String> {
         .ok_or_else(|| format!("`{text}` is not a moment: write 2h (ago), 2026-11-22 or 2026-11-22T10:00:00Z"))
 }
 
-/// `3s ago`, `5m ago`, `2h ago`, `9d ago`.
+/// Formats a time difference as `3s ago`, `5m ago`, `2h ago` or `9d ago`.
 pub fn ago(then_ms: u64, now_ms: u64) -> String {
     let seconds = now_ms.saturating_sub(then_ms) / 1000;
     match seconds {
@@ -77,7 +77,7 @@ pub fn ago(then_ms: u64, now_ms: u64) -> String {
     }
 }
 
-/// `12 ms`, `3.4 s`, `5m 06s`, `2h 03m`.
+/// Formats a duration as `12 ms`, `3.4 s`, `5m 06s` or `2h 03m`.
 pub fn length(ms: u64) -> String {
     match ms {
         0..1000 => format!("{ms} ms"),
@@ -87,7 +87,7 @@ pub fn length(ms: u64) -> String {
     }
 }
 
-/// `2026-11-22T10:00:00.123Z`.
+/// Formats a moment as `2026-11-22T10:00:00.123Z`.
 pub fn stamp(ms: u64) -> String {
     i64::try_from(ms)
         .ok()

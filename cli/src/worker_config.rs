@@ -1,4 +1,4 @@
-//! Settings of the worker processes that read tenants' bytes: limits of a compilation, and the user they run as.
+//! Settings of the worker processes that read tenants' bytes: limits of a compilation, and the workers' user.
 
 use crate::{
     failure::Failure,
@@ -9,44 +9,44 @@ use fabric_client::settings::{Env, Origin, Setting};
 use fabric_types::units::ByteSize;
 use std::{fmt, path::PathBuf};
 
-/// Flags about workers; the same values from the file.
+/// Flags of workers. The values of the configuration file have the same type.
 #[derive(Debug, Clone, Default, Args)]
 pub struct WorkerArgs {
-    /// Bytes of the largest module that may be deployed [env: FABRIC_MAX_MODULE_BYTES; default: 64MiB]
+    /// Maximum size of a module [env: FABRIC_MAX_MODULE_BYTES; default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub max_module_bytes: Option<ByteSize>,
-    /// Memory that checking and compiling one module may take [env: FABRIC_COMPILE_MEMORY; default: 1GiB]
+    /// Memory limit for checking and compiling one module [env: FABRIC_COMPILE_MEMORY; default: 1GiB]
     #[arg(long, value_name = "SIZE")]
     pub compile_memory: Option<ByteSize>,
-    /// CPU seconds that checking and compiling one module may take [env: FABRIC_COMPILE_CPU_SECONDS; default: 180]
+    /// CPU time limit for checking and compiling one module, in seconds [env: FABRIC_COMPILE_CPU_SECONDS; default: 180]
     #[arg(long, value_name = "N")]
     pub compile_cpu_seconds: Option<u64>,
-    /// Modules compiled at once; a tenant has at most half of them, and tenants take turns
-    /// [env: FABRIC_COMPILE_CONCURRENCY; default: one per CPU, 2 to 4]
+    /// Maximum number of concurrent compilations; a tenant uses at most half of them, and tenants take turns [env:
+    /// FABRIC_COMPILE_CONCURRENCY; default: one per CPU, 2 to 4]
     #[arg(long, value_name = "N")]
     pub compile_concurrency: Option<usize>,
-    /// The user and group that compile and GPU workers become where the server runs as root; 0: they stay root
-    /// [env: FABRIC_WORKER_UID; default: 65534]
+    /// User and group id for compile and GPU workers if the server runs as root; with 0 they stay root [env:
+    /// FABRIC_WORKER_UID; default: 65534]
     #[arg(long, value_name = "UID")]
     pub worker_uid: Option<u32>,
 }
 
-/// The settings in force.
+/// The effective settings.
 #[derive(Debug, Clone)]
 pub struct WorkerSettings {
     max_module_bytes: Setting<ByteSize>,
     compile_memory: Setting<ByteSize>,
     compile_cpu_seconds: Setting<u64>,
-    /// None for the default, which depends on the machine.
+    /// `None` for the default, which depends on the machine.
     compile_concurrency: Option<Setting<usize>>,
     worker_uid: Setting<u32>,
 }
 
-/// Name, value and origin of a setting.
+/// The name, value and origin of a setting.
 type Row = (&'static str, String, String);
 
 impl WorkerSettings {
-    /// Works them out: a flag, else the environment, else the file at `path`, else the default.
+    /// Resolves the settings: a flag, else the environment, else the file at `path`, else the default.
     pub fn resolve(
         flags: &WorkerArgs,
         env: Env<'_>,
@@ -106,12 +106,12 @@ impl WorkerSettings {
         }
     }
 
-    /// Sets the sandbox's options.
+    /// Applies the settings to the sandbox's options.
     pub fn apply(&self, compile: &mut fabric_host::CompileOptions) {
         compile.max_module_bytes = self.max_module_bytes.value;
         compile.memory_bytes = self.compile_memory.value;
         compile.cpu_seconds = self.compile_cpu_seconds.value;
-        // The clock's limit is for a busy machine; it must not come before the one of CPU time.
+        // The wall-clock limit is for a busy machine; it must not be reached before the CPU time limit.
         compile.wall_seconds = compile.wall_seconds.max(self.compile_cpu_seconds.value.saturating_mul(3));
         if let Some(at_once) = &self.compile_concurrency {
             compile.concurrency = at_once.value;
@@ -119,12 +119,12 @@ impl WorkerSettings {
         compile.user = self.user();
     }
 
-    /// The user that workers become where the server is root.
+    /// Returns the user of workers if the server runs as root; `None` to stay root.
     pub fn user(&self) -> Option<u32> {
         Some(self.worker_uid.value).filter(|uid| *uid != 0)
     }
 
-    /// Name, value and origin of each.
+    /// Returns the name, value and origin of each setting.
     pub fn rows(&self) -> [Row; 5] {
         fn row<T: fmt::Display>(name: &'static str, s: &Setting<T>) -> Row {
             (name, s.value.to_string(), s.origin.to_string())

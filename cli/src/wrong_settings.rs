@@ -1,5 +1,5 @@
-//! Settings that can't be used: collected, so that one of them hides neither the others nor those that are right. A server
-//! refuses to start with any of them; `fabric config show` shows all.
+//! Collects invalid settings, so that one of them hides neither the others nor the valid ones. A server refuses to
+//! start with any of them; `fabric config show` shows them all.
 
 use crate::failure::Failure;
 use fabric_client::settings::{Env, Origin, Setting};
@@ -7,30 +7,31 @@ use serde::de::DeserializeOwned;
 use std::{fmt, path::PathBuf, str::FromStr};
 use toml::{Table, Value};
 
-/// A setting that can't be used.
+/// An invalid setting.
 #[derive(Debug)]
 pub struct WrongSetting {
     /// Its key, such as `slots` or `storage.quota`.
     pub name: String,
-    /// What is wrong with it.
+    /// The error.
     pub failure: Failure,
 }
 
-/// The settings that can't be used, in the order in which they were found.
+/// The invalid settings, in the order in which they were found.
 #[derive(Debug, Default)]
 pub struct WrongSettings {
     all: Vec<WrongSetting>,
-    /// What the file's reader said of the file as a whole: its message shows the line.
+    /// The parser's error for the file as a whole. Its message shows the line.
     file: Option<Failure>,
 }
 
 impl WrongSettings {
-    /// Adds one.
+    /// Adds an invalid setting.
     pub fn push(&mut self, name: &str, failure: Failure) {
         self.all.push(WrongSetting { name: name.to_owned(), failure });
     }
 
-    /// The value, or none where it can't be used. `flag` is the setting's flag or key.
+    /// Returns the value. On an error, adds it to the invalid settings and returns `None`. `flag` is the setting's flag
+    /// or key.
     pub fn take<T>(&mut self, flag: &str, value: Result<Option<T>, Failure>) -> Option<T> {
         value.unwrap_or_else(|failure| {
             self.push(flag.trim_start_matches("--"), failure);
@@ -38,21 +39,21 @@ impl WrongSettings {
         })
     }
 
-    /// The failure to refuse a start with.
+    /// Returns the failure to report if the server refuses to start.
     pub fn into_first(self) -> Option<Failure> {
         self.file.or_else(|| self.all.into_iter().next().map(|wrong| wrong.failure))
     }
 
-    /// All of them.
+    /// Returns all invalid settings.
     pub fn into_all(self) -> Vec<WrongSetting> {
         self.all
     }
 }
 
-/// One value's layers, strongest first.
+/// Resolves one value from its layers: flag, environment, file.
 ///
 /// # Errors
-/// A variable that does not read as a value.
+/// Fails if the variable's text is not a valid value.
 pub fn layer<T>(
     flag: Option<T>,
     name: &'static str,
@@ -74,7 +75,7 @@ where
     Ok(file.map(|(value, path)| Setting { value, origin: Origin::File(path.clone()) }))
 }
 
-/// Reads a configuration file; keys that can't be used are left out and added to `wrong`.
+/// Reads a configuration file. Invalid keys are left out and added to `wrong`.
 pub fn read_file<T: DeserializeOwned + Default>(path: &PathBuf, wrong: &mut WrongSettings) -> T {
     let shown = path.display();
     let text = match std::fs::read_to_string(path) {
@@ -104,7 +105,7 @@ pub fn read_file<T: DeserializeOwned + Default>(path: &PathBuf, wrong: &mut Wron
     })
 }
 
-/// Copies the keys of `table`, which is at `at`, that can be read as part of a `T` by themselves.
+/// Copies the keys of `table`, at the path `at`, each of which can be read alone as part of a `T`. Reports the others.
 fn sift<T: DeserializeOwned>(table: &Table, at: &mut Vec<String>, right: &mut Table, bad: &mut Vec<(String, String)>) {
     for (key, value) in table {
         at.push(key.clone());

@@ -1,5 +1,5 @@
-//! The binary as a process. Having a test here also makes cargo build `fabric` itself along with the tests, with the
-//! same features: the end-to-end suite in `tests/` runs what this leaves in the target folder.
+//! Tests of the binary as a process. They also make cargo build `fabric` along with the tests, with the same features:
+//! the end-to-end suite in `tests/` runs the binary in the target folder.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;

@@ -1,9 +1,9 @@
-"""Renders the chart with Helm's own engine, checks it against Kubernetes' schemas, and writes what it rendered.
+"""Renders the chart with Helm's own engine, checks it against Kubernetes' schemas, and writes the rendered files.
 
     python deploy/helm/check.py OUT
 
-needs `helm-python-sdk` and `kubernetes-validate` of PyPI. OUT gets one YAML file for each case below. What the cases mean for
-`fabric` (flags, ports, probes) is checked by tests/tests/deploy.rs.
+requires `helm-python-sdk` and `kubernetes-validate` from PyPI. OUT receives one YAML file for each case below.
+tests/tests/e2e/deploy.rs checks the meaning of the cases for `fabric` (flags, ports, probes).
 """
 
 import pathlib
@@ -41,7 +41,7 @@ CASES = {
     "own-nats": {"store": NEEDED["store"], "nats": {"server": {"enabled": True}}},
     "existing-secret": {"store": NEEDED["store"] | {"existingSecret": "store"}, "nats": NEEDED["nats"]},
 }
-# What has to be refused, and a word of the reason.
+# Values that must be rejected, with a part of the reason.
 REFUSED = {
     "no store": ({"nats": NEEDED["nats"]}, "store.url is needed"),
     "no NATS": ({"store": NEEDED["store"]}, "nats.url is needed"),
@@ -52,12 +52,12 @@ REFUSED = {
     "a value of the wrong kind": (NEEDED | {"port": "http"}, "port"),
     "a password in the URL of NATS": ({"store": NEEDED["store"], "nats": {"url": "nats://u:p@nats"}}, "pattern"),
 }
-# Kinds of other projects; Kubernetes has no schema of theirs.
+# Kinds of other projects, for which Kubernetes has no schema.
 FOREIGN = {"ScaledObject", "PodMonitor"}
 
 
 def leaves(values, path=""):
-    """Paths of single values. An empty map or list is one: whoever sets it decides what is in it."""
+    """Yields the paths of single values. An empty map or list is one, because the user decides its content."""
     if isinstance(values, dict) and values:
         for key, value in values.items():
             yield from leaves(value, f"{path}.{key}" if path else key)
@@ -66,7 +66,7 @@ def leaves(values, path=""):
 
 
 def check_values(values):
-    """Helm renders a value that does not exist as nothing, and says nothing of one that nobody reads."""
+    """Checks that every value is used and every used value exists. Helm reports neither. Returns the number of values."""
     used = set()
     for template in (CHART / "templates").iterdir():
         text = template.read_text()
@@ -76,9 +76,9 @@ def check_values(values):
     there = set(leaves(values))
     groups = {leaf.rsplit(".", n)[0] for leaf in there for n in range(leaf.count(".") + 1)}
     for path in sorted(used - there - groups):
-        # `slots` is a node's alone, and looked at for nodes alone.
+        # Only nodes have `slots`, and templates read it only for nodes.
         if path not in {"gateway.slots", "scheduler.slots"}:
-            sys.exit(f"a template reads {path}, which values.yaml has not got")
+            sys.exit(f"a template reads {path}, which values.yaml does not define")
     for leaf in sorted(there):
         if not any(leaf == path or leaf.startswith(f"{path}.") for path in used):
             sys.exit(f"no template reads {leaf} of values.yaml")
@@ -124,7 +124,7 @@ def main(out):
                 if reason not in str(error):
                     sys.exit(f"{case}: refused for another reason: {error}")
             else:
-                sys.exit(f"{case}: was taken")
+                sys.exit(f"{case}: was accepted")
         print(f"{len(REFUSED)} mistakes are refused")
 
 

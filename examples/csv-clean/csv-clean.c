@@ -1,17 +1,18 @@
-/* A filter for CSV: a partition on stdin, the cleaned rows on stdout. A preview-1 command, built with clang.
+/* A filter for CSV: reads a partition from stdin and writes the cleaned rows to stdout. A preview-1 command, built with
+ * clang.
  *
- * - fields are trimmed of spaces and tabs (inside quotes they stay);
- * - missing values (empty, NA, N/A, NULL, null, nan, NaN, -) become one text, "NA" unless set;
- * - rows whose number of fields differs from the header's are dropped, and so are rows with a torn quote;
- * - line ends become a line feed; fields are quoted only where they must be.
+ * - trims spaces and tabs from fields, except inside quotes;
+ * - replaces missing values (empty, NA, N/A, NULL, null, nan, NaN, -) with one text, by default "NA";
+ * - drops rows with an unclosed quote or with a number of fields that differs from the header's;
+ * - writes line feeds as line ends, and quotes fields only if required.
  *
  * Settings, as an argument --NAME=VALUE or an environment variable CSV_CLEAN_NAME (the argument wins):
- *   na         what a missing value becomes             default NA
+ *   na         replacement of a missing value           default NA
  *   delimiter  one character                            default ,
- *   header     1: the first row is a header and sets the number of fields; 0: the first row's length does it, and it
- *              is cleaned like any other                default 1
- * It says on stderr how many rows it kept and dropped. Exit code 0; 2 for a wrong setting; 1 when a row is longer than
- * a MiB or the output cannot be written. */
+ *   header     1: the first row is a header; 0: the first row is data and is cleaned too. In both cases it sets the
+ *              number of fields                         default 1
+ * Writes the numbers of kept and dropped rows to stderr. Exit code 0; 2 for an invalid setting; 1 if a row is longer
+ * than 1 MiB or the output cannot be written. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ enum { MAX_ROW = 1 << 20, MAX_FIELDS = 1 << 14, READ_BYTES = 1 << 16 };
 static unsigned char input[READ_BYTES];
 static size_t input_length, input_at;
 
-/* A row's fields, one after the other, each at its start with its length. */
+/* The fields of a row, concatenated, with the start and length of each. */
 static unsigned char row[MAX_ROW];
 static size_t start[MAX_FIELDS], length[MAX_FIELDS];
 static unsigned char quoted[MAX_FIELDS];
@@ -61,7 +62,7 @@ static enum outcome read_row(int delimiter, size_t *fields) {
                 if (used == MAX_ROW) return TOO_LONG;
                 row[used++] = (unsigned char)c;
             }
-            /* What follows the closing quote may only be space. */
+            /* Only white space may follow the closing quote. */
             int rubbish = 0;
             while (c != EOF && c != delimiter && c != '\n' && c != '\r') {
                 if (c != ' ' && c != '\t') rubbish = 1;
@@ -156,7 +157,7 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < fields; i++) {
             const unsigned char *field = row + start[i];
             if (i) putchar(delimiter);
-            /* What someone quoted is a text on purpose, even if it reads NA. An empty one is missing either way. */
+            /* A quoted NA is text. An empty field is missing, quoted or not. */
             int missing = length[i] == 0 || (!quoted[i] && is_missing(field, length[i]));
             if (missing && !(first && header)) fputs(na, stdout);
             else write_field(field, length[i], delimiter);

@@ -1,4 +1,4 @@
-;; Hands the host a log message of two bytes that are no UTF-8. Ends with `guest-contract`.
+;; Passes a log message of two bytes to the host that are not UTF-8. Ends with `guest-contract`.
 (component
   (import "fabric:task/log@0.1.0" (instance $log
     (type $l (enum "trace" "debug" "info" "warn" "error"))

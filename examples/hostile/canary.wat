@@ -1,6 +1,6 @@
-;; Looks through all memory, the globals and the table that it can have, says whether any of it is not fresh (`1`) or
-;; all of it is (`0`), waits for a while so that many instances live at once, and leaves marks everywhere.
-;; No instance may ever say `1`: its slot in the pool was another instance's before, perhaps another tenant's.
+;; Searches all available memory, the globals and the table for values that are not initial, overwrites everything with
+;; marks, waits so that many instances live at once, and writes `1` if it found such a value, otherwise `0`.
+;; No instance may ever write `1`: its slot in the pool belonged to another instance before, possibly of another tenant.
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
@@ -10,7 +10,7 @@
   (func $f)
   (elem declare func $f)
   (func (export "_start") (local $i i32) (local $found i32)
-    ;; 4 MiB in all: beyond what a slot keeps resident, too.
+    ;; 4 MiB in total: more than a slot keeps resident.
     (drop (memory.grow (i32.const 62)))
     (drop (table.grow $t (ref.null func) (i32.const 999)))
     (loop $memory
@@ -32,7 +32,7 @@
     (i32.store (i32.const 16) (i32.const 1))
     (i64.store (i32.const 24) (i64.const 50000000))
     (drop (call $poll_oneoff (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))
-    ;; The answer.
+    ;; Write the answer.
     (i32.store8 (i32.const 200) (i32.add (i32.const 48) (i32.ne (local.get $found) (i32.const 0))))
     (i32.store (i32.const 192) (i32.const 200))
     (i32.store (i32.const 196) (i32.const 1))

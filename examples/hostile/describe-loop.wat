@@ -1,5 +1,5 @@
-;; Runs for ever when it is asked to describe itself, which happens at deployment. Its mapper is harmless.
-;; The deployment succeeds and says in a warning that `describe` failed.
+;; Runs forever in `describe`, which the host calls at deployment. Its mapper is harmless. The deployment succeeds with
+;; a warning that `describe` failed.
 (component
   (import "fabric:task/types@0.1.0" (instance $types
     (type $e (variant (case "invalid-input" string) (case "retryable" string) (case "failed" string)))
@@ -8,7 +8,7 @@
   (core module $m
     (memory (export "memory") 1)
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
-    ;; A result at address 16, where all is zero: ok.
+    ;; The result is at address 16, where all bytes are zero: ok.
     (func (export "map") (result i32) (i32.const 16))
     (func (export "describe") (result i32)
       (loop $again (br $again))

@@ -1,4 +1,4 @@
-;; Runs for ever. Ends with `out-of-fuel`; with `deadline` where its fuel lasts longer than its time.
+;; Runs forever. Ends with `out-of-fuel`, or with `deadline` if its fuel lasts longer than its time.
 (module
   (memory (export "memory") 1)
   (func (export "_start")

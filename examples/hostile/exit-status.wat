@@ -1,4 +1,5 @@
-;; Says why on standard error and ends with status 3. Ends with `guest-exit`; the hint has the last words.
+;; Writes a reason to standard error and exits with status 3. Ends with `guest-exit`; the hint has the last lines of
+;; standard error.
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))

@@ -1,4 +1,4 @@
-;; Asks for 2 GiB and fills them in one instruction, which costs next to no fuel and can't be interrupted: only the
+;; Requests 2 GiB and fills them with one instruction, which uses almost no fuel and can't be interrupted: only the
 ;; memory limit bounds it. Ends with `memory-limit`.
 (module
   (memory (export "memory") 1)

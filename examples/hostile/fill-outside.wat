@@ -1,4 +1,4 @@
-;; Fills 2 GiB of which it has 64 KiB. Ends with `trap:out-of-bounds-memory` before a byte is written.
+;; Fills 2 GiB with a memory of 64 KiB. Ends with `trap:out-of-bounds-memory` before any byte is written.
 (module
   (memory (export "memory") 1)
   (func (export "_start")

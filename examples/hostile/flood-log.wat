@@ -1,4 +1,4 @@
-;; Writes lines to standard error, its log, again and again. Ends with `log-limit`.
+;; Writes lines to standard error, its log, in a loop. Ends with `log-limit`.
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)

@@ -1,4 +1,4 @@
-;; Writes 60,000 bytes to standard output, its result, again and again. Ends with `output-limit`.
+;; Writes 60,000 bytes to standard output, its result, in a loop. Ends with `output-limit`.
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)

@@ -1,4 +1,4 @@
-;; Asks for all 4 GiB that it could address, in one step. Ends with `memory-limit`.
+;; Requests its whole address space of 4 GiB in one step. Ends with `memory-limit`.
 (module
   (memory (export "memory") 1)
   (func (export "_start")

@@ -1,5 +1,5 @@
-;; Grows its memory by 1 MiB again and again and writes to every page of it, so that it is really taken.
-;; Ends with `memory-limit`.
+;; Grows its memory by 1 MiB in a loop and writes to every page, so that the memory is resident. Ends with
+;; `memory-limit`.
 (module
   (memory (export "memory") 1)
   (func (export "_start") (local $old i32)

@@ -1,4 +1,4 @@
-;; Grows a table by a thousand elements again and again. Ends with `table-limit`.
+;; Grows a table by a thousand elements in a loop. Ends with `table-limit`.
 (module
   (memory (export "memory") 1)
   (table $t 1 funcref)

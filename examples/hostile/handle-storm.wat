@@ -1,4 +1,4 @@
-;; Asks for a handle to standard output again and again and closes none. Ends with `handle-limit`.
+;; Opens handles to standard output in a loop and closes none. Ends with `handle-limit`.
 (component
   (import "wasi:io/error@0.2.0" (instance $error (export "error" (type (sub resource)))))
   (import "wasi:io/streams@0.2.0" (instance $streams (export "output-stream" (type (sub resource)))))

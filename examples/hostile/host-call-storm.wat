@@ -1,4 +1,4 @@
-;; Calls the host again and again, for nothing. Ends with `host-call-limit`.
+;; Calls the host in a loop. Ends with `host-call-limit`.
 (module
   (import "wasi_snapshot_preview1" "sched_yield" (func $sched_yield (result i32)))
   (memory (export "memory") 1)

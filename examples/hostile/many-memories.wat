@@ -1,5 +1,5 @@
-;; Asks for 24 MiB in each of three memories: none of them is large. The limit is for their sum.
-;; Ends with `memory-limit` where the limit is below 72 MiB.
+;; Has three memories of 24 MiB each. None of them is large, but the limit applies to their sum. Ends with
+;; `memory-limit` if the limit is below 72 MiB.
 (module
   (memory (export "memory") 384)
   (memory 384)

@@ -1,5 +1,4 @@
-;; Calls itself for ever. The second call keeps a compiler from turning the first into a jump.
-;; Ends with `stack-overflow`.
+;; Calls itself forever. The second call prevents a tail call for the first. Ends with `stack-overflow`.
 (module
   (memory (export "memory") 1)
   (func $deeper (export "_start")

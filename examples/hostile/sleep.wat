@@ -1,4 +1,4 @@
-;; Sleeps for an hour in one host call. It burns no fuel: only the clock ends it. Ends with `deadline`.
+;; Sleeps for an hour in one host call. It uses no fuel, so only the deadline ends it. Ends with `deadline`.
 (module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)

@@ -1,5 +1,5 @@
-;; Runs for ever in its start function, which the engine runs while it makes the instance: no entry has been called yet.
-;; Ends as `endless-loop` does.
+;; Runs forever in its start function. The engine runs it during instantiation, before any entry is called. Ends like
+;; `endless-loop`.
 (module
   (memory (export "memory") 1)
   (func $start (loop $again (br $again)))

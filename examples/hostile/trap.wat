@@ -1,5 +1,5 @@
-;; Executes `unreachable`, two calls deep, as a panic of a Rust program does. Ends with `trap:unreachable` and a
-;; backtrace that names both functions.
+;; Executes `unreachable` in a nested call, like a panic of a Rust program. Ends with `trap:unreachable` and a backtrace
+;; with both functions.
 (module $trap
   (memory (export "memory") 1)
   (func $innermost unreachable)

@@ -1,5 +1,5 @@
-;; Imports an interface that no host of ours has. It is refused at deployment with `unknown-import`; the message names
-;; the import, and the hint says what would satisfy it.
+;; Imports an interface that the host does not provide. Refused at deployment with `unknown-import`. The message names
+;; the import, and the hint lists the imports that are available.
 (component
   (import "acme:database/query@1.0.0" (instance $database
     (export "run" (func (param "sql" string)))))

@@ -1,10 +1,10 @@
-"""Runs the notebooks headless, each in a fresh kernel, against a server that is started for them.
+"""Runs the notebooks headless, each in a fresh kernel, against a temporary server.
 
-    python run.py                     all of them
-    python run.py weather --write     one of them, and keeps its outputs in the file
+    python run.py                     runs all notebooks
+    python run.py weather --write     runs one notebook and stores its outputs in the file
 
-The server is the `fabric` that FABRIC_BIN names, else the one on the path. A cell that fails is shown, and the exit
-status is 1.
+The server binary is FABRIC_BIN, or by default the `fabric` on the path. A failing cell is printed, and the exit status
+is 1.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 HERE = Path(__file__).resolve().parent
-#: Seconds that a server may take to be ready. Only a failure takes this long.
+#: Seconds to wait for a server to be ready.
 PATIENCE = 120.0
-#: How often the server's `server.json` is looked for, in seconds: nothing announces it.
+#: Poll interval for the server's `server.json`, in seconds.
 LOOK = 0.01
-#: Seconds that a cell may take. The first Python function waits for its runner to be compiled.
+#: Timeout of a cell in seconds. The first Python function waits until its runner is compiled.
 CELL_TIMEOUT = 900
-#: What a traceback is coloured with.
+#: Colour codes in a traceback.
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextlib.contextmanager
 def serving(program: str, like: Path | None = None) -> Iterator[dict[str, str]]:
-    """Runs a server over a folder of its own; gives the environment in which `Fabric()` finds it, and only it.
+    """Runs a server in a temporary folder and yields an environment in which `Fabric()` finds only this server.
 
     Args:
         program: The `fabric` binary.
-        like: The data of a stopped server to start with a copy of.
+        like: Data folder of a stopped server; the new server starts with a copy of it.
     """
     with tempfile.TemporaryDirectory(prefix="fabric-notebooks-") as folder:
         data, log = Path(folder, "data"), Path(folder, "server.log")
@@ -68,10 +68,10 @@ def serving(program: str, like: Path | None = None) -> Iterator[dict[str, str]]:
 
 
 def executed(notebook: Path, environment: dict[str, str]) -> NotebookNode:
-    """The notebook with the outputs of a run.
+    """Returns the notebook with the outputs of a run.
 
     Raises:
-        CellExecutionError: where a cell fails.
+        CellExecutionError: if a cell fails.
     """
     found = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(
@@ -82,14 +82,14 @@ def executed(notebook: Path, environment: dict[str, str]) -> NotebookNode:
         record_timing=False,
         coalesce_streams=True,
         store_widget_state=False,
-        # Its remarks on how it is connected are not the notebook's.
+        # Connection messages of the kernel are not part of the notebook's output.
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
     return normalised(client.execute(env=environment))
 
 
 def normalised(notebook: NotebookNode) -> NotebookNode:
-    """Without what differs between machines and is no output."""
+    """Removes metadata that differs between machines."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -104,22 +104,22 @@ def _notebook(name: str) -> Path:
     path = path if path.exists() else Path(name).resolve()
     if not path.is_file():
         known = ", ".join(path.stem for path in sorted(HERE.glob("*.ipynb")))
-        raise argparse.ArgumentTypeError(f"there is no notebook {name}; there are {known}")
+        raise argparse.ArgumentTypeError(f"unknown notebook {name}; known: {known}")
     return path
 
 
 def main() -> int:
-    """Runs what the command line names."""
+    """Runs the notebooks given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", metavar="NAME", type=_notebook, help="a notebook's name, or a file")
-    parser.add_argument("--write", action="store_true", help="keep the outputs in the files")
+    parser.add_argument("--write", action="store_true", help="store the outputs in the files")
     parser.add_argument(
-        "--like", type=Path, metavar="DIR", help="start over a copy of a stopped server's data, to compile less"
+        "--like", type=Path, metavar="DIR", help="start with a copy of a stopped server's data, to compile less"
     )
     asked = parser.parse_args()
     program = os.environ.get("FABRIC_BIN") or shutil.which("fabric")
     if program is None:
-        parser.error("there is no server\nhint: cargo build -p fabric-cli, then put it on the path or set FABRIC_BIN")
+        parser.error("no fabric binary\nhint: cargo build -p fabric-cli, then add it to PATH or set FABRIC_BIN")
     failed = False
     with serving(program, asked.like) as environment:
         for path in asked.notebooks or sorted(HERE.glob("*.ipynb")):

@@ -1,9 +1,9 @@
-//! A bounded fuzz run of the parsers that take hostile bytes, on stable Rust.
+//! Bounded fuzzing of the parsers that read untrusted bytes, on stable Rust.
 //!
-//! Each test in `tests/` hands seeds and a parser to [`fuzz`], which feeds it mutations of the seeds and of the files under
-//! `corpus/NAME/`. A run is the same every time unless `FABRIC_FUZZ_SEED` says otherwise; `FABRIC_FUZZ_SECONDS` makes it
-//! longer. What makes a parser panic or hang is written to a file whose path the failure names; put that file into
-//! `corpus/NAME/`, and it stays a test.
+//! Each test in `tests/` passes seeds and a parser to [`fuzz`], which feeds the parser with mutations of the seeds and
+//! of the files under `corpus/NAME/`. Runs are deterministic unless `FABRIC_FUZZ_SEED` is set. `FABRIC_FUZZ_SECONDS`
+//! sets a longer run. An input that makes a parser panic or hang is written to a file, and the failure message contains
+//! its path. Add that file to `corpus/NAME/` as a regression test.
 #![allow(clippy::panic, clippy::expect_used, clippy::print_stderr, reason = "a test harness: a panic is its verdict")]
 
 mod mutate;
@@ -15,20 +15,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Inputs of a run that has no time of its own.
+/// Number of inputs of a run without `FABRIC_FUZZ_SECONDS`.
 const INPUTS: u64 = 4_000;
-/// Time after which a run without a time of its own ends early, on a slow machine.
+/// Time limit of a run without `FABRIC_FUZZ_SECONDS`, for slow machines.
 const TIME: Duration = Duration::from_secs(4);
-/// Time after which one input counts as a hang: thousands of times what any input takes.
+/// Time after which one input counts as a hang: thousands of times the usual duration.
 const HANG: Duration = Duration::from_secs(20);
-/// Bytes of the longest mutation.
+/// Maximum size of a mutation in bytes.
 pub const MAX_INPUT: usize = 64 << 10;
 
 fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}=`{text}` is no number")))
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}=`{text}` is not a number")))
 }
 
-/// The files of a target's corpus, in the order of their names.
+/// Returns the files of a target's corpus, sorted by name.
 fn corpus(name: &str) -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
@@ -37,10 +37,10 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).expect("the corpus is readable")).collect()
 }
 
-/// Writes an input down and says where.
+/// Writes an input to a file and returns the path.
 fn keep(name: &str, input: &[u8]) -> PathBuf {
     let folder = std::env::temp_dir().join("fabric-fuzz");
-    // Without a folder the bytes are in the message all the same.
+    // Errors are ignored, because the message has the beginning of the input too.
     let _ = std::fs::create_dir_all(&folder);
     let sum =
         input.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, b| (sum ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3));
@@ -51,8 +51,10 @@ fn keep(name: &str, input: &[u8]) -> PathBuf {
 
 /// Feeds a parser its seeds, its corpus and mutations of both.
 ///
+/// `FABRIC_FUZZ_FILE` replaces all of them by one file.
+///
 /// # Panics
-/// When the parser panics, or takes longer than 20 s for one input.
+/// If the parser panics, or takes longer than 20 s for one input.
 pub fn fuzz(name: &str, seeds: &[&[u8]], parser: impl Fn(&[u8])) {
     let mut pool: Vec<Vec<u8>> = seeds.iter().map(|s| s.to_vec()).chain(corpus(name)).collect();
     pool.push(Vec::new());
@@ -90,7 +92,7 @@ pub fn fuzz(name: &str, seeds: &[&[u8]], parser: impl Fn(&[u8])) {
     eprintln!("{name}: {done} inputs from seed {seed} in {:?}", started.elapsed());
 }
 
-/// Text out of an input: most parsers of text are reached through valid UTF-8 only.
+/// Converts an input to text, because most text parsers are reachable only through valid UTF-8.
 #[must_use]
 pub fn text(input: &[u8]) -> String {
     String::from_utf8_lossy(input).into_owned()

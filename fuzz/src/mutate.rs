@@ -1,10 +1,10 @@
-//! Mutations: what a byte-oriented fuzzer does to an input without looking into the program.
+//! Mutations of a byte-oriented fuzzer without feedback from the program.
 
 use crate::MAX_INPUT;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-/// Numbers at which lengths and offsets go wrong.
+/// Boundary values for lengths and offsets.
 const EDGES: [u64; 12] = [
     0,
     1,
@@ -19,13 +19,13 @@ const EDGES: [u64; 12] = [
     0x7fff_ffff_ffff_ffff,
     0xffff_ffff_ffff_ffff,
 ];
-/// Text at which parsers of text branch.
+/// Tokens at which text parsers branch.
 const TOKENS: [&str; 24] = [
     "{", "}", "[", "]", "\"", "\\", ":", ",", "\n", "- ", "&a ", "*a", "<<: ", "!t ", "---\n", "%", "..", "/", "\0",
     "\u{feff}", "-1", "1e999", "bytes=", "(a*)*",
 ];
 
-/// Makes inputs out of others.
+/// A generator of mutated inputs.
 pub(crate) struct Mutator {
     random: ChaCha8Rng,
 }
@@ -45,14 +45,14 @@ impl Mutator {
         pool.get(at).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// A range of an input of `len` bytes, most often a short one.
+    /// Returns a range of an input of `len` bytes, usually a short one.
     fn range(&mut self, len: usize) -> std::ops::Range<usize> {
         let start = self.below(len + 1);
         let most = (len - start).min(if self.below(4) == 0 { len } else { 16 });
         start..start + self.below(most + 1)
     }
 
-    /// The next input.
+    /// Returns the next input.
     pub(crate) fn next(&mut self, pool: &[Vec<u8>]) -> Vec<u8> {
         let mut input = self.pick(pool).to_vec();
         for _ in 0..=self.below(6) {
@@ -80,7 +80,7 @@ impl Mutator {
                 let bytes: Vec<u8> = (0..self.below(16)).map(|_| self.random.random()).collect();
                 input.splice(range.start..range.start, bytes);
             }
-            // Repeats a part: nesting and lists grow so.
+            // Repeats a part, which creates nesting and long lists.
             4 => {
                 let times = 1 << self.below(10);
                 let part = input.get(range.clone()).unwrap_or_default().repeat(times);

@@ -1,9 +1,9 @@
-//! Who may use which route: one table, and the layer that applies it. A route that is not in the table is refused, so
-//! a forgotten line shows in the first test and never as an open door.
+//! The access rules: one table of routes, and the layer that applies it. A route that is not in the table is refused,
+//! so a missing entry fails closed.
 //!
-//! Tokens travel in the `Authorization` header only and never in cookies, so a page in a browser can't borrow one: there
-//! is no CSRF, and a page that rebinds its name to loopback gets nothing but public functions and health. That is why
-//! `Host` is looked at only where loopback alone opens something: at `/metrics`.
+//! Tokens travel only in the `Authorization` header and never in cookies, so a web page cannot use a visitor's token:
+//! cross-site request forgery does not apply, and a page that rebinds its name to loopback reaches only public
+//! functions and health. For this reason `Host` is checked only for the route that loopback alone opens: `/metrics`.
 
 pub(crate) mod log;
 pub mod mark;
@@ -24,28 +24,28 @@ use fabric_types::{
 use http::{HeaderMap, header, request::Parts};
 use std::net::{IpAddr, SocketAddr};
 
-/// What a route asks of the caller.
+/// The access that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Nothing.
+pub enum RequiredAccess {
+    /// No token.
     Open,
-    /// A token of this role or a higher one.
+    /// A token with this role or a higher one.
     Role(Role),
     /// An admin token, or no token from loopback.
     LoopbackOrAdmin,
 }
 
-use Access::{LoopbackOrAdmin, Open};
-const INVOKER: Access = Access::Role(Role::Invoker);
-const DEVELOPER: Access = Access::Role(Role::Developer);
-const ADMIN: Access = Access::Role(Role::Admin);
-const TENANT_ADMIN: Access = Access::Role(Role::TenantAdmin);
+use RequiredAccess::{LoopbackOrAdmin, Open};
+const INVOKER: RequiredAccess = RequiredAccess::Role(Role::Invoker);
+const DEVELOPER: RequiredAccess = RequiredAccess::Role(Role::Developer);
+const ADMIN: RequiredAccess = RequiredAccess::Role(Role::Admin);
+const TENANT_ADMIN: RequiredAccess = RequiredAccess::Role(Role::TenantAdmin);
 
-/// The route of synchronous calls: its caller may go away at any time.
+/// The route of synchronous calls. Its caller may disconnect at any time.
 const INVOKE: &str = "/v1/functions/{f}/invoke";
 
-/// Method, route, access.
-pub const TABLE: &[(&str, &str, Access)] = &[
+/// The access rules: method, route, access.
+pub const TABLE: &[(&str, &str, RequiredAccess)] = &[
     ("GET", "/healthz", Open),
     ("GET", "/readyz", Open),
     ("GET", "/metrics", LoopbackOrAdmin),
@@ -109,14 +109,14 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("DELETE", "/v1/tokens/{id}", TENANT_ADMIN),
 ];
 
-/// The line of the table for a request; HEAD is under GET's rule.
+/// Returns the table entry for a request. HEAD follows the rule of GET.
 #[must_use]
-pub fn rule(method: &http::Method, route: &str) -> Option<(&'static str, Access)> {
+pub fn rule(method: &http::Method, route: &str) -> Option<(&'static str, RequiredAccess)> {
     let method = if *method == http::Method::HEAD { "GET" } else { method.as_str() };
     TABLE.iter().find(|(m, r, _)| *m == method && *r == route).map(|(_, r, a)| (*r, *a))
 }
 
-/// The route of a request's path, as the table writes it, for requests that another process answers.
+/// Returns the route of a path, as written in the table, for requests that another process answers.
 #[must_use]
 pub fn route_of(path: &str) -> Option<&'static str> {
     fn fits(route: &str, path: &str) -> bool {
@@ -133,7 +133,7 @@ pub fn route_of(path: &str) -> Option<&'static str> {
     TABLE.iter().map(|(_, route, _)| *route).find(|route| fits(route, path))
 }
 
-/// An address as limits count it: an IPv6 network of 64 bits is one.
+/// Returns an address as limits count it: an IPv6 /64 network counts as one address.
 #[must_use]
 pub(crate) fn address_group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -142,7 +142,7 @@ pub(crate) fn address_group(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Where a connection comes from.
+/// The remote address of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
@@ -150,30 +150,31 @@ pub struct Peer(pub SocketAddr);
 #[derive(Debug, Clone, Copy)]
 pub struct Route(pub &'static str);
 
-/// Who is asking, and in which tenant.
+/// The authenticated caller, and the tenant it acts in.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The token's public id; that of a JupyterHub user for all tokens of theirs.
+    /// The token's public id. For a JupyterHub user, one id for all tokens of that user.
     pub token: String,
     /// The token's name.
     pub name: String,
-    /// The tenant that the request is about.
+    /// The tenant that the request concerns.
     pub tenant: TenantId,
-    /// What the token may do.
+    /// The token's role.
     pub role: Role,
 }
 
 impl Caller {
-    /// A fresh invocation id that carries this token's mark.
+    /// Returns a fresh invocation id that carries this token's mark.
     #[must_use]
     pub fn invocation_id(&self) -> InvocationId {
         mark::sign(&self.token, clock::now_ms(), clock::draw())
     }
 
-    /// Lets a caller at an invocation: an invoker at those of its own token only, the others at all of the tenant.
+    /// Checks that the caller may see an invocation. An invoker may see those of its own token, a higher role all of
+    /// the tenant.
     ///
     /// # Errors
-    /// `not-found`, as for an invocation that isn't there.
+    /// `not-found`, as for an invocation that does not exist.
     pub fn may_see(&self, id: &InvocationId) -> Result<()> {
         if self.role > Role::Invoker || mark::is_of(&self.token, id) {
             return Ok(());
@@ -189,8 +190,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The secret of an `Authorization: Bearer …` header, or of `token …`, as clients of Jupyter write it. Of several such
-/// headers none counts: a proxy in front may have looked at another one.
+/// Returns the secret of an `Authorization: Bearer …` header, or of `token …`, the form that Jupyter clients send.
+/// Returns `None` if there are several such headers: a proxy in front may have checked another one.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -206,7 +207,7 @@ fn secret_of(value: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token")).then(|| secret.trim())
 }
 
-/// The holder of a secret: a token of ours, or a user of the JupyterHub where there is one.
+/// Returns the holder of a secret: a Fabric token, or a user of the configured JupyterHub.
 async fn holder(app: &App, secret: &str) -> Result<Caller> {
     match &app.services.jupyterhub {
         Some(hub) if !tokens::secret::is_secret(secret) => hub.verify(secret).await,
@@ -217,10 +218,10 @@ async fn holder(app: &App, secret: &str) -> Result<Caller> {
     }
 }
 
-/// Who is asking.
+/// Identifies the caller of a request.
 ///
 /// # Errors
-/// `unauthenticated`; `denied` when only an admin may name another tenant.
+/// `unauthenticated`; `denied` if a caller other than an admin names another tenant.
 pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller> {
     let secret = bearer(headers).ok_or_else(|| Error::new(Code::Unauthenticated, "this needs a token"))?;
     let mut caller = holder(app, secret).await?;
@@ -242,7 +243,7 @@ fn names_loopback(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Lets a request through to its route, or not. Everything that changes something passes here once.
+/// Admits a request to its route, or refuses it. Every request to a route passes here once.
 pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Request, next: Next) -> Response {
     use axum::response::IntoResponse as _;
     let Some((route, access)) = rule(request.method(), matched.as_str()) else {
@@ -277,15 +278,15 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
             let payer = crate::charged::payer_of(&app, &caller);
             request.extensions_mut().insert(payer.clone());
             let is_read = request.method().is_safe();
-            // The one place that every mutating request of a known caller passes.
+            // The one place that every mutating request of an authenticated caller passes.
             let answer = crate::idempotency::once(&app, &caller, request, next);
             let answered = match only_waits {
                 true => revocation::answer_while_valid(&app, &secret, answer).await,
-                // A change that has begun is made, and its caller told of it.
+                // A change that has begun runs to its end, and its caller receives the answer.
                 false => Ok(answer.await),
             };
             let answered = answered.unwrap_or_else(Error::into_response);
-            // The answer to a change is sent in any case: the change is made.
+            // The answer to a change is sent even if no memory is left to charge: the change has been made.
             let answered = if is_read { crate::charged::streamed(answered, &payer) } else { answered };
             let mut answered = revocation::watch(&app, &secret, answered);
             answered.extensions_mut().insert(asked);
@@ -296,7 +297,7 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
     response
 }
 
-async fn admit(app: &App, access: Access, headers: &HeaderMap, near: bool) -> Result<Option<Caller>> {
+async fn admit(app: &App, access: RequiredAccess, headers: &HeaderMap, near: bool) -> Result<Option<Caller>> {
     match access {
         Open => Ok(None),
         LoopbackOrAdmin => {
@@ -305,7 +306,7 @@ async fn admit(app: &App, access: Access, headers: &HeaderMap, near: bool) -> Re
             }
             allow(identify(app, headers).await?, Role::Admin)
         }
-        Access::Role(least) => allow(identify(app, headers).await?, least),
+        RequiredAccess::Role(least) => allow(identify(app, headers).await?, least),
     }
 }
 
@@ -315,7 +316,7 @@ fn allow(caller: Caller, least: Role) -> Result<Option<Caller>> {
     }
     let (name, role) = (&caller.name, caller.role);
     Err(Error::new(Code::Denied, format!("this needs the role {least}, and the token `{name}` has {role}"))
-        .hint(format!("use a token of that role; an admin makes one: fabric token create NAME --role {least}")))
+        .hint(format!("use a token with that role; an admin creates one: fabric token create NAME --role {least}")))
 }
 
 #[cfg(test)]

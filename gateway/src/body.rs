@@ -1,28 +1,29 @@
-//! Bodies that become values in memory: how large they may be, how large they may become, and where they are read.
+//! Bodies that are parsed into values in memory: limits on their size and on the memory of their values, and the choice
+//! of the thread that parses them.
 
 use crate::{Error, error::Result, offload::Offload};
 use bytes::Bytes;
 use fabric_types::{Code, id::TenantId, units::ByteSize};
 use serde::de::DeserializeOwned;
 
-/// Bytes of JSON bodies without a list of items.
+/// Maximum bytes of a JSON body without a list of items.
 pub const SMALL_JSON: usize = 1 << 20;
-/// Bytes of job specs, inline items included.
+/// Maximum bytes of a job spec, inline items included.
 pub const LARGE_JSON: usize = 16 << 20;
-/// Bytes that the values of a JSON body may take in memory.
+/// Maximum bytes that the values of a JSON body may take in memory.
 pub const MAX_VALUES: u64 = 256 << 20;
-/// Bytes of a body that is read on the thread of its connection.
+/// A body up to this many bytes is parsed on the thread of its connection.
 const INLINE: usize = 64 << 10;
 
-/// Bytes of memory that a value of each kind may take, besides its text.
+/// Upper bounds of the memory of an object, a list or a value in bytes, its text excluded.
 const PER_OBJECT: u64 = 700;
 const PER_LIST: u64 = 128;
-/// A number has its text in an allocation of its own.
+/// A number stores its text in a separate allocation.
 const PER_VALUE: u64 = 96;
-/// Bytes for each byte of text: what grew while it was read may be twice as long.
+/// Bytes of memory for each byte of text: a buffer that grew during parsing may have twice the capacity.
 const PER_BYTE: u64 = 2;
 
-/// An upper bound of the memory that the values of a JSON text take, found without reading them as such.
+/// Returns an upper bound of the memory that the values of a JSON text take, without parsing them.
 #[must_use]
 pub fn json_memory(text: &[u8]) -> u64 {
     let (mut objects, mut lists, mut values) = (0_u64, 0_u64, 1_u64);
@@ -34,7 +35,7 @@ pub fn json_memory(text: &[u8]) -> u64 {
             b'[' => lists += 1,
             b',' => values += 1,
             b'"' => loop {
-                // To the end of the string, over what is escaped in it.
+                // Skip to the end of the string, past escaped characters.
                 let Some(at) = memchr::memchr2(b'"', b'\\', rest) else {
                     rest = &[];
                     break;
@@ -51,7 +52,7 @@ pub fn json_memory(text: &[u8]) -> u64 {
     objects * PER_OBJECT + lists * PER_LIST + (values + objects + lists) * PER_VALUE + text.len() as u64 * PER_BYTE
 }
 
-/// Reads JSON whose values take a bounded amount of memory.
+/// Parses JSON whose values take a bounded amount of memory.
 ///
 /// # Errors
 /// `too-large` for values that would take too much memory; `bad-request` with line and column.
@@ -66,7 +67,7 @@ pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
         .hint("put items into an object, one on a line, and map over it with the splitter `items`"));
     }
     serde_json::from_slice(text).map_err(|e| {
-        // Read again to learn the key: few texts are wrong, and the others are read without this.
+        // Parse again to find the key: few texts are invalid, and valid ones do not pay for this.
         let again = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(text));
         let path = again.err().map(|e| e.path().to_string()).filter(|path| path != ".");
         let key: String = path.iter().flat_map(|path| path.chars().take(200)).collect();
@@ -75,10 +76,10 @@ pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     })
 }
 
-/// Reads a body: a short one at once, a long one on a thread of its own when the tenant's turn comes.
+/// Parses a body: a short one at once, a long one on a separate thread when the tenant's turn comes.
 ///
 /// # Errors
-/// Those of `read`; `too-many-requests` and `unavailable` when no turn comes.
+/// The errors of `read`; `too-many-requests` and `unavailable` if no turn comes.
 pub async fn read<T: Send + 'static>(
     checks: &Offload,
     tenant: &TenantId,
@@ -108,7 +109,7 @@ mod tests {
             let refused = json::<Value>(&many(one)).unwrap_err();
             assert_eq!(refused.code(), Code::TooLarge, "{one}");
         }
-        // Long texts, and items as people send them, are no more than they look.
+        // Long texts and ordinary items are within the bound.
         for one in [
             "\"0123456789012345678901234567890123456789012345678901234567890123456789\"",
             "\"a\\\"[{,,,\\\\ 0123456789012345678901234567890123456789012345678901234567890123\"",

@@ -1,5 +1,5 @@
-//! Bodies that are held: charged to the memory account as they come, or while they go out, so that the requests of all
-//! callers together stay within it.
+//! Request and response bodies in memory. They are charged to the memory account while they are received or sent, so
+//! that the requests of all callers together stay within it.
 
 use crate::{Error, access::Caller, error::Result, state::App};
 use axum::{
@@ -15,28 +15,30 @@ use fabric_types::{
 use http::Extensions;
 use http_body_util::BodyExt as _;
 
-/// A body of one piece that is no larger is not charged: it lies in the connection's own buffer.
+/// A body of one piece up to this many bytes is not charged: it lies in the connection's buffer.
 const SMALL: usize = 64 << 10;
 
-/// Bytes that a streamed response may hold while its client does not read: a piece of a stored object, the send buffer of
-/// its HTTP/2 stream, and the records of both.
+/// Bytes that a streamed response may hold while its client does not read: a piece of a stored object, the send buffer
+/// of its HTTP/2 stream, and the bookkeeping of both.
 const STREAMED: u64 = 512 << 10;
 
-/// Who pays for what a caller sends. Operators are served from the reserve when tenants have taken the rest.
+/// Returns the payer for a caller's requests. Operators are served from the reserve when tenants have used the rest.
 pub fn payer_of(app: &App, caller: &Caller) -> Payer {
     let account = app.services.node.memory();
     if caller.role == Role::Admin { account.operator() } else { account.tenant(&caller.tenant) }
 }
 
-/// Who pays for a request's body; nobody where it was charged already.
+/// Returns the payer for a request's body, or [`Payer::nobody`] if the request carries none.
 pub fn payer(extensions: &Extensions) -> Payer {
     extensions.get::<Payer>().cloned().unwrap_or_else(Payer::nobody)
 }
 
-/// The whole body, at most `limit` bytes. It stays charged as long as the bytes, or a part of them, are there.
+/// Collects the whole body, at most `limit` bytes. The bytes stay charged until the last slice of them is dropped (test
+/// `a_body_is_charged_until_its_last_slice_is_gone`).
 ///
 /// # Errors
-/// `too-large`; `node-memory` when there is no memory for it; `bad-request` when the client stopped sending.
+/// `too-large`; `node-memory` if there is no memory for the body now; `memory-limit` if the body can never fit;
+/// `bad-request` if the client stopped sending.
 pub async fn collect(mut body: Body, limit: usize, payer: &Payer) -> Result<Bytes> {
     let too_large = || Error::new(Code::TooLarge, format!("the body has more than the {limit} bytes allowed here"));
     let hint = http_body::Body::size_hint(&body);
@@ -72,7 +74,8 @@ pub async fn collect(mut body: Body, limit: usize, payer: &Payer) -> Result<Byte
     Ok(Bytes::from_owner(Whole { bytes: first, _charge: charge }))
 }
 
-/// The response, with what its body may hold charged until it was sent. One that is whole was charged when it was made.
+/// Charges the memory that the body of a streamed response may hold until it was sent. A body of known length is not
+/// charged here.
 pub fn streamed(response: Response, payer: &Payer) -> Response {
     if http_body::Body::size_hint(response.body()).exact().is_some() {
         return response;
@@ -88,7 +91,7 @@ pub fn streamed(response: Response, payer: &Payer) -> Response {
     }
 }
 
-/// Bytes of one piece and what they are charged to.
+/// Bytes of one piece and their charge.
 struct Whole {
     bytes: Bytes,
     _charge: fabric_types::memory::Charge,

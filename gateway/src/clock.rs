@@ -1,4 +1,4 @@
-//! The wall clock and fresh ids: the two things a request takes from outside itself.
+//! The wall clock and the source of fresh ids.
 
 use fabric_types::id::{InvocationId, JobId};
 use std::{
@@ -7,21 +7,21 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Milliseconds since 1970.
+/// Returns the milliseconds since 1970 (UTC).
 #[must_use]
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Random numbers that are fetched from the system at once.
+/// Random numbers that are fetched from the system at a time.
 const BATCH: usize = 64;
 
 thread_local! {
-    /// Numbers of the system's generator that this thread has not used.
+    /// Numbers from the system's generator that this thread has not used yet.
     static DRAWN: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A number of the system's generator: whoever knows ids that were made knows nothing of those to come.
+/// Returns a number from the system's generator. Existing ids reveal nothing about future ids.
 #[must_use]
 pub fn draw() -> u64 {
     DRAWN.with_borrow_mut(|drawn| {
@@ -38,7 +38,8 @@ pub fn draw() -> u64 {
     })
 }
 
-/// Without the system's randomness ids still differ. Secrets are not made then: [`crate::tokens`] fails instead.
+/// Returns a number for ids without the system's generator: ids still differ. Secrets are not generated in this case:
+/// [`crate::tokens`] fails instead.
 fn fallback() -> u64 {
     static STEP: AtomicU64 = AtomicU64::new(0);
     let step = STEP.fetch_add(1, Ordering::Relaxed);
@@ -53,13 +54,13 @@ fn random() -> u128 {
     (u128::from(draw()) << 64) | u128::from(draw())
 }
 
-/// A fresh invocation id.
+/// Returns a fresh invocation id.
 #[must_use]
 pub fn invocation_id() -> InvocationId {
     InvocationId::from_parts(now_ms(), random())
 }
 
-/// A fresh job id.
+/// Returns a fresh job id.
 #[must_use]
 pub fn job_id() -> JobId {
     JobId::from_parts(now_ms(), random())

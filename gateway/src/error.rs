@@ -1,4 +1,4 @@
-//! The one place where typed causes become HTTP answers: problem details with a status, a code and a hint.
+//! The one place where typed causes become HTTP responses: problem details with a status, a code and a hint.
 
 use axum::{
     body::Body,
@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 /// The media type of problem details.
 pub const PROBLEM_TYPE: &str = "application/problem+json";
 
-/// Why a request was not served.
+/// The cause of a request that was not served.
 #[derive(Debug)]
 pub struct Error {
     fault: Box<Fault>,
@@ -22,52 +22,52 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error with a code and a sentence.
+    /// Creates an error with a code and a message.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Fault::new(code, message).into()
     }
 
-    /// No such thing, or not the caller's.
+    /// Creates a `not-found` error, also for a resource that the caller may not see.
     #[must_use]
     pub fn not_found(kind: &str, name: impl std::fmt::Display) -> Self {
         Self::new(Code::NotFound, format!("there is no {kind} `{name}`"))
     }
 
-    /// The request is malformed.
+    /// Creates a `bad-request` error.
     #[must_use]
     pub fn bad(message: impl Into<String>) -> Self {
         Self::new(Code::BadRequest, message)
     }
 
-    /// The same with what to do next.
+    /// Sets the hint, which names the next step for the caller.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.fault.hint = Some(hint.into());
         self
     }
 
-    /// The same with a response header.
+    /// Adds a response header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// The same about an invocation.
+    /// Sets the invocation that the error concerns.
     #[must_use]
     pub fn about(mut self, id: InvocationId) -> Self {
         self.invocation = Some(id);
         self
     }
 
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub fn code(&self) -> Code {
         self.fault.code
     }
 
-    /// Whether the same request may succeed later.
+    /// Returns `true` if the same request may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.fault.is_retryable()
@@ -88,10 +88,10 @@ impl From<Fault> for Error {
     }
 }
 
-impl From<fabric_engine::Error> for Error {
-    fn from(error: fabric_engine::Error) -> Self {
+impl From<fabric_backend::Error> for Error {
+    fn from(error: fabric_backend::Error) -> Self {
         if error.code() == Code::Internal {
-            tracing::error!(error = &error as &dyn std::error::Error, "engine failed");
+            tracing::error!(error = &error as &dyn std::error::Error, "backend failed");
         }
         Fault::from(error).into()
     }
@@ -113,7 +113,7 @@ impl From<fabric_store::Error> for Error {
 }
 
 impl Error {
-    /// Tells the client how large the thing is whose range it asked for (RFC 9110, 14.4).
+    /// Adds the size of the resource whose range could not be satisfied (RFC 9110, section 14.4).
     #[must_use]
     pub fn unsatisfied(self, size: u64) -> Self {
         match HeaderValue::try_from(format!("bytes */{size}")) {
@@ -141,10 +141,10 @@ impl From<fabric_types::id::InvalidId> for Error {
     }
 }
 
-/// A hint for the codes whose remedy is always the same.
+/// Returns the hint for a code with a fixed remedy.
 fn usual_hint(code: Code) -> Option<&'static str> {
     match code {
-        Code::Unauthenticated => Some("send `Authorization: Bearer SECRET`; `fabric token create` makes one"),
+        Code::Unauthenticated => Some("send `Authorization: Bearer SECRET`; `fabric token create` creates one"),
         Code::TooManyRequests => Some("wait a moment and send it again"),
         Code::DiskFull => Some(fabric_types::disk::FULL_HINT),
         Code::Unavailable | Code::StoreUnavailable => Some("send it again in a few seconds"),
@@ -189,7 +189,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// Turns an answer that the framework made by itself (no route, wrong method, …) into a problem.
+/// Converts an error response of the framework (no route, wrong method, …) into problem details.
 #[must_use]
 pub fn rescue(response: Response) -> Response {
     let status = response.status();
@@ -218,11 +218,11 @@ pub fn rescue(response: Response) -> Response {
     answer
 }
 
-/// Marks a response that lets a caller in nowhere, for the log.
+/// Marks a response that refuses access, for the access log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Refusal(pub(crate) Code);
 
-/// Marks a response that a function made, whatever its status, as not ours to change.
+/// Marks a response from a function. It is passed on unchanged, with any status.
 #[derive(Debug, Clone, Copy)]
 pub struct Verbatim;
 

@@ -1,4 +1,4 @@
-//! Reading requests: path segments, queries and JSON bodies, with errors that say what is wrong and where.
+//! Extractors for path segments, queries and JSON bodies, with errors that name the problem and its place.
 
 use crate::{
     Error,
@@ -23,7 +23,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Segments of the path.
+/// An extractor of path segments.
 pub struct At<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
@@ -34,10 +34,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
     }
 }
 
-/// The query.
-pub struct Ask<T>(pub T);
+/// An extractor of the query.
+pub struct QueryParams<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Ask<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let query = axum::extract::Query::<T>::try_from_uri(&parts.uri).map_err(|e| Error::bad(e.body_text()))?;
@@ -45,10 +45,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Ask<T> {
     }
 }
 
-/// A JSON body without a list of items.
-pub struct Input<T>(pub T);
+/// An extractor of a JSON body without a list of items.
+pub struct JsonBody<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Error;
     async fn from_request(request: Request, _: &S) -> Result<Self> {
         let (parts, body) = request.into_parts();
@@ -60,14 +60,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
     }
 }
 
-/// The error for a media type that is not read here.
+/// Returns the error for an unsupported media type.
 #[must_use]
 pub fn unsupported(wanted: &str) -> Error {
     Error::new(Code::UnsupportedMediaType, "the body is of a type that is not read here")
         .hint(format!("send `Content-Type: {wanted}`"))
 }
 
-/// The first of a field's codings that is not `known`.
+/// Returns the first coding of a header field that is not `known`.
 fn unknown_coding(headers: &HeaderMap, name: &HeaderName, known: &str) -> Option<String> {
     let lines = headers.get_all(name).iter();
     let mut codings = lines.flat_map(|line| line.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii);
@@ -75,8 +75,8 @@ fn unknown_coding(headers: &HeaderMap, name: &HeaderName, known: &str) -> Option
     unknown.map(|coding| coding.escape_ascii().to_string())
 }
 
-/// Refuses a body with a content coding (RFC 9110, 8.4): nothing of the API decodes one, and what it stores or hands to a
-/// function has no place for its name.
+/// Refuses a body with a content coding (RFC 9110, section 8.4). The API decodes none, and neither stored objects nor
+/// functions have a place for the name of a coding.
 ///
 /// # Errors
 /// `unsupported-media-type`.
@@ -87,7 +87,7 @@ pub(crate) fn check_content_coding(headers: &HeaderMap) -> Result<()> {
         .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
 }
 
-/// Refuses a transfer coding other than `chunked` (RFC 9112, 7): its bytes would pass for the body.
+/// Refuses a transfer coding other than `chunked` (RFC 9112, section 7): its bytes would be taken for the body.
 ///
 /// # Errors
 /// `unsupported-media-type`.
@@ -97,24 +97,24 @@ pub(crate) fn check_transfer_coding(headers: &HeaderMap) -> Result<()> {
         .hint("send the body with `Transfer-Encoding: chunked` alone, or with `Content-Length`"))
 }
 
-/// The media type without parameters, in lower case; empty when there is none.
+/// Returns the media type without parameters, in lower case; empty if there is none.
 #[must_use]
 pub fn media_type(headers: &HeaderMap) -> String {
     let text = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Whether a body is JSON by its media type.
+/// Returns `true` if the media type of the body is JSON.
 #[must_use]
 pub fn is_json(headers: &HeaderMap) -> bool {
     let kind = media_type(headers);
     kind == "application/json" || kind.ends_with("+json")
 }
 
-/// The whole body, at most `limit` bytes.
+/// Collects the whole body, at most `limit` bytes, without charging it to the memory account.
 ///
 /// # Errors
-/// `too-large`; `bad-request` when the client stopped sending.
+/// `too-large`; `bad-request` if the client stopped sending.
 pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
     let too_large = || Error::new(Code::TooLarge, format!("the body has more than the {limit} bytes allowed here"));
     if http_body::Body::size_hint(&body).lower() > limit as u64 {
@@ -144,45 +144,45 @@ pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
     Ok(rest.map_or(first, BytesMut::freeze))
 }
 
-/// A header's text.
+/// Returns the value of a header if it is text.
 #[must_use]
 pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|v| v.to_str().ok())
 }
 
-/// Paging of a list.
+/// Paging parameters of a list.
 #[derive(Debug, Clone, Default, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Paging {
-    /// `next` of the page before.
+pub struct PageParams {
+    /// `next` of the previous page.
     pub cursor: Option<String>,
-    /// Things on a page, 1 to 1000. Default 100.
+    /// Items per page, 1 to 1000. Default 100.
     pub limit: Option<usize>,
 }
 
-impl Paging {
-    /// The limit in its bounds.
+impl PageParams {
+    /// Returns the limit within its bounds.
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit.unwrap_or(100).clamp(1, 1000)
     }
 }
 
-/// Pairs of the query, decoded: for keys that may repeat.
+/// Deserializes the pairs of a query, for keys that may repeat.
 pub fn pairs<T: DeserializeOwned>(uri: &http::Uri) -> Result<T> {
     axum::extract::Query::<T>::try_from_uri(uri).map(|q| q.0).map_err(|e| Error::bad(e.body_text()))
 }
 
-/// Bytes that may follow a form.
+/// Maximum bytes that may follow a form.
 const MAX_AFTER: usize = 64 << 10;
 
-/// A body with two owners: a reader that may stop before its end, and who reads the rest.
+/// A body with two owners: a reader that may stop before its end, and the owner that drains the rest.
 struct SharedBody(Arc<Mutex<Body>>);
 
-/// What a reader left of a body.
+/// The part of a body that its reader left unread.
 pub struct RestOfBody(Arc<Mutex<Body>>);
 
-/// Keeps a hold on a request's body.
+/// Shares a request's body. Returns the request and a handle that drains the part which its reader leaves unread.
 pub fn shared_body(request: Request) -> (Request, RestOfBody) {
     let (parts, body) = request.into_parts();
     let body = Arc::new(Mutex::new(body));
@@ -208,7 +208,7 @@ impl HttpBody for SharedBody {
 }
 
 impl RestOfBody {
-    /// Reads a body to its end and drops what comes; gives up where much comes.
+    /// Reads the body to its end and discards the data. Gives up after [`MAX_AFTER`] bytes.
     pub async fn drain(self) {
         let mut left = MAX_AFTER;
         loop {

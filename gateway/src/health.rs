@@ -1,4 +1,4 @@
-//! Whether this process can serve: what it needs, looked at one by one, for `/readyz` and the metrics.
+//! Readiness of this process: its dependencies, checked one by one, for `/readyz` and the metrics.
 
 use crate::state::App;
 use async_trait::async_trait;
@@ -11,36 +11,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one look may take. Shorter than clients and probes usually wait for the answer.
+/// Maximum duration of one check. It is shorter than the usual timeout of clients and probes.
 const LIMIT: Duration = Duration::from_millis(1500);
-/// How long a report is good for: whoever asks need not be known, and each look costs requests to the store.
+/// Lifetime of a report. Clients of `/readyz` need no token, and each check costs requests to the store.
 const FRESH: Duration = Duration::from_millis(500);
-/// Room below which a disk counts as full: journal and index still have to be written.
+/// Free bytes below which a disk counts as full: the journal and the index still have to be written.
 const LEAST_FREE: u64 = 64 << 20;
-/// The same as a part of a small disk.
+/// A small disk counts as full below this fraction (one in a hundred) of its size.
 const LEAST_PART: u64 = 100;
 
-/// Something outside of this process without which it can't serve.
+/// An external service without which this process cannot serve.
 #[async_trait]
 pub trait Dependency: Send + Sync + 'static {
-    /// A short name, for operators and as a metric's label.
+    /// Returns a short name, for operators and as a metric label.
     fn name(&self) -> &'static str;
 
-    /// Looks whether it answers.
+    /// Checks that the dependency answers.
     ///
     /// # Errors
-    /// Why it is of no use now.
+    /// The reason that the dependency is unavailable.
     async fn check(&self) -> Result<(), String>;
 }
 
-/// What a look found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// It is well.
+    /// The dependency works.
     Ok,
-    /// It limits what this process can do, and the process can serve all the same.
+    /// The process can serve, with the limitation described here.
     Degraded(String),
-    /// The process can't serve.
+    /// The process cannot serve.
     Failed(String),
 }
 
@@ -50,27 +50,27 @@ impl From<Result<(), String>> for Finding {
     }
 }
 
-/// One look.
+/// One check of a dependency.
 #[derive(Debug, Clone)]
 pub struct Check {
-    /// At what.
+    /// Name of the dependency.
     pub name: &'static str,
-    /// What was found.
+    /// Result of the check.
     pub finding: Finding,
-    /// How long it took.
+    /// Duration of the check.
     pub took: Duration,
 }
 
-/// All looks at one moment.
+/// The results of all checks at one moment.
 #[derive(Debug, Clone)]
-pub struct Report {
-    /// In a fixed order.
+pub struct ReadinessReport {
+    /// The checks, in a fixed order.
     pub checks: Vec<Check>,
     at: Instant,
 }
 
-impl Report {
-    /// Why the process can't serve; none when it can.
+impl ReadinessReport {
+    /// Returns the reason that the process cannot serve; `None` if it can.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         let failed = self.checks.iter().filter_map(|check| match &check.finding {
@@ -81,7 +81,7 @@ impl Report {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// A line for each check, for people.
+    /// Returns a line for each check, for people.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -97,26 +97,26 @@ impl Report {
     }
 }
 
-/// Room on the disk of a folder.
+/// Free space on the disk of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disk {
     /// Bytes that this process may still write.
     pub free: u64,
-    /// Bytes in all.
+    /// Size in bytes.
     pub size: u64,
-    /// Whether files can still be made.
+    /// `true` if files can still be created.
     has_files: bool,
 }
 
 impl Disk {
-    /// Measures the disk of a folder; none where it can't be measured.
+    /// Measures the disk of a folder. Returns `None` if it cannot be measured.
     #[must_use]
     pub fn of(folder: &Path) -> Option<Self> {
         let stat = rustix::fs::statvfs(folder).ok()?;
         Some(Self {
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
             size: stat.f_blocks.saturating_mul(stat.f_frsize),
-            // Some file systems make room for files as they need it, and have none to count.
+            // Some file systems allocate inodes on demand and report none.
             has_files: stat.f_files == 0 || stat.f_favail > 0,
         })
     }
@@ -124,7 +124,7 @@ impl Disk {
     fn check(self, what: &str) -> Result<(), String> {
         let least = LEAST_FREE.min(self.size / LEAST_PART);
         if !self.has_files {
-            return Err(format!("disk full: no more files can be made on the disk of {what}"));
+            return Err(format!("disk full: no more files can be created on the disk of {what}"));
         }
         if self.free < least {
             let (free, size) = (ByteSize(self.free), ByteSize(self.size));
@@ -134,16 +134,16 @@ impl Disk {
     }
 }
 
-/// The last report, shared by all who ask.
+/// The last report, shared by concurrent requests.
 #[derive(Debug, Default)]
-pub struct Health {
-    last: tokio::sync::Mutex<Option<Arc<Report>>>,
+pub struct Readiness {
+    last: tokio::sync::Mutex<Option<Arc<ReadinessReport>>>,
     was_ready: parking_lot::Mutex<Option<bool>>,
 }
 
-impl Health {
-    /// A report that is no older than half a second. Whoever asks meanwhile waits for the same one.
-    pub async fn report(&self, app: &App) -> Arc<Report> {
+impl Readiness {
+    /// Returns a report that is at most half a second old. Concurrent callers wait for the same report.
+    pub async fn report(&self, app: &App) -> Arc<ReadinessReport> {
         let mut last = self.last.lock().await;
         if let Some(report) = last.as_ref().filter(|report| report.at.elapsed() < FRESH) {
             return report.clone();
@@ -161,14 +161,14 @@ impl Health {
     }
 }
 
-/// Whether this process itself wants no more requests; known without looking at anything else.
+/// Returns the reason that this process accepts no more requests, if it is ending. No dependency is checked.
 #[must_use]
 pub fn is_ending(app: &App) -> Option<&'static str> {
     if app.stopping.is_cancelled() {
         return Some("the server is stopping");
     }
     (app.leaving.is_cancelled() || app.services.node.is_leaving())
-        .then_some("the process is leaving; what is under way ends here")
+        .then_some("the process is leaving; running requests are completed")
 }
 
 async fn within(what: &str, look: impl Future<Output = Result<(), String>>) -> Finding {
@@ -179,28 +179,28 @@ async fn within(what: &str, look: impl Future<Output = Result<(), String>>) -> F
 }
 
 async fn nodes(app: &App) -> Finding {
-    match app.services.engine.presence.list().await {
+    match app.services.backend.presence.list().await {
         Ok(nodes) if nodes.iter().any(|node| !node.leaving) => Finding::Ok,
-        Ok(_) => Finding::Failed("no node is heard of: calls and tasks have nowhere to run".to_owned()),
-        Err(_) => Finding::Failed("it is not known which nodes there are".to_owned()),
+        Ok(_) => Finding::Failed("no node is announced: calls and tasks cannot run".to_owned()),
+        Err(_) => Finding::Failed("the list of nodes is unavailable".to_owned()),
     }
 }
 
-async fn look(app: &App) -> Report {
+async fn look(app: &App) -> ReadinessReport {
     let services = &app.services;
     let mut looks: Vec<(&'static str, BoxFuture<'_, Finding>)> = vec![
         ("process", Box::pin(async { is_ending(app).map_or(Finding::Ok, |why| Finding::Failed(why.to_owned())) })),
         (
             "node",
             Box::pin(async {
-                let closed = || Finding::Failed("the node gets no work: its lane is closed".to_owned());
+                let closed = || Finding::Failed("the node receives no work: its lane is closed".to_owned());
                 if services.node.is_ready() { Finding::Ok } else { closed() }
             }),
         ),
         (
             "registry",
             Box::pin(within("the registry", async {
-                let found = services.engine.registry.get("sys/ready").await;
+                let found = services.backend.registry.get("sys/ready").await;
                 found.map(drop).map_err(|e| format!("the registry does not answer: {}", e.code()))
             })),
         ),
@@ -233,10 +233,10 @@ async fn look(app: &App) -> Report {
         let finding = look.await;
         Check { name, finding, took: began.elapsed() }
     });
-    Report { checks: futures::future::join_all(checks).await, at: Instant::now() }
+    ReadinessReport { checks: futures::future::join_all(checks).await, at: Instant::now() }
 }
 
-/// Folders whose disks are measured: the data folder's.
+/// Returns the folders whose disks are measured: the data folder.
 #[must_use]
 pub fn folders(app: &App) -> [(&'static str, PathBuf); 1] {
     [("data", app.services.data_dir.clone())]
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(disk(65 << 20, 1 << 40).check("x"), Ok(()));
         let full = "disk full: 63 MiB of 1024 GiB are free on the disk of x";
         assert_eq!(disk(63 << 20, 1 << 40).check("x"), Err(full.to_owned()));
-        // A small one: a hundredth of it.
+        // A small disk is full below a hundredth of its size.
         assert_eq!(disk(500 << 10, 48 << 20).check("x"), Ok(()));
         assert!(disk(400 << 10, 48 << 20).check("x").is_err());
         assert!(Disk { has_files: false, ..disk(1 << 30, 1 << 30) }.check("x").is_err());
@@ -262,7 +262,7 @@ mod tests {
     fn a_report_names_what_failed_and_why() {
         let check = |name, finding| Check { name, finding, took: Duration::from_micros(1250) };
         let degraded = check("jobs", Finding::Degraded("no owner".to_owned()));
-        let mut report = Report { checks: vec![check("store", Finding::Ok), degraded], at: Instant::now() };
+        let mut report = ReadinessReport { checks: vec![check("store", Finding::Ok), degraded], at: Instant::now() };
         assert_eq!(report.problem(), None, "it can serve all the same");
         report.checks.push(check("nats", Finding::Failed("silent".to_owned())));
         assert_eq!(report.problem().as_deref(), Some("silent"));

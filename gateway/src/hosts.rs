@@ -1,5 +1,5 @@
-//! The host that a request names, and hosts of functions' own: `FUNCTION.TENANT.DOMAIN` where the operator set a domain.
-//! On such a host only that function answers, so that browsers keep functions apart as they keep sites apart.
+//! The host that a request names, and the hosts of single functions: `FUNCTION.TENANT.DOMAIN` if the operator set a
+//! domain. Only that function answers on such a host, so that browsers isolate functions from each other like sites.
 
 use crate::{Error, error::Result, peers};
 use http::{
@@ -8,18 +8,18 @@ use http::{
 };
 use std::net::SocketAddr;
 
-/// The domain below which each function has a host of its own.
+/// The domain below which each function has its own host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionsDomain(String);
 
-/// What answers at a host.
+/// The site at a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Site {
     /// The API, and functions below `/f/`.
     Main,
     /// One function, as `tenant/function`.
     Function(String),
-    /// Nothing: a name below the domain that is no function's.
+    /// No site: a name below the domain that does not name a function.
     Nothing,
 }
 
@@ -50,7 +50,7 @@ impl std::fmt::Display for FunctionsDomain {
 }
 
 impl FunctionsDomain {
-    /// What answers at `host`, which may have a port.
+    /// Returns the site at `host`, which may have a port.
     pub(crate) fn site(&self, host: &str) -> Site {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_end_matches('.');
         let at = name.len().checked_sub(self.0.len());
@@ -74,7 +74,8 @@ impl FunctionsDomain {
     }
 }
 
-/// Characters of a host and port (RFC 3986, 3.2.2 and 3.2.3), without user information.
+/// Returns `true` if the text has only characters of a host and port (RFC 3986, 3.2.2 and 3.2.3), without user
+/// information.
 fn is_host(text: &[u8]) -> bool {
     text.len() <= 255 && text.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(b))
 }
@@ -83,24 +84,24 @@ fn wrong(message: &str) -> Error {
     Error::bad(message).hint("send one `Host` header with the name of the server")
 }
 
-/// Facts about a connection that complete the addresses of its requests.
+/// Facts about a connection that complete the URIs of its requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Endpoint {
     /// The server's own address.
     pub(crate) local: SocketAddr,
-    /// Whether the connection is encrypted.
+    /// `true` if the connection is encrypted.
     pub(crate) tls: bool,
 }
 
 impl Endpoint {
-    /// The server's address as an authority, for requests that name no host.
+    /// Returns the server's address as an authority, for requests that name no host.
     fn authority(self) -> Result<Authority> {
-        // Formatted anew because a scope id has no place in an authority.
+        // Formatted from IP and port, because a scope id has no place in an authority.
         parse(SocketAddr::new(self.local.ip(), self.local.port()).to_string().as_bytes())
     }
 
-    /// The scheme that the caller used. A process that passes a request on says it in [`peers::RELAYED`]; a caller who
-    /// claims to be one changes only what its own request says of itself.
+    /// Returns the scheme that the caller used. A process that forwards a request names the scheme in
+    /// [`peers::RELAYED`]. A caller that forges this header changes only the scheme of its own request.
     fn scheme(self, headers: &HeaderMap) -> Scheme {
         let tls = headers.get(&peers::RELAYED).map_or(self.tls, |scheme| scheme == Scheme::HTTPS.as_str());
         if tls { Scheme::HTTPS } else { Scheme::HTTP }
@@ -109,10 +110,10 @@ impl Endpoint {
 
 fn parse(authority: &[u8]) -> Result<Authority> {
     let parsed = is_host(authority).then(|| Authority::try_from(authority).ok()).flatten();
-    parsed.ok_or_else(|| wrong("the request names what is no host"))
+    parsed.ok_or_else(|| wrong("the request names an invalid host"))
 }
 
-/// The authority of a request's target (RFC 9112, 3.2 and 3.3; RFC 9113, 8.3.1).
+/// Returns the authority of a request's target (RFC 9112, 3.2 and 3.3; RFC 9113, 8.3.1).
 fn authority<B>(request: &Request<B>, endpoint: Endpoint) -> Result<Authority> {
     let mut named = request.headers().get_all(header::HOST).iter();
     let host = named.next().map(HeaderValue::as_bytes);
@@ -120,14 +121,14 @@ fn authority<B>(request: &Request<B>, endpoint: Endpoint) -> Result<Authority> {
         return Err(wrong("the request names its host twice"));
     }
     if host.is_some_and(|host| !is_host(host)) {
-        return Err(wrong("the request names what is no host"));
+        return Err(wrong("the request names an invalid host"));
     }
     let version = request.version();
     if host.is_none() && version == Version::HTTP_11 {
         return Err(wrong("the request does not name its host"));
     }
     match (request.uri().authority(), host) {
-        // Another process passed it on, and says in the header what the caller meant.
+        // Forwarded by another process, which names the caller's host in the header.
         (Some(_), Some(host)) if version >= Version::HTTP_2 && request.headers().contains_key(&peers::RELAYED) => {
             parse(host)
         }
@@ -136,7 +137,7 @@ fn authority<B>(request: &Request<B>, endpoint: Endpoint) -> Result<Authority> {
         {
             Err(wrong("the request names two hosts"))
         }
-        // In HTTP/1 an absolute target wins over `Host`.
+        // In HTTP/1 an absolute target takes precedence over `Host`.
         (Some(target), _) => parse(target.as_str().as_bytes()),
         (None, Some(host)) if !host.is_empty() => parse(host),
         (None, None) if version >= Version::HTTP_2 => Err(wrong("the request does not name its host")),
@@ -144,7 +145,7 @@ fn authority<B>(request: &Request<B>, endpoint: Endpoint) -> Result<Authority> {
     }
 }
 
-/// Joins the lines of a `Cookie` field into one, as they come on HTTP/2 (RFC 9113, 8.2.3).
+/// Joins the lines of a `Cookie` field, which HTTP/2 may split (RFC 9113, 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
         return;
@@ -155,22 +156,21 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// The same address with another path.
+/// Returns the URI with another path.
 ///
 /// # Errors
-/// `bad-request` when the path can't be part of an address.
+/// `bad-request` if the path cannot be part of a URI.
 pub(crate) fn with_path(uri: Uri, path: PathAndQuery) -> Result<Uri> {
     let mut parts = uri.into_parts();
     parts.path_and_query = Some(path);
     Uri::from_parts(parts).map_err(|_| Error::bad("the path can't be read"))
 }
 
-/// Completes what a request says of its address: its URI gets a scheme and an authority, its one `Host` header says the
-/// same, and its cookies are in one line.
+/// Completes the target of a request: its URI has a scheme and an authority, its only `Host` header names the same
+/// authority, and its cookies are on one line.
 ///
 /// # Errors
-/// `bad-request` where HTTP/1.1 names no host or several, where two say different things in HTTP/2, and for what is no
-/// host.
+/// `bad-request` if HTTP/1.1 names no host or several, if HTTP/2 names two different ones, and for an invalid host.
 pub(crate) fn settle<B>(request: &mut Request<B>, endpoint: Endpoint) -> Result<()> {
     let authority = authority(request, endpoint)?;
     let scheme = endpoint.scheme(request.headers());
@@ -182,7 +182,7 @@ pub(crate) fn settle<B>(request: &mut Request<B>, endpoint: Endpoint) -> Result<
         .get(header::HOST)
         .is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()));
     if !says_so {
-        let host = HeaderValue::try_from(authority.as_str()).map_err(|_| wrong("the request names what is no host"))?;
+        let host = HeaderValue::try_from(authority.as_str()).map_err(|_| wrong("the request names an invalid host"))?;
         headers.insert(header::HOST, host);
     }
     join_cookies(headers);
@@ -192,7 +192,7 @@ pub(crate) fn settle<B>(request: &mut Request<B>, endpoint: Endpoint) -> Result<
     Ok(())
 }
 
-/// The host that [`settle`] left.
+/// Returns the host that [`settle`] set.
 pub(crate) fn host(headers: &HeaderMap) -> &str {
     crate::extract::text(headers, "host").unwrap_or_default()
 }

@@ -1,10 +1,10 @@
-//! `Idempotency-Key`: the same key and the same request get the same answer for a day (`storage.keep-answers`), whether the first try is
-//! done, under way, or lost its connection.
+//! `Idempotency-Key`: requests with the same key and content receive the same answer for a day
+//! (`storage.keep-answers`), also if the first attempt is still in progress or lost its connection.
 //!
 //! A key is claimed in the registry before the work starts, and the work runs to its end in a tracked task even if the
-//! caller goes away. A process that dies leaves claims: alone over its data it knows those of its earlier runs by their mark
-//! and takes them over at once; in a fleet they are abandoned after a while. Answers that a repetition may improve on (5xx,
-//! 401, 403, 409, 429) are not kept.
+//! caller disconnects. The claims of a process that dies remain. A process that uses its data alone identifies the
+//! claims of its earlier runs by their run number and takes them over at once; in a fleet a claim counts as abandoned
+//! after 15 minutes. Answers that a retry may improve on (5xx, 401, 403, 409, 429) are not stored.
 
 use crate::{
     Error,
@@ -23,9 +23,9 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use fabric_engine::{
-    Engine,
-    registry::{Change, Entry, Expect},
+use fabric_backend::{
+    Backend,
+    registry::{Change, Expect, RegistryEntry},
     upkeep,
 };
 use fabric_store::{Accounts, Reservation};
@@ -35,21 +35,21 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// After this a claim whose server died may be taken over, milliseconds.
+/// Age in milliseconds after which the claim of a dead server may be taken over.
 const ABANDONED_MS: u64 = 15 * 60 * 1000;
-/// How long a duplicate waits for the first.
+/// Maximum time that a duplicate waits for the first request.
 const WAIT: Duration = Duration::from_secs(30);
-/// Bytes of the largest answer that is kept.
+/// Maximum bytes of a stored answer.
 const MAX_BODY: usize = 1 << 20;
-/// Room that is made before a call with a key runs: the largest answer that is kept, in base64, and its record.
+/// Bytes reserved before a call with a key runs: the largest stored answer in Base64, and its record.
 const ROOM_OF_CALL: u64 = (MAX_BODY as u64).div_ceil(3) * 4 + 4096;
-/// The same for other requests, whose answers are about what was made: a function with its manifest, a job.
+/// The same for other requests, with answers that describe a created resource: a function with its manifest, a job.
 const ROOM: u64 = 64 << 10;
-/// Bytes of the largest request with a key.
+/// Maximum bytes of a request with a key.
 const MAX_REQUEST: usize = 66 << 20;
-/// Tries to give up a claim; after them it lasts until it counts as abandoned.
+/// Attempts to release a claim. If all fail, the claim lasts until it counts as abandoned.
 const RELEASE_TRIES: usize = 3;
-/// Headers that are part of an answer.
+/// Headers that are stored with an answer.
 const KEPT: &[&str] = &[
     "content-type",
     "content-disposition",
@@ -63,10 +63,10 @@ const KEPT: &[&str] = &[
     "fabric-version",
     "fabric-cached",
 ];
-/// Where the records are: apart from the tenants' own keys, so that a sweep reads nothing else.
+/// Key prefix of the records, separate from the tenants' own keys so that a sweep reads nothing else.
 const PREFIX: &str = "sys/idem/";
 
-/// Marks an answer whose body must not be written down, such as a token's secret.
+/// Marks an answer with a body that must not be stored, such as a token's secret.
 #[derive(Debug, Clone, Copy)]
 pub struct Secret;
 
@@ -75,7 +75,7 @@ struct Record {
     fingerprint: String,
     at_ms: u64,
     answer: Option<Answer>,
-    /// The run of a process that claimed the key.
+    /// The run of the process that claimed the key.
     #[serde(default)]
     run: u64,
 }
@@ -84,41 +84,42 @@ struct Record {
 struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
-    /// Base64; `None` where it was too large to keep, or secret.
+    /// Base64; `None` if the body was too large to store, or secret.
     body: Option<String>,
 }
 
-/// Remembered answers. Cloning is cheap.
+/// Stored answers of requests with an idempotency key. Cloning is cheap.
 #[derive(Clone)]
 pub struct Idempotency {
-    engine: Engine,
-    /// This run of the process.
+    backend: Backend,
+    /// Random number of this run of the process.
     run: u64,
-    /// Whether no other process uses the registry.
+    /// `true` if no other process uses the registry.
     alone: bool,
     accounts: Accounts,
-    /// How long an answer is kept, milliseconds.
+    /// Lifetime of an answer, in milliseconds.
     keep_ms: u64,
 }
 
 enum Claim {
-    /// With the revision of the claim, and the bytes that it took the place of.
+    /// The revision of the claim, and the bytes of the record that it replaced.
     Ours(u64, u64),
     Answered(Answer),
     UnderWay,
 }
 
 impl Idempotency {
-    /// Over an engine's registry, which no other process uses, or others do.
+    /// Creates the service over a backend's registry. `alone` states that no other process uses the registry; `keep` is
+    /// the lifetime of an answer.
     #[must_use]
-    pub fn new(engine: Engine, alone: bool, accounts: Accounts, keep: Duration) -> Self {
+    pub fn new(backend: Backend, alone: bool, accounts: Accounts, keep: Duration) -> Self {
         let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
-        Self { engine, run: draw(), alone, accounts, keep_ms }
+        Self { backend, run: draw(), alone, accounts, keep_ms }
     }
 
     async fn claim(&self, at: &str, fingerprint: &str) -> Result<Claim> {
         for _ in 0..16 {
-            let entry = self.engine.registry.get(at).await?;
+            let entry = self.backend.registry.get(at).await?;
             let (expect, old) = match &entry {
                 None => (Expect::Absent, None),
                 Some(e) => (Expect::Revision(e.revision), serde_json::from_slice::<Record>(&e.value).ok()),
@@ -139,12 +140,12 @@ impl Idempotency {
                 }
             }
             let record = Record { fingerprint: fingerprint.to_owned(), at_ms: now_ms(), answer: None, run: self.run };
-            match self.engine.registry.put(at, encode(&record)?, expect).await {
+            match self.backend.registry.put(at, encode(&record)?, expect).await {
                 Ok(revision) => {
                     let replaced = entry.as_ref().map_or(0, |e| e.value.len() as u64 + upkeep::ROW_BYTES);
                     return Ok(Claim::Ours(revision, replaced));
                 }
-                Err(fabric_engine::Error::Conflict { .. }) => {}
+                Err(fabric_backend::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
         }
@@ -164,30 +165,30 @@ impl Idempotency {
         }
     }
 
-    /// Counts a record as gone.
-    fn forgotten(&self, entry: &Entry) {
+    /// Subtracts a deleted record from the tenant's stored bytes.
+    fn forgotten(&self, entry: &RegistryEntry) {
         if let Some((tenant, kind)) = upkeep::owner(&entry.key) {
             self.accounts.remove(&tenant, kind, entry.value.len() as u64 + upkeep::ROW_BYTES);
         }
     }
 
-    /// Removes what has expired.
+    /// Deletes expired answers.
     ///
     /// # Errors
-    /// Those of the registry.
+    /// The errors of the registry.
     pub async fn sweep(&self) -> Result<()> {
         let mut after: Option<String> = None;
         loop {
-            let batch = self.engine.registry.list(PREFIX, after.as_deref(), 500).await?;
+            let batch = self.backend.registry.list(PREFIX, after.as_deref(), 500).await?;
             let done = batch.len() < 500;
             for entry in batch {
-                // What can't be read is of no use to anybody.
+                // A record that cannot be decoded is deleted too.
                 let alive = serde_json::from_slice::<Record>(&entry.value)
                     .is_ok_and(|r| now_ms().saturating_sub(r.at_ms) < self.keep_ms);
                 if !alive {
-                    match self.engine.registry.delete(&entry.key, Expect::Revision(entry.revision)).await {
+                    match self.backend.registry.delete(&entry.key, Expect::Revision(entry.revision)).await {
                         Ok(()) => self.forgotten(&entry),
-                        Err(fabric_engine::Error::Conflict { .. }) => {}
+                        Err(fabric_backend::Error::Conflict { .. }) => {}
                         Err(e) => return Err(e.into()),
                     }
                 }
@@ -204,15 +205,15 @@ fn encode(record: &Record) -> Result<Bytes> {
     serde_json::to_vec(record).map(Bytes::from).map_err(|e| Error::new(Code::Internal, e.to_string()))
 }
 
-/// A key is its token's own, so that no caller is given what another was told.
+/// Returns the registry key. It depends on the token, so that no caller receives another caller's answer.
 fn key(caller: &Caller, key: &str) -> String {
     let mut hash = blake3::Hasher::new();
     hash.update(caller.token.as_bytes()).update(&[0]).update(key.as_bytes());
     format!("{PREFIX}{}/{}", caller.tenant, hash.finalize().to_hex())
 }
 
-/// What makes two requests the same: method, address and body. A multipart boundary is made afresh by every client
-/// library at every try, so it does not count.
+/// Returns the hash that identifies a request: method, path, query, parameters, media type and body. Client libraries
+/// generate a new multipart boundary for every attempt, so the boundary is left out.
 fn fingerprint(parts: &http::request::Parts, body: &[u8]) -> String {
     let mut hash = blake3::Hasher::new();
     let kind = text(&parts.headers, "content-type").unwrap_or_default();
@@ -244,7 +245,7 @@ fn fingerprint(parts: &http::request::Parts, body: &[u8]) -> String {
     hash.finalize().to_hex().to_string()
 }
 
-/// Runs a request, once where it carries a key.
+/// Runs a request. Requests that repeat an idempotency key run once.
 pub async fn once(app: &App, caller: &Caller, request: Request, next: Next) -> Response {
     if request.method() != Method::POST || !request.headers().contains_key("idempotency-key") {
         return next.run(request).await;
@@ -264,11 +265,11 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
     let deadline = tokio::time::Instant::now() + WAIT;
     let idempotency = &app.idempotency;
     let (revision, reserved) = loop {
-        // Watched before looking, so that no change falls between.
-        let changes = app.idempotency.engine.registry.watch(&at);
+        // Watched before the claim is read, so that no change is missed in between.
+        let changes = app.idempotency.backend.registry.watch(&at);
         match app.idempotency.claim(&at, &fingerprint).await? {
             Claim::Ours(revision, replaced) => {
-                // Before anything runs: an answer that could not be kept would be given once only.
+                // Before anything runs: an answer that cannot be stored could be given only once.
                 let reserved = idempotency.accounts.reserve(&caller.tenant, StorageKind::Answers, room).await;
                 idempotency.accounts.remove(&caller.tenant, StorageKind::Answers, replaced);
                 match reserved {
@@ -282,15 +283,15 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
             Claim::Answered(answer) => return replay(answer),
             Claim::UnderWay => {
                 if tokio::time::timeout_at(deadline, app.idempotency.changed(&at, changes)).await.is_err() {
-                    return Err(Error::new(Code::Conflict, "the first request with this key is still under way")
-                        .hint("send it again in a while")
+                    return Err(Error::new(Code::Conflict, "the first request with this key is still in progress")
+                        .hint("send it again later")
                         .header(header::RETRY_AFTER, HeaderValue::from_static("5")));
                 }
             }
         }
     };
     let mut request = Request::from_parts(parts, Body::from(body));
-    // Charged already, for as long as the bytes are there.
+    // Charged already, as long as the bytes exist.
     request.extensions_mut().insert(Payer::nobody());
     let idempotency = app.idempotency.clone();
     let aborting = app.aborting.clone();
@@ -309,8 +310,8 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
 }
 
 impl Idempotency {
-    /// Writes the answer down and gives it back. Where that fails the caller still gets its answer, and the claim is
-    /// given up rather than left to block the key.
+    /// Stores the answer and returns it. If that fails, the caller still receives the answer, and the claim is released
+    /// so that it does not block the key.
     async fn keep(
         &self,
         at: &str,
@@ -327,7 +328,7 @@ impl Idempotency {
             return response;
         }
         let (parts, body) = response.into_parts();
-        // Most answers of POST are made whole before they are sent, and charged then: they are one piece here.
+        // Most answers to POST requests are built as a whole and charged before they are sent: they are one piece here.
         let bytes = match collect(body, usize::MAX, payer).await {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -344,41 +345,41 @@ impl Idempotency {
         let stored = async {
             let record = encode(&record)?;
             let bytes = record.len() as u64 + upkeep::ROW_BYTES;
-            self.engine.registry.put(at, record, Expect::Revision(revision)).await?;
+            self.backend.registry.put(at, record, Expect::Revision(revision)).await?;
             Ok::<_, Error>(bytes)
         };
         match stored.await {
             Ok(bytes) => room.keep_only(bytes, 0),
             Err(error) => {
-                tracing::warn!(%error, "could not keep the answer to a request with an idempotency key");
+                tracing::warn!(%error, "could not store the answer to a request with an idempotency key");
                 self.release(at, revision).await;
             }
         }
         Response::from_parts(parts, Body::from(bytes))
     }
 
-    /// Gives a claim up, so that the key is free at once.
+    /// Releases a claim, so that the key is free at once.
     async fn release(&self, at: &str, revision: u64) {
         for _ in 0..RELEASE_TRIES {
-            match self.engine.registry.delete(at, Expect::Revision(revision)).await {
-                // Somebody took over what they believed abandoned: it is theirs now.
-                Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => return,
-                Err(error) => tracing::warn!(%error, "could not give up the claim on an idempotency key"),
+            match self.backend.registry.delete(at, Expect::Revision(revision)).await {
+                // Another process took over the claim as abandoned, and owns it now.
+                Ok(()) | Err(fabric_backend::Error::Conflict { .. }) => return,
+                Err(error) => tracing::warn!(%error, "could not release the claim on an idempotency key"),
             }
         }
     }
 }
 
 fn replay(answer: Answer) -> Result<Response> {
-    let damaged = || Error::new(Code::Internal, "a remembered answer is damaged");
+    let damaged = || Error::new(Code::Internal, "a stored answer is damaged");
     let Some(body) = answer.body else {
         let id = answer.headers.iter().find(|(n, _)| n == "fabric-invocation-id").map_or("", |(_, v)| v.as_str());
         let hint = if id.is_empty() {
-            "the request was done; a new key does it again".to_owned()
+            "the request was carried out; a new key repeats it".to_owned()
         } else {
-            format!("invocation {id} gave it; call asynchronously to be able to read a result again")
+            format!("the answer came from invocation {id}; call asynchronously to be able to read a result again")
         };
-        let what = "this request was answered, but the answer was too large or too secret to keep";
+        let what = "this request was answered, but the answer was too large to store or is secret";
         return Err(Error::new(Code::Conflict, what).hint(hint));
     };
     let body = STANDARD.decode(body).map_err(|_| damaged())?;
@@ -396,12 +397,12 @@ fn replay(answer: Answer) -> Result<Response> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use fabric_engine::embedded::Embedded;
+    use fabric_embedded::Embedded;
 
     #[tokio::test]
     async fn a_key_whose_process_died_is_free_for_the_next_run_and_held_among_many() {
-        let engine = Embedded::in_memory().unwrap();
-        let run = |alone| Idempotency::new(engine.clone(), alone, Accounts::default(), Duration::from_secs(86_400));
+        let backend = Embedded::in_memory().unwrap();
+        let run = |alone| Idempotency::new(backend.clone(), alone, Accounts::default(), Duration::from_secs(86_400));
         let claim = async |run: &Idempotency| run.claim("sys/idem/a/k", "f").await.unwrap();
         let first = run(true);
         assert!(matches!(claim(&first).await, Claim::Ours(..)));

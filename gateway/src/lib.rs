@@ -1,11 +1,13 @@
-//! The gateway: the REST API over HTTP/1.1 and HTTP/2, tokens, the function registry, and the way to http functions.
+//! The gateway: the REST API over HTTP/1.1 and HTTP/2, tokens, the function registry, and the routing to http
+//! functions.
 //!
-//! It owns functions and tokens (both live in the engine's registry) and hands everything else to the driver, the
-//! node, the store and the index. In a fleet one process has the driver; the others pass on what is about jobs ([`peers`]). It plans no job and runs no guest.
+//! The gateway owns functions and tokens (both live in the backend's registry) and delegates everything else to the
+//! driver, the node, the store and the index. In a fleet one process has the driver; the others forward requests about
+//! jobs ([`peers`]). The gateway neither plans jobs nor runs guests.
 //!
-//! A request passes, in order: the connection's limits ([`server`]), the front (request id, metrics, panics, `/f/`),
-//! the route's access rule ([`access`]), the idempotency record ([`idempotency`]), the handler ([`routes`]). Every
-//! error leaves through [`error`].
+//! A request passes, in order: the connection's limits ([`server`]), the root service (request id, metrics, panics,
+//! `/f/`), the route's access rule ([`access`]), the idempotency record ([`idempotency`]), the handler ([`routes`]).
+//! Every error leaves through [`error`].
 
 pub mod access;
 pub mod body;
@@ -33,6 +35,6 @@ mod trailers;
 pub use error::Error;
 pub use hosts::FunctionsDomain;
 pub use jupyterhub::JupyterHub;
-pub use peers::{Owner, Peers};
+pub use peers::{JobsOwnerAddress, Peers};
 pub use server::{Gateway, Handle, Options, check_listen};
 pub use state::Services;

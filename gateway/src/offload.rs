@@ -1,8 +1,8 @@
-//! Bounded work off the I/O threads: computations whose size a caller controls.
+//! Bounded execution of computations off the I/O threads, for computations with a size that a caller controls.
 //!
-//! At most a fixed number run at once, and fewer for one tenant, so that no tenant takes every thread. Tenants that wait take
-//! turns. A computation is cancelled when its caller leaves and when its deadline passes; its place is free again once it
-//! has really ended. How much one computation may cost is bounded by whoever hands it in.
+//! At most a fixed number run at once, and fewer for one tenant, so that no tenant takes every thread. Waiting tenants
+//! take turns. A computation is cancelled when its caller leaves or its deadline passes; its place is free once it has
+//! ended. The submitter bounds the cost of one computation.
 
 use crate::{Error, error::Result};
 use fabric_types::{Code, id::TenantId};
@@ -15,25 +15,25 @@ use std::{
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-/// Bytes of a worker thread's stack. Memory is used only as deep as the stack goes.
+/// Bytes of a worker thread's stack. Only the part in use takes memory.
 const STACK: usize = 32 << 20;
 
 /// The bounds of one kind of work.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What is done, for error messages: `planning a data set`.
+    /// Name of the work for error messages, such as `planning a data set`.
     pub what: &'static str,
-    /// Computations at once.
+    /// Maximum concurrent computations.
     pub threads: usize,
-    /// Computations at once for one tenant.
+    /// Maximum concurrent computations of one tenant.
     pub threads_per_tenant: usize,
-    /// Computations of one tenant that wait; more are refused with `too-many-requests`.
+    /// Maximum waiting computations of one tenant; more are refused with `too-many-requests`.
     pub waiting_per_tenant: usize,
-    /// Computations of all tenants that wait; more are refused with `unavailable`.
+    /// Maximum waiting computations of all tenants; more are refused with `unavailable`.
     pub waiting: usize,
-    /// Time to wait for a turn; then `unavailable`.
+    /// Maximum wait for a turn; then `unavailable`.
     pub patience: Duration,
-    /// Time that one computation may take.
+    /// Maximum duration of a computation that [`Offload::drive`] runs.
     pub deadline: Duration,
 }
 
@@ -46,18 +46,18 @@ struct Inner {
     turns: Mutex<Turns>,
 }
 
-/// Who runs and who waits.
+/// The running and the waiting computations.
 #[derive(Default)]
 struct Turns {
     running: usize,
     running_of: HashMap<TenantId, usize>,
-    /// Tenants with waiting computations, the next one first.
+    /// Tenants with waiting computations, in the order of their turns.
     order: VecDeque<TenantId>,
     waiting: HashMap<TenantId, VecDeque<oneshot::Sender<Turn>>>,
     waiting_total: usize,
 }
 
-/// The right to run one computation. Dropping it gives the place to the next tenant.
+/// A permit for one computation. Dropping it gives the place to the next tenant.
 struct Turn {
     offload: Offload,
     tenant: TenantId,
@@ -75,21 +75,21 @@ impl Drop for Turn {
         }
         let admitted = self.offload.admit(&mut turns);
         drop(turns);
-        // A receiver that has gone drops its turn, which locks again and admits the next.
+        // A failed send drops the turn, which locks again and admits the next computation.
         for (sender, turn) in admitted {
             let _ = sender.send(turn);
         }
     }
 }
 
-/// The error for work that took longer than its deadline.
+/// Returns the error for work that exceeded its deadline.
 fn overdue(options: &Options) -> Error {
     Error::new(Code::TooLarge, format!("{} took longer than {} s", options.what, options.deadline.as_secs()))
         .hint("make it smaller: fewer objects, larger partitions, or smaller parameters")
 }
 
 impl Offload {
-    /// Worker threads under these bounds.
+    /// Creates a set of worker threads with these bounds.
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self(Arc::new(Inner { options, turns: Mutex::default() }))
@@ -107,7 +107,7 @@ impl Offload {
         Turn { offload: self.clone(), tenant: tenant.clone() }
     }
 
-    /// Gives free places to tenants in turn.
+    /// Gives free places to waiting tenants in turn.
     fn admit(&self, turns: &mut Turns) -> Vec<(oneshot::Sender<Turn>, Turn)> {
         let mut admitted = Vec::new();
         let mut skipped = 0;
@@ -180,11 +180,11 @@ impl Offload {
         }
     }
 
-    /// Runs `work` on a thread of its own and waits for it. `work` should look at the token between steps: it is cancelled
-    /// when the caller leaves.
+    /// Runs `work` on a separate thread and waits for it. `work` should check the token between steps: the token is
+    /// cancelled when the caller drops the returned future.
     ///
     /// # Errors
-    /// `too-many-requests` or `unavailable` when no turn comes, `internal` when `work` panics.
+    /// `too-many-requests` or `unavailable` if no turn comes; `internal` if `work` panics.
     pub async fn run<T: Send + 'static>(
         &self,
         tenant: &TenantId,
@@ -203,7 +203,7 @@ impl Offload {
         });
         if let Err(error) = spawned {
             tracing::warn!(%error, "could not start a worker thread");
-            return Err(Error::new(Code::Unavailable, "the server has no thread left for this"));
+            return Err(Error::new(Code::Unavailable, "the server could not start a worker thread"));
         }
         match result.await {
             Ok(Ok(value)) => Ok(value),
@@ -214,11 +214,11 @@ impl Offload {
         }
     }
 
-    /// Drives a future on a thread of its own until it ends, the caller leaves or the deadline passes. The future is
-    /// dropped at its next await point then, so it should yield between steps.
+    /// Runs a future on a separate thread until it ends, the caller leaves or the deadline passes. In the last two
+    /// cases the future is dropped at its next await point, so it should yield between steps.
     ///
     /// # Errors
-    /// As for [`Self::run`]; `too-large` when the deadline passes.
+    /// As for [`Self::run`]; `too-large` if the deadline passes.
     pub async fn drive<T, F>(&self, tenant: &TenantId, future: F) -> Result<T>
     where
         T: Send + 'static,
@@ -227,12 +227,12 @@ impl Offload {
         let runtime = tokio::runtime::Handle::current();
         let deadline = self.0.options.deadline;
         let ended = self.run(tenant, move |cancelled| {
-            // The timer needs the runtime around it.
+            // The timer needs the context of the runtime.
             runtime.block_on(async { cancelled.run_until_cancelled(tokio::time::timeout(deadline, future)).await })
         });
         match ended.await? {
             Some(Ok(value)) => Ok(value),
-            // Nobody hears this when the caller has left.
+            // If the caller has left, the error is dropped.
             Some(Err(_)) | None => Err(overdue(&self.0.options)),
         }
     }
@@ -260,7 +260,7 @@ mod tests {
         TenantId::new(name).unwrap()
     }
 
-    /// Work that holds its place until `open` is dropped.
+    /// Starts work that holds its place until `open` is dropped.
     fn held(offload: &Offload, name: &str) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Result<()>>) {
         let (open, gate) = mpsc::channel::<()>();
         let (offload, tenant) = (offload.clone(), tenant(name));

@@ -1,4 +1,4 @@
-//! The OpenAPI document, made from the annotations of the handlers that serve it.
+//! The OpenAPI document, generated from the annotations of the handlers.
 
 use crate::routes;
 use utoipa::{
@@ -14,14 +14,14 @@ use utoipa::{
     info(title = "Fabric", description = "A WebAssembly-sandboxed compute fabric.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     components(schemas(fabric_types::rest::problem::Problem)),
     security(("token" = [])),
-    modifiers(&Shared)
+    modifiers(&AppState)
 )]
 pub(crate) struct Base;
 
-/// What all operations have in common.
-struct Shared;
+/// A modifier that adds the security scheme of all operations.
+struct AppState;
 
-impl Modify for Shared {
+impl Modify for AppState {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
         let bearer = HttpBuilder::new()
@@ -32,7 +32,7 @@ impl Modify for Shared {
     }
 }
 
-/// The document.
+/// Returns the document.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     let (_, mut document) = routes::all().split_for_parts();
@@ -41,12 +41,12 @@ pub fn document() -> utoipa::openapi::OpenApi {
         for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten() {
             let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
             let answer = ResponseBuilder::new()
-                .description("What went wrong, with a stable code and a hint")
+                .description("The error, with a stable code and a hint")
                 .content(crate::error::PROBLEM_TYPE, problem)
                 .build();
             operation.responses.responses.insert("default".to_owned(), RefOr::T(answer));
         }
-        // The router's wildcard is a plain parameter to OpenAPI.
+        // The router's wildcard is a plain parameter in OpenAPI.
         document.paths.paths.insert(path.replace("{*", "{"), item);
     }
     document

@@ -1,19 +1,19 @@
-//! `Range` headers (RFC 9110, section 14): single byte ranges. Several ranges, other units and nonsense are ignored,
-//! as the standard allows, and the whole is sent.
+//! `Range` headers (RFC 9110, section 14): single byte ranges. Several ranges, other units and malformed values are
+//! ignored, as the RFC allows, and the whole representation is sent.
 
-/// A single range as asked for.
+/// A single range as requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     /// First and last byte, both included.
     Between(u64, u64),
-    /// From there on.
+    /// From this byte to the end.
     From(u64),
-    /// The last bytes.
+    /// The last bytes, this many.
     Last(u64),
 }
 
 impl Asked {
-    /// The range of a header's value; `None` where the header is to be ignored.
+    /// Parses the value of a header. Returns `None` if the header is to be ignored.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let (unit, set) = value.split_once('=')?;
@@ -23,7 +23,7 @@ impl Asked {
         let (first, last) = set.trim().split_once('-')?;
         let number = |t: &str| {
             let digits = !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-            // More digits than fit are still a number: one past any object.
+            // A number that does not fit is still a number: past the end of any object.
             digits.then(|| t.parse().unwrap_or(u64::MAX))
         };
         match (first.trim(), last.trim()) {
@@ -36,7 +36,7 @@ impl Asked {
         }
     }
 
-    /// The bytes of a thing of `len` bytes; `None` where the range can't be satisfied.
+    /// Returns the bytes of a representation of `len` bytes; `None` if the range cannot be satisfied.
     #[must_use]
     pub fn within(self, len: u64) -> Option<std::ops::Range<u64>> {
         let range = match self {

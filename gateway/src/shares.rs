@@ -1,4 +1,4 @@
-//! Room that tenants share: so much for all, so much for one, and a reserve for admins.
+//! Capacity that tenants share: a limit for all, a limit for one, and a reserve for admins.
 
 use parking_lot::Mutex;
 use std::{collections::HashMap, hash::Hash, sync::Arc};
@@ -6,24 +6,24 @@ use std::{collections::HashMap, hash::Hash, sync::Arc};
 /// Bounds of [`Shares`].
 #[derive(Debug, Clone, Copy)]
 pub struct ShareLimits {
-    /// For all together.
+    /// Maximum units of all keys together.
     pub most: usize,
-    /// For one, unless it is privileged.
+    /// Maximum units of one key, unless it is privileged.
     pub of_one: usize,
-    /// Of those for all, what only the privileged may take.
+    /// Units of the total that only privileged keys may take.
     pub reserve: usize,
 }
 
-/// The bound that is reached.
+/// The limit that is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exhausted {
-    /// That of one.
+    /// The limit of one key.
     Own,
-    /// That of all.
+    /// The limit of all keys.
     All,
 }
 
-/// Counts what each takes. Clones share the counts.
+/// A counter of the units that each key has taken. Clones share the counts.
 #[derive(Debug, Clone)]
 pub struct Shares<K: Hash + Eq>(Arc<Inner<K>>);
 
@@ -39,7 +39,7 @@ struct Taken<K> {
     by_key: HashMap<K, usize>,
 }
 
-/// One unit, given back when dropped.
+/// One unit, returned on drop.
 #[derive(Debug)]
 pub struct Share<K: Hash + Eq> {
     shares: Shares<K>,
@@ -60,16 +60,17 @@ impl<K: Hash + Eq> Drop for Share<K> {
 }
 
 impl<K: Hash + Eq + Clone> Shares<K> {
-    /// Nothing taken.
+    /// Creates a counter with no units taken.
     #[must_use]
     pub fn new(limits: ShareLimits) -> Self {
         Self(Arc::new(Inner { limits, taken: Mutex::new(Taken { all: 0, by_key: HashMap::new() }) }))
     }
 
-    /// Takes one unit for `key`. `reserve`: as one who may take from the reserve and more than one share.
+    /// Takes one unit for `key`. With [`Reserve::Open`] the reserve is available, and the limit of one key does not
+    /// apply.
     ///
     /// # Errors
-    /// The bound that is reached.
+    /// The limit that is reached.
     pub fn take(&self, key: &K, reserve: Reserve) -> Result<Share<K>, Exhausted> {
         let ShareLimits { most, of_one, reserve: kept } = self.0.limits;
         let mut taken = self.0.taken.lock();
@@ -90,12 +91,12 @@ impl<K: Hash + Eq + Clone> Shares<K> {
     }
 }
 
-/// Whether the reserve is open to a taker.
+/// Access to the reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reserve {
-    /// It is: for admins.
+    /// The reserve is available: for admins.
     Open,
-    /// It is not.
+    /// The reserve is not available.
     Closed,
 }
 

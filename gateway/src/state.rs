@@ -1,11 +1,11 @@
-//! What the gateway stands on, and what its handlers share.
+//! The services that the gateway uses, and the state that its handlers share.
 
 use crate::{
     Error,
     access::log::AccessLog,
     error::Result,
     functions::Functions,
-    health::{Dependency, Health},
+    health::{Dependency, Readiness},
     idempotency::Idempotency,
     jupyterhub::JupyterHub,
     metrics::{HttpMetrics, dependencies::DependencyMetrics, process::ProcessMetrics},
@@ -14,10 +14,10 @@ use crate::{
     shares::{ShareLimits, Shares},
     tokens::Tokens,
 };
+use fabric_backend::Backend;
 use fabric_driver::Driver;
-use fabric_engine::Engine;
 use fabric_index::Index;
-use fabric_node::Node;
+use fabric_node::NodeHandle;
 use fabric_results::ResultStore;
 use fabric_store::{Store, SweepMode};
 use fabric_types::{Code, id::TenantId, price::Prices, rest::sweep::Removed};
@@ -30,46 +30,46 @@ use std::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What the wiring hands in.
+/// The services that the binary passes in.
 #[derive(Clone)]
 pub struct Services {
-    /// Registry, journal and the rest.
-    pub engine: Engine,
+    /// Registry, journal and the other parts of the backend.
+    pub backend: Backend,
     /// Objects and modules.
     pub store: Store,
-    /// Lists, filters, full text.
+    /// Lists, filters and full-text search.
     pub index: Index,
-    /// Jobs, when this process owns them from the start; see [`App::own`].
+    /// The driver of the jobs, if this process owns them from the start; see [`App::own`].
     pub driver: Option<Driver>,
     /// The other processes of a fleet.
     pub peers: Option<Arc<Peers>>,
-    /// What else this process needs, such as a fleet's NATS.
+    /// Other dependencies of this process, such as a fleet's NATS.
     pub dependencies: Vec<Arc<dyn Dependency>>,
-    /// The Hub whose users may come.
+    /// The JupyterHub with users that may use this server.
     pub jupyterhub: Option<JupyterHub>,
-    /// Synchronous calls and uploads.
-    pub node: Node,
+    /// The node, for synchronous calls and uploads.
+    pub node: NodeHandle,
     /// Committed results.
     pub results: ResultStore,
-    /// Where node, driver and host registered their metrics; the gateway adds its own.
+    /// The metrics of node, driver and host; the gateway adds its own.
     pub metrics: Arc<Mutex<Registry>>,
-    /// The server's folder.
+    /// The server's data folder.
     pub data_dir: PathBuf,
-    /// Prices of what guests use, where the operator named some.
+    /// Prices of the resources that guests use, if the operator set any.
     pub prices: Option<Prices>,
-    /// How long answers to requests with an idempotency key are kept.
+    /// Retention of answers to requests with an idempotency key.
     pub keep_answers: Duration,
-    /// How long tokens are kept after they have expired.
+    /// Retention of tokens after they have expired.
     pub keep_tokens: Duration,
-    /// How often those are looked for that were kept long enough.
+    /// Interval between sweeps of data past its retention.
     pub sweep_every: Duration,
 }
 
-/// Open event streams and log followers at once; of one tenant; of those, for admins only.
+/// Maximum open event streams and log followers: in total, of one tenant, and of the total for admins only.
 const STREAMS: ShareLimits = ShareLimits { most: 1024, of_one: 256, reserve: 64 };
 
-/// Computations on a request's own bytes: schemas, parameters and long bodies. Each is bounded to a few seconds by the
-/// size of what it reads.
+/// Options for computations on a request's own bytes: schemas, parameters and long bodies. Each is bounded to a few
+/// seconds by the size of its input.
 fn checks() -> offload::Options {
     offload::Options {
         what: "checking the request",
@@ -82,7 +82,7 @@ fn checks() -> offload::Options {
     }
 }
 
-/// Reading of a tenant's data for a request: planning a data set, searching results.
+/// Options for reading a tenant's data on behalf of a request: planning a data set, searching results.
 fn scans() -> offload::Options {
     offload::Options {
         what: "reading the data set",
@@ -95,36 +95,36 @@ fn scans() -> offload::Options {
     }
 }
 
-/// Looking through a tenant's jobs, log lines and objects for a list.
+/// Options for searching a tenant's jobs, log lines and objects for a list.
 fn searches() -> offload::Options {
     offload::Options { what: "searching", deadline: Duration::from_secs(60), ..checks() }
 }
 
-/// Threads of each kind: no more computations at once than there are processors, and room for two tenants at least.
+/// Returns the threads of each kind of work: one per processor, at least 2 (for two tenants) and at most 16.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 16)
 }
 
-/// What handlers share. Cloning is cheap.
+/// The state that handlers share. Cloning is cheap.
 #[derive(Clone)]
-pub struct App(Arc<Shared>);
+pub struct App(Arc<AppState>);
 
-/// The inside of [`App`].
-pub struct Shared {
-    /// What the wiring handed in.
+/// The contents of [`App`].
+pub struct AppState {
+    /// The services that were passed in.
     pub services: Services,
     driver: OnceLock<Driver>,
     /// The function registry.
     pub functions: Functions,
     /// The tokens.
     pub tokens: Tokens,
-    /// Remembered answers.
+    /// Stored answers of requests with an idempotency key.
     pub idempotency: Idempotency,
     /// Request metrics.
     pub http: HttpMetrics,
-    /// What this process needs, as it was found last.
-    pub health: Health,
-    /// The same as metrics.
+    /// The last readiness report.
+    pub health: Readiness,
+    /// The metrics of dependencies.
     pub dependencies: DependencyMetrics,
     /// Log lines about sign-ins, refusals and changes.
     pub(crate) access_log: AccessLog,
@@ -132,31 +132,31 @@ pub struct Shared {
     pub checks: Offload,
     /// Threads for reading a tenant's data on behalf of a request.
     pub scans: Offload,
-    /// Threads for lists that look through all of a tenant's jobs, log lines or objects.
+    /// Threads for lists that search all of a tenant's jobs, log lines or objects.
     pub searches: Offload,
-    /// Room for streams that stay open.
+    /// Shares of the streams that stay open.
     pub(crate) streams: Shares<TenantId>,
     /// Work that outlives its connection, awaited at shutdown.
     pub tasks: TaskTracker,
-    /// Set when the server is about to stop and still answers.
+    /// Set when the server is about to stop but still answers.
     pub leaving: CancellationToken,
     /// Set when the server begins to stop.
     pub stopping: CancellationToken,
-    /// Set when the grace period is over: whatever still runs is dropped.
+    /// Set when the grace period has ended: remaining work is dropped.
     pub aborting: CancellationToken,
     /// The OpenAPI document, as served.
     pub openapi: bytes::Bytes,
 }
 
 impl std::ops::Deref for App {
-    type Target = Shared;
-    fn deref(&self) -> &Shared {
+    type Target = AppState;
+    fn deref(&self) -> &AppState {
         &self.0
     }
 }
 
 impl App {
-    /// Everything but the listener.
+    /// Creates the state of a gateway without its listener.
     #[must_use]
     pub fn new(services: Services, stopping: CancellationToken) -> Self {
         let (http, dependencies) = {
@@ -167,21 +167,21 @@ impl App {
         let openapi = crate::openapi::document().to_json().unwrap_or_default().into();
         let checks = Offload::new(checks());
         let driver = services.driver.clone().map_or_else(OnceLock::new, OnceLock::from);
-        Self(Arc::new(Shared {
+        Self(Arc::new(AppState {
             driver,
-            functions: Functions::new(services.engine.clone(), checks.clone()),
+            functions: Functions::new(services.backend.clone(), checks.clone()),
             checks,
             scans: Offload::new(scans()),
             searches: Offload::new(searches()),
-            tokens: Tokens::new(services.engine.clone()),
+            tokens: Tokens::new(services.backend.clone()),
             idempotency: Idempotency::new(
-                services.engine.clone(),
+                services.backend.clone(),
                 services.peers.is_none(),
                 services.store.accounts().clone(),
                 services.keep_answers,
             ),
             http,
-            health: Health::default(),
+            health: Readiness::default(),
             dependencies,
             access_log: AccessLog::default(),
             streams: Shares::new(STREAMS),
@@ -194,12 +194,12 @@ impl App {
         }))
     }
 
-    /// From now on this process owns the jobs. It never gives them up while it lives.
+    /// Makes this process the owner of the jobs, for the rest of its life.
     pub fn own(&self, driver: Driver) {
         let _ = self.driver.set(driver);
     }
 
-    /// Whether this process owns the jobs.
+    /// Returns `true` if this process owns the jobs.
     #[must_use]
     pub fn owns(&self) -> bool {
         self.driver.get().is_some()
@@ -208,7 +208,7 @@ impl App {
     /// Removes tokens that expired long ago, or counts them.
     ///
     /// # Errors
-    /// Those of the registry.
+    /// The errors of the registry.
     pub async fn sweep_tokens(&self, mode: SweepMode) -> Result<Removed> {
         let keep_ms = u64::try_from(self.services.keep_tokens.as_millis()).unwrap_or(u64::MAX);
         let removed = self.tokens.sweep(crate::clock::now_ms().saturating_sub(keep_ms), mode).await?;
@@ -220,7 +220,7 @@ impl App {
         Ok(removed)
     }
 
-    /// The jobs.
+    /// Returns the driver of the jobs.
     ///
     /// # Errors
     /// `unavailable` while this process does not own them.

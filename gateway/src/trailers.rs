@@ -1,4 +1,4 @@
-//! A body whose trailers are changed on their way.
+//! A body with trailers that are changed in transit.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// The body `B`, its length known as before, whose trailers go through `F`.
+/// The body `B` with trailers that are changed by `F`. The length of the body stays known.
 pub(crate) struct MapTrailers<B, F> {
     body: Pin<Box<B>>,
     change: F,

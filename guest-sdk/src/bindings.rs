@@ -1,8 +1,9 @@
-//! What `wit-bindgen` makes of `wit/task`: the imports once, and one world per kind of export; and of `wit/gpu`.
+//! Bindings that `wit-bindgen` generates: for `wit/task`, the imports once and one world per kind of export; for
+//! `wit/gpu`, one world.
 //!
-//! Each export world hands its types and imports over to [`imports`], so a crate may use any set of the attribute
-//! macros. `pub_export_macro` keeps the worlds' exports out of the component until the matching `export_*!` macro is
-//! used; see `README.md`, "What a component exports".
+//! Each export world reuses the types and imports of [`imports`], so a crate may use any set of the attribute macros.
+//! `pub_export_macro` omits the worlds' exports from the component until the matching `export_*!` macro is used; see
+//! `README.md`, "Exports of a component".
 #![allow(unsafe_code, missing_docs, clippy::all, clippy::pedantic, clippy::restriction)]
 
 pub mod imports {

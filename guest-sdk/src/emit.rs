@@ -1,4 +1,4 @@
-//! Keyed records for a shuffle, gathered into batches, and combining them before they leave the guest.
+//! Keyed records for a shuffle: batching, and combining by key inside the guest.
 
 use std::cell::RefCell;
 
@@ -9,9 +9,9 @@ use serde::Serialize;
 pub use crate::sys::Keyed;
 use crate::{Context, Result, sys};
 
-/// How many bytes of keys and values make a batch.
+/// Size of a batch, in bytes of keys and values.
 const BATCH_BYTES: usize = 64 * 1024;
-/// What one record costs on top of its key and value, so that a flood of tiny ones ends a batch too.
+/// Overhead counted per record, in bytes, so that many tiny records also fill a batch.
 const RECORD_BYTES: usize = 16;
 
 #[derive(Default)]
@@ -24,19 +24,19 @@ thread_local! {
     static BATCH: RefCell<Batch> = RefCell::new(Batch::default());
 }
 
-/// Hands over one record; its value is written as JSON, which is what [`macro@crate::reduce`] reads.
+/// Emits one record. The value is written as JSON, the format that [`macro@crate::reduce`] reads.
 ///
-/// Records with equal keys meet in one reduce task. They are sent in batches of 64 KiB and when the function returns.
+/// Records with equal keys are sent to the same reduce task, in batches of 64 KiB and when the function returns.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Failed`] when the value cannot be serialised.
+/// [`crate::ErrorKind::Failed`] if the value cannot be serialized.
 pub fn emit(key: impl AsRef<[u8]>, value: impl Serialize) -> Result<()> {
     let value = serde_json::to_vec(&value).context("the value of a record")?;
     emit_bytes(key.as_ref().to_vec(), value);
     Ok(())
 }
 
-/// Hands over one record with any bytes as its value, for reducers that read them themselves.
+/// Emits one record with any bytes as its value, for reducers that parse the bytes themselves.
 pub fn emit_bytes(key: Vec<u8>, value: Vec<u8>) {
     BATCH.with(|batch| {
         let mut batch = batch.borrow_mut();
@@ -48,7 +48,7 @@ pub fn emit_bytes(key: Vec<u8>, value: Vec<u8>) {
     });
 }
 
-/// Sends what is gathered. Done for you when the function returns.
+/// Sends the buffered records. The SDK calls it when the function returns.
 pub fn flush() {
     BATCH.with(|batch| send(&mut batch.borrow_mut()));
 }
@@ -61,10 +61,10 @@ fn send(batch: &mut Batch) {
     }
 }
 
-/// Adds up values by key inside the guest and emits each key once: far fewer records leave it.
+/// A combiner: merges values by key inside the guest and emits each key once, so far fewer records are sent.
 ///
-/// `merge` must be what the reducer does. At most `limit` keys are held (1 Mi by default); at the limit all of them are
-/// emitted, in key order, and it starts afresh.
+/// `merge` must be the same operation as the reducer's. At most `limit` keys are held (default 1,048,576). At the
+/// limit, all of them are emitted in key order and the combiner is empty again.
 ///
 /// ```
 /// let mut words = fabric::Combine::new(|total: &mut u64, more| *total += more);
@@ -86,22 +86,22 @@ pub struct Combine<V, F> {
 }
 
 impl<V: Serialize, F: FnMut(&mut V, V)> Combine<V, F> {
-    /// Nothing yet; `merge` adds its second argument to its first.
+    /// Creates an empty combiner. `merge` adds its second argument to its first.
     pub fn new(merge: F) -> Self {
         Self { values: HashMap::with_hasher(FixedState::default()), merge, limit: 1 << 20 }
     }
 
-    /// Holds at most `limit` keys, at least 1.
+    /// Sets the number of keys held. The minimum is 1.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.max(1);
         self
     }
 
-    /// Adds a value to its key's.
+    /// Merges a value into the value of its key.
     ///
     /// # Errors
-    /// As [`emit`], when the limit is reached.
+    /// As [`emit`], if the limit is reached.
     pub fn add(&mut self, key: impl AsRef<[u8]>, value: V) -> Result<()> {
         let key = key.as_ref();
         if let Some(held) = self.values.get_mut(key) {
@@ -115,7 +115,7 @@ impl<V: Serialize, F: FnMut(&mut V, V)> Combine<V, F> {
         Ok(())
     }
 
-    /// Emits what is held.
+    /// Emits all held values.
     ///
     /// # Errors
     /// As [`emit`].
@@ -149,7 +149,7 @@ mod tests {
         let outcome = crate::testing::take();
         assert_eq!(outcome.emitted.len(), 10_000);
         assert_eq!(outcome.emitted[9_999].value, b"[1,2,3]");
-        // 26 bytes each: 2,521 fill a batch.
+        // 26 bytes each, so 2,521 records fill a batch.
         assert_eq!(outcome.emit_batches, 4);
     }
 

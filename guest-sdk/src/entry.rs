@@ -1,4 +1,4 @@
-//! What the exports do around the user's function. Called by the attribute macros and by [`crate::testing`].
+//! The exports' work around the user's function. Called by the attribute macros and by [`crate::testing`].
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,13 +10,13 @@ use crate::request::{FromRequest, Request, Response, respond};
 use crate::sys::{self, PartKind};
 use crate::{Context, Error, Result, emit};
 
-/// How much one `read-keyed` asks for, in bytes.
+/// Size requested from one `read-keyed`, in bytes.
 const KEYED_BYTES: u32 = 256 * 1024;
 
-/// The parameters as the function's type.
+/// Deserializes the parameters into the function's type.
 ///
 /// # Errors
-/// [`crate::ErrorKind::InvalidInput`] when they do not fit.
+/// [`crate::ErrorKind::InvalidInput`] if the parameters do not match the type.
 pub fn params<P: DeserializeOwned>() -> Result<P> {
     serde_json::from_str(&sys::params()).context("the parameters")
 }
@@ -24,7 +24,7 @@ pub fn params<P: DeserializeOwned>() -> Result<P> {
 /// Runs a map function over the task's part.
 ///
 /// # Errors
-/// What the reader or the function gives.
+/// Any error of the reader or the function.
 pub fn map<I: FromInput, O: IntoOutput>(f: impl FnOnce(I) -> Result<O>) -> Result<()> {
     let value = f(I::from_input(input::first_part()?)?)?;
     emit::flush();
@@ -34,21 +34,21 @@ pub fn map<I: FromInput, O: IntoOutput>(f: impl FnOnce(I) -> Result<O>) -> Resul
 /// Runs a handler over a request.
 ///
 /// # Errors
-/// What reading the request or the function gives.
+/// Any error of reading the request or of the function.
 pub fn handle<I: FromRequest, O: IntoOutput>(request: Request, f: impl FnOnce(I) -> Result<O>) -> Result<Response> {
     let value = f(I::from_request(request)?)?;
     emit::flush();
     respond(&value)
 }
 
-/// What a reduce gives when there is nothing to merge.
+/// Constructor of a reduce's result for an empty input, if there is one.
 pub type Empty<T> = Option<fn() -> T>;
 
-/// Merges the partial results in order; a keyed part is merged key by key.
+/// Merges the partial results in order. A keyed part is merged key by key.
 ///
 /// # Errors
-/// What the function gives; [`crate::ErrorKind::InvalidInput`] when a partial result is not a `T`;
-/// [`crate::ErrorKind::Failed`] when there is none and `empty` is not given.
+/// Any error of the function; [`crate::ErrorKind::InvalidInput`] if a partial result is not a `T`;
+/// [`crate::ErrorKind::Failed`] if there are no partial results and `empty` is `None`.
 pub fn reduce<T: Serialize + DeserializeOwned>(
     empty: Empty<T>,
     mut merge: impl FnMut(T, T) -> Result<T>,
@@ -58,14 +58,14 @@ pub fn reduce<T: Serialize + DeserializeOwned>(
     while let Some(part) = sys::next_part() {
         if part.kind == PartKind::Keyed {
             if number > 0 {
-                return Err(Error::failed("partial results and keyed records came mixed"));
+                return Err(Error::failed("the input mixes partial results and keyed records"));
             }
             return reduce_keyed(merge);
         }
         number += 1;
         let bytes = Input::of_part(part).read_all();
         let partial = serde_json::from_slice(&bytes)
-            .with_context(|| format!("partial result {number} is not what `reduce` merges"))?;
+            .with_context(|| format!("partial result {number} is not of `reduce`'s type"))?;
         merged = Some(match merged {
             None => partial,
             Some(so_far) => merge(so_far, partial)?,
@@ -73,7 +73,7 @@ pub fn reduce<T: Serialize + DeserializeOwned>(
     }
     let merged = merged.or_else(|| empty.map(|make| make())).ok_or_else(|| {
         Error::failed(
-            "there are no partial results to merge; `#[fabric::reduce(default)]` would give the type's default",
+            "there are no partial results to merge; use `#[fabric::reduce(default)]` to return the default value",
         )
     })?;
     put(&merged)
@@ -105,7 +105,7 @@ fn reduce_keyed<T: Serialize + DeserializeOwned>(mut merge: impl FnMut(T, T) -> 
         }
         for record in records {
             let value: T = serde_json::from_slice(&record.value).with_context(|| {
-                format!("a value of key `{}` is not what `reduce` merges", String::from_utf8_lossy(&record.key))
+                format!("a value of key `{}` is not of `reduce`'s type", String::from_utf8_lossy(&record.key))
             })?;
             group = Some(match group {
                 Some((key, so_far)) if key == record.key => (key, merge(so_far, value)?),
@@ -133,7 +133,7 @@ fn put_line<T: Serialize>(output: &mut Output, key: &[u8], value: &T) -> Result<
     output.json_line(&Line { key, value })
 }
 
-/// What the component says about itself: the parameters' JSON Schema and the function's doc comment.
+/// Returns the component's description: the parameters' JSON Schema and the function's doc comment.
 pub fn describe<P: schemars::JsonSchema>(description: &str) -> String {
     let mut about = serde_json::Map::new();
     if !description.is_empty() {
@@ -143,14 +143,14 @@ pub fn describe<P: schemars::JsonSchema>(description: &str) -> String {
     Value::Object(about).to_string()
 }
 
-/// The exports' side of [`crate::bindings`]: errors and requests in the shapes of the WIT.
+/// Conversions between the SDK's types and the exports' types of [`crate::bindings`].
 #[cfg(target_family = "wasm")]
 pub mod wit {
     use crate::bindings::handler_task::exports::fabric::task::handler as wit_handler;
     use crate::bindings::imports::fabric::task::types::Error as WitError;
     use crate::{Error, ErrorKind, Request, Response, Result};
 
-    /// An error as the host reads it.
+    /// Converts an error for the host.
     pub fn error(error: Error) -> WitError {
         let message = error.message().to_owned();
         match error.kind() {
@@ -160,12 +160,12 @@ pub mod wit {
         }
     }
 
-    /// A request from the host's.
+    /// Converts a request of the host.
     pub fn request(request: wit_handler::Request) -> Request {
         Request { content_type: request.content_type, body: request.body }
     }
 
-    /// A response for the host.
+    /// Converts a response for the host.
     pub fn response(response: Result<Response>) -> std::result::Result<wit_handler::Response, WitError> {
         match response {
             Ok(response) => Ok(wit_handler::Response { content_type: response.content_type, body: response.body }),

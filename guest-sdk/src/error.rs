@@ -1,6 +1,6 @@
-//! Why a function gave no result, in the three kinds the host tells apart.
+//! Errors of a function, in the three kinds that the host distinguishes.
 //!
-//! Choosing the kind is the whole point: bad input fails at once, something that may pass is retried.
+//! The kind determines the host's reaction: invalid input fails at once, a transient failure is retried.
 
 use std::fmt;
 use std::io;
@@ -8,18 +8,18 @@ use std::io;
 /// A result whose error is an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What the host does about an error.
+/// The kind of an error, which determines the host's reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The input or a parameter is wrong. Never retried: the same bytes fail the same way.
+    /// The input or a parameter is invalid. Never retried: the same bytes fail in the same way.
     InvalidInput,
-    /// Something outside the function that may pass. Retried with backoff, up to the job's attempt limit.
+    /// A transient failure outside the function. Retried with backoff, up to the job's attempt limit.
     Retryable,
-    /// The function failed for a reason of its own. Never retried.
+    /// Any other failure of the function. Never retried.
     Failed,
 }
 
-/// A kind and a sentence for the person who reads it.
+/// An error of a function: a kind and a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
@@ -27,32 +27,32 @@ pub struct Error {
 }
 
 impl Error {
-    /// The input or a parameter is wrong: say what and where.
+    /// Creates an error for an invalid input or parameter. The message names the value and its location.
     pub fn invalid_input(message: impl fmt::Display) -> Self {
         Self { kind: ErrorKind::InvalidInput, message: message.to_string() }
     }
 
-    /// Something outside the function failed and may work later.
+    /// Creates an error for a transient failure outside the function.
     pub fn retryable(message: impl fmt::Display) -> Self {
         Self { kind: ErrorKind::Retryable, message: message.to_string() }
     }
 
-    /// The function cannot give a result.
+    /// Creates an error for any other failure.
     pub fn failed(message: impl fmt::Display) -> Self {
         Self { kind: ErrorKind::Failed, message: message.to_string() }
     }
 
-    /// What the host will do about it.
+    /// Returns the kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The sentence for the reader.
+    /// Returns the message.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Puts `context` in front of the message; the kind stays.
+    /// Prefixes the message with `context`. The kind does not change.
     #[must_use]
     pub fn context(self, context: impl fmt::Display) -> Self {
         Self { kind: self.kind, message: format!("{context}: {}", self.message) }
@@ -68,7 +68,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl From<io::Error> for Error {
-    /// Bad data is the input's fault, interruptions and lost connections may pass, the rest is the function's own.
+    /// Maps invalid data to `InvalidInput`, interruptions and lost connections to `Retryable`, and the rest to
+    /// `Failed`.
     fn from(error: io::Error) -> Self {
         use io::ErrorKind as K;
         match error.kind() {
@@ -86,7 +87,7 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Errors of parsing are the input's fault.
+/// Implements the conversion of parse errors into `InvalidInput`.
 macro_rules! from_parse_error {
     ($($source:ty),* $(,)?) => {$(
         impl From<$source> for Error {
@@ -128,15 +129,15 @@ impl From<Box<dyn std::error::Error + Send + Sync>> for Error {
     }
 }
 
-/// Says what was being done when a step failed.
+/// Adds context to the error of a failed step.
 pub trait Context<T> {
-    /// Puts `context` in front of the error's message.
+    /// Prefixes the error's message with `context`.
     ///
     /// # Errors
     /// The original error with the context; for an `Option`, [`ErrorKind::InvalidInput`] with the context alone.
     fn context(self, context: impl fmt::Display) -> Result<T>;
 
-    /// Like [`Context::context`], with text that is only made when there is an error.
+    /// Like [`Context::context`], with text that is computed only for an error.
     ///
     /// # Errors
     /// As [`Context::context`].

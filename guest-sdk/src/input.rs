@@ -1,34 +1,35 @@
-//! The input as a stream of chunks, and the trait by which a function's first argument is made from it.
+//! The input as a stream of chunks, and the trait that creates a function's first argument from it.
 
 use std::io;
 
 use crate::sys::{self, Part, PartKind};
 use crate::{Error, Result};
 
-/// How much one read asks of the host, in bytes. Between 64 and 256 KiB a read costs far less than using its bytes.
+/// Size requested from the host by one read, in bytes. With 64 to 256 KiB, a read costs far less than processing its
+/// bytes.
 pub const CHUNK_BYTES: u32 = 256 * 1024;
 
-/// An argument that can be made from a map task's input.
+/// A type that can be created from a map task's input.
 ///
-/// Implemented by the readers of this crate; implement it for your own format by wrapping one of them.
+/// The readers of this crate implement it. Implement it for another format by wrapping one of them.
 pub trait FromInput: Sized {
-    /// Takes over the input, before anything was read.
+    /// Creates the value from the unread input.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] when the input's beginning (such as a header) is not what the reader needs.
+    /// [`crate::ErrorKind::InvalidInput`] if the beginning of the input, such as a header, is invalid for the reader.
     fn from_input(input: Input) -> Result<Self>;
 }
 
-/// Where chunks come from.
+/// Source of chunks.
 #[derive(Debug)]
 enum Source {
     /// The current part of the task's input.
     Task,
-    /// Bytes in memory, handed out in chunks of at most `chunk_bytes`.
+    /// Bytes in memory, returned in chunks of at most `chunk_bytes`.
     Memory { bytes: Vec<u8>, position: usize, chunk_bytes: usize },
 }
 
-/// The bytes of one part, front to back. It implements [`std::io::Read`] and [`std::io::BufRead`].
+/// A sequential reader over the bytes of one part. It implements [`std::io::Read`] and [`std::io::BufRead`].
 #[derive(Debug)]
 pub struct Input {
     part: Part,
@@ -39,17 +40,18 @@ pub struct Input {
 }
 
 impl Input {
-    /// The current part of the task, which the caller has just moved to.
+    /// Creates a reader of the task's current part. The caller has just moved to that part.
     pub(crate) fn of_part(part: Part) -> Self {
         Self { part, source: Source::Task, chunk: Vec::new(), position: 0, consumed: 0 }
     }
 
-    /// Bytes in memory, for tests and for parsing what is already there.
+    /// Creates a reader of bytes in memory, for tests and for data that is already loaded.
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self::from_bytes_in_chunks(bytes, CHUNK_BYTES as usize)
     }
 
-    /// Bytes in memory that arrive in chunks of `chunk_bytes`, at least 1: finds readers that break at chunk borders.
+    /// Creates a reader of bytes in memory that arrive in chunks of `chunk_bytes`, at least 1. Tests use it to check a
+    /// reader at chunk boundaries.
     pub fn from_bytes_in_chunks(bytes: impl Into<Vec<u8>>, chunk_bytes: usize) -> Self {
         let bytes = bytes.into();
         let part = Part { name: "item".to_owned(), offset: 0, size: Some(bytes.len() as u64), kind: PartKind::Bytes };
@@ -57,17 +59,18 @@ impl Input {
         Self { part, source, chunk: Vec::new(), position: 0, consumed: 0 }
     }
 
-    /// What is known of the part: the object's name, the offset, the size.
+    /// Returns the part's description: the object's name, the offset, the size.
     pub fn part(&self) -> &Part {
         &self.part
     }
 
-    /// How many bytes were consumed so far.
+    /// Returns the number of bytes consumed.
     pub fn position(&self) -> u64 {
         self.consumed + self.position as u64
     }
 
-    /// The next chunk that was not consumed yet; empty at the end. Waits for the host.
+    /// Returns the unconsumed rest of the current chunk, or the next chunk. Empty at the end. Blocks until the host has
+    /// bytes.
     pub fn chunk(&mut self) -> &[u8] {
         if self.position >= self.chunk.len() {
             self.refill();
@@ -75,33 +78,33 @@ impl Input {
         self.buffered()
     }
 
-    /// Marks `bytes` of what [`Input::chunk`] gave as used.
+    /// Consumes `bytes` bytes of the chunk that [`Input::chunk`] returned.
     pub fn consume_bytes(&mut self, bytes: usize) {
         self.position = self.position.saturating_add(bytes).min(self.chunk.len());
     }
 
-    /// What is buffered and not consumed.
+    /// Returns the buffered bytes that are not consumed.
     pub(crate) fn buffered(&self) -> &[u8] {
         self.chunk.get(self.position..).unwrap_or_default()
     }
 
-    /// What was buffered between two positions of the current chunk.
+    /// Returns the bytes between two positions of the current chunk.
     pub(crate) fn slice(&self, start: usize, end: usize) -> &[u8] {
         self.chunk.get(start..end).unwrap_or_default()
     }
 
-    /// The position inside the current chunk.
+    /// Returns the position in the current chunk.
     pub(crate) fn chunk_position(&self) -> usize {
         self.position
     }
 
-    /// Replaces the used-up chunk by the next one; false at the end.
+    /// Replaces the consumed chunk with the next one. Returns `false` at the end.
     pub(crate) fn refill(&mut self) -> bool {
         self.consumed += self.chunk.len() as u64;
         self.position = 0;
         self.chunk = match &mut self.source {
             Source::Task => {
-                // Free the old chunk first, so that the host's next one takes its place.
+                // Free the old chunk first, so that the next one can reuse its memory.
                 self.chunk = Vec::new();
                 sys::read(CHUNK_BYTES)
             }
@@ -115,7 +118,7 @@ impl Input {
         !self.chunk.is_empty()
     }
 
-    /// Everything that is left.
+    /// Reads the rest of the input.
     pub fn read_all(&mut self) -> Vec<u8> {
         if self.buffered().is_empty() && !self.refill() {
             return Vec::new();

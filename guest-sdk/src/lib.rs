@@ -1,12 +1,12 @@
-//! Functions for Fabric in Rust: the component's exports, streams and parameters hidden behind ordinary functions.
+//! SDK for Fabric functions in Rust. Ordinary functions with attributes become the exports of a WebAssembly component.
 //!
-//! The package is `fabric-sdk`, the crate is `fabric`: the attribute macros expand to paths that begin with that name, so
-//! do not rename it to another.
+//! The package is `fabric-sdk`, the crate is `fabric`. The attribute macros expand to paths that begin with that name,
+//! so do not rename the crate.
 //! ```toml
 //! [dependencies]
 //! fabric = { package = "fabric-sdk", path = "…" }
 //! ```
-//! A map function takes a reader and gives anything that serialises; a reduce function merges two of those:
+//! A map function takes a reader and returns any serializable value. A reduce function merges two such values:
 //! ```
 //! use fabric::{Lines, Result};
 //!
@@ -22,9 +22,9 @@
 //! }
 //! # fn main() {}
 //! ```
-//! Build it as a `cdylib` for `wasm32-wasip2`. On the developer's machine the same functions are ordinary ones, and
-//! [`testing`] runs them as the host would. This crate knows nothing of jobs, partitions or attempts: a function's
-//! result depends on its input and parameters only.
+//! Build it as a `cdylib` for `wasm32-wasip2`. In native builds the functions are ordinary ones, and [`testing`] runs
+//! them as the host would. This crate has no concept of jobs, partitions or attempts: a function's result depends only
+//! on its input and parameters.
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
@@ -51,11 +51,11 @@ pub use output::{IntoOutput, Output};
 pub use read::{Bytes, Csv, F64Columns, Json, JsonLines, Lines, Records, Text};
 pub use request::{FromRequest, Request, Response};
 pub use sys::{Part, PartKind};
-// The derive macros that a function's types need.
+// The derive macros for a function's types.
 pub use schemars::{self, JsonSchema};
 pub use serde::{self, Deserialize, Serialize};
 
-/// What the attribute macros expand to; not for use by hand.
+/// Items for the expansion of the attribute macros. Not a public API.
 #[doc(hidden)]
 pub mod __private {
     #[cfg(target_family = "wasm")]

@@ -1,4 +1,4 @@
-//! What a function may return, and how it becomes the result's bytes.
+//! Return types of functions, and their conversion into the result's bytes.
 
 use std::io::{self, Write};
 
@@ -7,25 +7,25 @@ use serde::Serialize;
 use crate::read::{Bytes, Json, Text};
 use crate::{Context, Error, Result, sys};
 
-/// How many bytes are gathered before they are handed to the host.
+/// Size of the output buffer, in bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// A value a function may return.
+/// A type that a function may return.
 ///
-/// Anything that serialises becomes JSON with the type `application/json`; [`Bytes`] and [`Text`] go out as they are;
-/// `()` writes nothing, for functions that only [`crate::emit`] or write to an [`Output`] themselves.
+/// A serializable value becomes JSON with the type `application/json`. [`Bytes`] and [`Text`] are written unchanged.
+/// `()` writes nothing; it is for functions that only [`crate::emit`] or that write to an [`Output`].
 pub trait IntoOutput {
-    /// The media type, or `None` for the host's default, `application/octet-stream`.
+    /// Returns the media type, or `None` for the host's default, `application/octet-stream`.
     fn content_type(&self) -> Option<&str>;
 
     /// Writes the value.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Failed`] when the value cannot be serialised.
+    /// [`crate::ErrorKind::Failed`] if the value cannot be serialized.
     fn write_to(&self, to: &mut dyn Write) -> Result<()>;
 }
 
-/// True for `()` and its like: a value without a byte that would serialise as `null`.
+/// Returns `true` for `()` and similar types: zero-sized values that serialize as `null`.
 fn is_unit<T: Serialize>(value: &T) -> bool {
     size_of::<T>() == 0 && serde_json::to_string(value).is_ok_and(|text| text == "null")
 }
@@ -83,16 +83,16 @@ impl IntoOutput for crate::Response {
     }
 }
 
-/// The task's result as a stream, for results too long to hold: write here and return `()`.
+/// A stream to the task's result, for results too large for memory: write here and return `()`.
 ///
-/// Writes are gathered into 64 KiB pieces. Call [`Output::finish`], or drop it, to hand over the last one.
+/// Writes are buffered in chunks of 64 KiB. [`Output::finish`] or dropping the stream sends the last chunk.
 #[derive(Debug, Default)]
 pub struct Output {
     buffer: Vec<u8>,
 }
 
 impl Output {
-    /// A stream to the task's result with this media type.
+    /// Creates a stream to the task's result with this media type.
     pub fn new(content_type: &str) -> Self {
         sys::set_content_type(content_type);
         Self::default()
@@ -101,13 +101,13 @@ impl Output {
     /// Writes one JSON value and a line end.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Failed`] when the value cannot be serialised.
+    /// [`crate::ErrorKind::Failed`] if the value cannot be serialized.
     pub fn json_line(&mut self, value: &impl Serialize) -> Result<()> {
         serde_json::to_writer(&mut *self, value).map_err(Error::failed)?;
         Ok(self.write_all(b"\n")?)
     }
 
-    /// Hands over what is gathered.
+    /// Sends the buffered bytes.
     pub fn finish(mut self) {
         self.send();
     }
@@ -145,7 +145,7 @@ impl Drop for Output {
     }
 }
 
-/// Writes a function's value as the task's result.
+/// Writes a function's return value as the task's result.
 pub(crate) fn put(value: &impl IntoOutput) -> Result<()> {
     if let Some(content_type) = value.content_type() {
         sys::set_content_type(content_type);

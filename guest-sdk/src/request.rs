@@ -1,4 +1,4 @@
-//! What a handler takes and gives.
+//! Requests and responses of a handler.
 
 use serde::de::DeserializeOwned;
 
@@ -6,16 +6,16 @@ use crate::output::IntoOutput;
 use crate::read::{Bytes, Json, Text};
 use crate::{Context, Result};
 
-/// A request as it came.
+/// An unparsed request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// The media type the caller named, if any.
+    /// Media type given by the caller, if any.
     pub content_type: Option<String>,
     /// The whole body.
     pub body: Vec<u8>,
 }
 
-/// A response with a media type of its own.
+/// A response with an explicit media type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
     /// The media type of the body; `None` means `application/octet-stream`.
@@ -24,21 +24,21 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// An argument that can be made from a request: anything that deserialises, from JSON; [`Bytes`]; [`Text`]; or the
+/// A type that can be created from a request: any deserializable type, from JSON; [`Bytes`]; [`Text`]; or the
 /// [`Request`] itself.
 pub trait FromRequest: Sized {
-    /// Reads the request.
+    /// Parses the request.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] when the body is not what the handler takes.
+    /// [`crate::ErrorKind::InvalidInput`] if the body does not match the type.
     fn from_request(request: Request) -> Result<Self>;
 }
 
 impl<T: DeserializeOwned> FromRequest for T {
     fn from_request(request: Request) -> Result<Self> {
-        // An empty body stands for `null`, so that a handler without data can be called with none.
+        // An empty body is read as `null`, so that a handler without an argument can be called with an empty body.
         let body: &[u8] = if request.body.is_empty() { b"null" } else { &request.body };
-        serde_json::from_slice(body).context("the body is not the JSON expected")
+        serde_json::from_slice(body).context("the body is not the expected JSON")
     }
 }
 
@@ -66,7 +66,7 @@ impl FromRequest for Request {
     }
 }
 
-/// Makes a response of a function's value.
+/// Converts a function's return value into a response.
 pub(crate) fn respond(value: &impl IntoOutput) -> Result<Response> {
     let mut body = Vec::new();
     value.write_to(&mut body).context("writing the response")?;

@@ -1,6 +1,6 @@
-//! Unit tests of a function with plain `cargo test`: give it an input, look at what it did.
+//! Support for unit tests of functions with `cargo test`: run a function over an input and inspect its calls.
 //!
-//! Everything is kept per thread, so tests do not see one another.
+//! All state is per thread, so tests do not affect each other.
 //! ```
 //! use fabric::{Lines, Result, testing};
 //!
@@ -27,39 +27,39 @@ use crate::sys::host::{self, Content, Recording};
 use crate::sys::{Keyed, Level};
 use crate::{Result, emit, entry};
 
-/// What a function did.
+/// Recorded results of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// The result's bytes.
     pub output: Vec<u8>,
-    /// The result's media type, where it was set.
+    /// Media type of the result, if set.
     pub content_type: Option<String>,
-    /// The records emitted, in order.
+    /// Emitted records, in order.
     pub emitted: Vec<Keyed>,
-    /// In how many batches they were handed over.
+    /// Number of batches of emitted records.
     pub emit_batches: usize,
     /// The log lines.
     pub logs: Vec<(Level, String)>,
-    /// The progress reported, as completed and total.
+    /// Reported progress, as completed and total.
     pub progress: Vec<(u64, u64)>,
 }
 
 impl Outcome {
-    /// The result read as JSON.
+    /// Parses the result as JSON.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] when it is not a `T`.
+    /// [`crate::ErrorKind::InvalidInput`] if the result is not a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         Ok(serde_json::from_slice(&self.output)?)
     }
 
-    /// The result as text; what is not UTF-8 is replaced.
+    /// Returns the result as text. Invalid UTF-8 is replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.output).into_owned()
     }
 }
 
-/// Takes what this thread's functions emitted, logged and wrote so far, and clears it. For functions called directly.
+/// Returns and clears the recording of this thread. For functions that are called directly.
 pub fn take() -> Outcome {
     emit::flush();
     let recording = host::with(std::mem::take::<Recording>);
@@ -73,17 +73,17 @@ pub fn take() -> Outcome {
     }
 }
 
-/// Sets the parameters that the next task of this thread gets, as JSON.
+/// Sets the parameters of this thread's next task, as JSON.
 ///
 /// # Errors
-/// [`crate::ErrorKind::InvalidInput`] when they are not JSON.
+/// [`crate::ErrorKind::InvalidInput`] if the parameters cannot be serialized.
 pub fn set_params(params: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(params)?;
     host::with(|r| r.params = Some(text));
     Ok(())
 }
 
-/// Sets the most bytes one read gives, to try a reader at chunk borders; 0 for no limit.
+/// Sets the largest number of bytes returned by one read, to test a reader at chunk boundaries; 0 for no limit.
 pub fn set_chunk_bytes(bytes: usize) {
     host::with(|r| r.chunk_bytes = bytes);
 }
@@ -91,7 +91,7 @@ pub fn set_chunk_bytes(bytes: usize) {
 /// Runs a map function over `input` as the host would.
 ///
 /// # Errors
-/// What the function gives.
+/// Any error of the function.
 pub fn map<I: FromInput, O: IntoOutput>(f: impl FnOnce(I) -> Result<O>, input: impl AsRef<[u8]>) -> Result<Outcome> {
     push(input.as_ref());
     finish(entry::map(f))
@@ -100,7 +100,7 @@ pub fn map<I: FromInput, O: IntoOutput>(f: impl FnOnce(I) -> Result<O>, input: i
 /// Runs a reduce function over partial results as the host would.
 ///
 /// # Errors
-/// What the function gives.
+/// Any error of the function.
 pub fn reduce<T: Serialize + DeserializeOwned>(
     merge: impl FnMut(T, T) -> Result<T>,
     partials: impl IntoIterator<Item = impl AsRef<[u8]>>,
@@ -111,10 +111,10 @@ pub fn reduce<T: Serialize + DeserializeOwned>(
     finish(entry::reduce(None, merge))
 }
 
-/// Runs a reduce function over emitted records, sorted by key first, as the host would after a shuffle.
+/// Sorts emitted records by key and runs a reduce function over them, as the host would after a shuffle.
 ///
 /// # Errors
-/// What the function gives.
+/// Any error of the function.
 pub fn reduce_keyed<T: Serialize + DeserializeOwned>(
     merge: impl FnMut(T, T) -> Result<T>,
     records: impl IntoIterator<Item = Keyed>,

@@ -1,4 +1,4 @@
-//! The attributes, as a user's crate sees them. Off the sandbox they leave the functions callable and check the types.
+//! The attributes in a user's crate. In native builds the functions stay callable, and the types are checked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric::{
@@ -44,7 +44,7 @@ fn merge(a: Counts, b: Counts) -> Counts {
     Counts { lines: a.lines + b.lines, bytes: a.bytes + b.bytes }
 }
 
-// Each form of signature, in modules of its own because a component has one export of a kind.
+// All forms of signatures, in separate modules because a component has one export of each kind.
 mod plain {
     #[fabric::map]
     pub fn f(_input: fabric::Input) {}

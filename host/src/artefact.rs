@@ -1,10 +1,10 @@
-//! Compiled modules on disk, and the only place that turns stored bytes into machine code.
+//! Compiled modules on disk. This is the only module that turns stored bytes into machine code.
 //!
-//! `artefacts/{fingerprint}/{digest}.cwasm` holds 32 bytes of keyed BLAKE3, then what it authenticates together with the
-//! fingerprint and the module's digest: three lengths, the module's facts, its table of names and lines, and the machine
-//! code at a multiple of 16 bytes. The key is made once for each data folder and readable by its owner only: whoever
-//! can't read it can't make a file that checks, so a file from elsewhere, of another module or with a flipped bit is never
-//! loaded.
+//! `artefacts/{fingerprint}/{digest}.cwasm` starts with a 32-byte keyed BLAKE3 hash. The hash authenticates the rest of
+//! the file together with the engine fingerprint and the module digest. The rest is three lengths, the module's facts,
+//! its symbol table, and the machine code at a multiple of 16 bytes. The key is created once per data folder and is
+//! readable only by its owner. A file that was written without the key, belongs to another module, or has a flipped bit
+//! fails the check and is never loaded.
 #![allow(unsafe_code)]
 
 use crate::{
@@ -24,13 +24,13 @@ use std::{
 };
 use wasmtime::{Engine, Module, component::Component};
 
-/// Says which arrangement of a file's bytes the digest is for.
+/// Identifies the file layout in the hash.
 const FORMAT: &[u8] = b"fabric artefact 2";
 
-/// Bytes before the facts: the digest, three lengths, and room for one more.
+/// Bytes before the facts: the hash, three lengths, and one reserved word.
 const HEAD: usize = 32 + 4 * 4;
 
-/// Machine code that passed its check: nothing else can be deserialised.
+/// Machine code that passed its check. Only this type can be deserialised.
 pub(crate) struct Checked {
     facts: Facts,
     bytes: Vec<u8>,
@@ -43,67 +43,67 @@ impl Checked {
         self.bytes.get(self.code..).unwrap_or_default()
     }
 
-    /// Bytes of machine code.
+    /// Returns the size of the machine code in bytes.
     pub(crate) fn len(&self) -> usize {
         self.code().len()
     }
 
-    /// The module's facts.
+    /// Returns the module's facts.
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// Its table of names and lines.
+    /// Returns the module's symbol table.
     pub(crate) fn symbols(&self) -> Symbols {
         Symbols::new(self.bytes.get(self.symbols.clone()).unwrap_or_default().to_vec())
     }
 
-    /// Whether it is a component or a core module.
+    /// Detects the kind of machine code: component or core module.
     pub(crate) fn kind(&self) -> Option<wasmtime::Precompiled> {
         Engine::detect_precompiled(self.code())
     }
 
     pub(crate) fn component(&self, engine: &Engine) -> wasmtime::Result<Component> {
-        // SAFETY: `Checked` is only made by `Store`, from bytes that our own compile worker returned in this process
-        // or whose keyed BLAKE3 was verified in `Store::read`; both are output of `Engine::precompile_component`, in a worker
-        // that could open no file of ours.
+        // SAFETY: only `Store` creates a `Checked`, from bytes that this process received from its own compile worker
+        // or whose keyed BLAKE3 hash `Store::read` verified. Both are output of `Engine::precompile_component`, from a
+        // worker that could not open any file of the host.
         unsafe { Component::deserialize(engine, self.code()) }
     }
 
     pub(crate) fn module(&self, engine: &Engine) -> wasmtime::Result<Module> {
-        // SAFETY: as above; the digest check in `Store::read` covers core modules alike.
+        // SAFETY: as in `component`. The check in `Store::read` also covers core modules.
         unsafe { Module::deserialize(engine, self.code()) }
     }
 }
 
-/// What reading an artefact gave.
+/// The result of reading an artefact.
 pub(crate) enum Found {
     Artefact(Checked),
     Absent,
-    /// It was there and did not check.
+    /// The file exists but failed the check.
     Corrupt,
 }
 
-/// How old the note of an artefact's last use may become: a later use is written down.
+/// Age of an artefact's recorded use at which a new use is recorded.
 const USE_GRAIN: Duration = Duration::from_secs(3600);
-/// When half of a write is taken for left by a process that died.
+/// Age at which a temporary file is considered abandoned by a process that died.
 const LEFT: Duration = Duration::from_secs(86_400);
-/// What is written before the folder is looked at again, as one part in so many of the bound.
+/// Divisor of the bound: after this share of it has been written, the folder is scanned again.
 const LOOK_SHARE: u64 = 16;
 
-/// The artefacts of a data folder.
+/// The artefact store of a data folder.
 pub(crate) struct Store {
     root: PathBuf,
     key: [u8; 32],
-    /// Bytes that may be kept.
+    /// Maximum size of all artefacts, in bytes.
     bound: u64,
-    /// Bytes written since the folder was looked at.
+    /// Bytes written since the last scan of the folder.
     written: AtomicU64,
 }
 
 impl Store {
-    /// Opens the artefacts under `data_dir`, making the folder and the key when they are absent, and removes those that go
-    /// beyond so many bytes.
+    /// Opens the store under `data_dir` and evicts artefacts beyond `bound` bytes. Creates the folder and the key if
+    /// they do not exist.
     pub(crate) fn open(data_dir: &Path, bound: u64) -> Result<Self, Error> {
         let root = data_dir.join("artefacts");
         fs::create_dir_all(&root).map_err(|source| Error::Io { path: root.clone(), source })?;
@@ -113,7 +113,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Removes what was not used for longest until the rest is within the bound. An artefact that is gone is compiled again.
+    /// Removes the least recently used artefacts until the rest is within the bound. A removed artefact is compiled
+    /// again at its next load.
     fn evict(&self) {
         self.written.store(0, Ordering::Relaxed);
         let folders = fs::read_dir(&self.root).into_iter().flatten().flatten();
@@ -148,7 +149,7 @@ impl Store {
         }
     }
 
-    /// Notes that an artefact is used.
+    /// Records a use of an artefact.
     fn touch(path: &Path) {
         let touch = || {
             let file = fs::File::open(path)?;
@@ -157,7 +158,7 @@ impl Store {
             }
             std::io::Result::Ok(())
         };
-        // It only goes a little earlier.
+        // If this fails, the artefact is only evicted earlier.
         let _ = touch();
     }
 
@@ -175,27 +176,28 @@ impl Store {
         hasher.finalize()
     }
 
-    /// Reads and checks an artefact. Blocks on the disk.
+    /// Reads an artefact and checks its hash. Blocks on disk I/O.
     pub(crate) fn read(&self, fingerprint: &str, digest: &ModuleDigest) -> Found {
         let path = self.path(fingerprint, digest);
         let Ok(bytes) = fs::read(&path) else { return Found::Absent };
         Self::touch(&path);
         let Some((mac, content)) = bytes.split_first_chunk::<32>() else { return Found::Corrupt };
-        // blake3::Hash compares in constant time.
+        // `blake3::Hash` compares in constant time.
         if self.mac(fingerprint, digest, content) != blake3::Hash::from_bytes(*mac) {
             return Found::Corrupt;
         }
         arranged(bytes).map_or(Found::Corrupt, Found::Artefact)
     }
 
-    /// Keeps what the compile worker returned. A full disk costs a compilation later, not this call.
+    /// Stores the compile worker's output and returns it. A failed write is only logged: a full disk costs a later
+    /// compilation, not this call. Returns `None` if a part is too long for the file layout.
     pub(crate) fn write(&self, fingerprint: &str, digest: &ModuleDigest, compiled: &Compiled) -> Option<Checked> {
         let mut bytes = arrange(compiled)?;
         let content = bytes.get(32..)?;
         let mac = self.mac(fingerprint, digest, content);
         bytes.get_mut(..32)?.copy_from_slice(mac.as_bytes());
         if let Err(error) = self.try_write(fingerprint, digest, &bytes) {
-            tracing::warn!(module_digest = %digest, %error, "compiled module not kept on disk");
+            tracing::warn!(module_digest = %digest, %error, "compiled module not stored on disk");
         }
         let len = bytes.len() as u64;
         if self.written.fetch_add(len, Ordering::Relaxed) + len > self.bound / LOOK_SHARE {
@@ -223,7 +225,8 @@ impl Store {
     }
 }
 
-/// A file's bytes, with room for the digest. `None` when a part is longer than a file can say.
+/// Serialises a module into the file layout, with a zeroed hash. Returns `None` if a part is too long for its length
+/// field.
 fn arrange(compiled: &Compiled) -> Option<Vec<u8>> {
     let facts = postcard::to_stdvec(&compiled.facts).ok()?;
     let code = (HEAD + facts.len() + compiled.symbols.len()).next_multiple_of(16);
@@ -239,7 +242,7 @@ fn arrange(compiled: &Compiled) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Finds the parts of a file that checks.
+/// Parses a file. The caller has checked or computed its hash.
 fn arranged(bytes: Vec<u8>) -> Option<Checked> {
     let length = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk::<4>()?) as usize);
     let (facts, symbols, code) = (length(32)?, length(36)?, length(40)?);
@@ -249,7 +252,7 @@ fn arranged(bytes: Vec<u8>) -> Option<Checked> {
     (symbols.end <= code && code < bytes.len()).then_some(Checked { facts, bytes, symbols, code })
 }
 
-/// The folder's key: 32 random bytes that only the owner may read.
+/// Reads the folder's key, or creates it: 32 random bytes that only the owner can read.
 fn key(path: &Path) -> Result<[u8; 32], Error> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     let mut key = [0; 32];
@@ -271,11 +274,12 @@ fn key(path: &Path) -> Result<[u8; 32], Error> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use fabric_types::EngineClass;
 
     fn compiled(code: &[u8]) -> Compiled {
         let kind = fabric_types::function::EntryKind::Command;
         let entry = fabric_types::function::Entry { kind, handler: false, mapper: true, reducer: true };
-        let facts = Facts { entry, describes: false, memory: 1 << 16, pure: true };
+        let facts = Facts { entry, describes: false, memory: 1 << 16, class: EngineClass::Deterministic };
         Compiled { facts, code: code.to_vec(), symbols: b"table".to_vec() }
     }
 
@@ -289,22 +293,22 @@ mod tests {
         let Found::Artefact(code) = store.read("f", &digest) else { unreachable!() };
         assert_eq!((code.code(), code.facts()), (&b"code"[..], &compiled(b"").facts));
         assert_eq!((code.bytes.get(code.symbols.clone()).unwrap(), code.code % 16), (&b"table"[..], 0));
-        // Opened again, the key is the same.
+        // The key survives reopening the store.
         assert!(matches!(Store::open(dir.path(), 1 << 20).unwrap().read("f", &digest), Found::Artefact(_)));
-        // Moved to another module's or another engine's name, it does not check.
+        // An artefact that is renamed to another module or engine fails the check.
         let other = ModuleDigest::of(b"other");
         fs::copy(store.path("f", &digest), store.path("f", &other)).unwrap();
         assert!(matches!(store.read("f", &other), Found::Corrupt));
         fs::create_dir_all(dir.path().join("artefacts/g")).unwrap();
         fs::copy(store.path("f", &digest), store.path("g", &digest)).unwrap();
         assert!(matches!(store.read("g", &digest), Found::Corrupt));
-        // A file made with another folder's key does not check.
+        // An artefact written with another folder's key fails the check.
         let foreign = tempfile::tempdir().unwrap();
         let theirs = Store::open(foreign.path(), 1 << 20).unwrap();
         theirs.write("f", &digest, &compiled(b"evil")).unwrap();
         fs::copy(theirs.path("f", &digest), store.path("f", &digest)).unwrap();
         assert!(matches!(store.read("f", &digest), Found::Corrupt));
-        // One flipped bit anywhere, in the facts and names too.
+        // One flipped bit anywhere fails the check, including in the facts and symbols.
         store.write("f", &digest, &compiled(b"code")).unwrap();
         let whole = fs::read(store.path("f", &digest)).unwrap();
         for at in 0..whole.len() {
@@ -324,7 +328,7 @@ mod tests {
         let measuring = Store::open(dir.path(), 1 << 20).unwrap();
         measuring.write("f", &digests[0], &compiled(&[0; 268])).unwrap();
         let one = fs::metadata(measuring.path("f", &digests[0])).unwrap().len();
-        // Room for three of them.
+        // Room for three artefacts.
         let store = Store::open(dir.path(), one * 7 / 2).unwrap();
         let old = |digest, hours: u64| {
             let file = fs::File::open(store.path("f", digest)).unwrap();
@@ -334,7 +338,7 @@ mod tests {
             store.write("f", digest, &compiled(&[0; 268])).unwrap();
             old(digest, hours);
         }
-        // The oldest is used, so the next goes in its place.
+        // The oldest artefact is read, so the next oldest is evicted instead.
         assert!(matches!(store.read("f", &digests[0]), Found::Artefact(_)));
         store.write("f", &digests[3], &compiled(&[0; 268])).unwrap();
         let kept: Vec<_> = digests.iter().map(|d| matches!(store.read("f", d), Found::Artefact(_))).collect();

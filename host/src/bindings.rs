@@ -1,4 +1,4 @@
-//! What `bindgen!` makes of `wit/task`. Everything typed against it is in `task_imports` and `entry::task`.
+//! Bindings that `bindgen!` generates from `wit/task`. `task_imports` and `entry::task` use them.
 #![allow(missing_docs, clippy::all, clippy::pedantic, clippy::restriction)]
 
 wasmtime::component::bindgen!({

@@ -1,8 +1,8 @@
-//! Time as guests see it. A guest that was not granted `clocks` gets a virtual one: it starts at
-//! 2000-01-01T00:00:00Z and moves one microsecond with every look, so the same call sees the same times.
+//! Clocks for guests. A guest without the `clocks` grant gets a virtual clock: it starts at 2000-01-01T00:00:00Z and
+//! advances one microsecond with each read, so that the same call reads the same times.
 //!
-//! Sleeping is real in both cases, so that a sleeping guest meets its deadline; when a pure guest's sleep ends, its
-//! virtual clock has moved by the time slept. Results depend on the virtual clock only.
+//! A sleep takes real time with either clock, so that deadlines apply to it. When a sleep ends, the virtual clock
+//! advances to the end of the requested duration. Results depend only on the virtual clock.
 
 use crate::state::State;
 use std::{
@@ -19,11 +19,11 @@ use wasmtime_wasi::{
     p2::{DynPollable, Pollable, bindings::clocks::monotonic_clock, subscribe},
 };
 
-/// 2000-01-01T00:00:00Z in seconds since 1970.
+/// 2000-01-01T00:00:00Z in seconds since 1970-01-01T00:00:00Z.
 const START_SECONDS: u64 = 946_684_800;
 const LOOK_NANOS: u64 = 1_000;
 
-/// Nanoseconds since the virtual start.
+/// A clock that counts nanoseconds since its virtual start. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct VirtualClock(Arc<AtomicU64>);
 
@@ -55,7 +55,7 @@ impl HostMonotonicClock for VirtualClock {
     }
 }
 
-/// A sleep that moves the virtual clock when it ends.
+/// A sleep that advances the virtual clock when it ends.
 struct VirtualSleep {
     until: Option<tokio::time::Instant>,
     reaches: u64,
@@ -67,7 +67,7 @@ impl Pollable for VirtualSleep {
     async fn ready(&mut self) {
         match self.until {
             Some(until) => tokio::time::sleep_until(until).await,
-            // Further away than time can tell: the deadline ends it.
+            // The end is too far away for an `Instant`: the call's deadline ends the wait.
             None => std::future::pending().await,
         }
         self.clock.reach(self.reaches);

@@ -1,23 +1,26 @@
-//! The engines' settings: one set for pure functions, one for all others. The compile worker uses the same.
+//! Settings of the two engines, one per engine class. The compile worker uses the same settings.
 
+use fabric_types::EngineClass;
 use std::num::NonZeroUsize;
 use wasmtime::{Config, WasmBacktraceDetails};
 
-/// The stack a guest may use, in bytes. Beyond it the call ends with `stack-overflow`.
+/// Maximum stack of a guest, in bytes. Exceeding it ends the call with `stack-overflow`.
 pub(crate) const WASM_STACK_BYTES: usize = 512 << 10;
 
-/// The stack of a guest's fiber: the guest's part and 1.5 MiB for host calls made from it.
+/// Stack of a guest's fiber, in bytes: the guest's part and 1.5 MiB for host calls.
 const FIBER_STACK_BYTES: usize = 2 << 20;
 
-/// Frames kept of a guest's backtrace.
+/// Maximum number of frames in a guest's backtrace.
 pub(crate) const BACKTRACE_FRAMES: usize = 64;
 
-/// Everything that decides what machine code means; allocation is up to the caller.
+/// Returns the settings that determine the meaning of machine code. The caller sets the allocation strategy.
 ///
-/// Both classes spend fuel and can be interrupted by epochs: fuel is the limit, epochs bound the wall clock and let
-/// others run. Debug information is not the engine's to read: the compile worker makes a table of it, see
-/// [`crate::symbols`]. `pure` adds what makes results repeat bit for bit: one NaN, and one meaning of relaxed SIMD.
-pub(crate) fn config(pure: bool) -> Config {
+/// Both classes consume fuel and can be interrupted by epochs: fuel limits execution, epochs bound the wall-clock time
+/// and let other guests run. The engine does not read debug information; the compile worker builds a table from it, see
+/// [`crate::symbols`]. The deterministic class also canonicalises NaN values and uses deterministic relaxed SIMD, so
+/// that results are identical bit for bit.
+pub(crate) fn config(class: EngineClass) -> Config {
+    let deterministic = class == EngineClass::Deterministic;
     let mut config = Config::new();
     config
         .consume_fuel(true)
@@ -28,7 +31,7 @@ pub(crate) fn config(pure: bool) -> Config {
         .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES))
         .memory_init_cow(true)
         .wasm_memory64(false)
-        .cranelift_nan_canonicalization(pure)
-        .relaxed_simd_deterministic(pure);
+        .cranelift_nan_canonicalization(deterministic)
+        .relaxed_simd_deterministic(deterministic);
     config
 }

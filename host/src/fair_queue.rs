@@ -1,35 +1,36 @@
-//! A queue for places that tenants compete for. Pure: no clock, no locks, no tasks; [`crate::slots`] puts it to use.
+//! A fair queue for places that tenants compete for. It has no clock, locks or tasks; [`crate::slots`] adds them.
 //!
-//! There are two levels, parties (tenants) and their lanes (functions). Rules, for `capacity` places of which `reserve`
+//! There are two levels: parties (tenants) and their lanes (functions). Rules for `capacity` places, of which `reserve`
 //! are set aside:
 //!
-//! - A party never takes the reserve while it holds more than its fair share (capacity divided by active parties), so
-//!   one party alone leaves `reserve` places free for the next to come.
-//! - A lane leaves as much again to the other lanes of its party.
-//! - While others wait nobody overtakes: a place that becomes free goes to the waiting party that holds the fewest, of
-//!   those to the one served longest ago; then by the same rule to a lane of it; there first come, first served.
+//! - A party takes the last `reserve` places only if it holds none, or less than its fair share (capacity divided by
+//!   active parties) while other parties are active. A single party thus leaves `reserve` places free for the next one.
+//! - A lane leaves another `reserve` places to the other lanes of its party.
+//! - Waiters are not overtaken. A free place goes to the waiting party that holds the fewest; among equals, to the one
+//!   served least recently. The same rule selects a lane of that party. Within a lane, waiters are served in order.
 
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
 };
 
-/// Bounds of a [`FairQueue`].
+/// Bounds of a [`FairTurns`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueLimits {
-    /// Places.
+pub struct TurnLimits {
+    /// Number of places.
     pub capacity: usize,
-    /// Places that a party above its share leaves free.
+    /// Places set aside from parties at or above their fair share.
     pub reserve: usize,
-    /// Waiters of one party.
+    /// Maximum number of waiters of one party.
     pub party_waiters: usize,
-    /// Waiters of all parties together.
+    /// Maximum number of waiters of all parties.
     pub waiters: usize,
 }
 
-impl QueueLimits {
-    /// `capacity` places with an eighth of them in reserve, where there are at least four. Each party may have twice as
-    /// many waiters as there are places, at least 64; all together eight times as many.
+impl TurnLimits {
+    /// Returns limits for `capacity` places. The reserve is an eighth of them and at least one, or zero if there are
+    /// fewer than four. A party may have twice as many waiters as there are places, at least 64; all parties together,
+    /// four times that.
     #[must_use]
     pub fn for_capacity(capacity: usize) -> Self {
         let reserve = if capacity < 4 { 0 } else { (capacity / 8).max(1) };
@@ -38,26 +39,26 @@ impl QueueLimits {
     }
 }
 
-/// Names a waiter of a lane.
+/// Identifies a waiter of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket(u64);
 
-/// The bound that kept a waiter out.
+/// The bound that rejected a waiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueFull {
-    /// The party has as many waiters as it may have.
+    /// The party has too many waiters.
     Party,
-    /// All parties together have.
+    /// All parties together have too many waiters.
     All,
 }
 
-/// Places, and waiters of type `W` for them. A party or lane is forgotten when it holds nothing and nobody waits.
+/// Places, and the waiters of type `W` for them. Parties and lanes without places and waiters are removed.
 #[derive(Debug)]
-pub struct FairQueue<P, L, W> {
-    limits: QueueLimits,
+pub struct FairTurns<P, L, W> {
+    limits: TurnLimits,
     held: usize,
     waiting: usize,
-    /// Counts grants and tickets, which makes both of them unique and ordered.
+    /// Counter of grants and tickets, which makes both unique and ordered.
     sequence: u64,
     parties: HashMap<P, Party<L, W>>,
 }
@@ -89,28 +90,28 @@ impl<W> Lane<W> {
     }
 }
 
-impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairQueue<P, L, W> {
-    /// An empty queue.
+impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairTurns<P, L, W> {
+    /// Creates an empty queue.
     #[must_use]
-    pub fn new(limits: QueueLimits) -> Self {
+    pub fn new(limits: TurnLimits) -> Self {
         Self { limits, held: 0, waiting: 0, sequence: 0, parties: HashMap::new() }
     }
 
-    /// Places that are taken.
+    /// Returns the number of places that are held.
     #[must_use]
     pub fn held(&self) -> usize {
         self.held
     }
 
-    /// Waiters.
+    /// Returns the number of waiters.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Takes a place if one is free for this lane now and nobody is waiting who comes first.
+    /// Takes a place if one is free for this lane now and no waiter has precedence. Returns `true` if it took one.
     pub fn try_acquire(&mut self, party: &P, lane: &L) -> bool {
-        // A waiter that could be served has been: those that wait now are above their share, or nothing is free.
+        // Every waiter that could be served already was. The remaining ones are above their share, or no place is free.
         let blocked = self.parties.get(party).is_some_and(|p| p.waiting > 0);
         if blocked || !self.may_take(party, lane) {
             return false;
@@ -119,10 +120,10 @@ impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairQueue<P, L, W> {
         true
     }
 
-    /// Adds a waiter. `bounded`: whether the bounds on waiters hold for it.
+    /// Adds a waiter. The bounds on waiters apply if `bounded` is `true`.
     ///
     /// # Errors
-    /// Gives the waiter back with the bound that kept it out.
+    /// Returns the waiter with the bound that rejected it.
     pub fn enqueue(&mut self, party: &P, lane: &L, waiter: W, bounded: bool) -> Result<Ticket, (W, QueueFull)> {
         let own = self.parties.get(party).map_or(0, |p| p.waiting);
         if bounded && own >= self.limits.party_waiters {
@@ -134,7 +135,7 @@ impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairQueue<P, L, W> {
         self.sequence += 1;
         let now = self.sequence;
         let ticket = Ticket(now);
-        // Who has never been served counts as served when it came, so that no two are alike.
+        // A new party or lane counts as served on arrival, so that no two rank equally.
         let entry = self.parties.entry(party.clone()).or_insert_with(|| Party::new(now));
         entry.waiting += 1;
         entry.lanes.entry(lane.clone()).or_insert_with(|| Lane::new(now)).waiters.push_back((ticket, waiter));
@@ -142,7 +143,7 @@ impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairQueue<P, L, W> {
         Ok(ticket)
     }
 
-    /// Takes a waiter out that gave up; `None` when it was served before.
+    /// Removes a waiter that gave up. Returns `None` if it was already served.
     pub fn remove(&mut self, party: &P, lane: &L, ticket: Ticket) -> Option<W> {
         let entry = self.parties.get_mut(party)?;
         let waiters = &mut entry.lanes.get_mut(lane)?.waiters;
@@ -154,7 +155,7 @@ impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairQueue<P, L, W> {
         Some(waiter)
     }
 
-    /// Gives a place back. Call [`Self::take_next`] afterwards until it gives none.
+    /// Releases a place. Call [`Self::take_next`] afterwards until it returns `None`.
     pub fn release(&mut self, party: &P, lane: &L) {
         let Some(entry) = self.parties.get_mut(party) else { return };
         let Some(of_lane) = entry.lanes.get_mut(lane) else { return };
@@ -164,7 +165,7 @@ impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairQueue<P, L, W> {
         self.tidy(party, lane);
     }
 
-    /// Grants a free place to the waiter whose turn it is.
+    /// Grants a free place to the next waiter.
     pub fn take_next(&mut self) -> Option<W> {
         if self.waiting == 0 || self.held >= self.limits.capacity {
             return None;
@@ -178,7 +179,7 @@ impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairQueue<P, L, W> {
         Some(waiter)
     }
 
-    /// The party and lane whose waiter comes next, of those that may take a place.
+    /// Returns the party and lane of the next waiter that may take a place.
     fn turn(&self) -> Option<(P, L)> {
         let mut best: Option<((usize, u64), &P, &L)> = None;
         for (party, entry) in self.parties.iter().filter(|(_, p)| p.waiting > 0) {
@@ -198,9 +199,9 @@ impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairQueue<P, L, W> {
         best.map(|(_, party, lane)| (party.clone(), lane.clone()))
     }
 
-    /// Whether the rules let this lane take a free place.
+    /// Reports whether the rules let this lane take a free place.
     fn may_take(&self, party: &P, lane: &L) -> bool {
-        let QueueLimits { capacity, reserve, .. } = self.limits;
+        let TurnLimits { capacity, reserve, .. } = self.limits;
         let free = capacity.saturating_sub(self.held);
         let Some(entry) = self.parties.get(party) else { return free > 0 };
         let of_lane = entry.lanes.get(lane).map_or(0, |l| l.held);
@@ -215,7 +216,7 @@ impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairQueue<P, L, W> {
         if !in_share && free <= reserve {
             return false;
         }
-        // The first call of a lane needs no room beside it.
+        // The first place of a lane is exempt from the lane's limit.
         of_lane == 0 || of_lane < capacity.saturating_sub(2 * reserve)
     }
 
@@ -253,10 +254,10 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
-    type Queue = FairQueue<&'static str, &'static str, u32>;
+    type Queue = FairTurns<&'static str, &'static str, u32>;
 
     fn queue(capacity: usize, reserve: usize) -> Queue {
-        FairQueue::new(QueueLimits { capacity, reserve, party_waiters: 4, waiters: 6 })
+        FairTurns::new(TurnLimits { capacity, reserve, party_waiters: 4, waiters: 6 })
     }
 
     fn fill(queue: &mut Queue, party: &'static str, lane: &'static str) -> usize {
@@ -279,7 +280,7 @@ mod tests {
 
     #[test]
     fn small_pools_serve_everybody() {
-        let mut queue = FairQueue::<_, _, u32>::new(QueueLimits::for_capacity(1));
+        let mut queue = FairTurns::<_, _, u32>::new(TurnLimits::for_capacity(1));
         assert!(queue.try_acquire(&"a", &"f"));
         assert!(!queue.try_acquire(&"b", &"f"));
         queue.release(&"a", &"f");
@@ -304,7 +305,7 @@ mod tests {
             queue.release(&"a", &"f");
             order.extend(queue.take_next());
         }
-        // c holds none; then b and c hold one each, of which b was served longer ago. a leaves the reserve free.
+        // c holds none. Then b and c hold one each, and b was served less recently. a leaves the reserve free.
         assert_eq!(order, [20, 10, 21, 0]);
         assert_eq!(queue.held(), 7);
     }
@@ -355,10 +356,10 @@ mod tests {
         assert_eq!((queue.held(), queue.waiting(), queue.parties.len()), (0, 0, 0));
     }
 
-    /// Parties that always want more hold equal shares in the end, whoever came first and however many wait.
+    /// Parties with unlimited demand end up with equal shares, independent of arrival order and number of waiters.
     #[test]
     fn greedy_parties_end_up_with_equal_shares() {
-        let mut queue = FairQueue::<u32, u32, u32>::new(QueueLimits::for_capacity(64));
+        let mut queue = FairTurns::<u32, u32, u32>::new(TurnLimits::for_capacity(64));
         while queue.try_acquire(&0, &0) {}
         for party in 0..4 {
             for _ in 0..64 {
@@ -366,7 +367,7 @@ mod tests {
             }
         }
         while queue.take_next().is_some() {}
-        let held = |queue: &FairQueue<u32, u32, u32>| -> Vec<usize> {
+        let held = |queue: &FairTurns<u32, u32, u32>| -> Vec<usize> {
             (0..4).map(|p| queue.parties.get(&p).map_or(0, |p| p.held)).collect()
         };
         for _ in 0..48 {

@@ -1,4 +1,4 @@
-//! The one place where an engine's error becomes a fault with a code, a backtrace and a hint.
+//! Conversion of engine errors to faults with a code, a backtrace and a hint.
 
 use crate::{
     engine::BACKTRACE_FRAMES,
@@ -9,31 +9,31 @@ use fabric_types::{Code, Fault, fault::Frame};
 use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
-/// A fault on its way through the guest's stack to the caller.
+/// A fault that propagates through the guest's stack to the caller.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Stop(pub(crate) Box<Fault>);
 
 impl Stop {
-    /// As an error that ends the guest.
+    /// Wraps a fault in an error that ends the guest.
     pub(crate) fn error(fault: Fault) -> wasmtime::Error {
         wasmtime::Error::from(Self(Box::new(fault)))
     }
 }
 
-/// The piece of work that a call is, which says how to stay below its limits.
+/// The unit of work of a call, which selects hints on staying within limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// A request to an http function.
     Request,
     /// A call of a handler.
     Call,
-    /// A partition for a mapper, or what a reducer merges.
+    /// A mapper's partition, or a reducer's input.
     Task,
 }
 
 impl Unit {
-    /// A hint on how to stay below a limit of the manifest.
+    /// Returns a hint on staying within a limit of the manifest.
     pub(crate) fn within(self, limit: &str) -> String {
         let less = match self {
             Self::Request => "do less in one request",
@@ -44,23 +44,23 @@ impl Unit {
     }
 }
 
-/// How a call that was given up ended.
+/// Returns the fault of a call that exceeded its deadline.
 pub(crate) fn deadline(limit_ms: u64, unit: Unit) -> Fault {
     Fault::new(Code::Deadline, format!("the call took longer than {limit_ms} ms")).hint(unit.within("deadline-ms"))
 }
 
-/// How a call that its caller gave up ended.
+/// Returns the fault of a cancelled call.
 pub(crate) fn cancelled() -> Fault {
     Fault::new(Code::Cancelled, "the call was cancelled")
 }
 
-/// Bytes of the longest text of the engine's that is passed on: it may quote the module.
+/// Maximum length of an engine message in a fault, in bytes. Such a message may quote the module.
 const MAX_TEXT: usize = 4096;
 
-/// Reads an error of the engine; `symbols` has the names of the code that it may have come from.
+/// Converts an engine error to a fault. `symbols` has the names of the code that may have raised it.
 ///
-/// What is neither a trap, nor ours, nor the pool's comes from the canonical ABI: the guest handed over something
-/// that is not what its type says.
+/// An error that is not a [`Stop`], an exit, a trap, or a full table or pool comes from the canonical ABI: the guest
+/// passed a value that does not match its type.
 pub(crate) fn classify(error: &wasmtime::Error, unit: Unit, last_words: LastWords, symbols: &Symbols) -> Fault {
     let cause = || {
         let mut text = error.root_cause().to_string();
@@ -73,7 +73,7 @@ pub(crate) fn classify(error: &wasmtime::Error, unit: Unit, last_words: LastWord
         said(exit(*status), last_words)
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         let fault = trapped(*trap, unit);
-        // Other traps have a cause that the guest does not know of.
+        // The reason that the guest printed explains only its own abort, which ends in `unreachable`.
         let reason = last_words.reason.filter(|_| fault.code == Code::TrapUnreachable);
         said(fault, LastWords { reason, ..last_words })
     } else if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
@@ -83,7 +83,7 @@ pub(crate) fn classify(error: &wasmtime::Error, unit: Unit, last_words: LastWord
         Fault::new(Code::Unavailable, format!("no free slot for another instance: {}", cause()))
     } else {
         Fault::new(Code::GuestContract, format!("the guest broke the interface's contract: {}", cause()))
-            .hint("strings must be UTF-8 and pointers must lie in memory; bindings made by a tool take care of both")
+            .hint("strings must be UTF-8 and pointers must lie in memory; generated bindings ensure both")
     };
     if fault.code.class() == fabric_types::code::Class::Guest
         && let Some(backtrace) = error.downcast_ref::<WasmBacktrace>()
@@ -93,12 +93,12 @@ pub(crate) fn classify(error: &wasmtime::Error, unit: Unit, last_words: LastWord
     fault
 }
 
-/// The fault of a command that ended with a status other than 0.
+/// Returns the fault of a command that exited with a status other than 0.
 fn exit(status: i32) -> Fault {
     Fault::new(Code::GuestExit, format!("the command ended with status {status}"))
 }
 
-/// The fault with the reason that the guest gave as its text, and its last lines.
+/// Adds the guest's standard error to a fault: the reason as its message, and the last lines.
 fn said(mut fault: Fault, words: LastWords) -> Fault {
     if let Some(mut reason) = words.reason {
         reason.truncate(reason.floor_char_boundary(MAX_TEXT));
@@ -123,7 +123,7 @@ fn trapped(trap: Trap, unit: Unit) -> Fault {
     };
     let fault = Fault::new(code, trap.to_string());
     match code {
-        // Compilers put the stack of Rust and C below the other data: what runs over it leaves the memory.
+        // Compilers place the stack of Rust and C below other data, so a stack overflow leaves the memory.
         Code::TrapMemory => fault.hint(
             "an address or a length is wrong; or the calls nest too deeply: Rust and C keep their stack in this memory",
         ),
@@ -131,7 +131,7 @@ fn trapped(trap: Trap, unit: Unit) -> Fault {
     }
 }
 
-/// Beginnings of names that a language's runtime or the SDK puts around a guest's own functions.
+/// Name prefixes of functions that a language runtime or the SDK adds to a guest's own functions.
 const RUNTIME_NAMES: [&str; 13] = [
     "std::",
     "core::",
@@ -147,7 +147,7 @@ const RUNTIME_NAMES: [&str; 13] = [
     "wit_bindgen::",
     "runtime.",
 ];
-/// Folders of sources that are not the guest's own.
+/// Source folders of a language runtime.
 const RUNTIME_SOURCES: [&str; 3] = ["/rustc/", "/library/std/", "/library/core/"];
 
 fn is_runtime(frame: &Frame) -> bool {
@@ -171,14 +171,15 @@ fn frames(backtrace: &WasmBacktrace, symbols: &Symbols) -> Vec<Frame> {
         }
     }
     frames.truncate(BACKTRACE_FRAMES);
-    // What a panic does on its way is the same for each; without names there is nothing to tell it by.
+    // Frames of the runtime are the same for every panic. They stay if there are no others.
     if frames.iter().any(|frame| !is_runtime(frame)) {
         frames.retain(|frame| !is_runtime(frame));
     }
     frames
 }
 
-/// Where in the module's file a frame is, and where its function begins. Modules of a component are told apart by it.
+/// Returns the position of a frame in the module's file, and that of its function. The position also distinguishes the
+/// modules of a component.
 fn place(frame: &FrameInfo) -> Option<(u32, u32)> {
     let position = u32::try_from(frame.module_offset()?).ok()?;
     Some((position, position.checked_sub(u32::try_from(frame.func_offset()?).ok()?)?))

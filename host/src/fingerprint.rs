@@ -1,12 +1,14 @@
-//! The engine's fingerprint: equal fingerprints run the same machine code and spend the same fuel.
+//! The engine fingerprint. Engines with equal fingerprints run the same machine code and consume the same fuel.
 
 use std::hash::{Hash, Hasher};
 use wasmtime::Engine;
 
-/// Changes when the host's side of a pure call changes its meaning: clock, randomness, host calls' results.
+/// Version of the host's side of a pure call: clock, randomness, and results of host calls. Incremented when their
+/// semantics change.
 const SEMANTICS: u32 = 1;
 
-/// `std::hash::Hasher` over BLAKE3, so that the whole of the engine's settings decides, on every machine alike.
+/// A `std::hash::Hasher` over BLAKE3. It covers all settings of the engine, and its result is the same on every
+/// machine.
 struct Blake(blake3::Hasher);
 
 impl Hasher for Blake {
@@ -18,7 +20,7 @@ impl Hasher for Blake {
     }
 }
 
-/// 32 hexadecimal digits over the engine's version, target and settings, and over the host's own semantics.
+/// Returns 32 hexadecimal digits for the engine's version, target and settings, and the host's semantics.
 pub(crate) fn of(engine: &Engine) -> String {
     let mut hasher = Blake(blake3::Hasher::new());
     SEMANTICS.hash(&mut hasher);

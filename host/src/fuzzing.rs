@@ -1,17 +1,17 @@
-//! What the fuzz run needs of the private parsers. Not part of the crate's interface.
+//! Access to private parsers for fuzzing. Not part of the public API.
 
 use crate::{
     imports, inspect, shape,
     symbols::{self, Budget, table::Symbols},
 };
 
-/// Work that reading debug information may cost, as the compile worker counts it, and CPU time in seconds.
+/// Budget for reading debug information, as in the compile worker: steps, and CPU time in seconds.
 const STEPS: u64 = 1_000_000;
 const SECONDS: u64 = 10;
-/// Functions of a table that are looked up in.
+/// Maximum number of functions to look up in a table.
 const FUNCTIONS: usize = 16;
 
-/// Reads an upload as far as it is read before it is compiled.
+/// Parses an upload as far as it is parsed before its compilation.
 pub fn inspect(module: &[u8]) {
     let _ = shape::form(module);
     if let Ok(shape) = shape::read(module) {
@@ -23,25 +23,25 @@ pub fn inspect(module: &[u8]) {
     }
 }
 
-/// Reads what a module says about itself.
+/// Parses the description that a module returns.
 pub fn description(json: &str) {
     let _ = inspect::description(json);
 }
 
-/// Reads a module's names and debug information, then looks frames up in what was read.
+/// Reads a module's names and debug information, then looks up frames in the result.
 pub fn debug_info(module: &[u8]) {
     symbol_table(table(module));
     let hidden = symbols::hide(module.to_vec());
     assert_eq!(hidden.len(), module.len(), "every byte keeps its place");
 }
 
-/// The table of a module's names and debug information.
+/// Returns the table of a module's names and debug information.
 #[must_use]
 pub fn table(module: &[u8]) -> Vec<u8> {
     symbols::read(module, &mut Budget::new(STEPS, SECONDS))
 }
 
-/// Looks frames up in a table as it comes from the store.
+/// Looks up frames in a table as read from the artefact store.
 pub fn symbol_table(bytes: Vec<u8>) {
     let symbols = Symbols::new(bytes);
     for (start, index) in symbols.starts().take(FUNCTIONS) {

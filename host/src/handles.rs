@@ -1,31 +1,31 @@
 //! Host memory behind a guest's handles, charged to the memory account.
 //!
-//! A handle stands for bytes of the host that no other limit sees: a body that was written and not sent, header fields, the
-//! buffer of a stream. Each is bounded, so their number bounds them all. The table does not tell how many handles it holds,
-//! so they are counted every so many host calls, of which each makes a handle or two at most.
+//! A handle can hold host memory that no other limit covers: a body that is written but not sent, header fields, or the
+//! buffer of a stream. Each of these is bounded, so the number of handles bounds them all. The table does not expose
+//! that number, so handles are counted after a certain number of host calls, each of which creates at most a few.
 
 use crate::{listing::Listing, network::BODY_CHUNK};
 use fabric_types::{Fault, memory::Charge};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::filesystem::Descriptor;
 
-/// Bytes that one handle may stand for: fields at their limit, or half of a body with its stream, of which up to three pieces
-/// wait.
+/// Bytes charged for one handle: header fields at their limit, or half of a body with its stream, of which up to three
+/// chunks wait.
 const HANDLE_BYTES: u64 = 2 * BODY_CHUNK as u64;
-/// Handles that are free, since every guest has some.
+/// Number of handles that are not charged, since every guest has a few.
 const FREE: usize = 16;
 
-/// Handles that are open.
+/// The open handles of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Open {
-    /// All of them.
+    /// Number of handles.
     pub(crate) handles: usize,
-    /// Those that hold a file descriptor.
+    /// Number of handles that hold a file descriptor.
     pub(crate) files: u64,
 }
 
 impl Open {
-    /// Adds what a table holds.
+    /// Adds the handles in a table.
     pub(crate) fn add(&mut self, table: &mut ResourceTable) {
         for entry in table.iter_mut() {
             self.handles += 1;
@@ -42,7 +42,7 @@ pub(crate) struct HandleMeter {
 }
 
 impl HandleMeter {
-    /// Notes a host call; says whether it is time to count.
+    /// Records a host call. Returns `true` if the handles must be counted now.
     pub(crate) fn is_due(&mut self) -> bool {
         match self.calls_left.checked_sub(1) {
             Some(left) => {
@@ -53,10 +53,10 @@ impl HandleMeter {
         }
     }
 
-    /// Charges for the handles that are open, and for those that may be made before the next count.
+    /// Charges for the open handles, and for those that may be created before the next count.
     ///
     /// # Errors
-    /// As for [`Charge::grow`].
+    /// See [`Charge::grow`].
     pub(crate) fn count(&mut self, open: usize, charge: &Charge) -> Result<(), Fault> {
         let headroom = (open / 4).max(FREE);
         let wanted = if open <= FREE { 0 } else { (open + headroom) as u64 * HANDLE_BYTES };

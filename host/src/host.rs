@@ -1,8 +1,8 @@
-//! The handle to the sandbox, and what one call needs of it.
+//! The handle to the sandbox, and the state that its calls share.
 
 use crate::{
     entry::{
-        http::{self as http_entry, Body, HttpCall},
+        http::{self as http_entry, HttpCall, ResponseBody},
         task::{self as task_entry, SlotWait, TaskCall, TaskReport},
     },
     error::Error,
@@ -11,7 +11,7 @@ use crate::{
     inspect::{self, Inspected},
     last_words::LastWords,
     limiter::Limiter,
-    load::{Class, Linked, Loaded, Loader},
+    load::{Linked, LinkedEngine, Loaded, Loader},
     logs::{LogSink, Logs},
     network::{AddressPolicy, Hooks, HostPattern},
     open_files::OpenFiles,
@@ -29,7 +29,7 @@ use crate::{
 };
 use bytes::Bytes;
 use fabric_types::{
-    Code, Fault,
+    Code, EngineClass, Fault,
     digest::ModuleDigest,
     function::{Deployment, Entry, EntryKind},
     id::{FunctionName, TenantId},
@@ -49,7 +49,7 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmtime::{Config, Engine, Store};
 
-/// The sandbox. Clones share it.
+/// A handle to the sandbox. Clones share it.
 #[derive(Clone)]
 pub struct Host(Arc<Inner>);
 
@@ -58,7 +58,7 @@ pub(crate) struct Inner {
     ticker: Ticker,
     slots: Slots,
     slot_wait: Duration,
-    /// Guests whose responses go on.
+    /// Tasks of guests whose responses are in progress.
     pub(crate) drivers: TaskTracker,
     pool: u32,
     pub(crate) volumes: Arc<VolumeRoot>,
@@ -71,7 +71,7 @@ pub(crate) struct Inner {
     pub(crate) gpu: gpu::Device,
 }
 
-/// A place in the pool, and a guest that the ticker knows of.
+/// A slot of the pool, and a live guest for the ticker.
 pub(crate) struct Slot {
     _live: Live,
     _permit: SlotPermit,
@@ -81,7 +81,7 @@ impl Inner {
     /// Waits for a slot.
     ///
     /// # Errors
-    /// `cancelled`; `unavailable` when a bounded wait is over, or too many wait already.
+    /// `cancelled`; `unavailable` if a bounded wait times out or too many calls are waiting.
     pub(crate) async fn slot(
         &self,
         deployment: &Arc<Deployment>,
@@ -93,7 +93,7 @@ impl Inner {
             SlotWait::UntilCancelled => None,
         };
         let permit = tokio::select! {
-            // The slot first: there mostly is one, and then nothing else is looked at.
+            // The slot first: usually one is free, and nothing else needs to be polled.
             biased;
             permit = self.slots.acquire(deployment, patience) => permit?,
             () = cancel.cancelled() => return Err(fault::cancelled()),
@@ -131,7 +131,7 @@ impl Inner {
         params: Arc<str>,
         progress: Option<task_entry::Progress>,
         loaded: &Loaded,
-        gpu: gpu::Access,
+        gpu: gpu::GpuAccess,
     ) -> State {
         let limiter = Limiter::new(limits, scope.unit, self.max_memory, self.max_tables, shared.memory.clone());
         let hooks = Hooks::new(loaded.network.clone(), self.policy);
@@ -139,7 +139,7 @@ impl Inner {
         State::new(setup, limits, limiter, scope, shared, source, params, progress, hooks, gpu)
     }
 
-    /// A store under its limits: fuel, epochs, memory and tables, host calls.
+    /// Creates a store with its limits: fuel, epochs, memory, tables and host calls.
     pub(crate) fn store(&self, engine: &Engine, state: State, fuel: u64) -> Result<Store<State>, Fault> {
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limiter);
@@ -148,8 +148,8 @@ impl Inner {
         store.epoch_deadline_callback(scope::on_epoch);
         let failed = |e: wasmtime::Error| Fault::new(Code::Internal, format!("fuel can't be set: {e:#}"));
         store.set_fuel(fuel).map_err(failed)?;
-        // Compiled code keeps its fuel in a register, which is lost when a guest is ended in a loop without calls: what it
-        // spent is known to within this.
+        // Compiled code keeps its fuel in a register. The register is lost when a guest is terminated in a loop without
+        // calls, so the fuel spent is known to within this interval.
         store.fuel_async_yield_interval(Some(FUEL_PRECISION)).map_err(failed)?;
         Ok(store)
     }
@@ -162,22 +162,22 @@ impl Inner {
     }
 }
 
-/// Fuel after which a guest's count is brought up to date: some milliseconds of it.
+/// Fuel between two updates of a guest's counter, a few milliseconds of execution.
 const FUEL_PRECISION: u64 = 10_000_000;
 
 impl Host {
     /// Starts the engines, their pools and the epoch ticker.
     ///
-    /// The pool is made as large as asked for, or halved until the address space holds it, which is logged.
+    /// If the address space can't hold a pool of the requested size, the size is halved until it fits, which is logged.
     ///
     /// # Errors
-    /// [`Error`] when no pool fits or the data folder can't be used.
+    /// [`Error`] if no pool fits or the data folder can't be used.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let (pure, service, instances) = pool::engines(&options)?;
-        let ticker = Ticker::start([pure.weak(), service.weak()])
+        let (deterministic, general, instances) = pool::engines(&options)?;
+        let ticker = Ticker::start([deterministic.weak(), general.weak()])
             .map_err(|source| Error::Io { path: options.data_dir.clone(), source })?;
-        let loader = Loader::new(&options, Class::new(pure)?, Class::new(service)?)?;
-        tracing::debug!(instances, fingerprint = loader.pure.fingerprint, "sandbox ready");
+        let loader = Loader::new(&options, LinkedEngine::new(deterministic)?, LinkedEngine::new(general)?)?;
+        tracing::debug!(instances, fingerprint = loader.deterministic.fingerprint, "sandbox ready");
         Ok(Self(Arc::new(Inner {
             loader,
             ticker,
@@ -200,51 +200,52 @@ impl Host {
         })))
     }
 
-    /// The engine's settings with a pool for `instances`, for a benchmark that compares with bare wasmtime.
+    /// Returns the engine settings with a pool for `instances`, for a benchmark that compares with bare wasmtime.
     #[must_use]
-    pub fn bare_config(pure: bool, instances: u32, options: &Options) -> Config {
-        pool::config(pure, instances, options)
+    pub fn bare_config(class: EngineClass, instances: u32, options: &Options) -> Config {
+        pool::config(class, instances, options)
     }
 
-    /// What names the engine in task keys: equal fingerprints give equal results and spend equal fuel.
+    /// Returns the engine fingerprint for task keys. Engines with equal fingerprints give equal results and consume
+    /// equal fuel.
     #[must_use]
-    pub fn fingerprint(&self, pure: bool) -> &str {
-        &self.0.loader.class(pure).fingerprint
+    pub fn fingerprint(&self, class: EngineClass) -> &str {
+        &self.0.loader.engine(class).fingerprint
     }
 
-    /// What guests' memory is charged to.
+    /// Returns the account that guests' memory is charged to.
     #[must_use]
     pub fn memory(&self) -> &MemoryAccount {
         &self.0.memory
     }
 
-    /// The GPU that guests use.
+    /// Returns the GPU that guests use.
     #[must_use]
     pub fn gpu(&self) -> &gpu::Device {
         &self.0.gpu
     }
 
-    /// Modules that are ready in memory, at most `limit` of them.
+    /// Returns up to `limit` modules that are linked in memory.
     #[must_use]
     pub fn warm(&self, limit: usize) -> Vec<ModuleDigest> {
         self.0.loader.warm(limit)
     }
 
-    /// Counts.
+    /// Returns the counters of this host.
     #[must_use]
     pub fn stats(&self) -> HostStats {
         self.0.loader.counters.snapshot(self.0.ticker.count(), u64::from(self.0.pool))
     }
 
-    /// Bytes of the largest module that is taken.
+    /// Returns the maximum size of a module, in bytes.
     #[must_use]
     pub fn max_module_bytes(&self) -> u64 {
         self.0.loader.compiler.max_module_bytes()
     }
 
-    /// Takes an upload of a tenant: in the capped worker it is validated, its entry found, its imports checked and its
-    /// code compiled; the machine code is kept on disk, and the module asked to describe itself. Modules compile in
-    /// turns by tenant. Dropping the future ends the compilation.
+    /// Processes a tenant's upload. The confined worker validates the module, finds its entry, checks its imports and
+    /// compiles it. The machine code is then stored on disk, and the module's `describe` is called. Tenants take turns
+    /// to compile. Dropping the future cancels the compilation.
     ///
     /// # Errors
     /// `not-wasm`, `invalid-module`, `unknown-import`, `no-entry`, `compile-limit`, `too-large`, `memory-limit`,
@@ -256,7 +257,7 @@ impl Host {
         let bytes = module.clone();
         let digest = tokio::task::spawn_blocking(move || ModuleDigest::of(&bytes))
             .await
-            .map_err(|e| Fault::new(Code::Internal, format!("looking at the module failed: {e}")))?;
+            .map_err(|e| Fault::new(Code::Internal, format!("hashing the module failed: {e}")))?;
         let (prepared, compile_ms) = loader.upload(tenant, digest, &module).await?;
         let entry = prepared.facts.entry;
         let mut inspected =
@@ -279,7 +280,7 @@ impl Host {
         Ok(inspected)
     }
 
-    /// Asks a module to describe itself, under limits far below any call's.
+    /// Calls a module's `describe`, under limits far below those of a call.
     async fn describe(
         &self,
         digest: ModuleDigest,
@@ -320,7 +321,7 @@ impl Host {
             "{}".into(),
             None,
             &loaded,
-            gpu::Access::NotAsked,
+            gpu::GpuAccess::NotAsked,
         );
         let mut store = self.0.store(&loaded.prepared.engine, state, limits.fuel)?;
         let Linked::Task(task) = &loaded.prepared.linked else { return Ok(None) };
@@ -332,11 +333,11 @@ impl Host {
         }
     }
 
-    /// Readies a deployment. Machine code comes from memory, then from disk; else `fetch` brings the module's bytes and
-    /// the worker compiles them. Concurrent loads of one module do it once.
+    /// Prepares a deployment. Machine code comes from memory, then from disk; otherwise `fetch` returns the module's
+    /// bytes and the worker compiles them. Concurrent loads of one module share one preparation.
     ///
     /// # Errors
-    /// What `fetch` gave, or what compiling gave.
+    /// The fault of `fetch` or of the compilation.
     pub async fn load<F, Fut>(&self, deployment: &Arc<Deployment>, fetch: F) -> Result<Arc<Loaded>, Fault>
     where
         F: FnOnce() -> Fut,
@@ -352,22 +353,23 @@ impl Host {
         Ok(Arc::new(Loaded { prepared, deployment: deployment.clone(), network }))
     }
 
-    /// Runs one call of a task or a command, in a fresh instance, inside this future. Dropping it ends the guest.
+    /// Runs one call of a task or command in a new instance, inside this future. Dropping the future terminates the
+    /// guest.
     pub async fn run_task(&self, loaded: &Loaded, call: TaskCall) -> TaskReport {
         task_entry::run(&self.0, loaded, call).await
     }
 
-    /// Runs one request to an http function, in a fresh instance. Dropping this future or the response's body ends the
-    /// guest; so does its deadline, whether or not anybody reads the body. Needs a tokio runtime.
+    /// Runs one request to an http function in a new instance. Dropping this future or an incomplete response body
+    /// terminates the guest. Its deadline does so even if nobody reads the body. Requires a Tokio runtime.
     ///
     /// # Errors
-    /// What kept the function from beginning a response.
+    /// The fault that prevented the function from beginning a response.
     pub async fn handle_http<B>(
         &self,
         loaded: &Loaded,
         request: http::Request<B>,
         call: HttpCall,
-    ) -> Result<http::Response<Body>, Fault>
+    ) -> Result<http::Response<ResponseBody>, Fault>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: std::fmt::Display,

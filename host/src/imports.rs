@@ -1,20 +1,20 @@
-//! Whether the host offers what a module imports, and what to say when it does not.
+//! Checks that the host provides a module's imports, and explains the ones that are missing.
 
 use crate::shape::{Form, Shape};
 use fabric_types::{Code, Fault};
 
-/// Major, minor and patch.
+/// A version: major, minor and patch.
 pub(crate) type Version = (u64, u64, u64);
 
-/// The version of `fabric:task` this host serves; minor versions below it are served too.
+/// Version of `fabric:task` that this host serves. From 1.0 on, earlier minor versions are served too.
 pub(crate) const TASK_VERSION: Version = (0, 1, 0);
 
-/// The version of `fabric:gpu` this host serves.
+/// Version of `fabric:gpu` that this host serves.
 const GPU_VERSION: Version = (0, 1, 0);
 
 const TASK: &[&str] = &["types", "input", "output", "emit", "params", "log", "progress"];
 
-/// Packages linked for every component, and the newest release line of each.
+/// WASI packages that are linked for every component, and their interfaces.
 const WASI: &[(&str, &[&str])] = &[
     ("wasi:io", &["error", "poll", "streams"]),
     ("wasi:clocks", &["wall-clock", "monotonic-clock"]),
@@ -42,7 +42,7 @@ const WASI: &[(&str, &[&str])] = &[
     ("wasi:http", &["types", "outgoing-handler"]),
 ];
 
-/// `package/interface@version`, taken apart.
+/// Splits `package/interface@version`.
 pub(crate) fn split(name: &str) -> Option<(&str, &str, Option<Version>)> {
     let (path, version) = match name.split_once('@') {
         Some((path, version)) => (path, Some(version)),
@@ -63,7 +63,7 @@ pub(crate) fn split(name: &str) -> Option<(&str, &str, Option<Version>)> {
 /// Checks every import.
 ///
 /// # Errors
-/// `unknown-import`, naming the import and what would satisfy it.
+/// `unknown-import`, with the import and a hint on satisfying it.
 pub(crate) fn check(shape: &Shape) -> Result<(), Fault> {
     for (module, name) in &shape.imports {
         match (shape.form, name) {
@@ -81,7 +81,7 @@ fn unknown(import: &str, hint: impl Into<String>) -> Fault {
 fn core(module: &str, name: &str) -> Result<(), Fault> {
     let import = || format!("{module}.{name}");
     match module {
-        // Whether it has that very function is seen when the module is linked.
+        // Linking checks that the function exists.
         "wasi_snapshot_preview1" => Ok(()),
         "wasi_unstable" => Err(unknown(
             &import(),
@@ -92,7 +92,7 @@ fn core(module: &str, name: &str) -> Result<(), Fault> {
             "`env` holds what the linker left undefined: link the library that defines it, or build for wasm32-wasip2",
         )),
         m if m.starts_with("wbg") || m.contains("wasm_bindgen") || m.starts_with("__wbindgen") => {
-            Err(unknown(&import(), "that is made for a browser by wasm-bindgen; build for wasm32-wasip2 without it"))
+            Err(unknown(&import(), "wasm-bindgen targets browsers; build for wasm32-wasip2 without it"))
         }
         m if m.contains(':') => Err(unknown(
             &import(),
@@ -136,7 +136,9 @@ fn component(name: &str) -> Result<(), Fault> {
     }
     let Some((_, interfaces)) = WASI.iter().find(|(p, _)| *p == package) else {
         let hint = if package.starts_with("wasi:") {
-            format!("`{package}` is not offered to guests; see what is in the documentation of entry kinds")
+            format!(
+                "`{package}` is not offered to guests; the documentation of entry kinds lists the packages that are"
+            )
         } else {
             "a component may import interfaces of `fabric:task` and of WASI 0.2 only: compose it with a component that provides this one".into()
         };

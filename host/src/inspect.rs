@@ -1,4 +1,4 @@
-//! What an upload is: how it is entered, whether everything it imports is here, and what it says about itself.
+//! Inspection of an upload: its entry and its description.
 
 use crate::{
     imports,
@@ -11,27 +11,27 @@ use fabric_types::{
 };
 use serde_json::Value;
 
-/// What is known of an uploaded module.
+/// The result of inspecting an uploaded module.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspected {
-    /// SHA-256 of its bytes.
+    /// SHA-256 of the module's bytes.
     pub digest: ModuleDigest,
-    /// How it is entered.
+    /// Entry of the module.
     pub entry: Entry,
-    /// The JSON Schema of its parameters, where it describes them.
+    /// JSON Schema of the parameters, if the module describes them.
     pub describe: Option<Value>,
-    /// Its own description, where it has one.
+    /// Description of the module, if it has one.
     pub description: Option<String>,
-    /// Milliseconds spent compiling; 0 when it was compiled before.
+    /// Milliseconds spent compiling; 0 if the module was already compiled.
     pub compile_ms: u64,
-    /// What works but deserves a look.
+    /// Problems that do not prevent the use of the module.
     pub warnings: Vec<String>,
 }
 
-/// How a module is entered, from its exports alone.
+/// Determines a module's entry from its exports alone.
 ///
 /// # Errors
-/// `no-entry` when nothing it exports can be called, `unknown-import` when it was built for another `fabric:task`.
+/// `no-entry` if none of its exports can be called, `unknown-import` if it was built for another `fabric:task`.
 pub(crate) fn entry(shape: &Shape) -> Result<Entry, Fault> {
     let entry = |kind, handler, mapper, reducer| Entry { kind, handler, mapper, reducer };
     if shape.form == Form::Core {
@@ -84,15 +84,15 @@ fn none(why: &str) -> Fault {
     Fault::new(Code::NoEntry, format!("the module can't be called: {why}"))
 }
 
-/// The exported interface that describes, with its version, where there is one.
+/// Returns `true` if the module exports `describe`.
 pub(crate) fn described(shape: &Shape) -> bool {
     shape.exports.iter().any(|e| matches!(imports::split(e), Some(("fabric:task", "describe", _))))
 }
 
-/// Bytes of the longest description that is read. Its nesting is bounded by the parser, to 128.
+/// Maximum length of a description, in bytes. The parser bounds its nesting to 128.
 const MAX_DESCRIPTION: usize = 256 << 10;
 
-/// What a module's description says; a warning when it makes no sense.
+/// Parses a module's description into its parameter schema and its text. Returns a warning if it is invalid.
 pub(crate) fn description(json: &str) -> Result<(Option<Value>, Option<String>), String> {
     if json.len() > MAX_DESCRIPTION {
         return Err(format!("`describe` gave {} bytes, at most {MAX_DESCRIPTION} are read", json.len()));

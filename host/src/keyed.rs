@@ -1,14 +1,14 @@
-//! Keyed records on their way from map to reduce: their encoding, and the merge of sorted runs.
+//! Keyed records between map and reduce: their encoding, and the merge of sorted runs.
 //!
-//! A map task's shuffle output is one block:
+//! The shuffle output of a map task is one block:
 //! ```text
 //! "FKB1" · buckets: u32 · (buckets + 1) × offset: u64 · records …
 //! ```
 //! All numbers are little-endian. `offset[b] .. offset[b + 1]` are the bytes of bucket `b` in the block. A record is
-//! `key length: u32 · value length: u32 · key · value`. Within a bucket records are sorted by key, as bytes; records
-//! with equal keys keep the order in which they were emitted. Key `k` belongs to bucket [`bucket_of`]`(k, buckets)`.
+//! `key length: u32 · value length: u32 · key · value`. Within a bucket, records are sorted by key, as bytes; records
+//! with equal keys stay in the order in which they were emitted. Key `k` belongs to bucket [`bucket_of`]`(k, buckets)`.
 
-use crate::source::{Part, PartKind, PartSource};
+use crate::source::{InputPart, InputPartKind, PartSource};
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use fabric_types::{Code, Fault};
@@ -16,16 +16,17 @@ use std::{cmp::Ordering, collections::BinaryHeap, ops::Range};
 
 const MAGIC: &[u8; 4] = b"FKB1";
 
-/// One keyed record.
+/// A keyed record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// Compared and hashed as bytes.
+pub struct KeyedRecord {
+    /// Key, compared and hashed as bytes.
     pub key: Bytes,
-    /// Any bytes.
+    /// Value, any bytes.
     pub value: Bytes,
 }
 
-/// The bucket of a key: the first 8 bytes of its BLAKE3, little-endian, modulo `buckets`. 0 when `buckets` is 0.
+/// Returns the bucket of a key: the first 8 bytes of its BLAKE3 hash, little-endian, modulo `buckets`. Returns 0 if
+/// `buckets` is 0.
 #[must_use]
 pub fn bucket_of(key: &[u8], buckets: u32) -> u32 {
     if buckets <= 1 {
@@ -36,18 +37,18 @@ pub fn bucket_of(key: &[u8], buckets: u32) -> u32 {
     u32::try_from(u64::from_le_bytes(head) % u64::from(buckets)).unwrap_or(0)
 }
 
-/// Bytes of a block's head, before the first record.
+/// Returns the length of a block's head, in bytes.
 #[must_use]
 pub fn head_len(buckets: u32) -> u64 {
     8 + 8 * (u64::from(buckets) + 1)
 }
 
-/// Where bucket `bucket` lies in a block, from the block's first [`head_len`] bytes.
+/// Returns the byte range of a bucket in a block, given the first [`head_len`] bytes of the block.
 ///
 /// # Errors
-/// `internal` when the bytes are not such a head or there is no such bucket.
+/// `internal` if `head` is malformed or has no such bucket.
 pub fn bucket_range(head: &[u8], bucket: u32) -> Result<Range<u64>, Fault> {
-    let bad = || Fault::new(Code::Internal, "a shuffle block does not begin as one");
+    let bad = || Fault::new(Code::Internal, "the head of a shuffle block is malformed");
     let (magic, rest) = head.split_first_chunk::<4>().ok_or_else(bad)?;
     let (count, offsets) = rest.split_first_chunk::<4>().ok_or_else(bad)?;
     if magic != MAGIC || bucket >= u32::from_le_bytes(*count) {
@@ -62,7 +63,7 @@ pub fn bucket_range(head: &[u8], bucket: u32) -> Result<Range<u64>, Fault> {
     if start <= end { Ok(start..end) } else { Err(bad()) }
 }
 
-/// Collects records, sorted into buckets.
+/// Collects records and sorts them into buckets.
 #[derive(Debug)]
 pub struct Encoder {
     buckets: Vec<Run>,
@@ -90,13 +91,13 @@ impl Run {
 }
 
 impl Encoder {
-    /// An encoder for `buckets` buckets, at least one.
+    /// Creates an encoder for `buckets` buckets, at least one.
     #[must_use]
     pub fn new(buckets: u32) -> Self {
         Self { buckets: (0..buckets.max(1)).map(|_| Run::default()).collect(), bytes: 0, records: 0 }
     }
 
-    /// Adds a record.
+    /// Adds a record. A record with a key or value of 4 GiB or more is ignored.
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
         let count = u32::try_from(self.buckets.len()).unwrap_or(u32::MAX);
         let (Ok(key_len), Ok(value_len)) = (u32::try_from(key.len()), u32::try_from(value.len())) else { return };
@@ -109,25 +110,25 @@ impl Encoder {
         }
     }
 
-    /// The bytes the records will take, without the head.
+    /// Returns the size of the encoded records in bytes, without the head.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Records so far.
+    /// Returns the number of records.
     #[must_use]
     pub fn records(&self) -> u64 {
         self.records
     }
 
-    /// Buckets.
+    /// Returns the number of buckets.
     #[must_use]
     pub fn buckets(&self) -> u32 {
         u32::try_from(self.buckets.len()).unwrap_or(u32::MAX)
     }
 
-    /// The block, and the offsets that its head holds.
+    /// Returns the block, and the offsets in its head.
     #[must_use]
     pub fn finish(mut self) -> (Vec<u8>, Vec<u64>) {
         let count = u32::try_from(self.buckets.len()).unwrap_or(u32::MAX);
@@ -170,11 +171,11 @@ pub fn encode<'a>(records: impl IntoIterator<Item = (&'a [u8], &'a [u8])>, bucke
     encoder.finish()
 }
 
-/// Reads the next record off the front of a run.
+/// Reads the next record from the front of a run. Returns `None` at its end.
 ///
 /// # Errors
-/// `internal` when the run ends in the middle of a record.
-pub fn read(run: &mut Bytes) -> Result<Option<Record>, Fault> {
+/// `internal` if the run ends in the middle of a record.
+pub fn read(run: &mut Bytes) -> Result<Option<KeyedRecord>, Fault> {
     if run.is_empty() {
         return Ok(None);
     }
@@ -187,12 +188,12 @@ pub fn read(run: &mut Bytes) -> Result<Option<Record>, Fault> {
     if run.len() < key.checked_add(value).ok_or_else(cut)? {
         return Err(cut());
     }
-    Ok(Some(Record { key: run.split_to(key), value: run.split_to(value) }))
+    Ok(Some(KeyedRecord { key: run.split_to(key), value: run.split_to(value) }))
 }
 
-/// The next record of a run, ordered so that a max-heap gives the smallest key of the earliest run first.
+/// The next record of a run, ordered so that a max-heap yields the smallest key of the earliest run first.
 struct Head {
-    record: Record,
+    record: KeyedRecord,
     run: usize,
 }
 
@@ -213,7 +214,7 @@ impl Ord for Head {
     }
 }
 
-/// Sorted runs merged into one ascending sequence; equal keys come in the order of the runs.
+/// A merge of sorted runs into one ascending sequence. Records with equal keys come in the order of the runs.
 pub struct Merge {
     runs: Vec<Bytes>,
     heap: BinaryHeap<Head>,
@@ -221,10 +222,10 @@ pub struct Merge {
     size: u64,
 }
 
-/// Merges runs: the bytes of one bucket out of each map task's block, in task order.
+/// Merges runs in task order. A run is the bytes of the same bucket in the block of one map task.
 ///
 /// # Errors
-/// `internal` when a run is cut off.
+/// `internal` if a run is truncated.
 pub fn merge(mut runs: Vec<Bytes>) -> Result<Merge, Fault> {
     let size = runs.iter().map(|r| r.len() as u64).sum();
     let mut heap = BinaryHeap::with_capacity(runs.len());
@@ -237,11 +238,11 @@ pub fn merge(mut runs: Vec<Bytes>) -> Result<Merge, Fault> {
 }
 
 impl Merge {
-    /// The next record in order.
+    /// Returns the next record, or `None` at the end.
     ///
     /// # Errors
-    /// `internal` when a run is cut off.
-    pub fn next_record(&mut self) -> Result<Option<Record>, Fault> {
+    /// `internal` if a run is truncated.
+    pub fn next_record(&mut self) -> Result<Option<KeyedRecord>, Fault> {
         let Some(mut top) = self.heap.peek_mut() else { return Ok(None) };
         let following = match self.runs.get_mut(top.run) {
             Some(run) => read(run)?,
@@ -257,18 +258,18 @@ impl Merge {
 
 #[async_trait]
 impl PartSource for Merge {
-    async fn next_part(&mut self) -> Result<Option<Part>, Fault> {
+    async fn next_part(&mut self) -> Result<Option<InputPart>, Fault> {
         if std::mem::replace(&mut self.started, true) {
             return Ok(None);
         }
-        Ok(Some(Part { name: "shuffle".into(), offset: 0, size: Some(self.size), kind: PartKind::Keyed }))
+        Ok(Some(InputPart { name: "shuffle".into(), offset: 0, size: Some(self.size), kind: InputPartKind::Keyed }))
     }
 
     async fn read(&mut self, _max: usize) -> Result<Bytes, Fault> {
         Ok(Bytes::new())
     }
 
-    async fn read_keyed(&mut self, max: usize) -> Result<Vec<Record>, Fault> {
+    async fn read_keyed(&mut self, max: usize) -> Result<Vec<KeyedRecord>, Fault> {
         let mut records = Vec::new();
         let mut bytes = 0;
         while bytes < max.max(1) {

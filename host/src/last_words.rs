@@ -1,17 +1,17 @@
-//! Reading what a guest wrote on standard error before it failed: the reason that its language's runtime gave, and the
-//! lines before it. The guest wrote all of it, so it is text for its developer and nothing else.
+//! Extracts the reason for a failure from a guest's standard error: the message of its language runtime, and the lines
+//! before it. The guest controls all of this text, so it is used only to inform its developer.
 
-/// Lines that are kept, and characters of each.
+/// Number of stored lines, and of characters in each.
 pub(crate) const LINES: usize = 20;
 pub(crate) const LINE_CHARS: usize = 500;
-/// Lines that are shown besides the reason.
+/// Number of lines shown in addition to the reason.
 const SHOWN: usize = 8;
 
-/// What begins a line with a reason: Go and Zig, C's `assert`, AssemblyScript, C++, Swift.
+/// Prefixes of lines with a reason: Go and Zig, C's `assert`, AssemblyScript, C++, Swift.
 const REASONS: [&str; 6] =
     ["panic: ", "Assertion failed: ", "abort: ", "libc++abi: ", "terminate called ", "Fatal error: "];
 
-/// Lines of a Rust panic that say nothing about this one.
+/// Returns `true` for a line of a Rust panic that is general advice.
 fn is_advice(line: &str) -> bool {
     line.starts_with("note: run with `RUST_BACKTRACE=") || line.starts_with("note: Some details are omitted")
 }
@@ -19,14 +19,14 @@ fn is_advice(line: &str) -> bool {
 /// The last lines of a guest's standard error.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct LastWords {
-    /// Why it failed, where a runtime said so.
+    /// Reason for the failure, if a runtime printed one.
     pub(crate) reason: Option<String>,
     /// Other lines, oldest first.
     pub(crate) lines: Vec<String>,
 }
 
 impl LastWords {
-    /// Reads the last lines, oldest first.
+    /// Parses the last lines, oldest first.
     pub(crate) fn read<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let said: Vec<_> = lines.into_iter().filter(|line| !line.trim().is_empty() && !is_advice(line)).collect();
         let (reason, at) = match reason(&said) {
@@ -40,7 +40,7 @@ impl LastWords {
     }
 }
 
-/// The first reason among the lines, and which lines it takes. A later one is what became of the first.
+/// Returns the first reason, and the range of lines it spans. Later reasons are consequences of the first.
 fn reason(lines: &[&str]) -> Option<(String, std::ops::Range<usize>)> {
     let (first, line) = lines
         .iter()
@@ -50,7 +50,7 @@ fn reason(lines: &[&str]) -> Option<(String, std::ops::Range<usize>)> {
         return Some(((*line).to_owned(), first..first + 1));
     };
     let place = line.get(at..)?;
-    // Rust puts the message on the following lines, up to a backtrace or the next panic.
+    // Rust prints the message on the following lines, up to a backtrace or the next panic.
     let rest = lines.get(first + 1..).unwrap_or_default();
     let ends = |line: &str| line == "stack backtrace:" || line.contains("panicked at ") || line.starts_with("note: ");
     let message: Vec<_> = match place.ends_with(':') {
@@ -80,7 +80,7 @@ mod tests {
         );
         assert_eq!(reason.unwrap(), "panicked at src/lib.rs:12:5: index out of bounds: the len is 3\nbut");
         assert_eq!(lines, ["reading row 7"]);
-        // As older versions wrote it, and twice.
+        // The format of older versions, followed by a second panic.
         let (reason, lines) = read(
             "thread '<unnamed>' panicked at 'no luck', src/lib.rs:3:9\nthread '<unnamed>' panicked at src/lib.rs:9:1:\nagain\n",
         );

@@ -1,12 +1,12 @@
-//! The sandbox: runs WebAssembly modules under limits, in a fresh instance for every call.
+//! The sandbox: runs WebAssembly modules under limits, in a new instance for each call.
 //!
-//! It takes a module's bytes and an input as a stream of parts, and gives back a result with facts about the run.
-//! It knows nothing of HTTP routes, jobs, journals or object stores: callers bring bytes and take bytes.
+//! A call takes a module's bytes and an input stream of parts, and returns a result with a report of the run. The crate
+//! does not depend on HTTP routes, jobs, journals or object stores; callers pass bytes in and receive bytes.
 //!
-//! Start with [`Host::start`]; [`Host::inspect_and_compile`] takes an upload, [`Host::load`] readies a deployment, and
-//! [`Host::run_task`] or [`Host::handle_http`] run one call. Guests run inside the caller's future, and dropping it ends
-//! the guest. Only the guest of an http response that has begun and goes on runs in a task of its own, which ends with
-//! the response's body.
+//! Start with [`Host::start`]. [`Host::inspect_and_compile`] processes an upload, [`Host::load`] prepares a deployment,
+//! and [`Host::run_task`] and [`Host::handle_http`] run one call. Guests run inside the caller's future, and dropping
+//! that future terminates the guest. The exception is an http guest that is still running after its response has begun:
+//! it moves to its own task, which ends with the response body.
 
 mod artefact;
 mod bindings;
@@ -53,17 +53,17 @@ mod ticker;
 mod volumes;
 
 pub use compile::worker::main as compile_worker_main;
-pub use entry::http::{Body, HttpCall, HttpReport};
-pub use entry::task::{Progress, SlotWait, Stage, TaskCall, TaskOutput, TaskReport};
+pub use entry::http::{HttpCall, HttpReport, ResponseBody};
+pub use entry::task::{Progress, SlotWait, TaskCall, TaskOutput, TaskReport, TaskStage};
 pub use error::Error;
 pub use fabric_gpu::worker_main as gpu_worker_main;
 pub use gpu::{Device as GpuDevice, Search as GpuSearch};
 pub use host::Host;
 pub use inspect::Inspected;
 pub use load::Loaded;
-pub use logs::{LogLevel, LogLine, LogOrigin, LogSink, MemoryLog};
+pub use logs::{GuestLogLine, LogLevel, LogOrigin, LogSink, MemoryLog};
 pub use network::{AddressPolicy, HostPattern};
 pub use options::{CompileOptions, Options, WorkerCommand};
-pub use source::{Part, PartKind, PartSource};
+pub use source::{InputPart, InputPartKind, PartSource};
 pub use stats::{HostStats, Observer};
 pub use volumes::{VolumeCharge, VolumeMeter, VolumeRefusal};

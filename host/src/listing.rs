@@ -1,13 +1,13 @@
-//! A folder's entries, read as the guest asks for them.
+//! A folder listing that is read as the guest requests entries.
 //!
-//! WASI's own implementation reads a whole folder when it is opened. A guest decides how many entries a folder has and how
-//! many listings it keeps, so this one holds a descriptor and one buffer, however large the folder is.
+//! WASI's own implementation reads the whole folder when it is opened. A guest controls the number of entries and of
+//! open listings, so this implementation holds only a descriptor and one buffer for a folder of any size.
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use std::{ffi::CStr, fs::File};
 use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorType, DirectoryEntry, ErrorCode};
 
-/// An open listing.
+/// An open folder listing.
 pub(crate) struct Listing(Dir);
 
 fn code(error: rustix::io::Errno) -> ErrorCode {
@@ -28,10 +28,10 @@ fn kind(of: FileType) -> DescriptorType {
 }
 
 impl Listing {
-    /// Opens a folder's entries from the first on.
+    /// Opens a listing at the first entry of a folder.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     pub(crate) fn open(folder: &File) -> Result<Self, ErrorCode> {
         Dir::read_from(folder).map(Self).map_err(code)
     }
@@ -44,10 +44,10 @@ impl Listing {
         Ok(kind(FileType::from_raw_mode(meta.st_mode)))
     }
 
-    /// The next entry; none at the end.
+    /// Returns the next entry, or `None` at the end.
     ///
     /// # Errors
-    /// `illegal-byte-sequence` for a name that is no text; what the system says.
+    /// `illegal-byte-sequence` if a name is not UTF-8, or the error of the operating system.
     pub(crate) fn next(&mut self) -> Result<Option<DirectoryEntry>, ErrorCode> {
         while let Some(entry) = self.0.read() {
             let entry = entry.map_err(code)?;

@@ -1,4 +1,4 @@
-//! From a module's digest to something that can be instantiated: memory, then disk, then the compile worker.
+//! Loading of modules by digest: from memory, from disk, or by compiling them.
 
 use crate::{
     artefact::{self, Checked, Found},
@@ -18,7 +18,7 @@ use crate::{
 };
 use bytes::Bytes;
 use fabric_types::{
-    Code, Fault,
+    Code, EngineClass, Fault,
     digest::ModuleDigest,
     function::{Deployment, EntryKind},
     id::TenantId,
@@ -37,7 +37,7 @@ use wasmtime::{
 use wasmtime_wasi::p2::bindings::{CommandPre, clocks::monotonic_clock};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
-/// A `fabric:task` component with the places of its exports.
+/// A `fabric:task` component with the indices of its exports.
 pub(crate) struct TaskPre {
     pub(crate) pre: InstancePre<State>,
     pub(crate) handle: Option<ComponentExportIndex>,
@@ -51,11 +51,11 @@ pub(crate) enum Linked {
     Task(TaskPre),
     Http(ProxyPre<State>),
     Command(CommandPre<State>),
-    /// A preview-1 core module.
+    /// A WASI preview 1 core module.
     Preview1(CorePre<State>),
 }
 
-/// A linked module with the engine it is for.
+/// A linked module and its engine.
 pub(crate) struct Prepared {
     pub(crate) linked: Linked,
     pub(crate) engine: Engine,
@@ -65,7 +65,7 @@ pub(crate) struct Prepared {
     bytes: usize,
 }
 
-/// A deployment that is ready to run. Cheap to clone; keeps its machine code alive.
+/// A deployment that is ready to run. Cheap to clone. Holds a reference to its machine code.
 #[derive(Clone)]
 pub struct Loaded {
     pub(crate) prepared: Arc<Prepared>,
@@ -74,22 +74,22 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The deployment it was made from.
+    /// Returns the deployment.
     #[must_use]
     pub fn deployment(&self) -> &Arc<Deployment> {
         &self.deployment
     }
 }
 
-/// One engine with everything that can be linked against it.
-pub(crate) struct Class {
+/// An engine with its fingerprint and linkers.
+pub(crate) struct LinkedEngine {
     pub(crate) engine: Engine,
     pub(crate) fingerprint: String,
     components: Linker<State>,
     modules: CoreLinker<State>,
 }
 
-impl Class {
+impl LinkedEngine {
     pub(crate) fn new(engine: Engine) -> Result<Self, Error> {
         let failed = |e: wasmtime::Error| Error::Engine(format!("{e:#}"));
         let mut components = Linker::new(&engine);
@@ -156,19 +156,21 @@ impl Class {
     }
 }
 
-/// The fault of a module that starts with more memory than a host gives.
+/// Returns the fault of a module whose initial memory exceeds the host's maximum.
 pub(crate) fn start_memory(bytes: u64, max: u64) -> Fault {
     let message = format!("the module starts with {bytes} bytes of memory, this host allows {max}");
     Fault::new(Code::MemoryLimit, message)
 }
 
-/// The interfaces were checked by name before; what is missing now is a function in one, or its type differs.
+/// Returns the fault of a module that can't be linked. Its interfaces were already checked by name, so a function is
+/// missing from one or has a different type.
 fn unlinked(error: wasmtime::Error) -> Fault {
     Fault::new(Code::UnknownImport, format!("the module's imports are not what this host offers: {error:#}"))
         .hint("build it again with a current tool chain for WASI 0.2 (wasm32-wasip2) or preview 1 (wasm32-wasip1)")
 }
 
-/// Our own code deserialises; what is refused then does not fit the pool.
+/// Returns the fault of a module that the engine rejects. The machine code comes from our own worker, so the module
+/// exceeds the limits of the pool.
 fn too_large(error: wasmtime::Error) -> Fault {
     let text = format!("{error:#}");
     let code = if text.contains("memory") {
@@ -181,29 +183,29 @@ fn too_large(error: wasmtime::Error) -> Fault {
     Fault::new(code, format!("the module does not fit this host's limits: {text}"))
 }
 
-/// Loads modules, each once at a time.
+/// Loads modules. Concurrent loads of one module share one preparation.
 pub(crate) struct Loader {
-    pub(crate) pure: Arc<Class>,
-    pub(crate) service: Arc<Class>,
+    pub(crate) deterministic: Arc<LinkedEngine>,
+    pub(crate) general: Arc<LinkedEngine>,
     pub(crate) compiler: Compiler,
     store: Arc<artefact::Store>,
-    ready: moka::future::Cache<(ModuleDigest, bool), Arc<Prepared>>,
+    ready: moka::future::Cache<(ModuleDigest, EngineClass), Arc<Prepared>>,
     pub(crate) counters: Counters,
     observer: Option<Arc<dyn Observer>>,
     max_memory: u64,
 }
 
 impl Loader {
-    pub(crate) fn new(options: &Options, pure: Class, service: Class) -> Result<Self, Error> {
+    pub(crate) fn new(options: &Options, deterministic: LinkedEngine, general: LinkedEngine) -> Result<Self, Error> {
         let ready = moka::future::Cache::builder()
             .max_capacity(options.cache_bytes.0)
             .weigher(|_, p: &Arc<Prepared>| u32::try_from(p.bytes).unwrap_or(u32::MAX).max(1))
             .build();
-        let fingerprints = [pure.fingerprint.clone(), service.fingerprint.clone()];
+        let fingerprints = [deterministic.fingerprint.clone(), general.fingerprint.clone()];
         let max_memory = options.max_memory_bytes.0;
         Ok(Self {
-            pure: Arc::new(pure),
-            service: Arc::new(service),
+            deterministic: Arc::new(deterministic),
+            general: Arc::new(general),
             compiler: Compiler::new(options.compile.clone(), fingerprints, max_memory),
             store: Arc::new(artefact::Store::open(&options.data_dir, options.artefact_bytes)?),
             ready,
@@ -213,23 +215,26 @@ impl Loader {
         })
     }
 
-    /// Modules that are linked in memory.
+    /// Returns up to `limit` modules that are linked in memory.
     pub(crate) fn warm(&self, limit: usize) -> Vec<ModuleDigest> {
         self.ready.iter().map(|(key, _)| key.0).take(limit).collect()
     }
 
-    pub(crate) fn class(&self, pure: bool) -> &Arc<Class> {
-        if pure { &self.pure } else { &self.service }
+    pub(crate) fn engine(&self, class: EngineClass) -> &Arc<LinkedEngine> {
+        match class {
+            EngineClass::Deterministic => &self.deterministic,
+            EngineClass::General => &self.general,
+        }
     }
 
-    /// The linked module of a deployment, from wherever it is nearest.
+    /// Returns the linked module of a deployment, from memory, from disk, or compiled now.
     pub(crate) async fn prepared<F, Fut>(&self, deployment: &Deployment, fetch: F) -> Result<Arc<Prepared>, Fault>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Bytes, Fault>>,
     {
         add(&self.counters.loads);
-        let key = (deployment.module, deployment.is_pure());
+        let key = (deployment.module, deployment.engine_class());
         let mut fetch = Some(fetch);
         loop {
             let tried = AtomicBool::new(false);
@@ -244,7 +249,7 @@ impl Loader {
                 Ok(prepared) => return Ok(prepared),
                 Err(fault) => fault,
             };
-            // Another tenant's load of the same module came first, and it was that tenant's turns that were used up.
+            // Another tenant's load of the same module came first, and that tenant's queue was full.
             if tried.into_inner() || fault.code != Code::TooManyRequests {
                 return Err((*fault).clone());
             }
@@ -257,8 +262,8 @@ impl Loader {
         Fut: Future<Output = Result<Bytes, Fault>>,
     {
         add(&self.counters.misses);
-        let (digest, pure) = (deployment.module, deployment.is_pure());
-        let code = match self.stored(pure, digest).await? {
+        let (digest, class) = (deployment.module, deployment.engine_class());
+        let code = match self.stored(class, digest).await? {
             Some(code) => code,
             None => {
                 let bytes = fetch().await?;
@@ -269,25 +274,24 @@ impl Loader {
                 if !same {
                     return Err(Fault::new(
                         Code::Internal,
-                        format!("the stored bytes of module {digest} are not its own"),
+                        format!("the stored bytes of module {digest} do not match its digest"),
                     ));
                 }
-                let target = if pure { Target::Pure } else { Target::Service };
-                self.compile(&deployment.tenant, digest, target, &bytes).await?.0
+                self.compile(&deployment.tenant, digest, Target::Class(class), &bytes).await?.0
             }
         };
-        self.link(code, pure, deployment.entry.kind).await
+        self.link(code, class, deployment.entry.kind).await
     }
 
-    /// Links machine code, off the threads that serve: it takes time in proportion to its size.
-    async fn link(&self, code: Checked, pure: bool, kind: EntryKind) -> Result<Arc<Prepared>, Fault> {
-        let class = self.class(pure).clone();
-        blocking("linking a module", move || class.link(&code, kind)).await?.map(Arc::new)
+    /// Links machine code on a blocking thread, since the time it takes is proportional to the code's size.
+    async fn link(&self, code: Checked, class: EngineClass, kind: EntryKind) -> Result<Arc<Prepared>, Fault> {
+        let engine = self.engine(class).clone();
+        blocking("linking a module", move || engine.link(&code, kind)).await?.map(Arc::new)
     }
 
-    async fn stored(&self, pure: bool, digest: ModuleDigest) -> Result<Option<Checked>, Fault> {
+    async fn stored(&self, class: EngineClass, digest: ModuleDigest) -> Result<Option<Checked>, Fault> {
         let store = self.store.clone();
-        let fingerprint = self.class(pure).fingerprint.clone();
+        let fingerprint = self.engine(class).fingerprint.clone();
         let found = blocking("reading a compiled module", move || store.read(&fingerprint, &digest)).await?;
         Ok(match found {
             Found::Artefact(code) => {
@@ -297,13 +301,13 @@ impl Loader {
             Found::Absent => None,
             Found::Corrupt => {
                 add(&self.counters.corrupt);
-                tracing::warn!(module_digest = %digest, "compiled module does not check, compiling it again");
+                tracing::warn!(module_digest = %digest, "compiled module failed its check, compiling it again");
                 None
             }
         })
     }
 
-    /// Compiles in the worker and keeps the result; also says how many milliseconds it took.
+    /// Compiles a module in the worker and stores the result. Also returns the time it took, in milliseconds.
     async fn compile(
         &self,
         tenant: &TenantId,
@@ -319,32 +323,34 @@ impl Loader {
             observer.compiled(millis);
         }
         let store = self.store.clone();
-        let fingerprint = self.class(compiled.facts.pure).fingerprint.clone();
-        let kept = blocking("keeping a compiled module", move || store.write(&fingerprint, &digest, &compiled)).await?;
+        let fingerprint = self.engine(compiled.facts.class).fingerprint.clone();
+        let kept = blocking("storing a compiled module", move || store.write(&fingerprint, &digest, &compiled)).await?;
         let code = kept.ok_or_else(|| Fault::new(Code::Internal, "the compiled module has an impossible size"))?;
         Ok((code, millis))
     }
 
-    /// Readies an upload: from memory, from disk, or compiled now.
+    /// Prepares an upload from memory, from disk, or by compiling it. Also returns the time of compilation, in
+    /// milliseconds.
     pub(crate) async fn upload(
         &self,
         tenant: &TenantId,
         digest: ModuleDigest,
         bytes: &[u8],
     ) -> Result<(Arc<Prepared>, u64), Fault> {
-        // The entry decides which engine an upload is for, and the facts of either say which entry it has.
-        for pure in [true, false] {
-            if let Some(prepared) = self.ready.get(&(digest, pure)).await
-                && by_entry(&prepared.facts) == pure
+        // The entry kind selects the engine of an upload. The facts of an artefact for either engine contain the entry
+        // kind.
+        for class in EngineClass::ALL {
+            if let Some(prepared) = self.ready.get(&(digest, class)).await
+                && class_of(prepared.facts.entry.kind) == class
             {
                 self.check_memory(&prepared.facts)?;
                 return Ok((prepared, 0));
             }
         }
         let mut found = None;
-        for pure in [true, false] {
-            if let Some(code) = self.stored(pure, digest).await?
-                && by_entry(code.facts()) == pure
+        for class in EngineClass::ALL {
+            if let Some(code) = self.stored(class, digest).await?
+                && class_of(code.facts().entry.kind) == class
             {
                 found = Some((code, 0));
                 break;
@@ -355,9 +361,9 @@ impl Loader {
             None => self.compile(tenant, digest, Target::ByEntry, bytes).await?,
         };
         self.check_memory(code.facts())?;
-        let (kind, pure) = (code.facts().entry.kind, code.facts().pure);
-        let prepared = self.link(code, pure, kind).await?;
-        self.ready.insert((digest, pure), prepared.clone()).await;
+        let (kind, class) = (code.facts().entry.kind, code.facts().class);
+        let prepared = self.link(code, class, kind).await?;
+        self.ready.insert((digest, class), prepared.clone()).await;
         Ok((prepared, millis))
     }
 
@@ -366,12 +372,15 @@ impl Loader {
     }
 }
 
-/// Whether a module's entry alone makes it one for the engine of pure functions.
-fn by_entry(facts: &Facts) -> bool {
-    facts.entry.kind != EntryKind::Http
+/// Returns the class of engine that an upload is compiled for: its entry decides, since grants come with a deployment.
+pub(crate) fn class_of(kind: EntryKind) -> EngineClass {
+    match kind {
+        EntryKind::Http => EngineClass::General,
+        EntryKind::Task | EntryKind::Command => EngineClass::Deterministic,
+    }
 }
 
-/// Runs `work` on a thread for work that blocks.
+/// Runs `work` on a thread for blocking work.
 async fn blocking<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| Fault::new(Code::Internal, format!("{what} failed: {e}")))

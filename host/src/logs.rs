@@ -1,17 +1,17 @@
-//! What a guest says to its developer: log calls, standard error, and standard output where it is not the result.
+//! Log output of a guest: log calls, standard error, and standard output unless it is the result.
 //!
-//! Lines are cut, made valid UTF-8 and freed of NUL; whatever else a terminal must not see is the displayer's care.
-//! The number of bytes is bounded by the function's limit.
+//! Long lines are split, invalid UTF-8 is replaced and NUL is removed. A program that displays lines on a terminal must
+//! escape other control characters itself. The function's limit bounds the number of bytes.
 
 use crate::last_words::{self, LastWords};
 use fabric_types::{Code, Fault};
 use parking_lot::Mutex;
 use std::{collections::VecDeque, sync::Arc};
 
-/// A longer line is cut here and goes on as the next one.
+/// Maximum length of a line, in bytes. A longer line continues as the next one.
 pub const MAX_LINE_BYTES: usize = 16 << 10;
 
-/// How much a line matters.
+/// The severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum LogLevel {
@@ -22,60 +22,60 @@ pub enum LogLevel {
     Error,
 }
 
-/// How a line was written.
+/// The origin of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogOrigin {
-    /// With `fabric:task/log`.
+    /// A call of `fabric:task/log`.
     Log,
-    /// To standard output.
+    /// Standard output.
     Stdout,
-    /// To standard error.
+    /// Standard error.
     Stderr,
 }
 
-/// One line.
+/// A line of a guest's log output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// How much it matters: `Info` for standard output, `Warn` for standard error.
+pub struct GuestLogLine {
+    /// Severity: `Info` for standard output, `Warn` for standard error.
     pub level: LogLevel,
-    /// How it was written.
+    /// Origin of the line.
     pub origin: LogOrigin,
-    /// Without the line feed, at most 16 KiB.
+    /// Text without the line feed, from at most 16 KiB of output.
     pub text: String,
 }
 
-/// Takes a call's lines as they come. Called from inside the guest's call: it must be quick and must not block.
+/// A receiver of a call's log lines. It is called from inside the guest's call, so it must be fast and must not block.
 pub trait LogSink: Send + Sync {
-    /// Takes a line.
-    fn line(&self, line: LogLine);
+    /// Receives a line.
+    fn line(&self, line: GuestLogLine);
 }
 
-/// Keeps the lines of a call in memory. The function's log limit bounds it.
+/// A sink that stores the lines of a call in memory. The function's log limit bounds its size.
 #[derive(Debug, Default)]
-pub struct MemoryLog(Mutex<Vec<LogLine>>);
+pub struct MemoryLog(Mutex<Vec<GuestLogLine>>);
 
 impl MemoryLog {
-    /// The lines so far.
+    /// Returns the lines received so far.
     #[must_use]
-    pub fn lines(&self) -> Vec<LogLine> {
+    pub fn lines(&self) -> Vec<GuestLogLine> {
         self.0.lock().clone()
     }
 }
 
 impl LogSink for MemoryLog {
-    fn line(&self, line: LogLine) {
+    fn line(&self, line: GuestLogLine) {
         self.0.lock().push(line);
     }
 }
 
-/// One call's lines on their way to the sink.
+/// Splits the output of a call into lines and forwards them to the sink.
 pub(crate) struct Logs {
     sink: Option<Arc<dyn LogSink>>,
     limit: u64,
     used: u64,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    /// The last lines on standard error.
+    /// Last lines of standard error.
     last: VecDeque<String>,
 }
 
@@ -89,7 +89,7 @@ impl Logs {
     }
 
     fn charge(&mut self, bytes: usize) -> Result<(), Fault> {
-        // Every line costs something even when it is empty.
+        // `bytes` includes the end of the line, so that an empty line is charged too.
         self.used = self.used.saturating_add(bytes as u64);
         if self.used > self.limit {
             return Err(Fault::new(Code::LogLimit, format!("more than {} bytes were logged", self.limit))
@@ -110,11 +110,11 @@ impl Logs {
             self.last.push_back(text.chars().take(last_words::LINE_CHARS).collect());
         }
         if let Some(sink) = &self.sink {
-            sink.line(LogLine { level, origin, text });
+            sink.line(GuestLogLine { level, origin, text });
         }
     }
 
-    /// Takes a log call.
+    /// Handles a log call.
     pub(crate) fn log(&mut self, level: LogLevel, message: &str) -> Result<(), Fault> {
         self.charge(message.len() + 1)?;
         for line in message.split('\n') {
@@ -125,7 +125,7 @@ impl Logs {
         Ok(())
     }
 
-    /// Takes what was written to a stream.
+    /// Handles bytes that were written to a stream.
     pub(crate) fn write(&mut self, origin: LogOrigin, bytes: &[u8]) -> Result<(), Fault> {
         self.charge(bytes.len())?;
         let stderr = origin == LogOrigin::Stderr;
@@ -153,7 +153,7 @@ impl Logs {
         Ok(())
     }
 
-    /// Hands over lines that never got their line feed.
+    /// Forwards lines that are not terminated by a line feed.
     pub(crate) fn flush(&mut self) {
         for origin in [LogOrigin::Stdout, LogOrigin::Stderr] {
             let stderr = origin == LogOrigin::Stderr;
@@ -164,7 +164,7 @@ impl Logs {
         }
     }
 
-    /// The end of standard error, with lines that never got their line feed.
+    /// Returns the end of standard error, including a line that is not terminated.
     pub(crate) fn last_words(&mut self) -> LastWords {
         self.flush();
         LastWords::read(self.last.iter().map(String::as_str))

@@ -1,7 +1,7 @@
-//! Outbound HTTP: only to granted hosts, and never to an address that stands for this machine or its network.
+//! Outbound HTTP: only to granted hosts, and by default never to an address of this machine or its network.
 //!
-//! The address is checked after the name is resolved and the connection goes to the very address that was checked,
-//! so a name that changes its mind between two look-ups gains nothing.
+//! The address is checked after the name is resolved, and the connection uses the checked address. A name that resolves
+//! differently at a second lookup has no effect.
 
 use bytes::Bytes;
 use fabric_types::address;
@@ -23,29 +23,29 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Bytes of a guest's body that it may write at once. Up to three such pieces wait for a reader.
+/// Maximum number of body bytes that a guest may write at once. Up to three such chunks wait for a reader.
 pub(crate) const BODY_CHUNK: usize = 64 << 10;
 
 pub use fabric_types::grants::HostPattern;
 
-/// Which addresses may be reached at all.
+/// The addresses that guests may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressPolicy {
-    /// Lets loopback, link-local and private addresses through. For operators only.
+    /// Allows loopback, link-local and private addresses. For operators only.
     pub allow_private: bool,
 }
 
 impl AddressPolicy {
-    /// Whether an address may be reached: only global unicast addresses are, unless private ones are allowed.
+    /// Returns `true` if an address may be reached. Only global unicast addresses may, unless private ones are allowed.
     #[must_use]
     pub fn allows(self, address: IpAddr) -> bool {
         let address = address::carried(address);
-        // Unspecified and multicast addresses stay closed where private ones are open.
+        // Unspecified and multicast addresses stay forbidden even if private ones are allowed.
         !address.is_unspecified() && !address.is_multicast() && (self.allow_private || address::is_global(address))
     }
 }
 
-/// One call's outbound HTTP.
+/// The outbound HTTP of one call.
 #[derive(Debug, Clone)]
 pub(crate) struct Hooks {
     grants: Arc<[HostPattern]>,
@@ -94,7 +94,7 @@ impl Hooks {
         let connect = options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(CONNECT_TIMEOUT);
         let stream =
             tokio::time::timeout(connect, self.connect(&host, port)).await.map_err(|_| Error::ConnectionTimeout)??;
-        // HTTP/1.1 to an origin server wants the path alone in its first line.
+        // The request line of HTTP/1.1 to an origin server contains only the path.
         let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_owned();
         *request.uri_mut() = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
         let first = options.first_byte_timeout.unwrap_or(FIRST_BYTE_TIMEOUT).min(FIRST_BYTE_TIMEOUT);
@@ -108,7 +108,7 @@ impl Hooks {
         }
     }
 
-    /// Resolves, checks, and connects to what was checked.
+    /// Resolves the name, checks its addresses, and connects to one that passed.
     async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let found: Vec<SocketAddr> = tokio::net::lookup_host((bare, port))
@@ -124,7 +124,7 @@ impl Hooks {
             }
             match TcpStream::connect(address).await {
                 Ok(stream) => {
-                    // A request is one write; nothing is gained by waiting for more.
+                    // A request is one write, so waiting for more data has no benefit.
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }
@@ -135,7 +135,7 @@ impl Hooks {
     }
 }
 
-/// The public certificate authorities, with the one cryptography provider of this program.
+/// Returns the TLS configuration: public certificate authorities, and the crypto provider of this program.
 fn tls_config() -> Result<Arc<rustls::ClientConfig>, Error> {
     static CONFIG: OnceLock<Option<Arc<rustls::ClientConfig>>> = OnceLock::new();
     let config = CONFIG.get_or_init(|| {

@@ -1,7 +1,7 @@
-//! File descriptors that guests hold, all of the process together.
+//! Limits on the file descriptors that guests hold in this process.
 //!
-//! Connections, databases and the store need descriptors too, and a process that has none left answers nobody. So guests
-//! get at most what is left above a reserve, and those of one tenant half of that.
+//! Connections, databases and the store need descriptors too, and a process without free ones can't serve anybody.
+//! Guests may use the descriptors below a reserve, and those of one tenant half of them.
 
 use fabric_types::id::TenantId;
 use parking_lot::Mutex;
@@ -19,25 +19,26 @@ use std::{
     },
 };
 
-/// Descriptors that guests leave to the rest of the process: twice the default of connections. At most half of all.
+/// Descriptors reserved for the rest of the process: twice the default number of connections. At most half of the
+/// limit.
 const RESERVED: u64 = 8192;
-/// The limit where the system sets none.
+/// Limit if the system sets none.
 const UNLIMITED: u64 = 1 << 20;
 
 /// The descriptors of all guests.
 #[derive(Debug)]
 pub(crate) struct OpenFiles {
-    /// Descriptors of the process, whoever has them, at which guests get no more.
+    /// Number of the process's descriptors, including those of guests, at which guests may not open more.
     most: u64,
-    /// Descriptors that guests of one tenant hold.
+    /// Maximum number of descriptors held by guests of one tenant.
     per_tenant: u64,
-    /// A descriptor to duplicate; none where the system has no such file.
+    /// A descriptor to duplicate. `None` if the system has no `/dev/null`.
     probe: Option<File>,
     tenants: Mutex<HashMap<TenantId, Arc<AtomicU64>>>,
 }
 
 impl OpenFiles {
-    /// Bounds from this process's limit as it is now.
+    /// Derives the bounds from this process's current limit.
     pub(crate) fn new() -> Self {
         Self::with_limit(getrlimit(Resource::Nofile).current.unwrap_or(UNLIMITED))
     }
@@ -47,21 +48,21 @@ impl OpenFiles {
         Self { most, per_tenant: most / 2, probe: File::open("/dev/null").ok(), tenants: Mutex::default() }
     }
 
-    /// The account of one call.
+    /// Returns the account of one call.
     pub(crate) fn of_call(self: &Arc<Self>, tenant: &TenantId) -> FilesOfCall {
         let of_tenant = self.tenants.lock().entry(tenant.clone()).or_default().clone();
         FilesOfCall { all: self.clone(), of_tenant, own: 0 }
     }
 
-    /// Whether the process has few enough. A new descriptor gets the lowest free number, so its number tells how many there
-    /// are at least.
+    /// Returns `true` if the process may open another descriptor. A new descriptor has the lowest free number, which is
+    /// therefore a lower bound for the number of open ones.
     fn has_room(&self) -> bool {
         let Some(probe) = &self.probe else { return true };
         fcntl_dupfd_cloexec(probe, 0).is_ok_and(|fd| u64::try_from(fd.as_raw_fd()).is_ok_and(|n| n < self.most))
     }
 }
 
-/// The descriptors of one call.
+/// The descriptor account of one call.
 #[derive(Debug)]
 pub(crate) struct FilesOfCall {
     all: Arc<OpenFiles>,
@@ -70,7 +71,7 @@ pub(crate) struct FilesOfCall {
 }
 
 impl FilesOfCall {
-    /// Counts one more; says whether it may be opened.
+    /// Counts one more descriptor. Returns `false` if it may not be opened.
     pub(crate) fn try_open(&mut self) -> bool {
         if self.of_tenant.load(Relaxed) >= self.all.per_tenant || !self.all.has_room() {
             return false;
@@ -80,7 +81,7 @@ impl FilesOfCall {
         true
     }
 
-    /// Corrects the count: some were closed, and some could not be opened.
+    /// Corrects the count after descriptors were closed or could not be opened.
     pub(crate) fn set(&mut self, open: u64) {
         self.of_tenant.fetch_add(open, Relaxed);
         self.of_tenant.fetch_sub(self.own, Relaxed);

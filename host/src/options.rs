@@ -1,77 +1,79 @@
-//! How the sandbox is set up. The defaults deny and bound everything.
+//! Options of the sandbox. The defaults deny and bound everything.
 
 use crate::{gpu::Device, stats::Observer, volumes::VolumeMeter};
 use fabric_types::{memory::MemoryAccount, units::ByteSize};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-/// How the sandbox is set up.
+/// Options of the sandbox.
 #[derive(Clone)]
 pub struct Options {
-    /// Compiled modules and their key live under it; made when absent.
+    /// Folder for compiled modules and their key. Created if it does not exist.
     pub data_dir: PathBuf,
-    /// Tenant volumes: `{volumes}/{tenant}/{name}`. Default `data_dir/volumes`.
+    /// Folder of tenant volumes, `{volumes}/{tenant}/{name}`. Default `data_dir/volumes`.
     pub volumes: PathBuf,
-    /// Charges what guests write to volumes. Default none: they write without a bound.
+    /// Meter for guests' writes to volumes. Default none: writes are not limited.
     pub volume_meter: Option<Arc<dyn VolumeMeter>>,
-    /// Bytes of compiled modules kept on disk; of more those go that were not used for longest. Default 8 GiB.
+    /// Maximum size of compiled modules on disk, in bytes. The least recently used are evicted. Default 8 GiB.
     pub artefact_bytes: u64,
-    /// Instances alive at once; more wait for their turn. Default 64 for each core, 16 to 512.
+    /// Maximum number of live instances; further calls wait. Default 64 per core, at least 16 and at most 512.
     pub max_instances: u32,
-    /// How long a call waits for one of them before it is refused with `unavailable`. Tasks of jobs wait without limit.
-    /// Default 30 s.
+    /// Time that a call waits for an instance before it fails with `unavailable`. Default 30 s. Tasks of jobs wait
+    /// without limit.
     pub slot_wait: Duration,
-    /// The largest memory a single linear memory may have, and the ceiling of every function's memory limit.
-    /// Default 4 GiB, the most that 32-bit modules can address.
+    /// Maximum size of a linear memory, and the ceiling of every function's memory limit. Default 4 GiB, the most that
+    /// 32-bit modules can address.
     pub max_memory_bytes: ByteSize,
-    /// The ceiling of every function's table limit, in elements. Default 100,000.
+    /// Ceiling of every function's table limit, in elements. Default 100,000.
     pub max_table_elements: u64,
-    /// Compiled modules kept ready in memory, in bytes of machine code. Default 512 MiB.
+    /// Maximum size of linked modules in memory, in bytes of machine code and symbols. Default 512 MiB.
     pub cache_bytes: ByteSize,
-    /// What guests' memory, outputs and records are charged to. Default: an account without a bound.
+    /// Account for guests' memory, outputs and records. Default unbounded.
     pub memory: MemoryAccount,
-    /// How modules are compiled.
+    /// Options for compiling modules.
     pub compile: CompileOptions,
-    /// Lets granted hosts resolve to loopback, link-local and private addresses. Default false; for operators only.
+    /// Allows granted hosts to resolve to loopback, link-local and private addresses. Default false; for operators
+    /// only.
     pub allow_private_network: bool,
-    /// The node's GPU. Default: none.
+    /// The node's GPU. Default none.
     pub gpu: Device,
-    /// Told of every instantiation and call. Default none.
+    /// Observer of instantiations and calls. Default none.
     pub observer: Option<Arc<dyn Observer>>,
 }
 
-/// How modules are compiled: in a process of their own, under limits.
+/// Options for compiling modules. Each is compiled in a separate process, under limits.
 #[derive(Debug, Clone)]
 pub struct CompileOptions {
-    /// Memory the compiler may take beyond what its process has at the start. Default 1 GiB.
+    /// Memory limit of the compiler, in addition to the memory of its process at the start. Default 1 GiB.
     pub memory_bytes: ByteSize,
-    /// CPU seconds. Default 180: CPython takes 12 in a release build, and five times as many in one with checks.
+    /// CPU limit in seconds. Default 180: CPython takes 12 in a release build, and five times as long in a build with
+    /// debug assertions.
     pub cpu_seconds: u64,
-    /// Seconds by the clock, for a machine that is busy with other things. Default 600.
+    /// Wall-clock limit in seconds, for a machine that is busy. Default 600.
     pub wall_seconds: u64,
-    /// Larger modules are refused unread. Default 64 MiB.
+    /// Maximum size of a module. Larger ones are rejected before they are read. Default 64 MiB.
     pub max_module_bytes: ByteSize,
-    /// Larger machine code is refused. Default 512 MiB.
+    /// Maximum size of the machine code. Default 512 MiB.
     pub max_artefact_bytes: ByteSize,
-    /// Compilations at once, at least 2; others wait, and tenants take turns. A tenant has at most half of them. Default:
-    /// one for each core, 2 to 4.
+    /// Maximum number of concurrent compilations, at least 2. Tenants take turns, and one tenant has at most half of
+    /// them. Default one per core, at least 2 and at most 4.
     pub concurrency: usize,
-    /// The user that workers become where the server runs as root. Default 65534, nobody; `None`: they stay root.
+    /// User that workers switch to if the server runs as root. Default 65534, nobody. With `None` they stay root.
     pub user: Option<u32>,
-    /// What runs [`crate::compile_worker_main`].
+    /// Command that runs [`crate::compile_worker_main`].
     pub worker: WorkerCommand,
 }
 
-/// A program that calls [`crate::compile_worker_main`] before anything else.
+/// A command for a worker process. Its program must run the worker before anything else.
 #[derive(Debug, Clone, Default)]
 pub struct WorkerCommand {
-    /// The program.
+    /// Path of the program.
     pub program: PathBuf,
-    /// Its arguments.
+    /// Arguments of the program.
     pub args: Vec<String>,
 }
 
 impl CompileOptions {
-    /// The defaults, with `worker` to compile.
+    /// Returns the defaults with `worker` to compile.
     #[must_use]
     pub fn new(worker: WorkerCommand) -> Self {
         Self {
@@ -88,15 +90,15 @@ impl CompileOptions {
 }
 
 impl Options {
-    /// Takes the sandbox's caches, and `others` bytes, out of an account of `memory` bytes before anybody else gets some of it:
-    /// compiled modules take an eighth at most, and so do the pages that free slots of the pool keep.
+    /// Creates an account of `memory` bytes and sets aside the sandbox's caches and `others` bytes in it. Compiled
+    /// modules take at most an eighth, and so do the pages that free slots of the pool retain.
     pub fn limit_memory(&mut self, memory: ByteSize, tenant_share: u32, others: ByteSize) {
         self.cache_bytes = self.cache_bytes.min(ByteSize(memory.0 / 8));
         let set_aside = self.cache_bytes.0 + crate::pool::kept(self.max_instances, memory.0) + others.0;
         self.memory = MemoryAccount::new(memory, tenant_share, ByteSize(set_aside));
     }
 
-    /// The defaults for a data folder, with `worker` to compile.
+    /// Returns the defaults for a data folder, with `worker` to compile.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>, worker: WorkerCommand) -> Self {
         let data_dir = data_dir.into();

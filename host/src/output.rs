@@ -1,4 +1,4 @@
-//! A call's result while it is being written: bytes, or keyed records for a shuffle, within their limits.
+//! The result of a call while it is written: bytes, or keyed records for a shuffle, within their limits.
 
 use crate::keyed;
 use bytes::Bytes;
@@ -10,20 +10,20 @@ use fabric_types::{
 /// A finished result: its bytes, its media type and its bucket offsets.
 pub(crate) type Finished = (Bytes, Option<String>, Vec<u64>);
 
-/// Records are charged in steps of so many bytes.
+/// Minimum step in which records are charged, in bytes.
 const RECORD_STEP: u64 = 64 << 10;
 
-/// What a call has produced so far.
+/// The output of a call so far.
 pub(crate) struct Output {
     bytes: ChargedBuffer,
     limit: u64,
     pub(crate) content_type: Option<String>,
     shuffle: Option<keyed::Encoder>,
     emitted: u64,
-    /// What the records of a shuffle take.
+    /// Charge for the records of a shuffle.
     records: Charge,
     emit_limit: u64,
-    /// Whether written lines are records of a shuffle, as Hadoop streaming has it.
+    /// `true` if written lines are records of a shuffle, as in Hadoop streaming.
     lines: bool,
     line: Vec<u8>,
 }
@@ -44,7 +44,7 @@ impl Output {
         }
     }
 
-    /// Charges what is written from now on to `payer`.
+    /// Charges what is written from now on to `payer`. Discards bytes that were already written.
     pub(crate) fn paid_by(self, payer: &Payer) -> Self {
         Self { bytes: ChargedBuffer::new(payer), records: Charge::none(payer), ..self }
     }
@@ -110,7 +110,7 @@ impl Output {
         }
         match &mut self.shuffle {
             Some(encoder) => {
-                // Twice, because buffers double, and as much again for the place of each.
+                // Twice the size, because buffers double, and twice the 16 bytes of each record's index entry.
                 let cost = self.emitted.saturating_mul(2).saturating_add(encoder.records().saturating_mul(32));
                 if cost > self.records.bytes() {
                     self.records.grow((cost - self.records.bytes()).max(RECORD_STEP))?;
@@ -131,7 +131,7 @@ impl Output {
         }
     }
 
-    /// The result's bytes, media type and bucket offsets.
+    /// Returns the bytes, the media type and the bucket offsets of the result.
     pub(crate) fn finish(mut self) -> Result<Finished, Fault> {
         if !self.line.is_empty() {
             let line = std::mem::take(&mut self.line);
@@ -139,7 +139,7 @@ impl Output {
         }
         match self.shuffle {
             Some(encoder) => {
-                // The block is made while the records are still there.
+                // The block is created while the records still exist, so it is charged in addition.
                 let payer = self.records.payer().clone();
                 let head = keyed::head_len(encoder.buckets());
                 let place = payer.charge(encoder.bytes().saturating_add(head))?;
@@ -152,7 +152,7 @@ impl Output {
     }
 }
 
-/// Bytes as a JSON string where they are UTF-8, else as `{"base64": …}`.
+/// Appends bytes as a JSON string if they are UTF-8, otherwise as `{"base64": …}`.
 fn json_text(out: &mut Vec<u8>, bytes: &[u8]) {
     use base64::Engine as _;
     let text = match std::str::from_utf8(bytes) {
@@ -165,7 +165,7 @@ fn json_text(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&text.unwrap_or_default());
 }
 
-/// A value that is JSON on one line is taken as it is, anything else as text.
+/// Appends a value unchanged if it is JSON on one line, otherwise as text.
 fn json_value(out: &mut Vec<u8>, bytes: &[u8]) {
     let json = !bytes.contains(&b'\n') && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
     if json {

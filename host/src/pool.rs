@@ -1,36 +1,38 @@
-//! The pool of instance slots: sized by what was asked for, halved until the address space can hold it.
+//! The pool of instance slots. It has the requested size, halved until the address space can hold it.
 
 use crate::{engine, error::Error, options::Options};
+use fabric_types::EngineClass;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// Linear memory and tables that stay resident in an unused slot: below this, resetting a slot is a copy, not a
-/// system call. Measured: halves the cost of a real component.
+/// Bytes of linear memory that stay resident in an unused slot. Below this size, a slot is reset by a copy instead of a
+/// system call. Measured: this halves the cost of a real component.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
-/// Engines, each with a pool.
+/// Number of engines, each with a pool.
 const POOLS: u64 = 2;
 
-/// What one free slot keeps: no more than that all of them take an eighth of the memory account.
+/// Returns the bytes that one free slot retains, so that all slots together retain at most an eighth of the memory
+/// account.
 fn keep_resident(instances: u32, memory: u64) -> usize {
     let slots = POOLS * u64::from(instances.max(1)) * u64::from(MEMORIES_PER_CALL);
     let each = (memory / 8 / slots).min(KEEP_RESIDENT_BYTES as u64) & !0xffff;
     usize::try_from(each).unwrap_or(KEEP_RESIDENT_BYTES)
 }
 
-/// Bytes that free slots of a pool for `instances` calls keep at most.
+/// Returns the bytes that free slots of the pools for `instances` calls retain at most.
 pub(crate) fn kept(instances: u32, memory: u64) -> u64 {
     keep_resident(instances, memory) as u64 * POOLS * u64::from(instances) * u64::from(MEMORIES_PER_CALL)
 }
 
-/// Core instances a component may be made of; tool chains that adapt preview 1 make up to 5.
+/// Maximum number of core instances in a component. Tool chains that adapt preview 1 create up to 5.
 const CORE_PER_COMPONENT: u32 = 24;
 
-/// Slots set aside for each concurrent call. A call that needs more shares in what others leave.
+/// Resources set aside for each concurrent call. A call that needs more uses those that other calls leave free.
 const MEMORIES_PER_CALL: u32 = 2;
 const TABLES_PER_CALL: u32 = 3;
 const CORES_PER_CALL: u32 = 6;
 
-/// A pool for `instances` concurrent calls.
+/// Returns the configuration of a pool for `instances` concurrent calls.
 pub(crate) fn pooling(
     instances: u32,
     max_memory: usize,
@@ -59,9 +61,9 @@ pub(crate) fn pooling(
     pool
 }
 
-/// The settings of an engine with a pool, as [`crate::Host::bare_config`] hands them out.
-pub(crate) fn config(pure: bool, instances: u32, options: &Options) -> Config {
-    let mut config = engine::config(pure);
+/// Returns the settings of an engine with a pool, for [`crate::Host::bare_config`].
+pub(crate) fn config(class: EngineClass, instances: u32, options: &Options) -> Config {
+    let mut config = engine::config(class);
     let tables = usize::try_from(options.max_table_elements).unwrap_or(usize::MAX);
     let memory = options.max_memory_bytes.as_usize().min(4 << 30);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(
@@ -73,22 +75,23 @@ pub(crate) fn config(pure: bool, instances: u32, options: &Options) -> Config {
     config
 }
 
-/// Engines for pure functions and for all others, each with a pool of the returned size.
+/// Creates the deterministic and the general engine, each with a pool of the returned size.
 ///
 /// # Errors
-/// [`Error::Pool`] when not even a single slot can be reserved.
+/// [`Error::Pool`] if not even a single slot can be reserved.
 pub(crate) fn engines(options: &Options) -> Result<(Engine, Engine, u32), Error> {
     let asked = options.max_instances.max(1);
     let mut instances = asked;
     loop {
-        let pair = Engine::new(&config(true, instances, options))
-            .and_then(|pure| Ok((pure, Engine::new(&config(false, instances, options))?)));
+        let pair = Engine::new(&config(EngineClass::Deterministic, instances, options)).and_then(|deterministic| {
+            Ok((deterministic, Engine::new(&config(EngineClass::General, instances, options))?))
+        });
         match pair {
-            Ok((pure, service)) => {
+            Ok((deterministic, general)) => {
                 if instances < asked {
-                    tracing::warn!(asked, instances, "instance pool made smaller to fit the address space");
+                    tracing::warn!(asked, instances, "instance pool reduced to fit the address space");
                 }
-                return Ok((pure, service, instances));
+                return Ok((deterministic, general, instances));
             }
             Err(error) if instances == 1 => return Err(Error::Pool(format!("{error:#}"))),
             Err(error) => {

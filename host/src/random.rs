@@ -1,10 +1,10 @@
-//! Randomness as guests see it. A guest that was not granted `random` gets ChaCha12 streams seeded from its task key.
+//! Randomness for guests. A guest without the `random` grant gets ChaCha12 streams seeded with its task key.
 
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 use wasmtime_wasi::WasiCtxBuilder;
 
-/// Gives a guest the randomness that belongs to `seed`: the secure and the insecure interface draw from streams of
-/// their own, so that a look at one does not move the other.
+/// Seeds a guest's randomness. The secure and the insecure interface use separate streams, so that reading one does not
+/// advance the other.
 pub(crate) fn seed(wasi: &mut WasiCtxBuilder, seed: &[u8; 32]) {
     let stream = |n: u64| {
         let mut rng = ChaCha12Rng::from_seed(*seed);

@@ -1,4 +1,4 @@
-//! How long a call may go on: until its deadline, its cancellation, or the end of its caller's patience.
+//! Bounds on the run time of a call: its deadline and its cancellation.
 
 use crate::{
     fault::{self, Unit},
@@ -18,19 +18,19 @@ pub(crate) struct Scope {
     pub(crate) unit: Unit,
 }
 
-/// Why a call was given up from outside.
+/// The end of a call.
 pub(crate) enum Ended<T> {
-    /// It ended by itself.
+    /// The guest returned.
     Returned(T),
-    /// It was given up; the guest is gone.
+    /// The call was ended from outside, and the guest is dropped.
     GivenUp(Fault),
 }
 
 impl Scope {
-    /// Runs a guest, giving it up at the deadline or on cancellation even while it waits in a host call.
+    /// Runs a guest, and terminates it at the deadline or on cancellation even while it waits in a host call.
     pub(crate) async fn bound<F: Future>(&self, guest: F) -> Ended<F::Output> {
         tokio::select! {
-            // The guest first: most calls end at the first poll, and then no timer is ever registered.
+            // The guest first: most calls end at the first poll, and then no timer is registered.
             biased;
             out = guest => Ended::Returned(out),
             () = self.cancel.cancelled() => Ended::GivenUp(fault::cancelled()),
@@ -39,7 +39,7 @@ impl Scope {
     }
 }
 
-/// What a guest meets when the epoch has moved: its bounds, then a yield to whatever shares the thread.
+/// Handles an epoch change in a guest: checks the call's bounds, then yields to other tasks on the thread.
 pub(crate) fn on_epoch(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     let scope = &store.data().scope;
     if scope.cancel.is_cancelled() {

@@ -1,32 +1,32 @@
-//! A module's outside, read from its bytes alone: what it is, what it imports and exports, how much memory it wants.
+//! The shape of a module, read from its bytes alone: form, imports, exports and initial memory.
 
 use fabric_types::{Code, Fault};
 use wasmparser::{Encoding, ExternalKind, Parser, Payload, Validator, WasmFeatures};
 
-/// What the bytes are.
+/// The form of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Core,
     Component,
 }
 
-/// A module's outside.
+/// The shape of a module.
 #[derive(Debug)]
 pub(crate) struct Shape {
     pub(crate) form: Form,
-    /// Of a component the interfaces' names, of a core module `module` and `name`.
+    /// The names of interfaces for a component, `module` and `name` for a core module.
     pub(crate) imports: Vec<(String, Option<String>)>,
     pub(crate) exports: Vec<String>,
-    /// The largest initial memory of any module in it, in bytes.
+    /// Largest initial memory of any module in the file, in bytes.
     pub(crate) memory: u64,
 }
 
-/// What is understood of the WebAssembly proposals; the engine has the last word.
+/// Returns the WebAssembly features that validation accepts. The engine may accept fewer.
 fn features() -> WasmFeatures {
     WasmFeatures::default() - WasmFeatures::MEMORY64 - WasmFeatures::THREADS
 }
 
-/// Tells a core module from a component, and both from anything else.
+/// Distinguishes core modules and components from other files by their first bytes.
 ///
 /// # Errors
 /// `not-wasm`.
@@ -34,7 +34,7 @@ pub(crate) fn form(bytes: &[u8]) -> Result<Form, Fault> {
     if bytes.first_chunk::<4>() != Some(b"\0asm") {
         let found = if bytes.is_empty() { "there are no bytes".to_owned() } else { describe(bytes) };
         return Err(Fault::new(Code::NotWasm, format!("this is not a WebAssembly module: {found}"))
-            .hint("upload the .wasm file that the build made"));
+            .hint("upload the .wasm file that the build produced"));
     }
     if Parser::is_component(bytes) { Ok(Form::Component) } else { Ok(Form::Core) }
 }
@@ -50,7 +50,8 @@ fn describe(bytes: &[u8]) -> String {
     }
 }
 
-/// Imports, and exports, of all modules in one file together. The server keeps them in memory with the machine code.
+/// Maximum number of imports, and of exports, of all modules in one file. The server stores them in memory with the
+/// machine code.
 const MAX_IMPORTS: usize = 20_000;
 const MAX_EXPORTS: usize = 200_000;
 
@@ -59,11 +60,11 @@ fn counted(count: &mut usize, more: u32, max: usize, what: &str) -> Result<(), F
     if *count <= max {
         return Ok(());
     }
-    Err(Fault::new(Code::CompileLimit, format!("the module has {count} {what}, at most {max} are taken"))
+    Err(Fault::new(Code::CompileLimit, format!("the module has {count} {what}, at most {max} are accepted"))
         .hint("link with `--gc-sections`, and export only what is called"))
 }
 
-/// Validates a module and reads its outside, in the compile worker: it may take any amount of time and memory.
+/// Validates a module and reads its shape. Runs in the compile worker, since it may take any amount of time and memory.
 ///
 /// # Errors
 /// `not-wasm`, `invalid-module`, and `compile-limit` for too many imports or exports.

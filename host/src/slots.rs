@@ -1,6 +1,6 @@
-//! Permission to run guests: as many at once as the pool has instances, shared fairly between tenants and functions.
+//! Permission to run guests: one slot per instance of the pool, shared fairly between tenants and functions.
 
-use crate::fair_queue::{FairQueue, QueueFull, QueueLimits, Ticket};
+use crate::fair_queue::{FairTurns, QueueFull, Ticket, TurnLimits};
 use fabric_types::{
     Code, Fault,
     function::Deployment,
@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
-type Queue = FairQueue<TenantId, FunctionName, oneshot::Sender<()>>;
+type Queue = FairTurns<TenantId, FunctionName, oneshot::Sender<()>>;
 
 /// The slots of a host. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Slots(Arc<Mutex<Queue>>);
 
-/// A slot, given back when dropped.
+/// A slot, returned on drop.
 pub(crate) struct SlotPermit {
     slots: Slots,
     deployment: Arc<Deployment>,
@@ -30,15 +30,15 @@ impl Drop for SlotPermit {
     }
 }
 
-/// Hands free slots to waiters. One that gave up in this moment gives its slot back by itself.
+/// Grants free slots to waiters. A waiter that gives up at the same time returns its slot on drop.
 fn serve(queue: &mut Queue) {
     while let Some(waiter) = queue.take_next() {
-        // A receiver that is gone finds its ticket served when it is dropped, and releases.
+        // A dropped receiver belongs to a `Waiting` whose drop finds the ticket served and releases the slot.
         let _ = waiter.send(());
     }
 }
 
-/// A place in the queue. Dropping it leaves the queue, or gives back the slot that was granted meanwhile.
+/// A place in the queue. Dropping it leaves the queue, or returns the slot that was granted in the meantime.
 struct Waiting {
     slots: Slots,
     deployment: Arc<Deployment>,
@@ -63,13 +63,13 @@ fn busy(message: &str) -> Fault {
 
 impl Slots {
     pub(crate) fn new(capacity: u32) -> Self {
-        Self(Arc::new(Mutex::new(FairQueue::new(QueueLimits::for_capacity(capacity as usize)))))
+        Self(Arc::new(Mutex::new(FairTurns::new(TurnLimits::for_capacity(capacity as usize)))))
     }
 
-    /// Takes a slot for a function, waiting at most `patience`; `None` waits until one is free.
+    /// Acquires a slot for a function, waiting at most `patience`. `None` waits until one is free.
     ///
     /// # Errors
-    /// `unavailable` when it takes longer, or too many wait already.
+    /// `unavailable` if the wait times out or too many calls are waiting.
     pub(crate) async fn acquire(
         &self,
         deployment: &Arc<Deployment>,
@@ -88,7 +88,7 @@ impl Slots {
                     QueueFull::All => busy("too many calls wait for a free slot"),
                 },
             )?;
-            // Somebody else's turn may have come with the change of shares.
+            // The new waiter changes the shares, so that another waiter may now be served.
             serve(&mut queue);
             (Waiting { slots: self.clone(), deployment: deployment.clone(), ticket: Some(ticket) }, granted)
         };
@@ -137,7 +137,7 @@ mod tests {
         let first = slots.acquire(&a, None).await.unwrap();
         let late = slots.acquire(&b, Some(Duration::from_secs(10))).await.err().unwrap();
         assert_eq!(late.code, Code::Unavailable);
-        // Granted, then dropped before it was noticed.
+        // The slot is granted, then the future is dropped before it is polled again.
         let mut second = Box::pin(slots.acquire(&b, None));
         assert!(futures::poll!(&mut second).is_pending());
         drop(first);
@@ -156,7 +156,7 @@ mod tests {
         }
         assert!(held.len() < 8, "{}", held.len());
         assert!(slots.acquire(&b, Some(Duration::ZERO)).await.is_ok());
-        // Those that wait are bounded in number.
+        // The number of waiters is bounded.
         let waiting: Vec<_> = (0..64).map(|_| Box::pin(slots.acquire(&a, Some(Duration::from_secs(60))))).collect();
         let mut all = futures::future::join_all(waiting);
         assert!(futures::poll!(&mut all).is_pending());

@@ -1,68 +1,68 @@
-//! Where a task's input comes from: a sequence of parts, each a stream of bytes or of keyed records.
+//! The input of a task: a sequence of parts, each a stream of bytes or of keyed records.
 
-use crate::keyed::Record;
+use crate::keyed::KeyedRecord;
 use async_trait::async_trait;
 use bytes::Bytes;
 use fabric_types::Fault;
 use std::{collections::VecDeque, sync::Arc};
 
-/// How a part is read.
+/// The kind of an input part, which selects the method that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartKind {
-    /// With [`PartSource::read`].
+pub enum InputPartKind {
+    /// Bytes, read with [`PartSource::read`].
     Bytes,
-    /// With [`PartSource::read_keyed`].
+    /// Keyed records, read with [`PartSource::read_keyed`].
     Keyed,
 }
 
-/// What is known of a part before it is read.
+/// A part of the input, before it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    /// The object path, `item`, `partial` or `shuffle`.
+pub struct InputPart {
+    /// Path of the object, or `item`, `partial` or `shuffle`.
     pub name: Arc<str>,
-    /// Where in the object it starts, in bytes.
+    /// Offset of the part in the object, in bytes.
     pub offset: u64,
-    /// Its length in bytes, where known.
+    /// Length in bytes, if known.
     pub size: Option<u64>,
-    /// How to read it.
-    pub kind: PartKind,
+    /// Kind of the part.
+    pub kind: InputPartKind,
 }
 
-/// A task's input. It is read by one guest, front to back.
+/// A source of a task's input. One guest reads it, from front to back.
 ///
-/// Every method is to be cancel safe: a guest may wait for several things and give up a read half way, and the bytes
-/// must then come with the next read.
+/// All methods must be cancel safe: a guest may wait for several events and abandon a read, and the next read must
+/// return the bytes of that read.
 #[async_trait]
 pub trait PartSource: Send {
-    /// Moves to the next part, skipping what is unread of the current one; `None` after the last.
+    /// Moves to the next part and skips the unread rest of the current one. Returns `None` after the last part.
     ///
     /// # Errors
-    /// What kept the input from being read, as the attempt's fault.
-    async fn next_part(&mut self) -> Result<Option<Part>, Fault>;
+    /// The fault of the attempt, if the input can't be read.
+    async fn next_part(&mut self) -> Result<Option<InputPart>, Fault>;
 
-    /// Up to `max` bytes of the current part, at least one; empty at its end.
+    /// Returns up to `max` bytes of the current part, at least one. Returns no bytes at its end.
     ///
     /// # Errors
-    /// As [`Self::next_part`].
+    /// See [`Self::next_part`].
     async fn read(&mut self, max: usize) -> Result<Bytes, Fault>;
 
-    /// Records of the current keyed part, in order, of about `max` bytes; empty at its end.
+    /// Returns records of the current keyed part in order, about `max` bytes of them. Returns no records at its end.
     ///
     /// # Errors
-    /// As [`Self::next_part`].
-    async fn read_keyed(&mut self, max: usize) -> Result<Vec<Record>, Fault> {
+    /// See [`Self::next_part`].
+    async fn read_keyed(&mut self, max: usize) -> Result<Vec<KeyedRecord>, Fault> {
         let _ = max;
         Ok(Vec::new())
     }
 }
 
-/// No parts at all.
+/// A source without parts.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Empty;
+pub struct EmptySource;
 
 #[async_trait]
-impl PartSource for Empty {
-    async fn next_part(&mut self) -> Result<Option<Part>, Fault> {
+impl PartSource for EmptySource {
+    async fn next_part(&mut self) -> Result<Option<InputPart>, Fault> {
         Ok(None)
     }
     async fn read(&mut self, _max: usize) -> Result<Bytes, Fault> {
@@ -70,27 +70,27 @@ impl PartSource for Empty {
     }
 }
 
-/// Parts that are in memory already.
+/// A source of parts in memory.
 #[derive(Debug, Default)]
 pub struct Memory {
-    parts: VecDeque<(Part, Bytes)>,
+    parts: VecDeque<(InputPart, Bytes)>,
     current: Bytes,
 }
 
 impl Memory {
-    /// A single part.
+    /// Returns a source with a single part.
     #[must_use]
     pub fn one(name: impl Into<Arc<str>>, bytes: impl Into<Bytes>) -> Self {
         Self::parts([(name.into(), bytes.into())])
     }
 
-    /// Several parts, each with its name.
+    /// Returns a source with several parts, each with its name.
     #[must_use]
     pub fn parts(parts: impl IntoIterator<Item = (Arc<str>, Bytes)>) -> Self {
         let parts = parts
             .into_iter()
             .map(|(name, bytes)| {
-                (Part { name, offset: 0, size: Some(bytes.len() as u64), kind: PartKind::Bytes }, bytes)
+                (InputPart { name, offset: 0, size: Some(bytes.len() as u64), kind: InputPartKind::Bytes }, bytes)
             })
             .collect();
         Self { parts, current: Bytes::new() }
@@ -99,7 +99,7 @@ impl Memory {
 
 #[async_trait]
 impl PartSource for Memory {
-    async fn next_part(&mut self) -> Result<Option<Part>, Fault> {
+    async fn next_part(&mut self) -> Result<Option<InputPart>, Fault> {
         let Some((part, bytes)) = self.parts.pop_front() else {
             self.current = Bytes::new();
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What a store holds for one call. What only some guests need is made when they first ask for it.
+//! The data of a store for one call. Contexts that only some guests need are created on first use.
 
 use crate::{
     clock::VirtualClock,
@@ -32,29 +32,30 @@ use wasmtime::{CallHook, StoreContextMut, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p1::WasiP1Ctx};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-/// What streams and host calls write to alike.
+/// The state that streams and host calls share.
 pub(crate) struct Shared {
     pub(crate) output: Mutex<Output>,
     pub(crate) logs: Mutex<Logs>,
     pub(crate) bytes_in: AtomicU64,
-    /// Fuel spent by an http guest; there when its store is gone.
+    /// Fuel spent by an http guest. Valid after its store is dropped.
     pub(crate) fuel: AtomicU64,
-    /// Device time of the GPU in microseconds; there when the instance is gone.
+    /// GPU device time in microseconds. Valid after the instance is dropped.
     pub(crate) gpu_us: Arc<AtomicU64>,
-    /// Whether an http guest failed; set before its store is dropped.
+    /// `true` if an http guest failed. Set before its store is dropped.
     pub(crate) failed: AtomicBool,
-    /// What the instance's memories and tables are charged to. This outlives the store that has them.
+    /// Charge for the memories and tables of the instance. Outlives the store that contains them.
     pub(crate) memory: Arc<Charge>,
 }
 
 impl Shared {
-    /// Fuel, and device time in microseconds, that an http guest spent; there when its store is gone.
+    /// Returns the fuel, and the device time in microseconds, that an http guest spent. Valid after its store is
+    /// dropped.
     pub(crate) fn spent(&self) -> (u64, u64) {
         (self.fuel.load(Ordering::Acquire), self.gpu_us.load(Ordering::Acquire))
     }
 }
 
-/// What a call brings along.
+/// The parameters of a call that determine its contexts.
 pub(crate) struct Setup {
     pub(crate) deployment: Arc<Deployment>,
     pub(crate) volumes: Arc<VolumeRoot>,
@@ -62,7 +63,7 @@ pub(crate) struct Setup {
     pub(crate) stage: &'static str,
 }
 
-/// One call's state.
+/// The state of one call.
 pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) host_calls_left: u64,
@@ -77,7 +78,7 @@ pub(crate) struct State {
     pub(crate) files: FilesOfCall,
     handles: HandleMeter,
     setup: Setup,
-    /// There when a volume was opened for writing.
+    /// Meter for volume writes. Present if a volume was opened for writing.
     metered: Option<Arc<Metered>>,
     wasi: Option<Box<WasiCtx>>,
     p1: Option<Box<WasiP1Ctx>>,
@@ -124,7 +125,7 @@ impl State {
         }
     }
 
-    /// Whether the guest was granted the real clocks. Http functions always have them.
+    /// Returns `true` if the guest may read the real clocks. Http functions always may.
     pub(crate) fn real_clocks(&self) -> bool {
         self.setup.deployment.manifest.grants.clocks || self.setup.deployment.entry.kind == EntryKind::Http
     }
@@ -156,7 +157,7 @@ impl State {
         if !self.real_random() {
             random::seed(&mut wasi, &self.setup.seed);
         }
-        // Without an address check that says yes sockets reach nothing; these two make even asking for one fail.
+        // By default sockets can't reach any address. These settings also make creating one fail.
         wasi.allow_tcp(false).allow_udp(false).max_random_size(1 << 20);
         preopen::open(&mut wasi, &self.setup.deployment, &self.setup.volumes.folder)?;
         if let Some(meter) = &self.setup.volumes.meter
@@ -167,12 +168,12 @@ impl State {
         Ok(wasi)
     }
 
-    /// Charges writes to volumes, where there are some.
+    /// Returns the meter for volume writes, if a volume was opened for writing.
     pub(crate) fn metered(&self) -> Option<&Arc<Metered>> {
         self.metered.as_ref()
     }
 
-    /// Opens what can fail before the guest starts, so that it fails as a fault of the host.
+    /// Creates the contexts that can fail before the guest starts, so that a failure is a fault of the host.
     pub(crate) fn prepare(&mut self, preview1: bool) -> Result<(), Fault> {
         if preview1 {
             let handles = self.table.max_capacity();
@@ -199,13 +200,13 @@ impl State {
         self.handles.count(open.handles, &self.shared.memory)
     }
 
-    /// The preview-1 context; made by [`Self::prepare`], empty otherwise.
+    /// Returns the preview 1 context. [`Self::prepare`] creates it; otherwise it is empty.
     pub(crate) fn p1(&mut self) -> &mut WasiP1Ctx {
         self.p1.get_or_insert_with(|| Box::new(WasiCtxBuilder::new().build_p1()))
     }
 }
 
-/// Counts host calls and ends the guest that makes too many.
+/// Counts host calls, and ends a guest that makes too many.
 pub(crate) fn on_call(mut store: StoreContextMut<'_, State>, hook: CallHook) -> wasmtime::Result<()> {
     if !matches!(hook, CallHook::CallingHost) {
         return Ok(());
@@ -223,7 +224,8 @@ pub(crate) fn on_call(mut store: StoreContextMut<'_, State>, hook: CallHook) -> 
     }
 }
 
-/// Parameters for a command: `--key=value` arguments, `FABRIC_PARAM_KEY` variables, and the stage in `FABRIC_STAGE`.
+/// Passes parameters to a command: `--key=value` arguments, `FABRIC_PARAM_KEY` variables, and the stage in
+/// `FABRIC_STAGE`.
 fn arguments(wasi: &mut WasiCtxBuilder, setup: &Setup, params: &str) {
     wasi.arg(setup.deployment.function.as_str());
     wasi.env("FABRIC_STAGE", setup.stage);
@@ -243,7 +245,7 @@ fn arguments(wasi: &mut WasiCtxBuilder, setup: &Setup, params: &str) {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         if self.wasi.is_none() {
-            // Only volumes can fail, and with volumes `prepare` has built it already.
+            // Only opening volumes can fail, and with volumes `prepare` has already created the context.
             let wasi = self.builder().map_or_else(|_| WasiCtx::default(), |mut b| b.build());
             self.wasi = Some(Box::new(wasi));
         }

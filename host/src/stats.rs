@@ -1,40 +1,40 @@
-//! What the sandbox tells of itself: counts on demand, and durations as they happen.
+//! Metrics of the sandbox: counters on request, and durations as they occur.
 
 use fabric_types::function::EntryKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Told of durations as they happen; called on the path of every call, so it must be quick and must not block.
+/// A receiver of durations. It is called on the path of every call, so it must be fast and must not block.
 pub trait Observer: Send + Sync + 'static {
-    /// An instance was made, in microseconds.
+    /// Records the creation of an instance, and its duration in microseconds.
     fn instantiated(&self, kind: EntryKind, micros: u64);
-    /// A call ended, in microseconds of wall clock from the start of the instance; `fuel` was spent.
+    /// Records the end of a call: wall-clock time since the start of the instance in microseconds, and fuel spent.
     fn called(&self, kind: EntryKind, micros: u64, fuel: u64, ok: bool);
-    /// A call had the GPU for so many microseconds.
+    /// Records the GPU device time of a call, in microseconds.
     fn used_gpu(&self, micros: u64) {
         let _ = micros;
     }
-    /// A module was compiled, in milliseconds.
+    /// Records the compilation of a module, and its duration in milliseconds.
     fn compiled(&self, millis: u64) {
         let _ = millis;
     }
 }
 
-/// Counts since the start, except where it says now.
+/// Counters since the start, unless a field states otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HostStats {
-    /// Instances alive now.
+    /// Instances that are live now.
     pub live: u64,
-    /// Instances that can be alive at once.
+    /// Maximum number of live instances.
     pub pool: u64,
-    /// Instances made.
+    /// Instances created.
     pub instances: u64,
-    /// Loads answered from memory.
+    /// Loads served from memory.
     pub memory_hits: u64,
-    /// Loads answered by a compiled module on disk.
+    /// Loads served by a compiled module on disk.
     pub disk_hits: u64,
     /// Modules compiled.
     pub compiled: u64,
-    /// Compiled modules on disk that did not check and were made again.
+    /// Compiled modules on disk that failed their check and were compiled again.
     pub corrupt: u64,
 }
 

@@ -1,9 +1,9 @@
-//! Standard streams of a guest: input from the task's parts, output into the result or the log.
+//! Standard streams of a guest: input from the task's parts, output to the result or the log.
 
 use crate::{
     fault::Stop,
     logs::LogOrigin,
-    source::{PartKind, PartSource},
+    source::{InputPartKind, PartSource},
     state::Shared,
 };
 use bytes::{Bytes, BytesMut};
@@ -15,21 +15,21 @@ use wasmtime_wasi::{
     p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult},
 };
 
-/// What is fetched at once from a part.
+/// Number of bytes fetched from a part at once.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// What one write may carry.
+/// Maximum number of bytes in one write.
 const WRITE_BYTES: usize = 64 << 10;
 
 struct Feed {
     source: Box<dyn PartSource>,
-    part: Option<PartKind>,
+    part: Option<InputPartKind>,
     buffer: Bytes,
     ended: bool,
     failed: Option<wasmtime::Error>,
 }
 
-/// Standard input: every part's bytes in turn; a keyed part as `key TAB value` lines.
+/// Standard input: the bytes of all parts in order. A keyed part is read as `key TAB value` lines.
 #[derive(Clone)]
 pub(crate) struct Stdin {
     feed: Arc<Mutex<Feed>>,
@@ -47,8 +47,8 @@ impl Feed {
     async fn fill(&mut self) -> Result<(), fabric_types::Fault> {
         while self.buffer.is_empty() && !self.ended {
             self.buffer = match self.part {
-                Some(PartKind::Bytes) => self.source.read(CHUNK_BYTES).await?,
-                Some(PartKind::Keyed) => {
+                Some(InputPartKind::Bytes) => self.source.read(CHUNK_BYTES).await?,
+                Some(InputPartKind::Keyed) => {
                     let mut lines = BytesMut::new();
                     for record in self.source.read_keyed(CHUNK_BYTES).await? {
                         lines.extend_from_slice(&record.key);
@@ -84,7 +84,7 @@ impl Pollable for Stdin {
 #[async_trait]
 impl InputStream for Stdin {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        // Held by another reader of the same input that waits for bytes: nothing is ready.
+        // Another reader of this input holds the lock while it waits for bytes: nothing is ready.
         let Ok(mut feed) = self.feed.try_lock() else { return Ok(Bytes::new()) };
         if let Some(error) = feed.failed.take() {
             return Err(StreamError::Trap(error));
@@ -106,7 +106,7 @@ impl IsTerminal for Stdin {
 
 impl StdinStream for Stdin {
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncRead + Send + Sync> {
-        // Only preview 3 asks for it, and it is not linked.
+        // Only preview 3 calls this, and it is not linked.
         Box::new(tokio::io::empty())
     }
     fn p2_stream(&self) -> Box<dyn InputStream> {
@@ -118,7 +118,7 @@ impl StdinStream for Stdin {
 #[derive(Clone)]
 pub(crate) struct Stdout {
     shared: Arc<Shared>,
-    /// `None`: it is the call's result.
+    /// Origin of the log lines. `None` if the stream is the call's result.
     log: Option<LogOrigin>,
 }
 

@@ -1,15 +1,15 @@
-//! The host's side of `fabric:task`: input, output, emit, params, log and progress.
+//! Host implementation of `fabric:task`: input, output, emit, params, log and progress.
 
 use crate::{
     bindings::fabric::task::{emit, input, log, output, params, progress, types},
     fault::Stop,
     logs::LogLevel,
-    source::PartKind,
+    source::InputPartKind,
     state::State,
 };
 use std::sync::atomic::Ordering;
 
-/// The most that one `read` hands over.
+/// Maximum number of bytes returned by one `read`.
 const READ_BYTES: usize = 1 << 20;
 
 impl types::Host for State {}
@@ -23,8 +23,8 @@ impl input::Host for State {
             offset: part.offset,
             size: part.size,
             kind: match part.kind {
-                PartKind::Bytes => input::PartKind::Bytes,
-                PartKind::Keyed => input::PartKind::Keyed,
+                InputPartKind::Bytes => input::PartKind::Bytes,
+                InputPartKind::Keyed => input::PartKind::Keyed,
             },
         }))
     }
@@ -34,7 +34,7 @@ impl input::Host for State {
         let max = (max_bytes as usize).clamp(1, READ_BYTES);
         let bytes = source.read(max).await.map_err(Stop::error)?;
         self.shared.bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        // No copy where the source gave the buffer away whole.
+        // No copy if the source returned a whole buffer that it does not share.
         Ok(bytes.into())
     }
 

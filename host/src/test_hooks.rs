@@ -1,12 +1,12 @@
-//! What tests may have a guest do to its host, in debug builds alone and only where `FABRIC_TEST_HOOKS` is set: a guest that
-//! logs `fabric-test-hook: abort` ends the process, one that logs `fabric-test-hook: panic` has its host panic. No release
-//! build has any of it.
+//! Hooks for tests in which a guest crashes its host. They exist only in debug builds and only if `FABRIC_TEST_HOOKS`
+//! is set: a guest that logs `fabric-test-hook: abort` ends the process, and one that logs `fabric-test-hook: panic`
+//! makes its host panic.
 
 use std::sync::LazyLock;
 
 static ON: LazyLock<bool> = LazyLock::new(|| std::env::var_os("FABRIC_TEST_HOOKS").is_some());
 
-/// Looks at a line that a guest logged.
+/// Runs the hook that a line of a guest's log names.
 pub(crate) fn line(text: &str) {
     if !*ON || !text.contains("fabric-test-hook: ") {
         return;

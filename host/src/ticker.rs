@@ -1,7 +1,7 @@
-//! The epoch ticker: one thread that moves both engines' epochs every millisecond while a guest is alive.
+//! The epoch ticker: one thread that increments the epochs of both engines every millisecond while a guest is live.
 //!
-//! Guests look at the epoch at loop heads and calls, and yield to their neighbours when it has moved. The thread
-//! sleeps while nothing runs, and ends with its handle.
+//! Guests check the epoch at loop heads and calls, and yield to other tasks when it has changed. The thread sleeps
+//! while no guest runs, and ends when its handle is dropped.
 
 use std::{
     sync::{
@@ -15,7 +15,8 @@ use wasmtime::EngineWeak;
 
 const TICK: Duration = Duration::from_millis(1);
 
-/// Ticks without a live guest before the thread sleeps: waking it costs a system call, so short gaps keep it awake.
+/// Ticks without a live guest before the thread sleeps. Waking it costs a system call, so it stays awake for short
+/// gaps.
 const IDLE_TICKS: u32 = 100;
 
 #[derive(Default)]
@@ -25,14 +26,14 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// Owns the thread.
+/// The handle to the ticker thread.
 pub(crate) struct Ticker {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     handle: Option<Thread>,
 }
 
-/// Counts one live guest until dropped.
+/// A live guest, counted until this is dropped.
 pub(crate) struct Live(Arc<Shared>);
 
 impl Drop for Live {
@@ -70,7 +71,7 @@ impl Drop for Ticker {
         self.shared.stop.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // It holds nothing but counters; a panic in it has nothing to say.
+            // The thread only updates counters, so a panic in it needs no handling.
             let _ = thread.join();
         }
     }
@@ -93,7 +94,7 @@ fn tick(shared: &Shared, engines: &[EngineWeak; 2]) {
             continue;
         }
         shared.parked.store(true, Ordering::SeqCst);
-        // A guest that started before the flag was up is seen here; one that starts after it unparks us.
+        // A guest that started before `parked` was set is counted here. One that starts later unparks this thread.
         while shared.live.load(Ordering::SeqCst) == 0 && !shared.stop.load(Ordering::SeqCst) {
             thread::park();
         }

@@ -1,9 +1,10 @@
 //! Writes of guests to their volumes, charged before they happen.
 //!
-//! WASI's own functions write to a volume without asking. Those that make files longer, or make files and folders, are
-//! linked again over them here: each works out what it would add, asks the [`VolumeMeter`], and then does what WASI's
-//! function does. So are those that open files, of which guests hold only so many, and those that list folders. A refused write fails for the guest with `quota`, or with `insufficient-space` where the disk is full or a
-//! stream was written to.
+//! WASI's own functions write to a volume without a check. This module replaces those that make files longer, or create
+//! files and folders: each computes the growth, charges it to the [`VolumeMeter`], and then calls WASI's function. It
+//! also replaces the functions that open files, since guests may hold only a limited number, and those that list
+//! folders. A refused write fails in the guest with `quota`, or with `insufficient-space` if the disk is full or the
+//! write goes through a stream.
 
 mod preview1;
 
@@ -26,62 +27,63 @@ use wasmtime_wasi::{
     },
 };
 
-/// The interface whose functions are replaced, as WASI's own linking names it.
+/// Interface whose functions are replaced, with the version that WASI's own linking uses.
 const FILESYSTEM: &str = "wasi:filesystem/types@0.2.12";
-/// Components have no code for too many open files.
+/// Error for too many open files. The component interface has no specific code.
 const TOO_MANY_FILES: ErrorCode = ErrorCode::InsufficientMemory;
 
-/// Why a volume takes no more.
+/// The reason a volume refuses a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VolumeRefusal {
-    /// The tenant keeps as much as it may.
+    /// The tenant has reached its quota.
     OverQuota,
-    /// The disk has no room.
+    /// The disk is full.
     DiskFull,
 }
 
-/// Charges what guests write to volumes.
+/// A meter for the bytes that guests write to volumes.
 pub trait VolumeMeter: Send + Sync + 'static {
-    /// A call begins that could write.
+    /// Records the start of a call that can write.
     fn opened(&self, tenant: &TenantId);
 
-    /// Sets bytes aside before they are written.
+    /// Reserves bytes before they are written.
     ///
     /// # Errors
-    /// Why there is no room.
+    /// The reason there is no room.
     fn charge(&self, tenant: &TenantId, bytes: u64) -> Result<VolumeCharge, VolumeRefusal>;
 
-    /// A call that could write has ended: what the tenant's volumes hold may be more or less than was charged.
+    /// Records the end of a call that could write. The tenant's volumes may contain more or fewer bytes than were
+    /// charged.
     fn changed(&self, tenant: &TenantId);
 
-    /// What a file or folder takes beside its bytes.
+    /// Returns the bytes that a file or folder takes in addition to its contents.
     fn entry_bytes(&self) -> u64;
 }
 
-/// Bytes of a write that is under way. They count as written when this is dropped.
+/// The charge for a write in progress. The bytes count as written when it is dropped.
 pub struct VolumeCharge(#[allow(dead_code, reason = "held for its drop")] Option<Box<dyn Any + Send + Sync>>);
 
 impl VolumeCharge {
-    /// The charge that `held` ends when it is dropped.
+    /// Creates a charge that ends when `held` is dropped.
     #[must_use]
     pub fn new(held: impl Any + Send + Sync) -> Self {
         Self(Some(Box::new(held)))
     }
 
-    /// Nothing.
+    /// Returns an empty charge.
     const fn none() -> Self {
         Self(None)
     }
 }
 
-/// Where volumes are, and who charges for them.
+/// The folder of all volumes, its meter, and the limits on open files.
 pub(crate) struct VolumeRoot {
     pub(crate) folder: PathBuf,
     pub(crate) meter: Option<Arc<dyn VolumeMeter>>,
     pub(crate) files: Arc<OpenFiles>,
 }
 
-/// The meter of one call with a writable volume.
+/// The meter of a call with a writable volume.
 pub(crate) struct Metered {
     meter: Arc<dyn VolumeMeter>,
     tenant: TenantId,
@@ -119,12 +121,13 @@ impl From<VolumeRefusal> for ErrorCode {
 
 impl From<VolumeRefusal> for std::io::Error {
     fn from(_refusal: VolumeRefusal) -> Self {
-        // From its number WASI makes the code that the guest asks for; it has none there for `dquot`.
+        // WASI converts this number to the guest's error code. It has no code for `dquot`, so an exhausted quota is
+        // `nospc` too.
         Self::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error())
     }
 }
 
-/// A component function's answer.
+/// Converts a result to the return value of a component function.
 fn answer<T>(result: FsResult<T>) -> wasmtime::Result<(Result<T, ErrorCode>,)> {
     match result {
         Ok(value) => Ok((Ok(value),)),
@@ -133,7 +136,7 @@ fn answer<T>(result: FsResult<T>) -> wasmtime::Result<(Result<T, ErrorCode>,)> {
 }
 
 impl State {
-    /// Bytes of an open file.
+    /// Returns the size of an open file, in bytes; 0 for a folder.
     fn file_size(&self, fd: &Resource<Descriptor>) -> FsResult<u64> {
         match self.table.get(fd)? {
             Descriptor::File(file) => Ok(file.file.metadata().map_err(|error| ErrorCode::from(&error))?.size()),
@@ -141,7 +144,7 @@ impl State {
         }
     }
 
-    /// Charges the growth of a file that will reach to `end`.
+    /// Charges the growth of a file that is extended to `end`.
     fn charge_growth(&self, fd: &Resource<Descriptor>, end: u64) -> FsResult<VolumeCharge> {
         let Some(metered) = self.metered() else { return Ok(VolumeCharge::none()) };
         let growth = end.saturating_sub(self.file_size(fd)?);
@@ -153,7 +156,7 @@ impl State {
         Ok(metered.charge_entry().map_err(ErrorCode::from)?)
     }
 
-    /// Lists a folder.
+    /// Opens a listing of a folder.
     fn list(&mut self, fd: &Resource<Descriptor>) -> FsResult<Resource<Listing>> {
         let listing = match self.table.get(fd)? {
             Descriptor::Dir(folder) => Listing::open(&folder.dir)?,
@@ -162,7 +165,7 @@ impl State {
         Ok(self.table.push(listing)?)
     }
 
-    /// Puts the meter before a stream that writes to a file.
+    /// Adds the meter to a stream that writes to a file.
     fn meter_stream(
         &mut self,
         stream: Resource<DynOutputStream>,
@@ -184,14 +187,14 @@ impl State {
     }
 }
 
-/// A stream that charges what it makes its file longer by.
+/// A stream that charges the growth of its file.
 struct MeteredStream {
     inner: DynOutputStream,
     metered: Arc<Metered>,
     file: Arc<std::fs::File>,
-    /// Where the next byte goes; none for the end of the file.
+    /// Offset of the next byte. `None` for the end of the file.
     at: Option<u64>,
-    /// Of the write that may still be under way: a stream writes one after another.
+    /// Charge for the write that may still be in progress. A stream performs one write at a time.
     charge: VolumeCharge,
 }
 
@@ -246,7 +249,7 @@ impl OutputStream for MeteredStream {
 
 type Call<'a> = StoreContextMut<'a, State>;
 
-/// Links the functions of components that write over WASI's own. The linker must allow that.
+/// Replaces WASI's functions that write, open and list, for components. The linker must allow shadowing.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut fs = linker.instance(FILESYSTEM)?;
     fs.func_wrap_async(

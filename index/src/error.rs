@@ -1,8 +1,8 @@
-//! What can go wrong with the index.
+//! The error type of the index.
 
 use fabric_types::Code;
 
-/// Why changes were not written; each of those who wait for them gets one.
+/// The reason for which changes were not written, sent to each caller that waits for them.
 #[derive(Debug, Clone)]
 pub struct Unwritten {
     message: String,
@@ -34,28 +34,28 @@ pub enum Error {
     /// SQLite failed.
     #[error("index: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// A batch with this change failed for the reason given.
+    /// The batch with this change failed.
     #[error("index: not written: {0}")]
     NotWritten(Unwritten),
-    /// A row does not read back; deleting the index file makes it be rebuilt.
+    /// A row cannot be decoded. The index is rebuilt if its file is deleted.
     #[error("index: a row is damaged: {0}; delete the index file to have it rebuilt")]
     Damaged(#[from] serde_json::Error),
     /// A newer release wrote the file.
-    #[error("`{path}` has tables of version {found}, this release knows {known}: use the newer release")]
+    #[error("`{path}` has tables of version {found}, this release supports {known}: use the newer release")]
     Newer {
         /// The file.
         path: String,
-        /// Its version.
+        /// The schema version of the file.
         found: i64,
-        /// The version known here.
+        /// The schema version that this release supports.
         known: i64,
     },
-    /// A file could not be made or moved.
+    /// A file could not be created or removed.
     #[error("index: `{path}`: {source}")]
     File {
-        /// Which.
+        /// The file.
         path: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The writer thread could not be started.
@@ -67,7 +67,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The stable code that clients see.
+    /// Returns the stable code that clients receive.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -79,7 +79,7 @@ impl Error {
         }
     }
 
-    /// Whether doing the same again may succeed.
+    /// Returns `true` if a retry of the same operation may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.code().is_retryable()

@@ -1,25 +1,25 @@
-//! A bounded queue in which every tenant has a share: an item that doesn't fit displaces the oldest item of a tenant
-//! that holds more than its share, never one of a tenant that holds less.
+//! A bounded queue in which every tenant has a share. An item that does not fit displaces the oldest item of a tenant
+//! with more than its share, never one of a tenant with less.
 
 use fabric_types::id::TenantId;
 use std::collections::{HashMap, VecDeque};
 
-/// The bounds of a [`FairQueue`], over all tenants together.
+/// The limits of a [`FairQueue`], over all tenants.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueLimits {
-    /// Most items.
+    /// Maximum number of items.
     pub items: usize,
-    /// Most bytes, as the callers of [`FairQueue::push`] count them.
+    /// Maximum size in bytes, as given by the callers of [`FairQueue::push`].
     pub bytes: usize,
 }
 
-/// What one tenant has in the queue.
+/// The items of one tenant.
 #[derive(Debug)]
 struct Share<T> {
     items: VecDeque<(usize, T)>,
     bytes: usize,
     dropped: u64,
-    /// The newest of the dropped items.
+    /// The newest dropped item.
     last_dropped: Option<T>,
 }
 
@@ -29,14 +29,14 @@ impl<T> Default for Share<T> {
     }
 }
 
-/// What [`FairQueue::take`] gives for one tenant.
+/// The items of one tenant, as returned by [`FairQueue::take`].
 #[derive(Debug)]
 pub struct Taken<T> {
     /// The tenant.
     pub tenant: TenantId,
     /// Its items, oldest first.
     pub items: Vec<T>,
-    /// How many were dropped before them.
+    /// Number of items dropped before them.
     pub dropped: u64,
     /// The newest dropped item.
     pub last_dropped: Option<T>,
@@ -52,20 +52,20 @@ pub struct FairQueue<T> {
 }
 
 impl<T> FairQueue<T> {
-    /// An empty queue.
+    /// Creates an empty queue.
     #[must_use]
     pub fn new(limits: QueueLimits) -> Self {
         Self { limits, shares: HashMap::new(), items: 0, bytes: 0 }
     }
 
-    /// Whether nothing waits.
+    /// Returns `true` if the queue is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items == 0
     }
 
-    /// Adds an item of `bytes` bytes. While the queue is over a bound, the oldest item of a tenant with more than an
-    /// equal share is dropped: of this tenant where it is one, else of the tenant that has the most.
+    /// Adds an item of `bytes` bytes. While the queue exceeds a limit, the oldest item of a tenant with more than an
+    /// equal share is dropped: of this tenant if it has more, otherwise of the tenant with the most.
     pub fn push(&mut self, tenant: TenantId, bytes: usize, item: T) {
         let share = self.shares.entry(tenant.clone()).or_default();
         share.items.push_back((bytes, item));
@@ -87,7 +87,7 @@ impl<T> FairQueue<T> {
         let size = |share: &Share<T>| if by_items { share.items.len() } else { share.bytes };
         let equal = if by_items { self.limits.items } else { self.limits.bytes } / self.shares.len().max(1);
         let largest = match self.shares.get(pusher) {
-            // Spares the search while one tenant floods.
+            // Avoids the search while one tenant floods the queue.
             Some(share) if size(share) > equal => Some(pusher.clone()),
             _ => self.shares.iter().max_by_key(|(_, share)| size(share)).map(|(tenant, _)| tenant.clone()),
         };
@@ -101,7 +101,7 @@ impl<T> FairQueue<T> {
         true
     }
 
-    /// Empties the queue: one item of each tenant in turn would be as fair, since everything is taken at once.
+    /// Empties the queue. The order of tenants does not matter for fairness, since all items are taken at once.
     pub fn take(&mut self) -> Vec<Taken<T>> {
         (self.items, self.bytes) = (0, 0);
         let shares = std::mem::take(&mut self.shares).into_iter();
@@ -152,7 +152,7 @@ mod tests {
         let taken = queue.take();
         assert_eq!(of(&taken, "late"), (30, 0));
         assert_eq!(of(&taken, "flood"), (700, 300));
-        // The oldest went.
+        // The oldest were dropped.
         assert_eq!(taken.iter().find(|t| t.tenant == tenant("flood")).unwrap().items.first(), Some(&300));
     }
 

@@ -1,4 +1,4 @@
-//! What a list is narrowed by. Every field is optional; those given must all hold.
+//! Filters of lists. Every field is optional; all given ones must match.
 
 use fabric_types::{
     id::{FunctionName, InvocationId},
@@ -6,33 +6,33 @@ use fabric_types::{
     rest::invocation::InvocationState,
 };
 
-/// Narrows the list of jobs.
+/// A filter for the list of jobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobFilter {
-    /// One of these states; empty: any.
+    /// One of these states. Empty matches any.
     pub states: Vec<JobState>,
     /// The function.
     pub function: Option<FunctionName>,
-    /// A part of the name; upper and lower case of ASCII letters are the same.
+    /// A substring of the name, case-insensitive for ASCII letters.
     pub name: Option<String>,
-    /// A tag, whole.
+    /// A complete tag.
     pub tag: Option<String>,
-    /// How the id begins.
+    /// A prefix of the id.
     pub id_prefix: Option<String>,
-    /// Accepted at or after this, milliseconds since 1970.
+    /// Accepted at or after this time, in milliseconds since 1970.
     pub since_ms: Option<u64>,
-    /// Accepted before this, milliseconds since 1970.
+    /// Accepted before this time, in milliseconds since 1970.
     pub until_ms: Option<u64>,
-    /// Words that all occur, as parts of words, in the id, name, function, submitter, tags, input, parameters or error.
+    /// Words that all occur, as substrings, in the id, name, function, submitter, tags, input, parameters or error.
     pub q: Option<String>,
-    /// Only those in the bin, instead of only those outside it.
+    /// Lists only deleted jobs instead of only the others.
     pub deleted: bool,
-    /// Also those that stand for an asynchronous invocation (a job whose id is an invocation's).
+    /// Includes jobs that represent an asynchronous invocation (their id is that of an invocation).
     pub invocations: bool,
 }
 
 impl JobFilter {
-    /// Whether all jobs of the tenant may have to be looked at.
+    /// Returns `true` if the filter may have to scan all jobs of the tenant.
     #[must_use]
     pub fn is_search(&self) -> bool {
         self.q.is_some() || self.name.is_some() || self.tag.is_some() || self.id_prefix.is_some()
@@ -40,48 +40,48 @@ impl JobFilter {
 }
 
 impl LogFilter {
-    /// Whether all lines of the tenant may have to be looked at.
+    /// Returns `true` if the filter may have to scan all lines of the tenant.
     #[must_use]
     pub fn is_search(&self) -> bool {
         self.q.is_some()
     }
 }
 
-/// Narrows the list of invocations.
+/// A filter for the list of invocations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InvocationFilter {
-    /// One of these states; empty: any.
+    /// One of these states. Empty matches any.
     pub states: Vec<InvocationState>,
     /// The function.
     pub function: Option<FunctionName>,
-    /// Accepted at or after this, milliseconds since 1970.
+    /// Accepted at or after this time, in milliseconds since 1970.
     pub since_ms: Option<u64>,
-    /// Accepted before this, milliseconds since 1970.
+    /// Accepted before this time, in milliseconds since 1970.
     pub until_ms: Option<u64>,
 }
 
-/// Narrows the log.
+/// A filter for the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogFilter {
     /// The function.
     pub function: Option<FunctionName>,
-    /// The invocation, or the job: they share ids.
+    /// The invocation or the job, which share ids.
     pub invocation: Option<InvocationId>,
-    /// How the id of the invocation or job begins: letters and digits.
+    /// A prefix of the id of the invocation or job: letters and digits.
     pub id_prefix: Option<String>,
     /// The task, as `stage/index`.
     pub task: Option<String>,
-    /// Written at or after this, milliseconds since 1970.
+    /// Written at or after this time, in milliseconds since 1970.
     pub since_ms: Option<u64>,
-    /// Words that all occur in the message; upper and lower case of ASCII letters are the same.
+    /// Words that all occur in the message, case-insensitive for ASCII letters.
     pub q: Option<String>,
-    /// This level and above: `trace`, `debug`, `info`, `warn`, `error`. Anything else counts as `info`.
+    /// The minimum level: `trace`, `debug`, `info`, `warn`, `error`. Any other text counts as `info`.
     pub level: Option<String>,
-    /// Newest first; else in the order of writing.
+    /// Newest first instead of in order of writing.
     pub newest_first: bool,
 }
 
-/// The rank of a level.
+/// Returns the rank of a level.
 pub(crate) fn rank(level: &str) -> i64 {
     match level {
         "trace" => 0,

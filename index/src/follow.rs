@@ -1,5 +1,5 @@
-//! Following the log: pages of what is written, then a wait for more. Nothing is skipped, however slow the reader is,
-//! and a reader that was cut off goes on after the last number it saw.
+//! Following the log: pages of written lines, then a wait for more. A slow reader misses nothing, and a disconnected
+//! one continues after the last number that it received.
 
 use crate::{Error, Index, LogFilter};
 use fabric_types::{id::TenantId, rest::invocation::LogLine};
@@ -26,7 +26,7 @@ impl Follower {
                 self.after = item.0;
                 return Ok(Some(item));
             }
-            // Seen before the look, so that what is written between the look and the wait isn't missed.
+            // Marked before the read, so that lines written between the read and the wait are not missed.
             self.written.mark_unchanged();
             self.ready = self.index.numbered(&self.tenant, &self.filter, Some(self.after), PAGE).await?.into();
             if self.ready.is_empty() && self.written.changed().await.is_err() {
@@ -37,11 +37,12 @@ impl Follower {
 }
 
 impl Index {
-    /// Lines that pass the filter, each with its number, in the order of writing, for as long as somebody listens: those
-    /// after number `after`; without it those since [`LogFilter::since_ms`], or with neither those from now on.
+    /// Follows the lines that match the filter, each with its number, in order of writing: those after number `after`;
+    /// without it, those since [`LogFilter::since_ms`]; without both, those from now on. Returns the number after which
+    /// the stream begins.
     ///
     /// # Errors
-    /// [`Error::Sqlite`], [`Error::NotWritten`]; the stream ends with the first error.
+    /// [`Error::Sqlite`], [`Error::NotWritten`]; the stream ends after the first error.
     pub async fn follow(
         &self,
         tenant: &TenantId,
@@ -51,7 +52,7 @@ impl Index {
         let written = self.inner.shared.written.subscribe();
         self.flush().await?;
         let last = self.last_line().await?;
-        // A number of an index that was begun anew since may be larger than any of this one.
+        // A number from an index that was recreated since may be larger than any of this one.
         let after = after.or(filter.since_ms.map(|_| 0)).unwrap_or(last).min(last);
         let filter = LogFilter { newest_first: false, ..filter };
         let (index, tenant) = (self.clone(), tenant.clone());
@@ -67,7 +68,7 @@ impl Index {
         Ok((after, lines.boxed()))
     }
 
-    /// The number of the newest line of any tenant; 0 where there was none.
+    /// Returns the number of the newest line of any tenant; 0 if there is none.
     async fn last_line(&self) -> Result<i64, Error> {
         self.read(|conn| Ok(conn.query_row("SELECT coalesce(max(id), 0) FROM logs", [], |row| row.get(0))?)).await
     }

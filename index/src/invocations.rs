@@ -1,4 +1,4 @@
-//! Invocations: put, found by id, listed, and forgotten when there are too many.
+//! Invocations: insertion, lookup, listing and retention.
 
 use crate::{
     Error, Index, InvocationFilter,
@@ -44,10 +44,10 @@ pub(crate) fn put(conn: &Connection, tenant: &TenantId, invocation: &Invocation)
     Ok(())
 }
 
-/// How often invocations are checked for age.
+/// Interval between checks for old invocations.
 const AGE_CHECK: Duration = Duration::from_secs(60);
 
-/// Keeps each tenant's invocations below a cap, looking once in a hundredth of the cap, and below an age.
+/// Limits each tenant's invocations in number and age. The number is checked after every hundredth part of the limit.
 pub(crate) struct Retention {
     cap: u64,
     age: Duration,
@@ -60,7 +60,7 @@ impl Retention {
         Self { cap: cap.max(1), age, since_look: HashMap::new(), age_checked: None }
     }
 
-    /// Forgets what is too old.
+    /// Removes invocations that are too old.
     pub(crate) fn trim(&mut self, conn: &Connection) -> Result<(), Error> {
         if self.age_checked.is_some_and(|at| at.elapsed() < AGE_CHECK.min(self.age)) {
             return Ok(());
@@ -88,15 +88,15 @@ impl Retention {
 }
 
 impl Index {
-    /// Puts invocations, new or changed, and waits until they are found.
+    /// Inserts or updates invocations and waits until they can be found.
     ///
     /// # Errors
-    /// [`Error::NotWritten`]; doing it again is safe.
+    /// [`Error::NotWritten`]; a retry is safe.
     pub async fn put_invocations(&self, invocations: Vec<(TenantId, Invocation)>) -> Result<(), Error> {
         self.write(Change::Invocations(invocations)).await
     }
 
-    /// An invocation.
+    /// Returns an invocation.
     ///
     /// # Errors
     /// [`Error::Sqlite`], [`Error::Damaged`].
@@ -112,7 +112,8 @@ impl Index {
         .await
     }
 
-    /// A page of at most `limit` invocations (1 to 1000), newest first. Pages don't shift when some are added.
+    /// Returns a page of at most `limit` invocations (1 to 1000), newest first. Pages do not shift when invocations are
+    /// added.
     ///
     /// # Errors
     /// [`Error::Sqlite`], [`Error::Damaged`].

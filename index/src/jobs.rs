@@ -1,4 +1,4 @@
-//! Jobs: put, found by id, listed.
+//! Jobs: insertion, lookup and listing.
 
 use crate::{
     Error, Index, JobFilter, Reach,
@@ -11,10 +11,11 @@ use fabric_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
-/// Bytes of a job's searchable text; a giant parameter object is searchable by its beginning.
+/// Maximum size of a job's searchable text in bytes. Only the beginning of a very large parameter object is searchable.
 const WORDS_BYTES: usize = 16 * 1024;
 
-/// What full-text search looks at. Nothing that changes with progress, so that the words are seldom written again.
+/// Returns the text for full-text search. It contains nothing that changes with progress, so that it is seldom
+/// rewritten.
 fn searchable(job: &Job) -> String {
     let mut words = [job.id.as_str(), &job.name, job.function.as_str(), &job.submitter].join("\n");
     for tag in &job.tags {
@@ -89,7 +90,7 @@ pub(crate) fn remove(conn: &Connection, tenant: &TenantId, id: &JobId) -> Result
     }
     let whose = [tenant.as_str(), id.as_str()];
     conn.prepare_cached("DELETE FROM dead_letters WHERE tenant = ?1 AND job = ?2")?.execute(whose)?;
-    // An asynchronous invocation shares the id.
+    // An asynchronous invocation has the same id.
     conn.prepare_cached("DELETE FROM invocations WHERE tenant = ?1 AND id = ?2")?.execute(whose)?;
     Ok(())
 }
@@ -137,23 +138,23 @@ fn conditions(tenant: &TenantId, filter: &JobFilter, cursor: Option<&str>) -> Co
 }
 
 impl Index {
-    /// Puts jobs, new or changed, and waits until they are found.
+    /// Inserts or updates jobs and waits until they can be found.
     ///
     /// # Errors
-    /// [`Error::NotWritten`]; doing it again is safe.
+    /// [`Error::NotWritten`]; a retry is safe.
     pub async fn put_jobs(&self, jobs: Vec<(TenantId, Job)>) -> Result<(), Error> {
         self.write(Change::Jobs(jobs)).await
     }
 
-    /// Takes a job out, with its dead letters; fine when it is not there.
+    /// Removes a job with its dead letters. Succeeds if it does not exist.
     ///
     /// # Errors
-    /// [`Error::NotWritten`]; doing it again is safe.
+    /// [`Error::NotWritten`]; a retry is safe.
     pub async fn remove_job(&self, tenant: &TenantId, id: &JobId) -> Result<(), Error> {
         self.write(Change::RemoveJob(tenant.clone(), id.clone())).await
     }
 
-    /// A job, in the bin or not.
+    /// Returns a job, deleted or not.
     ///
     /// # Errors
     /// [`Error::Sqlite`], [`Error::Damaged`].
@@ -169,7 +170,7 @@ impl Index {
         .await
     }
 
-    /// A page of at most `limit` jobs (1 to 1000), newest first. Pages don't shift when jobs are added.
+    /// Returns a page of at most `limit` jobs (1 to 1000), newest first. Pages do not shift when jobs are added.
     ///
     /// # Errors
     /// [`Error::Sqlite`], [`Error::Damaged`].

@@ -1,48 +1,49 @@
 //! The index: lists, filters and full-text search over jobs, invocations and logs, and the usage counters.
 //!
-//! A projection, not an authority: jobs and invocations can be put again from the journal, so a file that is lost, damaged
-//! or of another release is begun anew ([`Index::is_fresh`] tells). Usage can't be rebuilt; it has a file of its own beside
-//! the index, flushed to disk. Writes of all callers that wait at the same moment share one transaction.
+//! It is a projection: jobs and invocations can be rebuilt from the journal, so a file that is lost, damaged or from
+//! another release is recreated (see [`Index::is_fresh`]). Usage cannot be rebuilt; it has its own file next to the
+//! index, flushed to disk. All waiting writes share one transaction.
 
+pub mod activity_records;
+mod dead_letters;
 mod error;
 mod fair;
 mod filter;
 mod follow;
+mod ingest;
 mod invocations;
 mod jobs;
-mod letters;
 mod logs;
-pub mod notes;
 mod schema;
-mod taken;
 pub mod usage;
 mod words;
 mod writer;
 
+pub use activity_records::{Noted, Notes, Outbox};
+pub use dead_letters::LetterCursor;
 pub use error::Error;
 pub use fair::{FairQueue, QueueLimits, Taken};
 pub use filter::{InvocationFilter, JobFilter, LogFilter};
-pub use letters::LetterCursor;
-pub use notes::{Noted, Notes, Outbox};
-pub use taken::{Arrived, Totals};
+pub use ingest::{Arrived, Totals};
 
 use fabric_types::id::TenantId;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
-/// How much is kept.
+/// Retention of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes of log lines on disk for each tenant, rows and indexes counted, beyond which the oldest go. Default 64 MiB.
+    /// Maximum size of a tenant's log lines on disk in bytes, including rows and indexes. The oldest lines are removed
+    /// first. Default: 64 MiB.
     pub log_bytes: u64,
-    /// The same for all tenants together; beyond it each keeps an equal share at least. Default 4 GiB.
+    /// Maximum size of all tenants' log lines. Above it, each tenant keeps at least an equal share. Default: 4 GiB.
     pub log_bytes_of_all: u64,
-    /// How old a log line may become. Default 7 days.
+    /// Maximum age of a log line. Default: 7 days.
     pub log_age: Duration,
-    /// Invocations for each tenant, beyond which the oldest go. Default 100,000.
+    /// Maximum number of invocations per tenant. The oldest are removed first. Default: 100,000.
     pub invocations: u64,
-    /// How old the record of an invocation may become. Default 30 days.
+    /// Maximum age of an invocation record. Default: 30 days.
     pub invocation_age: Duration,
 }
 
@@ -58,7 +59,8 @@ impl Default for Options {
     }
 }
 
-/// A handle on the index. Clones share it; when the last is dropped, what waits is written and the files are closed.
+/// A handle to the index. Clones share it. When the last one is dropped, pending writes are completed and the files are
+/// closed.
 #[derive(Clone)]
 pub struct Index {
     inner: Arc<Inner>,
@@ -71,35 +73,36 @@ struct Inner {
     fresh: bool,
 }
 
-/// How many rows a read looks at.
+/// The extent of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// Those that an index leads to.
+    /// Rows found through an index.
     Rows,
-    /// All of a tenant's, to look for text in them.
+    /// All rows of a tenant, for a text search.
     Search,
 }
 
 enum Readers {
     File {
-        /// For what goes through all of a tenant's rows. It is one, so that such reads never keep the others waiting.
+        /// The single connection for reads of all rows of a tenant, so that these never delay the other reads.
         searches: Mutex<Connection>,
         others: Vec<Mutex<Connection>>,
     },
-    /// Everything happens on the caller's thread, so that tokio's paused time stays exact.
+    /// Everything runs on the caller's thread, so that tokio's paused time stays exact.
     Memory(Box<Mutex<writer::Store>>),
 }
 
 impl Index {
-    /// Opens the index at `path` with default [`Options`]; usage is in `{path}-usage`.
+    /// Opens the index at `path` with default [`Options`]. Usage is in `{path}-usage`.
     ///
     /// # Errors
-    /// [`Error::Sqlite`] when the files can't be opened, [`Error::Newer`] for a usage file of a newer release.
+    /// [`Error::Sqlite`] or [`Error::File`] if the files cannot be opened, [`Error::Newer`] for a usage file of a newer
+    /// release.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::open_with(path, Options::default())
     }
 
-    /// The same with options.
+    /// Opens the index at `path` with these options.
     ///
     /// # Errors
     /// As for [`Self::open`].
@@ -121,7 +124,7 @@ impl Index {
         Ok(Self { inner: Arc::new(Inner { shared, readers, thread: Some(thread), fresh }) })
     }
 
-    /// An index in memory, for tests.
+    /// Opens an index in memory, for tests.
     ///
     /// # Errors
     /// [`Error::Sqlite`].
@@ -129,7 +132,7 @@ impl Index {
         Self::in_memory_with(Options::default())
     }
 
-    /// The same with options.
+    /// Opens an index in memory with these options.
     ///
     /// # Errors
     /// [`Error::Sqlite`].
@@ -140,21 +143,22 @@ impl Index {
         Ok(Self { inner: Arc::new(Inner { shared, readers, thread: None, fresh: true }) })
     }
 
-    /// Whether the index was begun anew when it was opened: jobs and invocations have to be put again from the journal.
+    /// Returns `true` if the index was created or recreated by this opening, so that jobs and invocations must be
+    /// inserted again from the journal.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.inner.fresh
     }
 
-    /// Waits until everything handed in before is written: jobs and invocations to the operating system, usage to disk.
+    /// Waits until all earlier changes are written: jobs and invocations to the operating system, usage to disk.
     ///
     /// # Errors
-    /// [`Error::Sqlite`] when something was not written.
+    /// [`Error::NotWritten`] if a change was not written.
     pub async fn flush(&self) -> Result<(), Error> {
         self.write(writer::Change::Flush).await
     }
 
-    /// Bytes on disk of each tenant's log lines, jobs and invocations, about.
+    /// Returns the approximate bytes on disk of each tenant's log lines, jobs and invocations.
     ///
     /// # Errors
     /// [`Error::Sqlite`], [`Error::NotWritten`].
@@ -195,7 +199,7 @@ impl Index {
         self.read_as(Reach::Rows, read).await
     }
 
-    /// Reads on a connection that fits how far the read reaches.
+    /// Reads on a connection for this extent.
     async fn read_as<T: Send + 'static>(
         &self,
         reach: Reach,
@@ -230,7 +234,7 @@ impl Drop for Inner {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the index writer thread panicked");
+            tracing::error!("index writer thread panicked");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Log lines: queued without waiting, written in batches, listed, followed, and forgotten by age and bytes.
+//! Log lines: queued without waiting, written in batches, listed, followed, and removed by age and size.
 //!
-//! Their text has no full-text index: writing one costs ten times the line itself, and what is kept of a tenant is small
-//! enough to look through.
+//! There is no full-text index of their text: writing it would cost ten times the line itself, and a tenant's retained
+//! lines are few enough to scan.
 
 use crate::{
     Error, Index, LogFilter, Reach,
@@ -23,12 +23,12 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// A line and whose it is.
+/// A line and its tenant.
 type Owned = (TenantId, LogLine);
 
-/// Lines and bytes that may wait, of all tenants together; see [`FairQueue`].
+/// Maximum number and bytes of waiting lines, over all tenants; see [`FairQueue`].
 const QUEUE: QueueLimits = QueueLimits { items: 16_384, bytes: 16 << 20 };
-/// How often lines are checked for age.
+/// Interval between checks for old lines.
 const AGE_CHECK: Duration = Duration::from_secs(60);
 
 const fn source_text(source: LogSource) -> &'static str {
@@ -40,7 +40,7 @@ const fn source_text(source: LogSource) -> &'static str {
     }
 }
 
-/// Lines on their way to the writer.
+/// Lines that wait for the writer.
 pub(crate) struct Queue {
     lines: FairQueue<LogLine>,
 }
@@ -60,7 +60,7 @@ impl Queue {
         self.lines.push(tenant, line.message.len(), line);
     }
 
-    /// The lines, and a note for each tenant that lost some.
+    /// Returns the lines, and a note for each tenant that lost some.
     pub(crate) fn finish(mut self) -> (VecDeque<Owned>, Vec<Owned>) {
         let (mut lines, mut notes) = (VecDeque::new(), Vec::new());
         for taken in self.lines.take() {
@@ -98,12 +98,12 @@ pub(crate) fn put(conn: &Connection, tenant: &TenantId, line: &LogLine) -> Resul
     Ok(())
 }
 
-/// Bytes that a line takes on disk, about: the row, an entry in each of three indexes, and the room that their pages
-/// leave free. Short lines take twenty times their text.
+/// SQL for the approximate bytes of a line on disk: the row, an entry in each of three indexes, and the free space in
+/// their pages. Short lines take twenty times their text.
 const ROW_BYTES: &str = "(octet_length(message) + 4 * octet_length(tenant) + 2 * octet_length(invocation)
     + 2 * octet_length(function) + ifnull(octet_length(task), 0) + 72) * 5 / 4";
 
-/// The same of a line that is about to be written.
+/// Returns the same estimate for a line that is not written yet.
 fn row_bytes(tenant: &TenantId, line: &LogLine) -> u64 {
     let text = line.message.len()
         + 4 * tenant.as_str().len()
@@ -113,7 +113,7 @@ fn row_bytes(tenant: &TenantId, line: &LogLine) -> u64 {
     (text as u64 + 72) * 5 / 4
 }
 
-/// Keeps the lines of each tenant, and of all tenants together, below a number of bytes on disk, and below an age.
+/// Limits the lines of each tenant and of all tenants in bytes on disk, and in age.
 pub(crate) struct Retention {
     cap: u64,
     cap_of_all: u64,
@@ -146,18 +146,18 @@ impl Retention {
         *self.bytes.entry(tenant.clone()).or_default() += row_bytes(tenant, line);
     }
 
-    /// Bytes on disk of each tenant's lines, about.
+    /// Returns the approximate bytes on disk of each tenant's lines.
     pub(crate) fn bytes(&self) -> &HashMap<TenantId, u64> {
         &self.bytes
     }
 
-    /// What a tenant may keep now: its cap, or an equal share where all tenants together have too much.
+    /// Returns the current limit of a tenant: its maximum, or an equal share if all tenants together exceed theirs.
     fn share(&self) -> u64 {
         let all: u64 = self.bytes.values().sum();
         if all <= self.cap_of_all { self.cap } else { self.cap.min(self.cap_of_all / (self.bytes.len() as u64).max(1)) }
     }
 
-    /// Forgets what is too old, and of a tenant that has too much the oldest tenth and what is above its share.
+    /// Removes lines that are too old, and the oldest lines of tenants above their limit, down to nine tenths of it.
     pub(crate) fn trim(&mut self, conn: &Connection) -> Result<(), Error> {
         if self.age_checked.is_none_or(|at| at.elapsed() >= AGE_CHECK.min(self.age)) {
             self.age_checked = Some(Instant::now());
@@ -199,7 +199,7 @@ fn conditions(tenant: &TenantId, filter: &LogFilter, cursor: Option<i64>) -> Con
         all.and("invocation = ?", [text(invocation.as_str())]);
     }
     if let Some(prefix) = &filter.id_prefix {
-        // A range, which the index of ids serves. `~` comes after all letters and digits.
+        // A range, so that the index on ids applies. `~` sorts after all letters and digits.
         all.and("invocation >= ? AND invocation < ?", [text(prefix), text(format!("{prefix}~"))]);
     }
     if let Some(task) = &filter.task {
@@ -240,8 +240,9 @@ fn line(row: &Row<'_>) -> Result<(i64, LogLine), Error> {
 }
 
 impl Index {
-    /// Hands lines to the writer without waiting. When they come faster than they can be written, the oldest that wait of the
-    /// tenant with the most are dropped, and a line of [`LogSource::System`] tells that tenant how many.
+    /// Queues lines for the writer without waiting. If they arrive faster than they can be written, the oldest waiting
+    /// lines of the tenant with the most are dropped, and a line of [`LogSource::System`] reports their number to that
+    /// tenant.
     pub fn log(&self, lines: Vec<(TenantId, LogLine)>) {
         let shared: &Shared = &self.inner.shared;
         let mut queues = shared.queues.lock();
@@ -252,7 +253,7 @@ impl Index {
         shared.wake.notify_one();
     }
 
-    /// A page of at most `limit` lines (1 to 1000), all that were handed in before included.
+    /// Returns a page of at most `limit` lines (1 to 1000), including all that were queued before.
     ///
     /// # Errors
     /// [`Error::Sqlite`], [`Error::NotWritten`].
@@ -265,7 +266,7 @@ impl Index {
     ) -> Result<Page<LogLine>, Error> {
         self.flush().await?;
         let limit = limit.clamp(1, 1000);
-        // A cursor that is not ours begins at the beginning.
+        // An invalid cursor starts at the beginning.
         let cursor = cursor.and_then(|cursor| cursor.parse().ok());
         let mut items = self.numbered(tenant, filter, cursor, limit + 1).await?;
         let more = items.len() > limit;
@@ -274,7 +275,7 @@ impl Index {
         Ok(Page { items: items.into_iter().map(|(_, line)| line).collect(), next })
     }
 
-    /// Up to `limit` lines that are written already, with their numbers, which grow in the order of writing.
+    /// Returns up to `limit` written lines with their numbers, which grow in order of writing.
     pub(crate) async fn numbered(
         &self,
         tenant: &TenantId,

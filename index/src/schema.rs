@@ -1,4 +1,4 @@
-//! The two files and their tables.
+//! The two database files and their tables.
 
 use crate::Error;
 use rusqlite::Connection;
@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-/// Counts up with every change of the tables; an index of any other version is begun anew.
+/// Increases with every change of the tables. An index of any other version is recreated.
 const INDEX_VERSION: i64 = 3;
-/// Records read of each stream of notes.
+/// The position in each activity stream.
 const STREAMS: &str = "
 CREATE TABLE streams (name TEXT PRIMARY KEY, read INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 ";
@@ -42,8 +42,8 @@ CREATE INDEX logs_invocation ON logs (tenant, invocation, id);
 CREATE INDEX logs_function ON logs (tenant, function, id);
 ";
 
-/// The usage file grows by steps, since usage must last; its version counts the steps done. `day` counts UTC days from 1970; see
-/// [`usage::compact`](crate::usage::compact).
+/// Migrations of the usage file, since usage must be preserved; its version counts the applied steps. `day` counts UTC
+/// days from 1970; see [`usage::compact`](crate::usage::compact).
 const USAGE: &[&str] = &[
     "
 CREATE TABLE usage (
@@ -56,7 +56,7 @@ CREATE TABLE usage (
     STREAMS,
 ];
 
-/// Where the usage of the index at `path` is.
+/// Returns the path of the usage file of the index at `path`.
 pub(crate) fn usage_path(path: &Path) -> PathBuf {
     beside(path, "-usage")
 }
@@ -67,7 +67,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Makes the file, readable by its owner alone, before SQLite does.
+/// Creates the file with access for its owner only, before SQLite does.
 fn private(path: &Path) -> Result<(), Error> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true);
@@ -99,26 +99,26 @@ fn create(conn: &Connection, tables: &[&str], version: i64) -> rusqlite::Result<
     tx.commit()
 }
 
-/// Pages given back to the file system at once: about 4 MiB, some milliseconds.
+/// Pages returned to the file system per step: about 4 MiB, a few milliseconds.
 const SHRINK_PAGES: i64 = 1024;
-/// Free pages that stay for what is written next.
+/// Free pages that stay in the file for later writes.
 const FREE_PAGES: i64 = 512;
-/// A write-ahead log longer than this, in bytes, is emptied when nothing waits to be written. SQLite itself empties it at
-/// four times this, and keeps its length.
+/// Size in bytes above which the write-ahead log is emptied while no write waits. SQLite itself checkpoints at four
+/// times this size, and keeps the length of the log.
 const IDLE_WAL: u64 = 1 << 20;
 
-/// Bytes of the write-ahead log; none where the index is in memory.
+/// Returns the size of the write-ahead log in bytes; 0 for an index in memory.
 fn wal_len(conn: &Connection) -> u64 {
     let wal = conn.path().filter(|path| !path.is_empty()).map(|path| beside(Path::new(path), "-wal"));
     wal.and_then(|wal| std::fs::metadata(wal).ok()).map_or(0, |meta| meta.len())
 }
 
-/// Moves the write-ahead log into the file, which gets its true length by that; readers may put it off.
+/// Moves the write-ahead log into the database file, which then has its true length. Readers may delay it.
 fn empty_wal(conn: &Connection) -> rusqlite::Result<()> {
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
-/// Gives some free pages back to the file system; says whether there are more.
+/// Returns some free pages to the file system. Returns `true` if there are more.
 pub(crate) fn shrink(conn: &Connection) -> rusqlite::Result<bool> {
     let free = |conn: &Connection| conn.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
     let before = free(conn)?;
@@ -130,7 +130,7 @@ pub(crate) fn shrink(conn: &Connection) -> rusqlite::Result<bool> {
     }
     let pages = (before - FREE_PAGES).min(SHRINK_PAGES);
     let mut vacuum = conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
-    // A row for each page.
+    // The statement returns one row per page.
     let mut rows = vacuum.query([])?;
     while rows.next()?.is_some() {}
     drop(rows);
@@ -139,11 +139,12 @@ pub(crate) fn shrink(conn: &Connection) -> rusqlite::Result<bool> {
     if after <= FREE_PAGES {
         empty_wal(conn)?;
     }
-    // Nothing was given back where the file is of a kind that can't shrink.
+    // No pages are returned if the file does not support incremental vacuum.
     Ok(after > FREE_PAGES && after < before)
 }
 
-/// Makes a file able to give space back. One of an earlier release is written anew once, which takes as much room again.
+/// Enables incremental vacuum. A file of an earlier release is rewritten once, which temporarily needs the same space
+/// again.
 fn shrinkable(conn: &Connection) -> rusqlite::Result<()> {
     let mode: i64 = conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
     if mode == 2 {
@@ -158,8 +159,8 @@ fn shrinkable(conn: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Opens the index for writing; the answer also says whether it is new. What does not read as an index of this release is
-/// replaced: it can be rebuilt.
+/// Opens the index for writing. Returns `true` with it if it is new. A file that is not an index of this release is
+/// replaced, since it can be rebuilt.
 pub(crate) fn open_index(path: &Path) -> Result<(Connection, bool), Error> {
     let attempt = || {
         private(path)?;
@@ -169,7 +170,7 @@ pub(crate) fn open_index(path: &Path) -> Result<(Connection, bool), Error> {
         if matches!(found, 0 | INDEX_VERSION)
             && let Err(error) = shrinkable(&conn)
         {
-            tracing::warn!(%error, "the index can't shrink yet; tried again at the next start");
+            tracing::warn!(%error, "failed to enable incremental vacuum, retrying at the next start");
         }
         Ok::<_, Error>((conn, found))
     };
@@ -179,14 +180,14 @@ pub(crate) fn open_index(path: &Path) -> Result<(Connection, bool), Error> {
             create(&conn, &[INDEX, STREAMS], INDEX_VERSION)?;
             return Ok((conn, true));
         }
-        Ok((_, found)) => tracing::info!(found, known = INDEX_VERSION, "index of another release; begun anew"),
+        Ok((_, found)) => tracing::info!(found, known = INDEX_VERSION, "index is from another release, recreating it"),
         Err(Error::Sqlite(error))
             if matches!(
                 error.sqlite_error_code(),
                 Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt)
             ) =>
         {
-            tracing::warn!(%error, "index is damaged; begun anew");
+            tracing::warn!(%error, "index is damaged, recreating it");
         }
         Err(error) => return Err(error),
     }
@@ -203,7 +204,7 @@ pub(crate) fn open_index(path: &Path) -> Result<(Connection, bool), Error> {
     Ok((conn, true))
 }
 
-/// An index in memory.
+/// Opens an index in memory.
 pub(crate) fn memory_index() -> Result<Connection, Error> {
     let conn = Connection::open_in_memory()?;
     configure(&conn, "OFF")?;
@@ -219,7 +220,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
     Ok(conn)
 }
 
-/// Opens the usage counters; each commit of theirs reaches the disk.
+/// Opens the usage counters. Each commit is flushed to disk.
 pub(crate) fn open_usage(path: Option<&Path>) -> Result<Connection, Error> {
     let conn = match path {
         Some(path) => {

@@ -1,6 +1,6 @@
-//! Usage: what each tenant's functions have spent by UTC day, summed in memory and added to the file at least twice a second.
+//! Usage of each tenant's functions per UTC day, summed in memory and added to the file at least twice a second.
 //!
-//! Days of the last two months are kept as such; older ones are added to the first day of their month.
+//! Days of the last two months are stored individually; older ones are added to the first day of their month.
 
 use crate::{
     Error, Index,
@@ -17,12 +17,12 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Milliseconds of a day.
+/// Milliseconds per day.
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-/// Days that are kept as such.
+/// Number of days that are stored individually.
 const DAYS: u32 = 62;
 
-/// The current UTC day, counted from 1970-01-01.
+/// Returns the current UTC day, counted from 1970-01-01.
 #[must_use]
 pub fn today() -> u32 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -50,14 +50,14 @@ pub(crate) fn add(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::Err
     tx.commit()
 }
 
-/// Adds the columns of a second row for the same key to those of the first.
+/// Adds the columns of a second row with the same key to those of the first.
 const ADD: &str = "ON CONFLICT (tenant, day, function) DO UPDATE SET
     invocations = invocations + excluded.invocations, failed = failed + excluded.failed,
     cancelled = cancelled + excluded.cancelled, cached = cached + excluded.cached, fuel = fuel + excluded.fuel,
     guest_us = guest_us + excluded.guest_us, gpu_us = gpu_us + excluded.gpu_us,
     bytes_in = bytes_in + excluded.bytes_in, bytes_out = bytes_out + excluded.bytes_out";
 
-/// Adds within the caller's transaction.
+/// Adds usage within the caller's transaction.
 pub(crate) fn upsert(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::Error> {
     let mut upsert = conn.prepare_cached(&format!(
         "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) {ADD}"
@@ -81,9 +81,9 @@ pub(crate) fn upsert(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::
     Ok(())
 }
 
-/// Adds days that are older than two months to the first day of their month, so that the file has a bound.
+/// Adds days older than two months to the first day of their month, which bounds the file.
 pub(crate) fn compact(conn: &Connection, today: u32) -> Result<(), rusqlite::Error> {
-    /// The first day of the month that `day` is in.
+    /// The first day of the month of `day`.
     const FIRST: &str = "CAST(strftime('%s', day * 86400, 'unixepoch', 'start of month') AS INTEGER) / 86400";
     let cutoff = today.saturating_sub(DAYS);
     let tx = conn.unchecked_transaction()?;
@@ -115,7 +115,7 @@ fn line(row: &rusqlite::Row<'_>) -> rusqlite::Result<UsageLine> {
     })
 }
 
-/// A tenant's usage on these days by function, in the order of their names.
+/// Returns a tenant's usage on these days by function, in the order of their names.
 pub(crate) fn lines(conn: &Connection, tenant: &TenantId, days: &Range<u32>) -> Result<Vec<UsageLine>, Error> {
     let mut select = conn.prepare_cached(
         "SELECT function, sum(invocations) AS invocations, sum(failed) AS failed, sum(cancelled) AS cancelled,
@@ -127,7 +127,7 @@ pub(crate) fn lines(conn: &Connection, tenant: &TenantId, days: &Range<u32>) -> 
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// All usage by tenant, day and function.
+/// Returns all usage by tenant, day and function.
 pub(crate) fn all(conn: &Connection) -> Result<Vec<(TenantId, u32, UsageLine)>, Error> {
     let mut select = conn.prepare_cached("SELECT * FROM usage ORDER BY tenant, day, function")?;
     let rows =
@@ -137,8 +137,8 @@ pub(crate) fn all(conn: &Connection) -> Result<Vec<(TenantId, u32, UsageLine)>, 
 }
 
 impl Index {
-    /// Adds to a function's usage of today without waiting; `delta.function` is not looked at. Reaches the disk within about
-    /// half a second, or with [`Index::flush`].
+    /// Adds to a function's usage of today without waiting; `delta.function` is ignored. It is on disk within about
+    /// half a second, or after [`Index::flush`].
     pub fn add_usage(&self, tenant: &TenantId, function: &FunctionName, delta: &UsageLine) {
         let mut queues = self.inner.shared.queues.lock();
         let first = queues.usage.is_empty();
@@ -149,11 +149,11 @@ impl Index {
         }
     }
 
-    /// A tenant's usage on these UTC days (counted from 1970-01-01) by function, in the order of their names, everything added
-    /// before included. Days that are older than two months count as the first of their month.
+    /// Returns a tenant's usage on these UTC days (counted from 1970-01-01) by function, in the order of their names,
+    /// including all earlier additions. Days older than two months count as the first day of their month.
     ///
     /// # Errors
-    /// [`Error::Sqlite`], [`Error::NotWritten`].
+    /// [`Error::NotWritten`], [`Error::Closed`].
     pub async fn usage(&self, tenant: &TenantId, days: Range<u32>) -> Result<Vec<UsageLine>, Error> {
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.write(Change::Usage(tenant.clone(), days, Some(reply))).await?;

@@ -1,16 +1,16 @@
-//! Search words: from what a user typed, whatever it is, to a query that can't fail.
+//! Search words: converts arbitrary user input to a query that cannot fail.
 //!
-//! The index is of trigrams, so a word finds every text that contains it, in any script: Chinese needs no word breaks. A word
-//! of fewer than three characters has no trigram; those are looked for with `LIKE` instead.
+//! The index uses trigrams, so a word matches every text that contains it, in any script; Chinese needs no word breaks.
+//! Words of fewer than three characters have no trigram and are searched with `LIKE` instead.
 
 use rusqlite::types::Value;
 
-/// Words beyond these are ignored.
+/// Maximum number of words. Further ones are ignored.
 const WORDS: usize = 16;
-/// Characters of a word beyond these are ignored.
+/// Maximum number of characters per word. Further ones are ignored.
 const WORD_CHARS: usize = 128;
 
-/// The words of a query.
+/// Splits a query into words.
 pub(crate) fn words(query: &str) -> Vec<String> {
     query
         .split(|c: char| c.is_whitespace() || c == '\0')
@@ -20,10 +20,11 @@ pub(crate) fn words(query: &str) -> Vec<String> {
         .collect()
 }
 
-/// Characters of a pattern beyond these are ignored: SQLite refuses one of more than 50,000 bytes. No name is as long.
+/// Maximum number of characters in a pattern. Further ones are ignored, since SQLite refuses patterns of more than
+/// 50,000 bytes. Names are shorter.
 const PATTERN_CHARS: usize = 4096;
 
-/// A pattern for `LIKE … ESCAPE '\'` that finds `text` anywhere.
+/// Returns a pattern for `LIKE … ESCAPE '\'` that matches `text` anywhere.
 pub(crate) fn like(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len().min(PATTERN_CHARS) + 2);
     pattern.push('%');
@@ -37,7 +38,7 @@ pub(crate) fn like(text: &str) -> String {
     pattern
 }
 
-/// The words that have trigrams, as one FTS5 expression of quoted strings; inside quotes nothing is an operator.
+/// Returns the words that have trigrams as an FTS5 expression of quoted strings. There are no operators inside quotes.
 pub(crate) fn match_expression(words: &[String]) -> Option<String> {
     let quoted: Vec<String> = words
         .iter()
@@ -47,7 +48,7 @@ pub(crate) fn match_expression(words: &[String]) -> Option<String> {
     (!quoted.is_empty()).then(|| quoted.join(" AND "))
 }
 
-/// The `WHERE` of a list as it grows.
+/// A builder for the `WHERE` clause of a list.
 #[derive(Default)]
 pub(crate) struct Conditions {
     sql: String,
@@ -74,18 +75,18 @@ impl Conditions {
         self
     }
 
-    /// The text, and the values in its order.
+    /// Returns the clause, and the values in its order.
     pub(crate) fn finish(self) -> (String, Vec<Value>) {
         (self.sql, self.values)
     }
 }
 
-/// A text value.
+/// Returns a text value.
 pub(crate) fn text(value: impl Into<String>) -> Value {
     Value::Text(value.into())
 }
 
-/// A whole number; SQLite's are signed.
+/// Returns an integer value. SQLite's integers are signed.
 pub(crate) fn int(value: u64) -> Value {
     Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }

@@ -1,11 +1,10 @@
-//! The one writer: takes everything that waits, writes it in one transaction, answers.
+//! The single writer: takes all waiting changes, writes them in one transaction, and answers.
 
 use crate::{
-    Error, Options,
+    Error, Options, dead_letters,
     error::Unwritten,
-    invocations, jobs, letters, logs, schema,
-    taken::{self, Arrived, Totals},
-    usage,
+    ingest::{self, Arrived, Totals},
+    invocations, jobs, logs, schema, usage,
 };
 use fabric_types::{
     id::{FunctionName, JobId, TenantId},
@@ -25,9 +24,9 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-/// Changes that may wait before callers have to.
+/// Changes that the queue holds before callers wait.
 const QUEUE: usize = 1024;
-/// How long usage may wait for a batch to travel with.
+/// Maximum time that usage waits for a batch.
 const USAGE_WAIT: Duration = Duration::from_millis(500);
 
 pub(crate) enum Change {
@@ -35,13 +34,13 @@ pub(crate) enum Change {
     RemoveJob(TenantId, JobId),
     Invocations(Vec<(TenantId, Invocation)>),
     Letters(Vec<(TenantId, DeadLetter)>),
-    /// Asks for a tenant's usage after everything that waits was added.
+    /// Requests a tenant's usage after all waiting usage was added.
     Usage(TenantId, Range<u32>, Option<oneshot::Sender<Vec<UsageLine>>>),
-    /// Asks for the bytes of log lines of each tenant.
+    /// Requests the bytes of log lines of each tenant.
     LogBytes(Option<oneshot::Sender<HashMap<TenantId, u64>>>),
-    /// Records of streams of notes.
+    /// Records of activity streams.
     Arrived(Vec<Arrived>),
-    /// Asks for all usage.
+    /// Requests all usage.
     Totals(Option<oneshot::Sender<Totals>>),
     ReplaceTotals(Totals),
     ForgetStreams(Vec<String>),
@@ -54,10 +53,10 @@ struct Waiting {
     _permit: OwnedSemaphorePermit,
 }
 
-/// What functions have spent on each UTC day and is not written yet.
+/// Unwritten usage of functions on each UTC day.
 pub(crate) type Usage = HashMap<(TenantId, u32, FunctionName), UsageLine>;
 
-/// What waits to be written.
+/// Changes that wait to be written.
 #[derive(Default)]
 pub(crate) struct Queues {
     changes: Vec<Waiting>,
@@ -66,7 +65,7 @@ pub(crate) struct Queues {
     closed: bool,
 }
 
-/// Between callers and the writer.
+/// State shared by callers and the writer.
 pub(crate) struct Shared {
     pub(crate) queues: Mutex<Queues>,
     pub(crate) wake: Condvar,
@@ -87,7 +86,7 @@ impl Default for Shared {
 }
 
 impl Shared {
-    /// Hands a change to the writer; waits while too many wait. The answer comes when it is written.
+    /// Queues a change for the writer. Waits while the queue is full. The receiver resolves when the change is written.
     pub(crate) async fn send(&self, change: Change) -> Result<oneshot::Receiver<Result<(), Error>>, Error> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::Closed)?;
         let (reply, answer) = oneshot::channel();
@@ -96,7 +95,7 @@ impl Shared {
         Ok(answer)
     }
 
-    /// Puts usage that could not be written back to what waits.
+    /// Puts usage that could not be written back into the queue.
     fn keep_usage(&self, usage: Usage) {
         let mut queues = self.queues.lock();
         for (key, line) in usage {
@@ -110,13 +109,13 @@ impl Shared {
     }
 }
 
-/// The connections that write, and what retention has to know.
+/// The write connections and the state of retention.
 pub(crate) struct Store {
     index: Connection,
     usage: Connection,
     log_retention: logs::Retention,
     invocation_retention: invocations::Retention,
-    /// The day on which old usage was last summed by month.
+    /// The day of the last compaction of old usage.
     compacted: u32,
 }
 
@@ -137,15 +136,15 @@ impl Store {
         &self.index
     }
 
-    /// Gives some pages that deletions left free back to the file system; says whether there may be more.
+    /// Returns some free pages to the file system. Returns `true` if there may be more.
     fn shrink(&self) -> bool {
         schema::shrink(&self.index).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the index was not shrunk");
+            tracing::warn!(%error, "failed to shrink the index");
             false
         })
     }
 
-    /// Writes everything that waits, on the caller's thread.
+    /// Writes all waiting changes on the caller's thread.
     pub(crate) fn drain(&mut self, shared: &Shared) {
         let queues = {
             let mut queues = shared.queues.lock();
@@ -168,9 +167,9 @@ impl Store {
         let outcomes: Vec<Result<(), Unwritten>> = match &together {
             Ok(()) => vec![Ok(()); changes.len()],
             Err(error) => {
-                tracing::error!(%error, "an index batch was not written; its parts are tried one by one");
+                tracing::error!(%error, "index batch failed, retrying its parts one by one");
                 if any_lines && let Err(error) = self.write_index(&[], lines()) {
-                    tracing::error!(%error, "log lines were lost");
+                    tracing::error!(%error, "failed to write log lines, they are lost");
                 }
                 let one = |change| self.write_index(std::slice::from_ref(change), std::iter::empty());
                 changes.iter().map(one).map(|r| r.map_err(Unwritten::from)).collect()
@@ -183,20 +182,20 @@ impl Store {
         if self.compacted != today {
             match usage::compact(&self.usage, today) {
                 Ok(()) => self.compacted = today,
-                Err(error) => tracing::warn!(%error, "old usage was not summed by month"),
+                Err(error) => tracing::warn!(%error, "failed to compact old usage"),
             }
         }
         let spent = usage::add(&self.usage, &usage).map_err(|error| {
-            tracing::error!(%error, "usage is not written yet");
+            tracing::error!(%error, "failed to write usage, retrying with the next batch");
             shared.keep_usage(usage);
             Unwritten::from(Error::from(error))
         });
         let elsewhere = self.write_usage(&changes).map_err(|error| {
-            tracing::error!(%error, "usage of other processes is not written yet");
+            tracing::error!(%error, "failed to write usage of other processes");
             Unwritten::from(Error::from(error))
         });
         for change in &mut changes {
-            // Whoever asks and has gone doesn't want to know.
+            // The requester may have dropped its receiver.
             match change {
                 Change::Usage(tenant, days, reply) => {
                     if let (Some(reply), Ok(lines)) = (reply.take(), usage::lines(&self.usage, tenant, days)) {
@@ -209,7 +208,7 @@ impl Store {
                     }
                 }
                 Change::Totals(reply) => {
-                    if let (Some(reply), Ok(totals)) = (reply.take(), taken::totals(&self.usage)) {
+                    if let (Some(reply), Ok(totals)) = (reply.take(), ingest::totals(&self.usage)) {
                         let _ = reply.send(totals);
                     }
                 }
@@ -224,22 +223,22 @@ impl Store {
                 }
                 _ => outcome,
             };
-            // A caller that gave up doesn't want to know.
+            // The caller may have dropped its receiver.
             let _ = reply.send(outcome.map_err(Error::NotWritten));
         }
     }
 
-    /// What goes into the usage file beside this process's own.
+    /// Writes the usage of other processes, and changes of stream positions, to the usage file.
     fn write_usage(&self, changes: &[Change]) -> Result<(), rusqlite::Error> {
         let arrived = changes.iter().filter_map(|change| match change {
             Change::Arrived(list) => Some(list),
             _ => None,
         });
-        taken::add_usage(&self.usage, arrived.flatten())?;
+        ingest::add_usage(&self.usage, arrived.flatten())?;
         for change in changes {
             match change {
-                Change::ReplaceTotals(totals) => taken::replace(&self.usage, totals)?,
-                Change::ForgetStreams(streams) => taken::forget(&self.usage, streams)?,
+                Change::ReplaceTotals(totals) => ingest::replace(&self.usage, totals)?,
+                Change::ForgetStreams(streams) => ingest::forget(&self.usage, streams)?,
                 _ => {}
             }
         }
@@ -268,13 +267,13 @@ impl Store {
                 }
                 Change::Letters(list) => {
                     for (tenant, letter) in list {
-                        letters::put(&tx, tenant, letter)?;
+                        dead_letters::put(&tx, tenant, letter)?;
                     }
-                    letters::trim(&tx, list)?;
+                    dead_letters::trim(&tx, list)?;
                 }
                 Change::Arrived(list) => {
                     for arrived in list {
-                        if !taken::first(&tx, arrived)? {
+                        if !ingest::first(&tx, arrived)? {
                             continue;
                         }
                         for (tenant, line) in &arrived.noted.lines {
@@ -287,7 +286,7 @@ impl Store {
                         }
                     }
                 }
-                Change::ForgetStreams(streams) => taken::forget(&tx, streams)?,
+                Change::ForgetStreams(streams) => ingest::forget(&tx, streams)?,
                 Change::Usage(..)
                 | Change::LogBytes(_)
                 | Change::Totals(_)
@@ -306,10 +305,10 @@ impl Store {
     }
 }
 
-/// The writer thread: until the index is closed and nothing waits.
+/// Runs the writer thread until the index is closed and no change waits.
 pub(crate) fn run(shared: &Shared, mut store: Store) {
     let mut usage_since: Option<Instant> = None;
-    // What a deletion of an earlier run left may wait for the first write.
+    // Free pages left by an earlier run may wait for the first write.
     let mut shrinking = false;
     loop {
         let closed = {
@@ -334,7 +333,7 @@ pub(crate) fn run(shared: &Shared, mut store: Store) {
         usage_since = None;
         store.drain(shared);
         shrinking = true;
-        // Nobody is left to hand anything in, and what could not be written now will not be.
+        // There are no more callers, and usage that could not be written now is lost.
         if closed {
             return;
         }

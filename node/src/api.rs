@@ -1,24 +1,24 @@
-//! What the gateway may ask of a node, and what its parts share.
+//! The node's interface for the gateway, and the state that its parts share.
 
 use crate::{
     commit,
     guest_threads::GuestThreads,
-    held::Holding,
+    held_attempts::HeldAttempts,
     http, invoke,
     invoke::Remembered,
     killers::Killers,
     lane,
-    metrics::Metrics,
+    metrics::NodeMetrics,
     offer::{Offer, Offered},
     policies::Policies,
-    posting::Posting,
     presence,
+    record_shipper::RecordShipper,
     running::RunningFile,
     storage::{self, StorageOptions},
     work,
 };
 use bytes::Bytes;
-use fabric_engine::Engine;
+use fabric_backend::Backend;
 use fabric_host::Host;
 use fabric_index::{FairQueue, Notes, QueueLimits};
 use fabric_results::ResultStore;
@@ -27,10 +27,10 @@ use fabric_types::{
     Code, Fault,
     digest::{ModuleDigest, TaskKey},
     function::{Deployment, Entry},
+    gpu::GpuSupport,
     id::{FunctionName, InvocationId, NodeId, TenantId},
     label::Labels,
     limits::Limits,
-    manifest::GpuMode,
     memory::MemoryAccount,
     policy::Policy,
     rest::invocation::Invocation,
@@ -46,111 +46,112 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Chunks of work that may wait for a guest thread; the core's queue depth keeps them few.
+/// Chunks that may wait for a guest thread. The core's queue depth limits their number further.
 const CHUNKS: usize = 4096;
-/// Invocation records that may wait for the index, of all tenants together; of more the oldest of the tenant with the most
-/// are dropped.
+/// Maximum number of invocation records that wait for the index, over all tenants. Above it, the oldest records of the
+/// tenant with the most are dropped.
 const RECORDS: QueueLimits = QueueLimits { items: 4096, bytes: usize::MAX };
-/// How long a scheduler may take to let a node go that holds nothing: three of its words.
+/// Maximum time to wait for the scheduler's release while the node holds no attempts: three heartbeat intervals.
 const ANSWER: Duration = Duration::from_secs(3);
-/// How often invocation records go to the index.
+/// Interval between writes of invocation records to the index.
 const RECORD_EVERY: Duration = Duration::from_millis(200);
-/// Results of synchronous calls of pure functions that are remembered, in bytes.
+/// Maximum size of the cache of results of pure synchronous calls, in bytes.
 const REMEMBERED_BYTES: u64 = 64 << 20;
-/// Bytes of the memory account that remembered results take at most.
+/// Returns the share of the memory account that cached results may use, in bytes.
 #[must_use]
 pub fn remembered_bytes(memory: u64) -> u64 {
     REMEMBERED_BYTES.min(memory / 16)
 }
 
-/// A larger result is not remembered.
+/// Maximum size of a cached result in bytes.
 pub(crate) const REMEMBERED_MAX: usize = 1 << 20;
 
-/// Milliseconds since 1970.
+/// Returns the current time in milliseconds since 1970.
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What a node stands on.
+/// The configuration and dependencies of a node.
 pub struct Options {
-    /// Its name.
+    /// The node's name.
     pub id: NodeId,
-    /// Number of the process among those that have had this name; 0 where there is no fleet.
+    /// Number of this process among those that have had this name; 0 without a fleet.
     pub epoch: u64,
-    /// Guests it runs at once; usually the number of cores. With 0 it takes neither tasks nor calls and is on no list: it
-    /// checks and compiles what is uploaded.
+    /// Maximum number of concurrent guests, usually the number of cores. With 0 the node accepts neither tasks nor
+    /// calls and is not announced: it only checks and compiles uploads.
     pub slots: u32,
-    /// Where other processes reach it with calls.
+    /// URL at which other processes forward calls to this node.
     pub url: Option<String>,
-    /// What it offers.
+    /// The resources of the node.
     pub offer: Offer,
-    /// Backends.
-    pub engine: Engine,
+    /// The backends.
+    pub backend: Backend,
     /// Objects and modules.
     pub store: Store,
     /// Results.
     pub results: ResultStore,
-    /// Where logs, invocation records and usage go. What is sent goes to a journal stream of this node's name.
+    /// Destination of logs, invocation records and usage. In a fleet they go to a journal stream with this node's name.
     pub notes: Notes,
     /// The sandbox.
     pub host: Host,
-    /// The process's folder, where it notes what is running. Without one nothing tells the next process.
+    /// The process's data folder, in which running tasks are recorded. Without it, the next process cannot report a
+    /// death of this one.
     pub folder: Option<PathBuf>,
-    /// Ceilings and grants of tenants whose quota says nothing of them.
+    /// Ceilings and grants of tenants without a quota of their own.
     pub policy: Policy,
-    /// Metrics, whose observer the sandbox was started with.
-    pub metrics: Metrics,
-    /// How the accounts of what is stored are kept.
+    /// Metrics. The sandbox was started with their observer.
+    pub metrics: NodeMetrics,
+    /// Options of storage accounting.
     pub storage: StorageOptions,
 }
 
-/// What the node's parts share.
-pub struct Shared {
+/// State shared by the node's parts.
+pub struct NodeState {
     pub(crate) id: NodeId,
     pub(crate) epoch: u64,
     pub(crate) slots: u32,
     pub(crate) url: Option<String>,
     pub(crate) offered: Offered,
-    /// What it was given and has not reported.
-    pub(crate) holding: Holding,
-    /// Told when the scheduler takes what is here for lost.
+    /// Attempts that the node received and has not reported.
+    pub(crate) holding: HeldAttempts,
+    /// Notified when the scheduler counts the node's attempts as lost.
     pub(crate) lapsed: Notify,
-    /// Told when the scheduler wants nothing more of a node that is leaving.
+    /// Notified when the scheduler has released a leaving node.
     pub(crate) released: Notify,
-    /// Set when the node is about to end and wants no more work.
+    /// `true` when the node is leaving and accepts no more work.
     pub(crate) leaving: watch::Sender<bool>,
-    /// Set when nothing arrives on the lane any more though the node was not stopped.
+    /// Cancelled when the lane was closed although the node was not stopped.
     pub(crate) lane_closed: CancellationToken,
     pub(crate) started_ms: u64,
-    pub(crate) engine: Engine,
+    pub(crate) backend: Backend,
     pub(crate) store: Store,
     pub(crate) results: ResultStore,
     pub(crate) notes: Notes,
     pub(crate) host: Host,
-    /// What runs, for the process after this one.
+    /// The record of running tasks, for the next process.
     pub(crate) running: Arc<RunningFile>,
-    /// What the processes before this one died of.
+    /// Modules that killed earlier processes.
     pub(crate) killers: Killers,
-    pub(crate) metrics: Metrics,
-    /// Told when the last waiting task has its thread.
+    pub(crate) metrics: NodeMetrics,
+    /// Notified when the last waiting task has been taken by a thread.
     pub(crate) drained: Notify,
     pub(crate) remembered: moka::future::Cache<(TenantId, TaskKey), Remembered>,
     pub(crate) policies: Policies,
-    /// Held by the one task that tries again to get the memory which it was refused.
+    /// Held by the one task that retries after it was refused memory.
     pub(crate) memory_turn: Mutex<()>,
     limits: moka::sync::Cache<(TenantId, FunctionName, u32, u32), Arc<Semaphore>>,
     guests: GuestThreads,
     records: Records,
 }
 
-impl Shared {
-    /// The tenant's objects.
+impl NodeState {
+    /// Returns the tenant's objects.
     pub(crate) fn objects(&self, tenant: &TenantId) -> Objects {
         self.store.objects(tenant)
     }
 
-    /// Room for one more call of the function.
+    /// Acquires a concurrency permit for one call of the function.
     ///
     /// # Errors
     /// `too-many-requests`.
@@ -159,37 +160,38 @@ impl Shared {
         let key = (deployment.tenant.clone(), deployment.function.clone(), deployment.version, most);
         let room = self.limits.get_with(key, || Arc::new(Semaphore::new(most as usize)));
         room.try_acquire_owned().map_err(|_| {
-            let message = format!("function {} runs {most} calls at once already", deployment.function);
+            let message = format!("function {} already runs {most} concurrent calls", deployment.function);
             Fault::new(Code::TooManyRequests, message)
                 .hint("try again soon, or raise `limits.concurrency` in fabric.toml")
         })
     }
 
-    /// The limits that a call of the function runs under now.
+    /// Returns the current limits for a call of the function.
     ///
     /// # Errors
-    /// `denied` for a grant that the tenant may no longer have.
+    /// `denied` if the deployment has a grant that its tenant no longer has.
     pub(crate) fn call_limits(&self, deployment: &Deployment) -> Result<Limits, Fault> {
         self.policies.of(&deployment.tenant).limits(deployment)
     }
 
-    /// The guest threads.
+    /// Returns a handle to the guest threads.
     ///
     /// # Errors
-    /// `unavailable` when they have ended.
+    /// `unavailable` if they have ended.
     pub(crate) fn guest_handle(&self) -> Result<Handle, Fault> {
         let handle = self.guests.handle().cloned();
         handle.ok_or_else(|| Fault::new(Code::Unavailable, "the node is shutting down"))
     }
 
-    /// Notes a call for lists. When the index can't keep up, records are dropped: lists are not worth slowing calls.
+    /// Queues an invocation record. Records are dropped if the index is too slow, so that calls are never delayed by
+    /// it.
     pub(crate) fn note_invocation(&self, tenant: &TenantId, invocation: Invocation) {
         self.records.waiting.lock().push(tenant.clone(), 0, invocation);
         self.records.some.notify_one();
     }
 }
 
-/// Invocation records on their way to the index.
+/// Invocation records that wait for the index.
 struct Records {
     waiting: parking_lot::Mutex<FairQueue<Invocation>>,
     some: Notify,
@@ -201,7 +203,7 @@ impl Records {
         for taken in self.waiting.lock().take() {
             if taken.dropped > 0 {
                 let (tenant, dropped) = (&taken.tenant, taken.dropped);
-                tracing::warn!(%tenant, dropped, "invocation records came faster than they could be written");
+                tracing::warn!(%tenant, dropped, "invocation records dropped, the index is too slow");
             }
             all.extend(taken.items.into_iter().map(|invocation| (taken.tenant.clone(), invocation)));
         }
@@ -209,99 +211,99 @@ impl Records {
     }
 }
 
-async fn keep_records(shared: Arc<Shared>, stop: CancellationToken) {
+async fn keep_records(shared: Arc<NodeState>, stop: CancellationToken) {
     while stop.run_until_cancelled(shared.records.some.notified()).await.is_some() {
         keep(&shared).await;
-        // Not one write for each call, but one for all of a while.
+        // Gathers the records of many calls into one write.
         stop.run_until_cancelled(tokio::time::sleep(RECORD_EVERY)).await;
     }
     keep(&shared).await;
 }
 
-async fn keep(shared: &Shared) {
+async fn keep(shared: &NodeState) {
     let batch = shared.records.take();
     if !batch.is_empty()
         && let Err(error) = shared.notes.put_invocations(batch).await
     {
-        tracing::warn!(%error, "invocation records could not be kept");
+        tracing::warn!(%error, "failed to write invocation records");
     }
 }
 
 /// A synchronous call of a task or command function.
 #[derive(Debug, Clone)]
 pub struct Invoke {
-    /// A fresh id; log lines carry it.
+    /// A new invocation id, used in log lines.
     pub id: InvocationId,
     /// The request body.
     pub body: Bytes,
-    /// Its media type.
+    /// The body's media type.
     pub content_type: Option<String>,
     /// Parameters.
     pub params: serde_json::Map<String, serde_json::Value>,
-    /// Run even when the answer is remembered.
+    /// Runs the call even if its result is cached.
     pub fresh: bool,
 }
 
-/// Its answer.
+/// The answer to a call.
 #[derive(Debug, Clone)]
 pub struct Invoked {
     /// The result.
     pub body: Bytes,
-    /// Its media type.
+    /// The result's media type.
     pub content_type: Option<String>,
     /// Fuel spent.
     pub fuel: u64,
-    /// Wall clock of the call in microseconds.
+    /// Wall-clock time of the call in microseconds.
     pub wall_us: u64,
-    /// Device time of its GPU work, in microseconds.
+    /// GPU time in microseconds.
     pub gpu_us: u64,
-    /// Whether nothing ran because the result was there.
+    /// `true` if the result came from the cache and no guest ran.
     pub cached: bool,
 }
 
-/// What a module turned out to be.
+/// An inspected and stored module.
 #[derive(Debug, Clone)]
 pub struct Uploaded {
-    /// Its digest.
+    /// The digest.
     pub module: ModuleDigest,
-    /// What it exports.
+    /// The exported entry.
     pub entry: Entry,
-    /// The parameters' JSON Schema it describes, if any.
+    /// JSON Schema of the parameters, if the module describes them.
     pub params: Option<serde_json::Value>,
-    /// How it describes itself, if it does.
+    /// The module's description, if it has one.
     pub description: Option<String>,
-    /// Milliseconds of compilation; 0 when the artefact was there.
+    /// Compilation time in milliseconds; 0 if the artefact existed.
     pub compile_ms: u64,
-    /// What the deployer should know.
+    /// Warnings for the deployer.
     pub warnings: Vec<String>,
 }
 
-/// The body type of http functions' responses.
+/// The body type of responses of http functions.
 pub type HttpBody = http_body_util::combinators::UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
-/// How busy a node is.
+/// The load of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Guests that run and tasks that wait.
+pub struct Occupancy {
+    /// Number of running guests and waiting tasks.
     pub busy: u32,
-    /// Guests it runs at once; 0 when it takes neither tasks nor calls.
+    /// Maximum number of concurrent guests; 0 if the node accepts neither tasks nor calls.
     pub slots: u32,
 }
 
-/// A handle on this node. Cloning is cheap.
+/// A handle to this node. Cheap to clone.
 #[derive(Clone)]
-pub struct Node {
-    shared: Arc<Shared>,
+pub struct NodeHandle {
+    shared: Arc<NodeState>,
     stop: CancellationToken,
     tracker: TaskTracker,
-    posting: Posting,
+    posting: RecordShipper,
 }
 
-impl Node {
-    /// Starts the node: its guest threads, its lane, its presence.
+impl NodeHandle {
+    /// Starts the node: its guest threads, lane and presence.
     ///
     /// # Errors
-    /// When threads can't be made, or a backend's fault.
+    /// If threads cannot be started, or a backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
         let Options {
             id,
@@ -309,7 +311,7 @@ impl Node {
             slots,
             offer,
             url,
-            engine,
+            backend,
             store,
             results,
             notes,
@@ -322,37 +324,37 @@ impl Node {
         let started_ms = now_ms();
         let running = match &folder {
             Some(folder) => RunningFile::begin(folder, &id, started_ms).unwrap_or_else(|error| {
-                // Such as a full disk: then only others notice what this process dies of.
-                tracing::warn!(folder = %folder.display(), %error, "what runs can't be noted");
+                // For instance because of a full disk. A death of this process is then detected only from outside.
+                tracing::warn!(folder = %folder.display(), %error, "failed to create the record of running tasks");
                 RunningFile::default()
             }),
             None => RunningFile::default(),
         };
         let killers = folder.as_deref().map(Killers::load).unwrap_or_default();
-        let (policies, quota_changes) = Policies::open(engine.clone(), policy).await?;
+        let (policies, quota_changes) = Policies::open(backend.clone(), policy).await?;
         let guests =
             GuestThreads::start(slots).map_err(|e| Fault::new(Code::Internal, format!("guest threads: {e}")))?;
         let remembered = moka::future::Cache::builder()
             .max_capacity(remembered_bytes(host.memory().size()))
             .weigher(|_: &(TenantId, TaskKey), r: &Remembered| {
-                // What is too large to remember is weighed so that it goes at once.
+                // A result above the limit has the maximum weight, so it is evicted at once.
                 let bytes = r.body.len() + 128;
                 if bytes > REMEMBERED_MAX { u32::MAX } else { u32::try_from(bytes).unwrap_or(u32::MAX) }
             })
             .build();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(NodeState {
             id,
             epoch,
             slots,
             url,
             offered: Offered::new(offer),
-            holding: Holding::default(),
+            holding: HeldAttempts::default(),
             lapsed: Notify::new(),
             released: Notify::new(),
             leaving: watch::Sender::new(false),
             lane_closed: CancellationToken::new(),
             started_ms,
-            engine,
+            backend,
             store,
             results,
             notes: notes.clone(),
@@ -369,9 +371,9 @@ impl Node {
             records: Records { waiting: parking_lot::Mutex::new(FairQueue::new(RECORDS)), some: Notify::new() },
         });
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let posting = Posting::start(shared.id.clone(), &shared.engine, &notes);
+        let posting = RecordShipper::start(shared.id.clone(), &shared.backend, &notes);
         tracker.spawn(keep_records(shared.clone(), stop.clone()));
-        tracker.spawn(storage::run(shared.engine.clone(), shared.store.clone(), storage, stop.clone()));
+        tracker.spawn(storage::run(shared.backend.clone(), shared.store.clone(), storage, stop.clone()));
         let following = shared.policies.clone().follow(quota_changes);
         let until = stop.clone();
         tracker.spawn(async move { until.run_until_cancelled(following).await });
@@ -379,7 +381,7 @@ impl Node {
         if slots == 0 {
             return Ok(node);
         }
-        let inbox = shared.engine.lanes.open(&shared.id).await?;
+        let inbox = shared.backend.lanes.open(&shared.id).await?;
         let (chunks, waiting) = mpsc::channel(CHUNKS);
         let (pieces, done) = mpsc::channel(commit::PIECES);
         let waiting = Arc::new(Mutex::new(waiting));
@@ -394,9 +396,9 @@ impl Node {
         Ok(node)
     }
 
-    /// Says that it is about to leave, and waits until the scheduler wants nothing more of it: what it was given has ended
-    /// and is known to have. It does not wait longer than `grace`, and not for a scheduler that is silent when nothing is
-    /// left here. Synchronous calls are their callers' to wait for.
+    /// Announces that the node is leaving, and waits until the scheduler has released it: all its attempts have ended
+    /// and were reported. Waits at most for `grace`, and stops early if no attempt is left and the scheduler does not
+    /// answer. Does not wait for synchronous calls.
     pub async fn drain(&self, grace: Duration) {
         if self.stop.is_cancelled() || self.shared.slots == 0 {
             return;
@@ -411,28 +413,30 @@ impl Node {
         };
         if tokio::time::timeout(grace, released).await.is_err() {
             let attempts = self.shared.holding.len();
-            tracing::warn!(attempts, "leaving before everything has ended; what is left runs elsewhere");
+            tracing::warn!(attempts, "drain timed out, remaining attempts run elsewhere");
         }
     }
 
-    /// Its name.
+    /// Returns the node's name.
     #[must_use]
     pub fn id(&self) -> &NodeId {
         &self.shared.id
     }
 
-    /// Whether it is about to end and wants no more work.
+    /// Returns `true` if the node is leaving and accepts no more work.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         *self.shared.leaving.borrow()
     }
 
-    /// Says that the process is about to end in order: what still runs then is not the cause.
+    /// Records that the process ends in an orderly way, so that tasks still running are not counted as the cause of a
+    /// death.
     pub fn ends_in_order(&self) {
         self.shared.running.close();
     }
 
-    /// Stops taking work, stops what runs, and says good-bye. Tasks that were stopped run again after the next start.
+    /// Stops accepting work, stops running tasks, and withdraws the node's presence. Stopped tasks run again after the
+    /// next start.
     pub async fn shutdown(&self) {
         self.stop.cancel();
         self.tracker.close();
@@ -440,7 +444,7 @@ impl Node {
         self.posting.finish().await;
     }
 
-    /// Bytes of the largest module that is taken.
+    /// Returns the maximum size of a module in bytes.
     #[must_use]
     pub fn max_module_bytes(&self) -> u64 {
         self.shared.host.max_module_bytes()
@@ -449,7 +453,7 @@ impl Node {
     /// Checks, compiles and stores a module.
     ///
     /// # Errors
-    /// What is wrong with the module, or the store's fault.
+    /// The defect of the module, or the store's fault.
     pub async fn upload(&self, tenant: &TenantId, module: Bytes) -> Result<Uploaded, Fault> {
         let inspected = self.shared.host.inspect_and_compile(tenant, module.clone()).await?;
         self.shared.store.modules(tenant).put(module).await.map_err(crate::input::fault)?;
@@ -463,8 +467,8 @@ impl Node {
         })
     }
 
-    /// Makes a new version ready, so that its first call compiles nothing: a function with grants runs in another engine
-    /// than the one its upload was checked with.
+    /// Loads a new version in advance, so that its first call does not compile. A function with grants runs in a
+    /// different engine than the one that checked its upload.
     ///
     /// # Errors
     /// The store's fault, or the compiler's.
@@ -472,18 +476,18 @@ impl Node {
         self.shared.load(deployment).await.map(drop)
     }
 
-    /// Calls a task or command function. Usage, logs and the invocation record are written here.
+    /// Calls a task or command function. Writes usage, logs and the invocation record.
     ///
     /// # Errors
-    /// The guest's fault with its fuel, `too-many-requests`, or what kept it from running.
+    /// The guest's fault with its fuel, `too-many-requests`, or the fault that prevented the call.
     pub async fn invoke(&self, deployment: &Arc<Deployment>, call: Invoke) -> Result<Invoked, Fault> {
         invoke::invoke(&self.shared, deployment, call).await
     }
 
-    /// Hands a request to an http function. The request's path and query are what the guest sees.
+    /// Passes a request to an http function. The guest receives the request's path and query unchanged.
     ///
     /// # Errors
-    /// What kept the function from beginning a response.
+    /// The fault that prevented a response from beginning.
     pub async fn http<B>(
         &self,
         deployment: &Arc<Deployment>,
@@ -497,31 +501,31 @@ impl Node {
         http::handle(&self.shared, deployment, id, request).await
     }
 
-    /// What calls and bodies are charged to.
+    /// Returns the account that calls and bodies are charged to.
     #[must_use]
     pub fn memory(&self) -> &MemoryAccount {
         self.shared.host.memory()
     }
 
-    /// The tenants' ceilings and grants.
+    /// Returns the tenants' ceilings and grants.
     #[must_use]
     pub fn policies(&self) -> &Policies {
         &self.shared.policies
     }
 
-    /// The strongest wish for a GPU that this node serves; `None` of none, and while it is looked for.
+    /// Returns the highest [`GpuSupport`] of this node; `None` without a GPU, and until detection has finished.
     #[must_use]
-    pub fn serves_gpu(&self) -> GpuMode {
-        self.shared.host.gpu().facts().map_or(GpuMode::None, |gpu| gpu.serves)
+    pub fn serves_gpu(&self) -> GpuSupport {
+        self.shared.host.gpu().facts().map_or(GpuSupport::None, |gpu| gpu.serves)
     }
 
-    /// The labels of this node.
+    /// Returns the labels of this node.
     #[must_use]
     pub fn labels(&self) -> &Labels {
         &self.shared.offered.labels
     }
 
-    /// Brings the metrics that are levels, not counts, up to date. Call it before they are read.
+    /// Updates the gauges. Call it before metrics are read.
     pub fn refresh_metrics(&self) {
         let live = self.shared.host.stats().live;
         self.shared.metrics.running.set(i64::try_from(live).unwrap_or(i64::MAX));
@@ -538,21 +542,21 @@ impl Node {
         }
     }
 
-    /// How busy it is.
+    /// Returns the current load.
     #[must_use]
-    pub fn room(&self) -> Room {
+    pub fn room(&self) -> Occupancy {
         let live = u32::try_from(self.shared.host.stats().live).unwrap_or(u32::MAX);
         let queued = u32::try_from(self.shared.metrics.queued_tasks.get()).unwrap_or(0);
-        Room { busy: live.saturating_add(queued), slots: self.shared.slots }
+        Occupancy { busy: live.saturating_add(queued), slots: self.shared.slots }
     }
 
-    /// Whether it takes work.
+    /// Returns `true` if the node accepts work.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         !self.stop.is_cancelled() && !self.shared.lane_closed.is_cancelled()
     }
 
-    /// Resolves when nothing reaches the node any more though it was not stopped: another process opened the lane of its
+    /// Waits until the lane is closed although the node was not stopped, because another process opened the lane of its
     /// name. Cancel safe.
     pub async fn lane_closed(&self) {
         self.shared.lane_closed.cancelled().await;

@@ -1,62 +1,62 @@
-//! Commits what the guest threads give, many results at a time, and reports each task after its result is durable.
+//! Commits the results of guest threads in batches, and reports each task after its result is durable.
 
-use crate::api::Shared;
-use fabric_engine::lane::FromNode;
+use crate::api::NodeState;
+use fabric_backend::lane::FromNode;
 use fabric_results::{Committed, Fresh};
 use fabric_types::{
     Code, Fault,
     id::TenantId,
     job::{StageKind, TaskId},
-    work::{Batch, Completion, Done, Outcome},
+    work::{AttemptOutcome, Batch, Completion, Done},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 
-/// Pieces that may wait for the committer before guest threads have to.
+/// Pieces that the committer's queue holds before guest threads wait.
 pub const PIECES: usize = 1024;
-/// Results that go into one commit, about.
+/// Approximate maximum number of results per commit.
 const TOGETHER: usize = 2048;
-/// How long a commit waits for more results while tasks still wait for a thread. A commit costs a flush to disk and, keys
-/// being random, a page for nearly every result of a small one: many results in one cost a third.
+/// Maximum time that a commit waits for more results while tasks wait for a thread. A commit costs a flush to disk and,
+/// since keys are random, about one page per result if it is small; a large commit costs a third per result.
 const HOLD: Duration = Duration::from_millis(20);
 
-/// How long results of jobs wait for room on the disk, and the pause between two tries.
+/// Maximum time that results of jobs wait for disk space, and the delay between attempts.
 const DISK_PATIENCE: Duration = Duration::from_secs(120);
 const DISK_PAUSE: Duration = Duration::from_secs(2);
 
-/// How a task ended on this node.
-pub enum Ended {
-    /// It needs no commit.
-    Over(Outcome),
-    /// It gave a result.
+/// The end of a task on this node.
+pub enum TaskEnd {
+    /// Ended without a result to commit.
+    Over(AttemptOutcome),
+    /// Ended with a result.
     Fresh {
-        /// Which task.
+        /// The task.
         task: TaskId,
-        /// Which attempt.
+        /// The attempt.
         attempt: u32,
-        /// Its result.
+        /// The result.
         fresh: Fresh,
-        /// Wall clock of the call.
+        /// Wall-clock time of the call in microseconds.
         wall_us: u64,
-        /// Device time of its GPU work.
+        /// GPU time in microseconds.
         gpu_us: u64,
-        /// Input read.
+        /// Input read, in bytes.
         bytes_in: u64,
     },
 }
 
-/// Tasks of one batch that ended.
+/// Ended tasks of one batch.
 pub struct Piece {
     /// The batch.
     pub batch: Arc<Batch>,
     /// The tasks.
-    pub ended: Vec<Ended>,
+    pub ended: Vec<TaskEnd>,
 }
 
-/// Where guest threads put what they have.
+/// The queue from guest threads to the committer.
 pub type Pieces = mpsc::Sender<Piece>;
 
-/// A task whose result is being committed.
+/// A task with a result that is being committed.
 struct Waiting {
     task: TaskId,
     attempt: u32,
@@ -66,7 +66,7 @@ struct Waiting {
     bytes_in: u64,
 }
 
-fn outcome(waiting: &Waiting, committed: Result<Committed, Fault>) -> Outcome {
+fn outcome(waiting: &Waiting, committed: Result<Committed, Fault>) -> AttemptOutcome {
     let result = committed.map(|c| Done {
         output: c.output,
         fuel: waiting.fuel,
@@ -76,19 +76,19 @@ fn outcome(waiting: &Waiting, committed: Result<Committed, Fault>) -> Outcome {
         cached: false,
         differs: c.differs,
     });
-    Outcome { task: waiting.task, attempt: waiting.attempt, result }
+    AttemptOutcome { task: waiting.task, attempt: waiting.attempt, result }
 }
 
-/// Commits results. Those for which the disk has no room are tried again: what fills a disk for a while should cost no
-/// attempt, and no other result could be committed meanwhile either.
+/// Commits results, and retries those for which the disk is full. A temporarily full disk should not cost attempts, and
+/// other results could not be committed either.
 async fn commit_patiently(
-    shared: &Shared,
+    shared: &NodeState,
     tenant: &TenantId,
     mut fresh: Vec<Fresh>,
     patience: Duration,
 ) -> Vec<Result<Committed, Fault>> {
     let began = Instant::now();
-    // Where each of `fresh` belongs in what is given.
+    // The index of each element of `fresh` in the returned list.
     let mut places: Vec<usize> = (0..fresh.len()).collect();
     let mut all: Vec<Result<Committed, Fault>> = Vec::new();
     loop {
@@ -114,13 +114,13 @@ async fn commit_patiently(
         fresh.retain(|_| keep.next().copied().unwrap_or(false));
         let mut keep = left.iter();
         places.retain(|_| keep.next().copied().unwrap_or(false));
-        tracing::warn!(%tenant, results = fresh.len(), "the disk is full; results wait for room");
+        tracing::warn!(%tenant, results = fresh.len(), "disk full, retrying to commit results");
         tokio::time::sleep(DISK_PAUSE).await;
     }
 }
 
-/// Commits the results of pieces of one tenant; gives the outcomes of each piece.
-async fn commit(shared: &Shared, pieces: Vec<Piece>) -> Vec<(Arc<Batch>, Vec<Outcome>)> {
+/// Commits the results of pieces of one tenant. Returns the outcomes of each piece.
+async fn commit(shared: &NodeState, pieces: Vec<Piece>) -> Vec<(Arc<Batch>, Vec<AttemptOutcome>)> {
     let Some(tenant) = pieces.first().map(|p| p.batch.tenant.clone()) else { return Vec::new() };
     let mut fresh = Vec::new();
     let mut waiting = Vec::new();
@@ -129,8 +129,8 @@ async fn commit(shared: &Shared, pieces: Vec<Piece>) -> Vec<(Arc<Batch>, Vec<Out
         let mut over = Vec::new();
         for ended in piece.ended {
             match ended {
-                Ended::Over(outcome) => over.push(outcome),
-                Ended::Fresh { task, attempt, fresh: result, wall_us, gpu_us, bytes_in } => {
+                TaskEnd::Over(outcome) => over.push(outcome),
+                TaskEnd::Fresh { task, attempt, fresh: result, wall_us, gpu_us, bytes_in } => {
                     waiting.push((at, Waiting { task, attempt, fuel: result.fuel, wall_us, gpu_us, bytes_in }));
                     fresh.push(result);
                 }
@@ -153,14 +153,14 @@ async fn commit(shared: &Shared, pieces: Vec<Piece>) -> Vec<(Arc<Batch>, Vec<Out
     reports
 }
 
-/// Whether a commit of this may wait for more. Somebody waits for the one task of an invocation, and what needs no commit
-/// gains nothing.
+/// Returns `true` if a commit of this piece may wait for more results. A client waits for the single task of an
+/// invocation, and a piece without results gains nothing.
 fn may_wait(piece: &Piece) -> bool {
-    piece.batch.stage != StageKind::Invoke && piece.ended.iter().any(|e| matches!(e, Ended::Fresh { .. }))
+    piece.batch.stage != StageKind::Invoke && piece.ended.iter().any(|e| matches!(e, TaskEnd::Fresh { .. }))
 }
 
-/// Commits and reports until every guest thread is gone.
-pub async fn run(shared: Arc<Shared>, mut pieces: mpsc::Receiver<Piece>) {
+/// Commits and reports until every guest thread has ended.
+pub async fn run(shared: Arc<NodeState>, mut pieces: mpsc::Receiver<Piece>) {
     let mut next: Option<Piece> = None;
     loop {
         let first = match next.take() {
@@ -171,12 +171,12 @@ pub async fn run(shared: Arc<Shared>, mut pieces: mpsc::Receiver<Piece>) {
             },
         };
         if may_wait(&first) && shared.metrics.queued_tasks.get() > 0 {
-            // An early wake-up only makes a smaller commit.
+            // An early wake-up only makes the commit smaller.
             let _ = tokio::time::timeout(HOLD, shared.drained.notified()).await;
         }
         let mut count = first.ended.len();
         let mut together = vec![first];
-        // Whatever has come meanwhile shares one commit, as long as it is the same tenant's.
+        // Pieces that have arrived in the meantime share one commit, as long as they belong to the same tenant.
         while count < TOGETHER {
             match pieces.try_recv() {
                 Ok(piece) if together.first().is_some_and(|p| p.batch.tenant == piece.batch.tenant) => {
@@ -194,9 +194,10 @@ pub async fn run(shared: Arc<Shared>, mut pieces: mpsc::Receiver<Piece>) {
             let ended: Vec<_> = outcomes.iter().map(|o| (o.task, o.attempt)).collect();
             let completion = Completion { tenant: batch.tenant.clone(), job: batch.job.clone(), outcomes };
             let report = FromNode::Completed { node: shared.id.clone(), completion };
-            if let Err(error) = shared.engine.lanes.report(report).await {
-                // The owner hears that they are not held any more, and the results are there already.
-                tracing::warn!(%error, "a report was lost");
+            if let Err(error) = shared.backend.lanes.report(report).await {
+                // The next heartbeat shows the owner that the attempts have ended, and their results are already
+                // committed.
+                tracing::warn!(%error, "failed to report completed tasks");
             }
             shared.holding.ended(&batch.job, ended);
         }

@@ -1,6 +1,6 @@
-//! From the sandbox's lines to the notes.
+//! Forwards the sandbox's log lines to the activity records.
 
-use fabric_host::{LogLevel, LogLine as Line, LogOrigin, LogSink};
+use fabric_host::{GuestLogLine, LogLevel, LogOrigin, LogSink};
 use fabric_index::Notes;
 use fabric_types::{
     Code, Fault,
@@ -13,7 +13,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-/// Takes the lines of one call.
+/// The log sink of one call.
 pub struct FunctionLogs {
     notes: Notes,
     tenant: TenantId,
@@ -24,7 +24,7 @@ pub struct FunctionLogs {
     progress_ms: AtomicU64,
 }
 
-/// Progress is noted this often at most, in milliseconds: a guest may report every step.
+/// Minimum interval between progress lines in milliseconds, since a guest may report every step.
 const PROGRESS_EVERY_MS: u64 = 1_000;
 
 fn level(level: LogLevel) -> &'static str {
@@ -38,7 +38,7 @@ fn level(level: LogLevel) -> &'static str {
 }
 
 impl FunctionLogs {
-    /// Lines of an invocation, or of a task of a job.
+    /// Creates the sink of an invocation, or of a task of a job.
     pub fn new(
         notes: Notes,
         tenant: TenantId,
@@ -50,7 +50,7 @@ impl FunctionLogs {
         Arc::new(Self { notes, tenant, invocation, function, task, any, progress_ms })
     }
 
-    /// Whether there was a line.
+    /// Returns `true` if any line was written.
     pub fn any(&self) -> bool {
         self.any.load(Ordering::Relaxed)
     }
@@ -69,7 +69,7 @@ impl FunctionLogs {
         self.notes.log(self.tenant.clone(), line);
     }
 
-    /// Notes how far a task says it is.
+    /// Logs the progress that a task reports.
     pub fn progress(&self, completed: u64, total: u64) {
         let now = crate::api::now_ms();
         let before = self.progress_ms.load(Ordering::Relaxed);
@@ -82,7 +82,7 @@ impl FunctionLogs {
         self.add(LogSource::System, "info", text);
     }
 
-    /// Adds how the call failed. That its caller left is no error of the function's.
+    /// Logs the fault of the call. A cancellation by the caller is not an error of the function.
     pub fn fault(&self, fault: &Fault) {
         let level = if fault.code == Code::Cancelled { "info" } else { "error" };
         for line in fault.to_string().lines() {
@@ -92,7 +92,7 @@ impl FunctionLogs {
 }
 
 impl LogSink for FunctionLogs {
-    fn line(&self, line: Line) {
+    fn line(&self, line: GuestLogLine) {
         let source = match line.origin {
             LogOrigin::Log => LogSource::Log,
             LogOrigin::Stdout => LogSource::Stdout,

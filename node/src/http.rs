@@ -1,7 +1,7 @@
 //! Requests to http functions.
 
 use crate::{
-    api::{HttpBody, Shared, now_ms},
+    api::{HttpBody, NodeState, now_ms},
     function_logs::FunctionLogs,
     running::Place,
 };
@@ -19,12 +19,12 @@ use fabric_types::{
 use http_body_util::BodyExt as _;
 use std::sync::Arc;
 
-/// Runs one request in a fresh instance, inline in the connection's task.
+/// Runs one request in a new instance, inline in the connection's task.
 ///
 /// # Errors
-/// What kept the function from beginning a response; later failures break the body off.
+/// The fault that prevented a response from beginning. Later failures abort the body.
 pub async fn handle<B>(
-    shared: &Arc<Shared>,
+    shared: &Arc<NodeState>,
     deployment: &Arc<Deployment>,
     id: InvocationId,
     request: http::Request<B>,
@@ -51,9 +51,9 @@ where
     Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
 }
 
-/// Notes how a request ended, when its body has.
+/// Returns a callback that records the outcome of a request after its body has ended.
 fn done(
-    shared: Arc<Shared>,
+    shared: Arc<NodeState>,
     deployment: Arc<Deployment>,
     id: InvocationId,
     logs: Arc<FunctionLogs>,
@@ -76,7 +76,7 @@ fn done(
         if let Some(fault) = &error {
             logs.fault(fault);
         }
-        // A record for every request would cost more than the request; those that say something have one.
+        // A record per request would cost more than the request, so only requests with log lines have one.
         if logs.any() {
             let now = now_ms();
             shared.note_invocation(

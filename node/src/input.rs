@@ -1,14 +1,14 @@
-//! What a task reads, as the sandbox wants it: parts of bytes or of keyed records.
+//! Sources of task input for the sandbox: parts of bytes or of keyed records.
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fabric_host::{Part, PartKind, PartSource, keyed::Record};
+use fabric_host::{InputPart, InputPartKind, PartSource, keyed::KeyedRecord};
 use fabric_results::ResultStore;
 use fabric_store::{Objects, PartitionReader};
 use fabric_types::{Fault, dataset::Partition, id::TenantId, memory::Charge, work::OutputRef};
 use std::{collections::VecDeque, sync::Arc};
 
-/// A fault of the store, as the attempt's own.
+/// Converts an error of the store to a fault of the attempt.
 pub fn fault(error: fabric_store::Error) -> Fault {
     let fault = Fault::new(error.code(), error.to_string());
     match error.hint() {
@@ -17,7 +17,7 @@ pub fn fault(error: fabric_store::Error) -> Fault {
     }
 }
 
-/// One partition: a single part, opened when the guest asks for it.
+/// One partition as a single part, opened when the guest requests it.
 pub struct PartitionSource {
     partition: Partition,
     objects: Objects,
@@ -26,7 +26,7 @@ pub struct PartitionSource {
 }
 
 impl PartitionSource {
-    /// Of the tenant's objects.
+    /// Creates a source over the tenant's objects.
     pub fn new(partition: Partition, objects: Objects) -> Self {
         Self { partition, objects, reader: None, taken: false }
     }
@@ -34,17 +34,17 @@ impl PartitionSource {
 
 #[async_trait]
 impl PartSource for PartitionSource {
-    async fn next_part(&mut self) -> Result<Option<Part>, Fault> {
+    async fn next_part(&mut self) -> Result<Option<InputPart>, Fault> {
         self.reader = None;
         if self.taken {
             return Ok(None);
         }
         let reader = fabric_store::open(&self.partition, &self.objects).await.map_err(fault)?;
-        let part = Part {
+        let part = InputPart {
             name: reader.name().into(),
             offset: reader.offset(),
             size: Some(reader.size()),
-            kind: PartKind::Bytes,
+            kind: InputPartKind::Bytes,
         };
         self.reader = Some(reader);
         self.taken = true;
@@ -59,7 +59,7 @@ impl PartSource for PartitionSource {
     }
 }
 
-/// A source and what its bytes are charged to.
+/// A source together with the charge for its bytes.
 pub struct Charged<S> {
     // Dropped in this order.
     inner: S,
@@ -67,7 +67,7 @@ pub struct Charged<S> {
 }
 
 impl<S> Charged<S> {
-    /// Keeps the charge as long as the source.
+    /// Holds the charge as long as the source.
     pub fn new(inner: S, charge: Charge) -> Self {
         Self { inner, _charge: charge }
     }
@@ -75,7 +75,7 @@ impl<S> Charged<S> {
 
 #[async_trait]
 impl<S: PartSource> PartSource for Charged<S> {
-    async fn next_part(&mut self) -> Result<Option<Part>, Fault> {
+    async fn next_part(&mut self) -> Result<Option<InputPart>, Fault> {
         self.inner.next_part().await
     }
 
@@ -83,12 +83,12 @@ impl<S: PartSource> PartSource for Charged<S> {
         self.inner.read(max).await
     }
 
-    async fn read_keyed(&mut self, max: usize) -> Result<Vec<Record>, Fault> {
+    async fn read_keyed(&mut self, max: usize) -> Result<Vec<KeyedRecord>, Fault> {
         self.inner.read_keyed(max).await
     }
 }
 
-/// Bytes that keep `charge` as long as they, or a part of them, are there.
+/// Returns bytes that hold `charge` as long as any part of them exists.
 pub fn charged(bytes: Bytes, charge: Charge) -> Bytes {
     struct Held(Bytes, #[expect(dead_code, reason = "kept for its end")] Charge);
     impl AsRef<[u8]> for Held {
@@ -99,7 +99,7 @@ pub fn charged(bytes: Bytes, charge: Charge) -> Bytes {
     Bytes::from_owner(Held(bytes, charge))
 }
 
-/// Partial results: a part for each, in order, fetched one at a time.
+/// Partial results: one part per result, in order, fetched one at a time.
 pub struct PartialsSource {
     tenant: TenantId,
     results: ResultStore,
@@ -112,7 +112,7 @@ pub struct PartialsSource {
 }
 
 impl PartialsSource {
-    /// Of committed results, each of at most `limit` bytes. The one that is being read is charged.
+    /// Creates a source of committed results of at most `limit` bytes each. Only the current result is charged.
     pub fn new(tenant: TenantId, results: ResultStore, parts: Arc<[OutputRef]>, limit: u64, charge: Charge) -> Self {
         Self { tenant, results, parts, next: 0, limit, current: Bytes::new(), charge }
     }
@@ -120,7 +120,7 @@ impl PartialsSource {
 
 #[async_trait]
 impl PartSource for PartialsSource {
-    async fn next_part(&mut self) -> Result<Option<Part>, Fault> {
+    async fn next_part(&mut self) -> Result<Option<InputPart>, Fault> {
         self.current = Bytes::new();
         self.charge.shrink(self.charge.bytes());
         let Some(output) = self.parts.get(self.next) else { return Ok(None) };
@@ -128,7 +128,7 @@ impl PartSource for PartialsSource {
         self.current = self.results.read(&self.tenant, output, self.limit).await?;
         self.next += 1;
         let size = Some(self.current.len() as u64);
-        Ok(Some(Part { name: "partial".into(), offset: 0, size, kind: PartKind::Bytes }))
+        Ok(Some(InputPart { name: "partial".into(), offset: 0, size, kind: InputPartKind::Bytes }))
     }
 
     async fn read(&mut self, max: usize) -> Result<Bytes, Fault> {
@@ -137,14 +137,14 @@ impl PartSource for PartialsSource {
     }
 }
 
-/// Bytes that are at hand: one part.
+/// Bytes in memory, as one part.
 pub struct BytesSource {
     parts: VecDeque<(Arc<str>, Bytes)>,
     current: Bytes,
 }
 
 impl BytesSource {
-    /// One part called `name`.
+    /// Creates a source with one part named `name`.
     pub fn new(name: &str, bytes: Bytes) -> Self {
         Self { parts: VecDeque::from([(name.into(), bytes)]), current: Bytes::new() }
     }
@@ -152,14 +152,14 @@ impl BytesSource {
 
 #[async_trait]
 impl PartSource for BytesSource {
-    async fn next_part(&mut self) -> Result<Option<Part>, Fault> {
+    async fn next_part(&mut self) -> Result<Option<InputPart>, Fault> {
         let Some((name, bytes)) = self.parts.pop_front() else {
             self.current = Bytes::new();
             return Ok(None);
         };
         self.current = bytes;
         let size = Some(self.current.len() as u64);
-        Ok(Some(Part { name, offset: 0, size, kind: PartKind::Bytes }))
+        Ok(Some(InputPart { name, offset: 0, size, kind: InputPartKind::Bytes }))
     }
 
     async fn read(&mut self, max: usize) -> Result<Bytes, Fault> {

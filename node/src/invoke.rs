@@ -1,14 +1,14 @@
-//! Synchronous invocations: one fresh sandbox, the answer in the same breath.
+//! Synchronous invocations: each runs in a new sandbox and returns its result directly.
 
 use crate::{
-    api::{Invoke, Invoked, REMEMBERED_MAX, Shared, now_ms},
+    api::{Invoke, Invoked, NodeState, REMEMBERED_MAX, now_ms},
     function_logs::FunctionLogs,
-    graduate,
+    inline_then_pool,
     running::Entry,
     work,
 };
 use bytes::Bytes;
-use fabric_host::{PartSource, Stage, TaskCall, TaskReport, source::Empty};
+use fabric_host::{PartSource, TaskCall, TaskReport, TaskStage, source::EmptySource};
 use fabric_types::{
     Code, Fault, canonical,
     digest::{ContentDigest, TaskKey},
@@ -25,40 +25,40 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-/// A result that an earlier call gave.
+/// A cached result of an earlier call.
 #[derive(Clone)]
 pub struct Remembered {
     /// The result.
     pub body: Bytes,
-    /// Its media type.
+    /// The result's media type.
     pub content_type: Option<String>,
 }
 
-/// How a request reaches a function that is not an http one: a handler answers it, a mapper or a command takes it as
-/// its one partition.
-pub fn stage(deployment: &Deployment, body: Bytes, content_type: Option<String>) -> (Stage, Box<dyn PartSource>) {
+/// Returns the stage and input for a request to a function that is not an http function. A handler or command receives
+/// the body as its request, a mapper as its only partition.
+pub fn stage(deployment: &Deployment, body: Bytes, content_type: Option<String>) -> (TaskStage, Box<dyn PartSource>) {
     let entry = deployment.entry;
     if entry.handler || entry.kind == EntryKind::Command {
-        (Stage::Handler { body, content_type }, Box::new(Empty))
+        (TaskStage::Handler { body, content_type }, Box::new(EmptySource))
     } else {
-        (Stage::Map, work::body_source(body))
+        (TaskStage::Map, work::body_source(body))
     }
 }
 
-/// What the call's result is known by, before the adapter.
-fn key(shared: &Shared, deployment: &Deployment, call: &Invoke, params: &str) -> TaskKey {
-    let engine = shared.host.fingerprint(deployment.is_pure());
-    let keyer = Keyer::new(deployment, StageKind::Invoke, 0, params, engine, &call.id.as_job());
+/// Returns the key of the call's result, before the GPU adapter is added.
+fn key(shared: &NodeState, deployment: &Deployment, call: &Invoke, params: &str) -> TaskKey {
+    let fingerprint = shared.host.fingerprint(deployment.engine_class());
+    let keyer = Keyer::new(deployment, StageKind::Invoke, 0, params, fingerprint, &call.id.as_job());
     let digest = ContentDigest::of(&call.body);
     let body = OutputRef { key: TaskKey(digest.0), digest, len: call.body.len() as u64 };
     keyer.key(TaskId { stage: 0, index: 0 }, &TaskInput::Body { body, content_type: call.content_type.clone() })
 }
 
-/// Runs a call, or answers it from memory when a pure function was asked the same before.
+/// Runs a call, or answers it from the cache if a pure function was called with the same input before.
 ///
 /// # Errors
-/// The guest's fault, `too-many-requests`, or what kept it from running.
-pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: Invoke) -> Result<Invoked, Fault> {
+/// The guest's fault, `too-many-requests`, or the fault that prevented the call.
+pub async fn invoke(shared: &Arc<NodeState>, deployment: &Arc<Deployment>, call: Invoke) -> Result<Invoked, Fault> {
     let limits = shared.call_limits(deployment)?;
     let permit = shared.permit(deployment, &limits)?;
     let created_ms = now_ms();
@@ -100,7 +100,7 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
             Arc::new(move |completed, total| logs.progress(completed, total))
         }),
         input: source,
-        ..TaskCall::new(stage, Empty)
+        ..TaskCall::new(stage, EmptySource)
     };
     let threads = shared.guest_handle()?;
     let host = shared.host.clone();
@@ -113,7 +113,7 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
         node_id = %shared.id,
         module_digest = %deployment.module,
     );
-    // A guest outlives its caller for a moment, and what it spent until then is recorded all the same.
+    // A guest may outlive its caller for a moment. Its usage until then is still recorded.
     let recorder = Arc::clone(shared);
     let (called, id) = (Arc::clone(deployment), call.id);
     let guest = async move {
@@ -123,11 +123,11 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
         report
     }
     .instrument(span);
-    let report = graduate::run(threads, cancel, guest).await;
+    let report = inline_then_pool::run(threads, cancel, guest).await;
     let report = report.ok_or_else(|| Fault::new(Code::Unavailable, "the node is shutting down"))?;
     let output = report.result?;
     if deployment.is_pure() {
-        // A copy: the result itself is charged to the tenant as long as it is there.
+        // A copy, since the result itself is charged to the tenant as long as it exists.
         let body = if output.bytes.len() > REMEMBERED_MAX { None } else { Some(Bytes::copy_from_slice(&output.bytes)) };
         if let Some(body) = body {
             let known = Remembered { body, content_type: output.content_type.clone() };
@@ -144,13 +144,13 @@ pub async fn invoke(shared: &Arc<Shared>, deployment: &Arc<Deployment>, call: In
     })
 }
 
-/// What a call is noted as while it runs.
+/// Returns the entry that records a running call.
 pub fn call_entry(deployment: &Deployment) -> Entry {
     Entry::Call { tenant: deployment.tenant.clone(), function: deployment.function.clone(), module: deployment.module }
 }
 
 fn record(
-    shared: &Shared,
+    shared: &NodeState,
     deployment: &Deployment,
     id: &fabric_types::id::InvocationId,
     created_ms: u64,

@@ -1,7 +1,7 @@
-//! Modules whose calls kill this process. A call is not repeated by Fabric, but its caller may do so; so a module is
-//! refused for a while once it was three times all that was called when the process died.
+//! Modules whose calls kill this process. Fabric does not retry a call, but its caller may; a module is therefore
+//! refused for a while after three deaths of the process during which only this module was called.
 //!
-//! Kept in a file of the data folder, for this process alone.
+//! Stored in a file of the data folder, for the processes of this folder only.
 
 use crate::running::Entry;
 use fabric_types::{Code, Fault, digest::ModuleDigest};
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, io, path::Path};
 
 const NAME: &str = "killers.json";
-/// Deaths after which a module is refused.
+/// Number of deaths after which a module is refused.
 const DEATHS: usize = 3;
-/// Deaths that lie further back do not count, and for so long it is refused.
+/// Maximum age of deaths that count, and the time for which the module is refused after the last one.
 const WINDOW_MS: u64 = 600_000;
 
-/// When the process died with calls of one module only, by its digest.
+/// Times of deaths during calls of a single module, by its digest.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Killers(BTreeMap<String, Vec<u64>>);
 
 impl Killers {
-    /// As the folder has them.
+    /// Loads the file in the folder. A missing or damaged file counts as empty.
     pub fn load(folder: &Path) -> Self {
         std::fs::read(folder.join(NAME)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
@@ -27,7 +27,7 @@ impl Killers {
     /// Counts a death.
     ///
     /// # Errors
-    /// When the file can't be written.
+    /// If the file cannot be written.
     pub fn count(folder: &Path, entries: &[Entry], now_ms: u64) -> io::Result<()> {
         let mut modules = entries.iter().filter_map(|entry| match entry {
             Entry::Call { module, .. } => Some(module),
@@ -53,7 +53,7 @@ impl Killers {
     /// # Errors
     /// `process-killed`.
     pub fn check(&self, module: &ModuleDigest, now_ms: u64) -> Result<(), Fault> {
-        // Nearly always.
+        // The usual case.
         if self.0.is_empty() {
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Killers {
         }
         let message = format!("the process died {} times while only this module was called", deaths.len());
         Err(Fault::new(Code::ProcessKilled, message).hint(format!(
-            "it is called again in {} s. A module that ends a process is a defect of Fabric: report it with the server's log",
+            "calls are accepted again in {} s. A module that ends a process is a defect of Fabric: report it with the server's log",
             (until - now_ms).div_ceil(1000)
         )))
     }

@@ -1,8 +1,8 @@
-//! Takes messages off the node's lane and turns batches into chunks for the guest threads.
+//! Receives messages from the node's lane and splits batches into chunks for the guest threads.
 
-use crate::api::Shared;
-use fabric_engine::{
-    lane::{Inbox, ToNode},
+use crate::api::NodeState;
+use fabric_backend::{
+    lane::{NodeInbox, ToNode},
     results::ResultRecord,
 };
 use fabric_types::{
@@ -22,23 +22,24 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Tasks that one guest thread takes at once, at most: enough to spread the cost of taking, few enough to share.
+/// Maximum number of tasks that a guest thread takes at once: enough to amortise the cost of taking them, few enough to
+/// share the work.
 const MAX_CHUNK: usize = 32;
 
 /// A batch on this node.
 pub struct Running {
     /// The batch.
     pub batch: Arc<Batch>,
-    /// Results that were there already, by the place of their task.
+    /// Cached results, by the position of their task.
     pub found: Vec<Option<(OutputRef, ResultRecord)>>,
-    /// Stops all of it.
+    /// Stops the whole batch.
     pub stop: CancellationToken,
     tokens: Box<[OnceLock<CancellationToken>]>,
     left: AtomicUsize,
 }
 
 impl Running {
-    /// What stops the task at `at`.
+    /// Returns the token that stops the task at `at`.
     pub fn token(&self, at: usize) -> CancellationToken {
         match self.tokens.get(at) {
             Some(token) => token.get_or_init(|| self.stop.child_token()).clone(),
@@ -46,7 +47,7 @@ impl Running {
         }
     }
 
-    /// Notes that the task at `at` needs no more.
+    /// Counts one task as finished.
     pub fn over(&self) {
         self.left.fetch_sub(1, Ordering::Relaxed);
     }
@@ -60,11 +61,11 @@ impl Running {
 pub struct Chunk {
     /// The batch.
     pub running: Arc<Running>,
-    /// Which of its tasks.
+    /// Positions of the tasks in the batch.
     pub tasks: Range<usize>,
 }
 
-/// Where guest threads find work.
+/// The queue of work for the guest threads.
 pub type Chunks = mpsc::Sender<Chunk>;
 
 fn abort(running: &HashMap<JobId, Vec<Arc<Running>>>, job: &JobId, task: TaskId, attempt: u32) {
@@ -76,7 +77,7 @@ fn abort(running: &HashMap<JobId, Vec<Arc<Running>>>, job: &JobId, task: TaskId,
     }
 }
 
-async fn begin(shared: &Shared, batch: Arc<Batch>) -> Arc<Running> {
+async fn begin(shared: &NodeState, batch: Arc<Batch>) -> Arc<Running> {
     let count = batch.tasks.len();
     let mut found = Vec::new();
     if batch.cache {
@@ -85,8 +86,8 @@ async fn begin(shared: &Shared, batch: Arc<Batch>) -> Arc<Running> {
         let keys: Vec<_> = batch.tasks.iter().map(|task| key(task.key)).collect();
         match shared.results.find(&batch.tenant, &keys).await {
             Ok(results) => found = results,
-            // Running a task again is always right; only dearer.
-            Err(error) => tracing::warn!(%error, "the results could not be looked up"),
+            // Running a task again is correct, only more expensive.
+            Err(error) => tracing::warn!(%error, "failed to look up cached results"),
         }
     }
     found.resize(count, None);
@@ -99,8 +100,8 @@ async fn begin(shared: &Shared, batch: Arc<Batch>) -> Arc<Running> {
     })
 }
 
-/// Serves the lane until it closes or `stop`.
-pub async fn run(shared: Arc<Shared>, mut inbox: Box<dyn Inbox>, chunks: Chunks, stop: CancellationToken) {
+/// Serves the lane until it closes or `stop` is cancelled.
+pub async fn run(shared: Arc<NodeState>, mut inbox: Box<dyn NodeInbox>, chunks: Chunks, stop: CancellationToken) {
     let mut running: HashMap<JobId, Vec<Arc<Running>>> = HashMap::new();
     loop {
         let message = tokio::select! {
@@ -115,7 +116,7 @@ pub async fn run(shared: Arc<Shared>, mut inbox: Box<dyn Inbox>, chunks: Chunks,
         };
         match message {
             None => {
-                // Nothing is sent here any more: the node must not look as if it took work.
+                // The node receives no more work and must not appear to accept any.
                 if !stop.is_cancelled() {
                     tracing::error!(node = %shared.id, "the node's lane is closed");
                     shared.lane_closed.cancel();

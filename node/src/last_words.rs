@@ -1,23 +1,23 @@
-//! What a process says at its start of the one before it, where that one died.
+//! Reports the death of the previous process at the start of this one.
 
 use crate::{
     api::now_ms,
     killers::Killers,
     running::{self, Entry},
 };
-use fabric_engine::{
-    Engine,
+use fabric_backend::{
+    Backend,
     deaths::{self, Death, RunningTask, Witness},
 };
 use fabric_types::Fault;
 use std::path::Path;
 
-/// Notes in the registry, and in the folder, what was running when the process before this one died. Call it before the
-/// process owns jobs or takes work: the tasks must not run again before.
+/// Records in the registry and in the folder the tasks that were running when the previous process died. Call it before
+/// the process owns jobs or accepts work, so that the tasks do not run again before they are counted.
 ///
 /// # Errors
 /// The registry's fault.
-pub async fn report_death(engine: &Engine, folder: &Path) -> Result<(), Fault> {
+pub async fn report_death(backend: &Backend, folder: &Path) -> Result<(), Fault> {
     let Some(left) = running::left(folder) else { return Ok(()) };
     let tasks = left.entries.iter().filter_map(|entry| match entry {
         Entry::Task { tenant, job, task } => {
@@ -44,11 +44,11 @@ pub async fn report_death(engine: &Engine, folder: &Path) -> Result<(), Fault> {
             }
         }
     }
-    deaths::note(engine.registry.as_ref(), &left.node, death).await?;
+    deaths::note(backend.registry.as_ref(), &left.node, death).await?;
     let kept = Killers::count(folder, &left.entries, now_ms()).and_then(|()| running::settle(folder));
     if let Err(error) = kept {
-        // Such as a full disk. The registry has it, and once more changes nothing there.
-        tracing::warn!(folder = %folder.display(), %error, "the death of the process could not be noted");
+        // For instance because of a full disk. The registry has the death, and another report does not change it.
+        tracing::warn!(folder = %folder.display(), %error, "failed to record the death of the previous process");
     }
     Ok(())
 }

@@ -1,15 +1,15 @@
-//! A node: takes batches off its lane, runs each task in a fresh sandbox, commits results under their keys, and
-//! reports. Synchronous invocations run here too, at first inline in the caller's own task.
+//! A node: receives batches from its lane, runs each task in a new sandbox, commits results under their keys, and
+//! reports completions. Synchronous invocations also run here, at first inline in the caller's task.
 //!
-//! It knows nothing of jobs as a whole, of retries or of placement: that is the scheduler's.
+//! Jobs as a whole, retries and placement are the scheduler's concern, not the node's.
 
 mod api;
 mod commit;
 mod function_logs;
-mod graduate;
 mod guest_threads;
-mod held;
+mod held_attempts;
 mod http;
+mod inline_then_pool;
 mod input;
 mod invoke;
 mod killers;
@@ -18,22 +18,22 @@ mod last_words;
 mod metrics;
 mod offer;
 mod policies;
-mod posting;
 mod presence;
+mod record_shipper;
 mod running;
 mod storage;
 mod volume_walk;
 mod work;
 
-pub use api::{HttpBody, Invoke, Invoked, Node, Options, Room, Uploaded, remembered_bytes};
+pub use api::{HttpBody, Invoke, Invoked, NodeHandle, Occupancy, Options, Uploaded, remembered_bytes};
 pub use last_words::report_death;
-pub use metrics::Metrics;
+pub use metrics::NodeMetrics;
 pub use offer::Offer;
 pub use offer::machine_memory;
 pub use policies::Policies;
 pub use storage::{StorageOptions, Volumes};
 
-/// Reading committed results.
+/// Reading of committed results.
 pub mod results {
     pub use fabric_results::{OpenResult, ResultStore as Reader};
 }

@@ -1,4 +1,4 @@
-//! The node's metrics. Names carry their units.
+//! The node's metrics. Their names contain the units.
 
 use fabric_host::Observer;
 use fabric_types::{function::EntryKind, storage::StorageKind};
@@ -14,11 +14,11 @@ use prometheus_client::{
 };
 use std::sync::{Arc, atomic::AtomicU64};
 
-/// Seconds, from 2 µs up in steps of about 2.5.
+/// Histogram buckets in seconds, from 2 µs, in steps of about 2.5.
 const BUCKETS: [f64; 16] =
     [2e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 0.5, 2.5, 10.0, 60.0];
 
-/// The kind of entry that ran.
+/// The label with the kind of entry or of storage.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     kind: &'static str,
@@ -43,9 +43,9 @@ struct Families {
     storage: Family<Kind, Gauge>,
 }
 
-/// Metrics of a node. Cloning shares them.
+/// The metrics of a node. Clones share the same values.
 #[derive(Debug, Clone)]
-pub struct Metrics {
+pub struct NodeMetrics {
     instantiate: [Histogram; 3],
     call: [Histogram; 3],
     invocations: [Counter; 3],
@@ -54,25 +54,25 @@ pub struct Metrics {
     gpu_seconds: Counter<f64, AtomicU64>,
     compile: Histogram,
     families: Families,
-    /// Tasks that wait for a guest thread.
+    /// Tasks waiting for a guest thread.
     pub queued_tasks: Gauge,
-    /// Guests that run; as of the last [`crate::Node::refresh_metrics`].
+    /// Running guests, as of the last [`crate::Node::refresh_metrics`].
     pub running: Gauge,
-    /// Calls that wait for the GPU; as of the last [`crate::Node::refresh_metrics`].
+    /// Calls waiting for the GPU, as of the last [`crate::Node::refresh_metrics`].
     pub gpu_queue: Gauge,
-    /// Bytes of the memory account; charged now; charges refused. As of the last [`crate::Node::refresh_metrics`].
+    /// Size of the memory account in bytes. This and the two below are as of the last [`crate::Node::refresh_metrics`].
     pub memory_size: Gauge,
-    /// See [`Self::memory_size`].
+    /// Bytes currently charged.
     pub memory_used: Gauge,
-    /// See [`Self::memory_size`].
+    /// Number of refused charges.
     pub memory_refused: Counter,
     /// Synchronous invocations answered from the cache.
     pub invoke_cache_hits: Counter,
-    /// Tasks whose result was there already.
+    /// Tasks answered from the cache.
     pub task_cache_hits: Counter,
 }
 
-impl Default for Metrics {
+impl Default for NodeMetrics {
     fn default() -> Self {
         let families = Families {
             instantiate: Family::new_with_constructor(Seconds),
@@ -81,7 +81,7 @@ impl Default for Metrics {
             faults: Family::default(),
             storage: Family::default(),
         };
-        // Looked up once: a family costs a hash and a lock with every use.
+        // Resolved once, since every lookup in a family costs a hash and a lock.
         let kinds = ["task", "http", "command"].map(|kind| Kind { kind });
         let each = |family: &Family<Kind, Histogram, Seconds>| kinds.clone().map(|k| family.get_or_create(&k).clone());
         let count = |family: &Family<Kind, Counter>| kinds.clone().map(|k| family.get_or_create(&k).clone());
@@ -106,43 +106,39 @@ impl Default for Metrics {
     }
 }
 
-impl Metrics {
-    /// Notes what all tenants keep of a kind.
+impl NodeMetrics {
+    /// Sets the bytes of one kind stored by all tenants.
     pub(crate) fn stored(&self, kind: StorageKind, bytes: u64) {
         let gauge = self.families.storage.get_or_create(&Kind { kind: kind.as_str() });
         gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Registers all of them.
+    /// Registers all metrics.
     pub fn register(&self, registry: &mut Registry) {
         let Families { instantiate, call, invocations, faults, storage } = self.families.clone();
-        registry.register("fabric_instantiate_seconds", "Making a fresh instance", instantiate);
-        registry.register("fabric_call_seconds", "A guest's call, instantiation included", call);
+        registry.register("fabric_instantiate_seconds", "Time to create an instance", instantiate);
+        registry.register("fabric_call_seconds", "Time of a guest's call, including instantiation", call);
         registry.register("fabric_invocations", "Guests that ran", invocations);
         registry.register("fabric_guest_faults", "Guests that failed", faults);
         registry.register("fabric_guest_fuel", "Fuel spent by guests", self.fuel.clone());
-        registry.register("fabric_gpu_device_seconds", "Device time of guests on the GPU", self.gpu_seconds.clone());
+        registry.register("fabric_gpu_device_seconds", "GPU time of guests", self.gpu_seconds.clone());
         registry.register("fabric_node_gpu_queue", "Calls waiting for the GPU", self.gpu_queue.clone());
-        registry.register("fabric_compile_seconds", "Compiling a module", self.compile.clone());
-        registry.register("fabric_storage_bytes", "What all tenants keep, as this process counts it", storage);
+        registry.register("fabric_compile_seconds", "Time to compile a module", self.compile.clone());
+        registry.register("fabric_storage_bytes", "Bytes stored by all tenants, as counted by this process", storage);
         registry.register("fabric_node_queued_tasks", "Tasks waiting for a guest thread", self.queued_tasks.clone());
-        registry.register("fabric_node_running_guests", "Guests that run now", self.running.clone());
+        registry.register("fabric_node_running_guests", "Guests running now", self.running.clone());
         registry.register("fabric_memory_size_bytes", "Memory that calls may use", self.memory_size.clone());
         registry.register("fabric_memory_charged_bytes", "Memory charged to calls now", self.memory_used.clone());
-        registry.register("fabric_memory_refused", "Charges that found no memory", self.memory_refused.clone());
+        registry.register("fabric_memory_refused", "Memory charges refused", self.memory_refused.clone());
         registry.register(
             "fabric_invoke_cache_hits",
             "Invocations answered from the cache",
             self.invoke_cache_hits.clone(),
         );
-        registry.register(
-            "fabric_task_cache_hits",
-            "Tasks whose result was there already",
-            self.task_cache_hits.clone(),
-        );
+        registry.register("fabric_task_cache_hits", "Tasks answered from the cache", self.task_cache_hits.clone());
     }
 
-    /// What tells the sandbox's durations to these metrics.
+    /// Returns an observer that records the sandbox's durations in these metrics.
     #[must_use]
     pub fn observer(&self) -> Arc<dyn Observer> {
         Arc::new(self.clone())
@@ -158,7 +154,7 @@ fn at<T>(of: &[T; 3], kind: EntryKind) -> &T {
     }
 }
 
-impl Observer for Metrics {
+impl Observer for NodeMetrics {
     fn instantiated(&self, kind: EntryKind, micros: u64) {
         at(&self.instantiate, kind).observe(micros as f64 / 1e6);
     }

@@ -1,4 +1,4 @@
-//! What this node offers to guests: found by looking at the machine, unless the operator says otherwise.
+//! The resources that this node offers to guests, detected from the machine unless the operator configures them.
 
 use fabric_types::{function::EntryKind, label::Labels};
 use std::{
@@ -8,22 +8,22 @@ use std::{
     time::Instant,
 };
 
-/// What the operator says of a node; what is left out is looked up.
+/// The configured resources of a node. Missing ones are detected.
 #[derive(Debug, Clone, Default)]
 pub struct Offer {
     /// Labels.
     pub labels: Labels,
     /// Memory for guests in bytes. Default: see [`machine_memory`].
     pub memory_bytes: Option<u64>,
-    /// Speed of one CPU relative to a usual one. Default: measured, see [`measure`].
+    /// Speed of one CPU relative to a typical one. Default: measured, see [`measure`].
     pub speed: Option<f64>,
-    /// GPUs. Default: those that NVIDIA's driver shows.
+    /// Number of GPUs. Default: those listed by NVIDIA's driver.
     pub gpus: Option<u32>,
-    /// Kinds of modules it takes; empty, the default, for all.
+    /// Entry kinds that the node accepts. Default: empty, for all kinds.
     pub accepts: Vec<EntryKind>,
 }
 
-/// The same with everything filled in.
+/// The resources with all values resolved.
 #[derive(Debug, Clone)]
 pub(crate) struct Offered {
     pub(crate) labels: Labels,
@@ -35,7 +35,7 @@ pub(crate) struct Offered {
 }
 
 impl Offered {
-    /// Looks at the machine. The speed is measured on a thread of its own; until then it counts as 1.
+    /// Detects the machine's resources. The speed is measured on a separate thread; until then it is 1.
     pub(crate) fn new(offer: Offer) -> Self {
         let (found, gpu_model) = gpus(Path::new("/proc/driver/nvidia/gpus"));
         let speed = Arc::new(OnceLock::new());
@@ -56,17 +56,18 @@ impl Offered {
         }
     }
 
-    /// Speed of one CPU; 1 until it is measured.
+    /// Returns the speed of one CPU; 1 until it is measured.
     pub(crate) fn speed(&self) -> f64 {
         self.speed.get().copied().unwrap_or(1.0)
     }
 }
 
-/// The part of the machine's memory that a server takes by itself, in per cent: the rest is for the server's own needs, for
-/// workers, and for whatever else runs there.
+/// The share of the machine's memory that a server uses by default, in per cent. The rest is for the server's own
+/// needs, for workers, and for other programs.
 const OWN_SHARE: u64 = 80;
 
-/// The memory that a server may use when nobody said how much: 80 % of the machine's, or of what its control group may have.
+/// Returns the default memory limit of a server: 80 % of the machine's memory, or of its control group's limit if that
+/// is lower.
 #[must_use]
 pub fn machine_memory() -> u64 {
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -77,7 +78,7 @@ pub fn machine_memory() -> u64 {
     (kib * 1024).min(group) / 100 * OWN_SHARE
 }
 
-/// The lowest memory limit of the control groups that this process is in, of version 2 or 1.
+/// Returns the lowest memory limit of the control groups of this process, of version 2 or 1.
 fn group_memory(groups: &str, root: &Path) -> Option<u64> {
     let limit = |file: &Path| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
     let mut lowest = None;
@@ -89,7 +90,8 @@ fn group_memory(groups: &str, root: &Path) -> Option<u64> {
             c if c.split(',').any(|c| c == "memory") => (root.join("memory"), "memory.limit_in_bytes"),
             _ => continue,
         };
-        // In a container the path may be that of the host, while the root is the container's own: each step up is looked at.
+        // In a container the path may be the host's, while the root is the container's own, so each ancestor is
+        // checked.
         let own = base.join(path.trim_start_matches('/'));
         for folder in own.ancestors().take_while(|folder| folder.starts_with(&base)) {
             lowest = limit(&folder.join(file)).into_iter().chain(lowest).min();
@@ -98,7 +100,7 @@ fn group_memory(groups: &str, root: &Path) -> Option<u64> {
     lowest
 }
 
-/// How many GPUs there are, and the model of the first: NVIDIA's driver has a folder for each.
+/// Returns the number of GPUs and the model of the first. NVIDIA's driver has a folder per GPU.
 fn gpus(folder: &Path) -> (u32, Option<String>) {
     let Ok(entries) = fs::read_dir(folder) else { return (0, None) };
     let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
@@ -111,15 +113,16 @@ fn gpus(folder: &Path) -> (u32, Option<String>) {
     (u32::try_from(found.len()).unwrap_or(u32::MAX), model)
 }
 
-/// Rounds of one slice of the measurement.
+/// Rounds per slice of the measurement.
 const ROUNDS: u32 = 1 << 18;
-/// Slices; the fastest counts, so that a neighbour's burst of work does not.
+/// Number of slices. The fastest one counts, so that a burst of other work has no effect.
 const SLICES: u32 = 24;
-/// Nanoseconds of one round on a usual CPU, whose speed is 1: a chain of three shifts, three exclusive ors and a
-/// multiplication that wait for each other takes about 9 cycles, which is 3 ns at 3 GHz.
+/// Nanoseconds of one round on a typical CPU of speed 1. A dependent chain of three shifts, three exclusive ors and a
+/// multiplication takes about 9 cycles, which is 3 ns at 3 GHz.
 const USUAL_ROUND_NS: f64 = 3.0;
 
-/// Speed of one CPU relative to one that does a round of xorshift64* (Vigna 2016) in 3 ns. Takes some 20 ms of one CPU.
+/// Measures the speed of one CPU relative to one that runs a round of xorshift64* (Vigna 2016) in 3 ns. Takes about 20
+/// ms.
 fn measure() -> f64 {
     let slice = |mut x: u64| {
         let began = Instant::now();
@@ -134,7 +137,7 @@ fn measure() -> f64 {
     };
     let best = (1..=SLICES).map(|n| slice(hint::black_box(u64::from(n)))).min().unwrap_or(1).max(1);
     let speed = USUAL_ROUND_NS * f64::from(ROUNDS) / best as f64;
-    // Two digits: more would be noise.
+    // Two decimals; more would be noise.
     (speed.clamp(0.01, 100.0) * 100.0).round() / 100.0
 }
 

@@ -1,12 +1,11 @@
-//! The policy of each tenant: ceilings and grants, from the server's configuration and from the quota that an operator gave
-//! the tenant.
+//! The policy of each tenant: ceilings and grants, from the server's configuration and the tenant's quota.
 //!
-//! The registry has the quotas, under `sys/quota/{tenant}`. They are read at the start and followed, so that a call looks into
-//! memory only. A change elsewhere in a fleet is known here when its notice comes.
+//! Quotas are in the registry under `sys/quota/{tenant}`. They are read at the start and watched, so that a call reads
+//! only memory. A change by another process of a fleet applies here when its notice arrives.
 
-use fabric_engine::{
-    Engine,
-    registry::{Change, Entry},
+use fabric_backend::{
+    Backend,
+    registry::{Change, RegistryEntry},
 };
 use fabric_types::{Fault, id::TenantId, policy::Policy, quota::Quota};
 use futures::{StreamExt as _, stream::BoxStream};
@@ -14,7 +13,7 @@ use parking_lot::RwLock;
 use std::{collections::HashMap, sync::Arc};
 
 const QUOTAS: &str = "sys/quota/";
-/// Entries read at once.
+/// Entries per page when listing the registry.
 const PAGE: usize = 1000;
 
 struct Known {
@@ -23,36 +22,37 @@ struct Known {
 }
 
 struct Inner {
-    engine: Engine,
+    backend: Backend,
     server: Policy,
     usual: Arc<Policy>,
     tenants: RwLock<HashMap<TenantId, Known>>,
 }
 
-/// The tenants' policies. Cloning is cheap.
+/// The tenants' policies. Cheap to clone.
 #[derive(Clone)]
 pub struct Policies(Arc<Inner>);
 
 impl Policies {
-    /// Reads all quotas. `server` holds where a quota says nothing. The stream is for [`Self::follow`].
+    /// Reads all quotas. `server` applies to settings that a quota does not have. The returned stream is for
+    /// [`Self::follow`].
     ///
     /// # Errors
-    /// The registry's fault. A damaged quota is logged, and its tenant has the server's policy.
-    pub(crate) async fn open(engine: Engine, server: Policy) -> Result<(Self, BoxStream<'static, Change>), Fault> {
-        // Watched before reading, so that no change falls between.
-        let changes = engine.registry.watch(QUOTAS);
+    /// The registry's fault. A damaged quota is logged, and the server's policy applies to its tenant.
+    pub(crate) async fn open(backend: Backend, server: Policy) -> Result<(Self, BoxStream<'static, Change>), Fault> {
+        // Watched before the read, so that no change is missed.
+        let changes = backend.registry.watch(QUOTAS);
         let usual = Arc::new(server.clone());
-        let policies = Self(Arc::new(Inner { engine, server, usual, tenants: RwLock::default() }));
+        let policies = Self(Arc::new(Inner { backend, server, usual, tenants: RwLock::default() }));
         let mut after: Option<String> = None;
         loop {
-            let page = policies.0.engine.registry.list(QUOTAS, after.as_deref(), PAGE).await?;
+            let page = policies.0.backend.registry.list(QUOTAS, after.as_deref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok((policies, changes)) };
             after = Some(last.key.clone());
             page.iter().for_each(|entry| policies.take(entry));
         }
     }
 
-    /// Takes changes until the registry closes.
+    /// Applies changes until the registry closes.
     pub(crate) async fn follow(self, mut changes: BoxStream<'static, Change>) {
         while let Some(change) = changes.next().await {
             match change {
@@ -66,12 +66,12 @@ impl Policies {
         }
     }
 
-    fn take(&self, entry: &Entry) {
+    fn take(&self, entry: &RegistryEntry) {
         let Some(tenant) = tenant(&entry.key) else { return };
         let quota = match serde_json::from_slice::<Quota>(&entry.value) {
             Ok(quota) => quota,
             Err(error) => {
-                tracing::error!(key = entry.key, %error, "a quota in the registry is damaged");
+                tracing::error!(key = entry.key, %error, "quota in the registry is damaged");
                 return;
             }
         };
@@ -82,18 +82,18 @@ impl Policies {
         }
     }
 
-    /// A tenant's policy, as far as this process knows.
+    /// Returns a tenant's policy as cached by this process.
     #[must_use]
     pub fn of(&self, tenant: &TenantId) -> Arc<Policy> {
         self.0.tenants.read().get(tenant).map_or_else(|| self.0.usual.clone(), |known| known.policy.clone())
     }
 
-    /// A tenant's policy as it is in the registry now.
+    /// Returns a tenant's policy as currently stored in the registry.
     ///
     /// # Errors
     /// The registry's fault.
     pub async fn fresh(&self, tenant: &TenantId) -> Result<Arc<Policy>, Fault> {
-        match self.0.engine.registry.get(&format!("{QUOTAS}{tenant}")).await? {
+        match self.0.backend.registry.get(&format!("{QUOTAS}{tenant}")).await? {
             Some(entry) => self.take(&entry),
             None => {
                 self.0.tenants.write().remove(tenant);
@@ -111,25 +111,26 @@ fn tenant(key: &str) -> Option<TenantId> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use fabric_engine::{embedded::Embedded, registry::Expect};
+    use fabric_backend::registry::Expect;
+    use fabric_embedded::Embedded;
     use fabric_types::units::ByteSize;
 
     #[tokio::test]
     async fn a_quota_is_in_force_when_it_was_written_before_or_is_written_after() {
-        let engine = Embedded::in_memory().unwrap();
+        let backend = Embedded::in_memory().unwrap();
         let put = async |tenant: &str, text: &str| {
             let value = bytes::Bytes::copy_from_slice(text.as_bytes());
-            engine.registry.put(&format!("{QUOTAS}{tenant}"), value, Expect::Any).await.unwrap();
+            backend.registry.put(&format!("{QUOTAS}{tenant}"), value, Expect::Any).await.unwrap();
         };
         put("before", r#"{"ceilings": {"memory-bytes": 65536}}"#).await;
         put("damaged", "?").await;
-        let (policies, changes) = Policies::open(engine.clone(), Policy::default()).await.unwrap();
+        let (policies, changes) = Policies::open(backend.clone(), Policy::default()).await.unwrap();
         let memory = |tenant: &str| policies.of(&tenant.parse().unwrap()).ceilings.memory_bytes;
         assert_eq!((memory("before"), memory("damaged")), (ByteSize::kib(64), ByteSize::gib(4)));
         let following = tokio::spawn(policies.clone().follow(changes));
         put("after", r#"{"ceilings": {"memory-bytes": 131072}}"#).await;
         assert_eq!(policies.fresh(&"after".parse().unwrap()).await.unwrap().ceilings.memory_bytes, ByteSize::kib(128));
-        engine.registry.delete(&format!("{QUOTAS}after"), Expect::Any).await.unwrap();
+        backend.registry.delete(&format!("{QUOTAS}after"), Expect::Any).await.unwrap();
         assert_eq!(policies.fresh(&"after".parse().unwrap()).await.unwrap().ceilings.memory_bytes, ByteSize::gib(4));
         put("before", "{}").await;
         while memory("before") != ByteSize::gib(4) {

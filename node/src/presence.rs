@@ -1,22 +1,24 @@
-//! Says that this node is here, and what it offers.
+//! Announces this node and its facts, and sends heartbeats.
 
-use crate::api::{Shared, now_ms};
-use fabric_engine::lane::{ATTEMPT_LEASE, FromNode};
+use crate::api::{NodeState, now_ms};
+use fabric_backend::lane::{ATTEMPT_LEASE, FromNode};
+use fabric_types::EngineClass;
 use fabric_types::rest::node::{Node as Facts, warm_name};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// How often the node speaks.
+/// Interval between announcements and heartbeats.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long others believe it: several missed words mean that it is gone.
+/// Validity of an announcement. The node counts as absent after several missed ones.
 const TTL: Duration = Duration::from_secs(10);
-/// Every so many heartbeats one names all attempts.
+/// Every n-th heartbeat lists all attempts.
 const HOLDS_EVERY: u32 = 4;
-/// When attempts are stopped because no heartbeat was heard: a turn and an answer's time before their lease is over.
+/// Time without an accepted heartbeat after which attempts are stopped: one interval and one request timeout before
+/// their lease expires.
 const GIVE_UP: Duration = ATTEMPT_LEASE.saturating_sub(Duration::from_secs(2));
 
-/// Modules that are named as held in memory.
+/// Maximum number of modules announced as held in memory.
 const WARM: usize = 64;
 
 fn resident_bytes() -> u64 {
@@ -25,14 +27,14 @@ fn resident_bytes() -> u64 {
     pages * rustix::param::page_size() as u64
 }
 
-fn warm(shared: &Shared) -> Vec<String> {
-    // A module can be there twice, for calls with grants and without.
+fn warm(shared: &NodeState) -> Vec<String> {
+    // A module can be loaded twice, for calls with and without grants.
     let names: BTreeSet<_> = shared.host.warm(2 * WARM).iter().map(warm_name).collect();
     names.into_iter().take(WARM).collect()
 }
 
-/// Facts about this node, now.
-pub fn facts(shared: &Shared) -> Facts {
+/// Returns the current facts about this node.
+pub fn facts(shared: &NodeState) -> Facts {
     let stats = shared.host.stats();
     let count = |n: i64| u32::try_from(n).unwrap_or(0);
     let (gpu, gpu_absent) = match shared.host.gpu().facts() {
@@ -43,7 +45,7 @@ pub fn facts(shared: &Shared) -> Facts {
         id: shared.id.clone(),
         state: "ready".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        engine: shared.host.fingerprint(true).to_owned(),
+        engine: shared.host.fingerprint(EngineClass::Deterministic).to_owned(),
         cpu_slots: shared.slots,
         running: u32::try_from(stats.live).unwrap_or(u32::MAX),
         queued: count(shared.metrics.queued_tasks.get()),
@@ -66,8 +68,8 @@ pub fn facts(shared: &Shared) -> Facts {
     }
 }
 
-/// Speaks until `stop`, then says good-bye.
-pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+/// Announces the node until `stop` is cancelled, then withdraws the announcement.
+pub async fn run(shared: Arc<NodeState>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut leaving = shared.leaving.subscribe();
@@ -75,7 +77,8 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     for count in 0_u32.. {
         tokio::select! {
             () = stop.cancelled() => break,
-            // Another process has the lane, and with it the name: no word of this one any more, not even good-bye.
+            // Another process has the lane, and with it the name, so this process announces nothing any more and does
+            // not withdraw.
             () = shared.lane_closed.cancelled() => return,
             _ = leaving.changed() => {}
             _ = tick.tick() => {}
@@ -88,30 +91,27 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         };
         let asked = Instant::now();
         let (announced, heard) = tokio::join!(
-            timeout(EVERY, shared.engine.presence.announce(facts(&shared), TTL)),
-            timeout(EVERY, shared.engine.lanes.report(message)),
+            timeout(EVERY, shared.backend.presence.announce(facts(&shared), TTL)),
+            timeout(EVERY, shared.backend.lanes.report(message)),
         );
         if let Ok(Err(error)) = announced {
-            tracing::warn!(%error, "the node could not announce itself");
+            tracing::warn!(%error, "failed to announce the node");
         }
         match heard {
             Ok(Ok(())) => renewed = asked,
-            Ok(Err(error)) => tracing::warn!(%error, "a heartbeat was lost"),
+            Ok(Err(error)) => tracing::warn!(%error, "failed to send a heartbeat"),
             Err(_) => {}
         }
         if renewed.elapsed() >= GIVE_UP {
             renewed = Instant::now();
             let attempts = shared.holding.len();
             if attempts > 0 {
-                tracing::warn!(
-                    attempts,
-                    "no heartbeat was heard for a lease's time; what is here counts as lost and is stopped"
-                );
+                tracing::warn!(attempts, "no heartbeat was accepted within the attempt lease, stopping all attempts");
                 shared.lapsed.notify_one();
             }
         }
     }
-    if let Err(error) = shared.engine.presence.leave(&shared.id).await {
-        tracing::warn!(%error, "the node could not say good-bye");
+    if let Err(error) = shared.backend.presence.leave(&shared.id).await {
+        tracing::warn!(%error, "failed to withdraw the node's announcement");
     }
 }

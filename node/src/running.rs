@@ -1,9 +1,9 @@
-//! What is running in this process, in a file of the data folder, so that the next process knows what was running when
-//! this one died.
+//! The tasks and calls running in this process, recorded in a file of the data folder, so that the next process can
+//! report them if this one died.
 //!
-//! An entry is written before its guest starts, which costs a write into the page cache and no flush: the cache outlives
-//! the process, however it ends. When the whole machine goes down, no task is the cause, and the file does not count.
-//! Neither does it after an orderly end.
+//! An entry is written before its guest starts. This costs a write into the page cache without a flush, since the cache
+//! survives the process in any case. After a restart of the whole machine, no task is the cause and the file does not
+//! count, nor after an orderly end.
 
 use fabric_types::{
     digest::ModuleDigest,
@@ -21,19 +21,19 @@ use std::{
 };
 
 const NAME: &str = "running";
-/// Bytes of the header and of each entry.
+/// Size of the header and of each entry in bytes.
 const ENTRY: usize = 512;
-/// Entries at most; what runs beside so many is not noted.
+/// Maximum number of entries. Further guests are not recorded.
 const ENTRIES: u32 = 8192;
-/// The last byte of the header: whether the end is in order.
+/// Offset of the header's last byte: 1 after an orderly end.
 const CLOSED_AT: u64 = ENTRY as u64 - 1;
 
-/// Something that runs.
+/// A running guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Entry {
     /// An attempt of a task.
     Task {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
         /// The job.
         job: JobId,
@@ -42,11 +42,11 @@ pub(crate) enum Entry {
     },
     /// A synchronous call or an http request.
     Call {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
         /// The function.
         function: FunctionName,
-        /// Its module.
+        /// The module.
         module: ModuleDigest,
     },
 }
@@ -55,18 +55,18 @@ pub(crate) enum Entry {
 struct Header {
     node: NodeId,
     started_ms: u64,
-    /// Which run of the machine it was.
+    /// The boot id of the machine.
     boot: String,
 }
 
-/// What a process that died left.
+/// The record of a process that died.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Left {
-    /// Its name in the fleet.
+    /// The node's name in the fleet.
     pub node: NodeId,
-    /// When it had started.
+    /// Start time of the process in milliseconds since 1970.
     pub started_ms: u64,
-    /// What was running.
+    /// The guests that were running.
     pub entries: Vec<Entry>,
 }
 
@@ -75,7 +75,7 @@ fn boot() -> String {
     id.trim().to_owned()
 }
 
-/// A value behind its length, as long as it fits.
+/// Encodes a value with a length prefix. Fails if it exceeds the size of an entry.
 fn encode(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let bytes = postcard::to_extend(value, vec![0, 0]).map_err(io::Error::other)?;
     let length = u16::try_from(bytes.len() - 2).ok().filter(|_| bytes.len() < ENTRY);
@@ -93,7 +93,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     (length > 0).then(|| postcard::from_bytes(rest.get(..length)?).ok())?
 }
 
-/// What the process before this one left in the folder; none after an orderly end, or where the machine started anew.
+/// Reads the record of the previous process. Returns `None` after an orderly end or a restart of the machine.
 pub(crate) fn left(folder: &Path) -> Option<Left> {
     let bytes = std::fs::read(folder.join(NAME)).ok()?;
     let (head, rest) = bytes.split_at_checked(ENTRY)?;
@@ -105,7 +105,7 @@ pub(crate) fn left(folder: &Path) -> Option<Left> {
     Some(Left { node: header.node, started_ms: header.started_ms, entries })
 }
 
-/// What was left is known: it counts once.
+/// Marks the record of the previous process as handled, so that it counts once.
 pub(crate) fn settle(folder: &Path) -> io::Result<()> {
     File::options().write(true).open(folder.join(NAME))?.write_all_at(&[1], CLOSED_AT)
 }
@@ -124,10 +124,10 @@ struct Free {
 }
 
 impl RunningFile {
-    /// Begins a new one in the folder, in the place of the one before.
+    /// Creates a new file in the folder and replaces the previous one.
     ///
     /// # Errors
-    /// When it can't be written.
+    /// If it cannot be written.
     pub fn begin(folder: &Path, node: &NodeId, started_ms: u64) -> io::Result<Self> {
         let (path, beside) = (folder.join(NAME), folder.join("running.new"));
         let mut head = encode(&Header { node: node.clone(), started_ms, boot: boot() })?;
@@ -138,7 +138,7 @@ impl RunningFile {
         Ok(Self { file: Some(file), free: Mutex::default() })
     }
 
-    /// A place for what will run. Nothing is noted where there is no file or no place.
+    /// Returns a slot for a guest. Nothing is recorded without a file or a free slot.
     pub fn place(self: &Arc<Self>) -> Place {
         let mut free = self.free.lock();
         let place = free.returned.pop().or_else(|| {
@@ -152,17 +152,17 @@ impl RunningFile {
         Place { file: Arc::clone(self), place, noted: false }
     }
 
-    /// Says that the process ends in order.
+    /// Records that the process ends in an orderly way.
     pub fn close(&self) {
         if let Some(file) = &self.file
             && let Err(error) = file.write_all_at(&[1], CLOSED_AT)
         {
-            tracing::warn!(%error, "the orderly end could not be noted");
+            tracing::warn!(%error, "failed to record the orderly end");
         }
     }
 }
 
-/// A place in the file; what is noted there counts as running until it is dropped.
+/// A slot in the file. Its entry counts as running until the slot is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     file: Arc<RunningFile>,
@@ -171,14 +171,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Notes what begins to run, in the place of what ran before.
+    /// Records a guest that starts, in place of the previous entry.
     pub fn note(&mut self, entry: &Entry) {
         let (Some(file), Some(place)) = (&self.file.file, self.place) else { return };
         let at = (u64::from(place) + 1) * ENTRY as u64;
         match encode(entry).and_then(|bytes| file.write_all_at(&bytes, at)) {
             Ok(()) => self.noted = true,
-            // A full disk: then a death is counted by who sees it from outside.
-            Err(error) => tracing::debug!(%error, "what runs could not be noted"),
+            // For instance because of a full disk. A death is then counted only by observers outside the process.
+            Err(error) => tracing::debug!(%error, "failed to record a running guest"),
         }
     }
 }
@@ -226,14 +226,14 @@ mod tests {
         drop(second);
         let expected = Left { node: node.clone(), started_ms: 7, entries: vec![entry(2), call] };
         assert_eq!(left(path), Some(expected));
-        // Its place is used again.
+        // The slot of `second` is reused.
         file.place().note(&entry(4));
         drop((first, third));
         assert_eq!(left(path).unwrap().entries, []);
         file.place().note(&entry(5));
         file.close();
         assert_eq!(left(path), None);
-        // Half a file, and what is no file of ours.
+        // A truncated file, and one of another format.
         std::fs::write(path.join(NAME), [255; 700]).unwrap();
         assert_eq!(left(path), None);
         std::fs::write(path.join(NAME), [1; 20]).unwrap();

@@ -1,10 +1,10 @@
-//! Keeps the storage accounts true: counts what is there at the start and from time to time, follows the tenants' quotas,
-//! and counts a tenant's volumes again after its guests wrote there.
+//! Keeps the storage accounts accurate: counts all data at the start and periodically, follows the tenants' quotas, and
+//! recounts a tenant's volumes after its guests wrote to them.
 
 use crate::volume_walk::{removed_but_open, walk};
-use fabric_engine::{
-    Engine,
-    registry::{Change, Entry},
+use fabric_backend::{
+    Backend,
+    registry::{Change, RegistryEntry},
     upkeep::Sizes,
 };
 use fabric_host::{VolumeCharge, VolumeMeter, VolumeRefusal};
@@ -30,40 +30,41 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Where tenants' quotas are.
+/// Registry prefix of the tenants' quotas.
 const QUOTAS: &str = "sys/quota/";
-/// Quotas read at once.
+/// Quotas per page when listing the registry.
 const PAGE: usize = 1000;
-/// How long to wait after a count that failed.
+/// Delay after a failed count.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How long changes of volumes are gathered before they are counted.
+/// Time that changes of volumes are gathered before they are counted.
 const GATHER: Duration = Duration::from_millis(500);
-/// A refused write counts a tenant's volumes again at most so often, and when they have at most so many entries.
+/// Minimum interval between recounts of a tenant's volumes after refused writes, and the maximum number of entries for
+/// such a recount.
 const RECOUNT_EVERY: Duration = Duration::from_secs(2);
 const RECOUNT_ENTRIES: usize = 20_000;
-/// Share of the time that counting changed volumes may take, one part in this many.
+/// Counting changed volumes takes at most one part in this many of the time.
 const COUNT_SHARE: u32 = 10;
 
-/// What is counted beside the store and the engine.
+/// Sources of storage accounting in addition to the store and the backend.
 #[derive(Clone)]
 pub struct StorageOptions {
-    /// Where log lines and records of calls are.
+    /// The index with log lines and invocation records.
     pub index: Index,
     /// The volumes of this node.
     pub volumes: Volumes,
-    /// How often everything is counted. Default 10 minutes.
+    /// Interval between full counts. Default: 10 minutes.
     pub every: Duration,
 }
 
 impl StorageOptions {
-    /// The defaults.
+    /// Returns the default options.
     #[must_use]
     pub fn new(index: Index, volumes: Volumes) -> Self {
         Self { index, volumes, every: Duration::from_secs(600) }
     }
 }
 
-/// The volumes of this node, whose bytes are charged to their tenants. Cloning is cheap.
+/// The volumes of this node, with bytes charged to their tenants. Cheap to clone.
 #[derive(Clone)]
 pub struct Volumes(Arc<Inner>);
 
@@ -72,14 +73,14 @@ struct Inner {
     accounts: Accounts,
     changed: Mutex<HashSet<TenantId>>,
     some: Notify,
-    /// Calls under way that could write, by tenant.
+    /// Number of running calls per tenant that may write.
     writers: Mutex<HashMap<TenantId, usize>>,
-    /// When volumes were counted because of a refusal.
+    /// Time of the last recount after a refused write.
     recounted: Mutex<HashMap<TenantId, std::time::Instant>>,
 }
 
 impl Volumes {
-    /// The volumes below a folder, as the sandbox lays them out.
+    /// Creates the accounting of the volumes below a folder, in the sandbox's layout.
     #[must_use]
     pub fn new(root: PathBuf, accounts: Accounts) -> Self {
         Self(Arc::new(Inner {
@@ -92,12 +93,12 @@ impl Volumes {
         }))
     }
 
-    /// Counts one tenant's volumes, if they have at most so many entries; says whether it did.
+    /// Counts one tenant's volumes if they have at most `most` entries. Returns `true` if they were counted.
     fn count(&self, tenant: &TenantId, most: usize) -> bool {
         let accounts = &self.0.accounts;
         accounts.begin_count_of(tenant, StorageKind::Volumes);
         let Some(there) = walk(&self.0.root.join(tenant.as_str()), most) else { return false };
-        // After the walk: a file that is removed in between counts twice until the next count, and never not at all.
+        // After the walk, so that a file removed in between may count twice until the next count, but is never missed.
         let removed = self.removed_but_open().remove(tenant).unwrap_or(0);
         accounts.end_count_of(tenant, StorageKind::Volumes, there.saturating_add(removed));
         true
@@ -137,7 +138,7 @@ impl Volumes {
         }
     }
 
-    /// Counts a tenant's volumes at once, if that is not much work and was not done a moment ago.
+    /// Recounts a tenant's volumes immediately, unless they are large or were recounted a moment ago.
     fn recount(&self, tenant: &TenantId) -> bool {
         let now = std::time::Instant::now();
         let mut recounted = self.0.recounted.lock();
@@ -151,7 +152,7 @@ impl Volumes {
     }
 }
 
-/// Set aside while a write is under way, counted as used after it. Until then no count can see it.
+/// A reservation during a write, counted as used after it. Until then no count can include it.
 struct Written(Option<Reservation>);
 
 impl Drop for Written {
@@ -169,7 +170,7 @@ impl VolumeMeter for Volumes {
 
     fn charge(&self, tenant: &TenantId, bytes: u64) -> Result<VolumeCharge, VolumeRefusal> {
         match self.reserve(tenant, bytes) {
-            // What the guest removed or wrote over since its call began is still counted.
+            // Data that the guest deleted or overwrote since its call began is still counted.
             Err(VolumeRefusal::OverQuota) if self.recount(tenant) => self.reserve(tenant, bytes),
             other => other,
         }
@@ -193,16 +194,16 @@ impl VolumeMeter for Volumes {
     }
 }
 
-/// Counts and follows until `stop`.
-pub(crate) async fn run(engine: Engine, store: Store, options: StorageOptions, stop: CancellationToken) {
-    let all = async { futures::join!(follow_quotas(&engine, store.accounts()), count(&engine, &store, &options)) };
+/// Counts data and follows quotas until `stop` is cancelled.
+pub(crate) async fn run(backend: Backend, store: Store, options: StorageOptions, stop: CancellationToken) {
+    let all = async { futures::join!(follow_quotas(&backend, store.accounts()), count(&backend, &store, &options)) };
     stop.run_until_cancelled(all).await;
 }
 
-async fn count(engine: &Engine, store: &Store, options: &StorageOptions) {
+async fn count(backend: &Backend, store: &Store, options: &StorageOptions) {
     let accounts = store.accounts();
-    while let Err(fault) = count_all(engine, store, options).await {
-        tracing::warn!(%fault, "what is stored can't be counted; trying again");
+    while let Err(fault) = count_all(backend, store, options).await {
+        tracing::warn!(%fault, "failed to count stored data, retrying");
         sleep(AGAIN).await;
     }
     accounts.counted();
@@ -211,8 +212,8 @@ async fn count(engine: &Engine, store: &Store, options: &StorageOptions) {
     let mut took = Duration::ZERO;
     loop {
         tokio::select! {
-            _ = every.tick() => if let Err(fault) = count_all(engine, store, options).await {
-                tracing::warn!(%fault, "what is stored can't be counted now");
+            _ = every.tick() => if let Err(fault) = count_all(backend, store, options).await {
+                tracing::warn!(%fault, "failed to count stored data");
             },
             () = options.volumes.0.some.notified() => {
                 sleep(GATHER.max(took * COUNT_SHARE)).await;
@@ -225,7 +226,7 @@ async fn count(engine: &Engine, store: &Store, options: &StorageOptions) {
                     }
                 });
                 if let Err(error) = counted.await {
-                    tracing::error!(%error, "volumes were not counted");
+                    tracing::error!(%error, "failed to count volumes");
                 }
                 took = started.elapsed();
             }
@@ -233,11 +234,11 @@ async fn count(engine: &Engine, store: &Store, options: &StorageOptions) {
     }
 }
 
-async fn count_all(engine: &Engine, store: &Store, options: &StorageOptions) -> Result<(), Fault> {
+async fn count_all(backend: &Backend, store: &Store, options: &StorageOptions) -> Result<(), Fault> {
     let started = std::time::Instant::now();
     let accounts = store.accounts();
     accounts.begin_count(&StorageKind::ALL);
-    let mut all = engine.upkeep.sizes().await?;
+    let mut all = backend.upkeep.sizes().await?;
     let mut add = |more: Sizes| {
         for (tenant, kinds) in more {
             let of = all.entry(tenant).or_default();
@@ -255,26 +256,26 @@ async fn count_all(engine: &Engine, store: &Store, options: &StorageOptions) -> 
     let logs = logs.map_err(|e| Fault::new(fabric_types::Code::Unavailable, format!("the index: {e}")))?;
     add(one_kind(logs, StorageKind::Logs));
     accounts.end_count(&StorageKind::ALL, &all);
-    tracing::debug!(tenants = all.len(), took_ms = started.elapsed().as_millis(), "counted what is stored");
+    tracing::debug!(tenants = all.len(), took_ms = started.elapsed().as_millis(), "counted stored data");
     Ok(())
 }
 
-/// The tenant of an entry and what it may keep, if that is its own.
-fn quota(entry: &Entry) -> Option<(TenantId, Option<u64>)> {
+/// Returns the tenant of an entry and its own storage quota, if it has one.
+fn quota(entry: &RegistryEntry) -> Option<(TenantId, Option<u64>)> {
     let tenant = TenantId::new(entry.key.strip_prefix(QUOTAS)?).ok()?;
     let quota: Quota = serde_json::from_slice(&entry.value).ok()?;
     Some((tenant, quota.limit.storage_bytes.map(|bytes| bytes.0)))
 }
 
-async fn follow_quotas(engine: &Engine, accounts: &Accounts) {
-    let mut changes = engine.registry.watch(QUOTAS);
+async fn follow_quotas(backend: &Backend, accounts: &Accounts) {
+    let mut changes = backend.registry.watch(QUOTAS);
     loop {
-        match all_quotas(engine).await {
+        match all_quotas(backend).await {
             Ok(quotas) => {
                 accounts.set_quotas(quotas);
                 break;
             }
-            Err(fault) => tracing::warn!(%fault, "storage quotas can't be read; trying again"),
+            Err(fault) => tracing::warn!(%fault, "failed to read storage quotas, retrying"),
         }
         sleep(AGAIN).await;
     }
@@ -295,11 +296,11 @@ async fn follow_quotas(engine: &Engine, accounts: &Accounts) {
     }
 }
 
-async fn all_quotas(engine: &Engine) -> Result<HashMap<TenantId, Option<u64>>, Fault> {
+async fn all_quotas(backend: &Backend) -> Result<HashMap<TenantId, Option<u64>>, Fault> {
     let mut quotas = HashMap::new();
     let mut after: Option<String> = None;
     loop {
-        let page = engine.registry.list(QUOTAS, after.as_deref(), PAGE).await?;
+        let page = backend.registry.list(QUOTAS, after.as_deref(), PAGE).await?;
         let Some(last) = page.last() else { return Ok(quotas) };
         after = Some(last.key.clone());
         quotas.extend(page.iter().filter_map(quota));

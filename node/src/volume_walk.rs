@@ -1,4 +1,4 @@
-//! Bytes of tenants' volumes: of what is in their folders, however deep, and of what was removed while it is open.
+//! Sizes of tenants' volumes: the content of their folders at any depth, and deleted files that are still open.
 
 use fabric_types::{id::TenantId, storage::ENTRY_BYTES};
 use rustix::{
@@ -13,41 +13,41 @@ use std::{
     path::Path,
 };
 
-/// Bytes that stand for what can't be looked at.
+/// Bytes assumed for data that cannot be read.
 const UNSEEN_BYTES: u64 = 1 << 30;
 
-/// Identity of a folder.
+/// Identity of a folder: device and inode.
 type FolderId = (u64, u64);
 
 fn id(stat: &Stat) -> FolderId {
     (stat.st_dev, stat.st_ino)
 }
 
-/// A folder on the way down.
+/// A folder on the current path of the walk.
 struct Level {
     id: FolderId,
-    /// Folders in it that are not counted yet.
+    /// Subfolders that are not counted yet.
     left: Vec<CString>,
 }
 
-/// A walk through a tree of folders. It goes down and up by descriptor, one at a time, since a guest makes trees that are
-/// deeper than a path can name.
+/// A walk through a tree of folders. It moves by descriptor, one level at a time, since a guest can create trees deeper
+/// than a path can name.
 struct Walk {
     bytes: u64,
     entries: usize,
     most: usize,
 }
 
-/// Ends of a walk before its end.
+/// Reasons to stop a walk early.
 enum Stopped {
-    /// There are more entries than asked for.
+    /// There are more entries than the limit.
     TooMany,
-    /// The tree was changed beneath the walk, or can't be read.
+    /// The tree was changed during the walk, or cannot be read.
     Lost(Errno),
 }
 
 impl Walk {
-    /// Counts what is directly in a folder.
+    /// Counts the direct entries of a folder.
     fn read(&mut self, folder: &OwnedFd) -> Result<Level, Stopped> {
         let stat = fstat(folder).map_err(Stopped::Lost)?;
         let mut left = Vec::new();
@@ -57,7 +57,7 @@ impl Walk {
             if name == c"." || name == c".." {
                 continue;
             }
-            // Of the entry itself: a link is not what it leads to.
+            // The status of the entry itself; links are not followed.
             let Ok(about) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
             self.bytes = self.bytes.saturating_add(ENTRY_BYTES);
             self.entries += 1;
@@ -83,7 +83,7 @@ impl Walk {
                         levels.push(self.read(&inner)?);
                         folder = inner;
                     }
-                    // It is gone, or something else by now.
+                    // It was deleted or replaced in the meantime.
                     Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                     Err(error) => return Err(Stopped::Lost(error)),
                 }
@@ -106,11 +106,11 @@ fn open_folder(from: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd,
     openat(from, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// How often a tree that changes is walked again.
+/// Maximum attempts to walk a tree that changes.
 const TRIES: usize = 3;
 
-/// Bytes of a folder and what is in it; links are not followed. `None` when it has more entries than `most`. What can't be
-/// looked at is taken for 1 GiB.
+/// Returns the bytes of a folder and its content, or `None` if it has more entries than `most`. Links are not followed.
+/// Data that cannot be read counts as 1 GiB.
 pub(crate) fn walk(folder: &Path, most: usize) -> Option<u64> {
     let mut last = Errno::STALE;
     let mut counted = 0;
@@ -130,19 +130,19 @@ pub(crate) fn walk(folder: &Path, most: usize) -> Option<u64> {
             Err(Stopped::Lost(error)) => (last, counted) = (error, walk.bytes),
         }
     }
-    tracing::warn!(error = %last, "part of a volume can't be counted; it is taken for 1 GiB");
+    tracing::warn!(error = %last, "failed to count part of a volume, assuming 1 GiB");
     Some(counted.saturating_add(UNSEEN_BYTES))
 }
 
-/// Bytes of files that guests of this process removed and still have open. Where the system can't tell whose a file was,
-/// each of `writers` is charged for it.
+/// Returns the bytes of files that guests of this process deleted and still have open. If the system cannot determine
+/// the tenant of a file, each of `writers` is charged for it.
 pub(crate) fn removed_but_open(root: &Path, writers: &HashSet<TenantId>) -> HashMap<TenantId, u64> {
     let mut found = HashMap::new();
     let Ok(root) = root.canonicalize() else { return found };
     let Ok(device) = std::fs::metadata(&root).map(|meta| meta.dev()) else { return found };
     let mut seen = HashSet::new();
     for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
-        // Of the open file, whatever has become of its name.
+        // The status of the open file, independent of its name.
         let Ok(meta) = std::fs::metadata(entry.path()) else { continue };
         if meta.nlink() > 0 || !meta.is_file() || meta.dev() != device || !seen.insert(meta.ino()) {
             continue;
@@ -155,7 +155,7 @@ pub(crate) fn removed_but_open(root: &Path, writers: &HashSet<TenantId>) -> Hash
                     charge(tenant);
                 }
             }
-            // Its path is too long.
+            // The path is too long.
             Err(_) => writers.iter().cloned().for_each(charge),
         }
     }
@@ -175,7 +175,7 @@ mod tests {
         std::fs::create_dir_all(volume.join("deep/er")).unwrap();
         std::fs::write(volume.join("deep/er/file"), vec![0; 10_000]).unwrap();
         std::os::unix::fs::symlink("/usr", volume.join("out")).unwrap();
-        // The volume, two folders, the file, the link with its text.
+        // The volume, two folders, the file, and the link with its text.
         assert_eq!(walk(&dir.path().join("t"), 5), Some(5 * ENTRY_BYTES + 10_000 + 4));
         assert_eq!(walk(&dir.path().join("t"), 4), None);
         assert_eq!(walk(&dir.path().join("absent"), 0), Some(0));
@@ -193,7 +193,7 @@ mod tests {
         let file = openat(&at, "f", OFlags::CREATE | OFlags::WRONLY, Mode::RWXU).unwrap();
         rustix::fs::ftruncate(&file, 1_000_000).unwrap();
         assert_eq!(walk(dir.path(), usize::MAX), Some((DEPTH + 1) * ENTRY_BYTES + 1_000_000));
-        // Removed here: the usual ways of removing a tree name paths.
+        // Removed by descriptor, since the usual ways to remove a tree use paths.
         rustix::fs::unlinkat(&at, "f", AtFlags::empty()).unwrap();
         while let Ok(above) = open_folder(&at, "..") {
             if rustix::fs::unlinkat(&above, "d", AtFlags::REMOVEDIR).is_err() {

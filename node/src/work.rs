@@ -1,14 +1,14 @@
-//! Runs chunks of tasks on the guest threads, each task in a fresh sandbox.
+//! Runs chunks of tasks on the guest threads, each task in a new sandbox.
 
 use crate::{
-    api::Shared,
-    commit::{Ended, Piece, Pieces},
+    api::NodeState,
+    commit::{Piece, Pieces, TaskEnd},
     function_logs::FunctionLogs,
     input::{self, BytesSource, PartialsSource, PartitionSource},
     lane::{Chunk, Running},
     running::Entry,
 };
-use fabric_host::{Loaded, PartSource, SlotWait, Stage, TaskCall, keyed};
+use fabric_host::{Loaded, PartSource, SlotWait, TaskCall, TaskStage, keyed};
 use fabric_results::Fresh;
 use fabric_store::Objects;
 use fabric_types::{
@@ -19,7 +19,7 @@ use fabric_types::{
     limits::Limits,
     memory::Charge,
     rest::node::UsageLine,
-    work::{Assignment, Batch, Done, Outcome, TaskInput},
+    work::{Assignment, AttemptOutcome, Batch, Done, TaskInput},
 };
 use futures::FutureExt as _;
 use std::{
@@ -30,11 +30,11 @@ use std::{
 use tokio::sync::{Mutex, mpsc};
 use tracing::Instrument as _;
 
-/// How long results wait for company before they are committed.
+/// Maximum time that results are gathered before they are sent to the committer.
 const HOLD: Duration = Duration::from_millis(5);
 
-/// Takes chunks until there are no more.
-pub async fn run(shared: Arc<Shared>, chunks: Arc<Mutex<mpsc::Receiver<Chunk>>>, pieces: Pieces) {
+/// Runs chunks until the queue is closed.
+pub async fn run(shared: Arc<NodeState>, chunks: Arc<Mutex<mpsc::Receiver<Chunk>>>, pieces: Pieces) {
     loop {
         let chunk = { chunks.lock().await.recv().await };
         let Some(chunk) = chunk else { return };
@@ -44,12 +44,12 @@ pub async fn run(shared: Arc<Shared>, chunks: Arc<Mutex<mpsc::Receiver<Chunk>>>,
     }
 }
 
-/// The committer is gone: the node is stopping.
+/// The committer has ended because the node is stopping.
 struct Stopping;
 
-async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(), Stopping> {
+async fn work(shared: &Arc<NodeState>, chunk: Chunk, pieces: &Pieces) -> Result<(), Stopping> {
     let running = chunk.running;
-    // Loaded for the first task that needs it: results that are there already wait for no compiler.
+    // Loaded for the first task that needs it. Cached results do not wait for the compiler.
     let mut loaded = None;
     let objects = shared.objects(&running.batch.tenant);
     let mut usage = UsageLine::default();
@@ -58,7 +58,7 @@ async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(),
     let mut place = shared.running.place();
     for at in chunk.tasks {
         if shared.metrics.queued_tasks.dec() == 1 {
-            // Nobody waits for a thread any more: what has ended need not wait for company either.
+            // No task waits for a thread any more, so the committer need not wait for more results.
             shared.drained.notify_one();
         }
         if let Some(assignment) = running.batch.tasks.get(at) {
@@ -78,12 +78,12 @@ async fn work(shared: &Arc<Shared>, chunk: Chunk, pieces: &Pieces) -> Result<(),
                     None => loaded.insert(shared.load(&running.batch.deployment).await),
                 };
                 match ready {
-                    // While it was compiled.
+                    // Stopped while the module was being compiled.
                     _ if stopped() => None,
                     Ok(loaded) => {
                         shared.metrics.running.inc();
                         let task = one(shared, loaded, &objects, &running, at, assignment, &mut usage);
-                        // A defect of ours costs the attempt, not the thread that would run the next ones.
+                        // A panic in the host fails the attempt but keeps the thread.
                         let end = AssertUnwindSafe(task).catch_unwind().await;
                         shared.metrics.running.dec();
                         end.unwrap_or_else(|_| Some(failed(assignment, panicked())))
@@ -114,41 +114,41 @@ fn panicked() -> Fault {
     Fault::new(Code::Internal, "the server panicked while it ran the task").hint("report it with the server's log")
 }
 
-fn failed(assignment: &Assignment, fault: Fault) -> Ended {
-    Ended::Over(Outcome { task: assignment.task, attempt: assignment.attempt, result: Err(fault) })
+fn failed(assignment: &Assignment, fault: Fault) -> TaskEnd {
+    TaskEnd::Over(AttemptOutcome { task: assignment.task, attempt: assignment.attempt, result: Err(fault) })
 }
 
-/// What an earlier job left of this task.
+/// Returns the outcome of a task with a cached result.
 fn found(
-    shared: &Shared,
+    shared: &NodeState,
     running: &Running,
     at: usize,
     assignment: &Assignment,
     usage: &mut UsageLine,
-) -> Option<Ended> {
+) -> Option<TaskEnd> {
     let (output, _) = running.found.get(at)?.as_ref()?;
     shared.metrics.task_cache_hits.inc();
     usage.cached += 1;
     let done = Done { output: *output, fuel: 0, wall_us: 0, gpu_us: 0, bytes_in: 0, cached: true, differs: None };
-    Some(Ended::Over(Outcome { task: assignment.task, attempt: assignment.attempt, result: Ok(done) }))
+    Some(TaskEnd::Over(AttemptOutcome { task: assignment.task, attempt: assignment.attempt, result: Ok(done) }))
 }
 
-/// How long a task waits here for memory before its attempt counts as failed.
+/// Maximum time that a task waits for memory before its attempt fails.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(30);
-/// Pauses between its tries.
+/// Delay between attempts to get memory.
 const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs a task. Where the node has no memory for it, it waits here rather than use up the job's attempts: those that were
-/// refused go one at a time, so that they do not refuse each other again.
+/// Runs a task. If the node has too little memory for it, the task waits here instead of using up the job's attempts.
+/// Refused tasks retry one at a time, so that they do not refuse each other again.
 async fn one(
-    shared: &Arc<Shared>,
+    shared: &Arc<NodeState>,
     loaded: &Arc<Loaded>,
     objects: &Objects,
     running: &Running,
     at: usize,
     assignment: &Assignment,
     usage: &mut UsageLine,
-) -> Option<Ended> {
+) -> Option<TaskEnd> {
     let end = attempt(shared, loaded, objects, running, at, assignment, usage).await;
     if !lacks_memory(end.as_ref()) {
         return end;
@@ -165,23 +165,23 @@ async fn one(
             }
         }
     };
-    // Whoever stopped it does not wait for word of it.
+    // A stopped attempt is not reported.
     stop.run_until_cancelled(again).await.flatten()
 }
 
-fn lacks_memory(end: Option<&Ended>) -> bool {
-    matches!(end, Some(Ended::Over(Outcome { result: Err(fault), .. })) if fault.code == Code::NodeMemory)
+fn lacks_memory(end: Option<&TaskEnd>) -> bool {
+    matches!(end, Some(TaskEnd::Over(AttemptOutcome { result: Err(fault), .. })) if fault.code == Code::NodeMemory)
 }
 
 async fn attempt(
-    shared: &Arc<Shared>,
+    shared: &Arc<NodeState>,
     loaded: &Arc<Loaded>,
     objects: &Objects,
     running: &Running,
     at: usize,
     assignment: &Assignment,
     usage: &mut UsageLine,
-) -> Option<Ended> {
+) -> Option<TaskEnd> {
     let batch = &running.batch;
     let stop = running.token(at);
     let logs = shared.task_logs(batch, assignment);
@@ -205,7 +205,7 @@ async fn attempt(
             cancel: stop.clone(),
             input: source,
             slot_wait: SlotWait::UntilCancelled,
-            ..TaskCall::new(stage, fabric_host::source::Empty)
+            ..TaskCall::new(stage, fabric_host::source::EmptySource)
         },
         Err(fault) => return Some(failed(assignment, fault)),
     };
@@ -240,7 +240,7 @@ async fn attempt(
                 buckets: output.buckets,
                 fuel: report.fuel,
             };
-            Some(Ended::Fresh {
+            Some(TaskEnd::Fresh {
                 task: assignment.task,
                 attempt: assignment.attempt,
                 fresh,
@@ -249,7 +249,7 @@ async fn attempt(
                 bytes_in: report.bytes_in,
             })
         }
-        // Whoever stopped it does not wait for word of it.
+        // A stopped attempt is not reported.
         Err(fault) if fault.code == Code::Cancelled && stop.is_cancelled() => None,
         Err(fault) if fault.code == Code::NodeMemory => Some(failed(assignment, fault)),
         Err(fault) => {
@@ -260,23 +260,23 @@ async fn attempt(
     }
 }
 
-/// The fault of an attempt that was given no more fuel than its job's budget left.
+/// Converts an `out-of-fuel` fault of an attempt that was limited by the rest of its job's budget.
 fn out_of_budget(fault: Fault, left: u64) -> Fault {
     if fault.code != Code::OutOfFuel {
         return fault;
     }
-    let message = format!("the task took all {left} units of fuel that were left of the job's budget");
+    let message = format!("the task used the remaining {left} units of fuel of the job's budget");
     Fault { code: Code::BudgetExhausted, message, ..fault }.hint("give the job a larger budget-fuel")
 }
 
-/// What is asked of the module, and what it reads.
+/// Returns the stage to run and its input.
 async fn call(
-    shared: &Arc<Shared>,
+    shared: &Arc<NodeState>,
     objects: &Objects,
     batch: &Batch,
     assignment: &Assignment,
     limits: &Limits,
-) -> Result<(Stage, Box<dyn PartSource>), Fault> {
+) -> Result<(TaskStage, Box<dyn PartSource>), Fault> {
     let tenant = &batch.tenant;
     let charge = Charge::none(&shared.host.memory().tenant(tenant));
     let source: Box<dyn PartSource> = match &assignment.input {
@@ -300,14 +300,15 @@ async fn call(
         }
     };
     let stage = match batch.stage {
-        StageKind::Map | StageKind::Invoke => Stage::Map,
-        StageKind::Reduce | StageKind::KeyedReduce => Stage::Reduce,
+        StageKind::Map | StageKind::Invoke => TaskStage::Map,
+        StageKind::Reduce | StageKind::KeyedReduce => TaskStage::Reduce,
     };
     Ok((stage, source))
 }
 
-impl Shared {
-    /// What a result is stored under here: the task's key, and with a function that uses the GPU the one for this adapter.
+impl NodeState {
+    /// Returns the key of a result on this node: the task's key, combined with the adapter if the function uses the
+    /// GPU.
     pub async fn result_key(&self, deployment: &Deployment, key: TaskKey) -> TaskKey {
         match self.host.gpu().adapter(deployment).await {
             Some(adapter) => key.on_adapter(&adapter),
@@ -315,7 +316,7 @@ impl Shared {
         }
     }
 
-    /// The lines of a task go under its job's id.
+    /// Returns the log sink of a task. Its lines are stored under the job's id.
     fn task_logs(&self, batch: &Batch, assignment: &Assignment) -> Arc<FunctionLogs> {
         let task = (batch.stage != StageKind::Invoke).then_some(assignment.task);
         FunctionLogs::new(
@@ -327,7 +328,7 @@ impl Shared {
         )
     }
 
-    /// The deployment, ready to run.
+    /// Loads a deployment.
     ///
     /// # Errors
     /// The store's fault, or the compiler's.
@@ -340,7 +341,7 @@ impl Shared {
     }
 }
 
-/// A request's body as the input of a mapper.
+/// Returns a request body as the input of a mapper.
 pub fn body_source(bytes: bytes::Bytes) -> Box<dyn PartSource> {
     Box::new(BytesSource::new("request", bytes))
 }

@@ -1,8 +1,8 @@
-//! The storage account: what each tenant keeps, and whether it may keep more.
+//! Storage accounts: the stored bytes of each tenant, checked against its quota.
 //!
-//! Bytes are reserved before they are written. A reservation that is dropped gives them back; one that is kept counts them
-//! as used. What is used is known from counts of what is there (see [`Accounts::begin_count`]) and from what this process
-//! wrote or removed since. Other processes of a fleet over the same store are seen at the next count.
+//! Bytes are reserved before they are written. Dropping a reservation releases them; keeping it counts them as used.
+//! The used bytes come from periodic counts of the stored data (see [`Accounts::begin_count`]) and from the writes and
+//! deletions of this process since. Writes of other processes of a fleet are included at the next count.
 
 use crate::{Error, over_quota::OverQuota};
 use fabric_types::{
@@ -19,51 +19,53 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Kinds of stored bytes.
+/// Number of storage kinds.
 const KINDS: usize = StorageKind::ALL.len();
-/// How long a write waits for the first count after the start; then it is admitted by what is known.
+/// Maximum time that a write waits for the first count after the start. Later it is admitted based on partial counts.
 const FIRST_COUNT: Duration = Duration::from_secs(10);
-/// How long a measurement of the free space is believed.
+/// Validity of a measurement of free space.
 const MEASURED: Duration = Duration::from_millis(100);
 
-/// How accounts are opened.
+/// Options of storage accounts.
 #[derive(Debug, Clone, Default)]
 pub struct AccountOptions {
-    /// What a tenant without a quota of its own may keep. Default: no limit.
+    /// Quota in bytes of a tenant without its own. Default: no limit.
     pub quota: Option<u64>,
-    /// Free space that tenants' writes leave. Default: none.
+    /// Free disk space that tenants' writes must leave. Default: none.
     pub floor: Option<DiskFloor>,
-    /// Whether writes wait for the first count. Default: no.
+    /// Makes writes wait for the first count. Default: `false`.
     pub counted: bool,
 }
 
-/// Free space that stays on the disks beneath some folders, for what must always be written: the journal and the registry.
+/// Free space that must stay on the disks of some folders, for data that must always be writable: the journal and the
+/// registry.
 #[derive(Debug, Clone)]
 pub struct DiskFloor {
     /// The folders.
     pub folders: Vec<PathBuf>,
-    /// Bytes that stay free on each.
+    /// Bytes that must stay free on each disk.
     pub bytes: u64,
 }
 
 #[derive(Default)]
 struct Ledger {
     used: [i64; KINDS],
-    /// Changes since the count that is under way began.
+    /// Changes since the current count began.
     since: [i64; KINDS],
-    /// Reserved and not kept yet.
+    /// Bytes reserved and not kept yet.
     reserved: u64,
 }
 
 impl Ledger {
-    /// Bytes that count towards the quota, reserved ones included. Log lines have bounds of their own, at which they give way.
+    /// Returns the bytes that count towards the quota, including reserved ones. Log lines are excluded, since they have
+    /// limits of their own.
     fn total(&self) -> u64 {
         let counted = StorageKind::ALL.into_iter().zip(self.used).filter(|(kind, _)| *kind != StorageKind::Logs);
         let used: i64 = counted.map(|(_, bytes)| bytes.max(0)).sum();
         u64::try_from(used).unwrap_or(0).saturating_add(self.reserved)
     }
 
-    /// The kind that counts most.
+    /// Returns the kind with the most bytes.
     fn most(&self) -> Option<(StorageKind, i64)> {
         let counted = StorageKind::ALL.into_iter().zip(self.used).filter(|(kind, _)| *kind != StorageKind::Logs);
         counted.max_by_key(|(_, bytes)| *bytes)
@@ -84,14 +86,14 @@ struct Inner {
     quotas: RwLock<HashMap<TenantId, Option<u64>>>,
     ledgers: RwLock<HashMap<TenantId, Arc<Mutex<Ledger>>>>,
     floor: Option<DiskFloor>,
-    /// Free space as it was measured last, on the fullest disk.
+    /// The last measured free space, of the fullest disk.
     free: Mutex<Option<(Instant, u64)>>,
     counted: watch::Sender<bool>,
-    /// Who writes a path now.
+    /// A lock per path for its writers.
     turns: Mutex<HashMap<object_store::path::Path, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// The storage accounts of all tenants. Cloning is cheap.
+/// The storage accounts of all tenants. Cheap to clone.
 #[derive(Clone)]
 pub struct Accounts(Arc<Inner>);
 
@@ -112,7 +114,7 @@ fn signed(bytes: u64) -> i64 {
 }
 
 impl Accounts {
-    /// Accounts in which nothing is used yet.
+    /// Creates accounts without used bytes.
     #[must_use]
     pub fn new(options: AccountOptions) -> Self {
         let AccountOptions { quota, floor, counted } = options;
@@ -127,12 +129,12 @@ impl Accounts {
         }))
     }
 
-    /// Sets what tenants with a quota of their own may keep. Others have the default.
+    /// Sets the quotas of tenants with their own. The default applies to all others.
     pub fn set_quotas(&self, quotas: HashMap<TenantId, Option<u64>>) {
         *self.0.quotas.write() = quotas;
     }
 
-    /// Sets what one tenant may keep: `None` for the default.
+    /// Sets the quota of one tenant; `None` for the default.
     pub fn set_quota(&self, tenant: &TenantId, quota: Option<u64>) {
         let mut quotas = self.0.quotas.write();
         match quota {
@@ -141,7 +143,7 @@ impl Accounts {
         }
     }
 
-    /// What a tenant may keep; `None` for no limit.
+    /// Returns the quota of a tenant; `None` for no limit.
     #[must_use]
     pub fn quota(&self, tenant: &TenantId) -> Option<u64> {
         self.0.quotas.read().get(tenant).copied().flatten().or(self.0.default_quota)
@@ -169,11 +171,11 @@ impl Accounts {
             return;
         }
         if tokio::time::timeout(FIRST_COUNT, counted.wait_for(|counted| *counted)).await.is_err() {
-            tracing::warn!("what is stored is not counted yet; a write is admitted by what is known");
+            tracing::warn!("first storage count is not done, admitting a write by partial counts");
         }
     }
 
-    /// Reserves bytes at once.
+    /// Reserves bytes without waiting.
     ///
     /// # Errors
     /// [`Error::OverQuota`], [`Error::DiskFull`].
@@ -183,7 +185,7 @@ impl Accounts {
         Ok(reservation)
     }
 
-    /// Whether so many bytes could be reserved now, to spare the transfer of what can't be kept.
+    /// Checks that `bytes` could be reserved now, to avoid the transfer of data that cannot be stored.
     ///
     /// # Errors
     /// As for [`Self::reserve`].
@@ -225,7 +227,7 @@ impl Accounts {
         })))
     }
 
-    /// Whether the disks have room for so many bytes above the floor.
+    /// Checks that the disks have room for `bytes` above the floor.
     ///
     /// # Errors
     /// [`Error::DiskFull`].
@@ -233,7 +235,8 @@ impl Accounts {
         self.room_on_disk(bytes, 0)
     }
 
-    /// The same for bytes that are written now: until the disks are measured again they count as gone.
+    /// Like [`Self::check_disk`] for bytes that are written now. They are subtracted until the disks are measured
+    /// again.
     fn take_disk(&self, bytes: u64) -> Result<(), Error> {
         self.room_on_disk(bytes, bytes)
     }
@@ -244,7 +247,7 @@ impl Accounts {
         let (at, free) = measured.filter(|(at, _)| at.elapsed() < MEASURED).unwrap_or_else(|| {
             let stat =
                 |folder: &PathBuf| rustix::fs::statvfs(folder).ok().map(|s| s.f_bavail.saturating_mul(s.f_frsize));
-            // A disk that can't be measured refuses writes by itself when it is full.
+            // A disk that cannot be measured refuses writes itself when it is full.
             (Instant::now(), floor.folders.iter().filter_map(stat).min().unwrap_or(u64::MAX))
         });
         let enough = free.saturating_sub(bytes) >= floor.bytes;
@@ -252,17 +255,17 @@ impl Accounts {
         if enough { Ok(()) } else { Err(Error::DiskFull { free: Some(free), floor: floor.bytes }) }
     }
 
-    /// Counts bytes that are there already and can't be refused.
+    /// Adds bytes that are already stored and cannot be refused.
     pub fn add(&self, tenant: &TenantId, kind: StorageKind, bytes: u64) {
         self.ledger(tenant).lock().change(kind, signed(bytes));
     }
 
-    /// Counts bytes as gone.
+    /// Subtracts deleted bytes.
     pub fn remove(&self, tenant: &TenantId, kind: StorageKind, bytes: u64) {
         self.ledger(tenant).lock().change(kind, -signed(bytes));
     }
 
-    /// Begins a count of some kinds: what is written from now on is added to what it finds. One count of a kind at a time.
+    /// Begins a count of some kinds. Later writes are added to its result. Only one count of a kind may run at a time.
     pub fn begin_count(&self, kinds: &[StorageKind]) {
         for ledger in self.0.ledgers.read().values() {
             let mut ledger = ledger.lock();
@@ -274,7 +277,7 @@ impl Accounts {
         }
     }
 
-    /// Ends a count of some kinds: what was found of each tenant; of tenants that are not named, nothing was.
+    /// Ends a count of some kinds with the bytes found per tenant. A missing tenant has none.
     pub fn end_count(&self, kinds: &[StorageKind], found: &HashMap<TenantId, HashMap<StorageKind, u64>>) {
         for tenant in found.keys() {
             self.ledger(tenant);
@@ -299,7 +302,7 @@ impl Accounts {
         }
     }
 
-    /// Ends it.
+    /// Ends a count of one kind of one tenant.
     pub fn end_count_of(&self, tenant: &TenantId, kind: StorageKind, found: u64) {
         let ledger = self.ledger(tenant);
         let mut ledger = ledger.lock();
@@ -316,12 +319,12 @@ impl Accounts {
         }
     }
 
-    /// Says that the first count is done.
+    /// Marks the first count as done.
     pub fn counted(&self) {
         self.0.counted.send_replace(true);
     }
 
-    /// What a tenant keeps, by kind.
+    /// Returns a tenant's stored bytes by kind.
     #[must_use]
     pub fn of(&self, tenant: &TenantId) -> Storage {
         let found = self.0.ledgers.read().get(tenant).cloned().unwrap_or_default();
@@ -337,7 +340,7 @@ impl Accounts {
         }
     }
 
-    /// Bytes of each kind, of all tenants together.
+    /// Returns the bytes of each kind over all tenants.
     #[must_use]
     pub fn of_all(&self) -> Vec<(StorageKind, u64)> {
         let mut all = [0u64; KINDS];
@@ -349,7 +352,7 @@ impl Accounts {
         StorageKind::ALL.into_iter().zip(all).collect()
     }
 
-    /// Tenants that keep something.
+    /// Returns the tenants with stored bytes.
     #[must_use]
     pub fn tenants(&self) -> Vec<TenantId> {
         let ledgers = self.0.ledgers.read();
@@ -357,18 +360,18 @@ impl Accounts {
     }
 }
 
-/// Folders of a path that are charged together as one entry.
+/// Number of folders of a path that are charged as one entry.
 const FOLDERS: usize = 8;
 
-/// Bytes that an object is charged: its own, an entry for itself, and one for every eight folders that it lies in. An empty
-/// object takes room as well.
+/// Returns the bytes charged for an object: its size, an entry for itself, and one for every eight folders of its path.
+/// An empty object takes space as well.
 pub(crate) fn object_bytes(path: &object_store::path::Path, size: u64) -> u64 {
     let folders = path.parts().count().saturating_sub(1) / FOLDERS;
     size.saturating_add(ENTRY_BYTES.saturating_mul(1 + folders as u64))
 }
 
-/// One tenant's account for one kind of bytes, and the turns of writers of one path: what a write replaces is only known
-/// while nobody else writes there.
+/// A tenant's account for one kind of bytes, and the locks on paths: the bytes that a write replaces are only known
+/// while no other writer changes the path.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
     pub(crate) accounts: Accounts,
@@ -385,7 +388,7 @@ impl Account {
         self.accounts.remove(&self.tenant, self.kind, bytes);
     }
 
-    /// Waits for this process's turn at a path.
+    /// Locks a path among the writers of this process.
     pub(crate) async fn turn(&self, path: &object_store::path::Path) -> Turn {
         let turn = Arc::clone(self.accounts.0.turns.lock().entry(path.clone()).or_default());
         let held = turn.lock_owned().await;
@@ -393,7 +396,7 @@ impl Account {
     }
 }
 
-/// The turn of one writer at a path.
+/// The lock of one writer on a path.
 pub(crate) struct Turn {
     accounts: Accounts,
     path: object_store::path::Path,
@@ -410,7 +413,7 @@ impl Drop for Turn {
     }
 }
 
-/// Bytes set aside for a write. Dropped, they are free again.
+/// Bytes reserved for a write. Dropping the reservation releases them.
 #[derive(Debug)]
 #[must_use = "a reservation that is dropped gives its bytes back"]
 pub struct Reservation {
@@ -421,23 +424,23 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Reserves more.
+    /// Reserves more bytes.
     ///
     /// # Errors
-    /// As for [`Accounts::reserve`]; what was reserved before stays so.
+    /// As for [`Accounts::reserve`]; the earlier reservation stays.
     pub fn grow(&mut self, bytes: u64) -> Result<(), Error> {
         self.accounts.admit(&self.tenant, self.kind, bytes)?;
         self.bytes = self.bytes.saturating_add(bytes);
         Ok(())
     }
 
-    /// Counts what is reserved as used, in place of `replaced` bytes of the same kind that are gone.
+    /// Counts the reserved bytes as used, in place of `replaced` bytes of the same kind.
     pub fn keep(self, replaced: u64) {
         let bytes = self.bytes;
         self.keep_only(bytes, replaced);
     }
 
-    /// The same of a part; the rest is free again.
+    /// Like [`Self::keep`] for a part of the reservation. The rest is released.
     pub fn keep_only(mut self, bytes: u64, replaced: u64) {
         let ledger = self.accounts.ledger(&self.tenant);
         let mut ledger = ledger.lock();
@@ -530,7 +533,7 @@ mod tests {
         accounts.add(&a, StorageKind::Objects, 1);
         let found = HashMap::from([(a.clone(), HashMap::from([(StorageKind::Objects, 300)]))]);
         accounts.end_count(&[StorageKind::Objects], &found);
-        // Log lines are apart.
+        // Log lines do not count.
         assert_eq!(used(&accounts, "a"), 300 + 1 + 100);
         reserved.keep(0);
         assert_eq!((used(&accounts, "a"), used(&accounts, "gone")), (401, 0));

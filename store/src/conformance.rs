@@ -1,6 +1,6 @@
-//! The suite that every store passes: local directory, memory and S3.
+//! The conformance suite of object stores: local directory, memory and S3.
 //!
-//! Each check gets a tenant of its own, so that the suite may run on a store that holds other things.
+//! Each check uses a tenant of its own, so that the suite may run on a store with other data.
 
 use crate::{Conditions, Error, ObjectPath, ObjectPrefix, Objects, PutOptions, Range, Store};
 use bytes::Bytes;
@@ -48,7 +48,7 @@ async fn text(objects: &Objects, at: &str, range: Range) -> Result<String, Error
     Ok(String::from_utf8_lossy(&bytes.concat()).into_owned())
 }
 
-/// In byte order, whatever the store's own is.
+/// Returns the listed names in byte order, independent of the store's order.
 async fn names(objects: &Objects, prefix: &str) -> Result<Vec<String>, Error> {
     let page = objects.list(&ObjectPrefix::new(prefix)?, None, 1000).await?;
     let mut names: Vec<_> = page.objects.into_iter().map(|o| o.path).collect();
@@ -56,10 +56,10 @@ async fn names(objects: &Objects, prefix: &str) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Runs every check on `store`; `run` makes the tenants' names different from those of other runs.
+/// Runs every check on `store`. `run` makes the tenants' names different from those of other runs.
 ///
 /// # Errors
-/// The first check that does not hold, by name.
+/// The first failed check, by name.
 pub async fn all(store: &Store, run: &str) -> Outcome {
     macro_rules! checks {
         ($($name:ident),* $(,)?) => {$(
@@ -167,7 +167,7 @@ async fn one_creator(objects: &Objects, _: &Store, _: &TenantId) -> Outcome {
     Ok(())
 }
 
-/// Paths whose order differs between bytes (`a-b` before `a/1`) and folders (the other way round).
+/// Paths with a different order as bytes (`a-b` before `a/1`) and as folders (`a/1` before `a-b`).
 const MIXED: [&str; 8] = ["ab/1", "a/2", "a/1", "a-b", "a.b", "b", "a/10", "a/sub/deep/x"];
 
 async fn prefixes(objects: &Objects, _: &Store, _: &TenantId) -> Outcome {
@@ -183,11 +183,11 @@ async fn prefixes(objects: &Objects, _: &Store, _: &TenantId) -> Outcome {
     Ok(())
 }
 
-/// That a store lists in the byte order of paths, and pages so. Not part of [`all`]: SeaweedFS, for one, goes folder by
-/// folder, and leaves out `a/…` if a page ends at an object `a`.
+/// Checks that a store lists and pages in the byte order of paths. Not part of [`all`]: SeaweedFS, for instance, lists
+/// folder by folder, and omits `a/…` if a page ends at an object `a`.
 ///
 /// # Errors
-/// What does not hold.
+/// The failed check.
 pub async fn byte_order(store: &Store, run: &str) -> Outcome {
     let objects = store.objects(&TenantId::new(format!("{run}-byte-order"))?);
     for at in MIXED {
@@ -300,7 +300,7 @@ async fn file_beside_folder(objects: &Objects, _: &Store, _: &TenantId) -> Outco
     Ok(())
 }
 
-/// Piece `i` of a large object.
+/// Returns piece `i` of a large object.
 fn piece(i: u64) -> Bytes {
     let mut piece = vec![u8::try_from(i % 251).unwrap_or(0); 256 << 10];
     piece.splice(..8, i.to_le_bytes());
@@ -336,7 +336,7 @@ async fn one_large_creator(objects: &Objects, _: &Store, _: &TenantId) -> Outcom
     let (at, together) = (path("race/large")?, Arc::new(Barrier::new(3)));
     let writers = (0..3_u64).map(|i| {
         let (objects, at, together) = (objects.clone(), at.clone(), Arc::clone(&together));
-        // All are past the look at what is there before one of them ends.
+        // All writers have passed the check for an existing object before one of them completes.
         let body = stream::iter(0..40_u32).then(move |n| {
             let together = Arc::clone(&together);
             async move {
@@ -385,7 +385,7 @@ async fn tenants_apart(objects: &Objects, store: &Store, tenant: &TenantId) -> O
 }
 
 async fn results_and_modules(objects: &Objects, store: &Store, tenant: &TenantId) -> Outcome {
-    use crate::Commit::{Existed, Written};
+    use crate::CreateOutcome::{Existed, Written};
     let (results, modules, key) = (store.results(tenant), store.modules(tenant), TaskKey([7; 32]));
     ensure!(results.find(&key).await?.is_none());
     ensure!(results.commit(&key, "first".into()).await? == Written);

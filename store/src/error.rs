@@ -1,4 +1,4 @@
-//! What can go wrong with a store, a plan or a partition.
+//! The error type of stores, plans and partitions.
 
 use crate::over_quota::OverQuota;
 use fabric_types::{
@@ -8,118 +8,118 @@ use fabric_types::{
     units::ByteSize,
 };
 
-/// The cause that an error carries.
+/// The cause of an error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// The rule that a path breaks which a backend has no name for.
-pub(crate) const UNSTORABLE: &str = "the store does not take this name";
+/// The reason for refusing a path that a backend cannot represent.
+pub(crate) const UNSTORABLE: &str = "the store does not support this name";
 
-/// An operation on the store that did not succeed.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The path breaks a rule of object paths.
     #[error(transparent)]
     InvalidPath(#[from] InvalidObjectPath),
-    /// There is no such object.
+    /// The object does not exist.
     #[error("there is no object at `{path}`")]
     NotFound {
-        /// Its path in its space.
+        /// The path in its space.
         path: String,
     },
     /// `if_match` or `if_none_match` of a write, or `if_match` of a read, does not hold.
     #[error("the condition on `{path}` does not hold")]
     PreconditionFailed {
-        /// Its path in its space.
+        /// The path in its space.
         path: String,
     },
-    /// `if_none_match` of a read names the version that is there.
+    /// `if_none_match` of a read equals the current version.
     #[error("`{path}` is still the version that the caller has")]
     NotModified {
-        /// Its path in its space.
+        /// The path in its space.
         path: String,
     },
     /// The range begins at or after the object's end.
     #[error("the range lies outside `{path}`, which has {size} bytes")]
     RangeNotSatisfiable {
-        /// Its path in its space.
+        /// The path in its space.
         path: String,
-        /// Its size in bytes.
+        /// The size in bytes.
         size: u64,
     },
-    /// The object is no longer the version that was planned.
+    /// The object is no longer the planned version.
     #[error("`{path}` changed in the store since the job was planned")]
     InputChanged {
-        /// Its path in its space.
+        /// The path in its space.
         path: String,
     },
-    /// The data set can't be split as asked.
+    /// The data set cannot be split as requested.
     #[error("{message}")]
     InvalidInputSpec {
-        /// What is wrong with which object.
+        /// The object and its problem.
         message: String,
-        /// What to do about it.
+        /// The suggested action.
         hint: Option<String>,
     },
-    /// Something is larger than allowed.
+    /// A value exceeds its limit.
     #[error("{what} is larger than {limit} bytes")]
     TooLarge {
-        /// What is too large.
+        /// The value.
         what: String,
         /// The limit in bytes.
         limit: u64,
     },
-    /// The text names no store, or one that can't be opened.
+    /// The location is not one of a store, or the store cannot be opened.
     #[error("can't open the store `{location}`: {message}")]
     Location {
-        /// The location without its secrets.
+        /// The location without secrets.
         location: String,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
         /// The cause.
         #[source]
         source: Option<BoxError>,
     },
-    /// The stream that feeds a write failed.
+    /// The source stream of a write failed.
     #[error("the bytes for `{path}` ended with an error")]
     Body {
-        /// The path that was being written.
+        /// The path that was written.
         path: String,
         /// The cause.
         #[source]
         source: BoxError,
     },
-    /// The bytes are not what their name says.
+    /// The stored bytes do not match their digest.
     #[error("{what} is damaged in the store")]
     Corrupt {
-        /// What is damaged.
+        /// The damaged object.
         what: String,
     },
-    /// The tenant keeps as much as it may.
+    /// The tenant's quota is exhausted.
     #[error("{0}")]
     OverQuota(Box<OverQuota>),
-    /// The disk has no room, or less than what tenants must leave.
+    /// The disk is full, or has less free space than tenants must leave.
     #[error("the disk is full{}", shortage(*free, *floor))]
     DiskFull {
-        /// Free bytes, where they are known.
+        /// Free bytes, if known.
         free: Option<u64>,
-        /// Bytes that stay free; 0 where the disk itself refused.
+        /// Bytes that must stay free; 0 if the disk itself refused the write.
         floor: u64,
     },
-    /// The store can't do what was asked.
+    /// The store does not support the operation.
     #[error("this store can't {what}")]
     NotSupported {
-        /// What it can't do.
+        /// The unsupported operation.
         what: &'static str,
     },
     /// The store failed.
     #[error("the object store failed to {operation} `{path}`")]
     Backend {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
         /// The path in its space.
         path: String,
-        /// Whether trying again may help.
+        /// `true` if a retry may succeed.
         retryable: bool,
         /// The cause.
         #[source]
@@ -127,13 +127,13 @@ pub enum Error {
     },
 }
 
-/// How short of room a disk is.
+/// Describes the lack of disk space.
 fn shortage(free: Option<u64>, floor: u64) -> String {
-    free.map_or_else(String::new, |free| format!(": {} are free, and {} stay so", ByteSize(free), ByteSize(floor)))
+    free.map_or_else(String::new, |free| format!(": {} are free, {} must stay free", ByteSize(free), ByteSize(floor)))
 }
 
 impl Error {
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -152,7 +152,7 @@ impl Error {
         }
     }
 
-    /// The same with its hint, for what is reported as a fault.
+    /// Converts the error to a fault with its hint.
     #[must_use]
     pub fn to_fault(&self) -> Fault {
         let fault = Fault::new(self.code(), self.to_string());
@@ -162,13 +162,13 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed later.
+    /// Returns `true` if the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.code().is_retryable()
     }
 
-    /// What the user can do about it.
+    /// Returns the suggested action for the user.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -186,12 +186,12 @@ impl Error {
         }
     }
 
-    /// An input spec that can't be planned, with a hint.
+    /// Creates an error for an input spec that cannot be planned, with a hint.
     pub(crate) fn spec(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::InvalidInputSpec { message: message.into(), hint: Some(hint.into()) }
     }
 
-    /// Translates a store's error. `path` is the path in its space, as the user knows it.
+    /// Converts a store's error. `path` is the path in its space, as users name it.
     pub(crate) fn from_store(operation: &'static str, path: &str, error: object_store::Error) -> Self {
         use object_store::Error as E;
         let path = path.to_owned();
@@ -200,7 +200,7 @@ impl Error {
             E::AlreadyExists { .. } | E::Precondition { .. } => Self::PreconditionFailed { path },
             E::NotModified { .. } => Self::NotModified { path },
             E::InvalidPath { .. } => InvalidObjectPath::new(&path, UNSTORABLE).into(),
-            // This machine's clock is wrong, and may be set right any moment.
+            // A wrong clock of this machine may be corrected at any time.
             skewed @ E::PermissionDenied { .. } if skewed.to_string().contains("RequestTimeTooSkewed") => {
                 Self::Backend { operation, path, retryable: true, source: Box::new(skewed) }
             }
@@ -219,7 +219,7 @@ impl Error {
         }
     }
 
-    /// A failure of the local file system.
+    /// Converts an error of the local file system.
     pub(crate) fn io(operation: &'static str, path: &str, source: std::io::Error) -> Self {
         if source.kind() == std::io::ErrorKind::NotFound {
             return Self::NotFound { path: path.to_owned() };

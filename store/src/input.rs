@@ -1,14 +1,14 @@
-//! Reads ranges of one version of an object: from the page cache on the calling thread where that is possible, from the
-//! blocking pool or the network otherwise, with the next block under way.
+//! Reads ranges of one version of an object: from the page cache on the calling thread if possible, otherwise from the
+//! blocking pool or the network, with one block of read-ahead.
 
 use crate::{Error, ObjectPath, Objects, local::OpenObject};
 use bytes::Bytes;
 use std::{fs::File, io, io::IoSliceMut, ops::Range, os::unix::fs::FileExt as _, sync::Arc};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Bytes of a block of a local object: two fit a core's second-level cache.
+/// Block size of a local object in bytes. Two blocks fit into a core's second-level cache.
 const LOCAL_BLOCK: u64 = 256 << 10;
-/// Bytes of a block of a remote object.
+/// Block size of a remote object in bytes.
 const REMOTE_BLOCK: u64 = 1 << 20;
 
 /// One version of an object.
@@ -22,7 +22,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Opens the object as it is now.
+    /// Opens the current version of an object.
     pub(crate) async fn current(objects: &Objects, path: &ObjectPath) -> Result<Self, Error> {
         if let Some(open) = objects.open_local(path)? {
             return Ok(Self::opened(objects, path, open));
@@ -31,14 +31,14 @@ impl Source {
         Ok(Self { objects: objects.clone(), path: path.clone(), etag: info.etag.into(), size: info.size, file: None })
     }
 
-    /// An object that is open already.
+    /// Creates a source from an open object.
     pub(crate) fn opened(objects: &Objects, path: &ObjectPath, open: OpenObject) -> Self {
         let info = objects.info(&open.meta);
         let (objects, path, file) = (objects.clone(), path.clone(), Some(open.file));
         Self { objects, path, etag: info.etag.into(), size: info.size, file }
     }
 
-    /// Opens the version `etag`, of which bytes before `end` are wanted. Does not ask a remote store.
+    /// Opens the version `etag`, for reads before `end`. Does not send a request to a remote store.
     pub(crate) fn version(objects: &Objects, path: &ObjectPath, etag: &Arc<str>, end: u64) -> Result<Self, Error> {
         let changed = || Error::InputChanged { path: path.as_str().to_owned() };
         let file = match objects.open_local(path) {
@@ -60,12 +60,13 @@ impl Source {
         if self.file.is_some() { LOCAL_BLOCK } else { REMOTE_BLOCK }
     }
 
-    /// The bytes of `range` if the page cache has them, in the memory of `spare` if nobody else holds that.
+    /// Returns the bytes of `range` if they are in the page cache. Reuses the memory of `spare` if it has no other
+    /// owner.
     fn cached(&self, range: &Range<u64>, spare: Bytes) -> Option<Bytes> {
         in_page_cache(self.file.as_deref()?, range, spare)
     }
 
-    /// The bytes of `range`, all of them.
+    /// Reads all bytes of `range`.
     pub(crate) async fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
         if let Some(bytes) = self.cached(&range, Bytes::new()) {
             return Ok(bytes);
@@ -89,7 +90,7 @@ impl Source {
     }
 }
 
-/// Reads without waiting for a disk; `None` if that is not possible now.
+/// Reads without waiting for a disk. Returns `None` if that is not possible.
 #[cfg(target_os = "linux")]
 fn in_page_cache(file: &File, range: &Range<u64>, spare: Bytes) -> Option<Bytes> {
     let len = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
@@ -114,15 +115,15 @@ fn in_page_cache(_: &File, _: &Range<u64>, _: Bytes) -> Option<Bytes> {
     None
 }
 
-/// A range read block by block, at most one block ahead.
+/// A range that is read block by block, with at most one block of read-ahead.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     source: Source,
-    /// What has not been given out.
+    /// The range that was not returned yet.
     left: Range<u64>,
-    /// The block that begins at `left.start`, under way.
+    /// The read-ahead of the block that begins at `left.start`.
     ahead: Option<AbortOnDropHandle<Result<Bytes, Error>>>,
-    /// The last block that the page cache had. Its memory, warm and mapped, takes the next one if the reader has let go.
+    /// The last block from the page cache. Its memory is reused for the next block if the reader has dropped it.
     last: Bytes,
 }
 
@@ -135,7 +136,7 @@ impl Blocks {
         self.left.start..self.left.end.min(self.left.start.saturating_add(self.source.block()))
     }
 
-    /// The next block; `None` at the end. After an error or a cancelled call the same block is read again.
+    /// Returns the next block, or `None` at the end. After an error or a cancelled call the same block is read again.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let range = self.next_range();
         if range.is_empty() {

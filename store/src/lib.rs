@@ -1,12 +1,12 @@
-//! The objects of tenants: where they are kept, how data sets are planned into partitions, and how partitions are read.
+//! The objects of tenants: storage, planning of data sets into partitions, and reading of partitions.
 //!
-//! [`Store`] opens a local directory, memory or an S3 bucket and gives each tenant its spaces: [`Objects`] (what users
-//! put), [`Results`] (what tasks commit, by task key) and [`Modules`] (uploaded WebAssembly, by digest). A tenant's
-//! handle can't name anything of another tenant. [`plan`](plan::plan) turns an input spec into partitions, and
-//! [`PartitionReader`] hands one to a guest in chunks.
+//! [`Store`] opens a local directory, memory or an S3 bucket and gives each tenant its spaces: [`Objects`] (written by
+//! users), [`ResultSpace`] (committed by tasks, by task key) and [`Modules`] (uploaded WebAssembly, by digest). A
+//! tenant's handle cannot name data of another tenant. [`plan`](plan::plan) turns an input spec into partitions, and
+//! [`PartitionReader`] passes one to a guest in chunks.
 //!
-//! Everything read from a store is hostile: sizes, names and footers are checked, buffers are bounded. This crate
-//! knows nothing of jobs, guests or HTTP.
+//! All data read from a store is untrusted: sizes, names and footers are checked, and buffers are bounded. This crate
+//! does not depend on jobs, guests or HTTP.
 
 pub mod account;
 #[cfg(any(test, feature = "testing"))]
@@ -33,5 +33,5 @@ pub use objects::{Conditions, ListPage, ObjectBody, Objects, PutOptions, Range};
 pub use over_quota::OverQuota;
 pub use plan::{Plan, PlanOptions, plan};
 pub use reader::{PartitionReader, open};
-pub use spaces::{Commit, Modules, Results, SweepMode, Swept};
+pub use spaces::{CreateOutcome, Modules, ResultSpace, SweepMode, Swept};
 pub use store::{Durability, Store, StoreOptions};

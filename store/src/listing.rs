@@ -1,8 +1,8 @@
-//! Lists a tenant's space, whatever the store behind it can do.
+//! Lists a tenant's space on any store.
 //!
-//! A local directory and memory list a folder in the byte order of paths. S3 takes a prefix that ends anywhere. AWS
-//! answers in byte order too, but some compatible servers go folder by folder (`a/1` before `a-b`): nothing here may
-//! rest on the order, or objects would be left out.
+//! A local directory and memory list a folder in the byte order of paths. S3 accepts any string as a prefix. AWS also
+//! lists in byte order, but some compatible servers list folder by folder (`a/1` before `a-b`). The code must not
+//! depend on the order, or objects would be omitted.
 
 use crate::{Error, ObjectPath, ObjectPrefix, Objects, store::Backend};
 use fabric_types::rest::object::ObjectInfo;
@@ -14,8 +14,8 @@ use object_store::{
 };
 use std::sync::Arc;
 
-/// Every object whose path begins with `prefix` and comes after `after`; `page` is how many are wanted from a remote
-/// store at once.
+/// Lists every object with a path that begins with `prefix` and comes after `after`. `page` is the page size requested
+/// from a remote store.
 pub(crate) fn list(
     objects: &Objects,
     prefix: &ObjectPrefix,
@@ -37,7 +37,7 @@ pub(crate) fn list(
         .try_filter(move |info| ready(info.path.starts_with(&prefix))))
 }
 
-/// The objects of the prefix's folder, in order, up to the last that may begin with the prefix.
+/// Lists the objects of the prefix's folder in order, up to the last one that may begin with the prefix.
 fn in_order(
     store: &dyn ObjectStore,
     root: &Path,
@@ -60,7 +60,7 @@ fn in_order(
     Ok(listed.try_take_while(may_follow).boxed())
 }
 
-/// One page after the other.
+/// Lists page by page.
 fn pages(
     store: Arc<dyn PaginatedListStore>,
     prefix: String,

@@ -1,4 +1,4 @@
-//! What a store's location means: a folder, `memory:`, or `s3://BUCKET/PREFIX?endpoint=URL`.
+//! Parsing of a store's location: a folder, `memory:`, or `s3://BUCKET/PREFIX?endpoint=URL`.
 
 use crate::{Error, local::Local, store::Backend};
 use object_store::{
@@ -11,9 +11,9 @@ use std::sync::Arc;
 /// An opened location.
 pub(crate) struct Opened {
     pub(crate) backend: Backend,
-    /// What comes before every path.
+    /// The prefix of every path.
     pub(crate) prefix: Path,
-    /// The location without its secrets.
+    /// The location without secrets.
     pub(crate) shown: String,
 }
 
@@ -21,7 +21,7 @@ fn bad(location: &str, message: impl Into<String>) -> Error {
     Error::Location { location: location.to_owned(), message: message.into(), source: None }
 }
 
-/// Opens what `location` names.
+/// Opens the store at `location`.
 pub(crate) fn open(location: &str, durable: bool) -> Result<Opened, Error> {
     if matches!(location, "memory:" | "memory://" | "memory:///") {
         return Ok(memory());
@@ -34,10 +34,10 @@ pub(crate) fn open(location: &str, durable: bool) -> Result<Opened, Error> {
             .ok()
             .and_then(|url| url.to_file_path().ok())
             .ok_or_else(|| bad(location, "a file URL needs an absolute path, as in file:///var/lib/fabric"))?,
-        None if location.is_empty() => return Err(bad(location, "it is empty")),
+        None if location.is_empty() => return Err(bad(location, "the location is empty")),
         None if location.contains("://") => {
             let scheme = location.split("://").next().unwrap_or_default();
-            return Err(bad(scheme, "this kind of store is not known"));
+            return Err(bad(scheme, "this kind of store is not supported"));
         }
         None => location.into(),
     };
@@ -49,23 +49,24 @@ pub(crate) fn open(location: &str, durable: bool) -> Result<Opened, Error> {
     Ok(Opened { backend: Backend::Local(backend), prefix: Path::default(), shown: location.to_owned() })
 }
 
-/// A store that ends with the process.
+/// Opens a store in memory, which is lost when the process ends.
 pub(crate) fn memory() -> Opened {
     Opened { backend: Backend::Memory(Arc::new(InMemory::new())), prefix: Path::default(), shown: "memory:".to_owned() }
 }
 
-/// `AWS_*` variables first, then the query's options over them.
+/// Opens an S3 store. Options in the query override `AWS_*` variables.
 fn s3(location: &str) -> Result<Opened, Error> {
-    // Never show the query: it may hold keys.
+    // The query is never shown, since it may contain keys.
     let shown = location.split('?').next().unwrap_or_default().to_owned();
     let fail = |message: String| bad(&shown, message);
     let url = url::Url::parse(location).map_err(|e| fail(e.to_string()))?;
-    let bucket = url.host_str().filter(|b| !b.is_empty()).ok_or_else(|| fail("it names no bucket".into()))?;
+    let bucket = url.host_str().filter(|b| !b.is_empty()).ok_or_else(|| fail("the bucket is missing".into()))?;
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
     for (key, value) in url.query_pairs() {
         if key == "endpoint" {
             let plain = value.starts_with("http://");
-            // Only a named endpoint is spoken to without TLS or by path: it is a server of the operator's own.
+            // Requests without TLS or by path are used only with an explicit endpoint, which is a server of the
+            // operator.
             builder = builder
                 .with_endpoint(value.trim_end_matches('/'))
                 .with_virtual_hosted_style_request(false)
@@ -77,7 +78,8 @@ fn s3(location: &str) -> Result<Opened, Error> {
         builder = builder.with_config(option, value.as_ref());
     }
     if builder.get_config_value(&AmazonS3ConfigKey::CopyIfNotExists).is_none() {
-        // AWS takes the condition at the end of a copy in parts; compatible servers (SeaweedFS) take it with the copy.
+        // AWS accepts the condition at the end of a multipart copy; compatible servers (SeaweedFS) accept it with the
+        // copy request.
         let compatible = builder.get_config_value(&AmazonS3ConfigKey::Endpoint).is_some();
         let header = || S3CopyIfNotExists::Header("If-None-Match".to_owned(), "*".to_owned());
         builder = builder.with_copy_if_not_exists(if compatible { header() } else { S3CopyIfNotExists::Multipart });

@@ -1,4 +1,4 @@
-//! One tenant's objects: put, get, head, list, delete.
+//! The objects of one tenant: put, get, head, list, delete.
 
 use crate::{
     Error, ObjectPath, ObjectPrefix, Reservation,
@@ -19,42 +19,43 @@ use object_store::{
 };
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Bytes kept in memory of a write: smaller objects are written in one request, larger ones in parts of this size.
+/// Size in bytes up to which an object is buffered in memory and written in one request. Larger objects are written in
+/// parts of this size.
 const PART: usize = 8 << 20;
-/// Bytes of a local object that is read at once, without leaving the thread if the page cache has it.
+/// Maximum size in bytes of a local object that is read at once, on the calling thread if it is in the page cache.
 const INLINE: u64 = 1 << 20;
-/// Most objects in one page of a list.
+/// Maximum number of objects in a page of a list.
 const MAX_PAGE: usize = 10_000;
 
-/// Conditions of a write. The default replaces whatever is there.
+/// Conditions of a write. The default replaces any existing object.
 #[derive(Debug, Clone, Default)]
 pub struct PutOptions {
-    /// Only if nothing is there (`If-None-Match: *`).
+    /// Write only if the object does not exist (`If-None-Match: *`).
     pub if_absent: bool,
-    /// Only if the object has this entity tag (`If-Match`), without quotes.
+    /// Write only if the object has this entity tag (`If-Match`), without quotes.
     pub if_match: Option<String>,
-    /// How many bytes are expected, where that is known: more than may be kept are refused at once.
+    /// Expected size in bytes, if known. A write that exceeds the quota is then refused at once.
     pub expected: Option<u64>,
 }
 
 /// Conditions of a read. Entity tags are without quotes.
 #[derive(Debug, Clone, Default)]
 pub struct Conditions {
-    /// Only if the object has this entity tag.
+    /// Read only if the object has this entity tag.
     pub if_match: Option<String>,
-    /// Only if the object does not have this entity tag.
+    /// Read only if the object does not have this entity tag.
     pub if_none_match: Option<String>,
 }
 
-/// Which bytes of an object.
+/// A range of an object's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Range {
-    /// All of it.
+    /// The whole object.
     #[default]
     Whole,
-    /// From the first to before the second; what lies past the end is left out.
+    /// From the first (inclusive) to the second (exclusive), truncated at the object's end.
     Bytes(u64, u64),
-    /// From there to the end.
+    /// From this offset to the end.
     From(u64),
     /// The last bytes.
     Last(u64),
@@ -62,9 +63,9 @@ pub enum Range {
 
 /// An object being read.
 pub struct ObjectBody {
-    /// What it is.
+    /// The object's metadata.
     pub info: ObjectInfo,
-    /// Which bytes the stream gives.
+    /// The range of the returned bytes.
     pub range: std::ops::Range<u64>,
     /// The bytes, in pieces.
     pub stream: BoxStream<'static, Result<Bytes, Error>>,
@@ -73,13 +74,13 @@ pub struct ObjectBody {
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPage {
-    /// Objects, in the order that [`Objects::list`] tells of.
+    /// Objects, in the order described for [`Objects::list`].
     pub objects: Vec<ObjectInfo>,
-    /// What to hand in as `after` for the next page; `None` on the last.
+    /// The value of `after` for the next page; `None` on the last.
     pub next: Option<String>,
 }
 
-/// The objects of one tenant. Cloning is cheap.
+/// The objects of one tenant. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Objects {
     backend: Backend,
@@ -87,7 +88,7 @@ pub struct Objects {
     account: Account,
 }
 
-/// An entity tag as the trait writes it.
+/// Returns an entity tag in the trait's notation.
 pub(crate) fn quoted(etag: &str) -> String {
     if etag.starts_with("W/") || etag == "*" { etag.to_owned() } else { format!("\"{etag}\"") }
 }
@@ -110,7 +111,7 @@ impl Objects {
         &self.backend
     }
 
-    /// What comes before every path of the space.
+    /// Returns the prefix of every path of the space.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -131,7 +132,7 @@ impl Objects {
         }
     }
 
-    /// Opens an object of a local directory; `None` where the store is not one.
+    /// Opens an object of a local directory. Returns `None` if the store is not one.
     pub(crate) fn open_local(&self, path: &ObjectPath) -> Result<Option<OpenObject>, Error> {
         match &self.backend {
             Backend::Local(local) => {
@@ -141,14 +142,14 @@ impl Objects {
         }
     }
 
-    /// Writes an object from a stream, in memory of at most a few parts of 8 MiB. Nothing is visible before the end.
-    /// Dropping the future leaves nothing in a local directory; on S3 it leaves an unfinished upload, which a life-cycle
-    /// rule of the bucket should end, or an object that waits for its condition, which is swept after a day.
+    /// Writes an object from a stream, with at most a few parts of 8 MiB in memory. The object is visible only after
+    /// the end. Dropping the future removes partial data in a local directory. On S3 it may leave an unfinished upload,
+    /// for which the bucket needs a life-cycle rule, or a staged object, which is swept after a day.
     ///
     /// # Errors
     /// [`Error::PreconditionFailed`] if a condition does not hold, [`Error::Body`] if the stream fails,
-    /// [`Error::NotSupported`] for `if_match` with more than 8 MiB on anything but a local directory,
-    /// [`Error::Backend`] if the store fails.
+    /// [`Error::OverQuota`] or [`Error::DiskFull`] if there is no room, [`Error::NotSupported`] for `if_match` with
+    /// more than 8 MiB on any store but a local directory, [`Error::Backend`] if the store fails.
     pub async fn put<S, E>(&self, path: &ObjectPath, body: S, options: PutOptions) -> Result<ObjectInfo, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Send,
@@ -204,11 +205,11 @@ impl Objects {
         }
         let direct = target == &to;
         let (this, path) = (self.clone(), path.clone());
-        // Ends even if the caller goes away, so that what was written is counted.
+        // Completes even if the caller is cancelled, so that written bytes are counted.
         run(async move { this.complete(&path, to, upload, direct.then_some(size), staged, reservation).await }).await
     }
 
-    /// Ends an upload in parts: of an object of so many bytes, or of one that is staged.
+    /// Completes an upload in parts: directly for an object of `size` bytes, otherwise by a copy of the staged object.
     async fn complete(
         &self,
         path: &ObjectPath,
@@ -242,18 +243,18 @@ impl Objects {
         }
         let staging = staging::folder(&self.root);
         if let Err(error) = self.backend.store().delete(&staged).await {
-            tracing::warn!(%error, path = %staged, "a staged object stays until it is swept");
+            tracing::warn!(%error, path = %staged, "failed to delete a staged object, it is swept later");
         }
         if let Err(error) =
             staging::sweep(self.backend.store(), &staging, SystemTime::now(), crate::SweepMode::Remove).await
         {
-            tracing::warn!(%error, folder = %staging, "could not sweep staged objects");
+            tracing::warn!(%error, folder = %staging, "failed to sweep staged objects");
         }
         copied.map_err(fail)?;
         self.head(path).await
     }
 
-    /// Bytes that an object is charged; 0 where there is none.
+    /// Returns the bytes charged for an object; 0 if it does not exist.
     async fn charged(&self, path: &ObjectPath, full: &Path) -> Result<u64, Error> {
         match self.head(path).await {
             Ok(info) => Ok(object_bytes(full, info.size)),
@@ -262,7 +263,7 @@ impl Objects {
         }
     }
 
-    /// Whether a condition is known not to hold, to spare the transfer of what can't be kept. The store judges again.
+    /// Checks conditions before the transfer, to avoid sending data that cannot be stored. The store checks them again.
     async fn precheck(&self, path: &ObjectPath, options: &PutOptions) -> Result<(), Error> {
         if !options.if_absent && options.if_match.is_none() {
             return Ok(());
@@ -276,15 +277,16 @@ impl Objects {
         if holds { Ok(()) } else { Err(Error::PreconditionFailed { path: path.as_str().to_owned() }) }
     }
 
-    /// Writes an object that is in memory.
+    /// Writes an object from memory.
     ///
     /// # Errors
-    /// [`Error::PreconditionFailed`] if a condition does not hold, [`Error::Backend`] if the store fails.
+    /// [`Error::PreconditionFailed`] if a condition does not hold, [`Error::OverQuota`] or [`Error::DiskFull`] if there
+    /// is no room, [`Error::Backend`] if the store fails.
     pub async fn put_bytes(&self, path: &ObjectPath, bytes: Bytes, options: PutOptions) -> Result<ObjectInfo, Error> {
         let to = self.full(path)?;
         let reservation = self.account.reserve(object_bytes(&to, bytes.len() as u64)).await?;
         let (this, path) = (self.clone(), path.clone());
-        // Ends even if the caller goes away, so that what was written is counted.
+        // Completes even if the caller is cancelled, so that written bytes are counted.
         run(async move { this.put_reserved(&path, to, bytes, &options, reservation).await }).await
     }
 
@@ -331,7 +333,7 @@ impl Objects {
             Range::Last(bytes) => Some(GetRange::Suffix(bytes)),
         };
         if let Some(range) = &range {
-            // Stores disagree on what a bad range is, so it is judged here.
+            // Stores differ in the ranges that they reject, so the check is here.
             let size = self.head(path).await?.size;
             let empty = matches!(range, GetRange::Suffix(0)) || size == 0;
             if empty || range.as_range(size).is_err() {
@@ -357,7 +359,7 @@ impl Objects {
     /// Reads a whole object of at most `limit` bytes.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if it has more, otherwise as [`Objects::get`].
+    /// [`Error::TooLarge`] if it is larger, otherwise as for [`Objects::get`].
     pub async fn get_bytes(&self, path: &ObjectPath, limit: u64) -> Result<(ObjectInfo, Bytes), Error> {
         let too_large = || Error::TooLarge { what: format!("`{path}`"), limit };
         if let Some(open) = self.open_local(path)? {
@@ -388,7 +390,7 @@ impl Objects {
         Ok((body.info, all.freeze()))
     }
 
-    /// Reads `range` of the version with `etag`, which must have all of it.
+    /// Reads `range` of the version with `etag`, which must contain all of it.
     pub(crate) async fn read_version(
         &self,
         path: &ObjectPath,
@@ -414,7 +416,7 @@ impl Objects {
         }
     }
 
-    /// What an object is.
+    /// Returns an object's metadata.
     ///
     /// # Errors
     /// [`Error::NotFound`], and [`Error::Backend`] if the store fails.
@@ -426,15 +428,15 @@ impl Objects {
         meta.map(|m| self.info(&m)).map_err(|e| Error::from_store("find", path.as_str(), e))
     }
 
-    /// Lists objects whose path begins with `prefix` and comes after `after`, at most `limit` (cut to 10,000), in the
-    /// byte order of the paths. An S3-compatible server that lists in another order (SeaweedFS goes folder by folder)
-    /// keeps its own; following [`ListPage::next`] leads to every object once all the same.
+    /// Lists objects with a path that begins with `prefix` and comes after `after`, at most `limit` (capped at 10,000),
+    /// in the byte order of the paths. An S3-compatible server with another order (SeaweedFS lists folder by folder)
+    /// keeps its own; following [`ListPage::next`] still returns every object once.
     ///
     /// # Errors
     /// [`Error::Backend`] if the store fails.
     pub async fn list(&self, prefix: &ObjectPrefix, after: Option<&str>, limit: usize) -> Result<ListPage, Error> {
         let limit = limit.clamp(1, MAX_PAGE);
-        // One more than wanted tells whether there is a next page.
+        // One more object than requested shows if there is a next page.
         let mut all = std::pin::pin!(listing::list(self, prefix, after, Some(limit.saturating_add(1).min(1000)))?);
         let mut objects: Vec<ObjectInfo> = Vec::new();
         while let Some(info) = all.try_next().await? {
@@ -447,10 +449,11 @@ impl Objects {
         Ok(ListPage { objects, next: None })
     }
 
-    /// Lists every object whose path begins with `prefix` and comes after `after`, in the order of [`Objects::list`].
+    /// Lists every object with a path that begins with `prefix` and comes after `after`, in the order of
+    /// [`Objects::list`].
     ///
     /// # Errors
-    /// [`Error::InvalidPath`] if `after` is no path; in the stream, [`Error::Backend`] if the store fails.
+    /// [`Error::InvalidPath`] if `after` is not a valid path; in the stream, [`Error::Backend`] if the store fails.
     pub fn list_all(
         &self,
         prefix: &ObjectPrefix,
@@ -459,21 +462,22 @@ impl Objects {
         listing::list(self, prefix, after, None)
     }
 
-    /// Removes an object.
+    /// Deletes an object.
     ///
     /// # Errors
     /// [`Error::NotFound`], and [`Error::Backend`] if the store fails.
     pub async fn delete(&self, path: &ObjectPath) -> Result<(), Error> {
         let full = self.full(path)?;
         let _turn = self.account.turn(&full).await;
-        // S3 does not say whether there was something.
+        // S3 does not report if the object existed.
         let size = self.head(path).await?.size;
         self.backend.store().delete(&full).await.map_err(|e| Error::from_store("delete", path.as_str(), e))?;
         self.account.remove(object_bytes(&full, size));
         Ok(())
     }
 
-    /// Removes an object if it was last written before `at`, as seen once more right before the removal.
+    /// Deletes an object if it was last written before `at_ms`, checked directly before the deletion. Returns its size
+    /// if it was deleted.
     ///
     /// # Errors
     /// [`Error::Backend`] if the store fails.
@@ -491,7 +495,7 @@ impl Objects {
     }
 }
 
-/// Runs to its end, whatever becomes of the caller.
+/// Runs a future to completion even if the caller is cancelled.
 async fn run<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
     let failed = |e: tokio::task::JoinError| Error::Backend {
         operation: "write",
@@ -510,7 +514,7 @@ fn mode(options: &PutOptions) -> PutMode {
     }
 }
 
-/// Up to one part of the body, and whether there may be more.
+/// Reads up to one part of the body. Returns `true` with it if there may be more.
 async fn next_part<S, E>(path: &ObjectPath, body: &mut std::pin::Pin<&mut S>) -> Result<(Bytes, bool), Error>
 where
     S: Stream<Item = Result<Bytes, E>>,

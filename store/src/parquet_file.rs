@@ -1,8 +1,8 @@
-//! Takes one row group out of a Parquet object as a file of its own: the bytes of its column chunks are copied, and a new
-//! footer says where they are now. Pages are never decoded here.
+//! Extracts one row group of a Parquet object as a separate file: the bytes of its column chunks are copied, and a new
+//! footer has their new offsets. Pages are never decoded here.
 //!
-//! The footer is a stranger's: its length, offsets and sizes are checked against the object before anything is read, and
-//! it is decoded on the blocking pool, where a panic of the decoder is caught.
+//! The footer is untrusted: its length, offsets and sizes are checked against the object before they are used, and it
+//! is decoded on the blocking pool, so that a panic of the decoder is caught.
 
 use crate::{Error, input::Source, reader::Segment};
 use bytes::Bytes;
@@ -12,28 +12,28 @@ use parquet::file::metadata::{
 use std::ops::Range;
 use tokio::sync::Semaphore;
 
-/// Bytes that a Parquet file begins and ends with.
+/// The first and last bytes of a Parquet file.
 const MAGIC: &[u8; 4] = b"PAR1";
-/// Bytes of the footer's length and the magic.
+/// Size of the footer's length and the magic in bytes.
 const TAIL: u64 = 8;
-/// Bytes of the largest footer that is decoded. Its columns take some thirty times as much memory.
+/// Maximum size of a decoded footer in bytes. The decoded columns take about thirty times as much memory.
 const MAX_FOOTER: u64 = 32 << 20;
-/// Bytes of a footer beyond which the process decodes one at a time.
+/// Size in bytes above which the process decodes one footer at a time.
 const LARGE_FOOTER: u64 = 2 << 20;
 /// Held while a large footer is decoded.
 static LARGE: Semaphore = Semaphore::const_new(1);
-/// Bytes read from the end at first; most footers are smaller.
+/// Bytes read from the end at first. Most footers are smaller.
 const GUESS: u64 = 64 << 10;
 
-/// The last bytes of a file whose footer is encrypted.
+/// The last bytes of a file with an encrypted footer.
 const ENCRYPTED_MAGIC: &[u8; 4] = b"PARE";
 
-/// The reason why a file can't be split.
+/// The reason for which a file cannot be split.
 enum Wrong {
-    /// It is damaged, or not Parquet: words that end a sentence.
+    /// The file is damaged, or not Parquet. The text completes a sentence.
     Damaged(String),
-    /// This part of it is encrypted. A part of a file can't be decrypted: the key is bound to a column's place in the
-    /// whole file.
+    /// The named part is encrypted. A part of a file cannot be decrypted separately, since the key is bound to the
+    /// column's position in the whole file.
     Encrypted(String),
 }
 
@@ -56,22 +56,22 @@ impl Wrong {
     }
 }
 
-/// A row group that has rows.
+/// A row group with rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowGroup {
-    /// Its place in the file, from 0.
+    /// Position in the file, counted from 0.
     pub(crate) index: u32,
-    /// Compressed bytes of its columns.
+    /// Compressed size of its columns in bytes.
     pub(crate) bytes: u64,
 }
 
-/// The row groups that have rows.
+/// Returns the row groups with rows.
 pub(crate) async fn row_groups(source: &Source) -> Result<Vec<RowGroup>, Error> {
     let size = source.size;
     decoded(source, move |metadata| {
         let mut found = Vec::new();
         for (index, group) in (0..).zip(metadata.row_groups()) {
-            // The columns of no rows may lie anywhere: writers put 0 for the pages that they did not write.
+            // Columns without rows may have any offset: writers put 0 for pages that they did not write.
             if group.num_rows() != 0 {
                 let bytes = chunks(group, size)?.iter().map(|r| r.end - r.start).sum();
                 found.push(RowGroup { index, bytes });
@@ -82,7 +82,7 @@ pub(crate) async fn row_groups(source: &Source) -> Result<Vec<RowGroup>, Error> 
     .await
 }
 
-/// The row group `index` as the segments of a Parquet file.
+/// Returns the row group `index` as the segments of a Parquet file.
 pub(crate) async fn row_group(source: &Source, index: u32) -> Result<Vec<Segment>, Error> {
     let size = source.size;
     decoded(source, move |metadata| {
@@ -107,7 +107,7 @@ pub(crate) async fn row_group(source: &Source, index: u32) -> Result<Vec<Segment
     .await
 }
 
-/// Reads and decodes the footer and looks at it, all of it where a panic does no harm.
+/// Reads and decodes the footer and passes it to `look`, on the blocking pool, so that a panic is caught.
 async fn decoded<T: Send + 'static>(
     source: &Source,
     look: impl FnOnce(&ParquetMetaData) -> Result<T, Wrong> + Send + 'static,
@@ -152,12 +152,13 @@ async fn decoded<T: Send + 'static>(
     }
 }
 
-/// The offset of a page, if there is one. Writers put 0 for a page that is not there.
+/// Returns the offset of a page, if it exists. Writers put 0 for a missing page.
 fn page(offset: Option<i64>) -> Option<i64> {
     offset.filter(|at| *at > 0)
 }
 
-/// Where the column chunks of a row group are, each inside the object and together no larger than it.
+/// Returns the ranges of the column chunks of a row group. Each is inside the object, and together they are no larger
+/// than it.
 fn chunks(group: &RowGroupMetaData, size: u64) -> Result<Vec<Range<u64>>, Wrong> {
     let mut sum = 0_u64;
     let mut ranges = Vec::new();
@@ -186,7 +187,7 @@ fn chunks(group: &RowGroupMetaData, size: u64) -> Result<Vec<Range<u64>>, Wrong>
     Ok(ranges)
 }
 
-/// The footer of a file that has only `group`, its chunks one after the other behind the magic.
+/// Returns the footer of a file that contains only `group`, with its chunks one after the other behind the magic.
 fn footer(
     file: &FileMetaData,
     group: &RowGroupMetaData,
@@ -199,7 +200,7 @@ fn footer(
             let inside = u64::try_from(offset).ok().and_then(|o| o.checked_sub(range.start)).unwrap_or(0);
             i64::try_from(at.saturating_add(inside)).unwrap_or(i64::MAX)
         };
-        // Page indexes and bloom filters lie outside the chunks and are not taken along.
+        // Page indexes and bloom filters are outside the chunks and are not copied.
         let column = column
             .clone()
             .into_builder()

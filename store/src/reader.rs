@@ -12,9 +12,9 @@ use std::{collections::VecDeque, ops::Range};
 /// A part of a partition.
 #[derive(Debug)]
 pub(crate) enum Segment {
-    /// These bytes.
+    /// Bytes in memory.
     Bytes(Bytes),
-    /// These bytes of the object.
+    /// A range of the object.
     Range(Range<u64>),
 }
 
@@ -27,7 +27,7 @@ pub struct PartitionReader {
     source: Option<Source>,
     segments: VecDeque<Segment>,
     blocks: Option<Blocks>,
-    /// What was read and not given out.
+    /// Bytes read and not returned yet.
     rest: Bytes,
 }
 
@@ -41,12 +41,12 @@ fn range(slice: &ObjectSlice) -> Range<u64> {
     slice.offset..slice.offset.saturating_add(slice.len)
 }
 
-/// Opens a partition. Bytes of a local object are read as they are asked for; a remote store is asked only then, except
-/// for a row group, whose footer is read here.
+/// Opens a partition. Data is read on demand, and a remote store receives no request before that, except for a row
+/// group, whose footer is read here.
 ///
 /// # Errors
-/// [`Error::InputChanged`] if the object is known to be another version than the planned one, [`Error::InvalidInputSpec`]
-/// if a Parquet footer is damaged, and [`Error::Backend`] if the store fails.
+/// [`Error::InputChanged`] if the object is known to be another version than the planned one,
+/// [`Error::InvalidInputSpec`] if a Parquet footer is damaged, and [`Error::Backend`] if the store fails.
 pub async fn open(partition: &Partition, objects: &Objects) -> Result<PartitionReader, Error> {
     let (name, offset, source, segments) = match partition {
         Partition::Slice(slice) => {
@@ -54,7 +54,7 @@ pub async fn open(partition: &Partition, objects: &Objects) -> Result<PartitionR
         }
         Partition::WithHeader { header, rows } => {
             if header.path != rows.path || header.etag != rows.etag {
-                return Err(Error::spec("a partition's header is not of the object its rows are of", "plan again"));
+                return Err(Error::spec("a partition's header and rows are from different objects", "plan again"));
             }
             let segments = vec![Segment::Range(range(header)), Segment::Range(range(rows))];
             let source = if rows.offset >= header.offset { source(rows, objects)? } else { source(header, objects)? };
@@ -86,25 +86,25 @@ pub async fn open(partition: &Partition, objects: &Objects) -> Result<PartitionR
 }
 
 impl PartitionReader {
-    /// The object's path, or `item`.
+    /// Returns the object's path, or `item`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where the partition begins in its object, in bytes.
+    /// Returns the offset of the partition in its object in bytes.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Bytes of the partition, as the guest reads it.
+    /// Returns the size of the partition in bytes, as the guest reads it.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The next bytes, at most `max` (at least 1); `None` at the end. May be called again after it was cancelled.
+    /// Returns the next bytes, at most `max` (at least 1), or `None` at the end. Cancel safe.
     ///
     /// # Errors
     /// [`Error::InputChanged`] if the object is another version than the planned one, and [`Error::Backend`] if the
@@ -132,10 +132,10 @@ impl PartitionReader {
         }
     }
 
-    /// All the bytes that are left, at most `limit`.
+    /// Reads all remaining bytes, at most `limit`.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if the partition has more than `limit`, otherwise as [`PartitionReader::next_chunk`].
+    /// [`Error::TooLarge`] if the partition is larger than `limit`, otherwise as for [`PartitionReader::next_chunk`].
     pub async fn read_all(&mut self, limit: u64) -> Result<Bytes, Error> {
         if self.size > limit {
             return Err(Error::TooLarge { what: format!("a partition of `{}`", self.name), limit });

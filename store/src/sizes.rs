@@ -1,4 +1,4 @@
-//! How much each tenant keeps in the store, from a list of everything.
+//! Stored bytes of each tenant, from a listing of the whole store.
 
 use crate::{Error, account::object_bytes};
 use fabric_types::{id::TenantId, storage::StorageKind};
@@ -6,7 +6,7 @@ use futures::TryStreamExt as _;
 use object_store::{ObjectStore, path::Path};
 use std::collections::HashMap;
 
-/// The kind that a folder of a tenant belongs to.
+/// Returns the storage kind of a tenant's folder.
 fn kind(folder: &str) -> Option<StorageKind> {
     Some(match folder {
         "objects" | "staging" => StorageKind::Objects,
@@ -16,7 +16,7 @@ fn kind(folder: &str) -> Option<StorageKind> {
     })
 }
 
-/// Lists what is under `root`, which holds a folder for each tenant.
+/// Lists the objects under `root`, which has a folder per tenant, and sums their charged bytes.
 pub(crate) async fn of(
     store: &dyn ObjectStore,
     root: &Path,

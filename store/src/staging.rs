@@ -1,33 +1,33 @@
-//! Where a large conditional write to a remote store waits, for S3 finishes an upload in parts unconditionally: the whole
-//! object is written here first and then copied to its place if nothing is there. No path of a user leads here.
+//! Staging of large conditional writes to a remote store. S3 completes a multipart upload unconditionally, so the whole
+//! object is written here first and then copied to its path if none exists there. User paths never lead here.
 //!
-//! A process that dies between the two leaves its object. Such leftovers are removed by the next large conditional
-//! write of the tenant, once they are a day old: a living writer copies within minutes.
+//! A process that dies in between leaves a staged object. The next large conditional write of the tenant removes such
+//! objects after they are a day old, since a running writer copies within minutes.
 
 use crate::spaces::SweepMode;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{ObjectStore, ObjectStoreExt as _, Result, path::Path};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How old a leftover is when it is removed.
+/// Minimum age of a staged object that is removed.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Most leftovers removed at once, so that no write waits long; the next one goes on.
+/// Maximum number of objects removed per sweep, which bounds the delay of a write. The next sweep continues.
 const MAX_SWEPT: usize = 100;
 
-/// The folder that serves the space `root`.
+/// Returns the staging folder of the space `root`.
 pub(crate) fn folder(root: &Path) -> Path {
     root.parent().unwrap_or_default().join("staging")
 }
 
-/// A new name in `folder`.
+/// Returns a new name in `folder`.
 pub(crate) fn name(folder: &Path) -> Path {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-    // Keyed anew, at random, by each call.
+    // Each call uses a new random key.
     let unique = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), folder.as_ref());
     folder.clone().join(format!("{nanos:x}-{unique:x}"))
 }
 
-/// Removes what dead writers left in `folder`, as seen at `now`, or counts it; gives how many.
+/// Removes or counts the abandoned objects in `folder` as of `now`. Returns their number.
 pub(crate) async fn sweep(store: &dyn ObjectStore, folder: &Path, now: SystemTime, mode: SweepMode) -> Result<u64> {
     let Some(before) = now.checked_sub(MAX_AGE) else { return Ok(0) };
     let mut removed = 0;
@@ -42,7 +42,7 @@ pub(crate) async fn sweep(store: &dyn ObjectStore, folder: &Path, now: SystemTim
     }
     for meta in old {
         match store.delete(&meta.location).await {
-            // A neighbour was faster.
+            // Another process may have removed it first.
             Ok(()) => removed += 1,
             Err(object_store::Error::NotFound { .. }) => {}
             Err(e) => return Err(e),

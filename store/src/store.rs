@@ -1,7 +1,7 @@
 //! The store of one fabric and the handles of its tenants.
 
 use crate::{
-    Accounts, Error, Modules, Objects, Results,
+    Accounts, Error, Modules, Objects, ResultSpace,
     account::Account,
     local::Local,
     location::{self, Opened},
@@ -12,36 +12,36 @@ use futures::TryStreamExt as _;
 use object_store::{ObjectStore, aws::AmazonS3, memory::InMemory, path::Path};
 use std::{collections::HashMap, fmt, sync::Arc};
 
-/// Whether a write to a local directory waits for the disk. Other stores decide for themselves.
+/// Durability of writes to a local directory. Other stores have their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// A write that returned survives a power cut. The default.
+    /// A completed write survives a power failure. The default.
     #[default]
     Disk,
-    /// A write that returned survives the process, not a power cut.
+    /// A completed write survives a crash of the process, but not a power failure.
     Process,
 }
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StoreOptions {
-    /// Whether a write to a local directory waits for the disk. Default: it does.
+    /// Durability of writes to a local directory. Default: [`Durability::Disk`].
     pub durability: Durability,
 }
 
-/// Where the bytes are.
+/// The storage backend.
 #[derive(Debug, Clone)]
 pub(crate) enum Backend {
-    /// A local directory, read without leaving the calling thread where the page cache has the bytes.
+    /// A local directory, read on the calling thread if the page cache has the bytes.
     Local(Local),
-    /// Memory, for tests and throw-away fabrics.
+    /// Memory, for tests and temporary fabrics.
     Memory(Arc<InMemory>),
-    /// A bucket.
+    /// An S3 bucket.
     S3(Arc<AmazonS3>),
 }
 
 impl Backend {
-    /// The backend as the general trait.
+    /// Returns the backend as a trait object.
     pub(crate) fn store(&self) -> &dyn ObjectStore {
         match self {
             Self::Local(local) => local,
@@ -51,7 +51,7 @@ impl Backend {
     }
 }
 
-/// The objects of all tenants. Cloning is cheap and shares the store.
+/// The objects of all tenants. Cheap to clone; clones share the store.
 #[derive(Clone)]
 pub struct Store {
     opened: Arc<Opened>,
@@ -59,20 +59,21 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a folder (made if need be; a path or `file://` URL), `memory:`, or `s3://BUCKET/PREFIX`.
+    /// Opens a folder (a path or `file://` URL, created if it does not exist), `memory:`, or `s3://BUCKET/PREFIX`.
     ///
     /// An S3 store takes its settings from `AWS_*` variables and from options after `?`, such as `region` and
-    /// `endpoint`; plain HTTP and path-style requests are used only with an `endpoint`. The process must have installed
-    /// a rustls provider before. Create-if-absent rests on the server: with an `endpoint`, `If-None-Match: *` must hold
-    /// for puts and for copies (`copy_if_not_exists=multipart` takes it at the end of a copy in parts, as AWS does).
+    /// `endpoint`. Plain HTTP and path-style requests are used only with an `endpoint`. The process must have installed
+    /// a rustls provider before. Create-if-absent depends on the server: with an `endpoint`, it must honour
+    /// `If-None-Match: *` for puts and copies (`copy_if_not_exists=multipart` sends it at the end of a multipart copy,
+    /// as for AWS).
     ///
     /// # Errors
-    /// [`Error::Location`] if the text names no store or it can't be opened.
+    /// [`Error::Location`] if the location is invalid or cannot be opened.
     pub fn open(location: &str, options: StoreOptions) -> Result<Self, Error> {
         location::open(location, options.durability == Durability::Disk).map(Self::of)
     }
 
-    /// A store that ends with the process.
+    /// Opens a store in memory, which is lost when the process ends.
     #[must_use]
     pub fn memory() -> Self {
         Self::of(location::memory())
@@ -82,19 +83,19 @@ impl Store {
         Self { opened: Arc::new(opened), accounts: Accounts::default() }
     }
 
-    /// The same store, whose writes are charged to these accounts. Without this nothing is refused.
+    /// Charges the writes to these accounts. Without accounts, no write is refused.
     #[must_use]
     pub fn charged_to(self, accounts: Accounts) -> Self {
         Self { accounts, ..self }
     }
 
-    /// What its writes are charged to.
+    /// Returns the accounts that writes are charged to.
     #[must_use]
     pub fn accounts(&self) -> &Accounts {
         &self.accounts
     }
 
-    /// Removes what writers that died left of a tenant's uploads a day ago.
+    /// Removes or counts a tenant's staged uploads that were abandoned more than a day ago. Returns their number.
     ///
     /// # Errors
     /// [`Error::Backend`] if the store fails.
@@ -104,7 +105,7 @@ impl Store {
         swept.map_err(|e| Error::from_store("sweep", "", e))
     }
 
-    /// Bytes of each tenant by kind, from a list of everything.
+    /// Returns the bytes of each tenant by kind, from a listing of the whole store.
     ///
     /// # Errors
     /// [`Error::Backend`] if the store fails.
@@ -112,31 +113,31 @@ impl Store {
         sizes::of(self.opened.backend.store(), &self.opened.prefix.clone().join("t")).await
     }
 
-    /// What was opened, without secrets.
+    /// Returns the location without secrets.
     #[must_use]
     pub fn location(&self) -> &str {
         &self.opened.shown
     }
 
-    /// What the tenant's users put.
+    /// Returns the objects of the tenant's users.
     #[must_use]
     pub fn objects(&self, tenant: &TenantId) -> Objects {
         self.space(tenant, "objects", StorageKind::Objects)
     }
 
-    /// What the tenant's tasks committed.
+    /// Returns the results of the tenant's tasks.
     #[must_use]
-    pub fn results(&self, tenant: &TenantId) -> Results {
-        Results::new(self.space(tenant, "results", StorageKind::Results))
+    pub fn results(&self, tenant: &TenantId) -> ResultSpace {
+        ResultSpace::new(self.space(tenant, "results", StorageKind::Results))
     }
 
-    /// The modules that the tenant uploaded.
+    /// Returns the tenant's uploaded modules.
     #[must_use]
     pub fn modules(&self, tenant: &TenantId) -> Modules {
         Modules::new(self.space(tenant, "modules", StorageKind::Functions))
     }
 
-    /// Asks the store for its first object, to learn whether it answers.
+    /// Lists the first object, to check that the store answers.
     ///
     /// # Errors
     /// [`Error::Backend`] if it does not.
@@ -145,8 +146,8 @@ impl Store {
         list.try_next().await.map(drop).map_err(|e| Error::from_store("list", "", e))
     }
 
-    /// The store beneath and where in it everything is put, for what keeps objects of its own beside the tenants' (which are
-    /// below `t/`).
+    /// Returns the underlying store and its prefix, for components with objects of their own next to the tenants'
+    /// (which are below `t/`).
     #[must_use]
     pub fn object_store(&self) -> (Arc<dyn ObjectStore>, Path) {
         let store: Arc<dyn ObjectStore> = match &self.opened.backend {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use fabric_client::{Client, Paging, TaskFilter};
+use fabric_client::{Client, PageOptions, TaskQuery};
 use fabric_types::{
     job::{JobState, TaskState},
     rest::job::{Job, Task},
@@ -30,8 +30,8 @@ impl Ended {
     /// Those of the requests.
     pub async fn read(client: &Client, id: &str) -> fabric_client::Result<Self> {
         let job = client.job(id, None).await?;
-        let tasks = async |paging| client.tasks(id, &TaskFilter { paging, ..Default::default() }).await;
-        let tasks = Paging::collect(100_000, tasks).await?.items;
+        let tasks = async |paging| client.tasks(id, &TaskQuery { paging, ..Default::default() }).await;
+        let tasks = PageOptions::collect(100_000, tasks).await?.items;
         // A job that failed has none.
         let result = match job.state {
             JobState::Succeeded => client.result(id).await?.bytes(LONGEST).await?,

@@ -6,7 +6,7 @@ use crate::{
     process::Process,
     raw::{self, Answer},
 };
-use fabric_client::{Client, Deploy, PutOptions};
+use fabric_client::{Client, Deploy, UploadOptions};
 use fabric_types::rest::{
     function::Deployed,
     token::{NewToken, Role},
@@ -206,7 +206,7 @@ impl Server {
 
     /// Stores an object.
     pub async fn put(&self, path: &str, bytes: impl Into<bytes::Bytes>) {
-        self.client.put_bytes(path, bytes, &PutOptions::default()).await.unwrap();
+        self.client.put_bytes(path, bytes, &UploadOptions::default()).await.unwrap();
     }
 
     /// Kills it with SIGKILL: nothing of it runs on, nothing is written any more.

@@ -1,7 +1,7 @@
 //! A few processes that do everything over one NATS server and one folder as their store.
 
 use crate::{Nats, Options, Process, Server, until};
-use fabric_client::Paging;
+use fabric_client::PageOptions;
 use tempfile::TempDir;
 
 /// Says that a process owns the jobs.
@@ -55,7 +55,7 @@ impl SmallFleet {
     pub async fn complete(&self, nodes: usize) {
         for server in &self.servers {
             until("every node is ready", async || {
-                let page = server.client().nodes(&Paging::default()).await;
+                let page = server.client().nodes(&PageOptions::default()).await;
                 page.is_ok_and(|p| p.items.iter().filter(|n| n.state == "ready").count() == nodes)
             })
             .await;
@@ -64,7 +64,7 @@ impl SmallFleet {
 
     /// Each node with its state, as a process sees them.
     pub async fn states(&self, at: usize) -> Vec<(String, String)> {
-        let page = self.servers[at].client().nodes(&Paging::default()).await.unwrap();
+        let page = self.servers[at].client().nodes(&PageOptions::default()).await.unwrap();
         page.items.into_iter().map(|node| (node.id.to_string(), node.state)).collect()
     }
 

@@ -1,8 +1,9 @@
-//! Internet addresses: which are on the public internet.
+//! Classification of IP addresses as public or not.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address that packets to `address` end up at: the IPv4 address within an IPv6 one, else itself.
+/// Returns the address that packets to `address` reach: the IPv4 address embedded in an IPv6 one, else `address`
+/// itself.
 #[must_use]
 pub fn carried(address: IpAddr) -> IpAddr {
     match address {
@@ -11,7 +12,7 @@ pub fn carried(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns true for a global unicast address: not this machine's, not a private network's, not reserved.
+/// Returns `true` if `address` is global unicast: not loopback, private, link-local, multicast or reserved.
 #[must_use]
 pub fn is_global(address: IpAddr) -> bool {
     match carried(address) {
@@ -21,7 +22,7 @@ pub fn is_global(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that an IPv6 address leads to: mapped, compatible, NAT64 (RFC 6052) and 6to4 (RFC 3056).
+/// Returns the IPv4 address embedded in an IPv6 one: mapped, compatible, NAT64 (RFC 6052) or 6to4 (RFC 3056).
 fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = v6.segments();
     let v4 = |hi: u16, lo: u16| Ipv4Addr::from((u32::from(hi) << 16) | u32::from(lo));
@@ -33,7 +34,7 @@ fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// The special-purpose registry of IPv4 (RFC 6890 and its updates), inverted.
+/// Returns `true` unless `v4` is in the special-purpose registry of IPv4 (RFC 6890 and its updates).
 fn is_global_v4(v4: Ipv4Addr) -> bool {
     let [a, b, c, _] = v4.octets();
     !(a == 0
@@ -48,7 +49,7 @@ fn is_global_v4(v4: Ipv4Addr) -> bool {
         || a >= 240)
 }
 
-/// Only 2000::/3 is global unicast; of it, the special-purpose 2001::/23 and documentation ranges are not.
+/// Returns `true` for 2000::/3, except the special-purpose range 2001::/23 and the documentation ranges.
 fn is_global_v6(v6: Ipv6Addr) -> bool {
     let [a, b, ..] = v6.segments();
     (a & 0xe000) == 0x2000 && !(a == 0x2001 && b < 0x200) && !(a == 0x2001 && b == 0xdb8) && a != 0x3fff

@@ -1,7 +1,7 @@
-//! The one text of a JSON value: what guests read, and what task keys are made of.
+//! Canonical text of JSON values. Guests read it, and task keys hash it.
 //!
-//! Names are in the order of their bytes, and nothing is put between values. A number keeps its digits as they were
-//! written, however many there are, so `1` and `1.0` are different parameters. Only an exponent has one form, `1e5`.
+//! Names are sorted by their bytes, and there is no white space between tokens. A number keeps its digits exactly as
+//! written, so `1` and `1.0` are different parameters. Only exponents are normalised, to the form `1e5`.
 
 use serde::Serialize;
 use serde_json::{
@@ -10,7 +10,7 @@ use serde_json::{
 };
 use std::io::{self, Write};
 
-/// Writes numbers as they were read, where `serde_json` puts a plus before an exponent that has no sign.
+/// A formatter that omits the plus sign which `serde_json` adds to an exponent without a sign.
 struct Canonical;
 
 impl Formatter for Canonical {
@@ -24,18 +24,18 @@ impl Formatter for Canonical {
 
 fn text(value: &impl Serialize) -> String {
     let mut text = Vec::new();
-    // A `Value` always serialises: its names are text, and its numbers are finite.
+    // Serialising a `Value` can't fail: its names are text, and its numbers are finite.
     let written = value.serialize(&mut Serializer::with_formatter(&mut text, Canonical));
     written.ok().and_then(|()| String::from_utf8(text).ok()).unwrap_or_default()
 }
 
-/// The canonical text of a JSON object.
+/// Returns the canonical text of a JSON object.
 #[must_use]
 pub fn object(map: &Map<String, Value>) -> String {
     text(map)
 }
 
-/// A value as a guest reads it: text as it is, any other value as canonical JSON.
+/// Returns a value as a guest reads it: a string as its text, any other value as canonical JSON.
 #[must_use]
 pub fn plain(value: &Value) -> String {
     match value {
@@ -48,7 +48,7 @@ pub fn plain(value: &Value) -> String {
 mod tests {
     use super::*;
 
-    /// The canonical text of an object with this text as a value.
+    /// Returns the canonical text of an object with one value, parsed from `text`.
     fn read(text: &str) -> String {
         let map = serde_json::from_str(&format!("{{\"x\":{text}}}"));
         map.map(|map| object(&map)).unwrap_or_default()

@@ -1,17 +1,18 @@
-//! Ceilings: the highest value that a manifest may set for each limit. An operator sets them for the whole server and for one tenant.
+//! Ceilings: the highest value that a manifest may set for each limit. An operator sets them for the whole server or
+//! for one tenant.
 
 use crate::{count, limits::Limits, units::ByteSize};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A limit's value that is above its ceiling.
+/// A limit above its ceiling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AboveCeiling {
-    /// The limit's key in `[limits]`.
+    /// Key of the limit in `[limits]`.
     pub key: &'static str,
-    /// The value asked for.
+    /// Requested value.
     pub asked: String,
-    /// The ceiling.
+    /// Ceiling that it exceeds.
     pub ceiling: String,
 }
 
@@ -21,7 +22,7 @@ impl fmt::Display for AboveCeiling {
     }
 }
 
-/// A value as the configuration file and the command line write it.
+/// A value that the configuration file and the command line write as text.
 trait Value: Copy + Ord {
     fn text(self) -> String;
     fn read(text: &str) -> Result<Self, String>;
@@ -64,8 +65,8 @@ fn read<T: Value>(key: &str, text: &str) -> Result<Option<T>, String> {
 
 macro_rules! ceilings {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $key:literal, $default:expr, $least:expr, $most:expr;)*) => {
-        /// Ceilings that an operator set. A limit without one has the ceiling of the next outer level: the tenant's, the
-        /// server's, the built-in one.
+        /// Ceilings that an operator set. A limit without one takes the ceiling of the next level: first the tenant's,
+        /// then the server's, then the built-in one.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
         pub struct Ceilings {
@@ -73,21 +74,21 @@ macro_rules! ceilings {
         }
 
         impl Ceilings {
-            /// Every key, in the order of [`Limits`].
+            /// All keys, in the order of [`Limits`].
             pub const KEYS: &'static [&'static str] = &[$($key),*];
 
-            /// These ceilings, and those of `base` where there is none.
+            /// Returns these ceilings, with `base` for each one that is not set.
             ///
-            /// Every field of [`Limits`] is named here, so a new limit without a ceiling does not compile.
+            /// Every field of [`Limits`] is listed here, so a new limit without a ceiling does not compile.
             #[must_use]
             pub fn over(&self, base: &Limits) -> Limits {
                 Limits { $($field: self.$field.unwrap_or(base.$field),)* }
             }
 
-            /// Sets a ceiling from text such as `8GiB`; `none` removes it.
+            /// Sets a ceiling from text such as `8GiB`. The text `none` removes it.
             ///
             /// # Errors
-            /// An unknown key, or a value that is not one.
+            /// An unknown key, or a value that can't be parsed.
             pub fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
                 match key {
                     $($key => self.$field = read::<$type>(key, text)?,)*
@@ -96,16 +97,16 @@ macro_rules! ceilings {
                 Ok(())
             }
 
-            /// Every key with its value, where it is set.
+            /// Returns every key with its value, or `None` if it is not set.
             #[must_use]
             pub fn rows(&self) -> Vec<(&'static str, Option<String>)> {
                 vec![$(($key, self.$field.map(Value::text)),)*]
             }
 
-            /// Checks that each is within what the server can serve.
+            /// Checks that each ceiling is within the range that the server supports.
             ///
             /// # Errors
-            /// The first that is not, with its bounds.
+            /// The first ceiling outside its range, with the bounds.
             pub fn check(&self) -> Result<(), String> {
                 $(
                     let (least, most): ($type, $type) = ($least, $most);
@@ -118,20 +119,20 @@ macro_rules! ceilings {
         }
 
         impl Limits {
-            /// The built-in ceilings, which hold where no operator set others.
+            /// Returns the built-in ceilings, which apply unless an operator sets others.
             #[must_use]
             pub fn default_ceilings() -> Self {
                 Self { $($field: $default,)* }
             }
 
-            /// The lower of each limit and its ceiling.
+            /// Returns the limits, each lowered to its ceiling.
             #[must_use]
             pub fn clamp(&self, ceilings: &Self) -> Self {
                 Self { $($field: self.$field.min(ceilings.$field),)* }
             }
 
-            /// The first limit above its ceiling. A limit that has its default is never reported, because nobody asked for it:
-            /// [`clamp`](Self::clamp) lowers it.
+            /// Returns the first limit above its ceiling. A limit with its default value counts as not
+            /// requested and is never reported: [`clamp`](Self::clamp) lowers it.
             #[must_use]
             pub fn above(&self, ceilings: &Self) -> Option<AboveCeiling> {
                 let usual = Self::default();
@@ -144,7 +145,7 @@ macro_rules! ceilings {
                 None
             }
 
-            /// Every key with its value.
+            /// Returns every key with its value.
             #[must_use]
             pub fn rows(&self) -> Vec<(&'static str, String)> {
                 vec![$(($key, self.$field.text()),)*]
@@ -153,22 +154,22 @@ macro_rules! ceilings {
     };
 }
 
-/// The most of what is a size in memory or on disk: far above any machine, far below where sums overflow.
+/// Largest accepted byte size: above the memory and disks of any machine, and low enough that sums do not overflow.
 const MOST_BYTES: ByteSize = ByteSize::gib(1 << 14);
 
 ceilings! {
-    /// Default 10^15, which takes days: the deadline ends a call long before.
+    /// Default 10^15, which takes days to spend: the deadline ends a call earlier.
     #[serde(deserialize_with = "crate::count::option::deserialize")]
     fuel: u64 = "fuel", 1_000_000_000_000_000, 1, 1_000_000_000_000_000_000;
     /// Milliseconds. Default 3,600,000, one hour; at most seven days.
     deadline_ms: u64 = "deadline-ms", 3_600_000, 1, 7 * 24 * 3_600_000;
-    /// Default and most: 4 GiB, all that a 32-bit module can address.
+    /// Default and maximum: 4 GiB, the address space of a 32-bit module.
     memory_bytes: ByteSize = "memory-bytes", ByteSize::gib(4), ByteSize::kib(64), ByteSize::gib(4);
-    /// Default and most: 100,000, for which the pool is made.
+    /// Default and maximum: 100,000, the size of the tables in the instance pool.
     table_elements: u64 = "table-elements", 100_000, 0, 100_000;
-    /// Default 1 GiB: a result is held in memory until it is committed.
+    /// Default 1 GiB. A result stays in memory until it is committed.
     output_bytes: ByteSize = "output-bytes", ByteSize::gib(1), ByteSize(0), MOST_BYTES;
-    /// Default 1 GiB: emitted records are held in memory until the task ends.
+    /// Default 1 GiB. Emitted records stay in memory until the task ends.
     emit_bytes: ByteSize = "emit-bytes", ByteSize::gib(1), ByteSize(0), MOST_BYTES;
     /// Default 16 MiB.
     log_bytes: ByteSize = "log-bytes", ByteSize::mib(16), ByteSize(0), MOST_BYTES;
@@ -178,13 +179,13 @@ ceilings! {
     handles: u32 = "handles", 65_536, 16, 1 << 24;
     /// Default 1,000.
     concurrency: u32 = "concurrency", 1_000, 1, 1_000_000;
-    /// Default 1 GiB: the body of a handler's request is held in memory.
+    /// Default 1 GiB. The body of a handler's request is buffered in memory.
     body_bytes: ByteSize = "body-bytes", ByteSize::gib(1), ByteSize(0), MOST_BYTES;
     /// Default 4 GiB.
     gpu_memory_bytes: ByteSize = "gpu-memory-bytes", ByteSize::gib(4), ByteSize(1), MOST_BYTES;
     /// Milliseconds. Default 3,600,000, one hour; at most seven days.
     gpu_ms: u64 = "gpu-ms", 3_600_000, 1, 7 * 24 * 3_600_000;
-    /// Milliseconds. Default and most: 10,000, because a submit has the device for itself.
+    /// Milliseconds. Default and maximum: 10,000, because a submit occupies the device exclusively.
     gpu_submit_ms: u64 = "gpu-submit-ms", 10_000, 1, 10_000;
 }
 

@@ -1,37 +1,38 @@
-//! The one table of error codes: what each means, whose fault it is, and how REST, the CLI and the retry logic treat it.
+//! The table of error codes: the meaning of each, the party at fault, the HTTP status, the exit status and whether to
+//! retry.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Whose fault it is.
+/// The party at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
-    /// The module did something its limits or the sandbox forbid, or failed by itself.
+    /// The module exceeded a limit, violated the sandbox, or failed.
     Guest,
     /// The request was wrong.
     Caller,
-    /// Fabric or something it stands on failed.
+    /// Fabric or a service that it depends on failed.
     Host,
 }
 
-/// A process exit status of the CLI.
+/// An exit status of the CLI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// It worked.
+    /// Success.
     Ok = 0,
-    /// It failed.
+    /// Failure.
     Failed = 1,
-    /// The command line was wrong.
+    /// Wrong command line.
     Usage = 2,
-    /// No such thing.
+    /// Not found.
     NotFound = 3,
-    /// Not allowed.
+    /// Permission denied.
     Denied = 4,
-    /// The guest failed.
+    /// Guest fault.
     GuestFault = 5,
-    /// A budget or limit was hit.
+    /// A budget or limit was exceeded.
     Limit = 6,
     /// The server can't be reached.
     Unreachable = 7,
@@ -46,34 +47,34 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// Every code, in the order of the table.
+            /// All codes, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The text of it, as in `out-of-fuel`.
+            /// Returns the code as text, such as `out-of-fuel`.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// Whose fault it is.
+            /// Returns the party at fault.
             #[must_use]
             pub const fn class(self) -> Class {
                 match self { $(Self::$name => Class::$class,)* }
             }
 
-            /// The HTTP status of a response that carries it.
+            /// Returns the HTTP status of a response with this code.
             #[must_use]
             pub const fn http_status(self) -> u16 {
                 match self { $(Self::$name => $status,)* }
             }
 
-            /// What the CLI exits with.
+            /// Returns the exit status of the CLI for this code.
             #[must_use]
             pub const fn exit(self) -> Exit {
                 match self { $(Self::$name => Exit::$exit,)* }
             }
 
-            /// Whether the same attempt may succeed later or elsewhere.
+            /// Returns `true` if the same attempt may succeed later or on another node.
             #[must_use]
             pub const fn is_retryable(self) -> bool {
                 match self { $(Self::$name => $retry,)* }
@@ -83,116 +84,116 @@ macro_rules! codes {
 }
 
 codes! {
-    // The guest's limits.
-    /// The function's fuel was spent.
+    // Limits of the guest.
+    /// The call spent its fuel.
     OutOfFuel = "out-of-fuel", Guest, 422, Limit, false;
-    /// The wall clock limit passed.
+    /// The wall-clock deadline passed.
     Deadline = "deadline", Guest, 504, Limit, false;
-    /// Linear memory would have grown past the limit.
+    /// Linear memory would have exceeded the limit.
     MemoryLimit = "memory-limit", Guest, 422, Limit, false;
-    /// Tables would have grown past the limit.
+    /// Tables would have exceeded the limit.
     TableLimit = "table-limit", Guest, 422, Limit, false;
     /// The call stack was exhausted.
     StackOverflow = "stack-overflow", Guest, 422, GuestFault, false;
-    /// The result is larger than the function may produce.
+    /// The result exceeds the function's limit.
     OutputLimit = "output-limit", Guest, 422, Limit, false;
-    /// More was logged than the function may log.
+    /// Log output exceeds the function's limit.
     LogLimit = "log-limit", Guest, 422, Limit, false;
-    /// More keyed records were emitted than the function may emit.
+    /// Emitted keyed records exceed the function's limit.
     EmitLimit = "emit-limit", Guest, 422, Limit, false;
-    /// More host calls were made than the function may make.
+    /// Host calls exceed the function's limit.
     HostCallLimit = "host-call-limit", Guest, 422, Limit, false;
-    /// More handles were open than the function may hold.
+    /// Open handles exceed the function's limit.
     HandleLimit = "handle-limit", Guest, 422, Limit, false;
-    // The guest's failures.
-    /// `unreachable` was executed; in Rust a panic ends so.
+    // Failures of the guest.
+    /// `unreachable` was executed. A panic in Rust ends this way.
     TrapUnreachable = "trap:unreachable", Guest, 422, GuestFault, false;
     /// Memory was accessed outside its bounds.
     TrapMemory = "trap:out-of-bounds-memory", Guest, 422, GuestFault, false;
-    /// A table was accessed outside its bounds, or an indirect call met the wrong function.
+    /// A table was accessed outside its bounds, or an indirect call reached a function of another type.
     TrapTable = "trap:bad-indirect-call", Guest, 422, GuestFault, false;
-    /// An integer operation overflowed, divided by zero, or a conversion had no result.
+    /// An integer operation overflowed or divided by zero, or a conversion was out of range.
     TrapArithmetic = "trap:arithmetic", Guest, 422, GuestFault, false;
     /// Any other trap.
     TrapOther = "trap:other", Guest, 422, GuestFault, false;
-    /// The guest handed the host bytes that break the contract, such as invalid UTF-8.
+    /// The guest passed bytes to the host that violate the interface, such as invalid UTF-8.
     GuestContract = "guest-contract", Guest, 422, GuestFault, false;
-    /// A command ended with a status other than 0.
+    /// A command exited with a status other than 0.
     GuestExit = "guest-exit", Guest, 422, GuestFault, false;
-    /// The function reported a failure of its own.
+    /// The function reported a failure.
     FunctionFailed = "function-failed", Guest, 422, GuestFault, false;
-    /// The function reported a passing failure.
+    /// The function reported a temporary failure.
     FunctionRetryable = "function-retryable", Guest, 503, GuestFault, true;
-    /// The function says its input or a parameter is wrong.
+    /// The function reported that its input or a parameter is invalid.
     InvalidInput = "invalid-input", Caller, 422, Failed, false;
     // Modules.
     /// The bytes are not WebAssembly.
     NotWasm = "not-wasm", Caller, 422, Failed, false;
-    /// The bytes begin as WebAssembly but do not validate.
+    /// The bytes begin like WebAssembly but do not validate.
     InvalidModule = "invalid-module", Caller, 422, Failed, false;
-    /// The module imports something the host does not offer.
+    /// The module imports an interface that the host does not provide.
     UnknownImport = "unknown-import", Caller, 422, Failed, false;
-    /// The module exports nothing that can be called.
+    /// The module has no export that can be called.
     NoEntry = "no-entry", Caller, 422, Failed, false;
-    /// Compiling the module took more memory or time than allowed.
+    /// Compiling the module exceeded the memory or time limit.
     CompileLimit = "compile-limit", Caller, 422, Limit, false;
     // Requests.
     /// The request is malformed.
     BadRequest = "bad-request", Caller, 400, Failed, false;
-    /// Parameters do not fit the function's schema.
+    /// The parameters do not match the function's schema.
     InvalidParams = "invalid-params", Caller, 422, Failed, false;
-    /// The manifest is wrong.
+    /// The manifest is invalid.
     InvalidManifest = "invalid-manifest", Caller, 422, Failed, false;
-    /// An object path is not allowed.
+    /// The object path is invalid.
     InvalidPath = "invalid-path", Caller, 400, Failed, false;
-    /// The data set can't be split as asked.
+    /// The data set can't be split as requested.
     InvalidInputSpec = "invalid-input-spec", Caller, 422, Failed, false;
-    /// No token, or not a valid one.
+    /// The token is missing or invalid.
     Unauthenticated = "unauthenticated", Caller, 401, Denied, false;
-    /// The token does not allow it.
+    /// The token does not permit the operation.
     Denied = "denied", Caller, 403, Denied, false;
-    /// No such thing, or not yours.
+    /// The resource does not exist, or belongs to another tenant.
     NotFound = "not-found", Caller, 404, NotFound, false;
-    /// The method is not one that this address takes.
+    /// The URL does not support the method.
     MethodNotAllowed = "method-not-allowed", Caller, 405, Failed, false;
-    /// The body is of a media type that is not read there.
+    /// The media type of the body is not supported.
     UnsupportedMediaType = "unsupported-media-type", Caller, 415, Failed, false;
-    /// It is in a state that does not allow this.
+    /// The resource's state does not permit the operation.
     Conflict = "conflict", Caller, 409, Failed, false;
-    /// The idempotency key was used for another request.
+    /// The idempotency key was used with another request.
     IdempotencyMismatch = "idempotency-mismatch", Caller, 422, Failed, false;
     /// `If-Match` or `If-None-Match` does not hold.
     PreconditionFailed = "precondition-failed", Caller, 412, Failed, false;
-    /// The body is larger than allowed.
+    /// The body is too large.
     TooLarge = "too-large", Caller, 413, Limit, false;
     /// The range lies outside the object.
     RangeNotSatisfiable = "range-not-satisfiable", Caller, 416, Failed, false;
-    /// More calls at once than the function or tenant may have.
+    /// The function or tenant has too many concurrent calls.
     TooManyRequests = "too-many-requests", Caller, 429, Limit, true;
     /// The job's or tenant's fuel budget is spent.
     BudgetExhausted = "budget-exhausted", Caller, 402, Limit, false;
-    /// The tenant keeps as much on disk as it may.
+    /// The tenant has reached its storage quota.
     StorageQuota = "storage-quota", Caller, 507, Limit, false;
     /// The job was cancelled.
     Cancelled = "cancelled", Caller, 409, Failed, false;
     // Fabric.
-    /// A defect in Fabric.
+    /// A bug in Fabric.
     Internal = "internal", Host, 500, Failed, false;
     /// The object store failed.
     StoreUnavailable = "store-unavailable", Host, 503, Failed, true;
-    /// The node has no memory left for the call, or for the tenant's; try again.
+    /// The node has no memory left for the call, or for this tenant's calls. Retry.
     NodeMemory = "node-memory", Host, 503, Failed, true;
-    /// The disk has no room that tenants may use.
+    /// The disk has no space left for tenants.
     DiskFull = "disk-full", Host, 507, Failed, true;
-    /// No room or shutting down; try again.
+    /// The server has no capacity left, or is shutting down. Retry.
     Unavailable = "unavailable", Host, 503, Failed, true;
-    /// The node that ran the task went away.
+    /// The node that ran the task was lost.
     NodeLost = "node-lost", Host, 503, Failed, true;
     /// The server can't be reached.
     Unreachable = "unreachable", Host, 503, Unreachable, true;
-    /// A running task's input changed in the store.
+    /// The input of a running task changed in the store.
     InputChanged = "input-changed", Caller, 409, Failed, false;
-    /// The process that ran it died, more than once. It is not run again.
+    /// The process that ran the task died more than once. It is not run again.
     ProcessKilled = "process-killed", Guest, 422, GuestFault, false;
 }
 

@@ -1,4 +1,4 @@
-//! Large counts as people write them, such as fuel: `1000000`, `500k`, `2.5M`, `10G`, `1T`. Units are powers of ten.
+//! Large counts such as fuel, written as `1000000`, `500k`, `2.5M`, `10G` or `1T`. Suffixes are powers of ten.
 
 use serde::{Deserialize as _, Deserializer};
 use std::fmt;
@@ -8,10 +8,10 @@ use std::fmt;
 #[error("`{0}` is not a number: write 1000000, 500k, 20M, 10G or 1T")]
 pub struct InvalidCount(pub String);
 
-/// Reads a count. `_` may stand between digits.
+/// Parses a count. `_` may separate digits.
 ///
 /// # Errors
-/// [`InvalidCount`] for other text, and for what does not fit 64 bits.
+/// [`InvalidCount`] if the text is not a count or does not fit 64 bits.
 pub fn parse(text: &str) -> Result<u64, InvalidCount> {
     let bad = || InvalidCount(text.chars().take(40).collect());
     let plain = text.replace('_', "");
@@ -56,25 +56,25 @@ impl serde::de::Visitor<'_> for Visitor {
     }
 }
 
-/// For `#[serde(deserialize_with)]`: a number or a text. It is written as a number.
+/// Deserializes a number or a text, for `#[serde(deserialize_with)]`. Counts are serialised as numbers.
 ///
 /// # Errors
-/// The format's own, for what is not a count.
+/// The format's error if the value is not a count.
 pub fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<u64, D::Error> {
     if de.is_human_readable() { de.deserialize_any(Visitor) } else { u64::deserialize(de) }
 }
 
-/// The same for a value that may be absent or null.
+/// The same for values that may be absent or null.
 pub mod option {
     use serde::{Deserialize, Deserializer};
 
     #[derive(Deserialize)]
     struct Count(#[serde(deserialize_with = "super::deserialize")] u64);
 
-    /// For `#[serde(deserialize_with)]`, together with `default`.
+    /// Deserializes an optional count, for `#[serde(deserialize_with)]` together with `default`.
     ///
     /// # Errors
-    /// The format's own, for what is not a count.
+    /// The format's error if the value is not a count.
     pub fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<Option<u64>, D::Error> {
         Ok(Option::<Count>::deserialize(de)?.map(|count| count.0))
     }

@@ -1,4 +1,4 @@
-//! Data sets: where the input is, how it is split, and the partitions that come of it.
+//! Data sets: the location of the input, the method of splitting it, and the resulting partitions.
 
 use crate::units::ByteSize;
 pub use delimiter::{Delimiter, InvalidDelimiter};
@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 mod delimiter;
 mod item;
 
-/// How objects are split into partitions.
+/// A method of splitting objects into partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Split {
     /// `object`: one partition per object.
@@ -18,30 +18,30 @@ pub enum Split {
     Lines(ByteSize),
     /// `records:N` or `records:N:SIZE`: records of N bytes, in partitions of about SIZE bytes (default 8 MiB).
     Records {
-        /// Bytes of one record.
+        /// Size of one record in bytes.
         record: ByteSize,
-        /// Target bytes of a partition.
+        /// Target size of a partition in bytes.
         target: ByteSize,
     },
     /// `csv:SIZE` or `csv:SIZE:DELIMITER`: ranges of about SIZE bytes that end between rows, by the grammar of the Rust
-    /// SDK's readers; every partition begins with the object's header row.
+    /// SDK's readers. Every partition begins with the object's header row.
     Csv {
-        /// Target bytes of a partition, without its header row.
+        /// Target size of a partition in bytes, excluding its header row.
         target: ByteSize,
-        /// The byte between fields. Without one it is a comma, and a header that has no comma but another usual
-        /// delimiter is refused.
+        /// The byte between fields. If absent, it is a comma, and a header without a comma but with another common
+        /// delimiter is rejected.
         delimiter: Option<Delimiter>,
     },
-    /// `parquet`: one partition per row group that has rows, handed over as a Parquet file of one row group.
+    /// `parquet`: one partition per non-empty row group, passed on as a Parquet file with one row group.
     Parquet,
-    /// `items`: each line of the object that is not empty is one item (a JSON value or plain text).
+    /// `items`: each non-empty line of the object is one item (a JSON value or plain text).
     Items,
 }
 
-/// The partition size where a splitter needs one and none is given: 8 MiB.
+/// Default partition size of splitters that need one: 8 MiB.
 pub const DEFAULT_TARGET: ByteSize = ByteSize::mib(8);
 
-/// Text that names no splitter.
+/// Text that is not a splitter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a splitter: use object, lines:SIZE, records:N, records:N:SIZE, csv:SIZE, csv:SIZE:DELIMITER, parquet or items"
@@ -107,13 +107,13 @@ impl<'de> Deserialize<'de> for Split {
 pub enum InputSpec {
     /// Objects of the tenant.
     Objects {
-        /// An object's path, or a prefix ending in `/` that names all objects under it.
+        /// Path of an object, or a prefix ending in `/` that selects all objects below it.
         path: String,
-        /// How each object is split. Default `object`.
+        /// Splitter for each object. Default `object`.
         #[serde(default = "whole_objects")]
         split: Split,
     },
-    /// One task per item. A text item reaches the guest as it is, any other value as JSON.
+    /// One task per item. A text item reaches the guest unchanged, any other value as JSON.
     Items(Vec<Item>),
 }
 
@@ -121,36 +121,36 @@ fn whole_objects() -> Split {
     Split::Object
 }
 
-/// Part of an object, fixed by its entity tag: the same partition is the same bytes for ever.
+/// A byte range of an object, pinned to its entity tag: a slice always has the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectSlice {
-    /// The object's path in the tenant's object space.
+    /// Path of the object within the tenant.
     pub path: Arc<str>,
-    /// The entity tag it had when the job was planned; reading another version is the fault `input-changed`.
+    /// Entity tag when the job was planned. Reading another version fails with `input-changed`.
     pub etag: Arc<str>,
-    /// First byte.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// Bytes.
+    /// Length in bytes.
     pub len: u64,
 }
 
 /// One partition of a data set: the input of one map task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Partition {
-    /// Bytes of an object.
+    /// A byte range of an object.
     Slice(ObjectSlice),
-    /// A header row, then bytes of the same object.
+    /// A header row, followed by rows of the same object.
     WithHeader {
-        /// Where the header row is.
+        /// Location of the header row.
         header: ObjectSlice,
-        /// The rows.
+        /// Location of the rows.
         rows: ObjectSlice,
     },
     /// One row group of a Parquet object.
     RowGroup {
         /// The whole object.
         object: ObjectSlice,
-        /// Which row group, from 0.
+        /// Index of the row group, from 0.
         index: u32,
     },
     /// One inline item, as the guest reads it.
@@ -158,7 +158,7 @@ pub enum Partition {
 }
 
 impl Partition {
-    /// Bytes the guest will read, as far as known before reading.
+    /// Returns the number of bytes that the guest will read, as far as it is known before reading.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         match self {

@@ -1,4 +1,4 @@
-//! Content addresses.
+//! Digests that address content.
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -17,7 +17,7 @@ macro_rules! digest {
         pub struct $name(pub [u8; 32]);
 
         impl $name {
-            /// 64 hexadecimal digits.
+            /// Returns the digest as 64 hexadecimal digits.
             #[must_use]
             pub fn hex(&self) -> String {
                 hex::encode(self.0)
@@ -74,12 +74,12 @@ digest!(
     ContentDigest
 );
 digest!(
-    /// What names a task's result: see [`crate::task_key`].
+    /// The identity of a task's result: see [`crate::task_key`].
     TaskKey
 );
 
 impl ModuleDigest {
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
@@ -87,8 +87,8 @@ impl ModuleDigest {
 }
 
 impl TaskKey {
-    /// The key that the same task's result has when this adapter may have helped to make it: floating-point results of two
-    /// GPUs differ in their last bits. BLAKE3, keyed with the task's own key.
+    /// Returns the key of the same task's result on a GPU adapter. Floating-point results of two GPUs can differ in
+    /// their last bits, so each adapter has its own key: BLAKE3 of the adapter's name, keyed with the task key.
     #[must_use]
     pub fn on_adapter(&self, adapter: &str) -> Self {
         Self(*blake3::keyed_hash(&self.0, adapter.as_bytes()).as_bytes())
@@ -96,7 +96,7 @@ impl TaskKey {
 }
 
 impl ContentDigest {
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())

@@ -1,9 +1,9 @@
-//! Telling a full disk from other failures: the remedy is an operator's, and trying again helps only after it.
+//! Detection of a full disk. Only an operator can fix it, and a retry helps only after that.
 
-/// What to do about it.
-pub const FULL_HINT: &str = "an operator has to free space or add a disk; try again then";
+/// A hint for the error message.
+pub const FULL_HINT: &str = "ask an operator to free space or add a disk, then try again";
 
-/// Whether an error, or one of its causes, is the file system's word that it has no room.
+/// Returns `true` if `error`, or one of its sources, is an I/O error for a full disk or an exhausted disk quota.
 #[must_use]
 pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);

@@ -1,66 +1,66 @@
-//! What went wrong with one call, with everything a developer needs to mend it.
+//! The failure of a call, with the details that a developer needs to fix it.
 
 use crate::Code;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One frame of a guest's backtrace, innermost first.
+/// A frame of a guest's backtrace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Frame {
     /// The demangled function name, or `<unknown>`.
     pub function: String,
-    /// The core module it is in, where the module has a name.
+    /// Name of the core module that contains it, if the module has a name.
     #[serde(default)]
     pub module: Option<String>,
-    /// Source file and line, where the module carries debug information.
+    /// Source file and line, if the module has debug information.
     #[serde(default)]
     pub location: Option<String>,
 }
 
-/// Why a call or an attempt gave no result.
+/// The reason why a call or an attempt has no result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Fault {
     /// The stable code.
     pub code: Code,
-    /// What happened, to which thing.
+    /// Description of the failure and of the thing that it concerns.
     pub message: String,
-    /// What to do next.
+    /// Suggested next step.
     #[serde(default)]
     pub hint: Option<String>,
-    /// The last lines that the guest wrote on standard error, oldest first, without those that are in the message.
+    /// The last lines that the guest wrote to standard error, oldest first, except lines that are part of the message.
     #[serde(default)]
     pub stderr: Vec<String>,
-    /// The guest's stack, innermost first, without frames of its language's runtime; empty where there is none. At most 64
-    /// frames.
+    /// The guest's stack, innermost frame first, without frames of its language's runtime. At most 64 frames; empty if
+    /// there is none.
     #[serde(default)]
     pub backtrace: Vec<Frame>,
-    /// Fuel spent before it happened.
+    /// Fuel spent before the failure.
     #[serde(default)]
     pub fuel: u64,
 }
 
 impl Fault {
-    /// A fault with no hint, no backtrace and no fuel.
+    /// Creates a fault without a hint, a backtrace or fuel.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), hint: None, stderr: Vec::new(), backtrace: Vec::new(), fuel: 0 }
     }
 
-    /// The same with what to do next.
+    /// Sets the suggested next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same with the fuel spent.
+    /// Sets the fuel spent.
     #[must_use]
     pub fn with_fuel(mut self, fuel: u64) -> Self {
         self.fuel = fuel;
         self
     }
 
-    /// Whether another attempt may succeed.
+    /// Returns `true` if another attempt may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.code.is_retryable()

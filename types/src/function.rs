@@ -1,14 +1,16 @@
-//! Deployed functions: versions, aliases, and how a caller names one.
+//! Deployed functions: versions, aliases and references to them.
 
 use crate::{
+    EngineClass,
     digest::ModuleDigest,
+    gpu::GpuRequirement,
     id::{AliasName, FunctionName, TenantId},
-    manifest::{GpuMode, Manifest},
+    manifest::Manifest,
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// How a module is entered; found by looking at its exports.
+/// The way in which a module is called, detected from its exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryKind {
@@ -42,65 +44,71 @@ impl FromStr for EntryKind {
     }
 }
 
-/// Text that names no kind of module.
+/// Text that is not an entry kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no kind of module: use task, http or command")]
+#[error("`{0}` is not an entry kind: use task, http or command")]
 pub struct InvalidKind(pub String);
 
-/// What a module can do.
+/// The entry points of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Entry {
-    /// The kind of entry.
+    /// Entry kind.
     pub kind: EntryKind,
-    /// Whether it exports `fabric:task/handler`.
+    /// `true` if it exports `fabric:task/handler`.
     pub handler: bool,
-    /// Whether it exports `fabric:task/mapper`. A command maps too.
+    /// `true` if it exports `fabric:task/mapper`. A command can map too.
     pub mapper: bool,
-    /// Whether it exports `fabric:task/reducer`. A command reduces too.
+    /// `true` if it exports `fabric:task/reducer`. A command can reduce too.
     pub reducer: bool,
 }
 
-/// One immutable version of a function: everything a node needs to run it.
+/// One immutable version of a function, with everything that a node needs to run it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Deployment {
-    /// Whose it is.
+    /// Tenant that owns it.
     pub tenant: TenantId,
-    /// Its name.
+    /// Name of the function.
     pub function: FunctionName,
-    /// Counts from 1.
+    /// Version number, from 1.
     pub version: u32,
-    /// The module.
+    /// Digest of the module.
     pub module: ModuleDigest,
-    /// The module's size in bytes.
+    /// Size of the module in bytes.
     pub module_bytes: u64,
-    /// What the module exports.
+    /// Entry points of the module.
     pub entry: Entry,
-    /// The manifest it was deployed with, parameters' schema filled in.
+    /// Manifest of the deployment, with the parameters' schema filled in.
     pub manifest: Manifest,
-    /// When, in milliseconds since 1970.
+    /// Creation time, in milliseconds since 1970.
     pub created_ms: u64,
-    /// A word from the deployer, such as a commit id.
+    /// A note by the deployer, such as a commit id.
     #[serde(default)]
     pub note: String,
 }
 
 impl Deployment {
-    /// Whether nothing but the module, the input and the parameters decides a result, and the adapter where it
-    /// [`uses_gpu`](Self::uses_gpu). Http functions never are.
+    /// Returns `true` if only the module, the input, the parameters and, if it [`uses_gpu`](Self::uses_gpu), the
+    /// adapter determine a result. Always `false` for http functions.
     #[must_use]
     pub fn is_pure(&self) -> bool {
         self.entry.kind != EntryKind::Http && self.manifest.grants.is_pure()
     }
 
-    /// Whether it may use a node's GPU. Its results then stand under a key of their own for each adapter:
+    /// Returns the class of the engine that runs it.
+    #[must_use]
+    pub fn engine_class(&self) -> EngineClass {
+        if self.is_pure() { EngineClass::Deterministic } else { EngineClass::General }
+    }
+
+    /// Returns `true` if it may use a node's GPU. Its results then have a separate key for each adapter:
     /// [`TaskKey::on_adapter`](crate::digest::TaskKey::on_adapter).
     #[must_use]
     pub fn uses_gpu(&self) -> bool {
-        self.manifest.resources.gpu != GpuMode::None
+        self.manifest.resources.gpu != GpuRequirement::None
     }
 }
 
-/// Which version a caller means.
+/// The selector of a function's version.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Selector {
     /// The versions behind the alias `live`.
@@ -111,18 +119,18 @@ pub enum Selector {
     Alias(AliasName),
 }
 
-/// A function as a caller names it: `weather`, `weather@3` or `weather:canary`.
+/// A reference to a function: `weather`, `weather@3` or `weather:canary`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FunctionRef {
-    /// The function.
+    /// Name of the function.
     pub name: FunctionName,
-    /// Which version.
+    /// Version selector.
     pub selector: Selector,
 }
 
-/// Text that names no function.
+/// Text that is not a function reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no function: write NAME, NAME@VERSION or NAME:ALIAS")]
+#[error("`{0}` is not a function reference: write NAME, NAME@VERSION or NAME:ALIAS")]
 pub struct InvalidRef(pub String);
 
 impl FromStr for FunctionRef {

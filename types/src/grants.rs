@@ -1,14 +1,10 @@
-//! Which grants a tenant's functions may ask for. An operator says so for the whole server and for one tenant.
+//! The grants that functions of a tenant may request. An operator sets rules for the whole server or for one tenant.
 
-use crate::{
-    address,
-    function::Deployment,
-    manifest::{GpuMode, Manifest},
-};
+use crate::{address, function::Deployment, gpu::GpuRequirement, manifest::Manifest};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, str::FromStr};
 
-/// A destination that a manifest grants: `host` stands for ports 80 and 443, `host:port` for that port only.
+/// A destination in a manifest's grants. `host` means ports 80 and 443, `host:port` means only that port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern {
     host: String,
@@ -16,7 +12,7 @@ pub struct HostPattern {
 }
 
 impl HostPattern {
-    /// Reads a grant. An IPv6 address is written in brackets.
+    /// Parses a grant. An IPv6 address is written in brackets.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let split = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
@@ -27,27 +23,25 @@ impl HostPattern {
         Self { host: host.trim_end_matches('.').to_ascii_lowercase(), port }
     }
 
-    /// Whether it stands for this destination.
+    /// Returns `true` if it includes this destination.
     #[must_use]
     pub fn matches(&self, host: &str, port: u16) -> bool {
         self.host == host.trim_end_matches('.').to_ascii_lowercase()
             && self.port.map_or(port == 80 || port == 443, |p| p == port)
     }
 
-    /// Checks that it names a host that a guest may reach. Only addresses on the public internet may be reached, whatever a
-    /// name resolves to.
+    /// Checks that it names a host that a guest may reach. A name that resolves to an address outside the public
+    /// internet is rejected later, at run time.
     ///
     /// # Errors
     /// The reason why no request can match it.
     pub fn check(&self) -> Result<(), String> {
         let host = self.host.as_str();
         if host.contains("://") || host.contains('/') {
-            return Err(
-                "is an address of a page: write the host alone, as `api.example.org` or `api.example.org:8443`".into(),
-            );
+            return Err("is a URL: write the host alone, such as `api.example.org` or `api.example.org:8443`".into());
         }
         if host.contains('*') {
-            return Err("is a pattern, and a function names each host; an operator's rules take patterns".into());
+            return Err("is a pattern: list each host by name; only an operator's rules can have patterns".into());
         }
         if !is_host(host) || self.port == Some(0) {
             return Err("is not a host: write `api.example.org` or `api.example.org:8443`".into());
@@ -63,7 +57,7 @@ impl HostPattern {
         if literal.is_err() && !host.contains('.') {
             return Err("has no domain: write the whole name, such as `api.example.org`".into());
         }
-        // What a resolver would read as an IPv4 address, such as `127.1` or `0x7f.1`.
+        // Short forms that a resolver parses as an IPv4 address, such as `127.1` or `0x7f.1`.
         let last = host.rsplit('.').next().unwrap_or_default();
         if literal.is_err() && (last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x")) {
             return Err("is an IPv4 address in a short form: write all four numbers".into());
@@ -72,7 +66,7 @@ impl HostPattern {
     }
 }
 
-/// Whether text has the form of a host name, an IPv4 address, or an IPv6 address in brackets.
+/// Returns `true` if `text` has the form of a host name, an IPv4 address, or an IPv6 address in brackets.
 fn is_host(text: &str) -> bool {
     let name = |t: &str| t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
     match text.strip_prefix('[') {
@@ -96,21 +90,21 @@ enum Ports {
     Any,
 }
 
-/// Hosts that functions may be granted: `HOST`, `*.DOMAIN`, each with `:PORT` or `:*`, or `*` for every public host.
-/// Without a port it stands for 80 and 443; `*` alone for all ports.
+/// A rule for the hosts that functions may be granted: `HOST` or `*.DOMAIN`, each optionally with `:PORT` or `:*`, or
+/// `*` for every public host. Without a port, a rule applies to ports 80 and 443; `*` alone applies to all ports.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostRule {
     hosts: Hosts,
     ports: Ports,
 }
 
-/// Text that is no [`HostRule`].
+/// Text that is not a [`HostRule`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no hosts: write HOST, HOST:PORT, *.DOMAIN or * for every public host")]
+#[error("`{0}` is not a host rule: write HOST, HOST:PORT, *.DOMAIN or * for every public host")]
 pub struct InvalidHostRule(pub String);
 
 impl HostRule {
-    /// Whether a manifest may grant this destination.
+    /// Returns `true` if a manifest may grant this destination.
     #[must_use]
     pub fn allows(&self, grant: &HostPattern) -> bool {
         let host = match &self.hosts {
@@ -183,7 +177,8 @@ impl<'de> Deserialize<'de> for HostRule {
     }
 }
 
-/// Grants that an operator allowed or denied; what is not named is as on the next outer level: the server's, the built-in one.
+/// Grants that an operator allowed or denied. A grant without a rule follows the next level: first the server's rules,
+/// then the built-in ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct GrantRules {
@@ -207,14 +202,14 @@ pub struct GrantRules {
     pub network: Option<Vec<HostRule>>,
 }
 
-/// Most host rules of one tenant.
+/// Maximum number of host rules of one tenant.
 const MAX_HOSTS: usize = 256;
 
 impl GrantRules {
-    /// Every key.
+    /// All keys.
     pub const KEYS: &'static [&'static str] = &["clocks", "random", "env", "volumes", "gpu", "network"];
 
-    /// These rules, and those of `base` where there is none.
+    /// Returns these rules, with `base` for each one that is not set.
     #[must_use]
     pub fn over(&self, base: &AllowedGrants) -> AllowedGrants {
         AllowedGrants {
@@ -227,10 +222,11 @@ impl GrantRules {
         }
     }
 
-    /// Sets a rule: `yes` or `no`; for `network` hosts to add, separated by commas, or `none`. `default` removes the rule.
+    /// Sets a rule: `yes` or `no`; for `network`, hosts to add, separated by commas, or `none`. The text `default`
+    /// removes the rule.
     ///
     /// # Errors
-    /// An unknown key, or a value that is not one.
+    /// An unknown key, or a value that can't be parsed.
     pub fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
         let choice = || match text {
             "yes" | "true" => Ok(Some(true)),
@@ -265,7 +261,7 @@ impl GrantRules {
         Ok(())
     }
 
-    /// Checks what the types alone do not.
+    /// Checks the constraints that the types do not express.
     ///
     /// # Errors
     /// Too many hosts.
@@ -278,7 +274,7 @@ impl GrantRules {
         }
     }
 
-    /// Every key with its rule, where there is one.
+    /// Returns every key with its rule, or `None` if it is not set.
     #[must_use]
     pub fn rows(&self) -> Vec<(&'static str, Option<String>)> {
         let word = |allowed: bool| if allowed { "yes" } else { "no" }.to_owned();
@@ -300,7 +296,7 @@ fn hosts(rules: &[HostRule]) -> String {
     rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Grants that a tenant's functions may have.
+/// Grants that the functions of a tenant may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedGrants {
     /// Real clocks.
@@ -318,23 +314,23 @@ pub struct AllowedGrants {
 }
 
 impl Default for AllowedGrants {
-    /// Everything that stays within the server; no network.
+    /// Allows everything that stays within the server, and no network.
     fn default() -> Self {
         Self { clocks: true, random: true, env: true, volumes: true, gpu: true, network: Vec::new() }
     }
 }
 
-/// A grant that is asked for and not allowed.
+/// A requested grant that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotAllowed {
     /// The grant as the manifest names it, such as `grants.network = "api.example.org"`.
     pub grant: String,
-    /// The argument of `--grant` with which an operator allows it, further ones included.
+    /// The argument of `--grant` with which an operator allows it. May contain further `--grant` flags.
     pub remedy: String,
 }
 
 impl AllowedGrants {
-    /// The first grant of a manifest that is not allowed.
+    /// Returns the first grant of a manifest that is not allowed.
     #[must_use]
     pub fn refused(&self, manifest: &Manifest) -> Option<NotAllowed> {
         let grants = &manifest.grants;
@@ -351,7 +347,7 @@ impl AllowedGrants {
         if !grants.volumes.is_empty() && !self.volumes {
             return no("grants.volumes", "volumes=yes");
         }
-        if (manifest.resources.gpu != GpuMode::None || manifest.resources.gpus > 0) && !self.gpu {
+        if (manifest.resources.gpu != GpuRequirement::None || manifest.resources.gpus > 0) && !self.gpu {
             return no("resources.gpu", "gpu=yes");
         }
         let denied = |host: &&String| {
@@ -359,13 +355,13 @@ impl AllowedGrants {
             !self.network.iter().any(|rule| rule.allows(&pattern))
         };
         let host = grants.network.iter().find(denied)?;
-        // A tenant's own list takes the place of the server's, so that the hosts in force have to be in it.
+        // A tenant's list replaces the server's, so it has to include the hosts that are already allowed.
         let in_force = self.network.iter().map(ToString::to_string);
         let all: Vec<_> = in_force.chain([host.clone()]).map(|host| format!("network={host}")).collect();
         Some(NotAllowed { grant: format!("grants.network = {host:?}"), remedy: all.join(" --grant ") })
     }
 
-    /// Every key with its rule.
+    /// Returns every key with its rule.
     #[must_use]
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let word = |allowed: bool| if allowed { "yes" } else { "no" }.to_owned();
@@ -380,11 +376,11 @@ impl AllowedGrants {
     }
 }
 
-/// Whether a deployment asks for anything that an operator may deny. Most do not.
+/// Returns `true` if a deployment requests a grant that an operator may deny. Most deployments do not.
 #[must_use]
 pub fn asks_for_any(deployment: &Deployment) -> bool {
     let (grants, resources) = (&deployment.manifest.grants, &deployment.manifest.resources);
-    grants != &crate::manifest::Grants::default() || resources.gpu != GpuMode::None || resources.gpus > 0
+    grants != &crate::manifest::Grants::default() || resources.gpu != GpuRequirement::None || resources.gpus > 0
 }
 
 #[cfg(test)]
@@ -484,7 +480,7 @@ mod tests {
         let (key, value) = refused.remedy.split_once('=').unwrap();
         rules.set(key, value).unwrap();
         assert_eq!(rules.over(&allowed).refused(&manifest("[grants]\nnetwork = [\"api.example.org:8443\"]")), None);
-        // What was in force stays so: a list of the tenant's own takes the place of the server's.
+        // The remedy includes the hosts already allowed, because the tenant's list replaces the server's.
         let allowed = rules.over(&allowed);
         let both = manifest("[grants]\nnetwork = [\"api.example.org:8443\", \"api.example.com\"]");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Names and identifiers, checked where they enter.
+//! Names and identifiers, validated when they are parsed.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -7,11 +7,11 @@ use std::{fmt, str::FromStr};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{value}` is not a valid {kind}: {rule}")]
 pub struct InvalidId {
-    /// What was given, cut to 80 characters.
+    /// The given text, cut to 80 characters.
     pub value: String,
-    /// What it should have been.
+    /// The expected kind.
     pub kind: &'static str,
-    /// The rule it breaks.
+    /// The rule that it breaks.
     pub rule: &'static str,
 }
 
@@ -35,7 +35,7 @@ macro_rules! id {
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {
-            /// Checks `text` and takes it.
+            /// Validates `text`.
             ///
             /// # Errors
             /// [`InvalidId`] with the rule that `text` breaks.
@@ -48,7 +48,7 @@ macro_rules! id {
                 }
             }
 
-            /// The text of it.
+            /// Returns the text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -86,7 +86,7 @@ id!(
     FunctionName, "function name", NAME_RULE, is_name
 );
 id!(
-    /// An alias of a function version, such as `live`. `latest` is kept for the newest version.
+    /// An alias of function versions, such as `live`. `latest` is reserved for the newest version.
     AliasName, "alias name", NAME_RULE, is_name
 );
 id!(
@@ -101,34 +101,34 @@ fn is_ulid(text: &str) -> bool {
 }
 
 id!(
-    /// A job: a ULID, so ids sort by the time they were made.
+    /// A job: a ULID, so ids sort by creation time.
     JobId, "job id", ULID_RULE, is_ulid
 );
 id!(
-    /// One call of a function: a ULID. An asynchronous invocation is a job of one task and shares its id.
+    /// One call of a function: a ULID. An asynchronous invocation is a job with one task and shares its id.
     InvocationId, "invocation id", ULID_RULE, is_ulid
 );
 
-/// Makes the 26 characters of a ULID from a time and 80 random bits, both handed in.
+/// Returns the 26 characters of the ULID for a time and 80 random bits. The caller supplies both.
 #[must_use]
 pub fn ulid_text(unix_ms: u64, random: u128) -> String {
     ulid::Ulid::from_parts(unix_ms, random).to_string()
 }
 
 impl JobId {
-    /// A new id from the wall clock and 80 random bits, both handed in.
+    /// Creates an id from the wall clock and 80 random bits. The caller supplies both.
     #[must_use]
     pub fn from_parts(unix_ms: u64, random: u128) -> Self {
         Self(ulid_text(unix_ms, random).into())
     }
 
-    /// When it was made, milliseconds since 1970.
+    /// Returns the creation time, in milliseconds since 1970.
     #[must_use]
     pub fn made_ms(&self) -> u64 {
         ulid::Ulid::from_string(&self.0).map_or(0, |ulid| ulid.timestamp_ms())
     }
 
-    /// The same id as an invocation's.
+    /// Returns the same id as an invocation id.
     #[must_use]
     pub fn as_invocation(&self) -> InvocationId {
         InvocationId(self.0.clone())
@@ -136,13 +136,13 @@ impl JobId {
 }
 
 impl InvocationId {
-    /// A new id from the wall clock and 80 random bits, both handed in.
+    /// Creates an id from the wall clock and 80 random bits. The caller supplies both.
     #[must_use]
     pub fn from_parts(unix_ms: u64, random: u128) -> Self {
         Self(ulid_text(unix_ms, random).into())
     }
 
-    /// The same id as a job's.
+    /// Returns the same id as a job id.
     #[must_use]
     pub fn as_job(&self) -> JobId {
         JobId(self.0.clone())

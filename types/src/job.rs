@@ -1,64 +1,65 @@
-//! Jobs: what a user submits, and the states it passes.
+//! Jobs: the specification that a user submits, and the states of jobs and tasks.
 
 use crate::{dataset::InputSpec, function::FunctionRef, label::Labels};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A job as it is submitted, in JSON or YAML.
+/// The specification of a job, in JSON or YAML.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct JobSpec {
-    /// A name for people, at most 200 bytes. Default: the function's name.
+    /// A display name, at most 200 bytes. Default: the function's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What to map, as `name`, `name@version` or `name:alias`.
+    /// Function to map, as `name`, `name@version` or `name:alias`.
     pub function: FunctionRef,
-    /// What to map over.
+    /// Input to map over.
     pub input: InputSpec,
     /// Parameters for every task. Default `{}`.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub params: serde_json::Map<String, serde_json::Value>,
-    /// Merge the partial results with the function's reducer. Default no.
+    /// Merge the partial results with the function's reducer. Default: no reduce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reduce: Option<Reduce>,
-    /// Group the emitted records by key and reduce each group. Default no. Excludes `reduce`.
+    pub reduce: Option<ReduceSpec>,
+    /// Group the emitted records by key and reduce each group. Default: no shuffle. Excludes `reduce`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shuffle: Option<Shuffle>,
-    /// Where to put results: an object path when there is one result, else a prefix ending in `/`.
-    /// Default: nowhere; they are read from the job.
+    pub shuffle: Option<ShuffleSpec>,
+    /// Destination of the results: an object path for one result, else a prefix ending in `/`. Default: none; results
+    /// are read from the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
-    /// Tasks of this job at once, over all nodes. Default 0: no limit of its own.
+    /// Maximum number of concurrent tasks of this job, over all nodes. Default 0: no limit.
     #[serde(default)]
     pub concurrency: u32,
-    /// Attempts a task may have. Default 4, at most 100.
+    /// Maximum number of attempts per task. Default 4, at most 100.
     #[serde(default = "default_attempts")]
     pub max_attempts: u32,
-    /// Map tasks that may fail for good without failing the job; their results are left out. Default 0.
+    /// Map tasks that may fail permanently without failing the job. Their results are omitted. Default 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub allow_failed: u32,
-    /// Higher runs first among one tenant's jobs, -100 to 100. Default 0.
+    /// Priority among one tenant's jobs, -100 to 100. Higher runs first. Default 0.
     #[serde(default)]
     pub priority: i32,
-    /// Fuel the whole job may spend; a number, or a text such as `"500M"` or `"10G"`. A task starts only
-    /// while the budget covers it together with those that run, each taken to spend what the most expensive one has spent, and
-    /// it is stopped when it has spent what was left. Then the job fails with `budget-exhausted`. Default: no limit.
+    /// Fuel that the whole job may spend: a number, or a text such as `"500M"` or `"10G"`. A task starts only while the
+    /// rest of the budget covers it and the running tasks, each counted at the cost of the most expensive attempt so
+    /// far. An attempt is stopped when it has spent the rest of the budget, and the job then fails with
+    /// `budget-exhausted`. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::count::option::deserialize")]
     pub budget_fuel: Option<u64>,
-    /// Serve results of earlier runs from the cache where the function is pure. Default true.
+    /// Reuse results of earlier runs from the cache if the function is pure. Default true.
     #[serde(default = "yes")]
     pub cache: bool,
-    /// Words to find it by, at most 32.
+    /// Search tags, at most 32. Default none.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Labels that a node must have to run its tasks, besides those that the function needs. Default none.
+    /// Labels that a node must have to run its tasks, in addition to those that the function requires. Default none.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub node_selector: Labels,
 }
 
 impl JobSpec {
-    /// A spec of a function over nothing, everything else as by default.
+    /// Creates a specification for a function with no input items and default values for everything else.
     #[must_use]
     pub fn new(function: FunctionRef) -> Self {
         Self {
@@ -94,10 +95,10 @@ fn yes() -> bool {
     true
 }
 
-/// How partial results are merged.
+/// The reduce stage of a job: merges partial results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Reduce {
+pub struct ReduceSpec {
     /// Partial results that one reduce task merges, 2 to 1024. Default 16.
     #[serde(default = "default_fan_in")]
     pub fan_in: u32,
@@ -107,21 +108,21 @@ fn default_fan_in() -> u32 {
     16
 }
 
-impl Default for Reduce {
+impl Default for ReduceSpec {
     fn default() -> Self {
         Self { fan_in: default_fan_in() }
     }
 }
 
-/// How emitted records are grouped.
+/// The shuffle stage of a job: groups emitted records by key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Shuffle {
-    /// Reduce tasks, 1 to 4096; each key belongs to one of them.
+pub struct ShuffleSpec {
+    /// Number of reduce tasks, 1 to 4096. Each key belongs to one of them.
     pub partitions: u32,
 }
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobState {
@@ -129,22 +130,22 @@ pub enum JobState {
     Queued,
     /// At least one task has started.
     Running,
-    /// All tasks ended well; the result is there.
+    /// All tasks succeeded; the result is available.
     Succeeded,
-    /// A task used up its attempts, or a limit was hit.
+    /// A task used up its attempts, or a limit was exceeded.
     Failed,
-    /// A user stopped it.
+    /// A user cancelled it.
     Cancelled,
 }
 
 impl JobState {
-    /// Whether it has ended.
+    /// Returns `true` if the job has ended.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 
-    /// As in JSON.
+    /// Returns the state as in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -163,35 +164,35 @@ impl fmt::Display for JobState {
     }
 }
 
-/// Where a task stands.
+/// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskState {
-    /// Its inputs are not all there yet.
+    /// Some of its inputs are not available yet.
     Blocked,
-    /// It may run when there is room.
+    /// It waits for a free slot.
     Pending,
-    /// An attempt is with a node.
+    /// An attempt is assigned to a node.
     Running,
     /// An attempt failed; the next one waits for its backoff.
     Backoff,
     /// Its result is committed.
     Succeeded,
-    /// It has no attempts left, or the failure can't pass.
+    /// It has no attempts left, or its failure is permanent.
     Failed,
-    /// The job ended before it did.
+    /// The job ended before the task did.
     Cancelled,
 }
 
-/// What a stage of a job does.
+/// The work of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageKind {
-    /// A task per partition.
+    /// One task per partition.
     Map,
-    /// A task per group of partial results.
+    /// One task per group of partial results.
     Reduce,
-    /// A task per shuffle partition.
+    /// One task per shuffle partition.
     KeyedReduce,
     /// The single task of an asynchronous invocation.
     Invoke,
@@ -200,9 +201,9 @@ pub enum StageKind {
 /// A task within its job: stage 0 maps, later stages reduce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskId {
-    /// Counts from 0.
+    /// Stage, from 0.
     pub stage: u16,
-    /// Counts from 0 within the stage.
+    /// Index within the stage, from 0.
     pub index: u32,
 }
 

@@ -1,5 +1,5 @@
-//! Job specs written as YAML, read within bounds: no anchors, aliases, merge keys, tags or further documents, and limits on
-//! bytes, nesting and the number of values.
+//! Parser for job specifications in YAML. It rejects anchors, aliases, merge keys, tags and multiple documents, and
+//! limits the size, the nesting and the number of values.
 
 use crate::{
     dataset::{InputSpec, Item},
@@ -11,18 +11,18 @@ use serde_saphyr::{
     options::{DuplicateKeyPolicy, MergeKeyPolicy},
 };
 
-/// Bytes of the longest YAML text; JSON may be longer.
+/// Maximum size of a YAML text in bytes. JSON may be larger.
 pub const MAX_BYTES: usize = 4 << 20;
-/// Levels of nesting.
+/// Maximum nesting.
 pub const MAX_DEPTH: usize = 64;
-/// Values, keys included.
+/// Maximum number of values, including keys.
 pub const MAX_VALUES: usize = 500_000;
 
-/// YAML that is no job spec.
+/// YAML that is not a job specification.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidYaml {
-    /// What is wrong, with line and column where they are known.
+    /// Description of the error, with line and column where they are known.
     pub message: String,
 }
 
@@ -50,7 +50,7 @@ fn options() -> Options {
     }
 }
 
-/// The first characters of a message that may quote the text, and the line that it is about: the key stands there.
+/// Returns the beginning of the error's message, followed by the line that it refers to, which shows the key.
 fn message(error: &Error, text: &[u8]) -> String {
     let message: String = error.to_string().trim_end().chars().take(310).collect();
     let line = error.location().and_then(|at| usize::try_from(at.line()).ok()?.checked_sub(1));
@@ -60,10 +60,11 @@ fn message(error: &Error, text: &[u8]) -> String {
 }
 
 impl JobSpec {
-    /// Reads a job spec in YAML, of the same shape as in JSON.
+    /// Parses a job specification in YAML. It has the same structure as in JSON.
     ///
     /// # Errors
-    /// [`InvalidYaml`] for what is no job spec, is above a bound, or has a number that YAML does not keep exactly.
+    /// [`InvalidYaml`] if the text is not a job specification, exceeds a limit, or has a number that YAML does not
+    /// preserve exactly.
     pub fn from_yaml(text: &[u8]) -> Result<Self, InvalidYaml> {
         if text.len() > MAX_BYTES {
             return Err(InvalidYaml { message: format!("YAML of more than {MAX_BYTES} bytes is not read; send JSON") });
@@ -88,11 +89,11 @@ impl JobSpec {
     }
 }
 
-/// Whole numbers up to here have a float each.
+/// A float represents every whole number up to this one exactly.
 const EXACT: f64 = (1_u64 << 53) as f64;
 
-/// A number within `value` that may not be what the text says: the YAML reader makes floats of whole numbers that do not
-/// fit 64 bits. The nesting of YAML is bounded.
+/// Returns a number within `value` that may differ from the text: the YAML parser converts whole numbers that do not
+/// fit 64 bits to floats. The parser limits the nesting, so the recursion is bounded.
 fn rounded(value: &Value) -> Option<Number> {
     match value {
         Value::Number(n) if n.as_i64().is_none() && n.as_u64().is_none() => {

@@ -1,20 +1,21 @@
-//! Labels of nodes, and what functions and jobs ask of them.
+//! Labels of nodes, and the selectors with which functions and jobs match them.
 //!
-//! They follow Kubernetes: a key is a name of at most 63 characters, perhaps behind a prefix and a slash; a value has at
-//! most 63 and may be empty. A selector is a set of labels that a node must have, all of them, with these very values.
+//! They follow Kubernetes: a key is a name of at most 63 characters, with an optional prefix and a slash; a value has
+//! at most 63 characters and may be empty. A selector is a set of labels, and a node must have all of them with the
+//! same values.
 
 use std::collections::BTreeMap;
 
 /// Labels by key.
 pub type Labels = BTreeMap<String, String>;
 
-/// Most labels of one node, and in one selector.
+/// Maximum number of labels of one node or in one selector.
 pub const MOST: usize = 64;
 
-/// Text that is no label.
+/// Text that is not a label.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no label: write KEY=VALUE, each of at most 63 letters, digits, `-`, `_` and `.`, beginning and ending with a \
+    "`{0}` is not a label: write KEY=VALUE, each of at most 63 letters, digits, `-`, `_` and `.`, beginning and ending with a \
      letter or digit; a key may have a prefix such as `example.com/`, a value may be empty"
 )]
 pub struct InvalidLabel(pub String);
@@ -31,17 +32,17 @@ fn is_word(text: &str, most: usize) -> bool {
 /// Checks a label.
 ///
 /// # Errors
-/// [`InvalidLabel`].
+/// [`InvalidLabel`] if the key or the value breaks the rules.
 pub fn check(key: &str, value: &str) -> Result<(), InvalidLabel> {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     let good = is_word(name, 63) && prefix.is_none_or(|p| is_word(p, 253)) && (value.is_empty() || is_word(value, 63));
     if good { Ok(()) } else { Err(InvalidLabel(format!("{key}={value}").chars().take(160).collect())) }
 }
 
-/// Checks every label, and that there are not too many.
+/// Checks every label and their number.
 ///
 /// # Errors
-/// The first that is wrong, in words.
+/// A message about the first invalid label, or about their number.
 pub fn check_all(labels: &Labels) -> Result<(), String> {
     if labels.len() > MOST {
         return Err(format!("{} labels are too many: give at most {MOST}", labels.len()));
@@ -49,16 +50,16 @@ pub fn check_all(labels: &Labels) -> Result<(), String> {
     labels.iter().try_for_each(|(key, value)| check(key, value).map_err(|e| e.to_string()))
 }
 
-/// Reads `KEY=VALUE`.
+/// Parses `KEY=VALUE`.
 ///
 /// # Errors
-/// [`InvalidLabel`].
+/// [`InvalidLabel`] if the text has no `=`, or if the key or the value breaks the rules.
 pub fn parse(text: &str) -> Result<(String, String), InvalidLabel> {
     let (key, value) = text.split_once('=').ok_or_else(|| InvalidLabel(text.chars().take(160).collect()))?;
     check(key, value).map(|()| (key.to_owned(), value.to_owned()))
 }
 
-/// Labels as people write them: `gpu=true, zone=a`.
+/// Formats labels as `gpu=true, zone=a`.
 #[must_use]
 pub fn show(labels: &Labels) -> String {
     labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")

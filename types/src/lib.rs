@@ -1,9 +1,9 @@
-//! The words of Fabric as types: ids, digests, units, limits, manifests, job specs, units of work, error codes, and
-//! the JSON that crosses the REST API.
+//! Types that all crates of Fabric share: ids, digests, units, limits, manifests, job specifications, units of work,
+//! error codes, and the JSON of the REST API.
 //!
-//! Everything here is plain data. Nothing does I/O, reads a clock or draws a random number.
+//! The types are plain data. None of them does I/O, reads a clock or generates random numbers.
 
-/// Describes a type to OpenAPI as the text it serialises to.
+/// Implements the OpenAPI schema of a type as the text that it serialises to.
 macro_rules! text_schema {
     ($name:ident, $example:literal) => {
         impl utoipa::PartialSchema for $name {
@@ -31,8 +31,10 @@ pub mod count;
 pub mod dataset;
 pub mod digest;
 pub mod disk;
+pub mod engine_class;
 pub mod fault;
 pub mod function;
+pub mod gpu;
 pub mod grants;
 pub mod id;
 pub mod job;
@@ -52,4 +54,5 @@ pub mod units;
 pub mod work;
 
 pub use code::Code;
+pub use engine_class::EngineClass;
 pub use fault::Fault;

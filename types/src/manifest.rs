@@ -1,6 +1,7 @@
-//! `fabric.toml`: what a function is, may use and asks for.
+//! `fabric.toml`: the description of a function, its limits, grants and resources.
 
 use crate::{
+    gpu::GpuRequirement,
     grants::HostPattern,
     id::FunctionName,
     label::{self, Labels},
@@ -8,73 +9,73 @@ use crate::{
     units::ByteSize,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-/// A function's manifest. In TOML it is `fabric.toml`; over REST it is JSON of the same shape.
+/// A function's manifest: `fabric.toml` in TOML, or JSON with the same structure over REST.
 ///
-/// Unknown keys are refused with their path, so that a misspelt limit is never silently ignored.
+/// Unknown keys are rejected with their path, so a misspelt limit is not silently ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Manifest {
-    /// What it is called and how people find it.
+    /// Name, description and tags.
     pub function: FunctionSection,
-    /// How the CLI builds the module; the server ignores it.
+    /// Build command of the CLI; the server ignores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildSection>,
-    /// What one call may use.
+    /// Limits of one call.
     #[serde(default)]
     pub limits: Limits,
-    /// Capabilities; everything is denied unless asked for here and allowed by the tenant.
+    /// Capabilities. Each is denied unless it is requested here and allowed for the tenant.
     #[serde(default)]
     pub grants: Grants,
-    /// What placement sets aside for one call.
+    /// Resources that placement reserves for one call.
     #[serde(default)]
     pub resources: Resources,
-    /// A JSON Schema (2020-12) of the parameters. When absent, the schema that the module itself describes is used.
+    /// A JSON Schema (2020-12) of the parameters. Default: the schema in the module's own description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub params: Option<serde_json::Value>,
 }
 
-/// What a function is called.
+/// The name of a function and the data to find it by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FunctionSection {
-    /// Its name in the tenant.
+    /// Name of the function within the tenant.
     pub name: FunctionName,
     /// One or two sentences. Default empty.
     #[serde(default)]
     pub description: String,
-    /// Words to find it by, at most 32. Default none.
+    /// Search tags, at most 32. Default none.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Whether an http function may be called without a token. Default false.
+    /// Allow calls of an http function without a token. Default false.
     #[serde(default)]
     pub public: bool,
 }
 
-/// How the CLI makes the module.
+/// The way in which the CLI builds the module.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct BuildSection {
-    /// A shell command, run in the manifest's folder. Default none: the module is there already.
+    /// A shell command, run in the manifest's folder. Default none: the module exists already.
     pub command: Option<String>,
-    /// Where the module is after the build, relative to the manifest.
+    /// Path of the built module, relative to the manifest.
     pub module: Option<String>,
     /// Files and folders that `fabric dev` watches. Default `src` and the manifest.
     pub watch: Vec<String>,
 }
 
-/// Capabilities. The default denies all of them, and a function that has none is *pure*: its results are cached.
+/// Capabilities. The default denies all of them. A function without any of them is *pure*, and its results are cached.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Grants {
-    /// The real clocks. Without it time starts at 2000-01-01T00:00:00Z and moves one microsecond with every look.
+    /// The real clocks. Without it, time starts at 2000-01-01T00:00:00Z and advances by one microsecond with each read.
     pub clocks: bool,
-    /// Real randomness. Without it random bytes are seeded from the task key.
+    /// Real randomness. Without it, random bytes are seeded from the task key.
     pub random: bool,
-    /// Hosts that outbound HTTP may reach, as `host` (ports 80 and 443) or `host:port`; never loopback, link-local or private
-    /// ranges. At most 64.
+    /// Hosts that outbound HTTP may reach, as `host` (ports 80 and 443) or `host:port`. Loopback, link-local and
+    /// private addresses are never reachable. At most 64.
     pub network: Vec<String>,
     /// Tenant volumes to mount.
     pub volumes: Vec<VolumeGrant>,
@@ -86,105 +87,87 @@ pub struct Grants {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct VolumeGrant {
-    /// The volume's name in the tenant, under the rules of a function name.
+    /// Name of the volume within the tenant. The rules of function names apply.
     pub name: FunctionName,
-    /// Where the guest sees it, such as `/data`.
+    /// Mount path in the guest, such as `/data`.
     pub path: String,
-    /// Whether the guest may write. Default false.
+    /// Allow writing. Default false.
     #[serde(default)]
     pub write: bool,
 }
 
 impl Grants {
-    /// Whether these grants leave a function pure.
+    /// Returns `true` if a function with these grants is pure.
     #[must_use]
     pub fn is_pure(&self) -> bool {
         !self.clocks && !self.random && self.network.is_empty() && self.volumes.is_empty()
     }
 }
 
-/// Environment variables of a function, and the bytes of one name and of all names and values together.
+/// Maximum number of environment variables of a function, maximum size of one name, and maximum size of all names and
+/// values in total.
 const MAX_ENV: usize = 128;
 const MAX_ENV_NAME: usize = 256;
 const MAX_ENV_BYTES: usize = 128 << 10;
-/// Hosts that one function may reach.
+/// Maximum number of hosts that one function may reach.
 const MAX_HOSTS: usize = 64;
-/// Volumes that one function may mount.
+/// Maximum number of volumes that one function may mount.
 const MAX_VOLUMES: usize = 16;
-/// Bytes of one text in `[build]`, and entries of its `watch`.
+/// Maximum size of one text in `[build]`, and maximum number of entries in its `watch`.
 const MAX_BUILD_TEXT: usize = 4096;
 const MAX_WATCHED: usize = 128;
-/// More memory than any node has; sums of it over all attempts do not overflow.
+/// Maximum memory reservation: more than any node has, and low enough that sums over all attempts do not overflow.
 const MAX_PLACED_MEMORY: ByteSize = ByteSize::gib(16 << 10);
 
-/// Longest submit that a function may ask for, in milliseconds: everybody else waits for its end.
+/// Longest submit that a function may request, in milliseconds. All other guests of the GPU wait until it ends.
 const MAX_GPU_SUBMIT_MS: u64 = 10_000;
 
-/// Whether a function's calls use the GPU of the node that they run on, and how much a node's GPU is good for.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize, utoipa::ToSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum GpuMode {
-    /// No: `fabric:gpu` answers `denied`.
-    #[default]
-    None,
-    /// Where there is one. Elsewhere `fabric:gpu` answers `denied`, and the function takes its own way.
-    Preferred,
-    /// Only nodes with a GPU will do; a software driver is none, unless the node's operator says so.
-    Required,
-}
-
-impl fmt::Display for GpuMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Preferred => "preferred",
-            Self::Required => "required",
-        })
-    }
-}
-
-/// What placement sets aside.
+/// Resources that placement reserves for one call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Resources {
-    /// CPU slots for one call. Default 1.
+    /// CPU slots. Default 1.
     pub cpu_slots: u32,
-    /// Memory to count for placement; 0, the default, means a small share: most calls never come near their limit.
+    /// Memory that placement counts. Default 0: a small share, because most calls never approach their limit.
     pub memory_bytes: ByteSize,
-    /// GPUs for one call to have for itself. Default 0.
+    /// GPUs for exclusive use by one call. Default 0.
     pub gpus: u32,
-    /// Whether calls use the node's GPU, which they share. Default `none`.
-    pub gpu: GpuMode,
-    /// Labels that a node must have to run it, all of them; for tasks and calls alike. Default none.
+    /// Use of the node's GPU, which calls share. Default `none`.
+    pub gpu: GpuRequirement,
+    /// Labels that a node must have to run the function's tasks and calls, all of them. Default none.
     pub node_selector: Labels,
 }
 
 impl Default for Resources {
     fn default() -> Self {
-        Self { cpu_slots: 1, memory_bytes: ByteSize(0), gpus: 0, gpu: GpuMode::None, node_selector: Labels::new() }
+        Self {
+            cpu_slots: 1,
+            memory_bytes: ByteSize(0),
+            gpus: 0,
+            gpu: GpuRequirement::None,
+            node_selector: Labels::new(),
+        }
     }
 }
 
-/// A manifest that can't be taken.
+/// An invalid manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The text is not TOML of this shape.
+    /// The text is not TOML, or not a manifest.
     #[error("fabric.toml: {0}")]
     Toml(String),
     /// A value is out of its range.
     #[error("fabric.toml: {path}: {problem}")]
     Value {
-        /// Where, as in `limits.fuel`.
+        /// Path of the key, such as `limits.fuel`.
         path: &'static str,
-        /// What is wrong and what would do.
+        /// Description of the problem and of valid values.
         problem: String,
     },
 }
 
 impl Manifest {
-    /// A manifest with nothing but a name.
+    /// Creates a manifest with a name and default values for everything else.
     #[must_use]
     pub fn named(name: FunctionName) -> Self {
         Self {
@@ -197,17 +180,17 @@ impl Manifest {
         }
     }
 
-    /// Reads and checks `fabric.toml`.
+    /// Parses and checks `fabric.toml`.
     ///
     /// # Errors
-    /// [`Error`] with the line or the key that is wrong.
+    /// [`Error`] with the line or the key of the mistake.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
         let manifest: Self = toml::from_str(text).map_err(|e| Error::Toml(e.to_string().trim_end().to_owned()))?;
         manifest.check()?;
         Ok(manifest)
     }
 
-    /// Checks what the types alone do not.
+    /// Checks the constraints that the types do not express.
     ///
     /// # Errors
     /// [`Error::Value`] for the first value out of its range.
@@ -240,7 +223,7 @@ impl Manifest {
         if self.limits.gpu_ms == 0 || self.limits.gpu_memory_bytes == ByteSize(0) {
             return value(
                 "limits",
-                "gpu-ms and gpu-memory-bytes must be above 0; for no GPU say resources.gpu = \"none\"",
+                "gpu-ms and gpu-memory-bytes must be above 0; to use no GPU, set resources.gpu = \"none\"",
             );
         }
         if let Err(problem) = label::check_all(&self.resources.node_selector) {
@@ -349,6 +332,6 @@ mod tests {
             let said = Manifest::from_toml(&format!("[function]\nname = \"a\"\n{text}")).unwrap_err().to_string();
             assert!(said.contains(path), "{path}: {said}");
         }
-        assert!(label.contains("resources.node-selector") && label.contains("`zone=a b` is no label"), "{label}");
+        assert!(label.contains("resources.node-selector") && label.contains("`zone=a b` is not a label"), "{label}");
     }
 }

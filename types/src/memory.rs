@@ -1,8 +1,8 @@
-//! The memory account of a process: everything whose size a caller decides is charged to it before it is allocated.
+//! The memory account of a process. Every allocation with a size that a caller determines is charged to it beforehand.
 //!
-//! Linear memories, request bodies, outputs and emitted records are charged to the tenant whose call they belong to. One
-//! tenant never has more than its share, and a reserve is left for what belongs to no tenant. Caches of a fixed size are set
-//! aside when the account is made. The account knows nothing of what is really resident: a charge is an upper bound of it.
+//! Linear memories, request bodies, outputs and emitted records are charged to the tenant of the call. A tenant never
+//! has more than its share, and a reserve remains for allocations that belong to no tenant. Caches of a fixed size are
+//! set aside when the account is created. Charges are upper bounds: the account does not measure resident memory.
 
 use crate::{Code, Fault, id::TenantId, units::ByteSize};
 use std::{
@@ -15,7 +15,7 @@ use std::{
 
 /// Default share of the account that one tenant may have, in per cent.
 pub const DEFAULT_TENANT_SHARE: u32 = 75;
-/// An account without a bound still adds up without overflow.
+/// Size of an unbounded account, low enough that sums do not overflow.
 const UNBOUNDED: u64 = u64::MAX >> 4;
 
 #[derive(Debug)]
@@ -29,18 +29,18 @@ struct Inner {
     tenants: RwLock<HashMap<TenantId, Arc<AtomicU64>>>,
 }
 
-/// The account. Clones share it.
+/// A memory account. Clones share it.
 #[derive(Debug, Clone)]
 pub struct MemoryAccount(Arc<Inner>);
 
-/// Why a charge was refused.
+/// The reason why a charge was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Full {
     /// The account has too little left.
     Process,
-    /// The tenant would have more than its share.
+    /// The tenant would exceed its share.
     Share,
-    /// It is more than the account, or a tenant's share of it, can ever give.
+    /// The charge exceeds this maximum: the size of the account, or the tenant's share of it.
     Never(u64),
 }
 
@@ -48,8 +48,10 @@ impl Full {
     fn fault(self, asked: u64) -> Fault {
         let asked = ByteSize(asked);
         match self {
-            Self::Process => Fault::new(Code::NodeMemory, format!("this node has no room for {asked} more of memory"))
-                .hint("try again in a moment; an operator can give the node more with `--memory`"),
+            Self::Process => {
+                Fault::new(Code::NodeMemory, format!("this node has no room for another {asked} of memory"))
+                    .hint("try again in a moment; an operator can give the node more with `--memory`")
+            }
             Self::Share => Fault::new(
                 Code::NodeMemory,
                 format!(
@@ -67,8 +69,9 @@ impl Full {
 }
 
 impl MemoryAccount {
-    /// An account of `size` bytes, of which one tenant may have `share` per cent, and of which `set_aside` are taken from the
-    /// start, such as for caches. A sixteenth of the rest, at most 256 MiB, is not for tenants.
+    /// Creates an account of `size` bytes. `set_aside` bytes are reserved from the start, for example for caches. A
+    /// sixteenth of the rest, at most 256 MiB, is reserved for the operator. One tenant may have `share` per cent
+    /// of what then remains.
     #[must_use]
     pub fn new(size: ByteSize, share: u32, set_aside: ByteSize) -> Self {
         let size = size.0.min(UNBOUNDED);
@@ -85,13 +88,13 @@ impl MemoryAccount {
         }))
     }
 
-    /// An account that refuses nothing, for tests and for processes that serve nobody.
+    /// Creates an account that refuses no charge, for tests and for processes that serve no tenants.
     #[must_use]
     pub fn unbounded() -> Self {
         Self::new(ByteSize(UNBOUNDED), 100, ByteSize(0))
     }
 
-    /// Who pays for what belongs to a tenant.
+    /// Returns the payer for allocations of a tenant.
     #[must_use]
     pub fn tenant(&self, tenant: &TenantId) -> Payer {
         let known = self.0.tenants.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned();
@@ -102,32 +105,33 @@ impl MemoryAccount {
         Payer { account: self.0.clone(), used: Some(used) }
     }
 
-    /// Who pays for what belongs to no tenant, an operator's requests among it: the reserve is for this.
+    /// Returns the payer for allocations that belong to no tenant, such as an operator's requests. Only this payer may
+    /// use the reserve.
     #[must_use]
     pub fn operator(&self) -> Payer {
         Payer { account: self.0.clone(), used: None }
     }
 
-    /// Its size in bytes.
+    /// Returns the size in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.0.size
     }
 
-    /// Bytes that are charged now.
+    /// Returns the bytes charged at present.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.0.used.load(Relaxed)
     }
 
-    /// Charges that were refused so far.
+    /// Returns the number of charges refused so far.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.0.refused.load(Relaxed)
     }
 }
 
-/// Who pays: a tenant, or the operator.
+/// The party that is charged: a tenant or the operator.
 #[derive(Debug, Clone)]
 pub struct Payer {
     account: Arc<Inner>,
@@ -135,7 +139,7 @@ pub struct Payer {
 }
 
 impl Payer {
-    /// Who pays from an account without a bound.
+    /// Returns a payer of an unbounded account.
     #[must_use]
     pub fn nobody() -> Self {
         static ACCOUNT: LazyLock<MemoryAccount> = LazyLock::new(MemoryAccount::unbounded);
@@ -145,7 +149,8 @@ impl Payer {
     /// Charges `bytes`.
     ///
     /// # Errors
-    /// `node-memory` where the account or the tenant's share has too little left; `memory-limit` where it never has enough.
+    /// `node-memory` if the account or the tenant's share has too little left; `memory-limit` if the charge exceeds the
+    /// account or the tenant's share as a whole.
     pub fn charge(&self, bytes: u64) -> Result<Charge, Fault> {
         let charge = Charge::none(self);
         charge.grow(bytes)?;
@@ -182,7 +187,7 @@ impl Payer {
     }
 }
 
-/// Bytes that are charged until this is dropped. Drop what they stand for first.
+/// Bytes charged until this is dropped. Drop the memory that it covers first.
 #[derive(Debug)]
 pub struct Charge {
     payer: Payer,
@@ -190,7 +195,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Nothing yet.
+    /// Creates a charge of 0 bytes.
     #[must_use]
     pub fn none(payer: &Payer) -> Self {
         Self { payer: payer.clone(), bytes: AtomicU64::new(0) }
@@ -199,7 +204,7 @@ impl Charge {
     /// Charges `more` bytes.
     ///
     /// # Errors
-    /// As for [`Payer::charge`]; nothing is charged then.
+    /// As for [`Payer::charge`]; the charge is unchanged then.
     pub fn grow(&self, more: u64) -> Result<(), Fault> {
         if more == 0 {
             return Ok(());
@@ -212,20 +217,20 @@ impl Charge {
         Ok(())
     }
 
-    /// Gives `less` bytes back, at most what is charged.
+    /// Returns `less` bytes to the account, at most all that are charged.
     pub fn shrink(&self, less: u64) {
         let before = self.bytes.fetch_update(Relaxed, Relaxed, |held| Some(held.saturating_sub(less)));
         let held = before.unwrap_or_else(|held| held);
         self.payer.give(held.min(less));
     }
 
-    /// Bytes charged.
+    /// Returns the bytes charged.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
 
-    /// Who pays.
+    /// Returns the payer.
     #[must_use]
     pub fn payer(&self) -> &Payer {
         &self.payer
@@ -238,35 +243,35 @@ impl Drop for Charge {
     }
 }
 
-/// The first allocation of a buffer.
+/// Size of the first allocation of a buffer.
 const FIRST: usize = 4096;
-/// A larger buffer grows by a quarter instead of to twice its size.
+/// Capacity from which a buffer grows by a quarter instead of doubling.
 const LARGE: usize = 32 << 20;
 
-/// Bytes that grow, with their capacity charged before it is allocated.
+/// A growable byte buffer. Its capacity is charged before it is allocated.
 #[derive(Debug)]
 pub struct ChargedBuffer {
-    // Dropped in this order.
+    // Fields drop in this order.
     bytes: Vec<u8>,
     charge: Charge,
-    /// It never needs to hold more.
+    /// Maximum length that the buffer will need.
     limit: usize,
 }
 
 impl ChargedBuffer {
-    /// An empty buffer, which allocates nothing yet.
+    /// Creates an empty buffer, without allocating.
     #[must_use]
     pub fn new(payer: &Payer) -> Self {
         Self::with_limit(payer, usize::MAX)
     }
 
-    /// The same for at most `limit` bytes: it allocates no more for growth to come.
+    /// Creates an empty buffer for at most `limit` bytes. It reserves no capacity beyond the limit.
     #[must_use]
     pub fn with_limit(payer: &Payer, limit: usize) -> Self {
         Self { bytes: Vec::new(), charge: Charge::none(payer), limit }
     }
 
-    /// Bytes that are there already.
+    /// Creates a buffer from existing bytes.
     ///
     /// # Errors
     /// As for [`Payer::charge`].
@@ -275,23 +280,23 @@ impl ChargedBuffer {
         Ok(Self { bytes, charge, limit: usize::MAX })
     }
 
-    /// Bytes for which `charge` was made before they were allocated.
+    /// Creates a buffer from bytes that `charge` covers already.
     #[must_use]
     pub fn charged(bytes: Vec<u8>, charge: Charge) -> Self {
         Self { bytes, charge, limit: usize::MAX }
     }
 
-    /// Appends.
+    /// Appends `data`.
     ///
     /// # Errors
-    /// As for [`Payer::charge`]; the buffer is as it was then.
+    /// As for [`Payer::charge`]; the buffer is unchanged then.
     pub fn extend(&mut self, data: &[u8]) -> Result<(), Fault> {
         let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
         let need = len.saturating_add(data.len());
         if need > capacity {
             let more = if capacity < LARGE { capacity } else { capacity / 4 };
             let wanted = capacity.saturating_add(more).max(FIRST).min(self.limit).max(need);
-            // While it is copied both are there.
+            // Both allocations exist while the bytes are copied.
             let larger = match self.charge.grow(wanted as u64) {
                 Ok(()) => wanted,
                 Err(_) if need < wanted => {
@@ -313,13 +318,13 @@ impl ChargedBuffer {
         Ok(())
     }
 
-    /// Bytes in it.
+    /// Returns the length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether it has none.
+    /// Returns `true` if the buffer is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -343,7 +348,7 @@ mod tests {
 
     #[test]
     fn nobody_gets_more_than_there_is_or_than_their_share() {
-        // 1600 bytes: 100 are the operator's, and a tenant gets at most 1125 of the 1500.
+        // Of 1600 bytes, 100 are the operator's reserve, and a tenant may have at most 1125 of the other 1500.
         let account = MemoryAccount::new(ByteSize(2000), 75, ByteSize(400));
         let (a, b) = (account.tenant(&tenant("a")), account.tenant(&tenant("b")));
         let most = a.charge(1125).unwrap();

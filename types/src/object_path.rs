@@ -1,14 +1,14 @@
-//! Paths of objects, checked where they enter: in the client before a request is made, in the server for every client.
+//! Object paths, validated where they enter: in the client before a request is sent, and in the server for all clients.
 
 use crate::{Code, Fault};
 use std::{fmt, sync::Arc};
 
-/// Bytes of the longest path.
+/// Maximum length of a path in bytes.
 const MAX_PATH: usize = 1024;
-/// Bytes of the longest segment: a file name holds 255, and the local store adds a mark.
+/// Maximum length of a segment in bytes. A file name may have 255, and the local store appends a suffix.
 const MAX_SEGMENT: usize = 240;
 
-/// A text that is not an object path.
+/// Text that is not an object path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{path}` is not an object path: {rule}")]
 pub struct InvalidObjectPath {
@@ -17,13 +17,13 @@ pub struct InvalidObjectPath {
 }
 
 impl InvalidObjectPath {
-    /// The error for `path`, of which 80 characters are kept, and the rule that it breaks.
+    /// Creates the error for `path`, of which it stores 80 characters, and the rule that it breaks.
     #[must_use]
     pub fn new(path: &str, rule: &'static str) -> Self {
         Self { path: path.chars().take(80).flat_map(char::escape_debug).collect(), rule }
     }
 
-    /// How an object path is written.
+    /// A hint that describes the syntax of object paths.
     pub const HINT: &'static str = "use names separated by single slashes, as in `weather/2013.csv`, without `.`, `..`, backslashes or control characters";
 }
 
@@ -63,13 +63,13 @@ fn check(text: &str) -> Result<(), InvalidObjectPath> {
     Ok(())
 }
 
-/// The path of an object in its tenant's space: 1 to 1024 bytes of UTF-8; names of at most 240 bytes separated by
-/// single slashes; no `.` or `..`, no backslash, no control character.
+/// The path of an object within its tenant: 1 to 1024 bytes of UTF-8, with names of at most 240 bytes separated by
+/// single slashes, and without `.`, `..`, backslashes and control characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectPath(Arc<str>);
 
 impl ObjectPath {
-    /// Checks `text` and takes it.
+    /// Validates `text`.
     ///
     /// # Errors
     /// [`InvalidObjectPath`] with the rule that `text` breaks.
@@ -85,13 +85,13 @@ impl ObjectPath {
         Ok(Self(text.into()))
     }
 
-    /// The text of it.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The same text, shared.
+    /// Returns the text, sharing its allocation.
     #[must_use]
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
@@ -111,13 +111,13 @@ impl std::str::FromStr for ObjectPath {
     }
 }
 
-/// The beginning of paths: empty (everything), or text such as `weather/` (all under it) or `weather/2013-` (all names
-/// that begin so).
+/// A prefix of object paths: empty (all objects), or text such as `weather/` (all objects below it) or `weather/2013-`
+/// (all paths that begin with it).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObjectPrefix(String);
 
 impl ObjectPrefix {
-    /// Checks `text` and takes it.
+    /// Validates `text`.
     ///
     /// # Errors
     /// [`InvalidObjectPath`] with the rule that `text` breaks.
@@ -129,13 +129,13 @@ impl ObjectPrefix {
         Ok(Self(text.to_owned()))
     }
 
-    /// The text of it.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The folder it lies in, without the trailing slash; empty for the root.
+    /// Returns the folder that contains it, without the trailing slash; empty for the root.
     #[must_use]
     pub fn folder(&self) -> &str {
         self.0.rsplit_once('/').map_or("", |(folder, _)| folder)

@@ -1,4 +1,4 @@
-//! What a tenant's functions may set for themselves: ceilings of limits, and grants.
+//! The policy for a tenant's functions: ceilings of limits, and allowed grants.
 
 use crate::{
     Code, Fault,
@@ -10,12 +10,12 @@ use crate::{
     quota::Quota,
 };
 
-/// What one tenant's functions may set for themselves, all levels taken together.
+/// The limits and grants that one tenant's functions may set, with all levels applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The highest value of each limit.
+    /// Highest value of each limit.
     pub ceilings: Limits,
-    /// The grants they may have.
+    /// Allowed grants.
     pub grants: AllowedGrants,
 }
 
@@ -26,13 +26,13 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The policy of a tenant with this quota, where this one is the server's.
+    /// Returns the policy of a tenant with this quota. `self` is the server's policy.
     #[must_use]
     pub fn of(&self, quota: &Quota) -> Self {
         Self { ceilings: quota.ceilings.over(&self.ceilings), grants: quota.grants.over(&self.grants) }
     }
 
-    /// Checks a manifest before it becomes a version. Gives a sentence for each default that a ceiling lowers.
+    /// Checks a manifest before it becomes a version. Returns a warning for each default that a ceiling lowers.
     ///
     /// # Errors
     /// `invalid-manifest` for a limit above its ceiling, `denied` for a grant that is not allowed.
@@ -48,7 +48,7 @@ impl Policy {
         Ok(lowered
             .filter(|((_, now), (_, before))| now != before)
             .map(|((key, now), (_, before))| {
-                format!("limits.{key} is {now} here, not the usual {before}: the operator's ceiling")
+                format!("limits.{key} is lowered from its default {before} to {now}, the operator's ceiling")
             })
             .collect())
     }
@@ -67,8 +67,8 @@ impl Policy {
         }
     }
 
-    /// The limits that a call runs under, or why it may not run: a permission may have been withdrawn, or a ceiling lowered,
-    /// since the function was deployed.
+    /// Returns the limits for a call. Checks the grants again, because a permission may have been withdrawn, or a
+    /// ceiling lowered, since the deployment.
     ///
     /// # Errors
     /// `denied` for a grant that is no longer allowed.

@@ -1,19 +1,19 @@
-//! Prices: what an operator asks for fuel and device time, in one currency.
+//! Prices of fuel and device time, in one currency.
 
 use serde::{Deserialize, Serialize};
 
-/// Units of fuel that [`Prices::fuel`] is for.
+/// Units of fuel to which [`Prices::fuel`] applies.
 pub const FUEL_UNIT: u64 = 1_000_000_000;
 
-/// What guests' work costs. Nothing is charged: users see it beside what they used.
+/// The prices of guests' work. They are only shown next to the usage; nothing is charged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Prices {
-    /// The currency as people write it, such as `EUR`; 1 to 16 characters.
+    /// Currency for display, such as `EUR`; 1 to 16 characters.
     pub currency: String,
     /// Price of 1,000,000,000 units of fuel. Default 0.
     pub fuel: f64,
-    /// Price of a second of device time on a GPU. Default 0.
+    /// Price of one second of GPU device time. Default 0.
     pub gpu: f64,
 }
 
@@ -24,16 +24,16 @@ impl Default for Prices {
 }
 
 impl Prices {
-    /// Price of this much fuel and device time (in microseconds).
+    /// Returns the price of an amount of fuel and device time (in microseconds).
     #[must_use]
     pub fn of(&self, fuel: u64, gpu_us: u64) -> f64 {
         self.fuel * (fuel as f64 / FUEL_UNIT as f64) + self.gpu * (gpu_us as f64 / 1e6)
     }
 
-    /// Checks what the types alone do not.
+    /// Checks the constraints that the types do not express.
     ///
     /// # Errors
-    /// The key that is wrong, and what would do.
+    /// The invalid key, with its valid values.
     pub fn check(&self) -> Result<(), String> {
         for (key, price) in [("fuel", self.fuel), ("gpu", self.gpu)] {
             if !price.is_finite() || !(0.0..=1e9).contains(&price) {
@@ -42,13 +42,13 @@ impl Prices {
         }
         let length = self.currency.chars().count();
         if !(1..=16).contains(&length) || self.currency.chars().any(char::is_control) {
-            return Err("prices.currency has to have 1 to 16 characters, such as EUR".to_owned());
+            return Err("prices.currency must have 1 to 16 characters, such as EUR".to_owned());
         }
         Ok(())
     }
 }
 
-/// Writes an amount with its currency: two decimals, or as many as its first two digits need.
+/// Formats an amount with its currency: two decimals, or more for small amounts, so that two significant digits show.
 #[must_use]
 pub fn text(amount: f64, currency: &str) -> String {
     let decimals = if amount > 0.0 { (1.0 - amount.log10().floor()).clamp(2.0, 9.0) as usize } else { 2 };

@@ -1,23 +1,24 @@
-//! What a tenant may use of all nodes together, and what its functions may set for themselves.
+//! Quotas: a tenant's resources over all nodes, and the policy for its functions.
 
 use crate::{ceilings::Ceilings, grants::GrantRules, units::ByteSize};
 use serde::{Deserialize, Serialize};
 
-/// A tenant's quota. Without one a tenant has no guarantee, no limit, weight 1, and the server's ceilings and grants.
+/// A tenant's quota. Without one, a tenant has no guarantee, no limit, weight 1, and the server's ceilings and grants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Quota {
-    /// What it gets before tenants that have more than theirs, whose attempts are stopped for it if need be.
+    /// Resources that the tenant has before tenants above their own guarantee. The attempts of those are stopped if
+    /// necessary.
     pub guarantee: Guarantee,
-    /// What it never has more of at once, in attempts that run or wait on a node.
+    /// Maximum resources of the attempts that run or wait on a node.
     pub limit: Limit,
-    /// Its share of what is left, against the other tenants; 1 to 1000. Default 1.
+    /// Share of the remaining resources, relative to other tenants; 1 to 1000. Default 1.
     pub weight: u32,
-    /// The most that its functions may set for each limit, where that is not the server's.
+    /// Ceilings for its functions that replace the server's.
     pub ceilings: Ceilings,
-    /// The grants that its functions may ask for, where that is not the server's.
+    /// Grant rules for its functions that replace the server's.
     pub grants: GrantRules,
-    /// How long its things are kept, where that is not as the server's configuration says.
+    /// Retention times that replace the server's.
     pub keep: Keep,
 }
 
@@ -34,7 +35,7 @@ impl Default for Quota {
     }
 }
 
-/// What a tenant is sure of. Default: nothing.
+/// Guaranteed resources of a tenant. Default: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Guarantee {
@@ -46,7 +47,7 @@ pub struct Guarantee {
     pub gpus: u32,
 }
 
-/// What a tenant may have at most. Default: no limit.
+/// Maximum resources of a tenant. Default: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limit {
@@ -59,28 +60,28 @@ pub struct Limit {
     /// GPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpus: Option<u32>,
-    /// Bytes that it may keep on disk. Default: what the server's configuration says in `storage.quota`.
+    /// Storage in bytes. Default: `storage.quota` of the server's configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_bytes: Option<ByteSize>,
 }
 
-/// How long a tenant's things are kept, in seconds. Default: as `[storage]` of the server's configuration says.
+/// Retention times of a tenant, in seconds. Default: `[storage]` of the server's configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Keep {
-    /// Jobs and asynchronous invocations, after their end.
+    /// Retention of jobs and asynchronous invocations after their end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs_s: Option<u64>,
-    /// Results, after their last use; those of a kept job are kept as long as it is, if this is less.
+    /// Retention of results after their last use. Results of a stored job are retained at least as long as the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub results_s: Option<u64>,
 }
 
 impl Quota {
-    /// Checks what the types alone do not.
+    /// Checks the constraints that the types do not express.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// A message about the invalid value.
     pub fn check(&self) -> Result<(), String> {
         if !(1..=1000).contains(&self.weight) {
             return Err(format!("`weight` is {}: use 1 to 1000", self.weight));

@@ -1,44 +1,44 @@
-//! What a tenant keeps on disk, by kind.
+//! Storage of a tenant, by kind.
 
 use crate::units::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Bytes that an entry of a file system or a store takes beside its contents, about: a block of most file systems.
+/// Approximate overhead of an entry in a file system or store, in bytes: a block of most file systems.
 pub const ENTRY_BYTES: u64 = 4096;
 
 /// A kind of stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StorageKind {
-    /// Objects that users put and jobs wrote, uploads under way included.
+    /// Objects of users and jobs, including uploads in progress.
     Objects,
     /// Results of tasks and bodies of asynchronous invocations.
     Results,
     /// Modules, and the records of functions and versions.
     Functions,
-    /// Journals of jobs: what was asked and which tasks have which results.
+    /// Journals of jobs: specifications, and the results of tasks.
     Jobs,
-    /// Remembered answers to requests with an `Idempotency-Key`.
+    /// Stored responses to requests with an `Idempotency-Key`.
     Answers,
-    /// Volumes of the node that was asked.
+    /// Volumes on the node that serves the request.
     Volumes,
-    /// Log lines and invocation records; they give way by themselves.
+    /// Log lines and invocation records. The oldest are removed automatically.
     Logs,
 }
 
 impl StorageKind {
-    /// Every kind, in the order of [`Self::index`].
+    /// All kinds, in the order of [`Self::index`].
     pub const ALL: [Self; 7] =
         [Self::Objects, Self::Results, Self::Functions, Self::Jobs, Self::Answers, Self::Volumes, Self::Logs];
 
-    /// Its place in [`Self::ALL`].
+    /// Returns the index in [`Self::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// The text of it.
+    /// Returns the kind as text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,18 +52,20 @@ impl StorageKind {
         }
     }
 
-    /// How a tenant frees it.
+    /// Returns a hint on how a tenant can free this storage.
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Objects => "remove objects with `fabric rm`",
-            Self::Results => "results go some days after their last use; an admin may shorten `storage.keep-results`",
+            Self::Results => {
+                "results expire some days after their last use; an admin can shorten `storage.keep-results`"
+            }
             Self::Functions => {
-                "delete functions with `fabric functions delete`; modules that nothing runs go some minutes later"
+                "delete functions with `fabric functions delete`; unused modules are removed some minutes later"
             }
             Self::Jobs => "remove jobs with `fabric jobs delete --now`",
-            Self::Answers => "remembered answers go after a day; send fewer requests with an Idempotency-Key",
-            Self::Volumes => "let a function remove files from its volume",
+            Self::Answers => "stored responses expire after a day; send fewer requests with an Idempotency-Key",
+            Self::Volumes => "remove files from the volume with a function that mounts it",
             Self::Logs => "log lines don't count towards the quota",
         }
     }
@@ -75,23 +77,24 @@ impl fmt::Display for StorageKind {
     }
 }
 
-/// Bytes of one kind.
+/// Stored bytes of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StorageLine {
-    /// The kind.
+    /// Kind of storage.
     pub kind: StorageKind,
-    /// Bytes, about.
+    /// Approximate size in bytes.
     pub bytes: ByteSize,
 }
 
-/// What a tenant keeps, and may keep.
+/// The storage of a tenant and its quota.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Storage {
-    /// What counts towards the quota: everything but log lines, which have bounds of their own and give way at them.
+    /// Bytes that count towards the quota: all kinds except log lines, which have separate limits and are removed
+    /// automatically.
     pub used_bytes: ByteSize,
-    /// What it may keep; `None` for no limit but the disk.
+    /// Quota in bytes; `None` if only the disk limits it.
     pub quota_bytes: Option<ByteSize>,
-    /// By kind.
+    /// Sizes by kind.
     pub kinds: Vec<StorageLine>,
 }
 

@@ -1,9 +1,9 @@
-//! The task key: what a result is stored under.
+//! The task key, under which a result is stored.
 //!
-//! `BLAKE3(domain ‖ module ‖ entry ‖ input identity ‖ parameters ‖ grants ‖ engine fingerprint)`, each field preceded by
-//! its length, so that no two different tasks give the same bytes. An impure task adds its job and task id, so that
-//! its result is committed once but never shared between jobs. A task that may use a GPU is known by its key, and its result
-//! by [`TaskKey::on_adapter`] of it.
+//! `BLAKE3(domain ‖ tenant ‖ module ‖ stage ‖ buckets ‖ parameters ‖ environment ‖ engine fingerprint ‖ input)`.
+//! Each variable-length field is preceded by its length, so no two different tasks hash the same bytes. An impure task
+//! adds its job and task id, so that its result is committed once but never shared between jobs. For a task that may
+//! use a GPU, the result is stored under [`TaskKey::on_adapter`] of the task key.
 
 use crate::{
     dataset::{ObjectSlice, Partition},
@@ -14,7 +14,7 @@ use crate::{
     work::TaskInput,
 };
 
-/// Computes the keys of one stage; what its tasks share is hashed once.
+/// Computes the keys of one stage. The fields that its tasks share are hashed once.
 #[derive(Debug, Clone)]
 pub struct Keyer {
     shared: blake3::Hasher,
@@ -34,7 +34,7 @@ fn slice(hasher: &mut blake3::Hasher, slice: &ObjectSlice) {
 }
 
 impl Keyer {
-    /// Begins the keys of a stage. `params` is canonical JSON; `engine` is the fingerprint of the sandbox's engine.
+    /// Starts the keys of a stage. `params` is canonical JSON; `engine` is the fingerprint of the sandbox's engine.
     #[must_use]
     pub fn new(
         deployment: &Deployment,
@@ -60,14 +60,14 @@ impl Keyer {
         Self { shared, impure }
     }
 
-    /// The same, but for this job alone, as if the function were impure.
+    /// Restricts the keys to one job, as if the function were impure.
     #[must_use]
     pub fn private(mut self, job: &JobId) -> Self {
         self.impure = Some(job.clone());
         self
     }
 
-    /// The key of one task.
+    /// Returns the key of one task.
     #[must_use]
     pub fn key(&self, task: TaskId, input: &TaskInput) -> TaskKey {
         let mut hasher = self.shared.clone();

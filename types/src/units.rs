@@ -1,4 +1,4 @@
-//! Quantities with their units: byte sizes as people write them.
+//! Byte sizes with units.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -10,7 +10,7 @@ pub struct InvalidByteSize(pub String);
 
 /// A number of bytes, written as `4096`, `64KiB`, `16MiB`, `1.5GiB` or `10MB`.
 ///
-/// In JSON it is a number; both a number and a text are read.
+/// It is serialised as a number. In JSON and TOML, numbers and texts can both be deserialised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, utoipa::ToSchema)]
 #[schema(value_type = u64)]
 pub struct ByteSize(pub u64);
@@ -31,7 +31,7 @@ impl ByteSize {
     pub const fn gib(n: u64) -> Self {
         Self(n << 30)
     }
-    /// As text that reads back as the same number: `64MiB`, or bytes where no unit divides it.
+    /// Returns text that parses to the same number: `64MiB`, or plain bytes if no unit divides the number.
     #[must_use]
     pub fn exact(self) -> String {
         for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
@@ -41,7 +41,7 @@ impl ByteSize {
         }
         self.0.to_string()
     }
-    /// As a `usize`, saturating.
+    /// Converts to `usize`, saturating.
     #[must_use]
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)

@@ -1,4 +1,4 @@
-//! Units of work as they travel from the scheduler to a node, and what comes back.
+//! Units of work that the scheduler sends to nodes, and the completions that nodes return.
 
 use crate::{
     Fault,
@@ -11,18 +11,18 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// A committed result, as later tasks and readers find it: under its key in the tenant's results.
+/// A reference to a committed result, for later tasks and readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputRef {
-    /// The key it is stored under.
+    /// Key under which the tenant's result is stored.
     pub key: TaskKey,
     /// BLAKE3 of the bytes.
     pub digest: ContentDigest,
-    /// Bytes.
+    /// Size in bytes.
     pub len: u64,
 }
 
-/// What a task reads.
+/// The input of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskInput {
     /// A partition of the data set.
@@ -31,16 +31,16 @@ pub enum TaskInput {
     Partials(Arc<[OutputRef]>),
     /// One bucket of every map task's shuffle output, in task order.
     Bucket {
-        /// Which bucket, from 0.
+        /// Index of the bucket, from 0.
         bucket: u32,
-        /// The map tasks' outputs.
+        /// Outputs of the map tasks.
         sources: Arc<[OutputRef]>,
     },
-    /// The body of an asynchronous invocation, kept in the store.
+    /// The body of an asynchronous invocation, stored with the tenant's results.
     Body {
-        /// Where the bytes are, in the tenant's results.
+        /// Location of the bytes in the tenant's results.
         body: OutputRef,
-        /// The media type the caller named.
+        /// Media type that the caller gave.
         content_type: Option<String>,
     },
 }
@@ -48,78 +48,79 @@ pub enum TaskInput {
 /// One attempt of one task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
-    /// Which task.
+    /// Task id.
     pub task: TaskId,
-    /// Counts from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// What the result is stored under.
+    /// Key under which the result is stored.
     pub key: TaskKey,
-    /// What it reads.
+    /// Input of the task.
     pub input: TaskInput,
 }
 
 /// Tasks of one stage of one job, sent to one node together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
-    /// Whose job it is.
+    /// Tenant that owns the job.
     pub tenant: TenantId,
-    /// The job.
+    /// Job id.
     pub job: JobId,
-    /// What to run.
+    /// Function version to run.
     pub deployment: Arc<Deployment>,
     /// Parameters in canonical JSON.
     pub params: Arc<str>,
-    /// What the stage does.
+    /// Kind of the stage.
     pub stage: StageKind,
-    /// Buckets that a map stage divides emitted records into; 0 without a shuffle.
+    /// Number of buckets into which a map stage divides emitted records; 0 without a shuffle.
     pub buckets: u32,
-    /// Whether a result under the key may be served without running.
+    /// `true` if a stored result under the key may be used instead of running the task.
     pub cache: bool,
-    /// What the job's budget leaves: no attempt may spend more, whatever its function's limit. `None` without a budget.
+    /// Rest of the job's fuel budget. No attempt may spend more, regardless of its function's limit. `None` without a
+    /// budget.
     pub fuel: Option<u64>,
-    /// The attempts.
+    /// Attempts to run.
     pub tasks: Vec<Assignment>,
 }
 
-/// A task that gave a result.
+/// A successful attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// The committed result.
+    /// Committed result.
     pub output: OutputRef,
-    /// Fuel spent by this attempt; 0 when cached.
+    /// Fuel that this attempt spent; 0 if cached.
     pub fuel: u64,
-    /// Wall clock of the call in microseconds; 0 when cached.
+    /// Wall clock of the call in microseconds; 0 if cached.
     pub wall_us: u64,
-    /// Device time of its GPU work in microseconds. Whoever writes this down as postcard puts it beside, where it is not 0:
-    /// the bytes of the rest stay as they were.
+    /// Device time of its GPU work in microseconds. Encoders of postcard write a non-zero value separately, so that the
+    /// encoding of the other fields does not change.
     #[serde(skip)]
     pub gpu_us: u64,
-    /// Input bytes the guest read.
+    /// Input bytes that the guest read.
     pub bytes_in: u64,
-    /// Whether the result was there already and nothing ran.
+    /// `true` if the result existed already and nothing ran.
     pub cached: bool,
-    /// The digest of what this run gave, where other bytes were committed under the key before.
+    /// Digest of this run's result, if different bytes were committed under the key before.
     pub differs: Option<ContentDigest>,
 }
 
-/// What became of one attempt.
+/// The end of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// Which task.
+pub struct AttemptOutcome {
+    /// Task id.
     pub task: TaskId,
-    /// Which attempt.
+    /// Number of the attempt.
     pub attempt: u32,
-    /// The result, or why there is none.
+    /// Result or fault.
     pub result: Result<Done, Fault>,
 }
 
-/// What became of (part of) a batch. A node may report a batch in several pieces.
+/// Ended attempts of a batch. A node may report a batch in several completions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completion {
-    /// Whose job it is.
+    /// Tenant that owns the job.
     pub tenant: TenantId,
-    /// The job.
+    /// Job id.
     pub job: JobId,
-    /// The attempts that ended.
-    pub outcomes: Vec<Outcome>,
+    /// Ended attempts.
+    pub outcomes: Vec<AttemptOutcome>,
 }

@@ -1,4 +1,4 @@
-//! A C compiler for `wasm32-wasi`: clang with its WASI libraries, from apt where it is absent, else PyPI's zig.
+//! A C compiler for `wasm32-wasi`: clang with its WASI libraries, installed from apt if absent, else zig from PyPI.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,14 +10,14 @@ use crate::stage::say;
 
 const PACKAGES: [&str; 4] = ["clang-19", "lld-19", "wasi-libc", "libclang-rt-19-dev-wasm32"];
 
-/// A compiler that makes preview-1 commands.
+/// A compiler that builds preview-1 commands.
 pub(crate) enum Compiler {
     Clang(PathBuf),
     Zig(PathBuf),
 }
 
 impl Compiler {
-    /// Finds or gets one.
+    /// Finds or installs a compiler.
     pub(crate) fn get() -> Result<Self> {
         if let Some(clang) = working_clang() {
             return Ok(Self::Clang(clang));
@@ -43,7 +43,7 @@ impl Compiler {
         Ok(Self::Zig(python))
     }
 
-    /// What tells this compiler's guests from another's.
+    /// Returns the compiler's version. Guests of another version are rebuilt.
     pub(crate) fn identity(&self) -> Result<String> {
         match self {
             Self::Clang(clang) => output(Command::new(clang).arg("--version")),
@@ -53,7 +53,7 @@ impl Compiler {
         }
     }
 
-    /// Compiles one file to a command.
+    /// Compiles one C file to a command.
     pub(crate) fn build(&self, source: &Path, module: &Path) -> Result<()> {
         let mut command = match self {
             Self::Clang(clang) => Command::new(clang),
@@ -68,7 +68,7 @@ impl Compiler {
     }
 }
 
-/// The first clang that compiles and links an empty program: the compiler alone is not enough.
+/// Returns the first clang that compiles and links an empty program. The compiler without its libraries is not enough.
 fn working_clang() -> Option<PathBuf> {
     let folder = crate::folders::target();
     std::fs::create_dir_all(&folder).ok()?;

@@ -1,4 +1,5 @@
-//! `cargo xtask demo`: a server of our own, the real weather data, one job, its table and its cost, and the job again.
+//! `cargo xtask demo`: starts a server, runs a job on real weather data, shows its table and its cost, and runs the job
+//! again.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,10 +16,10 @@ use crate::stage::{say, stage};
 
 const DATA: &str = "examples/data/nyc-weather-2013.csv";
 const OBJECT: &str = "weather/nyc-weather-2013.csv";
-/// How long the server may take to answer; it takes a fraction of a second.
+/// Time limit for the server to become ready. Normally it takes a fraction of a second.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs the demonstration; `--keep` leaves the data in `.fabric`.
+/// Runs the demonstration. `--keep` keeps the data in `.fabric`.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let keep = match arguments {
         [] => false,
@@ -55,25 +56,26 @@ fn show(data: &Path) -> Result<()> {
     say(&cost("the first run", &first));
     let second = stage("the same job again", || job(&fabric, data))?;
     if second.result != first.result {
-        bail!("the second run gave another result");
+        bail!("the second run returned a different result");
     }
     say(&cost("the second run", &second));
-    say("the same bytes again: a pure task's result is kept under the hash of its module, input and parameters.");
+    say("the same bytes again: a pure task's result is cached under the hash of its module, input and parameters.");
     server.stop()
 }
 
-/// The binary and where its server's data is.
+/// The binary and the data folder of its server.
 struct Fabric {
     program: PathBuf,
     data: PathBuf,
 }
 
 impl Fabric {
-    /// A client's or server's command. The folder is how a client finds the server's address and token.
+    /// Returns a command of the client or the server. A client reads the server's address and token from the data
+    /// folder.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(folders::root()).env("FABRIC_DATA", &self.data);
-        // Settings of the developer's own must not lead elsewhere.
+        // The developer's own settings must not select another server.
         for variable in ["FABRIC_URL", "FABRIC_TOKEN", "FABRIC_TENANT", "FABRIC_CONTEXT"] {
             command.env_remove(variable);
         }
@@ -97,12 +99,12 @@ fn job(fabric: &Fabric, data: &Path) -> Result<Finished> {
     let start = Instant::now();
     let mut command =
         fabric.command(&["run", "weather", "--input", OBJECT, "--split", "csv:100KiB", "--reduce", "--output"]);
-    // Stderr stays ours: the progress bar is drawn there.
+    // Stderr is inherited, because the progress bar is drawn there.
     run(command.arg(&file).stdout(Stdio::null()))?;
     let seconds = start.elapsed().as_secs_f64();
     let result = serde_json::from_slice(&std::fs::read(&file)?).context("the job's result is not JSON")?;
     let jobs: Value = serde_json::from_str(&output(&mut fabric.command(&["jobs", "list", "--json", "--limit", "1"]))?)?;
-    // A page has its entries under `items`; a bare list would do too.
+    // A page has its entries under `items`; a bare list is also accepted.
     let job = jobs.get("items").unwrap_or(&jobs).get(0).cloned().context("the server lists no job")?;
     Ok(Finished { job, result, seconds })
 }
@@ -120,7 +122,7 @@ fn cost(which: &str, finished: &Finished) -> String {
     )
 }
 
-/// 1234567 as 1,234,567.
+/// Formats 1234567 as 1,234,567.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -133,7 +135,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// The temperature by station and month, and the rain.
+/// Writes the temperature, the wind and the rain by station and month.
 fn table(result: &Value) -> Result<()> {
     let stations = result.get("stations").and_then(Value::as_object).context("the result has no stations")?;
     let mut text = String::from("\nstation  month    readings  mean °F    min    max  mean mph  inches of rain\n");
@@ -196,7 +198,7 @@ impl Server {
     }
 
     fn stop(mut self) -> Result<()> {
-        // A server ends well on SIGTERM; the program `kill` sends it without unsafe code here.
+        // A server shuts down in order on SIGTERM. The program `kill` sends it without unsafe code here.
         let id = self.process.id().to_string();
         if run(Command::new("kill").args(["-TERM", &id])).is_ok() {
             let start = Instant::now();
@@ -223,7 +225,7 @@ fn server_log(fabric: &Fabric) -> String {
     std::fs::read_to_string(fabric.data.join("demo-server.log")).unwrap_or_default()
 }
 
-/// What the server says about itself once it listens.
+/// Reads the URL that the server writes once it listens.
 fn address(about: &Path) -> Option<String> {
     let about: Value = serde_json::from_slice(&std::fs::read(about).ok()?).ok()?;
     Some(about.get("url")?.as_str()?.to_owned())

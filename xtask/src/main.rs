@@ -1,6 +1,7 @@
-//! The project's own commands: `cargo xtask guests`, `demo`, `test`, and the checks of the supply chain. They get what a fresh machine lacks and say so.
+//! The project's development commands: `cargo xtask guests`, `demo`, `test`, and the checks of the supply chain. They
+//! install missing tools and report that.
 //!
-//! Nothing here ends up in the product.
+//! This crate is not part of the product.
 
 mod c_guests;
 mod demo;
@@ -28,7 +29,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   advisories FOLDER  make FOLDER, a clone of the RustSec database, the snapshot that `deny` checks against
   pins [--upgrade]   resolve the pinned Python packages again, with hashes
   sbom [FILE]        write the software bill of materials of the binary (CycloneDX JSON)
-  setup              only get what the other commands need";
+  setup              only install the tools that the other commands need";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

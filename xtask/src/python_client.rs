@@ -1,4 +1,4 @@
-//! The Python client's own checks: lints, types, wheel, and its tests against a real server.
+//! Checks of the Python client: lints, types, wheel, and its tests against a real server.
 
 use std::path::Path;
 use std::process::Command;

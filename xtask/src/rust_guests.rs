@@ -1,5 +1,5 @@
-//! A Rust compiler and standard library for `wasm32-wasip2`, in this order: the installed target, `rustup target add`,
-//! Debian's compiler with the source of its standard library, else a hint.
+//! A Rust compiler and standard library for `wasm32-wasip2`. Tried in this order: the installed target, `rustup target
+//! add`, Debian's compiler with the source of its standard library; else an error with a hint.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,16 +11,16 @@ use crate::outside::{apt_install, can_apt, cargo, find, output, run, works_withi
 use crate::stage::say;
 
 const TARGET: &str = "wasm32-wasip2";
-/// How long `rustup target add` may take where its host may not be reachable.
+/// Time limit of `rustup target add`, because its host may be unreachable.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(45);
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_LIBC: &str = "/usr/lib/wasm32-wasip2";
 
-/// How guests are compiled.
+/// A toolchain for guests.
 pub(crate) enum Toolchain {
-    /// With the compiler in use, which has the target.
+    /// The current compiler, which has the target.
     Installed,
-    /// With Debian's compiler and the standard library built from source; the linker comes from the compiler in use.
+    /// Debian's compiler, with the standard library built from source. The linker comes from the current compiler.
     Debian {
         /// The folder with `rust-lld` and `wasm-component-ld`.
         linkers: PathBuf,
@@ -28,7 +28,7 @@ pub(crate) enum Toolchain {
 }
 
 impl Toolchain {
-    /// Finds or gets one.
+    /// Finds or installs a toolchain.
     pub(crate) fn get() -> Result<Self> {
         let sysroot = PathBuf::from(output(Command::new(rustc()).args(["--print", "sysroot"]))?);
         if has_target(&sysroot) {
@@ -54,7 +54,7 @@ impl Toolchain {
         Ok(Self::Debian { linkers })
     }
 
-    /// What tells this toolchain's guests from another's.
+    /// Returns the toolchain's version. Guests of another version are rebuilt.
     pub(crate) fn identity(&self) -> Result<String> {
         match self {
             Self::Installed => output(Command::new(rustc()).arg("-vV")),
@@ -62,7 +62,7 @@ impl Toolchain {
         }
     }
 
-    /// Builds every package of the workspace in `folder`; the modules land in the folder returned.
+    /// Builds every package of the workspace in `folder`. Returns the folder of the modules.
     pub(crate) fn build(&self, folder: &Path) -> Result<PathBuf> {
         let target = crate::folders::guest_build();
         let mut cargo = clean(cargo());
@@ -74,7 +74,7 @@ impl Toolchain {
                 path.push(":");
                 path.push(rest);
             }
-            // The variable lets a stable compiler build its own standard library. For guests only.
+            // `RUSTC_BOOTSTRAP` allows a stable compiler to build its own standard library. For guests only.
             cargo.env("PATH", path).env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
             cargo.env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", format!("-L native={DEBIAN_LIBC}"));
             cargo.arg("-Zbuild-std=std,panic_abort");
@@ -84,7 +84,7 @@ impl Toolchain {
     }
 }
 
-/// A cargo without what the one that runs us, or the host's builds, put into the environment.
+/// Removes the variables that the calling cargo or a build for the host puts into the environment.
 pub(crate) fn clean(mut cargo: Command) -> Command {
     for variable in
         ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "LD_LIBRARY_PATH", "CARGO_BUILD_TARGET"]
@@ -117,7 +117,7 @@ fn debian_is_there() -> bool {
         && Path::new(DEBIAN_LIBC).join("libc.a").is_file()
 }
 
-/// Debian's compiler, its standard library's source, and the backports' WASI C library.
+/// Installs Debian's compiler, its standard library's source, and the backports' WASI C library.
 fn install_debian() -> Result<()> {
     if !can_apt() {
         bail!("Debian's compiler would do, but installing it needs apt-get and root");
@@ -150,7 +150,7 @@ fn os_release(key: &str) -> Option<String> {
     Some(value.trim_matches('"').to_owned())
 }
 
-/// An apt source: as much of it as another suite from the same mirror needs.
+/// The fields of an apt source that another suite from the same mirror needs.
 #[derive(Debug, PartialEq)]
 struct Source {
     uri: String,
@@ -171,7 +171,7 @@ fn apt_sources() -> Vec<Source> {
     files.iter().flat_map(read).collect()
 }
 
-/// `deb [options] uri suite components`, one a line.
+/// Parses lines of the form `deb [options] uri suite components`.
 fn one_line(text: &str) -> Vec<Source> {
     let source = |line: &str| {
         let line = line.trim().strip_prefix("deb ")?.trim_start();
@@ -188,7 +188,7 @@ fn one_line(text: &str) -> Vec<Source> {
     text.lines().filter_map(source).collect()
 }
 
-/// Paragraphs of `Key: value` lines.
+/// Parses paragraphs of `Key: value` lines.
 fn deb822(text: &str) -> Vec<Source> {
     let source = |paragraph: &str| {
         let value = |key: &str| {

@@ -1,9 +1,9 @@
-//! `cargo xtask sbom`: the software bill of materials of the `fabric` binary, in CycloneDX 1.6 JSON.
+//! `cargo xtask sbom`: writes the software bill of materials of the `fabric` binary, in CycloneDX 1.6 JSON.
 //!
-//! Components are the crates that `fabric-cli` is built from on this machine's platform: those linked into the binary with
-//! scope `required`, those that only run at build time (procedural macros, build scripts) with scope `excluded`. Test
-//! dependencies are left out. Hashes are the checksums of Cargo.lock. The C code that `libsqlite3-sys`, `libmimalloc-sys` and
-//! `ring` carry is part of those crates. Features are those of a build of the whole workspace.
+//! Components are the crates that `fabric-cli` is built from on this machine's platform: those linked into the binary
+//! with scope `required`, those that only run at build time (procedural macros, build scripts) with scope `excluded`.
+//! Test dependencies are left out. Hashes are the checksums of Cargo.lock. The C code in `libsqlite3-sys`,
+//! `libmimalloc-sys` and `ring` is part of those crates. Features are those of a build of the whole workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::folders;
 use crate::outside::{cargo, output};
 use crate::stage::say;
 
-/// The package of the binary.
+/// Name of the binary's package.
 const ROOT: &str = "fabric-cli";
 
 /// Writes the bill to a file, or to `sbom/fabric.cdx.json` below the target folder.
@@ -44,7 +44,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A field of an object as text; empty where it is absent.
+/// Returns a field of an object as text; empty if it is absent.
 fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object.get(field).and_then(Value::as_str).unwrap_or_default()
 }
@@ -53,7 +53,7 @@ fn list<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
     object.get(field).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// Package ids and what each depends on: `(id, needed at run time)`.
+/// Package ids and the dependencies of each: `(id, needed at run time)`.
 type Graph<'a> = BTreeMap<&'a str, Vec<(&'a str, bool)>>;
 
 fn bill() -> Result<Value> {
@@ -116,7 +116,8 @@ fn bill() -> Result<Value> {
     Ok(bill)
 }
 
-/// What a package is built with, test dependencies left out. A procedural macro and a build script run at build time only.
+/// Returns the dependencies of a package, without test dependencies. Procedural macros and dependencies of build
+/// scripts are not needed at run time.
 fn edges<'a>(node: &'a Value, packages: &BTreeMap<&str, &Value>) -> Vec<(&'a str, bool)> {
     let is_macro = |id: &str| {
         let targets = packages.get(id).into_iter().flat_map(|package| list(package, "targets"));
@@ -145,7 +146,7 @@ fn reached<'a>(graph: &Graph<'a>, root: &'a str, at_run_time: bool) -> BTreeSet<
     found
 }
 
-/// A package URL. A `+` in a version is written `%2B`, as the specification of package URLs asks.
+/// Returns a package URL. A `+` in a version becomes `%2B`, as the specification of package URLs requires.
 fn purl(package: &Value) -> String {
     format!("pkg:cargo/{}@{}", text(package, "name"), text(package, "version").replace('+', "%2B"))
 }
@@ -154,7 +155,7 @@ fn licences(package: &Value) -> Value {
     match (text(package, "license"), text(package, "license_file")) {
         ("", "") => json!([]),
         ("", _) => json!([{"license": {"name": format!("license file of {}", text(package, "name"))}}]),
-        // Old crates separate alternatives with a slash, which is no SPDX expression.
+        // Old crates separate alternatives with a slash, which is not valid in an SPDX expression.
         (expression, _) => json!([{"expression": expression.replace('/', " OR ")}]),
     }
 }
@@ -182,7 +183,7 @@ fn component(package: &Value, linked: bool, checksums: &BTreeMap<(String, String
     component
 }
 
-/// Checksums of Cargo.lock by name and version. Crates of the workspace have none.
+/// Returns the checksums in Cargo.lock by name and version. Crates of the workspace have none.
 fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
     let entry = |block: &str| {
         let value = |key: &str| {
@@ -194,7 +195,7 @@ fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
     lock.split("[[package]]").filter_map(entry).collect()
 }
 
-/// A version 8 UUID made of the bill's hash, so that the same bill has the same number.
+/// Returns a version 8 UUID derived from the bill's hash, so that the same bill has the same number.
 fn serial(bill: &Value) -> String {
     let hash = blake3::hash(bill.to_string().as_bytes()).to_hex();
     let part = |from: usize, to: usize| hash.get(from..to).unwrap_or_default().to_owned();
@@ -207,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// The CycloneDX project's own validator, with the schema and its strict rules.
+    /// Runs the CycloneDX project's validator, with the schema and its strict rules.
     const VALIDATE: &str = "\
 import sys
 from cyclonedx.schema import SchemaVersion

@@ -1,17 +1,17 @@
-//! What is going on and how long it took, on stderr.
+//! Progress messages and durations of stages, on stderr.
 
 use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Result;
 
-/// One line or several for the person who waits.
+/// Writes one or more lines to stderr.
 pub(crate) fn say(text: &str) {
-    // Nobody is left to tell when stderr is closed.
+    // A closed stderr can't be reported.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Runs a stage and says how long it took.
+/// Runs a stage and reports its duration.
 pub(crate) fn stage<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     say(&format!("xtask: {name} …"));
     let start = Instant::now();

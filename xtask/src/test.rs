@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything the tests need, then every test.
+//! `cargo xtask test`: prepares the tests' dependencies, then runs every test.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,13 +12,15 @@ use crate::outside::{cargo, debian_program, find_below, output, python_environme
 use crate::rust_guests::clean;
 use crate::stage::{say, stage};
 
-/// The attacks: tests that break a limit, cross a border between tenants or starve the server, and expect it to stand. They
-/// run first and by name. Which promise each holds is in `docs/security.md`.
-const WALLS: &str = "binary(/^(walls.*|isolation|limits|confined)$/) | (package(fabric-host) & binary(faults)) \
+/// Filter for the attack tests. They try to break a limit, cross a border between tenants or starve the server, and
+/// expect the defence to hold. They run first and by name. `docs/security.md` lists the promise that each one checks.
+const WALLS: &str = "(package(fabric-tests) & test(/^(walls_[a-z_]+|isolation|limits)::/)) \
+    | (package(fabric-host) & test(/^(faults|isolation|limits)::/)) \
+    | (package(fabric-gpu) & test(/^confined::/)) \
     | (package(fabric-gateway) & binary(gateway) & test(/^(access|rubbish|connections)::/)) \
     | (package(fabric-fleet) & binary(fleet) & test(/^hostile::/)) | test(/(^|::)walls_/)";
 
-/// Builds, sets up, tests. What follows `--` goes to the test runner.
+/// Builds the guests, prepares the servers and runs the tests. Arguments after `--` go to the test runner.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let passed: Vec<&String> = arguments.iter().filter(|argument| *argument != "--").collect();
     let guests = stage("guests", || crate::guests::build(&[]))?;
@@ -52,13 +54,13 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         run(command.args(&passed))
     };
     if nextest && passed.is_empty() {
-        // Apart, so that the time of the attacks is theirs.
+        // A separate stage, so that the duration of the attack tests excludes the build.
         stage("building the tests", || {
             let mut command = cargo();
             with_servers(command.args(["nextest", "run", "--workspace", "--no-run"]));
             run(&mut command)
         })?;
-        // Both run even when the first fails, so that one run shows everything.
+        // Both run even if the first one fails, so that one run shows every failure.
         let held = stage("walls: attacks on the server and its sandbox", || {
             let start = Instant::now();
             tests(Some(WALLS))?;
@@ -77,7 +79,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     }
     if !passed.is_empty() {
         say(
-            "xtask: only some tests were asked for: leaving out the documentation's, the examples' and the Python client's",
+            "xtask: only some tests were requested: skipping those of the documentation, the examples and the Python client",
         );
         return Ok(());
     }
@@ -94,7 +96,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     stage("the Python client", || crate::python_client::test(&guests))
 }
 
-/// How many tests a filter of nextest selects.
+/// Returns the number of tests that a filter of nextest selects.
 fn count(with_servers: &dyn Fn(&mut Command), filter: &str) -> Result<usize> {
     let mut command = cargo();
     command.args(["nextest", "list", "--workspace", "--message-format", "json", "-E", filter]);
@@ -110,21 +112,21 @@ fn count(with_servers: &dyn Fn(&mut Command), filter: &str) -> Result<usize> {
     }
 }
 
-/// The S3 server that the object store's tests start: `FABRIC_TEST_WEED`, else SeaweedFS from PyPI.
+/// Returns the S3 server for the object store's tests: `FABRIC_TEST_WEED`, else SeaweedFS from PyPI.
 pub(crate) fn object_store_server() -> Result<PathBuf> {
     if let Some(weed) = std::env::var_os("FABRIC_TEST_WEED").filter(|weed| !weed.is_empty()) {
         return Ok(weed.into());
     }
     let hint = "the tests need an S3 server\nhint: set FABRIC_TEST_WEED to SeaweedFS's `weed` program";
     let environment = python_environment("seaweedfs").context(hint)?;
-    // The launcher in `bin` is a Python script that starts this one; the tests stop the server itself.
+    // The launcher in `bin` is a Python script that starts this program. The tests stop the program itself.
     let weed = ["lib", "bin"].iter().find_map(|folder| find_below(&environment.join(folder), "weed")).context(hint)?;
     make_executable(&weed)?;
     Ok(weed)
 }
 
-/// What checks the files of `deploy/`: `FABRIC_TEST_DEPLOY`, else a folder of programs from PyPI, among them a Python with
-/// Helm's engine and Kubernetes' schemas.
+/// Returns the folder of the programs that check `deploy/`: `FABRIC_TEST_DEPLOY`, else one with programs from PyPI,
+/// among them a Python with Helm's engine and Kubernetes' schemas.
 fn deployment_tools() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("FABRIC_TEST_DEPLOY").filter(|named| !named.is_empty()) {
         return Ok(named.into());

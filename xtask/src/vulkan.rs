@@ -7,10 +7,10 @@ use anyhow::{Result, bail};
 use crate::outside::{apt_install, can_apt};
 
 const PACKAGES: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];
-/// Where drivers are announced (the Vulkan loader's interface, "Driver Discovery on Linux").
+/// Folders in which drivers are registered (the Vulkan loader's interface, "Driver Discovery on Linux").
 const FOLDERS: [&str; 3] = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
 
-/// Finds or installs one.
+/// Finds or installs a driver.
 pub(crate) fn driver() -> Result<()> {
     if is_there() {
         return Ok(());
@@ -21,7 +21,7 @@ pub(crate) fn driver() -> Result<()> {
     }
     apt_install(&PACKAGES)?;
     if !is_there() {
-        bail!("the packages brought no software Vulkan driver\n{hint}");
+        bail!("the packages contain no software Vulkan driver\n{hint}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! wgpu in this process, with the same checks in its shaders and one wait for each submit.
+//! wgpu in this process, with the same shader checks and one wait for each submit.
 
 use super::measure::{Step, Way, now};
 use anyhow::Context as _;
@@ -12,7 +12,7 @@ pub struct Bare {
     pipelines: Vec<wgpu::ComputePipeline>,
 }
 
-/// Bytes of the buffer that reads arrive in: the worker's size.
+/// Size of the staging buffer for reads, as in the worker.
 const STAGING_BYTES: u64 = fabric_gpu::CHUNK_BYTES;
 
 const SILENT: &str = "the driver does not answer";
@@ -51,7 +51,7 @@ impl Bare {
 
     fn run(&self, steps: &[Step], read: Option<(usize, u64, u64)>) -> anyhow::Result<Vec<u8>> {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        // As in the worker, dispatches that follow each other share a pass.
+        // Consecutive dispatches share a pass, as in the worker.
         for steps in steps.chunk_by(|a, b| matches!((a, b), (Step::Run { .. }, Step::Run { .. }))) {
             if let [Step::Copy { from, to }] = steps {
                 encoder.copy_buffer_to_buffer(self.at(*from)?, 0, self.at(*to)?, 0, None);

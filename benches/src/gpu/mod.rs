@@ -1,12 +1,12 @@
-//! What a guest's use of the GPU costs: the same measurements by a guest in the sandbox, through a session of the node's
-//! GPU without the sandbox, and with wgpu alone, on one adapter, in turns.
+//! Cost of the GPU for guests: the same measurements in a sandboxed guest, through a session of the node's GPU without
+//! the sandbox, and in plain wgpu, on one adapter, in turns.
 
 mod bare;
 mod report;
 mod sandbox;
 mod session;
 
-// The guest measures itself with the same code.
+// The guest measures with the same code.
 #[allow(clippy::indexing_slicing)]
 #[path = "../../../examples/gpu-bench/src/measure.rs"]
 mod measure;
@@ -14,26 +14,26 @@ mod measure;
 use crate::{arguments::Arguments, machine};
 use anyhow::Context as _;
 use bare::Bare;
-use fabric_gpu::{Info, Kind};
+use fabric_gpu::{AdapterInfo, AdapterKind};
 use measure::Sizes;
 use report::Ways;
 use sandbox::Sandbox;
 use session::Session;
 
-/// What makes this program a GPU worker.
+/// Argument that runs this program as a GPU worker.
 pub const WORKER: &str = "gpu-worker";
 
-/// What makes it a compile worker.
+/// Argument that runs this program as a compile worker.
 pub const COMPILER: &str = "compile-worker";
 
 /// Memory for the largest sizes, in bytes: three matrices of 8192 rows.
 const MEMORY_BYTES: u64 = 1 << 30;
 
-fn sizes(arguments: &Arguments, info: &Info) -> anyhow::Result<Sizes> {
+fn sizes(arguments: &Arguments, info: &AdapterInfo) -> anyhow::Result<Sizes> {
     // Vector, matrix, repeats, latencies, rates.
     let (vector, matrix, repeats, latencies, rates) = match info.kind {
-        Kind::Software => (1 << 20, 128, 4, 200, 9),
-        Kind::Hardware => (1 << 26, 8192, 4, 1000, 15),
+        AdapterKind::Software => (1 << 20, 128, 4, 200, 9),
+        AdapterKind::Hardware => (1 << 26, 8192, 4, 1000, 15),
     };
     Ok(Sizes {
         vector: arguments.get("vector", vector)?,
@@ -46,7 +46,7 @@ fn sizes(arguments: &Arguments, info: &Info) -> anyhow::Result<Sizes> {
     })
 }
 
-/// Runs it.
+/// Runs the bench.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (adapter, rounds) = (arguments.get("adapter", String::new())?, arguments.get("rounds", 3_usize)?);
     println!("## gpu\n\n{}\n", machine::line());

@@ -1,21 +1,21 @@
-//! The tables: all rows, and those that have a target.
+//! The tables of results: all rows, and the rows with a target.
 
 use super::measure::Row;
 use crate::figures::{median, short, spread, table};
-use fabric_gpu::{Info, Kind};
+use fabric_gpu::{AdapterInfo, AdapterKind};
 
-/// One line on the adapter.
-pub fn adapter(info: &Info) -> String {
+/// Describes the adapter in one line.
+pub fn adapter(info: &AdapterInfo) -> String {
     let kind = match info.kind {
-        Kind::Software => "a software driver, so small sizes",
-        Kind::Hardware => "hardware, so full sizes",
+        AdapterKind::Software => "a software driver, so small sizes",
+        AdapterKind::Hardware => "hardware, so full sizes",
     };
     let subgroups = info.subgroup_size.map_or("none".to_owned(), |(least, most)| format!("{least} to {most}"));
     let f16 = if info.f16 { "yes" } else { "no" };
     format!("{}, driver {}: {kind}. f16: {f16}, subgroups: {subgroups}.", info.name, info.driver)
 }
 
-/// The rows of each round, by way.
+/// The rows of each round, for the three ways.
 #[derive(Default)]
 pub struct Ways {
     pub sandbox: Vec<Vec<Row>>,
@@ -30,7 +30,7 @@ fn seconds(rounds: &Rounds, what: &str) -> Vec<f64> {
     rounds.iter().filter_map(row).collect()
 }
 
-/// Things in a second: bytes or operations.
+/// Returns the median amount per second, in bytes or operations.
 fn rate(rounds: &Rounds, what: &str) -> f64 {
     let rows = rounds.iter().filter_map(|rows| rows.iter().find(|row| row.what.starts_with(what)));
     let rates: Vec<f64> = rows.filter_map(|row| Some(row.amount.as_ref()?.0 / row.seconds)).collect();
@@ -50,12 +50,12 @@ impl Ways {
         [&self.sandbox, &self.session, &self.bare]
     }
 
-    /// How many times as long the sandbox takes as wgpu alone.
+    /// Returns the time in the sandbox relative to plain wgpu.
     fn cost(&self, what: &str) -> f64 {
         median(&seconds(&self.sandbox, what)) / median(&seconds(&self.bare, what))
     }
 
-    /// Every row; medians of the rounds, and their spread.
+    /// Formats all rows, with the medians and ranges of the rounds.
     pub fn table(&self) -> String {
         let line = |row: &Row| {
             let ways = self.each().map(|rounds| shown(row, &seconds(rounds, &row.what)));
@@ -68,12 +68,12 @@ impl Ways {
         table(&["what", "sandbox", "session", "bare wgpu", "time, sandbox / bare"], &rows)
     }
 
-    /// The rows that have a target on hardware, and whether the sandbox meets it.
-    pub fn targets(&self, kind: Kind) -> String {
+    /// Formats the rows that have a target on hardware, with the result of the sandbox.
+    pub fn targets(&self, kind: AdapterKind) -> String {
         let met = |met: bool| match (kind, met) {
-            (Kind::Software, _) => "not meant for software",
-            (Kind::Hardware, true) => "yes",
-            (Kind::Hardware, false) => "**no**",
+            (AdapterKind::Software, _) => "not meant for software",
+            (AdapterKind::Hardware, true) => "yes",
+            (AdapterKind::Hardware, false) => "**no**",
         };
         let share = |what: &str, least: f64| {
             let shares = self.each().map(|rounds| 100.0 * rate(rounds, what) / rate(rounds, "copy on the device"));

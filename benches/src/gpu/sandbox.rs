@@ -1,4 +1,4 @@
-//! Through a guest in the sandbox: `examples/gpu-bench` measures by its own clock, in this process, as a node runs it.
+//! Measurement in a sandboxed guest: `examples/gpu-bench` uses its own clock, and runs in this process as on a node.
 
 use super::{
     COMPILER, MEMORY_BYTES, WORKER,
@@ -6,23 +6,24 @@ use super::{
 };
 use crate::arguments::Arguments;
 use anyhow::anyhow;
-use fabric_host::{GpuDevice, GpuSearch, Host, Loaded, Options, Stage, TaskCall, WorkerCommand, source::Memory};
+use fabric_host::{GpuDevice, GpuSearch, Host, Loaded, Options, TaskCall, TaskStage, WorkerCommand, source::Memory};
 use fabric_types::{
     Fault,
     digest::ModuleDigest,
     function::Deployment,
+    gpu::GpuRequirement,
     id::{FunctionName, TenantId},
-    manifest::{GpuMode, Manifest},
+    manifest::Manifest,
     units::ByteSize,
 };
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
-/// A host with the guest loaded.
+/// A host with the loaded guest.
 pub struct Sandbox {
     host: Host,
     guest: Arc<Loaded>,
-    /// Guests have threads of their own, as in a node.
+    /// Separate threads for guests, as in a node.
     threads: Runtime,
     _folder: tempfile::TempDir,
 }
@@ -31,10 +32,10 @@ fn plain(fault: Fault) -> anyhow::Error {
     anyhow!("{fault}")
 }
 
-/// What the guest may use: more than it needs.
+/// Returns a manifest with generous limits.
 fn manifest() -> anyhow::Result<Manifest> {
     let mut manifest = Manifest::named(FunctionName::new("gpu-bench")?);
-    manifest.resources.gpu = GpuMode::Required;
+    manifest.resources.gpu = GpuRequirement::Required;
     manifest.grants.clocks = true;
     let limits = &mut manifest.limits;
     (limits.fuel, limits.deadline_ms, limits.memory_bytes) = (1 << 50, 3_600_000, ByteSize::gib(4));
@@ -73,17 +74,17 @@ impl Sandbox {
         Ok(Self { host, guest, threads, _folder: folder })
     }
 
-    /// Has the guest measure.
+    /// Runs the guest's measurements.
     pub async fn measure(&self, sizes: &Sizes) -> anyhow::Result<Vec<Row>> {
         let limits = self.guest.deployment().manifest.limits.clone();
         let input = Memory::one("item", serde_json::to_vec(sizes)?);
-        let call = TaskCall { limits, ..TaskCall::new(Stage::Map, input) };
+        let call = TaskCall { limits, ..TaskCall::new(TaskStage::Map, input) };
         let (host, guest) = (self.host.clone(), self.guest.clone());
         let report = self.threads.spawn(async move { host.run_task(&guest, call).await }).await?;
         Ok(serde_json::from_slice(&report.result.map_err(plain)?.bytes)?)
     }
 
-    /// Ends its worker.
+    /// Shuts down the GPU worker and the threads.
     pub async fn close(self) {
         self.host.gpu().shutdown().await;
         self.threads.shutdown_background();

@@ -1,4 +1,4 @@
-//! Through a session: what a guest's calls become in the node, without the sandbox.
+//! Measurement through a session: the node's side of a guest's calls, without the sandbox.
 
 use super::{
     MEMORY_BYTES, WORKER,
@@ -6,18 +6,18 @@ use super::{
 };
 use anyhow::Context as _;
 use bytes::Bytes;
-use fabric_gpu::{Binding, BufferId, Command, Gpu, Grant, Options, PipelineId, Range, Source, WorkerCommand};
+use fabric_gpu::{Binding, BufferId, ByteRange, Gpu, GpuCommand, GpuWorkerCommand, Grant, Options, PipelineId, Source};
 use std::time::Duration;
 
-/// Opens the adapter as a node would.
+/// Opens the adapter as a node does.
 pub async fn open(adapter: Option<String>) -> anyhow::Result<Gpu> {
-    let worker = WorkerCommand { program: std::env::current_exe()?, args: vec![WORKER.into()] };
+    let worker = GpuWorkerCommand { program: std::env::current_exe()?, args: vec![WORKER.into()] };
     Ok(Gpu::detect(Options { adapter, memory_bytes: MEMORY_BYTES, ..Options::new(worker) }).await?)
 }
 
 pub struct Session {
     session: fabric_gpu::Session,
-    /// With their sizes in bytes.
+    /// Buffers with their sizes in bytes.
     buffers: Vec<(BufferId, u64)>,
     pipelines: Vec<PipelineId>,
 }
@@ -33,31 +33,31 @@ impl Session {
         Ok(Self { session: gpu.session_when_free(grant).await?, buffers: Vec::new(), pipelines: Vec::new() })
     }
 
-    /// Ends it, when the device has freed what it had.
+    /// Closes the session after the device has freed its resources.
     pub async fn close(self) {
         self.session.close().await;
     }
 
-    fn whole(&self, buffer: usize) -> anyhow::Result<Range> {
+    fn whole(&self, buffer: usize) -> anyhow::Result<ByteRange> {
         let (buffer, bytes) = *self.buffers.get(buffer).context("no such buffer")?;
-        Ok(Range { buffer, offset: 0, bytes })
+        Ok(ByteRange { buffer, offset: 0, bytes })
     }
 
-    fn command(&self, step: &Step) -> anyhow::Result<Command> {
+    fn command(&self, step: &Step) -> anyhow::Result<GpuCommand> {
         Ok(match step {
             Step::Run { pipeline, buffers, workgroups } => {
                 let bind = |(at, buffer): (usize, &usize)| {
                     let buffer = self.whole(*buffer)?.buffer;
                     Ok(Binding { binding: at as u32, buffer, offset: 0, bytes: None })
                 };
-                Command::Dispatch {
+                GpuCommand::Dispatch {
                     pipeline: *self.pipelines.get(*pipeline).context("no such pipeline")?,
                     bindings: buffers.iter().enumerate().map(bind).collect::<anyhow::Result<_>>()?,
                     workgroups: *workgroups,
                 }
             }
             Step::Copy { from, to } => {
-                Command::Copy { source: self.whole(*from)?, target: self.whole(*to)?.buffer, target_offset: 0 }
+                GpuCommand::Copy { source: self.whole(*from)?, target: self.whole(*to)?.buffer, target_offset: 0 }
             }
         })
     }
@@ -91,7 +91,7 @@ impl Way for Session {
 
     async fn submit(&mut self, steps: &[Step], read: Option<(usize, u64)>) -> anyhow::Result<Bytes> {
         let commands = steps.iter().map(|step| self.command(step)).collect::<anyhow::Result<_>>()?;
-        let read = read.map(|(buffer, bytes)| anyhow::Ok(Range { bytes, ..self.whole(buffer)? })).transpose()?;
+        let read = read.map(|(buffer, bytes)| anyhow::Ok(ByteRange { bytes, ..self.whole(buffer)? })).transpose()?;
         let outcome = self.session.submit(commands, read.into_iter().collect()).await?;
         Ok(outcome.reads.into_iter().next().unwrap_or_default())
     }

@@ -1,4 +1,4 @@
-//! One process that is kept running: started, watched, started again with growing pauses, and stopped.
+//! A supervised process: started, watched, restarted with backoff, and stopped.
 
 use super::folder;
 use rustix::process::Signal;
@@ -19,74 +19,71 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The first pause before a process is started again; each next one is twice as long.
+/// Delay before the first restart. Each further restart doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause.
+/// Upper bound of the restart delay.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A process that ran so long was well: the next pause is the first one again.
+/// Run time after which the restart delay returns to [`FIRST_PAUSE`].
 const WELL: Duration = Duration::from_secs(60);
-/// How long a process may take to stop before it is killed. Longer than the server itself takes to end its requests.
+/// Time for a process to stop before it is killed. Longer than the default drain timeout and request grace together.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
-/// How often it is looked whether a process answers; nothing announces it.
+/// Interval between readiness probes. A process does not announce that it is ready.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How one process is started, and how it is seen that it answers.
+/// The command, environment, log and readiness probe of a process.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// Its name.
     pub name: String,
-    /// The program.
     pub program: PathBuf,
-    /// Its arguments.
     pub args: Vec<OsString>,
-    /// Variables that it gets besides this process's own; without a value, one that it does not get.
+    /// Changes to the inherited environment: a variable to set, or to remove if the value is `None`.
     pub env: Vec<(&'static str, Option<OsString>)>,
-    /// The log file. The process itself begins it anew when it is full.
+    /// The log file. The process rotates it when it is full.
     pub log: PathBuf,
-    /// Bytes that were there before this fleet was started.
+    /// Length of the log in bytes when the fleet started.
     pub log_begins_at: u64,
-    /// How it shows that it answers.
+    /// The readiness probe.
     pub sign: Sign,
 }
 
-/// How a process shows that it answers.
+/// A readiness probe.
 #[derive(Debug, Clone)]
 pub enum Sign {
-    /// It writes its address to this file.
+    /// The process writes its address to this file.
     Address(PathBuf),
-    /// It greets whoever connects to this port of this machine, as a NATS server does.
+    /// A NATS server that sends its greeting on this port of the loopback address.
     Greeting(u16),
 }
 
-/// What happened to a process.
+/// An event of a supervised process.
 #[derive(Debug)]
-pub enum Event {
-    /// It was started, with this process id.
+pub enum ChildEvent {
+    /// The process was started, with this process id.
     Started(u32),
-    /// It answers; at this address, where it has one of its own.
+    /// The process is ready, at this address if it has one.
     Answers(Option<String>),
-    /// It ended without being asked to, and is started again after a pause.
-    Ended { pid: Option<u32>, how: Ended, pause: Duration },
+    /// The process ended without a request to stop. It is restarted after `pause`.
+    ChildExit { pid: Option<u32>, how: ChildExit, pause: Duration },
 }
 
-/// How a process ended.
+/// The way in which a process ended.
 #[derive(Debug)]
-pub enum Ended {
-    /// It ended by itself with this status, so it will have said why.
+pub enum ChildExit {
+    /// Exited with this status; the process normally logs the cause.
     Status(i32),
-    /// A signal ended it.
+    /// Terminated by this signal.
     Signal(i32),
-    /// It could not be started or waited for.
+    /// Could not be started or waited for.
     Never(std::io::Error),
 }
 
-impl From<ExitStatus> for Ended {
+impl From<ExitStatus> for ChildExit {
     fn from(status: ExitStatus) -> Self {
         status.signal().map_or_else(|| Self::Status(status.code().unwrap_or(-1)), Self::Signal)
     }
 }
 
-impl std::fmt::Display for Ended {
+impl std::fmt::Display for ChildExit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Status(code) => write!(f, "ended with status {code}"),
@@ -97,18 +94,18 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// Stops processes: the first asks, the second insists.
+/// Tokens that stop processes, first gracefully, then by force.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    /// Ends what is kept running, and lets it finish.
+    /// Ends supervision and lets the processes finish.
     pub ask: CancellationToken,
-    /// Kills what has not finished.
+    /// Kills the processes that have not finished.
     pub insist: CancellationToken,
 }
 
 impl Spec {
-    /// Keeps the process running until it is stopped; says what happens under `index`.
-    pub async fn keep(self, index: usize, events: mpsc::Sender<(usize, Event)>, stop: Stop) {
+    /// Runs the process, and restarts it whenever it ends, until `stop` is cancelled. Sends its events with `index`.
+    pub async fn keep(self, index: usize, events: mpsc::Sender<(usize, ChildEvent)>, stop: Stop) {
         let mut pause = FIRST_PAUSE;
         loop {
             let started = Instant::now();
@@ -116,25 +113,25 @@ impl Spec {
                 Ok(mut child) => {
                     let pid = child.id();
                     if let Some(pid) = pid {
-                        let _ = events.send((index, Event::Started(pid))).await;
+                        let _ = events.send((index, ChildEvent::Started(pid))).await;
                     }
                     let answers = async {
                         let url = self.sign.wait().await;
-                        let _ = events.send((index, Event::Answers(url))).await;
+                        let _ = events.send((index, ChildEvent::Answers(url))).await;
                         std::future::pending::<Infallible>().await
                     };
                     tokio::select! {
-                        status = child.wait() => (pid, status.map_or_else(Ended::Never, Ended::from)),
+                        status = child.wait() => (pid, status.map_or_else(ChildExit::Never, ChildExit::from)),
                         never = answers => match never {},
                         () = stop.ask.cancelled() => return end(child, &stop).await,
                     }
                 }
-                Err(error) => (None, Ended::Never(error)),
+                Err(error) => (None, ChildExit::Never(error)),
             };
             if started.elapsed() >= WELL {
                 pause = FIRST_PAUSE;
             }
-            let _ = events.send((index, Event::Ended { pid, how, pause })).await;
+            let _ = events.send((index, ChildEvent::ChildExit { pid, how, pause })).await;
             tokio::select! {
                 () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
                 () = stop.ask.cancelled() => return,
@@ -144,7 +141,7 @@ impl Spec {
 
     fn spawn(&self) -> std::io::Result<Child> {
         if let Sign::Address(file) = &self.sign {
-            // Left behind by one that was killed.
+            // A killed process does not remove its file.
             let _ = std::fs::remove_file(file);
         }
         let log = File::options().create(true).append(true).mode(0o600).open(&self.log)?;
@@ -156,16 +153,16 @@ impl Spec {
                 None => command.env_remove(name),
             };
         }
-        // A group of its own: Ctrl-C goes to the supervisor, which stops them in order.
+        // A separate process group: Ctrl-C reaches only the supervisor, which stops the processes in order.
         command.process_group(0).kill_on_drop(true).spawn()
     }
 
-    /// The last error that the process wrote to its log, with its hint; else the log's last line.
+    /// Returns the last error in the process's log with its hint, or the log's last line if it has no error.
     pub fn last_words(&self) -> String {
         last_words(&tail(&self.log, self.log_begins_at).unwrap_or_default())
     }
 
-    /// Notes what the log holds of earlier fleets, so that [`Self::last_words`] are this one's.
+    /// Records the length of the log, so that [`Self::last_words`] ignores the output of earlier fleets.
     pub fn begin_log(&mut self) {
         self.log_begins_at = std::fs::metadata(&self.log).map_or(0, |m| m.len());
     }
@@ -191,7 +188,7 @@ impl Sign {
     }
 }
 
-/// Whether a NATS server is at a port: it speaks first.
+/// Returns `true` if a NATS server listens on the port. A NATS server sends the first message, `INFO`.
 async fn greets(port: u16) -> std::io::Result<bool> {
     use tokio::io::AsyncReadExt as _;
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
@@ -200,7 +197,7 @@ async fn greets(port: u16) -> std::io::Result<bool> {
     Ok(read.is_ok_and(|read| read.is_ok()) && first == *b"INFO ")
 }
 
-/// Lets a process end; kills it when it takes too long or when somebody insists.
+/// Stops a process. Kills it after [`STOP_LIMIT`] or when `stop.insist` is cancelled.
 async fn end(mut child: Child, stop: &Stop) {
     if let Some(pid) = child.id() {
         folder::signal(pid, Signal::TERM);
@@ -213,12 +210,12 @@ async fn end(mut child: Child, stop: &Stop) {
     let _ = child.kill().await;
 }
 
-/// The end of a log, from the byte `begins_at` on.
+/// Reads the end of a log, from the byte `begins_at` on, at most 16 KiB.
 fn tail(log: &Path, begins_at: u64) -> std::io::Result<String> {
     const LONGEST: u64 = 16 << 10;
     let mut file = File::open(log)?;
     let length = file.metadata()?.len();
-    // A shorter file was begun since.
+    // A shorter file was rotated since.
     let begins_at = if begins_at > length { 0 } else { begins_at };
     file.seek(SeekFrom::Start(length.saturating_sub(LONGEST).max(begins_at)))?;
     let mut bytes = Vec::new();

@@ -1,12 +1,12 @@
-//! The folder of a fleet on one machine: who holds it, what runs from it, and where clients find a gateway.
+//! The folder of a fleet on one machine: its lock, its processes, and the address of a gateway for clients.
 //!
 //! ```text
-//! DIR/cluster.lock   held by the supervisor while it lives
-//! DIR/cluster.json   what runs: names, addresses, process ids
-//! DIR/server.json    a gateway that answers, for the CLI; DIR/admin-token beside it
-//! DIR/store/         the store that all processes share, unless another was named
+//! DIR/cluster.lock   locked by the supervisor while it runs
+//! DIR/cluster.json   running processes: names, addresses, process ids
+//! DIR/server.json    address of a ready gateway, for the CLI; DIR/admin-token is next to it
+//! DIR/store/         the store that all processes share, unless another is configured
 //! DIR/nats/          the NATS server's configuration
-//! DIR/n1/ …          each process's own data; DIR/n1.log … what it said, older files beside it
+//! DIR/n1/ …          data of one process; DIR/n1.log … its log, with rotated files next to it
 //! ```
 
 use crate::failure::Failure;
@@ -20,34 +20,35 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// One process, as `cluster.json` tells of it.
+/// A process as recorded in `cluster.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// `nats`, or a node's name.
     pub name: String,
-    /// Its id while it runs.
+    /// Process id while it runs.
     pub pid: Option<u32>,
-    /// Where it answers, once it does.
+    /// Its address, once it is ready.
     pub url: Option<String>,
-    /// How often it was started again.
+    /// Number of restarts.
     pub restarts: u32,
 }
 
-/// What runs.
+/// The contents of `cluster.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The supervisor's process id.
     pub supervisor: u32,
-    /// What it keeps running.
+    /// The supervised processes.
     pub processes: Vec<Process>,
 }
 
-/// The folder; it exists.
+/// An existing folder of a fleet.
 #[derive(Debug, Clone)]
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// The folder that was asked for, else `FABRIC_DATA`, else the user's data folder; made if need be, for this user only.
+    /// Returns the requested folder, else `FABRIC_DATA`, else the user's data folder. Creates it, for this user only,
+    /// if it does not exist.
     pub fn make(asked: Option<&Path>) -> Result<Self, Failure> {
         let path = choose(asked)?;
         make(&path)?;
@@ -55,7 +56,7 @@ impl Folder {
         Ok(Self(path))
     }
 
-    /// The same folder; none where it does not exist.
+    /// Returns the same folder as [`Self::make`], or `None` if it does not exist.
     pub fn find(asked: Option<&Path>) -> Result<Option<Self>, Failure> {
         let path = choose(asked)?;
         match path.canonicalize() {
@@ -65,31 +66,30 @@ impl Folder {
         }
     }
 
-    /// The path of something in it.
+    /// Returns the path of an entry in the folder.
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Makes a folder in it.
+    /// Creates a folder in it.
     pub fn make_in(&self, name: &str) -> Result<PathBuf, Failure> {
         let path = self.join(name);
         make(&path)?;
         Ok(path)
     }
 
-    /// Its lock file, not locked yet.
+    /// Opens the lock file without locking it.
     fn lock_file(&self) -> Result<File, Failure> {
         let path = self.join("cluster.lock");
         let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
         file.map_err(|e| Failure::io(path.display(), e))
     }
 
-    /// Takes the lock that a supervisor holds while it lives; none while another has it.
+    /// Acquires the lock that a supervisor holds while it runs. Returns `None` if another process holds it.
     pub fn try_lock(&self) -> Result<Option<File>, Failure> {
         let file = self.lock_file()?;
         match file.try_lock() {
@@ -99,14 +99,14 @@ impl Folder {
         }
     }
 
-    /// Waits for the lock: until the supervisor that has it has ended. Blocks the thread.
+    /// Acquires the lock; blocks the thread until the supervisor that holds it has ended.
     pub fn lock(&self) -> Result<File, Failure> {
         let file = self.lock_file()?;
         file.lock().map_err(|e| Failure::io(self.join("cluster.lock").display(), e))?;
         Ok(file)
     }
 
-    /// What the last supervisor wrote; none where there was none.
+    /// Reads the state that the last supervisor wrote; `None` if there is none.
     pub fn state(&self) -> Result<Option<State>, Failure> {
         let path = self.join("cluster.json");
         match std::fs::read(&path) {
@@ -120,29 +120,29 @@ impl Folder {
         }
     }
 
-    /// Tells of what runs.
+    /// Writes `cluster.json`.
     pub fn write_state(&self, state: &State) -> Result<(), Failure> {
         let text = serde_json::to_string(state).map_err(|e| Failure::local("internal", e.to_string()))?;
         self.write("cluster.json", text.as_bytes())
     }
 
-    /// The processes of a supervisor that is gone that run on. A process id alone proves nothing, since ids are used again:
-    /// the command line has to name this folder too.
+    /// Returns the processes that still run although their supervisor has ended. A process id alone is not proof,
+    /// because ids are reused: the command line must also name this folder.
     pub fn left_over(&self) -> Result<Vec<Process>, Failure> {
         let processes = self.state()?.map(|state| state.processes).unwrap_or_default();
         Ok(processes.into_iter().filter(|p| p.pid.is_some_and(|pid| self.runs(pid))).collect())
     }
 
-    /// Whether a process runs whose command line names something in this folder.
+    /// Returns `true` if the process runs and its command line names a path in this folder.
     pub fn runs(&self, pid: u32) -> bool {
         use std::os::unix::ffi::OsStrExt as _;
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        // With the slash, so that another folder whose name begins alike is not meant.
+        // With the slash, so that a folder whose name only begins with this one's does not match.
         let wanted = [self.0.as_os_str().as_bytes(), b"/"].concat();
         line.split(|b| *b == 0).any(|argument| argument.starts_with(&wanted))
     }
 
-    /// Points clients on this machine at a process: its token, then its address.
+    /// Directs clients on this machine to a process: writes its token, then its address.
     pub fn lead_to(&self, process: &str) -> Result<(), Failure> {
         let own = self.join(process);
         let Some(server) = LocalServer::find(&own) else {
@@ -155,16 +155,16 @@ impl Folder {
         self.write("server.json", text.as_bytes())
     }
 
-    /// Nothing answers any more.
+    /// Removes the address for clients and the state, once no process runs.
     pub fn lead_nowhere(&self) {
         let _ = std::fs::remove_file(self.join("server.json"));
         let _ = std::fs::remove_file(self.join("cluster.json"));
     }
 
-    /// Writes a file for this user only, by rename, so that nobody reads half of it.
+    /// Writes a file for this user only, by rename, so that a reader never sees a partial file.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let (path, beside) = (self.join(name), self.join(&format!("{name}.new")));
-        // A leftover may have another mode.
+        // A stale file may have another mode.
         let _ = std::fs::remove_file(&beside);
         let file = File::options().create_new(true).write(true).mode(0o600).open(&beside);
         file.and_then(|mut file| file.write_all(bytes))
@@ -173,7 +173,7 @@ impl Folder {
     }
 }
 
-/// Sends a signal; gives whether there was such a process.
+/// Sends a signal. Returns `true` if it was sent.
 pub fn signal(pid: u32, signal: Signal) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
@@ -189,5 +189,5 @@ fn choose(asked: Option<&Path>) -> Result<PathBuf, Failure> {
 
 fn make(path: &Path) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|e| Failure::io(format!("making the folder `{}`", path.display()), e))
+    made.map_err(|e| Failure::io(format!("creating the folder `{}`", path.display()), e))
 }

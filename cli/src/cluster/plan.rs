@@ -1,4 +1,4 @@
-//! What a fleet on one machine is to be: checked before anything is started.
+//! The processes of a fleet on one machine, checked before any of them is started.
 
 use super::{
     child::{Sign, Spec},
@@ -11,7 +11,8 @@ use std::{
     path::PathBuf,
 };
 
-/// Settings that each process has for itself, or that make no sense on one machine: not to be had from the environment.
+/// Variables that processes do not inherit: each process has its own value, or the setting makes no sense on one
+/// machine.
 const OWN: [&str; 6] = [
     "FABRIC_CONFIG",
     "FABRIC_ADVERTISE",
@@ -21,26 +22,26 @@ const OWN: [&str; 6] = [
     "FABRIC_NATS_SERVER",
 ];
 
-/// The least memory that `fabric serve` takes, in MiB.
+/// The minimum memory of `fabric serve`, in MiB.
 const LEAST_MEMORY_MIB: u64 = 128;
 
 /// The `fabric serve` processes of a fleet.
 #[derive(Debug)]
-pub struct Plan {
-    /// How many.
+pub struct ClusterPlan {
+    /// Number of processes.
     pub nodes: NonZeroU16,
-    /// Where the first listens; the others on the ports after it, or all on free ones where the port is 0.
+    /// Address of the first process. The others use the ports after it, or free ones if the port is 0.
     pub listen: SocketAddr,
-    /// The store that they share.
+    /// URL of the shared store.
     pub store: String,
-    /// Their NATS servers.
+    /// URLs of the NATS servers.
     pub nats: String,
-    /// Guests that each runs at once; none for its share of the CPUs.
+    /// Guests that each process runs at once; `None` for an equal share of the CPUs.
     pub slots: Option<u32>,
 }
 
-impl Plan {
-    /// The addresses, each free now.
+impl ClusterPlan {
+    /// Returns the addresses of the processes. Each is free at the time of the call.
     pub fn addresses(listen: SocketAddr, nodes: NonZeroU16) -> Result<Vec<SocketAddr>, Failure> {
         if !listen.ip().is_loopback() {
             return Err(Failure::usage(format!(
@@ -59,15 +60,15 @@ impl Plan {
             let taken = TcpListener::bind(address);
             taken.map(|_| address).map_err(|e| {
                 Failure::listening(address, e).hint(format!(
-                    "{nodes} ports in a row have to be free: name others with --listen, port 0 takes any"
+                    "{nodes} consecutive ports must be free: choose others with --listen, or port 0 for any"
                 ))
             })
         };
         (0..nodes.get()).map(address).collect()
     }
 
-    /// How each is run. Where the store is and how NATS is reached go through the environment, since others may see a
-    /// command line.
+    /// Returns the processes to run. The URLs of the store and of NATS go through the environment, because other users
+    /// can read a command line.
     pub fn specs(&self, folder: &Folder) -> Result<Vec<Spec>, Failure> {
         let program = std::env::current_exe().map_err(|e| Failure::io("finding this program", e))?;
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
@@ -80,7 +81,7 @@ impl Plan {
             .collect())
     }
 
-    /// Memory of one process: an equal part of what one process would take by itself.
+    /// Returns the memory of one process: an equal part of the default of a single process.
     fn memory(&self) -> String {
         let bytes = fabric_node::machine_memory() / u64::from(self.nodes.get());
         format!("{}MiB", (bytes >> 20).max(LEAST_MEMORY_MIB))
@@ -106,7 +107,7 @@ impl Plan {
         if fabric_client::settings::process_env("FABRIC_MEMORY").is_none() {
             env.push(("FABRIC_MEMORY", Some(self.memory().into())));
         }
-        // No proxy is in front of a fleet of one machine.
+        // A fleet on one machine has no proxy in front of it.
         if fabric_client::settings::process_env("FABRIC_SHUTDOWN_DELAY").is_none() {
             env.push(("FABRIC_SHUTDOWN_DELAY", Some("0".into())));
         }
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     fn addresses(listen: &str, nodes: u16) -> Result<Vec<SocketAddr>, Failure> {
-        Plan::addresses(listen.parse().unwrap(), NonZeroU16::new(nodes).unwrap())
+        ClusterPlan::addresses(listen.parse().unwrap(), NonZeroU16::new(nodes).unwrap())
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Everything of a fleet on one machine, kept running until it is told to stop.
+//! Runs all processes of a fleet on one machine until a signal stops it.
 
 use super::{
-    child::{Ended, Event, Spec, Stop},
+    child::{ChildEvent, ChildExit, Spec, Stop},
     folder::{Folder, Process, State},
 };
 use crate::failure::Failure;
-use fabric_client::{Client, Paging, settings::LocalServer};
+use fabric_client::{Client, PageOptions, settings::LocalServer};
 use fabric_types::rest::node::Node;
 use std::time::Duration;
 use tokio::{
@@ -15,10 +15,10 @@ use tokio::{
     time::interval,
 };
 
-/// How often the fleet is asked who is in it, while it starts.
+/// Interval between requests for the fleet's nodes while it starts.
 const ASK: Duration = Duration::from_millis(200);
 
-/// The signals that stop a fleet; a closed terminal is one.
+/// The signals that stop a fleet, `SIGHUP` of a closed terminal included.
 struct Signals([Signal; 3]);
 
 impl Signals {
@@ -37,32 +37,32 @@ impl Signals {
     }
 }
 
-/// What is said to the one who looks on.
+/// An observer of a fleet's events.
 pub trait Watch {
-    /// All are in the fleet.
+    /// Called once, when all nodes are ready.
     fn up(&self, state: &State, nodes: &[Node]) -> Result<(), Failure>;
-    /// Something happened.
+    /// Called with a message for the user.
     fn note(&self, text: String);
 }
 
-/// A fleet that runs.
+/// A running fleet.
 pub struct Supervisor<'a, W> {
     folder: Folder,
     state: State,
     specs: Vec<Spec>,
     watch: &'a W,
-    /// The process that clients are pointed at.
+    /// Index of the process that clients are directed to.
     leads_to: Option<usize>,
-    events: mpsc::Receiver<(usize, Event)>,
-    tell: mpsc::Sender<(usize, Event)>,
-    // NATS is stopped last: the others say good-bye through it.
+    events: mpsc::Receiver<(usize, ChildEvent)>,
+    tell: mpsc::Sender<(usize, ChildEvent)>,
+    // NATS is stopped last, because the servers announce their departure through it.
     servers: (JoinSet<()>, Stop),
     nats: (JoinSet<()>, Stop),
     signals: Signals,
 }
 
 impl<'a, W: Watch> Supervisor<'a, W> {
-    /// Runs `nats`, where it is this fleet's own, and `servers` until a signal.
+    /// Runs `nats`, if the fleet has its own, and `servers` until a signal.
     pub async fn run(folder: Folder, nats: Option<Spec>, servers: Vec<Spec>, watch: &'a W) -> Result<(), Failure> {
         let own_nats = usize::from(nats.is_some());
         let specs: Vec<_> = nats.into_iter().chain(servers).collect();
@@ -88,7 +88,7 @@ impl<'a, W: Watch> Supervisor<'a, W> {
     async fn start_and_watch(&mut self, own_nats: usize) -> Result<(), Failure> {
         self.specs.iter_mut().for_each(Spec::begin_log);
         self.folder.write_state(&self.state)?;
-        // A server that finds no NATS ends; so NATS first.
+        // A server that does not reach NATS exits, so NATS is started first.
         for index in 0..own_nats {
             self.keep(index);
         }
@@ -116,31 +116,31 @@ impl<'a, W: Watch> Supervisor<'a, W> {
         tasks.spawn(spec.clone().keep(index, self.tell.clone(), stop.clone()));
     }
 
-    /// The next event; none when it is time to stop.
-    async fn next(&mut self) -> Option<(usize, Event)> {
+    /// Returns the next event, or `None` after a signal to stop.
+    async fn next(&mut self) -> Option<(usize, ChildEvent)> {
         tokio::select! {
             event = self.events.recv() => event,
             () = self.signals.next() => None,
         }
     }
 
-    /// Waits until each of `range` answers; false when it is time to stop.
+    /// Waits until each process in `range` is ready. Returns `false` after a signal to stop.
     ///
     /// # Errors
-    /// When one ends by itself before it ever answered: that is a mistake in its settings, and to start it again is no help.
+    /// Fails if a process exits before it was ready: its settings are wrong, and a restart would not help.
     async fn until_all_answer(&mut self, range: std::ops::Range<usize>) -> Result<bool, Failure> {
         let mut answered = vec![false; self.specs.len()];
         while answered.get(range.clone()).is_some_and(|of| of.contains(&false)) {
             let Some((index, event)) = self.next().await else { return Ok(false) };
-            if let Event::Ended { how: how @ (Ended::Status(_) | Ended::Never(_)), .. } = &event
+            if let ChildEvent::ChildExit { how: how @ (ChildExit::Status(_) | ChildExit::Never(_)), .. } = &event
                 && answered.get(index) == Some(&false)
                 && let Some(spec) = self.specs.get(index)
             {
                 let said = spec.last_words();
                 return Err(Failure::local("failed", format!("{} {how}\n{said}", spec.name).trim_end())
-                    .hint(format!("what it said is in {}", spec.log.display())));
+                    .hint(format!("see its log: {}", spec.log.display())));
             }
-            if let (Event::Answers(_), Some(answered)) = (&event, answered.get_mut(index)) {
+            if let (ChildEvent::Answers(_), Some(answered)) = (&event, answered.get_mut(index)) {
                 *answered = true;
             }
             self.happened(index, event)?;
@@ -148,7 +148,7 @@ impl<'a, W: Watch> Supervisor<'a, W> {
         Ok(true)
     }
 
-    /// Waits until the fleet itself says that all are in it; none when it is time to stop.
+    /// Waits until the fleet reports all nodes as ready. Returns `None` after a signal to stop.
     async fn until_all_are_in(&mut self) -> Result<Option<Vec<Node>>, Failure> {
         let mut every = interval(ASK);
         loop {
@@ -156,7 +156,7 @@ impl<'a, W: Watch> Supervisor<'a, W> {
                 event = self.events.recv() => if let Some((index, event)) = event { self.happened(index, event)? },
                 () = self.signals.next() => return Ok(None),
                 _ = every.tick() => {
-                    // Not before there is an owner of the jobs, so errors are to be expected.
+                    // Errors are expected until the jobs have an owner.
                     if let Ok(nodes) = nodes(&self.folder).await
                         && self.specs.iter().all(|spec| spec.name == "nats" || is_in(&nodes, &spec.name))
                     {
@@ -167,28 +167,28 @@ impl<'a, W: Watch> Supervisor<'a, W> {
         }
     }
 
-    /// Notes down what happened, says it, and points clients at a process that answers.
-    fn happened(&mut self, index: usize, event: Event) -> Result<(), Failure> {
+    /// Records an event, reports it, and directs clients to a ready process.
+    fn happened(&mut self, index: usize, event: ChildEvent) -> Result<(), Failure> {
         let Some(process) = self.state.processes.get_mut(index) else { return Ok(()) };
         match event {
-            Event::Started(pid) => {
+            ChildEvent::Started(pid) => {
                 process.pid = Some(pid);
             }
-            Event::Answers(url) => {
+            ChildEvent::Answers(url) => {
                 let at = url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
                 process.url = url;
                 if process.restarts > 0 {
                     let pid = process.pid.unwrap_or_default();
-                    self.watch.note(format!("{} answers again{at} (pid {pid})", process.name));
+                    self.watch.note(format!("{} is ready again{at} (pid {pid})", process.name));
                 }
             }
-            Event::Ended { pid, how, pause } => {
+            ChildEvent::ChildExit { pid, how, pause } => {
                 (process.pid, process.url) = (None, None);
                 process.restarts = process.restarts.saturating_add(1);
                 let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
                 let log = self.specs.get(index).map(|spec| spec.log.display().to_string()).unwrap_or_default();
                 let pause = pause.as_secs_f64();
-                self.watch.note(format!("{}{pid} {how}; starting it again in {pause} s; it said: {log}", process.name));
+                self.watch.note(format!("{}{pid} {how}; restarting in {pause} s; log: {log}", process.name));
             }
         }
         self.lead()?;
@@ -197,22 +197,22 @@ impl<'a, W: Watch> Supervisor<'a, W> {
 
     fn lead(&mut self) -> Result<(), Failure> {
         let answers = |n: &usize| self.state.processes.get(*n).is_some_and(|p| p.url.is_some());
-        // Where nobody answers, the old address is as good as any: that process is being started again.
+        // If no process is ready, the old address stays: that process is being restarted.
         let Some(to) = self.leads_to.filter(answers).or_else(|| (0..self.state.processes.len()).find(answers)) else {
             return Ok(());
         };
         let Some(name) = self.state.processes.get(to).map(|p| &p.name) else { return Ok(()) };
-        // Also to the same one: it may have another address since it was started again.
+        // Also for the same process: a restart may have changed its address.
         match self.folder.lead_to(name) {
             Ok(()) => self.leads_to = Some(to),
-            // It has just ended again; that is said by its own event.
+            // The process has ended again; another event reports that.
             Err(_) if LocalServer::find(&self.folder.join(name)).is_none() => self.leads_to = None,
             Err(failure) => return Err(failure),
         }
         Ok(())
     }
 
-    /// Stops everything; a second signal kills it.
+    /// Stops all processes. A second signal kills them.
     async fn stop(&mut self) {
         let running = self.state.processes.iter().filter(|p| p.pid.is_some()).count();
         self.watch.note(format!("stopping {running} processes; a second signal kills them"));
@@ -221,7 +221,7 @@ impl<'a, W: Watch> Supervisor<'a, W> {
             loop {
                 tokio::select! {
                     ended = tasks.join_next() => if ended.is_none() { break },
-                    // Nobody reads them any more, and a full channel must not hold anything up.
+                    // Discard events, so that a full channel does not block a process's task.
                     _ = self.events.recv() => {}
                     () = self.signals.next() => stop.insist.cancel(),
                 }
@@ -235,7 +235,7 @@ fn is_in(nodes: &[Node], name: &str) -> bool {
     nodes.iter().any(|node| node.id.as_str() == name && node.state == "ready")
 }
 
-/// The nodes of the fleet, asked of the process that clients are pointed at; one try.
+/// Fetches the nodes of the fleet from the process that clients are directed to, in one attempt.
 pub async fn nodes(folder: &Folder) -> fabric_client::Result<Vec<Node>> {
     let Some(server) = LocalServer::find(folder.path()) else { return Ok(Vec::new()) };
     let mut options = fabric_client::Options::new(&server.url).attempts(1).answer_timeout(Duration::from_secs(5));
@@ -243,5 +243,5 @@ pub async fn nodes(folder: &Folder) -> fabric_client::Result<Vec<Node>> {
         options = options.token(token);
     }
     let client = Client::new(options)?;
-    Ok(Paging::collect(10_000, async |paging| client.nodes(&paging).await).await?.items)
+    Ok(PageOptions::collect(10_000, async |paging| client.nodes(&paging).await).await?.items)
 }

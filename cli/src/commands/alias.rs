@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 
 /// Flags of `fabric alias`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct AliasArgs {
     /// The function
     #[arg(add = complete::functions())]
     pub function: FunctionName,
-    /// Where aliases point; the same name twice divides the calls by weight [default: show them]
+    /// Versions for aliases to point at; a name given twice divides the calls by weight [default: show the aliases]
     #[arg(value_name = "NAME=VERSION[:WEIGHT]", value_parser = parse)]
     pub set: Vec<(AliasName, AliasTarget)>,
     /// Delete an alias
@@ -32,8 +32,8 @@ fn parse(text: &str) -> Result<(AliasName, AliasTarget), String> {
     Ok((AliasName::new(name).map_err(|e| e.to_string())?, AliasTarget { version, weight }))
 }
 
-/// Does what was asked.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric alias`.
+pub async fn run(args: &AliasArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let function = args.function.as_str();
     if let Some(name) = &args.delete {

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 /// Flags of `fabric build`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct BuildArgs {
     /// The project's folder
     #[arg(default_value = ".")]
     pub path: PathBuf,
 }
 
-/// Builds, and writes the module's path.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Builds the project and writes the module's path.
+pub async fn run(args: &BuildArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let module = Project::open(&args.path)?.build(ctx.out, ctx.global.quiet).await?;
     let bytes = std::fs::metadata(&module).map_err(|e| Failure::io(module.display(), e))?.len();
     if ctx.out.json {

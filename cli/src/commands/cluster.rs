@@ -5,7 +5,7 @@ use crate::{
     cluster::{
         folder::{self, Folder, Process, State},
         nats::Nats,
-        plan::Plan,
+        plan::ClusterPlan,
         supervisor::{self, Supervisor, Watch},
     },
     failure::Failure,
@@ -17,25 +17,25 @@ use serde::Serialize;
 use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// How long processes without a supervisor may take to stop before they are killed.
+/// Time for processes without a supervisor to stop before they are killed.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
-/// How often it is looked whether they have.
+/// Interval between checks that they have stopped.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Flags of `fabric cluster`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ClusterArgs {
     #[command(subcommand)]
     command: Sub,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Sub {
-    /// Start a NATS server and some `fabric serve` on this machine, and keep them running until Ctrl-C
+    /// Start a NATS server and several `fabric serve` processes on this machine, and keep them running until Ctrl-C
     Up(Up),
-    /// Stop what `fabric cluster up` started
+    /// Stop the fleet that `fabric cluster up` started
     Down(Where),
-    /// Show what runs
+    /// Show the fleet's processes
     Status(Where),
 }
 
@@ -48,21 +48,21 @@ struct Where {
 
 #[derive(Debug, clap::Args)]
 struct Up {
-    /// How many processes, named n1, n2 and so on
+    /// Number of processes, named n1, n2 and so on
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=64))]
     nodes: u16,
     #[command(flatten)]
     place: Where,
-    /// Where the first listens; the others on the ports after it. Port 0 takes free ones
+    /// Address of the first process; the others use the ports after it. With port 0, all use free ports
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// The store that they share: s3://BUCKET/PREFIX or file:///DIR [env: FABRIC_STORE; default: a folder below --data]
+    /// Shared store: s3://BUCKET/PREFIX or file:///DIR [env: FABRIC_STORE; default: a folder below --data]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// NATS servers that run already [env: FABRIC_NATS; default: one is started]
+    /// Running NATS servers to use [env: FABRIC_NATS; default: start one]
     #[arg(long, value_name = "URL,…")]
     nats: Option<String>,
-    /// The nats-server to start [env: FABRIC_NATS_SERVER; default: the one on the PATH]
+    /// The nats-server program to start [env: FABRIC_NATS_SERVER; default: the one on the PATH]
     #[arg(long, value_name = "FILE", conflicts_with = "nats")]
     nats_server: Option<PathBuf>,
     /// Guests that each process runs at once [default: its share of the CPUs, at least 1]
@@ -70,8 +70,8 @@ struct Up {
     slots: Option<u32>,
 }
 
-/// Does what was asked.
-pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric cluster`.
+pub async fn run(args: ClusterArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     match args.command {
         Sub::Up(args) => up(args, ctx).await,
         Sub::Down(place) => down(&place, ctx).await,
@@ -88,20 +88,20 @@ async fn up(args: Up, ctx: &Ctx<'_>) -> Result<(), Failure> {
         )));
     };
     if folder.join("state.db").exists() {
-        return Err(Failure::config(format!("`{shown}` has the data of a `fabric serve` by itself"))
-            .hint("give the fleet a folder of its own: --data DIR"));
+        return Err(Failure::config(format!("`{shown}` holds the data of a single `fabric serve`"))
+            .hint("give the fleet its own folder: --data DIR"));
     }
     let left = folder.left_over()?;
     if !left.is_empty() {
         return Err(Failure::local(
             "conflict",
-            format!("of an earlier fleet in `{shown}` there still run: {}", list(&left)),
+            format!("processes of an earlier fleet in `{shown}` still run: {}", list(&left)),
         )
         .hint(format!("stop them: fabric cluster down --data {shown}")));
     }
     let nodes = NonZeroU16::new(args.nodes).unwrap_or(NonZeroU16::MIN);
-    // The common mistakes first; nothing has been started yet.
-    Plan::addresses(args.listen, nodes)?;
+    // Reports common mistakes before anything is started.
+    ClusterPlan::addresses(args.listen, nodes)?;
     let env = fabric_client::settings::process_env;
     let external = if args.nats_server.is_some() { None } else { args.nats.or_else(|| env("FABRIC_NATS")) };
     let (nats, own) = match external {
@@ -115,14 +115,14 @@ async fn up(args: Up, ctx: &Ctx<'_>) -> Result<(), Failure> {
         Some(store) => store,
         None => folder.make_in("store")?.display().to_string(),
     };
-    let specs = Plan { nodes, listen: args.listen, store, nats, slots: args.slots }.specs(&folder)?;
+    let specs = ClusterPlan { nodes, listen: args.listen, store, nats, slots: args.slots }.specs(&folder)?;
     let starting = own.iter().chain(&specs).map(|spec| spec.name.as_str()).collect::<Vec<_>>().join(", ");
     ctx.note(format!("starting {starting} in {shown}"));
     let watch = Say { ctx, folder: &folder };
     Supervisor::run(folder.clone(), own, specs, &watch).await
 }
 
-/// A process with what the fleet knows of it.
+/// A process and its node, if the fleet reports one.
 #[derive(Serialize)]
 struct Row {
     #[serde(flatten)]
@@ -153,7 +153,7 @@ fn show(ctx: &Ctx<'_>, state: &State, nodes: &[Node]) -> Result<(), Failure> {
     })
 }
 
-/// Says what happens to the one at the terminal.
+/// An observer that writes to the terminal.
 struct Say<'a> {
     ctx: &'a Ctx<'a>,
     folder: &'a Folder,
@@ -196,18 +196,18 @@ async fn down(place: &Where, ctx: &Ctx<'_>) -> Result<(), Failure> {
             ended.map_err(|e| Failure::local("internal", e.to_string()))??
         }
     };
-    // What a supervisor left that was killed.
+    // Processes whose supervisor was killed.
     let left = folder.left_over()?;
     if !left.is_empty() {
         end(&folder, &left).await;
-        ctx.note(format!("stopped what had no supervisor any more: {}", list(&left)));
+        ctx.note(format!("stopped processes that had no supervisor: {}", list(&left)));
     }
     folder.lead_nowhere();
     drop(held);
     Ok(())
 }
 
-/// Ends processes that are no children of this one, NATS last.
+/// Ends processes that are not children of this one, NATS last.
 async fn end(folder: &Folder, processes: &[Process]) {
     let (nats, servers): (Vec<_>, Vec<_>) = processes.iter().partition(|process| process.name == "nats");
     for group in [servers, nats] {
@@ -239,7 +239,7 @@ async fn status(place: &Where, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let state = folder.state()?.filter(|_| !alone || folder.left_over().is_ok_and(|left| !left.is_empty()));
     let Some(mut state) = state else { return Err(none(folder.path().display().to_string())) };
     if alone {
-        ctx.note("their supervisor is gone: nothing is started again; stop them with `fabric cluster down`");
+        ctx.note("the supervisor has ended: processes are not restarted; stop them with `fabric cluster down`");
         for process in &mut state.processes {
             process.pid = process.pid.filter(|pid| folder.runs(*pid));
         }

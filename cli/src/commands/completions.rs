@@ -6,14 +6,14 @@ use clap_complete::env::Shells;
 
 /// Flags of `fabric completions`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct CompletionsArgs {
     /// The shell
     #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
     pub shell: String,
 }
 
-/// Writes it. The script asks this binary what a word could become, so that it knows names of functions too.
-pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Writes the script. It queries this binary for candidates, and so completes the names of functions too.
+pub fn run(args: &CompletionsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let shells = Shells::builtins();
     let shell = shells
         .completer(&args.shell)

@@ -1,4 +1,4 @@
-//! `fabric config show`: the settings in force and where each came from, secrets hidden.
+//! `fabric config show`: the effective settings and the origin of each, with secrets hidden.
 
 use super::Ctx;
 use crate::{failure::Failure, serve_args::ServeArgs, table::Table};
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// Flags of `fabric config`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ConfigArgs {
     #[command(subcommand)]
     command: Sub,
 }
@@ -23,13 +23,13 @@ struct Row {
     name: String,
     value: String,
     origin: String,
-    /// The reason why it can't be used.
+    /// The error that makes the setting invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
 
-/// Shows them, the wrong ones too.
-pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Shows all settings, invalid ones included.
+pub fn run(args: &ConfigArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let Sub::Show(serve) = &args.command;
     let rows = rows(ctx.global.settings().map_err(Failure::from), serve, &process_env);
     ctx.out.show(&rows, |out, rows| {
@@ -38,7 +38,7 @@ pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             ctx.note(format!(
                 "configuration file: {}{}",
                 path.display(),
-                if path.exists() { "" } else { " (not there)" }
+                if path.exists() { "" } else { " (does not exist)" }
             ));
         }
         Ok(())
@@ -47,7 +47,7 @@ pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(Failure::config(format!("can't be used: {}", wrong.join(", "))))
+    Err(Failure::config(format!("invalid settings: {}", wrong.join(", "))))
 }
 
 fn rows(client: Result<Settings, Failure>, serve: &ServeArgs, env: Env<'_>) -> Vec<Row> {
@@ -82,7 +82,7 @@ fn rows(client: Result<Settings, Failure>, serve: &ServeArgs, env: Env<'_>) -> V
     rows
 }
 
-/// Marks a setting as wrong; one that is not in the list, such as a key that nobody knows, is added to it.
+/// Marks a setting as wrong. Adds a row if the list has none for it, such as for an unknown key.
 fn mark(rows: &mut Vec<Row>, name: &str, failure: &Failure) {
     let problem = Some(failure.message.clone());
     match rows.iter_mut().find(|row| row.name == name) {

@@ -1,40 +1,40 @@
-//! `fabric context`: names servers and chooses between them.
+//! `fabric context`: manages contexts, which are named servers, and chooses the current one.
 
 use super::Ctx;
 use crate::{failure::Failure, params, table::Table};
-use fabric_client::settings::{Context, ContextFile};
+use fabric_client::settings::{ContextFile, ServerContext};
 use std::path::PathBuf;
 
-/// Flags of `fabric context`. The server's own flags (--url, --token, --tenant, --ca) are what `set` stores.
+/// Flags of `fabric context`. `set` stores the values of --url, --token, --tenant and --ca.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ContextArgs {
     #[command(subcommand)]
     command: Option<Sub>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Sub {
-    /// List contexts (what the bare command does)
+    /// List contexts (the default)
     List,
     /// Choose the context that commands use
     Use {
-        /// Its name
+        /// Name of the context
         name: String,
     },
     /// Store --url, --token (- reads it from standard input), --tenant and --ca under a name
     Set {
-        /// Its name
+        /// Name of the context
         name: String,
     },
     /// Delete a context
     Delete {
-        /// Its name
+        /// Name of the context
         name: String,
     },
 }
 
-/// Does what was asked.
-pub fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric context`.
+pub fn run(args: ContextArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let path = ContextFile::path().ok_or_else(|| {
         Failure::config("this user has no home folder for a configuration file").hint("set FABRIC_CONFIG_HOME")
     })?;
@@ -92,16 +92,16 @@ fn set(file: &mut ContextFile, name: String, ctx: &Ctx<'_>) -> Result<(), Failur
     let token = match ctx.global.token.as_deref() {
         Some("-") => Some(params::text_of("-")?.trim().to_owned()),
         Some(token) => Some(token.to_owned()),
-        // A token belongs to its server: with another address the old one is dropped.
+        // A token belongs to its server, so a new address drops the old token.
         None => before.filter(|c| c.url == url).and_then(|c| c.token.clone()),
     };
-    let context = Context {
+    let context = ServerContext {
         url,
         token,
         tenant: ctx.global.tenant.clone().or_else(|| before.and_then(|c| c.tenant.clone())),
         ca: ctx.global.ca.clone().or_else(|| before.and_then(|c| c.ca.clone())),
     };
-    // What can't be used is refused before it is stored.
+    // Rejects invalid values before they are stored.
     let mut options = fabric_client::Options::new(&context.url);
     if let Some(token) = &context.token {
         options = options.token(token);

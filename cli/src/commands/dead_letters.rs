@@ -1,23 +1,23 @@
-//! `fabric dead-letters`: tasks that were given up on.
+//! `fabric dead-letters`: lists tasks that were given up.
 
 use super::Ctx;
 use crate::{complete, failure::Failure, job_ref::JobRef, table::Table, times};
-use fabric_client::Paging;
+use fabric_client::PageOptions;
 use fabric_types::rest::{Page, job::DeadLetter};
 
 /// Flags of `fabric dead-letters`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Only those of this job (its id, or how it begins), with their backtraces
+pub struct DeadLettersArgs {
+    /// Only those of this job (its id or the beginning of it), with their backtraces
     #[arg(value_name = "JOB", add = complete::jobs())]
     pub job: Option<JobRef>,
-    /// How many at most
+    /// Maximum number to list
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub limit: usize,
 }
 
-/// Lists them.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric dead-letters`.
+pub async fn run(args: &DeadLettersArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let job = match &args.job {
         Some(job) => Some(job.id(&client).await?),
@@ -25,7 +25,7 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     };
     let job = job.as_deref();
     let page: Page<DeadLetter> =
-        Paging::collect(args.limit, async |paging| client.dead_letters(job, &paging).await).await?;
+        PageOptions::collect(args.limit, async |paging| client.dead_letters(job, &paging).await).await?;
     ctx.out.show(&page, |out, page| {
         if job.is_some() {
             return page.items.iter().try_for_each(|letter| out.line(details(letter)));

@@ -1,4 +1,4 @@
-//! `fabric deploy`: builds a project and deploys it, or deploys a module as it is, from a file or an OCI registry.
+//! `fabric deploy`: builds a project and deploys it, or deploys an existing module from a file or an OCI registry.
 
 use super::{Ctx, functions::targets};
 use crate::{failure::Failure, oci, output::Out, project::Project};
@@ -12,34 +12,34 @@ use fabric_types::{
 };
 use std::path::{Path, PathBuf};
 
-/// A larger module is refused here, before it is read.
+/// Maximum size of a module in bytes. A larger one is rejected before it is read.
 const MODULE_LIMIT: u64 = 512 << 20;
 
 /// Flags of `fabric deploy`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DeployArgs {
     /// A folder with a fabric.toml, a .wasm file, or a module in a registry: oci://REGISTRY/REPOSITORY:TAG
     #[arg(default_value = ".")]
     pub path: PathBuf,
-    /// The manifest of a .wasm file or of a module in a registry [default: none, so that it may use nothing]
+    /// Manifest of a .wasm file or of a module in a registry [default: none, so that the function has no grants]
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
     /// The function's name [default: the manifest's, or the module's file name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<FunctionName>,
-    /// A word on this version, such as a commit id
+    /// Note on this version, such as a commit id
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
-    /// Make the version without pointing `live` at it
+    /// Create the version without pointing `live` at it
     #[arg(long)]
     pub no_promote: bool,
-    /// Deploy the module that is there, without building it
+    /// Deploy the existing module without building it
     #[arg(long)]
     pub no_build: bool,
 }
 
-/// Deploys, and writes NAME@VERSION.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Deploys a module and writes NAME@VERSION.
+pub async fn run(args: &DeployArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let source = source(args, ctx).await?;
     let note = args.note.clone().or(source.origin);
     let deploy = Deploy { note, promote: !args.no_promote, ..Deploy::new(source.manifest, source.module) };
@@ -58,12 +58,12 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
 struct Source {
     manifest: String,
     module: Vec<u8>,
-    /// The artifact in a registry that the module was pulled from.
+    /// The registry artifact that the module was pulled from.
     origin: Option<String>,
 }
 
 /// Reads, pulls or builds the module that the flags name.
-async fn source(args: &Args, ctx: &Ctx<'_>) -> Result<Source, Failure> {
+async fn source(args: &DeployArgs, ctx: &Ctx<'_>) -> Result<Source, Failure> {
     let given = args.manifest.as_deref().map(Project::open).transpose()?;
     let manifest = |stem: &str| match &given {
         Some(project) => named(project, args.name.clone()),
@@ -93,25 +93,25 @@ async fn source(args: &Args, ctx: &Ctx<'_>) -> Result<Source, Failure> {
     Ok(Source { manifest: named(&project, args.name.clone())?, module: read(&module)?, origin: None })
 }
 
-/// Deploys; a separate step for `fabric dev`.
+/// Deploys a module. `fabric dev` uses this step alone.
 pub async fn send(client: &Client, deploy: &Deploy) -> Result<Deployed, Failure> {
     Ok(client.deploy(deploy).await?)
 }
 
-/// Reads a module within bounds.
+/// Reads a module of at most `MODULE_LIMIT` bytes.
 pub fn read(module: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |e| Failure::io(module.display(), e);
     let size = std::fs::metadata(module).map_err(failed)?.len();
     if size > MODULE_LIMIT {
         return Err(Failure::coded(
             fabric_types::Code::TooLarge,
-            format!("{}: {} is more than a module may have", module.display(), ByteSize(size)),
+            format!("{}: {} exceeds the size limit of a module", module.display(), ByteSize(size)),
         ));
     }
     std::fs::read(module).map_err(failed)
 }
 
-/// The project's manifest as text, under another name where one was asked for.
+/// Returns the project's manifest as text, with `name` instead of its own name if there is one.
 pub fn named(project: &Project, name: Option<FunctionName>) -> Result<String, Failure> {
     match name {
         None => Ok(project.text.clone()),
@@ -127,7 +127,7 @@ fn json(manifest: &Manifest) -> Result<String, Failure> {
     serde_json::to_string(manifest).map_err(|e| Failure::local("internal", e.to_string()))
 }
 
-/// A manifest for a module that has none, under the name asked for or one made of the file's.
+/// Returns a manifest for a module that has none, under the requested name or one derived from the file's.
 fn manifest_for(stem: &str, name: Option<FunctionName>) -> Result<String, Failure> {
     let name = match name {
         Some(name) => name,
@@ -137,21 +137,21 @@ fn manifest_for(stem: &str, name: Option<FunctionName>) -> Result<String, Failur
     json(&Manifest::named(name))
 }
 
-/// What people want to know of a deployment.
+/// Reports a deployment, the versions that are live, and a way to call the new version.
 pub fn report(out: &Out, server: &str, deployed: &Deployed) {
     summary(out, deployed);
     out.note(live(deployed));
     finish(out, server, deployed, &name_of(deployed));
 }
 
-/// Name to call the version by: the function's where it alone is live, else with its number.
+/// Returns the name that reaches the version: the function's if only this version is live, else with the number.
 fn name_of(deployed: &Deployed) -> String {
     let d = &deployed.deployment;
     let is_live = matches!(deployed.live.as_slice(), [one] if one.version == d.version);
     if is_live { d.function.to_string() } else { format!("{}@{}", d.function, d.version) }
 }
 
-/// The same for one that has only this alias.
+/// Reports a deployment that only this alias points at.
 pub fn report_under(out: &Out, server: &str, deployed: &Deployed, alias: &AliasName) {
     summary(out, deployed);
     finish(out, server, deployed, &format!("{}:{alias}", deployed.deployment.function));
@@ -199,7 +199,7 @@ fn live(deployed: &Deployed) -> String {
     }
 }
 
-/// The address or the command that calls the version by this name.
+/// Returns the URL or the command that calls the version by this name.
 fn call(server: &str, deployed: &Deployed, name: &str) -> String {
     let d = &deployed.deployment;
     match d.entry.kind {

@@ -1,9 +1,9 @@
-//! `fabric dev`: watches a project, rebuilds and redeploys it under an alias with every change, and shows what its calls write.
-//! A failed build is shown and waited out.
+//! `fabric dev`: watches a project, rebuilds and redeploys it under an alias on every change, and shows the logs of its
+//! calls. Reports a failed build and waits for the next change.
 
 use super::{Ctx, deploy, logs};
 use crate::{failure::Failure, project::Project};
-use fabric_client::{Client, Deploy, LogFilter};
+use fabric_client::{Client, Deploy, LogQuery};
 use fabric_types::{
     function::AliasTarget,
     id::{AliasName, FunctionName},
@@ -16,41 +16,41 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 
-/// An editor saves in several steps; a build begins when it has been quiet this long.
+/// Debounce time. An editor saves in several steps, so a build starts once there was no change for this long.
 const QUIET: Duration = Duration::from_millis(200);
 
 /// Flags of `fabric dev`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DevArgs {
     /// The project's folder
     #[arg(default_value = ".")]
     pub path: PathBuf,
-    /// The alias that each new version gets; `live` changes what callers of the bare name get. The version before it is deleted
-    /// if this session made it and no other alias points at it [default: dev- and your user name]
+    /// Alias to point at each new version; `live` changes the version that callers of the bare name reach. The previous
+    /// version is deleted if this session created it and no other alias points at it [default: dev- and your user name]
     #[arg(long, value_name = "NAME")]
     pub alias: Option<AliasName>,
-    /// Do not show what calls of the function write
+    /// Do not show the logs of the function's calls
     #[arg(long)]
     pub no_logs: bool,
 }
 
-/// The alias of a user: `dev-` and the letters and digits of the name.
+/// Returns the alias of a user: `dev-` and the ASCII letters and digits of the name, at most 40.
 fn alias_of(user: &str) -> Result<AliasName, Failure> {
     let letters: String = user.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).take(40).collect();
     let name = if letters.is_empty() { "dev".to_owned() } else { format!("dev-{letters}") };
     AliasName::new(name).map_err(|e| Failure::usage(e.to_string()).hint("name the alias: --alias NAME"))
 }
 
-/// The name of the user who runs this; empty where the environment has none.
+/// Returns the current user's name, or an empty text if the environment has none.
 fn user() -> String {
     ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default()
 }
 
-/// Runs until it is interrupted.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs until interrupted.
+pub async fn run(args: &DevArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let project = Project::open(&args.path)?;
     let client = ctx.client()?;
-    // A server that is not there is better said before the first build than after it.
+    // Reports an unreachable server before the first build, not after it.
     let identity = client.whoami().await?;
     let alias = args.alias.clone().map_or_else(|| alias_of(&user()), Ok)?;
     let tenant = ctx.global.settings()?.tenant.map_or_else(|| identity.tenant.to_string(), |t| t.value.to_string());
@@ -65,13 +65,13 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     }
 }
 
-/// Pause before the log is followed again once the client has given up on a server that went away.
+/// Delay before the log is followed again after the client has stopped retrying an unreachable server.
 const LOGS_AGAIN: Duration = Duration::from_secs(1);
 
-/// Shows what calls of the function write, from its first deployment on. Does not return while the session lasts.
+/// Shows the logs of the function's calls, from its first deployment on. Does not return while the session lasts.
 async fn show_logs(client: &Client, mut deployed: watch::Receiver<Option<FunctionName>>, ctx: &Ctx<'_>) {
     let Ok(function) = deployed.wait_for(Option::is_some).await.map(|name| name.clone()) else { return };
-    let filter = LogFilter { function: function.map(|name| name.to_string()), ..LogFilter::default() };
+    let filter = LogQuery { function: function.map(|name| name.to_string()), ..LogQuery::default() };
     loop {
         let mut lines = client.follow_logs(filter.clone());
         while let Ok(Some(line)) = lines.next().await {
@@ -82,16 +82,16 @@ async fn show_logs(client: &Client, mut deployed: watch::Receiver<Option<Functio
 }
 
 async fn build_and_watch(
-    args: &Args,
+    args: &DevArgs,
     project: &Project,
     client: &Client,
     alias: &AliasName,
     deployed: &watch::Sender<Option<FunctionName>>,
     ctx: &Ctx<'_>,
 ) -> Result<(), Failure> {
-    // One waiting change stands for all of them.
+    // One pending change is enough, because a build covers all of them.
     let (sender, mut changes) = mpsc::channel::<PathBuf>(1);
-    // The watcher tells of absolute paths.
+    // The watcher reports absolute paths.
     let folder = project.folder.canonicalize().map_err(|e| Failure::io(project.folder.display(), e))?;
     let watched = watched(project, &folder);
     let wanted = watched.clone();
@@ -108,7 +108,7 @@ async fn build_and_watch(
     })
     .map_err(|e| Failure::local("io", format!("can't watch files: {e}")))?;
     for path in &watched {
-        // An editor may put a new file in a file's place, which ends a watch on the file: watch its folder.
+        // An editor may replace a file with a new one, which ends a watch on the file, so its folder is watched.
         let (place, mode) = match path.parent() {
             Some(parent) if path.is_file() => (parent, RecursiveMode::NonRecursive),
             _ => (path.as_path(), RecursiveMode::Recursive),
@@ -120,7 +120,7 @@ async fn build_and_watch(
         tokio::select! {
             outcome = round(&args.path, client, alias, serving.as_ref(), ctx) => {
                 match outcome {
-                    // Whoever read our output is gone, and so is the point of going on.
+                    // The reader of the output has closed the pipe, so the session ends.
                     Err(failure) if failure.is_broken_pipe() => return Err(failure),
                     Err(failure) => {
                         ctx.out.failure(&failure);
@@ -148,11 +148,11 @@ async fn build_and_watch(
     }
 }
 
-/// A version that was deployed.
+/// A deployed version.
 struct Version {
     function: FunctionName,
     number: u32,
-    /// True for a version that this session made, and may delete.
+    /// True if this session created the version and may delete it.
     is_own: bool,
 }
 
@@ -162,7 +162,7 @@ impl Version {
     }
 }
 
-/// One build and deployment under the alias. The session's version before goes, unless something else points at it.
+/// Builds once and deploys under the alias. Deletes the session's previous version unless another alias points at it.
 async fn round(
     path: &Path,
     client: &Client,
@@ -170,7 +170,7 @@ async fn round(
     before: Option<&Version>,
     ctx: &Ctx<'_>,
 ) -> Result<Version, Failure> {
-    // The manifest may be what changed.
+    // The manifest may have changed.
     let project = Project::open(path)?;
     let started = std::time::Instant::now();
     let module = project.build(ctx.out, ctx.global.quiet).await?;
@@ -183,7 +183,7 @@ async fn round(
     let is_same = before.is_some_and(|before| before.function == function && before.number == number);
     let is_own = deployed.created || (is_same && before.is_some_and(|before| before.is_own));
     if let Some(before) = before.filter(|before| before.is_own && !is_same) {
-        // It stays where an alias of somebody else's points at it.
+        // Fails, and so keeps the version, if another alias points at it.
         let _ = client.delete_version(before.function.as_str(), before.number).await;
     }
     let version = Version { function, number, is_own };
@@ -199,7 +199,7 @@ async fn round(
     Ok(version)
 }
 
-/// What to watch: what the manifest says, else `src`, and always the manifest.
+/// Returns the paths to watch: those in the manifest, else `src`, and always the manifest.
 fn watched(project: &Project, folder: &Path) -> Vec<PathBuf> {
     let listed = project.manifest.build.as_ref().map(|b| b.watch.clone()).unwrap_or_default();
     let listed = if listed.is_empty() { vec!["src".to_owned()] } else { listed };
@@ -208,7 +208,7 @@ fn watched(project: &Project, folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Whether a change of `path` calls for a build: it is, or is under, what is watched, and no build made it.
+/// Returns `true` if a change of `path` requires a build: the path is watched and is not build output.
 fn matters(path: &Path, folder: &Path, watched: &[PathBuf]) -> bool {
     let below = path.strip_prefix(folder).unwrap_or(path);
     let made = below.components().any(|c| c.as_os_str() == "target" || c.as_os_str() == ".git");
@@ -237,7 +237,7 @@ mod tests {
         assert!(!matters("/target/p/target/release/a.wasm", "/target/p"));
         assert!(matters("/target/p/src/lib.rs", "/target/p/src"));
         assert!(matters("/target/p/fabric.toml", "/target/p/fabric.toml"));
-        // The folder of a watched file has other files.
+        // The folder of a watched file contains other files.
         assert!(!matters("/target/p/Cargo.lock", "/target/p/fabric.toml"));
     }
 }

@@ -1,4 +1,4 @@
-//! `fabric explain`: where a function would run, and why.
+//! `fabric explain`: shows the nodes that a function could run on, with the reasons.
 
 use super::Ctx;
 use crate::{complete, failure::Failure, local_input, number, params, table::Table};
@@ -12,27 +12,27 @@ use fabric_types::{
 
 /// Flags of `fabric explain`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ExplainArgs {
     /// The function, as NAME, NAME@VERSION or NAME:ALIAS
     #[arg(add = complete::functions())]
     pub function: FunctionRef,
     /// A stored object, or a stored prefix ending in /, to map over
     #[arg(long, short, value_name = "PREFIX")]
     pub input: Option<String>,
-    /// How each object is split, as in `fabric run` [default: object]
+    /// Split of each object, as in `fabric run` [default: object]
     #[arg(long, value_name = "HOW", requires = "input")]
     pub split: Option<Split>,
-    /// A parameter, or a file with a JSON object of them; a value that is JSON is taken as that, except where the function
-    /// wants text
+    /// Parameter, or a file with a JSON object of parameters; a value that is valid JSON is passed as JSON, unless the
+    /// function expects text
     #[arg(long = "param", short, value_name = "NAME=VALUE|@FILE", value_parser = params::parse)]
     pub params: Vec<params::Param>,
-    /// A label that the node must have besides; may be repeated
+    /// Label that the node must also have; may be repeated
     #[arg(long = "node-selector", value_name = "KEY=VALUE", value_parser = label::parse)]
     pub node_selector: Vec<(String, String)>,
 }
 
-/// Explains it.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric explain`.
+pub async fn run(args: &ExplainArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     if let Some(input) = args.input.as_deref().filter(|i| local_input::is_explicitly_local(i)) {
         return Err(Failure::usage(format!("`{input}` is a local file")).hint("store it first: fabric put"));
     }

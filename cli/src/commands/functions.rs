@@ -2,13 +2,13 @@
 
 use super::Ctx;
 use crate::{confirm::Confirm, failure::Failure, table::Table, text::one_line, times};
-use fabric_client::{FunctionFilter, Paging};
+use fabric_client::{FunctionQuery, PageOptions};
 use fabric_types::{function::AliasTarget, id::FunctionName, units::ByteSize};
 
 /// Flags of `fabric functions`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Args {
+pub struct FunctionsArgs {
     #[command(subcommand)]
     command: Option<Sub>,
     #[command(flatten)]
@@ -17,7 +17,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Sub {
-    /// List functions (what the bare command does)
+    /// List functions (the default)
     List(List),
     /// Show one function
     Show {
@@ -41,18 +41,18 @@ struct List {
     /// Only those with this tag
     #[arg(long)]
     tag: Option<String>,
-    /// How many at most
+    /// Maximum number to list
     #[arg(long, default_value_t = 1000, value_name = "N")]
     limit: usize,
 }
 
-/// Does what was asked.
-pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric functions`.
+pub async fn run(args: FunctionsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     match args.command.unwrap_or(Sub::List(args.list)) {
         Sub::List(list) => {
-            let page = Paging::collect(list.limit, async |paging| {
-                client.functions(&FunctionFilter { q: list.q.clone(), tag: list.tag.clone(), paging }).await
+            let page = PageOptions::collect(list.limit, async |paging| {
+                client.functions(&FunctionQuery { q: list.q.clone(), tag: list.tag.clone(), paging }).await
             })
             .await?;
             ctx.out.show(&page, |out, page| {
@@ -78,7 +78,7 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             if ctx.out.json {
                 return ctx.out.json(&f);
             }
-            // What it takes is in the manifest of the version that a call reaches.
+            // The manifest of the version that a call reaches has the parameters, limits and grants.
             let version = f.live.first().map_or(f.latest, |t| t.version);
             let deployment = client.version(name.as_str(), version).await?;
             ctx.out.show(&f, |out, f| {
@@ -119,7 +119,7 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     }
 }
 
-/// As much of a description as a table has room for: its first sentence or sixty characters.
+/// Shortens a description for a table: its first sentence, at most 60 characters.
 fn brief(description: &str) -> String {
     let line = one_line(description);
     let sentence = line.split_once(". ").map_or(line.as_str(), |(first, _)| first);
@@ -127,7 +127,7 @@ fn brief(description: &str) -> String {
     if short.len() == line.len() { line } else { format!("{}…", short.trim_end_matches(['.', ' '])) }
 }
 
-/// `3`, or `3:90 4:10` where calls are divided, or `-` for none.
+/// Formats targets as `3`, as `3:90 4:10` if calls are divided, or as `-` if there are none.
 pub fn targets(targets: &[AliasTarget]) -> String {
     match targets {
         [] => "-".to_owned(),

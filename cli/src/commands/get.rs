@@ -9,17 +9,17 @@ use tokio::io::AsyncWriteExt as _;
 
 /// Flags of `fabric get`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct GetArgs {
     /// The object
     #[arg(value_name = "PATH")]
     pub path: String,
-    /// Where to write it [default: standard output]
+    /// File or folder to write to [default: standard output]
     #[arg(value_name = "FILE|-")]
     pub file: Option<PathBuf>,
     /// Only these bytes, as FROM-TO or FROM-
     #[arg(long, value_name = "FROM-TO", value_parser = parse_range)]
     pub range: Option<(u64, Option<u64>)>,
-    /// Go on where an earlier download of the same object was cut off
+    /// Resume an interrupted download of the same object
     #[arg(long, requires = "file", conflicts_with = "range")]
     pub resume: bool,
 }
@@ -35,8 +35,8 @@ fn parse_range(text: &str) -> Result<(u64, Option<u64>), String> {
     if to < from { Err(bad()) } else { Ok((from, Some(to - from + 1))) }
 }
 
-/// Fetches it.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric get`.
+pub async fn run(args: &GetArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let (from, len) = args.range.unwrap_or((0, None));
     let options = GetOptions { from, len, ..GetOptions::default() };
@@ -59,10 +59,10 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fetches what is missing and appends it.
+/// Fetches the missing bytes and appends them.
 async fn resume(
     client: &fabric_client::Client,
-    args: &Args,
+    args: &GetArgs,
     file: &Path,
     have: u64,
     ctx: &Ctx<'_>,
@@ -78,11 +78,11 @@ async fn resume(
         ctx.note(format!("{} is complete", file.display()));
         return Ok(());
     }
-    // The object must not change between the look and the read.
+    // The object must not change between the two requests.
     let options = GetOptions { from: have, if_match: Some(stored.etag), ..GetOptions::default() };
     let body = client.get(&args.path, &options).await?;
     if have > 0 && body.range_start() != Some(have) {
-        return Err(Failure::local("range-not-satisfiable", "the server sent another range than was asked for"));
+        return Err(Failure::local("range-not-satisfiable", "the server sent a different range than requested"));
     }
     let failed = |e| Failure::io(file.display(), e);
     let mut writer = tokio::fs::OpenOptions::new().append(true).open(file).await.map_err(failed)?;
@@ -92,14 +92,14 @@ async fn resume(
     Ok(())
 }
 
-/// Writes a body to a file, whole or not at all.
+/// Writes a body to a file. A regular file is replaced atomically.
 pub async fn save(body: Download, file: &Path) -> Result<u64, Failure> {
     save_with(body, file, |_| {}).await
 }
 
 async fn save_with(body: Download, file: &Path, seen: impl FnMut(u64)) -> Result<u64, Failure> {
     let failed = |e| Failure::io(file.display(), e);
-    // A device or a pipe is written to as it is; it can't be replaced.
+    // A device or a pipe is written in place, because it can't be replaced.
     if std::fs::metadata(file).is_ok_and(|m| !m.is_file()) {
         let mut writer = tokio::fs::OpenOptions::new().write(true).open(file).await.map_err(failed)?;
         return Ok(body.copy_to(&mut writer, seen).await?);
@@ -109,7 +109,7 @@ async fn save_with(body: Download, file: &Path, seen: impl FnMut(u64)) -> Result
     let mut writer = tokio::fs::File::from_std(temporary.reopen().map_err(failed)?);
     let bytes = body.copy_to(&mut writer, seen).await?;
     writer.shutdown().await.map_err(failed)?;
-    // Temporary files are private; this one becomes an ordinary one.
+    // A temporary file is private; the final one has the mode of the file that it replaces, or 0644.
     #[cfg(unix)]
     if let Ok(meta) = std::fs::metadata(file) {
         let _ = std::fs::set_permissions(temporary.path(), meta.permissions());

@@ -4,56 +4,56 @@ use super::Ctx;
 use crate::{complete, failure::Failure, number, params};
 use base64::Engine as _;
 use bytes::Bytes;
-use fabric_client::{Invoke, Upload};
+use fabric_client::{InvokeRequest, Upload};
 use fabric_types::{
     function::FunctionRef,
     rest::invocation::{Invocation, InvocationState},
 };
 use std::{path::Path, time::Duration};
 
-/// With --json the result is part of the answer, and so is held in memory.
+/// Maximum size of a result in bytes with --json, which holds the result in memory.
 const JSON_BODY_LIMIT: u64 = 64 << 20;
 
 /// Flags of `fabric invoke`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct InvokeArgs {
     /// The function, as NAME, NAME@VERSION or NAME:ALIAS
     #[arg(add = complete::functions())]
     pub function: FunctionRef,
     /// The body: text, @FILE, or - for standard input [default: empty]
     #[arg(long, short, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
     pub data: Option<String>,
-    /// A parameter, or a file with a JSON object of them; a value that is JSON is taken as that, except where the function
-    /// wants text
+    /// Parameter, or a file with a JSON object of parameters; a value that is valid JSON is passed as JSON, unless the
+    /// function expects text
     #[arg(long = "param", short, value_name = "NAME=VALUE|@FILE", value_parser = params::parse)]
     pub params: Vec<params::Param>,
     /// The body's media type
     #[arg(long, value_name = "TYPE")]
     pub content_type: Option<String>,
-    /// Have it accepted and write its id
+    /// Write the invocation's id once it is accepted, and do not wait
     #[arg(long = "async")]
     pub detach: bool,
-    /// With --async: wait for it to end and write its result
+    /// With --async: wait for the invocation to end and write its result
     #[arg(long, requires = "detach")]
     pub wait: bool,
-    /// A repeat with the same key within a day gives the stored answer
+    /// Key for safe retries: a call with the same key within a day returns the stored answer
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 }
 
-/// Calls it, and writes its result.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Calls the function and writes its result.
+pub async fn run(args: &InvokeArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let params = params::object(&args.params, &client, &args.function).await?;
     let (mut call, guessed) = match args.data.as_deref() {
-        None => (Invoke::new(Bytes::new()), "application/octet-stream"),
-        Some("-") => (Invoke::streamed(Upload::reader(tokio::io::stdin(), None)), "application/octet-stream"),
+        None => (InvokeRequest::new(Bytes::new()), "application/octet-stream"),
+        Some("-") => (InvokeRequest::streamed(Upload::reader(tokio::io::stdin(), None)), "application/octet-stream"),
         Some(text) => match text.strip_prefix('@') {
-            Some(file) => (Invoke::streamed(Upload::file(Path::new(file)).await?), "application/octet-stream"),
+            Some(file) => (InvokeRequest::streamed(Upload::file(Path::new(file)).await?), "application/octet-stream"),
             None if serde_json::from_str::<serde_json::Value>(text).is_ok() => {
-                (Invoke::new(text.to_owned()), "application/json")
+                (InvokeRequest::new(text.to_owned()), "application/json")
             }
-            None => (Invoke::new(text.to_owned()), "text/plain; charset=utf-8"),
+            None => (InvokeRequest::new(text.to_owned()), "text/plain; charset=utf-8"),
         },
     };
     call = call.content_type(args.content_type.as_deref().unwrap_or(guessed)).params(&params);
@@ -103,7 +103,7 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The end of an invocation: its result, or its fault.
+/// Writes the result of an ended invocation, or returns its fault.
 async fn finished(invocation: &Invocation, client: &fabric_client::Client, ctx: &Ctx<'_>) -> Result<(), Failure> {
     match invocation.state {
         InvocationState::Succeeded if ctx.out.json => ctx.out.json(invocation),

@@ -5,7 +5,7 @@ use crate::{
     complete, confirm::Confirm, failure::Failure, job_ref::JobRef, number, progress, table::Table, text::one_line,
     times,
 };
-use fabric_client::{Client, JobFilter, LogFilter, Paging, ResultLines, TaskFilter};
+use fabric_client::{Client, JobQuery, LogQuery, PageOptions, ResultLines, TaskQuery};
 use fabric_types::{
     function::FunctionRef,
     job::JobState,
@@ -20,7 +20,7 @@ use std::{path::PathBuf, time::Duration};
 /// Flags of `fabric jobs`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Args {
+pub struct JobsArgs {
     #[command(subcommand)]
     command: Option<Sub>,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Sub {
-    /// List jobs, newest first (what the bare command does)
+    /// List jobs, newest first (the default)
     List(List),
     /// Show one job
     Show(One),
@@ -37,19 +37,18 @@ enum Sub {
     Watch(One),
     /// Stop a job
     Cancel(One),
-    /// Put jobs that have ended into the bin: one by its id, or all that the flags name
+    /// Move jobs that have ended into the bin: one by its id, or all that match the flags
     Delete(Delete),
-    /// Take a job out of the bin
+    /// Restore a job from the bin
     Restore(One),
-    /// Run a job that has ended once more, as a new job; tasks that succeeded come from the cache where they can
+    /// Run an ended job again, as a new job; results of tasks that succeeded come from the cache if possible
     Retry {
         #[command(flatten)]
         one: One,
-        /// Run this version instead, such as one with a correction: NAME, NAME@VERSION or NAME:ALIAS [default: the version that
-        /// the job ran]
+        /// Version to run instead, such as a fixed one: NAME, NAME@VERSION or NAME:ALIAS [default: the job's version]
         #[arg(long, value_name = "FUNCTION", add = complete::functions())]
         function: Option<FunctionRef>,
-        /// Fuel that the new job may spend, such as 500M or 10G [default: as the job]
+        /// Fuel budget of the new job, such as 500M or 10G [default: the job's budget]
         #[arg(long, value_name = "FUEL", value_parser = fabric_types::count::parse)]
         budget: Option<u64>,
         /// Write the new job's id and do not wait
@@ -60,7 +59,7 @@ enum Sub {
     Audit {
         #[command(flatten)]
         one: One,
-        /// How many percent of its map tasks, one at least
+        /// Share of its map tasks to run, at least one task
         #[arg(long, default_value = "5%", value_name = "N%", value_parser = percent)]
         sample: f64,
     },
@@ -74,7 +73,7 @@ enum Sub {
         /// Only of this stage
         #[arg(long)]
         stage: Option<u16>,
-        /// How many at most
+        /// Maximum number to list
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
     },
@@ -82,33 +81,33 @@ enum Sub {
     Result {
         #[command(flatten)]
         one: One,
-        /// Only this one of its results, from 0
+        /// Only the result with this index, from 0
         #[arg(long, value_name = "N", conflicts_with_all = ["list", "line", "q"])]
         part: Option<u64>,
         /// List the results instead
         #[arg(long, conflicts_with_all = ["line", "q"])]
         list: bool,
-        /// From this line on, from 0
+        /// First line to write, from 0
         #[arg(long, value_name = "FROM")]
         line: Option<u64>,
-        /// So many lines
+        /// Number of lines to write
         #[arg(long, value_name = "N", requires = "line")]
         lines: Option<u64>,
         /// Only lines that contain this
         #[arg(long, value_name = "TEXT")]
         q: Option<String>,
-        /// Where to write it [default: standard output]
+        /// File to write to [default: standard output]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Show what a job's tasks wrote
+    /// Show the logs of a job's tasks
     Logs {
         #[command(flatten)]
         one: One,
-        /// Go on with what is written from now on
+        /// Show new lines as they are written
         #[arg(long, short)]
         follow: bool,
-        /// How many lines at most
+        /// Maximum number of lines to show
         #[arg(long, default_value_t = 1000, value_name = "N")]
         limit: usize,
     },
@@ -116,7 +115,7 @@ enum Sub {
 
 #[derive(Debug, clap::Args)]
 struct One {
-    /// The job: its id, or how it begins
+    /// The job: its id or the beginning of its id
     #[arg(value_name = "ID", add = complete::jobs())]
     job: JobRef,
 }
@@ -124,7 +123,7 @@ struct One {
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
 struct Delete {
-    /// The job: its id, or how it begins
+    /// The job: its id or the beginning of its id
     #[arg(value_name = "ID", add = complete::jobs(), group = "which",
           conflicts_with_all = ["state", "function", "tag", "older_than", "deleted"])]
     job: Option<JobRef>,
@@ -140,10 +139,10 @@ struct Delete {
     /// Those accepted longer ago than this, such as 7d
     #[arg(long, value_name = "TIME", value_parser = times::duration, group = "which")]
     older_than: Option<Duration>,
-    /// Those in the bin; with --now this empties it
+    /// Those in the bin; with --now, empties the bin
     #[arg(long, group = "which")]
     deleted: bool,
-    /// Remove them for good instead, with their journals; what they take on disk is free at once
+    /// Remove them permanently instead, with their journals; their disk space is free at once
     #[arg(long)]
     now: bool,
     #[command(flatten)]
@@ -151,27 +150,27 @@ struct Delete {
 }
 
 impl Delete {
-    /// The filter that names several jobs.
-    fn filter(&self) -> JobFilter {
+    /// Returns the query for the jobs that the flags select.
+    fn filter(&self) -> JobQuery {
         let now = times::now_ms();
         let before = |age: Duration| now.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         let states = match self.state.as_slice() {
             [] => ["succeeded", "failed", "cancelled"].map(ToOwned::to_owned).to_vec(),
             named => named.to_vec(),
         };
-        JobFilter {
+        JobQuery {
             states,
             function: self.function.clone(),
             tag: self.tag.clone(),
-            // Jobs that are accepted while the user is asked were not meant.
+            // Excludes jobs that are accepted while the user confirms.
             until_ms: Some(self.older_than.map_or(now, before)),
             deleted: self.deleted,
-            ..JobFilter::default()
+            ..JobQuery::default()
         }
     }
 }
 
-/// Deletes one job, or all that the flags name.
+/// Deletes one job, or all that match the flags.
 async fn delete(client: &Client, args: &Delete, ctx: &Ctx<'_>) -> Result<(), Failure> {
     if let Some(job) = &args.job {
         let id = job.id(client).await?;
@@ -180,23 +179,23 @@ async fn delete(client: &Client, args: &Delete, ctx: &Ctx<'_>) -> Result<(), Fai
             ctx.note(format!("{id} is removed"));
         } else {
             client.delete_job(&id).await?;
-            ctx.note(format!("{id} is in the bin; take it out with: fabric jobs restore {id}"));
+            ctx.note(format!("{id} is in the bin; restore it: fabric jobs restore {id}"));
         }
         return Ok(());
     }
     let mut filter = args.filter();
-    let found = Paging::collect(COUNTED, async |paging| client.jobs(&JobFilter { paging, ..filter.clone() }).await);
+    let found = PageOptions::collect(COUNTED, async |paging| client.jobs(&JobQuery { paging, ..filter.clone() }).await);
     let found = found.await?;
     let count = number::counted(found.items.len() as u64, "job");
     if found.items.is_empty() {
-        ctx.note("no job that has ended is meant");
+        ctx.note("no job that has ended matches");
         return Ok(());
     }
     let count = if found.next.is_some() { format!("{count} and more") } else { count };
-    let how = if args.now { format!("remove {count} for good") } else { format!("put {count} into the bin") };
+    let how = if args.now { format!("permanently remove {count}") } else { format!("put {count} into the bin") };
     args.confirm.ask(&how)?;
     let mut deleted = 0;
-    filter.paging = Paging::first(100);
+    filter.paging = PageOptions::first(100);
     loop {
         let page = client.delete_jobs(&filter, args.now).await?;
         deleted += page.deleted;
@@ -210,15 +209,15 @@ async fn delete(client: &Client, args: &Delete, ctx: &Ctx<'_>) -> Result<(), Fai
     Ok(())
 }
 
-/// Jobs that are counted before it is asked whether to delete them.
+/// Maximum number of jobs that are counted for the confirmation.
 const COUNTED: usize = 10_000;
 
-/// Reads `5%`, `5` or `0.5%`.
+/// Parses `5%`, `5` or `0.5%`.
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
     number
         .filter(|n| *n > 0.0 && *n <= 100.0)
-        .ok_or_else(|| format!("`{text}` is no share: write a number above 0%, up to 100%"))
+        .ok_or_else(|| format!("`{text}` is not a share: write a number above 0%, up to 100%"))
 }
 
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -229,7 +228,7 @@ struct List {
     /// Only of this function
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
-    /// Only with this in the name
+    /// Only with this text in the name
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// Only with this tag
@@ -244,19 +243,19 @@ struct List {
     /// Only with these words anywhere
     #[arg(long, value_name = "TEXT")]
     q: Option<String>,
-    /// Only ids that begin so
+    /// Only ids that begin with this
     #[arg(long, value_name = "PREFIX")]
     id: Option<String>,
     /// Those in the bin
     #[arg(long)]
     deleted: bool,
-    /// How many at most
+    /// Maximum number to list
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
 }
 
-/// Does what was asked.
-pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric jobs`.
+pub async fn run(args: JobsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     match args.command.unwrap_or(Sub::List(args.list)) {
         Sub::List(list) => show_list(&client, &list, ctx).await,
@@ -285,8 +284,8 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         Sub::Audit { one, sample } => audit(&client, &one.job.id(&client).await?, sample, ctx).await,
         Sub::Tasks { one, state, stage, limit } => {
             let id = one.job.id(&client).await?;
-            let page = Paging::collect(limit, async |paging| {
-                client.tasks(&id, &TaskFilter { state: state.clone(), stage, paging }).await
+            let page = PageOptions::collect(limit, async |paging| {
+                client.tasks(&id, &TaskQuery { state: state.clone(), stage, paging }).await
             })
             .await?;
             ctx.out.show(&page, |out, page| out.table(&task_table(&page.items)))?;
@@ -312,13 +311,13 @@ pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             }
         }
         Sub::Logs { one, follow, limit } => {
-            let filter = LogFilter { job: Some(one.job.id(&client).await?), ..LogFilter::default() };
+            let filter = LogQuery { job: Some(one.job.id(&client).await?), ..LogQuery::default() };
             logs::show(&client, filter, follow, limit, ctx).await
         }
     }
 }
 
-/// Follows a job to its end, and says how it ended.
+/// Follows a job to its end and reports its final state.
 async fn watch(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let job = running::follow(client, id, ctx).await?;
     if ctx.out.json {
@@ -332,8 +331,8 @@ async fn watch(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<(), Failure> 
 
 async fn show_list(client: &Client, list: &List, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let now = times::now_ms();
-    let page: Page<Job> = Paging::collect(list.limit, async |paging| {
-        let filter = JobFilter {
+    let page: Page<Job> = PageOptions::collect(list.limit, async |paging| {
+        let filter = JobQuery {
             states: list.state.clone(),
             function: list.function.clone(),
             name: list.name.clone(),
@@ -385,13 +384,13 @@ async fn audit(client: &Client, id: &str, sample: f64, ctx: &Ctx<'_>) -> Result<
     }
     Err(Failure::local(
         "audit-differs",
-        format!("{} of {} tasks gave other bytes", report.differing.len(), report.checked),
+        format!("{} of {} tasks returned different bytes", report.differing.len(), report.checked),
     )
     .hint("the function is not pure: it depends on more than its input and parameters"))
 }
 
 async fn show_results(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    let page = Paging::collect(100_000, async |paging| client.results(id, &paging).await).await?;
+    let page = PageOptions::collect(100_000, async |paging| client.results(id, &paging).await).await?;
     ctx.out.show(&page, |out, page| {
         let mut table = Table::new(&[">INDEX", ">BYTES", "TYPE", "DIGEST"]);
         for r in &page.items {

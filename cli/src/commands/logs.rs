@@ -1,8 +1,8 @@
-//! `fabric logs`: what functions wrote.
+//! `fabric logs`: shows the logs of functions.
 
 use super::Ctx;
 use crate::{failure::Failure, job_ref, text::one_line, times};
-use fabric_client::{Client, LogFilter, Paging};
+use fabric_client::{Client, LogQuery, PageOptions};
 use fabric_types::{
     Code,
     id::{FunctionName, JobId},
@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 
 /// Flags of `fabric logs`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// A function, or the id of an invocation or a job or how it begins [default: all functions]
+pub struct LogsArgs {
+    /// A function, or the id of an invocation or a job or the beginning of an id [default: all functions]
     #[arg(value_name = "FUNCTION|ID")]
     pub of: Option<String>,
-    /// Show what is written from now on
+    /// Show new lines as they are written; with --since, the earlier ones first
     #[arg(long, short)]
     pub follow: bool,
     /// Only since: 2h (ago), 2026-11-22, or a full time
@@ -31,30 +31,30 @@ pub struct Args {
     /// Only of this level and above
     #[arg(long, value_name = "LEVEL", value_parser = ["trace", "debug", "info", "warn", "error"])]
     pub level: Option<String>,
-    /// Most lines to show: the newest, in the order of writing
+    /// Maximum number of lines to show: the newest, in chronological order
     #[arg(long, short = 'n', default_value_t = 1000, value_name = "N")]
     pub limit: usize,
 }
 
-/// Returns true for a text that can be the beginning of an id. Names of functions have no upper case; a beginning that is all digits
-/// is one of an id, since names begin with a letter.
+/// Returns `true` if a text can be the beginning of an id. Names of functions have no upper case and begin with a
+/// letter, so digits alone are also the beginning of an id.
 fn is_id_prefix(text: &str) -> bool {
     (job_ref::SHORTEST..job_ref::WHOLE).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
-/// Shows them.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric logs`.
+pub async fn run(args: &LogsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
-    let mut filter = LogFilter {
+    let mut filter = LogQuery {
         since_ms: args.since.map(|m| m.ms(times::now_ms())),
         task: args.task.clone(),
         q: args.q.clone(),
         level: args.level.clone(),
-        ..LogFilter::default()
+        ..LogQuery::default()
     };
     if let Some(of) = &args.of {
-        // Ids are upper case and names lower case, so a text is one or the other.
+        // Ids are upper case and names are lower case, so the text is unambiguous.
         if JobId::new(of).is_ok() {
             match client.job(of, None).await {
                 Ok(_) => filter.job = Some(of.clone()),
@@ -79,14 +79,8 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     show(&client, filter, args.follow, args.limit, ctx).await
 }
 
-/// Shows the lines that `filter` names, and with `follow` those to come.
-pub async fn show(
-    client: &Client,
-    filter: LogFilter,
-    follow: bool,
-    limit: usize,
-    ctx: &Ctx<'_>,
-) -> Result<(), Failure> {
+/// Shows the stored lines that match `filter`, or with `follow` new lines as they are written.
+pub async fn show(client: &Client, filter: LogQuery, follow: bool, limit: usize, ctx: &Ctx<'_>) -> Result<(), Failure> {
     if follow {
         let mut lines = client.follow_logs(filter);
         let watch = async {
@@ -100,9 +94,10 @@ pub async fn show(
             _ = tokio::signal::ctrl_c() => Ok(()),
         };
     }
-    // The newest, so that the end of a long log is what is seen of it.
-    let newest = async |paging: Paging| client.logs(&LogFilter { paging, newest_first: true, ..filter.clone() }).await;
-    let mut page = Paging::collect(limit, newest).await?;
+    // Newest first, so that the limit cuts off the beginning of a long log.
+    let newest =
+        async |paging: PageOptions| client.logs(&LogQuery { paging, newest_first: true, ..filter.clone() }).await;
+    let mut page = PageOptions::collect(limit, newest).await?;
     page.items.reverse();
     if let Some(prefix) = &filter.id_prefix {
         let ids: BTreeSet<_> = page.items.iter().map(|line| line.invocation_id.as_str()).collect();
@@ -113,12 +108,12 @@ pub async fn show(
         if ids.is_empty() {
             return Err(Failure::coded(
                 Code::NotFound,
-                format!("no invocation or job that wrote something has an id that begins with `{prefix}`"),
+                format!("no invocation or job with logs has an id that begins with `{prefix}`"),
             ));
         }
     }
     if page.items.is_empty() {
-        // No lines may be a wrong name; a deleted function's lines are still there.
+        // An unknown function has no lines either: report it. The lines of a deleted function are still listed.
         if let Some(function) = &filter.function {
             client.function(function).await?;
         }
@@ -141,7 +136,7 @@ fn print(line: &LogLine, ctx: &Ctx<'_>) -> Result<(), Failure> {
     ctx.out.show(line, |out, line| out.line(text(line)))
 }
 
-/// A line as people read it: when, its level, the function, its text.
+/// Formats a line for people: time, level, function, text.
 pub fn text(line: &LogLine) -> String {
     let task = line.task.as_ref().map(|t| format!("[{t}]")).unwrap_or_default();
     format!("{} {:<5} {}{task} {}", times::stamp(line.at_ms), line.level, line.function, one_line(&line.message))

@@ -2,27 +2,27 @@
 
 use super::Ctx;
 use crate::{failure::Failure, table::Table, times};
-use fabric_client::{Listing, Paging};
+use fabric_client::{Listing, PageOptions};
 use fabric_types::units::ByteSize;
 
 /// Flags of `fabric ls`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Paths that begin with it [default: all]
+pub struct LsArgs {
+    /// Prefix of the paths to list [default: all]
     #[arg(default_value = "", hide_default_value = true)]
     pub prefix: String,
     /// All levels, not only the first one below the prefix
     #[arg(long, short)]
     pub recursive: bool,
-    /// How many at most
+    /// Maximum number to list
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub limit: usize,
 }
 
-/// Lists them.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric ls`.
+pub async fn run(args: &LsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
-    let page = Paging::collect(args.limit, async |paging| {
+    let page = PageOptions::collect(args.limit, async |paging| {
         client.objects(&Listing { prefix: args.prefix.clone(), folders: !args.recursive, paging }).await
     })
     .await?;

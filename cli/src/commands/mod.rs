@@ -1,4 +1,4 @@
-//! One file for each command: its flags and what it does.
+//! The commands of the CLI. Each module has one command's flags and its implementation.
 
 pub mod alias;
 pub mod build;
@@ -36,16 +36,16 @@ use crate::{
 };
 use fabric_client::Client;
 
-/// What every command is given.
+/// The context of a command.
 pub struct Ctx<'a> {
-    /// What every command takes.
+    /// The global flags.
     pub global: &'a Global,
-    /// Where output goes.
+    /// The destination of output.
     pub out: &'a Out,
 }
 
 impl Ctx<'_> {
-    /// A client of the server that the settings name.
+    /// Creates a client for the server that the settings name.
     pub fn client(&self) -> Result<Client, Failure> {
         let settings = self.global.settings()?;
         if settings.sends_token_in_clear() && !self.global.quiet {
@@ -54,16 +54,16 @@ impl Ctx<'_> {
         Ok(settings.client()?)
     }
 
-    /// A remark for people, where they want remarks.
+    /// Writes a note to standard error unless `--quiet` is set.
     pub fn note(&self, text: impl AsRef<str>) {
         if !self.global.quiet {
             self.out.note(text);
         }
     }
 
-    /// Says that a list goes on.
+    /// Notes that a list has more entries.
     pub fn note_more(&self, next: Option<&String>) {
-        // In JSON `next` says it.
+        // In JSON, `next` shows this.
         if next.is_some() && !self.out.json {
             self.note("there is more: raise --limit");
         }
@@ -102,7 +102,7 @@ pub async fn run(command: Command, global: &Global, out: &Out) -> Result<(), Fai
         Command::Context(args) => context::run(args, &ctx),
         Command::Completions(args) => completions::run(&args, &ctx),
         Command::Version(args) => version::run(&args, &ctx).await,
-        // `main` runs these before there is a runtime.
+        // `main` runs these before it starts a runtime.
         Command::Serve(_) | Command::CompileWorker(_) | Command::GpuWorker => Ok(()),
     }
 }

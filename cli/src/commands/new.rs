@@ -1,4 +1,4 @@
-//! `fabric new`: writes a project that builds and deploys at once.
+//! `fabric new`: creates a project that is ready to build and deploy.
 
 use super::Ctx;
 use crate::failure::Failure;
@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 
 /// Flags of `fabric new`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The function's name, and the folder's
+pub struct NewArgs {
+    /// Name of the function and of the folder
     pub name: FunctionName,
-    /// What to begin with
+    /// Template of the project
     #[arg(long, value_name = "KIND", default_value = "map")]
     pub template: Template,
-    /// Where to write it [default: a new folder with the function's name]
+    /// Folder to write to [default: a new folder with the function's name]
     #[arg(long, value_name = "DIR")]
     pub path: Option<PathBuf>,
-    /// Where the Rust SDK is: a folder or a git address [env: FABRIC_SDK; default: the checkout this binary was built from]
+    /// Folder or git URL of the Rust SDK [env: FABRIC_SDK; default: the checkout this binary was built from]
     #[arg(long, value_name = "PATH|URL")]
     pub sdk: Option<String>,
 }
 
-/// What a project begins with.
+/// A project template.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Template {
     /// A map and a reduce function over partitions, in Rust with the SDK
@@ -31,7 +31,7 @@ pub enum Template {
     Http,
     /// A filter from standard input to standard output, a wasi:cli component in Rust
     Command,
-    /// A handler that uses the node's GPU where there is one, in Rust with the SDK
+    /// A handler that uses the node's GPU if there is one, in Rust with the SDK
     Gpu,
 }
 
@@ -39,7 +39,7 @@ pub enum Template {
 const CHECKOUT_SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-sdk");
 
 impl Template {
-    /// The files, and what the function is said to do.
+    /// Returns the files, and the function's description.
     fn files(self) -> (&'static [(&'static str, &'static str)], &'static str) {
         match self {
             Self::Map => (
@@ -73,7 +73,7 @@ impl Template {
         }
     }
 
-    /// What placement is to know, as a section of `fabric.toml`.
+    /// Returns the `[resources]` section of `fabric.toml`, if the template has one.
     fn resources(self) -> &'static str {
         match self {
             Self::Map | Self::Http | Self::Command => "",
@@ -82,8 +82,8 @@ impl Template {
     }
 }
 
-/// Writes the project.
-pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric new`.
+pub fn run(args: &NewArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let folder = args.path.clone().unwrap_or_else(|| PathBuf::from(args.name.as_str()));
     let sdk = match args.template {
         Template::Map | Template::Gpu => sdk(args.sdk.clone().or_else(|| std::env::var("FABRIC_SDK").ok()).as_deref())?,
@@ -97,7 +97,7 @@ pub fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     ctx.out.line(folder.display().to_string())
 }
 
-/// The SDK as a dependency in TOML.
+/// Returns the dependency on the SDK, as a TOML value.
 fn sdk(asked: Option<&str>) -> Result<String, Failure> {
     let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
     if let Some(url) = asked.filter(|s| s.contains("://")) {
@@ -107,12 +107,12 @@ fn sdk(asked: Option<&str>) -> Result<String, Failure> {
     let found = std::fs::canonicalize(path).ok().filter(|p| p.join("Cargo.toml").is_file());
     let found = found.ok_or_else(|| {
         Failure::local("sdk-not-found", format!("no Rust SDK at {}", path.display()))
-            .hint("say where it is: --sdk PATH, the folder `guest-sdk` of a checkout of fabric, or a git address")
+            .hint("name it with --sdk: the folder `guest-sdk` of a checkout of fabric, or a git URL")
     })?;
     Ok(format!("{{ package = \"fabric-sdk\", path = {} }}", text(&found.display().to_string())))
 }
 
-/// Writes the files; refuses to overwrite any.
+/// Writes the files. Fails if one of them exists.
 fn write(folder: &Path, name: &FunctionName, template: Template, sdk: &str) -> Result<Vec<String>, Failure> {
     let (files, description) = template.files();
     let common = [
@@ -121,10 +121,10 @@ fn write(folder: &Path, name: &FunctionName, template: Template, sdk: &str) -> R
     ];
     let all: Vec<_> = files.iter().chain(&common).collect();
     if let Some((taken, _)) = all.iter().find(|(file, _)| folder.join(file).exists()) {
-        return Err(Failure::local("conflict", format!("{} is there already", folder.join(taken).display()))
+        return Err(Failure::local("conflict", format!("{} already exists", folder.join(taken).display()))
             .hint("choose another name or --path; nothing is overwritten"));
     }
-    // Cargo names a library's file with underscores and a binary's as it is.
+    // Cargo replaces hyphens with underscores in the file name of a library, but not of a binary.
     let artefact =
         if matches!(template, Template::Command) { name.to_string() } else { name.as_str().replace('-', "_") };
     let mut written = Vec::new();
@@ -150,7 +150,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::project::Project;
-    use fabric_types::manifest::GpuMode;
+    use fabric_types::gpu::GpuRequirement;
 
     #[test]
     fn every_template_has_a_manifest_that_reads_and_nothing_is_overwritten() {
@@ -160,7 +160,7 @@ mod tests {
             write(dir.path(), &name, template, &sdk(None).unwrap()).unwrap();
             let project = Project::open(dir.path()).unwrap();
             assert_eq!(project.manifest.function.name, name);
-            let gpu = if matches!(template, Template::Gpu) { GpuMode::Preferred } else { GpuMode::None };
+            let gpu = if matches!(template, Template::Gpu) { GpuRequirement::Preferred } else { GpuRequirement::None };
             assert_eq!(project.manifest.resources.gpu, gpu);
             let module = project.manifest.build.unwrap().module.unwrap();
             let expected = if matches!(template, Template::Command) { "my-function.wasm" } else { "my_function.wasm" };

@@ -1,8 +1,8 @@
-//! `fabric nodes`: lists the nodes, and says whether one takes work.
+//! `fabric nodes`: lists, cordons, drains and uncordons nodes.
 
 use super::Ctx;
 use crate::{failure::Failure, table::Table, times};
-use fabric_client::{Client, Paging};
+use fabric_client::{Client, PageOptions};
 use fabric_types::{
     Code,
     id::NodeId,
@@ -12,33 +12,33 @@ use fabric_types::{
 };
 use std::time::{Duration, Instant};
 
-/// How often `--wait` looks.
+/// Interval between the requests of `--wait`.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Time for calls after the deadline of a drain, which ends tasks only.
+/// Time for calls after the deadline of a drain, which stops only tasks.
 const CALLS: Duration = Duration::from_secs(60);
 
 /// Flags of `fabric nodes`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct NodesArgs {
     #[command(subcommand)]
     command: Option<Sub>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Sub {
-    /// List the nodes (what the bare command does)
+    /// List the nodes (the default)
     List,
-    /// Give a node no new work; what runs there goes on
+    /// Give a node no new work; running work continues
     Cordon(One),
-    /// Give a node no new work, since it is about to leave; the next process of its name takes work again
+    /// Give a node no new work because it is about to leave; the next process with its name accepts work again
     Drain {
         #[command(flatten)]
         one: One,
-        /// Return when nothing runs there any more
+        /// Wait until nothing runs on the node
         #[arg(long)]
         wait: bool,
-        /// Time for tasks under way, such as 10m; then they are stopped and run elsewhere
+        /// Time for running tasks, such as 10m; then they are stopped and run elsewhere
         #[arg(long, value_name = "TIME", default_value = "1h", value_parser = times::duration)]
         deadline: Duration,
     },
@@ -53,11 +53,11 @@ struct One {
 }
 
 async fn all(client: &Client) -> Result<Page<Node>, Failure> {
-    Ok(Paging::collect(10_000, async |paging| client.nodes(&paging).await).await?)
+    Ok(PageOptions::collect(10_000, async |paging| client.nodes(&paging).await).await?)
 }
 
-/// Does what was asked.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric nodes`.
+pub async fn run(args: &NodesArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let node = match args.command.as_ref().unwrap_or(&Sub::List) {
         Sub::List => return ctx.out.show(&all(&client).await?, |out, page| out.table(&table(page))),
@@ -71,13 +71,13 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     ctx.out.show(&node, |out, node| out.line(format!("{} {}", node.id, node.state)))
 }
 
-/// Waits until nothing runs on the node, or it has left, or until `late`.
+/// Waits until nothing runs on the node or it has left. Fails after `late`.
 async fn drained(client: &Client, mut node: Node, late: Instant) -> Result<Node, Failure> {
     while node.state == "draining" {
         if Instant::now() > late {
             return Err(Failure::coded(
                 Code::Conflict,
-                format!("node {} still runs {} guests though the time for draining is over", node.id, node.running),
+                format!("node {} still runs {} guests after the time for draining", node.id, node.running),
             )
             .hint(
                 "these are calls whose callers wait; they end at their functions' deadlines, or when the process stops",
@@ -95,10 +95,10 @@ async fn drained(client: &Client, mut node: Node, late: Instant) -> Result<Node,
         return Ok(node);
     }
     Err(Failure::coded(Code::Conflict, format!("node {} is {} before it was drained", node.id, node.state))
-        .hint("somebody else had it take work again, or it is not heard of: see `fabric nodes`"))
+        .hint("another user uncordoned it, or it sends no heartbeats: see `fabric nodes`"))
 }
 
-/// What guests can use; else what the machine has.
+/// Describes the GPU that guests can use, else the GPUs of the machine.
 fn gpu(node: &Node) -> String {
     match (&node.gpu, node.gpus) {
         (Some(gpu), 0 | 1) => format!("{} ({}, {})", gpu.name, gpu.kind, gpu.serves),

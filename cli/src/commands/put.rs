@@ -6,35 +6,36 @@ use crate::{
     local_input::{name, walk},
     progress,
 };
-use fabric_client::{Client, PutOptions, Upload};
+use fabric_client::{Client, Upload, UploadOptions};
 use fabric_types::{object_path::ObjectPath, rest::object::ObjectInfo};
 use futures::{StreamExt as _, TryStreamExt as _};
 use std::path::{Path, PathBuf};
 
-/// Files on their way at once.
+/// Maximum number of concurrent uploads.
 const AT_ONCE: usize = 4;
 
 /// Flags of `fabric put`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct PutArgs {
     /// A file, a folder, or - for standard input
     #[arg(value_name = "FILE|-", allow_hyphen_values = true)]
     pub source: String,
-    /// Where to store it; one that ends in / is a prefix for the file's name or the folder's files
+    /// Path to store it at; a path that ends in / is a prefix for the file's name or the folder's files
     #[arg(value_name = "PATH")]
     pub path: String,
-    /// Only where nothing is stored there yet
+    /// Fail if the path already has an object
     #[arg(long)]
     pub create: bool,
-    /// Its media type
+    /// Media type of the object
     #[arg(long, value_name = "TYPE")]
     pub content_type: Option<String>,
 }
 
-/// Stores it, and writes what was stored.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Stores files and writes their paths.
+pub async fn run(args: &PutArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
-    let options = PutOptions { create: args.create, content_type: args.content_type.clone(), ..PutOptions::default() };
+    let options =
+        UploadOptions { create: args.create, content_type: args.content_type.clone(), ..UploadOptions::default() };
     if args.source == "-" {
         if args.path.ends_with('/') {
             return Err(Failure::usage("standard input has no name: give the whole path"));
@@ -51,7 +52,7 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let prefix = format!("{}/", args.path.strip_suffix('/').unwrap_or(&args.path));
     let work: Vec<(PathBuf, String)> =
         walk(source)?.into_iter().map(|f| (f.path, format!("{prefix}{}", f.name))).collect();
-    // Before the first is stored: all files of a folder, or none.
+    // Checks all paths before the first upload, so that an invalid one stores nothing.
     for (_, path) in &work {
         ObjectPath::new(path).map_err(fabric_types::Fault::from)?;
     }
@@ -69,7 +70,7 @@ async fn one(
     client: &Client,
     file: &Path,
     path: &str,
-    options: &PutOptions,
+    options: &UploadOptions,
     ctx: &Ctx<'_>,
 ) -> Result<ObjectInfo, Failure> {
     let size = std::fs::metadata(file).map_err(|e| Failure::io(file.display(), e))?.len();

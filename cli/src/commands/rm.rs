@@ -2,23 +2,23 @@
 
 use super::Ctx;
 use crate::{confirm::Confirm, failure::Failure};
-use fabric_client::{Listing, Paging};
+use fabric_client::{Listing, PageOptions};
 
 /// Flags of `fabric rm`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RmArgs {
     /// The object, or with -r a prefix ending in /
     pub path: String,
     /// Delete everything under the prefix
     #[arg(long, short)]
     pub recursive: bool,
-    /// With -r, it asks first
+    /// Confirmation, with -r only
     #[command(flatten)]
     pub confirm: Confirm,
 }
 
-/// Deletes them.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric rm`.
+pub async fn run(args: &RmArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     if !args.recursive {
         if args.path.ends_with('/') {
@@ -29,9 +29,9 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     if !args.path.ends_with('/') {
-        return Err(Failure::usage("with -r, give a prefix that ends in /, so that nothing beside it is deleted"));
+        return Err(Failure::usage("with -r, give a prefix that ends in /, so that no other path is deleted"));
     }
-    let listing = Listing { prefix: args.path.clone(), folders: false, paging: Paging::first(1000) };
+    let listing = Listing { prefix: args.path.clone(), folders: false, paging: PageOptions::first(1000) };
     let found = client.objects(&listing).await?;
     if found.items.is_empty() {
         ctx.note(format!("there is nothing under {}", args.path));
@@ -41,8 +41,8 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     args.confirm.ask(&format!("delete {} objects{more} under {}", found.items.len(), args.path))?;
     let mut deleted = 0_u64;
     loop {
-        // Always the first page: what was on it is gone the next time.
-        let listing = Listing { prefix: args.path.clone(), folders: false, paging: Paging::first(1000) };
+        // Always the first page, because the objects of the previous one are deleted.
+        let listing = Listing { prefix: args.path.clone(), folders: false, paging: PageOptions::first(1000) };
         let page = client.objects(&listing).await?;
         if page.items.is_empty() {
             break;
@@ -50,7 +50,7 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         for object in &page.items {
             match client.delete_object(&object.path).await {
                 Ok(()) => deleted += 1,
-                // Someone else was quicker.
+                // Another client has deleted it.
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error.into()),
             }

@@ -6,7 +6,7 @@ use fabric_types::id::FunctionName;
 
 /// Flags of `fabric rollback`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RollbackArgs {
     /// The function
     #[arg(add = complete::functions())]
     pub function: FunctionName,
@@ -15,8 +15,8 @@ pub struct Args {
     pub to: Option<u32>,
 }
 
-/// Points it there.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric rollback`.
+pub async fn run(args: &RollbackArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let alias = ctx.client()?.rollback(args.function.as_str(), args.to).await?;
     ctx.out.show(&alias, |out, alias| out.line(format!("{}:{} {}", args.function, alias.name, targets(&alias.targets))))
 }

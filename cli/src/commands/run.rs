@@ -16,7 +16,7 @@ use fabric_types::{
     Code, Fault,
     dataset::{InputSpec, Item, Split},
     function::FunctionRef,
-    job::{JobSpec, JobState, Reduce, Shuffle},
+    job::{JobSpec, JobState, ReduceSpec, ShuffleSpec},
     label, price,
     rest::job::{Job, JobPlan},
     units::ByteSize,
@@ -25,12 +25,12 @@ use std::{cell::RefCell, path::Path};
 
 /// Flags of `fabric run`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RunArgs {
     /// The function, as NAME, NAME@VERSION or NAME:ALIAS
     #[arg(required_unless_present = "spec", add = complete::functions())]
     pub function: Option<FunctionRef>,
-    /// What to map over: a stored object, a stored prefix ending in /, a local file or folder (stored first), or - for
-    /// standard input. What is both stored and local is taken as stored: write ./NAME for the local one
+    /// Input to map over: a stored object, a stored prefix ending in /, a local file or folder (stored first), or - for
+    /// standard input. A name that is both stored and local means the stored one: write ./NAME for the local one
     #[arg(long, short, value_name = "PREFIX|FILE|-", conflicts_with = "items", allow_hyphen_values = true)]
     pub input: Option<String>,
     /// Split of each object: object, lines:SIZE, records:N[:SIZE], csv:SIZE[:DELIMITER], parquet, items
@@ -40,64 +40,65 @@ pub struct Args {
     /// One task per item of this JSON list
     #[arg(long, value_name = "JSON|@FILE", required_unless_present_any = ["input", "spec"])]
     pub items: Option<String>,
-    /// A parameter, or a file with a JSON object of them; a value that is JSON is taken as that, except where the function
-    /// wants text
+    /// Parameter, or a file with a JSON object of parameters; a value that is valid JSON is passed as JSON, unless the
+    /// function expects text
     #[arg(long = "param", short, value_name = "NAME=VALUE|@FILE", value_parser = params::parse)]
     pub params: Vec<params::Param>,
-    /// Merge the partial results with the function's reducer, so many at a time [default: 16]
+    /// Merge the partial results with the function's reducer, FAN_IN at a time [default: 16]
     #[arg(long, value_name = "FAN_IN", num_args = 0..=1, require_equals = true, default_missing_value = "16",
           value_parser = clap::value_parser!(u32).range(2..=1024), conflicts_with = "shuffle")]
     pub reduce: Option<u32>,
-    /// Group the emitted records by key and reduce each group, in so many tasks
+    /// Group the emitted records by key and reduce each group, in N tasks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub shuffle: Option<u32>,
-    /// Destination of the result: a local file, or a prefix of the object store where it ends in / (./DIR/ is a local folder);
-    /// under a prefix or folder each result is part-00000 and so on. In one file, text and JSON results are on lines of their
-    /// own [default: standard output]
+    /// Destination of the result: a local file, or a prefix of the object store if it ends in / (./DIR/ is a local
+    /// folder). Under a prefix or folder the results are part-00000 and so on; in one file, each text or JSON result
+    /// has its own line [default: standard output]
     #[arg(long, short, value_name = "FILE|PREFIX")]
     pub output: Option<String>,
-    /// Have the server store the one result as this object
+    /// Store the single result on the server, as this object
     #[arg(long, value_name = "PATH", conflicts_with = "output")]
     pub output_object: Option<String>,
-    /// A name for people [default: the function's]
+    /// Display name [default: the function's]
     #[arg(long)]
     pub name: Option<String>,
-    /// A word to find it by; may be repeated
+    /// Tag to find the job by; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
-    /// Tasks at once [default: as many as there is room for]
+    /// Maximum number of concurrent tasks [default: as many as the nodes have room for]
     #[arg(long, value_name = "N")]
     pub concurrency: Option<u32>,
-    /// Attempts a task may have [default: 4]
+    /// Maximum attempts of a task [default: 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub max_attempts: Option<u32>,
-    /// Tasks that may fail for good without failing the job [default: 0]
+    /// Tasks that may fail permanently without failing the job [default: 0]
     #[arg(long, value_name = "N")]
     pub allow_failed: Option<u32>,
-    /// Runs before your jobs with a lower one, -100 to 100 [default: 0]
+    /// Priority among your jobs, -100 to 100; higher runs first [default: 0]
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(i32).range(-100..=100))]
     pub priority: Option<i32>,
-    /// Fuel the whole job may spend, such as 500M or 10G [default: no limit]
+    /// Fuel budget of the whole job, such as 500M or 10G [default: no limit]
     #[arg(long, value_name = "FUEL", value_parser = fabric_types::count::parse)]
     pub budget: Option<u64>,
-    /// A label that a node must have to run its tasks, besides those that the function needs; may be repeated
+    /// Label that a node must have to run the job's tasks, in addition to the function's own; may be repeated
     #[arg(long = "node-selector", value_name = "KEY=VALUE", value_parser = label::parse)]
     pub node_selector: Vec<(String, String)>,
-    /// Run every task, even where an earlier run left its result
+    /// Run every task, even if an earlier run left its result
     #[arg(long)]
     pub no_cache: bool,
     /// Write the job's id and do not wait
     #[arg(long)]
     pub detach: bool,
-    /// Say what the job would take, without running it or storing anything; fuel and time by earlier jobs of the function
+    /// Show the job's size and estimated cost without running it or storing anything; fuel and time are based on
+    /// earlier jobs of the function
     #[arg(long, conflicts_with = "detach")]
     pub dry_run: bool,
-    /// A job specification in YAML or JSON; flags change what it says
+    /// Job specification in YAML or JSON; flags override or extend its values
     #[arg(long, value_name = "FILE")]
     pub spec: Option<String>,
 }
 
-/// Shows what a job would take.
+/// Shows the plan of a job.
 fn show_plan(out: &Out, plan: &JobPlan) -> Result<(), Failure> {
     out.line(format!("partitions  {}", number::grouped(plan.partitions)))?;
     out.line(format!("tasks       {}", number::grouped(plan.tasks)))?;
@@ -118,11 +119,11 @@ fn show_plan(out: &Out, plan: &JobPlan) -> Result<(), Failure> {
     out.line(format!("basis       {}", estimate.basis))
 }
 
-/// Runs the job.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric run`.
+pub async fn run(args: &RunArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let mut output = JobOutput::new(args.output.as_deref(), args.output_object.as_deref());
-    // Before the job spends anything.
+    // Fails before the job spends anything.
     output.check(args.detach)?;
     let spec = spec(args, &output, &client, ctx).await?;
     if let (JobOutput::Stdout, Some(path)) = (&output, &spec.output) {
@@ -144,8 +145,8 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     if ctx.out.json { ctx.out.json(&job) } else { Ok(()) }
 }
 
-/// The specification that the flags and the file give.
-async fn spec(args: &Args, output: &JobOutput, client: &Client, ctx: &Ctx<'_>) -> Result<JobSpec, Failure> {
+/// Builds the specification from the file and the flags.
+async fn spec(args: &RunArgs, output: &JobOutput, client: &Client, ctx: &Ctx<'_>) -> Result<JobSpec, Failure> {
     let mut spec: JobSpec = match &args.spec {
         Some(file) => parse_spec(&params::text_of(file)?).map_err(|e| Failure::usage(format!("{file}: {e}")))?,
         None => {
@@ -168,9 +169,9 @@ async fn spec(args: &Args, output: &JobOutput, client: &Client, ctx: &Ctx<'_>) -
         spec.input = InputSpec::Objects { path, split: args.split.unwrap_or(Split::Object) };
     }
     spec.params.extend(params::object(&args.params, client, &spec.function).await?);
-    spec.reduce = args.reduce.map(|fan_in| Reduce { fan_in }).or(spec.reduce);
-    spec.shuffle = args.shuffle.map(|partitions| Shuffle { partitions }).or(spec.shuffle);
-    // The file's one is not meant where a flag names the other, and they exclude each other.
+    spec.reduce = args.reduce.map(|fan_in| ReduceSpec { fan_in }).or(spec.reduce);
+    spec.shuffle = args.shuffle.map(|partitions| ShuffleSpec { partitions }).or(spec.shuffle);
+    // `reduce` and `shuffle` exclude each other: a flag for one removes the file's value for the other.
     if args.shuffle.is_some() {
         spec.reduce = None;
     } else if args.reduce.is_some() {
@@ -191,9 +192,9 @@ async fn spec(args: &Args, output: &JobOutput, client: &Client, ctx: &Ctx<'_>) -
     Ok(spec)
 }
 
-/// Reads a specification in the REST API's form, written as JSON or YAML.
+/// Parses a specification in the REST API's form, written as JSON or YAML.
 fn parse_spec(text: &str) -> Result<JobSpec, String> {
-    // JSON is YAML too, but its own reader takes longer texts.
+    // JSON is also YAML, but the JSON parser accepts longer texts.
     if text.trim_start().starts_with('{') {
         let json = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text));
         return json.or_else(|e| JobSpec::from_yaml(text.as_bytes()).map_err(|_| e.to_string()));
@@ -213,7 +214,7 @@ fn parse_items(text: &str) -> Result<Vec<Item>, Failure> {
 /// Follows a job to its end.
 ///
 /// # Errors
-/// `interrupted` where the user stopped watching it.
+/// `interrupted` if the user stops watching the job.
 pub async fn follow(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<Job, Failure> {
     let progress = RefCell::new(JobProgress::new(ctx.out, ctx.global.quiet));
     let mut events = client.job_events(id, None);
@@ -226,7 +227,7 @@ pub async fn follow(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<Job, Fai
         }
         Ok::<(), Failure>(())
     };
-    // A long task sends no events, and neither does a job that waits: it is shown all the same.
+    // A long task or a waiting job sends no events, so the progress is also shown periodically.
     let tick = async {
         loop {
             tokio::time::sleep(progress::SHOW_AFTER).await;
@@ -246,14 +247,14 @@ pub async fn follow(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<Job, Fai
     progress.borrow().finish();
     let interrupted = outcome.transpose()?.is_none();
     if interrupted {
-        // No success: whoever waits for the result has none.
-        return Err(Failure::local("interrupted", format!("no longer watching: job {id} goes on without you"))
+        // Not a success: the caller has no result.
+        return Err(Failure::local("interrupted", format!("stopped watching: job {id} continues to run"))
             .hint(format!("watch it: fabric jobs watch {id}; cancel it: fabric jobs cancel {id}")));
     }
     Ok(client.job(id, None).await?)
 }
 
-/// A failure where a job did not succeed.
+/// Returns a failure if the job did not succeed.
 pub fn ended(job: &Job) -> Result<(), Failure> {
     match job.state {
         JobState::Succeeded => Ok(()),
@@ -271,7 +272,7 @@ pub fn ended(job: &Job) -> Result<(), Failure> {
     }
 }
 
-/// Brings the result to where it was asked for.
+/// Delivers the result to its destination.
 async fn deliver(client: &Client, job: &Job, output: &JobOutput, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let id = job.id.as_str();
     match output {
@@ -279,7 +280,7 @@ async fn deliver(client: &Client, job: &Job, output: &JobOutput, ctx: &Ctx<'_>) 
             ctx.note(job_output::stored_at(path, job.results));
             Ok(())
         }
-        // With --json the job is the data.
+        // With --json, the output is the job.
         JobOutput::Stdout if ctx.out.json => Ok(()),
         JobOutput::Stdout => ctx.out.body(client.result(id).await?).await.map(drop),
         JobOutput::File(path) => {
@@ -316,7 +317,7 @@ mod tests {
         let json = r#"{"function": "f", "input": {"objects": {"path": "data/", "split": "lines:1MiB"}}, "reduce": {"fan-in": 4}}"#;
         let spec = parse_spec(yaml).unwrap();
         assert_eq!(spec, parse_spec(json).unwrap());
-        assert_eq!(spec.reduce, Some(Reduce { fan_in: 4 }));
+        assert_eq!(spec.reduce, Some(ReduceSpec { fan_in: 4 }));
         assert!(parse_spec("function: f\nnope: 1").is_err());
         let wrong = parse_spec("{\"function\": \"f\",\n\"input\": {\"items\": []},\n\"reduce\": {\"fan-in\": \"x\"}}")
             .unwrap_err();

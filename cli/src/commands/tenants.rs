@@ -1,30 +1,30 @@
-//! `fabric tenants`: what tenants may use, and what they use.
+//! `fabric tenants`: shows and sets the quotas of tenants, and shows their usage.
 
 use super::Ctx;
 use crate::{confirm::Confirm, failure::Failure, table::Table, times};
-use fabric_client::Paging;
+use fabric_client::PageOptions;
 use fabric_types::{id::TenantId, quota::Quota, rest::tenant::Tenant, units::ByteSize};
 use std::{str::FromStr, time::Duration};
 
 /// Flags of `fabric tenants`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct TenantsArgs {
     #[command(subcommand)]
     command: Option<Sub>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Sub {
-    /// List tenants with a quota or with jobs (what the bare command does)
+    /// List tenants with a quota or with jobs (the default)
     List,
     /// Show one tenant
     Show {
         /// The tenant
         name: TenantId,
     },
-    /// Set what a tenant may use; what is not named stays as it is
+    /// Set a tenant's quota; values that are not given do not change
     Set(Box<Set>),
-    /// Delete all that was set for a tenant: the server's defaults are in force again
+    /// Delete a tenant's quota, so that the server's defaults apply again
     Reset {
         /// The tenant
         name: TenantId,
@@ -39,51 +39,52 @@ enum Sub {
 struct Set {
     /// The tenant
     name: TenantId,
-    /// CPU slots it is sure of
+    /// Guaranteed CPU slots
     #[arg(long, value_name = "N", group = "change")]
     guarantee_slots: Option<u32>,
-    /// Memory it is sure of, such as 8GiB
+    /// Guaranteed memory, such as 8GiB
     #[arg(long, value_name = "SIZE", group = "change")]
     guarantee_memory: Option<ByteSize>,
-    /// GPUs it is sure of
+    /// Guaranteed GPUs
     #[arg(long, value_name = "N", group = "change")]
     guarantee_gpus: Option<u32>,
-    /// CPU slots it may have at most, or `none`
+    /// Maximum CPU slots, or `none`
     #[arg(long, value_name = "N", group = "change")]
     limit_slots: Option<Most<u32>>,
-    /// Memory it may have at most, or `none`
+    /// Maximum memory, or `none`
     #[arg(long, value_name = "SIZE", group = "change")]
     limit_memory: Option<Most<ByteSize>>,
-    /// GPUs it may have at most, or `none`
+    /// Maximum GPUs, or `none`
     #[arg(long, value_name = "N", group = "change")]
     limit_gpus: Option<Most<u32>>,
-    /// Bytes it may keep on disk, such as 10GiB, or `none` for the server's default
+    /// Maximum bytes on disk, such as 10GiB, or `none` for the server's default
     #[arg(long, value_name = "SIZE", group = "change")]
     storage: Option<Most<ByteSize>>,
-    /// Its share against the other tenants, 1 to 1000
+    /// Weight against the other tenants, 1 to 1000
     #[arg(long, value_name = "N", group = "change", value_parser = clap::value_parser!(u32).range(1..=1000))]
     weight: Option<u32>,
-    /// The most that its functions may set for a limit, such as memory-bytes=8GiB; `none` for the server's ceiling; may be
-    /// repeated
+    /// Highest value that its functions may set for a limit, such as memory-bytes=8GiB; `none` for the server's
+    /// ceiling; may be repeated
     #[arg(long = "ceiling", value_name = "LIMIT=VALUE", group = "change", value_parser = pair)]
     ceilings: Vec<(String, String)>,
-    /// A grant that its functions may ask for: clocks, random, env, volumes or gpu with `yes` or `no`; network=HOST adds a host
-    /// (HOST:PORT, *.DOMAIN, * for every public host) to the tenant's own list, which takes the place of the server's,
+    /// Grant that its functions may request: clocks, random, env, volumes or gpu with `yes` or `no`; network=HOST adds
+    /// a host (HOST:PORT, *.DOMAIN, * for every public host) to the tenant's own list, which replaces the server's,
     /// network=none removes all; `default` for the server's rule; may be repeated
     #[arg(long = "grant", value_name = "GRANT=VALUE", group = "change", value_parser = pair)]
     grants: Vec<(String, String)>,
-    /// Retention of its jobs or results, such as jobs=7d or results=90d; `default` for the server's setting; may be repeated
+    /// Retention of its jobs or results, such as jobs=7d or results=90d; `default` for the server's setting; may be
+    /// repeated
     #[arg(long = "keep", value_name = "KIND=TIME", group = "change", value_parser = pair)]
     keeps: Vec<(String, String)>,
 }
 
-/// `KEY=VALUE`.
+/// Parses `KEY=VALUE`.
 fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}`: write KEY=VALUE"))?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// A limit, or none.
+/// A maximum, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Most<T>(Option<T>);
 
@@ -119,25 +120,25 @@ impl Set {
             match kind.as_str() {
                 "jobs" => quota.keep.jobs_s = seconds,
                 "results" => quota.keep.results_s = seconds,
-                _ => return Err(format!("`{kind}`: what is kept is `jobs` or `results`")),
+                _ => return Err(format!("`{kind}`: retention is set for `jobs` or `results`")),
             }
         }
         Ok(())
     }
 }
 
-/// Retention that the tenant's quota sets, by kind.
+/// Returns the retention that the tenant's quota sets, by kind.
 fn keeps(quota: &Quota) -> Vec<(&'static str, Option<String>)> {
     let show = |seconds: Option<u64>| seconds.map(|s| times::span(Duration::from_secs(s)));
     vec![("jobs", show(quota.keep.jobs_s)), ("results", show(quota.keep.results_s))]
 }
 
-/// Does what was asked.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric tenants`.
+pub async fn run(args: &TenantsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let tenant = match args.command.as_ref().unwrap_or(&Sub::List) {
         Sub::List => {
-            let page = Paging::collect(10_000, async |paging| client.tenants(&paging).await).await?;
+            let page = PageOptions::collect(10_000, async |paging| client.tenants(&paging).await).await?;
             return ctx.out.show(&page, |out, page| out.table(&table(&page.items)));
         }
         Sub::Show { name } => client.tenant_quota(name).await?,
@@ -147,7 +148,7 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
             client.set_tenant_quota(&set.name, &quota).await?
         }
         Sub::Reset { name, confirm } => {
-            confirm.ask(&format!("delete what was set for tenant {name}"))?;
+            confirm.ask(&format!("delete the quota of tenant {name}"))?;
             client.delete_tenant_quota(name).await?;
             client.tenant_quota(name).await?
         }
@@ -172,14 +173,14 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
     })
 }
 
-/// What is used, sure and allowed: `2, 4 to 8`.
+/// Formats usage, guarantee and maximum as cells of a table.
 fn span(used: impl ToString, sure: impl ToString, most: Option<impl ToString>) -> [String; 3] {
     [used.to_string(), sure.to_string(), most.map_or_else(|| "-".to_owned(), |m| m.to_string())]
 }
 
 fn table(tenants: &[Tenant]) -> Table {
     let mut table = Table::new(&[
-        "TENANT", ">WEIGHT", ">SLOTS", ">SURE", ">LIMIT", ">MEMORY", ">SURE", ">LIMIT", ">GPUS", ">SURE", ">LIMIT",
+        "TENANT", ">WEIGHT", ">SLOTS", ">MIN", ">LIMIT", ">MEMORY", ">MIN", ">LIMIT", ">GPUS", ">MIN", ">LIMIT",
         ">STORED", ">LIMIT",
     ]);
     for t in tenants {

@@ -2,7 +2,7 @@
 
 use super::Ctx;
 use crate::{failure::Failure, table::Table, times};
-use fabric_client::Paging;
+use fabric_client::PageOptions;
 use fabric_types::{
     id::TenantId,
     rest::token::{NewToken, Role},
@@ -11,32 +11,32 @@ use std::time::Duration;
 
 /// Flags of `fabric token`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct TokenArgs {
     #[command(subcommand)]
     command: Option<Sub>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Sub {
-    /// List tokens, without their secrets (what the bare command does)
+    /// List tokens, without their secrets (the default)
     List,
     /// Create a token and write its secret, which is shown once
     Create {
-        /// A name for people
+        /// Display name
         name: String,
-        /// What it may do: invoker, developer, tenant-admin or admin
+        /// Role: invoker, developer, tenant-admin or admin
         #[arg(long, default_value = "developer", value_parser = role)]
         role: Role,
-        /// Whose it is [default: your tenant]; only an admin may name another
+        /// Tenant that owns it [default: your tenant]; only an admin may name another
         #[arg(long = "for", value_name = "TENANT")]
         owner: Option<TenantId>,
-        /// How long it works, such as 12h or 30d [default: until it is revoked]
+        /// Lifetime, such as 12h or 30d [default: until it is revoked]
         #[arg(long, value_name = "TIME", value_parser = times::duration)]
         ttl: Option<Duration>,
     },
-    /// Make a token invalid
+    /// Revoke a token
     Revoke {
-        /// Its id, as `fabric token list` shows it
+        /// Id of the token, as shown by `fabric token list`
         id: String,
     },
 }
@@ -45,7 +45,7 @@ fn role(text: &str) -> Result<Role, String> {
     serde_json::from_value(text.into()).map_err(|_| "use invoker, developer, tenant-admin or admin".to_owned())
 }
 
-/// The expiry of a token, as the list shows it.
+/// Formats the expiry of a token for the list.
 fn expiry(expires_ms: Option<u64>, now_ms: u64) -> String {
     match expires_ms {
         None => "never".to_owned(),
@@ -54,12 +54,12 @@ fn expiry(expires_ms: Option<u64>, now_ms: u64) -> String {
     }
 }
 
-/// Does what was asked.
-pub async fn run(args: Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric token`.
+pub async fn run(args: TokenArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     match args.command.unwrap_or(Sub::List) {
         Sub::List => {
-            let page = Paging::collect(10_000, async |paging| client.tokens(&paging).await).await?;
+            let page = PageOptions::collect(10_000, async |paging| client.tokens(&paging).await).await?;
             ctx.out.show(&page, |out, page| {
                 let mut table = Table::new(&["ID", "NAME", "TENANT", "ROLE", "CREATED", "EXPIRES"]);
                 for t in &page.items {

@@ -1,4 +1,4 @@
-//! `fabric usage`: what the tenant has used.
+//! `fabric usage`: shows the tenant's usage.
 
 use super::Ctx;
 use crate::{failure::Failure, number::grouped, table::Table, times};
@@ -6,9 +6,9 @@ use fabric_types::{price, rest::node::UsageLine, units::ByteSize};
 
 /// Flags of `fabric usage`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Only from this UTC day on: 7d (ago), 2026-11-01, or a full time. Days more than two months ago count as the first of
-    /// their month
+pub struct UsageArgs {
+    /// Only from this UTC day on: 7d (ago), 2026-11-01, or a full time. Days more than two months ago count as the
+    /// first of their month
     #[arg(long, value_name = "WHEN", value_parser = times::moment)]
     pub since: Option<times::Moment>,
     /// Only up to this UTC day, that day included
@@ -16,8 +16,8 @@ pub struct Args {
     pub until: Option<times::Moment>,
 }
 
-/// Shows it.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric usage`.
+pub async fn run(args: &UsageArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let ms = |moment: Option<times::Moment>| moment.map(|moment| moment.ms(times::now_ms()));
     let usage = ctx.client()?.usage(ms(args.since), ms(args.until)).await?;
     ctx.out.show(&usage, |out, usage| {

@@ -1,18 +1,18 @@
-//! `fabric version`: this binary's version, and whether the server answers.
+//! `fabric version`: shows this binary's version, and with `--server` the caller's identity.
 
 use super::Ctx;
 use crate::failure::Failure;
 
 /// Flags of `fabric version`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Ask the server who it takes you for, too
+pub struct VersionArgs {
+    /// Also connect to the server and show your identity
     #[arg(long)]
     pub server: bool,
 }
 
-/// Shows it.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Runs `fabric version`.
+pub async fn run(args: &VersionArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let version = env!("CARGO_PKG_VERSION");
     if !args.server {
         return if ctx.out.json {

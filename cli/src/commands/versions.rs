@@ -2,19 +2,19 @@
 
 use super::{Ctx, functions::targets};
 use crate::{complete, confirm::Confirm, failure::Failure, table::Table, times};
-use fabric_client::Paging;
+use fabric_client::PageOptions;
 use fabric_types::{id::FunctionName, units::ByteSize};
 
-/// Versions that are looked through.
+/// Maximum number of versions that are read.
 const MOST: usize = 100_000;
 
 /// Flags of `fabric versions`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct VersionsArgs {
     /// The function
     #[arg(add = complete::functions())]
     pub function: FunctionName,
-    /// How many at most
+    /// Maximum number to list
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub limit: usize,
     /// Delete a version that no alias points at
@@ -24,8 +24,8 @@ pub struct Args {
     pub confirm: Confirm,
 }
 
-/// Lists them, or deletes one.
-pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
+/// Lists versions, or deletes one.
+pub async fn run(args: &VersionsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let name = args.function.as_str();
     if let Some(version) = args.delete {
@@ -34,8 +34,8 @@ pub async fn run(args: &Args, ctx: &Ctx<'_>) -> Result<(), Failure> {
         ctx.note(format!("deleted {name}@{version}"));
         return Ok(());
     }
-    // The server lists the oldest first; the newest are what people look for.
-    let mut page = Paging::collect(MOST, async |paging| client.versions(name, &paging).await).await?;
+    // The server lists the oldest first; this command shows the newest first.
+    let mut page = PageOptions::collect(MOST, async |paging| client.versions(name, &paging).await).await?;
     page.items.reverse();
     let is_cut = page.items.len() > args.limit || page.next.is_some();
     page.items.truncate(args.limit);

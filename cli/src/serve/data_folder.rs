@@ -1,4 +1,4 @@
-//! The data folder: one process has it, and only its user can read its tokens, keys and databases.
+//! The data folder: one process uses it at a time, and only its user can read its tokens, keys and databases.
 
 use crate::failure::Failure;
 use fabric_types::Code;
@@ -8,11 +8,11 @@ use std::{
     path::Path,
 };
 
-/// Makes the folder for this user alone, or closes one to others that was there, and keeps other processes out while the
-/// file that it gives is open.
+/// Creates the folder for this user only, or removes the permissions of others from an existing one. Keeps other
+/// processes out while the returned file is open.
 pub(super) fn take(path: &Path) -> Result<File, Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|e| Failure::io(format!("making the data folder `{}`", path.display()), e))?;
+    made.map_err(|e| Failure::io(format!("creating the data folder `{}`", path.display()), e))?;
     if path.join("cluster.json").exists() {
         return Err(Failure::config(format!("`{}` is the folder of a `fabric cluster`", path.display()))
             .hint("give this process a folder of its own: --data DIR"));
@@ -36,39 +36,39 @@ fn lock(folder: &Path) -> Result<File, Failure> {
     }
 }
 
-/// Names in a data folder, of which one is enough to know that it is one.
+/// File names in a data folder. One of them is enough to recognise it.
 const KNOWN: [&str; 5] = ["admin-token", "state.db", "index.db", "sandbox", "server.json"];
-/// The file that [`take`] has made by then.
+/// The lock file. [`take`] creates it before it calls [`close`].
 const LOCK: &str = "lock";
 
 fn is_open(of: &Metadata) -> bool {
     of.permissions().mode() & 0o077 != 0
 }
 
-/// Takes the rights of everybody else from a folder and from what is directly in it. A folder that holds other things
-/// than a server's data may be meant for others and is left alone. What can't be changed, as on some mounted volumes, is
-/// logged: such a folder has to be closed by who mounts it.
+/// Removes the permissions of other users from a folder and its direct entries. A folder with other content than a
+/// server's data is left unchanged, because others may use it. A failure, as on some mounted volumes, is logged: then
+/// the operator has to restrict the folder where it is mounted.
 fn close(folder: &Path) {
     let problem = match try_close(folder) {
         Ok(Closed::Was) => return,
         Ok(Closed::Now) => {
-            tracing::warn!(folder = %folder.display(), "the data folder could be read by others and is closed to them");
+            tracing::warn!(folder = %folder.display(), "removed other users' access to the data folder");
             return;
         }
-        Ok(Closed::NotOurs) => "it holds other things than a server's data".to_owned(),
+        Ok(Closed::NotOurs) => "it contains other files than a server's data".to_owned(),
         Err(e) => e.to_string(),
     };
     tracing::warn!(folder = %folder.display(), problem, "the data folder can be read by others; give it mode 0700");
 }
 
-/// Result of restricting a folder.
+/// The result of restricting a folder.
 #[derive(Debug, PartialEq, Eq)]
 enum Closed {
-    /// It was closed before.
+    /// It was restricted before.
     Was,
-    /// It was open.
+    /// It was open and is restricted now.
     Now,
-    /// It is open and not ours to close.
+    /// It is open and is not a data folder.
     NotOurs,
 }
 
@@ -85,7 +85,7 @@ fn try_close(folder: &Path) -> std::io::Result<Closed> {
         found = Closed::Now;
     }
     for entry in &entries {
-        // Of the entry itself, not of what a link leads to.
+        // Metadata of the entry itself, not of a link's target.
         let about = entry.metadata()?;
         if is_open(&about) && !about.is_symlink() && entry.file_name() != "lost+found" {
             std::fs::set_permissions(entry.path(), Permissions::from_mode(about.permissions().mode() & 0o700))?;

@@ -1,9 +1,9 @@
-//! One process of a fleet. Each answers at its address, runs guests or not, and may own jobs or not, as its roles say. One
-//! scheduler at a time, the holder of the lease, owns all jobs; the others pass on to it what is about jobs.
+//! A process of a fleet. Its roles decide if it answers clients, runs guests, and may own jobs. One scheduler at a
+//! time, the holder of the lease, owns all jobs. The others forward requests about jobs to it.
 //!
-//! The lease is in the object store, and so is everything the owner writes, each write under a condition: an owner that was
-//! frozen past its lease can write nothing. It finds out when it renews, and ends with an error, for its supervisor to start
-//! it again.
+//! The lease is in the object store, and so is everything that the owner writes, each write under a condition, so an
+//! owner that was frozen past its lease can write nothing. It detects the loss when it renews the lease, and exits with
+//! an error for its supervisor to restart it.
 
 use super::{
     data_folder, fault,
@@ -13,16 +13,16 @@ use super::{
     reachable,
     signals::Signals,
 };
-use crate::{failure::Failure, serve_args::Role, serve_config::ServeConfig};
+use crate::{failure::Failure, serve_args::ServerRole, serve_config::ServeConfig};
 use bytes::Bytes;
+use fabric_backend::{Backend, lease::Lease, registry::Expect};
 use fabric_client::settings::{Origin, Setting};
-use fabric_engine::{Engine, lease::Lease, registry::Expect};
 use fabric_fleet::{Fleet, FleetOptions, Login, Tls};
 use fabric_gateway::{
-    Owner, Peers,
+    JobsOwnerAddress, Peers,
     peers::{Options as PeerOptions, PATIENCE},
 };
-use fabric_node::Node;
+use fabric_node::NodeHandle;
 use fabric_types::{Code, id::NodeId};
 use futures::StreamExt as _;
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -33,14 +33,14 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The lease on all jobs.
+/// Name of the lease on all jobs.
 const LEASE: &str = "jobs";
-/// Where the owner's address is.
+/// Registry key of the owner's address.
 const OWNER_KEY: &str = "sys/owner";
-/// How often the owner's address is looked up; changes come by themselves, and sooner.
+/// Interval between reads of the owner's address. Changes arrive earlier, through a watch.
 const OWNER_EVERY: Duration = Duration::from_secs(2);
 
-/// How often a lease of this length is renewed, and how often others look whether it is free.
+/// Returns the interval at which a holder renews a lease of this duration, and others try to acquire it.
 fn turn(ttl: Duration) -> Duration {
     ttl / 4
 }
@@ -65,18 +65,18 @@ async fn open(config: &ServeConfig, nats: &str, name: &NodeId) -> Result<(Fleet,
         options.tls = Tls { required: true, ca: config.nats_ca.as_ref().map(|ca| ca.value.clone()), client };
     }
     let fleet = Fleet::open(options).await.map_err(|e| {
-        // The cause has the hint.
+        // The source of the error has the hint.
         let why = std::error::Error::source(&e).map(ToString::to_string).unwrap_or_default();
         let message = format!("joining the fleet: {e}: {why}");
         match e {
-            fabric_engine::Error::Setting { .. } => Failure::config(message),
+            fabric_backend::Error::Setting { .. } => Failure::config(message),
             _ => Failure::coded(e.code(), message),
         }
     })?;
     Ok((fleet, store))
 }
 
-/// What this process does.
+/// The roles of this process.
 struct Does {
     gateway: bool,
     scheduler: bool,
@@ -85,12 +85,12 @@ struct Does {
 
 impl Does {
     fn new(config: &ServeConfig) -> Self {
-        let has = |role| config.role.value.contains(&Role::All) || config.role.value.contains(&role);
-        Self { gateway: has(Role::Gateway), scheduler: has(Role::Scheduler), node: has(Role::Node) }
+        let has = |role| config.role.value.contains(&ServerRole::All) || config.role.value.contains(&role);
+        Self { gateway: has(ServerRole::Gateway), scheduler: has(ServerRole::Scheduler), node: has(ServerRole::Node) }
     }
 }
 
-/// Takes the address. A process that only runs guests is found by its own word: unless told, it takes any free port.
+/// Binds the listener. A process that only runs guests announces its address, so by default it uses any free port.
 async fn take_address(config: &ServeConfig, does: &Does) -> Result<TcpListener, Failure> {
     if !does.gateway && !does.scheduler && config.listen.origin == Origin::Default {
         let any = (std::net::Ipv4Addr::LOCALHOST, 0);
@@ -115,16 +115,16 @@ pub(super) async fn run(
     let lock = data_folder::take(data)?;
     let id = name::chosen(config)?;
     let (fleet, store) = open(config, nats, &id).await?;
-    let engine = fleet.engine.clone();
+    let backend = fleet.backend.clone();
     let health = fleet.health.clone();
-    // Before anything is said or done under this name.
+    // Acquired before anything is published under this name.
     let leases = Leases::default();
-    let name = Name::take(&engine, &id, &Holder::new(&url, data, &lock)?, &leases).await?;
-    let parts = Parts::new(config, fleet.engine, store, true)?;
-    fabric_node::report_death(&engine, data).await.map_err(fault)?;
+    let name = Name::take(&backend, &id, &Holder::new(&url, data, &lock)?, &leases).await?;
+    let parts = Parts::new(config, fleet.backend, store, true)?;
+    fabric_node::report_death(&backend, data).await.map_err(fault)?;
     let takes = if does.node { Takes::Work(Some(url.clone())) } else { Takes::Nothing };
     let node = parts.node(id.clone(), name.epoch(), takes).await?;
-    let (owner, _looking) = owner(&engine);
+    let (owner, _looking) = owner(&backend);
     let peers = peers(config, &id, owner, &does)?;
     let door = Door {
         tls,
@@ -147,8 +147,8 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Waits until the process is to end: in order at a signal, with an error where another process has taken its name.
-async fn until_end(name: &Name, node: &Node, signals: &Signals) -> Result<(), Failure> {
+/// Waits until the process must end: `Ok` after a signal, an error if another process has taken its name or its lane.
+async fn until_end(name: &Name, node: &NodeHandle, signals: &Signals) -> Result<(), Failure> {
     tokio::select! {
         () = signals.first() => Ok(()),
         failure = name.lost() => Err(failure),
@@ -160,13 +160,13 @@ async fn until_end(name: &Name, node: &Node, signals: &Signals) -> Result<(), Fa
     }
 }
 
-fn peers(config: &ServeConfig, name: &NodeId, owner: Owner, does: &Does) -> Result<Arc<Peers>, Failure> {
+fn peers(config: &ServeConfig, name: &NodeId, owner: JobsOwnerAddress, does: &Does) -> Result<Arc<Peers>, Failure> {
     let read = |file: &Setting<PathBuf>| std::fs::read(&file.value).map_err(|e| Failure::io(file.value.display(), e));
     let options = PeerOptions {
         name: name.clone(),
         owner,
         relays: does.gateway || does.scheduler,
-        // As long as the lease, and then some for the reading of journals.
+        // The duration of the lease, plus time to read the journals.
         patience: Duration::from_secs(config.job_lease.value) + PATIENCE / 2,
         ca: config.peer_ca.as_ref().map(read).transpose()?,
     };
@@ -176,11 +176,11 @@ fn peers(config: &ServeConfig, name: &NodeId, owner: Owner, does: &Does) -> Resu
     })?))
 }
 
-/// The owner's address as it changes.
-fn owner(engine: &Engine) -> (Owner, DropGuard) {
+/// Follows the owner's address until the guard is dropped.
+fn owner(backend: &Backend) -> (JobsOwnerAddress, DropGuard) {
     let (tell, told) = watch::channel(None);
     let stop = CancellationToken::new();
-    let (registry, stopped) = (engine.registry.clone(), stop.clone());
+    let (registry, stopped) = (backend.registry.clone(), stop.clone());
     let mut changes = registry.watch(OWNER_KEY);
     let look = async move {
         let mut every = interval(OWNER_EVERY);
@@ -215,9 +215,9 @@ async fn contend(
 ) -> Result<(), Failure> {
     let (node, signals) = (serving.node().clone(), serving.signals().clone());
     let ttl = Duration::from_secs(config.job_lease.value);
-    let engine = parts.engine.clone();
+    let backend = parts.backend.clone();
     let lease = tokio::select! {
-        lease = win(&engine, name.id(), ttl) => lease,
+        lease = win(&backend, name.id(), ttl) => lease,
         end = until_end(name, &node, &signals) => {
             end?;
             serving.leave().await;
@@ -226,8 +226,8 @@ async fn contend(
         }
     };
     tracing::info!(name = %name.id(), epoch = lease.epoch, "owner of the jobs");
-    let (lost, renewing) = renew(&engine, lease.clone(), ttl, leases.clone());
-    // Reading every journal takes a while; whoever wants it to stop need not wait for that.
+    let (lost, renewing) = renew(&backend, lease.clone(), ttl, leases.clone());
+    // Reading all journals takes a while; a signal interrupts it.
     let driver = tokio::select! {
         driver = parts.driver(Some(lease.epoch)) => driver?,
         end = until_end(name, &node, &signals) => {
@@ -235,55 +235,55 @@ async fn contend(
             serving.leave().await;
             serving.stop().await;
             drop(renewing);
-            give_up(&engine, &lease).await;
+            give_up(&backend, &lease).await;
             return Ok(());
         }
     };
     serving.own(driver);
-    let told = engine.registry.put(OWNER_KEY, Bytes::from(url.to_owned()), Expect::Any).await;
+    let told = backend.registry.put(OWNER_KEY, Bytes::from(url.to_owned()), Expect::Any).await;
     let revision = told.map_err(|e| fault(e.into()))?;
     tokio::select! {
         end = until_end(name, &node, &signals) => {
             end?;
-            // While it still owns the jobs, so that they go on elsewhere at once.
+            // Leaves while it still owns the jobs, so that the tasks continue on other nodes at once.
             serving.leave().await;
             serving.stop().await;
             drop(renewing);
-            if let Err(error) = engine.registry.delete(OWNER_KEY, Expect::Revision(revision)).await {
-                tracing::debug!(%error, "the owner's address was not taken back");
+            if let Err(error) = backend.registry.delete(OWNER_KEY, Expect::Revision(revision)).await {
+                tracing::debug!(%error, "the owner's address was not removed");
             }
-            give_up(&engine, &lease).await;
+            give_up(&backend, &lease).await;
             Ok(())
         }
         () = lost.cancelled() => Err(Failure::coded(Code::Unavailable, "another process owns the jobs now")
-            .hint("this one was frozen or cut off for longer than its lease; start it again")),
+            .hint("this process was frozen or cut off for longer than its lease; start it again")),
     }
 }
 
-/// Lets another process have the jobs at once.
-async fn give_up(engine: &Engine, lease: &Lease) {
-    if let Err(error) = engine.leases.release(lease).await {
-        tracing::warn!(%error, "the lease on the jobs was not given up");
+/// Releases the lease, so that another process can own the jobs at once.
+async fn give_up(backend: &Backend, lease: &Lease) {
+    if let Err(error) = backend.leases.release(lease).await {
+        tracing::warn!(%error, "the lease on the jobs was not released");
     }
 }
 
-/// Waits until the lease is this process's.
-async fn win(engine: &Engine, name: &NodeId, ttl: Duration) -> Lease {
+/// Waits until this process holds the lease.
+async fn win(backend: &Backend, name: &NodeId, ttl: Duration) -> Lease {
     loop {
-        match engine.leases.acquire(LEASE, name.as_str(), ttl).await {
+        match backend.leases.acquire(LEASE, name.as_str(), ttl).await {
             Ok(Some(lease)) => return lease,
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "can't look at the lease on the jobs"),
+            Err(error) => tracing::warn!(%error, "the lease on the jobs was not acquired, retrying"),
         }
-        // A turn's length, so that its end is seen soon and the store is asked seldom.
+        // Short enough to notice the end of a lease soon, long enough to spare the store.
         sleep(turn(ttl)).await;
     }
 }
 
-/// Renews until the guard is dropped; the token is cancelled once the lease may be another's.
-fn renew(engine: &Engine, lease: Lease, ttl: Duration, held_leases: Leases) -> (CancellationToken, DropGuard) {
+/// Renews the lease until the guard is dropped. Cancels the token once another process may hold the lease.
+fn renew(backend: &Backend, lease: Lease, ttl: Duration, held_leases: Leases) -> (CancellationToken, DropGuard) {
     let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
-    let (leases, tell, stopped) = (engine.leases.clone(), lost.clone(), stop.clone());
+    let (leases, tell, stopped) = (backend.leases.clone(), lost.clone(), stop.clone());
     let renew = async move {
         let mut every = interval(turn(ttl));
         let mut held = Instant::now();
@@ -295,7 +295,7 @@ fn renew(engine: &Engine, lease: Lease, ttl: Duration, held_leases: Leases) -> (
                     held = begun;
                     held_leases.renewed(LEASE, begun);
                 }
-                Err(fabric_engine::Error::LeaseLost { .. }) => break,
+                Err(fabric_backend::Error::LeaseLost { .. }) => break,
                 Err(error) => tracing::warn!(%error, "the lease on the jobs was not renewed"),
             }
             if held.elapsed() > ttl {

@@ -1,4 +1,4 @@
-//! Metrics of a fleet's messages and leases, and NATS as something that a process needs.
+//! Metrics of a fleet's messages and leases, and NATS as a dependency of a process.
 
 use async_trait::async_trait;
 use fabric_fleet::Health;
@@ -15,23 +15,23 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// When each lease of this process was renewed for the last time. Cloning shares them.
+/// The time of the last renewal of each lease that this process holds. Clones share the times.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Leases(Arc<Mutex<BTreeMap<&'static str, Instant>>>);
 
 impl Leases {
-    /// Notes that a lease is held as of `at`.
+    /// Records that a lease is held as of `at`.
     pub(super) fn renewed(&self, lease: &'static str, at: Instant) {
         self.0.lock().insert(lease, at);
     }
 
-    /// Notes that a lease is not held any more.
+    /// Records that a lease is not held any more.
     pub(super) fn ended(&self, lease: &'static str) {
         self.0.lock().remove(lease);
     }
 }
 
-/// Reads the fleet's counts when somebody asks for the metrics.
+/// Collects the fleet's counts when the metrics are read.
 #[derive(Debug)]
 pub(super) struct FleetMetrics {
     pub(super) health: Health,
@@ -44,29 +44,29 @@ impl Collector for FleetMetrics {
         for (name, help, count) in [
             (
                 "fabric_fleet_messages_refused",
-                "Messages that no process of this fleet sent, or that were heard before.",
+                "Messages that no process of this fleet sent, or that are duplicates.",
                 stats.refused,
             ),
-            ("fabric_fleet_messages_lost", "Times that messages came faster than they were read.", stats.overflows),
-            ("fabric_nats_reconnects", "Times that NATS was lost and found again.", stats.reconnects),
-            ("fabric_store_conflicts", "Conditional writes that another process won.", stats.races),
+            ("fabric_fleet_messages_lost", "Times that messages arrived faster than they were read.", stats.overflows),
+            ("fabric_nats_reconnects", "Reconnections to NATS.", stats.reconnects),
+            ("fabric_store_conflicts", "Conditional writes that lost to another process.", stats.races),
         ] {
             let count = ConstCounter::new(count);
             count.encode(encoder.encode_descriptor(name, help, None, count.metric_type())?)?;
         }
         let connected = ConstGauge::new(i64::from(self.health.is_connected()));
-        let help = "Whether the connection to NATS stands.";
+        let help = "1 if the process is connected to NATS, else 0.";
         connected.encode(encoder.encode_descriptor("fabric_nats_connected", help, None, connected.metric_type())?)?;
         let ages = Family::<[(&str, &str); 1], Gauge<f64, AtomicU64>>::default();
         for (lease, at) in self.leases.0.lock().iter() {
             ages.get_or_create(&[("lease", *lease)]).set(at.elapsed().as_secs_f64());
         }
-        let help = "Seconds since a lease that this process holds was renewed.";
+        let help = "Seconds since the last renewal of a lease that this process holds.";
         ages.encode(encoder.encode_descriptor("fabric_lease_age_seconds", help, None, ages.metric_type())?)
     }
 }
 
-/// NATS, which carries work to nodes and their words to others.
+/// NATS, which carries work to nodes and their messages to other processes.
 pub(super) struct Nats(pub(super) Health);
 
 #[async_trait]

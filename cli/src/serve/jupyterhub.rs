@@ -1,10 +1,10 @@
-//! The Hub whose users may come.
+//! The JupyterHub whose users may log in.
 
 use crate::{failure::Failure, serve_config::ServeConfig};
 use fabric_gateway::{JupyterHub, jupyterhub::Options};
 use std::time::Duration;
 
-/// The Hub that the configuration names.
+/// Creates the client of the Hub that the configuration names; `None` without one.
 pub(super) fn open(config: &ServeConfig) -> Result<Option<JupyterHub>, Failure> {
     let Some(api) = &config.jupyterhub else { return Ok(None) };
     let options = Options {

@@ -1,4 +1,4 @@
-//! Wires the server's parts together. Nothing else in this binary knows them.
+//! Wires the server's parts together.
 
 mod data_folder;
 mod fleet;
@@ -12,7 +12,7 @@ use crate::{
     args::CompileWorkerArgs, failure::Failure, log_file::LogFile, serve_args::ServeArgs, serve_config::ServeConfig,
     telemetry,
 };
-use fabric_engine::embedded::Embedded;
+use fabric_embedded::Embedded;
 use fabric_gateway::{check_listen, server::tls};
 use fabric_types::{Code, Fault, id::NodeId};
 use parts::{Door, Parts, Serving, Takes, listen, open_store};
@@ -30,7 +30,7 @@ fn internal(what: &str, error: impl std::fmt::Display) -> Failure {
     Failure::coded(Code::Internal, format!("{what}: {error}"))
 }
 
-/// Runs a server until it is told to stop.
+/// Runs a server until a signal.
 pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let config = args.resolve(&fabric_client::settings::process_env)?;
     let tls = match (&config.tls_cert, &config.tls_key) {
@@ -47,7 +47,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         .build()
         .map_err(|e| Failure::io("starting the runtime", e))?;
     raise_file_limit();
-    // Whatever the server writes is for its user alone.
+    // Files that the server writes are for its user only.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let log_file = config.log_file.as_ref().map(|file| LogFile {
         path: file.value.clone(),
@@ -72,31 +72,32 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     })
 }
 
-/// Takes as many file handles as the system lets this process have: the usual 1,024 are fewer than the connections.
+/// Raises the limit of file descriptors to the hard limit, because the usual 1,024 are fewer than the connections.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // Where it fails the accept loop closes idle connections instead.
+    // If it fails, the accept loop closes idle connections instead.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// Runs one machine by itself until a signal.
+/// Runs a server without a fleet until a signal.
 async fn alone(config: &ServeConfig, tls: Option<Arc<rustls::ServerConfig>>) -> Result<(), Failure> {
     let data = &config.data.value;
-    // The address first: a port that is taken is a common mistake, and nothing has been started yet.
+    // Binds the address before anything is started, because a port in use is a common mistake.
     let listener = listen(config).await?;
     let _taken = data_folder::take(data)?;
-    let engine = Embedded::open(&data.join("state.db")).map_err(|e| fault(e.into()))?;
-    let parts = Parts::new(config, engine, open_store(config)?, false)?;
-    fabric_node::report_death(&parts.engine, data).await.map_err(fault)?;
-    // The driver first: it must hear the node come.
+    let backend = Embedded::open(&data.join("state.db")).map_err(|e| fault(e.into()))?;
+    let parts = Parts::new(config, backend, open_store(config)?, false)?;
+    fabric_node::report_death(&parts.backend, data).await.map_err(fault)?;
+    // The driver starts first, so that it receives the node's announcement.
     let driver = parts.driver(None).await?;
     let name = NodeId::new("local").map_err(|e| internal("naming the node", e))?;
     let node = parts.node(name, 0, Takes::Work(None)).await?;
     let door = Door { tls, listener, peers: None, dependencies: Vec::new(), for_clients: true };
     let serving = Serving::start(parts, Some(driver), node, config, door).await?;
     serving.signals().first().await;
-    // Alone nothing else could run its tasks: they go on after the next start. Only those in front have to hear of it.
+    // Without a fleet, no other process can run its tasks: they continue after the next start. Only proxies in front
+    // need time to notice the shutdown.
     if !config.shutdown.delay().is_zero() {
         serving.leave().await;
     }
@@ -104,7 +105,7 @@ async fn alone(config: &ServeConfig, tls: Option<Arc<rustls::ServerConfig>>) -> 
     Ok(())
 }
 
-/// An address that a client on this machine can use.
+/// Returns an address that a client on this machine can use.
 fn reachable(addr: SocketAddr) -> SocketAddr {
     let mut addr = addr;
     if addr.ip().is_unspecified() {
@@ -113,7 +114,7 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     addr
 }
 
-/// Tells clients on this machine where the server is; by rename, so that none reads half of it.
+/// Writes the server's address for clients on this machine. By rename, so that a reader never sees a partial file.
 fn write_address(data: &Path, url: &str) -> Result<(), Failure> {
     let (path, beside) = (data.join("server.json"), data.join("server.json.new"));
     let text = serde_json::json!({ "url": url, "pid": std::process::id() }).to_string();
@@ -122,15 +123,15 @@ fn write_address(data: &Path, url: &str) -> Result<(), Failure> {
         .map_err(|e| Failure::io(format!("writing `{}`", path.display()), e))
 }
 
-/// Compiles one module; the server starts it as a process of its own.
+/// Compiles one module. The server starts it as a separate process.
 pub fn compile_worker(_args: CompileWorkerArgs) -> ExitCode {
     ExitCode::from(fabric_host::compile_worker_main())
 }
 
-/// What makes this program a GPU worker.
+/// The command that runs this program as a GPU worker.
 pub const GPU_WORKER: &str = "gpu-worker";
 
-/// Owns a GPU; the server starts it as a process of its own.
+/// Owns a GPU. The server starts it as a separate process.
 pub fn gpu_worker() -> ExitCode {
     ExitCode::from(fabric_host::gpu_worker_main())
 }

@@ -1,27 +1,27 @@
-//! The process's name in the fleet. One process at a time has it, under a lease in the object store; a second one that is
-//! started with the same name is refused.
+//! The process's name in the fleet. One process at a time holds it, under a lease in the object store. A second process
+//! with the same name is refused.
 //!
-//! A process that was killed and comes back does not wait for its own lease: the lease says which data folder, process id
-//! and run of the machine its holder has, so a newcomer on the same machine knows that the holder has ended. Otherwise it
-//! waits until the lease has not been renewed for its whole time.
+//! A process that restarts after a kill does not wait for its own lease: the lease records the data folder, process id
+//! and boot of its holder, so a new process on the same machine can detect that the holder has ended. Otherwise it
+//! waits for the duration of the lease without a renewal.
 
 use super::{fault, fleet_metrics::Leases, internal};
 use crate::{failure::Failure, serve_config::ServeConfig};
-use fabric_engine::{Engine, lease::Lease};
+use fabric_backend::{Backend, lease::Lease};
 use fabric_types::{Code, id::NodeId};
 use serde::{Deserialize, Serialize};
 use std::{fmt, fs::File, os::unix::fs::MetadataExt as _, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long a name belongs to a holder that is not heard of and may be on another machine.
+/// Duration of the lease: the time for which a silent holder, which may be on another machine, keeps its name.
 const LEASE: Duration = Duration::from_secs(15);
-/// How often it is renewed.
+/// Interval between renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// How often a newcomer looks at a name that another process has.
+/// Interval at which a new process checks a name that another process holds.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What was asked for, else a name that is made once and kept in the data folder.
+/// Returns the configured name, else a random one that is generated once and stored in the data folder.
 pub(super) fn chosen(config: &ServeConfig) -> Result<NodeId, Failure> {
     if let Some(name) = &config.name {
         return NodeId::new(&name.value).map_err(|e| Failure::config(format!("name, from {}: {e}", name.origin)));
@@ -31,14 +31,14 @@ pub(super) fn chosen(config: &ServeConfig) -> Result<NodeId, Failure> {
         return NodeId::new(kept.trim()).map_err(|e| Failure::config(format!("{}: {e}", path.display())));
     }
     let mut random = [0; 4];
-    getrandom::fill(&mut random).map_err(|e| internal("making a name", e))?;
+    getrandom::fill(&mut random).map_err(|e| internal("generating a name", e))?;
     let name =
-        NodeId::new(format!("n-{:08x}", u32::from_be_bytes(random))).map_err(|e| internal("making a name", e))?;
+        NodeId::new(format!("n-{:08x}", u32::from_be_bytes(random))).map_err(|e| internal("generating a name", e))?;
     std::fs::write(&path, name.as_str()).map_err(|e| Failure::io(path.display(), e))?;
     Ok(name)
 }
 
-/// A process that has a name, as the lease describes it to others.
+/// A process that holds a name, as the lease describes it to others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Holder {
     url: String,
@@ -46,45 +46,45 @@ pub(super) struct Holder {
     pid: u32,
     /// The data folder.
     data: String,
-    /// When the process began, in ticks since the machine did: process ids are used again.
+    /// Start time of the process, in clock ticks since boot, because process ids are reused.
     began: u64,
-    /// The run of the machine.
+    /// Boot id of the machine.
     boot: String,
-    /// The namespace in which `pid` is one.
+    /// The PID namespace of `pid`.
     pids: String,
-    /// Device and file number of the data folder's lock.
+    /// Device and inode of the data folder's lock.
     lock: (u64, u64),
-    /// Tells two processes apart that are alike in everything else.
+    /// Distinguishes two processes that are equal in every other field.
     nonce: u64,
 }
 
-/// What one process can tell of another.
+/// The state of one process, as another can detect it.
 #[derive(Debug, PartialEq, Eq)]
 enum Life {
     Runs,
     Ended,
-    /// It is on another machine, or in a container of its own.
+    /// It is on another machine, or in another container.
     Unknown,
 }
 
-/// When a process began, in ticks; none where there is no such process, or only its remains.
+/// Returns the start time of a process in clock ticks since boot; `None` if there is no such process or it is a zombie.
 fn began(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses, which may hold anything.
+    // The second field is the program's name in parentheses, which may contain any character.
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_whitespace();
     let state = fields.next()?;
     if matches!(state, "Z" | "X") { None } else { fields.nth(18)?.parse().ok() }
 }
 
 impl Holder {
-    /// This process; `lock` is its data folder's.
+    /// Describes this process; `lock` is the lock of its data folder.
     pub(super) fn new(url: &str, data: &std::path::Path, lock: &File) -> Result<Self, Failure> {
         let about = lock.metadata().map_err(|e| Failure::io(data.display(), e))?;
         let pid = std::process::id();
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let pids = std::fs::read_link("/proc/self/ns/pid").map(|link| link.display().to_string());
         let mut nonce = [0; 8];
-        getrandom::fill(&mut nonce).map_err(|e| internal("drawing a number", e))?;
+        getrandom::fill(&mut nonce).map_err(|e| internal("generating a nonce", e))?;
         Ok(Self {
             url: url.to_owned(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -98,7 +98,7 @@ impl Holder {
         })
     }
 
-    /// Whether `other` still runs. This process has the lock of its own data folder.
+    /// Returns the state of `other`. This process holds the lock of its own data folder.
     fn life_of(&self, other: &Self) -> Life {
         if self.boot.is_empty() || self.boot != other.boot {
             return Life::Unknown;
@@ -119,7 +119,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Names the holder of a lease.
+/// Formats the holder of a lease for messages.
 fn shown(lease: &Lease) -> String {
     serde_json::from_str::<Holder>(&lease.holder).map_or_else(|_| lease.holder.clone(), |holder| holder.to_string())
 }
@@ -131,9 +131,9 @@ fn taken(name: &NodeId, lease: &Lease) -> Failure {
     )
 }
 
-/// A name that this process has. It is renewed until this is dropped.
+/// A name that this process holds. Its lease is renewed until this value is dropped.
 pub(super) struct Name {
-    engine: Engine,
+    backend: Backend,
     lease: Lease,
     id: NodeId,
     lost: CancellationToken,
@@ -141,27 +141,27 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// Takes a name. Waits where its holder may have been killed on another machine.
+    /// Acquires a name. Waits if its holder may have been killed on another machine.
     ///
     /// # Errors
-    /// `conflict` when a process that runs has it; the store's fault.
-    pub(super) async fn take(engine: &Engine, id: &NodeId, me: &Holder, leases: &Leases) -> Result<Self, Failure> {
+    /// `conflict` if a running process holds it; the store's fault.
+    pub(super) async fn take(backend: &Backend, id: &NodeId, me: &Holder, leases: &Leases) -> Result<Self, Failure> {
         let key = format!("names/{id}");
         let holder = serde_json::to_string(me).map_err(|e| internal("describing this process", e))?;
         let mut first: Option<String> = None;
         loop {
-            let won = engine.leases.acquire(&key, &holder, LEASE).await.map_err(|e| fault(e.into()))?;
+            let won = backend.leases.acquire(&key, &holder, LEASE).await.map_err(|e| fault(e.into()))?;
             if let Some(lease) = won {
-                return Ok(Self::hold(engine, id, lease, leases));
+                return Ok(Self::hold(backend, id, lease, leases));
             }
-            let Some(held) = engine.leases.look(&key).await.map_err(|e| fault(e.into()))? else { continue };
+            let Some(held) = backend.leases.look(&key).await.map_err(|e| fault(e.into()))? else { continue };
             let other = serde_json::from_str(&held.lease.holder).ok();
             match other.map_or(Life::Unknown, |other| me.life_of(&other)) {
                 Life::Runs => return Err(taken(id, &held.lease)),
                 Life::Ended => {
-                    let won = engine.leases.take_over(&held, &holder, LEASE).await.map_err(|e| fault(e.into()))?;
+                    let won = backend.leases.take_over(&held, &holder, LEASE).await.map_err(|e| fault(e.into()))?;
                     if let Some(lease) = won {
-                        return Ok(Self::hold(engine, id, lease, leases));
+                        return Ok(Self::hold(backend, id, lease, leases));
                     }
                 }
                 Life::Unknown => match &first {
@@ -170,7 +170,7 @@ impl Name {
                     None => {
                         tracing::warn!(
                             name = %id, holder = shown(&held.lease), at_most_s = LEASE.as_secs(),
-                            "the name was not given up by its last holder; waiting until it counts as ended"
+                            "the name was not released by its last holder; waiting for its lease to expire"
                         );
                         first = Some(held.version);
                     }
@@ -179,9 +179,9 @@ impl Name {
         }
     }
 
-    fn hold(engine: &Engine, id: &NodeId, lease: Lease, held: &Leases) -> Self {
+    fn hold(backend: &Backend, id: &NodeId, lease: Lease, held: &Leases) -> Self {
         let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
-        let (leases, mine, tell, stopped) = (engine.leases.clone(), lease.clone(), lost.clone(), stop.clone());
+        let (leases, mine, tell, stopped) = (backend.leases.clone(), lease.clone(), lost.clone(), stop.clone());
         let held = held.clone();
         held.renewed("name", Instant::now());
         let renew = async move {
@@ -196,8 +196,8 @@ impl Name {
                         renewed = begun;
                         held.renewed("name", begun);
                     }
-                    Err(fabric_engine::Error::LeaseLost { .. }) => break,
-                    // While the store is away nobody can take the name either.
+                    Err(fabric_backend::Error::LeaseLost { .. }) => break,
+                    // While the store is unavailable, no other process can take the name either.
                     Err(error) => {
                         let since_s = renewed.elapsed().as_secs();
                         tracing::warn!(%error, since_s, "the lease on the process's name was not renewed");
@@ -208,15 +208,15 @@ impl Name {
             tell.cancel();
         };
         tokio::spawn(async move { stopped.run_until_cancelled(renew).await });
-        Self { engine: engine.clone(), lease, id: id.clone(), lost, _renewing: stop.drop_guard() }
+        Self { backend: backend.clone(), lease, id: id.clone(), lost, _renewing: stop.drop_guard() }
     }
 
-    /// The name.
+    /// Returns the name.
     pub(super) fn id(&self) -> &NodeId {
         &self.id
     }
 
-    /// Number of this process among those that have had the name.
+    /// Returns the epoch of the lease: the number of this process among the holders of the name.
     pub(super) fn epoch(&self) -> u64 {
         self.lease.epoch
     }
@@ -224,7 +224,7 @@ impl Name {
     /// Resolves when another process has taken the name. Cancel safe.
     pub(super) async fn lost(&self) -> Failure {
         self.lost.cancelled().await;
-        let held = self.engine.leases.look(&self.lease.name).await.ok().flatten();
+        let held = self.backend.leases.look(&self.lease.name).await.ok().flatten();
         let by = held.map(|held| format!(": {}", shown(&held.lease))).unwrap_or_default();
         Failure::coded(Code::Conflict, format!("another process of the fleet has the name {} now{by}", self.id)).hint(
             "this one was frozen or cut off from the store for longer than its lease; start it again once the other one is \
@@ -232,12 +232,12 @@ impl Name {
         )
     }
 
-    /// Lets another process have the name at once.
+    /// Releases the name, so that another process can take it at once.
     pub(super) async fn give_up(self) {
-        let Self { engine, lease, id, _renewing, .. } = self;
+        let Self { backend, lease, id, _renewing, .. } = self;
         drop(_renewing);
-        if let Err(error) = engine.leases.release(&lease).await {
-            tracing::warn!(name = %id, %error, "the process's name was not given up");
+        if let Err(error) = backend.leases.release(&lease).await {
+            tracing::warn!(name = %id, %error, "the process's name was not released");
         }
     }
 }
@@ -258,13 +258,13 @@ mod tests {
     fn a_holder_on_the_same_machine_is_known_to_run_or_to_have_ended() {
         let ((_one, me), (_other, other)) = (holder(), holder());
         assert_eq!(me.life_of(&other), Life::Runs, "this very process, with another folder");
-        // Another process has had its id since.
+        // Another process has reused its id.
         assert_eq!(me.life_of(&Holder { began: other.began + 1, ..other.clone() }), Life::Ended);
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = child.id();
         assert!(child.wait().unwrap().success());
         assert_eq!(me.life_of(&Holder { pid, ..other.clone() }), Life::Ended);
-        // Whoever has the folder's lock knows that nobody else uses the folder.
+        // No other process uses the folder while this one holds its lock.
         assert_eq!(me.life_of(&Holder { lock: me.lock, pids: "elsewhere".to_owned(), ..other.clone() }), Life::Ended);
         assert_eq!(me.life_of(&Holder { pids: "elsewhere".to_owned(), ..other.clone() }), Life::Unknown);
         assert_eq!(me.life_of(&Holder { boot: "elsewhere".to_owned(), lock: me.lock, ..other }), Life::Unknown);

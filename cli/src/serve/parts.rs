@@ -1,13 +1,13 @@
-//! The parts of a server and how they start and stop, the same alone and in a fleet.
+//! The parts of a server, their start and their stop, with or without a fleet.
 
 use super::{GPU_WORKER, fault, internal, jupyterhub, reachable, signals::Signals, write_address};
 use crate::{failure::Failure, serve_args::GpuChoice, serve_config::ServeConfig, shutdown_config::ShutdownSettings};
+use fabric_backend::Backend;
 use fabric_driver::Driver;
-use fabric_engine::Engine;
 use fabric_gateway::{Gateway, Handle, Peers, Services, health::Dependency, tokens};
 use fabric_host::{GpuDevice, GpuSearch, Host, WorkerCommand};
 use fabric_index::{Index, Notes};
-use fabric_node::{Metrics, Node, Offer, StorageOptions, Volumes, machine_memory, remembered_bytes};
+use fabric_node::{NodeHandle, NodeMetrics, Offer, StorageOptions, Volumes, machine_memory, remembered_bytes};
 use fabric_results::ResultStore;
 use fabric_store::{AccountOptions, Accounts, DiskFloor, Store, StoreOptions};
 use fabric_types::{Fault, id::NodeId, policy::Policy, units::ByteSize};
@@ -20,16 +20,16 @@ use std::{
 };
 use tokio::net::TcpListener;
 
-/// The least time between two looks of a fleet at what has been kept long enough.
+/// Minimum interval between the retention sweeps of a fleet.
 const FLEET_SWEEP: Duration = Duration::from_secs(3600);
 
-/// Takes the address.
+/// Binds the listener.
 pub(super) async fn listen(config: &ServeConfig) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(config.listen.value).await;
     listener.map_err(|e| Failure::listening(config.listen.value, e))
 }
 
-/// Opens the object store: what the configuration says, else a folder below the data.
+/// Opens the object store: the configured one, else a folder below the data folder.
 pub(super) fn open_store(config: &ServeConfig) -> Result<Store, Failure> {
     let own = || config.data.value.join("objects").display().to_string();
     let location = config.store.as_ref().map_or_else(own, |s| s.value.clone());
@@ -37,7 +37,7 @@ pub(super) fn open_store(config: &ServeConfig) -> Result<Store, Failure> {
         .map_err(|e| fault(Fault { hint: e.hint(), ..Fault::new(e.code(), e.to_string()) }))
 }
 
-/// The accounts of what tenants keep: on the disks of the data folder and of a store in a local folder.
+/// Creates the accounts of tenants' storage, for the disks of the data folder and of a store in a local folder.
 fn accounts(config: &ServeConfig) -> Accounts {
     let data = &config.data.value;
     let storage = &config.storage.value;
@@ -51,7 +51,7 @@ fn accounts(config: &ServeConfig) -> Accounts {
     })
 }
 
-/// Begins to look for the GPU that guests use. Where nothing runs guests nobody asks.
+/// Starts the search for the GPU that guests use. A process that runs no guests does not search.
 fn gpu(config: &ServeConfig) -> Result<GpuDevice, Failure> {
     if !config.runs_guests() {
         return Ok(GpuDevice::none("this process runs no guests"));
@@ -68,18 +68,18 @@ fn gpu(config: &ServeConfig) -> Result<GpuDevice, Failure> {
     Ok(GpuDevice::find(search))
 }
 
-/// What a node takes on.
+/// The work that a node accepts.
 pub(super) enum Takes {
-    /// Uploads to check and compile; no guest runs for a client.
+    /// Checks and compilations of uploads; no guest runs for a client.
     Nothing,
     /// Tasks, and calls from other processes at this address.
     Work(Option<String>),
 }
 
-/// What every role stands on.
+/// The parts that every role needs.
 #[derive(Clone)]
 pub(super) struct Parts {
-    pub(super) engine: Engine,
+    pub(super) backend: Backend,
     pub(super) index: Index,
     notes: Notes,
     store: Store,
@@ -94,12 +94,13 @@ pub(super) struct Parts {
     open_jobs: ByteSize,
     retention: fabric_driver::Retention,
     volumes: Volumes,
-    metrics: Metrics,
+    metrics: NodeMetrics,
 }
 
 impl Parts {
-    /// Opens the index and starts the sandbox. In a fleet, what this process notes goes to the owner of the jobs.
-    pub(super) fn new(config: &ServeConfig, engine: Engine, store: Store, fleet: bool) -> Result<Self, Failure> {
+    /// Opens the index and starts the sandbox. In a fleet, activity records of this process go to the owner of the
+    /// jobs.
+    pub(super) fn new(config: &ServeConfig, backend: Backend, store: Store, fleet: bool) -> Result<Self, Failure> {
         let data = &config.data.value;
         let storage = &config.storage.value;
         let kept = fabric_index::Options {
@@ -113,8 +114,8 @@ impl Parts {
             .map_err(|e| Failure::coded(e.code(), format!("opening the index: {e}")))?;
         let store = store.charged_to(accounts(config));
         let notes = if fleet { Notes::Sent(Arc::default()) } else { Notes::Here(index.clone()) };
-        let results = ResultStore::new(engine.results.clone(), store.clone());
-        let metrics = Metrics::default();
+        let results = ResultStore::new(backend.results.clone(), store.clone());
+        let metrics = NodeMetrics::default();
         let program = std::env::current_exe().map_err(|e| Failure::io("finding this program", e))?;
         let worker = WorkerCommand { program, args: vec!["compile-worker".to_owned()] };
         let mut sandbox = fabric_host::Options::new(data.join("sandbox"), worker);
@@ -140,11 +141,11 @@ impl Parts {
         let retention = fabric_driver::Retention {
             jobs: storage.keep_jobs(),
             results: storage.keep_results(),
-            // In a fleet each look is many requests to the store.
+            // In a fleet, each sweep makes many requests to the store.
             every: if fleet { storage.sweep_every().max(FLEET_SWEEP) } else { storage.sweep_every() },
         };
         Ok(Self {
-            engine,
+            backend,
             index,
             notes,
             store,
@@ -163,15 +164,15 @@ impl Parts {
         })
     }
 
-    /// Starts the owner of jobs, in a fleet under a lease of this epoch.
+    /// Starts the owner of jobs; in a fleet, under a lease of this epoch.
     pub(super) async fn driver(&self, epoch: Option<u64>) -> Result<Driver, Failure> {
         let host = self.host.clone();
         let options = fabric_driver::Options {
-            engine: self.engine.clone(),
+            backend: self.backend.clone(),
             store: self.store.clone(),
             results: self.results.clone(),
             index: self.index.clone(),
-            fingerprint: Arc::new(move |pure| host.fingerprint(pure).to_owned()),
+            fingerprint: Arc::new(move |class| host.fingerprint(class).to_owned()),
             config: self.scheduling.clone(),
             max_tasks: self.max_tasks,
             open_jobs: self.open_jobs,
@@ -181,8 +182,8 @@ impl Parts {
         Driver::start(options).await.map_err(fault)
     }
 
-    /// Starts the node; `epoch` is of its hold on its name.
-    pub(super) async fn node(&self, id: NodeId, epoch: u64, takes: Takes) -> Result<Node, Failure> {
+    /// Starts the node; `epoch` is that of the lease on its name.
+    pub(super) async fn node(&self, id: NodeId, epoch: u64, takes: Takes) -> Result<NodeHandle, Failure> {
         let (slots, url) = match takes {
             Takes::Nothing => (0, None),
             Takes::Work(url) => (self.slots, url),
@@ -193,7 +194,7 @@ impl Parts {
             slots,
             url,
             offer: self.offer.clone(),
-            engine: self.engine.clone(),
+            backend: self.backend.clone(),
             store: self.store.clone(),
             results: self.results.clone(),
             notes: self.notes.clone(),
@@ -203,15 +204,15 @@ impl Parts {
             metrics: self.metrics.clone(),
             storage: StorageOptions::new(self.index.clone(), self.volumes.clone()),
         };
-        Node::start(options).await.map_err(fault)
+        NodeHandle::start(options).await.map_err(fault)
     }
 }
 
-/// A server that answers clients, runs guests, and owns jobs, or some of that.
+/// A running server: it answers clients, runs guests and owns jobs, or does some of these.
 pub(super) struct Serving<'a> {
     parts: Parts,
     driver: Option<Driver>,
-    node: Node,
+    node: NodeHandle,
     handle: Handle,
     metrics: Arc<Mutex<Registry>>,
     data: &'a Path,
@@ -220,8 +221,9 @@ pub(super) struct Serving<'a> {
     _in_order: InOrder,
 }
 
-/// Notes when it is dropped that the process does not die but ends: what runs then is not the cause.
-struct InOrder(Node);
+/// On drop, records that the process ends in an orderly way, so that running tasks are not counted as the cause of a
+/// death.
+struct InOrder(NodeHandle);
 
 impl Drop for InOrder {
     fn drop(&mut self) {
@@ -229,24 +231,24 @@ impl Drop for InOrder {
     }
 }
 
-/// How a server answers.
+/// The listener of a server and the options of its connections.
 pub(super) struct Door {
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) listener: TcpListener,
     /// The other processes of a fleet.
     pub(super) peers: Option<Arc<Peers>>,
-    /// What the process needs beside disk and store.
+    /// Dependencies of the process other than disk and store.
     pub(super) dependencies: Vec<Arc<dyn Dependency>>,
-    /// Whether clients come here, who find the address and a token in the data folder.
+    /// True if clients connect here; they find the address and a token in the data folder.
     pub(super) for_clients: bool,
 }
 
 impl<'a> Serving<'a> {
-    /// Starts to answer.
+    /// Starts the gateway.
     pub(super) async fn start(
         parts: Parts,
         driver: Option<Driver>,
-        node: Node,
+        node: NodeHandle,
         config: &'a ServeConfig,
         door: Door,
     ) -> Result<Self, Failure> {
@@ -259,7 +261,7 @@ impl<'a> Serving<'a> {
         }
         let metrics = Arc::new(Mutex::new(metrics));
         let services = Services {
-            engine: parts.engine.clone(),
+            backend: parts.backend.clone(),
             store: parts.store.clone(),
             index: parts.index.clone(),
             driver: driver.clone(),
@@ -286,7 +288,7 @@ impl<'a> Serving<'a> {
         let options = fabric_gateway::Options { tls, grace: config.shutdown.grace(), ..config.connections.options() };
         let handle = gateway.serve(options, listener).map_err(|e| Failure::io("serving", e))?;
         let url = format!("{scheme}://{}", reachable(handle.addr));
-        // Before anybody can know of the process and tell it to end.
+        // Before any other process can find this one and send it a signal.
         let signals = Signals::listen()?;
         if for_clients {
             write_address(data, &url)?;
@@ -297,30 +299,30 @@ impl<'a> Serving<'a> {
         Ok(Self { parts, driver, node, handle, metrics, data, shutdown, signals, _in_order: in_order })
     }
 
-    /// Has the metrics show more.
+    /// Adds a collector to the metrics.
     pub(super) fn observe(&self, collector: impl prometheus_client::collector::Collector) {
         self.metrics.lock().register_collector(Box::new(collector));
     }
 
-    /// The signals that end it.
+    /// Returns the signals that end the server.
     pub(super) fn signals(&self) -> &Signals {
         &self.signals
     }
 
-    /// The node.
-    pub(super) fn node(&self) -> &Node {
+    /// Returns the node.
+    pub(super) fn node(&self) -> &NodeHandle {
         &self.node
     }
 
-    /// From now on it owns the jobs.
+    /// Makes this server the owner of the jobs.
     pub(super) fn own(&mut self, driver: Driver) {
         driver.metrics().register(&mut self.metrics.lock());
         self.handle.own(driver.clone());
         self.driver = Some(driver);
     }
 
-    /// Says that it is not ready, takes no more tasks, and lets those under way end. Requests are answered all the while, for
-    /// as long at least as proxies may take to notice. A second signal leaves at once.
+    /// Reports the server as not ready, accepts no more tasks, and waits for running ones. Requests are still answered,
+    /// at least for the shutdown delay, so that proxies can notice. Returns at once after a second signal.
     pub(super) async fn leave(&self) {
         self.node.ends_in_order();
         self.handle.leave();
@@ -339,7 +341,7 @@ impl<'a> Serving<'a> {
         }
     }
 
-    /// Lets what is under way end; a second signal stops at once.
+    /// Stops the server after the work under way has ended, or at once after a second signal.
     pub(super) async fn stop(self) {
         self.node.ends_in_order();
         tracing::info!("stopping; a second signal stops at once");
@@ -358,7 +360,7 @@ impl<'a> Serving<'a> {
             () = stop => {}
             () = self.signals.second() => {}
         }
-        // Only a server that runs has an address.
+        // Only a running server has an address.
         let _ = std::fs::remove_file(self.data.join("server.json"));
     }
 }

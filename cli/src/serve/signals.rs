@@ -1,4 +1,4 @@
-//! The signals that end a server, counted from one moment on: none is lost between two places that wait for them.
+//! The signals that end a server. They are counted, so that none is lost between two places that wait for them.
 
 use crate::failure::Failure;
 use tokio::{
@@ -6,7 +6,7 @@ use tokio::{
     sync::watch,
 };
 
-/// SIGTERM and SIGINT. Cloning shares the count.
+/// SIGTERM and SIGINT. Clones share the count.
 #[derive(Clone)]
 pub(super) struct Signals(watch::Receiver<u32>);
 
@@ -15,7 +15,7 @@ fn on(kind: SignalKind) -> Result<Signal, Failure> {
 }
 
 impl Signals {
-    /// Counts from now on; until then a signal ends the process by itself.
+    /// Starts to count. Before this call, a signal ends the process.
     pub(super) fn listen() -> Result<Self, Failure> {
         let (mut interrupt, mut terminate) = (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
         let (tell, told) = watch::channel(0);
@@ -31,19 +31,19 @@ impl Signals {
         Ok(Self(told))
     }
 
-    /// Resolves once the process was told to end. Cancel safe.
+    /// Resolves after the first signal. Cancel safe.
     pub(super) async fn first(&self) {
         self.reach(1).await;
     }
 
-    /// Resolves once it was told so again, and is to end at once. Cancel safe.
+    /// Resolves after the second signal, which requests an immediate stop. Cancel safe.
     pub(super) async fn second(&self) {
         self.reach(2).await;
     }
 
     async fn reach(&self, wanted: u32) {
         if self.0.clone().wait_for(|count| *count >= wanted).await.is_err() {
-            // Nobody counts any more: the runtime is ending.
+            // The counting task has ended with the runtime.
             std::future::pending::<()>().await;
         }
     }

@@ -1,13 +1,13 @@
 //! The settings as `fabric config show` lists them.
 
 use super::ServeConfig;
-use crate::serve_args::Role;
+use crate::serve_args::ServerRole;
 use fabric_client::settings::{Origin, Setting};
 use fabric_types::label;
 use std::path::PathBuf;
 
 impl ServeConfig {
-    /// Name, value and origin of each setting; what may hold a secret is hidden.
+    /// Returns the name, value and origin of each setting. Hides values that may contain a secret.
     pub fn rows(&self) -> Vec<(String, String, String)> {
         fn row<T>(
             name: &'static str,
@@ -19,7 +19,7 @@ impl ServeConfig {
             })
         }
         let path = |p: &PathBuf| p.display().to_string();
-        let roles = |r: &Vec<Role>| r.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let roles = |r: &Vec<ServerRole>| r.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let mut rows = vec![
             row("serve.listen", Some(&self.listen), ToString::to_string),
             row("serve.data", Some(&self.data), path),
@@ -77,7 +77,7 @@ impl ServeConfig {
     }
 }
 
-/// An address without the name, password and query that may be in it.
+/// Removes name, password and query from a URL.
 pub(crate) fn hide_userinfo(url: &str) -> String {
     let url = url.split_once('?').map_or(url, |(before, _)| before);
     match url.split_once("://") {

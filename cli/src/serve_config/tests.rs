@@ -46,7 +46,7 @@ fn mistakes_are_named() {
     assert!(resolve(nats(), &[], None).unwrap_err().contains("all processes share"));
     let shared = || ServeArgs { store: Some("s3://bucket".into()), ..nats() };
     assert!(resolve(shared(), &[], None).is_ok());
-    assert!(resolve(ServeArgs { role: vec![Role::Node], ..shared() }, &[], None).is_ok());
+    assert!(resolve(ServeArgs { role: vec![ServerRole::Node], ..shared() }, &[], None).is_ok());
     let both = ServeArgs { nats_creds: Some("c".into()), nats_nkey: Some("n".into()), ..shared() };
     assert!(resolve(both, &[], None).unwrap_err().contains("give one of them"));
     let half = ServeArgs { nats_cert: Some("c".into()), ..shared() };
@@ -55,7 +55,7 @@ fn mistakes_are_named() {
     assert!(resolve(never, &[], None).unwrap_err().contains("1 to 600 seconds"));
     let half = ServeArgs { tls_cert: Some("c".into()), ..Default::default() };
     assert!(resolve(half, &[], None).is_err());
-    let role = ServeArgs { role: vec![Role::Node], ..Default::default() };
+    let role = ServeArgs { role: vec![ServerRole::Node], ..Default::default() };
     assert!(resolve(role, &[], None).unwrap_err().contains("needs a fleet"));
 }
 
@@ -74,7 +74,7 @@ fn what_a_node_offers_is_said_and_checked() {
     let shown = label::show(&offer.labels);
     assert_eq!((shown.as_str(), &offer.accepts[..]), ("disk=ssd, zone=b", &[EntryKind::Task, EntryKind::Http][..]));
     for (file, says) in [
-        ("labels = { \"a b\" = \"c\" }", "is no label"),
+        ("labels = { \"a b\" = \"c\" }", "is not a label"),
         ("[placement.weights]\nlocality = 1", "unknown field `locality`"),
         ("[placement.weights]\nLocality = -1", "placement.weights.Locality is -1"),
         ("accept = [\"gpu\"]", "unknown variant `gpu`"),
@@ -82,7 +82,7 @@ fn what_a_node_offers_is_said_and_checked() {
         ("[ceilings]\nmemory = 1", "unknown field `memory`"),
         ("[ceilings]\nmemory-bytes = \"8GiB\"", "ceiling memory-bytes is 8GiB: use 64KiB to 4GiB"),
         ("[ceilings]\ndeadline-ms = 0", "ceiling deadline-ms is 0"),
-        ("[grants]\nnetwork = [\"a b\"]", "names no hosts"),
+        ("[grants]\nnetwork = [\"a b\"]", "is not a host rule"),
         ("[grants]\nclocks = \"maybe\"", "clocks"),
     ] {
         let said = resolve(ServeArgs::default(), &[], Some(file)).unwrap_err();
@@ -157,7 +157,7 @@ fn a_flag_its_variable_and_its_key_have_one_name() {
         assert!(keys.contains(flag), "--{flag} is no key of the file: {keys:?}");
         assert!(shown.contains(&format!("serve.{flag}")), "--{flag} is not in `config show`");
     }
-    // What has no flag is a table.
+    // A key without a flag is a table.
     for key in keys {
         let is_flag = flags.iter().any(|(_, flag)| *flag == key);
         assert!(is_flag || toml::from_str::<File>(&format!("[{key}]")).is_ok(), "{key} is neither a flag nor a table");

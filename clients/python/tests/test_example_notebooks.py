@@ -138,5 +138,5 @@ def test_a_name_that_is_no_notebook_is_refused() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert (
-        "there is no notebook wheather; there are async-fan-out, monte-carlo, text-statistics, weather" in done.stderr
+        "unknown notebook wheather; known: async-fan-out, monte-carlo, text-statistics, weather" in done.stderr
     )

@@ -1,20 +1,20 @@
-//! The sums on the node's GPU.
+//! Kernel sums on the node's GPU.
 //!
-//! A kernel is the product of one for x and one for y. So the sums over all points are a product of two matrices: the
-//! kernels of y, a row for each cell, times the kernels of x, a row for each point.
+//! A kernel is the product of a kernel for x and one for y. The sums over all points are therefore a product of two
+//! matrices: the kernels of y, with a row per cell, times the kernels of x, with a row per point.
 
 use fabric::gpu::{self, Buffer, Matmul, Pipeline, Saxpy, Shape, Submit};
 
 use crate::grid::{Axis, Grid};
 
-/// Points of one product. On the largest grid its matrices have 4 MiB and it takes 270 million multiplications: a
-/// thousandth of a second on a GPU, some tenths through a software driver. Short sums are also more exact than a long one.
+/// Points of one product. On the largest grid, its matrices take 4 MiB and it does 270 million multiplications: about 1
+/// ms on a GPU and some tenths of a second with a software driver. Short sums are also more accurate than long ones.
 const BATCH: usize = 1024;
 
-/// Each cell's sum over all points, and the GPU's name.
+/// Returns each cell's sum over all points, and the GPU's name.
 ///
 /// # Errors
-/// As everything of [`fabric::gpu`].
+/// Any error of [`fabric::gpu`].
 pub(crate) fn sums(places: &[[f32; 2]], grid: &Grid) -> gpu::Result<(Vec<f32>, String)> {
     let info = gpu::info()?;
     let of_x = Kernels::compile(&grid.x, false)?;
@@ -39,7 +39,7 @@ struct Kernels {
 }
 
 impl Kernels {
-    /// `by_cell` makes a row for each cell, else there is a row for each point.
+    /// Compiles the pass. With `by_cell` the matrix has a row per cell, otherwise a row per point.
     fn compile(axis: &Axis, by_cell: bool) -> gpu::Result<Self> {
         let constants =
             [("CELLS", f64::from(axis.cells)), ("STEP", axis.step() / axis.bandwidth), ("BY_CELL", f64::from(by_cell))];
@@ -47,7 +47,7 @@ impl Kernels {
         Ok(Self { pipeline, cells: axis.cells as usize })
     }
 
-    /// The kernels of points at these places.
+    /// Returns the kernels of points at these places.
     fn fill(&self, places: impl Iterator<Item = f32>) -> gpu::Result<Buffer<f32>> {
         let places = Buffer::from_slice(&places.collect::<Vec<f32>>())?;
         let kernels = Buffer::new(places.len() * self.cells)?;

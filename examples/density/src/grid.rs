@@ -1,46 +1,46 @@
-//! Where the cells are.
+//! The grid of cells.
 
 use fabric::{Deserialize, Error, Result, Serialize};
 
 use crate::Params;
 
-/// Fewest and most cells along an axis.
+/// Allowed number of cells along an axis.
 const CELLS: std::ops::RangeInclusive<u32> = 2..=512;
 
-/// Most bandwidths along an axis: beyond it a place in bandwidths is not exact enough in 32 bits.
+/// Largest number of bandwidths along an axis. Above it, 32 bits are not precise enough for a place in bandwidths.
 const MOST_BANDWIDTHS: f64 = 500.0;
 
-/// The cells: x from left to right, y from bottom to top.
+/// A grid of cells: x from left to right, y from bottom to top.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(crate = "fabric::serde")]
 pub struct Grid {
-    /// From left to right.
+    /// The axis from left to right.
     pub x: Axis,
-    /// From bottom to top.
+    /// The axis from bottom to top.
     pub y: Axis,
 }
 
-/// One side of a grid.
+/// One axis of a grid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(crate = "fabric::serde")]
 pub struct Axis {
-    /// The column of the CSV.
+    /// Column of the CSV.
     pub column: String,
-    /// Where the first cell begins.
+    /// Start of the first cell.
     pub min: f64,
-    /// Where the last cell ends.
+    /// End of the last cell.
     pub max: f64,
     /// Standard deviation of a kernel along this axis.
     pub bandwidth: f64,
-    /// How many cells there are.
+    /// Number of cells.
     pub cells: u32,
 }
 
 impl Grid {
-    /// The grid that the parameters ask for.
+    /// Creates the grid of these parameters.
     ///
     /// # Errors
-    /// Invalid input naming the parameter that cannot be.
+    /// Invalid input, with the name of the invalid parameter.
     pub(crate) fn of(params: &Params) -> Result<Self> {
         let Params { x, x_min, x_max, x_bandwidth, y, y_min, y_max, y_bandwidth, width, height, .. } = params;
         Ok(Self {
@@ -49,14 +49,14 @@ impl Grid {
         })
     }
 
-    /// How many cells there are.
+    /// Returns the number of cells.
     pub(crate) fn len(&self) -> usize {
         self.x.cells as usize * self.y.cells as usize
     }
 }
 
 impl Axis {
-    /// `names` are those of the parameters, in the order of their values.
+    /// Creates an axis. `names` has the names of the parameters, in the order of their values.
     fn new(names: [&str; 4], column: &str, values: [f64; 3], cells: u32) -> Result<Self> {
         let [min_name, max_name, bandwidth_name, cells_name] = names;
         let [min, max, bandwidth] = values;
@@ -77,12 +77,12 @@ impl Axis {
         Ok(Self { column: column.to_owned(), min, max, bandwidth, cells })
     }
 
-    /// Length of a cell.
+    /// Returns the length of a cell.
     pub(crate) fn step(&self) -> f64 {
         (self.max - self.min) / f64::from(self.cells)
     }
 
-    /// A value's distance from `min`, in bandwidths.
+    /// Returns a value's distance from `min`, in bandwidths.
     pub(crate) fn place(&self, value: f64) -> f64 {
         (value - self.min) / self.bandwidth
     }

@@ -1,12 +1,12 @@
 // The kernels of one axis: exp(-d² / 2) for each point and cell, where d is the distance from the cell's centre.
 //
-// One invocation for each; dispatch ceil(points * CELLS / 256) workgroups. Places and steps are in bandwidths.
+// One invocation per kernel; dispatch ceil(points * CELLS / 256) workgroups. Places and steps are in bandwidths.
 
 // Cells of the axis.
 override CELLS: u32;
 // Length of a cell.
 override STEP: f32;
-// Whether a row holds a cell's kernels; else a row holds a point's.
+// If true, a row has the kernels of a cell; otherwise, those of a point.
 override BY_CELL: bool;
 
 @group(0) @binding(0) var<storage, read> places: array<f32>;

@@ -1,8 +1,8 @@
-//! The density of points over two columns of a CSV: an exact Gaussian kernel estimate on a grid, by the node's GPU where it
-//! gives one and by the processor elsewhere.
+//! The density of the points in two columns of a CSV: an exact Gaussian kernel estimate on a grid, computed on the
+//! node's GPU if it has one and on the CPU otherwise.
 //!
-//! A partition's partial result is the grid of its kernels' sums, a merge adds two grids, and the handler draws one. GPU and
-//! processor agree within 1e-4 of the largest cell.
+//! The partial result of a partition is a grid of kernel sums, a merge adds two grids, and the handler renders one. GPU
+//! and CPU agree within 1e-4 of the largest cell.
 
 mod gpu;
 mod grid;
@@ -18,7 +18,7 @@ use fabric::{Context, Deserialize, Error, Input, Json, JsonSchema, Response, Res
 pub use grid::{Axis, Grid};
 use points::Points;
 
-/// The parameters. The defaults are for temperature (°F) and humidity (%) of `examples/data`.
+/// Parameters. The defaults are for temperature (°F) and humidity (%) of `examples/data`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(crate = "fabric::serde", default, deny_unknown_fields)]
 #[schemars(crate = "fabric::schemars")]
@@ -29,7 +29,7 @@ pub struct Params {
     pub x_min: f64,
     /// Right end of the grid.
     pub x_max: f64,
-    /// Standard deviation of a kernel along x: from a 500th of the grid's width to all of it.
+    /// Standard deviation of a kernel along x: from 1/500 of the grid's width to the whole width.
     pub x_bandwidth: f64,
     /// The column from bottom to top.
     pub y: String,
@@ -37,7 +37,7 @@ pub struct Params {
     pub y_min: f64,
     /// Upper end of the grid.
     pub y_max: f64,
-    /// Standard deviation of a kernel along y: from a 500th of the grid's height to all of it.
+    /// Standard deviation of a kernel along y: from 1/500 of the grid's height to the whole height.
     pub y_bandwidth: f64,
     /// Cells from left to right.
     #[schemars(range(min = 2, max = 512))]
@@ -45,20 +45,20 @@ pub struct Params {
     /// Cells from bottom to top.
     #[schemars(range(min = 2, max = 512))]
     pub height: u32,
-    /// What does the work.
+    /// The device that computes the estimate.
     pub device: Device,
 }
 
-/// What does the work.
+/// The device that computes the estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(crate = "fabric::serde", rename_all = "kebab-case")]
 #[schemars(crate = "fabric::schemars")]
 pub enum Device {
-    /// The GPU where there is one for this function, else the processor.
+    /// The GPU if the function has one, otherwise the CPU.
     Auto,
-    /// The processor.
+    /// The CPU.
     Cpu,
-    /// The GPU; without one the function fails.
+    /// The GPU. Without one, the function fails.
     Gpu,
 }
 
@@ -80,30 +80,31 @@ impl Default for Params {
     }
 }
 
-/// A partial result, and the result.
+/// A partial or final result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(crate = "fabric::serde")]
 pub struct Density {
-    /// Where its cells are.
+    /// Grid of the cells.
     pub grid: Grid,
-    /// How many points there were.
+    /// Number of points.
     pub points: u64,
-    /// How many rows were left out because a value was missing.
+    /// Number of rows skipped because of a missing value.
     pub skipped: u64,
-    /// What made it.
+    /// Devices that computed the partitions.
     pub made_by: MadeBy,
-    /// Each cell's sum of `exp(-d² / 2)` over all points, where d is the distance from the cell's centre in bandwidths. Row
-    /// by row from the bottom, each from left to right. Over `points * 2π * x bandwidth * y bandwidth` it is the density.
+    /// Each cell's sum of `exp(-d² / 2)` over all points, with the distance d from the cell's centre in bandwidths. Row
+    /// by row from the bottom, each from left to right. Divided by `points * 2π * x bandwidth * y bandwidth`, it is the
+    /// density.
     pub sums: Vec<f32>,
 }
 
-/// How many partitions were worked out where.
+/// Number of partitions by device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(crate = "fabric::serde")]
 pub struct MadeBy {
-    /// On the processor.
+    /// Partitions computed on the CPU.
     pub cpu: u64,
-    /// On a GPU, by its name.
+    /// Partitions computed on a GPU, by its name.
     pub gpu: BTreeMap<String, u64>,
 }
 
@@ -118,7 +119,8 @@ impl MadeBy {
 }
 
 impl Density {
-    /// How much of the kernels lies on the grid: 1 where it reaches far enough beyond all points, 0 without points.
+    /// Returns the share of the kernels' mass on the grid: 1 if the grid extends far enough beyond all points, 0
+    /// without points.
     pub fn mass(&self) -> f64 {
         let sum: f64 = self.sums.iter().copied().map(f64::from).sum();
         let kernel = std::f64::consts::TAU * self.grid.x.bandwidth * self.grid.y.bandwidth;
@@ -126,7 +128,7 @@ impl Density {
     }
 }
 
-/// The density of the points of a CSV over two of its columns. Rows in which one of them is missing are left out.
+/// Estimates the density of the points in two columns of a CSV. Rows with a missing value are skipped.
 #[fabric::map]
 pub fn estimate(input: Input, params: Params) -> Result<Density> {
     let grid = Grid::of(&params)?;
@@ -155,7 +157,7 @@ pub fn merge(mut a: Density, b: Density) -> Result<Density> {
     Ok(a)
 }
 
-/// Draws a density, as the job gives it, as a PNG with one pixel for each cell.
+/// Renders a density, the result of a job, as a PNG with one pixel per cell.
 #[fabric::handler]
 pub fn draw(Json(density): Json<Density>) -> Result<Response> {
     let body = picture::png(&density)?;
@@ -163,19 +165,19 @@ pub fn draw(Json(density): Json<Density>) -> Result<Response> {
     Ok(Response { content_type: Some("image/png".to_owned()), body })
 }
 
-/// The sums on the device that was asked for.
+/// Computes the sums on the requested device.
 fn sums(places: &[[f32; 2]], grid: &Grid, device: Device) -> Result<(Vec<f32>, MadeBy)> {
     if device == Device::Cpu {
         return Ok((processor::sums(places, grid), MadeBy::cpu()));
     }
     match gpu::sums(places, grid) {
         Ok((sums, name)) => return Ok((sums, MadeBy::gpu(name))),
-        // It may pass, so the host shall try again.
+        // Retryable: the host runs the task again.
         Err(error) if error.is_retryable() => return Err(error.into()),
         Err(error) if device == Device::Gpu => return Err(error).context("parameter `device` is `gpu`"),
         Err(GpuError::Denied(_)) => {}
         Err(error @ (GpuError::Limit { .. } | GpuError::OutOfMemory | GpuError::TimedOut)) => {
-            fabric::warn!("the processor does it: {error}");
+            fabric::warn!("using the CPU instead of the GPU: {error}");
         }
         Err(error) => return Err(error.into()),
     }

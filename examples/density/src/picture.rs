@@ -1,31 +1,32 @@
-//! A density as a picture.
+//! A density as an image.
 
 use fabric::{Error, Result};
 
 use crate::Density;
 
-/// Colours from nothing to the most, evenly spaced and ever brighter: readable in grey and to the colour-blind.
+/// Colour scale from zero to the maximum, evenly spaced with increasing brightness: readable in greyscale and with
+/// colour blindness.
 const COLOURS: [[u8; 3]; 6] =
     [[10, 8, 40], [66, 20, 112], [150, 36, 112], [218, 72, 72], [248, 150, 40], [252, 246, 180]];
 
-/// A PNG with a pixel for each cell, y upwards.
+/// Returns a PNG with one pixel per cell and y upwards.
 ///
 /// # Errors
-/// Invalid input when the sums are not one for each cell of the grid, or not numbers from 0.
+/// Invalid input if there is not one sum per cell of the grid, or if a sum is negative or not finite.
 pub(crate) fn png(density: &Density) -> Result<Vec<u8>> {
     let (width, height) = (density.grid.x.cells, density.grid.y.cells);
-    // The grid came with the request: it need not be one that the map made.
+    // The grid comes from the request, so it may be invalid.
     let cells = u64::from(width) * u64::from(height);
     if cells == 0 || density.sums.len() as u64 != cells {
         let sums = density.sums.len();
-        return Err(Error::invalid_input(format!("{sums} sums for {width} × {height} cells; give what the job made")));
+        return Err(Error::invalid_input(format!("{sums} sums for {width} × {height} cells; pass a job's result")));
     }
     if !density.sums.iter().all(|sum| sum.is_finite() && *sum >= 0.0) {
-        return Err(Error::invalid_input("a sum is not a number from 0; give what the job made"));
+        return Err(Error::invalid_input("a sum is negative or not finite; pass a job's result"));
     }
     let most = density.sums.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     let rows = density.sums.chunks(width as usize).rev();
-    // The square root shows the thin parts too.
+    // The square root makes low densities visible.
     let pixels: Vec<u8> = rows.flatten().flat_map(|sum| colour((sum / most).sqrt())).collect();
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
@@ -37,7 +38,7 @@ pub(crate) fn png(density: &Density) -> Result<Vec<u8>> {
     Ok(file)
 }
 
-/// The colour of a share from 0 to 1.
+/// Returns the colour of a share from 0 to 1.
 fn colour(share: f32) -> [u8; 3] {
     let place = share.clamp(0.0, 1.0) * (COLOURS.len() - 1) as f32;
     let below = (place as usize).min(COLOURS.len() - 2);

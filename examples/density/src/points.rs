@@ -4,18 +4,18 @@ use fabric::{F64Columns, Input, Result};
 
 use crate::grid::Grid;
 
-/// What a partition has.
+/// Points of a partition, with the number of skipped rows.
 pub(crate) struct Points {
     /// Each point's distance from the grid's lower left corner, in bandwidths.
     pub(crate) places: Vec<[f32; 2]>,
-    /// Rows in which a value was missing.
+    /// Number of rows with a missing value.
     pub(crate) skipped: u64,
 }
 
 /// Reads the grid's two columns.
 ///
 /// # Errors
-/// Invalid input for a column that is not there and a value that is no number.
+/// Invalid input for an unknown column and for a value that is not a number.
 pub(crate) fn read(input: Input, grid: &Grid) -> Result<Points> {
     let mut table = F64Columns::new(input)?;
     table.select(&[&grid.x.column, &grid.y.column])?;

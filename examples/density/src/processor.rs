@@ -1,9 +1,9 @@
-//! The sums on the processor.
+//! Kernel sums on the CPU.
 
 use crate::grid::{Axis, Grid};
 
-/// Each cell's sum over all points: a kernel is the product of one for x and one for y, so a point takes `width + height`
-/// exponentials and `width * height` multiplications.
+/// Returns each cell's sum over all points. A kernel is the product of a kernel for x and one for y, so a point takes
+/// `width + height` exponentials and `width * height` multiplications.
 pub(crate) fn sums(places: &[[f32; 2]], grid: &Grid) -> Vec<f32> {
     let mut sums = vec![0.0_f64; grid.len()];
     let (mut row, mut column) = (vec![0.0; grid.x.cells as usize], vec![0.0; grid.y.cells as usize]);
@@ -22,7 +22,7 @@ pub(crate) fn sums(places: &[[f32; 2]], grid: &Grid) -> Vec<f32> {
     sums.into_iter().map(|sum| sum as f32).collect()
 }
 
-/// `exp(-d² / 2)` at the centre of each cell of an axis.
+/// Computes `exp(-d² / 2)` at the centre of each cell of an axis.
 fn kernel(place: f64, axis: &Axis, cells: &mut [f64]) {
     let step = axis.step() / axis.bandwidth;
     for (at, cell) in cells.iter_mut().enumerate() {

@@ -110,7 +110,7 @@ fn without_a_gpu_auto_takes_the_processor_and_gpu_fails_clearly() {
     let cpu = estimated("a,b\n1,2\n", &small()).unwrap();
     let auto = estimated("a,b\n1,2\n", &Params { device: Device::Auto, ..small() }).unwrap();
     assert_eq!(auto, cpu);
-    assert!(testing::take().logs.is_empty(), "it is no failure");
+    assert!(testing::take().logs.is_empty(), "this is not a failure");
     let error = estimated("a,b\n1,2\n", &Params { device: Device::Gpu, ..small() }).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Failed);
     assert!(error.message().starts_with("parameter `device` is `gpu`: no GPU for this call"), "{error}");
@@ -130,7 +130,7 @@ fn the_picture_has_a_pixel_for_each_cell_and_y_upwards() {
         |row: usize, column: usize| pixels[(row * 40 + column) * 3..][..3].iter().map(|c| u32::from(*c)).sum::<u32>();
     assert!(brightness(0, 0) > 600 && brightness(29, 0) < 60 && brightness(0, 39) < 60);
     let wrong = draw(Json(Density { sums: vec![1.0; 3], ..density.clone() })).unwrap_err();
-    assert_eq!(wrong.message(), "3 sums for 40 × 30 cells; give what the job made");
+    assert_eq!(wrong.message(), "3 sums for 40 × 30 cells; pass a job's result");
     let wrong = draw(Json(Density { sums: vec![-1.0; 1200], ..density })).unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::InvalidInput);
 }

@@ -7,7 +7,7 @@ use fabric::gpu::{Bind, Buffer, Pipeline, Submit};
 use fabric::{Error, Json, Result};
 use measure::{Row, Sizes, Step, Way};
 
-/// The way of a function: `fabric::gpu`.
+/// Access through the SDK: `fabric::gpu`.
 #[derive(Default)]
 struct Guest {
     buffers: Vec<Buffer<u32>>,

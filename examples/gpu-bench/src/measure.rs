@@ -1,5 +1,5 @@
-//! The measurements, the same for every way to the GPU. The bench `gpu` takes this file in as well, for the ways outside of
-//! the sandbox, so it knows neither the SDK nor the host.
+//! The measurements, shared by all access paths to the GPU. The bench `gpu` includes this file for the paths outside of
+//! the sandbox, so it depends neither on the SDK nor on the host.
 
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
@@ -8,21 +8,22 @@ use std::{
     time::Instant,
 };
 
-/// A way to run passes. Buffers and pipelines are numbers, counted in the order of their making.
+/// An access path to the GPU. Buffers and pipelines are numbered in the order of creation.
 #[allow(async_fn_in_trait, reason = "who implements it calls it")]
 pub trait Way {
-    /// Words in this side's memory, as writes take them and reads give them.
+    /// Words in host or guest memory, for writes and reads.
     type Data: PartialEq;
     fn data(words: impl Iterator<Item = u32>) -> Self::Data;
     async fn buffer(&mut self, bytes: u64) -> anyhow::Result<usize>;
-    /// Writes from the buffer's start on.
+    /// Writes from the start of the buffer.
     async fn write(&mut self, buffer: usize, data: &Self::Data) -> anyhow::Result<()>;
-    /// Reads all of a buffer.
+    /// Reads a whole buffer.
     async fn read(&mut self, buffer: usize) -> anyhow::Result<Self::Data>;
     async fn pipeline(&mut self, wgsl: &str, entry: &str) -> anyhow::Result<usize>;
-    /// Runs the steps in one submit, reads so many bytes of a buffer's start in the same submit, and waits.
+    /// Runs the steps in one submit, reads this number of bytes from the start of a buffer in the same submit, and
+    /// waits.
     async fn submit(&mut self, steps: &[Step], read: Option<(usize, u64)>) -> anyhow::Result<Self::Data>;
-    /// Frees all buffers; the next one is number 0 again.
+    /// Frees all buffers. The numbering starts at 0 again.
     async fn free(&mut self) -> anyhow::Result<()>;
 }
 
@@ -34,37 +35,37 @@ pub enum Step {
         buffers: Vec<usize>,
         workgroups: [u32; 3],
     },
-    /// All of one buffer into another of its size.
+    /// Copies a whole buffer to another one of the same size.
     Copy {
         from: usize,
         to: usize,
     },
 }
 
-/// How much work the measurements do, and what the adapter has.
+/// Sizes of the measurements and features of the adapter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sizes {
     /// Numbers in a vector.
     pub vector: u32,
     /// Rows and columns of a square matrix.
     pub matrix: u32,
-    /// Times that a kernel runs in one submit, so that the submit itself counts little. A submit copies at most 1 GiB.
+    /// Runs of a kernel in one submit, so that the overhead of the submit is small. A submit copies at most 1 GiB.
     pub repeats: u32,
-    /// Submits that a latency's median is taken from.
+    /// Number of submits for the median of a latency.
     pub latencies: u32,
-    /// Submits that a rate's median is taken from.
+    /// Number of submits for the median of a rate.
     pub rates: u32,
     pub f16: bool,
     pub subgroups: bool,
 }
 
-/// What was measured.
+/// One measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     pub what: String,
-    /// Of one, the median.
+    /// Median time of one operation.
     pub seconds: f64,
-    /// How much one is, and of what: bytes or operations. Nothing for a latency.
+    /// Amount and unit of one operation: bytes or FLOP. `None` for a latency.
     pub amount: Option<(f64, String)>,
 }
 
@@ -91,7 +92,7 @@ const COUNT: &str = "
 @group(0) @binding(0) var<storage, read_write> data: array<u32>;
 @compute @workgroup_size(1) fn main() { data[0] += 1u; }";
 
-/// The reduction of `reduce.wgsl`, for sums alone, with subgroups in the place of most barriers.
+/// The reduction of `reduce.wgsl`, only for sums, with subgroup operations instead of most barriers.
 const SUBGROUP_SUM: &str = "
 @group(0) @binding(0) var<storage, read> input: array<f32>;
 @group(0) @binding(1) var<storage, read_write> partials: array<f32>;
@@ -155,7 +156,7 @@ async fn vectors<W: Way>(way: &mut W, sizes: &Sizes) -> anyhow::Result<Vec<Row>>
         let start = Instant::now();
         let read = way.read(x).await?;
         downs.push(start.elapsed().as_secs_f64());
-        ensure!(read == data, "what was read is not what was written");
+        ensure!(read == data, "the data read differs from the data written");
     }
     let rate = |what: &str, seconds: f64, per: f64| {
         let what = format!("{what}, {} MiB", bytes >> 20);
@@ -192,7 +193,8 @@ async fn vectors<W: Way>(way: &mut W, sizes: &Sizes) -> anyhow::Result<Vec<Row>>
     Ok(rows)
 }
 
-/// A product of two square matrices. `words` gives so many elements, `expected` the first word from the first two cells.
+/// Measures a product of two square matrices. `words` returns the given number of elements, `expected` the first word
+/// from the first two cells.
 async fn matrix<W: Way>(
     way: &mut W,
     sizes: &Sizes,
@@ -222,10 +224,10 @@ async fn matrix<W: Way>(
     Ok(Row { what: format!("matmul {name}, {n}"), seconds, amount: Some((operations, "FLOP".to_owned())) })
 }
 
-/// Submits that are not counted: a driver may compile at the first.
+/// Submits that are not measured: a driver may compile on the first run.
 const WARM_UP: u32 = 2;
 
-/// Median time of a submit, and what the last one read.
+/// Returns the median time of a submit, and the data read by the last one.
 async fn timed<W: Way>(
     way: &mut W,
     times: u32,
@@ -245,14 +247,14 @@ async fn timed<W: Way>(
     Ok((median(all), last))
 }
 
-/// The element at a place: a whole number from -3 to 3 without a pattern, so that sums and products of many stay small and
-/// every kind of float holds them exactly.
+/// Returns the element at an index: a pseudo-random integer from -3 to 3, so that sums and products stay small and are
+/// exact in every float type.
 fn number(at: u64) -> i32 {
     let mixed = (at + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40) as i32 % 7 - 3
 }
 
-/// A whole number below 2,048 in half precision.
+/// Converts an integer below 2,048 to half precision.
 fn f16_bits(n: i32) -> u32 {
     let sign = u32::from(n < 0) << 15;
     match n.unsigned_abs() {
@@ -266,7 +268,7 @@ fn median(mut all: Vec<f64>) -> f64 {
     all[all.len() / 2]
 }
 
-/// The value of a future that is done when it is first asked; `None` when it is not.
+/// Returns the value of a future that completes on the first poll, otherwise `None`.
 pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

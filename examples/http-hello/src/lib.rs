@@ -1,6 +1,6 @@
-//! The smallest HTTP function worth measuring: a `wasi:http/proxy` component that says hello and shows what it was asked.
+//! A minimal HTTP function for benches: a `wasi:http/proxy` component that returns a greeting, the path and the query.
 //!
-//! It runs as it is under `fabric` and under `wasmtime serve -Scli`; it knows nothing of either.
+//! It runs unchanged under `fabric` and under `wasmtime serve -Scli`.
 #![cfg(target_family = "wasm")]
 
 use wasip2::exports::http::incoming_handler::Guest;
@@ -20,13 +20,13 @@ impl Guest for Hello {
         text.push('\n');
 
         let headers = Fields::new();
-        // The names and values are constants, so the host has no reason to refuse them.
+        // The name and the value are valid constants, so the host does not refuse them.
         let _ = headers.append("content-type", b"text/plain; charset=utf-8");
         let response = OutgoingResponse::new(headers);
         let Ok(body) = response.body() else { return };
         ResponseOutparam::set(out, Ok(response));
         if let Ok(stream) = body.write() {
-            // Longer than one write may be: only a target of several KiB gets here.
+            // One write is limited to 4 KiB. Only a target of several KiB needs more than one.
             for piece in text.as_bytes().chunks(4096) {
                 if stream.blocking_write_and_flush(piece).is_err() {
                     break;

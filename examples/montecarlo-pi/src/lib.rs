@@ -1,32 +1,32 @@
-//! Estimates π by throwing points at a square. The input is a list of items, each with the seed of its own random
-//! numbers, so the function needs no grant, and the same items give the same estimate for ever.
+//! Estimates π from random points in a square. The input is a list of items. Each item has the seed of its random
+//! numbers, so the function needs no grant, and the same items always give the same estimate.
 
 use fabric::{Deserialize, Error, Json, Result, Serialize};
 
-/// How many points make a progress step.
+/// Points between two progress reports.
 const STEP: u64 = 1 << 22;
 
-/// One task's share.
+/// The input of one task.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(crate = "fabric::serde", deny_unknown_fields)]
 pub struct Item {
-    /// Where its random numbers start.
+    /// Seed of the random numbers.
     pub seed: u64,
-    /// How many points to throw.
+    /// Number of points to draw.
     pub samples: u64,
 }
 
-/// A partial result, and the result.
+/// A partial or final result.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(crate = "fabric::serde")]
 pub struct Estimate {
     /// Points inside the quarter circle.
     pub inside: u64,
-    /// Points thrown.
+    /// Points drawn.
     pub total: u64,
-    /// Four times the share inside.
+    /// The estimate of π: four times the share inside.
     pub pi: f64,
-    /// Its standard error.
+    /// Standard error of the estimate.
     pub standard_error: f64,
 }
 
@@ -38,7 +38,7 @@ impl Estimate {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and every seed gives a different sequence.
+/// SplitMix64 (Steele, Lea, Flood 2014): a small generator with a different sequence for every seed.
 struct Random(u64);
 
 impl Random {
@@ -51,18 +51,18 @@ impl Random {
     }
 }
 
-/// Throws an item's points.
+/// Draws an item's points.
 #[fabric::map]
 pub fn throw(Json(item): Json<Item>) -> Result<Estimate> {
     if item.samples == 0 {
         return Err(Error::invalid_input("`samples` must be at least 1"));
     }
-    // One step first, so that neighbouring seeds do not share their sequences shifted by one.
+    // The seed is hashed first, so that the sequences of adjacent seeds are not shifted copies of each other.
     let mut random = Random(Random(item.seed).next());
     let mut inside = 0;
     for sample in 0..item.samples {
         let bits = random.next();
-        // Two coordinates of 32 bits each; inside means below 2⁶⁴, so no rounding matters.
+        // Two coordinates of 32 bits each. Inside means a sum of squares below 2⁶⁴, which is exact.
         let (x, y) = (bits >> 32, bits & 0xFFFF_FFFF);
         inside += u64::from((x * x).checked_add(y * y).is_some());
         if sample % STEP == STEP - 1 {

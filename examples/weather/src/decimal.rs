@@ -1,4 +1,4 @@
-//! Exact decimals: a whole number of 10⁻¹⁸, so that sums do not depend on the order of adding.
+//! Exact decimals: integers in units of 10⁻¹⁸, so that sums do not depend on the order of addition.
 //!
 //! 128 bits hold sums up to 1.7 × 10²⁰; a year of hourly pressures is below 10⁷.
 
@@ -9,10 +9,10 @@ use std::str::FromStr;
 use fabric::serde::de::{self, Visitor};
 use fabric::{Deserialize, Serialize, serde};
 
-/// Digits after the point that are kept; the source has up to 16.
+/// Digits after the decimal point. The source has up to 16.
 const DIGITS: u32 = 18;
 const ONE: i128 = 10_i128.pow(DIGITS);
-/// What a mean is rounded to.
+/// Rounding unit of a mean.
 const MEAN_STEP: i128 = 10_i128.pow(DIGITS - 4);
 
 /// An exact decimal number.
@@ -20,13 +20,13 @@ const MEAN_STEP: i128 = 10_i128.pow(DIGITS - 4);
 pub struct Decimal(i128);
 
 impl Decimal {
-    /// The nearest `f64`.
+    /// Returns the nearest `f64`.
     pub fn to_f64(self) -> f64 {
-        // The standard library's conversion from text rounds correctly; a division of two roundings would not.
+        // The standard library's conversion from text rounds correctly; a division of two rounded floats would not.
         self.to_string().parse().unwrap_or(f64::NAN)
     }
 
-    /// This over `count`, rounded to four decimals, halves away from zero.
+    /// Returns this number divided by `count`, rounded to four decimals, halves away from zero.
     pub fn mean(self, count: u64) -> f64 {
         let step = i128::from(count.max(1)) * MEAN_STEP;
         let half = if self.0 < 0 { -step / 2 } else { step / 2 };
@@ -43,7 +43,7 @@ impl AddAssign for Decimal {
 impl FromStr for Decimal {
     type Err = String;
 
-    /// Reads `-12.5` and `1e3`.
+    /// Parses numbers such as `-12.5` and `1e3`.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is not a decimal number of at most {DIGITS} decimals");
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -101,7 +101,7 @@ impl<'de> Deserialize<'de> for Decimal {
     }
 }
 
-/// A number, or nothing where the source has `NA` or an empty field.
+/// A number, or `None` for `NA` or an empty field of the source.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reading(pub Option<Decimal>);
 

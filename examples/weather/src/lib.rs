@@ -1,8 +1,8 @@
-//! Hourly weather observations to a summary per station and month, and to the means of consecutive blocks of rows.
+//! Summarises hourly weather observations per station and month, and computes the means of consecutive blocks of rows.
 //!
-//! Sums are exact (see [`decimal`]), so the summary is the same to the byte for any partitioning and any grouping of the
-//! reduce. A partial result and the final one have the same form: each holds count and sum next to the mean, and a merge
-//! adds the former and works the latter out again.
+//! Sums are exact (see [`decimal`]), so the summary has the same bytes for any partitioning and any grouping of the
+//! reduce. A partial result and the final one have the same form: each has count, sum and mean. A merge adds counts and
+//! sums and computes the mean again.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use fabric::{Csv, Deserialize, Input, JsonSchema, Result, Serialize};
 pub mod decimal;
 use decimal::{Decimal, Reading};
 
-/// The parameters.
+/// Parameters.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(crate = "fabric::serde", default, deny_unknown_fields)]
 #[schemars(crate = "fabric::schemars")]
 pub struct Params {
-    /// Whether the result has the block means too.
+    /// If true, the result also has the block means.
     pub blocks: bool,
-    /// How many consecutive rows make a block.
+    /// Number of consecutive rows in a block.
     #[schemars(range(min = 1))]
     pub block_rows: u32,
 }
@@ -29,7 +29,7 @@ impl Default for Params {
     }
 }
 
-/// The columns of the source that are used. `NA` is a missing reading.
+/// The columns used from the source. `NA` is a missing reading.
 #[derive(Debug, Deserialize)]
 #[serde(crate = "fabric::serde")]
 struct Row {
@@ -45,7 +45,7 @@ struct Row {
     visib: Reading,
 }
 
-/// The measures, by their names in the source.
+/// Names of the measures in the source.
 pub const MEASURES: [&str; 7] = ["temp", "dewp", "humid", "wind_speed", "precip", "pressure", "visib"];
 
 impl Row {
@@ -54,13 +54,13 @@ impl Row {
     }
 }
 
-/// What is known of one measure; readings that are missing do not count.
+/// Summary of one measure. Missing readings are not counted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(crate = "fabric::serde")]
 pub struct Measure {
-    /// How many readings there were.
+    /// Number of readings.
     pub count: u64,
-    /// The sum over the count, to four decimals.
+    /// The sum divided by the count, to four decimals.
     pub mean: f64,
     /// The smallest reading.
     pub min: f64,
@@ -92,32 +92,32 @@ pub type Measures = BTreeMap<String, Measure>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(crate = "fabric::serde")]
 pub struct Block {
-    /// The object the rows come from.
+    /// The object of the rows.
     pub object: String,
-    /// Where in the object its partition starts, in bytes.
+    /// Offset of the partition in the object, in bytes.
     pub offset: u64,
     /// The block's number in the partition, from 0.
     pub block: u64,
-    /// How many rows it has: fewer than asked for only in a partition's last block.
+    /// Number of rows. Only a partition's last block may have fewer than `block_rows`.
     pub rows: u64,
     /// The mean of each measure that has a reading, to four decimals.
     pub means: BTreeMap<String, f64>,
 }
 
-/// A partial result, and the result.
+/// A partial or final result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(crate = "fabric::serde")]
 pub struct Summary {
-    /// How many observations were read.
+    /// Number of observations.
     pub rows: u64,
-    /// Station, then month as `2013-01`, then measure.
+    /// Measures by station, then by month as `2013-01`, then by name.
     pub stations: BTreeMap<String, BTreeMap<String, Measures>>,
-    /// The block means, in the order of the partitions. Left out unless asked for.
+    /// The block means, in the order of the partitions. Omitted unless requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Block>,
 }
 
-/// Sums while reading: a mean is worked out once, at the end.
+/// Running sums. The mean is computed once, at the end.
 #[derive(Clone, Copy, Default)]
 struct Running {
     count: u64,
@@ -157,8 +157,8 @@ fn means(sums: [Running; 7]) -> BTreeMap<String, f64> {
     measures.filter_map(|(name, sum)| Some(((*name).to_owned(), sum.measure()?.mean))).collect()
 }
 
-/// Mean, minimum, maximum and count of each weather measure by station and month; with `blocks`, also the means of every
-/// `block_rows` consecutive rows of a partition.
+/// Summarises each weather measure by station and month: mean, minimum, maximum and count. With `blocks`, also computes
+/// the means of every `block_rows` consecutive rows of a partition.
 #[fabric::map]
 pub fn summarise(input: Input, params: Params) -> Result<Summary> {
     if params.block_rows == 0 {
@@ -166,7 +166,7 @@ pub fn summarise(input: Input, params: Params) -> Result<Summary> {
     }
     let part = input.part().clone();
     let mut rows = 0_u64;
-    // Stations come in long runs, so a short list beats a map.
+    // The rows of a station are consecutive, so a short list is faster than a map.
     let mut groups: Vec<(Row, [Running; 7])> = Vec::new();
     let mut blocks = Vec::new();
     let mut block = ([Running::default(); 7], 0_u64);
@@ -212,7 +212,7 @@ pub fn summarise(input: Input, params: Params) -> Result<Summary> {
     Ok(Summary { rows, stations, blocks })
 }
 
-/// Adds the summary of the rows that follow.
+/// Merges the summary of the rows that follow.
 #[fabric::reduce(default)]
 pub fn merge(mut a: Summary, b: Summary) -> Summary {
     a.rows += b.rows;

@@ -65,7 +65,7 @@ fn any_partitioning_and_grouping_gives_the_same_bytes() {
             .collect();
         let merge = |a, b| Ok(merge(a, b));
         results.push(testing::reduce(merge, &partials).unwrap().output);
-        // A tree: each half by itself, then both.
+        // A tree: each half separately, then both.
         let (left, right) = partials.split_at(partials.len() / 2);
         let halves: Vec<_> = [left, right]
             .into_iter()

@@ -1,8 +1,8 @@
-//! Counts words: runs of bytes between ASCII white space, compared as bytes, upper and lower case kept apart.
+//! Counts words: runs of bytes between ASCII white space, compared as bytes.
 //!
-//! Two forms. Without a shuffle (the default) a map task gives a table of its words and `merge` adds the
-//! tables up. With `emit = true` and a shuffle, every word meets its like in one reduce task: for vocabularies that do
-//! not fit one result.
+//! It has two modes. Without a shuffle (the default), a map task returns a table of its words and `merge` adds the
+//! tables. With `emit = true` and a shuffle, equal words are sent to the same reduce task, for vocabularies too large
+//! for one result.
 
 use std::{cmp::Ordering, collections::BTreeMap, fmt};
 
@@ -17,39 +17,39 @@ use fabric::{
 mod table;
 use table::Table;
 
-/// The parameters.
+/// Parameters.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(crate = "fabric::serde", default, deny_unknown_fields)]
 #[schemars(crate = "fabric::schemars")]
 pub struct Params {
-    /// Emit one record per word, for a job with a shuffle, instead of giving a table.
+    /// Emit one record per word, for a job with a shuffle, instead of returning a table.
     pub emit: bool,
 }
 
-/// A partition's words, or the whole job's. Words that are not UTF-8 have their odd bytes replaced.
+/// The words of a partition, or of the whole job. Invalid UTF-8 in words is replaced.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(crate = "fabric::serde")]
 pub struct Counts {
-    /// How many words there were.
+    /// Number of words.
     pub total: u64,
-    /// How often each came.
+    /// Count of each word.
     pub words: BTreeMap<String, u64>,
 }
 
-/// A table, or nothing when every word was emitted.
+/// Result of a map: a table, or only the total if the words were emitted.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(crate = "fabric::serde", untagged)]
 pub enum Counted {
-    /// The partition's table.
+    /// The table of the partition.
     Table(Counts),
     /// All words were emitted.
     Emitted {
-        /// How many words there were.
+        /// Number of words.
         total: u64,
     },
 }
 
-/// Counts the words of a text. With `emit` the job needs a shuffle, whose reducer adds up word by word.
+/// Counts the words of a text. With `emit`, the job needs a shuffle, and its reducer adds the counts of each word.
 #[fabric::map]
 pub fn count(mut input: Input, params: Params) -> Result<Counted> {
     let mut table = Table::new();
@@ -73,7 +73,7 @@ pub fn count(mut input: Input, params: Params) -> Result<Counted> {
     }
     let mut words = BTreeMap::new();
     for (word, count) in table.into_sorted() {
-        // Two words with different odd bytes may read the same once those are replaced.
+        // Two words with different invalid bytes may be equal after the replacement.
         *words.entry(String::from_utf8_lossy(&word).into_owned()).or_insert(0) += count;
     }
     Ok(Counted::Table(Counts { total, words }))
@@ -87,11 +87,11 @@ pub fn merge(a: Partial, b: Partial) -> Result<Partial> {
         (Partial::Table(a), Partial::Table(b)) => {
             Ok(Partial::Table(Counts { total: a.total + b.total, words: add(a.words, b.words) }))
         }
-        _ => Err(fabric::Error::invalid_input("a count of one word met a table of words")),
+        _ => Err(fabric::Error::invalid_input("can't merge the count of one word with a table of words")),
     }
 }
 
-/// Adds two tables in one pass over both: they are in the order of their words.
+/// Adds two tables in one pass, since both are sorted by word.
 fn add(a: BTreeMap<String, u64>, b: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
     let next = std::iter::from_fn(|| match (a.peek(), b.peek()) {
@@ -105,18 +105,18 @@ fn add(a: BTreeMap<String, u64>, b: BTreeMap<String, u64>) -> BTreeMap<String, u
     next.collect()
 }
 
-/// What `merge` merges.
+/// The argument of `merge`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(crate = "fabric::serde", untagged)]
 pub enum Partial {
     /// One word's count.
     Count(u64),
-    /// Many words' counts.
+    /// A table of counts.
     Table(Counts),
 }
 
-/// A number is a count, a map is a table: told apart by the first byte. (An untagged enum would hold the whole table in
-/// memory once more before it looks.)
+/// A number is a count, and a map is a table. This visitor decides on the first byte; an untagged enum would buffer the
+/// whole table in memory first.
 impl<'de> Deserialize<'de> for Partial {
     fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
         struct Either;

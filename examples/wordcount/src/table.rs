@@ -1,13 +1,13 @@
-//! An open-addressing table from words to counts that copies a word once and allocates nothing per word.
+//! An open-addressing table from words to counts. It copies each word once and makes no allocation per word.
 //!
-//! Most words of a text have at most 8 bytes and come often. So a word's first 8 bytes are looked at as one number: a few
-//! instructions find its end, and the number is both what is hashed and what is compared.
-//! A table of 2³² places would need more memory than a module can have, so `shift` stays above 0.
+//! Most words of a text are frequent and have at most 8 bytes. Therefore the first 8 bytes of a word are processed as
+//! one number: a few instructions find the word's end, and the number is used for hashing and for comparison. A table
+//! of 2³² slots would need more memory than a module can have, so `shift` is always above 0.
 
-/// One word's place. Count 0 marks a free one.
+/// The slot of one word. Count 0 marks a free slot.
 #[derive(Clone, Copy, Default)]
 struct Slot {
-    /// The first 8 bytes, with zeros after a shorter word.
+    /// The first 8 bytes, padded with zeros.
     head: u64,
     count: u64,
     hash: u32,
@@ -17,9 +17,9 @@ struct Slot {
 
 /// Counts of words.
 pub struct Table {
-    /// As many as a power of two.
+    /// The slots. Their number is a power of two.
     slots: Vec<Slot>,
-    /// What takes a hash of 32 bits down to a place.
+    /// Right shift from a 32-bit hash to a slot index.
     shift: u32,
     bytes: Vec<u8>,
     used: usize,
@@ -38,14 +38,14 @@ const SEPARATES: [bool; 256] = {
     table
 };
 
-/// Marks the bytes of `eight` that are at most a space. Only the lowest mark is to be trusted: the subtraction may carry
-/// into the bytes above it.
+/// Marks the bytes of `eight` that are at most a space. Only the lowest mark is reliable: the subtraction may borrow
+/// from the bytes above it.
 #[inline]
 fn low_bytes(eight: u64) -> u64 {
     eight.wrapping_sub(0x2121_2121_2121_2121) & !eight & 0x8080_8080_8080_8080
 }
 
-/// Up to 8 bytes as a number, the first one lowest.
+/// Returns up to 8 bytes as a little-endian number.
 #[inline]
 fn number(bytes: &[u8]) -> u64 {
     match bytes.first_chunk::<8>() {
@@ -66,17 +66,18 @@ impl Default for Table {
 }
 
 impl Table {
-    /// An empty table.
+    /// Creates an empty table.
     pub fn new() -> Self {
         Self { slots: vec![Slot::default(); 1 << 12], shift: 32 - 12, bytes: Vec::new(), used: 0, total: 0 }
     }
 
-    /// How many words were added.
+    /// Returns the number of words added.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Adds the words of a chunk. `straddling` holds the word that the last chunk ended in and takes the next one.
+    /// Adds the words of a chunk. `straddling` holds the incomplete word at the end of the last chunk, and then that of
+    /// this chunk.
     pub fn add_chunk(&mut self, chunk: &[u8], straddling: &mut Vec<u8>) {
         let mut rest = chunk;
         if !straddling.is_empty() {
@@ -103,7 +104,7 @@ impl Table {
             }
             rest = &rest[end + 1..];
         }
-        // Less than 8 bytes, or a word that goes on in the next chunk.
+        // Fewer than 8 bytes, or a word that continues in the next chunk.
         let mut words = rest.split(|byte| SEPARATES[usize::from(*byte)]).peekable();
         while let Some(word) = words.next() {
             if words.peek().is_none() {
@@ -114,7 +115,7 @@ impl Table {
         }
     }
 
-    /// Adds the word put together from two chunks, if there is one.
+    /// Adds the word in `straddling`, if there is one.
     pub fn add_last(&mut self, straddling: &mut Vec<u8>) {
         if !straddling.is_empty() {
             self.add(straddling);
@@ -172,7 +173,7 @@ impl Table {
         self.slots = slots;
     }
 
-    /// The words in byte order with their counts: the same result on every run.
+    /// Returns the words in byte order with their counts. The order makes the result deterministic.
     pub fn into_sorted(self) -> Vec<(Vec<u8>, u64)> {
         let word = |slot: &Slot| self.bytes[slot.start as usize..(slot.start + slot.length) as usize].to_vec();
         let mut words: Vec<_> =
@@ -182,13 +183,13 @@ impl Table {
     }
 }
 
-/// The hash of a word.
+/// Returns the hash of a word.
 fn hash_of(word: &[u8]) -> u64 {
     word.chunks(8).fold(0, |hash, piece| mix(hash, number(piece)))
 }
 
-/// Where the first word of `bytes` ends and its hash, 8 bytes at a time. `None` when `bytes` run out, or at a control
-/// character that does not separate words.
+/// Returns the end and the hash of the first word of `bytes`, reading 8 bytes at a time. Returns `None` at the end of
+/// `bytes`, or at a control character that does not separate words.
 #[inline]
 fn scan(bytes: &[u8]) -> Option<(usize, u64)> {
     let (mut at, mut hash) = (0, 0);
@@ -213,7 +214,7 @@ fn scan(bytes: &[u8]) -> Option<(usize, u64)> {
     }
 }
 
-/// Where the first word of `bytes` ends.
+/// Returns the end of the first word of `bytes`.
 fn word_end(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| SEPARATES[usize::from(*byte)]).unwrap_or(bytes.len())
 }

@@ -12,7 +12,8 @@ fn naive(text: &[u8]) -> BTreeMap<Vec<u8>, u64> {
 
 #[test]
 fn every_chunk_size_counts_the_same() {
-    // Short and long words, exactly 8 and 16 bytes, shared beginnings, control characters that do not separate.
+    // Short and long words, words of exactly 8 and 16 bytes, common prefixes, and control characters that do not
+    // separate words.
     let text = b"  the cat\tthe\r\ndog the-cat  a \xff\xfe \n\n the cat 12345678 1234567 123456789 a\0 a\x01b\x1f \
         long-word-number-1 long-word-number-2 long-word-number-1 1234567812345678 12345678 \x0b\x0c! end";
     let expected = naive(text);

@@ -1,6 +1,7 @@
-//! Names and debug information of modules, as the compile worker reads them, and the table that the server searches.
+//! Names and debug information of modules, as the compile worker parses them, and the symbol table that the server
+//! searches.
 
-#[path = "../../../host/tests/support/debug_info.rs"]
+#[path = "../../../host/tests/host/support/debug_info.rs"]
 mod support;
 
 use fabric_fuzz::fuzz;
@@ -13,7 +14,7 @@ fn bare() -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// A module whose first function has inlined calls and lines.
+/// Returns a module whose first function has inlined calls and lines.
 fn described() -> Vec<u8> {
     let bare = bare();
     let (low, high) = functions(&bare)[0];
@@ -38,7 +39,7 @@ fn debug_info() {
     let bare = bare();
     let mut named = bare.clone();
     custom(&mut named, "name", &names([(1, "first"), (2, "_ZN1a1b17h0123456789abcdefE")]));
-    // Sections of a few kilobytes: what makes them hostile is their shape.
+    // Hostile sections of a few kilobytes are enough: their structure matters, not their size.
     let hostile = hostile(&bare).into_iter().map(|(_, module)| module).filter(|m| m.len() < fabric_fuzz::MAX_INPUT);
     let seeds: Vec<_> = [named, described()].into_iter().chain(hostile).collect();
     let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();

@@ -1,11 +1,11 @@
-//! Job specs in JSON: what is read takes no more memory than was estimated from its text.
+//! Job specifications in JSON. A parsed body uses no more memory than the estimate from its text.
 
 use fabric_fuzz::fuzz;
 use fabric_gateway::body;
 use fabric_types::job::JobSpec;
 use serde_json::Value;
 
-/// Memory of a value, from below.
+/// Returns a lower bound of the memory of a value.
 fn memory(value: &Value) -> u64 {
     let own = size_of::<Value>() as u64;
     own + match value {

@@ -1,4 +1,4 @@
-//! Messages between scheduler and nodes, as NATS hands them over.
+//! Messages between scheduler and nodes, as received from NATS.
 
 use fabric_fuzz::fuzz;
 

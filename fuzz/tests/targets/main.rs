@@ -1,4 +1,4 @@
-//! The targets, one file each. See the crate's documentation for how to run them longer.
+//! The fuzz targets, one file each. The crate's documentation describes longer runs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod debug_info;

@@ -1,4 +1,4 @@
-//! Manifests, as TOML and as JSON: one that is taken reads back the same.
+//! Manifests in TOML and JSON. A manifest accepted from TOML survives a round trip through JSON.
 
 use fabric_fuzz::{fuzz, text};
 use fabric_types::manifest::Manifest;

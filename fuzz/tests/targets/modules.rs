@@ -1,4 +1,5 @@
-//! Uploaded modules: their shape, imports and entry, before anything is compiled, and what they say about themselves.
+//! Uploaded modules: their structure, imports and entry points, as inspected before compilation, and their own
+//! description.
 
 use fabric_fuzz::{fuzz, text};
 

@@ -1,4 +1,4 @@
-//! Paths, names, labels, splitters and sizes: what is taken follows the rules and reads back as printed.
+//! Paths, names, labels, splitters and sizes. Accepted text follows the rules and survives a round trip.
 
 use fabric_fuzz::{fuzz, text};
 use fabric_store::{ObjectPath, ObjectPrefix};

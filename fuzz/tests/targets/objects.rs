@@ -1,4 +1,5 @@
-//! Objects that jobs map over: every splitter over any bytes. Partitions cover the object, in order, without gaps.
+//! Objects as inputs of jobs: every splitter over arbitrary bytes. Partitions of lines and records cover
+//! the object in order, without gaps.
 
 use fabric_fuzz::fuzz;
 use fabric_store::{ObjectPath, Objects, PlanOptions, PutOptions, Store, open, plan};
@@ -60,7 +61,7 @@ fn lines_and_rows() {
     );
 }
 
-/// A file of two row groups.
+/// Returns a Parquet file with two row groups.
 fn parquet_file() -> Vec<u8> {
     let schema = Arc::new(parse_message_type("message m { REQUIRED INT64 a; }").unwrap());
     let mut out = Vec::new();

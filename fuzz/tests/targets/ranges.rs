@@ -1,4 +1,4 @@
-//! `Range` headers: what they give lies inside.
+//! `Range` headers. The resulting range is always within the object.
 
 use fabric_fuzz::{fuzz, text};
 use fabric_gateway::range::Asked;

@@ -1,4 +1,4 @@
-//! Schemas and parameters: the first part of an input is a schema, the rest after a zero byte is what is checked against it.
+//! Schemas and parameters. An input is a schema, optionally followed by a zero byte and a value to validate against it.
 
 use fabric_fuzz::fuzz;
 use fabric_gateway::functions::params::Schema;

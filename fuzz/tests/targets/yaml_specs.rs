@@ -1,4 +1,4 @@
-//! Job specs in YAML.
+//! Job specifications in YAML.
 
 use fabric_fuzz::fuzz;
 use fabric_types::job::JobSpec;

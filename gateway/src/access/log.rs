@@ -1,6 +1,7 @@
-//! Log lines about access: sign-ins, refusals and changes, each with who, from where, and under which request id. They go to
-//! the server's own log under the target `fabric::access`. A stranger can't flood it: refusals are bounded by address and all
-//! together, and the next line says how many were left out.
+//! Log lines about access: sign-ins, refusals and changes, each with the caller, the address and the request id. They
+//! go to the server's log under the target `fabric::access`. A client cannot flood the log: refusals are limited per
+//! address and in total, and the next line reports the number of lines left out (test
+//! `a_flood_of_one_address_leaves_lines_for_others_and_is_counted`).
 
 use super::{Caller, address_group};
 use crate::{error::Refusal, peers::Passed, routes::http_functions};
@@ -15,43 +16,44 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Lines of one key, and of all keys together, in a [`WINDOW`].
+/// Maximum lines of one key, and of all keys together, in a [`WINDOW`].
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     of_one: u32,
     of_all: u32,
 }
 
-/// Refusals of one address, and of all.
+/// Limits for refusals: per address, and in total.
 const REFUSALS: Bounds = Bounds { of_one: 10, of_all: 120 };
-/// Changes of one tenant, and of all. Those of admins are always logged.
+/// Limits for changes: per tenant, and in total. Changes by admins are always logged.
 const CHANGES: Bounds = Bounds { of_one: 120, of_all: 600 };
-/// Sign-ins of one tenant, and of all.
+/// Limits for sign-ins: per tenant, and in total.
 const SIGN_INS: Bounds = Bounds { of_one: 60, of_all: 300 };
-/// How long a line counts.
+/// Period over which lines are counted.
 const WINDOW: Duration = Duration::from_secs(60);
-/// A token that was used from an address is logged again when it is used there after so long a pause.
+/// A token in use from an address is logged again after it was not used from there for this long.
 const SIGNED_IN: Duration = Duration::from_secs(3600);
-/// Addresses, tenants and tokens that are remembered.
+/// Maximum addresses, tenants and tokens that are remembered.
 const REMEMBERED: u64 = 10_000;
-/// Routes of data rather than of settings: what they do is in usage, in the records of calls and in the store.
+/// Routes that carry data rather than settings. Their activity is recorded in usage, in invocation records and in the
+/// store.
 const DATA: [&str; 3] = ["/v1/functions/{f}/invoke", "/v1/objects/{*path}", "/v1/placements/explain"];
 
 /// The caller of an answered request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked(pub(crate) Caller);
 
-/// A request that was answered.
+/// An answered request.
 pub(crate) struct Exchange<'a> {
     pub(crate) method: &'a Method,
     pub(crate) route: &'static str,
-    /// Of a request that changes something.
+    /// The path of a request that changes something.
     pub(crate) path: Option<&'a str>,
     pub(crate) peer: SocketAddr,
     pub(crate) id: &'a str,
 }
 
-/// Lines written in the present window, and lines left out since the last one.
+/// Lines written in the current window, and lines left out since the last written line.
 #[derive(Debug)]
 struct Count {
     since: Instant,
@@ -72,7 +74,7 @@ impl Count {
     }
 }
 
-/// A bound on the lines of one kind.
+/// A limiter for the lines of one kind.
 struct Limiter<K: Hash + Eq + Send + Sync + 'static> {
     bounds: Bounds,
     by_key: moka::sync::Cache<K, Arc<Mutex<Count>>>,
@@ -85,7 +87,8 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
         Self { bounds, by_key, all: Mutex::new(Count::new(Instant::now())) }
     }
 
-    /// Whether a line may be written at `now`; with it how many of this kind were left out since the last one.
+    /// Returns the number of lines of this kind left out since the last one, or `None` if no line may be written at
+    /// `now`.
     fn take(&self, key: K, now: Instant) -> Option<u64> {
         let own = self.by_key.get_with(key, || Arc::new(Mutex::new(Count::new(now))));
         let (mut own, mut all) = (own.lock(), self.all.lock());
@@ -99,12 +102,12 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
     }
 }
 
-/// Writes the lines.
+/// A writer of the access log.
 pub(crate) struct AccessLog {
     refusals: Limiter<IpAddr>,
     changes: Limiter<String>,
     sign_ins: Limiter<String>,
-    /// Tokens with the address group that they were used from.
+    /// Tokens with the address groups that they were used from.
     signed_in: moka::sync::Cache<(String, IpAddr), ()>,
 }
 
@@ -120,7 +123,7 @@ impl Default for AccessLog {
 }
 
 impl AccessLog {
-    /// Logs what an answered request was about, where it was a sign-in, a refusal or a change.
+    /// Logs an answered request that was a sign-in, a refusal or a change.
     pub(crate) fn note(&self, exchange: &Exchange<'_>, response: &Response) {
         let asked = response.extensions().get::<Asked>().map(|asked| &asked.0);
         if let Some(caller) = asked {
@@ -173,12 +176,13 @@ impl AccessLog {
     }
 }
 
-/// Why a request was refused; `None` where it was not, or where a function said so.
+/// Returns the code of a refusal; `None` if the request was not refused, or if a function sent the status.
 fn refusal(route: &str, response: &Response) -> Option<Code> {
     if let Some(Refusal(code)) = response.extensions().get() {
         return Some(*code);
     }
-    // The owner of the jobs said so; it logs it too, under the same request id, and can't know the client's address.
+    // The owner of the jobs refused the request. The owner logs it too, under the same request id, without the client's
+    // address.
     let passed =
         response.extensions().get::<Passed>().is_some() && !matches!(route, http_functions::ROUTE | super::INVOKE);
     match response.status() {

@@ -1,16 +1,16 @@
-//! Whose an invocation is, said by its id: the last 35 bits of an id that a token's call is given are a hash of the
-//! token and the rest of the id. So ownership needs no record, holds for synchronous calls too, and outlives restarts.
+//! Ownership of invocations, encoded in their ids: the last 35 bits of the id of a token's call are a hash of the token
+//! and the rest of the id. Ownership therefore needs no record, covers synchronous calls too, and survives restarts.
 //!
-//! It is no signature: who makes ids could forge one. Only the server makes them, and a caller who is given another's
-//! id finds its own mark on it once in 2^35 times.
+//! The mark is not a signature: a party that chooses ids could forge one. Only the server generates ids, and a caller
+//! that presents another caller's id finds its own mark on it with a probability of 2^-35.
 
 use fabric_types::id::{InvocationId, ulid_text};
 
-/// Characters of the mark; a ULID has 26, of 5 bits each.
+/// Characters of the mark. A ULID has 26 characters of 5 bits each.
 const CHARS: usize = 7;
 const BITS: u32 = 5 * CHARS as u32;
 
-/// The mark of a token on an id that begins so.
+/// Returns the mark of a token on an id with this beginning.
 fn of(token: &str, beginning: &str) -> u128 {
     let mut hash = blake3::Hasher::new_derive_key("fabric invocation mark 1");
     hash.update(token.as_bytes()).update(&[0]).update(beginning.as_bytes());
@@ -19,7 +19,7 @@ fn of(token: &str, beginning: &str) -> u128 {
     u128::from_le_bytes(bytes) & ((1 << BITS) - 1)
 }
 
-/// An id with the token's mark: the time, 45 bits of `draw`, the mark.
+/// Returns an id with the token's mark: the time, 45 bits of `draw`, the mark.
 #[must_use]
 pub(super) fn sign(token: &str, now_ms: u64, draw: u64) -> InvocationId {
     let free = u128::from(draw >> 19) << BITS;
@@ -28,7 +28,7 @@ pub(super) fn sign(token: &str, now_ms: u64, draw: u64) -> InvocationId {
     InvocationId::from_parts(now_ms, free | of(token, beginning))
 }
 
-/// Whether the token's mark is on the id.
+/// Returns `true` if the id carries the token's mark.
 #[must_use]
 pub(super) fn is_of(token: &str, id: &InvocationId) -> bool {
     let id = id.as_str();

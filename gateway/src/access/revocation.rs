@@ -1,5 +1,5 @@
-//! Ends what a token has opened when the token no longer lets its holder in: event streams, followed logs, long polls,
-//! responses that go on.
+//! Ends the open requests of a token that is no longer valid: event streams, followed logs, long polls and other
+//! continuing responses.
 
 use super::holder;
 use crate::{Error, error::Result, state::App};
@@ -13,16 +13,16 @@ use std::{
     time::Duration,
 };
 
-/// How often an open stream's token is looked at. It is in memory, and forgotten there when it is revoked.
+/// Interval between checks of an open stream's token. Tokens are cached in memory and removed from there on revocation.
 const LOOK: Duration = Duration::from_millis(500);
-/// A response of known length up to this is not watched: it is on its way already.
+/// A response of known length up to this many bytes is not watched: it is already on its way.
 const SHORT: u64 = 1 << 20;
 
 fn refused() -> Error {
-    Error::new(Code::Unauthenticated, "the token was revoked or has expired meanwhile")
+    Error::new(Code::Unauthenticated, "the token was revoked or has expired")
 }
 
-/// Returns when the secret no longer lets its holder in. A registry or Hub that does not answer changes nothing.
+/// Waits until the secret is no longer valid. A registry or Hub that does not answer counts as no change.
 async fn revoked(app: &App, secret: &str) {
     loop {
         tokio::time::sleep(LOOK).await;
@@ -34,24 +34,24 @@ async fn revoked(app: &App, secret: &str) {
     }
 }
 
-/// Waits for an answer for as long as the secret is good.
+/// Waits for an answer while the secret is valid.
 ///
 /// # Errors
-/// `unauthenticated` when it no longer is.
+/// `unauthenticated` if the secret stops being valid.
 pub(super) async fn answer_while_valid(
     app: &App,
     secret: &str,
     answer: impl Future<Output = Response>,
 ) -> Result<Response> {
     tokio::select! {
-        // Most answers are there at the first poll, and then no timer is ever set.
+        // Most answers are ready at the first poll, and then no timer is set.
         biased;
         response = answer => Ok(response),
         () = revoked(app, secret) => Err(refused()),
     }
 }
 
-/// Has a response that goes on break off when the secret is no longer good.
+/// Wraps a continuing response so that it is aborted when the secret is no longer valid.
 pub(crate) fn watch(app: &App, secret: &str, response: Response) -> Response {
     let body = response.body();
     if http_body::Body::is_end_stream(body) || http_body::Body::size_hint(body).exact().is_some_and(|n| n <= SHORT) {
@@ -75,7 +75,7 @@ impl http_body::Body for WatchedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(revoked) = &mut self.revoked else { return Poll::Ready(None) };
-        // First, since a body that always has more would keep it from being looked at.
+        // Polled first: a body that always has data would starve the check.
         if revoked.as_mut().poll(cx).is_ready() {
             self.revoked = None;
             self.body = Body::empty();

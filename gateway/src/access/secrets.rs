@@ -1,4 +1,5 @@
-//! Secrets in requests to functions: what lets its holder in here never reaches a guest, however it was written.
+//! Removal of secrets from requests to functions, so that a credential of this server does not reach a guest, plain or
+//! encoded (test `no_spelling_of_a_secret_reaches_a_guest`).
 
 use crate::{jupyterhub, tokens};
 use base64::{
@@ -14,12 +15,12 @@ const LENIENT_CONFIG: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT_CONFIG);
 const LENIENT_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT_CONFIG);
 
-/// How a Hub's token may be written where only a form tells it.
+/// Returns `true` if a word of the text has the form of a Hub's token.
 fn holds_a_hubs(text: &[u8]) -> bool {
     text.split(|b| !b.is_ascii_alphanumeric()).any(|word| std::str::from_utf8(word).is_ok_and(jupyterhub::is_token))
 }
 
-/// With each `%41` decoded once.
+/// Decodes percent-encoding (`%41`) once.
 fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr::memchr(b'%', text) else { return Cow::Borrowed(text) };
     let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
@@ -40,9 +41,9 @@ fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// Layers of percent-encoding that are looked through: a proxy may decode one, a guest another.
+/// Layers of percent-encoding that are checked: a proxy may decode one, a guest another.
 const LAYERS: usize = 3;
-/// Characters of the shortest Base64 that can hold a secret.
+/// Characters of the shortest Base64 text that can hold a secret.
 const LEAST_BASE64: usize = 40;
 
 /// Decodes the words of a text that are Base64.
@@ -50,13 +51,13 @@ fn encoded(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
     text.split(move |b| !is_base64(b)).filter(|word| word.len() >= LEAST_BASE64).filter_map(|word| {
         let url = word.iter().any(|b| matches!(b, b'-' | b'_'));
-        // The end that is no whole byte is left out: a word may be cut off.
+        // A trailing partial byte is dropped: a word may be cut off.
         let whole = word.get(..word.len() - usize::from(word.len() % 4 == 1))?;
         if url { LENIENT_URL.decode(whole).ok() } else { LENIENT.decode(whole).ok() }
     })
 }
 
-/// The user and password of `Basic` credentials.
+/// Decodes the user and password of `Basic` credentials.
 fn basic(value: &[u8]) -> Option<Vec<u8>> {
     let (scheme, rest) = value.split_at_checked(5)?;
     if !scheme.eq_ignore_ascii_case(b"basic") {
@@ -70,11 +71,11 @@ fn basic(value: &[u8]) -> Option<Vec<u8>> {
         .ok()
 }
 
-/// What counts as a secret in one request.
+/// The secrets to find in one request.
 struct Secrets<'a> {
-    /// Whether tokens of a JupyterHub let their holders in.
+    /// `true` if tokens of a JupyterHub are accepted.
     hub: bool,
-    /// The one that the request was let in with, as far as it is known.
+    /// The secret that authenticated the request, if known.
     presented: Option<&'a [u8]>,
 }
 
@@ -84,7 +85,8 @@ impl Secrets<'_> {
             || self.presented.is_some_and(|s| !s.is_empty() && memchr::memmem::find(text, s).is_some())
     }
 
-    /// Returns true when a text holds a secret: plainly, percent-encoded up to [`LAYERS`] times, or in Base64 of either alphabet.
+    /// Returns `true` if a text holds a secret: plain, percent-encoded up to [`LAYERS`] times, or in Base64 of either
+    /// alphabet.
     fn are_in(&self, text: &[u8]) -> bool {
         let mut text = Cow::Borrowed(text);
         for _ in 0..=LAYERS {
@@ -105,11 +107,11 @@ impl Secrets<'_> {
     }
 }
 
-/// Takes out of a request's headers every one that holds a secret of ours; `hub`: or a JupyterHub's. With one value of a
-/// header all its values go: which of them counts depends on who reads them.
+/// Removes every request header that holds a Fabric secret or, with `hub`, a JupyterHub token. If one value of a header
+/// holds a secret, all its values are removed: readers differ in the value that they use.
 pub(crate) fn withhold(headers: &mut HeaderMap, hub: bool) {
     let presented = super::bearer(headers).map(|s| s.as_bytes().to_vec());
-    // Only of a form that could have let the caller in: a word of the function's own is the function's.
+    // Only a secret of a form that could have authenticated the caller: other credentials belong to the function.
     let presented = presented.filter(|s| hub && std::str::from_utf8(s).is_ok_and(jupyterhub::is_token));
     let secrets = Secrets { hub, presented: presented.as_deref() };
     let mut hit: Vec<HeaderName> = Vec::new();
@@ -126,7 +128,7 @@ pub(crate) fn withhold(headers: &mut HeaderMap, hub: bool) {
     }
 }
 
-/// Whether an address holds a secret of ours, or the JupyterHub's that the request was let in with.
+/// Returns `true` if a URI holds a Fabric secret, or the JupyterHub token that authenticated the request.
 pub(crate) fn are_in_address(uri: &Uri, headers: &HeaderMap, hub: bool) -> bool {
     let text = uri.path_and_query().map_or("", |p| p.as_str()).as_bytes();
     let presented = super::bearer(headers).filter(|s| hub && jupyterhub::is_token(s)).map(str::as_bytes);
@@ -216,7 +218,8 @@ mod tests {
             assert_eq!(left(&[("authorization", &value)], true), 0, "{value}");
             assert_eq!(left(&[("authorization", &value)], false), 1, "{value}");
         }
-        // The very token that let the caller in, wherever else it is. Other words of the form are not known to be tokens.
+        // The token that authenticated the caller is found in every header. Other words of the same form are not known
+        // to be tokens.
         let given = [("authorization", &format!("token {HUBS}")[..]), ("cookie", &format!("t={HUBS}"))];
         assert_eq!(left(&given, true), 0);
         assert_eq!(left(&[("traceparent", &format!("00-{HUBS}-0123456789abcdef-01"))], true), 1);

@@ -1,11 +1,11 @@
-//! Aliases: where they point, and the way back.
+//! Aliases: setting, promotion, rollback and deletion.
 
 use super::{
     Functions, live,
     record::{self, AliasRecord, decode, encode, mean_the_same},
 };
 use crate::{Error, clock::now_ms, error::Result};
-use fabric_engine::registry::Expect;
+use fabric_backend::registry::Expect;
 use fabric_types::{
     Code,
     function::AliasTarget,
@@ -15,12 +15,12 @@ use fabric_types::{
 
 const ROUNDS: usize = 64;
 
-/// New targets of an alias.
+/// A change of an alias.
 struct Change<'a> {
     alias: &'a AliasName,
     targets: Vec<AliasTarget>,
     promoted: u32,
-    /// The targets to go back to; `None`: those of before, and what they are replaced by.
+    /// The new history. `None`: the old history plus the targets that are replaced.
     history: Option<Vec<Vec<AliasTarget>>>,
 }
 
@@ -28,7 +28,8 @@ impl Functions {
     /// Sets an alias.
     ///
     /// # Errors
-    /// `bad-request` for targets out of bounds, `not-found` for a function or version that isn't there.
+    /// `bad-request` for targets out of bounds; `not-found` for a function or version that does not exist; `conflict`
+    /// if the function has the maximum number of aliases; `unavailable` under too many concurrent changes.
     pub async fn set_alias(
         &self,
         tenant: &TenantId,
@@ -60,11 +61,11 @@ impl Functions {
                 return Ok(alias);
             }
         }
-        Err(Error::new(Code::Unavailable, "too many changes of this alias at once"))
+        Err(Error::new(Code::Unavailable, "too many concurrent changes of this alias"))
     }
 
-    /// Moves `live` to a version that was deployed, unless a newer deployment has moved it already. One that points
-    /// there stays untouched.
+    /// Moves `live` to a deployed version, unless a newer deployment has moved it already. Leaves `live` unchanged if
+    /// it already points there.
     pub(super) async fn promote(&self, tenant: &TenantId, f: &FunctionName, version: u32) -> Result<()> {
         let (live, targets) = (live()?, vec![AliasTarget { version, weight: 1 }]);
         for _ in 0..ROUNDS {
@@ -77,15 +78,15 @@ impl Functions {
             let change = Change { alias: &live, targets: targets.clone(), promoted: version, history: None };
             match self.replace(tenant, f, old, change).await {
                 Ok(None) => {}
-                // Deleted while it was being deployed: there is nothing left to point at.
+                // Deleted during the deployment: there is nothing to point at.
                 Err(e) if e.code() == Code::NotFound => return Ok(()),
                 other => return other.map(drop),
             }
         }
-        Err(Error::new(Code::Unavailable, "too many changes of this alias at once"))
+        Err(Error::new(Code::Unavailable, "too many concurrent changes of this alias"))
     }
 
-    /// Writes an alias over `old`; `None` where another was faster.
+    /// Writes an alias over `old`. Returns `None` if another writer was faster.
     async fn replace(
         &self,
         tenant: &TenantId,
@@ -100,17 +101,17 @@ impl Functions {
         let alias = Alias { name: alias.clone(), targets, updated_ms: now_ms() };
         let record = AliasRecord { alias, history, promoted };
         let key = record::alias(tenant, f, &record.alias.name);
-        let revision = match self.0.engine.registry.put(&key, encode(&record)?, expect).await {
+        let revision = match self.0.backend.registry.put(&key, encode(&record)?, expect).await {
             Ok(revision) => revision,
-            Err(fabric_engine::Error::Conflict { .. }) => return Ok(None),
+            Err(fabric_backend::Error::Conflict { .. }) => return Ok(None),
             Err(e) => return Err(e.into()),
         };
-        // A deletion lists the aliases after it has marked the function as deleted. So either it sees this one, or
-        // this look sees its mark: none is left behind that points at a version that is gone.
+        // A deletion marks the function as deleted before it lists the aliases. So either the deletion sees this alias,
+        // or this check sees the mark: no alias remains that points at a deleted version.
         let dangling = self.dangling(tenant, f, &record.alias.targets).await?;
         if let Some(gone) = dangling {
-            match self.0.engine.registry.delete(&key, Expect::Revision(revision)).await {
-                Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => {}
+            match self.0.backend.registry.delete(&key, Expect::Revision(revision)).await {
+                Ok(()) | Err(fabric_backend::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
             self.0.cache.forget(tenant.as_str(), f.as_str());
@@ -120,7 +121,7 @@ impl Functions {
         Ok(Some(record.alias))
     }
 
-    /// What of an alias is not there: its function or one of its versions.
+    /// Returns the error for a part of an alias that does not exist: its function or one of its versions.
     async fn dangling(&self, tenant: &TenantId, f: &FunctionName, targets: &[AliasTarget]) -> Result<Option<Error>> {
         if self.head(tenant, f).await?.is_none() {
             return Ok(Some(Error::not_found("function", f)));
@@ -135,10 +136,10 @@ impl Functions {
         Ok(None)
     }
 
-    /// Points `live` back: at `to`, or at what it pointed at before. Each call goes further back, never forward again.
+    /// Points `live` back: at `to`, or at its previous targets. Repeated calls go further back, never forward.
     ///
     /// # Errors
-    /// `not-found`; `conflict` when there is nothing to go back to.
+    /// `not-found`; `conflict` if there are no previous targets.
     pub async fn rollback(&self, tenant: &TenantId, f: &FunctionName, to: Option<u32>) -> Result<Alias> {
         self.head(tenant, f).await?.ok_or_else(|| Error::not_found("function", f))?;
         let live = live()?;
@@ -169,10 +170,10 @@ impl Functions {
                 return Ok(alias);
             }
         }
-        Err(Error::new(Code::Unavailable, "too many changes of this alias at once"))
+        Err(Error::new(Code::Unavailable, "too many concurrent changes of this alias"))
     }
 
-    /// Takes from the history the last targets that are all still there and are not these.
+    /// Pops targets from the history until some are found that all exist and differ from `now`, and returns them.
     async fn earlier(
         &self,
         tenant: &TenantId,
@@ -185,11 +186,11 @@ impl Functions {
                 return Ok(targets);
             }
         }
-        Err(Error::new(Code::Conflict, format!("`{f}` was not live in another version before"))
-            .hint("name the version to go to; `fabric versions` lists those there are"))
+        Err(Error::new(Code::Conflict, format!("`{f}` had no other live version before"))
+            .hint("name a version; `fabric versions` lists them"))
     }
 
-    /// Removes an alias.
+    /// Deletes an alias.
     ///
     /// # Errors
     /// `not-found`.
@@ -199,19 +200,19 @@ impl Functions {
         let key = record::alias(tenant, f, alias);
         for _ in 0..ROUNDS {
             let (_, revision) = self.alias_record(tenant, f, alias).await?.ok_or_else(missing)?;
-            match self.0.engine.registry.delete(&key, Expect::Revision(revision)).await {
+            match self.0.backend.registry.delete(&key, Expect::Revision(revision)).await {
                 Ok(()) => {
                     self.0.cache.forget(tenant.as_str(), f.as_str());
                     return Ok(());
                 }
-                Err(fabric_engine::Error::Conflict { .. }) => {}
+                Err(fabric_backend::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
         }
-        Err(Error::new(Code::Unavailable, "too many changes of this alias at once"))
+        Err(Error::new(Code::Unavailable, "too many concurrent changes of this alias"))
     }
 
-    /// The aliases of a function, by name.
+    /// Returns the aliases of a function, ordered by name.
     ///
     /// # Errors
     /// `not-found`.

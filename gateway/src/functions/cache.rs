@@ -1,28 +1,29 @@
-//! What names mean, remembered per function: a *view* holds the choices of every reference to one function, and is
-//! forgotten as a whole, so that no choice can outlive what forgets it.
+//! The cache of resolved references. A *view* holds the choices of all references to one function and is invalidated as
+//! a whole, so that no choice outlives its invalidation.
 //!
-//! Why nothing stale is ever found after a change was announced. A loader takes the view **before** it reads the
-//! registry and puts its choice into that view. [`Cache::forget`] comes **after** the write and unlinks the view. So a
-//! loader either took its view before the forgetting, and then its choice goes into a view that nobody finds any more;
-//! or it took it after, and then it read the registry after the write. Eviction unlinks a view in the same way.
+//! No stale choice is found after a change was announced. A loader takes the view **before** it reads the registry and
+//! puts its choice into that view. [`Cache::forget`] runs **after** the write and unlinks the view. A loader that took
+//! its view before the invalidation puts its choice into a view that is no longer reachable. A loader that took its
+//! view afterwards reads the registry after the write. Eviction unlinks a view in the same way. The test
+//! `no_reader_sees_what_is_older_than_the_last_announced_change` checks this.
 
 use parking_lot::RwLock;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// Functions that are remembered at once.
+/// Maximum functions in the cache.
 const MAX_FUNCTIONS: u64 = 50_000;
-/// Texts that one function may have in its view; more are answered without it.
+/// Maximum references in the view of one function. Further references are resolved without the cache.
 const MAX_TEXTS: usize = 256;
-/// How long a view lives at most: bounds how stale it gets where a change was never announced.
+/// Maximum lifetime of a view. It bounds the staleness after a change that was never announced.
 const LIFE: Duration = Duration::from_secs(300);
 
 /// Views by `tenant/function`.
 pub(super) struct Cache<T>(moka::sync::Cache<String, Arc<View<T>>>);
 
-/// The choices of one function by the text that callers write.
+/// The choices of one function, by the reference that callers write.
 pub(super) struct View<T>(RwLock<HashMap<String, Arc<T>>>);
 
-/// The `tenant/function` in `tenant/function`, `tenant/function@v` and `tenant/function:alias`.
+/// Returns the `tenant/function` part of `tenant/function`, `tenant/function@v` or `tenant/function:alias`.
 fn function(text: &str) -> &str {
     text.find(['@', ':']).and_then(|end| text.get(..end)).unwrap_or(text)
 }
@@ -36,17 +37,17 @@ impl<T: Send + Sync + 'static> Cache<T> {
         Self(moka::sync::Cache::builder().max_capacity(functions).time_to_live(LIFE).build())
     }
 
-    /// What `text` means, if that is known. Makes nothing.
+    /// Returns the cached choice for `text`. Does not create a view.
     pub(super) fn get(&self, text: &str) -> Option<Arc<T>> {
         self.0.get(function(text))?.0.read().get(text).cloned()
     }
 
-    /// Where a loader puts what it is about to read.
+    /// Returns the view that a loader puts its choice into.
     pub(super) fn view(&self, text: &str) -> Arc<View<T>> {
         self.0.get_with_by_ref(function(text), || Arc::new(View(RwLock::new(HashMap::new()))))
     }
 
-    /// Forgets all that is known of a function. Call it after the registry was written.
+    /// Invalidates all choices of a function. Call it after the registry was written.
     pub(super) fn forget(&self, tenant: &str, function: &str) {
         self.0.invalidate(&format!("{tenant}/{function}"));
     }
@@ -117,8 +118,8 @@ mod tests {
         assert_eq!(cache.get("t/f@0").as_deref(), Some(&7));
     }
 
-    /// Readers race with a writer that counts up and forgets; none may see a value older than the newest one that had
-    /// been announced when it began to look.
+    /// Readers race with a writer that increments a value and invalidates the cache. No reader may see a value older
+    /// than the newest one announced before its read.
     #[test]
     fn no_reader_sees_what_is_older_than_the_last_announced_change() {
         let cache = Cache::<u64>::new();

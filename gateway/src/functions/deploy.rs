@@ -1,11 +1,11 @@
-//! Deploying and deleting.
+//! Deployment and deletion of functions.
 
 use super::{
     Functions, live,
     record::{self, AliasRecord, Head, decode, decode_deployment, encode},
 };
 use crate::{Error, clock::now_ms, error::Result};
-use fabric_engine::registry::Expect;
+use fabric_backend::registry::Expect;
 use fabric_types::{
     Code,
     digest::ModuleDigest,
@@ -14,48 +14,49 @@ use fabric_types::{
     manifest::Manifest,
 };
 
-/// Rounds of compare-and-set before a writer gives up: every lost round is another's success.
+/// Rounds of compare-and-set before a writer gives up. Each lost round is the success of another writer.
 const ROUNDS: usize = 64;
 
-/// What becomes a version.
+/// A version to be created.
 #[derive(Debug, Clone)]
 pub struct NewVersion {
-    /// The manifest, parameters' schema filled in.
+    /// The manifest, with the schema of its parameters filled in.
     pub manifest: Manifest,
-    /// The module, stored already.
+    /// The digest of the module, which is stored already.
     pub module: ModuleDigest,
-    /// Its size.
+    /// Size of the module in bytes.
     pub module_bytes: u64,
-    /// What it exports.
+    /// The entry that the module exports.
     pub entry: Entry,
-    /// A word from the deployer.
+    /// A note from the deployer.
     pub note: String,
-    /// Whether `live` moves to it.
+    /// Moves `live` to the version.
     pub promote: bool,
 }
 
 fn busy() -> Error {
-    Error::new(Code::Unavailable, "too many changes of this function at once")
+    Error::new(Code::Unavailable, "too many concurrent changes of this function")
 }
 
-/// What a deployment did.
+/// The result of a deployment.
 #[derive(Debug)]
 pub struct Made {
-    /// The version that there is now.
+    /// The current version.
     pub deployment: Deployment,
-    /// Whether it was made; else the newest was the same.
+    /// `true` if the version was created; `false` if the newest one was identical.
     pub created: bool,
-    /// Where `live` pointed before.
+    /// Targets of `live` before the deployment.
     pub live_before: Vec<AliasTarget>,
-    /// Where it points now; empty where nothing is live.
+    /// Targets of `live` now; empty if nothing is live.
     pub live: Vec<AliasTarget>,
 }
 
 impl Functions {
-    /// Makes a version, or finds that the newest is the same.
+    /// Creates a version, or finds that the newest one is identical.
     ///
     /// # Errors
-    /// `invalid-manifest` for a schema that does not compile; those of the registry.
+    /// `invalid-manifest` for a schema that does not compile; `bad-request` for a note that is too long; `conflict` if
+    /// the maximum number of functions or versions is reached; the errors of the registry.
     pub async fn deploy(&self, tenant: &TenantId, new: NewVersion) -> Result<Made> {
         if let Some(schema) = &new.manifest.params {
             self.check_schema(tenant, schema).await?;
@@ -77,27 +78,27 @@ impl Functions {
         Ok(Made { deployment, created, live_before, live })
     }
 
-    /// Where `live` points; empty where nothing is live.
+    /// Returns the targets of `live`; empty if nothing is live.
     pub(super) async fn live_targets(&self, tenant: &TenantId, f: &FunctionName) -> Result<Vec<AliasTarget>> {
         let record = self.alias_record(tenant, f, &live()?).await?;
         Ok(record.map(|(record, _)| record.alias.targets).unwrap_or_default())
     }
 
-    /// Gives a version another note, which is all of it that can change.
+    /// Changes the note of a version, its only mutable part.
     async fn annotate(&self, deployment: Deployment, note: String) -> Result<Deployment> {
-        let registry = &self.0.engine.registry;
+        let registry = &self.0.backend.registry;
         let key = record::version(&deployment.tenant, &deployment.function, deployment.version);
         let noted = Deployment { note, ..deployment };
-        // One that is gone meanwhile is not made again.
+        // A version that was deleted in the meantime is not created again.
         let Some(entry) = registry.get(&key).await? else { return Ok(noted) };
         match registry.put(&key, encode(&noted)?, Expect::Revision(entry.revision)).await {
-            Ok(_) | Err(fabric_engine::Error::Conflict { .. }) => Ok(noted),
+            Ok(_) | Err(fabric_backend::Error::Conflict { .. }) => Ok(noted),
             Err(e) => Err(e.into()),
         }
     }
 
     async fn claim(&self, tenant: &TenantId, f: &FunctionName, new: &NewVersion) -> Result<(Deployment, bool)> {
-        let registry = &self.0.engine.registry;
+        let registry = &self.0.backend.registry;
         let mut floor = 0;
         for _ in 0..ROUNDS {
             let entry = registry.get(&record::head(tenant, f)).await?;
@@ -134,17 +135,17 @@ impl Functions {
                     self.raise(tenant, f, version).await?;
                     return Ok((deployment, true));
                 }
-                // Another took the number and may not have raised the head yet.
-                Err(fabric_engine::Error::Conflict { .. }) => {
+                // Another deployment claimed the number and may not have raised the head yet.
+                Err(fabric_backend::Error::Conflict { .. }) => {
                     if let Some(other) = registry.get(&record::version(tenant, f, version)).await? {
                         let other = decode_deployment(&other.value)?;
                         if other.module == new.module && other.manifest == new.manifest {
-                            // The same deployment, twice at once: one version is enough for both.
+                            // The same deployment, twice at once: one version serves both.
                             self.raise(tenant, f, version).await?;
                             return Ok((other, false));
                         }
                     }
-                    // Look again above it.
+                    // Retry with a higher number.
                     floor = version;
                 }
                 Err(e) => return Err(e.into()),
@@ -153,11 +154,11 @@ impl Functions {
         Err(busy())
     }
 
-    /// Makes the head name `version` at least.
+    /// Raises the newest version in the head to at least `version`.
     async fn raise(&self, tenant: &TenantId, f: &FunctionName, version: u32) -> Result<()> {
         let key = record::head(tenant, f);
         for _ in 0..ROUNDS {
-            let entry = self.0.engine.registry.get(&key).await?;
+            let entry = self.0.backend.registry.get(&key).await?;
             let expect = entry.as_ref().map_or(Expect::Absent, |e| Expect::Revision(e.revision));
             let old = entry.map(|e| decode::<Head>("a function", &e.value)).transpose()?;
             if old.as_ref().is_some_and(|h| h.newest >= version && !h.deleted) {
@@ -165,21 +166,21 @@ impl Functions {
             }
             let latest = old.map_or(0, |h| h.latest).max(version);
             let head = Head { latest, newest: version, deleted: false, updated_ms: now_ms() };
-            match self.0.engine.registry.put(&key, encode(&head)?, expect).await {
+            match self.0.backend.registry.put(&key, encode(&head)?, expect).await {
                 Ok(_) => return Ok(()),
-                Err(fabric_engine::Error::Conflict { .. }) => {}
+                Err(fabric_backend::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
         }
         Err(busy())
     }
 
-    /// Removes a version that no alias points at. Its number is not given again.
+    /// Deletes a version that no alias points at. Its number is not assigned again.
     ///
     /// # Errors
-    /// `not-found`; `conflict` where an alias points at it or it is the only one.
+    /// `not-found`; `conflict` if an alias points at the version, or if it is the only one.
     pub async fn delete_version(&self, tenant: &TenantId, f: &FunctionName, version: u32) -> Result<()> {
-        let registry = &self.0.engine.registry;
+        let registry = &self.0.backend.registry;
         self.head(tenant, f).await?.ok_or_else(|| Error::not_found("function", f))?;
         let key = record::version(tenant, f, version);
         let missing = || Error::not_found("version", format!("{f}@{version}"));
@@ -190,11 +191,11 @@ impl Functions {
                 .hint("delete the function instead"));
         }
         registry.delete(&key, Expect::Revision(entry.revision)).await?;
-        // Who sets an alias looks at its versions once more after it, and this looks at the aliases once more: of two at
-        // once, at least one sees the other.
+        // A writer of an alias checks the versions again after its write, and this checks the aliases again after the
+        // deletion: of two concurrent changes, at least one sees the other.
         if let Err(used) = self.check_unused(tenant, f, version).await {
             match registry.put(&key, entry.value, Expect::Absent).await {
-                Ok(_) | Err(fabric_engine::Error::Conflict { .. }) => return Err(used),
+                Ok(_) | Err(fabric_backend::Error::Conflict { .. }) => return Err(used),
                 Err(e) => return Err(e.into()),
             }
         }
@@ -203,7 +204,7 @@ impl Functions {
         Ok(())
     }
 
-    /// Whether no alias points at a version.
+    /// Checks that no alias points at a version.
     async fn check_unused(&self, tenant: &TenantId, f: &FunctionName, version: u32) -> Result<()> {
         let aliases = self.aliases(tenant, f).await?;
         match aliases.iter().find(|alias| alias.targets.iter().any(|t| t.version == version)) {
@@ -213,11 +214,11 @@ impl Functions {
         }
     }
 
-    /// Makes the head name the newest version that is there, when that was `gone`.
+    /// Lowers the newest version in the head to the newest existing one if it is `gone`.
     async fn lower(&self, tenant: &TenantId, f: &FunctionName, gone: u32) -> Result<()> {
         let key = record::head(tenant, f);
         for _ in 0..ROUNDS {
-            let Some(entry) = self.0.engine.registry.get(&key).await? else { return Ok(()) };
+            let Some(entry) = self.0.backend.registry.get(&key).await? else { return Ok(()) };
             let mut head = decode::<Head>("a function", &entry.value)?;
             if head.newest != gone {
                 return Ok(());
@@ -225,21 +226,21 @@ impl Functions {
             let left = self.entries(&record::versions(tenant, f)).await?;
             let Some(last) = left.last() else { return Ok(()) };
             head.newest = decode_deployment(&last.value)?.version;
-            match self.0.engine.registry.put(&key, encode(&head)?, Expect::Revision(entry.revision)).await {
+            match self.0.backend.registry.put(&key, encode(&head)?, Expect::Revision(entry.revision)).await {
                 Ok(_) => return Ok(()),
-                Err(fabric_engine::Error::Conflict { .. }) => {}
+                Err(fabric_backend::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
         }
         Err(busy())
     }
 
-    /// Removes a function with its versions and aliases. Its number sequence goes on if it is deployed again.
+    /// Deletes a function with its versions and aliases. Version numbers continue if the function is deployed again.
     ///
     /// # Errors
-    /// `not-found`; `conflict` when it was deployed meanwhile.
+    /// `not-found`; `conflict` if the function was deployed in the meantime.
     pub async fn delete(&self, tenant: &TenantId, f: &FunctionName) -> Result<()> {
-        let registry = &self.0.engine.registry;
+        let registry = &self.0.backend.registry;
         let key = record::head(tenant, f);
         let entry = registry.get(&key).await?;
         let (revision, mut head) = match entry {
@@ -252,8 +253,8 @@ impl Functions {
         head.deleted = true;
         registry.put(&key, encode(&head)?, Expect::Revision(revision)).await?;
         self.0.cache.forget(tenant.as_str(), f.as_str());
-        // Versions before aliases: who sets an alias looks at the versions once more after it, so an alias that comes
-        // too late for the list below is taken back by its setter.
+        // Versions before aliases: a writer of an alias checks the versions again after its write, so an alias that is
+        // too late for the list below is removed by its writer.
         let last = record::version(tenant, f, head.latest);
         for version in self.entries(&record::versions(tenant, f)).await? {
             if version.key <= last {
@@ -261,14 +262,14 @@ impl Functions {
             }
         }
         for alias in self.entries(&record::aliases(tenant, f)).await? {
-            // One that points at newer versions only belongs to a deployment that came after.
+            // An alias that points only at newer versions belongs to a later deployment.
             let targets = decode::<AliasRecord>("an alias", &alias.value)?.alias.targets;
             if targets.iter().all(|t| t.version > head.latest) {
                 continue;
             }
             match registry.delete(&alias.key, Expect::Revision(alias.revision)).await {
-                // An alias that changed meanwhile was looked at again by the one who changed it.
-                Ok(()) | Err(fabric_engine::Error::Conflict { .. }) => {}
+                // An alias that changed in the meantime was checked again by its writer.
+                Ok(()) | Err(fabric_backend::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
         }

@@ -5,7 +5,7 @@ use super::{
     record::{self, Head, decode, decode_deployment},
 };
 use crate::{Error, error::Result};
-use fabric_engine::registry::Entry;
+use fabric_backend::registry::RegistryEntry;
 use fabric_types::{
     function::Deployment,
     id::{FunctionName, TenantId},
@@ -13,18 +13,18 @@ use fabric_types::{
 };
 
 const BATCH: usize = 500;
-/// Functions that one page looks at; where few of them fit a filter, the page is short and names where to go on.
+/// Functions examined for one page. If few of them match a filter, the page is short and has a cursor.
 const LOOKED_AT: usize = 5_000;
-/// Aliases or versions that one function's deletion or alias list goes through.
+/// Maximum aliases or versions read for the deletion or the alias list of one function.
 const MOST: usize = 100_000;
 
 impl Functions {
-    /// Everything under a prefix, in batches.
-    pub(super) async fn entries(&self, prefix: &str) -> Result<Vec<Entry>> {
-        let mut all: Vec<Entry> = Vec::new();
+    /// Reads the entries under a prefix in batches, until at least [`MOST`] are read.
+    pub(super) async fn entries(&self, prefix: &str) -> Result<Vec<RegistryEntry>> {
+        let mut all: Vec<RegistryEntry> = Vec::new();
         while all.len() < MOST {
             let after = all.last().map(|e| e.key.clone());
-            let batch = self.0.engine.registry.list(prefix, after.as_deref(), BATCH).await?;
+            let batch = self.0.backend.registry.list(prefix, after.as_deref(), BATCH).await?;
             let done = batch.len() < BATCH;
             all.extend(batch);
             if done {
@@ -34,7 +34,7 @@ impl Functions {
         Ok(all)
     }
 
-    /// One function.
+    /// Returns the summary of one function.
     ///
     /// # Errors
     /// `not-found`.
@@ -59,10 +59,10 @@ impl Functions {
         })
     }
 
-    /// A page of functions by name, those that contain `q` (in name or description) and carry `tag`.
+    /// Returns a page of functions ordered by name: those that contain `q` in name or description, and carry `tag`.
     ///
     /// # Errors
-    /// Those of the registry.
+    /// The errors of the registry.
     pub async fn list(
         &self,
         tenant: &TenantId,
@@ -77,7 +77,7 @@ impl Functions {
         let mut items: Vec<FunctionSummary> = Vec::new();
         let mut looked_at = 0;
         loop {
-            let batch = self.0.engine.registry.list(&prefix, after.as_deref(), BATCH).await?;
+            let batch = self.0.backend.registry.list(&prefix, after.as_deref(), BATCH).await?;
             let done = batch.len() < BATCH;
             looked_at += batch.len();
             for entry in batch {
@@ -89,7 +89,7 @@ impl Functions {
                 }
                 let one = match self.describe(tenant, &name, &head).await {
                     Ok(one) => one,
-                    // Deleted while the page was being made.
+                    // Deleted while the page was read.
                     Err(e) if e.code() == fabric_types::Code::NotFound => continue,
                     Err(e) => return Err(e),
                 };
@@ -116,10 +116,10 @@ impl Functions {
         }
     }
 
-    /// A page of versions, oldest first.
+    /// Returns a page of versions, oldest first.
     ///
     /// # Errors
-    /// `not-found`.
+    /// `not-found`; `bad-request` for an invalid cursor.
     pub async fn versions(
         &self,
         tenant: &TenantId,
@@ -130,14 +130,14 @@ impl Functions {
         self.head(tenant, f).await?.ok_or_else(|| Error::not_found("function", f))?;
         let after = match cursor {
             Some(c) => {
-                let version = c.parse().map_err(|_| Error::bad("the cursor is not one that a page gave"))?;
+                let version = c.parse().map_err(|_| Error::bad("the cursor is invalid"))?;
                 Some(record::version(tenant, f, version))
             }
             None => None,
         };
         let entries = self
             .0
-            .engine
+            .backend
             .registry
             .list(&record::versions(tenant, f), after.as_deref(), limit.saturating_add(1))
             .await?;

@@ -1,7 +1,8 @@
-//! Functions: immutable versions, aliases, and the way from a name to a deployment.
+//! Functions: immutable versions, aliases, and the resolution of names to deployments.
 //!
-//! In the registry, under `t/{tenant}/`: `heads/{f}` (the function's newest version), `functions/{f}/versions/{v}` and
-//! `functions/{f}/aliases/{a}`. A version's number is claimed by creating its key, so it is never given twice.
+//! Registry keys under `t/{tenant}/`: `heads/{f}` (the function's newest version), `functions/{f}/versions/{v}` and
+//! `functions/{f}/aliases/{a}`. A version number is claimed by creating its key, and `Head::latest` only grows, so a
+//! number is never assigned twice.
 
 mod alias;
 mod cache;
@@ -18,7 +19,7 @@ pub use deploy::{Made, NewVersion};
 pub use resolve::{Choice, Version};
 
 use crate::{Error, error::Result, offload::Offload};
-use fabric_engine::{Engine, registry::Change};
+use fabric_backend::{Backend, registry::Change};
 use fabric_types::{Code, id::AliasName};
 use futures::StreamExt as _;
 use std::sync::Arc;
@@ -28,22 +29,23 @@ use std::sync::Arc;
 pub struct Functions(Arc<Inner>);
 
 struct Inner {
-    engine: Engine,
+    backend: Backend,
     cache: cache::Cache<Choice>,
     schemas: schemas::Schemas,
 }
 
 impl Functions {
-    /// The service over an engine's registry. Schemas are compiled and large parameters checked on the threads of `checks`.
+    /// Creates the service over a backend's registry. Schemas are compiled and large parameters checked on the threads
+    /// of `checks`.
     #[must_use]
-    pub fn new(engine: Engine, checks: Offload) -> Self {
+    pub fn new(backend: Backend, checks: Offload) -> Self {
         let schemas = schemas::Schemas::new(checks);
-        Self(Arc::new(Inner { engine, cache: cache::Cache::new(), schemas }))
+        Self(Arc::new(Inner { backend, cache: cache::Cache::new(), schemas }))
     }
 
-    /// Follows the registry's changes; returns when the registry closes. Run it beside the server.
+    /// Invalidates the cache on changes of the registry. Returns when the registry closes. Run it alongside the server.
     pub async fn follow(self) {
-        let mut changes = self.0.engine.registry.watch("t/");
+        let mut changes = self.0.backend.registry.watch("t/");
         while let Some(change) = changes.next().await {
             let key = match &change {
                 Change::Put(entry) => &entry.key,
@@ -56,7 +58,7 @@ impl Functions {
     }
 }
 
-/// The alias that a bare name means.
+/// Returns the alias that a bare name refers to.
 fn live() -> Result<AliasName> {
     Ok(AliasName::new("live")?)
 }

@@ -1,38 +1,40 @@
-//! Parameters against their JSON Schema: which schemas are taken, what a check may cost, and how a violation reads.
+//! Validation of parameters against their JSON Schema: the accepted schemas, the cost limits of a check, and the text
+//! of violations.
 
-use super::schema_cost::{Cost, Graph};
+use super::schema_cost::{Graph, SchemaCost};
 use crate::{Error, error::Result};
 use fabric_types::Code;
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Value, json};
 use std::fmt::{self, Write as _};
 
-/// Violations that one error names.
+/// Maximum violations in one error.
 const MAX_VIOLATIONS: usize = 20;
-/// Characters of one violation.
+/// Maximum characters of one violation.
 const MAX_TEXT: usize = 300;
-/// Steps in which a check's cost must be known for the check to run on the caller's thread.
+/// Steps that the cost estimate of a check on the caller's thread may take.
 const INLINE_STEPS: u64 = 4_000;
 /// Steps that a check on the caller's thread may cost: about a millisecond.
 const INLINE_COST: u64 = 20_000;
-/// Subschemas inside each other that the stack of a caller's thread has room for.
+/// Nested subschemas that the stack of a caller's thread has room for.
 const INLINE_HEIGHT: u32 = 48;
-/// Steps in which a check's cost must be known at all.
+/// Steps that the cost estimate of any check may take.
 const MAX_STEPS: u64 = 4_000_000;
-/// Steps that a check may cost: about a second.
+/// Steps that any check may cost: about a second.
 const MAX_COST: u64 = 20_000_000;
-/// Steps up to which violations are collected; each may take some hundred bytes.
+/// Steps up to which violations are collected. Each violation may take some hundred bytes.
 const MAX_EXPLAINED: u64 = 500_000;
-/// Compiled bytes of a pattern and the steps that each byte of text then counts. The largest is the most a pattern may have.
+/// Compiled sizes of a pattern in bytes, each with the steps per byte of text. The last size is the limit for a
+/// pattern.
 const PATTERN_SIZES: [(usize, u64); 4] = [(8 << 10, 1), (32 << 10, 8), (96 << 10, 32), (256 << 10, 128)];
-/// Bytes of the states that matching one pattern keeps.
+/// Bytes of the lazy DFA of one pattern.
 const PATTERN_CACHE: usize = 128 << 10;
 
-/// A schema that is within the bounds, compiled.
+/// A compiled schema that is within the bounds.
 pub struct Schema {
     validator: Validator,
     graph: Graph,
-    /// Bytes that it takes in memory, roughly.
+    /// Approximate memory use in bytes.
     pub memory_bytes: u32,
 }
 
@@ -40,7 +42,7 @@ fn patterns(size: usize) -> PatternOptions<jsonschema::Regex> {
     PatternOptions::regex().size_limit(size).dfa_size_limit(PATTERN_CACHE)
 }
 
-/// The steps for each byte of text that a pattern looks at.
+/// Returns the steps for each byte of text that a pattern is matched against.
 fn weigh(pattern: &str) -> Result<u64, String> {
     let fits = |size: usize| {
         jsonschema::options()
@@ -51,18 +53,18 @@ fn weigh(pattern: &str) -> Result<u64, String> {
             .is_ok()
     };
     PATTERN_SIZES.iter().find(|(size, _)| fits(*size)).map(|(_, weight)| *weight).ok_or_else(|| {
-        "is no regular expression that runs in linear time: look-around and back-references are not supported, and \
+        "is not a regular expression that runs in linear time: look-around and back-references are not supported, and \
          counted repetitions must stay small"
             .to_owned()
     })
 }
 
 impl Schema {
-    /// Checks a schema's bounds and compiles it. It may refer to its own parts only, and its patterns run in linear time.
-    /// This takes a deep stack and up to a few hundred milliseconds.
+    /// Checks a schema's bounds and compiles it. A schema may refer only to its own parts, and its patterns run in
+    /// linear time. This needs a deep stack and takes up to a few hundred milliseconds.
     ///
     /// # Errors
-    /// `invalid-manifest` with what is wrong.
+    /// `invalid-manifest` that names the problem.
     pub fn new(schema: &Value) -> Result<Self> {
         let bad = |problem: String| {
             Error::new(Code::InvalidManifest, format!("params: {problem}")).hint(
@@ -88,18 +90,18 @@ impl Schema {
         Ok(Self { validator, graph, memory_bytes: u32::try_from(memory).unwrap_or(u32::MAX) })
     }
 
-    /// Checks parameters where that is known to take about a millisecond at most; else `None`.
+    /// Checks parameters if the check is known to take about a millisecond at most; else returns `None`.
     pub fn check_inline(&self, params: &Value) -> Option<Result<()>> {
         let cost = self.graph.cost(params, INLINE_STEPS)?;
         let cheap = total(cost) <= INLINE_COST && cost.height <= INLINE_HEIGHT;
         cheap.then(|| self.verdict(params, cost))
     }
 
-    /// Checks parameters. This takes a deep stack and up to a few seconds.
+    /// Checks parameters. This needs a deep stack and takes up to a few seconds.
     ///
     /// # Errors
-    /// `invalid-params` that names the path and the problem of each violation, the first 20 of them; or that the check would
-    /// cost too much.
+    /// `invalid-params` that names the path and the problem of each violation, the first 20 of them; also if the check
+    /// would cost too much.
     pub fn check(&self, params: &Value) -> Result<()> {
         match self.graph.cost(params, MAX_STEPS) {
             Some(cost) if total(cost) <= MAX_COST => self.verdict(params, cost),
@@ -115,7 +117,7 @@ impl Schema {
         }
     }
 
-    fn verdict(&self, params: &Value, cost: Cost) -> Result<()> {
+    fn verdict(&self, params: &Value, cost: SchemaCost) -> Result<()> {
         if self.validator.is_valid(params) {
             return Ok(());
         }
@@ -129,18 +131,18 @@ impl Schema {
             }
             found
         } else {
-            "they are too large to say where".to_owned()
+            "they are too large to list the violations".to_owned()
         };
         Err(Error::new(Code::InvalidParams, format!("the parameters do not fit the function's schema: {problem}"))
             .hint("`fabric functions show NAME` shows the schema"))
     }
 }
 
-fn total(cost: Cost) -> u64 {
+fn total(cost: SchemaCost) -> u64 {
     cost.verdict.saturating_add(cost.errors)
 }
 
-/// The first characters of a text that may be as long as the parameters: writing stops there.
+/// The first characters of a text that may be as long as the parameters. Writing stops at the limit.
 struct Short {
     text: String,
     left: usize,

@@ -1,4 +1,4 @@
-//! What the registry holds about functions, and under which keys.
+//! Registry records of functions, and their keys.
 
 use super::damaged;
 use crate::{Error, error::Result};
@@ -11,33 +11,35 @@ use fabric_types::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// What is known of a function as a whole.
+/// The state of a function as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Head {
-    /// The highest version number given. It only grows, over deletion too, so that a number always means the same bytes.
+    /// The highest version number assigned. It only grows, also across deletion, so that a number always means the same
+    /// bytes.
     pub latest: u32,
-    /// The newest version that is there.
+    /// The newest existing version.
     pub newest: u32,
-    /// Whether the function was deleted after that version.
+    /// `true` if the function was deleted after that version.
     #[serde(default)]
     pub deleted: bool,
-    /// When the newest version was deployed.
+    /// Time of the last deployment, in milliseconds since 1970.
     pub updated_ms: u64,
 }
 
-/// An alias with the targets it had before, for rollbacks.
+/// An alias with its previous targets, for rollbacks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct AliasRecord {
     pub alias: Alias,
-    /// Targets before these, newest last; at most [`HISTORY`].
+    /// Previous targets, newest last; at most [`HISTORY`].
     #[serde(default)]
     pub history: Vec<Vec<AliasTarget>>,
-    /// For `live`: the newest version that a deployment moved it to, so that a slower, older one doesn't move it back.
+    /// For `live`: the newest version that a deployment moved it to, so that a slower deployment of an older version
+    /// does not move it back.
     #[serde(default)]
     pub promoted: u32,
 }
 
-/// Whether calls are divided alike: the weight of an only target says nothing.
+/// Returns `true` if both lists divide calls alike: the weight of a single target has no effect.
 pub(super) fn mean_the_same(some: &[AliasTarget], others: &[AliasTarget]) -> bool {
     match (some, others) {
         ([one], [other]) => one.version == other.version,
@@ -45,11 +47,11 @@ pub(super) fn mean_the_same(some: &[AliasTarget], others: &[AliasTarget]) -> boo
     }
 }
 
-/// Earlier targets that an alias keeps.
+/// Maximum previous targets of an alias.
 const HISTORY: usize = 32;
 
 impl AliasRecord {
-    /// The history once these targets are replaced by `next`.
+    /// Returns the history after these targets are replaced by `next`.
     pub fn history_after(self, next: &[AliasTarget]) -> Vec<Vec<AliasTarget>> {
         let mut history = self.history;
         if !mean_the_same(&self.alias.targets, next) {
@@ -72,7 +74,7 @@ pub(super) fn versions(tenant: &TenantId, f: &FunctionName) -> String {
     format!("t/{tenant}/functions/{f}/versions/")
 }
 
-/// Ten digits, so that key order is version order.
+/// Returns the key of a version. The number has ten digits, so that key order is version order.
 pub(super) fn version(tenant: &TenantId, f: &FunctionName, v: u32) -> String {
     format!("t/{tenant}/functions/{f}/versions/{v:010}")
 }
@@ -85,7 +87,7 @@ pub(super) fn alias(tenant: &TenantId, f: &FunctionName, a: &AliasName) -> Strin
     format!("t/{tenant}/functions/{f}/aliases/{a}")
 }
 
-/// The tenant and function that a key belongs to.
+/// Returns the tenant and function that a key belongs to.
 pub(super) fn owner(key: &str) -> Option<(&str, &str)> {
     let mut parts = key.strip_prefix("t/")?.split('/');
     let tenant = parts.next()?;

@@ -1,4 +1,5 @@
-//! From a name to a deployment without reading the registry on the way: what names mean is cached until it changes.
+//! Resolution of names to deployments. Resolved names are cached until they change, so that most calls do not read the
+//! registry.
 
 use super::{
     Functions, live,
@@ -14,11 +15,11 @@ use std::sync::Arc;
 
 /// A version ready to be called.
 pub struct Version {
-    /// What runs.
+    /// The deployment to run.
     pub deployment: Arc<Deployment>,
-    /// The version as a header's text.
+    /// The version number as a header value.
     pub number: http::HeaderValue,
-    /// The digest of its parameters' schema, where it has one.
+    /// The digest of the parameters' schema, if the version has one.
     pub(super) schema: Option<blake3::Hash>,
 }
 
@@ -30,14 +31,14 @@ impl Version {
     }
 }
 
-/// The versions that a reference may mean, with their weights.
+/// The versions that a reference may resolve to, with their weights.
 pub struct Choice {
     targets: Vec<(u32, Arc<Version>)>,
     total: u64,
 }
 
 impl Choice {
-    /// One of them, by weight.
+    /// Picks one version at random, by weight.
     #[must_use]
     pub fn pick(&self) -> Option<&Arc<Version>> {
         if let [(_, only)] = self.targets.as_slice() {
@@ -55,10 +56,10 @@ impl Choice {
 }
 
 impl Functions {
-    /// The version to call for `tenant/reference` text such as `acme/weather:live`.
+    /// Resolves text of the form `tenant/reference`, such as `acme/weather:live`, to the version to call.
     ///
     /// # Errors
-    /// `bad-request` for text that names no function, `not-found`.
+    /// `bad-request` for text that does not name a function; `not-found`.
     pub async fn resolve_text(&self, text: &str) -> Result<Arc<Version>> {
         if let Some(version) = self.0.cache.get(text).as_deref().and_then(Choice::pick) {
             return Ok(Arc::clone(version));
@@ -67,19 +68,19 @@ impl Functions {
         choice.pick().cloned().ok_or_else(|| Error::not_found("function", text))
     }
 
-    /// What a text means, read from the registry and remembered.
+    /// Reads the choice for a text from the registry and caches it.
     async fn choice(&self, text: &str) -> Result<Arc<Choice>> {
         let (tenant, reference) = text.split_once('/').ok_or_else(|| Error::bad("write TENANT/FUNCTION"))?;
         let tenant = TenantId::new(tenant)?;
         let reference: FunctionRef = reference.parse()?;
-        // The view first, the registry after: see `cache`.
+        // View first, registry second: see `cache`.
         let view = self.0.cache.view(text);
         let choice = Arc::new(self.load(&tenant, &reference).await?);
         view.insert(text, &choice);
         Ok(choice)
     }
 
-    /// The version to call for a reference.
+    /// Resolves a reference to the version to call.
     ///
     /// # Errors
     /// `not-found`.
@@ -87,8 +88,9 @@ impl Functions {
         self.resolve_text(&format!("{tenant}/{reference}")).await
     }
 
-    /// Whether what a text such as `acme/weather@1` means may be open to strangers besides its own manifest: a version or
-    /// alias that is named is open while all that is live is, so that a function that was public is closed as a whole.
+    /// Returns `true` if the function's live versions permit anonymous calls to the version or alias that a text such
+    /// as `acme/weather@1` names. All live versions must be public, so that a function that was public is closed as a
+    /// whole. The manifest of the named version is checked separately.
     pub(crate) async fn is_open(&self, text: &str) -> bool {
         let Some(end) = text.find(['@', ':']) else { return true };
         let name = text.get(..end).unwrap_or_default();
@@ -110,7 +112,7 @@ impl Functions {
             Selector::Version(v) => only(*v),
             Selector::Alias(a) if a.as_str() == "latest" => only(head.newest),
             Selector::Alias(a) => {
-                let missing = || Error::not_found("alias", reference).hint("`fabric alias NAME` lists those there are");
+                let missing = || Error::not_found("alias", reference).hint("`fabric alias NAME` lists the aliases");
                 self.alias_record(tenant, &reference.name, a).await?.ok_or_else(missing)?.0.alias.targets
             }
             Selector::Default => {
@@ -132,9 +134,9 @@ impl Functions {
         Ok(choice)
     }
 
-    /// The head of a function that is there.
+    /// Returns the head of a function that exists.
     pub(super) async fn head(&self, tenant: &TenantId, f: &FunctionName) -> Result<Option<Head>> {
-        let entry = self.0.engine.registry.get(&record::head(tenant, f)).await?;
+        let entry = self.0.backend.registry.get(&record::head(tenant, f)).await?;
         let head = entry.map(|e| decode::<Head>("a function", &e.value)).transpose()?;
         Ok(head.filter(|h| !h.deleted))
     }
@@ -145,16 +147,16 @@ impl Functions {
         f: &FunctionName,
         alias: &fabric_types::id::AliasName,
     ) -> Result<Option<(AliasRecord, u64)>> {
-        let entry = self.0.engine.registry.get(&record::alias(tenant, f, alias)).await?;
+        let entry = self.0.backend.registry.get(&record::alias(tenant, f, alias)).await?;
         entry.map(|e| Ok((decode("an alias", &e.value)?, e.revision))).transpose()
     }
 
-    /// One version.
+    /// Returns one version.
     ///
     /// # Errors
     /// `not-found`.
     pub async fn version(&self, tenant: &TenantId, f: &FunctionName, version: u32) -> Result<Deployment> {
-        let entry = self.0.engine.registry.get(&record::version(tenant, f, version)).await?;
+        let entry = self.0.backend.registry.get(&record::version(tenant, f, version)).await?;
         let entry = entry.ok_or_else(|| Error::not_found("version", format!("{f}@{version}")))?;
         decode_deployment(&entry.value)
     }

@@ -1,4 +1,4 @@
-//! Compiled schemas: kept while there is room for them, compiled again where there was none.
+//! The cache of compiled schemas. An evicted schema is compiled again on its next use.
 
 use super::{Functions, Version, params::Schema};
 use crate::{error::Result, offload::Offload};
@@ -6,7 +6,7 @@ use fabric_types::id::TenantId;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// Bytes that all compiled schemas may take together, by their own estimate.
+/// Maximum bytes of all cached schemas together, by their own estimate.
 const CACHE_BYTES: u64 = 128 << 20;
 
 /// Compiled schemas by digest.
@@ -15,7 +15,7 @@ pub(super) struct Schemas {
     checks: Offload,
 }
 
-/// What names a schema.
+/// Returns the digest that identifies a schema.
 pub(super) fn digest(schema: &Value) -> blake3::Hash {
     let mut hash = blake3::Hasher::new();
     // Writing to a hash does not fail.
@@ -47,16 +47,16 @@ impl Functions {
     /// Checks that a schema is within its bounds and compiles.
     ///
     /// # Errors
-    /// `invalid-manifest` with what is wrong.
+    /// `invalid-manifest` that names the problem.
     pub async fn check_schema(&self, tenant: &TenantId, schema: &Value) -> Result<()> {
         self.0.schemas.compiled(tenant, digest(schema), schema).await.map(drop)
     }
 
-    /// Checks parameters against a version's schema, where it has one: at once where that is cheap, else on a thread of its
-    /// own when the tenant's turn comes.
+    /// Checks parameters against a version's schema, if it has one: at once if the check is cheap, else on a separate
+    /// thread when the tenant's turn comes.
     ///
     /// # Errors
-    /// `invalid-params`; `invalid-manifest` when the schema is not taken any more.
+    /// `invalid-params`; `invalid-manifest` if the schema is no longer accepted.
     pub async fn check_params(&self, version: &Version, given: &Map<String, Value>) -> Result<()> {
         let (Some(digest), Some(schema)) = (version.schema, version.deployment.manifest.params.as_ref()) else {
             return Ok(());

@@ -1,6 +1,6 @@
-//! Users of a JupyterHub: a token of the Hub's is as good as one of ours. The Hub is asked whose it is, as any service of a
-//! Hub asks, and its answer is believed for a while; rules of the operator's say which tenant and role the user gets. No
-//! token is kept: the memory of answers goes by their hashes.
+//! Users of a JupyterHub: a token of the Hub is accepted like a Fabric token. The Hub is queried for the token's holder
+//! through the API for services, and its answer is cached for a limited time. Rules of the operator map the user to a
+//! tenant and a role. Tokens are not stored: cached answers are keyed by the hashes of tokens.
 
 mod rule;
 mod safe_name;
@@ -16,33 +16,33 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use user::User;
 
-/// How long the Hub may take to answer.
+/// Timeout for an answer of the Hub.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Requests to the Hub at once; more wait, within the same time.
+/// Concurrent requests to the Hub. Further requests wait, within the same timeout.
 const AT_ONCE: usize = 16;
-/// Answers that are remembered.
+/// Maximum cached answers.
 const REMEMBERED: u64 = 10_000;
-/// How long it is remembered that a token was refused, at most.
+/// Maximum time that a refusal is cached.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
-/// Bytes of the longest answer that is read; one user's groups and scopes have some thousands.
+/// Maximum bytes of an answer. The groups and scopes of one user take some thousand bytes.
 const MAX_ANSWER: usize = 1 << 20;
-/// How long an answer may be believed, at most.
+/// Upper limit of the time that an answer may be cached.
 pub const LONGEST_BELIEF: Duration = Duration::from_secs(3600);
 
-/// What the operator says.
+/// Settings of the operator.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The Hub's API, such as `https://hub.example.org/hub/api`.
     pub api: String,
-    /// The name under which the Hub knows this service.
+    /// The name of this service at the Hub.
     pub service: String,
-    /// Who gets which tenant and role; the first that fits wins.
+    /// Rules for tenants and roles; the first that matches wins.
     pub rules: Vec<Rule>,
-    /// How long the Hub's answer is believed: so long a revoked token still works.
+    /// Time that the Hub's answer is cached. A revoked token works for this long.
     pub believed: Duration,
 }
 
-/// Why a token that reached the Hub is not taken.
+/// The reason that a token is refused after the Hub was queried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Refusal {
     Unknown,
@@ -55,11 +55,11 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unknown => {
-                Self::new(Code::Unauthenticated, "JupyterHub does not know the token, or it has expired")
+                Self::new(Code::Unauthenticated, "JupyterHub rejected the token: it is unknown or has expired")
                     .hint("take a new one from the Hub's token page, or restart the notebook server")
             }
             Refusal::NotAUser => Self::new(Code::Denied, "the token is a JupyterHub service's, not a user's")
-                .hint("services use a token of Fabric's: fabric token create"),
+                .hint("services use a Fabric token: fabric token create"),
             Refusal::NoScope(scope) => {
                 Self::new(Code::Denied, format!("the JupyterHub token lacks the scope `{scope}`"))
                     .hint("the Hub's administrator adds it to the roles `user` and `server`")
@@ -74,7 +74,7 @@ impl From<Refusal> for Error {
 
 type Answer = Result<Caller, Refusal>;
 
-/// How long an answer is believed.
+/// The lifetime of cached answers.
 struct Belief(Duration);
 
 impl moka::Expiry<[u8; 32], Answer> for Belief {
@@ -86,7 +86,7 @@ impl moka::Expiry<[u8; 32], Answer> for Belief {
     }
 }
 
-/// A Hub whose users may come. Cloning is cheap.
+/// A JupyterHub with users that may use this server. Cloning is cheap.
 #[derive(Clone)]
 pub struct JupyterHub(Arc<Inner>);
 
@@ -100,8 +100,9 @@ struct Inner {
     answers: moka::future::Cache<[u8; 32], Answer>,
 }
 
-/// Whether `text` has the form of a token that a Hub makes: 32 hexadecimal digits, or the 30 letters and digits of its
-/// OAuth. Nothing else is sent to the Hub, and what has this form reaches no guest.
+/// Returns `true` if `text` has the form of a token that a Hub issues: 32 hexadecimal digits, or the 30 letters and
+/// digits of its OAuth. Nothing else is sent to the Hub, and text of this form in `Authorization` does not reach a
+/// guest.
 #[must_use]
 pub fn is_token(text: &str) -> bool {
     match text.len() {
@@ -112,10 +113,10 @@ pub fn is_token(text: &str) -> bool {
 }
 
 impl JupyterHub {
-    /// A Hub at an address. It is not asked yet, and may be down.
+    /// Creates a client for a Hub. The Hub is not contacted yet, and may be down.
     ///
     /// # Errors
-    /// A sentence: an address that is none, or a service's name that a scope can't hold.
+    /// A sentence about an invalid address, or about a service name that a scope cannot contain.
     pub fn new(options: Options) -> Result<Self, String> {
         let about = |problem: &str| format!("`{}`: {problem}", options.api);
         let address = format!("{}/user", options.api.trim_end_matches('/'));
@@ -137,7 +138,7 @@ impl JupyterHub {
         if address.scheme() == "http" && !near {
             tracing::warn!(hub = %address, "tokens of JupyterHub's users go to the Hub unencrypted");
         }
-        // A redirect could carry the token elsewhere.
+        // A redirect could send the token elsewhere.
         let client =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(PATIENCE);
         let answers =
@@ -152,23 +153,23 @@ impl JupyterHub {
         })))
     }
 
-    /// Who holds the token, in which tenant and role.
+    /// Returns the holder of a token, with tenant and role.
     ///
     /// # Errors
-    /// `unauthenticated` when the Hub does not know it; `denied` when it is not for this service, or no rule fits its
-    /// user; `unavailable` when the Hub does not answer.
+    /// `unauthenticated` if the Hub does not accept it; `denied` if it is not for this service, or if no rule matches
+    /// its user; `unavailable` if the Hub does not answer.
     pub async fn verify(&self, token: &str) -> Result<Caller> {
         if !is_token(token) {
             return Err(Refusal::Unknown.into());
         }
-        // Many requests with one token ask once.
+        // Concurrent requests with one token send one query.
         let answer = self.0.answers.try_get_with(*blake3::hash(token.as_bytes()).as_bytes(), self.0.ask(token)).await;
         match answer {
             Ok(answer) => answer.map_err(Error::from),
             Err(silence) => {
-                tracing::warn!(hub = %self.0.address, why = *silence, "JupyterHub can't be asked who a token belongs to");
-                Err(Error::new(Code::Unavailable, "JupyterHub can't be asked who the token belongs to")
-                    .hint("try again in a moment; if it lasts, the operator looks at --jupyterhub and at the Hub")
+                tracing::warn!(hub = %self.0.address, why = *silence, "could not query JupyterHub for the holder of a token");
+                Err(Error::new(Code::Unavailable, "JupyterHub does not answer, so the token cannot be checked")
+                    .hint("try again in a moment; if the error persists, the operator checks --jupyterhub and the Hub")
                     .header(header::RETRY_AFTER, HeaderValue::from_static("2")))
             }
         }
@@ -176,7 +177,7 @@ impl JupyterHub {
 }
 
 impl Inner {
-    /// Asks the Hub. The error says why there is no answer.
+    /// Queries the Hub. The error is the reason that there is no answer.
     async fn ask(&self, token: &str) -> Result<Answer, String> {
         let asked = tokio::time::timeout(PATIENCE, async {
             let _turn = self.asking.acquire().await.map_err(|e| e.to_string())?;
@@ -197,7 +198,7 @@ impl Inner {
                     return Err("its answer is longer than 1 MiB".to_owned());
                 }
             }
-            let user = user::read(&bytes, &self.service).ok_or("its answer is not one of JupyterHub's about a user")?;
+            let user = user::read(&bytes, &self.service).ok_or("its answer does not describe a user")?;
             Ok(user.and_then(|user| self.admit(user)))
         });
         asked.await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")))
@@ -210,7 +211,7 @@ impl Inner {
             .find_map(|rule| rule.apply(&user))
             .ok_or_else(|| Refusal::NoRule(user.name.chars().take(80).collect()))?;
         Ok(Caller {
-            // The user's calls are the user's, whichever token made them.
+            // Calls belong to the user, independent of the token that made them.
             token: format!("jupyterhub {}", blake3::hash(user.name.as_bytes()).to_hex()),
             name: format!("{} of JupyterHub", user.name),
             tenant,

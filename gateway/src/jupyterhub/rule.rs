@@ -1,13 +1,13 @@
-//! Which tenant and role a user of the Hub gets: rules of the operator, the first that fits wins.
+//! Rules of the operator that map a user of the Hub to a tenant and a role. The first that matches wins.
 
 use super::{safe_name, user::User};
 use fabric_types::{id::TenantId, rest::token::Role};
 use std::{fmt, str::FromStr};
 
-/// What stands for the user's name in a tenant's.
+/// The placeholder for the user's name in a tenant's name.
 const USER: &str = "{user}";
 
-/// Whom a rule is about.
+/// The users that a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Who {
     User(String),
@@ -16,8 +16,8 @@ enum Who {
     Everyone,
 }
 
-/// `WHO=TENANT/ROLE`: WHO is `user:NAME`, `group:NAME`, `admins` or `everyone`; `{user}` in TENANT stands for the user's
-/// name, made safe.
+/// A rule `WHO=TENANT/ROLE`. WHO is `user:NAME`, `group:NAME`, `admins` or `everyone`; `{user}` in TENANT stands for
+/// the user's name in a safe form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     who: Who,
@@ -28,13 +28,13 @@ pub struct Rule {
 const FORM: &str = "write WHO=TENANT/ROLE, such as group:astro=astro/developer; WHO is user:NAME, group:NAME, admins or everyone, ROLE is invoker, developer, tenant-admin or admin";
 
 impl Rule {
-    /// The rule where the operator gives none: each user is a developer in a tenant of their own.
+    /// Returns the rules that apply if the operator gives none: each user is a developer in a separate tenant.
     #[must_use]
     pub fn default_rules() -> Vec<Self> {
         vec![Self { who: Who::Everyone, tenant: format!("hub-{USER}"), role: Role::Developer }]
     }
 
-    /// The tenant and role of a user it fits.
+    /// Returns the tenant and role of a user that the rule matches.
     pub(super) fn apply(&self, user: &User) -> Option<(TenantId, Role)> {
         let fits = match &self.who {
             Who::User(name) => user.name == *name,
@@ -42,7 +42,7 @@ impl Rule {
             Who::Admins => user.admin,
             Who::Everyone => true,
         };
-        // Checked with the longest name when the rule was read.
+        // Checked with the longest name when the rule was parsed.
         let tenant = fits.then(|| TenantId::new(self.tenant.replace(USER, &safe_name::of(&user.name))))?;
         tenant.ok().map(|tenant| (tenant, self.role))
     }
@@ -68,7 +68,7 @@ impl FromStr for Rule {
             .map_err(|e| format!("`{text}`: with a long name for {USER} the tenant would not be valid: {}", e.rule))?;
         if tenant.starts_with(USER) {
             return Err(format!(
-                "`{text}`: a tenant that is nothing but a user's name could be another's; begin it with text of its own, such as hub-{USER}"
+                "`{text}`: a tenant that consists only of a user's name could be another's; add a prefix, such as hub-{USER}"
             ));
         }
         Ok(Self { who, tenant: tenant.to_owned(), role })

@@ -1,13 +1,14 @@
-//! A user's name as part of a tenant's. The Hub allows nearly any text; a tenant's name has lower-case letters, digits
-//! and hyphens only, and no two users may share one.
+//! A user's name as part of a tenant's name. The Hub allows nearly any text. A tenant's name has only lower-case
+//! letters, digits and hyphens, and no two users may share one.
 
-/// Characters of a name that is kept as it is.
+/// Maximum characters of a name that is used unchanged.
 const PLAIN: usize = 40;
-/// Characters of any other that are kept for people to read.
+/// Readable characters of any other name.
 const READABLE: usize = 24;
-/// Hexadecimal digits of the hash that tells such names apart: 64 bits, so that nobody finds a second name for a hash.
+/// Hexadecimal digits of the hash that distinguishes such names: 64 bits, so that a second name for a hash cannot be
+/// found in practice.
 const DIGITS: usize = 16;
-/// Characters of the longest answer.
+/// Maximum characters of a result.
 pub(super) const LONGEST: usize = READABLE + 2 + DIGITS;
 
 fn is_plain(name: &str) -> bool {
@@ -19,7 +20,8 @@ fn is_plain(name: &str) -> bool {
         && !name.contains("--")
 }
 
-/// The name itself where it is plain, else what is readable of it, `--`, and a hash: two names never give the same.
+/// Returns the name if it is plain, else its readable characters, `--`, and a hash, so that two names give different
+/// results.
 pub(super) fn of(name: &str) -> String {
     if is_plain(name) {
         return name.to_owned();
@@ -66,7 +68,7 @@ mod tests {
             }
             prop_assume!(a != b);
             prop_assert_ne!(of(&a), of(&b));
-            // What another name was turned into is a name that somebody may have, too.
+            // The result for another name may itself be the name of a user.
             prop_assume!(of(&a) != a);
             prop_assert_ne!(of(&of(&a)), of(&a));
         }

@@ -1,11 +1,11 @@
-//! What the Hub says about the holder of a token: the answer of `GET /hub/api/user`.
+//! The Hub's description of the holder of a token: the answer of `GET /hub/api/user`.
 //! <https://jupyterhub.readthedocs.io/en/stable/reference/rest-api.html>
 
 use super::Refusal;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// Bytes of the longest name that is taken: the Hub's own column has 255 characters.
+/// Maximum bytes of a name. The Hub's own column has 255 characters.
 const MAX_NAME: usize = 1020;
 
 #[derive(Deserialize)]
@@ -17,12 +17,12 @@ struct Answer {
     admin: bool,
     #[serde(default)]
     groups: BTreeSet<String>,
-    /// What the token may do, spelled out.
+    /// The permissions of the token, expanded.
     #[serde(default)]
     scopes: Vec<String>,
 }
 
-/// A user whose token is good for this service.
+/// A user with a token that is valid for this service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct User {
     pub(super) name: String,
@@ -30,7 +30,7 @@ pub(super) struct User {
     pub(super) admin: bool,
 }
 
-/// Reads the answer; `None` when it is none of the Hub's.
+/// Parses the answer. Returns `None` if it is not an answer of a Hub.
 pub(super) fn read(bytes: &[u8], service: &str) -> Option<Result<User, Refusal>> {
     let answer: Answer = serde_json::from_slice(bytes).ok()?;
     if answer.name.is_empty() || answer.name.len() > MAX_NAME || answer.name.chars().any(char::is_control) {

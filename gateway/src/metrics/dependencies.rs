@@ -1,4 +1,4 @@
-//! What this process needs, as it was found when the metrics were asked for.
+//! Metrics of this process's dependencies, updated for each scrape.
 
 use crate::{
     health::{self, Disk, Finding},
@@ -21,7 +21,7 @@ struct In {
     folder: &'static str,
 }
 
-/// Handles on them.
+/// Handles to the dependency metrics.
 #[derive(Clone, Default)]
 pub struct DependencyMetrics {
     up: Family<Of, Gauge>,
@@ -37,27 +37,27 @@ fn level(bytes: u64) -> i64 {
 }
 
 impl DependencyMetrics {
-    /// Makes and registers them.
+    /// Creates and registers the metrics.
     pub fn register(registry: &mut Registry) -> Self {
         let this = Self::default();
-        let help = "Whether what this process needs answers, as /readyz?verbose lists it";
+        let help = "1 if the dependency answers, as in /readyz?verbose, else 0";
         registry.register("fabric_dependency_up", help, this.up.clone());
-        registry.register("fabric_dependency_check_seconds", "How long the last look took", this.seconds.clone());
-        registry.register("fabric_nodes", "Nodes that this process hears of", this.nodes.clone());
-        registry.register("fabric_disk_free_bytes", "Room on the disk of a folder", this.disk_free.clone());
+        registry.register("fabric_dependency_check_seconds", "Duration of the last check", this.seconds.clone());
+        registry.register("fabric_nodes", "Nodes announced by presence", this.nodes.clone());
+        registry.register("fabric_disk_free_bytes", "Free space on the disk of a folder", this.disk_free.clone());
         registry.register("fabric_disk_size_bytes", "Size of the disk of a folder", this.disk_size.clone());
-        registry.register("fabric_owns_jobs", "Whether this process owns the jobs", this.owns_jobs.clone());
+        registry.register("fabric_owns_jobs", "1 if this process owns the jobs, else 0", this.owns_jobs.clone());
         this
     }
 
-    /// Looks at everything. Call it before the metrics are read.
+    /// Checks the dependencies and updates the metrics. Call it before the metrics are read.
     pub async fn refresh(&self, app: &App) {
         for check in &app.health.report(app).await.checks {
             let of = Of { dependency: check.name };
             self.up.get_or_create(&of).set(i64::from(check.finding == Finding::Ok));
             self.seconds.get_or_create(&of).set(check.took.as_secs_f64());
         }
-        if let Ok(nodes) = app.services.engine.presence.list().await {
+        if let Ok(nodes) = app.services.backend.presence.list().await {
             self.nodes.set(i64::try_from(nodes.len()).unwrap_or(i64::MAX));
         }
         for (folder, path) in health::folders(app) {

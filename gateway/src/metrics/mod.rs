@@ -1,4 +1,4 @@
-//! The gateway's metrics: their names, with units, and the handles that requests touch.
+//! The gateway's metrics: names with units, and the handles that requests update.
 
 pub mod dependencies;
 pub mod plain;
@@ -20,7 +20,7 @@ pub const IN_FLIGHT: &str = "fabric_http_requests_in_flight";
 /// Open connections.
 pub const CONNECTIONS: &str = "fabric_http_connections";
 
-/// What a request is counted under.
+/// The labels of a request.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Labels {
     method: &'static str,
@@ -29,7 +29,8 @@ struct Labels {
     origin: RequestOrigin,
 }
 
-/// Who sent a request. One that a process of the fleet passed on is counted in both: there as a client's, here as a peer's.
+/// The sender of a request. A request that is forwarded within the fleet is counted in both processes: in the first as
+/// a client's, in the second as a peer's.
 #[derive(Debug, Clone, Copy, Hash, PartialEq, Eq)]
 pub enum RequestOrigin {
     /// A client.
@@ -47,14 +48,14 @@ impl EncodeLabelValue for RequestOrigin {
     }
 }
 
-/// What a duration is observed under.
+/// The labels of a duration.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RouteLabel {
     route: &'static str,
     origin: RequestOrigin,
 }
 
-/// Handles on the request metrics.
+/// Handles to the request metrics.
 #[derive(Clone)]
 pub struct HttpMetrics {
     requests: Family<Labels, Counter>,
@@ -65,11 +66,11 @@ pub struct HttpMetrics {
 }
 
 fn buckets() -> Histogram {
-    // 100 µs to about 26 s, each twice the one before.
+    // 100 µs to about 26 s, each bucket twice the previous one.
     Histogram::new(prometheus_client::metrics::histogram::exponential_buckets(0.000_1, 2.0, 19))
 }
 
-/// Only methods with a name of their own, so that a client can't make labels.
+/// Returns the label of a method. Unknown methods share one label, so that a client cannot create labels.
 fn method_label(method: &http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -83,7 +84,7 @@ fn method_label(method: &http::Method) -> &'static str {
     }
 }
 
-/// Counts a request as in flight while it lives.
+/// Counts a request as in flight until it is dropped.
 pub struct InFlight(Gauge);
 
 impl Drop for InFlight {
@@ -93,7 +94,7 @@ impl Drop for InFlight {
 }
 
 impl HttpMetrics {
-    /// Makes and registers them.
+    /// Creates and registers the metrics.
     pub fn register(registry: &mut Registry) -> Self {
         let this = Self {
             requests: Family::default(),
@@ -108,14 +109,14 @@ impl HttpMetrics {
         this
     }
 
-    /// A request begins.
+    /// Counts the beginning of a request.
     #[must_use]
     pub fn begin(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
     }
 
-    /// A request was answered.
+    /// Counts an answered request.
     pub fn end(&self, method: &http::Method, route: &'static str, origin: RequestOrigin, status: u16, took: Duration) {
         let labels = Labels { method: method_label(method), route, status: u32::from(status), origin };
         self.requests.get_or_create(&labels).inc();

@@ -1,12 +1,12 @@
-//! Metrics in Prometheus's older text format, made from OpenMetrics.
+//! Conversion of OpenMetrics text to the older text format of Prometheus.
 //!
-//! The formats differ in their comments: a counter's comments name its sample, which ends in `_total`, an info is a gauge, an
-//! unknown type is called untyped, and units and the end mark are absent
+//! The formats differ in their comments: a counter's comments name its sample, which ends in `_total`, an info is a
+//! gauge, an unknown type is called untyped, and units and the end mark are absent
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
 use std::{borrow::Cow, fmt::Write as _};
 
-/// The name and type that a metric has in the text format.
+/// Returns the name and type of a metric in the text format.
 fn plain_type<'a>(name: &'a str, kind: &'a str) -> (Cow<'a, str>, &'a str) {
     match kind {
         "counter" => (format!("{name}_total").into(), kind),
@@ -17,7 +17,7 @@ fn plain_type<'a>(name: &'a str, kind: &'a str) -> (Cow<'a, str>, &'a str) {
     }
 }
 
-/// Translates OpenMetrics text.
+/// Converts OpenMetrics text.
 pub fn plain(open: &str) -> String {
     let mut text = String::with_capacity(open.len());
     let mut help = None;
@@ -26,7 +26,7 @@ pub fn plain(open: &str) -> String {
             continue;
         }
         if let Some(named) = line.strip_prefix("# HELP ") {
-            // The type follows, and with it the name.
+            // Written with the type, which follows and has the name.
             help = named.split_once(' ');
         } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|named| named.split_once(' ')) {
             let (plain, kind) = plain_type(name, kind);

@@ -1,5 +1,5 @@
-//! The process as the operating system sees it, under the names that Prometheus's own client libraries use
-//! (<https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics>), and which build it is.
+//! Metrics of the process from the operating system, under the names that Prometheus's own client libraries use
+//! (<https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics>), and the version of the build.
 
 use prometheus_client::{
     collector::Collector,
@@ -8,7 +8,7 @@ use prometheus_client::{
 };
 use rustix::process::{Resource, getrlimit};
 
-/// Seconds since 1970 at which the process began, of processor time, bytes of memory, descriptors.
+/// Resource use of the process: times in seconds (the start since 1970), memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Facts {
     cpu_s: f64,
@@ -19,21 +19,21 @@ struct Facts {
     threads: u64,
 }
 
-/// Reads `/proc`; none where there is none.
+/// Reads `/proc`; `None` on systems without it.
 fn facts() -> Option<Facts> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let boot = std::fs::read_to_string("/proc/stat").ok()?;
     let boot_s: u64 = boot.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     let descriptors = std::fs::read_dir("/proc/self/fd").ok()?.count() as u64;
     parse(&stat, boot_s, rustix::param::clock_ticks_per_second(), rustix::param::page_size() as u64)
-        // Reading them took one.
+        // The count opened one descriptor.
         .map(|facts| Facts { descriptors: descriptors.saturating_sub(1), ..facts })
 }
 
-/// Reads `stat` as proc(5) describes it.
+/// Parses `stat` as proc(5) describes it.
 #[allow(clippy::cast_precision_loss, reason = "seconds need no more digits")]
 fn parse(stat: &str, boot_s: u64, ticks: u64, page: u64) -> Option<Facts> {
-    // The second field is the program's name in parentheses, which may hold anything.
+    // The second field is the program's name in parentheses, which may contain any character.
     let rest = stat.get(stat.rfind(')')? + 1..)?;
     let field = |number: usize| rest.split_whitespace().nth(number - 3)?.parse::<u64>().ok();
     let seconds = |of: u64| of as f64 / ticks as f64;
@@ -47,7 +47,7 @@ fn parse(stat: &str, boot_s: u64, ticks: u64, page: u64) -> Option<Facts> {
     })
 }
 
-/// Reads them when somebody asks for the metrics.
+/// Collects the process metrics on each scrape.
 #[derive(Debug)]
 pub struct ProcessMetrics;
 
@@ -57,7 +57,7 @@ impl Collector for ProcessMetrics {
         let mut write = |name: &str, help: &str, metric: &dyn Metric| metric.write(name, help, &mut encoder);
         if let Some(facts) = facts() {
             write("process_cpu_seconds", "Processor time, user and system", &ConstCounter::new(facts.cpu_s))?;
-            let help = "When the process began, in seconds since 1970";
+            let help = "Start time of the process, in seconds since 1970";
             write("process_start_time_seconds", help, &ConstGauge::new(facts.start_s))?;
             write("process_resident_memory_bytes", "Resident memory", &ConstGauge::new(facts.resident as f64))?;
             write("process_virtual_memory_bytes", "Virtual memory", &ConstGauge::new(facts.virtual_ as f64))?;
@@ -69,7 +69,7 @@ impl Collector for ProcessMetrics {
         }
         let builds = Family::<[(&str, &str); 1], prometheus_client::metrics::gauge::Gauge>::default();
         builds.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
-        write("fabric_build_info", "The build that runs; always 1", &builds)
+        write("fabric_build_info", "Version of the running build; always 1", &builds)
     }
 }
 

@@ -1,22 +1,22 @@
-//! The other processes of a fleet: the one that owns the jobs, to which everything about jobs is passed on, and the nodes,
-//! to which a synchronous call goes when this process has no room for it.
+//! The other processes of a fleet: the owner of the jobs, which receives every request about jobs, and the nodes, which
+//! receive a synchronous call if this process has no room for it.
 //!
-//! A request that was passed on carries the caller's own token and is checked again where it arrives, so processes need
-//! not trust each other. It carries a mark too: it is passed on once, never round in a circle.
+//! A forwarded request carries the caller's own token and is checked again by the receiver, so processes need not trust
+//! each other. It also carries a mark, so that it is forwarded only once and never in a circle.
 
-mod held;
-pub(crate) mod near;
+pub(crate) mod call_routing;
 mod owner;
 mod pass;
+mod replayable_body;
 
 pub(crate) use pass::Passed;
 
-use fabric_driver::NodeMode;
-use fabric_engine::{
-    Engine,
+use fabric_backend::{
+    Backend,
     presence::Arrival,
-    registry::{Change, Entry},
+    registry::{Change, RegistryEntry},
 };
+use fabric_driver::NodeMode;
 use fabric_types::{id::NodeId, rest::node::Node};
 use futures::StreamExt as _;
 use http::{HeaderMap, HeaderName};
@@ -28,68 +28,69 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How long a connection to another process may take to be made.
+/// Timeout for a connection to another process.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long a request usually waits for an owner.
+/// Usual time that a request waits for an owner.
 pub const PATIENCE: Duration = Duration::from_secs(20);
-/// Nodes whose drains are read at the start.
+/// Maximum node modes that are read at the start.
 const WISHES: usize = 10_000;
-/// Connections over which calls go to one node. A connection has 256 streams at most and one task that drives it.
+/// Connections for calls to one node. A connection has 256 streams at most and one task that drives it.
 const CONNECTIONS: usize = 4;
-/// Those streams.
+/// Maximum streams of a connection.
 const CALLS_ON_A_CONNECTION: u32 = 256;
-/// Bytes of an answer that may come ahead of the caller's reading.
+/// Bytes of an answer that may be buffered ahead of the caller's reads.
 const CALL_WINDOW: u32 = 256 << 10;
 
-/// Marks a request that was passed on. Its value is the scheme that the caller used.
+/// Marks a forwarded request. Its value is the scheme that the caller used.
 pub(crate) const RELAYED: HeaderName = HeaderName::from_static("fabric-relayed");
 
-/// Where the owner of the jobs answers, as `http://HOST:PORT`; none while there is no owner.
-pub type Owner = watch::Receiver<Option<String>>;
+/// The address of the owner of the jobs, as `http://HOST:PORT`; `None` while there is no owner.
+pub type JobsOwnerAddress = watch::Receiver<Option<String>>;
 
-/// What a process knows of a fleet when it joins.
+/// The settings of a process that joins a fleet.
 pub struct Options {
     /// This process's name.
     pub name: NodeId,
-    /// Where the owner of the jobs answers.
-    pub owner: Owner,
-    /// Whether it passes on what only the owner can answer. A process that only runs guests refuses that instead.
+    /// The address of the owner of the jobs.
+    pub owner: JobsOwnerAddress,
+    /// `true` if it forwards requests that only the owner can answer. A process that only runs guests refuses them.
     pub relays: bool,
-    /// How long a request waits for an owner. [`PATIENCE`] covers a lease that runs out and the reading of journals.
+    /// Maximum time that a request waits for an owner. [`PATIENCE`] covers the expiry of a lease and the reading of
+    /// journals.
     pub patience: Duration,
-    /// The authority that signed the other processes' certificates, as PEM; none: those that the system trusts.
+    /// The certificate authority of the other processes, as PEM; `None`: the authorities that the system trusts.
     pub ca: Option<Vec<u8>>,
 }
 
-/// The other processes.
+/// The other processes of a fleet.
 pub struct Peers {
     name: NodeId,
-    owner: Owner,
+    owner: JobsOwnerAddress,
     relays: bool,
     patience: Duration,
-    /// To the owner: a connection for each request, since some last for hours.
+    /// Client for the owner. A connection for each request, since some last for hours.
     relaying: reqwest::Client,
-    /// To nodes: HTTP/2, many calls on a connection. The first ones for `http://`, where HTTP/2 must be known beforehand.
+    /// Clients for nodes: HTTP/2, many calls on a connection. The first of each pair is for `http://`, with prior
+    /// knowledge of HTTP/2.
     calling: Vec<(reqwest::Client, reqwest::Client)>,
     nodes: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
-    /// Nodes that operators want no work on.
+    /// Nodes that operators closed for new work.
     closed: RwLock<BTreeSet<NodeId>>,
 }
 
-/// A node and the calls that this process has with it.
+/// A node, and the calls that this process has with it.
 pub(crate) struct Peer {
     facts: Node,
     url: String,
     calls: Arc<AtomicU32>,
 }
 
-/// Whether a request was passed on to this process by another.
+/// Returns `true` if another process forwarded the request.
 pub(crate) fn was_passed(headers: &HeaderMap) -> bool {
     headers.contains_key(&RELAYED)
 }
 
-/// A client for other processes. What they answer is the caller's to follow and to unpack, and no proxy of this
-/// machine's is meant.
+/// Returns a builder of an HTTP client for peers: no redirects, no decompression, no system proxy.
 fn client(ca: Option<&reqwest::Certificate>) -> reqwest::ClientBuilder {
     let client =
         reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().connect_timeout(CONNECT);
@@ -99,8 +100,8 @@ fn client(ca: Option<&reqwest::Certificate>) -> reqwest::ClientBuilder {
     }
 }
 
-/// Room for what callers have not read, of each call and of all calls on a connection: so many that read nothing can't use
-/// up what the others need.
+/// Sets the windows for data that callers have not read, of each call and of all calls on a connection: calls that read
+/// nothing cannot use up the share of the others.
 fn windows(client: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
     client
         .http2_initial_stream_window_size(CALL_WINDOW)
@@ -108,10 +109,10 @@ fn windows(client: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
 }
 
 impl Peers {
-    /// What is known of the others before any was heard of.
+    /// Creates the view of a fleet in which no other process is known yet.
     ///
     /// # Errors
-    /// When `ca` is no certificate, or no HTTP client can be made.
+    /// If `ca` is not a certificate, or if no HTTP client can be created.
     pub fn new(options: Options) -> Result<Self, reqwest::Error> {
         let ca = options.ca.as_deref().map(reqwest::Certificate::from_pem).transpose()?;
         let calling = (0..CONNECTIONS).map(|_| {
@@ -131,20 +132,20 @@ impl Peers {
         })
     }
 
-    /// Whether a process owns the jobs, as far as this one knows.
+    /// Returns `true` if an owner of the jobs is known to this process.
     #[must_use]
     pub fn knows_owner(&self) -> bool {
         self.owner.borrow().is_some()
     }
 
-    /// Keeps the nodes up to date; returns when presence closes. Run it beside the server.
-    pub async fn follow(&self, engine: &Engine) {
-        let mut arrivals = engine.presence.watch();
-        // The changes first, so that none is missed between the two.
-        let mut wishes = engine.registry.watch(NodeMode::PREFIX);
-        match engine.registry.list(NodeMode::PREFIX, None, WISHES).await {
+    /// Keeps the nodes up to date. Returns when presence closes. Run it alongside the server.
+    pub async fn follow(&self, backend: &Backend) {
+        let mut arrivals = backend.presence.watch();
+        // Watched before the list is read, so that no change is missed in between.
+        let mut wishes = backend.registry.watch(NodeMode::PREFIX);
+        match backend.registry.list(NodeMode::PREFIX, None, WISHES).await {
             Ok(entries) => entries.iter().for_each(|entry| self.wish(entry)),
-            Err(error) => tracing::warn!(%error, "not known which nodes are drained"),
+            Err(error) => tracing::warn!(%error, "could not read the drained nodes"),
         }
         loop {
             tokio::select! {
@@ -158,7 +159,7 @@ impl Peers {
         }
     }
 
-    fn wish(&self, entry: &Entry) {
+    fn wish(&self, entry: &RegistryEntry) {
         match NodeMode::read(entry) {
             Some((node, NodeMode::Open)) => self.closed.write().remove(&node),
             Some((node, _)) => self.closed.write().insert(node),
@@ -166,7 +167,7 @@ impl Peers {
         };
     }
 
-    /// Whether a node is to get calls of others.
+    /// Returns `true` if a node takes calls of other processes.
     fn is_open(&self, node: &Node) -> bool {
         !node.leaving && !self.closed.read().contains(&node.id)
     }

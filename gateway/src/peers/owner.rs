@@ -1,5 +1,5 @@
-//! What only the owner of the jobs can answer goes to it. While one owner follows another, requests wait for the new one
-//! rather than fail.
+//! Forwarding of requests that only the owner of the jobs can answer. During a takeover, requests wait for the new
+//! owner rather than fail.
 
 use super::{Peers, RELAYED, pass::Passing};
 use crate::{Error, error::Result};
@@ -9,7 +9,7 @@ use http::{HeaderValue, Request, header};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// How long after an owner could not be reached it is tried again, if no other came.
+/// Delay before an unreachable owner is tried again, if no other owner appears.
 const AGAIN: Duration = Duration::from_millis(500);
 
 fn no_owner(why: impl std::fmt::Display) -> Error {
@@ -19,17 +19,18 @@ fn no_owner(why: impl std::fmt::Display) -> Error {
 }
 
 impl Peers {
-    /// Passes a request on to the owner of the jobs.
+    /// Forwards a request to the owner of the jobs.
     ///
     /// # Errors
-    /// `unavailable` when there is no owner, or when it went away with the request.
+    /// `unavailable` if there is no owner, or if it failed during the request; `not-found` if this process does not
+    /// forward requests.
     pub(crate) async fn ask_owner(&self, request: Request<Body>) -> Result<Response> {
         if request.headers().contains_key(&RELAYED) {
-            return Err(no_owner("the process that was asked does not own the jobs any more"));
+            return Err(no_owner("the process that received the request no longer owns the jobs"));
         }
         if !self.relays {
             return Err(Error::new(Code::NotFound, "this process only runs guests")
-                .hint("ask a process of the fleet that has the role `gateway`"));
+                .hint("send the request to a process of the fleet with the role `gateway`"));
         }
         let passing = Passing::new(request);
         let mut owners = self.owner.clone();
@@ -44,17 +45,17 @@ impl Peers {
             };
             let sent = tokio::select! {
                 sent = passing.send(&self.relaying, &owner) => sent,
-                // A frozen owner would keep its callers for as long as it is frozen.
+                // A frozen owner would hold its callers for as long as it is frozen.
                 Ok(()) = owners.changed() => {
                     if passing.body.is_whole() && passing.method.is_safe() {
                         continue;
                     }
-                    return Err(no_owner("another one took over before it answered"));
+                    return Err(no_owner("another process took over before the owner answered"));
                 }
             };
             match sent {
                 Ok(response) => return Ok(response),
-                // What never arrived, or what changes nothing, may be asked again.
+                // A request that never arrived, or that changes nothing, may be sent again.
                 Err(e) if passing.body.is_whole() && (e.is_connect() || passing.method.is_safe()) => {
                     why = e.without_url().to_string();
                 }
@@ -63,7 +64,7 @@ impl Peers {
             if Instant::now() >= until {
                 return Err(no_owner(why));
             }
-            // No other owner yet is fine: the same one may be starting again.
+            // No other owner is needed: the same one may be starting again.
             let _ = timeout_at(until.min(Instant::now() + AGAIN), owners.changed()).await;
         }
     }

@@ -1,6 +1,6 @@
-//! Passing one request on and its answer back, bodies streaming both ways.
+//! Forwarding of one request and its answer. Bodies are streamed in both directions.
 
-use super::{RELAYED, held::Held};
+use super::{RELAYED, replayable_body::ReplayableBody};
 use crate::{error::Verbatim, routes::http_functions::strip};
 use axum::{body::Body, response::Response};
 use http::{
@@ -8,15 +8,15 @@ use http::{
     uri::{PathAndQuery, Scheme},
 };
 
-/// A request that is to be passed on, perhaps to one after another.
+/// A request to be forwarded, possibly to several processes in turn.
 pub(super) struct Passing {
     pub(super) method: Method,
     path: String,
     headers: HeaderMap,
-    pub(super) body: Held,
+    pub(super) body: ReplayableBody,
 }
 
-/// Marks the answer of another process: it has its own request id.
+/// Marks the answer of another process, which has its own request id.
 #[derive(Debug, Clone, Copy)]
 pub struct Passed;
 
@@ -26,16 +26,17 @@ impl Passing {
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
         let mut headers = parts.headers;
         strip(&mut headers);
-        // After the headers that the caller had taken out: the one who answers needs the host and the scheme that it meant.
+        // Set after stripping, so that a `Connection` header cannot remove them: the receiver needs the caller's host
+        // and scheme.
         if let Some(host) = parts.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
             headers.insert(header::HOST, host);
         }
         let tls = parts.uri.scheme() == Some(&Scheme::HTTPS);
         headers.insert(RELAYED, HeaderValue::from_static(if tls { "https" } else { "http" }));
-        Self { method: parts.method, path, headers, body: Held::new(body) }
+        Self { method: parts.method, path, headers, body: ReplayableBody::new(body) }
     }
 
-    /// Sends it. While [`Held::is_whole`] it may be sent to another after a failure.
+    /// Sends the request. While [`ReplayableBody::is_whole`] it may be sent to another process after a failure.
     pub(super) async fn send(&self, client: &reqwest::Client, to: &str) -> Result<Response, reqwest::Error> {
         let mut request =
             client.request(self.method.clone(), format!("{to}{}", self.path)).headers(self.headers.clone());
@@ -49,7 +50,7 @@ impl Passing {
         strip(response.headers_mut());
         response.extensions_mut().insert(Verbatim);
         response.extensions_mut().insert(Passed);
-        // As a body rather than a stream of bytes, so that trailers come along.
+        // A body rather than a stream of bytes, so that trailers are included.
         *response.body_mut() = Body::new(reqwest::Body::from(sent));
         Ok(response)
     }

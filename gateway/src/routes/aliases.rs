@@ -1,10 +1,10 @@
-//! Aliases.
+//! Routes of aliases.
 
 use super::cursor::page;
 use crate::{
     access::Caller,
     error::Result,
-    extract::{Ask, At, Input, Paging},
+    extract::{At, JsonBody, PageParams, QueryParams},
     state::App,
 };
 use axum::{Json, extract::State};
@@ -18,12 +18,12 @@ use fabric_types::{
 use http::StatusCode;
 
 /// Lists the aliases of a function.
-#[utoipa::path(get, path = "/functions/{f}/aliases", tag = "functions", params(("f" = String, Path), Paging), responses((status = 200, body = Page<Alias>)))]
+#[utoipa::path(get, path = "/functions/{f}/aliases", tag = "functions", params(("f" = String, Path), PageParams), responses((status = 200, body = Page<Alias>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     At(f): At<FunctionName>,
-    Ask(paging): Ask<Paging>,
+    QueryParams(paging): QueryParams<PageParams>,
 ) -> Result<Json<Page<Alias>>> {
     let all = app.functions.aliases(&caller.tenant, &f).await?;
     page(all, paging.cursor.as_deref(), paging.limit()).map(Json)
@@ -35,12 +35,12 @@ pub async fn set(
     State(app): State<App>,
     caller: Caller,
     At((f, a)): At<(FunctionName, AliasName)>,
-    Input(new): Input<SetAlias>,
+    JsonBody(new): JsonBody<SetAlias>,
 ) -> Result<Json<Alias>> {
     app.functions.set_alias(&caller.tenant, &f, &a, new.targets).await.map(Json)
 }
 
-/// Removes an alias.
+/// Deletes an alias.
 #[utoipa::path(delete, path = "/functions/{f}/aliases/{a}", tag = "functions", params(("f" = String, Path), ("a" = String, Path)), responses((status = 204)))]
 pub async fn delete(
     State(app): State<App>,

@@ -1,22 +1,23 @@
-//! What a function's response may say to a browser. All functions below `/f/` share one origin, and a browser takes some
-//! headers for the whole of it, so they are taken out there. On a host of its own ([`crate::hosts`]) a function may say
-//! nearly everything. Scripts of one origin still reach each other's pages and storage: only hosts separate those.
+//! Restrictions on the headers of a function's response. All functions below `/f/` share one origin, and a browser
+//! applies some headers to a whole origin, so these are removed there. On its own host ([`crate::hosts`]) a function
+//! may send nearly all headers. Scripts of one origin can still access each other's pages and storage: only hosts
+//! separate those.
 
 use super::http_functions::PREFIX;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// What a response's headers may be about.
+/// The scope of a response's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach<'a> {
-    /// What is below `/f/` and this, such as `acme/web`, on an origin that others share.
+    /// The path below `/f/` with this name, such as `acme/web`, on a shared origin.
     Path(&'a str),
-    /// A host of the function's own.
+    /// The function's own host.
     Host,
-    /// The API's own origin, where a function's answer is data.
+    /// The API's own origin: a function's answer is data there.
     Nothing,
 }
 
-/// Headers that a browser takes for a whole origin or for more than this response.
+/// Returns `true` for a header that a browser applies to a whole origin or to more than this response.
 fn speaks_for_the_origin(name: &str) -> bool {
     matches!(
         name,
@@ -39,9 +40,9 @@ fn speaks_for_the_origin(name: &str) -> bool {
     )
 }
 
-/// Takes out of a function's response what reaches beyond the function.
+/// Removes everything from a function's response headers that affects more than the function.
 pub(crate) fn confine(headers: &mut HeaderMap, reach: Reach<'_>) {
-    // It names another server for the whole origin, whichever that is.
+    // `Alt-Svc` names another server for the whole origin, on any host.
     headers.remove(header::ALT_SVC);
     if reach != Reach::Host {
         let named: Vec<HeaderName> = headers.keys().filter(|n| speaks_for_the_origin(n.as_str())).cloned().collect();
@@ -58,7 +59,7 @@ pub(crate) fn confine(headers: &mut HeaderMap, reach: Reach<'_>) {
     }
 }
 
-/// A cookie for the function's own host and path, or nothing where it can't be one.
+/// Restricts a cookie to the function's own host and path. Returns `None` if that is not possible.
 fn confined(given: &HeaderValue, reach: Reach<'_>) -> Option<HeaderValue> {
     let text = given.to_str().ok()?;
     let prefix = match reach {
@@ -69,7 +70,7 @@ fn confined(given: &HeaderValue, reach: Reach<'_>) -> Option<HeaderValue> {
     let mut parts = text.split(';');
     let pair = parts.next()?.trim();
     let (name, _) = pair.split_once('=')?;
-    // Without a name some browsers read the value as `name=value`; with `__Host-` it would be for the whole host.
+    // Some browsers read a cookie without a name as `name=value`. A `__Host-` cookie would apply to the whole host.
     if name.trim().is_empty() || (prefix.is_some() && starts_with_ignoring_case(name.trim(), "__host-")) {
         return None;
     }

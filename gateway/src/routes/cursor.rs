@@ -1,14 +1,14 @@
-//! Pages out of lists that are in memory.
+//! Pages of lists in memory.
 
 use crate::{Error, error::Result};
 use fabric_types::rest::Page;
 
-/// The error for a cursor that no page gave.
+/// Returns the error for an invalid cursor.
 pub(super) fn foreign() -> Error {
-    Error::bad("the cursor is not one that a page gave").hint("use `next` of the page before, as it is")
+    Error::bad("the cursor is invalid").hint("use `next` of the previous page, unchanged")
 }
 
-/// The page of `items` that begins at the index in `cursor`.
+/// Returns the page of `items` that begins at the index in `cursor`.
 pub(super) fn page<T>(items: Vec<T>, cursor: Option<&str>, limit: usize) -> Result<Page<T>> {
     let from: usize = match cursor {
         Some(c) => c.parse().map_err(|_| foreign())?,

@@ -1,4 +1,4 @@
-//! What a job would take, from earlier jobs of the function.
+//! Cost estimates of jobs, from earlier jobs of the function.
 
 use fabric_types::{
     job::{JobSpec, JobState},
@@ -6,10 +6,10 @@ use fabric_types::{
     rest::job::{Estimate, Job, JobPlan},
 };
 
-/// Earlier jobs that count at most, the newest first.
+/// Maximum earlier jobs considered, newest first.
 pub const JOBS: usize = 20;
 
-/// What the tasks of an earlier job took, all together.
+/// The total cost of the tasks of earlier jobs.
 #[derive(Default)]
 struct Taken {
     jobs: u64,
@@ -19,17 +19,17 @@ struct Taken {
     guest_us: u64,
 }
 
-/// Bytes of a task's input that count as similar: at most so many times as many.
+/// Maximum ratio of input bytes per task for jobs that count as similar.
 const SIMILAR: f64 = 4.0;
 
-/// How far earlier jobs are like the one that is planned.
+/// The similarity of earlier jobs to the planned one.
 enum Fit {
     Alike,
     OtherSize,
     Other,
 }
 
-/// Tasks of a job that ran.
+/// Returns the number of tasks of a job that ran.
 fn ran_of(job: &Job) -> u64 {
     job.tasks.succeeded.saturating_sub(job.tasks.cached)
 }
@@ -38,15 +38,15 @@ fn bytes_per_task(bytes: u64, tasks: u64) -> f64 {
     bytes.max(1) as f64 / tasks.max(1) as f64
 }
 
-/// Whether earlier tasks did the same: of the same version, merged alike.
+/// Returns `true` if earlier tasks did the same work: the same version, merged alike.
 fn is_alike(job: &Job, version: u32, spec: &JobSpec) -> bool {
     job.version == version
         && job.spec.reduce.is_some() == spec.reduce.is_some()
         && job.spec.shuffle.is_some() == spec.shuffle.is_some()
 }
 
-/// Estimates a job of `version` from `earlier` ones of its function, for the tasks that are not cached. By input bytes where
-/// both have some, else by tasks. `slots` run at once.
+/// Estimates a job of `version` from `earlier` jobs of its function, for the tasks that are not cached. The estimate
+/// scales with input bytes if both have some, else with tasks. `slots` tasks run at once.
 pub fn estimate(
     plan: &JobPlan,
     spec: &JobSpec,
@@ -57,7 +57,7 @@ pub fn estimate(
 ) -> Option<Estimate> {
     let ran =
         |job: &&Job| job.state == JobState::Succeeded && job.cost.fuel > 0 && job.tasks.succeeded > job.tasks.cached;
-    // What a task takes beside its bytes makes small jobs say nothing of large ones.
+    // The fixed cost of a task makes small jobs a poor estimate for large ones.
     let sized = |job: &&Job| {
         let (one, other) =
             (bytes_per_task(job.cost.bytes_in, ran_of(job)), bytes_per_task(plan.bytes_in, plan.partitions));
@@ -79,7 +79,7 @@ pub fn estimate(
         guest_us: sum.guest_us.saturating_add(job.cost.guest_us),
     });
     let newest = alike.first()?;
-    // Where all of the map is in the cache, so is what was made of it.
+    // If the whole map is cached, so is everything computed from it.
     let to_run = if plan.cached >= plan.partitions { 0 } else { plan.tasks.saturating_sub(plan.cached) };
     let share = to_run as f64 / plan.tasks.max(1) as f64;
     let (factor, unit) = if plan.bytes_in > 0 && taken.bytes > 0 {
@@ -110,7 +110,7 @@ pub fn estimate(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use fabric_types::{dataset::InputSpec, job::Reduce};
+    use fabric_types::{dataset::InputSpec, job::ReduceSpec};
 
     fn job(version: u32, tasks: u64, cached: u64, bytes: u64, fuel: u64) -> Job {
         let counts = serde_json::json!({
@@ -151,7 +151,7 @@ mod tests {
         assert!(estimate(&plan(2, 0, 0), &spec(), 1, &[job(1, 10, 10, 0, 0)], 1, None).is_none());
         let failed = Job { state: JobState::Failed, ..job(1, 1, 0, 0, 5) };
         assert!(estimate(&plan(2, 0, 0), &spec(), 1, &[failed], 1, None).is_none());
-        let merged = JobSpec { reduce: Some(Reduce::default()), ..spec() };
+        let merged = JobSpec { reduce: Some(ReduceSpec::default()), ..spec() };
         let found = estimate(&plan(2, 0, 0), &merged, 1, &[job(1, 1, 0, 0, 5), job(2, 1, 0, 0, 7)], 1, None).unwrap();
         assert_eq!(
             (found.fuel, found.basis.as_str()),

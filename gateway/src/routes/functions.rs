@@ -1,11 +1,11 @@
-//! Functions: deploy, list, delete, roll back.
+//! Routes of functions: deploy, list, delete, roll back.
 
 use crate::{
     Error,
     access::Caller,
     body, charged,
     error::Result,
-    extract::{Ask, At, Input, collect, shared_body},
+    extract::{At, JsonBody, QueryParams, collect, shared_body},
     functions::{Made, NewVersion},
     state::App,
 };
@@ -14,7 +14,7 @@ use axum::{
     extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State, multipart::Field},
 };
 use bytes::Bytes;
-use fabric_engine::upkeep::ROW_BYTES;
+use fabric_backend::upkeep::ROW_BYTES;
 use fabric_types::{
     Code,
     id::FunctionName,
@@ -28,23 +28,23 @@ use fabric_types::{
 };
 use http::StatusCode;
 
-/// Bytes of the largest manifest.
+/// Maximum bytes of a manifest.
 const MAX_MANIFEST: usize = 1 << 20;
-/// Bytes of a form beside its module.
+/// Maximum bytes of a form without its module.
 const MAX_REST: usize = 2 << 20;
 
-/// The parts of a deployment.
+/// The parts of a deployment form.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "describes the form to OpenAPI")]
 pub struct DeployForm {
-    /// TOML or JSON.
+    /// The manifest, as TOML or JSON.
     manifest: String,
-    /// WebAssembly, by default at most 64 MiB.
+    /// The WebAssembly module, by default at most 64 MiB.
     #[schema(format = Binary, content_media_type = "application/wasm")]
     module: String,
-    /// A word from the deployer.
+    /// A note from the deployer.
     note: Option<String>,
-    /// `false`: `live` stays where it is.
+    /// `false` leaves `live` unchanged.
     promote: Option<String>,
 }
 
@@ -92,7 +92,7 @@ pub async fn deploy(
     let (mut given, mut module, mut note, mut promote) = (None, None, String::new(), true);
     while let Some(field) = form.next_field().await.map_err(|e| Error::bad(e.body_text()))? {
         match field.name().unwrap_or_default() {
-            // Once only: each is read in full.
+            // Only once: each is read in full.
             "manifest" if given.is_some() => return Err(Error::bad("the form has the part `manifest` twice")),
             "manifest" => {
                 let text = part(field, "manifest", MAX_MANIFEST, &payer).await?;
@@ -117,14 +117,14 @@ pub async fn deploy(
     let mut manifest = given.ok_or_else(|| Error::bad("the form has no part `manifest`"))?;
     let module = module.ok_or_else(|| Error::bad("the form has no part `module`"))?;
     let module_bytes = module.len() as u64;
-    // Before anything is compiled for it.
+    // Before anything is compiled.
     let lowered = app.services.node.policies().fresh(&caller.tenant).await?.admit(&caller.tenant, &manifest)?;
     // Before the module is compiled, which takes longer.
     if let Some(schema) = &manifest.params {
         app.functions.check_schema(&caller.tenant, schema).await?;
     }
-    // A form's reader stops at its last line. Only when the body is read to its end does the server see that the caller
-    // leaves, and ends the compilation.
+    // The reader of a form stops at its last line. The server detects that the caller disconnects, and cancels the
+    // compilation, only after the body was read to its end.
     rest.drain().await;
     let uploaded = app.services.node.upload(&caller.tenant, module).await?;
     manifest.params = manifest.params.or(uploaded.params);
@@ -151,39 +151,39 @@ pub async fn deploy(
     Ok((status, Json(deployed)))
 }
 
-/// What functions to list.
+/// The query of a list of functions.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Wanted {
-    /// Text in the name or the description.
+pub struct ListFunctions {
+    /// Only functions with this text in their name or description.
     q: Option<String>,
-    /// A tag, whole.
+    /// Only functions with this tag.
     tag: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
-    /// Things on a page, 1 to 1000. Default 100.
+    /// Items per page, 1 to 1000. Default 100.
     limit: Option<usize>,
 }
 
-/// Lists functions by name.
-#[utoipa::path(get, path = "/functions", tag = "functions", params(Wanted), responses((status = 200, body = Page<FunctionSummary>)))]
+/// Lists functions, ordered by name.
+#[utoipa::path(get, path = "/functions", tag = "functions", params(ListFunctions), responses((status = 200, body = Page<FunctionSummary>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    Ask(ask): Ask<Wanted>,
+    QueryParams(ask): QueryParams<ListFunctions>,
 ) -> Result<Json<Page<FunctionSummary>>> {
     let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
     let (q, tag, cursor) = (ask.q.as_deref(), ask.tag.as_deref(), ask.cursor.as_deref());
     app.functions.list(&caller.tenant, q, tag, cursor, limit).await.map(Json)
 }
 
-/// One function.
+/// Returns one function.
 #[utoipa::path(get, path = "/functions/{f}", tag = "functions", params(("f" = String, Path)), responses((status = 200, body = FunctionSummary)))]
 pub async fn get(State(app): State<App>, caller: Caller, At(f): At<FunctionName>) -> Result<Json<FunctionSummary>> {
     app.functions.summary(&caller.tenant, &f).await.map(Json)
 }
 
-/// Removes a function. Its jobs keep running.
+/// Deletes a function. Its jobs keep running.
 #[utoipa::path(delete, path = "/functions/{f}", tag = "functions", params(("f" = String, Path)), responses((status = 204)))]
 pub async fn delete(State(app): State<App>, caller: Caller, At(f): At<FunctionName>) -> Result<StatusCode> {
     app.functions.delete(&caller.tenant, &f).await?;
@@ -198,13 +198,13 @@ pub async fn rollback(
     At(f): At<FunctionName>,
     request: Request,
 ) -> Result<Json<Alias>> {
-    // No body at all means the version before.
+    // An empty body selects the previous version.
     let (parts, body) = request.into_parts();
     let bytes = collect(body, 64 * 1024).await?;
     let wanted = if bytes.is_empty() {
         Rollback::default()
     } else {
-        Input::<Rollback>::from_request(Request::from_parts(parts, bytes.into()), &()).await?.0
+        JsonBody::<Rollback>::from_request(Request::from_parts(parts, bytes.into()), &()).await?.0
     };
     app.functions.rollback(&caller.tenant, &f, wanted.to).await.map(Json)
 }

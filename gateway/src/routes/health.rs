@@ -1,4 +1,4 @@
-//! Whether the server lives and is ready, and its metrics.
+//! Routes of liveness, readiness and metrics.
 
 use crate::{
     Error,
@@ -17,28 +17,29 @@ use http::{HeaderMap, StatusCode, header};
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The process lives.
+/// Reports that the process is alive.
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// How readiness is shown.
+/// The query of readiness.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes the query to OpenAPI")]
 pub struct Shown {
-    /// Every check with `ok`, `degraded` or `failed` and why.
+    /// List every check with `ok`, `degraded` or `failed` and the reason.
     verbose: Option<String>,
 }
 
-/// The server can serve: it is not ending, its node gets work, and registry, store, disk, and in a fleet NATS and the nodes
-/// are there. 503 says what is not; `?verbose` lists every check, with the same status.
+/// Reports that the server is ready: it is not ending, its node receives work, and the registry, the store, the disk
+/// and, in a fleet, NATS and the nodes are available. A 503 names the problem; `?verbose` lists every check, with the
+/// same status.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()), params(Shown), responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response> {
     let asked = |pair: &str| pair.split('=').next() == Some("verbose");
     let verbose = query.is_some_and(|query| query.split('&').any(asked));
-    // Known at once, however long the rest takes.
+    // Known at once, however long the checks take.
     let ending = is_ending(&app).map(ToOwned::to_owned);
     if !verbose && let Some(why) = ending {
         return Err(Error::new(Code::Unavailable, format!("not ready: {why}")));
@@ -49,7 +50,7 @@ pub async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Result
         let status = if problem.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
         let last = problem.as_deref().map_or("ready", |_| "not ready");
         let mut response = (status, format!("{}{last}\n", report.text())).into_response();
-        // A list for people, also where it is an error.
+        // A list for people, also with an error status.
         response.extensions_mut().insert(Verbatim);
         return Ok(response);
     }
@@ -62,7 +63,7 @@ pub async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Result
     }
 }
 
-/// Metrics as Prometheus reads them. Loopback or an admin token.
+/// Returns the metrics in a format of Prometheus. Requires loopback or an admin token.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response> {
     app.services.node.refresh_metrics();

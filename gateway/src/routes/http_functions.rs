@@ -1,5 +1,5 @@
-//! `ANY /f/{tenant}/{function}/…`: the hot path. It does not pass the router: the function is found in a cache by the
-//! text in the address, and the guest runs inline in the connection's task.
+//! `ANY /f/{tenant}/{function}/…`: the hot path. It bypasses the router: the function is found in a cache by the text
+//! in the path, and the guest runs inline in the connection's task.
 
 use super::confine::{Reach, confine};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     hosts::{self, Site},
     peers::{
         self,
-        near::{self, Offered},
+        call_routing::{self, Offered},
     },
     state::App,
     trailers::MapTrailers,
@@ -22,13 +22,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, uri::PathAn
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// The prefix of all http functions.
+/// The path prefix of all http functions.
 pub const PREFIX: &str = "/f/";
-/// What these requests are counted under.
+/// The route of these requests in the metrics.
 pub const ROUTE: &str = "/f/{tenant}/{function}/{*path}";
 
-/// Headers that concern one connection only (RFC 9110, 7.6.1). `Trailer` is not among them: it announces fields of the
-/// message, and HTTP/1.1 sends only those that are announced.
+/// Headers that concern only one connection (RFC 9110, 7.6.1). `Trailer` is not among them: it announces fields of the
+/// message, and HTTP/1.1 sends only announced fields.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
@@ -40,7 +40,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Takes out what concerns one connection only: what is known to, and what any `Connection` line names.
+/// Removes headers that concern only one connection: the known ones, and those that a `Connection` line names.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     let lines = headers.get_all(header::CONNECTION).iter();
     let options = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
@@ -53,14 +53,14 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes out of a request's headers what is not the guest's: what concerns the connection, our mark, and secrets of ours.
+/// Removes headers that a guest must not receive: those of the connection, the mark of forwarded requests, and secrets.
 fn clean(headers: &mut HeaderMap, hub: bool) {
     access::secrets::withhold(headers, hub);
     headers.remove(&peers::RELAYED);
     strip(headers);
 }
 
-/// `tenant/function` of an address, and where the guest's path begins.
+/// Returns the `tenant/function` of a path, and the index at which the guest's path begins.
 fn split(path: &str) -> Option<(&str, usize)> {
     let rest = path.strip_prefix(PREFIX)?;
     let slash = rest.find('/')?;
@@ -68,22 +68,22 @@ fn split(path: &str) -> Option<(&str, usize)> {
     rest.get(..end).map(|key| (key, PREFIX.len() + end))
 }
 
-/// Refusals of strangers are given at multiples of this, so that their time says as little as their words: a look-up
-/// takes another time where there is something.
+/// Refusals of callers outside the tenant are sent at multiples of this time, so that their timing reveals nothing: a
+/// lookup takes another time if the function exists.
 const REFUSAL_STEP: Duration = Duration::from_millis(20);
 
-/// The one answer to whoever may not know whether there is such a function.
+/// Returns the one error for callers that may not learn if a function exists.
 fn unknown(key: &str) -> Error {
     let name = key.split_once('/').map_or(key, |(_, name)| name);
     Error::not_found("function", name).hint("`fabric functions` lists what is deployed")
 }
 
-/// Whether a caller may know what the tenant of `key`, which is `tenant/function`, knows.
+/// Returns `true` if the caller may see the functions of the tenant in `key`, which is `tenant/function`.
 fn is_of_tenant(caller: &Caller, key: &str) -> bool {
     caller.role == Role::Admin || key.split_once('/').is_some_and(|(tenant, _)| tenant == caller.tenant.as_str())
 }
 
-/// Whether the caller is of the tenant. `key` is `tenant/function` as it was asked for, at `began`.
+/// Checks that the caller belongs to the tenant. `key` is `tenant/function` as requested; the request began at `began`.
 async fn admit(app: &App, headers: &HeaderMap, key: &str, began: Instant) -> Result<()> {
     let refused = match access::identify(app, headers).await {
         Ok(caller) if is_of_tenant(&caller, key) => return Ok(()),
@@ -95,7 +95,8 @@ async fn admit(app: &App, headers: &HeaderMap, key: &str, began: Instant) -> Res
     Err(refused)
 }
 
-/// A function that the caller may call, and the secret that let the caller in where it is not public.
+/// Returns a function that the caller may call, and the secret that authenticated the caller if the function is not
+/// public.
 async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<Version>, Option<String>)> {
     let began = Instant::now();
     let found = app.functions.resolve_text(key).await;
@@ -106,7 +107,7 @@ async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<Version>
     {
         return Ok((version.clone(), None));
     }
-    // Who is not of the tenant learns nothing about its functions but the public ones, not even whether they are there.
+    // A caller outside the tenant learns only of its public functions, and cannot tell if others exist.
     match found {
         Err(e) if e.code() != Code::NotFound => return Err(e),
         _ => admit(app, headers, key, began).await?,
@@ -122,7 +123,7 @@ async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<Version>
 /// Serves one request.
 ///
 /// # Errors
-/// Those of the look-up, of the token, and the guest's faults.
+/// The errors of the lookup and of the token, and the guest's faults.
 pub(crate) async fn call<B>(app: &App, id: &InvocationId, site: Site, request: Request<B>) -> Result<Response>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -142,17 +143,18 @@ where
             .hint("send it as `Authorization: Bearer SECRET`, and revoke it if it has been seen"));
     }
     let (version, secret) = find(app, request.headers(), &place.key).await?;
-    // Who asks for a public function is found out only if that matters.
+    // The caller of a public function is identified only if that matters.
     let unidentified = secret.is_none().then(|| request.headers().get(header::AUTHORIZATION).cloned());
     if !place.own_host && place.is_bare(request.uri()) && request.headers().contains_key("service-worker") {
-        // A script of this address could take all of the tenant's functions over: its scope is the folder it is in.
+        // A script at this address could take over all functions of the tenant: its scope is the folder that contains
+        // it.
         return Err(Error::bad("a service worker's script has to lie below the function's address"));
     }
-    let places = near::places(app, &version, request.headers())?;
+    let places = call_routing::places(app, &version, request.headers())?;
     let answered = if places.nodes.is_empty() {
         here(app, id, &version, &place, request).await
     } else {
-        match near::offer_to(app, &places, request.map(Body::new)).await? {
+        match call_routing::offer_to(app, &places, request.map(Body::new)).await? {
             Offered::Answered(response) => Ok(response),
             Offered::Back(request) => here(app, id, &version, &place, request).await,
         }
@@ -169,31 +171,31 @@ where
     })
 }
 
-/// Whether who sent this `Authorization`, if any, is of the function's tenant.
+/// Returns `true` if the sender of this `Authorization` header belongs to the function's tenant.
 async fn is_of_owners(app: &App, authorization: Option<HeaderValue>, key: &str) -> bool {
     let Some(authorization) = authorization else { return false };
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]);
     access::identify(app, &headers).await.is_ok_and(|caller| is_of_tenant(&caller, key))
 }
 
-/// What strangers learn of a public function's failure. Its reason, what it wrote and what it spent are the owner's, who
-/// finds them under the invocation's id.
+/// Returns the error that callers outside the tenant receive for a failure of a public function. The reason, the output
+/// and the cost are visible only to the owner, under the invocation's id.
 fn bare(id: &InvocationId) -> Error {
     Error::new(Code::Internal, "the function failed").about(id.clone())
 }
 
-/// Where a function was asked for.
+/// The function that a request addresses.
 struct Place {
-    /// `tenant/function`, perhaps with a version or an alias.
+    /// `tenant/function`, optionally with a version or an alias.
     key: String,
-    /// Where the guest's own path begins.
+    /// The index at which the guest's path begins.
     from: usize,
-    /// Whether the host is the function's alone.
+    /// `true` if the host is the function's alone.
     own_host: bool,
 }
 
 impl Place {
-    /// Whether nothing follows the function's name.
+    /// Returns `true` if nothing follows the function's name.
     fn is_bare(&self, uri: &Uri) -> bool {
         uri.path().len() == self.from
     }
@@ -234,7 +236,7 @@ where
     Ok(response)
 }
 
-/// Runs the guest and passes its answer on.
+/// Runs the guest and returns its answer.
 ///
 /// # Errors
 /// The guest's faults.
@@ -246,10 +248,10 @@ where
     let done = app.services.node.http(&version.deployment, id.clone(), request).await;
     let response = done.map_err(|fault| Error::from(fault).about(id.clone()))?;
     if response.status().is_informational() {
-        // It would be taken for the beginning of an answer, or for another protocol on this connection.
+        // The client would read it as the beginning of an answer, or as a switch to another protocol.
         return Err(Error::new(
             Code::GuestContract,
-            format!("the function answered with status {}, which is no answer", response.status().as_u16()),
+            format!("the function answered with status {}, which is not a final response", response.status().as_u16()),
         )
         .about(id.clone()));
     }

@@ -1,10 +1,10 @@
-//! Invocations: list, wait, result, cancel.
+//! Routes of invocations: list, wait, result, cancel.
 
 use crate::{
     Error,
     access::Caller,
     error::Result,
-    extract::{Ask, At},
+    extract::{At, QueryParams},
     state::App,
 };
 use axum::{
@@ -23,32 +23,32 @@ use fabric_types::{
 };
 use std::time::Duration;
 
-/// Longest wait of a long poll, seconds.
+/// Maximum wait of a long poll, in seconds.
 const MAX_WAIT_S: u64 = 60;
 
-/// The wait that a caller asks for, in its bounds.
+/// Returns the requested wait, within its bounds.
 pub(super) fn patience(wait: Option<u64>) -> Duration {
     Duration::from_secs(wait.unwrap_or(0).min(MAX_WAIT_S))
 }
 
-/// What invocations to list.
+/// The query of a list of invocations.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Wanted {
-    /// The function.
+pub struct ListInvocations {
+    /// Only invocations of this function.
     #[param(value_type = Option<String>)]
     function: Option<FunctionName>,
-    /// Where they stand.
+    /// Only invocations in this state.
     state: Option<InvocationState>,
-    /// Accepted at or after this, milliseconds since 1970.
+    /// Only invocations accepted at or after this time, in milliseconds since 1970.
     since_ms: Option<u64>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
-    /// Things on a page, 1 to 1000. Default 100.
+    /// Items per page, 1 to 1000. Default 100.
     limit: Option<usize>,
 }
 
-/// How long to wait.
+/// The query of a wait.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Wait {
@@ -57,8 +57,12 @@ pub struct Wait {
 }
 
 /// Lists invocations, newest first.
-#[utoipa::path(get, path = "/invocations", tag = "invocations", params(Wanted), responses((status = 200, body = Page<Invocation>)))]
-pub async fn list(State(app): State<App>, caller: Caller, Ask(ask): Ask<Wanted>) -> Result<Json<Page<Invocation>>> {
+#[utoipa::path(get, path = "/invocations", tag = "invocations", params(ListInvocations), responses((status = 200, body = Page<Invocation>)))]
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    QueryParams(ask): QueryParams<ListInvocations>,
+) -> Result<Json<Page<Invocation>>> {
     let filter = InvocationFilter {
         states: ask.state.into_iter().collect(),
         function: ask.function,
@@ -75,7 +79,7 @@ pub async fn list(State(app): State<App>, caller: Caller, Ask(ask): Ask<Wanted>)
 async fn find(app: &App, caller: &Caller, id: &InvocationId, wait: Duration) -> Result<Invocation> {
     caller.may_see(id)?;
     if let Some(mut found) = app.driver()?.invocation(&caller.tenant, id, wait).await? {
-        // The result's record knows its type; the job does not.
+        // The record of the result has its content type; the job does not.
         if found.state == InvocationState::Succeeded
             && let Some(output) = app.driver()?.outputs(&caller.tenant, &id.as_job()).await?.first()
         {
@@ -84,23 +88,23 @@ async fn find(app: &App, caller: &Caller, id: &InvocationId, wait: Duration) -> 
         }
         return Ok(found);
     }
-    // A synchronous call is no job: the index alone remembers it.
+    // A synchronous call is not a job: only the index has a record of it.
     let found = app.services.index.invocation(&caller.tenant, id).await?;
     found.ok_or_else(|| Error::not_found("invocation", id))
 }
 
-/// One invocation; with `wait`, once it has ended.
+/// Returns one invocation. With `wait`, waits for its end.
 #[utoipa::path(get, path = "/invocations/{id}", tag = "invocations", params(("id" = String, Path), Wait), responses((status = 200, body = Invocation)))]
 pub async fn get(
     State(app): State<App>,
     caller: Caller,
     At(id): At<InvocationId>,
-    Ask(ask): Ask<Wait>,
+    QueryParams(ask): QueryParams<Wait>,
 ) -> Result<Json<Invocation>> {
     find(&app, &caller, &id, patience(ask.wait)).await.map(Json)
 }
 
-/// The result of an asynchronous invocation.
+/// Returns the result of an asynchronous invocation.
 #[utoipa::path(get, path = "/invocations/{id}/result", tag = "invocations", params(("id" = String, Path)), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub async fn result(
     State(app): State<App>,
@@ -126,7 +130,7 @@ pub async fn result(
     super::results::send(&app, &caller.tenant, output, request.headers()).await
 }
 
-/// Stops an invocation.
+/// Cancels an invocation.
 #[utoipa::path(post, path = "/invocations/{id}/cancel", tag = "invocations", params(("id" = String, Path)), responses((status = 200, body = Invocation)))]
 pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<InvocationId>) -> Result<Json<Invocation>> {
     caller.may_see(&id)?;

@@ -1,14 +1,14 @@
-//! Calling a function, at once or later.
+//! Routes that call a function, synchronously or asynchronously.
 
 use crate::{
     Error,
     access::Caller,
     charged,
     error::Result,
-    extract::{Ask, At, text},
+    extract::{At, QueryParams, text},
     functions::Version,
     hosts,
-    peers::near::{self, Offered},
+    peers::call_routing::{self, Offered},
     state::App,
 };
 use axum::{
@@ -27,26 +27,26 @@ use http::{HeaderValue, StatusCode, header, uri::PathAndQuery};
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
 
-/// How a function is called.
+/// The query of a call.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct How {
+pub struct InvokeParams {
     /// `sync`, the default, or `async`.
     mode: Option<String>,
-    /// Parameters as a JSON object; or the header `Fabric-Params`.
+    /// Parameters as a JSON object. Alternative: the header `Fabric-Params`.
     params: Option<String>,
 }
 
-/// Whether an address is that of [`invoke`].
+/// Returns `true` if a path is that of [`invoke`].
 pub fn is_address(path: &str) -> bool {
     path.strip_prefix("/v1/functions/")
         .and_then(|rest| rest.strip_suffix("/invoke"))
         .is_some_and(|f| !f.is_empty() && !f.contains('/'))
 }
 
-/// Whether a call's query asks for an asynchronous invocation.
+/// Returns `true` if a call's query requests an asynchronous invocation.
 pub fn is_for_later(uri: &http::Uri) -> bool {
-    Query::<How>::try_from_uri(uri).is_ok_and(|how| how.mode.as_deref() == Some("async"))
+    Query::<InvokeParams>::try_from_uri(uri).is_ok_and(|how| how.mode.as_deref() == Some("async"))
 }
 
 fn params(given: Option<&str>) -> Result<Map<String, Value>> {
@@ -57,9 +57,9 @@ fn params(given: Option<&str>) -> Result<Map<String, Value>> {
     }
 }
 
-/// Calls a function: body in, body out.
+/// Calls a function. The request body is its input, the response body its output.
 #[utoipa::path(post, path = "/functions/{f}/invoke", tag = "invocations",
-    params(("f" = String, Path, description = "NAME, NAME@VERSION or NAME:ALIAS"), How),
+    params(("f" = String, Path, description = "NAME, NAME@VERSION or NAME:ALIAS"), InvokeParams),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, description = "The result", body = Vec<u8>, content_type = "application/octet-stream"), (status = 202, body = Invocation)))]
 pub async fn invoke(
@@ -67,7 +67,7 @@ pub async fn invoke(
     caller: Caller,
     OriginalUri(whole): OriginalUri,
     At(f): At<String>,
-    Ask(how): Ask<How>,
+    QueryParams(how): QueryParams<InvokeParams>,
     mut request: Request,
 ) -> Result<Response> {
     let later = match how.mode.as_deref() {
@@ -82,9 +82,9 @@ pub async fn invoke(
     let request = if later {
         request
     } else {
-        // The router took `/v1` off, which another process wants to see.
+        // Another process needs the prefix `/v1`, which the router removed.
         *request.uri_mut() = whole;
-        match near::offer(&app, &version, request).await? {
+        match call_routing::offer(&app, &version, request).await? {
             Offered::Answered(response) => return Ok(response),
             Offered::Back(request) => request,
         }
@@ -127,7 +127,7 @@ pub async fn invoke(
     Ok(response)
 }
 
-/// Sends an http function `POST /` with the body.
+/// Sends `POST /` with the body to an http function.
 async fn post(
     app: &App,
     caller: &Caller,
@@ -148,7 +148,7 @@ async fn post(
     let mut response = super::http_functions::answer(app, &id, version, request).await?;
     let headers = response.headers_mut();
     headers.insert("fabric-version", version.number.clone());
-    // Here a guest's answer stands on the API's own origin.
+    // The guest's answer is served from the API's own origin here.
     super::confine::confine(headers, super::confine::Reach::Nothing);
     super::objects::harden(headers);
     Ok(response)

@@ -1,4 +1,4 @@
-//! Jobs: submit, list, watch, stop, bin.
+//! Routes of jobs: submit, list, follow, cancel, delete.
 
 use super::{
     estimate,
@@ -11,7 +11,7 @@ use crate::{
     charged::{self, collect},
     clock,
     error::Result,
-    extract::{self, Ask, At, Input},
+    extract::{self, At, JsonBody, QueryParams},
     state::App,
 };
 use axum::{
@@ -36,12 +36,12 @@ use futures::StreamExt as _;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::sync::Arc;
 
-/// Whether only to plan.
+/// The query of a submission.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub struct Submit {
-    /// Work out what it would take and run nothing.
+pub struct SubmitJob {
+    /// Plan the job and estimate its cost without running it.
     dry_run: Option<bool>,
 }
 
@@ -60,32 +60,32 @@ fn spec(kind: &str, bytes: &[u8]) -> Result<JobSpec> {
     }
 }
 
-/// Items that are planned on the thread of the connection.
+/// Maximum items that are planned on the thread of the connection.
 const QUICK_ITEMS: usize = 1000;
 
-/// Whether planning an input takes no longer than reading it took.
+/// Returns `true` if planning an input takes no longer than reading it.
 pub(super) fn is_quick(input: &InputSpec) -> bool {
     matches!(input, InputSpec::Items(items) if items.len() <= QUICK_ITEMS)
 }
 
-/// Plans a job: at once where that is quick, else on a thread of its own when the tenant's turn comes.
+/// Plans a job: at once if that is quick, else on a separate thread when the tenant's turn comes.
 pub(super) async fn planned<T, F>(app: &App, tenant: &TenantId, quick: bool, plan: F) -> Result<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Fault>> + Send + 'static,
 {
-    // Boxed: plans are large, and are passed on by value.
+    // Boxed, since plans are large and passed by value.
     let plan = Box::pin(plan);
     let planned = if quick { plan.await } else { app.scans.drive(tenant, plan).await? };
     Ok(planned?)
 }
 
 /// Submits a job, as JSON or YAML.
-#[utoipa::path(post, path = "/jobs", tag = "jobs", params(Submit), request_body = JobSpec, responses((status = 201, body = Job), (status = 200, description = "The plan, with `dry_run`", body = JobPlan)))]
+#[utoipa::path(post, path = "/jobs", tag = "jobs", params(SubmitJob), request_body = JobSpec, responses((status = 201, body = Job), (status = 200, description = "The plan, with `dry_run`", body = JobPlan)))]
 pub async fn submit(
     State(app): State<App>,
     caller: Caller,
-    Ask(ask): Ask<Submit>,
+    QueryParams(ask): QueryParams<SubmitJob>,
     request: Request,
 ) -> Result<Response> {
     let (parts, body) = request.into_parts();
@@ -94,7 +94,7 @@ pub async fn submit(
     let spec = body::read(&app.checks, &caller.tenant, body, move |bytes| spec(&kind, bytes)).await?;
     let version = app.functions.resolve(&caller.tenant, &spec.function).await?;
     app.functions.check_params(&version, &spec.params).await?;
-    // Each task would find it out by itself.
+    // Fail here rather than in every task.
     app.services.node.policies().of(&caller.tenant).limits(&version.deployment)?;
     let driver = app.driver()?.clone();
     if ask.dry_run == Some(true) {
@@ -108,7 +108,7 @@ pub async fn submit(
     accept(&app, caller, spec, &version.deployment).await
 }
 
-/// What a plan would take, by the function's earlier jobs.
+/// Estimates the cost of a plan from the function's earlier jobs.
 async fn estimated(
     app: &App,
     tenant: &TenantId,
@@ -128,7 +128,7 @@ async fn estimated(
     Ok(estimate::estimate(plan, spec, deployment.version, &earlier.items, slots, prices))
 }
 
-/// Plans a job whose parameters were checked, and takes it.
+/// Plans and submits a job with parameters that were checked.
 async fn accept(app: &App, caller: Caller, spec: JobSpec, deployment: &Arc<Deployment>) -> Result<Response> {
     let driver = app.driver()?.clone();
     let (tenant, quick) = (caller.tenant.clone(), is_quick(&spec.input));
@@ -148,28 +148,28 @@ async fn accept(app: &App, caller: Caller, spec: JobSpec, deployment: &Arc<Deplo
     Ok(response)
 }
 
-/// What to change in a job that runs again.
+/// Changes to a job that runs again.
 #[derive(Debug, Default, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
     /// The function, as `name`, `name@version` or `name:alias`. Default: the version that the job ran.
     function: Option<FunctionRef>,
-    /// Fuel that the new job may spend, as in a job spec. Default: as the job.
+    /// Fuel that the new job may spend, as in a job spec. Default: the budget of the job.
     #[serde(rename = "budget-fuel", deserialize_with = "fabric_types::count::option::deserialize")]
     budget_fuel: Option<u64>,
 }
 
-/// Submits a job that has ended once more, as a new job. Tasks that succeeded are served from the cache where the function is
-/// pure and the version the same.
+/// Submits an ended job again, as a new job. Tasks that succeeded are served from the cache if the function is pure and
+/// the version is the same.
 #[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path)), request_body = Retry, responses((status = 201, body = Job)))]
 pub async fn retry(State(app): State<App>, caller: Caller, At(id): At<JobId>, request: Request) -> Result<Response> {
-    // No body at all means the same again.
+    // An empty body means no changes.
     let (parts, body) = request.into_parts();
     let bytes = collect(body, SMALL_JSON, &charged::payer(&parts.extensions)).await?;
     let change = if bytes.is_empty() {
         Retry::default()
     } else {
-        Input::<Retry>::from_request(Request::from_parts(parts, bytes.into()), &()).await?.0
+        JsonBody::<Retry>::from_request(Request::from_parts(parts, bytes.into()), &()).await?.0
     };
     let mut spec = app.driver()?.spec_again(&caller.tenant, &id).await?;
     spec.function = change.function.unwrap_or(spec.function);
@@ -180,43 +180,43 @@ pub async fn retry(State(app): State<App>, caller: Caller, At(id): At<JobId>, re
     accept(&app, caller, spec, &version.deployment).await
 }
 
-/// What jobs to list. `state` may repeat or be a list with commas.
+/// The query of a list of jobs. `state` may repeat or be a list with commas.
 #[derive(Debug, Default, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes the query to OpenAPI")]
-pub struct Wanted {
-    /// Where they stand; may repeat or be a list with commas.
+pub struct ListJobs {
+    /// Only jobs in this state; may repeat or be a list with commas.
     state: Option<String>,
-    /// The function.
+    /// Only jobs of this function.
     function: Option<String>,
-    /// A part of the name.
+    /// Only jobs with this text in their name.
     name: Option<String>,
-    /// A tag, whole.
+    /// Only jobs with this tag.
     tag: Option<String>,
-    /// How the id begins.
+    /// Only jobs with an id that begins with this.
     id: Option<String>,
-    /// Accepted at or after this, milliseconds since 1970.
+    /// Only jobs accepted at or after this time, in milliseconds since 1970.
     since_ms: Option<u64>,
-    /// Accepted before this, milliseconds since 1970.
+    /// Only jobs accepted before this time, in milliseconds since 1970.
     until_ms: Option<u64>,
-    /// Words that all occur.
+    /// Words that must all occur.
     q: Option<String>,
-    /// Those in the bin instead.
+    /// List the jobs in the bin instead.
     deleted: Option<bool>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
-    /// Jobs on a page, 1 to 1000. Default 100.
+    /// Jobs per page, 1 to 1000. Default 100.
     limit: Option<usize>,
 }
 
-/// A query over jobs, read.
+/// A parsed query over jobs.
 #[derive(Default)]
 struct Query {
     filter: JobFilter,
     cursor: Option<String>,
     limit: Option<usize>,
     now: bool,
-    /// A key that is none.
+    /// An unknown key of the query.
     unknown: Option<String>,
 }
 
@@ -245,7 +245,7 @@ fn query(uri: &http::Uri) -> Result<Query> {
             "now" => query.now = flag()?,
             "cursor" => query.cursor = Some(JobId::new(value).map_err(|_| super::cursor::foreign())?.to_string()),
             "limit" => query.limit = Some(usize::try_from(number()?).unwrap_or(1000).clamp(1, 1000)),
-            // A list passes over keys that it does not know, as every other list; a deletion must not.
+            // A list ignores unknown keys, like every other list. A deletion must not.
             _ => query.unknown = Some(key.chars().take(80).collect()),
         }
     }
@@ -261,22 +261,23 @@ async fn find(app: &App, tenant: &TenantId, query: Query, usual: usize) -> Resul
 }
 
 /// Lists jobs, newest first.
-#[utoipa::path(get, path = "/jobs", tag = "jobs", params(Wanted), responses((status = 200, body = Page<Job>)))]
+#[utoipa::path(get, path = "/jobs", tag = "jobs", params(ListJobs), responses((status = 200, body = Page<Job>)))]
 pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Result<Json<Page<Job>>> {
     Ok(Json(find(&app, &caller.tenant, query(&uri)?, 100).await?))
 }
 
-/// Deletes the ended jobs that a list with the same query shows, a page at a time: into the bin, or with `now` for good.
-/// At least one of `state`, `function`, `name`, `tag`, `id`, `since_ms`, `until_ms`, `q` and `deleted` is needed.
-#[utoipa::path(delete, path = "/jobs", tag = "jobs", params(Wanted, Deletion), responses((status = 200, body = JobsDeleted)))]
+/// Deletes ended jobs that match the query, one page at a time: moves them to the bin, or with `now` removes them
+/// permanently. At least one of `state`, `function`, `name`, `tag`, `id`, `since_ms`, `until_ms`, `q` and `deleted` is
+/// required.
+#[utoipa::path(delete, path = "/jobs", tag = "jobs", params(ListJobs, Deletion), responses((status = 200, body = JobsDeleted)))]
 pub async fn delete_all(State(app): State<App>, caller: Caller, uri: http::Uri) -> Result<Json<JobsDeleted>> {
     let mut query = query(&uri)?;
     if let Some(key) = query.unknown {
-        return Err(Error::bad(format!("`{key}` is no parameter of a deletion: it would have no effect")));
+        return Err(Error::bad(format!("`{key}` is not a parameter of a deletion")));
     }
     if query.filter == JobFilter::default() {
         return Err(Error::bad("this would delete every job of the tenant")
-            .hint("say which: state=succeeded, until_ms=…, function=…, tag=…"));
+            .hint("select jobs: state=succeeded, until_ms=…, function=…, tag=…"));
     }
     let ended = |state: &JobState| state.is_terminal();
     if query.filter.states.is_empty() {
@@ -294,7 +295,7 @@ pub async fn delete_all(State(app): State<App>, caller: Caller, uri: http::Uri) 
         };
         match outcome {
             Ok(()) => deleted += 1,
-            // Somebody else was quicker.
+            // Another request deleted it first.
             Err(fault) if fault.code == Code::NotFound => {}
             Err(fault) => return Err(fault.into()),
         }
@@ -302,9 +303,14 @@ pub async fn delete_all(State(app): State<App>, caller: Caller, uri: http::Uri) 
     Ok(Json(JobsDeleted { deleted, next: page.next }))
 }
 
-/// One job; with `wait`, once it has ended.
+/// Returns one job. With `wait`, waits for its end.
 #[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path), Wait), responses((status = 200, body = Job)))]
-pub async fn get(State(app): State<App>, caller: Caller, At(id): At<JobId>, Ask(ask): Ask<Wait>) -> Result<Json<Job>> {
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    At(id): At<JobId>,
+    QueryParams(ask): QueryParams<Wait>,
+) -> Result<Json<Job>> {
     let driver = app.driver()?;
     let found = match ask.wait {
         Some(1..) => driver.wait(&caller.tenant, &id, patience(ask.wait)).await?,
@@ -313,29 +319,30 @@ pub async fn get(State(app): State<App>, caller: Caller, At(id): At<JobId>, Ask(
     found.map(Json).ok_or_else(|| Error::not_found("job", id))
 }
 
-/// Stops a job.
+/// Cancels a job.
 #[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = Job)))]
 pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<Json<Job>> {
     Ok(Json(app.driver()?.cancel(&caller.tenant, &id).await?))
 }
 
-/// How a job is deleted.
+/// The query of a deletion.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Deletion {
-    /// Not into the bin, but for good, with its journal: what it takes on disk is free at once. Default false.
+    /// Remove the job permanently with its journal, instead of moving it to the bin. Its disk space is free at once.
+    /// Default false.
     #[serde(default)]
     now: bool,
 }
 
-/// Puts an ended job into the bin, or removes it for good.
+/// Moves an ended job to the bin, or removes it permanently.
 #[utoipa::path(delete, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path), Deletion), responses((status = 204)))]
 pub async fn delete(
     State(app): State<App>,
     caller: Caller,
     At(id): At<JobId>,
-    Ask(deletion): Ask<Deletion>,
+    QueryParams(deletion): QueryParams<Deletion>,
 ) -> Result<StatusCode> {
     if deletion.now {
         app.driver()?.purge(&caller.tenant, &id).await?;
@@ -345,29 +352,29 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Takes a job out of the bin.
+/// Restores a job from the bin.
 #[utoipa::path(post, path = "/jobs/{id}/restore", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = Job)))]
 pub async fn restore(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<Json<Job>> {
     Ok(Json(app.driver()?.restore(&caller.tenant, &id).await?))
 }
 
-/// How much to audit.
+/// The query of an audit.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
-    /// Per cent of the map tasks, above 0 up to 100. Default 5.
+    /// Percentage of the map tasks, above 0 and at most 100. Default 5.
     sample: Option<f64>,
 }
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Audit {
     /// Tasks that ran again.
     checked: u64,
-    /// Of those, how many gave the same bytes.
+    /// Those of them with identical bytes.
     same: u64,
-    /// Those that did not.
+    /// Those of them with different bytes.
     differing: Vec<Task>,
 }
 
@@ -377,7 +384,7 @@ pub async fn audit(
     State(app): State<App>,
     caller: Caller,
     At(id): At<JobId>,
-    Ask(ask): Ask<Sample>,
+    QueryParams(ask): QueryParams<Sample>,
 ) -> Result<Json<Audit>> {
     let percent = ask.sample.unwrap_or(5.0);
     if !(percent > 0.0 && percent <= 100.0) {
@@ -388,7 +395,7 @@ pub async fn audit(
     Ok(Json(Audit { checked, same: checked.saturating_sub(differing.len() as u64), differing }))
 }
 
-/// Events of a job; the stream ends after the last.
+/// Streams the events of a job. The stream ends after the last event.
 #[utoipa::path(get, path = "/jobs/{id}/events", tag = "jobs", params(("id" = String, Path), ("Last-Event-ID" = Option<u64>, Header)), responses((status = 200, body = JobEvent, content_type = "text/event-stream")))]
 pub async fn events(State(app): State<App>, caller: Caller, At(id): At<JobId>, headers: HeaderMap) -> Result<Response> {
     let after = extract::text(&headers, "last-event-id").and_then(|t| t.parse().ok());
@@ -398,17 +405,17 @@ pub async fn events(State(app): State<App>, caller: Caller, At(id): At<JobId>, h
     super::streams::sse(&app, &caller, events)
 }
 
-/// What tasks to list.
+/// The query of a list of tasks.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Tasks {
-    /// Where they stand.
+    /// Only tasks in this state.
     state: Option<TaskState>,
-    /// The stage, from 0.
+    /// Only tasks of this stage, counted from 0.
     stage: Option<u16>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
-    /// Tasks on a page, 1 to 1000. Default 100.
+    /// Tasks per page, 1 to 1000. Default 100.
     limit: Option<usize>,
 }
 
@@ -418,7 +425,7 @@ pub async fn tasks(
     State(app): State<App>,
     caller: Caller,
     At(id): At<JobId>,
-    Ask(ask): Ask<Tasks>,
+    QueryParams(ask): QueryParams<Tasks>,
 ) -> Result<Json<Page<Task>>> {
     let filter = TaskFilter { state: ask.state, stage: ask.stage };
     let limit = ask.limit.unwrap_or(100).clamp(1, 1000);

@@ -1,10 +1,10 @@
-//! Logs: pages, or an event stream that follows.
+//! Routes of logs: pages, or an event stream that follows.
 
 use crate::{
     Error,
     access::Caller,
     error::Result,
-    extract::{Ask, At, text},
+    extract::{At, QueryParams, text},
     state::App,
 };
 use axum::{
@@ -20,42 +20,42 @@ use fabric_types::{
 use futures::{StreamExt as _, stream};
 use http::HeaderMap;
 
-/// What lines to give.
+/// The query of logs.
 #[derive(Debug, Default, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Wanted {
-    /// The function.
+pub struct ReadLogs {
+    /// Only lines of this function.
     #[param(value_type = Option<String>)]
     function: Option<FunctionName>,
-    /// The invocation.
+    /// Only lines of this invocation.
     #[param(value_type = Option<String>)]
     invocation: Option<InvocationId>,
-    /// The job.
+    /// Only lines of this job.
     #[param(value_type = Option<String>)]
     job: Option<JobId>,
-    /// How the id of the invocation or job begins, 4 characters or more.
+    /// Only lines of invocations and jobs with an id that begins with this, 4 characters or more.
     id_prefix: Option<String>,
-    /// The task, as `stage/index`.
+    /// Only lines of this task, as `stage/index`.
     task: Option<String>,
-    /// Written at or after this, milliseconds since 1970.
+    /// Only lines written at or after this time, in milliseconds since 1970.
     since_ms: Option<u64>,
-    /// Words that all occur in the message.
+    /// Words that must all occur in the message.
     q: Option<String>,
-    /// This level and above.
+    /// Only lines of this level and above.
     level: Option<String>,
-    /// Server-sent events: lines since `since_ms`, or from now on, for as long as the connection lasts. `Last-Event-ID` goes
-    /// on after that line.
+    /// Send server-sent events: lines since `since_ms`, or from now on, for as long as the connection lasts.
+    /// `Last-Event-ID` continues after that line.
     follow: Option<bool>,
-    /// `newest` lists the last lines first. Default `oldest`.
+    /// `newest` lists the newest lines first. Default `oldest`.
     #[param(inline)]
     order: Option<Order>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
-    /// Lines on a page, 1 to 1000. Default 100.
+    /// Lines per page, 1 to 1000. Default 100.
     limit: Option<usize>,
 }
 
-/// Which lines come first.
+/// The order of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Order {
@@ -65,16 +65,16 @@ enum Order {
 
 const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
 
-/// Lines as they are written, each event with the line's number as its id.
+/// Streams lines as they are written. The id of an event is the number of its line.
 async fn follow(app: &App, caller: &Caller, filter: LogFilter, after: Option<i64>) -> Result<Response> {
     let (start, lines) = app.services.index.follow(&caller.tenant, filter, after).await?;
-    // An id alone is no event; but a reader that is cut off before its first line goes on here.
+    // An id alone is not an event, but a reader that is disconnected before its first line continues from it.
     let begin = Event::default().id(start.to_string());
     let lines = lines.filter_map(|item| async move {
         match item {
             Ok((number, line)) => Event::default().event("log").id(number.to_string()).json_data(&line).ok(),
             Err(error) => {
-                tracing::warn!(%error, "a log stream ended");
+                tracing::warn!(%error, "log stream failed");
                 None
             }
         }
@@ -82,7 +82,7 @@ async fn follow(app: &App, caller: &Caller, filter: LogFilter, after: Option<i64
     super::streams::sse(app, caller, stream::iter([begin]).chain(lines))
 }
 
-async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: Wanted) -> Result<Response> {
+async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: ReadLogs) -> Result<Response> {
     let after = text(headers, "last-event-id").and_then(|t| t.parse().ok());
     if ask.level.as_deref().is_some_and(|level| !LEVELS.contains(&level)) {
         return Err(Error::bad(format!("`level` is one of {}", LEVELS.join(", "))));
@@ -113,41 +113,41 @@ async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: Wanted) ->
     Ok(Json(page).into_response())
 }
 
-/// Log lines of the tenant.
-#[utoipa::path(get, path = "/logs", tag = "logs", params(Wanted, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
+/// Lists log lines of the tenant.
+#[utoipa::path(get, path = "/logs", tag = "logs", params(ReadLogs, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
-    Ask(ask): Ask<Wanted>,
+    QueryParams(ask): QueryParams<ReadLogs>,
 ) -> Result<Response> {
     answer(&app, &caller, &headers, ask).await
 }
 
-/// Log lines of an invocation.
-#[utoipa::path(get, path = "/invocations/{id}/logs", tag = "logs", params(("id" = String, Path), Wanted, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
+/// Lists log lines of an invocation.
+#[utoipa::path(get, path = "/invocations/{id}/logs", tag = "logs", params(("id" = String, Path), ReadLogs, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
 pub async fn of_invocation(
     State(app): State<App>,
     caller: Caller,
     At(id): At<InvocationId>,
     headers: HeaderMap,
-    Ask(ask): Ask<Wanted>,
+    QueryParams(ask): QueryParams<ReadLogs>,
 ) -> Result<Response> {
     caller.may_see(&id)?;
-    answer(&app, &caller, &headers, Wanted { invocation: Some(id), job: None, ..ask }).await
+    answer(&app, &caller, &headers, ReadLogs { invocation: Some(id), job: None, ..ask }).await
 }
 
-/// Log lines of a job.
-#[utoipa::path(get, path = "/jobs/{id}/logs", tag = "logs", params(("id" = String, Path), Wanted, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
+/// Lists log lines of a job.
+#[utoipa::path(get, path = "/jobs/{id}/logs", tag = "logs", params(("id" = String, Path), ReadLogs, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
 pub async fn of_job(
     State(app): State<App>,
     caller: Caller,
     At(id): At<JobId>,
     headers: HeaderMap,
-    Ask(ask): Ask<Wanted>,
+    QueryParams(ask): QueryParams<ReadLogs>,
 ) -> Result<Response> {
     if app.driver()?.job(&caller.tenant, &id).await?.is_none() {
         return Err(Error::not_found("job", id));
     }
-    answer(&app, &caller, &headers, Wanted { invocation: Some(id.as_invocation()), job: None, ..ask }).await
+    answer(&app, &caller, &headers, ReadLogs { invocation: Some(id.as_invocation()), job: None, ..ask }).await
 }

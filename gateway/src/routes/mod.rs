@@ -1,5 +1,5 @@
-//! The routes. Each file holds the handlers of one kind of thing; every handler carries the annotation that the OpenAPI
-//! document is made of.
+//! The routes. Each file holds the handlers of one kind of resource. Every handler carries the annotation from which
+//! the OpenAPI document is generated.
 
 pub mod aliases;
 mod confine;
@@ -30,16 +30,17 @@ use http::HeaderName;
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// The invocation that a response is about.
+/// The header with the id of the invocation that a response is about.
 pub const INVOCATION_ID: HeaderName = HeaderName::from_static("fabric-invocation-id");
-/// The request, on every response. It names this exchange, not the call: a call has an invocation id, which a replayed
-/// answer repeats under a new request id. Only a request to an http function is its own invocation and has one id for both.
+/// The header with the id of the request, on every response. It identifies the exchange, not the call: a call has an
+/// invocation id, which a replayed answer repeats under a new request id. Only a request to an http function is its own
+/// invocation and has one id for both.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("fabric-request-id");
 
-/// Bytes of the largest upload: a module of 64 MiB with its manifest.
+/// Maximum bytes of an upload: a module of 64 MiB with its manifest.
 const MAX_UPLOAD: usize = 66 << 20;
 
-/// Every route with its description.
+/// Returns every route with its description.
 pub fn all() -> OpenApiRouter<App> {
     let v1 = OpenApiRouter::new()
         .routes(routes!(tokens::whoami))
@@ -96,7 +97,7 @@ pub fn all() -> OpenApiRouter<App> {
         .layer(DefaultBodyLimit::max(MAX_UPLOAD))
 }
 
-/// The router as it is served.
+/// Returns the router that is served, with the access rules applied.
 pub fn router(app: &App) -> axum::Router {
     let guard = axum::middleware::from_fn_with_state(app.clone(), crate::access::guard);
     let (router, _) = all().route_layer(guard).with_state(app.clone()).split_for_parts();

@@ -1,4 +1,4 @@
-//! Nodes and placement.
+//! Routes of nodes and placement.
 
 use super::{
     cursor::page,
@@ -10,7 +10,7 @@ use crate::{
     body::{self, LARGE_JSON},
     charged,
     error::Result,
-    extract::{self, Ask, At, Paging},
+    extract::{self, At, PageParams, QueryParams},
     state::App,
 };
 use axum::{
@@ -31,11 +31,15 @@ use fabric_types::{
 use std::time::Duration;
 
 /// Lists the nodes.
-#[utoipa::path(get, path = "/nodes", tag = "nodes", params(Paging), responses((status = 200, body = Page<Node>)))]
-pub async fn list(State(app): State<App>, caller: Caller, Ask(paging): Ask<Paging>) -> Result<Json<Page<Node>>> {
+#[utoipa::path(get, path = "/nodes", tag = "nodes", params(PageParams), responses((status = 200, body = Page<Node>)))]
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    QueryParams(paging): QueryParams<PageParams>,
+) -> Result<Json<Page<Node>>> {
     let mut nodes = app.driver()?.nodes().await?;
     if caller.role < Role::Admin {
-        // Which modules other tenants have is none of the caller's business.
+        // The modules of other tenants are not shown to the caller.
         nodes.iter_mut().for_each(|node| node.warm.clear());
     }
     page(nodes, paging.cursor.as_deref(), paging.limit()).map(Json)
@@ -45,29 +49,33 @@ async fn set_mode(app: &App, node: &NodeId, mode: NodeMode) -> Result<Json<Node>
     Ok(Json(app.driver()?.set_node_mode(node, mode, None).await?))
 }
 
-/// The longest time that a drain may be given: a week, as the longest deadline of a call.
+/// Maximum deadline of a drain: a week, like the maximum deadline of a call.
 const LONGEST_DRAIN_S: u64 = 7 * 86_400;
 
-/// How a node is drained.
+/// The query of a drain.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Draining {
-    /// Seconds after which tasks that still run there are stopped and run elsewhere; they have not failed. Default: they
-    /// take as long as they take.
+    /// Seconds after which tasks that still run on the node are stopped and run elsewhere, without counting as failed.
+    /// Default: no limit.
     deadline_s: Option<u64>,
 }
 
-/// Has a node take no new work; what runs there goes on.
+/// Closes a node for new work. Running work continues.
 #[utoipa::path(post, path = "/nodes/{n}/cordon", tag = "nodes", params(("n" = String, Path)), responses((status = 200, body = Node)))]
 pub async fn cordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json<Node>> {
     set_mode(&app, &node, NodeMode::Cordoned).await
 }
 
-/// The same for a node that is about to leave; it is `drained` once nothing runs there. It ends when another process comes
-/// under the node's name.
+/// Closes a node for new work before it leaves. The node is `drained` once nothing runs on it. The drain ends when
+/// another process joins under the node's name.
 #[utoipa::path(post, path = "/nodes/{n}/drain", tag = "nodes", params(("n" = String, Path), Draining), responses((status = 200, body = Node)))]
-pub async fn drain(State(app): State<App>, At(node): At<NodeId>, Ask(how): Ask<Draining>) -> Result<Json<Node>> {
+pub async fn drain(
+    State(app): State<App>,
+    At(node): At<NodeId>,
+    QueryParams(how): QueryParams<Draining>,
+) -> Result<Json<Node>> {
     if how.deadline_s.is_some_and(|seconds| seconds > LONGEST_DRAIN_S) {
         return Err(Error::bad(format!("deadline_s is at most {LONGEST_DRAIN_S}")));
     }
@@ -75,13 +83,13 @@ pub async fn drain(State(app): State<App>, At(node): At<NodeId>, Ask(how): Ask<D
     Ok(Json(app.driver()?.set_node_mode(&node, NodeMode::Draining, deadline).await?))
 }
 
-/// Has a node take work again.
+/// Opens a node for work again.
 #[utoipa::path(post, path = "/nodes/{n}/uncordon", tag = "nodes", params(("n" = String, Path)), responses((status = 200, body = Node)))]
 pub async fn uncordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json<Node>> {
     set_mode(&app, &node, NodeMode::Open).await
 }
 
-/// Where an attempt of a function would run now, and why; with an input, what the job would take besides.
+/// Explains the placement of an attempt of a function at this moment. With an input, also returns the size of the job.
 #[utoipa::path(post, path = "/placements/explain", tag = "nodes", request_body = ExplainRequest, responses((status = 200, body = Explanation)))]
 pub async fn explain(State(app): State<App>, caller: Caller, request: Request) -> Result<Json<Explanation>> {
     if !extract::is_json(request.headers()) {

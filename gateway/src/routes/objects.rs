@@ -1,10 +1,10 @@
-//! Objects: streamed in and out, with ranges and conditions (RFC 9110).
+//! Routes of objects: streamed in and out, with ranges and conditions (RFC 9110).
 
 use crate::{
     Error,
     access::Caller,
     error::Result,
-    extract::{Ask, At, text},
+    extract::{At, QueryParams, text},
     range::Asked,
     state::App,
 };
@@ -22,14 +22,14 @@ use fabric_types::{
 use futures::TryStreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-/// Keeps a browser from running bytes that a user or a guest made as if they were ours.
+/// Sets headers that keep a browser from running bytes of a user or a guest as content of the API's origin.
 pub(super) fn harden(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     headers.entry(header::CONTENT_DISPOSITION).or_insert(HeaderValue::from_static("attachment"));
 }
 
-/// Looks at an object that is replaced while it is being read.
+/// Attempts to read an object that is replaced during the read.
 const REPLACED_TRIES: usize = 8;
 
 fn tags(value: &str) -> impl Iterator<Item = &str> {
@@ -79,7 +79,7 @@ fn since(value: &str) -> Option<u64> {
     u64::try_from(at.timestamp().as_millisecond()).ok()
 }
 
-/// Reads an object, or a range of it. HEAD works too.
+/// Reads an object or a range of it. HEAD is supported.
 #[utoipa::path(get, path = "/objects/{*path}", tag = "objects", params(("path" = String, Path), ("Range" = Option<String>, Header), ("If-None-Match" = Option<String>, Header)), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 206, body = Vec<u8>, content_type = "application/octet-stream"), (status = 304)))]
 pub async fn get(
     State(app): State<App>,
@@ -94,10 +94,10 @@ pub async fn get(
             return Ok(response);
         }
     }
-    Err(Error::new(Code::Unavailable, format!("`{path}` is being replaced again and again")))
+    Err(Error::new(Code::Unavailable, format!("`{path}` was replaced during every attempt to read it")))
 }
 
-/// One try; `None` where the object was replaced between the look at it and the read.
+/// Makes one attempt. Returns `None` if the object was replaced between the check and the read.
 async fn read(
     app: &App,
     caller: &Caller,
@@ -166,30 +166,35 @@ async fn read(
     Ok(Some(response))
 }
 
-/// Removes an object.
+/// Deletes an object.
 #[utoipa::path(delete, path = "/objects/{*path}", tag = "objects", params(("path" = String, Path)), responses((status = 204)))]
 pub async fn delete(State(app): State<App>, caller: Caller, At(path): At<String>) -> Result<StatusCode> {
     app.services.store.objects(&caller.tenant).delete(&ObjectPath::new(path)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What objects to list.
+/// The query of a list of objects.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Wanted {
-    /// How the paths begin.
+pub struct ListObjects {
+    /// Only objects with a path that begins with this.
     prefix: Option<String>,
-    /// `/`: what lies in folders under the prefix is shown as the folder, ending in `/` with size 0.
+    /// `/`: objects in folders below the prefix are shown as one entry for the folder, which ends in `/` and has size
+    /// 0.
     delimiter: Option<String>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
-    /// Objects on a page, 1 to 1000. Default 100.
+    /// Objects per page, 1 to 1000. Default 100.
     limit: Option<usize>,
 }
 
-/// Lists objects by path.
-#[utoipa::path(get, path = "/objects", tag = "objects", params(Wanted), responses((status = 200, body = Page<ObjectInfo>)))]
-pub async fn list(State(app): State<App>, caller: Caller, Ask(ask): Ask<Wanted>) -> Result<Json<Page<ObjectInfo>>> {
+/// Lists objects, ordered by path.
+#[utoipa::path(get, path = "/objects", tag = "objects", params(ListObjects), responses((status = 200, body = Page<ObjectInfo>)))]
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    QueryParams(ask): QueryParams<ListObjects>,
+) -> Result<Json<Page<ObjectInfo>>> {
     let prefix = ObjectPrefix::new(ask.prefix.as_deref().unwrap_or_default())?;
     let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
     let objects = app.services.store.objects(&caller.tenant);
@@ -201,18 +206,18 @@ pub async fn list(State(app): State<App>, caller: Caller, Ask(ask): Ask<Wanted>)
         Some("/") => {}
         Some(_) => return Err(Error::bad("`delimiter` is `/`")),
     }
-    // It looks at every object in every folder that it shows.
+    // The search reads the entry of every object in every folder that it shows.
     app.searches.drive(&caller.tenant, folders(objects, prefix, ask.cursor, limit)).await?.map(Json)
 }
 
-/// Lists what lies at one level: objects, and folders as one entry each.
+/// Lists the entries of one level: objects, and each folder as one entry.
 async fn folders(
     objects: Objects,
     prefix: ObjectPrefix,
     cursor: Option<String>,
     limit: usize,
 ) -> Result<Page<ObjectInfo>> {
-    // A cursor that names a folder resumes behind everything in it.
+    // A cursor that names a folder resumes after its contents.
     let (folder, after) = match cursor.as_deref() {
         Some(c) if c.ends_with('/') => (Some(c.to_owned()), Some(c.trim_end_matches('/').to_owned())),
         other => (None, other.map(str::to_owned)),

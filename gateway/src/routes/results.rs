@@ -1,11 +1,12 @@
-//! Results of jobs: all of them, one, a window of lines, a search. Nothing is held whole in memory.
+//! Routes of results: all results of a job, one of them, a window of lines, a search. No result is held in memory as a
+//! whole.
 
 use super::cursor::page;
 use crate::{
     Error,
     access::Caller,
     error::Result,
-    extract::{Ask, At, Paging, text},
+    extract::{At, PageParams, QueryParams, text},
     range::Asked,
     state::App,
 };
@@ -31,52 +32,52 @@ use futures::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-/// Bytes of the largest text window.
+/// Maximum bytes of a text window.
 const MAX_TEXT: usize = 1 << 20;
-/// Bytes of a line beyond which it is cut.
+/// Maximum bytes of a line; a longer one is cut.
 const MAX_LINE: usize = 64 * 1024;
-/// Bytes that a search goes through.
+/// Maximum bytes that a search reads.
 const MAX_SCAN: u64 = 1 << 30;
 
 /// One result in a list.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct JobResult {
-    /// Counts from 0.
+    /// Index, from 0.
     index: u64,
-    /// Bytes.
+    /// Size in bytes.
     bytes: u64,
-    /// BLAKE3 of the bytes.
+    /// BLAKE3 hash of the bytes.
     digest: ContentDigest,
-    /// What it is stored under.
+    /// The key that it is stored under.
     key: TaskKey,
-    /// The media type, where the function gave one.
+    /// The media type, if the function set one.
     content_type: Option<String>,
 }
 
-/// A part of the results as text.
+/// The query of results as text.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
-    /// The first line, from 0.
+    /// The first line, counted from 0.
     line: Option<u64>,
-    /// How many lines. Default 100.
+    /// Number of lines. Default 100.
     lines: Option<u64>,
-    /// Only lines that contain this.
+    /// Only lines that contain this text.
     q: Option<String>,
-    /// What is between several results. Default `lines`.
+    /// Separator between several results. Default `lines`.
     #[param(inline)]
     join: Option<Join>,
 }
 
-/// What is between several results that are sent one after another.
+/// The separator between several results that are sent in sequence.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Join {
     /// A line feed after a result of text or JSON (by its media type) that does not end in one.
     #[default]
     Lines,
-    /// Nothing: the list of results says where each ends.
+    /// Nothing: the list of results has the length of each.
     Bytes,
 }
 
@@ -96,7 +97,7 @@ fn concatenated(
         .boxed()
 }
 
-/// A result's bytes, and what comes before the next.
+/// Returns a result's bytes, followed by the separator.
 fn joined(open: OpenResult, join: Join) -> BoxStream<'static, Result<Bytes, Fault>> {
     if join == Join::Bytes || !open.content_type.as_deref().is_some_and(is_text) {
         return open.body;
@@ -115,19 +116,19 @@ fn joined(open: OpenResult, join: Join) -> BoxStream<'static, Result<Bytes, Faul
     .boxed()
 }
 
-/// Returns true for media types of text and of JSON.
+/// Returns `true` for media types of text and of JSON.
 fn is_text(kind: &str) -> bool {
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind.starts_with("text/") || kind == "application/json" || kind.ends_with("+json")
 }
 
-/// Sends one result, or the range of it that the headers ask for.
+/// Sends one result, or the range of it that the headers request.
 pub(super) async fn send(app: &App, tenant: &TenantId, output: &OutputRef, headers: &HeaderMap) -> Result<Response> {
     let etag = format!("\"{}\"", output.digest);
     if text(headers, "if-none-match").is_some_and(|have| have == "*" || have.split(',').any(|t| t.trim() == etag)) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
-    // A range under If-Range of other bytes is of no use to the caller: it gets the whole.
+    // The caller cannot combine a range with other bytes than those in If-Range: it receives the whole result.
     let current = text(headers, "if-range").is_none_or(|have| have == etag);
     let asked = text(headers, "range").filter(|_| current).and_then(Asked::parse);
     let range = match asked {
@@ -160,13 +161,14 @@ pub(super) async fn send(app: &App, tenant: &TenantId, output: &OutputRef, heade
     Ok(response)
 }
 
-/// The results one after another, or a window of lines, or the lines that contain a word. A single result is sent as it is.
+/// Returns all results in sequence, a window of lines, or the lines that contain a text. A single result is sent
+/// unchanged.
 #[utoipa::path(get, path = "/jobs/{id}/result", tag = "jobs", params(("id" = String, Path), Window), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub async fn all(
     State(app): State<App>,
     caller: Caller,
     At(id): At<JobId>,
-    Ask(window): Ask<Window>,
+    QueryParams(window): QueryParams<Window>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
@@ -189,7 +191,7 @@ pub async fn all(
     Ok(response)
 }
 
-/// Picks lines out of a stream, in constant memory.
+/// Selects lines of a stream, in constant memory.
 async fn lines(mut body: BoxStream<'static, Result<Bytes, Fault>>, window: &Window) -> Result<Response> {
     let (first, count) = (window.line.unwrap_or(0), window.lines.unwrap_or(100).min(100_000));
     let needle = window.q.as_deref().filter(|q| !q.is_empty()).map(|q| memchr::memmem::Finder::new(q.as_bytes()));
@@ -228,7 +230,7 @@ async fn lines(mut body: BoxStream<'static, Result<Bytes, Fault>>, window: &Wind
         if scanned > MAX_SCAN {
             break;
         }
-        // What is in memory already would never let the search be cancelled.
+        // Without this, a search over data in memory could not be cancelled.
         tokio::task::yield_now().await;
     }
     if more && scanned <= MAX_SCAN && !line.is_empty() {
@@ -246,7 +248,7 @@ fn append(line: &mut Vec<u8>, bytes: &[u8]) {
     line.extend_from_slice(bytes.get(..room).unwrap_or_default());
 }
 
-/// One result.
+/// Returns one result.
 #[utoipa::path(get, path = "/jobs/{id}/result/{n}", tag = "jobs", params(("id" = String, Path), ("n" = u64, Path)), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub async fn one(
     State(app): State<App>,
@@ -259,7 +261,7 @@ pub async fn one(
     send(&app, &caller.tenant, output, &headers).await
 }
 
-/// The result of one task that succeeded, while the job still runs, or after it failed or was cancelled, too.
+/// Returns the result of one task that succeeded, also while the job runs and after it failed or was cancelled.
 #[utoipa::path(get, path = "/jobs/{id}/tasks/{stage}/{index}/result", tag = "jobs", params(("id" = String, Path), ("stage" = u16, Path), ("index" = u32, Path)), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub async fn of_task(
     State(app): State<App>,
@@ -272,12 +274,12 @@ pub async fn of_task(
 }
 
 /// Lists the results.
-#[utoipa::path(get, path = "/jobs/{id}/results", tag = "jobs", params(("id" = String, Path), Paging), responses((status = 200, body = Page<JobResult>)))]
+#[utoipa::path(get, path = "/jobs/{id}/results", tag = "jobs", params(("id" = String, Path), PageParams), responses((status = 200, body = Page<JobResult>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     At(id): At<JobId>,
-    Ask(paging): Ask<Paging>,
+    QueryParams(paging): QueryParams<PageParams>,
 ) -> Result<Json<Page<JobResult>>> {
     let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
     let all: Vec<_> = (0u64..).zip(outputs).collect();

@@ -1,4 +1,4 @@
-//! Descriptions of what the server reads: OpenAPI, and JSON Schemas of jobs and manifests for editors.
+//! Routes of schemas: the OpenAPI document, and JSON Schemas of jobs and manifests for editors.
 
 use crate::state::App;
 use axum::{
@@ -10,7 +10,7 @@ use http::header;
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 
-/// A type's schema with everything it refers to.
+/// Returns a type's schema with everything that it refers to.
 fn schema<T: utoipa::ToSchema + PartialSchema>() -> Value {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
@@ -43,19 +43,19 @@ fn relocate(value: &mut Value) {
     }
 }
 
-/// The JSON Schema of a job.
+/// Returns the JSON Schema of a job.
 #[utoipa::path(get, path = "/schemas/job", tag = "schemas", security(()), responses((status = 200, body = Object)))]
 pub async fn job() -> Json<Value> {
     Json(schema::<fabric_types::job::JobSpec>())
 }
 
-/// The JSON Schema of a manifest.
+/// Returns the JSON Schema of a manifest.
 #[utoipa::path(get, path = "/schemas/manifest", tag = "schemas", security(()), responses((status = 200, body = Object)))]
 pub async fn manifest() -> Json<Value> {
     Json(schema::<fabric_types::manifest::Manifest>())
 }
 
-/// This document.
+/// Returns this document.
 #[utoipa::path(get, path = "/openapi.json", tag = "schemas", security(()), responses((status = 200, body = Object)))]
 pub async fn openapi(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], app.openapi.clone()).into_response()

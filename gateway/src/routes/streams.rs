@@ -1,4 +1,4 @@
-//! Event streams: bounded in number, kept alive by comments, ended when the server stops.
+//! Event streams: limited in number, kept alive by comments, ended when the server stops.
 
 use crate::{
     Error,
@@ -18,7 +18,7 @@ use std::{convert::Infallible, time::Duration};
 /// Sends events until the stream ends or the server stops.
 ///
 /// # Errors
-/// `too-many-requests` when too many streams are open.
+/// `too-many-requests` if too many streams are open.
 pub(super) fn sse<S>(app: &App, caller: &Caller, events: S) -> Result<Response>
 where
     S: Stream<Item = Event> + Send + 'static,
@@ -29,7 +29,7 @@ where
             Exhausted::Own => format!("the tenant `{}` has", caller.tenant),
             Exhausted::All => "all tenants together have".to_owned(),
         };
-        Error::new(Code::TooManyRequests, format!("{whose} as many event streams open as may be"))
+        Error::new(Code::TooManyRequests, format!("{whose} the maximum number of event streams open"))
             .hint("close some of them; one stream of a job or of logs can serve many readers")
     })?;
     let stopping = app.stopping.clone();

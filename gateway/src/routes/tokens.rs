@@ -1,10 +1,10 @@
-//! Tokens, and who the caller is.
+//! Routes of tokens, and of the caller's identity.
 
 use crate::{
     Error,
     access::Caller,
     error::Result,
-    extract::{Ask, At, Input, Paging},
+    extract::{At, JsonBody, PageParams, QueryParams},
     idempotency::Secret,
     state::App,
 };
@@ -23,27 +23,31 @@ use fabric_types::{
 };
 use http::{StatusCode, header};
 
-/// Who is asking.
+/// Returns the caller's identity.
 #[utoipa::path(get, path = "/whoami", tag = "tokens", responses((status = 200, body = Identity)))]
 pub async fn whoami(caller: Caller) -> Json<Identity> {
     Json(Identity { name: caller.name, tenant: caller.tenant, role: caller.role })
 }
 
 /// Lists the tenant's tokens.
-#[utoipa::path(get, path = "/tokens", tag = "tokens", params(Paging), responses((status = 200, body = Page<Token>)))]
-pub async fn list(State(app): State<App>, caller: Caller, Ask(paging): Ask<Paging>) -> Result<Json<Page<Token>>> {
+#[utoipa::path(get, path = "/tokens", tag = "tokens", params(PageParams), responses((status = 200, body = Page<Token>)))]
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    QueryParams(paging): QueryParams<PageParams>,
+) -> Result<Json<Page<Token>>> {
     app.tokens.list(Some(&caller.tenant), paging.cursor.as_deref(), paging.limit()).await.map(Json)
 }
 
-/// Makes a token. Its secret is in the answer and nowhere else.
+/// Creates a token. Its secret is in this answer only.
 #[utoipa::path(post, path = "/tokens", tag = "tokens", request_body = NewToken, responses((status = 201, body = CreatedToken)))]
-pub async fn create(State(app): State<App>, caller: Caller, Input(new): Input<NewToken>) -> Result<Response> {
+pub async fn create(State(app): State<App>, caller: Caller, JsonBody(new): JsonBody<NewToken>) -> Result<Response> {
     if new.role > caller.role {
-        return Err(Error::new(Code::Denied, "a token can't be given more than its maker may do"));
+        return Err(Error::new(Code::Denied, "a token cannot have a higher role than its creator"));
     }
     let tenant: TenantId = match &new.tenant {
         Some(other) if *other != caller.tenant && caller.role != Role::Admin => {
-            return Err(Error::new(Code::Denied, "only an admin token may make tokens of another tenant"));
+            return Err(Error::new(Code::Denied, "only an admin token may create tokens of another tenant"));
         }
         Some(named) => named.clone(),
         None => caller.tenant.clone(),
@@ -54,7 +58,7 @@ pub async fn create(State(app): State<App>, caller: Caller, Input(new): Input<Ne
     Ok(response)
 }
 
-/// Revokes a token; it stops working at once.
+/// Revokes a token, which stops working at once.
 #[utoipa::path(delete, path = "/tokens/{id}", tag = "tokens", params(("id" = String, Path)), responses((status = 204)))]
 pub async fn revoke(State(app): State<App>, caller: Caller, At(id): At<String>) -> Result<StatusCode> {
     let tenant = (caller.role != Role::Admin).then_some(&caller.tenant);

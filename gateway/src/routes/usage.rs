@@ -1,10 +1,10 @@
-//! What a tenant has used.
+//! The route of a tenant's usage.
 
 use crate::{
     access::Caller,
     clock,
     error::{Error, Result},
-    extract::Ask,
+    extract::QueryParams,
     state::App,
 };
 use axum::{Json, extract::State};
@@ -13,15 +13,15 @@ use fabric_store::ObjectPrefix;
 use fabric_types::rest::node::{Usage, UsageLine};
 use futures::TryStreamExt as _;
 
-/// Which days count.
+/// The query of usage.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Span {
-    /// From the UTC day of this moment on, milliseconds since 1970. Days more than two months ago count as the first of their
-    /// month. Default: everything.
+    /// Start: the UTC day of this moment, in milliseconds since 1970. Days more than two months ago count as the first
+    /// of their month. Default: everything.
     since_ms: Option<u64>,
-    /// Up to the UTC day of this moment, that day included. Default: up to now.
+    /// End: the UTC day of this moment, that day included. Default: now.
     until_ms: Option<u64>,
 }
 
@@ -29,9 +29,13 @@ fn day(ms: u64) -> u32 {
     u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX)
 }
 
-/// The tenant's usage by function, and what it keeps.
+/// Returns the tenant's usage by function, and its stored bytes.
 #[utoipa::path(get, path = "/usage", tag = "usage", params(Span), responses((status = 200, body = Usage)))]
-pub async fn usage(State(app): State<App>, caller: Caller, Ask(span): Ask<Span>) -> Result<Json<Usage>> {
+pub async fn usage(
+    State(app): State<App>,
+    caller: Caller,
+    QueryParams(span): QueryParams<Span>,
+) -> Result<Json<Usage>> {
     let first = span.since_ms.map(day);
     let after = span.until_ms.map(|ms| day(ms).saturating_add(1));
     let days = first.unwrap_or(0)..after.unwrap_or(u32::MAX);

@@ -1,9 +1,9 @@
-//! Versions of a function.
+//! Routes of a function's versions.
 
 use crate::{
     access::Caller,
     error::Result,
-    extract::{Ask, At, Paging},
+    extract::{At, PageParams, QueryParams},
     state::App,
 };
 use axum::{
@@ -15,17 +15,17 @@ use fabric_types::{function::Deployment, id::FunctionName, rest::Page};
 use http::{StatusCode, header};
 
 /// Lists versions, oldest first.
-#[utoipa::path(get, path = "/functions/{f}/versions", tag = "functions", params(("f" = String, Path), Paging), responses((status = 200, body = Page<Deployment>)))]
+#[utoipa::path(get, path = "/functions/{f}/versions", tag = "functions", params(("f" = String, Path), PageParams), responses((status = 200, body = Page<Deployment>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     At(f): At<FunctionName>,
-    Ask(paging): Ask<Paging>,
+    QueryParams(paging): QueryParams<PageParams>,
 ) -> Result<Json<Page<Deployment>>> {
     app.functions.versions(&caller.tenant, &f, paging.cursor.as_deref(), paging.limit()).await.map(Json)
 }
 
-/// One version.
+/// Returns one version.
 #[utoipa::path(get, path = "/functions/{f}/versions/{v}", tag = "functions", params(("f" = String, Path), ("v" = u32, Path)), responses((status = 200, body = Deployment)))]
 pub async fn get(
     State(app): State<App>,
@@ -35,14 +35,14 @@ pub async fn get(
     app.functions.version(&caller.tenant, &f, v).await.map(Json)
 }
 
-/// Removes a version that no alias points at. Its number is not given again.
+/// Deletes a version that no alias points at. Its number is not assigned again.
 #[utoipa::path(delete, path = "/functions/{f}/versions/{v}", tag = "functions", params(("f" = String, Path), ("v" = u32, Path)), responses((status = 204)))]
 pub async fn delete(State(app): State<App>, caller: Caller, At((f, v)): At<(FunctionName, u32)>) -> Result<StatusCode> {
     app.functions.delete_version(&caller.tenant, &f, v).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A version's module, as it was uploaded.
+/// Returns a version's module, as it was uploaded.
 #[utoipa::path(get, path = "/functions/{f}/versions/{v}/module", tag = "functions", params(("f" = String, Path), ("v" = u32, Path)), responses((status = 200, content_type = "application/wasm", body = Vec<u8>)))]
 pub async fn module(State(app): State<App>, caller: Caller, At((f, v)): At<(FunctionName, u32)>) -> Result<Response> {
     let deployment = app.functions.version(&caller.tenant, &f, v).await?;

@@ -1,7 +1,8 @@
-//! Connections: how many, how long they may take, TLS, and how they end.
+//! Connections: their number, their time limits, TLS, and their end.
 //!
-//! Every wait for the peer has a limit: its first bytes, TLS, the head of a request, the time between requests, and
-//! what it leaves unread ([`super::guarded_io`], [`super::stream_watch`]). Room is never waited for ([`super::connections`]).
+//! Every wait for the peer has a limit: for its first bytes, TLS, the head of a request, the next request, and the
+//! reading of responses ([`super::guarded_io`], [`super::stream_watch`]). The server never waits for room
+//! ([`super::connections`]).
 
 use super::{
     Options,
@@ -38,66 +39,67 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What HTTP/2 begins with (RFC 9113, 3.4).
+/// The first bytes of an HTTP/2 connection (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How long the accept loop waits when the process has no file handles and no idle connection to close.
+/// Pause of the accept loop if the process has no file handles and no idle connection to close.
 const NO_HANDLES: Duration = Duration::from_millis(100);
-/// How long it waits for one that is being closed.
+/// Pause of the accept loop while an idle connection is being closed.
 const CLOSING: Duration = Duration::from_millis(2);
-/// How long an HTTP/2 connection that was told to end has for it.
+/// Time for an HTTP/2 connection to end after its graceful shutdown began.
 const GOODBYE: Duration = Duration::from_secs(5);
-/// Bytes of a request body that an HTTP/2 stream may send ahead of its reader, and all streams of a connection together.
+/// Bytes of a request body that an HTTP/2 stream may send ahead of its reader.
 const STREAM_WINDOW: u32 = 256 << 10;
+/// The same for all streams of a connection together.
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Bytes of a response that wait in an HTTP/2 stream.
+/// Bytes of a response that may wait in an HTTP/2 stream.
 const SEND_BUFFER: usize = 128 << 10;
 
-/// What a peer reads that comes when there is no room.
+/// The response to a peer that is refused because there is no room.
 const FULL: &str = concat!(
     "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n",
-    "cache-control: no-store\r\nconnection: close\r\ncontent-length: 224\r\n\r\n",
+    "cache-control: no-store\r\nconnection: close\r\ncontent-length: 226\r\n\r\n",
     r#"{"type":"urn:fabric:error:unavailable","title":"unavailable","status":503,"code":"unavailable","#,
-    r#""detail":"the server has as many connections as it takes","#,
+    r#""detail":"the server has its maximum number of connections","#,
     r#""hint":"try again in a moment; use fewer connections from one address"}"#,
 );
 
-/// What a request's handler is told of its connection.
+/// Facts about the connection of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConnectionInfo {
-    /// The other end.
+    /// The remote address.
     pub(super) peer: SocketAddr,
-    /// What completes the addresses of its requests.
+    /// Facts that complete the URIs of its requests.
     pub(super) endpoint: Endpoint,
-    /// Whether it was taken beyond the bounds, to serve operators only.
+    /// `true` if it was accepted beyond the limits, to serve operators only.
     pub(super) in_reserve: bool,
 }
 
-/// What answers the requests of all connections.
+/// The handler of the requests of all connections.
 pub(super) trait Answer: Clone + Send + 'static {
-    /// Answers one.
+    /// Answers one request.
     fn answer(self, connection: ConnectionInfo, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
 }
 
-/// What ends a server's connections, and what counts them.
+/// The signals that end a server's connections, and the counters of connections.
 #[derive(Clone)]
 pub(super) struct Life {
     /// Set when the server begins to stop.
     pub stopping: CancellationToken,
-    /// Set when the grace period is over.
+    /// Set when the grace period has ended.
     pub aborting: CancellationToken,
-    /// Everything that outlives a connection.
+    /// Connections, and the work that outlives them.
     pub tasks: TaskTracker,
     /// Open connections.
     pub connections: Gauge,
 }
 
-/// How connections are served.
+/// Settings for serving connections.
 struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder<StreamExecutor>,
-    /// For the first bytes.
+    /// Time limit for the first bytes.
     first: Duration,
-    /// For TLS.
+    /// Time limit for the TLS handshake.
     handshake: Duration,
     limits: IdleLimits,
     stall: Duration,
@@ -106,7 +108,7 @@ struct Protocols {
 impl Protocols {
     fn new(options: &Options, tasks: &TaskTracker) -> Self {
         let mut http1 = http1::Builder::new();
-        // The head's timer is the watchdog's, which knows an idle connection from a slow one.
+        // The watchdog times the head, because it can distinguish an idle connection from a slow one.
         http1.timer(TokioTimer::new()).header_read_timeout(None).max_headers(128);
         let streams = StreamExecutor { tasks: tasks.clone(), stall: options.write_stall_timeout };
         let mut http2 = http2::Builder::new(streams);
@@ -131,7 +133,7 @@ impl Protocols {
     }
 }
 
-/// Refuses a connection at once. A peer that speaks TLS would not understand a word.
+/// Refuses a connection at once. A peer that expects TLS could not read the response, so its connection is reset.
 fn refuse(stream: TcpStream, tls: bool) {
     if tls {
         let _ = stream.set_zero_linger();
@@ -140,7 +142,7 @@ fn refuse(stream: TcpStream, tls: bool) {
     }
 }
 
-/// Serves until `life.stopping`, then ends what is under way within the grace period.
+/// Serves until `life.stopping`, then ends running requests within the grace period.
 pub(super) async fn run(listener: TcpListener, options: &Options, life: Life, answer: impl Answer) {
     let table = Connections::new(TableLimits {
         most: options.max_connections,
@@ -212,7 +214,7 @@ async fn serve(
     }
 }
 
-/// Runs `work` unless the connection has to make room or the server stops first.
+/// Runs `work` unless the connection is evicted or the server stops first.
 async fn unless_evicted<F: Future>(activity: &Activity, work: F) -> Option<F::Output> {
     let mut work = pin!(work);
     std::future::poll_fn(|cx| {
@@ -230,7 +232,7 @@ enum Version {
     Http2,
 }
 
-/// Reads until the first bytes say which protocol the peer speaks.
+/// Reads until the first bytes determine the peer's protocol.
 async fn detect<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<(Version, Bytes)> {
     let mut first = [0; PREFACE.len()];
     let mut len = 0;
@@ -270,7 +272,7 @@ async fn serve_one<S>(
             let (answer, request_began, flushes) = (answer.clone(), activity.begin(), flushes.clone());
             async move {
                 let response = match request_began {
-                    // Nobody will read this: the connection is being closed to make room.
+                    // The connection is being closed to make room, so this response is not read.
                     None => Response::default().map(|body| SentBody::new(body, flushes, None)),
                     some => answer.answer(info, request).await.map(|body| SentBody::new(body, flushes, some)),
                 };
@@ -287,7 +289,7 @@ async fn serve_one<S>(
     }
 }
 
-/// Drives a connection to its end: by its peer, by its own errors, by the watchdog, or by the server.
+/// Drives a connection until its peer, an error, the watchdog or the server ends it.
 async fn attend<C>(connection: C, activity: &Activity, limits: IdleLimits)
 where
     C: GracefulConnection<Error = hyper::Error>,
@@ -327,8 +329,8 @@ where
     }
 }
 
-/// One timer for a connection, which is moved only when it fires or something is due earlier: requests that follow each
-/// other quickly never touch it.
+/// A timer of a connection. It is moved only when it fires or an earlier deadline appears, so requests in quick
+/// succession do not touch it.
 struct Watchdog {
     limits: IdleLimits,
     timer: Option<Pin<Box<Sleep>>>,
@@ -342,7 +344,7 @@ impl Watchdog {
     fn poll(&mut self, activity: &Activity, cx: &mut Context<'_>) -> Poll<Overdue> {
         loop {
             let due = activity.due(&self.limits);
-            // While it is busy it is enough to look again after a while.
+            // While the connection is busy, a check after the idle time is enough.
             let wanted = due.map_or_else(|| Instant::now() + self.limits.idle, |(at, _)| Instant::from_std(at));
             let timer = match &mut self.timer {
                 Some(timer) => {

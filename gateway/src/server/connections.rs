@@ -1,7 +1,7 @@
-//! The open connections: how many there are, whose they are, what each is doing, and which one makes room for another.
+//! The open connections: their number, addresses and activity, and the choice of the one that makes room for another.
 //!
-//! A server that is full never waits for room. It closes the connection that has been idle for the longest; where none
-//! is idle, a few more connections are taken in reserve, on which only operators are served, and the rest is refused.
+//! A full server never waits for room. It closes the connection that has been idle for the longest. If none is idle,
+//! some more connections are accepted in reserve, on which only operators are served, and further ones are refused.
 
 use crate::access::address_group;
 use futures::task::AtomicWaker;
@@ -17,54 +17,54 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Set in [`Activity::requests`] when the connection was chosen to make room.
+/// Set in [`Activity::requests`] if the connection was chosen to make room.
 const EVICTED: u32 = 1 << 31;
 
 /// Bounds of a [`Connections`] table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TableLimits {
-    /// Connections at once.
+    /// Maximum connections.
     pub(super) most: usize,
-    /// Connections of one address; 0 for no bound.
+    /// Maximum connections of one address; 0 for no limit.
     pub(super) of_address: usize,
-    /// Connections beyond either bound, for operators.
+    /// Connections beyond either limit, for operators.
     pub(super) reserve: usize,
 }
 
 /// Time limits of a connection between its requests.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct IdleLimits {
-    /// For the first request, and for the rest of a request's head once it has begun.
+    /// Limit for the first request, and for the rest of a request's head once it has begun.
     pub(super) head: Duration,
-    /// Between requests.
+    /// Limit between requests.
     pub(super) idle: Duration,
 }
 
-/// Why a connection is ended from this side.
+/// The reason that this side ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overdue {
     /// A request's head did not arrive in time.
     Head,
-    /// No request came.
+    /// No further request arrived in time.
     Idle,
 }
 
-/// What one connection is doing. Times are milliseconds since `opened`.
+/// The activity of one connection. Times are milliseconds since `opened`.
 pub(super) struct Activity {
     opened: Instant,
     /// Requests being answered, bodies included; and [`EVICTED`].
     requests: AtomicU32,
     idle_since: AtomicU64,
-    /// When the next request's head began to arrive, plus one; 0 while nothing of it is there.
+    /// Time at which the next request's head began to arrive, plus one; 0 before it arrives.
     head_since: AtomicU64,
-    /// Whether a request has been read.
+    /// `true` once a request has been read.
     used: AtomicBool,
-    /// Whether the peer has stopped taking what is written.
+    /// `true` while the peer does not read what is written.
     blocked: AtomicBool,
-    /// Whether the server is stopping.
+    /// `true` if the server is stopping.
     stopping: AtomicBool,
     waker: AtomicWaker,
-    /// Whether the connection was taken beyond a bound, for operators only.
+    /// `true` if the connection was accepted beyond a limit, for operators only.
     pub(super) in_reserve: bool,
 }
 
@@ -87,7 +87,8 @@ impl Activity {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A request begins; it is over when the result is dropped. `None` when the connection has to make room.
+    /// Begins a request, which ends when the result is dropped. Returns `None` if the connection was chosen to make
+    /// room.
     pub(super) fn begin(self: &Arc<Self>) -> Option<InFlight> {
         let before = self.requests.fetch_add(1, Ordering::AcqRel);
         let request = InFlight(self.clone());
@@ -96,12 +97,12 @@ impl Activity {
         (before & EVICTED == 0).then_some(request)
     }
 
-    /// Whether no request is being answered and nothing waits to be written.
+    /// Returns `true` if no request is being answered and no write is blocked.
     pub(super) fn is_idle(&self) -> bool {
         self.requests.load(Ordering::Acquire) == 0 && !self.blocked.load(Ordering::Relaxed)
     }
 
-    /// Bytes arrived on a connection that has one request at a time.
+    /// Notes that bytes arrived on a connection with one request at a time.
     pub(super) fn read_some(&self) {
         if self.used.load(Ordering::Relaxed)
             && self.head_since.load(Ordering::Relaxed) == 0
@@ -111,34 +112,34 @@ impl Activity {
         }
     }
 
-    /// The peer takes no more for now, or does again.
+    /// Notes that the peer stopped reading, or reads again.
     pub(super) fn set_blocked(&self, blocked: bool) {
         if self.blocked.swap(blocked, Ordering::Relaxed) && !blocked {
             self.idle_since.store(self.now_ms(), Ordering::Relaxed);
         }
     }
 
-    /// TLS is set up: the time for the first request begins.
+    /// Restarts the time for the next request, such as after the TLS handshake.
     pub(super) fn restart(&self) {
         self.idle_since.store(self.now_ms(), Ordering::Relaxed);
     }
 
-    /// Wakes `waker` when something is to be done that the connection itself does not see.
+    /// Registers the waker for events outside the connection: eviction and shutdown.
     pub(super) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }
 
-    /// Whether it was chosen to make room.
+    /// Returns `true` if the connection was chosen to make room.
     pub(super) fn is_evicted(&self) -> bool {
         self.requests.load(Ordering::Acquire) & EVICTED != 0
     }
 
-    /// Whether it is to end after the requests under way.
+    /// Returns `true` if the connection is to end after its running requests.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// When it is overdue if nothing happens, and for what; `None` while it is busy.
+    /// Returns the time at which the connection is overdue, and the reason; `None` while it is busy.
     pub(super) fn due(&self, limits: &IdleLimits) -> Option<(Instant, Overdue)> {
         if !self.is_idle() {
             return None;
@@ -172,7 +173,7 @@ impl Drop for InFlight {
     }
 }
 
-/// The table. Clones share it.
+/// A table of open connections. Clones share it.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Inner>);
 
@@ -194,7 +195,7 @@ struct Entry {
     activity: Arc<Activity>,
 }
 
-/// A connection's place in the table, left when dropped.
+/// A connection's place in the table, released on drop.
 pub(super) struct Place {
     table: Connections,
     id: u64,
@@ -223,7 +224,8 @@ impl Open {
         self.by_address.get(address).copied().unwrap_or(0)
     }
 
-    /// Closes the idle connection that has been idle for the longest: of `address`, else of the address with the most.
+    /// Closes the connection that has been idle for the longest: of `address`, else of the address with the most
+    /// connections. Returns `false` if none is idle.
     fn make_room(&mut self, address: Option<IpAddr>) -> bool {
         loop {
             let idle =
@@ -238,7 +240,7 @@ impl Open {
                 self.remove(id);
                 return true;
             }
-            // A request came in this moment; look again.
+            // A request arrived in the meantime: choose again.
         }
     }
 }
@@ -248,7 +250,7 @@ impl Connections {
         Self(Arc::new(Inner { limits, open: Mutex::default() }))
     }
 
-    /// Takes a connection in; `None` when it is to be refused.
+    /// Admits a connection. Returns `None` if it is to be refused.
     pub(super) fn admit(&self, peer: IpAddr) -> Option<Place> {
         let limits = self.0.limits;
         let address = address_group(peer);
@@ -260,7 +262,7 @@ impl Connections {
         } else if all_taken(&open) {
             open.make_room(None);
         }
-        // What made room may have been a connection of the reserve.
+        // The connection that made room may have been in the reserve.
         let full = share_taken(&open) || all_taken(&open);
         if full && open.reserve >= limits.reserve {
             return None;
@@ -274,12 +276,12 @@ impl Connections {
         Some(Place { table: self.clone(), id, activity })
     }
 
-    /// Closes one idle connection, for a process that has no file handles left.
+    /// Closes one idle connection, for a process without free file handles.
     pub(super) fn close_one(&self) -> bool {
         self.0.open.lock().make_room(None)
     }
 
-    /// Has every connection end after the requests under way.
+    /// Makes every connection end after its running requests.
     pub(super) fn stop(&self) {
         for entry in self.0.open.lock().by_id.values() {
             entry.activity.stopping.store(true, Ordering::Release);
@@ -313,7 +315,7 @@ mod tests {
         let also_busy = third.activity.begin().unwrap();
         let operator = table.admit(ip(4)).unwrap();
         assert!(operator.activity.in_reserve);
-        // The reserve is idle, so it makes room before anybody is refused, and for another of the reserve only.
+        // The reserve is idle, so it makes room before a connection is refused, and only for another in the reserve.
         let fifth = table.admit(ip(5)).unwrap();
         assert!(fifth.activity.in_reserve && operator.activity.is_evicted());
         drop((busy, also_busy, second));

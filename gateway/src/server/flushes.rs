@@ -1,6 +1,6 @@
-//! When a connection has written everything that it was given: a response that breaks off waits for that, so that its
-//! client has the head and what there was before the connection ends. On HTTP/2 the reset of a stream still drops what its
-//! windows have had no room for.
+//! Detection of the moments at which a connection has written everything. An aborted response waits for one, so that
+//! its client receives the head and the preceding data before the connection ends. On HTTP/2 the reset of a stream
+//! still drops data that its windows had no room for.
 
 use parking_lot::Mutex;
 use std::{
@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Counts the times at which nothing was left to write.
+/// A counter of the moments at which nothing was left to write.
 #[derive(Default)]
 pub(super) struct Flushes {
     count: AtomicU64,
@@ -22,12 +22,12 @@ pub(super) struct Flushes {
 }
 
 impl Flushes {
-    /// How often everything had been written.
+    /// Returns the number of times that everything had been written.
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Waits until everything has been written after `seen`, a [`Self::count`] of before.
+    /// Waits until everything has been written after `seen`, an earlier [`Self::count`].
     pub(super) fn poll_after(&self, seen: u64, cx: &mut Context<'_>) -> Poll<()> {
         let mut waiting = self.waiting.lock();
         if self.count() > seen {
@@ -46,7 +46,7 @@ impl Flushes {
     }
 }
 
-/// A connection whose flushes are noted. hyper flushes it when it has handed over all its bytes.
+/// A connection with counted flushes. hyper flushes it after it has handed over all its bytes.
 pub(super) struct NotingIo<S> {
     io: S,
     flushes: Arc<Flushes>,

@@ -1,4 +1,5 @@
-//! A connection's bytes with a limit on how long the peer may refuse to take some, and an end that lets it read the answer.
+//! A connection's stream, with a limit on the time that the peer may not read, and an end that lets the peer read the
+//! answer.
 
 use super::{
     connections::Activity,
@@ -18,17 +19,17 @@ use tokio::{
     time::Sleep,
 };
 
-/// What a peer has to take within the limit to get as much time again: less is no reading.
+/// Bytes that a peer has to read within the limit to restart it. Fewer do not count as progress.
 const PROGRESS: usize = 4 << 10;
 
-/// Reading on after the last answer of an HTTP/1.1 connection, see [`super::read_on`].
+/// The drain after the last answer of an HTTP/1.1 connection, see [`super::read_on`].
 struct Linger {
     timer: Pin<Box<Sleep>>,
     bytes: usize,
 }
 
 impl Linger {
-    /// Reads and forgets until the peer closes its side or the limits are reached.
+    /// Reads and discards until the peer closes its side or a limit is reached.
     fn poll<S: AsyncRead + Unpin>(&mut self, from: &mut S, cx: &mut Context<'_>) -> Poll<()> {
         let mut room = [MaybeUninit::uninit(); 8 << 10];
         while self.bytes > 0 && self.timer.as_mut().poll(cx).is_pending() {
@@ -43,12 +44,12 @@ impl Linger {
     }
 }
 
-/// The stream of a connection. `first` are bytes that were read from it to see which protocol it speaks.
+/// The stream of a connection. `first` has the bytes that were read from it to detect the protocol.
 pub(super) struct GuardedIo<S> {
     inner: S,
     first: Bytes,
     activity: Arc<Activity>,
-    /// Whether bytes between requests are the head of the next one.
+    /// `true` if bytes between requests belong to the head of the next one.
     one_at_a_time: bool,
     stall: Duration,
     timer: Option<Pin<Box<Sleep>>>,
@@ -61,7 +62,7 @@ impl<S> GuardedIo<S> {
         Self { inner, first, activity, one_at_a_time, stall, timer: None, taken: 0, lingering: None }
     }
 
-    /// Ends the wait of a write that was taken in part.
+    /// Ends the wait for the peer once it has read enough.
     fn took(&mut self, bytes: usize) {
         if self.timer.is_some() {
             self.taken += bytes;
@@ -78,7 +79,7 @@ impl<S> GuardedIo<S> {
         }
     }
 
-    /// Waits on, but not for ever.
+    /// Continues to wait, within the limit.
     fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         if self.timer.is_none() {
             self.activity.set_blocked(true);
@@ -138,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match Pin::new(&mut self.inner).poll_flush(cx) {
             Poll::Ready(done) => {
-                // Everything was taken.
+                // Everything was written.
                 self.flowing();
                 Poll::Ready(done)
             }

@@ -1,4 +1,4 @@
-//! A request body that ends with an error when the client stops sending, or sends next to nothing.
+//! A request body that ends with an error if the client stops sending, or sends too slowly.
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -10,17 +10,17 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// How slowly a body may come.
+/// Limits on the pace of a body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyLimits {
-    /// Time between two pieces.
+    /// Maximum time between two pieces.
     pub(super) idle: Duration,
-    /// Bytes a second, on average over the time that the reader has waited, once that is longer than `idle`.
+    /// Minimum bytes per second, on average over the time that the reader has waited, once that is longer than `idle`.
     pub(super) min_rate: u64,
 }
 
-/// A body within [`BodyLimits`]. Time counts only while the body makes its reader wait: a reader that is slow by itself
-/// is not the client's fault.
+/// A body within [`BodyLimits`]. Time counts only while the body makes its reader wait, so that a client is not blamed
+/// for a slow reader.
 pub(super) struct IdleBody<B = Incoming> {
     body: B,
     limits: BodyLimits,
@@ -34,7 +34,7 @@ impl<B> IdleBody<B> {
         Self { body, limits, timer: None, waited: Duration::ZERO, received: 0 }
     }
 
-    /// Counts a piece, and the wait for it.
+    /// Counts a piece and the wait for it. Returns `true` if the body is too slow.
     fn is_too_slow(&mut self, bytes: usize) -> bool {
         self.received = self.received.saturating_add(bytes as u64);
         let Some(timer) = self.timer.take() else { return false };
@@ -85,7 +85,7 @@ mod tests {
 
     const LIMITS: BodyLimits = BodyLimits { idle: Duration::from_secs(30), min_rate: 100 };
 
-    /// Reads a body of pieces of `bytes`, each `every` after the one before.
+    /// Reads a body of pieces of `bytes`, one each `every` seconds.
     async fn read(pieces: usize, bytes: usize, every: u64) -> Result<usize, String> {
         let pieces = futures::stream::unfold(0, move |n| async move {
             tokio::time::sleep(Duration::from_secs(every)).await;

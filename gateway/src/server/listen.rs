@@ -1,23 +1,24 @@
-//! Where a server may listen.
+//! The addresses that a server may listen on.
 
 use std::net::SocketAddr;
 
-/// An address that is refused.
+/// The error for an address that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "refusing to listen on {addr}: {missing}; give them, listen on 127.0.0.1, or say --insecure-listen to do it anyway"
+    "refusing to listen on {addr}: {missing}; add them, listen on 127.0.0.1, or pass --insecure-listen to listen anyway"
 )]
 pub struct Refused {
-    /// The address.
+    /// The refused address.
     pub addr: SocketAddr,
-    /// What is missing.
+    /// The missing protection.
     pub missing: &'static str,
 }
 
-/// Beyond loopback, tokens must not travel in clear text and must have been made on purpose.
+/// Checks an address to listen on. Beyond loopback, tokens must not travel in clear text and must have been created
+/// explicitly.
 ///
 /// # Errors
-/// [`Refused`] unless the address is loopback, there are both TLS and tokens, or it is forced.
+/// [`Refused`] unless the address is loopback, there are both TLS and tokens, or `forced` is set.
 pub fn check_listen(addr: SocketAddr, tls: bool, tokens: bool, forced: bool) -> Result<(), Refused> {
     if forced || addr.ip().to_canonical().is_loopback() || (tls && tokens) {
         return Ok(());

@@ -1,13 +1,13 @@
-//! The server: connections, their limits, TLS, and a graceful end.
+//! The server: connections, their limits, TLS, and graceful shutdown.
 
 mod accept;
 mod connections;
 mod flushes;
-mod front;
 mod guarded_io;
 mod idle;
 pub mod listen;
 mod read_on;
+mod root_service;
 mod stream_watch;
 pub mod tls;
 
@@ -21,23 +21,24 @@ use crate::{
 };
 use accept::Life;
 use fabric_store::SweepMode;
-use front::Front;
 use idle::BodyLimits;
+use root_service::RootService;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How the server behaves.
+/// Settings of the server.
 #[derive(Clone)]
 pub struct Options {
     /// TLS; `None`, the default, is plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Connections at once. Beyond them the one that has been idle for the longest is closed. Default 4096.
+    /// Maximum connections. Beyond them the one that has been idle for the longest is closed. Default 4096.
     pub max_connections: usize,
-    /// Connections of one address, an IPv6 network of 64 bits counting as one; 0 for no bound. Default a quarter of all.
+    /// Maximum connections of one address, with an IPv6 /64 network counted as one; 0 for no limit. Default: a quarter
+    /// of all.
     pub connections_per_address: Option<usize>,
-    /// Connections beyond either bound while none is idle, on which only health, metrics and admins are served.
-    /// Default 32.
+    /// Connections beyond either limit while none is idle, on which only health, metrics and admins are served. Default
+    /// 32.
     pub reserved_connections: usize,
     /// Time for a connection's first bytes. Default 10 s.
     pub first_byte_timeout: Duration,
@@ -46,16 +47,16 @@ pub struct Options {
     pub header_timeout: Duration,
     /// Time between requests. Default 60 s.
     pub idle_timeout: Duration,
-    /// Time that a peer may take to read at least 4 KiB of what waits for it. Default 30 s.
+    /// Time in which a peer has to read at least 4 KiB of the pending data. Default 30 s.
     pub write_stall_timeout: Duration,
     /// Time between two pieces of a request's body. Default 30 s.
     pub body_idle_timeout: Duration,
-    /// Bytes a second of a request's body, on average over the time that its reader waits, once that is longer than
-    /// `body_idle_timeout`; 0 for no bound. Default 256.
+    /// Minimum bytes per second of a request's body, on average over the time that its reader waits, once that is
+    /// longer than `body_idle_timeout`; 0 for no limit. Default 256.
     pub min_body_rate: u64,
-    /// The domain below which each http function has a host of its own, `FUNCTION.TENANT.DOMAIN`. Default none.
+    /// The domain below which each http function has its own host, `FUNCTION.TENANT.DOMAIN`. Default: none.
     pub functions_domain: Option<FunctionsDomain>,
-    /// Time for requests under way when the server stops. Default 20 s.
+    /// Time for running requests when the server stops. Default 20 s.
     pub grace: Duration,
 }
 
@@ -83,10 +84,10 @@ pub struct Gateway {
     app: App,
 }
 
-/// A gateway that serves. Dropping it begins the same stop as [`Handle::stop`], which then runs on by itself: nobody
-/// waits for it, and it needs the runtime to stay alive.
+/// A handle to a running gateway. Dropping it starts the same shutdown as [`Handle::stop`], which then continues in the
+/// background: nothing waits for it, and it needs the runtime to stay alive.
 pub struct Handle {
-    /// Where it listens.
+    /// The address that it listens on.
     pub addr: SocketAddr,
     /// Its tokens, for the admin token and for tests.
     pub tokens: Tokens,
@@ -97,25 +98,25 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Stops: no new connection, requests under way may end within the grace period, then they are cut off. Once this
-    /// returns, nothing of the gateway runs any more.
+    /// Stops the gateway: there are no new connections, and running requests may end within the grace period before
+    /// they are cut off. Nothing of the gateway runs after this returns.
     pub async fn stop(self) {
         self.stopping.cancel();
         let _ = self.serving.await;
     }
 
-    /// From now on `/readyz` says that the server leaves, while it still takes connections and answers everything. Answers
-    /// over HTTP/1 end their connections, so that clients come back through whatever is in front.
+    /// Makes `/readyz` report that the server leaves, while it still accepts connections and answers all requests.
+    /// Answers over HTTP/1 end their connections, so that clients reconnect through the load balancer in front.
     pub fn leave(&self) {
         self.app.leaving.cancel();
     }
 
-    /// From now on this process owns the jobs, and answers for them itself.
+    /// Makes this process the owner of the jobs, which answers requests about jobs itself.
     pub fn own(&self, driver: fabric_driver::Driver) {
         self.app.own(driver);
     }
 
-    /// The server stops when this is cancelled, for the wiring.
+    /// Returns the token that stops the server when it is cancelled.
     #[must_use]
     pub fn stopping(&self) -> CancellationToken {
         self.stopping.clone()
@@ -123,19 +124,19 @@ impl Handle {
 }
 
 impl Gateway {
-    /// Over the services.
+    /// Creates a gateway over the services.
     #[must_use]
     pub fn new(services: Services) -> Self {
         Self { app: App::new(services, CancellationToken::new()) }
     }
 
-    /// The tokens.
+    /// Returns the tokens.
     #[must_use]
     pub fn tokens(&self) -> &Tokens {
         &self.app.tokens
     }
 
-    /// The function registry.
+    /// Returns the function registry.
     #[must_use]
     pub fn functions(&self) -> &crate::functions::Functions {
         &self.app.functions
@@ -144,7 +145,7 @@ impl Gateway {
     /// Serves until the handle is stopped or dropped.
     ///
     /// # Errors
-    /// When the listener has no address.
+    /// If the listener has no address.
     pub fn serve(self, options: Options, listener: TcpListener) -> std::io::Result<Handle> {
         let addr = listener.local_addr()?;
         let (tokens, stopping) = (self.app.tokens.clone(), self.app.stopping.clone());
@@ -154,7 +155,7 @@ impl Gateway {
     }
 }
 
-/// Keeps the caches in step with the registry and the idempotency records short.
+/// Keeps the caches in step with the registry, and removes expired records.
 fn attend(app: &App) {
     let stopping = app.stopping.clone();
     let (tokens, functions, idempotency) = (app.tokens.clone(), app.functions.clone(), app.idempotency.clone());
@@ -162,7 +163,7 @@ fn attend(app: &App) {
     app.tasks.spawn(async move {
         let peers = async {
             if let Some(peers) = &following.services.peers {
-                peers.follow(&following.services.engine).await;
+                peers.follow(&following.services.backend).await;
             }
         };
         let all = async {
@@ -178,7 +179,7 @@ fn attend(app: &App) {
     });
 }
 
-/// Removes expired idempotency records at the start and from time to time, until it is dropped.
+/// Removes expired idempotency records at the start and periodically, until it is dropped.
 async fn sweep(idempotency: Idempotency, every: Duration) {
     let mut tick = tokio::time::interval(every);
     loop {
@@ -189,7 +190,7 @@ async fn sweep(idempotency: Idempotency, every: Duration) {
     }
 }
 
-/// Removes tokens that expired long ago from time to time, where this process owns the jobs, until it is dropped.
+/// Periodically removes tokens that expired long ago, if this process owns the jobs, until it is dropped.
 async fn sweep_tokens(app: &App) {
     let mut tick = tokio::time::interval(app.services.sweep_every);
     loop {
@@ -208,7 +209,7 @@ async fn sweep_tokens(app: &App) {
 async fn run(app: App, options: Options, listener: TcpListener) {
     attend(&app);
     let body = BodyLimits { idle: options.body_idle_timeout, min_rate: options.min_body_rate };
-    let front = Front::new(app.clone(), body, options.functions_domain.clone());
+    let front = RootService::new(app.clone(), body, options.functions_domain.clone());
     let life = Life {
         stopping: app.stopping.clone(),
         aborting: app.aborting.clone(),

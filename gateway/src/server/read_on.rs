@@ -1,8 +1,9 @@
-//! Reading on after a request was answered before its body had arrived.
+//! Draining of a request body after an early response, sent before the body had arrived.
 //!
-//! A client that sends looks for an answer only after its last byte, or takes a reset for the end of everything: curl and
-//! Node's HTTP/2 client lose an answer that came before. So what is still sent is read for a while and forgotten, by
-//! [`super::guarded_io`] on HTTP/1.1, where the connection ends, and by [`ReadOn`] on HTTP/2, where the stream does.
+//! A client that is still sending reads an answer only after its last byte, or takes a reset for the end of everything:
+//! curl and Node's HTTP/2 client lose an early answer. So the rest of the body is read for a limited time and
+//! discarded, by [`super::guarded_io`] on HTTP/1.1, as the connection ends, and by [`ReadOn`] on HTTP/2, as the stream
+//! ends.
 
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -12,21 +13,21 @@ use std::{
     time::Duration,
 };
 
-/// For how long it is read on.
+/// Maximum duration of a drain.
 pub(super) const READ_ON_FOR: Duration = Duration::from_secs(5);
-/// For how many bytes.
+/// Maximum bytes of a drain.
 pub(super) const READ_ON_BYTES: usize = 64 << 20;
 
-/// The fate of a body's rest when its reader drops it.
+/// The handling of the unread rest of a body on drop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnDrop {
-    /// It is read and forgotten.
+    /// Read and discard it.
     ReadOn,
-    /// The connection sees to it.
+    /// Leave it to the connection.
     Leave,
 }
 
-/// A body whose rest may be read on when its reader drops it.
+/// A body that may drain its unread rest when its reader drops it.
 pub(super) struct ReadOn<B: Body + Unpin + Send + 'static> {
     body: Option<B>,
     rest: OnDrop,
@@ -73,7 +74,7 @@ impl<B: Body + Unpin + Send + 'static> Drop for ReadOn<B> {
             && let Some(body) = self.body.take().filter(|body| !body.is_end_stream())
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            // Ends with its connection, and by itself soon.
+            // Ends with its connection, and after the timeout.
             runtime.spawn(tokio::time::timeout(READ_ON_FOR, forget_rest(body)));
         }
     }

@@ -1,6 +1,7 @@
-//! Responses as connections send them: counted while they last, and on HTTP/2 ended when their peer opens no window.
+//! Responses as connections send them. They are counted while they last, and an HTTP/2 stream is reset if its peer
+//! opens no window.
 //!
-//! On HTTP/1.1 a peer that does not read blocks its connection, which [`super::guarded_io`] sees. On HTTP/2 it can
+//! On HTTP/1.1 a peer that does not read blocks its connection, which [`super::guarded_io`] detects. On HTTP/2 it can
 //! block one stream and leave the connection idle or busy with others.
 
 use super::{connections::InFlight, flushes::Flushes};
@@ -20,11 +21,11 @@ use tokio::time::Sleep;
 use tokio_util::task::TaskTracker;
 
 tokio::task_local! {
-    /// The progress of the HTTP/2 stream whose task this is.
+    /// The progress of the HTTP/2 stream that this task runs.
     static STREAM: Arc<Progress>;
 }
 
-/// Frames that were handed to the connection, shifted by one; the lowest bit says whether the last one is still there.
+/// Frames that were handed to the connection, shifted by one. The lowest bit is set until the last one is taken.
 #[derive(Default)]
 struct Progress(AtomicU64);
 
@@ -34,26 +35,26 @@ impl Progress {
         self.0.store((before | 1) + 2, Ordering::Relaxed);
     }
 
-    /// The connection asks for more, so the last frame was taken.
+    /// Notes that the last frame was taken, since the connection requests more.
     fn taken(&self) {
         self.0.fetch_and(!1, Ordering::Relaxed);
     }
 }
 
-/// A response's body on its way out.
+/// A response body that is being sent.
 pub(super) struct SentBody {
     body: Body,
     progress: Option<Arc<Progress>>,
     flushes: Arc<Flushes>,
     /// [`Flushes::count`] when the head or the last frame was handed over.
     handed_at: u64,
-    /// Why it breaks off, once what came before has been written.
+    /// The error that ends the body, returned once the preceding data has been written.
     failure: Option<axum::Error>,
     _request: Option<InFlight>,
 }
 
 impl SentBody {
-    /// Counts as `request` until it has been sent or dropped.
+    /// Creates a body that counts as `request` until it has been sent or dropped.
     pub(super) fn new(body: Body, flushes: Arc<Flushes>, request: Option<InFlight>) -> Self {
         let (progress, handed_at) = (STREAM.try_with(Arc::clone).ok(), flushes.count());
         Self { body, progress, flushes, handed_at, failure: None, _request: request }
@@ -80,7 +81,7 @@ impl http_body::Body for SentBody {
                 }
             }
         }
-        // The connection drops what it has not written when a body fails.
+        // The connection drops unwritten data if a body fails.
         ready!(self.flushes.poll_after(self.handed_at, cx));
         Poll::Ready(self.failure.take().map(Err))
     }
@@ -94,7 +95,8 @@ impl http_body::Body for SentBody {
     }
 }
 
-/// Runs the streams of HTTP/2 connections as tasks, each with a limit on how long its peer may leave a frame where it is.
+/// Runs the streams of HTTP/2 connections as tasks, each with a limit on the time that its peer may leave a frame
+/// untaken.
 #[derive(Clone)]
 pub(super) struct StreamExecutor {
     pub(super) tasks: TaskTracker,
@@ -112,7 +114,7 @@ where
     }
 }
 
-/// A stream that is reset when it stalls: dropping it does that.
+/// A stream that is reset, by dropping it, if it stalls.
 struct Watched<F> {
     stream: Pin<Box<F>>,
     progress: Arc<Progress>,
@@ -158,7 +160,7 @@ mod tests {
         Body::from_stream(futures::stream::iter(frames))
     }
 
-    /// Runs what a connection does with a body as a stream, and gives the time until it was ended.
+    /// Runs `send` as a stream, and returns the time until the stream ended.
     async fn ended<F: Future<Output = ()> + Send + 'static>(send: impl FnOnce(SentBody) -> F) -> Duration {
         let executor = StreamExecutor { tasks: TaskTracker::new(), stall: Duration::from_secs(30) };
         let start = Instant::now();
@@ -169,7 +171,7 @@ mod tests {
     }
 
     async fn next(body: &mut SentBody) {
-        // Made outside of the stream's task here, unlike by a service.
+        // Created outside the stream's task here, unlike by a service.
         body.progress = STREAM.try_with(Arc::clone).ok();
         poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
     }

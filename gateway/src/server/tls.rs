@@ -3,18 +3,18 @@
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use std::{path::Path, sync::Arc};
 
-/// A certificate or key that can't be used.
+/// A certificate or key that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file can't be read as PEM.
+    /// A file cannot be read as PEM.
     #[error("`{path}`: {source}")]
     Pem {
         /// The file.
         path: String,
-        /// Why.
+        /// The cause.
         source: rustls::pki_types::pem::Error,
     },
-    /// Certificate and key do not fit.
+    /// The certificate and the key do not match.
     #[error("the certificate and key can't be used: {0}")]
     Config(#[from] rustls::Error),
 }
@@ -22,7 +22,7 @@ pub enum Error {
 /// Reads a certificate chain and its key.
 ///
 /// # Errors
-/// [`Error`] with the file that is wrong.
+/// [`Error`] that names the file.
 pub fn load(certificates: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, Error> {
     let pem = |path: &Path| {
         let path = path.display().to_string();

@@ -1,4 +1,5 @@
-//! The admin token of a server on loopback: a file that only its owner can read, which a CLI on the same machine finds.
+//! The admin token of a server on loopback: a file that only its owner can read, and that a CLI on the same machine
+//! finds.
 
 use super::{Tokens, secret};
 use crate::{Error, clock::now_ms, error::Result};
@@ -18,11 +19,11 @@ fn failed(what: &str, path: &Path, e: &std::io::Error) -> Error {
     Error::new(Code::Internal, format!("can't {what} `{}`: {e}", path.display()))
 }
 
-/// The admin token of this data folder; made, written to `admin-token` (mode 0600) and registered where it is not
-/// there or no longer valid. `process` names the process in lists of tokens.
+/// Returns the admin token of this data folder. A token that does not exist or is no longer valid is created,
+/// registered and written to `admin-token` (mode 0600). `process` names the process in lists of tokens.
 ///
 /// # Errors
-/// `internal` when the file can't be read or written; those of the registry.
+/// `internal` if the file cannot be read or written; the errors of the registry.
 pub async fn ensure_admin_token(tokens: &Tokens, data_dir: &Path, process: &str) -> Result<String> {
     let path = data_dir.join(FILE);
     match tokio::fs::read_to_string(&path).await {
@@ -45,7 +46,7 @@ pub async fn ensure_admin_token(tokens: &Tokens, data_dir: &Path, process: &str)
     };
     let created = tokens.register(token, secret).await?;
     let (text, to) = (created.secret.clone(), path.clone());
-    // Registered first: a file never names a token that does not work.
+    // Registered before it is written, so that the file does not name a token that does not work.
     tokio::task::spawn_blocking(move || write(&to, &text))
         .await
         .map_err(|e| Error::new(Code::Internal, e.to_string()))?
@@ -53,7 +54,7 @@ pub async fn ensure_admin_token(tokens: &Tokens, data_dir: &Path, process: &str)
     Ok(created.secret)
 }
 
-/// Writes beside the target with mode 0600 from its first moment, then renames over it.
+/// Writes a file next to the target, with mode 0600 from its creation, then renames it to the target.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let beside: PathBuf = path.with_extension(format!("new-{:x}", crate::clock::draw()));

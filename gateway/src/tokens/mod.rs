@@ -1,5 +1,6 @@
-//! Tokens: who may ask for what. Kept in the registry as hashes under `sys/tokens/{id}`, looked up through a cache
-//! that follows the registry, so that a revoked token stops working at once here and within a notice elsewhere.
+//! Tokens and their roles. Hashes of tokens are stored in the registry under `sys/tokens/{id}` and read through a cache
+//! that follows the registry. A revoked token stops working at once in this process, and with the next notification in
+//! others.
 
 mod admin;
 pub(crate) mod secret;
@@ -7,8 +8,8 @@ pub(crate) mod secret;
 pub use admin::ensure_admin_token;
 
 use crate::{Error, clock::now_ms, error::Result};
-use fabric_engine::{
-    Engine,
+use fabric_backend::{
+    Backend,
     registry::{Change, Expect},
 };
 use fabric_store::SweepMode;
@@ -33,14 +34,14 @@ use std::{
 use subtle::ConstantTimeEq as _;
 
 const PREFIX: &str = "sys/tokens/";
-/// Tokens of one tenant at most.
+/// Maximum tokens of one tenant.
 const MOST: usize = 1000;
 
-/// What the registry holds.
+/// The registry record of a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
     token: Token,
-    /// BLAKE3 of the secret, hexadecimal. The secret has 256 random bits, so a fast hash is enough.
+    /// BLAKE3 hash of the secret, in hexadecimal. The secret has 256 random bits, so a fast hash is enough.
     hash: String,
 }
 
@@ -49,9 +50,9 @@ struct Record {
 pub struct Tokens(Arc<Inner>);
 
 struct Inner {
-    engine: Engine,
+    backend: Backend,
     cache: moka::sync::Cache<String, Arc<Record>>,
-    /// Grows with every change, so that a look-up that raced with one is not cached.
+    /// Incremented by every change, so that a lookup that raced with a change is not cached.
     generation: AtomicU64,
 }
 
@@ -64,16 +65,16 @@ fn read(bytes: &[u8]) -> Result<Record> {
 }
 
 impl Tokens {
-    /// The service over an engine's registry.
+    /// Creates the service over a backend's registry.
     #[must_use]
-    pub fn new(engine: Engine) -> Self {
+    pub fn new(backend: Backend) -> Self {
         let cache = moka::sync::Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(300)).build();
-        Self(Arc::new(Inner { engine, cache, generation: AtomicU64::new(0) }))
+        Self(Arc::new(Inner { backend, cache, generation: AtomicU64::new(0) }))
     }
 
-    /// Follows the registry's changes; returns when the registry closes. Run it beside the server.
+    /// Invalidates the cache on changes of the registry. Returns when the registry closes. Run it alongside the server.
     pub async fn follow(self) {
-        let mut changes = self.0.engine.registry.watch(PREFIX);
+        let mut changes = self.0.backend.registry.watch(PREFIX);
         while let Some(change) = changes.next().await {
             let key = match &change {
                 Change::Put(entry) => &entry.key,
@@ -88,10 +89,10 @@ impl Tokens {
         self.0.cache.invalidate(id);
     }
 
-    /// The token that `secret` belongs to.
+    /// Returns the token that `secret` belongs to.
     ///
     /// # Errors
-    /// `unauthenticated` when there is none, it expired or was revoked: the three look the same.
+    /// `unauthenticated` if there is none, it expired or was revoked: the three cases cannot be distinguished.
     pub async fn verify(&self, secret: &str) -> Result<Token> {
         let refused = || Error::new(Code::Unauthenticated, "the token is not valid here, was revoked or has expired");
         let id = secret::id_of(secret).ok_or_else(refused)?;
@@ -99,7 +100,7 @@ impl Tokens {
             Some(record) => record,
             None => {
                 let generation = self.0.generation.load(Ordering::SeqCst);
-                let entry = self.0.engine.registry.get(&key(id)).await?.ok_or_else(refused)?;
+                let entry = self.0.backend.registry.get(&key(id)).await?.ok_or_else(refused)?;
                 let record = Arc::new(read(&entry.value)?);
                 self.0.cache.insert(id.to_owned(), Arc::clone(&record));
                 if self.0.generation.load(Ordering::SeqCst) != generation {
@@ -113,10 +114,11 @@ impl Tokens {
         if same && alive { Ok(record.token.clone()) } else { Err(refused()) }
     }
 
-    /// Makes a token. Whether the caller may is the route's business.
+    /// Creates a token. The route checks that the caller may do this.
     ///
     /// # Errors
-    /// `bad-request` for a name or time to live out of range.
+    /// `bad-request` for a name or time to live out of range; `conflict` if the tenant has the maximum number of
+    /// tokens.
     pub async fn create(&self, new: NewToken, tenant: TenantId) -> Result<CreatedToken> {
         if new.name.is_empty() || new.name.len() > 100 || new.name.chars().any(char::is_control) {
             return Err(Error::bad("a token's name has 1 to 100 bytes and no control characters"));
@@ -138,7 +140,7 @@ impl Tokens {
         self.register(token, secret).await
     }
 
-    /// Removes a tenant's expired tokens where it has as many as it may.
+    /// Removes a tenant's expired tokens if it has the maximum number of tokens.
     async fn make_room(&self, tenant: &TenantId, now: u64) -> Result<()> {
         let found = self.list(Some(tenant), None, MOST).await?.items;
         if found.len() < MOST {
@@ -146,24 +148,24 @@ impl Tokens {
         }
         let mut left = found.len();
         for token in found.iter().filter(|token| token.expires_ms.is_some_and(|at| at <= now)) {
-            self.0.engine.registry.delete(&key(&token.id), Expect::Any).await?;
+            self.0.backend.registry.delete(&key(&token.id), Expect::Any).await?;
             left -= 1;
         }
         if left < MOST {
             return Ok(());
         }
-        Err(Error::new(Code::Conflict, format!("tenant {tenant} has {MOST} tokens, the most it may have"))
-            .hint("revoke those that nobody uses: fabric token list, fabric token revoke ID"))
+        Err(Error::new(Code::Conflict, format!("tenant {tenant} has {MOST} tokens, the maximum"))
+            .hint("revoke unused tokens: fabric token list, fabric token revoke ID"))
     }
 
     /// Removes tokens that expired before `before_ms`, or counts them.
     ///
     /// # Errors
-    /// Those of the registry. A damaged record stays.
+    /// The errors of the registry. A damaged record is not removed.
     pub async fn sweep(&self, before_ms: u64, mode: SweepMode) -> Result<Removed> {
         let (mut removed, mut after) = (Removed::default(), None::<String>);
         loop {
-            let entries = self.0.engine.registry.list(PREFIX, after.as_deref(), 500).await?;
+            let entries = self.0.backend.registry.list(PREFIX, after.as_deref(), 500).await?;
             let Some(last) = entries.last() else { return Ok(removed) };
             after = Some(last.key.clone());
             for entry in &entries {
@@ -172,7 +174,7 @@ impl Tokens {
                     continue;
                 }
                 if mode == SweepMode::Remove {
-                    self.0.engine.registry.delete(&entry.key, Expect::Any).await?;
+                    self.0.backend.registry.delete(&entry.key, Expect::Any).await?;
                 }
                 removed.add(1, entry.value.len() as u64);
             }
@@ -182,19 +184,19 @@ impl Tokens {
     async fn register(&self, token: Token, secret: String) -> Result<CreatedToken> {
         let record = Record { token, hash: secret::hash(&secret) };
         let bytes = serde_json::to_vec(&record).map_err(|e| Error::new(Code::Internal, e.to_string()))?;
-        self.0.engine.registry.put(&key(&record.token.id), bytes.into(), Expect::Absent).await?;
+        self.0.backend.registry.put(&key(&record.token.id), bytes.into(), Expect::Absent).await?;
         Ok(CreatedToken { token: record.token, secret })
     }
 
-    /// Tokens of a tenant, or of all (`None`), by id.
+    /// Returns the tokens of a tenant, or of all tenants (`None`), ordered by id.
     ///
     /// # Errors
-    /// Those of the registry.
+    /// The errors of the registry.
     pub async fn list(&self, tenant: Option<&TenantId>, cursor: Option<&str>, limit: usize) -> Result<Page<Token>> {
         let mut items = Vec::new();
         let mut after = cursor.map(key);
         loop {
-            let entries = self.0.engine.registry.list(PREFIX, after.as_deref(), 500).await?;
+            let entries = self.0.backend.registry.list(PREFIX, after.as_deref(), 500).await?;
             let done = entries.len() < 500;
             for entry in entries {
                 let record = read(&entry.value)?;
@@ -213,24 +215,24 @@ impl Tokens {
         }
     }
 
-    /// Revokes a token of a tenant, or of any (`None`). It stops working before this returns.
+    /// Revokes a token of a tenant, or of any tenant (`None`). It stops working in this process before this returns.
     ///
     /// # Errors
-    /// `not-found`; `denied` when the token may do more than `most`.
+    /// `not-found`; `denied` if the token's role is higher than `most`.
     pub async fn revoke(&self, tenant: Option<&TenantId>, most: Role, id: &str) -> Result<()> {
         let missing = || Error::not_found("token", id.chars().take(80).collect::<String>());
         if !secret::is_id(id) {
             return Err(missing());
         }
-        let entry = self.0.engine.registry.get(&key(id)).await?.ok_or_else(missing)?;
+        let entry = self.0.backend.registry.get(&key(id)).await?.ok_or_else(missing)?;
         let record = read(&entry.value)?;
         if tenant.is_some_and(|t| *t != record.token.tenant) {
             return Err(missing());
         }
         if record.token.role > most {
-            return Err(Error::new(Code::Denied, "that token may do more than yours"));
+            return Err(Error::new(Code::Denied, "the token has a higher role than yours"));
         }
-        self.0.engine.registry.delete(&key(id), Expect::Any).await?;
+        self.0.backend.registry.delete(&key(id), Expect::Any).await?;
         self.forget(id);
         Ok(())
     }

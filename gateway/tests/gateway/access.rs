@@ -1,12 +1,12 @@
-//! Who may do what: roles, tenants, revocation, expiry; and what the router says to what it does not know.
+//! Access: roles, tenants, revocation, expiry; and the router's answers to unknown routes.
 
 use crate::support::{CAT, Server, send, wat};
-use fabric_engine::registry::Expect;
-use fabric_gateway::access::{Access, TABLE};
+use fabric_backend::registry::Expect;
+use fabric_gateway::access::{RequiredAccess, TABLE};
 use fabric_types::rest::token::Role;
 use serde_json::{Value, json};
 
-/// An address of a route, with names that lead nowhere.
+/// Returns a path of a route, with names that do not exist.
 fn address(route: &str) -> String {
     route
         .replace("/jobs/{id}", "/jobs/01ARZ3NDEKTSV4RRFFQ69G5FAV")
@@ -42,10 +42,10 @@ async fn every_route_asks_for_its_role_and_no_more() {
             let answer = send(request).await;
             let what = format!("{method} {route} as {role:?}: {} {}", answer.status, answer.text());
             let expected = match (access, role) {
-                (Access::Open, _) | (Access::LoopbackOrAdmin, None) => None,
-                (Access::LoopbackOrAdmin, Some(role)) => (*role < Role::Admin).then_some("denied"),
-                (Access::Role(_), None) => Some("unauthenticated"),
-                (Access::Role(least), Some(role)) => (role < least).then_some("denied"),
+                (RequiredAccess::Open, _) | (RequiredAccess::LoopbackOrAdmin, None) => None,
+                (RequiredAccess::LoopbackOrAdmin, Some(role)) => (*role < Role::Admin).then_some("denied"),
+                (RequiredAccess::Role(_), None) => Some("unauthenticated"),
+                (RequiredAccess::Role(least), Some(role)) => (role < least).then_some("denied"),
             };
             match expected {
                 Some(code) => {
@@ -82,7 +82,7 @@ async fn a_tenant_sees_nothing_of_another() {
     ] {
         let answer = send(server.bare(method, &path).bearer_auth(&other)).await;
         if method == "DELETE" && path.starts_with("/v1/objects") {
-            // Removing what isn't there is no error; what is the other's stays.
+            // Deleting an object that does not exist is not an error; the other tenant's object stays.
             assert!([204, 404].contains(&answer.status));
         } else {
             assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text());
@@ -114,7 +114,7 @@ async fn a_revoked_token_stops_at_once_and_an_expired_one_never_works() {
     let made = server.json("POST", "/v1/tokens", json!({ "name": "short", "role": "invoker", "ttl_s": 1000 })).await;
     let made = made.is(201).json();
     let key = format!("sys/tokens/{}", made["token"]["id"].as_str().unwrap());
-    let registry = &server.services.engine.registry;
+    let registry = &server.services.backend.registry;
     let entry = registry.get(&key).await.unwrap().unwrap();
     assert!(!String::from_utf8_lossy(&entry.value).contains(made["secret"].as_str().unwrap()), "kept as a hash only");
     let mut record: Value = serde_json::from_slice(&entry.value).unwrap();
@@ -204,7 +204,7 @@ async fn metrics_are_for_loopback_names_and_admins() {
     let open =
         send(server.bare("GET", "/metrics").header("accept", "application/openmetrics-text; version=1.0.0")).await;
     assert_eq!(open.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
-    // A page whose name was made to point at loopback.
+    // A page with a name that was made to point at loopback.
     send(server.bare("GET", "/metrics").header("host", "evil.example")).await.problem("unauthenticated");
     assert_eq!(send(server.bare("GET", "/readyz")).await.is(200).text(), "ready\n");
 }

@@ -1,4 +1,4 @@
-//! What comes before and after a job: estimates of a dry run, running a job once more, budgets, usage by day.
+//! Before and after a job: estimates of a dry run, retries of a job, budgets, usage by day.
 
 use crate::support::{CAT, LOOP, Server, TRAP, guest, send, wat};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ async fn retry(server: &Server, job: &Value, body: &str) -> Value {
 async fn a_job_runs_once_more_with_all_it_had() {
     let server = Server::start().await;
     server.deploy("cat", wat(TRAP), json!({})).await.is(201);
-    // More items than a look at the job shows, and a parameter that it shows cut.
+    // More items than the description of a job shows, and a parameter that it shows truncated.
     let items: Vec<Value> = (0..150).map(|n| json!({ "n": n })).collect();
     let long = "x".repeat(10_000);
     let spec = json!({ "function": "cat", "input": { "items": items }, "params": { "long": long }, "tags": ["t"], "allow-failed": 150 });
@@ -37,7 +37,7 @@ async fn a_job_runs_once_more_with_all_it_had() {
     // With another budget.
     let poor = retry(&server, &other, r#"{"function": "cat", "budget-fuel": "1k"}"#).await;
     assert_eq!(poor["spec"]["budget-fuel"], 1000, "{poor}");
-    // Once more: everything from the cache.
+    // Another retry: everything is from the cache.
     let third = retry(&server, &other, "{}").await;
     assert_eq!((&third["version"], &third["tasks"]["cached"]), (&json!(2), &json!(150)));
 
@@ -107,7 +107,7 @@ async fn a_dry_run_estimates_by_earlier_jobs() {
     let about = more["estimate"]["fuel"].as_u64().unwrap();
     assert!(about > fuel / 2 && about < fuel * 2, "{about} for as many tasks as took {fuel}");
     assert!(more["estimate"]["basis"].as_str().unwrap().starts_with("1 earlier job of pi@1, per "), "{more}");
-    // Prices of the support's server: 2 for 1,000,000,000 units.
+    // Prices of the test server: 2 for 1,000,000,000 units.
     let price = more["estimate"]["price"].as_f64().unwrap();
     assert!((price - about as f64 * 2e-9).abs() < 1e-9 && more["estimate"]["currency"] == "EUR", "{more}");
     assert_eq!(server.get("/v1/jobs").await.json()["items"].as_array().unwrap().len(), 1, "nothing else ran");

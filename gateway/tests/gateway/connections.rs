@@ -1,4 +1,4 @@
-//! Connections that bring nothing, bring it slowly, or take nothing, and a server that has as many as it takes.
+//! Connections that send nothing, send slowly or do not read, and a server with its maximum of connections.
 
 use crate::support::{Server, guest, send};
 use fabric_gateway::Options;
@@ -9,13 +9,13 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Only a failure takes so long.
+/// Only a failure takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(200);
-/// Longer than any test: a timer that must not be the one that strikes.
+/// Longer than any test: a timer that must not be the one that fires.
 const LONG: Duration = Duration::from_secs(600);
 
-/// Every timer long.
+/// Returns options with long timers.
 fn patient() -> Options {
     Options {
         first_byte_timeout: LONG,
@@ -32,7 +32,7 @@ async fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(server.addr).await.unwrap()
 }
 
-/// What comes until the server closes.
+/// Reads until the server closes.
 async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut all = Vec::new();
     let read = async {
@@ -45,7 +45,7 @@ async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     all
 }
 
-/// Writes `piece` again and again until the server has closed.
+/// Writes `piece` repeatedly until the server has closed.
 async fn drip<S: AsyncRead + AsyncWrite>(stream: S, piece: &[u8]) {
     let (mut read, mut write) = tokio::io::split(stream);
     let dripping = async {
@@ -76,7 +76,7 @@ const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 
-/// The head of a request, its fields as literals.
+/// Encodes the head of a request, with its fields as literals.
 fn head(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -90,14 +90,14 @@ fn head(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// An HTTP/2 connection that has sent its settings.
+/// Opens an HTTP/2 connection and sends its settings.
 async fn http2(server: &Server, settings: &[u8]) -> TcpStream {
     let mut stream = connect(server).await;
     stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, settings)].concat()).await.unwrap();
     stream
 }
 
-/// The kinds and streams of frames in what was read.
+/// Returns the kinds and streams of the frames in `bytes`.
 fn kinds(bytes: &[u8]) -> Vec<(u8, u32)> {
     let (mut at, mut kinds) = (0, Vec::new());
     while let Some(head) = bytes.get(at..at + 9) {
@@ -112,7 +112,7 @@ fn kinds(bytes: &[u8]) -> Vec<(u8, u32)> {
 async fn a_connection_that_never_says_anything_is_closed() {
     let server = Server::with(Options { first_byte_timeout: SHORT, ..patient() }, |_| {}).await;
     assert!(rest(&mut connect(&server).await).await.is_empty());
-    // Too little to know which protocol it is.
+    // Too little to detect the protocol.
     let mut half = connect(&server).await;
     half.write_all(b"PRI * HT").await.unwrap();
     assert!(rest(&mut half).await.is_empty());
@@ -126,7 +126,7 @@ async fn a_head_that_never_ends_is_cut_off_however_steadily_it_comes() {
     let mut slow = connect(&server).await;
     slow.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n").await.unwrap();
     drip(slow, b"x-a: b\r\n").await;
-    // The second request of a connection too.
+    // Also for the second request of a connection.
     let mut used = connect(&server).await;
     used.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answered = [0; 15];
@@ -134,11 +134,11 @@ async fn a_head_that_never_ends_is_cut_off_however_steadily_it_comes() {
     assert_eq!(&answered, b"HTTP/1.1 200 OK");
     used.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
     drip(used, b"x-a: b\r\n").await;
-    // HTTP/2: nothing after the preface, and then anything but a request.
+    // HTTP/2: nothing after the preface, and then frames other than a request.
     rest(&mut http2(&server, &[]).await).await;
     drip(http2(&server, &[]).await, &frame(PING, 0, 0, &[0; 8])).await;
     drip(http2(&server, &[]).await, &frame(SETTINGS, 0, 0, &[])).await;
-    // A head in pieces without an end.
+    // A head in pieces that does not end.
     let mut pieces = http2(&server, &[]).await;
     pieces.write_all(&frame(HEADERS, 0, 1, &head(&[(":method", "GET")]))).await.unwrap();
     drip(pieces, &frame(9, 0, 1, &head(&[("x-a", "b")]))).await;
@@ -156,7 +156,7 @@ async fn an_idle_connection_is_closed_and_one_with_a_request_is_not() {
     let mut idle = http2(&server, &[]).await;
     idle.write_all(&frame(HEADERS, 5, 1, &get)).await.unwrap();
     assert!(kinds(&rest(&mut idle).await).contains(&(GOAWAY, 0)), "it is told");
-    // The stream has outlasted several idle times.
+    // The stream has outlasted several idle timeouts.
     assert!(tokio::time::timeout(SHORT, stream.chunk()).await.is_err(), "still open");
 }
 
@@ -202,7 +202,6 @@ async fn a_body_that_stops_or_trickles_is_given_up() {
     server.get("/v1/objects/slow").await.problem("not-found");
 }
 
-/// Waits until the server has so many connections besides the one that asks.
 /// Far more than the kernel holds between two sockets.
 const MUCH: usize = 32 << 20;
 
@@ -237,9 +236,9 @@ async fn a_stream_answered_before_its_body_has_arrived_is_read_on() {
         tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| panic!("{wanted:?} never came"))
     };
     until(&mut stream, (HEADERS, 1)).await;
-    // The server's window holds once its settings are acknowledged.
+    // The server's window applies once its settings are acknowledged.
     stream.write_all(&frame(SETTINGS, 1, 0, &[])).await.unwrap();
-    // The refusal is there, and most of a body still comes.
+    // The refusal has arrived, and most of a body is still to be sent.
     for _ in 0..15 {
         stream.write_all(&frame(DATA, 0, 1, &vec![b' '; 16 << 10])).await.unwrap();
     }
@@ -250,10 +249,11 @@ async fn a_stream_answered_before_its_body_has_arrived_is_read_on() {
     assert!(!all.contains(&(RST_STREAM, 1)), "{all:?}");
 }
 
+/// Waits until the server has at most `wanted` connections, without the one that asks.
 async fn until_connections(server: &Server, wanted: usize) {
     let look = async {
         loop {
-            // While it is full it may refuse this too.
+            // A full server may refuse this request too.
             let Ok(answer) = server.bare("GET", "/metrics").header("connection", "close").send().await else {
                 continue;
             };
@@ -280,7 +280,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
     deaf.read_exact(&mut first).await.unwrap();
     until_connections(&server, 0).await;
     assert!(rest(&mut deaf).await.len() < large.len(), "it was not sent to the end");
-    // Many requests, and no answer read.
+    // Many requests, without reading an answer.
     let mut deaf = connect(&server).await;
     tokio::time::timeout(PATIENCE, async { while deaf.write_all(get.as_bytes()).await.is_ok() {} })
         .await
@@ -302,7 +302,7 @@ async fn a_stream_whose_window_stays_closed_is_reset_and_others_go_on() {
         }
     };
     tokio::time::timeout(PATIENCE, reset).await.expect("the stream stays open");
-    // The connection is as good as before.
+    // The connection still works.
     stream.write_all(&frame(HEADERS, 5, 3, &get("/healthz"))).await.unwrap();
     let answered = async {
         while !kinds(&seen).contains(&(HEADERS, 3)) {
@@ -323,7 +323,7 @@ async fn silent_connections_make_room_for_those_that_speak() {
     for _ in 0..20 {
         send(server.bare("GET", "/healthz").header("connection", "close")).await.is(200);
     }
-    // The first to come was the first to go.
+    // The oldest connection was closed first.
     assert!(rest(&mut silent[0]).await.is_empty());
 }
 
@@ -354,7 +354,7 @@ async fn a_server_full_of_requests_serves_admins_and_refuses_others_at_once() {
         refused.problem("unavailable");
         assert_eq!((refused.header("retry-after"), refused.header("connection")), (Some("1"), Some("close")));
     }
-    // The reserve is taken as well: nobody waits.
+    // The reserve is taken as well: no connection waits.
     let (status, _reserve) = follow(&server.admin).await;
     assert_eq!(status, "HTTP/1.1 200");
     let told = rest(&mut connect(&server).await).await;

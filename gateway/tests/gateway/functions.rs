@@ -1,4 +1,4 @@
-//! Deploying, versions, aliases, rollback, deletion, and all of them at once.
+//! Deployment, versions, aliases, rollback, deletion, and all of them concurrently.
 
 use crate::support::{CAT, LOOP, Server, TRAP, form, send, wat};
 use serde_json::{Value, json};
@@ -56,11 +56,11 @@ async fn live_moves_unless_told_not_to_and_rolls_back_and_forth() {
     call("f:nope").await.problem("not-found");
     server.json("POST", "/v1/functions/f/rollback", json!({ "to": 2 })).await.is(200);
     call("f").await.problem("trap:unreachable");
-    // No body at all: back to the one before.
+    // An empty body: back to the previous version.
     send(server.ask("POST", "/v1/functions/f/rollback")).await.is(200);
     call("f").await.is(200);
     server.json("POST", "/v1/functions/f/rollback", json!({ "to": 9 })).await.problem("not-found");
-    // Deployed again on purpose after a rollback: it is live again.
+    // An explicit deployment after a rollback makes the version live again.
     server.deploy("f", wat(TRAP), json!({})).await.is(200);
     call("f").await.problem("trap:unreachable");
 }
@@ -69,7 +69,7 @@ fn live(function: &Value) -> Vec<u64> {
     function["live"].as_array().unwrap().iter().map(|target| target["version"].as_u64().unwrap()).collect()
 }
 
-/// Deploys a version that differs from others by its description; `promote` is the form's word.
+/// Deploys a version that differs from others by its description. `promote` is the form's value.
 async fn version(server: &Server, n: usize, promote: &str) -> Value {
     let form = form("f", wat(CAT), json!({ "function": { "description": format!("{n}") } }))
         .text("promote", promote.to_owned());
@@ -88,14 +88,14 @@ async fn each_rollback_goes_further_back_and_none_forward() {
         back(json!({})).await.is(200);
         assert_eq!(now().await, [earlier]);
     }
-    // Deploying and setting by hand are ways forward, and can be gone back.
+    // Deployments and manual changes move forward, and can be rolled back.
     version(&server, 5, "true").await;
     back(json!({})).await.is(200);
     assert_eq!(now().await, [2]);
     back(json!({})).await.is(200);
     back(json!({})).await.problem("conflict");
     assert_eq!(now().await, [1]);
-    // A named version is gone back to as well, without what came after it.
+    // A rollback to a named version also drops the history after it.
     for to in [4, 5] {
         let targets = json!({ "targets": [{ "version": to, "weight": 1 }] });
         server.json("PUT", "/v1/functions/f/aliases/live", targets).await.is(200);
@@ -103,7 +103,7 @@ async fn each_rollback_goes_further_back_and_none_forward() {
     back(json!({ "to": 1 })).await.is(200);
     assert_eq!(now().await, [1]);
     back(json!({})).await.problem("conflict");
-    // A version that is gone is passed over.
+    // A deleted version is skipped.
     for to in [3, 2, 4] {
         let targets = json!({ "targets": [{ "version": to, "weight": 1 }] });
         server.json("PUT", "/v1/functions/f/aliases/live", targets).await.is(200);
@@ -144,7 +144,7 @@ async fn a_deployment_says_where_live_was_and_keeps_a_new_note() {
     let again = form("f", wat(CAT), json!({ "function": { "description": "3" } })).text("note", "v3.1");
     let again = send(server.ask("POST", "/v1/functions").multipart(again)).await.is(200).json();
     assert_eq!((&again["created"], &again["deployment"]["note"]), (&json!(false), &json!("v3.1")));
-    // Without a note the one of before stays.
+    // Without a note the previous one stays.
     let form = form("f", wat(CAT), json!({ "function": { "description": "3" } }));
     send(server.ask("POST", "/v1/functions").multipart(form)).await.is(200);
     assert_eq!(server.get("/v1/functions/f/versions/3").await.json()["note"], "v3.1");
@@ -168,7 +168,7 @@ async fn a_version_that_nothing_points_at_can_be_deleted() {
         async |reference: &str| send(server.ask("POST", &format!("/v1/functions/{reference}/invoke")).body("x")).await;
     call("f@1").await.problem("not-found");
     assert_eq!(numbers(&server.get("/v1/functions/f/versions").await.json()), [2, 3]);
-    // The newest goes too, and its number is not given again.
+    // The newest version can be deleted too, and its number is not assigned again.
     server.json("POST", "/v1/functions/f/rollback", json!({})).await.is(200);
     delete(3).await.is(204);
     assert_eq!(server.get("/v1/functions/f").await.json()["latest"], 2);
@@ -211,7 +211,7 @@ async fn an_alias_shares_calls_by_weight() {
         let called = send(server.ask("POST", "/v1/functions/f:canary/invoke").body("x")).await.is(200);
         seen.insert(called.header("fabric-version").unwrap().to_owned());
     }
-    // Missing one of two equal halves in 64 draws: once in 2^63.
+    // 64 draws miss one of two equal halves with a probability of 2^-63.
     assert_eq!(seen.len(), 2);
     for (bad, code) in [
         (json!([]), "bad-request"),
@@ -265,7 +265,7 @@ async fn deploying_deleting_and_pointing_at_once_leaves_no_alias_on_a_version_th
         }
         assert!([204, 404, 409].contains(&d.status), "{}", d.text());
         assert!([200, 404].contains(&e.status), "{}", e.text());
-        let registry = &server.services.engine.registry;
+        let registry = &server.services.backend.registry;
         let versions: BTreeSet<u64> = registry
             .list("t/default/functions/f/versions/", None, 1000)
             .await
@@ -306,7 +306,7 @@ async fn bad_deployments_say_what_is_wrong() {
     let huge = reqwest::multipart::Form::new().text("manifest", "#".repeat((1 << 20) + 1));
     post(huge).await.problem("too-large");
     server.get("/v1/functions/f").await.problem("not-found");
-    // The real thing, in TOML.
+    // A valid deployment, in TOML.
     let toml = reqwest::multipart::Form::new()
         .text("manifest", "[function]\nname = \"f\"\ntags = [\"x\"]\n")
         .part("module", reqwest::multipart::Part::bytes(wat(LOOP).to_vec()));

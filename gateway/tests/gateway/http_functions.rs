@@ -1,4 +1,4 @@
-//! Http functions: what the guest sees, and who may call it.
+//! Http functions: the guest's view of a request, and access.
 
 use crate::support::{CAT, Server, guest, send, wat};
 use serde_json::json;
@@ -37,7 +37,7 @@ async fn a_private_function_takes_a_token_of_its_tenant_and_tells_others_nothing
     send(server.bare("GET", "/f/default/hello/").bearer_auth(&mine)).await.is(200);
     send(server.ask("GET", "/f/default/hello/")).await.is(200);
     send(server.bare("GET", "/f/default/hello/").bearer_auth(&other)).await.problem("not-found");
-    // Without a token, what is there and what isn't look the same.
+    // Without a token, functions that exist and functions that do not cannot be distinguished.
     let there = send(server.bare("GET", "/f/default/hello/")).await;
     let absent = send(server.bare("GET", "/f/default/absent/")).await;
     let task = send(server.bare("GET", "/f/default/task/")).await;
@@ -49,7 +49,7 @@ async fn a_private_function_takes_a_token_of_its_tenant_and_tells_others_nothing
     for path in ["/f/", "/f/default", "/f/No!/x", "/f/default/No!/x"] {
         send(server.ask("GET", path)).await.problem("bad-request");
     }
-    // Called as a function it is sent `POST /`; its answer must do no harm on the API's own origin.
+    // An invocation sends it `POST /`. Its answer must be harmless on the API's own origin.
     let called = send(server.ask("POST", "/v1/functions/hello/invoke").body("x")).await.is(200);
     assert_eq!(called.text(), "Hello from Fabric!\npath: /\nquery: \n");
     assert_eq!(called.header("fabric-version"), Some("1"));
@@ -105,7 +105,7 @@ async fn strangers_learn_nothing_of_how_a_public_function_fails() {
             assert_eq!(problem.detail, "the function failed");
             assert!(problem.hint.is_none() && problem.backtrace.is_empty() && problem.stderr.is_empty());
             assert!(problem.fuel.is_none() && !answer.text().contains("told to"), "{}", answer.text());
-            // It leads the owner to the rest.
+            // The id leads the owner to the details.
             let id = answer.header("fabric-request-id").unwrap();
             assert_eq!(problem.invocation_id.as_deref(), Some(id));
             let lines = server.get(&format!("/v1/logs?invocation={id}")).await.json();
@@ -118,7 +118,7 @@ async fn strangers_learn_nothing_of_how_a_public_function_fails() {
             send(owner).await.problem(code);
         }
     }
-    // The owner reads the reason first, and of the stack what is the function's own.
+    // The owner sees the reason first, and only the function's own frames of the stack.
     let panicked = server.ask("GET", "/f/default/mirror/").header("answer-then", "panic");
     let problem = send(panicked).await.problem("trap:unreachable");
     let (place, said) = problem.detail.split_once(": ").unwrap();
@@ -130,7 +130,7 @@ async fn strangers_learn_nothing_of_how_a_public_function_fails() {
     let names: Vec<_> = problem.backtrace.iter().map(|frame| frame.function.as_str()).collect();
     assert!(!names.is_empty());
     assert!(!names.iter().any(|name| name.contains("panic") || name.starts_with("std::")), "{names:?}");
-    // What is the caller's own fault, or the server's, is said to everybody.
+    // A fault of the caller or of the server is shown to every caller.
     server
         .deploy(
             "small",
@@ -158,7 +158,7 @@ async fn a_function_that_is_no_longer_public_is_closed_in_all_its_versions() {
         ask(closed).await.problem("unauthenticated");
         send(server.ask("GET", &format!("/f/default/{closed}/"))).await.is(200);
     }
-    // While calls are divided, only the bare name reaches what is still open.
+    // While calls are divided, only the bare name reaches the version that is still public.
     let divided = json!({ "targets": [{ "version": 1, "weight": 1 }, { "version": 2, "weight": 1 }] });
     server.json("PUT", "/v1/functions/hello/aliases/live", divided).await.is(200);
     ask("hello@1").await.problem("unauthenticated");

@@ -1,5 +1,5 @@
-//! HTTP between clients and http functions: what of a message arrives on the other side, and how each exchange is
-//! recorded.
+//! HTTP between clients and http functions: the parts of a message that arrive on the other side, and the record of
+//! each exchange.
 
 use crate::support::{Answer, CAT, Server, form, guest, send, wat};
 use fabric_gateway::Options;
@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Only a failure takes so long.
+/// Only a failure takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 const MIRROR: &str = "/f/default/mirror";
 
@@ -36,7 +36,7 @@ async fn ask(server: &Server, request: &str) -> String {
     exchange(TcpStream::connect(server.addr).await.unwrap(), request).await
 }
 
-/// Waits until the tenant's usage of the function counts so many calls, and gives it.
+/// Waits until the tenant's usage counts this many calls, and returns it.
 async fn usage(server: &Server, calls: u64) -> Value {
     let look = async {
         loop {
@@ -62,7 +62,7 @@ async fn until_line(server: &Server, function: &str, line: &str) {
     tokio::time::timeout(PATIENCE, look).await.expect("the guest does not get that far")
 }
 
-/// Spends some fuel, says so, and runs for ever.
+/// Spends some fuel, logs a line, and runs until it is stopped.
 const BUSY: &str = r#"(module
  (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
  (memory (export "memory") 1) (data (i32.const 64) "busy\n")
@@ -73,7 +73,7 @@ const BUSY: &str = r#"(module
   (drop (call $w (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
   (loop $ever (br $ever))))"#;
 
-/// Waits for the log line that says how a call ended.
+/// Waits for the log line about the end of a call, and returns its level and message.
 async fn end_of_call(server: &Server) -> (String, String) {
     let look = async {
         loop {
@@ -151,7 +151,7 @@ async fn a_request_names_its_authority_as_the_standards_say() {
         (format!("GET http://a.test{MIRROR}/ HTTP/1.0\r\n\r\n"), "a.test"),
     ] {
         let answer = ask(&server, &request).await;
-        // A request for no host in particular is for the address that it came to.
+        // A request without a host is for the address at which it arrived.
         let own = server.addr.to_string();
         let authority = if authority.is_empty() { &own } else { authority };
         assert!(answer.contains(&format!("\nauthority: {authority}\ntarget: /\n")), "{request}{answer}");
@@ -184,12 +184,12 @@ async fn trailers_pass_both_ways() {
     assert!(answer.contains("\ntrailer x-asked: yes\n"), "{answer}");
     assert!(answer.contains("trailer: x-sum, x-more\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n0\r\nx-sum: 7\r\nx-more: 8\r\n\r\n"), "{answer}");
-    // A token that lets its holder in here reaches no guest at the end of a request either.
+    // A Fabric token in the trailers of a request does not reach the guest either.
     let secrets = format!("x-asked: yes\r\nx-token: Bearer {0}\r\nauthorization: Bearer {0}\r\n", server.admin);
     let answer = ask(&server, &request.replace("x-asked: yes\r\n", &secrets)).await;
     assert!(answer.contains("\ntrailer x-asked: yes\n") && !answer.contains(&server.admin), "{answer}");
     assert!(!answer.contains("trailer x-token"), "{answer}");
-    // A client that does not ask for trailers gets a whole answer without them.
+    // A client that does not request trailers receives a complete answer without them.
     let answer = ask(&server, &request.replace("te: trailers\r\n", "")).await;
     assert!(answer.ends_with("\r\n0\r\n\r\n"), "{answer}");
 
@@ -220,7 +220,7 @@ async fn a_client_that_has_everything_it_will_read_makes_a_success() {
     let large = [("answer-bytes", "200000")];
     let mut calls = 0;
     for client in [reqwest::Client::builder().no_proxy().build().unwrap(), h2()] {
-        // The head says it all: HEAD, and statuses without a body.
+        // The head is the complete answer: HEAD, and statuses without a body.
         for (method, status) in [("HEAD", "200"), ("GET", "204"), ("GET", "304"), ("HEAD", "404")] {
             let mut request = client.request(method.parse().unwrap(), &url).header("answer-status", status);
             for (name, value) in large {
@@ -236,7 +236,7 @@ async fn a_client_that_has_everything_it_will_read_makes_a_success() {
             }
             calls += 1;
         }
-        // So do all bytes of a body with a length, though the guest goes on after them.
+        // A body is complete at its announced length, although the guest continues after it.
         let whole = client.get(&url).header("answer-bytes", "5000").header("answer-header", "content-length: 5000");
         assert_eq!(send(whole).await.is(200).body.len(), 5000);
         calls += 1;
@@ -296,7 +296,7 @@ async fn a_guest_that_fails_midway_leaves_what_it_said_and_its_reason() {
     let server = Server::start().await;
     mirror(&server, json!({ "limits": { "output-bytes": "1GiB" } })).await;
     for (bytes, promised) in [(10, Some(100)), (10, None), (0, Some(100)), (300_000, Some(400_000)), (300_000, None)] {
-        // Again and again: what was written and the failure race each other.
+        // Repeated, since the written data and the failure race each other.
         for _ in 0..20 {
             let length = promised.map(|n| format!("answer-header: content-length: {n}\r\n")).unwrap_or_default();
             let request = format!(
@@ -309,7 +309,7 @@ async fn a_guest_that_fails_midway_leaves_what_it_said_and_its_reason() {
             }
             let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {answer:?}"));
             if head.starts_with("HTTP/1.1 500 ") {
-                // The guest had ended before anything was sent.
+                // The guest ended before anything was sent.
                 assert!(bytes == 10 && body.contains("the function failed"), "{answer}");
                 continue;
             }
@@ -321,7 +321,7 @@ async fn a_guest_that_fails_midway_leaves_what_it_said_and_its_reason() {
     let (level, message) = end_of_call(&server).await;
     assert_eq!(level, "error");
     assert!(message.contains("trap:unreachable"), "{message}");
-    // HTTP/2 has an error of its own for it.
+    // HTTP/2 has a separate error for this.
     let request = h2().get(format!("http://{}{MIRROR}/", server.addr));
     let mut response =
         request.header("answer-bytes", "300000").header("answer-then", "panic-after-body").send().await.unwrap();
@@ -333,7 +333,7 @@ async fn a_guest_that_fails_midway_leaves_what_it_said_and_its_reason() {
             end => break end,
         }
     };
-    // What its windows had no room for when the stream was reset is lost.
+    // Data that the windows had no room for at the reset is lost.
     assert!(end.is_err() && got > 0, "{got}: {end:?}");
 }
 
@@ -370,7 +370,7 @@ async fn coded_bodies_are_refused_and_never_taken_for_plain_ones() {
     }
     let plain = send(server.ask("POST", "/v1/functions/cat/invoke").header("content-encoding", "identity").body("x"));
     assert_eq!(plain.await.is(200).text(), "x");
-    // To an http function the coding is the caller's and the function's own.
+    // For an http function, the coding is between the caller and the function.
     let own = send(server.bare("POST", &format!("{MIRROR}/")).header("content-encoding", "gzip").body("\x1f")).await;
     assert!(own.is(200).text().contains("\ncontent-encoding: gzip\n"));
     let transfer = format!(

@@ -3,9 +3,9 @@
 use crate::support::{CAT, Server, send, wat};
 use async_trait::async_trait;
 use bytes::Bytes;
-use fabric_engine::{
+use fabric_backend::{
     Error,
-    registry::{Change, Entry, Expect, Registry},
+    registry::{Change, Expect, Registry, RegistryEntry},
 };
 use fabric_gateway::Options;
 use futures::stream::BoxStream;
@@ -48,7 +48,7 @@ async fn the_same_request_again_gets_the_same_answer() {
     call("", "x").await.problem("bad-request");
     call(&"k".repeat(201), "x").await.problem("bad-request");
     call(&"k".repeat(200), "x").await.is(200);
-    // Another's key is another key.
+    // The key of another caller is another key.
     let (_, secret) = server.token("invoker", "default").await;
     let theirs = server.bare("POST", "/v1/functions/f/invoke").bearer_auth(secret).header("idempotency-key", "k");
     assert_eq!(send(theirs.body("z")).await.is(200).text(), "z");
@@ -62,7 +62,7 @@ async fn duplicates_at_once_run_once() {
         let call = server.ask("POST", "/v1/functions/f/invoke").header("idempotency-key", "k");
         send(call.body("x"))
     });
-    // Every execution has an id of its own, so one id is one execution.
+    // Every execution has its own id, so one id means one execution.
     let ids: BTreeSet<String> = futures::future::join_all(calls)
         .await
         .into_iter()
@@ -91,14 +91,14 @@ async fn a_secret_is_given_once_and_not_written_down() {
     };
     make().await.is(201);
     make().await.problem("conflict");
-    let kept = server.services.engine.registry.list("sys/idem/", None, 100).await.unwrap();
+    let kept = server.services.backend.registry.list("sys/idem/", None, 100).await.unwrap();
     assert_eq!(kept.len(), 1);
     assert!(kept[0].key.starts_with("sys/idem/default/"));
     let record: serde_json::Value = serde_json::from_slice(&kept[0].value).unwrap();
     assert_eq!(record["answer"]["body"], json!(null));
 }
 
-/// A registry that can be made to refuse answers to be kept.
+/// A registry that can refuse to store answers.
 struct Refusing {
     inner: Arc<dyn Registry>,
     refuses: Arc<AtomicBool>,
@@ -106,7 +106,7 @@ struct Refusing {
 
 #[async_trait]
 impl Registry for Refusing {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<RegistryEntry>, Error> {
         self.inner.get(key).await
     }
     async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<u64, Error> {
@@ -124,7 +124,7 @@ impl Registry for Refusing {
     async fn delete(&self, key: &str, expect: Expect) -> Result<(), Error> {
         self.inner.delete(key, expect).await
     }
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, Error> {
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<RegistryEntry>, Error> {
         self.inner.list(prefix, after, limit).await
     }
     fn watch(&self, prefix: &str) -> BoxStream<'static, Change> {
@@ -136,15 +136,15 @@ impl Registry for Refusing {
 async fn an_answer_that_cannot_be_kept_is_given_and_leaves_no_claim_behind() {
     let refuses = Arc::new(AtomicBool::new(true));
     let flag = Arc::clone(&refuses);
-    let server = Server::with(Options::default(), move |engine| {
-        let inner = Arc::clone(&engine.registry);
-        engine.registry = Arc::new(Refusing { inner, refuses: flag });
+    let server = Server::with(Options::default(), move |backend| {
+        let inner = Arc::clone(&backend.registry);
+        backend.registry = Arc::new(Refusing { inner, refuses: flag });
     })
     .await;
     server.deploy("f", wat(CAT), json!({})).await.is(201);
     let call = || send(server.ask("POST", "/v1/functions/f/invoke").header("idempotency-key", "k").body("x"));
     let first = call().await.is(200);
-    assert_eq!(server.services.engine.registry.list("sys/idem/", None, 10).await.unwrap(), []);
+    assert_eq!(server.services.backend.registry.list("sys/idem/", None, 10).await.unwrap(), []);
     refuses.store(false, SeqCst);
     let second = call().await.is(200);
     assert_eq!(second.header("idempotency-replayed"), None);

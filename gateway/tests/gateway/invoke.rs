@@ -1,4 +1,4 @@
-//! Calling functions, at once and later, with parameters, results and faults.
+//! Calls of functions, synchronous and asynchronous, with parameters, results and faults.
 
 use crate::support::{CAT, LOOP, Server, TRAP, send, wat};
 use serde_json::json;

@@ -1,10 +1,10 @@
 //! Jobs: submitting, results in windows and ranges, events that resume, the bin.
 
 use crate::support::{CAT, LOOP, Server, TRAP, send, wat};
-use fabric_engine::registry::Expect;
+use fabric_backend::registry::Expect;
 use serde_json::{Value, json};
 
-/// A job over the lines of an object, ended well.
+/// Runs a job over an object until it succeeds, and returns its id.
 async fn done(server: &Server, text: &str, split: &str) -> String {
     server.deploy("cat", wat(CAT), json!({})).await.is(201);
     send(server.ask("PUT", "/v1/objects/in").body(text.to_owned())).await.is(201);
@@ -61,12 +61,12 @@ async fn several_results_follow_one_another() {
     assert_eq!(whole.text(), text);
     let bytes = server.get(&format!("/v1/jobs/{id}/result?join=bytes")).await.is(200);
     assert_eq!(bytes.header("content-length"), Some(text.len().to_string().as_str()));
-    // A window over the border of two results.
+    // A window across the boundary of two results.
     let all = server.get(&format!("/v1/jobs/{id}/result?line=90&lines=60")).await.is(200).text();
     assert_eq!(all, (90..150).map(|n| format!("line {n}\n")).collect::<String>());
     let tasks = server.get(&format!("/v1/jobs/{id}/tasks?state=succeeded&stage=0")).await.is(200).json();
     assert!(tasks["items"].as_array().unwrap().len() >= 4, "{tasks}");
-    // One after another by task, as they can be read while others still run.
+    // The results of single tasks in order, which can be read while other tasks run.
     let mut parts = String::new();
     for task in tasks["items"].as_array().unwrap() {
         let at = format!("/v1/jobs/{id}/tasks/0/{}/result", task["index"]);
@@ -105,7 +105,7 @@ async fn a_task_that_failed_has_no_result_and_its_last_words_come_first() {
     server.get(&format!("/v1/jobs/{id}/logs?order=best")).await.problem("bad-request");
 }
 
-/// The events of a stream that ended.
+/// Parses the events of a stream that ended.
 fn events(text: &str) -> Vec<(u64, String, Value)> {
     let field =
         |event: &str, name: &str| event.lines().find_map(|l| l.strip_prefix(&format!("{name}: "))).map(str::to_owned);
@@ -153,10 +153,10 @@ async fn a_look_at_a_job_shows_long_parameters_cut_and_tasks_have_them_whole() {
         (id, job["tasks"]["cached"].as_u64().unwrap())
     };
     let (id, _) = run("a").await;
-    // Two that differ only after what is shown are two.
+    // Parameters that differ only after the truncation are different.
     assert_eq!(run("b").await.1, 0);
     assert_eq!(run("b").await.1, 1);
-    // What is repeated for an audit is the whole of it.
+    // An audit repeats the whole parameter.
     let audit = send(server.ask("POST", &format!("/v1/jobs/{id}/audit?sample=100"))).await.is(200).json();
     assert_eq!(audit, json!({ "checked": 1, "same": 1, "differing": [] }));
 }
@@ -176,13 +176,14 @@ async fn an_ended_job_goes_to_the_bin_and_back() {
     server.get(&format!("{at}/logs")).await.is(200);
 }
 
-/// Appends to a job's journal behind its owner's back, as an earlier or a later owner would; says whether that was in time.
+/// Appends to a job's journal without its owner, as an earlier or a later owner would. Returns `true` if the job was
+/// still running.
 async fn interfere(server: &Server, id: &str, record: &'static [u8]) -> bool {
-    let journal = &server.services.engine.journal;
+    let journal = &server.services.backend.journal;
     let stream = format!("t/default/jobs/{id}");
     loop {
         let len = journal.streams(&stream, None, 1).await.unwrap()[0].len;
-        // A few failures, so that the owner has its hands full.
+        // After a few failures, so that the owner is busy.
         if len > 5 && journal.append(&stream, len, vec![bytes::Bytes::from_static(record)]).await.is_ok() {
             let job = server.get(&format!("/v1/jobs/{id}")).await.is(200).json();
             return job["state"] == "running";
@@ -209,11 +210,11 @@ async fn an_earlier_owners_late_word_is_taken_in_and_a_later_owners_respected() 
 
     let id = submit().await;
     assert!(interfere(&server, &id, b"O1").await, "too late: the job was too short");
-    let journal = &server.services.engine.journal;
+    let journal = &server.services.backend.journal;
     let stream = format!("t/default/jobs/{id}");
     let owned = async || journal.streams(&stream, None, 1).await.unwrap()[0].len;
     let len = owned().await;
-    // Another job from its beginning to its end: time enough to write to this one, if it wanted to.
+    // Another job from start to end: enough time for a write to the first one.
     let other = submit().await;
     server.get(&format!("/v1/jobs/{other}?wait=60")).await.is(200);
     assert_eq!(owned().await, len, "it belongs to another");
@@ -223,14 +224,14 @@ async fn an_earlier_owners_late_word_is_taken_in_and_a_later_owners_respected() 
 async fn a_job_that_an_earlier_owner_accepted_late_is_taken_up() {
     let server = Server::owning(fabric_gateway::Options::default(), Some(7), |_| {}).await;
     let first = done(&server, "a\nb\n", "object").await;
-    // The same job under another name, put where an owner puts what it accepts, by somebody else.
-    let engine = &server.services.engine;
+    // The same job under another id, put by another process into the place for accepted jobs.
+    let backend = &server.services.backend;
     let late = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
-    let accepted = engine.journal.read(&format!("t/default/jobs/{first}"), 0, 2).await.unwrap();
+    let accepted = backend.journal.read(&format!("t/default/jobs/{first}"), 0, 2).await.unwrap();
     let meta = String::from_utf8(accepted[0].bytes.to_vec()).unwrap().replace(&first, late);
     let records = vec![bytes::Bytes::from(meta), accepted[1].bytes.clone()];
-    engine.registry.put(&format!("sys/active/default/{late}"), bytes::Bytes::new(), Expect::Any).await.unwrap();
-    engine.journal.append(&format!("t/default/jobs/{late}"), 0, records).await.unwrap();
+    backend.registry.put(&format!("sys/active/default/{late}"), bytes::Bytes::new(), Expect::Any).await.unwrap();
+    backend.journal.append(&format!("t/default/jobs/{late}"), 0, records).await.unwrap();
     let ended = loop {
         let job = server.get(&format!("/v1/jobs/{late}?wait=1")).await.is(200).json();
         if job["state"] == "succeeded" {
@@ -239,7 +240,7 @@ async fn a_job_that_an_earlier_owner_accepted_late_is_taken_up() {
     };
     assert_eq!(ended["id"], late);
     assert_eq!(server.get(&format!("/v1/jobs/{late}/result")).await.is(200).text(), "a\nb\n");
-    let owned = engine.journal.read(&format!("t/default/jobs/{late}"), 2, 1).await.unwrap();
+    let owned = backend.journal.read(&format!("t/default/jobs/{late}"), 2, 1).await.unwrap();
     assert_eq!(owned[0].bytes, "O7");
 }
 

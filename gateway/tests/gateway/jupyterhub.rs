@@ -1,4 +1,4 @@
-//! Users of a JupyterHub, before a Hub that answers as it likes. A real one is in the Python client's tests.
+//! Users of a JupyterHub, with a Hub that sends arbitrary answers. The Python client's tests use a real one.
 
 use crate::support::{Answer, Server, send};
 use fabric_gateway::{
@@ -21,7 +21,7 @@ use tokio::{
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// A Hub that gives every request one answer.
+/// A Hub that sends every request the same answer.
 struct Hub {
     url: String,
     answer: Arc<Mutex<Vec<u8>>>,
@@ -62,7 +62,7 @@ impl Hub {
                 count.fetch_add(1, Ordering::SeqCst);
                 *see.lock() = String::from_utf8(head).unwrap();
                 let answer = give.lock().clone();
-                // The gateway hangs up on an answer that is too long.
+                // The gateway disconnects on an answer that is too long.
                 let _ = stream.write_all(&answer).await;
             }
         });
@@ -101,7 +101,7 @@ async fn a_user_gets_the_tenant_and_role_of_the_first_rule_that_fits() {
     assert!(seen.starts_with("GET /hub/api/user HTTP/1.1\r\n"), "{seen}");
     assert!(seen.contains(&format!("authorization: token {TOKEN}\r\n")), "{seen}");
 
-    // As the Jupyter world writes it, and the role's bounds.
+    // In the form of Jupyter clients, with the limits of the role.
     let ask = |method: &str, path: &str| {
         let value = format!("token {TOKEN}");
         send(server.bare(method, path).header("authorization", value))
@@ -132,7 +132,7 @@ async fn the_hub_is_asked_once_and_its_word_believed_for_a_while() {
     let all = futures::future::join_all((0..20).map(|_| whoami(&server, TOKEN))).await;
     assert!(all.iter().all(|answer| answer.status == 200));
     assert_eq!(hub.asked(), 1, "twenty requests at once");
-    // Neither a Hub that is silent now nor one that changed its mind is heard.
+    // A changed answer of the Hub has no effect while the cached one is valid.
     hub.answers(http("403 Forbidden", "", b"{}"));
     whoami(&server, TOKEN).await.is(200);
     assert_eq!(hub.asked(), 1);
@@ -166,7 +166,7 @@ async fn who_is_not_let_in_learns_why() {
     hub.answers(http("403 Forbidden", "", b"{\"status\": 403}"));
     whoami(&server, &"e".repeat(32)).await.is(401).problem("unauthenticated");
 
-    // What no Hub makes is not even sent there.
+    // Text that cannot be a token of a Hub is not sent to the Hub.
     let asked = hub.asked();
     for rubbish in ["x", "ABCDEF", &"a".repeat(5000), &format!("fab_{}_{}", "0".repeat(16), "A".repeat(43))] {
         whoami(&server, rubbish).await.is(401).problem("unauthenticated");

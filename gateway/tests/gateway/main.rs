@@ -1,4 +1,4 @@
-//! The gateway over everything real: a listener, an embedded engine, a local store, a host, a node and a driver.
+//! The gateway over real services: a listener, an embedded backend, a local store, a host, a node and a driver.
 #![allow(
     missing_docs,
     unreachable_pub,

@@ -1,4 +1,4 @@
-//! Objects: whole, in parts, on conditions, in streams.
+//! Objects: whole, in parts, conditional, streamed.
 
 use crate::support::{Server, send};
 use futures::StreamExt as _;

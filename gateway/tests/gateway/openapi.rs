@@ -1,4 +1,4 @@
-//! The OpenAPI document: complete, in step with the access table, and changed on purpose only.
+//! The OpenAPI document: complete, consistent with the access table, and changed on purpose only.
 
 use fabric_gateway::access::TABLE;
 use serde_json::Value;
@@ -55,7 +55,7 @@ fn every_reference_leads_somewhere_and_every_operation_can_fail() {
     }
 }
 
-/// What a schema is called, in short.
+/// Returns a short name for a schema.
 fn name(schema: &Value) -> String {
     match (schema["$ref"].as_str(), schema["type"].as_str()) {
         (Some(to), _) => to.rsplit('/').next().unwrap().to_owned(),

@@ -1,13 +1,13 @@
-//! Processes of a fleet: what is about jobs goes to their owner, and calls go where there is room.
+//! Processes of a fleet: requests about jobs go to their owner, and calls go to nodes with room.
 
 use crate::support::{CAT, Server, guest, send, wat};
-use fabric_engine::Engine;
+use fabric_backend::Backend;
 use fabric_gateway::{
     Gateway, Handle, Options, Peers, Services,
     peers::{self, PATIENCE},
 };
 use fabric_index::Notes;
-use fabric_node::{Metrics, Node};
+use fabric_node::{NodeHandle, NodeMetrics};
 use fabric_types::id::NodeId;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -27,20 +27,20 @@ impl Door {
         let (tell, owner) = watch::channel(Some(format!("http://{}", server.addr)));
         let services = server.services.clone();
         let name = NodeId::new("door").unwrap();
-        let node = Node::start(fabric_node::Options {
+        let node = NodeHandle::start(fabric_node::Options {
             id: name.clone(),
             epoch: 0,
             slots: 0,
             url: None,
             offer: fabric_node::Offer::default(),
-            engine: services.engine.clone(),
+            backend: services.backend.clone(),
             store: services.store.clone(),
             results: services.results.clone(),
             notes: Notes::Here(services.index.clone()),
             host: server.host.clone(),
             folder: None,
             policy: fabric_types::policy::Policy::default(),
-            metrics: Metrics::default(),
+            metrics: NodeMetrics::default(),
             storage: crate::support::storage(&services.data_dir, &services.index, &services.store),
         });
         let node = node.await.unwrap();
@@ -58,12 +58,12 @@ impl Door {
     }
 }
 
-/// Says, as its own presence would, where a server's node is reached.
-async fn announce(engine: &Engine, url: &str) {
-    let mut node = engine.presence.list().await.unwrap().remove(0);
+/// Announces the address of a server's node, as its own presence would.
+async fn announce(backend: &Backend, url: &str) {
+    let mut node = backend.presence.list().await.unwrap().remove(0);
     node.id = NodeId::new("elsewhere").unwrap();
     node.url = Some(url.to_owned());
-    engine.presence.announce(node, Duration::from_secs(60)).await.unwrap();
+    backend.presence.announce(node, Duration::from_secs(60)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +79,7 @@ async fn what_is_about_jobs_goes_to_their_owner_and_refusals_come_back() {
     assert_eq!(send(door.ask(&server, "GET", &format!("{at}/result"))).await.is(200).text(), "x");
     let refused = send(reqwest::Client::new().get(format!("{}/v1/jobs", door.url))).await.is(401);
     refused.problem("unauthenticated");
-    // How it is itself it says itself.
+    // It reports its own health and metrics.
     assert_eq!(send(door.ask(&server, "GET", "/healthz")).await.is(200).text(), "ok\n");
     let metrics = send(door.ask(&server, "GET", "/metrics")).await.is(200).text();
     let counted = |metrics: &str, labels: &str| metrics.contains(&format!("fabric_http_requests_total{{{labels}}}"));
@@ -94,15 +94,15 @@ async fn calls_run_on_a_node_that_has_room_bodies_streaming_both_ways() {
     let server = Server::start().await;
     server.deploy("f", wat(CAT), json!({})).await.is(201);
     let door = Door::open(&server, true, PATIENCE).await;
-    // Nobody said where a node is.
+    // No node has been announced.
     let nowhere = send(door.ask(&server, "POST", "/v1/functions/f/invoke").body("x")).await;
     nowhere.problem("unavailable");
-    announce(&server.services.engine, &format!("http://{}", server.addr)).await;
+    announce(&server.services.backend, &format!("http://{}", server.addr)).await;
     // No owner is needed for calls.
     door.tell.send_replace(None);
     for body in [Vec::new(), vec![0, 255, 10], vec![b'x'; 3 << 20]] {
         let call = || door.ask(&server, "POST", "/v1/functions/f/invoke").body(body.clone());
-        // Presence is heard of soon, not at once.
+        // Presence arrives after a short time.
         let mut answer = send(call()).await;
         while answer.status == 503 {
             tokio::task::yield_now().await;
@@ -112,10 +112,10 @@ async fn calls_run_on_a_node_that_has_room_bodies_streaming_both_ways() {
         assert!(answer.header("fabric-invocation-id").is_some());
         assert!(answer.body == body, "the body comes back whole");
     }
-    // Refused where it arrives, with the caller's own token.
+    // Refused by the receiver, with the caller's own token.
     let nobody = reqwest::Client::new().post(format!("{}/v1/functions/f/invoke", door.url));
     send(nobody).await.problem("unauthenticated");
-    // A key belongs to the process that was asked, and the answer is remembered there.
+    // A key belongs to the process that received the request, and the answer is stored there.
     let keyed = || door.ask(&server, "POST", "/v1/functions/f/invoke").header("idempotency-key", "k").body("once");
     let first = send(keyed()).await.is(200);
     let again = send(keyed()).await.is(200);
@@ -128,7 +128,7 @@ async fn http_functions_run_on_a_node_that_has_room() {
     let server = Server::start().await;
     server.deploy("hello", guest("http-hello"), json!({})).await.is(201);
     let door = Door::open(&server, false, PATIENCE).await;
-    announce(&server.services.engine, &format!("http://{}", server.addr)).await;
+    announce(&server.services.backend, &format!("http://{}", server.addr)).await;
     let call = || door.ask(&server, "GET", "/f/default/hello/a/b?q=1");
     let mut answer = send(call()).await;
     while answer.status == 503 {
@@ -147,9 +147,9 @@ async fn a_dead_node_is_passed_over_and_no_call_goes_round_in_a_circle() {
     server.deploy("f", wat(CAT), json!({})).await.is(201);
     let door = Door::open(&server, true, PATIENCE).await;
     let call = || door.ask(&server, "POST", "/v1/functions/f/invoke").body("x");
-    announce(&server.services.engine, "http://127.0.0.1:1").await;
+    announce(&server.services.backend, "http://127.0.0.1:1").await;
     send(call()).await.problem("unavailable");
-    announce(&server.services.engine, &door.url).await;
+    announce(&server.services.backend, &door.url).await;
     send(call()).await.problem("unavailable");
 }
 
@@ -159,7 +159,7 @@ async fn requests_wait_for_an_owner_and_are_told_when_none_comes() {
     let door = Door::open(&server, true, PATIENCE).await;
     door.tell.send_replace(None);
     let waiting = tokio::spawn(send(door.ask(&server, "GET", "/v1/jobs")));
-    // Dead, and gone again: still nobody who answers.
+    // A dead owner, then one that answers.
     door.tell.send_replace(Some("http://127.0.0.1:1".to_owned()));
     door.tell.send_replace(Some(format!("http://{}", server.addr)));
     waiting.await.unwrap().is(200);
@@ -167,7 +167,7 @@ async fn requests_wait_for_an_owner_and_are_told_when_none_comes() {
     let door = Door::open(&server, true, Duration::from_millis(1)).await;
     door.tell.send_replace(None);
     send(door.ask(&server, "GET", "/v1/jobs")).await.problem("unavailable");
-    // An address that is out of date and leads back here.
+    // An outdated address that leads back to this process.
     door.tell.send_replace(Some(door.url.clone()));
     send(door.ask(&server, "POST", "/v1/jobs").body("{}")).await.problem("unavailable");
 }
@@ -176,7 +176,7 @@ async fn requests_wait_for_an_owner_and_are_told_when_none_comes() {
 async fn a_frozen_owner_lets_its_callers_go_when_another_takes_over() {
     let server = Server::start().await;
     let door = Door::open(&server, true, PATIENCE).await;
-    // It takes the connection and never answers.
+    // It accepts the connection and never answers.
     let frozen = TcpListener::bind("127.0.0.1:0").await.unwrap();
     door.tell.send_replace(Some(format!("http://{}", frozen.local_addr().unwrap())));
     let reads = tokio::spawn(send(door.ask(&server, "GET", "/v1/jobs")));
@@ -184,7 +184,7 @@ async fn a_frozen_owner_lets_its_callers_go_when_another_takes_over() {
     let writes = tokio::spawn(send(door.ask(&server, "POST", "/v1/jobs").body("{}")));
     let _second = frozen.accept().await.unwrap();
     door.tell.send_replace(Some(format!("http://{}", server.addr)));
-    // What changes nothing is asked again; of the rest nobody knows whether it was done.
+    // A safe request is sent again. For the other one it is unknown if it took effect.
     reads.await.unwrap().is(200);
     writes.await.unwrap().problem("unavailable");
 }

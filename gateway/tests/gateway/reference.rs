@@ -1,5 +1,5 @@
-//! `docs/manifest.md` and `docs/job-spec.md`, made from the types that read manifests and job specs. The test fails when a file
-//! is behind; run it with `FABRIC_BLESS=1` to write it.
+//! `docs/manifest.md` and `docs/job-spec.md`, generated from the types that manifests and job specs are parsed into.
+//! The test fails if a file is outdated; run it with `FABRIC_BLESS=1` to write it.
 
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -9,12 +9,12 @@ fn schemas() -> Value {
     document["components"]["schemas"].clone()
 }
 
-/// Text for a cell of a table: one line, without what would end the cell.
+/// Returns text for a table cell: one line, with the cell separator escaped.
 fn cell(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
-/// The schema that a reference leads to.
+/// Returns the schema that a reference leads to.
 fn followed<'a>(schemas: &'a Value, schema: &'a Value) -> &'a Value {
     let inner =
         schema["oneOf"].as_array().and_then(|all| all.iter().find(|one| one["type"] != "null")).unwrap_or(schema);
@@ -22,7 +22,7 @@ fn followed<'a>(schemas: &'a Value, schema: &'a Value) -> &'a Value {
     name.map_or(inner, |name| &schemas[name])
 }
 
-/// The type of a value as people write it.
+/// Returns the type of a value in words.
 fn kind(schemas: &Value, schema: &Value) -> String {
     let of = followed(schemas, schema);
     let types: Vec<&str> = match &of["type"] {
@@ -55,7 +55,7 @@ fn kind(schemas: &Value, schema: &Value) -> String {
     }
 }
 
-/// The type of a key's value; sizes and fuel take texts too.
+/// Returns the type of a key's value. Sizes and fuel also accept text.
 fn kind_of(schemas: &Value, key: &str, schema: &Value) -> String {
     match key {
         _ if key.ends_with("-bytes") => "size".to_owned(),
@@ -64,12 +64,12 @@ fn kind_of(schemas: &Value, key: &str, schema: &Value) -> String {
     }
 }
 
-/// Rows of one table: key, type, meaning.
+/// Appends the rows of one table: key, type, meaning.
 fn rows(text: &mut String, schemas: &Value, schema: &Value) {
     let required: Vec<&str> =
         schema["required"].as_array().map(|all| all.iter().filter_map(Value::as_str).collect()).unwrap_or_default();
     *text += "| key | value | meaning |\n|---|---|---|\n";
-    // In the order of the type, which OpenAPI keeps.
+    // In the order of the type, which OpenAPI preserves.
     for (key, value) in schema["properties"].as_object().unwrap() {
         let described = value["description"].as_str().or_else(|| followed(schemas, value)["description"].as_str());
         let needed = if required.contains(&key.as_str()) { " (required)" } else { "" };
@@ -99,13 +99,13 @@ fn section(text: &mut String, schemas: &Value, title: &str, name: &str) {
     rows(text, schemas, schema);
 }
 
-const MADE: &str = "<!-- Made from the types by a test; see gateway/tests/gateway/reference.rs. -->";
+const MADE: &str = "<!-- Generated from the types by a test; see gateway/tests/gateway/reference.rs. -->";
 
 fn manifest() -> String {
     let schemas = schemas();
     let mut text = format!(
         "# The manifest, `fabric.toml`\n\n{MADE}\n\n\
-         A project's manifest says what its function is called, may use and asks for. Only `function.name` is required. Unknown keys are\n\
+         A project's manifest names its function and sets its limits, grants and resources. Only `function.name` is required. Unknown keys are\n\
          refused. Over REST a manifest is JSON of the same shape. Sizes are bytes, or texts such as `\"64KiB\"`, `\"16MiB\"`, `\"2GiB\"`.\n\n\
          ```toml\n[function]\nname = \"weather\"\ndescription = \"Means by month\"\n\n[build]\ncommand = \"cargo build --release --target wasm32-wasip2\"\n\
          module = \"target/wasm32-wasip2/release/weather.wasm\"\n\n[limits]\nfuel = \"10G\"\nmemory-bytes = \"64MiB\"\n\n[grants]\nnetwork = [\"api.example.org\"]\n\n\
@@ -130,7 +130,7 @@ fn job_spec() -> String {
     let schemas = schemas();
     let mut text = format!(
         "# The job spec\n\n{MADE}\n\n\
-         A job spec says which function to map over what. `fabric run --spec FILE` takes it as YAML or JSON, `POST /v1/jobs` too (YAML as\n\
+         A job spec names a function and the data set to map it over. `fabric run --spec FILE` takes it as YAML or JSON, `POST /v1/jobs` too (YAML as\n\
          `Content-Type: application/yaml`). `function` and `input` are required. Unknown keys are refused.\n\n\
          ```yaml\nfunction: weather:live\ninput:\n  objects: {{path: data/, split: \"csv:1MiB\"}}\nreduce: {{fan-in: 16}}\n\
          budget-fuel: 10G\ntags: [nightly]\n```\n\n"

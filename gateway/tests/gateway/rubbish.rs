@@ -1,4 +1,4 @@
-//! Whatever is sent, the answer is never a defect of ours, and always a problem where it isn't a success.
+//! Random requests: no request makes the server fail, and every answer that is not a success is a problem.
 
 use crate::support::{CAT, Server, guest, wat};
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -109,7 +109,7 @@ fn header() -> impl Strategy<Value = String> {
         ])
         .prop_map(str::to_owned),
     ];
-    // 100-continue would have the client wait.
+    // 100-continue would make the client wait.
     (name, value)
         .prop_filter("expect", |(n, v)| *n != "expect" || v.is_empty())
         .prop_map(|(n, v)| format!("{n}: {v}\r\n"))
@@ -140,7 +140,7 @@ async fn no_path_and_no_header_makes_the_server_fail() {
             let status: u16 = answer.get(9..12).and_then(|s| s.parse().ok()).unwrap_or(0);
             prop_assert!((200..500).contains(&status), "{answer}");
             let (head, _) = answer.split_once("\r\n\r\n").unwrap();
-            // What is no HTTP at all is refused by the connection itself, without a body.
+            // A message that is not HTTP is refused by the connection itself, without a body.
             let spoken = head.contains("fabric-request-id: ");
             prop_assert!(spoken || status == 400, "{answer}");
             if status >= 400 && spoken {

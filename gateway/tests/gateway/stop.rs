@@ -1,4 +1,4 @@
-//! The end of a server: requests under way may end, what stays after the grace is cut off, nothing is left running.
+//! The end of a server: running requests may end, the rest is cut off after the grace period, nothing keeps running.
 
 use crate::support::{Server, send};
 use fabric_gateway::Options;
@@ -60,7 +60,7 @@ async fn a_server_that_leaves_says_so_first_and_answers_everything() {
     assert!(problem.detail.contains("leaving"), "{}", problem.detail);
     let all = send(server.bare("GET", "/readyz?verbose")).await.is(503).text();
     assert!(all.contains("process: failed: the process is leaving") && all.ends_with("\nnot ready\n"), "{all}");
-    // The connection ends with the answer, so that the next one goes where the proxy says.
+    // The connection ends with the answer, so that the proxy can route the next request elsewhere.
     let last = server.get("/v1/functions").await.is(200);
     assert_eq!(last.headers["connection"], "close");
 }
@@ -68,9 +68,9 @@ async fn a_server_that_leaves_says_so_first_and_answers_everything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_lane_was_taken_is_not_ready() {
     let server = Server::start().await;
-    let _thief = server.services.engine.lanes.open(&"local".parse().unwrap()).await.unwrap();
+    let _thief = server.services.backend.lanes.open(&"local".parse().unwrap()).await.unwrap();
     server.services.node.lane_closed().await;
     let problem = send(server.bare("GET", "/readyz")).await.problem("unavailable");
-    assert!(problem.detail.contains("the node gets no work: its lane is closed"), "{}", problem.detail);
+    assert!(problem.detail.contains("the node receives no work: its lane is closed"), "{}", problem.detail);
     assert!(!server.services.node.is_ready());
 }

@@ -1,12 +1,13 @@
-//! A server as `fabric serve` wires it, over a temporary folder, and requests without ceremony.
+//! A server wired like `fabric serve`, over a temporary folder, and helpers for requests.
 
 use bytes::Bytes;
+use fabric_backend::Backend;
 use fabric_driver::Driver;
-use fabric_engine::{Engine, embedded::Embedded};
+use fabric_embedded::Embedded;
 use fabric_gateway::{Gateway, Handle, JupyterHub, Options, Services, tokens::ensure_admin_token};
 use fabric_host::{Host, WorkerCommand};
 use fabric_index::{Index, Notes};
-use fabric_node::{Metrics, Node};
+use fabric_node::{NodeHandle, NodeMetrics};
 use fabric_results::ResultStore;
 use fabric_store::{Store, StoreOptions};
 use fabric_types::{id::NodeId, price::Prices, rest::problem::Problem};
@@ -47,7 +48,7 @@ pub const CAT: &str = r#"(module
 /// Traps.
 pub const TRAP: &str = r#"(module (memory (export "memory") 1) (func (export "_start") (unreachable)))"#;
 
-/// Runs for ever, until its fuel is spent.
+/// Runs until its fuel is spent.
 pub const LOOP: &str = r#"(module (memory (export "memory") 1) (func (export "_start") (loop $l (br $l))))"#;
 
 pub struct Server {
@@ -60,7 +61,7 @@ pub struct Server {
     _folder: tempfile::TempDir,
 }
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -81,14 +82,14 @@ impl Answer {
         self.headers.get(name).map(|v| v.to_str().unwrap())
     }
 
-    /// The answer, which must have this status.
+    /// Returns the answer, after asserting that it has this status.
     #[track_caller]
     pub fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text());
         self
     }
 
-    /// The problem, which must have this code and be complete.
+    /// Returns the problem, after asserting that it has this code and is complete.
     #[track_caller]
     pub fn problem(&self, code: &str) -> Problem {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}: {}", self.status, self.text());
@@ -116,7 +117,7 @@ fn worker() -> WorkerCommand {
     WorkerCommand { program, args: Vec::new() }
 }
 
-/// A guest that `cargo xtask guests` built.
+/// Returns a guest that `cargo xtask guests` built.
 pub fn guest(name: &str) -> Bytes {
     let folder = std::env::var_os("FABRIC_GUESTS_DIR").map(PathBuf::from).unwrap_or_else(|| {
         let target = std::env::var_os("CARGO_TARGET_DIR")
@@ -131,24 +132,24 @@ pub fn wat(text: &str) -> Bytes {
     wat::parse_str(text).unwrap().into()
 }
 
-/// Accounts over the sandbox's own volumes.
+/// Returns options with accounts over the sandbox's own volumes.
 pub fn storage(data: &Path, index: &Index, store: &Store) -> fabric_node::StorageOptions {
     let volumes = fabric_node::Volumes::new(data.join("sandbox/volumes"), store.accounts().clone());
     fabric_node::StorageOptions::new(index.clone(), volumes)
 }
 
-async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engine)) -> (Services, Host) {
-    let mut engine = Embedded::open(&data.join("state.db")).unwrap();
-    change(&mut engine);
+async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Backend)) -> (Services, Host) {
+    let mut backend = Embedded::open(&data.join("state.db")).unwrap();
+    change(&mut backend);
     let index = Index::open(&data.join("index.db")).unwrap();
     let store = Store::open(&data.join("objects").display().to_string(), StoreOptions::default()).unwrap();
-    let results = ResultStore::new(engine.results.clone(), store.clone());
-    let node_metrics = Metrics::default();
+    let results = ResultStore::new(backend.results.clone(), store.clone());
+    let node_metrics = NodeMetrics::default();
     let mut sandbox = fabric_host::Options::new(data.join("sandbox"), worker());
     sandbox.observer = Some(node_metrics.observer());
     let host = Host::start(sandbox).unwrap();
     let driver = Driver::start(fabric_driver::Options {
-        engine: engine.clone(),
+        backend: backend.clone(),
         store: store.clone(),
         results: results.clone(),
         index: index.clone(),
@@ -159,18 +160,18 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
         retention: fabric_driver::Retention::default(),
         fingerprint: Arc::new({
             let host = host.clone();
-            move |pure| host.fingerprint(pure).to_owned()
+            move |class| host.fingerprint(class).to_owned()
         }),
     })
     .await
     .unwrap();
-    let node = Node::start(fabric_node::Options {
+    let node = NodeHandle::start(fabric_node::Options {
         id: NodeId::new("local").unwrap(),
         epoch: 0,
         slots: 2,
         url: None,
         offer: fabric_node::Offer::default(),
-        engine: engine.clone(),
+        backend: backend.clone(),
         store: store.clone(),
         results: results.clone(),
         notes: Notes::Here(index.clone()),
@@ -186,7 +187,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Engi
     node_metrics.register(&mut metrics);
     let metrics = Arc::new(Mutex::new(metrics));
     let services = Services {
-        engine,
+        backend,
         store,
         index,
         driver: Some(driver),
@@ -210,16 +211,16 @@ impl Server {
         Self::with(Options::default(), |_| {}).await
     }
 
-    pub async fn with(options: Options, change: impl FnOnce(&mut Engine)) -> Self {
+    pub async fn with(options: Options, change: impl FnOnce(&mut Backend)) -> Self {
         Self::owning(options, None, change).await
     }
 
-    /// One that owns the jobs under a lease of this epoch, as in a fleet.
-    pub async fn owning(options: Options, epoch: Option<u64>, change: impl FnOnce(&mut Engine)) -> Self {
+    /// Starts a server that owns the jobs under a lease of this epoch, as in a fleet.
+    pub async fn owning(options: Options, epoch: Option<u64>, change: impl FnOnce(&mut Backend)) -> Self {
         Self::made(options, epoch, change, None).await
     }
 
-    /// One that a Hub's users may come to.
+    /// Starts a server for the users of a Hub.
     pub async fn of_hub(hub: JupyterHub) -> Self {
         Self::made(Options::default(), None, |_| {}, Some(hub)).await
     }
@@ -227,10 +228,10 @@ impl Server {
     async fn made(
         options: Options,
         epoch: Option<u64>,
-        change: impl FnOnce(&mut Engine),
+        change: impl FnOnce(&mut Backend),
         jupyterhub: Option<JupyterHub>,
     ) -> Self {
-        // Another test of this process may have done it.
+        // Another test of this process may have done this already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let (services, host) = services(folder.path(), epoch, change).await;
@@ -243,7 +244,7 @@ impl Server {
         Self { services, host, admin, addr: handle.addr, handle: Some(handle), client, _folder: folder }
     }
 
-    /// Says that it leaves, and goes on.
+    /// Makes the server report that it leaves. It continues to serve.
     pub fn leave(&self) {
         self.handle.as_ref().unwrap().leave();
     }
@@ -253,12 +254,12 @@ impl Server {
         self.handle.take().unwrap().stop().await;
     }
 
-    /// A request with the admin's token.
+    /// Returns a request with the admin's token.
     pub fn ask(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         self.bare(method, path).bearer_auth(&self.admin)
     }
 
-    /// A request without a token.
+    /// Returns a request without a token.
     pub fn bare(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("http://{}{path}", self.addr))
     }
@@ -276,7 +277,7 @@ impl Server {
         send(self.ask("POST", "/v1/functions").multipart(form(name, module, more))).await
     }
 
-    /// A token of a role in a tenant.
+    /// Creates a token of a role in a tenant. Returns its id and secret.
     pub async fn token(&self, role: &str, tenant: &str) -> (String, String) {
         let made =
             self.json("POST", "/v1/tokens", json!({ "name": role, "role": role, "tenant": tenant })).await.is(201);
@@ -284,8 +285,7 @@ impl Server {
         (made["token"]["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
     }
 
-    /// Sends bytes as they are and reads until the server closes.
-    /// Sends bytes, ends our side of the connection, and gives what came back.
+    /// Sends bytes, closes the sending side of the connection, and returns the response.
     pub async fn cut_off(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.addr).await.unwrap();
         stream.write_all(bytes).await.unwrap();
@@ -295,12 +295,13 @@ impl Server {
         String::from_utf8_lossy(&all).into_owned()
     }
 
+    /// Sends bytes and reads until the server closes.
     pub async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.addr).await.unwrap();
         stream.write_all(bytes).await.unwrap();
-        // Our side stays open: ending it would tell the server that nobody waits for an answer. A server that closes
-        // before it has read everything resets the connection; what it said still counts. A stream of events never ends:
-        // after its first words, silence is enough.
+        // The sending side stays open: closing it would tell the server that the client does not wait for an answer. A
+        // server that closes before it has read everything resets the connection; its response still counts. An event
+        // stream does not end: after its first bytes, silence is enough.
         let mut all = Vec::new();
         let mut patience = Duration::from_secs(10);
         while let Ok(Ok(1..)) = tokio::time::timeout(patience, stream.read_buf(&mut all)).await {

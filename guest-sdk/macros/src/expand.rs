@@ -1,4 +1,4 @@
-//! From a function to the component's export.
+//! Expansion of an annotated function into the component's export.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -7,7 +7,7 @@ use syn::{Attribute, Expr, ExprLit, FnArg, Ident, ItemFn, Lit, Meta, ReturnType,
 
 use crate::options::Options;
 
-/// Which export a function becomes.
+/// The export generated for a function.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
     Map,
@@ -69,7 +69,7 @@ pub(crate) fn expand(entry: Entry, options: &Options, function: &ItemFn) -> syn:
     let describe = params
         .filter(|_| entry != Entry::Reduce && options.nodescribe.is_none())
         .map(|params| describe(params, &doc_text(&function.attrs)));
-    // `run` is checked on the developer's machine too, so that a mistake shows under plain `cargo check`.
+    // `run` is also compiled for native targets, so `cargo check` reports type errors.
     Ok(quote! {
         #function
         const _: () = {
@@ -84,7 +84,7 @@ pub(crate) fn expand(entry: Entry, options: &Options, function: &ItemFn) -> syn:
     })
 }
 
-/// The function `run`, which does what the export does once the types of the WIT are out of the way.
+/// Generates the function `run`: the export's work, independent of the types of the WIT.
 fn adapter(
     entry: Entry,
     options: &Options,
@@ -149,7 +149,7 @@ fn adapter(
 
 fn describe(params: &Type, description: &str) -> TokenStream {
     quote! {
-        // One description per component: a second one in this module fails here rather than in the linker.
+        // One description per component: a second one in this module fails here instead of in the linker.
         #[doc(hidden)]
         #[allow(dead_code)]
         const FABRIC_DESCRIBES_ITSELF_HERE_SO_USE_NODESCRIBE_ON_THE_OTHER: () = {
@@ -174,7 +174,7 @@ fn describe(params: &Type, description: &str) -> TokenStream {
     }
 }
 
-/// What no entry can be, said where it stands.
+/// Rejects functions that cannot be an entry. The error points at the offending token.
 fn check(entry: Entry, options: &Options, function: &ItemFn) -> syn::Result<()> {
     if let Some(asyncness) = &function.sig.asyncness {
         return Err(syn::Error::new(
@@ -204,7 +204,7 @@ fn argument_types(function: &ItemFn) -> syn::Result<Vec<&Type>> {
         .collect()
 }
 
-/// Whether the return type is written as some `Result`.
+/// Returns `true` if the return type is a path that ends in `Result`.
 fn gives_result(output: &ReturnType) -> bool {
     let ReturnType::Type(_, ty) = output else { return false };
     let Type::Path(path) = &**ty else { return false };
@@ -215,7 +215,7 @@ fn is(ident: &Ident, name: &str) -> bool {
     ident == name
 }
 
-/// The doc comment as one text: what a reader of the function sees.
+/// Returns the doc comment as one text.
 fn doc_text(attributes: &[Attribute]) -> String {
     let lines: Vec<String> = attributes
         .iter()

@@ -1,7 +1,8 @@
 //! The attributes `#[fabric::map]`, `#[fabric::reduce]` and `#[fabric::handler]`.
 //!
-//! Each leaves the function as it is, so that tests can call it, and adds the component's export next to it. The code
-//! they expand to names the SDK as `::fabric`; the dependency must have that name. Use them through `fabric-sdk`.
+//! Each attribute keeps the function unchanged, so that tests can call it, and adds the component's export after it.
+//! The generated code refers to the SDK as `::fabric`, so the dependency must have that name. Use the attributes
+//! through `fabric-sdk`.
 
 mod expand;
 mod options;
@@ -20,19 +21,19 @@ fn entry(kind: Entry, options: TokenStream, function: TokenStream) -> TokenStrea
 
 /// Makes a function the component's mapper: `fn(reader) -> R` or `fn(reader, params) -> R`.
 ///
-/// The reader is any `fabric::FromInput`; `R` is any `fabric::IntoOutput` or a `Result` of one; the parameters are any
-/// type with `Deserialize` and `JsonSchema`, and their schema is what the host checks a job's parameters against. The
-/// doc comment goes with it as the description. With `#[fabric::map(nodescribe)]` the component does not describe
-/// itself here: needed when a handler in the same crate has typed parameters too.
+/// The reader implements `fabric::FromInput`. `R` implements `fabric::IntoOutput`, or is a `Result` of such a type. The
+/// parameters are any type with `Deserialize` and `JsonSchema`; the host validates a job's parameters against their
+/// schema. The doc comment becomes the description. With `#[fabric::map(nodescribe)]` the component does not describe
+/// itself here. This is required if a handler in the same crate also has typed parameters.
 #[proc_macro_attribute]
 pub fn map(options: TokenStream, function: TokenStream) -> TokenStream {
     entry(Entry::Map, options, function)
 }
 
-/// Makes a function the component's reducer: `fn(T, T) -> T`, `-> Result<T>`, or with the parameters as a third argument.
+/// Makes a function the component's reducer: `fn(T, T) -> T`, `-> Result<T>`, or with the parameters as third argument.
 ///
-/// The merge must be associative; it need not be commutative, as order is kept. `T` is read from and written as JSON.
-/// With `#[fabric::reduce(default)]` a job without partial results gives `T::default()` instead of an error.
+/// The merge must be associative. It need not be commutative: the order is preserved. `T` is read and written as JSON.
+/// With `#[fabric::reduce(default)]`, a job without partial results returns `T::default()` instead of an error.
 #[proc_macro_attribute]
 pub fn reduce(options: TokenStream, function: TokenStream) -> TokenStream {
     entry(Entry::Reduce, options, function)
@@ -40,7 +41,7 @@ pub fn reduce(options: TokenStream, function: TokenStream) -> TokenStream {
 
 /// Makes a function the component's handler: `fn(request) -> R` or `fn(request, params) -> R`.
 ///
-/// The request is any `fabric::FromRequest`; the rest is as for [`macro@map`].
+/// The request implements `fabric::FromRequest`. The rest is as for [`macro@map`].
 #[proc_macro_attribute]
 pub fn handler(options: TokenStream, function: TokenStream) -> TokenStream {
     entry(Entry::Handler, options, function)

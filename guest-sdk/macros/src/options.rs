@@ -1,15 +1,15 @@
-//! The words in an attribute's parentheses.
+//! Options in an attribute's parentheses.
 
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Ident, Token};
 
-/// What was asked for.
+/// The options of an attribute.
 #[derive(Default)]
 pub(crate) struct Options {
-    /// The first word that only fits a reducer.
+    /// `default`, valid for a reducer only.
     pub(crate) default: Option<Ident>,
-    /// The first word that only fits a mapper or handler.
+    /// `nodescribe`, valid for a mapper or handler only.
     pub(crate) nodescribe: Option<Ident>,
 }
 

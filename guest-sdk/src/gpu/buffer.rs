@@ -1,4 +1,4 @@
-//! Memory on the device, as a row of numbers.
+//! Device memory as arrays of numbers.
 
 use std::marker::PhantomData;
 use std::ops::{Bound as End, RangeBounds};
@@ -8,11 +8,11 @@ use super::error::{Error, Result};
 use super::submit::{Bind, Bound};
 use super::sys;
 
-/// What goes there or back in one call, in elements: 4 MiB. It bounds what is held twice, here and in the host, which takes
-/// no more than 128 MiB at once.
+/// Elements transferred in one call: 4 MiB. Bounds the memory that a transfer needs in the guest and in the host. The
+/// host transfers at most 128 MiB at once.
 const PIECE: usize = 1 << 20;
 
-/// Numbers on the device. They are zeros until they are written; dropping the buffer frees them.
+/// An array of numbers on the device, zeroed at creation. Dropping the buffer frees the memory.
 #[derive(Debug)]
 pub struct Buffer<T> {
     raw: sys::Buffer,
@@ -21,16 +21,16 @@ pub struct Buffer<T> {
 }
 
 impl<T: Element> Buffer<T> {
-    /// So many zeros.
+    /// Creates a buffer of `len` zeros.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for none at all, and `Denied`, `Limit` (`buffer-bytes`, `total-bytes`,
-    /// `buffers`), `OutOfMemory`, `DeviceLost`, `Busy`.
+    /// [`Error::Invalid`] if `len` is 0, and `Denied`, `Limit` (`buffer-bytes`, `total-bytes`, `buffers`),
+    /// `OutOfMemory`, `DeviceLost`, `Busy`.
     pub fn new(len: usize) -> Result<Self> {
         Ok(Self { raw: sys::Buffer::create(bytes_of(len))?, len, of: PhantomData })
     }
 
-    /// A copy of these values.
+    /// Creates a buffer with a copy of `values`.
     ///
     /// # Errors
     /// As [`Buffer::new`].
@@ -40,20 +40,20 @@ impl<T: Element> Buffer<T> {
         Ok(buffer)
     }
 
-    /// How many elements it has.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Never: there is no buffer of no elements.
+    /// Returns `false`: a buffer has at least one element.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Writes values from element `at` on. Later calls see them.
+    /// Writes values, beginning at element `at`. Later calls observe the write.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when they do not fit, `DeviceLost`.
+    /// [`Error::Invalid`] if the values do not fit, `DeviceLost`.
     pub fn write(&self, at: usize, values: &[T]) -> Result<()> {
         if at.checked_add(values.len()).is_none_or(|end| end > self.len) {
             let (values, len) = (values.len(), self.len);
@@ -65,18 +65,18 @@ impl<T: Element> Buffer<T> {
         Ok(())
     }
 
-    /// All of it, as every earlier call left it.
+    /// Reads the whole buffer, after all earlier calls have taken effect.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when it went away with the device, `DeviceLost`.
+    /// [`Error::Invalid`] if the buffer was lost with the device, `DeviceLost`.
     pub fn read(&self) -> Result<Vec<T>> {
         self.read_range(..)
     }
 
-    /// A part of it, in elements.
+    /// Reads a range of elements.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the range goes beyond the buffer, `DeviceLost`.
+    /// [`Error::Invalid`] if the range exceeds the buffer, `DeviceLost`.
     pub fn read_range(&self, range: impl RangeBounds<usize>) -> Result<Vec<T>> {
         let (start, len) = span(&range, self.len);
         let mut values = Vec::new();
@@ -86,9 +86,9 @@ impl<T: Element> Buffer<T> {
         Ok(values)
     }
 
-    /// A part of it, in elements, to bind, copy, clear or read. To be bound it starts at a multiple of 64.
+    /// Returns a range of elements to bind, copy, clear or read. A range to bind must start at a multiple of 64.
     ///
-    /// Whether the range lies in the buffer is found out where it is used.
+    /// The range is checked against the buffer when it is used.
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Slice<'_, T> {
         let (start, len) = span(&range, self.len);
         Slice { buffer: self, start, len }
@@ -101,7 +101,7 @@ impl<T: Element> Bind for Buffer<T> {
     }
 }
 
-/// A part of a [`Buffer`].
+/// A range of elements of a [`Buffer`].
 #[derive(Debug)]
 pub struct Slice<'a, T> {
     buffer: &'a Buffer<T>,
@@ -110,7 +110,7 @@ pub struct Slice<'a, T> {
 }
 
 impl<'a, T> Slice<'a, T> {
-    /// The same part in bytes.
+    /// Returns the range in bytes.
     pub(super) fn bytes(&self) -> Bound<'a> {
         Bound { buffer: &self.buffer.raw, offset: bytes_of(self.start), bytes: bytes_of(self.len) }
     }
@@ -136,7 +136,7 @@ impl<'a, T: Element> From<&'a Buffer<T>> for Slice<'a, T> {
     }
 }
 
-/// Start and length of a range of something that has `len` elements.
+/// Returns the start and length of a range over `len` elements.
 fn span(range: &impl RangeBounds<usize>, len: usize) -> (usize, usize) {
     let start = match range.start_bound() {
         End::Included(start) => *start,
@@ -151,7 +151,8 @@ fn span(range: &impl RangeBounds<usize>, len: usize) -> (usize, usize) {
     (start, end.saturating_sub(start))
 }
 
-/// A range in pieces that one read takes: start and length of each. One piece for an empty range, so that it is checked.
+/// Splits a range into pieces of one read each, as start and length. An empty range is one piece, so that it is still
+/// checked.
 fn pieces(start: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = len.div_ceil(PIECE).max(1);
     (0..count).map(move |at| {

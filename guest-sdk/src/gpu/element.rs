@@ -1,10 +1,10 @@
-//! The numbers that a buffer holds, and their bytes on the device.
+//! Element types of a buffer and their bytes on the device.
 
 use bytemuck::Pod;
 
-/// A number that WGSL has too, of four bytes: `f32`, `u32` or `i32`.
+/// A four-byte number type of WGSL: `f32`, `u32` or `i32`.
 ///
-/// The device holds them in little-endian order, as WebAssembly does.
+/// Numbers are little-endian on the device, as in WebAssembly.
 pub trait Element: Pod + sealed::Sealed {
     /// The type's name in WGSL.
     const WGSL: &'static str;
@@ -25,10 +25,10 @@ macro_rules! element {
 
 element!(f32 u32 i32);
 
-/// Bytes of one element.
+/// Size of one element, in bytes.
 const ELEMENT_BYTES: u64 = 4;
 
-/// Bytes of so many elements.
+/// Returns the size of `elements` elements, in bytes.
 pub(super) fn bytes_of(elements: usize) -> u64 {
     (elements as u64).saturating_mul(ELEMENT_BYTES)
 }
@@ -37,7 +37,7 @@ pub(super) fn to_bytes<T: Element>(values: &[T]) -> &[u8] {
     bytemuck::cast_slice(values)
 }
 
-/// The elements that the bytes are; they may lie at any address.
+/// Returns the elements that `bytes` encodes. The bytes need no alignment.
 pub(super) fn from_bytes<T: Element>(bytes: &[u8]) -> Vec<T> {
     bytemuck::pod_collect_to_vec(bytes)
 }
@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(to_bytes(&floats), bytes);
         assert_eq!(from_bytes::<f32>(&bytes), floats);
         assert_eq!(from_bytes::<i32>(to_bytes(&[-2_i32, i32::MAX])), [-2, i32::MAX]);
-        // From an odd address too.
+        // Also from an unaligned address.
         let shifted = [&[0], to_bytes(&[7_u32, 8])].concat();
         assert_eq!(from_bytes::<u32>(&shifted[1..]), [7, 8]);
         assert!(from_bytes::<u32>(&[]).is_empty());

@@ -1,56 +1,58 @@
-//! What can go wrong with GPU work, in the words of `fabric:gpu`.
+//! Errors of GPU work, as defined by `fabric:gpu`.
 
 use std::fmt;
 
-/// A result whose error is a GPU's [`Error`].
+/// A result whose error is a GPU [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a call did nothing, or why its outcome is unknown.
+/// An error of a GPU call. The call had no effect, except after `TimedOut` and `DeviceLost`: then its effect is
+/// unknown.
 ///
-/// `?` turns it into a [`fabric::Error`](crate::Error): [`ErrorKind::Retryable`](crate::ErrorKind::Retryable) for what may
-/// pass, [`ErrorKind::Failed`](crate::ErrorKind::Failed) for the rest.
+/// `?` converts it into a [`fabric::Error`](crate::Error): [`ErrorKind::Retryable`](crate::ErrorKind::Retryable) for
+/// `DeviceLost` and `Busy`, [`ErrorKind::Failed`](crate::ErrorKind::Failed) for the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// This call has no GPU: the manifest does not ask for one, or the node has none. The text says which.
+    /// This call has no GPU: the manifest does not request one, or the node has none. The text gives the reason.
     Denied(String),
-    /// The WGSL is refused.
+    /// The WGSL is not accepted.
     Shader {
-        /// What is wrong.
+        /// Description of the error.
         message: String,
-        /// From 1; 0 where it is not known.
+        /// Line, from 1; 0 if unknown.
         line: u32,
-        /// From 1, in bytes; 0 where it is not known.
+        /// Column, from 1, in bytes; 0 if unknown.
         column: u32,
     },
-    /// An argument broke a rule: a range, a binding, a buffer that went away with the device.
+    /// An argument is invalid: a range, a binding, a buffer that was lost with the device.
     Invalid(String),
-    /// More was asked for than is allowed.
+    /// A request exceeds a limit.
     Limit {
-        /// Which limit, such as `total-bytes`; most of them are fields of [`Limits`](super::Limits).
+        /// Name of the limit, such as `total-bytes`. Most limits are fields of [`DeviceLimits`](super::DeviceLimits).
         name: String,
-        /// What was asked for, or the first value beyond the limit.
+        /// The requested value, or the first value above the limit.
         value: u64,
-        /// What is allowed.
+        /// The largest value allowed.
         limit: u64,
     },
-    /// The device has no memory left.
+    /// The device is out of memory.
     OutOfMemory,
-    /// The submit passed its deadline and was stopped. What it wrote is undefined; all buffers and pipelines are gone.
+    /// The submit exceeded its deadline and was stopped. Its outputs are undefined, and all buffers and pipelines are
+    /// lost.
     TimedOut,
-    /// The device went away for a reason outside this function; all buffers and pipelines are gone. A retry may work.
+    /// The device was lost for a reason outside this function, with all buffers and pipelines. A retry may succeed.
     DeviceLost(String),
-    /// The device has no room now. A retry may work.
+    /// The device has no capacity at the moment. A retry may succeed.
     Busy(String),
 }
 
 impl Error {
-    /// Whether the same work may succeed later, with nothing changed. Such an error is best passed on: the host tries the
-    /// task again.
+    /// Returns `true` if the same work may succeed later, unchanged. Return such an error from the function: the host
+    /// retries the task.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::DeviceLost(_) | Self::Busy(_))
     }
 
-    /// A stable name: that of the case in `wit/gpu`, such as `out-of-memory`.
+    /// Returns a stable code: the name of the case in `wit/gpu`, such as `out-of-memory`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Denied(_) => "denied",
@@ -79,7 +81,7 @@ impl fmt::Display for Error {
             }
             Self::Invalid(message) => f.write_str(message),
             Self::Limit { name, value, limit } => {
-                write!(f, "the GPU limit {name} is passed: {value}, at most {limit} is allowed")
+                write!(f, "the GPU limit {name} is exceeded: {value}, at most {limit} is allowed")
             }
             Self::OutOfMemory => f.write_str("the GPU is out of memory; ask for less, or drop buffers first"),
             Self::TimedOut => f.write_str("the GPU work passed its deadline and was stopped; do less in one submit"),
@@ -127,7 +129,7 @@ mod tests {
                 "the shader is refused at line 2, column 3: expected `;`",
                 "the shader is refused: no entry point",
                 "8 bytes at 4 go beyond the buffer",
-                "the GPU limit total-bytes is passed: 9, at most 8 is allowed",
+                "the GPU limit total-bytes is exceeded: 9, at most 8 is allowed",
                 "the GPU is out of memory; ask for less, or drop buffers first",
                 "the GPU work passed its deadline and was stopped; do less in one submit",
                 "the GPU was lost: it was killed; try again",

@@ -1,44 +1,45 @@
-//! What is known of the node's GPU.
+//! Description of the node's GPU.
 
-/// The adapter of this node, and how much of it this call may use.
+/// The adapter of this node, and the limits of this call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// Its name, such as `NVIDIA L4`.
+    /// Name of the adapter, such as `NVIDIA L4`.
     pub name: String,
     /// Hardware or software.
     pub kind: Kind,
-    /// Its driver and the driver's version.
+    /// Name and version of the driver.
     pub driver: String,
-    /// Whether WGSL may `enable f16`.
+    /// True if WGSL may `enable f16`.
     pub f16: bool,
-    /// Smallest and largest subgroup, where WGSL has subgroup operations.
+    /// Smallest and largest subgroup size; `None` if WGSL has no subgroup operations.
     pub subgroup_size: Option<(u32, u32)>,
-    /// Whether long loops run to their end. Where they do not, a loop may stop after 65,535 rounds without a word: give
-    /// an invocation fewer, and have more invocations or dispatches.
+    /// True if long loops run to completion. If false, a loop may end after 65,535 iterations without an error: give an
+    /// invocation fewer iterations, and use more invocations or dispatches.
     pub long_loops: bool,
-    /// What this call may ask for.
-    pub limits: Limits,
+    /// Limits of this call.
+    pub limits: DeviceLimits,
 }
 
-/// What does the work.
+/// The kind of processor behind an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A GPU.
     Hardware,
-    /// The processor, through a software driver.
+    /// The CPU, through a software driver.
     Software,
 }
 
-/// What one call may ask for. More is [`Error::Limit`](super::Error::Limit) with the limit's name, in dashes.
+/// Limits of one call. A request above a limit fails with [`Error::Limit`](super::Error::Limit) and the limit's name in
+/// kebab case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct DeviceLimits {
     /// Size of one buffer, in bytes.
     pub buffer_bytes: u64,
-    /// Sum over the buffers that are there, in bytes. `limits.gpu-memory-bytes` of the manifest.
+    /// Sum of the sizes of the live buffers, in bytes. Set by `limits.gpu-memory-bytes` in the manifest.
     pub total_bytes: u64,
     /// Length of a WGSL source, in bytes.
     pub shader_bytes: u64,
-    /// Operations of an entry point with every call expanded.
+    /// Operations of an entry point with every function call expanded.
     pub operations: u64,
     /// Workgroup memory of an entry point, in bytes.
     pub workgroup_memory_bytes: u64,
@@ -54,8 +55,8 @@ pub struct Limits {
     pub copy_bytes: u64,
     /// Bytes read by a submit. [`Buffer::read`](super::Buffer::read) takes any length.
     pub read_bytes: u64,
-    /// How long one submit may take, in milliseconds. `limits.gpu-submit-ms` of the manifest.
+    /// Deadline of one submit, in milliseconds. Set by `limits.gpu-submit-ms` in the manifest.
     pub submit_deadline_ms: u64,
-    /// What is left of this call's device time, in milliseconds. `limits.gpu-ms` of the manifest.
+    /// Device time left to this call, in milliseconds. Set by `limits.gpu-ms` in the manifest.
     pub device_time_left_ms: u64,
 }

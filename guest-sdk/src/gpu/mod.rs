@@ -1,12 +1,12 @@
 //! Compute on the node's GPU: WGSL over buffers of numbers.
 //!
-//! A function that asks for it in `fabric.toml` gets it where the node has one:
+//! A function requests the GPU in `fabric.toml`:
 //! ```toml
 //! [resources]
 //! gpu = "preferred"    # or "required": only nodes with a GPU run it
 //! ```
-//! Everywhere else every call answers [`Error::Denied`]: on a node without a GPU, and in tests on the developer's
-//! machine. So a function with `gpu = "preferred"` has a way of its own beside it:
+//! Without a GPU, every call returns [`Error::Denied`]: on a node without one, and in native builds such as tests. A
+//! function with `gpu = "preferred"` therefore needs an implementation for the CPU too:
 //! ```
 //! use fabric::gpu;
 //!
@@ -29,12 +29,12 @@
 //! assert_eq!(squares(&[2.0, 3.0])?, [4.0, 9.0]);
 //! # Ok::<(), fabric::Error>(())
 //! ```
-//! Numbers are in [`Buffer`]s. The ready passes ([`Map`], [`Reduce`], [`Scan`], [`Histogram`], [`Matmul`], [`Saxpy`]) work
-//! on them; WGSL of your own becomes a [`Pipeline`] and runs in a [`Submit`]. Everything that goes to the device is
-//! checked first: a call that is refused has done nothing.
+//! Numbers are stored in [`Buffer`]s. The built-in passes ([`Map`], [`Reduce`], [`Scan`], [`Histogram`], [`Matmul`],
+//! [`Saxpy`]) operate on them. Custom WGSL is compiled into a [`Pipeline`] and runs in a [`Submit`]. Everything sent to
+//! the device is validated first: a refused call has no effect.
 //!
-//! This module keeps no state and never falls back by itself: what to do without a GPU is the function's decision. A
-//! function that does not use it does not import it.
+//! This module keeps no state and has no automatic fallback: the function decides what to do without a GPU. A function
+//! that does not use the module does not import `fabric:gpu`.
 
 mod buffer;
 mod element;
@@ -49,16 +49,16 @@ mod workgroups;
 pub use buffer::{Buffer, Slice};
 pub use element::Element;
 pub use error::{Error, Result};
-pub use info::{Info, Kind, Limits};
+pub use info::{DeviceLimits, Info, Kind};
 pub use passes::{Histogram, Map, Matmul, Op, Reduce, Saxpy, Scan, Shape};
 pub use pipeline::{Access, BindingLayout, Pipeline};
-pub use submit::{Bind, Bound, Outcome, Stats, Submit};
+pub use submit::{Bind, Bound, Stats, Submit, SubmitReport};
 pub use workgroups::{MAX_WORKGROUPS, Workgroups};
 
-/// What GPU there is, and how much of it this call may use.
+/// Returns the adapter of this node and the limits of this call.
 ///
 /// # Errors
-/// [`Error::Denied`] where there is none for this call: take another way. [`Error::Busy`] may pass.
+/// [`Error::Denied`] if this call has no GPU: use an implementation without one. [`Error::Busy`] is retryable.
 pub fn info() -> Result<Info> {
     sys::info()
 }

@@ -1,4 +1,4 @@
-//! Work for the device, handed over at once.
+//! Batches of commands for the device.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use super::pipeline::{BindingLayout, Pipeline};
 use super::sys;
 use super::workgroups::Workgroups;
 
-/// What can be bound to a pipeline: a [`Buffer`](super::Buffer) of any elements, or a [`Slice`] of one.
+/// A value that can be bound to a pipeline: a [`Buffer`](super::Buffer) of any elements, or a [`Slice`] of one.
 pub trait Bind {
-    /// The bytes that the shader sees.
+    /// Returns the bytes that the shader can access.
     fn bound(&self) -> Bound<'_>;
 }
 
-/// A part of a buffer, in bytes.
+/// A range of a buffer, in bytes.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "only the component hands it over"))]
 pub struct Bound<'a> {
@@ -24,7 +24,7 @@ pub struct Bound<'a> {
     pub(super) bytes: u64,
 }
 
-/// One step, as [`sys`] takes it.
+/// One step, as passed to [`sys`].
 #[derive(Debug)]
 #[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "only the component hands it over"))]
 pub(super) enum Command<'a> {
@@ -33,9 +33,9 @@ pub(super) enum Command<'a> {
     Clear(Bound<'a>),
 }
 
-/// Steps that run in order, each seeing what those before it wrote, and what is read at their end.
+/// Steps that run in order, and reads at their end. Each step observes the writes of the steps before it.
 ///
-/// One submit is one way to the device and back, whatever is in it: gather steps, and read in the same submit.
+/// A submit is one round trip to the device, regardless of its steps: batch steps, and read in the same submit.
 /// ```no_run
 /// use fabric::gpu::{Buffer, Pipeline, Submit};
 ///
@@ -59,18 +59,19 @@ pub(super) enum Command<'a> {
 pub struct Submit<'a> {
     commands: Vec<Command<'a>>,
     reads: Vec<Bound<'a>>,
-    /// The first step that cannot be.
+    /// The error of the first invalid step.
     wrong: Option<Error>,
 }
 
 impl<'a> Submit<'a> {
-    /// Nothing yet.
+    /// Creates an empty submit.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Runs a pipeline over `workgroups`: a number for x, or `[x, y]`, or `[x, y, z]`. `buffers` are bound in the order of
-    /// the numbers that the entry point uses, one for each. A buffer that the shader writes is bound once.
+    /// Adds a run of a pipeline over `workgroups`: a number for x, or `[x, y]`, or `[x, y, z]`. `buffers` has one
+    /// buffer for each binding that the entry point uses, in the order of binding numbers. A buffer that the shader
+    /// writes may be bound only once.
     pub fn dispatch(
         mut self,
         pipeline: &'a Pipeline,
@@ -87,26 +88,26 @@ impl<'a> Submit<'a> {
         self
     }
 
-    /// Copies all of `source` to the start of `target`, another buffer or a part of one.
+    /// Adds a copy of all of `source` to the start of `target`, a different buffer or a range of one.
     pub fn copy<T: Element>(mut self, source: impl Into<Slice<'a, T>>, target: impl Into<Slice<'a, T>>) -> Self {
         let (source, target) = (source.into().bytes(), target.into().bytes());
         if target.bytes < source.bytes {
             let (from, to) = (source.bytes, target.bytes);
-            self.wrong.get_or_insert(Error::invalid(format_args!("a copy of {from} bytes to where {to} bytes are")));
+            self.wrong.get_or_insert(Error::invalid(format_args!("a copy of {from} bytes into {to} bytes")));
             return self;
         }
         self.commands.push(Command::Copy { source, target });
         self
     }
 
-    /// Sets elements to zero.
+    /// Adds a step that sets elements to zero.
     pub fn clear<T: Element>(mut self, part: impl Into<Slice<'a, T>>) -> Self {
         self.commands.push(Command::Clear(part.into().bytes()));
         self
     }
 
-    /// Reads elements when all steps are done; [`Outcome::values`] has them. At most
-    /// [`Limits::read_bytes`](super::Limits::read_bytes) in one submit.
+    /// Adds a read of elements after all steps. [`SubmitReport::values`] returns them. The reads of one submit have at
+    /// most [`DeviceLimits::read_bytes`](super::DeviceLimits::read_bytes) in total.
     pub fn read<T: Element>(mut self, part: impl Into<Slice<'a, T>>) -> Self {
         self.reads.push(part.into().bytes());
         self
@@ -115,10 +116,10 @@ impl<'a> Submit<'a> {
     /// Runs the steps and waits for the device.
     ///
     /// # Errors
-    /// Nothing has run after `Invalid` (a binding that is missing or too small, a range beyond its buffer, a buffer that
-    /// went away with the device) and `Limit` (`passes-per-submit`, `workgroups-per-dimension`, `copy-bytes`,
-    /// `read-bytes`, `device-time-ms`). After `TimedOut` and `DeviceLost` all buffers and pipelines are gone.
-    pub fn run(self) -> Result<Outcome> {
+    /// After `Invalid` (a missing or too small binding, a range beyond its buffer, a buffer lost with the device) and
+    /// `Limit` (`passes-per-submit`, `workgroups-per-dimension`, `copy-bytes`, `read-bytes`, `device-time-ms`), nothing
+    /// has run. After `TimedOut` and `DeviceLost`, all buffers and pipelines are lost.
+    pub fn run(self) -> Result<SubmitReport> {
         match self.wrong {
             Some(error) => Err(error),
             None => sys::submit(&self.commands, &self.reads),
@@ -126,19 +127,19 @@ impl<'a> Submit<'a> {
     }
 }
 
-/// What came of a submit.
+/// Result of a submit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// What it cost.
+pub struct SubmitReport {
+    /// Cost of the submit.
     pub stats: Stats,
     pub(super) reads: Vec<Vec<u8>>,
 }
 
-impl Outcome {
-    /// What the read number `at` found, from 0, in the order of the calls of [`Submit::read`].
+impl SubmitReport {
+    /// Returns the values of read number `at`, from 0, in the order of the calls to [`Submit::read`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the submit had no such read.
+    /// [`Error::Invalid`] if the submit had no such read.
     pub fn values<T: Element>(&self, at: usize) -> Result<Vec<T>> {
         let bytes = self.reads.get(at).ok_or_else(|| {
             Error::invalid(format_args!("there is no read {at}: the submit had {}, counted from 0", self.reads.len()))
@@ -147,16 +148,18 @@ impl Outcome {
     }
 }
 
-/// What a submit cost: real time, another each time. A result that depends on it can't be repeated.
+/// Cost of a submit, in real time. The values differ between runs, so a result that depends on them is not
+/// reproducible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Time on the device. It counts against the function's device time.
+    /// Time on the device. It counts against the call's device time.
     pub device: Duration,
-    /// Time that it waited for its turn and travelled.
+    /// Time in the queue and in transfer.
     pub queue: Duration,
 }
 
-/// Checks that there are as many buffers as bindings: which buffer is missing is nothing that the host can know.
+/// Checks that there are as many buffers as bindings. Buffers are matched by position, so the host could not name the
+/// missing one.
 fn one_for_each(layout: &[BindingLayout], buffers: usize) -> Result<()> {
     if layout.len() == buffers {
         return Ok(());
@@ -188,7 +191,7 @@ mod tests {
 
     #[test]
     fn reads_are_found_by_their_number() {
-        let outcome = Outcome { stats: Stats::default(), reads: vec![vec![1, 0, 0, 0, 2, 0, 0, 0], vec![]] };
+        let outcome = SubmitReport { stats: Stats::default(), reads: vec![vec![1, 0, 0, 0, 2, 0, 0, 0], vec![]] };
         assert_eq!(outcome.values::<u32>(0).unwrap(), [1, 2]);
         assert!(outcome.values::<f32>(1).unwrap().is_empty());
         let error = outcome.values::<u32>(2).unwrap_err();

@@ -1,9 +1,9 @@
-//! How many workgroups a dispatch runs.
+//! Number of workgroups of a dispatch.
 
-/// Most workgroups of a dispatch in one dimension, by WebGPU's default; a node may allow fewer.
+/// Largest number of workgroups of a dispatch in one dimension: WebGPU's default. A node may allow fewer.
 pub const MAX_WORKGROUPS: u32 = 65_535;
 
-/// Workgroups in x, y and z: `8.into()`, `[8, 4].into()` or `[8, 4, 2].into()`. A 0 runs nothing.
+/// Workgroups in x, y and z: `8.into()`, `[8, 4].into()` or `[8, 4, 2].into()`. If one of them is 0, nothing runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Workgroups(pub [u32; 3]);
 
@@ -25,8 +25,8 @@ impl From<[u32; 3]> for Workgroups {
     }
 }
 
-/// Workgroups of `size` invocations for so many elements, at most `most`: where that is too few, an invocation goes on by
-/// the whole grid.
+/// Returns the number of workgroups of `size` invocations that covers `elements`, at most `most`. If that is too few,
+/// invocations stride by the grid size.
 pub(super) fn covering(elements: usize, size: u32, most: u32) -> u32 {
     u32::try_from(elements.div_ceil(size.max(1) as usize)).unwrap_or(u32::MAX).min(most)
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::input::{FromInput, Input};
 use crate::{Error, Result};
 
-/// The columns of a CSV with a header line as numbers. An empty field and `NA` are missing and become NaN.
+/// The columns of a CSV with a header line, as numbers. An empty field and `NA` are missing values and become NaN.
 ///
-/// All columns are read unless [`F64Columns::select`] names some.
+/// All columns are read unless [`F64Columns::select`] selects some of them.
 /// ```
 /// use fabric::F64Columns;
 /// let mut table = F64Columns::from_text("city,temp,rain\nOslo,1.5,NA\nBergen,,2\n")?;
@@ -28,7 +28,7 @@ pub struct F64Columns {
 }
 
 impl F64Columns {
-    /// Columns of a text, for tests.
+    /// Creates a reader of a text, for tests.
     ///
     /// # Errors
     /// As [`F64Columns::new`].
@@ -36,10 +36,10 @@ impl F64Columns {
         Self::new(Input::from_bytes(text.as_ref()))
     }
 
-    /// Columns of an input; reads the header.
+    /// Creates a reader of an input and reads the header.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] when the header is not UTF-8.
+    /// [`crate::ErrorKind::InvalidInput`] if the header is not UTF-8.
     pub fn new(input: Input) -> Result<Self> {
         let mut reader = csv::ReaderBuilder::new().buffer_capacity(32 * 1024).from_reader(input);
         let header = reader.headers().map_err(|error| Error::invalid_input(format!("the header: {error}")))?;
@@ -48,15 +48,15 @@ impl F64Columns {
         Ok(Self { reader, names, selected, record: csv::ByteRecord::new(), values: Vec::new(), row: 0 })
     }
 
-    /// Every column's name, in the order of the header.
+    /// Returns the names of all columns, in the order of the header.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Reads these columns only, in this order.
+    /// Selects the columns to read, in this order.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] when the header has no such column; the text lists those it has.
+    /// [`crate::ErrorKind::InvalidInput`] if the header has no such column. The text lists the columns of the header.
     pub fn select(&mut self, columns: &[impl AsRef<str>]) -> Result<&mut Self> {
         let by_name: BTreeMap<&str, usize> =
             self.names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
@@ -75,10 +75,11 @@ impl F64Columns {
         Ok(self)
     }
 
-    /// The selected values of the next row, valid until the next call.
+    /// Returns the selected values of the next row, valid until the next call, or `None` at the end.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] with row and column when a field is not a number, or a row has another length.
+    /// [`crate::ErrorKind::InvalidInput`] with row and column if a field is not a number, or if a row's length differs
+    /// from the header's.
     pub fn next_row(&mut self) -> Result<Option<&[f64]>> {
         let row = self.row + 1;
         let more = self
@@ -102,7 +103,7 @@ impl F64Columns {
         Ok(Some(&self.values))
     }
 
-    /// The next rows column by column, at most `rows` of them; `None` at the end. The last block may be shorter.
+    /// Returns the next rows by column, at most `rows` of them, or `None` at the end. The last block may be shorter.
     ///
     /// # Errors
     /// As [`F64Columns::next_row`].
@@ -119,7 +120,7 @@ impl F64Columns {
         Ok((count > 0).then_some(block))
     }
 
-    /// All rows that are left, column by column.
+    /// Returns all remaining rows by column.
     ///
     /// # Errors
     /// As [`F64Columns::next_row`].
@@ -134,7 +135,7 @@ impl FromInput for F64Columns {
     }
 }
 
-/// A number, NaN for a missing one, `None` for anything else.
+/// Parses a number. Returns NaN for a missing value and `None` for any other text.
 fn number(field: &[u8]) -> Option<f64> {
     let field = field.trim_ascii();
     if field.is_empty() || field == b"NA" {

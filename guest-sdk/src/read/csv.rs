@@ -1,13 +1,13 @@
-//! CSV rows as typed values, by the names in the header.
+//! CSV rows as typed values, matched by the names in the header.
 
 use serde::de::DeserializeOwned;
 
 use crate::input::{FromInput, Input};
 use crate::{Error, Result};
 
-/// Rows of a CSV with a header line, each read into a `T` by column names. Quotes, embedded commas and line ends, and
-/// lines that end with `\n`, `\r\n` or `\r` are understood; empty lines are skipped. Columns that `T` does not name are
-/// skipped too. The splitter `csv` has the same grammar.
+/// Rows of a CSV with a header line, each deserialized into a `T` by column names. Supports quotes, embedded commas and
+/// line breaks, and lines that end with `\n`, `\r\n` or `\r`. Empty lines and columns that `T` does not name are
+/// skipped. The splitter `csv` has the same grammar.
 ///
 /// An iterator over `Result<T>`:
 /// ```
@@ -29,15 +29,15 @@ pub struct Csv<T> {
 }
 
 impl<T: DeserializeOwned> Csv<T> {
-    /// Rows of a text, for tests. A header that cannot be read shows up as the first row's error.
+    /// Creates a reader of a text, for tests. An invalid header is reported as the first row's error.
     pub fn from_text(text: impl AsRef<[u8]>) -> Self {
         Self::over(Input::from_bytes(text.as_ref()), b',')
     }
 
-    /// Rows of an input whose fields are separated by `delimiter`.
+    /// Creates a reader of an input with fields separated by `delimiter`.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] when the header is not UTF-8.
+    /// [`crate::ErrorKind::InvalidInput`] if the header is not UTF-8.
     pub fn new(input: Input, delimiter: u8) -> Result<Self> {
         let mut rows = Self::over(input, delimiter);
         rows.read_header()?;
@@ -45,7 +45,7 @@ impl<T: DeserializeOwned> Csv<T> {
     }
 
     fn over(input: Input, delimiter: u8) -> Self {
-        // The input is buffered already: a small buffer here only avoids calls per byte.
+        // The input is already buffered: this small buffer only avoids calls per byte.
         let reader = csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .buffer_capacity(32 * 1024)
@@ -66,10 +66,10 @@ impl<T: DeserializeOwned> Csv<T> {
         Ok(())
     }
 
-    /// The column names.
+    /// Returns the column names.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] when the header is not UTF-8.
+    /// [`crate::ErrorKind::InvalidInput`] if the header is not UTF-8.
     pub fn header(&mut self) -> Result<Vec<String>> {
         if self.header.is_empty() {
             self.read_header()?;
@@ -82,7 +82,7 @@ impl<T: DeserializeOwned> Csv<T> {
             self.read_header()?;
         }
         self.row += 1;
-        // The crate's own message names line and field; the row is what the user counts.
+        // The message of the `csv` crate has the line and the field; users need the row.
         let row = self.row;
         let wrong = |error: csv::Error| Error::invalid_input(format!("row {row} of the partition: {error}"));
         if !self.reader.read_record(&mut self.record).map_err(wrong)? {

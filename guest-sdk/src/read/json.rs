@@ -1,4 +1,4 @@
-//! JSON: the whole input as one value, or one value a line.
+//! JSON: the whole input as one value, or one value per line.
 
 use serde::de::DeserializeOwned;
 
@@ -6,7 +6,7 @@ use super::Lines;
 use crate::input::{FromInput, Input};
 use crate::{Context, Error, Result};
 
-/// The whole input as one JSON value: fits a job over an item list.
+/// The whole input as one JSON value, for example an item of a job over an item list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
@@ -15,11 +15,11 @@ impl<T: DeserializeOwned> FromInput for Json<T> {
         let bytes = input.read_all();
         serde_json::from_slice(&bytes)
             .map(Self)
-            .with_context(|| format!("{} is not the JSON expected", input.part().name))
+            .with_context(|| format!("{} is not the expected JSON", input.part().name))
     }
 }
 
-/// One JSON value a line; blank lines are skipped. An iterator over `Result<T>`.
+/// One JSON value per line. Blank lines are skipped. An iterator over `Result<T>`.
 ///
 /// ```
 /// let sum: i64 = fabric::JsonLines::<i64>::from_text("1\n\n2\n").sum::<Result<_, _>>()?;
@@ -33,12 +33,12 @@ pub struct JsonLines<T> {
 }
 
 impl<T: DeserializeOwned> JsonLines<T> {
-    /// Values of a text, for tests.
+    /// Creates a reader of a text, for tests.
     pub fn from_text(text: impl AsRef<[u8]>) -> Self {
         Self::new(Input::from_bytes(text.as_ref()))
     }
 
-    /// Values of an input.
+    /// Creates a reader of an input.
     pub fn new(input: Input) -> Self {
         Self { lines: Lines::new(input), of: std::marker::PhantomData }
     }

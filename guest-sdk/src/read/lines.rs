@@ -1,9 +1,10 @@
-//! Lines without copying: only a line that straddles two chunks is put together in a buffer.
+//! Lines without copying. Only a line that spans two chunks is copied into a buffer.
 
 use crate::input::{FromInput, Input};
 use crate::{Context, Result};
 
-/// The lines of the input, without their `\n` or `\r\n`. A last line without an end counts; an empty input has none.
+/// The lines of the input, without their `\n` or `\r\n`. A last line without a line end counts. An empty input has no
+/// lines.
 ///
 /// ```
 /// use fabric::Lines;
@@ -20,17 +21,17 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Lines of a text, for tests.
+    /// Creates a reader of a text, for tests.
     pub fn from_text(text: impl AsRef<[u8]>) -> Self {
         Self::new(Input::from_bytes(text.as_ref()))
     }
 
-    /// Lines of an input.
+    /// Creates a reader of an input.
     pub fn new(input: Input) -> Self {
         Self { input, carry: Vec::new(), count: 0 }
     }
 
-    /// The next line as bytes, valid until the next call.
+    /// Returns the next line as bytes, valid until the next call, or `None` at the end.
     #[inline]
     pub fn next_line(&mut self) -> Option<&[u8]> {
         let start = self.input.chunk_position();
@@ -42,7 +43,7 @@ impl Lines {
         self.next_straddling()
     }
 
-    /// The slow case: the line goes on in the next chunk, or is the last one.
+    /// Slow path: the line continues in the next chunk, or is the last one.
     #[cold]
     fn next_straddling(&mut self) -> Option<&[u8]> {
         self.carry.clear();
@@ -66,10 +67,10 @@ impl Lines {
         Some(without_return(&self.carry))
     }
 
-    /// The next line as text.
+    /// Returns the next line as text, or `None` at the end.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] with the line's number when it is not UTF-8.
+    /// [`crate::ErrorKind::InvalidInput`] with the line's number if the line is not UTF-8.
     pub fn next_str(&mut self) -> Result<Option<&str>> {
         let number = self.count + 1;
         match self.next_line() {
@@ -80,7 +81,7 @@ impl Lines {
         }
     }
 
-    /// Calls `f` with every line that is left.
+    /// Calls `f` with every remaining line.
     ///
     /// # Errors
     /// The first error of `f`.
@@ -91,12 +92,12 @@ impl Lines {
         Ok(())
     }
 
-    /// How many lines were given so far.
+    /// Returns the number of lines returned.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// What is read: the object's name, the offset.
+    /// Returns the input, which has the object's name and the offset.
     pub fn input(&self) -> &Input {
         &self.input
     }

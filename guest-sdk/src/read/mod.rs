@@ -1,4 +1,4 @@
-//! The readers: what a map function may take as its first argument.
+//! Readers: the types of a map function's first argument.
 
 mod columns;
 mod csv;

@@ -3,9 +3,10 @@
 use crate::input::{FromInput, Input};
 use crate::{Error, Result};
 
-/// Records of `N` bytes each, without copying those that lie in one chunk.
+/// Records of `N` bytes each. A record inside one chunk is not copied.
 ///
-/// With `N` 0 (the default) the size comes at run time: make it with [`Records::of_size`] from an [`Input`].
+/// With `N` 0 (the default), the size is set at run time: create the reader with [`Records::of_size`] from an
+/// [`Input`].
 #[derive(Debug)]
 pub struct Records<const N: usize = 0> {
     input: Input,
@@ -15,10 +16,10 @@ pub struct Records<const N: usize = 0> {
 }
 
 impl Records<0> {
-    /// Records of `size` bytes.
+    /// Creates a reader of records of `size` bytes.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] when `size` is 0.
+    /// [`crate::ErrorKind::InvalidInput`] if `size` is 0.
     pub fn of_size(input: Input, size: usize) -> Result<Self> {
         if size == 0 {
             return Err(Error::invalid_input("a record needs at least one byte"));
@@ -28,10 +29,10 @@ impl Records<0> {
 }
 
 impl<const N: usize> Records<N> {
-    /// The next record, valid until the next call.
+    /// Returns the next record, valid until the next call, or `None` at the end.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] when the input ends inside a record.
+    /// [`crate::ErrorKind::InvalidInput`] if the input ends inside a record.
     pub fn next_record(&mut self) -> Result<Option<&[u8]>> {
         let start = self.input.chunk_position();
         if self.input.buffered().len() >= self.size {
@@ -64,7 +65,7 @@ impl<const N: usize> Records<N> {
         }
     }
 
-    /// How many records were given so far.
+    /// Returns the number of records returned.
     pub fn count(&self) -> u64 {
         self.count
     }

@@ -1,9 +1,9 @@
-//! The whole input as bytes or text; both are results and request bodies too.
+//! The whole input as bytes or text. Both types also serve as results and request bodies.
 
 use crate::input::{FromInput, Input};
 use crate::{Context, Result};
 
-/// Bytes as they are: a whole input, a request's body, or a result with the type `application/octet-stream`.
+/// Raw bytes: a whole input, a request's body, or a result with the type `application/octet-stream`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
 

@@ -1,24 +1,25 @@
-//! The same calls on the developer's machine: input from a queue, everything else recorded, one recording per thread.
+//! `fabric:task` in native builds, such as tests: input from a queue, all other calls recorded. Each thread has its own
+//! recording.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use super::{Keyed, Level, Part, PartKind};
 
-/// What a part holds.
+/// The content of a part.
 #[derive(Debug)]
 pub(crate) enum Content {
     Bytes { bytes: Vec<u8>, position: usize },
     Keyed(VecDeque<Keyed>),
 }
 
-/// What one thread's task was given and what it did.
+/// The input and the recorded calls of one thread's task.
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
     pub(crate) parts: VecDeque<(String, Content)>,
     pub(crate) current: Option<Content>,
     pub(crate) params: Option<String>,
-    /// The most bytes one read gives; 0 means as many as asked for.
+    /// Largest number of bytes returned by one read; 0 for no limit.
     pub(crate) chunk_bytes: usize,
     pub(crate) output: Vec<u8>,
     pub(crate) content_type: Option<String>,

@@ -1,4 +1,4 @@
-//! The calls a task may make, behind one set of names: the real imports in a component, a recording on the host.
+//! The calls of `fabric:task` under one set of names: imports in a component, a recording in native builds.
 
 #[cfg(target_family = "wasm")]
 mod wasm;
@@ -10,40 +10,40 @@ pub(crate) mod host;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use host::*;
 
-/// How much a log line matters.
+/// Severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// For following single steps.
+    /// Single steps.
     Trace,
-    /// For finding a fault.
+    /// Details for debugging.
     Debug,
-    /// For knowing what happened.
+    /// Normal events.
     Info,
-    /// Something is odd, the result stands.
+    /// A problem that does not affect the result.
     Warn,
-    /// Something is wrong.
+    /// An error.
     Error,
 }
 
-/// How a part is read.
+/// Format of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PartKind {
-    /// As a stream of bytes.
+    /// A stream of bytes.
     Bytes,
-    /// As keyed records in key order.
+    /// Keyed records in key order.
     Keyed,
 }
 
-/// What is known of a part of the input before reading it.
+/// Description of a part of the input, available before it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// The object's path, `item`, or `partial`.
     pub name: String,
-    /// Where in the object the part starts, in bytes; 0 for whole objects and items.
+    /// Offset of the part in its object, in bytes; 0 for whole objects and items.
     pub offset: u64,
-    /// The part's length in bytes, where it is known.
+    /// Length of the part in bytes, if known.
     pub size: Option<u64>,
-    /// How it is read.
+    /// Format of the part.
     pub kind: PartKind,
 }
 
@@ -51,9 +51,9 @@ pub struct Part {
 #[cfg(not(target_family = "wasm"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keyed {
-    /// Compared and hashed as bytes.
+    /// The key, compared and hashed as bytes.
     pub key: Vec<u8>,
-    /// Any bytes; JSON when it came from [`crate::emit`].
+    /// The value: any bytes; JSON if emitted by [`crate::emit`].
     pub value: Vec<u8>,
 }
 

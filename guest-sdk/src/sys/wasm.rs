@@ -1,4 +1,4 @@
-//! The calls as the component makes them.
+//! `fabric:task` in a component.
 
 use super::{Keyed, Level, Part, PartKind};
 use crate::bindings::imports::fabric::task as wit;

@@ -1,4 +1,5 @@
-//! Seccomp: which system calls a process may make. A forbidden call fails with `EPERM`.
+//! Seccomp filters that limit the system calls of a process. A forbidden call fails with `EPERM`, except `clone3`,
+//! which fails with `ENOSYS`.
 
 use crate::{Enforcement, Error};
 use libc::c_long;
@@ -8,16 +9,18 @@ use seccompiler::{
 };
 use std::collections::BTreeMap;
 
-/// A set of system calls.
+/// A set of allowed system calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Calls {
-    /// Memory, threads, time and the streams that are open. Everything else is forbidden, executable memory too.
+    /// Memory, threads, time, and streams that are already open. Everything else is forbidden, including executable
+    /// memory.
     Compute,
-    /// What a graphics driver needs. Sockets, programs, other processes and the machine's administration are forbidden.
+    /// Calls that a graphics driver needs. Sockets, new programs, other processes and system administration are
+    /// forbidden.
     Driver,
 }
 
-/// Always allowed to [`Calls::Compute`].
+/// System calls that [`Calls::Compute`] allows with any arguments.
 const COMPUTE: &[c_long] = &[
     // Open streams.
     libc::SYS_read,
@@ -38,7 +41,7 @@ const COMPUTE: &[c_long] = &[
     libc::SYS_mremap,
     libc::SYS_madvise,
     libc::SYS_membarrier,
-    // Threads and signals of its own.
+    // Threads, and signal handling of this process.
     libc::SYS_futex,
     libc::SYS_set_robust_list,
     libc::SYS_rseq,
@@ -55,7 +58,7 @@ const COMPUTE: &[c_long] = &[
     libc::SYS_restart_syscall,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    // Forbidden by another filter, with the error that makes a C library use `clone`.
+    // Allowed here because another filter rejects it with `ENOSYS`, which makes the C library fall back to `clone`.
     libc::SYS_clone3,
     // Time and randomness.
     libc::SYS_clock_gettime,
@@ -67,9 +70,9 @@ const COMPUTE: &[c_long] = &[
     libc::SYS_getrusage,
 ];
 
-/// Forbidden to [`Calls::Driver`].
+/// System calls that [`Calls::Driver`] forbids with any arguments.
 const NOT_FOR_DRIVERS: &[c_long] = &[
-    // The network. The worker's own socket is open already.
+    // Network. The worker's own socket is already open.
     libc::SYS_socket,
     libc::SYS_connect,
     libc::SYS_bind,
@@ -94,7 +97,7 @@ const NOT_FOR_DRIVERS: &[c_long] = &[
     libc::SYS_fork,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_vfork,
-    // Ways around these filters.
+    // Ways to bypass these filters.
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
@@ -102,7 +105,7 @@ const NOT_FOR_DRIVERS: &[c_long] = &[
     libc::SYS_open_by_handle_at,
     libc::SYS_name_to_handle_at,
     libc::SYS_personality,
-    // Keys, tracing and the kernel's own programs.
+    // Keys, tracing, and code in the kernel.
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_add_key,
@@ -149,10 +152,12 @@ const NOT_FOR_DRIVERS: &[c_long] = &[
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-/// Restricts the calling thread, and the threads it starts, to `which`.
+/// Restricts the calling thread, and the threads it starts later, to `which`.
+///
+/// Returns [`Enforcement::None`] if the kernel or the architecture does not support seccomp.
 ///
 /// # Errors
-/// [`Error`] when the kernel has seccomp and refuses.
+/// [`Error`] if the kernel supports seccomp but rejects a filter.
 pub fn calls(which: Calls) -> Result<Enforcement, Error> {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else { return Ok(Enforcement::None) };
     let failed = |error: &dyn std::fmt::Display| Error::new("seccomp", error);
@@ -166,7 +171,7 @@ pub fn calls(which: Calls) -> Result<Enforcement, Error> {
         Calls::Compute => (forbid, SeccompAction::Allow),
         Calls::Driver => (SeccompAction::Allow, forbid),
     };
-    // The flags of `clone3` lie in memory, where no filter sees them.
+    // `clone3` takes its flags in memory, which a seccomp filter can't read.
     let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
     let missing = SeccompAction::Errno(libc::ENOSYS as u32);
     for (rules, mismatch, found) in [(clone3, SeccompAction::Allow, missing), (rules, mismatch, found)] {
@@ -175,7 +180,7 @@ pub fn calls(which: Calls) -> Result<Enforcement, Error> {
         match seccompiler::apply_filter(&program) {
             Ok(()) => {}
             Err(seccompiler::Error::Seccomp(error))
-                // A kernel without it, or a container that forbids it.
+                // The kernel lacks seccomp, or a container forbids it.
                 if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL | libc::EPERM | libc::EACCES)) =>
             {
                 return Ok(Enforcement::None);
@@ -195,19 +200,19 @@ fn compute() -> Result<Rules, seccompiler::BackendError> {
     let thread = libc::CLONE_THREAD as u64;
     let exec = libc::PROT_EXEC as u64;
     let mut rules: Rules = COMPUTE.iter().map(|call| (*call, Vec::new())).collect();
-    // A thread, not a process.
+    // New threads only, no new processes.
     rules.insert(libc::SYS_clone, only(0, SeccompCmpOp::MaskedEq(thread), thread)?);
-    // Memory, not code.
+    // No executable mappings.
     rules.insert(libc::SYS_mmap, only(2, SeccompCmpOp::MaskedEq(exec), 0)?);
     rules.insert(libc::SYS_mprotect, only(2, SeccompCmpOp::MaskedEq(exec), 0)?);
-    // An abort, and the end with the node.
+    // Signals to this process only: `abort`, and the kill when the host exits.
     rules.insert(libc::SYS_tgkill, only(0, SeccompCmpOp::Eq, own)?);
     rules.insert(libc::SYS_kill, only(0, SeccompCmpOp::Eq, own)?);
-    // Limits of its own.
+    // Resource limits of this process only.
     let mut limits = only(0, SeccompCmpOp::Eq, 0)?;
     limits.extend(only(0, SeccompCmpOp::Eq, own)?);
     rules.insert(libc::SYS_prlimit64, limits);
-    // On a socket that is connected.
+    // Connected sockets only: no destination address.
     rules.insert(libc::SYS_sendto, only(4, SeccompCmpOp::Eq, 0)?);
     rules.insert(libc::SYS_prctl, only(0, SeccompCmpOp::Eq, libc::PR_SET_NAME as u64)?);
     Ok(rules)
@@ -219,13 +224,13 @@ fn not_for_drivers() -> Result<Rules, seccompiler::BackendError> {
     rules.insert(libc::SYS_clone, only(0, SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64), 0)?);
     rules.insert(libc::SYS_tgkill, only(0, SeccompCmpOp::Ne, own)?);
     rules.insert(libc::SYS_kill, only(0, SeccompCmpOp::Ne, own)?);
-    // The same calls by their x32 numbers, where a kernel takes those.
+    // The same calls under their x32 numbers, which some kernels accept.
     #[cfg(target_arch = "x86_64")]
     {
         const X32: c_long = 0x4000_0000;
         let twins: Vec<_> = rules.iter().map(|(call, rule)| (call | X32, rule.clone())).collect();
         rules.extend(twins);
-        // Those whose x32 numbers are others: execve, ptrace, rt_sigqueueinfo, kexec_load, rt_tgsigqueueinfo,
+        // Calls with other x32 numbers: execve, ptrace, rt_sigqueueinfo, kexec_load, rt_tgsigqueueinfo,
         // process_vm_readv, process_vm_writev, execveat.
         rules.extend([520, 521, 524, 528, 536, 539, 540, 545].map(|call| (call | X32, Vec::new())));
     }

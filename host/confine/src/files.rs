@@ -1,4 +1,4 @@
-//! Landlock: which files a process may open.
+//! Landlock rules that limit the files a process can open.
 
 use crate::{Enforcement, Error};
 use landlock::{
@@ -7,24 +7,24 @@ use landlock::{
 };
 use std::path::PathBuf;
 
-/// The newest kernel interface whose rights are known here; older kernels enforce what they have.
+/// Newest Landlock ABI that this crate uses. An older kernel enforces the rights that it supports.
 const KNOWN: ABI = ABI::V6;
 
-/// Files and folders that stay reachable; the default is none. Paths that do not exist are left out.
+/// Files and folders that stay accessible. Default none. Paths that do not exist are skipped.
 #[derive(Debug, Clone, Default)]
 pub struct Files {
-    /// Readable, with everything beneath.
+    /// Paths that stay readable, including everything beneath them.
     pub read: Vec<PathBuf>,
-    /// Readable, writable and open to device calls, with everything beneath.
+    /// Paths that stay readable, writable and open to device calls (`ioctl`), including everything beneath them.
     pub devices: Vec<PathBuf>,
 }
 
-/// Forbids to open any other file, to use TCP, and to signal or reach processes outside.
+/// Forbids opening any other file, using TCP, and reaching outside processes by signals or abstract sockets.
 ///
-/// What is open already stays usable.
+/// Files and sockets that are already open stay usable.
 ///
 /// # Errors
-/// [`Error`] when the kernel has Landlock and refuses.
+/// [`Error`] if the kernel supports Landlock but rejects the rules.
 pub fn files(allowed: &Files) -> Result<Enforcement, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::new("Landlock", error);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;

@@ -1,12 +1,13 @@
-//! Takes rights away from a worker process before it reads a tenant's bytes.
+//! Drops the privileges of a worker process before it reads a tenant's bytes.
 //!
 //! Three independent measures, each for the calling process:
-//! - [`user`] gives up root for an unprivileged user;
-//! - [`files`] limits which files can be opened (Landlock), and with it TCP ports and signals to other processes;
-//! - [`calls`] limits which system calls can be made (seccomp).
+//! - [`user`] switches from root to an unprivileged user;
+//! - [`files`] limits the files that can be opened (Landlock), and with them TCP ports and signals to other processes;
+//! - [`calls`] limits the system calls that can be made (seccomp).
 //!
-//! Landlock and seccomp bind the calling thread and the threads it starts later, so call them before any other thread is
-//! there. A kernel that lacks a measure is not an error: the returned [`Status`] says what is in force.
+//! Landlock and seccomp apply to the calling thread and to threads it starts later. Call them before starting any other
+//! thread. A measure that the kernel does not support is not an error; the returned [`Status`] reports the measures in
+//! force.
 
 mod calls;
 mod files;
@@ -19,31 +20,31 @@ pub use user::{User, user};
 use serde::{Deserialize, Serialize};
 use std::{fmt, io};
 
-/// How far a measure is in force.
+/// The degree to which a measure is in force.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Enforcement {
-    /// The kernel has nothing of it, or the process has no right to it.
+    /// Not in force: the kernel does not support the measure, or the process may not use it.
     #[default]
     None,
-    /// An older kernel has some of it.
+    /// Partly in force: the kernel is older than the newest rules.
     Partial,
-    /// All of it.
+    /// Fully in force.
     Full,
 }
 
-/// What binds a worker.
+/// The measures in force for a worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Landlock.
+    /// State of Landlock.
     pub files: Enforcement,
-    /// Seccomp.
+    /// State of seccomp.
     pub calls: Enforcement,
-    /// The user it runs as, where it gave up root.
+    /// User that the worker switched to, if it was root before.
     pub uid: Option<u32>,
 }
 
 impl Status {
-    /// Whether both kernel mechanisms are in force, the first of them at least in part.
+    /// Returns `true` if both kernel mechanisms are in force, Landlock at least in part.
     #[must_use]
     pub fn is_confined(&self) -> bool {
         self.files != Enforcement::None && self.calls != Enforcement::None
@@ -60,7 +61,7 @@ impl fmt::Display for Enforcement {
     }
 }
 
-/// Why a measure that the kernel has could not be taken.
+/// An error from a measure that the kernel supports but that could not be applied.
 #[derive(Debug, thiserror::Error)]
 #[error("{measure} can't be enforced: {reason}")]
 pub struct Error {
@@ -80,10 +81,10 @@ impl From<Error> for io::Error {
     }
 }
 
-/// Takes all three measures for a worker that only computes: no file, no socket, no other process.
+/// Applies all three measures to a worker that only computes: no files, no sockets, no other processes.
 ///
 /// # Errors
-/// [`Error`] when the kernel has a measure and refuses it.
+/// [`Error`] if the kernel supports a measure but rejects it.
 pub fn compute_only(worker: Option<&User>) -> Result<Status, Error> {
     let uid = match worker {
         Some(worker) => user(worker)?,

@@ -1,4 +1,4 @@
-//! Giving up root.
+//! Dropping root privileges.
 
 use crate::Error;
 use nix::{
@@ -12,26 +12,26 @@ use serde::{Deserialize, Serialize};
 pub struct User {
     /// User and group id.
     pub id: u32,
-    /// Further groups, such as those that may open the GPU.
+    /// Supplementary groups, such as those that may open the GPU.
     pub groups: Vec<u32>,
 }
 
 impl User {
-    /// The user that owns nothing on most systems.
+    /// User ID of `nobody` on most systems.
     pub const NOBODY: u32 = 65534;
 
-    /// A user without further groups.
+    /// Creates a user without supplementary groups.
     #[must_use]
     pub fn new(id: u32) -> Self {
         Self { id, groups: Vec::new() }
     }
 }
 
-/// Becomes `user` for good, with all threads, and returns its id. `None` when this process is not root, or is root only in
-/// name, as in a user namespace that does not know the id.
+/// Switches all threads of this process to `user` permanently and returns its ID. Returns `None` if this process is not
+/// root, or if it is root only inside a user namespace that does not map the ID.
 ///
 /// # Errors
-/// [`Error`] when only a part of the change was made.
+/// [`Error`] if the switch fails or completes only in part.
 pub fn user(user: &User) -> Result<Option<u32>, Error> {
     if !geteuid().is_root() || user.id == 0 {
         return Ok(None);
@@ -41,11 +41,11 @@ pub fn user(user: &User) -> Result<Option<u32>, Error> {
     match setgroups(&groups).and_then(|()| setresgid(gid, gid, gid)) {
         Ok(()) => {}
         Err(Errno::EPERM | Errno::EINVAL | Errno::ENOSYS) => return Ok(None),
-        Err(error) => return Err(Error::new("another group", error)),
+        Err(error) => return Err(Error::new("the unprivileged group", error)),
     }
-    setresuid(uid, uid, uid).map_err(|error| Error::new("another user", error))?;
+    setresuid(uid, uid, uid).map_err(|error| Error::new("the unprivileged user", error))?;
     if geteuid().is_root() {
-        return Err(Error::new("another user", "the process is still root"));
+        return Err(Error::new("the unprivileged user", "the process is still root"));
     }
     Ok(Some(user.id))
 }

@@ -1,4 +1,5 @@
-//! What a confined process can't do any more. Each case runs in a process of its own, which this test starts again.
+//! Tests of the operations that a confined process can no longer perform. Each case runs in a separate process, which
+//! the test starts from its own binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use fabric_confine::{Calls, Enforcement, Files, User, calls, compute_only, files};
@@ -15,12 +16,12 @@ use std::{
 
 const CASE: &str = "FABRIC_CONFINE_CASE";
 
-/// The folder of a case, in the process that the test started for it.
+/// Returns the folder of a case if this is the process that was started for it.
 fn folder(case: &str) -> Option<PathBuf> {
     std::env::var(CASE).ok()?.strip_prefix(&format!("{case}=")).map(PathBuf::from)
 }
 
-/// Runs `case` again in a process of its own, over a folder with a secret in it.
+/// Runs `case` again in a separate process, with a folder that contains a secret.
 fn in_a_process(case: &str) {
     let dir = tempfile::tempdir().unwrap();
     let token = dir.path().join("admin-token");
@@ -72,7 +73,7 @@ fn a_worker_that_computes_reaches_nothing_outside() {
     assert_eq!(status.calls, Enforcement::Full);
     assert_eq!(status.uid, root.then_some(User::NOBODY));
     nothing_outside(&dir);
-    // Work goes on: memory, threads, output.
+    // Memory, threads and output still work.
     let sum = std::thread::spawn(|| vec![1_u8; 32 << 20].iter().map(|n| u64::from(*n)).sum::<u64>()).join();
     assert_eq!(sum.unwrap(), 32 << 20);
 }
@@ -82,12 +83,12 @@ fn each_measure_alone_keeps_the_token_unread() {
     let case = "each_measure_alone_keeps_the_token_unread";
     let Some(dir) = folder(case) else { return in_a_process(case) };
     let token = dir.join("admin-token");
-    // A user that owns nothing: the folder is its owner's alone.
+    // An unprivileged user: only the owner may open the folder.
     if nix::unistd::geteuid().is_root() {
         let other = std::thread::spawn({
             let token = token.clone();
             move || {
-                // Landlock binds this thread only.
+                // Landlock binds only this thread.
                 let enforced = files(&Files::default()).unwrap();
                 (enforced, fs::read(token))
             }

@@ -1,31 +1,31 @@
-//! What a submit is made of. Everything here comes from a guest and is checked in [`crate::ledger`].
+//! Commands of a submit. All values come from a guest and are validated in [`crate::ledger`].
 
 use serde::{Deserialize, Serialize};
 
-/// A buffer of a session. Never used twice in one session.
+/// Id of a buffer, unique within a session and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BufferId(pub u64);
 
-/// A pipeline of a session. Never used twice in one session.
+/// Id of a pipeline, unique within a session and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PipelineId(pub u64);
 
-/// What stands behind one `@binding` of group 0.
+/// The buffer range bound to one `@binding` of group 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
-    /// The number in the WGSL.
+    /// Binding number in the WGSL.
     pub binding: u32,
     /// The buffer.
     pub buffer: BufferId,
-    /// Where in the buffer it starts, in bytes; a multiple of [`BINDING_ALIGNMENT`](crate::BINDING_ALIGNMENT).
+    /// Start of the range, in bytes; a multiple of [`BINDING_ALIGNMENT`](crate::BINDING_ALIGNMENT).
     pub offset: u64,
-    /// How many bytes are seen; a multiple of 4. `None` is the rest of the buffer.
+    /// Length of the range, in bytes; a multiple of 4. `None` is the rest of the buffer.
     pub bytes: Option<u64>,
 }
 
-/// A range of a buffer, in bytes; both are multiples of 4.
+/// A range of a buffer, in bytes. Offset and length are multiples of 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Range {
+pub struct ByteRange {
     /// The buffer.
     pub buffer: BufferId,
     /// First byte.
@@ -34,68 +34,68 @@ pub struct Range {
     pub bytes: u64,
 }
 
-/// One step of a submit. Each sees what the steps before it wrote.
+/// One step of a submit. Each step observes the writes of the steps before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Command {
+pub enum GpuCommand {
     /// Runs a pipeline.
     Dispatch {
         /// The pipeline.
         pipeline: PipelineId,
-        /// A buffer for each entry of its layout.
+        /// A buffer for each entry of the pipeline's layout.
         bindings: Vec<Binding>,
         /// Workgroups in x, y and z.
         workgroups: [u32; 3],
     },
     /// Copies between two different buffers.
     Copy {
-        /// From here.
-        source: Range,
-        /// To this buffer.
+        /// The range to copy.
+        source: ByteRange,
+        /// Buffer to copy to.
         target: BufferId,
-        /// At this byte; a multiple of 4.
+        /// First byte to overwrite; a multiple of 4.
         target_offset: u64,
     },
     /// Sets a range to zero.
-    Clear(Range),
+    Clear(ByteRange),
 }
 
-/// How a shader uses a binding.
+/// Access of a shader to a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Access {
+pub enum BindingAccess {
     /// `var<storage, read>`
     Read,
     /// `var<storage, read_write>`
     ReadWrite,
 }
 
-/// One binding of a pipeline, as the WGSL declares it.
+/// One binding of a pipeline, as declared in the WGSL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BindingLayout {
-    /// The number in the WGSL.
+pub struct BindingShape {
+    /// Binding number in the WGSL.
     pub binding: u32,
-    /// How it is used.
-    pub access: Access,
-    /// What must be bound at least, in bytes: the type's size, with one element of a run-time sized array.
+    /// Access of the shader.
+    pub access: BindingAccess,
+    /// Smallest size to bind, in bytes: the type's size. A runtime-sized array counts as one element.
     pub min_bytes: u64,
 }
 
-/// What a pipeline needs, read from the WGSL.
+/// Requirements of a pipeline, read from the WGSL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reflection {
-    /// The storage buffers that the entry point uses, by number.
-    pub bindings: Vec<BindingLayout>,
+    /// Storage buffers that the entry point uses, sorted by number.
+    pub bindings: Vec<BindingShape>,
     /// Invocations of a workgroup in x, y and z.
     pub workgroup_size: [u32; 3],
     /// Workgroup memory, in bytes.
     pub workgroup_memory_bytes: u64,
 }
 
-/// What a submit cost.
+/// Cost of a submit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stats {
+pub struct SubmitStats {
     /// Time on the device, in nanoseconds.
     pub device_ns: u64,
-    /// Time that the submit waited for its turn and travelled, in nanoseconds.
+    /// Time in the queue and in transfer, in nanoseconds.
     pub queue_ns: u64,
 }

@@ -1,65 +1,68 @@
-//! What can go wrong with GPU work, in the words of `fabric:gpu`.
+//! Errors of GPU work, as defined by `fabric:gpu`.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a call did nothing, or why its outcome is unknown.
+/// An error of a GPU call.
 ///
-/// `Invalid`, `Shader` and `Limit` are the guest's; the device never saw what they refuse. After `TimedOut` and
-/// `DeviceLost` every handle of the session is gone and the session itself goes on.
+/// `Invalid`, `Shader` and `Limit` are guest faults, and the device does not receive the call. After `TimedOut` and
+/// `DeviceLost`, every handle of the session is stale; the session itself stays open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// This invocation has no grant for a GPU.
     #[error("no GPU for this invocation: {0}")]
     Denied(String),
-    /// The WGSL was refused.
+    /// The WGSL is not accepted.
     #[error("the shader is refused at line {line}, column {column}: {message}")]
     Shader {
-        /// What is wrong with it.
+        /// Description of the error.
         message: String,
-        /// From 1; 0 where unknown.
+        /// Line, from 1; 0 if unknown.
         line: u32,
-        /// From 1, in bytes; 0 where unknown.
+        /// Column, from 1, in bytes; 0 if unknown.
         column: u32,
     },
-    /// An argument broke a rule: a range, an alignment, a binding, a stale handle.
+    /// An argument is invalid: a range, an alignment, a binding, a stale handle.
     #[error("{0}")]
     Invalid(String),
-    /// More was asked for than is allowed.
+    /// A request exceeds a limit.
     #[error("{name} is {value}, at most {limit} is allowed")]
     Limit {
-        /// Which limit: a field of [`Limits`](crate::Limits) or [`Grant`](crate::Grant), with dashes.
+        /// Name of the limit in kebab case: a field of [`AdapterLimits`](crate::AdapterLimits) or
+        /// [`Grant`](crate::Grant).
         name: String,
-        /// What was asked for, in the limit's unit; where it isn't known exactly, the first value beyond the limit.
+        /// The requested value, in the limit's unit. If it is not known exactly, the first value above the limit.
         value: u64,
-        /// What is allowed.
+        /// The largest value allowed.
         limit: u64,
     },
-    /// The device has no memory left. Grants are set aside when a session opens, so this is rare.
+    /// The device is out of memory. This is rare, because the memory of a grant is reserved when its session opens.
     #[error("the device is out of memory; free buffers or ask for less")]
     OutOfMemory,
-    /// The submit passed its deadline and was stopped. Its outputs are undefined; every handle of the session is gone.
+    /// The submit exceeded its deadline and was stopped. Its outputs are undefined, and every handle of the session is
+    /// stale.
     #[error("the GPU work did not end within {deadline_ms} ms and was stopped; do less in one submit")]
     TimedOut {
-        /// The deadline that it passed.
+        /// The exceeded deadline, in milliseconds.
         deadline_ms: u64,
     },
-    /// The worker or the device went away for a reason outside this session. Every handle of it is gone; try again.
+    /// The worker or the device was lost for a reason outside this session. Every handle of the session is stale.
+    /// Retryable.
     #[error("the GPU was lost: {0}; create the buffers again and retry")]
     DeviceLost(String),
-    /// No room for another session now; try again later or on another node.
+    /// The device has no capacity at the moment. Retryable, later or on another node.
     #[error("the GPU is busy: {0}; try again later")]
     Busy(String),
 }
 
 impl Error {
-    /// Whether the same call may work later, with nothing changed by the guest.
+    /// Returns `true` if the same call may succeed later, unchanged.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::DeviceLost(_) | Self::Busy(_))
     }
 
-    /// A stable name: that of the WIT case.
+    /// Returns a stable code: the name of the WIT case.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -79,10 +82,10 @@ impl Error {
     }
 }
 
-/// Passes when `value` is at most `limit`.
+/// Checks that `value` is at most `limit`.
 ///
 /// # Errors
-/// [`Error::Limit`] under this name.
+/// [`Error::Limit`] with this name.
 pub(crate) fn within(name: &str, value: u64, limit: u64) -> Result<(), Error> {
     if value <= limit { Ok(()) } else { Err(Error::Limit { name: name.to_owned(), value, limit }) }
 }

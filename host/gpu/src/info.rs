@@ -1,60 +1,61 @@
-//! What is known of an adapter.
+//! Description of an adapter.
 
 use serde::{Deserialize, Serialize};
 
-/// Whether a chip or the processor does the work.
+/// The kind of processor behind an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum AdapterKind {
     /// A GPU.
     Hardware,
-    /// The processor, through a driver such as lavapipe.
+    /// The CPU, through a driver such as lavapipe.
     Software,
 }
 
-/// What became of a loop of [`LoopProbe::ASKED`] rounds at the worker's start.
+/// Result of running a loop of [`LoopProbe::ASKED`] iterations when the worker starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoopProbe {
-    /// It ran to its end.
+    /// The loop ran to completion.
     Complete,
-    /// The driver ended it early, without a word. Lavapipe 22.3 stops every loop after 65,535 rounds.
+    /// The driver ended the loop early without an error. Lavapipe 22.3 ends every loop after 65,535 iterations.
     Truncated {
-        /// Rounds that were run.
+        /// Iterations that ran.
         rounds: u32,
     },
 }
 
 impl LoopProbe {
-    /// Rounds asked for: more than 16 bits count.
+    /// Iterations requested: more than 16 bits can count.
     pub const ASKED: u32 = 100_000;
 }
 
-/// An adapter as its worker found it.
+/// An adapter, as reported by its worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Info {
+pub struct AdapterInfo {
     /// The adapter's name, such as `llvmpipe (LLVM 15.0.6, 256 bits)`.
     pub name: String,
     /// Hardware or software.
-    pub kind: Kind,
+    pub kind: AdapterKind,
     /// The driver's name and version.
     pub driver: String,
-    /// Whether WGSL may `enable f16`.
+    /// True if WGSL may `enable f16`.
     pub f16: bool,
-    /// Smallest and largest subgroup, where subgroup operations are there.
+    /// Smallest and largest subgroup size; `None` without subgroup operations.
     pub subgroup_size: Option<(u32, u32)>,
-    /// Whether device time comes from the device's own clock; else it is the time from submit to done.
+    /// True if device time is measured by the device's clock. Otherwise it is the time from submission to completion.
     pub timestamps: bool,
-    /// What all sessions together may allocate, in bytes: from the node's options, Vulkan's budget is not asked.
+    /// Memory that all sessions together may allocate, in bytes. Set by the node's options; Vulkan's budget is not
+    /// queried.
     pub memory_bytes: u64,
-    /// The node's limits, lowered to the adapter's.
-    pub limits: crate::Limits,
-    /// Whether long loops run to their end.
+    /// The node's limits, lowered to those of the adapter.
+    pub limits: crate::AdapterLimits,
+    /// Result of the loop probe.
     pub loop_probe: LoopProbe,
 }
 
-impl Info {
-    /// What a result depends on beside its inputs: adapter, driver and the compiler's version.
+impl AdapterInfo {
+    /// Returns an identity of the environment that results depend on: adapter, driver and compiler version.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         format!("{} | {} | naga {}", self.name, self.driver, crate::shader::NAGA)

@@ -1,11 +1,11 @@
-//! What one session has, and whether what it asks for may reach the device. Pure: no I/O, no clock.
+//! State of one session, and validation of its requests before they reach the device. Pure: no I/O, no clock.
 //!
-//! Handles are numbers that count up and are never used twice, so a stale one is always found out. After a loss
-//! everything is forgotten at once and the numbers go on.
+//! Handles are increasing numbers that are never reused, so a stale handle is always detected. After a loss, all
+//! entries are removed and the numbering continues.
 
 use crate::{
-    ALIGNMENT, BINDING_ALIGNMENT, Error, Limits,
-    command::{Access, Binding, BufferId, Command, PipelineId, Range, Reflection},
+    ALIGNMENT, AdapterLimits, BINDING_ALIGNMENT, Error,
+    command::{Binding, BindingAccess, BufferId, ByteRange, GpuCommand, PipelineId, Reflection},
     error::within,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The buffers and pipelines of one session, within its limits.
 #[derive(Debug)]
 pub struct Ledger {
-    limits: Limits,
+    limits: AdapterLimits,
     total_limit: u64,
     total: u64,
     next: u64,
@@ -22,9 +22,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger; `total_bytes` bounds the sum of its live buffers.
+    /// Creates an empty ledger. `total_bytes` bounds the sum of the sizes of the live buffers.
     #[must_use]
-    pub fn new(limits: Limits, total_bytes: u64) -> Self {
+    pub fn new(limits: AdapterLimits, total_bytes: u64) -> Self {
         Self {
             limits,
             total_limit: total_bytes,
@@ -35,29 +35,29 @@ impl Ledger {
         }
     }
 
-    /// Whether there is nothing that could be lost.
+    /// Returns `true` if the session has no buffers and no pipelines.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.buffers.is_empty() && self.pipelines.is_empty()
     }
 
-    /// Bytes of all live buffers.
+    /// Returns the sum of the sizes of the live buffers, in bytes.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
         self.total
     }
 
-    /// Everything is gone with the device. Numbers go on, so that no old handle means something new.
+    /// Removes all entries after the device is lost. The numbering continues, so that old handles stay invalid.
     pub fn forget(&mut self) {
         self.total = 0;
         self.buffers.clear();
         self.pipelines.clear();
     }
 
-    /// Enters a buffer of this size, rounded up to 4 bytes; returns its handle and that size.
+    /// Adds a buffer. Returns its handle and its size, rounded up to a multiple of 4 bytes.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for no bytes; [`Error::Limit`] for `buffer-bytes`, `total-bytes` and `buffers`.
+    /// [`Error::Invalid`] for 0 bytes; [`Error::Limit`] for `buffer-bytes`, `total-bytes` and `buffers`.
     pub fn create(&mut self, bytes: u64) -> Result<(BufferId, u64), Error> {
         if bytes == 0 {
             return Err(Error::invalid("a buffer of 0 bytes; ask for at least 4"));
@@ -73,7 +73,7 @@ impl Ledger {
         Ok((id, bytes))
     }
 
-    /// Strikes a buffer out.
+    /// Removes a buffer.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a stale handle.
@@ -83,7 +83,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Enters a pipeline.
+    /// Adds a pipeline.
     ///
     /// # Errors
     /// [`Error::Limit`] for `pipelines`.
@@ -94,7 +94,7 @@ impl Ledger {
         Ok(id)
     }
 
-    /// Strikes a pipeline out.
+    /// Removes a pipeline.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a stale handle.
@@ -102,7 +102,7 @@ impl Ledger {
         self.pipelines.remove(&id).map(|_| ()).ok_or_else(|| stale_pipeline(id))
     }
 
-    /// A buffer's size, in bytes.
+    /// Returns a buffer's size, in bytes.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a stale handle.
@@ -110,13 +110,13 @@ impl Ledger {
         self.buffers.get(&id).copied().ok_or_else(|| stale_buffer(id))
     }
 
-    /// Checks that a range lies in its buffer and that both its ends are multiples of 4.
+    /// Checks that a range is inside its buffer and that offset and length are multiples of 4.
     ///
     /// # Errors
-    /// [`Error::Invalid`] saying which of these it is not.
-    pub fn check_range(&self, range: Range) -> Result<(), Error> {
+    /// [`Error::Invalid`] for a violation or a stale handle.
+    pub fn check_range(&self, range: ByteRange) -> Result<(), Error> {
         let size = self.size(range.buffer)?;
-        let Range { buffer: BufferId(id), offset, bytes } = range;
+        let ByteRange { buffer: BufferId(id), offset, bytes } = range;
         if !offset.is_multiple_of(ALIGNMENT) || !bytes.is_multiple_of(ALIGNMENT) {
             return Err(Error::invalid(format!(
                 "offset {offset} and length {bytes} must be multiples of {ALIGNMENT} bytes"
@@ -130,12 +130,12 @@ impl Ledger {
         }
     }
 
-    /// Checks a whole submit. Nothing of it may run when one step is wrong.
+    /// Checks a whole submit. If one step is invalid, no step may run.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the step, from 1; [`Error::Limit`] for `passes-per-submit`,
     /// `workgroups-per-dimension`, `copy-bytes` and `read-bytes`.
-    pub fn check_submit(&self, commands: &[Command], reads: &[Range]) -> Result<(), Error> {
+    pub fn check_submit(&self, commands: &[GpuCommand], reads: &[ByteRange]) -> Result<(), Error> {
         within("passes-per-submit", commands.len() as u64, self.limits.passes_per_submit)?;
         within("passes-per-submit", reads.len() as u64, self.limits.passes_per_submit)?;
         let mut copied = 0_u64;
@@ -151,22 +151,22 @@ impl Ledger {
         within("read-bytes", read, self.limits.read_bytes)
     }
 
-    /// Checks one step; returns the bytes that it copies or clears.
-    fn check_command(&self, command: &Command) -> Result<u64, Error> {
+    /// Checks one step. Returns the number of bytes that it copies or clears.
+    fn check_command(&self, command: &GpuCommand) -> Result<u64, Error> {
         match command {
-            Command::Clear(range) => {
+            GpuCommand::Clear(range) => {
                 self.check_range(*range)?;
                 Ok(range.bytes)
             }
-            Command::Copy { source, target, target_offset } => {
+            GpuCommand::Copy { source, target, target_offset } => {
                 self.check_range(*source)?;
-                self.check_range(Range { buffer: *target, offset: *target_offset, bytes: source.bytes })?;
+                self.check_range(ByteRange { buffer: *target, offset: *target_offset, bytes: source.bytes })?;
                 if source.buffer == *target {
                     return Err(Error::invalid("a copy within one buffer; copy through another one"));
                 }
                 Ok(source.bytes)
             }
-            Command::Dispatch { pipeline, bindings, workgroups } => {
+            GpuCommand::Dispatch { pipeline, bindings, workgroups } => {
                 let reflection = self.pipelines.get(pipeline).ok_or_else(|| stale_pipeline(*pipeline))?;
                 for size in workgroups {
                     within("workgroups-per-dimension", u64::from(*size), self.limits.workgroups_per_dimension)?;
@@ -191,7 +191,7 @@ impl Ledger {
             };
             let size = self.size(binding.buffer)?;
             let bytes = binding.bytes.unwrap_or_else(|| size.saturating_sub(binding.offset));
-            self.check_range(Range { buffer: binding.buffer, offset: binding.offset, bytes })?;
+            self.check_range(ByteRange { buffer: binding.buffer, offset: binding.offset, bytes })?;
             if !binding.offset.is_multiple_of(BINDING_ALIGNMENT) {
                 let offset = binding.offset;
                 return Err(Error::invalid(format!(
@@ -203,11 +203,11 @@ impl Ledger {
                 return Err(Error::invalid(format!("@binding({number}) has {bytes} bytes, the shader needs {least}")));
             }
             let fresh = match layout.access {
-                Access::Read => {
+                BindingAccess::Read => {
                     read.insert(binding.buffer);
                     true
                 }
-                Access::ReadWrite => written.insert(binding.buffer),
+                BindingAccess::ReadWrite => written.insert(binding.buffer),
             };
             if !fresh || !read.is_disjoint(&written) {
                 let BufferId(id) = binding.buffer;
@@ -225,11 +225,11 @@ impl Ledger {
 }
 
 fn stale_buffer(BufferId(id): BufferId) -> Error {
-    Error::invalid(format!("there is no buffer {id}: it was destroyed, lost with the device, or never made"))
+    Error::invalid(format!("there is no buffer {id}: it was destroyed, lost with the device, or never created"))
 }
 
 fn stale_pipeline(PipelineId(id): PipelineId) -> Error {
-    Error::invalid(format!("there is no pipeline {id}: it was dropped, lost with the device, or never made"))
+    Error::invalid(format!("there is no pipeline {id}: it was dropped, lost with the device, or never created"))
 }
 
 fn in_step(step: usize, error: Error) -> Error {

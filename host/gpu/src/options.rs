@@ -1,58 +1,62 @@
-//! What a node decides about its GPU.
+//! Options of a node's GPU.
 
-use crate::Limits;
+use crate::AdapterLimits;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-/// Variables that a Vulkan loader and driver need to be found. The worker gets no other of the node's environment.
+/// Environment variables that locate the Vulkan loader and driver. The worker inherits no other variables from the
+/// node.
 pub const DRIVER_VARIABLES: [&str; 3] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "LD_LIBRARY_PATH"];
 
-/// A program that calls [`worker_main`](crate::worker_main) before anything else.
+/// The command line of the worker: a program that calls [`worker_main`](crate::worker_main) first.
 #[derive(Clone, Debug)]
-pub struct WorkerCommand {
-    /// The program, usually this one.
+pub struct GpuWorkerCommand {
+    /// The program, usually the current executable.
     pub program: PathBuf,
-    /// What makes it a worker.
+    /// Arguments that select the worker.
     pub args: Vec<OsString>,
 }
 
-/// How a node runs its worker, and what it allows.
+/// Options of the worker and limits of its sessions.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What to start.
-    pub worker: WorkerCommand,
-    /// A part of the adapter's name, in any case. Default none: the best one, hardware before software.
+    /// Command line of the worker.
+    pub worker: GpuWorkerCommand,
+    /// A substring of the adapter's name, case-insensitive. Default none: the best adapter, with hardware before
+    /// software.
     pub adapter: Option<String>,
-    /// The worker's whole environment. Default: [`DRIVER_VARIABLES`], as far as the node has them.
+    /// The worker's complete environment. Default: the [`DRIVER_VARIABLES`] that are set in the node's environment.
     pub environment: Vec<(String, OsString)>,
-    /// What all sessions together may allocate, in bytes. Default 512 MiB; set it to what the card can spare.
+    /// Memory that all sessions together may allocate, in bytes. Default 512 MiB; set it to the memory available on the
+    /// card.
     pub memory_bytes: u64,
-    /// Sessions at once. Default 64.
+    /// Open sessions. Default 64.
     pub sessions: usize,
-    /// Calls that wait for the device, at most one for each session. Default 64; more wait outside of it.
+    /// Queue length of calls for the device, with at most one call per session. Default 64. Further calls wait to enter
+    /// the queue.
     pub queue: usize,
-    /// What a guest may ask. Default: see [`Limits`].
-    pub limits: Limits,
-    /// How long a worker may take to open its device. Default 20 s.
+    /// Limits of a guest. Default: see [`AdapterLimits`].
+    pub limits: AdapterLimits,
+    /// Deadline for a worker to open its device. Default 20 s.
     pub start_deadline: Duration,
-    /// How long the driver may take to compile one pipeline. Default 10 s.
+    /// Deadline for the driver to compile one pipeline. Default 10 s.
     pub compile_deadline: Duration,
-    /// How long a write, a read, or freeing a buffer may take. Default 10 s.
+    /// Deadline for a write, for a read, and for freeing a buffer. Default 10 s.
     pub transfer_deadline: Duration,
-    /// Memory for checking one shader, in bytes. Default 256 MiB.
+    /// Memory limit for checking one shader, in bytes. Default 256 MiB.
     pub check_memory_bytes: u64,
-    /// CPU time for checking one shader, in seconds. Default 5; four times that by the clock.
+    /// CPU time limit for checking one shader, in seconds. Default 5. The wall-clock limit is four times as long.
     pub check_cpu_seconds: u64,
-    /// Shaders checked at once. Default 2.
+    /// Shaders checked concurrently. Default 2.
     pub checks: usize,
-    /// The user that workers become where the node runs as root: a checker at once, the device's owner when the device is
-    /// open. Default 65534, nobody; `None`: they stay root.
+    /// User id that workers switch to if the node runs as root: a checker at its start, the device worker after opening
+    /// the device. Default 65534 (nobody). `None`: workers stay root.
     pub user: Option<u32>,
 }
 
 impl Options {
-    /// The defaults, with this worker.
+    /// Creates options with this worker and the defaults.
     #[must_use]
-    pub fn new(worker: WorkerCommand) -> Self {
+    pub fn new(worker: GpuWorkerCommand) -> Self {
         let variable = |name: &str| std::env::var_os(name).map(|value| (name.to_owned(), value));
         Self {
             worker,
@@ -61,7 +65,7 @@ impl Options {
             memory_bytes: 512 << 20,
             sessions: 64,
             queue: 64,
-            limits: Limits::default(),
+            limits: AdapterLimits::default(),
             start_deadline: Duration::from_secs(20),
             compile_deadline: Duration::from_secs(10),
             transfer_deadline: Duration::from_secs(10),

@@ -1,16 +1,16 @@
-//! What goes between the node and its workers over one socket, in both directions: frames of a head in postcard and,
-//! behind it, raw bytes.
+//! Protocol between the node and its workers, over one socket in both directions. A frame is a head in postcard,
+//! followed by raw bytes.
 //!
 //! ```text
 //! u32 length of the head | u32 length of the bytes | head | bytes
 //! ```
 //!
-//! Lengths are little-endian. The worker answers each request with one frame, in order. Either side ends when a frame
-//! makes no sense; the node believes nothing of an answer but its bytes, times and error.
+//! Lengths are little-endian. The worker replies to each request with one frame, in order. Either side closes the
+//! connection on a malformed frame. The node uses only the bytes, times and error of a reply.
 
 use crate::{
-    Error, Info, Limits,
-    command::{BufferId, Command, PipelineId, Range, Reflection},
+    AdapterInfo, AdapterLimits, Error,
+    command::{BufferId, ByteRange, GpuCommand, PipelineId, Reflection},
     limits::CHUNK_BYTES,
     shader::{Extensions, Source},
 };
@@ -18,27 +18,27 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, IoSlice, Read, Write};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// A longer head is not one: a shader and its names, or the commands of a submit, take less.
+/// Largest head, in bytes. A shader with its names, or the commands of a submit, take less.
 pub(crate) const MAX_HEAD_BYTES: u32 = 1 << 20;
 
-/// The first frame, which says what the process is to be.
+/// The first frame, which determines the role of the process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Start {
-    /// Check one shader and end.
+    /// Checks one shader, then ends.
     Check {
         source: Source,
         extensions: Extensions,
-        limits: Limits,
+        limits: AdapterLimits,
         memory_bytes: u64,
         cpu_seconds: u64,
-        /// The user to become where the worker is root.
+        /// User id to switch to if the worker runs as root.
         user: Option<u32>,
     },
-    /// Own a device and serve [`Request`]s until the socket is closed.
-    Device { adapter: Option<String>, memory_bytes: u64, limits: Limits, user: Option<u32> },
+    /// Owns a device and serves [`Request`]s until the socket is closed.
+    Device { adapter: Option<String>, memory_bytes: u64, limits: AdapterLimits, user: Option<u32> },
 }
 
-/// What a device is asked. Everything in it was checked by the node.
+/// A request to the device worker. The node has validated all values.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     Create {
@@ -50,7 +50,7 @@ pub(crate) enum Request {
         session: u64,
         buffer: BufferId,
     },
-    /// The bytes follow.
+    /// Followed by the bytes.
     Write {
         session: u64,
         buffer: BufferId,
@@ -69,28 +69,28 @@ pub(crate) enum Request {
     },
     Submit {
         session: u64,
-        commands: Vec<Command>,
-        reads: Vec<Range>,
+        commands: Vec<GpuCommand>,
+        reads: Vec<ByteRange>,
         deadline_ms: u64,
     },
-    /// Zeroes and frees all that the session has.
+    /// Zeroes and frees all buffers of the session.
     Close {
         session: u64,
     },
 }
 
-/// What comes back.
+/// A reply of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
-    /// To [`Start::Device`].
-    Ready(Box<Info>),
-    /// To [`Start::Device`]: why there is no device.
+    /// Reply to [`Start::Device`]: the device is open.
+    Ready(Box<AdapterInfo>),
+    /// Reply to [`Start::Device`]: the reason why there is no device.
     NoDevice(String),
-    /// To [`Start::Check`].
+    /// Reply to [`Start::Check`]: the shader is valid.
     Checked(Reflection),
-    /// It is done, in this time; what was read follows.
+    /// The request succeeded, in this time. Followed by the bytes read.
     Done { device_ns: u64 },
-    /// It is not done, and nothing of it was.
+    /// The request failed and had no effect.
     Failed(Error),
 }
 
@@ -99,9 +99,10 @@ fn bad(what: &str) -> io::Error {
 }
 
 fn prefix(head: &[u8], bytes: usize) -> io::Result<[u8; 8]> {
-    let head = u32::try_from(head.len()).ok().filter(|len| *len <= MAX_HEAD_BYTES).ok_or_else(|| bad("a long head"))?;
+    let head =
+        u32::try_from(head.len()).ok().filter(|len| *len <= MAX_HEAD_BYTES).ok_or_else(|| bad("head too long"))?;
     let bytes = u32::try_from(bytes).ok().filter(|len| u64::from(*len) <= CHUNK_BYTES);
-    let bytes = bytes.ok_or_else(|| bad("too many bytes"))?;
+    let bytes = bytes.ok_or_else(|| bad("frame too long"))?;
     Ok((u64::from(head) | u64::from(bytes) << 32).to_le_bytes())
 }
 
@@ -109,15 +110,15 @@ fn lengths(prefix: [u8; 8]) -> io::Result<(usize, usize)> {
     let both = u64::from_le_bytes(prefix);
     let (head, bytes) = (both & u64::from(u32::MAX), both >> 32);
     if head > u64::from(MAX_HEAD_BYTES) || bytes > CHUNK_BYTES {
-        return Err(bad("a frame beyond its limits"));
+        return Err(bad("frame exceeds its limits"));
     }
     Ok((head as usize, bytes as usize))
 }
 
-/// A frame's lengths and head, for so many bytes.
+/// Encodes a frame's lengths and head for a payload of `bytes` bytes.
 ///
 /// # Errors
-/// When it is longer than a frame may be; nothing is sent then.
+/// If the frame exceeds the limits.
 pub(crate) fn encode(head: &impl Serialize, bytes: usize) -> io::Result<Vec<u8>> {
     let encoded = postcard::to_stdvec(head).map_err(io::Error::other)?;
     let mut frame = prefix(&encoded, bytes)?.to_vec();
@@ -125,7 +126,7 @@ pub(crate) fn encode(head: &impl Serialize, bytes: usize) -> io::Result<Vec<u8>>
     Ok(frame)
 }
 
-/// Sends a frame; blocks. In one call where the socket takes it, so that the other side wakes once.
+/// Sends a frame. Blocks. Uses one call if the socket accepts all bytes, so that the receiver wakes once.
 pub(crate) fn send(to: &mut impl Write, head: &impl Serialize, bytes: &[u8]) -> io::Result<()> {
     let head = encode(head, bytes.len())?;
     let sent = match to.write_vectored(&[IoSlice::new(&head), IoSlice::new(bytes)]) {
@@ -138,13 +139,14 @@ pub(crate) fn send(to: &mut impl Write, head: &impl Serialize, bytes: &[u8]) -> 
     to.flush()
 }
 
-/// What is left to send of a head and its bytes.
+/// Returns the unsent rest of a head and its bytes.
 fn left<'a>(head: &'a [u8], bytes: &'a [u8], sent: usize) -> (&'a [u8], &'a [u8]) {
     let of_bytes = sent.saturating_sub(head.len());
     (head.get(sent..).unwrap_or_default(), bytes.get(of_bytes..).unwrap_or_default())
 }
 
-/// Reads a frame; blocks. `None` when the other side closed before one began. `bytes` keeps its memory between calls.
+/// Reads a frame. Blocks. Returns `None` if the other side closed the socket before a frame. `bytes` is reused between
+/// calls.
 pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<Option<T>> {
     let mut prefix = [0; 8];
     match from.read(&mut prefix)? {
@@ -156,10 +158,10 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl Read, bytes: &mut Vec
     from.read_exact(&mut head)?;
     bytes.resize(bytes_len, 0);
     from.read_exact(bytes)?;
-    postcard::from_bytes(&head).map(Some).map_err(|_| bad("a head that makes no sense"))
+    postcard::from_bytes(&head).map(Some).map_err(|_| bad("malformed frame head"))
 }
 
-/// Sends what [`encode`] made, and the bytes.
+/// Sends a head encoded by [`encode`], and the bytes.
 pub(crate) async fn send_async(to: &mut (impl AsyncWrite + Unpin), head: &[u8], bytes: &[u8]) -> io::Result<()> {
     let sent = to.write_vectored(&[IoSlice::new(head), IoSlice::new(bytes)]).await?;
     let (head, bytes) = left(head, bytes, sent);
@@ -167,10 +169,10 @@ pub(crate) async fn send_async(to: &mut (impl AsyncWrite + Unpin), head: &[u8], 
     to.write_all(bytes).await
 }
 
-/// [`receive`] for the node.
+/// Async variant of [`receive`], for the node.
 ///
 /// # Errors
-/// `UnexpectedEof` when the worker is gone.
+/// `UnexpectedEof` if the worker has ended.
 pub(crate) async fn receive_async<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<(T, Vec<u8>)> {
@@ -184,7 +186,7 @@ pub(crate) async fn receive_async<T: DeserializeOwned>(
     if bytes.len() != bytes_len {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok((postcard::from_bytes(&head).map_err(|_| bad("a head that makes no sense"))?, bytes))
+    Ok((postcard::from_bytes(&head).map_err(|_| bad("malformed frame head"))?, bytes))
 }
 
 #[cfg(test)]
@@ -216,7 +218,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any bytes from the other side end in an answer or an error.
+        /// Any bytes from the other side are decoded or rejected without a panic.
         #[test]
         fn any_bytes_are_read(wire in proptest::collection::vec(any::<u8>(), 0..200), len in 0_u8..100) {
             let mut framed = u64::from(len).to_le_bytes().to_vec();

@@ -1,4 +1,5 @@
-//! The sandbox's worker processes alone, for tests and benches; the product's are hidden commands of `fabric`.
+//! The sandbox's worker processes as a standalone program, for tests and benches. The product runs them as hidden
+//! commands of `fabric`.
 
 fn main() -> std::process::ExitCode {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == "gpu") {

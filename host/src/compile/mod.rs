@@ -1,4 +1,4 @@
-//! Validation and compilation, in a process of its own: see [`worker`] for what runs there.
+//! Validation and compilation of modules in a separate process. See [`worker`] for the code that runs there.
 
 pub(crate) mod protocol;
 mod queue;
@@ -21,21 +21,21 @@ use tokio::{
     time::timeout,
 };
 
-/// By the clock, how long a worker may go on with names and lines when its machine code is here.
+/// Wall-clock limit for the worker to send names and lines after its machine code.
 const SYMBOLS_WALL: Duration = Duration::from_secs(60);
 
 /// Exit status of a Rust process that panicked.
 const PANICKED: i32 = 101;
 
-/// A module as the worker returned it.
+/// A compiled module as returned by the worker.
 pub(crate) struct Compiled {
     pub(crate) facts: Facts,
     pub(crate) code: Vec<u8>,
-    /// A table for [`table::Symbols`]; empty when reading the module's debug information failed.
+    /// Encoded table for [`table::Symbols`]. Empty if reading the module's debug information failed.
     pub(crate) symbols: Vec<u8>,
 }
 
-/// Starts workers and reads their answers.
+/// Starts compile workers and reads their output.
 pub(crate) struct Compiler {
     options: CompileOptions,
     queue: queue::Queue,
@@ -45,33 +45,34 @@ pub(crate) struct Compiler {
 }
 
 impl Compiler {
-    /// A compiler for the engines with these fingerprints: for pure functions, for all others.
+    /// Creates a compiler for the engines with these fingerprints, in the order deterministic, general.
     pub(crate) fn new(options: CompileOptions, fingerprints: [String; 2], start_memory_bytes: u64) -> Self {
         let queue = queue::Queue::new(&options);
         Self { options, queue, fingerprints, start_memory_bytes, unconfined: Once::new() }
     }
 
-    /// Bytes of the largest module.
+    /// Returns the maximum size of a module, in bytes.
     pub(crate) fn max_module_bytes(&self) -> u64 {
         self.options.max_module_bytes.0
     }
 
-    /// Refuses a module that is too large to be read.
+    /// Rejects a module that is larger than the maximum.
     pub(crate) fn check_size(&self, bytes: usize) -> Result<(), Fault> {
         let max = self.options.max_module_bytes;
         if bytes as u64 <= max.0 {
             return Ok(());
         }
-        Err(Fault::new(Code::TooLarge, format!("the module has {bytes} bytes, at most {max} are taken"))
+        Err(Fault::new(Code::TooLarge, format!("the module has {bytes} bytes, at most {max} are accepted"))
             .hint("strip debug information with `wasm-tools strip`, or optimise for size"))
     }
 
-    /// Validates and compiles a module when it is the tenant's turn. Dropping the future leaves the queue or kills the
-    /// worker.
+    /// Waits for the tenant's turn, then validates and compiles a module. Dropping the future leaves the queue or kills
+    /// the worker.
     ///
     /// # Errors
-    /// `too-many-requests` when too many of the tenant's modules wait; `compile-limit` when it takes more memory or time
-    /// than allowed; `unavailable` when the machine is too busy; what is wrong with the module; or `internal`.
+    /// `too-many-requests` if too many modules are waiting; `compile-limit` if the compilation exceeds its memory or
+    /// CPU limit; `unavailable` if it exceeds its wall-clock limit or the worker is killed from outside; the fault of
+    /// an invalid module; otherwise `internal`.
     pub(crate) async fn compile(&self, tenant: &TenantId, module: &[u8], target: Target) -> Result<Compiled, Fault> {
         self.check_size(module.len())?;
         let _turn = self.queue.turn(tenant).await?;
@@ -94,7 +95,8 @@ impl Compiler {
         let wall = Duration::from_secs(self.options.wall_seconds);
         let reply = match timeout(wall, worker.code(request, module, self)).await {
             Ok(reply) => reply?,
-            // Its CPU time is the module's; the clock's is the machine's, and another node or a quieter hour may do it.
+            // CPU time depends on the module. Wall-clock time depends on the machine: a retry may succeed on another
+            // node or at another time.
             Err(_) => {
                 return Err(Fault::new(
                     Code::Unavailable,
@@ -105,7 +107,7 @@ impl Compiler {
         };
         let Some((facts, code)) = reply else { return Err(self.died(worker.ended().await?)) };
         let mut symbols = Vec::new();
-        // Names are worth having, not worth failing for.
+        // A module without names is still usable, so this is not an error.
         if timeout(SYMBOLS_WALL, worker.symbols(&mut symbols)).await.is_err() {
             tracing::debug!("a module's debug information took too long to read");
         }
@@ -123,19 +125,20 @@ impl Compiler {
         .hint("split very large functions, or build with less inlining; the operator's `compile-memory` and `compile-cpu-seconds` set the limits")
     }
 
-    /// A worker dies of its limits, of CPU time by signal, of memory by an abort or a stack it could not grow, or of a
-    /// module that the compiler fails on.
+    /// Returns the fault for a worker that ended without a result. `SIGXCPU` means that it reached its CPU limit; any
+    /// other signal, that it aborted for lack of memory or could not grow its stack. A panic means that the compiler
+    /// failed on the module.
     fn died(&self, status: ExitStatus) -> Fault {
         use std::os::unix::process::ExitStatusExt as _;
         match (status.signal(), status.code()) {
             (Some(signal), _) if signal == rustix::process::Signal::XCPU.as_raw() => {
                 self.too_hard("it took too much CPU time")
             }
-            // None of its limits ends it so: somebody else did, the kernel's memory killer or an operator.
+            // None of the worker's limits ends it with `SIGKILL`: the kernel's OOM killer or an operator did.
             (Some(signal), _) if signal == rustix::process::Signal::KILL.as_raw() => {
                 tracing::warn!("a compile worker was killed from outside; the machine may be short of memory");
                 Fault::new(Code::Unavailable, "compiling the module was interrupted: its worker was killed")
-                    .hint("try again; where it happens again the server's machine is short of memory")
+                    .hint("try again; if it happens again, the server's machine is short of memory")
             }
             (Some(_), _) => self.too_hard("it took too much memory or stack"),
             (None, Some(PANICKED)) => self.too_hard("the compiler fails on it"),
@@ -161,19 +164,19 @@ fn internal(what: &str, e: &dyn std::fmt::Display) -> Fault {
     Fault::new(Code::Internal, format!("the compile worker {what}: {e}"))
 }
 
-/// A worker that runs. Dropping it kills it.
+/// A running worker. Dropping it kills the process.
 struct Worker {
     child: Child,
     output: ChildStdout,
     max_code: u64,
 }
 
-/// What a worker sends.
+/// A message from the worker.
 enum Frame {
     Whole(u8, Vec<u8>),
-    /// It has more bytes than such a frame may have.
+    /// The frame is longer than its tag allows.
     TooLong(u8),
-    /// The worker closed its output, perhaps in the middle of a frame.
+    /// The worker closed its output, possibly in the middle of a frame.
     End,
 }
 
@@ -192,17 +195,18 @@ impl Worker {
         Ok(Self { child, output, max_code: options.max_artefact_bytes.0 })
     }
 
-    /// Sends the request and the module and waits for machine code; `None` when the worker ended without an answer.
+    /// Sends the request and the module, then waits for the machine code. Returns `None` if the worker ended without a
+    /// result.
     async fn code(
         &mut self,
         request: &Request,
         module: &[u8],
         compiler: &Compiler,
     ) -> Result<Option<(Facts, Vec<u8>)>, Fault> {
-        let head = postcard::to_stdvec(request).map_err(|e| internal("can't be asked", &e))?;
+        let head = postcard::to_stdvec(request).map_err(|e| internal("can't be sent its request", &e))?;
         let mut input = self.child.stdin.take().ok_or_else(|| internal("has no input", &"not piped"))?;
         let write = async {
-            // A worker that dies while it is written to has said why, or its exit status does.
+            // Write errors are ignored: a worker that ends early reports the reason in a frame or by its exit status.
             let len = u32::try_from(head.len()).unwrap_or(u32::MAX);
             let _ = input.write_all(&len.to_le_bytes()).await;
             let _ = input.write_all(&head).await;
@@ -215,7 +219,7 @@ impl Worker {
     }
 
     async fn answer(&mut self, compiler: &Compiler) -> Result<Option<(Facts, Vec<u8>)>, Fault> {
-        let nonsense = |e: &dyn std::fmt::Display| internal("answers nonsense", e);
+        let nonsense = |e: &dyn std::fmt::Display| internal("sent invalid data", e);
         let mut facts = None;
         loop {
             match self.frame().await.map_err(|e| internal("can't be read", &e))? {
@@ -227,14 +231,14 @@ impl Worker {
                 }
                 Frame::Whole(FACTS, bytes) => facts = Some(postcard::from_bytes(&bytes).map_err(|e| nonsense(&e))?),
                 Frame::Whole(CODE, code) => return Ok(facts.map(|facts| (facts, code))),
-                Frame::TooLong(CODE) => return Err(compiler.too_hard("it makes too much machine code")),
+                Frame::TooLong(CODE) => return Err(compiler.too_hard("it produces too much machine code")),
                 Frame::Whole(tag, _) | Frame::TooLong(tag) => return Err(nonsense(&format!("frame {tag}"))),
                 Frame::End => return Ok(None),
             }
         }
     }
 
-    /// Takes tables until the worker ends, however it does.
+    /// Reads symbol tables until the worker ends or fails. The last complete table is used.
     async fn symbols(&mut self, symbols: &mut Vec<u8>) {
         while let Ok(Frame::Whole(SYMBOLS, bytes)) = self.frame().await {
             *symbols = bytes;
@@ -265,17 +269,17 @@ impl Worker {
         Ok(if bytes.len() as u64 == len { Frame::Whole(tag, bytes) } else { Frame::End })
     }
 
-    /// Kills it, if it still runs, and waits until it is gone.
+    /// Kills the worker if it is still running, and waits for it to exit.
     async fn end(&mut self) {
         let _ = self.child.kill().await;
     }
 
     async fn ended(&mut self) -> Result<ExitStatus, Fault> {
-        self.child.wait().await.map_err(|e| internal("is lost", &e))
+        self.child.wait().await.map_err(|e| internal("can't be waited for", &e))
     }
 }
 
-/// The worker cuts its messages; this is for one that was taken over.
+/// Limits a fault from the worker. The worker limits its own messages, but a compromised worker might not.
 fn short(mut fault: Fault) -> Fault {
     protocol::cut(&mut fault);
     fault.backtrace.clear();

@@ -1,21 +1,21 @@
-//! Turns to compile, fair between tenants.
+//! The queue of modules to compile, fair between tenants.
 
 use super::round_robin::{Bounds, Permit, Refused, RoundRobin};
 use crate::options::CompileOptions;
 use fabric_types::{Code, Fault, id::TenantId};
 
-/// Modules of one tenant that wait for their turn.
+/// Maximum number of waiting modules of one tenant.
 const WAITING_PER_TENANT: usize = 16;
 
-/// Modules that wait in total.
+/// Maximum number of waiting modules in total.
 const WAITING: usize = 256;
 
-/// Who compiles next.
+/// The queue of modules to compile.
 pub(super) struct Queue(RoundRobin<TenantId>);
 
 impl Queue {
-    /// At least two modules are compiled at once and a tenant has at most half of the turns, so that one tenant's slow
-    /// module keeps no other tenant waiting.
+    /// Creates a queue. At least two modules compile at once, and a tenant holds at most half of the permits, so that
+    /// one tenant's slow module does not block other tenants.
     pub(super) fn new(options: &CompileOptions) -> Self {
         let permits = options.concurrency.max(2);
         Self(RoundRobin::new(Bounds {
@@ -29,7 +29,7 @@ impl Queue {
     /// Waits for the tenant's turn.
     ///
     /// # Errors
-    /// `too-many-requests`.
+    /// `too-many-requests` if too many modules are waiting.
     pub(super) async fn turn(&self, tenant: &TenantId) -> Result<Permit<TenantId>, Fault> {
         self.0.acquire(tenant.clone()).await.map_err(|refused| {
             let (whose, limit) = match refused {

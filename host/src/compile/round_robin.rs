@@ -1,8 +1,8 @@
-//! A bounded queue for scarce permits that takes turns by key, such as by tenant.
+//! A bounded queue for a limited number of permits, shared between keys, such as tenants.
 //!
-//! First come, first served within a key; round robin between keys. A key holds at most [`Bounds::per_key`] permits, so
-//! one key alone never holds all of them, and waits in line at most [`Bounds::waiting_per_key`] times.
-//! [`Order`] decides and knows no tasks, clocks or locks; [`RoundRobin`] is its asynchronous handle.
+//! Requests of one key are served in order, and keys are served round robin. A key holds at most [`Bounds::per_key`]
+//! permits, so that one key alone can't hold all of them, and has at most [`Bounds::waiting_per_key`] waiting requests.
+//! [`Order`] is the pure state machine, without tasks, clocks or locks. [`RoundRobin`] is its asynchronous handle.
 
 use parking_lot::Mutex;
 use std::{
@@ -15,47 +15,47 @@ use tokio::sync::oneshot;
 /// The bounds of a queue. A value of 0 counts as 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// Permits held at once.
+    /// Maximum number of permits held at once.
     pub(crate) permits: usize,
-    /// Permits that one key holds at once.
+    /// Maximum number of permits that one key holds at once.
     pub(crate) per_key: usize,
-    /// Requests of one key that wait.
+    /// Maximum number of waiting requests of one key.
     pub(crate) waiting_per_key: usize,
-    /// Requests that wait in total.
+    /// Maximum number of waiting requests in total.
     pub(crate) waiting: usize,
 }
 
-/// Why a request was not queued.
+/// The reason a request was not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
-    /// Too many requests of this key wait.
+    /// Too many requests of this key are waiting.
     #[error("too many requests of the same key are waiting")]
     Key,
-    /// Too many requests of all keys together wait.
+    /// Too many requests of all keys are waiting.
     #[error("too many requests are waiting")]
     Total,
 }
 
-/// Names one request in an [`Order`].
+/// Identifies a request in an [`Order`].
 type Ticket = u64;
 
-/// The decisions of a queue.
+/// The state of a queue.
 #[derive(Debug)]
 pub(crate) struct Order<K> {
     bounds: Bounds,
-    /// Permits held, by key. Keys without any are absent.
+    /// Permits held, by key. Keys without permits are absent.
     held: HashMap<K, usize>,
     held_total: usize,
-    /// Requests that wait, by key. Keys without any are absent.
+    /// Waiting requests, by key. Keys without waiting requests are absent.
     waiting: HashMap<K, VecDeque<Ticket>>,
     waiting_total: usize,
-    /// The keys of `waiting`; the first has the next turn.
+    /// Keys of `waiting`. The first one is served next.
     turns: VecDeque<K>,
     next: Ticket,
 }
 
 impl<K: Eq + Hash + Clone> Order<K> {
-    /// An empty queue.
+    /// Creates an empty queue.
     #[must_use]
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
@@ -69,10 +69,10 @@ impl<K: Eq + Hash + Clone> Order<K> {
         }
     }
 
-    /// Puts a request in line. It has no permit before [`Self::grant`] returns its ticket.
+    /// Adds a request to the queue. It holds no permit until [`Self::grant`] returns its ticket.
     ///
     /// # Errors
-    /// [`Refused`] when it would have to wait and too many do.
+    /// [`Refused`] if the request would have to wait and too many are waiting.
     pub(crate) fn enter(&mut self, key: K) -> Result<Ticket, Refused> {
         let of_key = self.waiting.get(&key).map_or(0, VecDeque::len);
         if !self.runs_at_once(&key) {
@@ -101,7 +101,7 @@ impl<K: Eq + Hash + Clone> Order<K> {
         self.held.get(key).copied().unwrap_or(0) >= self.bounds.per_key.max(1)
     }
 
-    /// Gives a permit to the next request that may have one. Call it until it returns `None` after every other call.
+    /// Grants a permit to the next eligible request. Call this after every other method, until it returns `None`.
     pub(crate) fn grant(&mut self) -> Option<Ticket> {
         if self.held_total >= self.bounds.permits.max(1) {
             return None;
@@ -121,7 +121,7 @@ impl<K: Eq + Hash + Clone> Order<K> {
         Some(ticket)
     }
 
-    /// Ends a request: it leaves the line, or returns its permit.
+    /// Ends a request: removes it from the queue, or returns its permit.
     pub(crate) fn end(&mut self, key: &K, ticket: Ticket) {
         if let Some(line) = self.waiting.get_mut(key)
             && let Some(at) = line.iter().position(|t| *t == ticket)
@@ -143,14 +143,14 @@ impl<K: Eq + Hash + Clone> Order<K> {
         }
     }
 
-    /// Requests that wait.
+    /// Returns the number of waiting requests.
     #[cfg(test)]
     fn waiting(&self) -> usize {
         self.waiting_total
     }
 }
 
-/// A queue that asynchronous callers wait in. Clones share it.
+/// An asynchronous handle to a queue. Clones share the queue.
 #[derive(Debug)]
 pub(crate) struct RoundRobin<K: Eq + Hash + Clone>(Arc<Mutex<Shared<K>>>);
 
@@ -169,7 +169,7 @@ struct Shared<K> {
 impl<K: Eq + Hash + Clone> Shared<K> {
     fn grant(&mut self) {
         while let Some(ticket) = self.order.grant() {
-            // A receiver that is gone belongs to a permit whose drop is waiting for this lock.
+            // A dropped receiver belongs to a permit that waits for this lock in its `Drop`.
             if let Some(told) = self.told.remove(&ticket) {
                 let _ = told.send(());
             }
@@ -195,16 +195,16 @@ impl<K: Eq + Hash + Clone> Drop for Permit<K> {
 }
 
 impl<K: Eq + Hash + Clone> RoundRobin<K> {
-    /// An empty queue.
+    /// Creates an empty queue.
     #[must_use]
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self(Arc::new(Mutex::new(Shared { order: Order::new(bounds), told: HashMap::new() })))
     }
 
-    /// Waits for a permit. Cancel safe: dropping the future leaves the line.
+    /// Waits for a permit. Cancel safe: dropping the future leaves the queue.
     ///
     /// # Errors
-    /// [`Refused`] at once when it would have to wait and too many do.
+    /// [`Refused`] immediately if the request would have to wait and too many are waiting.
     pub(crate) async fn acquire(&self, key: K) -> Result<Permit<K>, Refused> {
         let (told, granted) = oneshot::channel();
         let permit = {
@@ -214,12 +214,12 @@ impl<K: Eq + Hash + Clone> RoundRobin<K> {
             shared.grant();
             Permit { queue: self.clone(), key, ticket }
         };
-        // The sender is dropped unsent only by this permit's own drop.
+        // Only this permit's `Drop` drops the sender without sending.
         let _ = granted.await;
         Ok(permit)
     }
 
-    /// Requests that wait.
+    /// Returns the number of waiting requests.
     #[cfg(test)]
     fn waiting(&self) -> usize {
         self.0.lock().order.waiting()
@@ -277,7 +277,7 @@ mod tests {
             order.enter('a').unwrap();
         }
         assert_eq!(order.enter('a'), Err(Refused::Key));
-        // A key with nothing in line still gets a free permit.
+        // A key without waiting requests still receives a free permit.
         order.enter('b').unwrap();
         all(&mut order);
         order.enter('b').unwrap();
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(queue.waiting(), 1);
         drop(waits);
         assert_eq!(queue.waiting(), 0);
-        // Granted, and dropped before it was polled again.
+        // The permit is granted, then dropped before the future is polled again.
         let mut waits = Box::pin(queue.acquire('b'));
         assert!(futures::poll!(&mut waits).is_pending());
         drop(held);
@@ -303,7 +303,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes: no bound is passed, and what may run does.
+        /// For any sequence of requests and releases, no bound is exceeded and no permit is idle while an eligible
+        /// request waits.
         #[test]
         fn bounds_hold_and_nothing_is_left_idle(steps in proptest::collection::vec((0..3_u8, 0..4_u8), 1..200)) {
             let mut order = Order::new(BOUNDS);

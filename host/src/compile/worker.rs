@@ -1,7 +1,7 @@
-//! The compile worker: a process of its own that limits itself, validates and compiles one module and ends.
+//! The compile worker: a process that limits itself, validates and compiles one module, and exits.
 //!
-//! A small module can ask for a lot of memory and time in each of the steps. Here it can only take this process down, and
-//! this process can open no file, reach no network and start no program.
+//! Each step can take much memory and time, even for a small module. A module can exhaust only this process, which
+//! can't open files, use the network or start programs.
 
 use crate::{
     compile::protocol::{self, CODE, FACTS, FAULT, Facts, MAX_REQUEST_BYTES, Request, STATUS, SYMBOLS, Target},
@@ -9,7 +9,7 @@ use crate::{
     shape::{self, Form, Shape},
     symbols::{self, Budget},
 };
-use fabric_types::{Code, Fault, function::EntryKind};
+use fabric_types::{Code, EngineClass, Fault};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, nice, setrlimit},
@@ -17,15 +17,15 @@ use rustix::{
 use std::io::{self, Read, Write};
 use wasmtime::Engine;
 
-/// CPU seconds for reading debug information, and the seconds after which the kernel ends it.
+/// CPU seconds for reading debug information: the budget, and the limit at which the kernel kills the worker.
 const SYMBOL_CPU_SECONDS: u64 = 5;
 const SYMBOL_CPU_KILL_SECONDS: u64 = 10;
 
-/// Steps for reading debug information; an entry with ten attributes costs eleven.
+/// Step budget for reading debug information. An entry with ten attributes costs eleven steps.
 const SYMBOL_STEPS: u64 = 400_000_000;
 
-/// Runs the worker over standard input and output; call it before any thread or runtime is started. It returns the
-/// exit status: 0 when there was an answer, whether machine code or a fault.
+/// Runs the worker over standard input and output. Call it before any thread or runtime is started. Returns the exit
+/// status: 0 if a result was sent, either machine code or a fault; otherwise 1.
 #[must_use]
 pub fn main() -> u8 {
     match serve(&mut io::stdin().lock(), &mut io::stdout().lock()) {
@@ -55,7 +55,7 @@ fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
             frame(output, FACTS, &encoded(&facts)?)?;
             frame(output, CODE, &code)?;
             drop(code);
-            // Names are cheap, lines may end this process. What was written before stays good.
+            // Reading names is cheap. Reading lines may end this process, but the frames already sent stay valid.
             frame(output, SYMBOLS, &symbols::names(&module))?;
             limit_symbols()?;
             let mut budget = Budget::new(SYMBOL_STEPS, SYMBOL_CPU_SECONDS);
@@ -65,11 +65,12 @@ fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// Ends this process at once when the host, which alone reads the output, is gone. A killed host kills no child by itself.
+/// Kills this process when the host exits, since only the host reads the output. A host that is killed does not kill
+/// its children.
 fn end_with_host() -> io::Result<()> {
     let watch = || {
         let output = io::stdout();
-        // Nothing is asked for: the loss of the other side is told always.
+        // No events are requested: `poll` always reports a hangup.
         let mut fds = [PollFd::new(&output, PollFlags::empty())];
         while !matches!(poll(&mut fds, None), Ok(n) if n > 0) {}
         let _ = kill_process(getpid(), Signal::KILL);
@@ -88,29 +89,29 @@ fn frame(output: &mut impl Write, tag: u8, bytes: &[u8]) -> io::Result<()> {
     output.flush()
 }
 
-/// Messages quote the module, which may have long names.
+/// Truncates a fault's messages. They quote the module, which may have long names.
 fn short(mut fault: Fault) -> Fault {
     protocol::cut(&mut fault);
     fault
 }
 
-/// Binds this process before it has seen a byte of the module.
+/// Sets this process's resource limits before it reads any byte of the module.
 fn limit(request: &Request) -> io::Result<()> {
     let both = |n: u64| Rlimit { current: Some(n), maximum: Some(n) };
-    // What the process has mapped at its start is not the module's doing.
+    // Memory that is already mapped at the start is not charged to the module.
     let mapped = mapped_bytes().unwrap_or(0);
     setrlimit(Resource::As, both(mapped.saturating_add(request.memory_bytes)))?;
-    // Not both the same: the first is XCPU, by which the host knows that it was the limit.
+    // The hard limit is higher, so that the worker ends with `SIGXCPU`, by which the host recognises the CPU limit.
     let more = Some(request.cpu_seconds.saturating_add(1));
     setrlimit(Resource::Cpu, Rlimit { current: Some(request.cpu_seconds), maximum: more })?;
     setrlimit(Resource::Core, both(0))?;
     setrlimit(Resource::Fsize, both(0))?;
-    // Serving comes first.
+    // Serving calls has priority over compiling.
     let _ = nice(10);
     Ok(())
 }
 
-/// Leaves less CPU time, now that only debug information is left to read.
+/// Lowers the CPU limit once only debug information is left to read.
 fn limit_symbols() -> io::Result<()> {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime).tv_sec.unsigned_abs();
     let until = used.saturating_add(SYMBOL_CPU_KILL_SECONDS);
@@ -119,35 +120,38 @@ fn limit_symbols() -> io::Result<()> {
     Ok(setrlimit(Resource::Cpu, Rlimit { current: Some(current), ..limits })?)
 }
 
-/// The address space in use: the first number of `statm`, in pages.
+/// Returns the size of the address space in use, in bytes: the first number of `statm`, which is in pages.
 fn mapped_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_whitespace().next()?.parse().ok()?;
     pages.checked_mul(rustix::param::page_size() as u64)
 }
 
-/// What a module is and needs, from its bytes alone.
+/// Derives a module's facts from its bytes. Checks its imports and initial memory.
 fn facts(request: &Request, shape: &Shape) -> Result<Facts, Fault> {
     imports::check(shape)?;
     let entry = inspect::entry(shape)?;
     if shape.memory > request.start_memory_bytes {
         return Err(crate::load::start_memory(shape.memory, request.start_memory_bytes));
     }
-    let pure = match request.target {
-        Target::ByEntry => entry.kind != EntryKind::Http,
-        Target::Pure => true,
-        Target::Service => false,
+    let class = match request.target {
+        Target::ByEntry => crate::load::class_of(entry.kind),
+        Target::Class(class) => class,
     };
-    Ok(Facts { entry, describes: inspect::described(shape), memory: shape.memory, pure })
+    Ok(Facts { entry, describes: inspect::described(shape), memory: shape.memory, class })
 }
 
 fn compile(request: &Request, module: &[u8]) -> Result<(Facts, Vec<u8>), Fault> {
     let shape = shape::read(module)?;
     let facts = facts(request, &shape)?;
     let internal = |e: wasmtime::Error| Fault::new(Code::Internal, format!("the compile worker can't start: {e:#}"));
-    let engine = Engine::new(&engine::config(facts.pure)).map_err(internal)?;
-    let [pure, service] = &request.fingerprints;
-    if fingerprint::of(&engine) != *(if facts.pure { pure } else { service }) {
+    let engine = Engine::new(&engine::config(facts.class)).map_err(internal)?;
+    let [deterministic, general] = &request.fingerprints;
+    let expected = match facts.class {
+        EngineClass::Deterministic => deterministic,
+        EngineClass::General => general,
+    };
+    if fingerprint::of(&engine) != *expected {
         return Err(Fault::new(Code::Internal, "the compile worker is of another version than the host")
             .hint("restart the server after an upgrade"));
     }

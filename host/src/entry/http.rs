@@ -1,9 +1,10 @@
-//! One request to a `wasi:http/proxy` component: a fresh instance, run inside the connection's own task until its
-//! response begins. Most guests have ended by then.
+//! Runs one request to a `wasi:http/proxy` component in a new instance. The guest runs inside the connection's own task
+//! until its response begins. Most guests have finished by then.
 //!
-//! One that goes on moves to a task of its own, so that it ends, and its deadline ends it, also while nobody reads the
-//! body: a client that does not read must not hold a slot. Dropping the [`Body`] ends the guest, unless the client has all
-//! that it will ever read: then the guest goes on to its own end, and what it still writes is discarded.
+//! A guest that is still running moves to its own task, so that it makes progress and its deadline applies even if
+//! nobody reads the body: a client that does not read must not hold a slot. Dropping the [`ResponseBody`] terminates
+//! the guest, unless the client has everything that it will read. In that case the guest runs to completion, and its
+//! remaining output is discarded.
 
 use crate::{
     entry::task::SlotWait,
@@ -35,53 +36,53 @@ use wasmtime_wasi_http::{
     },
 };
 
-/// What a request brings besides itself.
+/// Parameters of an http call in addition to the request.
 pub struct HttpCall {
-    /// What it may use.
+    /// Limits of the call.
     pub limits: Limits,
-    /// Where log lines go; `None` drops them.
+    /// Receiver of log lines. `None` discards them.
     pub logs: Option<Arc<dyn LogSink>>,
-    /// Ends the guest with `cancelled`.
+    /// Cancels the call, which then fails with `cancelled`.
     pub cancel: CancellationToken,
-    /// Whether the caller came by TLS.
+    /// `true` if the client connected over TLS.
     pub https: bool,
-    /// Told once how the call ended. When the caller goes away before it has the whole response, the result is
-    /// `cancelled`, with what was spent until then.
+    /// Called once with the outcome of the call. If the client disconnects before it has the whole response, the result
+    /// is `cancelled`, with the resources spent until then.
     pub done: Option<Box<dyn FnOnce(HttpReport) + Send>>,
 }
 
 impl HttpCall {
-    /// A plain call within `limits`.
+    /// Creates a call within `limits`, without TLS, logs or a report.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { limits, logs: None, cancel: CancellationToken::new(), https: false, done: None }
     }
 }
 
-/// What became of a request.
+/// The outcome of an http call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpReport {
-    /// Why it failed, if it did.
+    /// The fault if the call failed.
     pub result: Result<(), Fault>,
     /// Fuel spent.
     pub fuel: u64,
-    /// Wall clock from the start of the instance, in microseconds.
+    /// Wall-clock time since the start of the instance, in microseconds.
     pub wall_us: u64,
-    /// Bytes it logged.
+    /// Bytes logged.
     pub log_bytes: u64,
-    /// Device time of its GPU work, in microseconds.
+    /// GPU device time, in microseconds.
     pub gpu_us: u64,
 }
 
 type Guest = Pin<Box<dyn Future<Output = HttpReport> + Send>>;
 type Answer = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 
-/// Reports once, whatever happens to the call.
+/// Reports the outcome of a call exactly once, on drop at the latest.
 struct Done {
     hook: Option<Box<dyn FnOnce(HttpReport) + Send>>,
     start: std::time::Instant,
     shared: Arc<Shared>,
-    /// Why the call was ended from outside; `None` while nothing but its caller's leave does that.
+    /// Fault that ended the call from outside. `None` means that the caller disconnected.
     reason: Option<Fault>,
 }
 
@@ -92,7 +93,8 @@ impl Done {
         }
     }
 
-    /// Reports a call that ended from outside. The guest goes before this, and leaves what it spent in `shared`.
+    /// Reports a call that ended from outside. The guest is dropped before, since its drop records the resources spent
+    /// in `shared`.
     fn ended(&mut self) {
         if self.hook.is_some() {
             let fault = self.reason.take().unwrap_or_else(caller_left);
@@ -118,14 +120,14 @@ fn caller_left() -> Fault {
     Fault::new(Code::Cancelled, "the caller left before the end of the response")
 }
 
-/// A guest whose response has begun, shared by its task and the response's body.
+/// A guest whose response has begun, shared by its task and the response body.
 struct Driven {
     guest: Mutex<Option<Guest>>,
     done: Mutex<Done>,
     shared: Arc<Shared>,
 }
 
-/// Polls the guest to its end, and tells the body why it failed, if it did.
+/// Polls the guest to completion and sends its fault, if any, to the body.
 async fn drive(driven: Arc<Driven>, over: oneshot::Sender<Option<Fault>>) {
     let report = std::future::poll_fn(|cx| {
         let mut guest = driven.guest.lock();
@@ -140,7 +142,7 @@ async fn drive(driven: Arc<Driven>, over: oneshot::Sender<Option<Fault>>) {
     let _ = over.send(fault);
 }
 
-/// The body's hold on a guest that goes on. Dropping it ends the guest.
+/// The body's handle to a guest that is still running. Dropping it terminates the guest.
 struct Driver {
     driven: Arc<Driven>,
     task: AbortHandle,
@@ -155,12 +157,12 @@ impl Driver {
         Self { driven, task, over }
     }
 
-    /// Ends the guest for a fault that its body met.
+    /// Terminates the guest because of a fault in its response body.
     fn give_up(self, fault: Fault) {
         self.driven.done.lock().reason = Some(fault);
     }
 
-    /// Whether the guest has failed, so that the end of its stream is not the end of its response.
+    /// Reports whether the guest has failed, in which case the end of its stream is not the end of its response.
     fn has_failed(&self) -> bool {
         self.driven.shared.failed.load(Ordering::Acquire)
     }
@@ -168,7 +170,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // At once, unless it runs on another thread in this moment: then its task ends when it yields.
+        // Terminate the guest now. If another thread is polling it, its task ends at the next yield instead.
         if let Some(mut guest) = self.driven.guest.try_lock()
             && guest.take().is_some()
         {
@@ -178,22 +180,23 @@ impl Drop for Driver {
     }
 }
 
-/// A response's body.
-pub struct Body {
+/// The body of a response.
+pub struct ResponseBody {
     inner: HyperOutgoingBody,
     driver: Option<Driver>,
-    /// Bytes that the function may still make.
+    /// Bytes that the function may still send.
     left: u64,
-    /// Bytes that the client still waits for, where the response's head says how many there are.
+    /// Bytes that the client still expects, if the response head determines their number.
     awaited: Option<u64>,
     ended: bool,
-    /// The stream ended because its guest did.
+    /// The stream ended before the response was complete.
     cut_off: bool,
-    /// Where a guest goes on whose client has everything.
+    /// Tasks of guests that run to completion after their clients have received everything.
     drivers: TaskTracker,
 }
 
-/// Bytes of a response's body that a client reads; `None` when only its end says it (RFC 9112, 6.3).
+/// Returns the number of body bytes that a client reads, or `None` if only the end of the stream determines it (RFC
+/// 9112, section 6.3).
 fn expected(method: &http::Method, response: &http::Response<HyperOutgoingBody>) -> Option<u64> {
     let status = response.status();
     if *method == http::Method::HEAD
@@ -205,8 +208,8 @@ fn expected(method: &http::Method, response: &http::Response<HyperOutgoingBody>)
     response.headers().get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-impl Body {
-    /// Takes the body out and leaves an empty one.
+impl ResponseBody {
+    /// Takes the body and leaves an empty one.
     fn take(&mut self) -> Self {
         Self {
             inner: std::mem::replace(&mut self.inner, nothing()),
@@ -219,11 +222,11 @@ impl Body {
         }
     }
 
-    /// Lets the guest go on to its own end without a reader.
+    /// Lets the guest run to completion without a reader.
     fn discard(&mut self) {
         use http_body_util::BodyExt as _;
         let mut rest = self.take();
-        // Without a runtime the process is ending, and the guest with it.
+        // Without a runtime the process is shutting down, which ends the guest.
         if rest.driver.is_some() && tokio::runtime::Handle::try_current().is_ok() {
             self.drivers.spawn(async move { while let Some(Ok(_)) = rest.frame().await {} });
         }
@@ -235,7 +238,7 @@ fn nothing() -> HyperOutgoingBody {
     HyperOutgoingBody::new(http_body_util::Empty::new().map_err(|never| match never {}))
 }
 
-impl Drop for Body {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
         if self.awaited == Some(0) && self.driver.is_some() {
             self.discard();
@@ -243,7 +246,7 @@ impl Drop for Body {
     }
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Fault;
 
@@ -257,7 +260,7 @@ impl http_body::Body for Body {
                         let Some(left) = this.left.checked_sub(bytes) else {
                             this.ended = true;
                             let fault =
-                                Fault::new(Code::OutputLimit, "the response is larger than the function may make");
+                                Fault::new(Code::OutputLimit, "the response is larger than the function's limit");
                             if let Some(driver) = this.driver.take() {
                                 driver.give_up(fault.clone());
                             }
@@ -275,7 +278,7 @@ impl http_body::Body for Body {
                     Poll::Ready(Some(Err(error))) => {
                         this.ended = true;
                         let broken = broken(&error);
-                        // The guest's own end says more than the broken stream does.
+                        // The guest's own fault is more specific than the broken stream.
                         let fault = match this.driver.take() {
                             None => broken,
                             Some(mut driver) => match driver.over.try_recv() {
@@ -299,7 +302,7 @@ impl http_body::Body for Body {
             let Some(driver) = this.driver.as_mut() else {
                 return if this.ended { Poll::Ready(None) } else { Poll::Pending };
             };
-            // Its task says why it ended, whatever happens, unless the runtime ends.
+            // The task always sends its outcome, unless the runtime shuts down.
             let fault = ready!(Pin::new(&mut driver.over).poll(cx)).unwrap_or_else(|_| Some(fault::cancelled()));
             this.driver = None;
             if let Some(fault) = fault
@@ -321,16 +324,16 @@ impl http_body::Body for Body {
 }
 
 fn broken(error: &HttpError) -> Fault {
-    Fault::new(Code::FunctionFailed, format!("the function broke its response off: {error:?}"))
+    Fault::new(Code::FunctionFailed, format!("the function aborted its response: {error:?}"))
 }
 
-/// Runs a request until its response begins; the rest comes with the body.
+/// Runs a request until its response begins. The rest of the response follows in the body.
 pub(crate) async fn handle<B>(
     inner: Arc<Inner>,
     loaded: &Loaded,
     request: http::Request<B>,
     call: HttpCall,
-) -> Result<http::Response<Body>, Fault>
+) -> Result<http::Response<ResponseBody>, Fault>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
@@ -353,7 +356,7 @@ where
     let mut guest: Guest = Box::pin(run.run(state, request, send));
     let mut finished = None;
     let answer: Option<Answer> = tokio::select! {
-        // The guest first: most are done at the first poll, and their body is there with the head.
+        // The guest first: most guests finish at the first poll, and their body is available together with the head.
         biased;
         report = &mut guest => {
             finished = Some(report);
@@ -377,8 +380,15 @@ where
             };
             let awaited = expected(&method, &response);
             let unread = awaited == Some(0);
-            let response =
-                response.map(|inner| Body { inner, driver, left, awaited, ended: false, cut_off: false, drivers });
+            let response = response.map(|inner| ResponseBody {
+                inner,
+                driver,
+                left,
+                awaited,
+                ended: false,
+                cut_off: false,
+                drivers,
+            });
             // A body that must not be sent is not left to the connection, which would send it on HTTP/2.
             Ok(if unread {
                 response.map(|mut body| {
@@ -410,7 +420,7 @@ where
 
 type RequestBody = http_body_util::combinators::UnsyncBoxBody<Bytes, HttpError>;
 
-/// Refuses a body that is known to be too large, and ends one that turns out to be.
+/// Rejects a body that is known to exceed `max` bytes, and fails one that exceeds it while it is read.
 fn bounded<B>(request: http::Request<B>, max: u64) -> Result<http::Request<RequestBody>, Fault>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -426,7 +436,7 @@ where
     }))
 }
 
-/// A body that breaks off after so many bytes.
+/// A body that fails after a given number of bytes.
 struct Counted<B> {
     inner: Pin<Box<B>>,
     left: u64,
@@ -459,7 +469,7 @@ where
     }
 }
 
-/// Everything a request's guest keeps until it ends.
+/// The resources of a request's guest, held until it ends.
 struct Run {
     inner: Arc<Inner>,
     loaded: Loaded,
@@ -519,7 +529,10 @@ impl Run {
             let scheme = if self.https { Scheme::Https } else { Scheme::Http };
             let mut http = guest_store.data_mut().http();
             let request = http.new_incoming_request(scheme, request).map_err(|e| {
-                fault::Stop::error(Fault::new(Code::BadRequest, format!("the request can't be handed over: {e:#}")))
+                fault::Stop::error(Fault::new(
+                    Code::BadRequest,
+                    format!("the request can't be passed to the function: {e:#}"),
+                ))
             })?;
             let out = http.new_response_outparam(send)?;
             let proxy = pre.instantiate_async(&mut *guest_store).await?;
@@ -528,7 +541,7 @@ impl Run {
         };
         let ended = scope.bound(guest).await;
         if !matches!(ended, Ended::Returned(Ok(()))) {
-            // Before the store goes, and with it the other end of the body's stream.
+            // Set before the store is dropped, since that closes the other end of the body's stream.
             self.shared.failed.store(true, Ordering::Release);
         }
         drop(store);
@@ -537,7 +550,7 @@ impl Run {
     }
 }
 
-/// A store that notes its guest's fuel when it goes, also when that is because the caller left.
+/// A store that records its guest's fuel on drop, including when the caller disconnects.
 struct Metered {
     store: Store<State>,
     limit: u64,
@@ -552,7 +565,7 @@ impl Drop for Metered {
 }
 
 impl Scope {
-    /// The bounds of a call that starts now.
+    /// Returns the bounds of a call that starts now.
     pub(crate) fn new(limits: &Limits, unit: Unit, deadline: Option<Instant>, cancel: CancellationToken) -> Self {
         let now = Instant::now();
         let own = now

@@ -1,4 +1,4 @@
-//! The kinds of entry: what is called, and how its answer is read.
+//! Calls of guests, by entry kind.
 
 pub(crate) mod http;
 pub(crate) mod task;

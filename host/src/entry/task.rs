@@ -1,4 +1,4 @@
-//! One call of a task or a command: a fresh instance, the stage's export, a result.
+//! Runs one call of a task or command: a new instance, the export of the stage, and the result.
 
 use crate::{
     bindings::{
@@ -22,26 +22,26 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, component::ComponentExportIndex};
 use wasmtime_wasi::I32Exit;
 
-/// Told how far a task is: completed steps and total steps, 0 for not known.
+/// A callback for the progress of a task: completed steps and total steps, 0 if unknown.
 pub type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
-/// What is asked of the module.
+/// The stage of a call, which selects the export to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stage {
-    /// Answer one request. A command finds the body on its standard input.
+pub enum TaskStage {
+    /// Handle one request. A command reads the body from its standard input.
     Handler {
         /// The request's body.
         body: Bytes,
-        /// The media type the caller named.
+        /// Media type given by the caller.
         content_type: Option<String>,
     },
-    /// Map the input's one part.
+    /// Map the single input part.
     Map,
-    /// Merge the input's parts, or reduce its keyed part.
+    /// Merge the input parts, or reduce the keyed part.
     Reduce,
 }
 
-impl Stage {
+impl TaskStage {
     fn unit(&self) -> Unit {
         match self {
             Self::Handler { .. } => Unit::Call,
@@ -58,45 +58,46 @@ impl Stage {
     }
 }
 
-/// How long a call waits while all slots are taken.
+/// The limit on waiting for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotWait {
-    /// For as long as [`crate::Options::slot_wait`] says, then `unavailable`. For calls, whose callers can try again.
+    /// Up to [`crate::Options::slot_wait`], then the call fails with `unavailable`. For calls, which clients can retry.
     Bounded,
-    /// Until there is a slot or the call is cancelled. For tasks, which were given to this node with its slots in mind.
+    /// Until a slot is free or the call is cancelled. For tasks, which are assigned to this node according to its
+    /// slots.
     UntilCancelled,
 }
 
-/// One call.
+/// Parameters of a call of a task or command.
 pub struct TaskCall {
-    /// What is asked.
-    pub stage: Stage,
-    /// What it reads.
+    /// Stage to run.
+    pub stage: TaskStage,
+    /// Input of the call.
     pub input: Box<dyn PartSource>,
     /// Parameters in canonical JSON.
     pub params: Arc<str>,
-    /// What it may use; the host's own ceilings hold as well.
+    /// Limits of the call. The host's own ceilings also apply.
     pub limits: Limits,
-    /// Seeds a pure guest's randomness: the task key.
+    /// Seed of a pure guest's randomness: the task key.
     pub seed: [u8; 32],
-    /// Buckets that emitted records are divided into; 0 without a shuffle.
+    /// Number of buckets for emitted records; 0 without a shuffle.
     pub buckets: u32,
-    /// Where log lines go; `None` drops them.
+    /// Receiver of log lines. `None` discards them.
     pub logs: Option<Arc<dyn LogSink>>,
-    /// Told of progress; `None` for nobody.
+    /// Receiver of progress reports.
     pub progress: Option<Progress>,
-    /// Ends the call with `cancelled`.
+    /// Cancels the call, which then fails with `cancelled`.
     pub cancel: CancellationToken,
-    /// Ends the call with `deadline` before its own limit does; `None` for the limit alone.
+    /// Deadline in addition to the one in `limits`; the earlier one applies. The call then fails with `deadline`.
     pub deadline: Option<Instant>,
-    /// How long it waits for a slot.
+    /// Limit on waiting for a slot.
     pub slot_wait: SlotWait,
 }
 
 impl TaskCall {
-    /// A call with default limits and a bounded wait for a slot; no parameters, no logs and nothing to cancel it.
+    /// Creates a call with default limits and a bounded wait for a slot; without parameters, logs or cancellation.
     #[must_use]
-    pub fn new(stage: Stage, input: impl PartSource + 'static) -> Self {
+    pub fn new(stage: TaskStage, input: impl PartSource + 'static) -> Self {
         Self {
             stage,
             input: Box::new(input),
@@ -113,31 +114,31 @@ impl TaskCall {
     }
 }
 
-/// A result.
+/// The output of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskOutput {
-    /// The bytes; with a shuffle, one block as [`crate::keyed`] describes.
+    /// Bytes of the result. With a shuffle, one block in the format of [`crate::keyed`].
     pub bytes: Bytes,
-    /// Their media type, where the guest named one.
+    /// Media type, if the guest set one.
     pub content_type: Option<String>,
-    /// With a shuffle, where each bucket starts in `bytes`, and last where the block ends. Empty without.
+    /// With a shuffle, the start of each bucket in `bytes`, followed by the end of the block. Empty without a shuffle.
     pub buckets: Vec<u64>,
 }
 
-/// What became of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskReport {
-    /// The result, or why there is none.
+    /// The output, or the fault of a failed call.
     pub result: Result<TaskOutput, Fault>,
     /// Fuel spent.
     pub fuel: u64,
-    /// Wall clock from the start of the instance, in microseconds.
+    /// Wall-clock time since the start of the instance, in microseconds.
     pub wall_us: u64,
-    /// Input bytes the guest read.
+    /// Input bytes read by the guest.
     pub bytes_in: u64,
-    /// Bytes it logged.
+    /// Bytes logged.
     pub log_bytes: u64,
-    /// Device time of its GPU submits, in microseconds.
+    /// Device time of GPU submits, in microseconds.
     pub gpu_us: u64,
 }
 
@@ -149,7 +150,7 @@ fn nothing(fault: Fault) -> TaskReport {
     TaskReport { result: Err(fault), fuel: 0, wall_us: 0, bytes_in: 0, log_bytes: 0, gpu_us: 0 }
 }
 
-/// Runs a call to its end.
+/// Runs a call to completion.
 pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskReport {
     let slot = match inner.slot(&loaded.deployment, call.slot_wait, &call.cancel).await {
         Ok(slot) => slot,
@@ -160,7 +161,7 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
         Err(fault) => return nothing(fault),
     };
     let TaskCall { stage, input, params, limits, seed, buckets, logs, progress, cancel, deadline, .. } = call;
-    if let Stage::Handler { body, .. } = &stage
+    if let TaskStage::Handler { body, .. } = &stage
         && body.len() as u64 > limits.body_bytes.0
     {
         let message = format!("the request has {} bytes, the function takes {}", body.len(), limits.body_bytes.0);
@@ -169,11 +170,11 @@ pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskR
     let kind = loaded.deployment.entry.kind;
     let command = kind == EntryKind::Command;
     let source: Option<Box<dyn PartSource>> = match &stage {
-        Stage::Handler { body, .. } if command => Some(Box::new(Memory::one("request", body.clone()))),
-        Stage::Handler { .. } => None,
+        TaskStage::Handler { body, .. } if command => Some(Box::new(Memory::one("request", body.clone()))),
+        TaskStage::Handler { .. } => None,
         _ => Some(input),
     };
-    let lines = command && stage == Stage::Map;
+    let lines = command && stage == TaskStage::Map;
     let output = Output::new(limits.output_bytes.0, limits.emit_bytes.0, buckets, lines);
     let shared = inner.shared(output, logs, &limits, &loaded.deployment.tenant);
     let unit = stage.unit();
@@ -231,7 +232,7 @@ async fn call_guest(
     inner: &Inner,
     loaded: &Loaded,
     store: &mut Store<State>,
-    stage: Stage,
+    stage: TaskStage,
     start: std::time::Instant,
 ) -> wasmtime::Result<()> {
     let made = || inner.instantiated(loaded.deployment.entry.kind, start);
@@ -259,7 +260,7 @@ async fn call_guest(
     }
 }
 
-/// Leaving with status 0 is success.
+/// Treats an exit with status 0 as success.
 fn exited(error: wasmtime::Error) -> wasmtime::Result<()> {
     match error.downcast_ref::<I32Exit>() {
         Some(I32Exit(0)) => Ok(()),
@@ -270,7 +271,7 @@ fn exited(error: wasmtime::Error) -> wasmtime::Result<()> {
 async fn call_task(
     task: &TaskPre,
     store: &mut Store<State>,
-    stage: Stage,
+    stage: TaskStage,
     made: impl FnOnce(),
 ) -> wasmtime::Result<()> {
     let instance = task.pre.instantiate_async(&mut *store).await?;
@@ -282,14 +283,14 @@ async fn call_task(
     };
     let unit = |index: &Option<ComponentExportIndex>, what| index.ok_or_else(|| missing(what));
     let index = match &stage {
-        Stage::Handler { .. } => unit(&task.handle, "handler")?,
-        Stage::Map => unit(&task.map, "mapper")?,
-        Stage::Reduce => unit(&task.reduce, "reducer")?,
+        TaskStage::Handler { .. } => unit(&task.handle, "handler")?,
+        TaskStage::Map => unit(&task.map, "mapper")?,
+        TaskStage::Reduce => unit(&task.reduce, "reducer")?,
     };
-    if let Stage::Handler { body, content_type } = stage {
+    if let TaskStage::Handler { body, content_type } = stage {
         type Answer = (Result<Response, types::Error>,);
         let handle = instance.get_typed_func::<(Request,), Answer>(&mut *store, &index)?;
-        // A copy, which is there until the guest has it in its own memory.
+        // Charges the copy of the body that is passed to the guest.
         store.data().shared.memory.grow(body.len() as u64).map_err(Stop::error)?;
         let request = Request { content_type, body: body.into() };
         let (answer,) = handle.call_async(&mut *store, (request,)).await?;
@@ -304,7 +305,7 @@ async fn call_task(
     answer.map_err(reported)
 }
 
-/// What the guest itself says went wrong.
+/// Converts an error that the guest returned to a fault.
 fn reported(error: types::Error) -> wasmtime::Error {
     let cut = |mut text: String| {
         text.truncate(text.floor_char_boundary(8 << 10));
@@ -317,7 +318,7 @@ fn reported(error: types::Error) -> wasmtime::Error {
     })
 }
 
-/// Asks a module what it says about itself.
+/// Calls a module's `describe` export, if it has one.
 pub(crate) async fn describe(task: &TaskPre, store: &mut Store<State>) -> wasmtime::Result<Option<String>> {
     let Some(index) = &task.describe else { return Ok(None) };
     let instance = task.pre.instantiate_async(&mut *store).await?;

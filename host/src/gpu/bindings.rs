@@ -1,4 +1,4 @@
-//! What `bindgen!` makes of `wit/gpu`. Everything typed against it is in `gpu::imports`.
+//! Bindings that `bindgen!` generates from `wit/gpu`. `gpu::imports` uses them.
 #![allow(missing_docs, clippy::all, clippy::pedantic, clippy::restriction)]
 
 wasmtime::component::bindgen!({
@@ -6,8 +6,8 @@ wasmtime::component::bindgen!({
     world: "gpu-guest",
     imports: { default: async | trappable },
     with: {
-        "fabric:gpu/compute.buffer": super::Buffer,
-        "fabric:gpu/compute.pipeline": super::Pipeline,
+        "fabric:gpu/compute.buffer": super::GuestBuffer,
+        "fabric:gpu/compute.pipeline": super::GuestPipeline,
     },
     require_store_data_send: true,
 });

@@ -1,35 +1,35 @@
-//! The node's GPU as it is offered to guests: looked for in the background, since opening a device takes a while.
+//! The node's GPU as offered to guests. It is detected in the background, since opening a device takes a while.
 
-use super::blame::Blame;
-use fabric_gpu::{Gpu, Info, Kind, LoopProbe, Options, WorkerCommand};
+use super::deadline_backoff::DeadlineBackoff;
+use fabric_gpu::{AdapterInfo, AdapterKind, Gpu, GpuWorkerCommand, LoopProbe, Options};
 use fabric_types::{
     Code, Fault,
     function::Deployment,
+    gpu::{GpuRequirement, GpuSupport},
     id::TenantId,
-    manifest::GpuMode,
     rest::node::{GpuAdapter, GpuKind},
 };
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// How a node looks for its GPU.
+/// Options for detecting the node's GPU.
 #[derive(Debug, Clone)]
 pub struct Search {
-    /// What runs [`gpu_worker_main`](crate::gpu_worker_main), and its arguments.
+    /// Command that runs [`gpu_worker_main`](crate::gpu_worker_main).
     pub worker: crate::WorkerCommand,
-    /// A part of the adapter's name, in any case. Default none: the best one, hardware before software.
+    /// Part of the adapter's name, case-insensitive. Default none: the best adapter, hardware before software.
     pub adapter: Option<String>,
-    /// Whether a software driver serves functions that require a GPU, and those that prefer one although it cuts long loops
-    /// short. Default false; for tests.
+    /// Lets a software driver serve functions that require a GPU, and those that prefer one even if it truncates long
+    /// loops. Default false; for tests.
     pub any_software: bool,
-    /// What all calls together may allocate, in bytes. Default 512 MiB.
+    /// Memory that all calls together may allocate, in bytes. Default 512 MiB.
     pub memory_bytes: u64,
-    /// The user that GPU workers become where the server runs as root. Default 65534; `None`: they stay root.
+    /// User that GPU workers switch to if the server runs as root. Default 65534. With `None` they stay root.
     pub user: Option<u32>,
 }
 
 impl Search {
-    /// The defaults, with this worker.
+    /// Returns the defaults with this worker.
     #[must_use]
     pub fn new(worker: crate::WorkerCommand) -> Self {
         Self {
@@ -42,20 +42,20 @@ impl Search {
     }
 }
 
-/// A GPU that was found, and the strongest wish that it serves.
+/// A detected GPU, and the highest [`GpuSupport`] it can provide.
 #[derive(Clone)]
 struct Found {
     gpu: Gpu,
-    serves: GpuMode,
+    serves: GpuSupport,
 }
 
-type Outcome = Result<Found, Arc<str>>;
+type SearchOutcome = Result<Found, Arc<str>>;
 
-/// The node's GPU, or why there is none. Cheap to clone.
+/// The node's GPU, or the reason it has none. Cheap to clone.
 #[derive(Clone)]
 pub struct Device {
-    outcome: watch::Receiver<Option<Outcome>>,
-    blame: Arc<Blame>,
+    outcome: watch::Receiver<Option<SearchOutcome>>,
+    blame: Arc<DeadlineBackoff>,
 }
 
 /// A GPU that a call may use.
@@ -63,35 +63,35 @@ pub struct Device {
 pub(crate) struct Granted {
     pub(crate) gpu: Gpu,
     pub(crate) tenant: TenantId,
-    pub(crate) blame: Arc<Blame>,
+    pub(crate) blame: Arc<DeadlineBackoff>,
 }
 
-/// What one deployment gets of it.
+/// The access of one deployment to the GPU.
 #[derive(Clone)]
-pub(crate) enum Access {
-    /// Nothing, since the function did not ask.
+pub(crate) enum GpuAccess {
+    /// No access: the function does not request a GPU.
     NotAsked,
-    /// Nothing; the text says why.
+    /// No access, for this reason.
     Denied(Arc<str>),
-    /// This GPU.
+    /// Access to this GPU.
     Granted(Granted),
 }
 
-/// The strongest wish that an adapter serves, or why none.
-fn serves(info: &Info, any_software: bool) -> Result<GpuMode, String> {
+/// Returns the highest [`GpuSupport`] an adapter can provide, or the reason it can't provide any.
+fn serves(info: &AdapterInfo, any_software: bool) -> Result<GpuSupport, String> {
     match (info.kind, info.loop_probe) {
-        (Kind::Hardware, _) => Ok(GpuMode::Required),
-        _ if any_software => Ok(GpuMode::Required),
-        (Kind::Software, LoopProbe::Complete) => Ok(GpuMode::Preferred),
-        (Kind::Software, LoopProbe::Truncated { rounds }) => Err(format!(
-            "the only adapter is {}, a software driver that ends loops after {rounds} rounds; `fabric serve --gpu any` takes it all the same",
+        (AdapterKind::Hardware, _) => Ok(GpuSupport::Full),
+        _ if any_software => Ok(GpuSupport::Full),
+        (AdapterKind::Software, LoopProbe::Complete) => Ok(GpuSupport::Partial),
+        (AdapterKind::Software, LoopProbe::Truncated { rounds }) => Err(format!(
+            "the only adapter is {}, a software driver that ends loops after {rounds} rounds; `fabric serve --gpu any` accepts it",
             info.name
         )),
     }
 }
 
-async fn search(search: Search) -> Outcome {
-    let worker = WorkerCommand {
+async fn search(search: Search) -> SearchOutcome {
+    let worker = GpuWorkerCommand {
         program: search.worker.program,
         args: search.worker.args.into_iter().map(Into::into).collect(),
     };
@@ -112,13 +112,13 @@ async fn search(search: Search) -> Outcome {
 }
 
 impl Device {
-    /// None, for this reason.
+    /// Returns a device without a GPU, for this reason.
     #[must_use]
     pub fn none(why: &str) -> Self {
         Self::with(watch::channel(Some(Err(why.into()))).1)
     }
 
-    /// Begins to look for one. Call it within a Tokio runtime, which has to last as long as the GPU is used.
+    /// Starts detection in the background. Call it within a Tokio runtime that exists as long as the GPU is used.
     #[must_use]
     pub fn find(how: Search) -> Self {
         let (tell, told) = watch::channel(None);
@@ -136,75 +136,75 @@ impl Device {
         Self::with(told)
     }
 
-    fn with(outcome: watch::Receiver<Option<Outcome>>) -> Self {
-        Self { outcome, blame: Arc::new(Blame::new()) }
+    fn with(outcome: watch::Receiver<Option<SearchOutcome>>) -> Self {
+        Self { outcome, blame: Arc::new(DeadlineBackoff::new()) }
     }
 
-    async fn outcome(&self) -> Outcome {
+    async fn outcome(&self) -> SearchOutcome {
         let mut told = self.outcome.clone();
         match told.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or_else(|| Err("it is being looked for".into())),
+            Ok(outcome) => outcome.clone().unwrap_or_else(|| Err("it is still being detected".into())),
             Err(_) => Err("the node is shutting down".into()),
         }
     }
 
-    fn now(&self) -> Option<Outcome> {
+    fn now(&self) -> Option<SearchOutcome> {
         self.outcome.borrow().clone()
     }
 
-    /// What calls of a deployment get; waits while the GPU is being looked for.
+    /// Returns the access of a deployment's calls. Waits for the detection to finish.
     ///
     /// # Errors
-    /// `unavailable` when the function requires what this node has not.
-    pub(crate) async fn access(&self, deployment: &Deployment) -> Result<Access, Fault> {
-        let wish = deployment.manifest.resources.gpu;
-        if wish == GpuMode::None {
-            return Ok(Access::NotAsked);
+    /// `unavailable` if the function requires a GPU and this node has none.
+    pub(crate) async fn access(&self, deployment: &Deployment) -> Result<GpuAccess, Fault> {
+        let requirement = deployment.manifest.resources.gpu;
+        if requirement == GpuRequirement::None {
+            return Ok(GpuAccess::NotAsked);
         }
         let why = match self.outcome().await {
-            Ok(found) if found.serves >= wish => {
+            Ok(found) if found.serves.satisfies(requirement) => {
                 let (tenant, blame) = (deployment.tenant.clone(), self.blame.clone());
-                return Ok(Access::Granted(Granted { gpu: found.gpu, tenant, blame }));
+                return Ok(GpuAccess::Granted(Granted { gpu: found.gpu, tenant, blame }));
             }
             Ok(found) => {
                 format!("{} is a software driver, which does not serve `required`", found.gpu.info().name).into()
             }
             Err(why) => why,
         };
-        if wish == GpuMode::Required {
+        if requirement == GpuRequirement::Required {
             let message = format!("function {} requires a GPU, and this node has none: {why}", deployment.function);
             return Err(Fault::new(Code::Unavailable, message).hint("`fabric nodes` shows which node has one"));
         }
-        Ok(Access::Denied(why))
+        Ok(GpuAccess::Denied(why))
     }
 
-    /// The adapter on which calls of a deployment depend: none where it uses no GPU, and a word of its own where it does
-    /// without. Waits while the GPU is being looked for.
+    /// Returns the fingerprint of the adapter that calls of a deployment depend on: `None` if the function does not
+    /// use a GPU, `none` if it runs without the one it prefers. Waits for the detection to finish.
     pub async fn adapter(&self, deployment: &Deployment) -> Option<String> {
         if !deployment.uses_gpu() {
             return None;
         }
         match self.access(deployment).await {
-            Ok(Access::Granted(granted)) => Some(granted.gpu.info().fingerprint()),
+            Ok(GpuAccess::Granted(granted)) => Some(granted.gpu.info().fingerprint()),
             _ => Some("none".to_owned()),
         }
     }
 
-    /// What to tell others of it; `Err` why guests can use none.
+    /// Describes the GPU for other processes and clients.
     ///
     /// # Errors
-    /// The reason.
+    /// The reason guests can't use a GPU.
     pub fn facts(&self) -> Result<GpuAdapter, String> {
         let found = match self.now() {
             Some(Ok(found)) => found,
             Some(Err(why)) => return Err(why.as_ref().to_owned()),
-            None => return Err("it is being looked for".to_owned()),
+            None => return Err("it is still being detected".to_owned()),
         };
         let info = found.gpu.info();
         Ok(GpuAdapter {
             kind: match info.kind {
-                Kind::Hardware => GpuKind::Hardware,
-                Kind::Software => GpuKind::Software,
+                AdapterKind::Hardware => GpuKind::Hardware,
+                AdapterKind::Software => GpuKind::Software,
             },
             serves: found.serves,
             memory_bytes: info.memory_bytes,
@@ -221,7 +221,7 @@ impl Device {
         })
     }
 
-    /// Ends its worker process. Calls that use it find the device lost.
+    /// Ends the worker process. Calls that use the GPU then fail with a lost device.
     pub async fn shutdown(&self) {
         if let Some(Ok(found)) = self.now() {
             found.gpu.shutdown().await;
@@ -234,8 +234,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn info(kind: Kind, loop_probe: LoopProbe) -> Info {
-        Info {
+    fn info(kind: AdapterKind, loop_probe: LoopProbe) -> AdapterInfo {
+        AdapterInfo {
             name: "adapter".into(),
             kind,
             driver: "driver".into(),
@@ -243,7 +243,7 @@ mod tests {
             subgroup_size: None,
             timestamps: true,
             memory_bytes: 1,
-            limits: fabric_gpu::Limits::default(),
+            limits: fabric_gpu::AdapterLimits::default(),
             loop_probe,
         }
     }
@@ -251,10 +251,10 @@ mod tests {
     #[test]
     fn a_software_driver_serves_what_it_can_and_all_when_the_operator_says_so() {
         let short = LoopProbe::Truncated { rounds: 65_535 };
-        assert_eq!(serves(&info(Kind::Hardware, short), false), Ok(GpuMode::Required));
-        assert_eq!(serves(&info(Kind::Software, LoopProbe::Complete), false), Ok(GpuMode::Preferred));
-        let why = serves(&info(Kind::Software, short), false).unwrap_err();
+        assert_eq!(serves(&info(AdapterKind::Hardware, short), false), Ok(GpuSupport::Full));
+        assert_eq!(serves(&info(AdapterKind::Software, LoopProbe::Complete), false), Ok(GpuSupport::Partial));
+        let why = serves(&info(AdapterKind::Software, short), false).unwrap_err();
         assert!(why.contains("65535 rounds") && why.contains("--gpu any"), "{why}");
-        assert_eq!(serves(&info(Kind::Software, short), true), Ok(GpuMode::Required));
+        assert_eq!(serves(&info(AdapterKind::Software, short), true), Ok(GpuSupport::Full));
     }
 }

@@ -1,7 +1,7 @@
-//! The host's side of `fabric:gpu`: handles of a guest's table on one side, a session's numbers on the other.
+//! Host implementation of `fabric:gpu`. Maps handles in a guest's table to IDs in its GPU session.
 
 use super::{
-    Buffer, Pipeline,
+    GuestBuffer, GuestPipeline,
     bindings::fabric::gpu::compute::{
         Access, AdapterInfo, AdapterKind, BindingLayout, Command, Error as Fault, Host, HostBuffer, HostPipeline,
         LimitError, Limits, Outcome, Range, ShaderError, Stats,
@@ -36,19 +36,19 @@ fn millis(time: Duration) -> u64 {
 }
 
 impl State {
-    fn buffer(&self, handle: &Resource<Buffer>) -> wasmtime::Result<gpu::BufferId> {
+    fn buffer(&self, handle: &Resource<GuestBuffer>) -> wasmtime::Result<gpu::BufferId> {
         Ok(self.table.get(handle)?.0)
     }
 
-    fn range(&self, range: &Range) -> wasmtime::Result<gpu::Range> {
-        Ok(gpu::Range { buffer: self.buffer(&range.buffer)?, offset: range.offset, bytes: range.length })
+    fn range(&self, range: &Range) -> wasmtime::Result<gpu::ByteRange> {
+        Ok(gpu::ByteRange { buffer: self.buffer(&range.buffer)?, offset: range.offset, bytes: range.length })
     }
 
-    fn command(&self, command: &Command) -> wasmtime::Result<gpu::Command> {
+    fn command(&self, command: &Command) -> wasmtime::Result<gpu::GpuCommand> {
         Ok(match command {
-            Command::Clear(range) => gpu::Command::Clear(self.range(range)?),
-            Command::Copy(copy) => gpu::Command::Copy {
-                source: gpu::Range {
+            Command::Clear(range) => gpu::GpuCommand::Clear(self.range(range)?),
+            Command::Copy(copy) => gpu::GpuCommand::Copy {
+                source: gpu::ByteRange {
                     buffer: self.buffer(&copy.source)?,
                     offset: copy.source_offset,
                     bytes: copy.length,
@@ -66,7 +66,7 @@ impl State {
                     })
                 });
                 let (x, y, z) = dispatch.workgroups;
-                gpu::Command::Dispatch {
+                gpu::GpuCommand::Dispatch {
                     pipeline: self.table.get(&dispatch.pipeline)?.id,
                     bindings: bindings.collect::<wasmtime::Result<_>>()?,
                     workgroups: [x, y, z],
@@ -77,24 +77,24 @@ impl State {
 }
 
 impl HostBuffer for State {
-    async fn create(&mut self, size: u64) -> Answer<Resource<Buffer>> {
+    async fn create(&mut self, size: u64) -> Answer<Resource<GuestBuffer>> {
         let session = match self.gpu.session().await {
             Ok(session) => session,
             Err(error) => return Ok(Err(error.into())),
         };
         match session.create(size).await {
-            Ok(id) => Ok(Ok(self.table.push(Buffer(id))?)),
+            Ok(id) => Ok(Ok(self.table.push(GuestBuffer(id))?)),
             Err(error) => Ok(Err(error.into())),
         }
     }
 
-    async fn size(&mut self, handle: Resource<Buffer>) -> wasmtime::Result<u64> {
+    async fn size(&mut self, handle: Resource<GuestBuffer>) -> wasmtime::Result<u64> {
         let id = self.buffer(&handle)?;
-        // Lost with the device: nothing is left of it.
+        // A buffer that was lost with the device has no size.
         Ok(self.gpu.session.as_ref().and_then(|session| session.size(id).ok()).unwrap_or(0))
     }
 
-    async fn write(&mut self, handle: Resource<Buffer>, offset: u64, bytes: Vec<u8>) -> Answer<()> {
+    async fn write(&mut self, handle: Resource<GuestBuffer>, offset: u64, bytes: Vec<u8>) -> Answer<()> {
         let id = self.buffer(&handle)?;
         Ok(match self.gpu.session().await {
             Ok(session) => session.write(id, offset, Bytes::from(bytes)).await.map_err(Into::into),
@@ -102,15 +102,15 @@ impl HostBuffer for State {
         })
     }
 
-    async fn read(&mut self, handle: Resource<Buffer>, offset: u64, length: u64) -> Answer<Vec<u8>> {
-        let range = gpu::Range { buffer: self.buffer(&handle)?, offset, bytes: length };
+    async fn read(&mut self, handle: Resource<GuestBuffer>, offset: u64, length: u64) -> Answer<Vec<u8>> {
+        let range = gpu::ByteRange { buffer: self.buffer(&handle)?, offset, bytes: length };
         Ok(self.gpu.read(range).await.map_err(Into::into))
     }
 
-    async fn drop(&mut self, handle: Resource<Buffer>) -> wasmtime::Result<()> {
-        let Buffer(id) = self.table.delete(handle)?;
+    async fn drop(&mut self, handle: Resource<GuestBuffer>) -> wasmtime::Result<()> {
+        let GuestBuffer(id) = self.table.delete(handle)?;
         if let Some(session) = &self.gpu.session {
-            // It may be gone with the device.
+            // The buffer may already be lost with the device.
             let _ = session.destroy(id).await;
         }
         Ok(())
@@ -123,33 +123,33 @@ impl HostPipeline for State {
         wgsl: String,
         entry: String,
         constants: Vec<(String, f64)>,
-    ) -> Answer<Resource<Pipeline>> {
+    ) -> Answer<Resource<GuestPipeline>> {
         match self.gpu.compile(Source { wgsl, entry, constants }).await {
-            Ok((id, layout)) => Ok(Ok(self.table.push(Pipeline { id, layout })?)),
+            Ok((id, layout)) => Ok(Ok(self.table.push(GuestPipeline { id, layout })?)),
             Err(error) => Ok(Err(error.into())),
         }
     }
 
-    async fn layout(&mut self, handle: Resource<Pipeline>) -> wasmtime::Result<Vec<BindingLayout>> {
+    async fn layout(&mut self, handle: Resource<GuestPipeline>) -> wasmtime::Result<Vec<BindingLayout>> {
         let pipeline = self.table.get(&handle)?;
         let layouts = pipeline.layout.bindings.iter().map(|layout| BindingLayout {
             binding: layout.binding,
             access: match layout.access {
-                gpu::Access::Read => Access::Read,
-                gpu::Access::ReadWrite => Access::ReadWrite,
+                gpu::BindingAccess::Read => Access::Read,
+                gpu::BindingAccess::ReadWrite => Access::ReadWrite,
             },
             min_bytes: layout.min_bytes,
         });
         Ok(layouts.collect())
     }
 
-    async fn workgroup_size(&mut self, handle: Resource<Pipeline>) -> wasmtime::Result<(u32, u32, u32)> {
+    async fn workgroup_size(&mut self, handle: Resource<GuestPipeline>) -> wasmtime::Result<(u32, u32, u32)> {
         let [x, y, z] = self.table.get(&handle)?.layout.workgroup_size;
         Ok((x, y, z))
     }
 
-    async fn drop(&mut self, handle: Resource<Pipeline>) -> wasmtime::Result<()> {
-        let Pipeline { id, .. } = self.table.delete(handle)?;
+    async fn drop(&mut self, handle: Resource<GuestPipeline>) -> wasmtime::Result<()> {
+        let GuestPipeline { id, .. } = self.table.delete(handle)?;
         if let Some(session) = &self.gpu.session {
             let _ = session.drop_pipeline(id).await;
         }
@@ -167,8 +167,8 @@ impl Host for State {
         Ok(Ok(AdapterInfo {
             name: info.name,
             kind: match info.kind {
-                gpu::Kind::Hardware => AdapterKind::Hardware,
-                gpu::Kind::Software => AdapterKind::Software,
+                gpu::AdapterKind::Hardware => AdapterKind::Hardware,
+                gpu::AdapterKind::Software => AdapterKind::Software,
             },
             driver: info.driver,
             f16: info.f16,

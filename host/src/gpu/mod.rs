@@ -1,16 +1,17 @@
-//! A guest's use of the node's GPU: `fabric:gpu`, over a session that begins with the first call that needs one and ends
+//! A guest's use of the node's GPU through `fabric:gpu`. Its session begins with the first call that needs one and ends
 //! with the instance.
 
 pub(crate) mod bindings;
-mod blame;
+mod deadline_backoff;
 mod device;
 mod imports;
 
-pub(crate) use device::Access;
+pub(crate) use device::GpuAccess;
 pub use device::{Device, Search};
 
 use fabric_gpu::{
-    BufferId, Command, Error, Gpu, Grant, OnDeadline, Outcome, PipelineId, Range, Reflection, Session, Source,
+    BufferId, ByteRange, Error, Gpu, GpuCommand, Grant, OnDeadline, PipelineId, Reflection, Session, Source,
+    SubmitOutcome,
 };
 use fabric_types::limits::Limits;
 use std::{
@@ -21,30 +22,30 @@ use std::{
     time::Duration,
 };
 
-/// A buffer in a guest's table.
-pub struct Buffer(BufferId);
+/// A buffer in a guest's resource table.
+pub struct GuestBuffer(BufferId);
 
-/// A pipeline in a guest's table.
-pub struct Pipeline {
+/// A pipeline in a guest's resource table.
+pub struct GuestPipeline {
     id: PipelineId,
     layout: Reflection,
 }
 
-/// One call's use of the GPU.
+/// The GPU use of one call.
 pub(crate) struct Use {
-    access: Access,
+    access: GpuAccess,
     grant: Grant,
-    /// What the guest's memory may hold. More is not read for it: it would only fill the host's.
+    /// Memory limit of the guest, in bytes. A larger read is rejected, since it would only fill the host's memory.
     most_read: u64,
-    /// Where its device time goes at the end, however that comes.
+    /// Receives the device time in microseconds on drop.
     bill: Arc<AtomicU64>,
     session: Option<Session>,
 }
 
 impl Use {
-    pub(crate) fn new(access: Access, limits: &Limits, bill: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(access: GpuAccess, limits: &Limits, bill: Arc<AtomicU64>) -> Self {
         let on_deadline = match &access {
-            Access::Granted(granted) => {
+            GpuAccess::Granted(granted) => {
                 let (blame, tenant) = (granted.blame.clone(), granted.tenant.clone());
                 OnDeadline::new(move || blame.add(&tenant))
             }
@@ -59,36 +60,36 @@ impl Use {
         Self { access, grant, most_read: limits.memory_bytes.0, bill, session: None }
     }
 
-    /// What is left of the granted device time.
+    /// Returns the remaining device time of the grant.
     fn left(&self) -> Duration {
         self.session.as_ref().map_or(self.grant.device_time, Session::device_time_left)
     }
 
-    /// Device time so far in microseconds. A submit that nobody waited for counts to its deadline.
+    /// Returns the device time used so far, in microseconds. An abandoned submit counts up to its deadline.
     fn micros(&self) -> u64 {
         let spent = self.session.as_ref().map_or(Duration::ZERO, Session::device_time_spent);
         u64::try_from(spent.as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// The GPU.
+    /// Returns the GPU.
     ///
     /// # Errors
-    /// `denied`.
+    /// `denied` if the call has no access to one.
     fn gpu(&self) -> Result<&Gpu, Error> {
         match &self.access {
-            Access::Granted(granted) => Ok(&granted.gpu),
-            Access::NotAsked => Err(Error::Denied(
-                "the function asks for no GPU: put gpu = \"preferred\" under [resources] in fabric.toml".into(),
+            GpuAccess::Granted(granted) => Ok(&granted.gpu),
+            GpuAccess::NotAsked => Err(Error::Denied(
+                "the function does not request a GPU: set gpu = \"preferred\" under [resources] in fabric.toml".into(),
             )),
-            Access::Denied(why) => Err(Error::Denied(why.as_ref().to_owned())),
+            GpuAccess::Denied(why) => Err(Error::Denied(why.as_ref().to_owned())),
         }
     }
 
-    /// Reads a range.
+    /// Reads a range of a buffer.
     ///
     /// # Errors
-    /// `limit` for what the guest's memory can't hold, and those of [`Session::read`].
-    async fn read(&mut self, range: Range) -> Result<Vec<u8>, Error> {
+    /// `limit` if the range is larger than the guest's memory limit, and the errors of [`Session::read`].
+    async fn read(&mut self, range: ByteRange) -> Result<Vec<u8>, Error> {
         if range.bytes > self.most_read {
             return Err(Error::Limit { name: "memory-bytes".into(), value: range.bytes, limit: self.most_read });
         }
@@ -98,8 +99,8 @@ impl Use {
     /// Runs commands.
     ///
     /// # Errors
-    /// `busy` for a tenant whose submits ran into their deadline too often, and those of [`Session::submit`].
-    async fn submit(&mut self, commands: Vec<Command>, reads: Vec<Range>) -> Result<Outcome, Error> {
+    /// `busy` if the tenant's submits exceeded their deadline too often, and the errors of [`Session::submit`].
+    async fn submit(&mut self, commands: Vec<GpuCommand>, reads: Vec<ByteRange>) -> Result<SubmitOutcome, Error> {
         self.may_run()?;
         self.session().await?.submit(commands, reads).await
     }
@@ -107,24 +108,24 @@ impl Use {
     /// Compiles a pipeline.
     ///
     /// # Errors
-    /// As [`Self::submit`], and those of [`Session::compile`].
+    /// `busy` as for [`Self::submit`], and the errors of [`Session::compile`].
     async fn compile(&mut self, source: Source) -> Result<(PipelineId, Reflection), Error> {
         self.may_run()?;
         self.session().await?.compile(source).await
     }
 
-    /// Whether the tenant may take the device's time now.
+    /// Checks that the tenant may use the device now.
     fn may_run(&self) -> Result<(), Error> {
         match &self.access {
-            Access::Granted(granted) => granted.blame.check(&granted.tenant),
+            GpuAccess::Granted(granted) => granted.blame.check(&granted.tenant),
             _ => Ok(()),
         }
     }
 
-    /// The session; the first call waits until the device has room for it.
+    /// Returns the session. The first call waits until the device has room for it.
     ///
     /// # Errors
-    /// `denied`, or `limit` when it never has.
+    /// `denied`, or `limit` if the grant exceeds the device.
     async fn session(&mut self) -> Result<&Session, Error> {
         if self.session.is_none() {
             self.session = Some(self.gpu()?.session_when_free(self.grant.clone()).await?);

@@ -1,7 +1,7 @@
 //! Source lines and inlined calls from DWARF, read without recursion and within a budget.
 //!
-//! Anything may stand in a module's debug information. Every entry, row, range and attribute is paid for before or as
-//! it is read, nesting is followed to [`MAX_NESTING`] only, and what contradicts the code is left out.
+//! A module's debug information is untrusted. Every entry, row, range and attribute is charged to the budget before or
+//! while it is read, nesting is followed only to [`MAX_NESTING`], and data that contradicts the code is skipped.
 
 use super::{
     Budget, Exhausted,
@@ -16,37 +16,38 @@ type Slice<'a> = EndianSlice<'a, LittleEndian>;
 type Dwarf<'a> = gimli::Dwarf<Slice<'a>>;
 type Unit<'a> = gimli::Unit<Slice<'a>>;
 
-/// Units that are read.
+/// Maximum number of units.
 const MAX_UNITS: usize = 100_000;
 
-/// Inlined calls within each other that are kept; deeper ones count as the deepest.
+/// Maximum nesting of inlined calls. Deeper ones count as the deepest.
 const MAX_NESTING: u32 = 48;
 
-/// Entries around an entry that are remembered.
+/// Maximum number of enclosing entries that are tracked.
 const MAX_AROUND: usize = 4096;
 
-/// Rows of one sequence, and of all.
+/// Maximum number of rows of one sequence, and of all sequences.
 const MAX_ROWS: usize = 2_000_000;
 
-/// Ranges of one entry that are read.
+/// Maximum number of ranges of one entry.
 const MAX_RANGES: usize = 256;
 
-/// Bytes of a name or path that are looked at.
+/// Maximum number of bytes of a name or path.
 const MAX_TEXT: usize = 4096;
 
-/// Entries that a name is followed through: an inlined call to its abstract instance, that to its declaration.
+/// Maximum number of references followed to a name: from an inlined call to its abstract instance, and to its
+/// declaration.
 const MAX_HOPS: usize = 4;
 
-/// Functions and inlined calls whose names are looked for.
+/// Maximum number of functions and inlined calls with a name to look up.
 const MAX_NAMED: usize = 1_000_000;
 
-/// Bytes of a string that cost one step to find the end of.
+/// Bytes of a string that cost one step to scan for its end.
 const BYTES_PER_STEP: u64 = 64;
 
-/// Adds what a module's debug information says.
+/// Adds a module's debug information to a draft.
 ///
 /// # Errors
-/// [`Exhausted`]; what was read until then stays.
+/// [`Exhausted`] if the budget is used up. Data that was already read stays in the draft.
 pub(super) fn add(module: &CoreModule<'_>, draft: &mut Draft, budget: &mut Budget) -> Result<(), Exhausted> {
     if module.debug.is_empty() || module.bodies.is_empty() {
         return Ok(());
@@ -73,7 +74,7 @@ pub(super) fn add(module: &CoreModule<'_>, draft: &mut Draft, budget: &mut Budge
     outcome
 }
 
-/// One row of a line table.
+/// A row of a line table.
 #[derive(Clone, Copy)]
 struct Row {
     address: u64,
@@ -81,24 +82,24 @@ struct Row {
     line: u32,
 }
 
-/// Rows of consecutive code, by position in the file.
+/// Rows of contiguous code, by position in the file.
 struct Sequence {
     start: u32,
     end: u32,
     rows: std::ops::Range<usize>,
 }
 
-/// An entry's name.
+/// The name of an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     Unread,
-    /// The number of its text; 0 for none.
+    /// Number of its string; 0 for none.
     Text(u32),
-    /// Another entry has it.
+    /// Position of another entry that has the name.
     At(usize),
 }
 
-/// A thing that an entry names.
+/// An item that an entry names.
 enum Named {
     Function(usize),
     Node(u32),
@@ -109,10 +110,10 @@ struct Reading<'a, 'd> {
     draft: &'d mut Draft,
     budget: &'d mut Budget,
     code_start: u64,
-    /// Lines by position, of all sequences.
+    /// Lines of all sequences.
     rows: Vec<Line>,
     sequences: Vec<Sequence>,
-    /// Line programs that were read: many units may name the same one.
+    /// Offsets of line programs that were already read. Many units may share one.
     programs: HashSet<usize>,
     /// Names by the position of their entry in `.debug_info`.
     names: BTreeMap<usize, Name>,
@@ -140,14 +141,14 @@ impl<'a> Reading<'a, '_> {
         self.read_names(&headers)
     }
 
-    /// A unit with its abbreviations and the head of its line program, which may be as long as the section.
+    /// Reads a unit with its abbreviations and the header of its line program, which may be as long as the section.
     fn unit(&mut self, header: &UnitHeader<Slice<'a>>) -> Result<Option<Unit<'a>>, Exhausted> {
         self.budget.spend(16)?;
         self.budget.check_clock()?;
         Ok(self.dwarf.unit(*header).ok())
     }
 
-    /// The position in the file of an address, if there is code.
+    /// Returns the position in the file of an address, or `None` if it is out of range.
     fn position(&self, address: u64) -> Option<u32> {
         u32::try_from(self.code_start.checked_add(address)?).ok()
     }
@@ -176,7 +177,7 @@ impl<'a> Reading<'a, '_> {
         }
     }
 
-    /// Keeps a sequence that lies in the code. Those of functions that the linker left out do not.
+    /// Stores a sequence that lies in the code. Sequences of functions that the linker removed do not.
     fn sequence(&mut self, unit: &Unit<'a>, rows: &mut [Row], end: u64, files: &mut Files) -> Result<(), Exhausted> {
         rows.sort_by_key(|row| row.address);
         let Some(first) = rows.first() else { return Ok(()) };
@@ -194,7 +195,7 @@ impl<'a> Reading<'a, '_> {
         Ok(())
     }
 
-    /// The number of a file's path.
+    /// Returns the string number of a file's path.
     fn file(&mut self, unit: &Unit<'a>, index: u64, files: &mut Files) -> Result<u32, Exhausted> {
         if let Some(known) = files.0.get(&index) {
             return Ok(*known);
@@ -219,7 +220,7 @@ impl<'a> Reading<'a, '_> {
 
     fn string(&mut self, unit: &Unit<'a>, value: AttributeValue<Slice<'a>>) -> Result<String, Exhausted> {
         let Ok(found) = self.dwarf.attr_string(unit, value) else {
-            // The whole section may have been searched for an end.
+            // The whole section may have been searched for the end of the string.
             self.budget.check_clock()?;
             return Ok(String::new());
         };
@@ -227,10 +228,10 @@ impl<'a> Reading<'a, '_> {
         Ok(text(found.slice()))
     }
 
-    /// Reads a unit's entries in their order: functions for their names, and inlined calls.
+    /// Reads a unit's entries in order: functions for their names, and inlined calls.
     fn entries(&mut self, unit: &Unit<'a>, files: &mut Files) -> Result<(), Exhausted> {
         let Ok(mut entries) = unit.entries_raw(None) else { return Ok(()) };
-        // Depth of an entry, the number of its inlined call or 0, and how many are around that.
+        // The enclosing entries: depth, number of the inlined call or 0, and nesting of the inlined calls within it.
         let mut around: Vec<(isize, u32, u32)> = Vec::new();
         while !entries.is_empty() {
             self.budget.spend(1)?;
@@ -275,7 +276,7 @@ impl<'a> Reading<'a, '_> {
         Ok(())
     }
 
-    /// Notes where the name of a function is that the module's own names lack.
+    /// Requests the name of a function that the name section lacks.
     fn function(&mut self, unit: &Unit<'a>, entry: &Entry<'a>, here: Option<usize>) -> Result<(), Exhausted> {
         let Some((start, _)) = self.ranges(unit, entry)?.first().copied() else { return Ok(()) };
         if let (Some((at, function)), Some(here)) = (self.draft.function_at(start), here)
@@ -294,7 +295,7 @@ impl<'a> Reading<'a, '_> {
         self.named.push((named, entry));
     }
 
-    /// Notes an inlined call; returns its number and how many calls are around its own inlined calls.
+    /// Adds an inlined call. Returns its number, and the nesting of the inlined calls within it.
     fn inlined(
         &mut self,
         unit: &Unit<'a>,
@@ -325,12 +326,12 @@ impl<'a> Reading<'a, '_> {
         Ok((number, level + 1))
     }
 
-    /// The code of an entry by position in the file, each range within one function.
+    /// Returns the code ranges of an entry by position in the file, each within one function.
     fn ranges(&mut self, unit: &Unit<'a>, entry: &Entry<'a>) -> Result<Vec<(u32, u32)>, Exhausted> {
         let mut found = Vec::new();
         let address = |value| self.dwarf.attr_address(unit, value).ok().flatten();
         if let Some(value) = entry.ranges {
-            // Empty ranges are passed over without an end to each step.
+            // One step skips any number of empty ranges, so the clock is checked first.
             self.budget.check_clock()?;
             if let Ok(Some(mut ranges)) = self.dwarf.attr_ranges(unit, value) {
                 while found.len() < MAX_RANGES
@@ -356,7 +357,7 @@ impl<'a> Reading<'a, '_> {
         Ok(within.collect())
     }
 
-    /// Reads the names that are wished for, and those that these refer to.
+    /// Reads the requested names, and the names they refer to.
     fn read_names(&mut self, headers: &[UnitHeader<Slice<'a>>]) -> Result<(), Exhausted> {
         for _ in 0..MAX_HOPS {
             let mut unread = self.names.iter().filter(|(_, name)| **name == Name::Unread).map(|(at, _)| *at).peekable();
@@ -368,7 +369,7 @@ impl<'a> Reading<'a, '_> {
             for header in headers {
                 let Some(DebugInfoOffset(start)) = header.debug_info_offset() else { continue };
                 let end = start.saturating_add(header.length_including_self());
-                // Both are in the order of the section.
+                // Both lists are in the order of the section.
                 while unread.get(next).is_some_and(|at| *at < start) {
                     next += 1;
                 }
@@ -389,7 +390,7 @@ impl<'a> Reading<'a, '_> {
         Ok(())
     }
 
-    /// The name of the entry at a position, or where it is.
+    /// Reads the name of the entry at a position, or the position of the entry that has it.
     fn name(&mut self, unit: &Unit<'a>, at: usize) -> Result<Name, Exhausted> {
         self.budget.spend(1)?;
         let none = Ok(Name::Text(0));
@@ -428,7 +429,7 @@ impl<'a> Reading<'a, '_> {
         }
     }
 
-    /// Puts the sequences in the order of the code; where two overlap, the first one stays.
+    /// Writes the sequences in the order of the code. If two overlap, the first one is used.
     fn write_lines(&mut self) {
         self.sequences.sort_by_key(|sequence| (sequence.start, sequence.end));
         let mut from = 0;
@@ -449,17 +450,17 @@ impl<'a> Reading<'a, '_> {
     }
 }
 
-/// The paths of a unit's files, by their numbers there.
+/// String numbers of a unit's file paths, by file index.
 #[derive(Default)]
 struct Files(HashMap<u64, u32>);
 
-/// What matters of an entry.
+/// The relevant attributes of an entry.
 #[derive(Default)]
 struct Entry<'a> {
     low: Option<AttributeValue<Slice<'a>>>,
     high: Option<AttributeValue<Slice<'a>>>,
     ranges: Option<AttributeValue<Slice<'a>>>,
-    /// The entry that it is an instance of.
+    /// Entry that this one is an instance or a definition of.
     origin: Option<AttributeValue<Slice<'a>>>,
     name: Option<AttributeValue<Slice<'a>>>,
     linkage_name: Option<AttributeValue<Slice<'a>>>,
@@ -490,7 +491,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The position in `.debug_info` of the entry that a value refers to.
+/// Returns the position in `.debug_info` of the entry that a value refers to.
 fn reference(unit: &Unit<'_>, value: AttributeValue<Slice<'_>>) -> Option<usize> {
     match value {
         AttributeValue::UnitRef(offset) if offset.is_in_bounds(&unit.header) => {
@@ -501,13 +502,13 @@ fn reference(unit: &Unit<'_>, value: AttributeValue<Slice<'_>>) -> Option<usize>
     }
 }
 
-/// The last bytes of a text, as far as they are UTF-8.
+/// Converts the last bytes of a string. Invalid UTF-8 is replaced.
 fn text(bytes: &[u8]) -> String {
     let from = bytes.len().saturating_sub(MAX_TEXT);
     String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
 }
 
-/// Appends a path to one that it may be relative to.
+/// Appends a path. An absolute one replaces `path`.
 fn push(path: &mut String, more: &str) {
     if more.starts_with(['/', '\\']) || more.get(1..3).is_some_and(|s| s == ":\\" || s == ":/") {
         path.clear();

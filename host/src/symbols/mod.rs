@@ -1,7 +1,8 @@
-//! Names and source lines of a module's code, for backtraces.
+//! Function names and source lines of a module, for backtraces.
 //!
-//! Debug information is a tenant's to write, and reading it can take any amount of time, memory and stack. So the compile
-//! worker reads it once ([`read`]), within its limits, and makes a [`table`] of a known size. The server only searches it.
+//! Tenants control debug information, and reading it can take any amount of time, memory and stack. The compile worker
+//! therefore reads it once ([`read`]), within its limits, and builds a [`table`] of bounded size. The server only
+//! searches the table.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ pub(crate) mod table;
 
 use table::Draft;
 
-/// What is left of the work that debug information may cost.
+/// The remaining budget for reading debug information.
 pub(crate) struct Budget {
     steps: u64,
     /// CPU time of this process at which reading stops, in nanoseconds.
@@ -21,30 +22,30 @@ pub(crate) struct Budget {
     unchecked: u64,
 }
 
-/// Debug information took more work than it may.
+/// The error for debug information that exceeds its budget.
 #[derive(Debug)]
 pub(crate) struct Exhausted;
 
-/// Steps between looks at the clock.
+/// Number of steps between two checks of the clock.
 const CLOCK_EVERY: u64 = 4096;
 
 impl Budget {
-    /// A budget that ends after so many steps, and after so many seconds of CPU time from now.
+    /// Creates a budget of `steps`, and of `cpu_seconds` of CPU time from now on.
     pub(crate) fn new(steps: u64, cpu_seconds: u64) -> Self {
         Self { steps, until_ns: cpu_ns().saturating_add(cpu_seconds.saturating_mul(1_000_000_000)), unchecked: 0 }
     }
 
-    /// Takes `steps` away.
+    /// Deducts `steps`.
     ///
     /// # Errors
-    /// [`Exhausted`] when fewer are left or the time is over.
+    /// [`Exhausted`] if fewer steps are left or the CPU time is used up.
     fn spend(&mut self, steps: u64) -> Result<(), Exhausted> {
         self.steps = self.steps.checked_sub(steps).ok_or(Exhausted)?;
         self.unchecked = self.unchecked.saturating_add(steps);
         if self.unchecked < CLOCK_EVERY { Ok(()) } else { self.check_clock() }
     }
 
-    /// Looks at the clock now: for a step whose cost is not known before.
+    /// Checks the clock now, for a step of unknown cost.
     fn check_clock(&mut self) -> Result<(), Exhausted> {
         self.unchecked = 0;
         if cpu_ns() < self.until_ns { Ok(()) } else { Err(Exhausted) }
@@ -56,7 +57,7 @@ fn cpu_ns() -> u64 {
     time.tv_sec.unsigned_abs().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.unsigned_abs())
 }
 
-/// The names of a valid module's functions, without source lines.
+/// Returns a table of the function names in a valid module, without source lines.
 pub(crate) fn names(module: &[u8]) -> Vec<u8> {
     let mut draft = Draft::default();
     for module in &modules::read(module) {
@@ -65,7 +66,7 @@ pub(crate) fn names(module: &[u8]) -> Vec<u8> {
     draft.encode()
 }
 
-/// Names and source lines of a valid module; as many as `budget` pays for.
+/// Returns a table of the names and source lines in a valid module, as far as `budget` allows.
 pub(crate) fn read(module: &[u8], budget: &mut Budget) -> Vec<u8> {
     let mut draft = Draft::default();
     let modules = modules::read(module);
@@ -80,8 +81,8 @@ pub(crate) fn read(module: &[u8], budget: &mut Budget) -> Vec<u8> {
     draft.encode()
 }
 
-/// Renames the custom sections that the engine would read names and debug information from, so that neither reaches the
-/// machine code's own tables. Every byte keeps its place.
+/// Renames the custom sections that hold names and debug information, so that the engine does not add them to the
+/// machine code. No byte changes its position.
 pub(crate) fn hide(mut module: Vec<u8>) -> Vec<u8> {
     for at in modules::debug_section_names(&module) {
         if let Some(first) = module.get_mut(at) {

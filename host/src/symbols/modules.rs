@@ -1,27 +1,27 @@
-//! The core modules of a file and what their backtraces need, with positions in the file.
+//! The core modules of a file, as backtraces need them, with positions in the file.
 
 use std::ops::Range;
 use wasmparser::{KnownCustom, Name, Parser, Payload};
 
-/// One core module, alone or in a component.
+/// A core module, alone or in a component.
 #[derive(Default)]
 pub(super) struct CoreModule<'a> {
-    /// What it calls itself.
+    /// Name in the name section.
     pub(super) name: Option<&'a str>,
-    /// Functions it imports; its own are numbered after them.
+    /// Number of imported functions. The module's own functions are numbered after them.
     pub(super) imported: u32,
-    /// Where the code section's contents begin. DWARF counts from here.
+    /// Start of the code section's contents, from which DWARF counts.
     pub(super) code_start: usize,
-    /// The bodies of its functions, in order.
+    /// Bodies of the module's own functions, in order.
     pub(super) bodies: Vec<Range<usize>>,
-    /// Function index and name.
+    /// Function indices and names.
     pub(super) names: Vec<(u32, &'a str)>,
     /// DWARF sections by name.
     pub(super) debug: Vec<(&'a str, &'a [u8])>,
 }
 
-/// Reads all core modules, also those in nested components. What is malformed ends the reading: the module was validated
-/// before, so that can only be a custom section.
+/// Reads all core modules, including those in nested components. Malformed data ends the reading. The module is already
+/// validated, so such data is in a custom section.
 pub(super) fn read(bytes: &[u8]) -> Vec<CoreModule<'_>> {
     let (mut done, mut open) = (Vec::new(), Vec::<Option<CoreModule<'_>>>::new());
     for payload in Parser::new(0).parse_all(bytes) {
@@ -73,7 +73,7 @@ fn part<'a>(module: &mut CoreModule<'a>, payload: Payload<'a>) {
     }
 }
 
-/// The position of the first byte of each name of a custom section that holds names or debug information.
+/// Returns the position of the first byte of the name of each custom section with names or debug information.
 pub(super) fn debug_section_names(bytes: &[u8]) -> Vec<usize> {
     let mut found = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {

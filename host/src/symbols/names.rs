@@ -1,4 +1,4 @@
-//! Function names, made readable and short.
+//! Function names, demangled and shortened.
 
 use super::{
     modules::CoreModule,
@@ -6,13 +6,13 @@ use super::{
 };
 use std::fmt::{self, Write as _};
 
-/// Longest name that is kept, in bytes.
+/// Maximum length of a stored name, in bytes.
 const MAX_NAME: usize = 500;
 
-/// Longest name that is demangled, in bytes.
+/// Maximum length of a name to demangle, in bytes.
 const MAX_MANGLED: usize = 4096;
 
-/// Adds a module's functions.
+/// Adds a module's functions to a draft.
 pub(super) fn add(module: &CoreModule<'_>, draft: &mut Draft) {
     let mut names: Vec<_> = module.names.iter().collect();
     names.sort_by_key(|(index, _)| *index);
@@ -28,10 +28,10 @@ pub(super) fn add(module: &CoreModule<'_>, draft: &mut Draft) {
     }
 }
 
-/// A name as people read it: demangled, without control characters, at most [`MAX_NAME`] bytes.
+/// Demangles a name, replaces control characters, and truncates it to [`MAX_NAME`] bytes.
 pub(super) fn readable(name: &str) -> String {
     let mut text = Short(String::new());
-    // A name that does not fit ends the writing with an error; what was written stays.
+    // A name that is too long ends the write with an error. The text written so far stays.
     let _ = if name.len() <= MAX_MANGLED {
         write!(text, "{:#}", rustc_demangle::demangle(name))
     } else {
@@ -40,7 +40,7 @@ pub(super) fn readable(name: &str) -> String {
     text.0
 }
 
-/// Text that ends where it is long enough, so that a short mangled name can't ask for a long demangled one.
+/// A writer that stops at [`MAX_NAME`] bytes, since a short mangled name may have a long demangled form.
 struct Short(String);
 
 impl fmt::Write for Short {
@@ -56,7 +56,7 @@ impl fmt::Write for Short {
     }
 }
 
-/// The end of a path, at most [`MAX_NAME`] bytes, without control characters.
+/// Returns the end of a path, at most [`MAX_NAME`] bytes. Control characters are replaced.
 pub(super) fn path_end(path: &str) -> String {
     let from = path.len().saturating_sub(MAX_NAME - 8);
     let from = path.ceil_char_boundary(from);

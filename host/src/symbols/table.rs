@@ -1,15 +1,16 @@
-//! The table of names and lines: made by the worker, searched by the server.
+//! The table of names and lines. The compile worker builds it, and the server searches it.
 //!
-//! All numbers are 32 bits, little-endian. The header is the magic and how many of each there are; then come
+//! All numbers are 32 bits, little-endian. The header is the magic number and the number of entries in each section.
+//! The sections follow:
 //! ```text
 //! functions  start end index name module     sorted by start; positions in the file
-//! segments   start node                      sorted by start; from there on code was inlined as `node` says, 0 for not
-//! nodes      parent name file line           one inlined call: the call around it, its name, from where it was called
+//! segments   start node                      sorted by start; inlined call of the code from there on, 0 for none
+//! nodes      parent name file line           one inlined call: the enclosing one, its name, and the place of the call
 //! lines      start file line                 sorted by start; file 0 for no line
-//! strings    end                             where each string ends in the text; string 0 is none
+//! strings    end                             end of each string in the text; string 0 is none
 //! text
 //! ```
-//! The server takes nothing in it for granted: a wrong number gives a wrong or no name.
+//! The server does not trust the contents: a wrong number results in a wrong or missing name.
 
 use fabric_types::fault::Frame;
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use std::collections::HashMap;
 const MAGIC: u32 = 0x3154_5346;
 const HEADER: usize = 7;
 
-/// The most of each that is kept. Together a table has at most [`MAX_BYTES`].
+/// Maximum number of entries in each section. Together a table has at most [`MAX_BYTES`].
 const MAX_FUNCTIONS: usize = 300_000;
 const MAX_SEGMENTS: usize = 500_000;
 const MAX_NODES: usize = 250_000;
@@ -25,7 +26,7 @@ const MAX_LINES: usize = 1_000_000;
 const MAX_STRINGS: usize = 400_000;
 const MAX_TEXT: usize = 8 << 20;
 
-/// Bytes of the largest table.
+/// Maximum size of a table, in bytes.
 pub(crate) const MAX_BYTES: u64 = 40 << 20;
 
 const FUNCTION: usize = 5;
@@ -43,27 +44,27 @@ pub(crate) struct Function {
     pub(crate) module: u32,
 }
 
-/// One inlined call.
+/// An inlined call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Node {
-    /// Number of the inlined call around it, counted from 1; 0 for none.
+    /// Number of the enclosing inlined call, counted from 1; 0 for none.
     pub(crate) parent: u32,
     pub(crate) name: u32,
     pub(crate) file: u32,
     pub(crate) line: u32,
 }
 
-/// Code that an inlined call became.
+/// A code range of an inlined call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Inlined {
     pub(crate) start: u32,
     pub(crate) end: u32,
     pub(crate) depth: u32,
-    /// Its node, counted from 1.
+    /// Number of its node, counted from 1.
     pub(crate) node: u32,
 }
 
-/// Code of one line, to the start of the next.
+/// The code of one line, up to the start of the next entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) start: u32,
@@ -71,7 +72,7 @@ pub(crate) struct Line {
     pub(crate) line: u32,
 }
 
-/// Each text once.
+/// A set of distinct strings.
 #[derive(Default)]
 pub(crate) struct Strings {
     known: HashMap<Box<str>, u32>,
@@ -80,7 +81,7 @@ pub(crate) struct Strings {
 }
 
 impl Strings {
-    /// The number of a text, 0 where there is no more room.
+    /// Adds a string and returns its number. Returns 0 for an empty string, or if there is no more room.
     pub(crate) fn add(&mut self, text: &str) -> u32 {
         if text.is_empty() {
             return 0;
@@ -103,7 +104,7 @@ fn narrow(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// A table that is being made.
+/// A table under construction.
 #[derive(Default)]
 pub(crate) struct Draft {
     pub(crate) strings: Strings,
@@ -114,7 +115,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Adds a function; false when there is no more room.
+    /// Adds a function. Returns `false` if there is no more room.
     pub(crate) fn add_function(&mut self, function: Function) -> bool {
         let room = self.functions.len() < MAX_FUNCTIONS;
         if room {
@@ -123,14 +124,14 @@ impl Draft {
         room
     }
 
-    /// The function whose body holds a position, while functions are added in the order of the file.
+    /// Returns the function whose body contains a position. Functions must be added in the order of the file.
     pub(crate) fn function_at(&self, position: u32) -> Option<(usize, Function)> {
         let at = self.functions.partition_point(|f| f.start <= position).checked_sub(1)?;
         let function = *self.functions.get(at)?;
         (position < function.end).then_some((at, function))
     }
 
-    /// Names a function that has no name.
+    /// Sets the name of a function without one.
     pub(crate) fn name_function(&mut self, at: usize, name: u32) {
         if let Some(function) = self.functions.get_mut(at)
             && function.name == 0
@@ -139,7 +140,7 @@ impl Draft {
         }
     }
 
-    /// Adds an inlined call and returns its number, counted from 1; `None` when there is no more room.
+    /// Adds an inlined call and returns its number, counted from 1. Returns `None` if there is no more room.
     pub(crate) fn add_node(&mut self, node: Node) -> Option<u32> {
         if self.nodes.len() >= MAX_NODES {
             return None;
@@ -148,16 +149,16 @@ impl Draft {
         Some(narrow(self.nodes.len()))
     }
 
-    /// Names an inlined call.
+    /// Sets the name of an inlined call.
     pub(crate) fn name_node(&mut self, number: u32, name: u32) {
         if let Some(node) = (number as usize).checked_sub(1).and_then(|at| self.nodes.get_mut(at)) {
             node.name = name;
         }
     }
 
-    /// Adds the code of an inlined call; false when there is no more room.
+    /// Adds a code range of an inlined call. Returns `false` if there is no more room.
     pub(crate) fn add_inlined(&mut self, inlined: Inlined) -> bool {
-        // Each makes two segments at most.
+        // Each range results in at most two segments.
         let room = self.inlined.len() < MAX_SEGMENTS / 2;
         if room {
             self.inlined.push(inlined);
@@ -165,7 +166,7 @@ impl Draft {
         room
     }
 
-    /// Adds the next lines in the order of the file; false when there is no more room.
+    /// Adds the next line in the order of the file. Returns `false` if there is no more room.
     pub(crate) fn add_line(&mut self, line: Line) -> bool {
         if let Some(last) = self.lines.last_mut() {
             if last.start == line.start {
@@ -183,7 +184,7 @@ impl Draft {
         room
     }
 
-    /// Inlined code without overlaps: the start of each stretch and its innermost call.
+    /// Returns the segments of inlined code, without overlaps: the start of each and its innermost call.
     fn segments(&mut self) -> Vec<(u32, u32)> {
         fn emit(segments: &mut Vec<(u32, u32)>, start: u32, node: u32) {
             match segments.last_mut() {
@@ -214,7 +215,7 @@ impl Draft {
         segments
     }
 
-    /// The table.
+    /// Encodes the table.
     pub(crate) fn encode(mut self) -> Vec<u8> {
         let segments = self.segments();
         self.functions.sort_by_key(|f| f.start);
@@ -235,28 +236,28 @@ impl Draft {
     }
 }
 
-/// A part of a table: where it begins, how many entries it has, and how many numbers each.
+/// A section of a table: its position, its number of entries, and the numbers in each entry.
 #[derive(Debug, Clone, Copy, Default)]
-struct Part {
+struct InputPart {
     at: usize,
     entries: usize,
     words: usize,
 }
 
-/// A table to be searched. Each search takes time in proportion to the logarithm of its size.
+/// A table to search. The time of a search is logarithmic in the size of the table.
 #[derive(Debug, Default)]
 pub(crate) struct Symbols {
     bytes: Vec<u8>,
-    functions: Part,
-    segments: Part,
-    nodes: Part,
-    lines: Part,
-    ends: Part,
+    functions: InputPart,
+    segments: InputPart,
+    nodes: InputPart,
+    lines: InputPart,
+    ends: InputPart,
     text: usize,
 }
 
 impl Symbols {
-    /// Takes a table; one that is not whole is empty.
+    /// Parses a table. An incomplete one counts as empty.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self::whole(bytes).unwrap_or_default()
     }
@@ -269,7 +270,7 @@ impl Symbols {
         let mut at = HEADER;
         let mut part = |all: &Self, count: usize, words: usize| {
             let entries = all.word(count)? as usize;
-            let part = Part { at, entries, words };
+            let part = InputPart { at, entries, words };
             at = at.checked_add(entries.checked_mul(words)?)?;
             Some(part)
         };
@@ -284,7 +285,7 @@ impl Symbols {
         whole.then_some(all)
     }
 
-    /// Bytes of it.
+    /// Returns the size in bytes.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -294,15 +295,15 @@ impl Symbols {
         self.bytes.get(from..from.checked_add(4)?)?.first_chunk::<4>().map(|b| u32::from_le_bytes(*b))
     }
 
-    fn get(&self, part: Part, entry: usize, word: usize) -> Option<u32> {
+    fn get(&self, part: InputPart, entry: usize, word: usize) -> Option<u32> {
         if entry >= part.entries || word >= part.words {
             return None;
         }
         self.word(part.at + entry * part.words + word)
     }
 
-    /// The last entry whose first number is at most `position`.
-    fn last(&self, part: Part, position: u32) -> Option<usize> {
+    /// Returns the last entry whose first number is at most `position`.
+    fn last(&self, part: InputPart, position: u32) -> Option<usize> {
         let (mut low, mut high) = (0, part.entries);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -331,18 +332,19 @@ impl Symbols {
         Some(if line == 0 { file.to_owned() } else { format!("{file}:{line}") })
     }
 
-    /// Where the functions begin that it knows, and their numbers.
+    /// Returns the start and the index of each function.
     pub(crate) fn starts(&self) -> impl Iterator<Item = (u32, u32)> {
         let word = |at, word| self.get(self.functions, at, word);
         (0..self.functions.entries).map_while(move |at| Some((word(at, 0)?, word(at, 2)?)))
     }
 
-    /// The frames of one place in the code, innermost first: calls that were inlined there, then the function. `start` is
-    /// where the engine says that the function begins, `index` its number. Empty when no such function is known.
+    /// Returns the frames of a position in the code, innermost first: inlined calls, then the function. `start` is the
+    /// start of the function as reported by the engine, and `index` is its number. Returns no frames for an unknown
+    /// function.
     pub(crate) fn frames(&self, position: u32, start: u32, index: u32) -> Vec<Frame> {
         let Some(at) = self.last(self.functions, position) else { return Vec::new() };
         let word = |word| self.get(self.functions, at, word).unwrap_or(0);
-        // Code that the engine made itself, to pass values between components, has positions of its own.
+        // Code that the engine generates to pass values between components has its own positions.
         if position >= word(1) || word(0) != start || word(2) != index {
             return Vec::new();
         }
@@ -360,7 +362,7 @@ impl Symbols {
             let function = name(node(1)).unwrap_or_else(|| "<inlined>".to_owned());
             frames.push(Frame { function, module: module.clone(), location });
             location = self.location(node(2), node(3));
-            // Parents come before their children, so this ends.
+            // A parent has a lower number than its children, so the loop ends.
             if node(0) >= number || frames.len() >= crate::engine::BACKTRACE_FRAMES {
                 break;
             }

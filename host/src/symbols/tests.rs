@@ -2,7 +2,7 @@
 use super::{table::Symbols, *};
 use fabric_types::fault::Frame;
 
-#[path = "../../tests/support/debug_info.rs"]
+#[path = "../../tests/host/support/debug_info.rs"]
 mod debug_info;
 use debug_info::{Info, custom, functions, hostile, lines, with};
 
@@ -17,12 +17,12 @@ fn module() -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// Where the code section's contents begin in the file.
+/// Returns the start of the code section's contents in the file.
 fn code_start(module: &[u8]) -> u32 {
     modules::read(module)[0].code_start as u32
 }
 
-/// The frames of a place, given from the start of function `n`.
+/// Returns the frames at an offset from the start of function `n`.
 fn frames(module: &[u8], table: Vec<u8>, n: usize, offset: u32) -> Vec<(String, Option<String>)> {
     let start = code_start(module) + functions(module)[n].0;
     let frames = Symbols::new(table).frames(start + offset, start, n as u32 + 1);
@@ -42,7 +42,7 @@ fn functions_have_their_own_names_demangled() {
     }
     let symbols = Symbols::new(names(&module));
     let start = code_start(&module) + functions(&module)[0].0;
-    // Code that has the position of a function by accident is not that function.
+    // Code at the position of a function is not that function if its index or start differs.
     assert!(symbols.frames(start + 1, start, 2).is_empty());
     assert!(symbols.frames(start + 1, start + 1, 1).is_empty());
     assert!(symbols.frames(0, 0, 0).is_empty());
@@ -81,7 +81,7 @@ fn lines_and_inlined_calls_are_found() {
     assert_eq!((at(4), at(5)), (inlined.to_vec(), inlined.to_vec()));
     assert_eq!(at(6), [pair("alloc::vec::middle", "/src/main.c:31"), pair("first", "/src/main.c:20")]);
     assert_eq!(at(8), [pair("first", "/src/main.c:31")]);
-    // The debug information names what the name section does not.
+    // Debug information supplies the names that the name section lacks.
     assert_eq!(frames(&module, table(), 2, 1), [pair("third", "")]);
     assert_eq!(frames(&module, table(), 1, 1), [pair("alloc::vec::Vec<T>::push", "")]);
 }
@@ -118,7 +118,7 @@ fn a_spent_budget_leaves_names() {
 fn names_are_short_and_have_no_control_characters() {
     assert_eq!(names::readable("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
     assert_eq!(names::readable(&"é".repeat(9000)).len(), 500);
-    // A mangled name that refers back to itself, which grows with each step.
+    // A mangled name with back references, whose demangled form grows with each step.
     let bomb = format!("_RIC0{}E", "TB0_B0_B0_B0_".repeat(40));
     assert!(names::readable(&bomb).len() <= 500);
     assert_eq!(names::path_end("/a/b.c"), "/a/b.c");

@@ -1,4 +1,4 @@
-//! Writes of preview-1 modules to their volumes, charged before they happen as [`super`] says.
+//! Writes of preview 1 modules to their volumes, charged before they happen. See [`super`].
 
 use super::{VolumeCharge, VolumeRefusal};
 use crate::state::State;
@@ -11,15 +11,15 @@ use wasmtime_wasi::p1::{
 use wiggle::{GuestMemory, GuestPtr};
 
 const PREVIEW1: &str = "wasi_snapshot_preview1";
-/// `dquot` and `nospc` of preview 1.
+/// Error codes `dquot` and `nospc` of preview 1.
 const QUOTA: i32 = 19;
 const NO_SPACE: i32 = 51;
-/// `mfile` and `nomem` of preview 1.
+/// Error codes `mfile` and `nomem` of preview 1.
 const TOO_MANY_FILES: i32 = 33;
 const NO_MEMORY: i32 = 48;
-/// Bytes of memory for each byte of a folder's own size that its listing takes.
+/// Bytes of memory for a folder's listing, per byte of the folder's own size.
 const LISTED: u64 = 8;
-/// `fault` of preview 1: an argument lies outside memory.
+/// Error code `fault` of preview 1: an argument lies outside memory.
 const FAULT: i32 = 21;
 
 const fn errno(refusal: VolumeRefusal) -> i32 {
@@ -29,7 +29,7 @@ const fn errno(refusal: VolumeRefusal) -> i32 {
     }
 }
 
-/// Bytes that a list of parts names, at most; none where it lies outside memory.
+/// Returns the total length of the buffers in a list, in bytes. Returns `None` if the list lies outside memory.
 fn listed(memory: &GuestMemory<'_>, list: i32, count: i32) -> Option<u64> {
     let (GuestMemory::Unshared(bytes), list, count) = (memory, list.cast_unsigned() as usize, count.cast_unsigned())
     else {
@@ -44,7 +44,7 @@ fn listed(memory: &GuestMemory<'_>, list: i32, count: i32) -> Option<u64> {
     Some(sum)
 }
 
-/// The growth of a file by a write of `len` bytes: at an offset, or where the descriptor stands.
+/// Returns the growth of a file by a write of `len` bytes, at an offset or at the descriptor's position.
 async fn growth_of(
     ctx: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
@@ -54,7 +54,7 @@ async fn growth_of(
 ) -> Option<u64> {
     use wasmtime_wasi::p1::types::{Fd, Fdflags, Filetype};
     let fd = || Fd::from(fd);
-    // What can't be looked at can't be written to either; the write says why.
+    // If the file can't be examined, the write fails too and reports the error.
     let stat = ctx.fd_filestat_get(memory, fd()).await.ok()?;
     if stat.filetype != Filetype::RegularFile {
         return None;
@@ -70,13 +70,14 @@ async fn growth_of(
     Some(at.saturating_add(len).saturating_sub(stat.size))
 }
 
-/// Memory that reading a folder takes for a moment, from its size in the file system: preview 1 lists it whole.
+/// Returns the memory needed to read a folder, estimated from its size in the file system: preview 1 reads the whole
+/// folder at once.
 async fn listing_bytes(ctx: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, fd: i32) -> u64 {
     let stat = ctx.fd_filestat_get(memory, wasmtime_wasi::p1::types::Fd::from(fd)).await;
     stat.map_or(0, |stat| stat.size.saturating_mul(LISTED))
 }
 
-/// Whether there is something at a path.
+/// Returns `true` if the path exists.
 async fn is_there(ctx: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, fd: i32, look: i32, path: i32, len: i32) -> bool {
     use wasmtime_wasi::p1::types::{Fd, Lookupflags};
     let Ok(look) = Lookupflags::try_from(look.cast_unsigned()) else { return false };
@@ -84,7 +85,7 @@ async fn is_there(ctx: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, fd: i32, lo
     ctx.path_filestat_get(memory, Fd::from(fd), look, path).await.is_ok()
 }
 
-/// Gives a function the caller's memory and state, as WASI's own linking does.
+/// Borrows the caller's memory and state, as WASI's own linking does.
 macro_rules! with_memory {
     ($caller:ident, $memory:ident, $state:ident) => {
         let Some(Extern::Memory(exported)) = $caller.get_export("memory") else {
@@ -97,7 +98,7 @@ macro_rules! with_memory {
     };
 }
 
-/// Links the functions of preview 1 that write over WASI's own. The linker must allow that.
+/// Replaces WASI's functions that write, open and list, for preview 1. The linker must allow shadowing.
 pub(crate) fn link(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap_async(
         PREVIEW1,
@@ -180,7 +181,7 @@ pub(crate) fn link(linker: &mut wasmtime::Linker<State>) -> wasmtime::Result<()>
                     return Ok(TOO_MANY_FILES);
                 }
                 let mut charge = Ok(VolumeCharge::none());
-                // `creat`.
+                // The `creat` flag.
                 if open & 1 != 0
                     && let Some(metered) = state.metered().cloned()
                     && !is_there(state.p1(), &mut memory, fd, look, path, len).await

@@ -1,4 +1,4 @@
-//! What the core asks for.
+//! Actions that the core returns to its caller.
 
 use crate::Time;
 use fabric_types::{
@@ -7,26 +7,26 @@ use fabric_types::{
     job::TaskId,
 };
 
-/// How a job ended.
+/// The outcome of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum JobOutcome {
     /// Every task has its result.
     Succeeded,
-    /// It can't succeed any more.
+    /// The job can no longer succeed.
     Failed {
-        /// The task that failed it; none when the job as a whole hit a limit.
+        /// Task that failed the job; `None` if the job as a whole exceeded a limit.
         task: Option<TaskId>,
-        /// Why.
+        /// Error code of the failure.
         code: Code,
     },
-    /// A user stopped it.
+    /// A user cancelled the job.
     Cancelled,
 }
 
-/// What to do.
+/// A request from the core to its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Send an attempt to a node. Those for one node, job and stage come one after the other, ready to be batched.
+    /// Send an attempt to a node. Dispatches of one chunk (same node, job and stage) are adjacent, ready to be batched.
     Dispatch {
         /// The node.
         node: NodeId,
@@ -34,12 +34,12 @@ pub enum Action {
         job: JobId,
         /// The task.
         task: TaskId,
-        /// The attempt, from 1.
+        /// Attempt number, starting at 1.
         attempt: u32,
-        /// Until when the node may work on it without having its lease renewed.
+        /// End of the attempt's lease unless the node's lease is renewed.
         lease_until: Time,
     },
-    /// Stop an attempt, if it still runs. Nothing is expected back.
+    /// Stop an attempt, if it still runs. No reply is expected.
     Abort {
         /// The node.
         node: NodeId,
@@ -47,7 +47,7 @@ pub enum Action {
         job: JobId,
         /// The task.
         task: TaskId,
-        /// The attempt.
+        /// Attempt number.
         attempt: u32,
     },
     /// The first attempt of a job was dispatched.
@@ -55,35 +55,35 @@ pub enum Action {
         /// The job.
         job: JobId,
     },
-    /// A failed or lost attempt will be repeated.
+    /// A failed or lost attempt will be retried.
     TaskRetry {
         /// The job.
         job: JobId,
         /// The task.
         task: TaskId,
-        /// The attempt that failed.
+        /// Number of the failed attempt.
         attempt: u32,
-        /// Why.
+        /// Error code of the failed attempt.
         code: Code,
-        /// When it may run again.
+        /// Earliest time of the next attempt.
         due: Time,
     },
-    /// A task is given up on. The job goes on without it, or its end follows.
+    /// A task was dead-lettered. The job continues without it, or fails in the same step.
     TaskDead {
         /// The job.
         job: JobId,
         /// The task.
         task: TaskId,
-        /// Why its last attempt failed.
+        /// Error code of its last attempt.
         code: Code,
     },
     /// A job ended. Its attempts have been aborted; later completions are ignored.
     JobFinished {
         /// The job.
         job: JobId,
-        /// How.
-        outcome: Outcome,
+        /// Outcome of the job.
+        outcome: JobOutcome,
     },
-    /// Send `Tick` (or anything else) at this time. Replaces the one before.
+    /// Send `Tick` (or any other event) at this time. Replaces the previous wake-up time.
     WakeAt(Time),
 }

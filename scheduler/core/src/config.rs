@@ -1,64 +1,64 @@
-//! Every number that the core's decisions depend on, with its default and why.
+//! Settings of the core, with their defaults and the reasons for them.
 
-/// The core's settings. Times are microseconds.
+/// The core's settings. Times are in microseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// How long an attempt may go without a sign of life from its node. Default 15 s: three heartbeats of 5 s.
+    /// Time that an attempt survives without a heartbeat from its node. Default 15 s; nodes send one every second.
     pub lease_us: u64,
-    /// Work to keep queued on a node, so that it does not idle for a round trip. Default 50 ms.
+    /// Work to keep queued on a node, so that it is not idle for a round trip. Default 50 ms.
     pub queue_ahead_us: u64,
-    /// Tasks per slot sent before any task of the job was measured. Default 2.
+    /// Tasks sent per slot before any task of the job was measured. Default 2.
     pub initial_depth: u32,
-    /// Most tasks per slot. Default 1024, so that tasks of some 20 µs outlast a commit and a round trip; values above are
-    /// cut to it, because a slot is divided into 1024 units.
+    /// Maximum tasks per slot. Default 1024, so that tasks of about 20 µs outlast a commit and a round trip. Larger
+    /// values are reduced to 1024, because a slot is divided into 1024 units.
     pub max_depth: u32,
     /// First backoff after a failed attempt. Default 100 ms.
     pub backoff_base_us: u64,
     /// Longest backoff. Default 30 s.
     pub backoff_cap_us: u64,
-    /// How often a task may lose its node before the job fails with `node-lost`. Default 32; these losses do not count
-    /// as attempts.
+    /// Node losses that a task survives. One more loss dead-letters the task with `node-lost`. Default 32. Losses do
+    /// not count as failed attempts.
     pub max_losses: u32,
-    /// Deaths of processes with an attempt of a task on them after which the task is given up on with `process-killed`,
-    /// when the last of them had nothing else on it. Default 2.
+    /// Process deaths after which a task is dead-lettered with `process-killed`, if the task was alone on the process
+    /// at the last death. Default 2.
     pub kill_deaths: u32,
-    /// The same for deaths with other work beside it, which may have been the cause. Default 6.
+    /// The same for deaths with other work on the process, which may have been the cause. Default 6.
     pub max_deaths: u32,
-    /// Tasks of a job that may be given up on with `process-killed`; one more fails the job whatever `allow_failed` says,
-    /// since each of them costs processes. Default 4.
+    /// Tasks of a job that may be dead-lettered with `process-killed`. One more fails the job regardless of
+    /// `allow_failed`, because each of them costs processes. Default 4.
     pub max_killed: u32,
-    /// How long an attempt of a task that was on a process when it died has a node to itself. Default 10 s, and ten times
-    /// as long after each further death.
+    /// Time for which an attempt of a suspect task has a node to itself. Default 10 s; ten times as long after each
+    /// further death, for up to four further deaths.
     pub alone_us: u64,
-    /// How long a node is kept from new work so that it is empty for such an attempt, before the attempt goes beside
-    /// what is left there. Default 30 s.
+    /// Time for which a node receives no new work so that it becomes empty for such an attempt. After it, the attempt
+    /// starts next to the remaining work. Default 30 s.
     pub empty_us: u64,
-    /// How long a retried task insists on another node than the one that failed it. Default 1 s.
+    /// Time for which a retried task avoids the node on which it failed. Default 1 s.
     pub exclusion_patience_us: u64,
-    /// How often a job is looked over for stragglers. Default 500 ms.
+    /// Interval between straggler checks of a job. Default 500 ms.
     pub straggler_check_us: u64,
-    /// A straggler is older than this many times the 95th percentile of its stage. Default 1.5.
+    /// Age of a straggler, as a multiple of the 95th percentile of its stage. Default 1.5.
     pub straggler_factor: f64,
-    /// And older than this. Default 2 s.
+    /// Minimum age of a straggler. Default 2 s.
     pub straggler_min_us: u64,
-    /// A straggler on a node that has been silent for longer gets no copy: the node may have died of it, and whoever looks
-    /// after nodes says so soon. Default: no limit; it depends on how often nodes speak.
+    /// Silence of a node after which its stragglers get no copy: the task may have killed the node, and the presence
+    /// check reports that soon. Default: no limit; a useful value depends on the heartbeat interval.
     pub straggler_silence_us: u64,
-    /// How often jobs that found no room are tried again when nothing else wakes them. Default 500 ms.
+    /// Interval at which parked jobs are retried if no other event wakes them. Default 500 ms.
     pub parked_retry_us: u64,
-    /// How old an attempt must be before it is stopped to make room for a tenant below its guarantee. Default 1 s: what
-    /// takes less makes room by itself.
+    /// Minimum age of an attempt that is preempted for a tenant below its guarantee. Default 1 s: younger attempts are
+    /// likely to end soon.
     pub guarantee_patience_us: u64,
-    /// How old an attempt must be before it is stopped for a tenant of which nothing runs. Default 5 s: longer than for a
-    /// guarantee, because nobody was promised anything.
+    /// Minimum age of an attempt that is preempted for a tenant without running attempts. Default 5 s: longer than for
+    /// a guarantee, because that tenant was promised nothing.
     pub fair_patience_us: u64,
-    /// Ended jobs whose counts stay readable. Default 1024; the oldest go first.
+    /// Ended jobs whose counts stay readable. Default 1024; the oldest are dropped first.
     pub keep_ended: usize,
     /// Weights of the placement scores.
     pub weights: Weights,
 }
 
-/// Weights of the placement scores; a weight of 0 switches a score off.
+/// Weights of the placement scores. A weight of 0 disables a score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weights {
     /// Default 1.
@@ -71,7 +71,8 @@ pub struct Weights {
     pub locality: f64,
     /// Default 1.
     pub speed: f64,
-    /// Default 4, as much as all that speaks against a GPU that is busier; only for functions that use one.
+    /// Default 4, as much as the scores for load, balance, spread and speed together. Applies only to functions that
+    /// use a GPU.
     pub gpu: f64,
 }
 

@@ -1,4 +1,4 @@
-//! The state and the step that changes it. What each event does is in the modules beside this one.
+//! The scheduler's state and its step function. The sibling modules implement the events.
 
 use crate::{
     Action, Config, Event, Time, hash::IndexMap, job::Job, node::Nodes, queue::Queue, suspect::Suspects, view::JobView,
@@ -6,7 +6,7 @@ use crate::{
 use fabric_types::{id::JobId, job::TaskId};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-/// What may fall due.
+/// A timer of the core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     Retry { job: u32, task: TaskId },
@@ -17,22 +17,22 @@ pub(crate) enum Timer {
     Parked,
 }
 
-/// Totals since the core was made.
+/// Totals since the core was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct CoreStats {
     /// Attempts dispatched.
     pub dispatched: u64,
-    /// Of those, second copies of stragglers.
+    /// Dispatched attempts that are second copies of stragglers.
     pub speculated: u64,
-    /// Completions for a task that was done already.
+    /// Completions of tasks that were already done.
     pub duplicates: u64,
     /// Messages about unknown or ended jobs, tasks or attempts.
     pub stale: u64,
-    /// Attempts whose lease ran out.
+    /// Attempts whose lease expired.
     pub expired: u64,
-    /// Attempts that were stopped to make room for another tenant's guarantee.
+    /// Attempts stopped by preemption or eviction.
     pub preempted: u64,
-    /// Tasks that were given up on because processes died with them.
+    /// Tasks dead-lettered with `process-killed`.
     pub killed: u64,
 }
 
@@ -50,44 +50,44 @@ pub struct Core {
     pub(crate) parked: VecDeque<u32>,
     pub(crate) parked_timer: bool,
     pub(crate) suspects: Suspects,
-    /// Room was made since the last scheduling round.
+    /// `true` if room was freed since the last scheduling round.
     pub(crate) freed: bool,
     pub(crate) announced: Option<Time>,
     pub(crate) ended: HashMap<JobId, JobView>,
     pub(crate) ended_order: VecDeque<JobId>,
-    pub(crate) stats: Stats,
-    /// Before then nothing is stopped for a guarantee.
+    pub(crate) stats: CoreStats,
+    /// No attempt is preempted for a guarantee before this time.
     pub(crate) preempt_again: Time,
-    /// Before then nothing is stopped for a tenant of which nothing runs.
+    /// No attempt is preempted for a tenant without running attempts before this time.
     pub(crate) fair_again: Time,
 }
 
 impl Core {
-    /// An empty core.
+    /// Creates an empty core.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self { config, ..Self::default() }
     }
 
-    /// Its settings.
+    /// Returns the settings.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Totals since it was made.
+    /// Returns the totals since the core was created.
     #[must_use]
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> CoreStats {
         self.stats
     }
 
-    /// Takes one event and appends what to do to `actions`.
+    /// Applies one event and appends the resulting actions to `actions`.
     pub fn step(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
         self.step_all([event], now, actions);
     }
 
-    /// Takes events that happened together, then decides once. Give a batch of completions this way: the nodes are
-    /// refilled in batches too.
+    /// Applies events that happened together, then schedules once. Pass a batch of completions in one call, so that the
+    /// nodes are refilled in batches as well.
     pub fn step_all(&mut self, events: impl IntoIterator<Item = Event>, now: Time, actions: &mut Vec<Action>) {
         self.now = self.now.max(now);
         for event in events {
@@ -157,7 +157,7 @@ impl Core {
         }
     }
 
-    /// Puts a job into, or takes it out of, its tenant's ready set, as its state asks.
+    /// Adds a job to its tenant's ready set, or removes it, according to the job's state.
     pub(crate) fn requeue(&mut self, ix: u32) {
         let Some(job) = self.jobs.get_mut(&ix) else { return };
         let want = job.wants() && !job.parked;
@@ -172,7 +172,7 @@ impl Core {
         }
     }
 
-    /// Sets a job aside until there is more room.
+    /// Parks a job until there is more room.
     pub(crate) fn park(&mut self, ix: u32) {
         if let Some(job) = self.jobs.get_mut(&ix)
             && !job.parked
@@ -187,7 +187,7 @@ impl Core {
         }
     }
 
-    /// Takes up to `most` jobs back that were set aside, those that waited longest first.
+    /// Unparks up to `most` jobs, starting with those that were parked the longest.
     pub(crate) fn unpark(&mut self, most: usize) {
         for _ in 0..most {
             let Some(ix) = self.parked.pop_front() else { break };

@@ -1,4 +1,4 @@
-//! The scheduling round: while there is room, the job whose turn it is sends a chunk of tasks to the best node.
+//! The scheduling round: while there is room, the next job in fair order sends a chunk of tasks to the best node.
 
 use crate::{
     Action, Core, Time,
@@ -11,11 +11,11 @@ use crate::{
 };
 use fabric_types::job::{TaskId, TaskState};
 
-/// Most tasks that one decision sends to one node.
+/// Maximum tasks that one decision sends to one node.
 const CHUNK: u32 = 256;
-/// Jobs that may find no room in one round before it ends; the rest have their turn in the next.
+/// Jobs that may find no room in one round before the round ends. The others are tried in the next round.
 const MISSES: u32 = 32;
-/// Set-aside jobs that are tried again when room was made.
+/// Parked jobs that are retried after room was freed.
 const UNPARKED: usize = 8;
 
 enum Placed {
@@ -39,12 +39,12 @@ impl Core {
         while misses < MISSES {
             let Some((tenant, ix)) = self.queue.first() else { break };
             if self.nodes.open() == 0 && !self.make_room(ix, actions) {
-                // What is there may soon be old enough to be stopped.
+                // Running attempts may soon be old enough to be preempted.
                 let starved = self.queue.first_starved();
                 if self.queue.goes_first(tenant) || starved.is_some() {
                     self.park_timer_soon();
                 }
-                // A tenant whose guarantee nobody can meet does not keep others from their first slot.
+                // A guarantee that cannot be met does not keep other tenants from their first slot.
                 if let Some((other, job)) = starved
                     && other != tenant
                     && self.make_room(job, actions)
@@ -101,7 +101,7 @@ impl Core {
         let Some(found) = placement::find(&self.config, &mut self.nodes, &request(job, None)) else {
             return Placed::NoRoom;
         };
-        // An even spread over the open nodes, and no more than a fair part of one node while others want it too.
+        // Spread evenly over the open nodes, and take at most a fair part of one node while other tenants want it.
         let open = u32::try_from(self.nodes.open()).unwrap_or(u32::MAX).max(1);
         let chunk = ready.div_ceil(open).min(found.room.div_ceil(active)).min(allowed).clamp(1, CHUNK);
         for _ in 0..chunk {
@@ -111,7 +111,7 @@ impl Core {
         Placed::Some
     }
 
-    /// Dispatches an attempt of a pending task, or a copy of a running one.
+    /// Dispatches an attempt of a pending task, or a second copy of a running one.
     pub(crate) fn send(&mut self, ix: u32, id: TaskId, found: Found, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get_mut(&ix) else { return };
         let Some(task) = job.task(id).copied() else { return };
@@ -147,7 +147,7 @@ impl Core {
         self.arm_lease(found.node);
     }
 
-    /// Takes an attempt off its node, its tenant and its job. Says whether it was the task's last.
+    /// Removes an attempt from its node, its tenant and its job. Returns `true` if it was the task's last one.
     pub(crate) fn release(&mut self, ix: u32, id: TaskId, attempt: Attempt) -> bool {
         let Some(job) = self.jobs.get_mut(&ix) else { return false };
         let load = job.load(attempt.depth);
@@ -164,10 +164,10 @@ impl Core {
         }
     }
 
-    /// Gives stragglers of a job a second copy. Looks at a part of the running tasks each time, and so often that all
-    /// have been looked at within [`crate::Config::straggler_check_us`], however many there are.
+    /// Sends second copies of a job's stragglers. Each call checks one window of the running tasks. Calls are frequent
+    /// enough to check every running task within [`crate::Config::straggler_check_us`], for any number of tasks.
     pub(crate) fn check_stragglers(&mut self, ix: u32, from: usize, actions: &mut Vec<Action>) {
-        /// Running tasks looked at in one check.
+        /// Running tasks checked in one call.
         const WINDOW: usize = 256;
         let Some(job) = self.jobs.get_mut(&ix) else { return };
         if job.out == 0 {
@@ -204,7 +204,7 @@ impl Core {
         if !old || job.room() == 0 || quota == 0 {
             return;
         }
-        // A copy on a node that is slow itself would be the next straggler: better to wait for another node.
+        // A copy on a slow node would be the next straggler, so wait for another node.
         let wanted = Request { least_pace: usual.least_pace(), ..request(job, Some(first.node)) };
         if let Some(found) = placement::find(&self.config, &mut self.nodes, &wanted) {
             self.stats.speculated += 1;
@@ -227,7 +227,7 @@ pub(crate) fn request(job: &Job, excluded: Option<u32>) -> Request<'_> {
     }
 }
 
-/// The first task to be repeated that still waits for it.
+/// Returns the first task of the retry queue that is still pending.
 fn next_retry(job: &mut Job) -> Option<(TaskId, crate::Time)> {
     while let Some((task, since)) = job.retry.front().copied() {
         if job.task(task).is_some_and(|t| t.state == TaskState::Pending && !t.suspect) {

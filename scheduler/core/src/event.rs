@@ -1,57 +1,57 @@
-//! What the core is told.
+//! Events that the core processes.
 
 use crate::Time;
 use fabric_types::{
     Code,
     function::EntryKind,
+    gpu::{GpuRequirement, GpuSupport},
     id::{JobId, NodeId, TenantId},
     job::TaskId,
     label::Labels,
-    manifest::GpuMode,
     quota::Quota,
 };
 
-/// A job, as far as scheduling goes.
+/// The scheduling parameters of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobPlan {
-    /// Its id.
+pub struct SchedulableJob {
+    /// Job id.
     pub job: JobId,
-    /// Whose it is.
+    /// Owning tenant.
     pub tenant: TenantId,
-    /// Map tasks; 0 succeeds at once. An asynchronous invocation is a job of one.
+    /// Number of map tasks. A job with 0 tasks succeeds at once. An asynchronous invocation is a job of one task.
     pub map_tasks: u32,
-    /// Partitions of a keyed shuffle. It wins over `reduce_fan_in` when both are given.
+    /// Partitions of a keyed shuffle. Takes precedence over `reduce_fan_in`.
     pub shuffle: Option<u32>,
-    /// Partial results per task of a reduce tree; below 2 counts as 2.
+    /// Partial results per task of a reduce tree. Values below 2 count as 2.
     pub reduce_fan_in: Option<u32>,
-    /// Attempts of this job at once, over all nodes; 0: no limit of its own.
+    /// Maximum concurrent attempts of the job over all nodes; 0 for no limit.
     pub concurrency: u32,
-    /// Attempts a task may fail; 0 counts as 1, more than 255 as 255.
+    /// Failed attempts after which a task is dead-lettered. 0 counts as 1, values above 255 as 255.
     pub max_attempts: u32,
-    /// Map tasks that may fail for good without failing the job. What they would have given is left out.
+    /// Map tasks that may be dead-lettered without failing the job. Their results are left out.
     pub allow_failed: u32,
-    /// Higher first among one tenant's jobs.
+    /// Priority among the jobs of one tenant. Higher runs first.
     pub priority: i32,
-    /// Fuel the job may spend.
+    /// Fuel budget of the job.
     pub budget_fuel: Option<u64>,
     /// CPU slots per attempt; 0 counts as 1.
     pub cpu_slots: u32,
     /// Memory per attempt in bytes.
     pub memory_bytes: u64,
-    /// GPUs per attempt. An attempt with any is never queued behind another: a GPU is not shared.
+    /// GPUs per attempt. A GPU is not shared, so an attempt with GPUs is never queued behind another.
     pub gpus: u32,
-    /// Whether attempts use the node's GPU together with others.
-    pub gpu: GpuMode,
-    /// The kind of module, which a node may refuse.
+    /// Use of the node's shared GPU.
+    pub gpu: GpuRequirement,
+    /// Entry kind of the module, which a node may refuse.
     pub kind: EntryKind,
-    /// Labels that a node must have, all of them.
+    /// Labels that a node must have. All of them must match.
     pub labels: Labels,
-    /// When it was accepted. Among equal priorities the earlier goes first.
+    /// Time of acceptance. Among equal priorities, the earlier job runs first.
     pub accepted_at: Time,
 }
 
-impl JobPlan {
-    /// A plan of `map_tasks` with one slot each, 4 attempts, no memory, no limits and no reduce.
+impl SchedulableJob {
+    /// Creates a job of `map_tasks` tasks with one slot each, 4 attempts, no memory, no limits and no reduce.
     #[must_use]
     pub fn new(job: JobId, tenant: TenantId, map_tasks: u32) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl JobPlan {
             cpu_slots: 1,
             memory_bytes: 0,
             gpus: 0,
-            gpu: GpuMode::None,
+            gpu: GpuRequirement::None,
             kind: EntryKind::Task,
             labels: Labels::new(),
             accepted_at: Time(0),
@@ -76,27 +76,27 @@ impl JobPlan {
     }
 }
 
-/// What a node offers.
+/// The resources and properties of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeSpec {
-    /// Guests it runs at once.
+    /// Number of guests that run at once.
     pub slots: u32,
     /// Memory for guests in bytes.
     pub memory_bytes: u64,
-    /// Speed relative to a usual node; 1 by default. Values that are not finite or not above 0 count as 1.
+    /// Speed relative to a typical node. Default 1. Values that are not finite or not above 0 count as 1.
     pub speed: f32,
-    /// GPUs.
+    /// Number of GPUs.
     pub gpus: u32,
-    /// The strongest wish that the GPU which its guests share serves.
-    pub gpu: GpuMode,
+    /// Support of the GPU that guests share.
+    pub gpu: GpuSupport,
     /// Labels.
     pub labels: Labels,
-    /// Kinds of modules it takes; empty for all.
+    /// Entry kinds that the node accepts; empty for all.
     pub accepts: Vec<EntryKind>,
 }
 
 impl NodeSpec {
-    /// A node of usual speed without GPUs and labels that takes everything.
+    /// Creates a node of typical speed, without GPUs or labels, that accepts every entry kind.
     #[must_use]
     pub const fn new(slots: u32, memory_bytes: u64) -> Self {
         Self {
@@ -104,172 +104,173 @@ impl NodeSpec {
             memory_bytes,
             speed: 1.0,
             gpus: 0,
-            gpu: GpuMode::None,
+            gpu: GpuSupport::None,
             labels: Labels::new(),
             accepts: Vec::new(),
         }
     }
 }
 
-/// What the journal knows of a task when a job is taken up again.
+/// The state of a task restored from the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestoredTask {
-    /// Which task.
+    /// Task id.
     pub task: TaskId,
-    /// The highest attempt number that was ever handed out; numbering goes on from it.
+    /// Highest attempt number handed out. Numbering continues from it.
     pub attempts: u32,
-    /// Whether its result is committed.
+    /// `true` if the result is committed.
     pub done: bool,
-    /// Whether that came from the cache.
+    /// `true` if the result came from the cache.
     pub cached: bool,
-    /// Whether it was given up on.
+    /// `true` if the task was dead-lettered.
     pub dead: bool,
-    /// Whether that was because processes died with it.
+    /// `true` if the task was dead-lettered with `process-killed`.
     pub killed: bool,
-    /// Fuel its attempts spent.
+    /// Fuel spent by its attempts.
     pub fuel: u64,
 }
 
-/// What happened.
+/// An input of the core.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A job was accepted. A second one with the same id is ignored.
-    Submit(JobPlan),
-    /// A job is taken up after a replay of the journal.
+    /// A job was accepted. A second job with the same id is ignored.
+    Submit(SchedulableJob),
+    /// A job was restored by a replay of its journal.
     Restore {
         /// The job.
-        plan: JobPlan,
-        /// Tasks that have a result or had attempts; others start afresh.
+        plan: SchedulableJob,
+        /// Tasks that have a result or had attempts. All other tasks start from scratch.
         tasks: Vec<RestoredTask>,
     },
-    /// An attempt committed its result (or found it committed).
+    /// An attempt committed its result, or found it committed.
     TaskDone {
         /// The job.
         job: JobId,
         /// The task.
         task: TaskId,
-        /// The attempt, from 1.
+        /// Attempt number, starting at 1.
         attempt: u32,
-        /// Where.
+        /// Node that ran the attempt.
         node: NodeId,
         /// Fuel spent.
         fuel: u64,
-        /// Wall clock of the call in microseconds; 0 when cached.
+        /// Wall time of the call in microseconds; 0 if cached.
         wall_us: u64,
-        /// Whether the result was there already.
+        /// `true` if the result was already committed.
         cached: bool,
     },
-    /// An attempt gave no result.
+    /// An attempt failed.
     TaskFailed {
         /// The job.
         job: JobId,
         /// The task.
         task: TaskId,
-        /// The attempt, from 1.
+        /// Attempt number, starting at 1.
         attempt: u32,
-        /// Where.
+        /// Node that ran the attempt.
         node: NodeId,
-        /// Whether another attempt may succeed; usually `code.is_retryable()`.
+        /// `true` if another attempt may succeed; usually `code.is_retryable()`.
         retryable: bool,
-        /// Why. `node-lost` counts as a loss of the node, everything else as a failed attempt.
+        /// Error code. `node-lost` counts as a loss of the node, every other code as a failed attempt.
         code: Code,
         /// Fuel spent.
         fuel: u64,
     },
-    /// A process died while an attempt of the task was on it. Tell it before the `NodeUp` or `NodeDown` that follows
-    /// from the death, once for each death.
+    /// A process died while it was running an attempt of the task. Send this event once for each death, before the
+    /// `NodeUp` or `NodeDown` that follows from the death.
     Killed {
         /// The job.
         job: JobId,
         /// The task.
         task: TaskId,
-        /// Whether nothing else was on the process.
+        /// `true` if nothing else was running on the process.
         alone: bool,
     },
-    /// A death that was told with `Killed` was none: the process lives, or the attempt was not running.
+    /// Reverts an earlier `Killed`: the process is alive, or it was not running the attempt.
     Spared {
         /// The job.
         job: JobId,
         /// The task.
         task: TaskId,
     },
-    /// A user stops a job.
+    /// A user cancelled a job.
     Cancel {
         /// The job.
         job: JobId,
     },
-    /// A job is let go without an end: its attempts are aborted, and it can be taken up again.
+    /// Drops a job without an outcome. Its attempts are aborted, and it can be restored later.
     Forget {
         /// The job.
         job: JobId,
     },
-    /// A node joined, or started anew: attempts it had are taken for lost.
+    /// A node joined or restarted. Its earlier attempts count as lost.
     NodeUp {
         /// The node.
         node: NodeId,
-        /// What it offers.
+        /// Resources and properties of the node.
         spec: NodeSpec,
     },
-    /// A node offers something else; its attempts go on.
+    /// A node changed its resources or properties. Its attempts continue.
     NodeUpdate {
         /// The node.
         node: NodeId,
-        /// What it offers now.
+        /// New resources and properties of the node.
         spec: NodeSpec,
     },
-    /// A node is gone; its attempts are retried elsewhere.
+    /// A node left or died. Its attempts are retried on other nodes.
     NodeDown {
         /// The node.
         node: NodeId,
     },
-    /// The node gets no new attempts, until `Uncordon`.
+    /// Stops new attempts on a node until `Uncordon`.
     Cordon {
         /// The node.
         node: NodeId,
     },
-    /// The node gets attempts again.
+    /// Allows new attempts on a node again.
     Uncordon {
         /// The node.
         node: NodeId,
     },
-    /// The node gets no new attempts and is about to leave; what it has goes on.
+    /// Stops new attempts on a node that is about to leave. Its current attempts continue.
     Drain {
         /// The node.
         node: NodeId,
     },
-    /// Stops the attempts on a node; their tasks wait for another turn, as after a preemption, and nothing has failed.
+    /// Stops the attempts on a node. Their tasks become pending again, as after a preemption, without a failure.
     Evict {
         /// The node.
         node: NodeId,
     },
-    /// A sign of life: renews the leases of all the node's attempts to now plus [`crate::Config::lease_us`].
+    /// A heartbeat. Renews the leases of all attempts on the node to now plus [`crate::Config::lease_us`].
     Heartbeat {
         /// The node.
         node: NodeId,
     },
-    /// A sign of life that says what the node has: like `Heartbeat`, but attempts that are not named and were sent
-    /// longer than a lease ago are taken for lost. It finds dispatches and failures whose messages were lost, which a
-    /// bare heartbeat would keep alive for ever; send it every few heartbeats at least.
+    /// A heartbeat with the list of attempts on the node. It works like `Heartbeat`. In addition, attempts that are not
+    /// listed and were sent longer than a lease ago count as lost. This finds dispatches and completions whose messages
+    /// were lost, which a plain heartbeat would keep alive forever. Send it at least every few heartbeats.
     Holds {
         /// The node.
         node: NodeId,
-        /// Every attempt that it runs or has queued.
+        /// Every attempt that is running or queued on the node.
         attempts: Vec<(JobId, TaskId, u32)>,
     },
-    /// A tenant's quota.
+    /// Sets a tenant's quota.
     SetQuota {
         /// The tenant.
         tenant: TenantId,
-        /// What it may use.
+        /// New quota.
         quota: Quota,
     },
-    /// Nodes that hold a job's module or inputs: `Locality` prefers them. Replaces the earlier hint; at most 64 count.
+    /// Sets the nodes that hold a job's module or inputs, which the `Locality` score prefers. Replaces the previous
+    /// hint. At most 64 nodes count.
     Hint {
         /// The job.
         job: JobId,
         /// The nodes.
         nodes: Vec<NodeId>,
     },
-    /// Time passed: leases, backoffs, stragglers.
+    /// Time passed. Processes leases, backoffs and straggler checks that are due.
     Tick,
 }

@@ -1,7 +1,7 @@
-//! A fixed, fast hash for small integer keys, and the mixing function that deterministic jitter comes from.
+//! A fixed, fast hash for small integer keys, and the mixing function for deterministic jitter.
 //!
-//! The standard hasher is seeded at random, so iteration order would differ from run to run; this one is not. Keys
-//! are indices that the core itself hands out, so nobody outside can choose colliding ones.
+//! The standard hasher has a random seed, so iteration order would differ from run to run. This hasher has none. The
+//! keys are indices that the core assigns, so callers cannot choose colliding keys.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,4 +1,5 @@
-//! What must hold after every step, recomputed from scratch. For tests and the simulation: it looks at everything.
+//! Invariants that hold after every step, recomputed from scratch. The check visits all state, so only tests and the
+//! simulation use it.
 
 use crate::{
     Core,
@@ -13,10 +14,10 @@ macro_rules! ensure {
 }
 
 impl Core {
-    /// Checks every count and index against the tasks and attempts themselves, and every limit against them.
+    /// Checks every count, index and limit against the tasks and attempts.
     ///
     /// # Errors
-    /// What does not hold.
+    /// A description of the first violated invariant.
     pub fn invariants(&self) -> Result<(), String> {
         let mut on_node: IndexMap<u32, (u64, u64, u64, u32, IndexSet<AttemptKey>)> = IndexMap::default();
         let mut of_tenant: IndexMap<u32, [u64; 5]> = IndexMap::default();
@@ -24,7 +25,7 @@ impl Core {
         ensure!(self.jobs.len() == self.by_id.len(), "jobs and their ids differ");
         for (ix, job) in &self.jobs {
             let id = job.id();
-            ensure!(!job.complete(), "job {id} is complete and goes on");
+            ensure!(!job.complete(), "job {id} is complete but still active");
             let (mut pending, mut backoff, mut succeeded, mut running, mut given_up, mut held_back) =
                 (0, 0, 0, 0, 0, 0);
             for (at, stage) in job.stages.iter().enumerate() {
@@ -55,13 +56,13 @@ impl Core {
                     if task.suspect && task.state == TaskState::Pending {
                         held_back += 1;
                         let id = TaskId { stage: at as u16, index: index as u32 };
-                        ensure!(self.suspects.is_waiting(*ix, id), "job {id}: suspect {at}/{index} waits nowhere");
+                        ensure!(self.suspects.is_waiting(*ix, id), "job {id}: suspect {at}/{index} is in no queue");
                     }
                     ensure!(
-                        // A speculative copy may still run, or have succeeded, when the task has had its last failure.
+                        // A speculative copy may still run, or have succeeded, after the task's last failure.
                         matches!(task.state, TaskState::Running | TaskState::Succeeded | TaskState::Failed)
                             || u32::from(task.failures) < job.plan.max_attempts,
-                        "job {id}: {at}/{index} failed {} times and goes on",
+                        "job {id}: {at}/{index} failed {} times and is still active",
                         task.failures
                     );
                 }
@@ -77,7 +78,7 @@ impl Core {
             ensure!(succeeded == job.succeeded, "job {id}: counts {} succeeded, has {succeeded}", job.succeeded);
             ensure!(running == job.running_tasks, "job {id}: counts {} running, has {running}", job.running_tasks);
             ensure!(held_back == job.held_back, "job {id}: counts {} held back, has {held_back}", job.held_back);
-            ensure!(job.unblocked.is_empty(), "job {id}: suspects whose inputs are complete wait nowhere");
+            ensure!(job.unblocked.is_empty(), "job {id}: suspects with complete inputs are in no queue");
             let mut per_node = PerNode::default();
             let mut out = 0;
             for entry in job.all_running() {
@@ -121,7 +122,7 @@ impl Core {
                 job.queued,
                 job.wants()
             );
-            ensure!(!job.parked || self.parked.contains(ix), "job {id}: parked nowhere");
+            ensure!(!job.parked || self.parked.contains(ix), "job {id}: parked but not in the parked queue");
             ensure!(!job.parked || self.parked_timer, "job {id}: parked without a timer");
             if job.queued {
                 queued.insert(*ix);
@@ -142,9 +143,9 @@ impl Core {
             let reserved = self.suspects.reserved() == Some(ix);
             ensure!(node.reserved == reserved, "node {}: reserved {}, known as {reserved}", node.id, node.reserved);
             if let Some((key, _)) = node.alone {
-                ensure!(node.attempts.contains(&key), "node {} is kept for an attempt that is not there", node.id);
+                ensure!(node.attempts.contains(&key), "node {} is reserved for an unknown attempt", node.id);
             }
-            ensure!(attempts.is_empty() || node.lease_timer, "node {}: nobody watches its leases", node.id);
+            ensure!(attempts.is_empty() || node.lease_timer, "node {}: has attempts but no lease timer", node.id);
         }
         ensure!(on_node.is_empty(), "attempts on nodes that do not exist");
         for (ix, tenant) in self.queue.iter() {

@@ -1,7 +1,7 @@
-//! One job's state: its stages, its running table, what is ready, and what was measured.
+//! The state of one job: its stages, running table, ready tasks and measurements.
 
 use crate::{
-    JobPlan, Time,
+    SchedulableJob, Time,
     node::{Demand, Load, PerNode},
     plan,
     queue::JobKey,
@@ -19,21 +19,21 @@ pub(crate) struct Stage {
     pub kind: StageKind,
     pub tasks: Vec<Task>,
     pub done: u32,
-    /// Tasks below it have been looked at; those from it on are pending once the stage is open.
+    /// Index of the first task that was not considered yet. Tasks from it on are pending once the stage is open.
     pub fresh: u32,
-    /// Whether tasks become ready by `fresh` (map, keyed reduce) at all yet.
+    /// `true` once tasks become ready through `fresh` (map, keyed reduce).
     pub open: bool,
     /// Reduce tasks whose inputs are complete.
     pub ready: VecDeque<u32>,
-    /// Measured times, as they were and as they would be on a node of speed 1.
+    /// Measured times, as observed (`walls`) and normalised to a node of speed 1 (`works`).
     pub walls: WallTimes,
     pub works: WallTimes,
-    /// Running mean of the latter.
+    /// Running mean of the normalised times.
     pub mean_us: f64,
 }
 
 impl Stage {
-    /// What its tasks usually take, once stragglers may be told from the others.
+    /// Returns the usual task times; `None` until enough tasks were measured to detect stragglers.
     pub fn usual(&self) -> Option<Usual> {
         usual(&self.walls, &self.works)
     }
@@ -42,17 +42,17 @@ impl Stage {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub ix: u32,
-    pub plan: JobPlan,
+    pub plan: SchedulableJob,
     pub tenant: u32,
     pub stages: Vec<Stage>,
     running: Vec<Option<Running>>,
     free: Vec<u32>,
-    /// Tasks with at least one attempt out.
+    /// Tasks with at least one outstanding attempt.
     pub running_tasks: u32,
-    /// Attempts out.
+    /// Outstanding attempts.
     pub out: u32,
     pub per_node: PerNode,
-    /// Tasks to be repeated, and since when they may.
+    /// Tasks to retry, with the time since which they are ready.
     pub retry: VecDeque<(TaskId, Time)>,
     /// Tasks in state pending.
     pub pending: u64,
@@ -60,41 +60,41 @@ pub(crate) struct Job {
     pub backoff: u64,
     pub succeeded: u64,
     pub cached: u64,
-    /// Map tasks that were given up on.
+    /// Dead-lettered map tasks.
     pub dead: u32,
-    /// Of those, because processes died with them.
+    /// Map tasks dead-lettered with `process-killed`.
     pub killed: u32,
-    /// Pending tasks that are suspects: they wait for a node to themselves.
+    /// Pending tasks that are suspects, which wait for a node of their own.
     pub held_back: u32,
     /// Suspects whose inputs have just become complete.
     pub unblocked: Vec<TaskId>,
-    /// Later tasks that have no input left because of them.
+    /// Later tasks without any remaining input because of dead-lettered tasks.
     pub skipped: u32,
     pub retries: u64,
     pub duplicates: u64,
     pub fuel: u64,
-    /// Fuel of the attempt that spent the most.
+    /// Fuel of the most expensive attempt.
     pub dearest: u64,
     pub work_us: Option<f64>,
     pub started: bool,
     pub hints: Vec<u32>,
-    /// In its tenant's ready set.
+    /// `true` while the job is in its tenant's ready set.
     pub queued: bool,
-    /// Found no room; waits for some.
+    /// `true` while the job is parked because it found no room.
     pub parked: bool,
-    /// A straggler check is due some time.
+    /// `true` while a straggler check is scheduled.
     pub watched: bool,
 }
 
 /// Weight of a new measurement in the running mean.
 const NEWEST: f64 = 1.0 / 16.0;
-/// Measurements before a stage's mean says anything about a node.
+/// Measurements of a stage before its mean is used to rate a node.
 const MEASURED: u64 = 16;
-/// What a task served from the cache counts as, in microseconds.
+/// Assumed work of a task served from the cache, in microseconds.
 const CACHED_US: f64 = 200.0;
 
 impl Job {
-    pub fn new(ix: u32, tenant: u32, mut plan: JobPlan) -> Self {
+    pub fn new(ix: u32, tenant: u32, mut plan: SchedulableJob) -> Self {
         plan.cpu_slots = plan.cpu_slots.max(1);
         plan.max_attempts = plan.max_attempts.clamp(1, 255);
         let shapes = plan::stages(&plan);
@@ -161,7 +161,7 @@ impl Job {
         &self.plan.job
     }
 
-    /// The seed of its jitter: its number in this core, which is the order of its submission.
+    /// Returns the seed of the job's jitter: its index in this core, which is the order of submission.
     pub fn seed(&self) -> u64 {
         u64::from(self.ix)
     }
@@ -170,7 +170,7 @@ impl Job {
         (std::cmp::Reverse(self.plan.priority), self.plan.accepted_at, self.ix, self.plan.gpus > 0)
     }
 
-    /// What one attempt needs.
+    /// Returns the resources that one attempt needs.
     pub fn demand(&self) -> Demand {
         Demand { slots: self.plan.cpu_slots, memory: self.plan.memory_bytes, gpus: self.plan.gpus }
     }
@@ -191,19 +191,19 @@ impl Job {
         self.stages.iter().map(|s| s.tasks.len() as u64).sum()
     }
 
-    /// Whether it has something to run and may by its own concurrency.
+    /// Reports whether the job has a task to run and room for another attempt.
     pub fn wants(&self) -> bool {
         self.pending > u64::from(self.held_back) && self.room() > 0
     }
 
-    /// Attempts that its concurrency and its budget leave.
+    /// Returns the number of attempts that the concurrency limit and the budget still allow.
     pub fn room(&self) -> u32 {
         let concurrency = if self.plan.concurrency == 0 { u32::MAX } else { self.plan.concurrency };
         concurrency.min(self.affordable()).saturating_sub(self.out)
     }
 
-    /// Attempts that may be out at once so that the budget covers them all, each taken to spend what the most expensive one has
-    /// spent. At least one: only by running it does the job learn what an attempt takes.
+    /// Returns the number of concurrent attempts that the budget covers if each spends as much fuel as the most
+    /// expensive one so far. At least one, because the job learns the cost of an attempt only by running it.
     fn affordable(&self) -> u32 {
         let Some(budget) = self.plan.budget_fuel else { return u32::MAX };
         let left = budget.saturating_sub(self.fuel);
@@ -211,7 +211,7 @@ impl Job {
         u32::try_from(attempts).unwrap_or(u32::MAX).max(1)
     }
 
-    /// Counts the fuel of an attempt that has ended.
+    /// Adds the fuel of an attempt that has ended.
     pub fn spend(&mut self, fuel: u64) {
         self.fuel = self.fuel.saturating_add(fuel);
         self.dearest = self.dearest.max(fuel);
@@ -229,19 +229,19 @@ impl Job {
         self.running.iter().flatten()
     }
 
-    /// Running tasks from place `from` of the table on, at most `limit` places; and the place to go on from.
+    /// Returns the running tasks in at most `limit` places of the table, starting at `from`, and the next place.
     pub fn running_window(&self, from: usize, limit: usize) -> (Vec<Running>, usize) {
         let part: Vec<Running> = self.running.iter().skip(from).take(limit).flatten().copied().collect();
         let next = from + limit;
         (part, if next >= self.running.len() { 0 } else { next })
     }
 
-    /// How many windows of `limit` places the running table has, at least 1.
+    /// Returns the number of windows of `limit` places in the running table, at least 1.
     pub fn running_windows(&self, limit: usize) -> u64 {
         self.running.len().div_ceil(limit).max(1) as u64
     }
 
-    /// Counts an attempt in: the task's first one makes it running, another one is its copy.
+    /// Adds an attempt. The first attempt of a task makes it running; another attempt is its copy.
     pub fn add_attempt(&mut self, id: TaskId, attempt: Attempt) {
         let running = self.running_of(id);
         let slot = match running {
@@ -269,7 +269,7 @@ impl Job {
         }
     }
 
-    /// Takes an attempt for one that shares its slots with nothing.
+    /// Marks an attempt as one that shares its slots with no other attempt.
     pub fn count_whole(&mut self, id: TaskId, number: u32) {
         let Some(link) = self.task(id).map(|task| task.link) else { return };
         let Some(Some(running)) = self.running.get_mut(link as usize) else { return };
@@ -280,8 +280,8 @@ impl Job {
         }
     }
 
-    /// Counts an attempt out. When it was the task's last one, the task is left in state pending *without being
-    /// counted as pending*, with the attempt's node as its last: the caller says what becomes of it.
+    /// Removes an attempt. Returns `true` if it was the task's last one. The task is then in state pending *without
+    /// being counted as pending*, with the attempt's node as its last node, and the caller decides its next state.
     pub fn remove_attempt(&mut self, id: TaskId, attempt: Attempt) -> bool {
         let Some(task) = self.task(id).copied() else { return false };
         let Some(running) = self.running(&task).copied() else { return false };
@@ -311,8 +311,8 @@ impl Job {
         left.is_none()
     }
 
-    /// Takes a measured time into the running mean: `us` on a node of `speed`. Says how many times as long as usual in
-    /// its stage that was, once a few were measured.
+    /// Adds a measured time of `us` on a node of `speed` to the running mean. Returns the ratio of that time to the
+    /// stage's mean, once enough times were measured.
     pub fn measure(&mut self, stage: u16, us: u64, speed: f64, cached: bool) -> Option<f64> {
         #[allow(clippy::cast_precision_loss)]
         let work = if cached { CACHED_US } else { us as f64 * speed };
@@ -328,7 +328,7 @@ impl Job {
         (stage.walls.count() >= MEASURED && stage.mean_us > 0.0).then(|| work / stage.mean_us)
     }
 
-    /// The latest stage that has a task ready, and how many it may have.
+    /// Returns the latest stage that has a ready task, and an upper bound of its number of ready tasks.
     pub fn ready_stage(&mut self) -> Option<(u16, u32)> {
         for (at, stage) in self.stages.iter_mut().enumerate().rev() {
             while stage.ready.front().is_some_and(|i| !is_pending(&stage.tasks, *i)) {
@@ -348,7 +348,7 @@ impl Job {
         None
     }
 
-    /// The next ready task of a stage.
+    /// Returns the next ready task of a stage.
     pub fn next_ready(&mut self, at: u16) -> Option<TaskId> {
         let stage = self.stages.get_mut(usize::from(at))?;
         while let Some(index) = stage.ready.pop_front() {
@@ -366,14 +366,14 @@ impl Job {
         None
     }
 
-    /// Marks a task as done and opens what waited for it.
+    /// Marks a task as done and unblocks the tasks that depend on it.
     pub fn mark_done(&mut self, id: TaskId, node: u32, cached: bool) {
         self.succeeded += 1;
         self.cached += u64::from(cached);
         self.mark_over(id, node, TaskState::Succeeded, cached);
     }
 
-    /// Marks a map task as given up on and opens what waited for it.
+    /// Marks a map task as dead-lettered and unblocks the tasks that depend on it.
     pub fn mark_dead(&mut self, id: TaskId, node: u32) {
         self.dead += 1;
         self.mark_over(id, node, TaskState::Failed, false);
@@ -440,7 +440,7 @@ impl Job {
         }
     }
 
-    /// Whether every result is there.
+    /// Reports whether every task of the last stage has ended.
     pub fn complete(&self) -> bool {
         self.stages.last().is_none_or(|stage| stage.done as usize == stage.tasks.len())
     }
@@ -450,7 +450,7 @@ fn is_pending(tasks: &[Task], index: u32) -> bool {
     tasks.get(index as usize).is_some_and(|t| t.state == TaskState::Pending && !t.suspect)
 }
 
-/// Pending and never failed here: a task to be repeated waits in the retry queue instead.
+/// Reports whether a task is pending and has not failed in this core. A task to retry is in the retry queue instead.
 fn is_fresh(tasks: &[Task], index: u32) -> bool {
     tasks.get(index as usize).is_some_and(|t| t.state == TaskState::Pending && t.link == NONE && !t.suspect)
 }

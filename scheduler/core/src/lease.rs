@@ -1,8 +1,8 @@
-//! Leases: an attempt whose node gives no sign of life is presumed lost when its lease runs out.
+//! Leases: an attempt on a silent node counts as lost when its lease expires.
 //!
 //! An attempt's lease is the later of its own (from its dispatch) and its node's (from the last heartbeat). The node
-//! must stop an attempt by the `lease_until` it was last told of, so that by the time it counts as lost here it has
-//! stopped there, whatever became of the messages between.
+//! must stop an attempt by the last `lease_until` that it received. An attempt that counts as lost here has therefore
+//! stopped on the node, even if messages in between were lost.
 
 use crate::{
     Action, Core, Time,
@@ -44,7 +44,7 @@ impl Core {
         self.lose(lost, actions);
     }
 
-    /// Sees to it that the node's lease is looked at when it may run out.
+    /// Schedules a check of the node's lease for the time at which it may expire.
     pub(crate) fn arm_lease(&mut self, ix: u32) {
         let at = self.now.plus_us(self.config.lease_us);
         let Some(node) = self.nodes.get(ix) else { return };
@@ -92,8 +92,8 @@ impl Core {
         }
     }
 
-    /// Takes attempts for lost: they are aborted and their tasks repeated. Losses do not count as failed attempts, but
-    /// have a bound of their own.
+    /// Treats attempts as lost: aborts them and retries their tasks. Losses do not count as failed attempts, but have a
+    /// bound of their own.
     pub(crate) fn lose(&mut self, mut lost: Vec<(u32, TaskId, Attempt)>, actions: &mut Vec<Action>) {
         lost.sort_unstable_by_key(|(job, task, attempt)| (*job, *task, attempt.number));
         for (ix, id, attempt) in lost {

@@ -1,18 +1,18 @@
-//! The scheduler's pure core: a state machine that turns events into actions.
+//! The pure core of the scheduler: a state machine that turns events into actions.
 //!
-//! [`Core::step`] takes what happened and the time, and says what to do. There is no I/O, clock, thread or randomness
-//! in here, so that the simulation can run the very code that serves; jitter is a hash of ids. The core knows jobs,
-//! stages, task indices, attempts, nodes and slots. It does *not* know keys, bytes, partitions or modules: the driver
+//! [`Core::step`] takes an event and the current time, and returns actions. The core has no I/O, clock, threads or
+//! randomness, so that the simulation runs the same code as production; jitter is a hash of ids. The core models jobs,
+//! stages, task indices, attempts, nodes and slots. It does *not* handle keys, bytes, partitions or modules: the driver
 //! adds those when it carries out an action.
 //!
 //! ```
-//! use fabric_scheduler_core::{Core, Event, JobPlan, NodeSpec, Time, Action};
+//! use fabric_scheduler_core::{Core, Event, SchedulableJob, NodeSpec, Time, Action};
 //! use fabric_types::id::{JobId, NodeId, TenantId};
 //! let mut core = Core::default();
 //! let mut actions = Vec::new();
 //! let node = NodeId::new("n-1")?;
 //! core.step(Event::NodeUp { node, spec: NodeSpec::new(2, 1 << 30) }, Time(0), &mut actions);
-//! let plan = JobPlan::new(JobId::from_parts(0, 1), TenantId::new("acme")?, 1);
+//! let plan = SchedulableJob::new(JobId::from_parts(0, 1), TenantId::new("acme")?, 1);
 //! core.step(Event::Submit(plan), Time(1), &mut actions);
 //! assert!(actions.iter().any(|a| matches!(a, Action::Dispatch { .. })));
 //! # Ok::<(), fabric_types::id::InvalidId>(())
@@ -45,10 +45,10 @@ mod waiting;
 pub use fabric_types::quota::Quota as TenantQuota;
 
 pub use crate::{
-    action::{Action, Outcome},
+    action::{Action, JobOutcome},
     config::{Config, Weights},
-    core::{Core, Stats},
-    event::{Event, JobPlan, NodeSpec, RestoredTask},
+    core::{Core, CoreStats},
+    event::{Event, NodeSpec, RestoredTask, SchedulableJob},
     placement::Requirement,
     time::Time,
     view::{JobView, NodeView, TaskView},

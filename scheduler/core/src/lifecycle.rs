@@ -1,6 +1,6 @@
-//! What happens to jobs and tasks: accepted, done, failed, repeated, cancelled, ended.
+//! The life cycle of jobs and tasks: accepted, done, failed, retried, cancelled, ended.
 
-use crate::{Action, Core, JobPlan, Outcome, RestoredTask, core::Timer, job::Job, retry, task::NONE};
+use crate::{Action, Core, JobOutcome, RestoredTask, SchedulableJob, core::Timer, job::Job, retry, task::NONE};
 use fabric_types::{
     Code,
     id::{JobId, NodeId},
@@ -8,7 +8,7 @@ use fabric_types::{
 };
 
 impl Core {
-    pub(crate) fn submit(&mut self, plan: JobPlan, tasks: &[RestoredTask], actions: &mut Vec<Action>) {
+    pub(crate) fn submit(&mut self, plan: SchedulableJob, tasks: &[RestoredTask], actions: &mut Vec<Action>) {
         if self.by_id.contains_key(&plan.job) || self.ended.contains_key(&plan.job) {
             self.stats.stale += 1;
             return;
@@ -36,7 +36,7 @@ impl Core {
     }
 
     pub(crate) fn hint(&mut self, job: &JobId, nodes: &[NodeId]) {
-        /// Hinted nodes that count.
+        /// Maximum hinted nodes.
         const MOST: usize = 64;
         let hints = nodes.iter().filter_map(|id| self.nodes.find(id)).take(MOST).collect();
         if let Some(job) = self.by_id.get(job).and_then(|ix| self.jobs.get_mut(ix)) {
@@ -66,13 +66,14 @@ impl Core {
             return;
         };
         if task.state == TaskState::Blocked {
-            // Sent by an earlier owner, who knew more of its inputs than the journal. It runs again when they are done here.
+            // An earlier owner sent this attempt and knew of inputs that the journal does not have. The task runs again
+            // once its inputs are done here.
             self.stats.stale += 1;
             return;
         }
         job.spend(fuel);
         if matches!(task.state, TaskState::Succeeded | TaskState::Failed) {
-            // The first end of a task stays: a result after it was given up on comes too late.
+            // The first terminal state of a task stays. A result after the task was dead-lettered comes too late.
             job.duplicates += 1;
             self.stats.duplicates += 1;
             return self.settle(ix, actions);
@@ -97,7 +98,7 @@ impl Core {
                 }
                 self.release(ix, id, attempt);
             }
-            // The task is in nobody's count now; it was taken off the pending ones when it was sent.
+            // Dispatch took the task off the pending count. `mark_done` subtracts it again, so add it back.
             if let Some(job) = self.jobs.get_mut(&ix) {
                 job.pending += 1;
             }
@@ -139,7 +140,7 @@ impl Core {
             task.failures = task.failures.saturating_add(1);
         }
         if code == Code::BudgetExhausted {
-            return self.finish(ix, Outcome::Failed { task: None, code }, actions);
+            return self.finish(ix, JobOutcome::Failed { task: None, code }, actions);
         }
         if !retryable {
             return self.give_up(ix, id, node, code, actions);
@@ -152,7 +153,8 @@ impl Core {
         self.settle(ix, actions);
     }
 
-    /// A task whose last attempt failed or was lost: backs it off, or fails the job when it has had enough.
+    /// Handles a task whose last attempt failed or was lost: schedules a retry, or dead-letters the task when its
+    /// attempts are used up.
     pub(crate) fn repeat(&mut self, ix: u32, id: TaskId, number: u32, code: Code, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get_mut(&ix) else { return };
         let (seed, max_attempts) = (job.seed(), job.plan.max_attempts);
@@ -164,7 +166,8 @@ impl Core {
         }
         if task.suspect && code == Code::NodeLost {
             job.retries += 1;
-            // At once, while the node that died is empty: it waits for a node to itself as it is.
+            // No backoff, so that the retry finds the node of the dead process empty. A suspect waits for a node of its
+            // own in any case.
             job.pending += 1;
             let due = self.now;
             actions.push(Action::TaskRetry { job: job.id().clone(), task: id, attempt: number, code, due });
@@ -178,7 +181,7 @@ impl Core {
         actions.push(Action::TaskRetry { job: job.id().clone(), task: id, attempt: number, code, due });
     }
 
-    /// A task that can't succeed: the job goes on without it where that is allowed, else it fails.
+    /// Dead-letters a task. The job continues without it if `allow_failed` permits, and fails otherwise.
     pub(crate) fn give_up(&mut self, ix: u32, id: TaskId, node: u32, code: Code, actions: &mut Vec<Action>) {
         self.clear(ix, id);
         let Some(job) = self.jobs.get(&ix) else { return };
@@ -187,9 +190,9 @@ impl Core {
         actions.push(Action::TaskDead { job: job.id().clone(), task: id, code });
         let too_many = killed && job.killed >= self.config.max_killed;
         if id.stage > 0 || job.dead >= job.plan.allow_failed || too_many {
-            return self.finish(ix, Outcome::Failed { task: Some(id), code }, actions);
+            return self.finish(ix, JobOutcome::Failed { task: Some(id), code }, actions);
         }
-        // A copy that still runs would meet the same end.
+        // A running copy would fail in the same way.
         for attempt in job.running_of(id).into_iter().flat_map(|running| running.attempts()) {
             if let Some(job) = self.jobs.get(&ix) {
                 Self::abort(&self.nodes, job, id, attempt, actions);
@@ -197,7 +200,7 @@ impl Core {
             self.release(ix, id, attempt);
         }
         if let Some(job) = self.jobs.get_mut(&ix) {
-            // It was taken off the pending ones when it was sent.
+            // Dispatch took the task off the pending count.
             job.pending += 1;
             job.killed += u32::from(killed);
             job.mark_dead(id, node);
@@ -220,7 +223,7 @@ impl Core {
 
     pub(crate) fn cancel(&mut self, job: &JobId, actions: &mut Vec<Action>) {
         match self.by_id.get(job) {
-            Some(ix) => self.finish(*ix, Outcome::Cancelled, actions),
+            Some(ix) => self.finish(*ix, JobOutcome::Cancelled, actions),
             None => self.stats.stale += 1,
         }
     }
@@ -233,32 +236,32 @@ impl Core {
         self.ended_order.retain(|ended| ended != job);
     }
 
-    /// Ends a job that has ended, and queues it as it now wants.
+    /// Ends a job that is complete or over its budget. Otherwise adds the job to the ready set or removes it.
     pub(crate) fn settle(&mut self, ix: u32, actions: &mut Vec<Action>) {
         let unblocked = self.jobs.get_mut(&ix).map(|job| std::mem::take(&mut job.unblocked)).unwrap_or_default();
         for id in unblocked {
             self.wait_again(ix, id);
         }
         let Some(job) = self.jobs.get(&ix) else { return };
-        // With nothing left, no task can run: the last one may use up the budget, but not pass it.
+        // Without remaining fuel, no task can run: the last task may use up the budget, but not exceed it.
         let spent =
             job.plan.budget_fuel.is_some_and(|budget| job.fuel > budget || (job.fuel == budget && !job.complete()));
         if spent {
-            self.finish(ix, Outcome::Failed { task: None, code: Code::BudgetExhausted }, actions);
+            self.finish(ix, JobOutcome::Failed { task: None, code: Code::BudgetExhausted }, actions);
         } else if job.complete() {
-            self.finish(ix, Outcome::Succeeded, actions);
+            self.finish(ix, JobOutcome::Succeeded, actions);
         } else {
             self.requeue(ix);
         }
     }
 
-    pub(crate) fn finish(&mut self, ix: u32, outcome: Outcome, actions: &mut Vec<Action>) {
+    pub(crate) fn finish(&mut self, ix: u32, outcome: JobOutcome, actions: &mut Vec<Action>) {
         let Some(job) = self.remove(ix, actions) else { return };
         self.keep_ended(crate::view::ended(&job, &outcome));
         actions.push(Action::JobFinished { job: job.plan.job, outcome });
     }
 
-    /// Takes a job out, and its attempts off their nodes.
+    /// Removes a job, and aborts and releases its attempts.
     fn remove(&mut self, ix: u32, actions: &mut Vec<Action>) -> Option<Box<Job>> {
         let job = self.jobs.get(&ix)?;
         let running: Vec<_> = job.all_running().copied().collect();

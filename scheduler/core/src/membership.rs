@@ -1,4 +1,4 @@
-//! Nodes that join, change, leave or are cordoned.
+//! Membership: nodes that join, change, leave or are cordoned.
 
 use crate::{
     Action, Core, NodeSpec,

@@ -1,4 +1,4 @@
-//! Nodes, what they are busy with, and an index of those with room.
+//! Nodes, their load, and an index of those with room.
 //!
 //! A slot is divided into 1024 units. An attempt of a job whose tasks are queued `depth` deep occupies
 //! `cpu_slots × 1024 / depth` units, so that jobs with long and short tasks share a node by time. An attempt at depth 1
@@ -9,10 +9,10 @@ use crate::{
     hash::{IndexMap, IndexSet},
     task::AttemptKey,
 };
-use fabric_types::{function::EntryKind, id::NodeId, label::Labels, manifest::GpuMode};
+use fabric_types::{function::EntryKind, gpu::GpuSupport, id::NodeId, label::Labels};
 use std::collections::{BTreeMap, HashMap};
 
-/// Units a slot is divided into.
+/// Units per slot.
 pub(crate) const UNITS: u64 = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,14 +26,14 @@ pub(crate) enum Mode {
 pub(crate) struct Node {
     pub id: NodeId,
     pub up: bool,
-    /// Its lease ran out and it has not been heard of since.
+    /// `true` if the lease expired and no heartbeat has arrived since.
     pub silent: bool,
     pub mode: Mode,
     pub slots: u32,
     pub memory: u64,
-    /// As it announces it.
+    /// Announced speed.
     pub speed: f64,
-    /// How many times longer its tasks take than by that speed, as measured: 1 until something was.
+    /// Measured task times relative to those expected at the announced speed; 1 before any measurement.
     lag: f64,
     pub units: u64,
     pub long_units: u64,
@@ -41,21 +41,21 @@ pub(crate) struct Node {
     pub long_mem: u64,
     pub gpus: u32,
     pub gpus_taken: u32,
-    /// The strongest wish that its shared GPU serves.
-    pub gpu: GpuMode,
+    /// Support of the shared GPU.
+    pub gpu: GpuSupport,
     pub labels: Labels,
     pub accepts: Vec<EntryKind>,
     pub attempts: IndexSet<AttemptKey>,
     pub lease_until: Time,
     pub lease_timer: bool,
-    /// It gets nothing new, so that it is empty for a suspect.
+    /// `true` while the node receives no new work, so that it becomes empty for a suspect.
     pub reserved: bool,
-    /// The suspect's attempt that has it to itself, and until when.
+    /// Attempt of a suspect that has the node to itself, and the end of that period.
     pub alone: Option<(AttemptKey, Time)>,
     place: Option<(u8, u32)>,
 }
 
-/// What one attempt needs.
+/// The resources that one attempt needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Demand {
     pub slots: u32,
@@ -63,11 +63,11 @@ pub(crate) struct Demand {
     pub gpus: u32,
 }
 
-/// Weight of a new measurement of a node's lag, and the furthest that one counts: tasks differ, nodes less so.
+/// Weight of a new measurement of a node's lag, and the largest value of one: tasks vary more than nodes.
 const NEWEST: f64 = 1.0 / 8.0;
 const MOST_LAG: f64 = 16.0;
 
-/// What one attempt occupies.
+/// The resources that one attempt occupies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Load {
     pub units: u64,
@@ -93,12 +93,12 @@ impl Node {
         u64::from(self.slots) * UNITS
     }
 
-    /// Its speed as measured.
+    /// Returns the measured speed.
     pub fn pace(&self) -> f64 {
         self.speed / self.lag
     }
 
-    /// Whether it is there and open, whatever a suspect keeps from it.
+    /// Reports whether the node is up, responsive and open, even if it is reserved for a suspect.
     pub fn is_open(&self) -> bool {
         self.up && !self.silent && self.mode == Mode::Open
     }
@@ -116,12 +116,12 @@ impl Node {
     }
 }
 
-/// The nodes, by index. A node keeps its index for ever.
+/// The nodes, by index. A node keeps its index forever.
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
     all: Vec<Node>,
     by_id: HashMap<NodeId, u32>,
-    /// Ready nodes with free units, by the binary logarithm of how many.
+    /// Ready nodes with free units, by the binary logarithm of their free units.
     buckets: BTreeMap<u8, Vec<u32>>,
     open: usize,
     ready: usize,
@@ -142,12 +142,12 @@ impl Nodes {
         (0u32..).zip(self.all.iter())
     }
 
-    /// Ready nodes with free units.
+    /// Returns the number of ready nodes with free units.
     pub fn open(&self) -> usize {
         self.open
     }
 
-    /// Nodes that are up, heard of and not cordoned.
+    /// Returns the number of ready nodes, with or without free units.
     pub fn ready(&self) -> usize {
         self.ready
     }
@@ -156,7 +156,7 @@ impl Nodes {
         if self.max_speed > 0.0 { self.max_speed } else { 1.0 }
     }
 
-    /// The index of `id`, which is made when it is new.
+    /// Returns the index of `id`, and adds the node if it is new.
     pub fn intern(&mut self, id: &NodeId) -> u32 {
         if let Some(ix) = self.by_id.get(id) {
             return *ix;
@@ -177,7 +177,7 @@ impl Nodes {
             long_mem: 0,
             gpus: 0,
             gpus_taken: 0,
-            gpu: GpuMode::None,
+            gpu: GpuSupport::None,
             labels: Labels::new(),
             accepts: Vec::new(),
             attempts: IndexSet::default(),
@@ -191,7 +191,7 @@ impl Nodes {
         ix
     }
 
-    /// Changes a node and keeps the index true.
+    /// Changes a node and updates the index.
     pub fn change<R>(&mut self, ix: u32, f: impl FnOnce(&mut Node) -> R) -> Option<R> {
         let node = self.all.get_mut(ix as usize)?;
         let was_ready = node.is_ready();
@@ -218,14 +218,14 @@ impl Nodes {
         node.accepts.clone_from(&spec.accepts);
     }
 
-    /// Takes in that a task took `times` as long as usual by the node's speed.
+    /// Records that a task took `times` as long as expected at the node's speed.
     pub fn measure(&mut self, ix: u32, times: f64) {
         if let Some(node) = self.all.get_mut(ix as usize) {
             node.lag += (times.clamp(1.0 / MOST_LAG, MOST_LAG) - node.lag) * NEWEST;
         }
     }
 
-    /// Forgets what was measured of a node.
+    /// Discards the measurements of a node.
     pub fn unmeasure(node: &mut Node) {
         node.lag = 1.0;
     }
@@ -265,7 +265,7 @@ impl Nodes {
         self.place(ix);
     }
 
-    /// Puts a node into the bucket it belongs to.
+    /// Moves a node to the bucket of its free units.
     fn place(&mut self, ix: u32) {
         let Some(node) = self.all.get(ix as usize) else { return };
         let free = if node.is_ready() { node.free_units() } else { 0 };
@@ -298,8 +298,8 @@ impl Nodes {
         }
     }
 
-    /// Open nodes that suit, the freest bucket first, at most `limit`; within a bucket it goes on where the last call
-    /// began plus one.
+    /// Returns at most `limit` suitable open nodes, starting with the bucket with the most free units. Within a bucket,
+    /// the first node rotates with [`Self::cursor`].
     pub fn candidates<'a>(
         &'a self,
         limit: usize,
@@ -329,7 +329,7 @@ impl Nodes {
             if let Some((bucket, at)) = node.place {
                 open += 1;
                 if self.buckets.get(&bucket).and_then(|m| m.get(at as usize)) != Some(&ix) {
-                    return Err(format!("node {} is not where its place says", node.id));
+                    return Err(format!("node {} is not at its recorded place", node.id));
                 }
             }
         }
@@ -341,5 +341,5 @@ impl Nodes {
     }
 }
 
-/// Attempts of one job per node.
+/// Number of attempts of one job, by node.
 pub(crate) type PerNode = IndexMap<u32, u32>;

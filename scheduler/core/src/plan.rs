@@ -1,31 +1,31 @@
-//! The shape of a job: which stages it has, and which tasks feed which.
+//! The shape of a job: its stages, and the tasks that are the inputs of each task.
 //!
-//! Stage 0 maps. A tree reduce merges `fan_in` neighbours per level until one result is left; it has at least one
-//! level, so that a single partial result passes the reducer too. A keyed shuffle adds one stage whose tasks each
-//! read one bucket of every map task.
+//! Stage 0 maps. A tree reduce merges `fan_in` neighbours per level until one result is left. It has at least one
+//! level, so that a single partial result passes through the reducer as well. A keyed shuffle adds one stage, of which
+//! each task reads one bucket of every map task.
 
-use crate::JobPlan;
+use crate::SchedulableJob;
 use fabric_types::job::{StageKind, TaskId};
 use std::ops::Range;
 
 /// One stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageShape {
-    /// What it does.
+    /// Kind of the stage.
     pub kind: StageKind,
-    /// How many tasks it has.
+    /// Number of tasks.
     pub tasks: u32,
 }
 
-/// Partial results that one reduce task of the plan merges, at least 2.
+/// Returns the number of partial results that one reduce task merges, at least 2.
 #[must_use]
-pub fn fan_in(plan: &JobPlan) -> u32 {
+pub fn fan_in(plan: &SchedulableJob) -> u32 {
     plan.reduce_fan_in.unwrap_or(2).max(2)
 }
 
-/// The stages of a job, in order. None when there is nothing to map.
+/// Returns the stages of a job, in order. Empty if there is nothing to map.
 #[must_use]
-pub fn stages(plan: &JobPlan) -> Vec<StageShape> {
+pub fn stages(plan: &SchedulableJob) -> Vec<StageShape> {
     if plan.map_tasks == 0 {
         return Vec::new();
     }
@@ -45,15 +45,15 @@ pub fn stages(plan: &JobPlan) -> Vec<StageShape> {
     stages
 }
 
-/// How many results the job has: the tasks of its last stage.
+/// Returns the number of results of the job: the tasks of its last stage.
 #[must_use]
-pub fn results(plan: &JobPlan) -> u32 {
+pub fn results(plan: &SchedulableJob) -> u32 {
     stages(plan).last().map_or(0, |stage| stage.tasks)
 }
 
-/// The tasks of the previous stage that `task` reads; empty for a map task and for a task that the plan does not have.
+/// Returns the tasks of the previous stage that `task` reads. Empty for a map task and for a task outside the plan.
 #[must_use]
-pub fn inputs(plan: &JobPlan, task: TaskId) -> Range<u32> {
+pub fn inputs(plan: &SchedulableJob, task: TaskId) -> Range<u32> {
     let stages = stages(plan);
     let here = stages.get(usize::from(task.stage));
     let before = usize::from(task.stage).checked_sub(1).and_then(|s| stages.get(s));

@@ -1,13 +1,14 @@
-//! Room for guarantees: when a tenant below its guarantee finds no room, attempts of tenants that have more than theirs
-//! are stopped for it, and their tasks wait for another turn.
+//! Preemption: when a tenant below its guarantee finds no room, attempts of tenants above their guarantee are stopped,
+//! and their tasks become pending again.
 //!
-//! Every tenant has a small guarantee without being given one: when nothing of it runs, it gets one attempt's room from tenants
-//! that keep at least as much. So no tenant holds every slot with work that does not end, and with a single slot nobody is
-//! stopped, because whoever was would have nothing.
+//! Every tenant has a small implicit guarantee: when none of its attempts runs, it receives the room of one attempt
+//! from tenants that keep at least as much. So no tenant holds every slot with work that does not end. With a single
+//! slot nothing is preempted, because the preempted tenant would be left with nothing.
 //!
-//! Being first in line is enough where tasks are short: room comes by itself. So only attempts older than
-//! [`crate::Config::guarantee_patience_us`], or [`crate::Config::fair_patience_us`] where nothing was promised, are stopped, the youngest of them first, since they lose the least. A task
-//! that was stopped so has not failed: it counts neither as an attempt nor as a loss.
+//! With short tasks, a place at the head of the queue is enough, because room frees up soon. So only attempts older
+//! than [`crate::Config::guarantee_patience_us`], or [`crate::Config::fair_patience_us`] for the implicit guarantee,
+//! are preempted, starting with the youngest, since they lose the least work. A preempted task has not failed: a
+//! preemption counts neither as a failed attempt nor as a loss.
 
 use crate::{
     Action, Core,
@@ -21,16 +22,16 @@ use fabric_types::{id::NodeId, job::TaskId};
 
 const NOTHING: Load = Load { units: 0, mem: 0, gpus: 0, long: true };
 
-/// For what somebody else's attempts may be stopped.
+/// The reason for a preemption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claim {
-    /// A guarantee that is not met.
+    /// The tenant is below its guarantee.
     Guarantee,
-    /// Nothing of the tenant runs.
+    /// No attempt of the tenant is running.
     FairShare,
 }
 
-/// An attempt that may be stopped.
+/// An attempt that may be preempted.
 struct Victim {
     job: u32,
     task: TaskId,
@@ -40,7 +41,8 @@ struct Victim {
 }
 
 impl Core {
-    /// Makes room for one attempt of a job whose tenant is below its guarantee, or of which nothing runs. Says whether it did.
+    /// Makes room for one attempt of a job whose tenant is below its guarantee or has no running attempt. Returns
+    /// `true` on success.
     pub(crate) fn make_room(&mut self, ix: u32, actions: &mut Vec<Action>) -> bool {
         let Some(job) = self.jobs.get(&ix) else { return false };
         let Some(tenant) = self.queue.get(job.tenant) else { return false };
@@ -67,7 +69,7 @@ impl Core {
             .filter_map(|(at, node)| Some((at, self.victims(at, node, job.tenant, &request, claim)?)))
             .min_by_key(|(_, victims)| victims.len());
         let Some((at, victims)) = best else {
-            // Looking again costs as much as looking: not with every event.
+            // The search is expensive, so do not repeat it with every event.
             let again = self.now.plus_us(self.config.parked_retry_us);
             match claim {
                 Claim::Guarantee => self.preempt_again = again,
@@ -82,8 +84,8 @@ impl Core {
         true
     }
 
-    /// Counts every old attempt on a node as a whole from now on, and expects no less of its job's other tasks: else
-    /// short work would be sent behind it, and long work to the slot that was just freed.
+    /// Counts every old attempt on a node as occupying whole slots from now on, and expects the other tasks of its job
+    /// to take at least as long. Otherwise short work would be sent behind it, and long work to the freed slot.
     fn count_whole(&mut self, at: u32, patience_us: u64) {
         for (ix, task, attempt) in self.attempts_on(at) {
             let age = self.now.since_us(attempt.started);
@@ -109,10 +111,12 @@ impl Core {
         }
     }
 
-    /// The fewest attempts, youngest first, without which the request fits the node; none when there are not enough.
+    /// Selects attempts to preempt, youngest first, until the request fits on the node. Returns `None` if that is
+    /// impossible or not needed.
     ///
-    /// Work that is queued deep counts as a part of a slot, since several share one in turn. Work that is old has turned
-    /// out not to be short, so here each counts whole: what remains must leave a slot that is really free.
+    /// Deeply queued work counts as part of a slot, since several attempts share the slot in turn. Old work has turned
+    /// out to be long, so each old attempt counts as whole slots here: the remaining attempts must leave a slot that is
+    /// really free.
     fn victims(
         &self,
         at: u32,
@@ -166,7 +170,7 @@ impl Core {
                 mem: after.mem.saturating_sub(more.mem),
                 ..after
             };
-            // Nobody is pushed below a guarantee for another's.
+            // No tenant is pushed below its guarantee for another tenant.
             let too_little = match claim {
                 Claim::Guarantee => tenant.is_below(Some(less), load.gpus > 0),
                 Claim::FairShare => tenant.is_below_fair(less, demand, load.gpus > 0),
@@ -188,7 +192,7 @@ impl Core {
         }
     }
 
-    /// Stops every attempt on a node that is to be empty.
+    /// Stops every attempt on a node that must become empty.
     pub(crate) fn evict(&mut self, node: &NodeId, actions: &mut Vec<Action>) {
         let Some(at) = self.nodes.find(node) else { return };
         for (job, task, attempt) in self.attempts_on(at) {

@@ -1,9 +1,10 @@
-//! Whose turn it is: fair share between tenants, then priority and age within one.
+//! Fair order: fair share between tenants, then priority and age within a tenant.
 //!
-//! Tenants below their guarantee go first (see `preempt.rs` for when that is not enough); then the one that uses the least for its weight now (weighted max-min
-//! fairness); among equals the one that was served least so far (virtual time: served slot-time over weight, as in
-//! start-time fair queuing, Goyal, Vin, Cheng 1996). A tenant that comes back after being idle starts at the virtual
-//! time of those that stayed, so idleness saves up nothing.
+//! Tenants below their guarantee go first (`preempt.rs` handles the case in which that is not enough). The next is the
+//! tenant with the lowest current use for its weight (weighted max-min fairness). Among equals, it is the tenant that
+//! was served least so far (virtual time: served slot-time over weight, as in start-time fair queuing, Goyal, Vin,
+//! Cheng 1996). A tenant that returns from idleness starts at the current virtual time of the queue, so it cannot save
+//! up credit while idle.
 
 use crate::{
     TenantQuota,
@@ -14,7 +15,7 @@ use fabric_types::{id::TenantId, units::ByteSize};
 use std::collections::{BTreeSet, HashMap};
 
 type Key = (bool, u64, u64, u32);
-/// Highest priority first, then the oldest; the last says whether its attempts need GPUs.
+/// Order of a tenant's jobs: highest priority first, then the oldest. The last element: `true` if it needs GPUs.
 pub(crate) type JobKey = (std::cmp::Reverse<i32>, crate::Time, u32, bool);
 
 #[derive(Debug)]
@@ -23,11 +24,11 @@ pub(crate) struct Tenant {
     pub quota: TenantQuota,
     /// Slot units that its attempts occupy.
     pub units: u64,
-    /// Slots of its attempts, however deep they are queued: what the limit counts.
+    /// Slots of its attempts, regardless of queue depth. The limit applies to these.
     pub slots: u64,
-    /// Memory that its attempts occupy, as `units` counts slots.
+    /// Memory that its attempts occupy, divided by queue depth like `units`.
     pub mem: u64,
-    /// Memory of its attempts, as `slots` counts slots.
+    /// Memory of its attempts, regardless of queue depth like `slots`.
     pub memory: u64,
     /// GPUs of its attempts.
     pub gpus: u64,
@@ -37,7 +38,7 @@ pub(crate) struct Tenant {
 }
 
 impl Tenant {
-    /// Slots, memory and GPUs that the limit leaves.
+    /// Returns the slots, memory and GPUs that the limit leaves.
     fn left(&self) -> [u64; 3] {
         let limit = &self.quota.limit;
         let left = |limit: Option<u64>, used: u64| limit.map_or(u64::MAX, |limit| limit.saturating_sub(used));
@@ -48,7 +49,7 @@ impl Tenant {
         ]
     }
 
-    /// How many more such attempts the limit allows.
+    /// Returns how many more such attempts the limit allows.
     pub fn room(&self, demand: Demand) -> u64 {
         let [slots, memory, gpus] = self.left();
         let fit = |left: u64, each: u64| {
@@ -58,7 +59,7 @@ impl Tenant {
         fit(slots, u64::from(demand.slots)).min(fit(memory, demand.memory)).min(fit(gpus, u64::from(demand.gpus)))
     }
 
-    /// Why the limit allows no such attempt; none when it does.
+    /// Returns the reason that the limit allows no such attempt; `None` if it allows one.
     pub fn refusal(&self, demand: Demand) -> Option<String> {
         let [slots, memory, gpus] = self.left();
         let (id, limit) = (&self.id, &self.quota.limit);
@@ -78,7 +79,7 @@ impl Tenant {
         None
     }
 
-    /// Whether it would be below its guarantee without `less`. GPUs count where its next job needs some.
+    /// Reports whether the tenant would be below its guarantee without `less`. GPUs count if its next job needs them.
     pub fn is_below(&self, less: Option<Load>, needs_gpus: bool) -> bool {
         let guarantee = &self.quota.guarantee;
         let less = less.unwrap_or(Load { units: 0, mem: 0, gpus: 0, long: false });
@@ -89,12 +90,12 @@ impl Tenant {
 }
 
 impl Tenant {
-    /// Whether nothing of it is on a node.
+    /// Reports whether the tenant has no attempt on any node.
     pub fn is_starved(&self) -> bool {
         self.slots == 0
     }
 
-    /// Whether it would, without `less`, be below its guarantee or have less than one such attempt takes.
+    /// Reports whether the tenant, without `less`, would be below its guarantee or have too little for such an attempt.
     pub fn is_below_fair(&self, less: Load, demand: Demand, needs_gpus: bool) -> bool {
         self.is_below(Some(less), needs_gpus)
             || self.units.saturating_sub(less.units) < u64::from(demand.slots.max(1)) * UNITS
@@ -102,12 +103,12 @@ impl Tenant {
     }
 }
 
-/// `1 slot`, `2 slots`.
+/// Formats a count with its noun: `1 slot`, `2 slots`.
 pub(crate) fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// The tenants and their jobs that have something to run.
+/// The tenants and their jobs with tasks to run.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     all: Vec<Tenant>,
@@ -197,7 +198,7 @@ impl Queue {
         self.refresh(ix);
     }
 
-    /// Charges `slot_us` of service.
+    /// Charges `slot_us` of service to a tenant.
     pub fn charge(&mut self, ix: u32, slot_us: u64) {
         if let Some(tenant) = self.all.get_mut(ix as usize) {
             let weight = u64::from(tenant.quota.weight.max(1));
@@ -206,7 +207,7 @@ impl Queue {
         self.refresh(ix);
     }
 
-    /// The tenant whose turn it is and its first job.
+    /// Returns the tenant that is next in fair order, and its first job.
     pub fn first(&mut self) -> Option<(u32, u32)> {
         let (_, _, vtime, ix) = *self.active.first()?;
         self.vtime = self.vtime.max(vtime);
@@ -214,19 +215,19 @@ impl Queue {
         Some((ix, job.2))
     }
 
-    /// The first tenant above its guarantee of which nothing runs, and its first job.
+    /// Returns the first tenant above its guarantee, if it has no running attempt, and its first job.
     pub fn first_starved(&self) -> Option<(u32, u32)> {
         let (_, _, _, ix) = *self.active.range((true, 0, 0, 0)..).next()?;
         let tenant = self.get(ix).filter(|tenant| tenant.is_starved())?;
         Some((ix, tenant.ready.first()?.2))
     }
 
-    /// Whether the tenant goes before others because it is below its guarantee.
+    /// Reports whether the tenant goes before others because it is below its guarantee.
     pub fn goes_first(&self, ix: u32) -> bool {
         self.get(ix).and_then(|tenant| tenant.key).is_some_and(|(above, ..)| !above)
     }
 
-    /// Tenants that have something to run and may.
+    /// Returns the number of tenants with a ready job and room within their limit.
     pub fn active(&self) -> usize {
         self.active.len()
     }
@@ -253,7 +254,7 @@ impl Queue {
     pub fn check(&self, ready: &IndexSet<u32>) -> Result<(), String> {
         let queued: IndexSet<u32> = self.all.iter().flat_map(|t| t.ready.iter().map(|k| k.2)).collect();
         if &queued != ready {
-            return Err("the queue does not hold exactly the jobs that say so".to_owned());
+            return Err("the queue does not hold exactly the queued jobs".to_owned());
         }
         if self.all.iter().filter_map(|t| t.key).ne(self
             .all

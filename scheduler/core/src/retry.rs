@@ -1,13 +1,13 @@
-//! When a failed attempt is repeated: exponential backoff with jitter and a cap.
+//! Retry delays: exponential backoff with jitter and a cap.
 //!
-//! The n-th repetition waits between half and all of `min(cap, base × 2^(n-1))` ("equal jitter" in M. Brooker,
-//! "Exponential Backoff and Jitter", AWS Architecture Blog, 2015). The jitter is a hash of job, task and n, so the
-//! same history gives the same times.
+//! The n-th retry waits between half and all of `min(cap, base × 2^(n-1))` ("equal jitter" in M. Brooker, "Exponential
+//! Backoff and Jitter", AWS Architecture Blog, 2015). The jitter is a hash of job, task and n, so the same history
+//! gives the same delays.
 
 use crate::{Config, hash::mix};
 use fabric_types::job::TaskId;
 
-/// Microseconds to wait before repetition `n` (from 1) of a task. `seed` is the job's own number.
+/// Returns the delay in microseconds before retry `n` (from 1) of a task. `seed` is the job's index in the core.
 #[must_use]
 pub fn backoff_us(config: &Config, seed: u64, task: TaskId, n: u32) -> u64 {
     let doublings = n.saturating_sub(1).min(40);

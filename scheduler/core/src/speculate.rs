@@ -1,19 +1,20 @@
-//! Stragglers: a running attempt that is much older than its stage's usual time gets a second copy elsewhere.
+//! Stragglers: a running attempt that is much older than the usual time of its stage gets a copy on another node.
 //!
-//! Only when nothing of the job waits any more and another node has room, at most one copy per task: the rule of
-//! MapReduce's backup tasks (Dean, Ghemawat 2004) with a threshold on measured times. The first result wins. How much of
-//! the stage is done does not matter: a node that compiles the module, or is stuck, may hold a large part of a small job.
+//! A copy is sent only if no task of the job is pending and another node has room, and at most one per task. This is
+//! the rule of MapReduce's backup tasks (Dean, Ghemawat 2004) with a threshold on measured times. The first result
+//! wins. The completed part of the stage does not matter: a node that compiles the module, or is stuck, may hold a
+//! large part of a small job.
 //!
-//! Usual is what the whole stage takes, or what this node should take by its speed, whichever is shorter: a fast node
-//! that has become slow is found before it is as late as the slowest.
+//! The usual time is the shorter of two: the usual time of the whole stage, and the time expected from the node's
+//! speed. So a fast node that has become slow is detected before it is as late as the slowest node.
 
 use crate::Config;
 
 const SUB: u32 = 4;
 const BUCKETS: usize = 41 * SUB as usize;
 
-/// Measured wall times of a stage, in logarithmic buckets of a quarter of a power of two, so within 25%.
-/// An empty one takes no memory: most jobs are one call.
+/// Measured wall times of a stage, in logarithmic buckets of a quarter of a power of two, so within 25%. An empty
+/// instance allocates nothing, because most jobs are a single call.
 #[derive(Debug, Clone, Default)]
 pub struct WallTimes {
     counts: Option<Box<[u32; BUCKETS]>>,
@@ -41,13 +42,13 @@ impl WallTimes {
         }
     }
 
-    /// How many were added.
+    /// Returns the number of measurements.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.total
     }
 
-    /// An upper bound of the `percent`th percentile in microseconds; none before anything was added.
+    /// Returns an upper bound of the `percent`th percentile in microseconds; `None` before any measurement.
     #[must_use]
     pub fn percentile_us(&self, percent: u64) -> Option<u64> {
         let want = (self.total * percent).div_ceil(100).max(1);
@@ -59,17 +60,17 @@ impl WallTimes {
     }
 }
 
-/// What is usual in a stage, in microseconds.
+/// The usual times of a stage, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usual {
-    /// 95th percentile of the times, on whatever nodes.
+    /// 95th percentile of the times, over all nodes.
     pub wall_us: u64,
-    /// 95th percentile of the times on a node of speed 1.
+    /// 95th percentile of the times, normalised to a node of speed 1.
     pub work_us: u64,
 }
 
 impl Usual {
-    /// The pace of a node on which a task takes twice as long as is usual on whatever nodes.
+    /// Returns the pace of a node on which a task takes twice the usual wall time.
     #[must_use]
     pub fn least_pace(self) -> f64 {
         #[allow(clippy::cast_precision_loss)]
@@ -78,7 +79,7 @@ impl Usual {
     }
 }
 
-/// What is usual in a stage; none while too little was measured.
+/// Returns the usual times of a stage; `None` before three measurements.
 #[must_use]
 pub fn usual(walls: &WallTimes, works: &WallTimes) -> Option<Usual> {
     if walls.count() < 3 {
@@ -87,7 +88,7 @@ pub fn usual(walls: &WallTimes, works: &WallTimes) -> Option<Usual> {
     Some(Usual { wall_us: walls.percentile_us(95)?, work_us: works.percentile_us(95)? })
 }
 
-/// Age in microseconds beyond which an attempt on a node of this speed is a straggler.
+/// Returns the age in microseconds beyond which an attempt on a node of this speed is a straggler.
 #[must_use]
 pub fn threshold_us(config: &Config, usual: Usual, speed: f64) -> u64 {
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]

@@ -1,13 +1,15 @@
-//! Suspects: tasks that were on a process when it died. Any of them may have killed it.
+//! Suspects: tasks that were running on a process when it died. Any of them may have killed it.
 //!
-//! The next attempt of a suspect has a node to itself, so that a second death names its cause, and what was only beside it
-//! is cleared by its result. Such an attempt keeps others off its node for [`crate::Config::alone_us`] at first, ten times
-//! as long after each further death: a guest that kills late is found too, and one that only runs long does not keep a
-//! node for ever. Suspects that have had their time are no company for the next one.
+//! The next attempt of a suspect has a node to itself. A second death then identifies its cause, and a suspect that did
+//! not cause the first one is cleared by its result. Such an attempt keeps others off its node for
+//! [`crate::Config::alone_us`] at first, and for ten times as long after each further death: a guest that kills its
+//! process late is found as well, and a guest that only runs long does not hold a node forever. Attempts of other
+//! suspects that remain on a node after that period do not keep the next suspect off it.
 //!
-//! Where every node is busy one of them gets nothing new until it is empty. Work that takes longer than
+//! If every node is busy, one of them receives no new work until it is empty. Work that takes longer than
 //! [`crate::Config::empty_us`] is not waited for. A death with other work on the process counts as well, but only
-//! [`crate::Config::max_deaths`] of them end a task. Why two deaths are enough: docs/adr/0010.
+//! [`crate::Config::max_deaths`] of them dead-letter a task. See docs/adr/0010 for the reason that two deaths are
+//! enough.
 
 use crate::{
     Action, Core, Time,
@@ -25,17 +27,17 @@ use fabric_types::{
 };
 use std::collections::VecDeque;
 
-/// Waiting suspects that one round looks at.
+/// Waiting suspects that one round examines.
 const EXAMINED: usize = 16;
 
-/// The suspects.
+/// The suspects of all jobs.
 #[derive(Debug, Default)]
 pub(crate) struct Suspects {
-    /// Deaths counted of each.
+    /// Deaths counted for each suspect.
     deaths: IndexMap<(u32, TaskId), u32>,
-    /// Those that are pending, in the order of their turns.
+    /// Pending suspects, in the order in which they are placed.
     waiting: VecDeque<(u32, TaskId)>,
-    /// The node that is being emptied, and until when.
+    /// Node that is being emptied, and the end of that period.
     reserved: Option<(u32, Time)>,
 }
 
@@ -48,7 +50,7 @@ impl Suspects {
         self.reserved.map(|(node, _)| node)
     }
 
-    /// A job is gone.
+    /// Removes the suspects of a job.
     pub fn forget(&mut self, ix: u32) {
         if !self.deaths.is_empty() {
             self.deaths.retain(|(job, _), _| *job != ix);
@@ -95,13 +97,13 @@ impl Core {
         self.requeue(ix);
     }
 
-    /// Gives a task up.
+    /// Dead-letters a task with `process-killed`.
     fn convict(&mut self, ix: u32, id: TaskId, actions: &mut Vec<Action>) {
         self.clear(ix, id);
         let Some(job) = self.jobs.get_mut(&ix) else { return };
         let Some(task) = job.task_mut(id) else { return };
         let (state, node) = (task.state, task.link);
-        // As after its last attempt: in no count.
+        // `give_up` expects the task in no count, as after its last attempt.
         match state {
             TaskState::Pending => job.pending -= 1,
             TaskState::Backoff | TaskState::Blocked => {
@@ -113,7 +115,7 @@ impl Core {
         self.give_up(ix, id, node, Code::ProcessKilled, actions);
     }
 
-    /// Takes a task for none of the suspects any more.
+    /// Clears a task of suspicion.
     pub(crate) fn clear(&mut self, ix: u32, id: TaskId) {
         if self.suspects.deaths.remove(&(ix, id)).is_none() && !self.suspects.is_waiting(ix, id) {
             return;
@@ -133,7 +135,7 @@ impl Core {
         }
     }
 
-    /// Puts a pending task where its next turn comes from.
+    /// Queues a pending task: a suspect with the waiting suspects, any other task in its job's retry queue.
     pub(crate) fn wait_again(&mut self, ix: u32, id: TaskId) {
         let now = self.now;
         let Some(job) = self.jobs.get_mut(&ix) else { return };
@@ -145,7 +147,7 @@ impl Core {
         }
     }
 
-    /// Sends suspects to nodes that are free of other work, and has one emptied where none is.
+    /// Sends suspects to nodes without other work. If there is no such node, starts to empty one.
     pub(crate) fn place_suspects(&mut self, actions: &mut Vec<Action>) {
         if self.suspects.waiting.is_empty() && self.suspects.reserved.is_none() {
             return;
@@ -154,7 +156,7 @@ impl Core {
         let open = self.nodes.iter().filter(|(_, node)| node.is_open());
         let mut open: Vec<_> = open.map(|(at, node)| (self.company(node), at)).collect();
         open.sort_unstable();
-        // Half of the nodes at most, so that the rest goes on meanwhile.
+        // At most half of the nodes, so that other work continues on the rest.
         let alone = self.nodes.iter().filter(|(_, node)| node.alone.is_some()).count();
         let mut left = (open.len() / 2).max(1).saturating_sub(alone);
         let mut to_empty = None;
@@ -165,7 +167,7 @@ impl Core {
             let Some(job) = self.jobs.get(&ix) else { continue };
             let quota = self.queue.get(job.tenant).map_or(0, |tenant| tenant.room(job.demand()));
             if job.room() == 0 || quota == 0 {
-                // It waits for its own job or tenant; no node is kept for that. The others have their turns meanwhile.
+                // The suspect waits for its own job or tenant, so no node is reserved for it. Other suspects go first.
                 self.suspects.waiting.retain(|waiting| *waiting != (ix, id));
                 self.suspects.waiting.push_back((ix, id));
                 continue;
@@ -188,7 +190,7 @@ impl Core {
         self.reserve(to_empty);
     }
 
-    /// Attempts on a node that are company for a suspect.
+    /// Returns the number of attempts on a node that a suspect must not run next to.
     fn company(&self, node: &Node) -> usize {
         node.attempts.iter().filter(|key| !self.suspects.deaths.contains_key(&(key.job, key.task()))).count()
     }
@@ -220,7 +222,7 @@ impl Core {
         }
     }
 
-    /// Keeps new work off this node and no other. A node that is being emptied stays the one until it is not wanted any more.
+    /// Reserves this node and no other. A node that is being emptied stays reserved while a suspect needs one.
     fn reserve(&mut self, wanted: Option<u32>) {
         let now = self.now;
         if let Some((at, _)) = self.suspects.reserved {

@@ -1,26 +1,26 @@
-//! A task's record, kept small because there may be ten million, and the records of attempts that exist only while a
-//! task runs.
+//! The records of tasks and attempts. The record of a task is small, because there may be ten million tasks. The record
+//! of an attempt exists only while its task runs.
 
 use crate::Time;
 use fabric_types::job::{TaskId, TaskState};
 
-/// No node, no slot.
+/// Index that stands for no node and no slot.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// What is kept of every task: 12 bytes.
+/// The record of a task: 12 bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Task {
     /// Missing inputs while blocked; place in the job's running table while running; else the last node or [`NONE`].
     pub link: u32,
     /// Highest attempt number handed out.
     pub attempts: u16,
-    /// Attempts that failed.
+    /// Failed attempts.
     pub failures: u8,
-    /// Attempts whose node was lost.
+    /// Attempts lost with their node.
     pub losses: u8,
     pub state: TaskState,
     pub cached: bool,
-    /// A process died with it; see `suspect.rs`.
+    /// `true` if a process died while it was running the task; see `suspect.rs`.
     pub suspect: bool,
 }
 
@@ -52,18 +52,18 @@ impl Task {
     }
 }
 
-/// An attempt that is with a node.
+/// An outstanding attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attempt {
     pub number: u32,
     pub node: u32,
-    /// Queue depth it was sent at: it occupies a slot's `1/depth`.
+    /// Queue depth at dispatch. The attempt occupies `1/depth` of a slot.
     pub depth: u16,
     pub started: Time,
     pub lease_until: Time,
 }
 
-/// A running task's attempts: one, or two when a straggler got a copy.
+/// The attempts of a running task: one, or two if a straggler has a copy.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Running {
     pub task: TaskId,
@@ -81,7 +81,7 @@ impl Running {
     }
 }
 
-/// An attempt as a node's record names it.
+/// The key of an attempt in a node's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct AttemptKey {
     pub job: u32,

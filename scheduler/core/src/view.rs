@@ -1,6 +1,6 @@
-//! What REST asks: where a job, a task, a node stands, and why a job waits.
+//! Views for the REST API: the state of jobs, tasks and nodes, and the reason that a job waits.
 
-use crate::{Core, Outcome, job::Job, queue::count, task::NONE};
+use crate::{Core, JobOutcome, job::Job, queue::count, task::NONE};
 use fabric_types::{
     id::{JobId, NodeId, TenantId},
     job::{JobState, TaskId, TaskState},
@@ -12,54 +12,54 @@ use fabric_types::{
     units::ByteSize,
 };
 
-/// A job's state in numbers.
+/// A view of a job's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobView {
-    /// Its id.
+    /// Job id.
     pub job: JobId,
-    /// Whose it is.
+    /// Owning tenant.
     pub tenant: TenantId,
-    /// Where it stands.
+    /// State of the job.
     pub state: JobState,
-    /// Its tasks.
+    /// Task counts.
     pub tasks: TaskCounts,
-    /// Fuel of all its attempts.
+    /// Fuel spent by all attempts.
     pub fuel: u64,
-    /// Completions that came for tasks which were done.
+    /// Completions of tasks that were already done.
     pub duplicates: u64,
-    /// One true sentence: why it waits, what it does, how it ended.
+    /// One sentence on the job's state: the reason that it waits, its progress, or its outcome.
     pub why: String,
-    /// Why nothing of it runs; none while something does, and when it has ended.
+    /// Reason that no attempt is running; `None` while one is running, and after the end.
     pub waiting: Option<String>,
 }
 
-/// A task of a job that has not ended.
+/// A view of a task of a job that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskView {
-    /// Where it stands.
+    /// State of the task.
     pub state: TaskState,
     /// Attempts so far.
     pub attempts: u32,
-    /// Of those, failed.
+    /// Failed attempts.
     pub failures: u32,
-    /// Of those, lost with their node.
+    /// Attempts lost with their node.
     pub losses: u32,
-    /// Whether its result came from the cache.
+    /// `true` if the result came from the cache.
     pub cached: bool,
-    /// Where it runs or ran last.
+    /// Node on which the task runs or last ran.
     pub node: Option<NodeId>,
 }
 
-/// A node as the core sees it.
+/// The core's view of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeView {
-    /// Its name.
+    /// Node id.
     pub id: NodeId,
     /// `ready`, `cordoned`, `draining` or `lost`.
     pub state: &'static str,
-    /// Guests it runs at once.
+    /// Number of guests that run at once.
     pub slots: u32,
-    /// Attempts that are with it.
+    /// Outstanding attempts.
     pub attempts: u32,
 }
 
@@ -77,12 +77,14 @@ fn counts(job: &Job, failed: u64) -> TaskCounts {
     }
 }
 
-pub(crate) fn ended(job: &Job, outcome: &Outcome) -> JobView {
+pub(crate) fn ended(job: &Job, outcome: &JobOutcome) -> JobView {
     let (state, failed, why) = match outcome {
-        Outcome::Succeeded => (JobState::Succeeded, 0, "every task has its result".to_owned()),
-        Outcome::Failed { task: Some(task), code } => (JobState::Failed, 1, format!("task {task} failed with {code}")),
-        Outcome::Failed { task: None, code } => (JobState::Failed, 0, format!("the job failed with {code}")),
-        Outcome::Cancelled => (JobState::Cancelled, 0, "it was cancelled".to_owned()),
+        JobOutcome::Succeeded => (JobState::Succeeded, 0, "every task has its result".to_owned()),
+        JobOutcome::Failed { task: Some(task), code } => {
+            (JobState::Failed, 1, format!("task {task} failed with {code}"))
+        }
+        JobOutcome::Failed { task: None, code } => (JobState::Failed, 0, format!("the job failed with {code}")),
+        JobOutcome::Cancelled => (JobState::Cancelled, 0, "it was cancelled".to_owned()),
     };
     JobView {
         job: job.id().clone(),
@@ -97,7 +99,7 @@ pub(crate) fn ended(job: &Job, outcome: &Outcome) -> JobView {
 }
 
 impl Core {
-    /// A job, also for a while after it ended.
+    /// Returns the view of a job, also for a while after the job ended.
     #[must_use]
     pub fn job(&self, id: &JobId) -> Option<JobView> {
         let Some(job) = self.by_id.get(id).and_then(|ix| self.jobs.get(ix)) else {
@@ -120,7 +122,7 @@ impl Core {
         })
     }
 
-    /// A task of a job that has not ended.
+    /// Returns the view of a task of a job that has not ended.
     #[must_use]
     pub fn task(&self, job: &JobId, id: TaskId) -> Option<TaskView> {
         let job = self.jobs.get(self.by_id.get(job)?)?;
@@ -140,18 +142,18 @@ impl Core {
         })
     }
 
-    /// The jobs that have not ended, in no particular order.
+    /// Returns the jobs that have not ended, in no particular order.
     pub fn active_jobs(&self) -> impl Iterator<Item = &JobId> {
         self.by_id.keys()
     }
 
-    /// Attempts that are with a node.
+    /// Returns the number of outstanding attempts on a node.
     #[must_use]
     pub fn attempts_with(&self, node: &NodeId) -> usize {
         self.nodes.find(node).and_then(|ix| self.nodes.get(ix)).map_or(0, |node| node.attempts.len())
     }
 
-    /// The tasks of these attempts, in the order in which they were sent.
+    /// Returns the tasks of the outstanding attempts on a node, in the order in which they were sent.
     #[must_use]
     pub fn tasks_with(&self, node: &NodeId) -> Vec<(TenantId, JobId, TaskId)> {
         let Some(ix) = self.nodes.find(node) else { return Vec::new() };
@@ -164,7 +166,7 @@ impl Core {
         named.collect()
     }
 
-    /// A tenant's quota and what its attempts take.
+    /// Returns a tenant's quota and the usage of its attempts.
     #[must_use]
     pub fn tenant(&self, id: &TenantId) -> Tenant {
         let found = self.queue.find(id).map(|t| {
@@ -175,7 +177,7 @@ impl Core {
         Tenant { tenant: id.clone(), quota, usage, storage: Storage::default(), warnings: Vec::new() }
     }
 
-    /// Every tenant that has a quota or had a job, by name.
+    /// Returns every tenant that has a quota or had a job, sorted by name.
     #[must_use]
     pub fn tenants(&self) -> Vec<Tenant> {
         let mut all: Vec<_> = self.queue.iter().map(|(_, tenant)| self.tenant(&tenant.id)).collect();
@@ -183,7 +185,7 @@ impl Core {
         all
     }
 
-    /// Every node that was ever up, in the order they joined.
+    /// Returns every node that was ever up, in the order in which the nodes joined.
     pub fn nodes(&self) -> impl Iterator<Item = NodeView> {
         self.nodes.iter().map(|(_, node)| NodeView {
             id: node.id.clone(),

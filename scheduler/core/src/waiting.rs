@@ -1,6 +1,6 @@
-//! Why a job of which nothing runs has to wait: one sentence, true of the state it is made from.
+//! The reason that a job without running attempts waits: one sentence, derived from the current state.
 //!
-//! It names no other tenant and no job of one.
+//! The sentence names no other tenant and no job of another tenant.
 
 use crate::{
     Core, Time,
@@ -14,7 +14,7 @@ use crate::{
 use fabric_types::{label, units::ByteSize};
 
 impl Core {
-    /// Why nothing of the job runs; none while something does.
+    /// Returns the reason that no attempt of the job is running; `None` while one is running.
     pub(crate) fn waiting(&self, job: &Job) -> Option<String> {
         if job.out > 0 {
             return None;
@@ -23,7 +23,7 @@ impl Core {
             return Some(self.not_ready(job));
         }
         if job.pending == u64::from(job.held_back) {
-            return Some("a process died with each of its tasks, which wait for a node to themselves".to_owned());
+            return Some("a process died while running each of its tasks; each waits for a node of its own".to_owned());
         }
         let request = request(job, None);
         let unfit = self.no_node(&request);
@@ -31,7 +31,7 @@ impl Core {
         Some(unfit.or_else(limit).unwrap_or_else(|| self.no_room(job, &request)))
     }
 
-    /// No task may run yet.
+    /// Returns the reason for a job without pending tasks.
     fn not_ready(&self, job: &Job) -> String {
         if job.backoff == 0 {
             return "its tasks wait for their inputs".to_owned();
@@ -42,20 +42,20 @@ impl Core {
         });
         let seconds = due.unwrap_or(Time(0)).since_us(self.now).div_ceil(1_000_000);
         match job.backoff {
-            1 => format!("a task failed or lost its node, and is repeated in {seconds} s"),
-            n => format!("{n} tasks failed or lost their nodes; the first is repeated in {seconds} s"),
+            1 => format!("a task failed or lost its node; it is retried in {seconds} s"),
+            n => format!("{n} tasks failed or lost their nodes; the first is retried in {seconds} s"),
         }
     }
 
-    /// No ready node could take it even when empty.
+    /// Returns the reason if no ready node could take the request even when empty.
     fn no_node(&self, request: &Request<'_>) -> Option<String> {
         let all: Vec<&Node> = self.nodes.iter().map(|(_, node)| node).filter(|node| node.up).collect();
         if all.is_empty() {
-            return Some("there is no node".to_owned());
+            return Some("there are no nodes".to_owned());
         }
         let ready: Vec<&Node> = all.iter().copied().filter(|node| filters::ready(node)).collect();
         if ready.is_empty() && all.iter().any(|node| node.is_open()) {
-            return Some("every open node is kept for a task with which a process died".to_owned());
+            return Some("every open node is reserved for a task, because a process died while running it".to_owned());
         }
         if ready.is_empty() {
             return Some(format!("no node is ready: {}", states(&all)));
@@ -90,7 +90,7 @@ impl Core {
             return None;
         }
         let demand = request.demand;
-        let sort = if taking.len() == all.len() { "node" } else { "ready node of the right sort" };
+        let sort = if taking.len() == all.len() { "node" } else { "suitable ready node" };
         let largest = |of: &dyn Fn(&Node) -> u64| taking.iter().map(|node| of(node)).max().unwrap_or(0);
         let (slots, gpus) = (largest(&|n| u64::from(n.slots)), largest(&|n| u64::from(n.gpus)));
         let memory = largest(&|n| n.memory);
@@ -106,7 +106,7 @@ impl Core {
         })
     }
 
-    /// Some node could take it, but not now.
+    /// Returns the reason if a node could take the request, but not now.
     fn no_room(&self, job: &Job, request: &Request<'_>) -> String {
         let fitting: Vec<&Node> = self
             .nodes
@@ -115,7 +115,7 @@ impl Core {
             .filter(|node| filters::ready(node) && filters::suits(node, request) && filters::could_fit(node, request))
             .collect();
         if fitting.iter().any(|node| filters::room(node, request, 1).is_some()) {
-            return "there is room; it is about to have its turn".to_owned();
+            return "there is room; it is scheduled next".to_owned();
         }
         let mut jobs: Vec<u32> = fitting.iter().flat_map(|node| &node.attempts).map(|key| key.job).collect();
         jobs.sort_unstable();
@@ -146,7 +146,7 @@ impl Core {
     }
 }
 
-/// `1 cordoned, 2 lost`.
+/// Formats the number of nodes in each state: `1 cordoned, 2 lost`.
 fn states(nodes: &[&Node]) -> String {
     let state = |node: &&Node| match node.mode {
         _ if node.silent => "lost",

@@ -1,8 +1,8 @@
-//! A job's specification as it was submitted, for running the job again.
+//! The specification of a job as it was submitted, for running the job again.
 
 use crate::{
     api::{Driver, not_found},
-    meta::Kind,
+    meta::JobKind,
 };
 use fabric_types::{
     Code, Fault,
@@ -13,11 +13,11 @@ use fabric_types::{
 };
 
 impl Driver {
-    /// The specification of a job that has ended, with the version that it ran, all items, and its parameters in full. A look at
-    /// the job shows them cut.
+    /// Returns the specification of an ended job, with the version that ran, all items, and its full parameters. The
+    /// view of a job shortens them.
     ///
     /// # Errors
-    /// `not-found`; `conflict` for a job that has not ended, and for one that is an audit or an invocation.
+    /// `not-found`, also for an invocation; `conflict` for a job that has not ended, and for an audit.
     pub async fn spec_again(&self, tenant: &TenantId, job: &JobId) -> Result<JobSpec, Fault> {
         let found = self.look(tenant, job, |live, _| (live.planned.clone(), live.state())).await?;
         let (planned, state) = found.ok_or_else(|| not_found(job))?;
@@ -27,14 +27,14 @@ impl Driver {
         }
         let meta = &planned.meta;
         match meta.kind {
-            Kind::Map => {}
-            Kind::Audit { .. } => return Err(conflict("is an audit").hint("audit the job itself again")),
-            Kind::Invoke { .. } => return Err(not_found(job)),
+            JobKind::Map => {}
+            JobKind::Audit { .. } => return Err(conflict("is an audit").hint("audit the job itself again")),
+            JobKind::Invoke { .. } => return Err(not_found(job)),
         }
         let params = serde_json::from_str(&meta.params)
             .map_err(|e| Fault::new(Code::Internal, format!("the job's parameters are damaged: {e}")))?;
         let input = match &meta.spec.input {
-            // To a guest the text of an item is all there is.
+            // A guest sees only the text of an item.
             InputSpec::Items(_) => InputSpec::Items(
                 planned
                     .partitions

@@ -1,30 +1,31 @@
-//! What the gateway may ask of the driver.
+//! The driver's interface for the gateway.
 
 use crate::{
     clock::now_ms,
     collector::Collector,
     deaths::Deaths,
     invocation,
-    live::Live,
-    meta::{Kind, Meta},
-    metrics::Metrics,
-    owner::{Ask, Owner},
-    prepare, reconcile,
-    record::{PARTITIONS_PER_RECORD, Record},
+    job_state::OpenJob,
+    meta::{JobKind, Meta},
+    metrics::DriverMetrics,
+    operator_settings::OperatorSettings,
+    orphans,
+    owner::{Ask, JobsOwner},
+    prepare,
+    record::{JobRecord, PARTITIONS_PER_RECORD},
     recover,
     retention::{self, Retention},
-    room::{self, Room},
+    room::{self, OpenJobsAccount},
     tasks,
-    wishes::Wishes,
 };
 use bytes::Bytes;
-use fabric_engine::{Engine, deaths, registry::Expect, upkeep::ROW_BYTES};
+use fabric_backend::{Backend, deaths, registry::Expect, upkeep::ROW_BYTES};
 use fabric_index::Index;
 use fabric_results::ResultStore;
 use fabric_scheduler_core::{Event, Time, plan};
 use fabric_store::Store;
 use fabric_types::{
-    Code, Fault,
+    Code, EngineClass, Fault,
     dataset::Partition,
     function::Deployment,
     id::{InvocationId, JobId, TenantId},
@@ -44,70 +45,71 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Questions that may wait for the owner.
+/// Requests that may wait for the owner.
 const ASK_DEPTH: usize = 1024;
-/// How long to wait when lists could not be brought up to date.
+/// Delay before the lists are rebuilt again after a failure.
 const REBUILD_AGAIN: Duration = Duration::from_secs(5);
 
-/// Map tasks that one job may have unless the operator says otherwise.
+/// Default of the maximum number of map tasks of a job.
 pub const DEFAULT_MAX_TASKS: u32 = 1_000_000;
-/// The most that an operator may allow.
+/// Largest maximum that an operator may configure.
 pub const MOST_TASKS: u32 = 10_000_000;
 
-/// Gives the fingerprint of the engine that pure (`true`) or other functions run in.
-pub type Fingerprint = Arc<dyn Fn(bool) -> String + Send + Sync>;
+/// Returns the fingerprint of the engine of a class.
+pub type Fingerprint = Arc<dyn Fn(EngineClass) -> String + Send + Sync>;
 
-/// What a driver stands on.
+/// The dependencies and settings of a driver.
 pub struct Options {
     /// Backends.
-    pub engine: Engine,
-    /// Objects.
+    pub backend: Backend,
+    /// Object store.
     pub store: Store,
-    /// Results.
+    /// Result store.
     pub results: ResultStore,
-    /// Lists.
+    /// Index for lists.
     pub index: Index,
-    /// For task keys.
+    /// Engine fingerprint for task keys.
     pub fingerprint: Fingerprint,
-    /// The scheduler's settings.
+    /// Settings of the scheduler's core.
     pub config: fabric_scheduler_core::Config,
-    /// Map tasks that one job may have. Default [`DEFAULT_MAX_TASKS`].
+    /// Maximum map tasks of a job. Default [`DEFAULT_MAX_TASKS`].
     pub max_tasks: u32,
-    /// Memory that jobs which have not ended may take; a tenant may have half. Default [`crate::DEFAULT_OPEN_JOBS`].
+    /// Memory for jobs that have not ended. A tenant may use half of it. Default [`crate::DEFAULT_OPEN_JOBS`].
     pub open_jobs: ByteSize,
-    /// In a fleet, the epoch of the lease under which this process owns the jobs: others may have owned them since the index
-    /// was written, and what they note about their guests comes through the journal.
+    /// Epoch of the lease under which this process owns the jobs of a fleet; `None` for a single process. In a fleet,
+    /// other owners may have changed jobs since the index was written, and the processes report about their guests
+    /// through the journal.
     pub epoch: Option<u64>,
-    /// How long things are kept.
+    /// Retention periods.
     pub retention: Retention,
 }
 
-/// The same, shared with what the driver starts.
+/// The parts that the driver shares with the tasks that it spawns.
 #[derive(Clone)]
 pub struct Parts {
-    pub(crate) engine: Engine,
+    pub(crate) backend: Backend,
     pub(crate) store: Store,
     pub(crate) results: ResultStore,
     pub(crate) index: Index,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) config: fabric_scheduler_core::Config,
     pub(crate) max_tasks: u32,
-    pub(crate) room: Room,
+    pub(crate) room: OpenJobsAccount,
     pub(crate) tracker: TaskTracker,
-    /// Held while a job that has ended is changed.
+    /// Held while an ended job is changed.
     pub(crate) bins: Arc<Mutex<()>>,
-    /// How long things are kept.
+    /// Retention periods.
     pub(crate) retention: Retention,
-    /// Held while what was kept long enough is looked for.
+    /// Held during a retention sweep.
     pub(crate) sweeping: Arc<Mutex<()>>,
 }
 
-/// What is to be done.
+/// The work of a submission.
 #[derive(Debug, Clone)]
 pub enum Work {
     /// Map a function over a data set.
     Map(JobSpec),
-    /// Call it once, later: an asynchronous invocation.
+    /// Call a function once, later: an asynchronous invocation.
     Invoke {
         /// The request body.
         body: Bytes,
@@ -120,7 +122,7 @@ pub enum Work {
     Audit {
         /// The other job.
         of: JobId,
-        /// Its spec, without reduce and output.
+        /// Its specification, without reduce and output.
         spec: Box<JobSpec>,
         /// The inputs to repeat.
         partitions: Arc<[Partition]>,
@@ -130,34 +132,34 @@ pub enum Work {
 /// A job to accept.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// A fresh id.
+    /// New job id.
     pub id: JobId,
-    /// Whose it is.
+    /// Owning tenant.
     pub tenant: TenantId,
-    /// Who asks, for people.
+    /// Submitter, for display.
     pub submitter: String,
-    /// The version that will run.
+    /// Version to run.
     pub deployment: Arc<Deployment>,
-    /// What is to be done.
+    /// Work of the job.
     pub work: Work,
 }
 
-/// Which tasks to list.
+/// A filter for lists of tasks.
 #[derive(Debug, Clone, Default)]
 pub struct TaskFilter {
-    /// Only in this state.
+    /// Only tasks in this state.
     pub state: Option<TaskState>,
-    /// Only of this stage.
+    /// Only tasks of this stage.
     pub stage: Option<u16>,
 }
 
-/// A handle on the driver. Cloning is cheap.
+/// A handle to the driver. Cloning is cheap.
 #[derive(Clone)]
 pub struct Driver {
     pub(crate) parts: Parts,
     asks: mpsc::Sender<Ask>,
     stop: CancellationToken,
-    metrics: Metrics,
+    metrics: DriverMetrics,
 }
 
 pub(crate) fn not_found(job: &JobId) -> Fault {
@@ -168,109 +170,109 @@ fn stopping() -> Fault {
     Fault::new(Code::Unavailable, "the server is shutting down").hint("try again in a moment")
 }
 
-/// Lists what other owners did.
+/// Adds jobs of earlier owners to the lists.
 async fn rebuild(parts: Parts, stop: CancellationToken) {
-    let rebuild = || recover::rebuild(&parts.engine, &parts.index, &parts.bins);
+    let rebuild = || recover::rebuild(&parts.backend, &parts.index, &parts.bins);
     while let Some(Err(fault)) = stop.run_until_cancelled(rebuild()).await {
-        tracing::warn!(%fault, "lists of jobs are not complete; trying again");
+        tracing::warn!(%fault, "rebuilding the job lists failed, retrying");
         stop.run_until_cancelled(tokio::time::sleep(REBUILD_AGAIN)).await;
     }
 }
 
 impl Driver {
-    /// Takes up every unfinished job and starts.
+    /// Starts the driver and resumes every unfinished job.
     ///
     /// # Errors
     /// A backend's fault.
     pub async fn start(options: Options) -> Result<Self, Fault> {
-        let Options { engine, store, results, index, fingerprint, config, max_tasks, open_jobs, epoch, retention } =
+        let Options { backend, store, results, index, fingerprint, config, max_tasks, open_jobs, epoch, retention } =
             options;
         let fleet = epoch.is_some();
         let parts = Parts {
-            engine,
+            backend,
             store,
             results,
             index,
             fingerprint,
             config,
             max_tasks,
-            room: Room::new(open_jobs),
+            room: OpenJobsAccount::new(open_jobs),
             tracker: TaskTracker::new(),
             bins: Arc::default(),
             retention,
             sweeping: Arc::default(),
         };
-        let metrics = Metrics::default();
+        let metrics = DriverMetrics::default();
         if !fleet && parts.index.is_fresh() {
-            recover::rebuild(&parts.engine, &parts.index, &parts.bins).await?;
+            recover::rebuild(&parts.backend, &parts.index, &parts.bins).await?;
         }
         let collector = match fleet {
-            true => Some(Collector::new(parts.engine.clone(), parts.index.clone()).await?),
+            true => Some(Collector::new(parts.backend.clone(), parts.index.clone()).await?),
             false => None,
         };
-        let wishes = Wishes::load(&parts.engine).await?;
-        let mut owner = Owner::new(parts.clone(), metrics.clone(), wishes, epoch.unwrap_or(0));
-        owner.deaths = Deaths::new(deaths::all(parts.engine.registry.as_ref()).await?);
-        for live in recover::unfinished(&parts.engine, !fleet).await? {
-            tracing::info!(job_id = %live.id(), state = %live.state(), "job taken up again");
+        let wishes = OperatorSettings::load(&parts.backend).await?;
+        let mut owner = JobsOwner::new(parts.clone(), metrics.clone(), wishes, epoch.unwrap_or(0));
+        owner.deaths = Deaths::new(deaths::all(parts.backend.registry.as_ref()).await?);
+        for live in recover::unfinished(&parts.backend, !fleet).await? {
+            tracing::info!(job_id = %live.id(), state = %live.state(), "job resumed");
             owner.resume(live);
         }
-        let outbox = parts.engine.lanes.collect().await?;
-        let arrivals = parts.engine.presence.watch();
+        let outbox = parts.backend.lanes.collect().await?;
+        let arrivals = parts.backend.presence.watch();
         let (asks, waiting) = mpsc::channel(ASK_DEPTH);
         let stop = CancellationToken::new();
         parts.tracker.spawn(owner.run(waiting, outbox, arrivals, stop.clone()));
         if let Some(collector) = collector {
             parts.tracker.spawn(collector.run(stop.clone()));
-            // Beside serving: reading a long history takes a while, and lists may lag.
+            // In the background: reading a long history takes a while, and the lists may lag.
             parts.tracker.spawn(rebuild(parts.clone(), stop.clone()));
         }
         let driver = Self { parts, asks, stop, metrics };
         if fleet {
-            driver.parts.tracker.spawn(reconcile::run(driver.clone(), driver.stop.clone()));
+            driver.parts.tracker.spawn(orphans::run(driver.clone(), driver.stop.clone()));
         }
         driver.parts.tracker.spawn(retention::run(driver.clone(), driver.stop.clone()));
         Ok(driver)
     }
 
-    /// Its metrics.
+    /// Returns the driver's metrics.
     #[must_use]
-    pub fn metrics(&self) -> &Metrics {
+    pub fn metrics(&self) -> &DriverMetrics {
         &self.metrics
     }
 
-    /// Stops; what is under way goes on after the next start.
+    /// Stops the driver. Work in progress continues after the next start.
     pub async fn shutdown(&self) {
         self.stop.cancel();
         self.parts.tracker.close();
-        // The tasks that send to nodes end with the owner, which drops their queues.
+        // The tasks that send to nodes end with the owner, because it drops their queues.
         let _ = tokio::time::timeout(Duration::from_secs(10), self.parts.tracker.wait()).await;
     }
 
-    /// The backends.
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.parts.engine
+    /// Returns the backends.
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.parts.backend
     }
 
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&mut Owner) -> T + Send + 'static,
+        look: impl FnOnce(&mut JobsOwner) -> T + Send + 'static,
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
         let ask: Ask = Box::new(move |owner| {
-            // The asker may have gone; then nobody minds.
+            // The caller may have dropped its receiver. The reply is not needed then.
             let _ = reply.send(look(owner));
         });
         self.asks.send(ask).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())
     }
 
-    /// Looks at a job of the tenant: in memory, else read back from the journal.
+    /// Reads a job of the tenant from memory, or else from the journal.
     pub(crate) async fn look<T: Send + 'static>(
         &self,
         tenant: &TenantId,
         job: &JobId,
-        look: impl FnOnce(&Live, Option<&fabric_scheduler_core::Core>) -> T + Send + 'static,
+        look: impl FnOnce(&OpenJob, Option<&fabric_scheduler_core::Core>) -> T + Send + 'static,
     ) -> Result<Option<T>, Fault> {
         let (id, whose) = (job.clone(), tenant.clone());
         let found = self
@@ -281,32 +283,32 @@ impl Driver {
             .await?;
         match found {
             Ok(seen) => Ok(Some(seen)),
-            Err(look) => Ok(recover::load(&self.parts.engine, tenant, job).await?.map(|live| look(&live, None))),
+            Err(look) => Ok(recover::load(&self.parts.backend, tenant, job).await?.map(|live| look(&live, None))),
         }
     }
 
-    /// Takes a job: plans it, journals it, and answers when it is durable.
+    /// Accepts a job: plans it, appends it to the journal, and returns when it is durable.
     ///
     /// # Errors
-    /// What is wrong with the submission, or a backend's fault.
+    /// A caller fault for an invalid submission, or a backend's fault.
     pub async fn submit(&self, submission: Submission) -> Result<Job, Fault> {
         let planned = prepare::prepare(&self.parts, &submission).await?;
         let meta = planned.meta.clone();
         // Held until the owner has charged the job itself.
         let _place = self.parts.room.take(&meta.tenant, room::charge(&planned))?;
-        let mut records = vec![Record::Accepted(Box::new((*meta).clone())).encode()?];
+        let mut records = vec![JobRecord::Accepted(Box::new((*meta).clone())).encode()?];
         for chunk in planned.partitions.chunks(PARTITIONS_PER_RECORD) {
-            records.push(Record::Partitions(chunk.to_vec()).encode()?);
+            records.push(JobRecord::Partitions(chunk.to_vec()).encode()?);
         }
         let bytes = records.iter().map(|record| record.len() as u64 + ROW_BYTES).sum();
         let accounts = self.parts.store.accounts();
         let room = accounts.reserve(&meta.tenant, StorageKind::Jobs, bytes).await.map_err(|e| e.to_fault())?;
-        // First among the active ones, then in the journal: a crash in between leaves a name that recovery clears away.
+        // Register the job as active before journaling it. A crash in between leaves a key that recovery removes.
         let active = Meta::active_key(&meta.tenant, &meta.id);
-        self.parts.engine.registry.put(&active, Bytes::new(), Expect::Any).await?;
-        let len = self.parts.engine.journal.append(&Meta::stream(&meta.tenant, &meta.id), 0, records).await?;
+        self.parts.backend.registry.put(&active, Bytes::new(), Expect::Any).await?;
+        let len = self.parts.backend.journal.append(&Meta::stream(&meta.tenant, &meta.id), 0, records).await?;
         room.keep(0);
-        let mut live = Live::new(planned);
+        let mut live = OpenJob::new(planned);
         live.journal_len = len;
         let job = self
             .ask(move |owner| {
@@ -316,10 +318,10 @@ impl Driver {
                 owner.jobs.get(&id).map(|slot| slot.live.view(core.as_ref(), now_ms()))
             })
             .await?;
-        job.ok_or_else(|| Fault::new(Code::Internal, "the job was not taken"))
+        job.ok_or_else(|| Fault::new(Code::Internal, "the owner did not accept the job"))
     }
 
-    /// What a job would take.
+    /// Returns the partitions and tasks that a job would have, without running it.
     ///
     /// # Errors
     /// As for [`Self::submit`].
@@ -341,7 +343,7 @@ impl Driver {
         let meta = &planned.meta;
         let tasks = plan::stages(&meta.plan(Time(0))).iter().map(|s| u64::from(s.tasks)).sum();
         let mut cached = 0;
-        // What the cache holds of a GPU's results is known where they would run.
+        // Cache hits of functions that use a GPU are known only on the node that would run them.
         if deployment.is_pure() && !deployment.uses_gpu() && spec.cache {
             let keyer = Keyer::new(deployment, StageKind::Map, meta.buckets(), &meta.params, &meta.engine, &meta.id);
             for partitions in planned.partitions.chunks(1024) {
@@ -350,19 +352,19 @@ impl Driver {
                     .map(|p| keyer.key(TaskId { stage: 0, index: 0 }, &TaskInput::Partition(p.clone())));
                 let chunk = keys.collect::<Vec<_>>();
                 tokio::task::yield_now().await;
-                cached += self.parts.engine.results.get_many(tenant, &chunk).await?.iter().flatten().count() as u64;
+                cached += self.parts.backend.results.get_many(tenant, &chunk).await?.iter().flatten().count() as u64;
             }
         }
         Ok(JobPlan { partitions: u64::from(meta.map_tasks), tasks, bytes_in: meta.bytes_in, cached, estimate: None })
     }
 
-    /// A job that is not an invocation; `None` when there is no such job in the tenant.
+    /// Returns a job that is not an invocation; `None` if the tenant has no such job.
     ///
     /// # Errors
     /// A backend's fault.
     pub async fn job(&self, tenant: &TenantId, job: &JobId) -> Result<Option<Job>, Fault> {
-        let view = move |live: &Live, core: Option<&fabric_scheduler_core::Core>| {
-            let shown = !matches!(live.planned.meta.kind, Kind::Invoke { .. });
+        let view = move |live: &OpenJob, core: Option<&fabric_scheduler_core::Core>| {
+            let shown = !matches!(live.planned.meta.kind, JobKind::Invoke { .. });
             shown.then(|| live.view(core.and_then(|c| c.job(live.id())).as_ref(), now_ms()))
         };
         Ok(self.look(tenant, job, view).await?.flatten())
@@ -380,7 +382,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Waits until the job has ended or the time has passed, then as [`Self::job`].
+    /// Waits until the job has ended or the time has passed, then returns the job like [`Self::job`].
     ///
     /// # Errors
     /// As for [`Self::job`].
@@ -389,7 +391,7 @@ impl Driver {
         self.job(tenant, job).await
     }
 
-    /// An asynchronous invocation, after it ended or `wait` has passed.
+    /// Returns an asynchronous invocation, after it ended or `wait` has passed.
     ///
     /// # Errors
     /// A backend's fault.
@@ -403,16 +405,16 @@ impl Driver {
         if !wait.is_zero() {
             self.until_ended(tenant, &job, wait).await?;
         }
-        let view = |live: &Live, _: Option<&fabric_scheduler_core::Core>| {
-            matches!(live.planned.meta.kind, Kind::Invoke { .. }).then(|| invocation::view(live))
+        let view = |live: &OpenJob, _: Option<&fabric_scheduler_core::Core>| {
+            matches!(live.planned.meta.kind, JobKind::Invoke { .. }).then(|| invocation::view(live))
         };
         Ok(self.look(tenant, &job, view).await?.flatten())
     }
 
-    /// Cancels; cancelling what has ended is `conflict`, what isn't there `not-found`.
+    /// Cancels a job and waits up to 5 s for its end.
     ///
     /// # Errors
-    /// Those, or a backend's fault.
+    /// `conflict` if the job has already ended, `not-found` if there is no such job, or a backend's fault.
     pub async fn cancel(&self, tenant: &TenantId, job: &JobId) -> Result<Job, Fault> {
         let (id, whose) = (job.clone(), tenant.clone());
         let asked = self
@@ -430,7 +432,7 @@ impl Driver {
         match asked {
             Some(true) => {
                 self.until_ended(tenant, job, Duration::from_secs(5)).await?;
-                let view = |live: &Live, core: Option<&fabric_scheduler_core::Core>| {
+                let view = |live: &OpenJob, core: Option<&fabric_scheduler_core::Core>| {
                     live.view(core.and_then(|c| c.job(live.id())).as_ref(), now_ms())
                 };
                 self.look(tenant, job, view).await?.ok_or_else(|| not_found(job))
@@ -443,10 +445,10 @@ impl Driver {
         }
     }
 
-    /// The result of a task, whatever became of the job.
+    /// Returns the result of a task, in any state of the job.
     ///
     /// # Errors
-    /// `not-found` when there is no such job or task, or the task has no result; or a backend's fault.
+    /// `not-found` if there is no such job or task, or the task has no result; or a backend's fault.
     pub async fn output(&self, tenant: &TenantId, job: &JobId, task: TaskId) -> Result<OutputRef, Fault> {
         let found =
             self.look(tenant, job, move |live, _| live.task(task).map(|note| note.done.as_ref().map(|d| d.output)));
@@ -458,7 +460,7 @@ impl Driver {
         }
     }
 
-    /// Puts a job into the bin or takes it out, in memory, journal and index.
+    /// Moves a job into the bin or out of it, in memory, journal and index.
     async fn bin(&self, tenant: &TenantId, job: &JobId, binned: bool) -> Result<Job, Fault> {
         let current = self.job(tenant, job).await?.ok_or_else(|| not_found(job))?;
         if !current.state.is_terminal() {
@@ -467,8 +469,8 @@ impl Driver {
         }
         let _alone = self.parts.bins.lock().await;
         let stream = Meta::stream(tenant, job);
-        let len = self.parts.engine.journal.streams(&stream, None, 1).await?.first().map_or(0, |s| s.len);
-        let len = self.parts.engine.journal.append(&stream, len, vec![Record::Binned(binned).encode()?]).await?;
+        let len = self.parts.backend.journal.streams(&stream, None, 1).await?.first().map_or(0, |s| s.len);
+        let len = self.parts.backend.journal.append(&stream, len, vec![JobRecord::Binned(binned).encode()?]).await?;
         let id = job.clone();
         self.ask(move |owner| {
             if let Some(slot) = owner.jobs.get_mut(&id) {
@@ -483,7 +485,7 @@ impl Driver {
         Ok(changed)
     }
 
-    /// To the bin; only when ended.
+    /// Moves an ended job into the bin.
     ///
     /// # Errors
     /// `not-found`, `conflict`, or a backend's fault.
@@ -491,7 +493,7 @@ impl Driver {
         self.bin(tenant, job, true).await.map(|_| ())
     }
 
-    /// Out of the bin.
+    /// Takes a job out of the bin.
     ///
     /// # Errors
     /// `not-found`, or a backend's fault.
@@ -499,7 +501,7 @@ impl Driver {
         self.bin(tenant, job, false).await
     }
 
-    /// Events after `after`, ending after the terminal one. A job that ended long ago gives its end alone.
+    /// Returns the events after `after`, up to the terminal one. A job that ended long ago yields only that one.
     ///
     /// # Errors
     /// `not-found`, or a backend's fault.
@@ -518,7 +520,7 @@ impl Driver {
         log.await?.map(|log| log.stream(after)).ok_or_else(|| not_found(job))
     }
 
-    /// Tasks in order of stage and index.
+    /// Lists tasks in order of stage and index.
     ///
     /// # Errors
     /// `not-found`, `bad-request` for a cursor of another list, or a backend's fault.
@@ -535,10 +537,10 @@ impl Driver {
         page.await?.ok_or_else(|| not_found(job))?
     }
 
-    /// The results of a job that succeeded, in order.
+    /// Returns the results of a job that succeeded, in order.
     ///
     /// # Errors
-    /// `not-found`; `conflict` while it runs; the job's own fault when it failed.
+    /// `not-found`; `conflict` while it runs; `cancelled` if it was cancelled; the job's own fault if it failed.
     pub async fn outputs(&self, tenant: &TenantId, job: &JobId) -> Result<Vec<OutputRef>, Fault> {
         let found = self.look(tenant, job, |live, _| {
             let error = live.ended.as_ref().and_then(|e| e.error.clone());

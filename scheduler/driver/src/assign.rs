@@ -1,6 +1,6 @@
-//! Turns the core's index-based dispatches into work that a node understands: inputs, keys, batches.
+//! Turns the core's index-based dispatches into batches for nodes, with inputs and keys.
 
-use crate::{live::Live, meta::Kind};
+use crate::{job_state::OpenJob, meta::JobKind};
 use fabric_scheduler_core::{Time, plan};
 use fabric_types::{
     job::{StageKind, TaskId},
@@ -8,15 +8,15 @@ use fabric_types::{
 };
 use std::sync::Arc;
 
-/// Tasks in one message to a node.
+/// Maximum tasks in one message to a node.
 const MAX_BATCH: usize = 256;
 
-/// Dispatches of one job that go to one node, as the core gave them: the task and its attempt.
+/// Dispatches of one job to one node, in the core's order: the task and its attempt.
 pub type Picks = Vec<(TaskId, u32)>;
 
-fn outputs(live: &Live, stage: u16, range: std::ops::Range<u32>) -> Option<Arc<[OutputRef]>> {
+fn outputs(live: &OpenJob, stage: u16, range: std::ops::Range<u32>) -> Option<Arc<[OutputRef]>> {
     let tasks = &live.stages.get(usize::from(stage))?.tasks;
-    // What was given up on is left out.
+    // Dead-lettered tasks are left out.
     let mut wanted = range.map(|index| TaskId { stage, index }).filter(|id| !live.is_gone(*id));
     wanted
         .try_fold(Vec::new(), |mut found, id| {
@@ -26,13 +26,13 @@ fn outputs(live: &Live, stage: u16, range: std::ops::Range<u32>) -> Option<Arc<[
         .map(Arc::from)
 }
 
-/// What a task reads; `None` when an input is missing, which the core's order rules out.
-fn input(live: &Live, kind: StageKind, id: TaskId, sources: &mut Option<Arc<[OutputRef]>>) -> Option<TaskInput> {
+/// Returns the input of a task; `None` if a result is missing, which the core's order of dispatches rules out.
+fn input(live: &OpenJob, kind: StageKind, id: TaskId, sources: &mut Option<Arc<[OutputRef]>>) -> Option<TaskInput> {
     let meta = &live.planned.meta;
     match kind {
         StageKind::Map => live.planned.partitions.get(id.index as usize).cloned().map(TaskInput::Partition),
         StageKind::Invoke => match &meta.kind {
-            Kind::Invoke { body, content_type } => {
+            JobKind::Invoke { body, content_type } => {
                 Some(TaskInput::Body { body: *body, content_type: content_type.clone() })
             }
             _ => None,
@@ -50,8 +50,8 @@ fn input(live: &Live, kind: StageKind, id: TaskId, sources: &mut Option<Arc<[Out
     }
 }
 
-/// Builds the batches for one node. Notes each attempt in `live`.
-pub fn batches(live: &mut Live, picks: &[(TaskId, u32)], sources: &mut Option<Arc<[OutputRef]>>) -> Vec<Batch> {
+/// Builds the batches for one node. Records each attempt in `live`.
+pub fn batches(live: &mut OpenJob, picks: &[(TaskId, u32)], sources: &mut Option<Arc<[OutputRef]>>) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     for &(task, attempt) in picks {
         let Some(kind) = live.stages.get(usize::from(task.stage)).map(|s| s.kind) else { continue };
@@ -59,7 +59,7 @@ pub fn batches(live: &mut Live, picks: &[(TaskId, u32)], sources: &mut Option<Ar
             tracing::error!(job = %live.id(), %task, "a task was dispatched before its inputs");
             continue;
         };
-        let audit = matches!(live.planned.meta.kind, Kind::Audit { .. });
+        let audit = matches!(live.planned.meta.kind, JobKind::Audit { .. });
         let Some(stage) = live.stages.get(usize::from(task.stage)) else { continue };
         let key = stage.keyer.key(task, &input);
         if let Some(note) = live.task_mut(task) {

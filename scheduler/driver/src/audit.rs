@@ -2,11 +2,11 @@
 
 use crate::{
     api::{Driver, Submission, Work, not_found},
-    meta::Kind,
+    meta::JobKind,
     tasks,
 };
 use fabric_types::{
-    Code, Fault,
+    Code, EngineClass, Fault,
     dataset::Partition,
     id::{JobId, TenantId},
     job::{JobSpec, JobState, TaskId},
@@ -15,11 +15,12 @@ use fabric_types::{
 use std::{sync::Arc, time::Duration};
 
 impl Driver {
-    /// Runs a sample (percent) of the map tasks again without the cache and compares results: how many were checked,
-    /// and which differ.
+    /// Runs a sample of `percent` of the map tasks again without the cache, and compares the results. Returns the
+    /// number of tasks checked, and the tasks with a different result.
     ///
     /// # Errors
-    /// `conflict` when the job has not succeeded or its function isn't pure; the sample's own failure.
+    /// `conflict` if the job has not succeeded, its function is not pure or uses a GPU, or the engine has changed; the
+    /// sample's own failure.
     pub async fn audit(
         &self,
         tenant: &TenantId,
@@ -29,7 +30,7 @@ impl Driver {
         submitter: &str,
     ) -> Result<(u64, Vec<Task>), Fault> {
         let found = self.look(tenant, job, |live, _| {
-            (live.planned.clone(), live.state(), matches!(live.planned.meta.kind, Kind::Map))
+            (live.planned.clone(), live.state(), matches!(live.planned.meta.kind, JobKind::Map))
         });
         let (planned, state, is_map) = found.await?.ok_or_else(|| not_found(job))?;
         let meta = planned.meta;
@@ -41,26 +42,25 @@ impl Driver {
         }
         if !meta.deployment.is_pure() {
             return Err(Fault::new(Code::Conflict, format!("function {} is not pure", meta.deployment.function))
-                .hint("only results that nothing but module, input and parameters decide can be repeated"));
+                .hint("only results that depend on module, input and parameters alone can be audited"));
         }
         if meta.deployment.uses_gpu() {
             let message =
-                format!("function {} uses a GPU, and another node's may give other results", meta.deployment.function);
-            return Err(
-                Fault::new(Code::Conflict, message).hint("only what every node repeats to the bit can be audited")
-            );
+                format!("function {} uses a GPU, and results may differ between nodes", meta.deployment.function);
+            return Err(Fault::new(Code::Conflict, message)
+                .hint("only functions with bit-identical results on every node can be audited"));
         }
-        if (self.parts.fingerprint)(true) != meta.engine {
+        if (self.parts.fingerprint)(EngineClass::Deterministic) != meta.engine {
             return Err(Fault::new(Code::Conflict, "the sandbox engine has changed since the job ran"));
         }
         let total = planned.partitions.len();
         let wanted = ((total as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil() as usize)
             .clamp(usize::from(total > 0), total.max(1));
-        // Spread over the job, shifted by the job's id, so that two audits of two jobs look at different places.
+        // Spread over the job, shifted by the audit's id, so that different audits check different tasks.
         let shift = usize::from(blake3::hash(sample_id.as_str().as_bytes()).as_bytes().first().copied().unwrap_or(0));
         let picked: Vec<usize> = (0..wanted.min(total)).map(|i| (i * total / wanted + shift) % total).collect();
         let partitions: Arc<[Partition]> = picked.iter().filter_map(|i| planned.partitions.get(*i).cloned()).collect();
-        // The spec may show long parameters cut.
+        // The specification may have shortened parameters, so take the full ones.
         let params = serde_json::from_str(&meta.params)
             .map_err(|e| Fault::new(Code::Internal, format!("the job's parameters are damaged: {e}")))?;
         let spec = JobSpec { params, reduce: None, output: None, name: None, allow_failed: 0, ..meta.spec.clone() };

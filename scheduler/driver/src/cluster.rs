@@ -1,22 +1,22 @@
-//! Nodes and tenants: what the owner tells the core of them, and what the gateway may ask of the driver.
+//! Nodes and tenants: the events that the owner sends to the core, and the driver's interface for the gateway.
 
 use crate::{
     api::Driver,
     clock::now_ms,
     meta,
-    owner::Owner,
-    wishes::{self, NodeMode, NodeRecord},
+    operator_settings::{self, NodeMode, NodeRecord},
+    owner::JobsOwner,
 };
-use fabric_engine::{lane::ToNode, presence::Arrival};
+use fabric_backend::{lane::ToNode, presence::Arrival};
 use fabric_scheduler_core::{Event, NodeSpec, Requirement};
 use fabric_types::{
     Code, Fault,
     digest::ModuleDigest,
     function::Deployment,
+    gpu::GpuSupport,
     id::{NodeId, TenantId},
     job::JobSpec,
     label,
-    manifest::GpuMode,
     quota::{Guarantee, Keep, Quota},
     rest::{
         node::{Explanation, Node, warm_name},
@@ -30,22 +30,22 @@ use std::{
     time::Duration,
 };
 
-/// What the core needs to know of a node.
+/// Returns the properties of a node that the core needs.
 fn spec(node: &Node) -> NodeSpec {
     #[allow(clippy::cast_possible_truncation)]
     let speed = node.speed as f32;
     NodeSpec {
         speed,
         gpus: node.gpus,
-        gpu: node.gpu.as_ref().map_or(GpuMode::None, |gpu| gpu.serves),
+        gpu: node.gpu.as_ref().map_or(GpuSupport::None, |gpu| gpu.serves),
         labels: node.labels.clone(),
         accepts: node.accepts.clone(),
         ..NodeSpec::new(node.cpu_slots, node.memory_bytes)
     }
 }
 
-impl Owner {
-    /// A node came, changed or went.
+impl JobsOwner {
+    /// Handles a node that joined, changed or left.
     pub(crate) fn arrival(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Here(facts) => match self.nodes.get(&facts.id) {
@@ -61,7 +61,7 @@ impl Owner {
                     self.evict_late(&node);
                     self.release(&node);
                 }
-                // A process that follows another: what that one died of comes first.
+                // A process that replaces another. The deaths of the replaced process come first.
                 before => {
                     let presumed = before.and_then(|before| self.presumption(before));
                     self.look_at_deaths(facts.id.clone(), presumed, Some(facts));
@@ -70,7 +70,7 @@ impl Owner {
             Arrival::Gone(node) => {
                 let facts = self.nodes.remove(&node);
                 if facts.as_ref().is_some_and(|facts| !facts.leaving) {
-                    tracing::warn!(%node, "a node is not heard of any more");
+                    tracing::warn!(%node, "node lost");
                     self.metrics.nodes_lost.inc();
                 }
                 let presumed = facts.and_then(|facts| self.presumption(&facts));
@@ -85,27 +85,27 @@ impl Owner {
         }
     }
 
-    /// A node has come; gives what the core has to hear.
+    /// Adds a node that joined, and returns the events for the core.
     pub(crate) fn came(&mut self, facts: Node) -> Vec<Event> {
         let (node, spec) = (facts.id.clone(), spec(&facts));
         if let Some(revision) = self.wishes.end_drain(&node, facts.started_ms) {
-            tracing::info!(%node, "the process that was drained has been replaced; the node takes work again");
-            let (registry, of) = (self.parts.engine.registry.clone(), node.clone());
+            tracing::info!(%node, "drained process was replaced, node accepts work again");
+            let (registry, of) = (self.parts.backend.registry.clone(), node.clone());
             self.parts.tracker.spawn(async move {
-                if let Err(error) = wishes::forget_mode(registry.as_ref(), &of, revision).await {
-                    // The next owner, or the next start of the node, finds it again.
-                    tracing::warn!(node = %of, %error, "the drain that has ended is still in the registry");
+                if let Err(error) = operator_settings::forget_mode(registry.as_ref(), &of, revision).await {
+                    // The next owner, or the next start of the node, finds the entry again.
+                    tracing::warn!(node = %of, %error, "removing an ended drain from the registry failed");
                 }
             });
         }
-        // A node that comes is open to the core, until it is told otherwise in the same step.
+        // A node that joins is open in the core, unless an event in the same step changes that.
         self.modes.remove(&node);
         self.nodes.insert(node.clone(), facts);
         let up = Event::NodeUp { node: node.clone(), spec };
         [up].into_iter().chain(self.mode_change(&node)).collect()
     }
 
-    /// What to tell the core about whether a node takes work, where that has changed.
+    /// Returns the event for the core if the node's mode has changed.
     fn mode_change(&mut self, node: &NodeId) -> Option<Event> {
         let leaving = self.nodes.get(node)?.leaving;
         let mode = if leaving { NodeMode::Draining } else { self.wishes.mode(node) };
@@ -113,24 +113,24 @@ impl Owner {
         (before != mode).then(|| mode.event(node.clone()))
     }
 
-    /// Stops what still runs on a draining node whose time is over: it runs elsewhere.
+    /// Evicts the remaining attempts from a draining node after its deadline. They run on other nodes.
     fn evict_late(&mut self, node: &NodeId) {
         let late = self.wishes.drained_by(node).is_some_and(|until_ms| until_ms <= now_ms());
         let attempts = if late { self.core.attempts_with(node) } else { 0 };
         if attempts > 0 && self.modes.get(node) == Some(&NodeMode::Draining) {
-            tracing::warn!(%node, attempts, "the time for draining is over; what still runs there is run elsewhere");
+            tracing::warn!(%node, attempts, "drain deadline passed, evicting remaining attempts");
             self.step([Event::Evict { node: node.clone() }]);
         }
     }
 
-    /// Lets a node go that is leaving and has nothing left.
+    /// Releases a node that is leaving and has no attempts left.
     pub(crate) fn release(&mut self, node: &NodeId) {
         if self.nodes.get(node).is_some_and(|n| n.leaving) && self.core.attempts_with(node) == 0 {
             self.post(node, ToNode::Released);
         }
     }
 
-    /// Takes an operator's word on a node that is in the registry.
+    /// Applies an operator's setting of a node that is in the registry.
     fn wish_mode(&mut self, node: &NodeId, record: NodeRecord, revision: u64) {
         if self.wishes.set_mode(node.clone(), record, revision)
             && let Some(event) = self.mode_change(node)
@@ -139,44 +139,44 @@ impl Owner {
         }
     }
 
-    /// Takes a quota that is in the registry.
+    /// Applies a quota that is in the registry.
     fn wish_quota(&mut self, tenant: &TenantId, quota: Quota, revision: u64) {
         if self.wishes.set_quota(tenant.clone(), quota.clone(), revision) {
             self.step([Event::SetQuota { tenant: tenant.clone(), quota }]);
         }
     }
 
-    /// Takes the end of a quota that is not in the registry any more.
+    /// Applies the deletion of a quota from the registry.
     fn forget_quota(&mut self, tenant: &TenantId) {
         self.wishes.remove_quota(tenant);
         self.step([Event::SetQuota { tenant: tenant.clone(), quota: Quota::default() }]);
     }
 
-    /// How long the things of tenants are kept whose quota says so.
+    /// Returns the retention periods of the tenants whose quota sets one.
     pub(crate) fn keeps(&self) -> HashMap<TenantId, Keep> {
         let own = self.wishes.quotas().filter(|(_, quota)| quota.keep != Keep::default());
         own.map(|(tenant, quota)| (tenant.clone(), quota.keep)).collect()
     }
 
-    /// Guarantees of all tenants that are more than the nodes have, in words.
+    /// Describes guarantees that exceed the capacity of the nodes.
     fn guarantee_warnings(&self) -> Vec<String> {
         let guarantees: Vec<_> = self.wishes.quotas().map(|(_, quota)| quota.guarantee).collect();
         over_capacity(&guarantees, &self.seen_nodes())
     }
 
-    /// Nodes that hold a module in memory.
+    /// Returns the nodes that hold a module in memory.
     pub(crate) fn holders(&self, module: &ModuleDigest) -> Vec<NodeId> {
         let name = warm_name(module);
         self.nodes.values().filter(|node| node.warm.contains(&name)).map(|node| node.id.clone()).collect()
     }
 
-    /// The nodes with the state that the core sees them in.
+    /// Returns the nodes with their state in the core.
     pub(crate) fn seen_nodes(&self) -> Vec<Node> {
         let views: std::collections::HashMap<_, _> = self.core.nodes().map(|v| (v.id.clone(), v)).collect();
         let mut nodes: Vec<Node> = self.nodes.values().cloned().collect();
         for node in &mut nodes {
             let Some(view) = views.get(&node.id) else { continue };
-            // Synchronous calls are known to the node alone.
+            // Only the node counts synchronous calls.
             let idle = view.attempts == 0 && node.running == 0 && node.queued == 0;
             node.state = if view.state == "draining" && idle { "drained" } else { view.state }.to_owned();
         }
@@ -185,7 +185,7 @@ impl Owner {
 }
 
 impl Driver {
-    /// The nodes.
+    /// Returns the nodes.
     ///
     /// # Errors
     /// `unavailable` while shutting down.
@@ -193,8 +193,9 @@ impl Driver {
         self.ask(|owner| owner.seen_nodes()).await
     }
 
-    /// Has a node take work, or no more of it. An open or cordoned node stays so, whatever restarts. A drain ends when
-    /// another process comes under the node's name; `deadline` after its beginning what still runs there is run elsewhere.
+    /// Sets the mode of a node. An open or cordoned node stays so across restarts. A drain ends when another process
+    /// joins under the node's name. Work that remains on the node `deadline` after the start of the drain is moved to
+    /// other nodes.
     ///
     /// # Errors
     /// `not-found`, or the registry's fault.
@@ -212,7 +213,7 @@ impl Driver {
         let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let until_ms = deadline.map(|deadline| now_ms().saturating_add(millis(deadline)));
         let record = NodeRecord::new(mode, started_ms, until_ms);
-        let revision = wishes::keep_mode(self.engine(), node, &record).await?;
+        let revision = operator_settings::keep_mode(self.backend(), node, &record).await?;
         let id = node.clone();
         let seen = self.ask(move |owner| {
             owner.wish_mode(&id, record, revision);
@@ -221,7 +222,7 @@ impl Driver {
         seen.await?.ok_or_else(missing)
     }
 
-    /// What a tenant may use, and what it uses.
+    /// Returns the quota and the usage of a tenant.
     ///
     /// # Errors
     /// `unavailable` while shutting down.
@@ -237,7 +238,7 @@ impl Driver {
         Ok(Tenant { storage: self.parts.store.accounts().of(tenant), warnings, ..found })
     }
 
-    /// Every tenant with a quota, with jobs since this process owns them, or with something on disk, by name.
+    /// Returns every tenant with a quota, jobs since this process became the owner, or stored data, sorted by name.
     ///
     /// # Errors
     /// `unavailable` while shutting down.
@@ -257,31 +258,31 @@ impl Driver {
         Ok(found.into_iter().map(|tenant| Tenant { storage: accounts.of(&tenant.tenant), ..tenant }).collect())
     }
 
-    /// Sets a tenant's quota; it is in force at once.
+    /// Sets a tenant's quota. It takes effect at once.
     ///
     /// # Errors
-    /// `bad-request` for one that contradicts itself, or the registry's fault.
+    /// `bad-request` for a contradictory quota, or the registry's fault.
     pub async fn set_quota(&self, tenant: &TenantId, quota: Quota) -> Result<Tenant, Fault> {
         quota.check().map_err(|problem| Fault::new(Code::BadRequest, problem))?;
-        let revision = wishes::keep_quota(self.engine(), tenant, &quota).await?;
+        let revision = operator_settings::keep_quota(self.backend(), tenant, &quota).await?;
         let (id, storage) = (tenant.clone(), quota.limit.storage_bytes);
         self.ask(move |owner| owner.wish_quota(&id, quota, revision)).await?;
-        // Other processes hear of it by watching.
+        // Other processes are notified by their watch on the registry.
         self.parts.store.accounts().set_quota(tenant, storage.map(|bytes| bytes.0));
         self.tenant(tenant).await
     }
 
-    /// Deletes a tenant's quota: the server's defaults are in force at once.
+    /// Deletes a tenant's quota. The server's defaults take effect at once.
     ///
     /// # Errors
     /// The registry's fault.
     pub async fn delete_quota(&self, tenant: &TenantId) -> Result<(), Fault> {
-        wishes::delete_quota(self.engine(), tenant).await?;
+        operator_settings::delete_quota(self.backend(), tenant).await?;
         let id = tenant.clone();
         self.ask(move |owner| owner.forget_quota(&id)).await?;
         self.parts.store.accounts().set_quota(tenant, None);
-        // One that was set meanwhile stays: a deletion has no revision to tell which came first.
-        if let Some((quota, revision)) = wishes::kept_quota(self.engine(), tenant).await? {
+        // A quota that was set concurrently stays: a deletion has no revision that would order the two.
+        if let Some((quota, revision)) = operator_settings::kept_quota(self.backend(), tenant).await? {
             let (id, storage) = (tenant.clone(), quota.limit.storage_bytes);
             self.ask(move |owner| owner.wish_quota(&id, quota, revision)).await?;
             self.parts.store.accounts().set_quota(tenant, storage.map(|bytes| bytes.0));
@@ -289,10 +290,10 @@ impl Driver {
         Ok(())
     }
 
-    /// Where an attempt of this function would run now, and why; with `plan`, what the job would take besides.
+    /// Explains the placement of an attempt of this function now. With `plan`, includes the plan of the job.
     ///
     /// # Errors
-    /// What is wrong with the spec; `unavailable` while shutting down.
+    /// A caller fault for an invalid specification; `unavailable` while shutting down.
     pub async fn explain(
         &self,
         deployment: &Arc<Deployment>,
@@ -315,7 +316,7 @@ impl Driver {
             excluded: None,
         };
         let module = deployment.module;
-        let explain = move |owner: &mut Owner| {
+        let explain = move |owner: &mut JobsOwner| {
             let hints = owner.holders(&module);
             owner.core.explain(&Requirement { hints, ..requirement })
         };
@@ -324,7 +325,7 @@ impl Driver {
     }
 }
 
-/// Guarantees that are more than the nodes that are there have, in words.
+/// Describes guarantees that exceed the capacity of the nodes that are not lost.
 fn over_capacity(guarantees: &[Guarantee], nodes: &[Node]) -> Vec<String> {
     let there = || nodes.iter().filter(|node| node.state != "lost");
     let mut warnings = Vec::new();

@@ -1,17 +1,18 @@
-//! Brings what the fleet's processes note about their guests into the owner's index: log lines, invocation records, usage.
+//! Reads the activity records of the fleet's processes (log lines, invocation records, usage) into the owner's index.
 //!
-//! Each process appends its notes to a journal stream of its own ([`fabric_index::notes`]). The owner reads them all, each
-//! record once. Usage is more than can be read back, since old streams go: so its totals, with how much of each stream is in
-//! them, are put into the registry, and the next owner goes on from there.
+//! Each process appends its records to a journal stream of its own ([`fabric_index::activity_records`]). The owner
+//! reads all streams, each record once. Usage cannot be recomputed from the streams, because old streams are deleted.
+//! Its totals are stored in the registry, together with the position up to which each stream was read, and the next
+//! owner continues from there.
 
 use crate::clock::now_ms;
 use bytes::Bytes;
-use fabric_engine::{
-    Engine, Error,
+use fabric_backend::{
+    Backend, Error,
     journal::{Record, StreamInfo},
     registry::Expect,
 };
-use fabric_index::{Arrived, Index, Noted, Totals, notes};
+use fabric_index::{Arrived, Index, Noted, Totals, activity_records};
 use fabric_types::{Code, Fault};
 use futures::{
     FutureExt as _, StreamExt as _,
@@ -21,31 +22,31 @@ use std::{collections::HashSet, time::Duration};
 use tokio::time::{Instant, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Where the totals are.
+/// Registry key of the totals.
 const TOTALS: &str = "sys/usage";
-/// How often totals are put there, while they change.
+/// Interval for storing the totals while they change.
 const TOTALS_EVERY: Duration = Duration::from_secs(60);
-/// How often all streams are looked at, in case a notice was lost.
+/// Interval for listing all streams, in case a notice was lost.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
-/// How long to wait after a failure.
+/// Delay after a failure.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Days that notes are kept: a day longer than the index keeps log lines.
+/// Days for which streams are kept: a day longer than the index keeps log lines.
 const KEEP_DAYS: u64 = 8;
-/// Records that go into the index at once.
+/// Maximum records that go into the index at once.
 const TOGETHER: usize = 256;
-/// Streams listed at once.
+/// Streams in a page of the list.
 const PAGE: usize = 1000;
 
-/// A stream's next record, or that it ended.
+/// The next record of a stream, or `None` at its end.
 type Item = (String, Option<Result<Record, Error>>);
 
-/// Reads all notes into the index.
+/// A task that reads all activity records into the index.
 pub struct Collector {
-    engine: Engine,
+    backend: Backend,
     index: Index,
-    /// The totals in the registry: whoever wrote them last is the owner.
+    /// Revision of the totals in the registry. The process that wrote them last is the owner.
     totals: Expect,
-    /// Those that were to be written and may have been, though no answer came.
+    /// Totals of a write with an unknown outcome.
     unsure: Option<Bytes>,
     changed: bool,
     followed: SelectAll<BoxStream<'static, Item>>,
@@ -57,12 +58,12 @@ fn unavailable(error: &fabric_index::Error) -> Fault {
 }
 
 impl Collector {
-    /// Takes over the totals.
+    /// Loads the totals of the previous owner.
     ///
     /// # Errors
     /// A backend's fault, or damaged totals.
-    pub async fn new(engine: Engine, index: Index) -> Result<Self, Fault> {
-        let found = engine.registry.get(TOTALS).await?;
+    pub async fn new(backend: Backend, index: Index) -> Result<Self, Fault> {
+        let found = backend.registry.get(TOTALS).await?;
         let totals = match found {
             None => Expect::Absent,
             Some(entry) => {
@@ -73,7 +74,7 @@ impl Collector {
             }
         };
         Ok(Self {
-            engine,
+            backend,
             index,
             totals,
             unsure: None,
@@ -83,19 +84,19 @@ impl Collector {
         })
     }
 
-    /// Reads until `stop`, and keeps the totals then.
+    /// Reads until `stop`, then stores the totals.
     pub async fn run(mut self, stop: CancellationToken) {
         while let Some(Err(fault)) = stop.run_until_cancelled(self.collect()).await {
-            tracing::warn!(%fault, "notes of other processes were not read; trying again");
+            tracing::warn!(%fault, "reading activity records failed, retrying");
             stop.run_until_cancelled(sleep(AGAIN)).await;
         }
         if let Err(fault) = self.keep_totals().await {
-            tracing::warn!(%fault, "usage was not kept; the next owner counts it again from the journal");
+            tracing::warn!(%fault, "storing usage totals failed, the next owner counts usage again from the journal");
         }
     }
 
     async fn collect(&mut self) -> Result<(), Fault> {
-        let mut told = self.engine.notices.subscribe(notes::STREAMS);
+        let mut told = self.backend.notices.subscribe(activity_records::STREAMS);
         let mut look = interval_at(Instant::now(), LOOK_EVERY);
         let mut keep = interval_at(Instant::now() + TOTALS_EVERY, TOTALS_EVERY);
         loop {
@@ -108,12 +109,12 @@ impl Collector {
         }
     }
 
-    /// Finds the streams there are, follows those that have, or may get, something new, and deletes the old ones.
+    /// Lists the streams, follows those that have or may receive new records, and deletes the old ones.
     async fn look(&mut self) -> Result<(), Fault> {
         let mut all: Vec<StreamInfo> = Vec::new();
         loop {
             let after = all.last().map(|stream| stream.name.clone());
-            let page = self.engine.journal.streams(notes::STREAMS, after.as_deref(), PAGE).await?;
+            let page = self.backend.journal.streams(activity_records::STREAMS, after.as_deref(), PAGE).await?;
             let last = page.len() < PAGE;
             all.extend(page);
             if last {
@@ -121,12 +122,12 @@ impl Collector {
             }
         }
         let read = self.index.read_of_streams().await.map_err(|e| unavailable(&e))?;
-        let today = notes::day(now_ms());
+        let today = activity_records::day(now_ms());
         (self.followed, self.names) = (SelectAll::new(), HashSet::new());
         let mut old = Vec::new();
         for stream in all {
             let from = read.get(&stream.name).copied().unwrap_or(0);
-            let day = notes::day_of(&stream.name).unwrap_or(today);
+            let day = activity_records::day_of(&stream.name).unwrap_or(today);
             if from < stream.len || day + 1 >= today {
                 self.listen(stream.name, from);
             } else if day + KEEP_DAYS < today {
@@ -141,10 +142,10 @@ impl Collector {
         if old.is_empty() {
             return Ok(());
         }
-        // First what they said must be kept where the next owner finds it.
+        // Store the totals first, so that the next owner has the usage of these streams.
         self.keep_totals().await?;
         for stream in &old {
-            self.engine.journal.delete(stream).await?;
+            self.backend.journal.delete(stream).await?;
         }
         self.index.forget_streams(old).await.map_err(|e| unavailable(&e))?;
         self.changed = true;
@@ -152,7 +153,7 @@ impl Collector {
     }
 
     async fn follow(&mut self, name: String) -> Result<(), Fault> {
-        if self.names.contains(&name) || notes::day_of(&name).is_none() {
+        if self.names.contains(&name) || activity_records::day_of(&name).is_none() {
             return Ok(());
         }
         let read = self.index.read_of_streams().await.map_err(|e| unavailable(&e))?;
@@ -161,21 +162,21 @@ impl Collector {
     }
 
     fn listen(&mut self, name: String, from: u64) {
-        let records = self.engine.journal.follow(&name, from).map(Some).chain(stream::iter([None]));
+        let records = self.backend.journal.follow(&name, from).map(Some).chain(stream::iter([None]));
         let of = name.clone();
         self.followed.push(records.map(move |item| (of.clone(), item)).boxed());
         self.names.insert(name);
     }
 
-    /// Takes a record, and what else is there already.
+    /// Adds a record to the index, together with other records that are ready.
     async fn take(&mut self, first: Item) -> Result<(), Fault> {
         let mut arrived = Vec::new();
         let mut next = Some(first);
         while let Some((stream, item)) = next {
             match item {
-                // Deleted, or failed before: a notice or the next look brings it back.
+                // Deleted, or failed earlier. A notice or the next listing adds the stream again.
                 None => drop(self.names.remove(&stream)),
-                Some(Err(error)) => tracing::warn!(%stream, %error, "notes can't be read now"),
+                Some(Err(error)) => tracing::warn!(%stream, %error, "reading an activity stream failed"),
                 Some(Ok(record)) => arrived.push(Arrived { noted: decode(&stream, &record), stream, seq: record.seq }),
             }
             next = if arrived.len() < TOGETHER { self.followed.next().now_or_never().flatten() } else { None };
@@ -192,22 +193,22 @@ impl Collector {
         let bytes = serde_json::to_vec(&totals).map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
         let bytes = Bytes::from(bytes);
         if let Some(before) = &self.unsure
-            && let Some(entry) = self.engine.registry.get(TOTALS).await?
+            && let Some(entry) = self.backend.registry.get(TOTALS).await?
             && entry.value == *before
         {
             self.totals = Expect::Revision(entry.revision);
         }
         self.unsure = Some(bytes.clone());
-        let revision = self.engine.registry.put(TOTALS, bytes, self.totals).await?;
+        let revision = self.backend.registry.put(TOTALS, bytes, self.totals).await?;
         (self.totals, self.unsure, self.changed) = (Expect::Revision(revision), None, false);
         Ok(())
     }
 }
 
-/// What does not read back is passed over: it would not the next time either.
+/// Decodes a record. A damaged record is skipped, because reading it again would not help.
 fn decode(stream: &str, record: &Record) -> Noted {
     serde_json::from_slice(&record.bytes).unwrap_or_else(|error| {
-        tracing::error!(%stream, seq = record.seq, %error, "a record of notes is damaged");
+        tracing::error!(%stream, seq = record.seq, %error, "activity record is damaged, skipping it");
         Noted::default()
     })
 }
@@ -216,7 +217,7 @@ fn decode(stream: &str, record: &Record) -> Noted {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use fabric_engine::embedded::Embedded;
+    use fabric_embedded::Embedded;
     use fabric_types::{
         id::{FunctionName, NodeId, TenantId},
         rest::node::UsageLine,
@@ -228,19 +229,19 @@ mod tests {
         serde_json::to_vec(&Noted { usage, ..Noted::default() }).unwrap().into()
     }
 
-    async fn post(engine: &Engine, stream: &str, at: u64, records: Vec<Bytes>) {
-        engine.journal.append(stream, at, records).await.unwrap();
-        engine.notices.publish(stream).await.unwrap();
+    async fn post(backend: &Backend, stream: &str, at: u64, records: Vec<Bytes>) {
+        backend.journal.append(stream, at, records).await.unwrap();
+        backend.notices.publish(stream).await.unwrap();
     }
 
     async fn fuel(index: &Index) -> u64 {
         index.usage(&TenantId::new("a").unwrap(), 0..u32::MAX).await.unwrap().iter().map(|line| line.fuel).sum()
     }
 
-    /// Runs a collector over this index until so much fuel is counted.
-    async fn collect(engine: &Engine, index: &Index, until: u64, more: impl AsyncFnOnce()) {
+    /// Runs a collector over this index until `until` fuel is counted.
+    async fn collect(backend: &Backend, index: &Index, until: u64, more: impl AsyncFnOnce()) {
         let stop = CancellationToken::new();
-        let collector = Collector::new(engine.clone(), index.clone()).await.unwrap();
+        let collector = Collector::new(backend.clone(), index.clone()).await.unwrap();
         let running = tokio::spawn(collector.run(stop.clone()));
         more().await;
         while fuel(index).await < until {
@@ -252,37 +253,37 @@ mod tests {
     }
 
     fn stream(node: &str, days_ago: u64) -> String {
-        notes::stream(&NodeId::new(node).unwrap(), now_ms() - days_ago * 86_400_000)
+        activity_records::stream(&NodeId::new(node).unwrap(), now_ms() - days_ago * 86_400_000)
     }
 
     #[tokio::test]
     async fn one_owner_after_another_counts_everything_once() {
-        let engine = Embedded::in_memory().unwrap();
+        let backend = Embedded::in_memory().unwrap();
         let (n1, n2) = (stream("n1", 0), stream("n2", 0));
-        post(&engine, &n1, 0, vec![record(1), Bytes::from_static(b"rubbish"), record(2)]).await;
+        post(&backend, &n1, 0, vec![record(1), Bytes::from_static(b"rubbish"), record(2)]).await;
         let (first, second) = (Index::in_memory().unwrap(), Index::in_memory().unwrap());
-        collect(&engine, &first, 13, async || post(&engine, &n2, 0, vec![record(10)]).await).await;
-        collect(&engine, &second, 113, async || post(&engine, &n1, 3, vec![record(100)]).await).await;
-        collect(&engine, &first, 1113, async || post(&engine, &n2, 1, vec![record(1000)]).await).await;
+        collect(&backend, &first, 13, async || post(&backend, &n2, 0, vec![record(10)]).await).await;
+        collect(&backend, &second, 113, async || post(&backend, &n1, 3, vec![record(100)]).await).await;
+        collect(&backend, &first, 1113, async || post(&backend, &n2, 1, vec![record(1000)]).await).await;
     }
 
     #[tokio::test]
     async fn old_streams_go_when_they_were_read_and_their_usage_stays() {
-        let engine = Embedded::in_memory().unwrap();
+        let backend = Embedded::in_memory().unwrap();
         let (old, new) = (stream("n1", KEEP_DAYS + 2), stream("n1", 1));
-        post(&engine, &old, 0, vec![record(1)]).await;
-        post(&engine, &new, 0, vec![record(10)]).await;
+        post(&backend, &old, 0, vec![record(1)]).await;
+        post(&backend, &new, 0, vec![record(10)]).await;
         let index = Index::in_memory().unwrap();
-        // What is not read yet stays.
-        collect(&engine, &index, 11, async || {}).await;
-        assert_eq!(engine.journal.streams(notes::STREAMS, None, 9).await.unwrap().len(), 2);
-        collect(&engine, &index, 11, async || {
-            while engine.journal.streams(notes::STREAMS, None, 9).await.unwrap().len() > 1 {
+        // Streams that were not read at the time of the listing stay.
+        collect(&backend, &index, 11, async || {}).await;
+        assert_eq!(backend.journal.streams(activity_records::STREAMS, None, 9).await.unwrap().len(), 2);
+        collect(&backend, &index, 11, async || {
+            while backend.journal.streams(activity_records::STREAMS, None, 9).await.unwrap().len() > 1 {
                 tokio::task::yield_now().await;
             }
         })
         .await;
         assert_eq!(index.totals().await.unwrap().read, [(new, 1)]);
-        collect(&engine, &Index::in_memory().unwrap(), 11, async || {}).await;
+        collect(&backend, &Index::in_memory().unwrap(), 11, async || {}).await;
     }
 }

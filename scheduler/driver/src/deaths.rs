@@ -1,14 +1,15 @@
-//! Deaths of processes, as the owner hears of them: a node that starts again has said in the registry what was running
-//! when its process died; of one that stays away, or whose folder is gone, everything counts that was with it.
+//! Process deaths as the owner sees them. A node that restarts has recorded in the registry the tasks that were
+//! running when its process died. For a node that stays away, or has lost its data folder, all tasks that were sent to
+//! it count.
 //!
-//! The registry has it before the core lets the tasks run again.
+//! A death is in the registry before the core lets its tasks run again.
 
 use crate::{
     clock::now_ms,
-    owner::{Finished, Owner, WRITE_AGAIN},
-    record::{DeadTask, FailedTask, Record},
+    owner::{Finished, JobsOwner, WRITE_AGAIN},
+    record::{DeadTask, FailedTask, JobRecord},
 };
-use fabric_engine::{
+use fabric_backend::{
     Error,
     deaths::{self, Death, RunningTask, Witness},
 };
@@ -21,14 +22,14 @@ use fabric_types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Tasks of a node that count as running when it is presumed dead: those that were sent first. Each has to run alone, and
-/// nodes go for other reasons than a task; only where another process died lately it may be any of many more.
+/// Tasks of a node that count as running when it is presumed dead: the first that were sent. Each of them has to run
+/// alone, and nodes are lost for other reasons than a task. After another recent death, up to [`MOST`] count.
 const FIRST: usize = 64;
 const MOST: usize = 512;
-/// How long a death counts as lately.
+/// Period for which a death counts as recent.
 const RECENT_MS: u64 = 600_000;
 
-/// What the core was told, and of which nodes the registry is being asked.
+/// Deaths that were reported to the core, and nodes whose deaths are being read from the registry.
 #[derive(Debug, Default)]
 pub(crate) struct Deaths {
     told: BTreeMap<NodeId, Vec<Death>>,
@@ -36,12 +37,12 @@ pub(crate) struct Deaths {
 }
 
 impl Deaths {
-    /// With what is in the registry.
+    /// Creates the state from the deaths in the registry.
     pub(crate) fn new(known: Vec<(NodeId, Vec<Death>)>) -> Self {
         Self { told: known.into_iter().collect(), looking: BTreeSet::new() }
     }
 
-    /// The nodes that died with a task.
+    /// Returns the nodes whose process died while it was running the task.
     fn nodes(&self, job: &JobId, task: TaskId) -> Vec<NodeId> {
         let with = |death: &&Death| death.tasks.iter().any(|t| &t.job == job && t.task == task);
         self.told.iter().flat_map(|(node, deaths)| deaths.iter().filter(with).map(|_| node.clone())).collect()
@@ -52,8 +53,8 @@ fn killed(death: &Death, task: &RunningTask) -> Event {
     Event::Killed { job: task.job.clone(), task: task.task, alone: death.is_alone() }
 }
 
-impl Owner {
-    /// What the core has to hear about a job that it takes up.
+impl JobsOwner {
+    /// Returns the death events for a job that is being resumed.
     pub(crate) fn deaths_of(&self, job: &JobId) -> Vec<Event> {
         let mut all: Vec<&Death> = self.deaths.told.values().flatten().collect();
         all.sort_by_key(|death| death.at_ms);
@@ -61,7 +62,7 @@ impl Owner {
         of_job.filter(|(_, task)| &task.job == job).map(|(death, task)| killed(death, task)).collect()
     }
 
-    /// Takes what is known of a node's deaths now; gives what that changes for the core.
+    /// Replaces the known deaths of a node, and returns the resulting events for the core.
     fn tell(&mut self, node: &NodeId, now: Vec<Death>) -> Vec<Event> {
         let before = self.deaths.told.remove(node).unwrap_or_default();
         if !now.is_empty() {
@@ -69,7 +70,7 @@ impl Owner {
         }
         let same = |a: &Death, b: &Death| a.started_ms == b.started_ms && a.tasks == b.tasks && a.calls == b.calls;
         let gone = before.iter().filter(|death| !now.iter().any(|other| same(death, other)));
-        // What is only too old to be kept did happen.
+        // A death that was only dropped because of its age did happen.
         let oldest = now.iter().map(|death| death.at_ms).min().unwrap_or(0);
         let gone = gone.filter(|death| death.at_ms >= oldest || now.is_empty());
         let spared = gone.flat_map(|death| &death.tasks).map(|t| Event::Spared { job: t.job.clone(), task: t.task });
@@ -78,12 +79,13 @@ impl Owner {
         new.sort_by_key(|death| death.at_ms);
         for death in &new {
             self.metrics.process_deaths.inc();
-            tracing::warn!(%node, tasks = death.tasks.len(), calls = death.calls, witness = ?death.witness, "a process died");
+            tracing::warn!(%node, tasks = death.tasks.len(), calls = death.calls, witness = ?death.witness, "process died");
         }
         spared.chain(new.iter().flat_map(|death| death.tasks.iter().map(|task| killed(death, task)))).collect()
     }
 
-    /// What was with a node first, unless it left by itself: its process is presumed dead.
+    /// Returns the presumed death of a node's process with the tasks that were sent to it first; `None` if the node
+    /// announced its leave, or has no tasks.
     pub(crate) fn presumption(&self, facts: &Node) -> Option<Death> {
         let known = self.deaths.told.values().flatten();
         let most =
@@ -100,31 +102,31 @@ impl Owner {
         })
     }
 
-    /// Asks the registry about a node's deaths, having noted what is presumed. `here` are the facts of a node that came.
+    /// Records a presumed death, then reads a node's deaths from the registry. `here`: facts of a node that joined.
     pub(crate) fn look_at_deaths(&mut self, node: NodeId, presumed: Option<Death>, here: Option<Node>) {
         if here.is_some() && !self.deaths.looking.insert(node.clone()) {
             return;
         }
-        let registry = self.parts.engine.registry.clone();
+        let registry = self.parts.backend.registry.clone();
         self.doing.push(Box::pin(async move {
             let look = async {
                 if let Some(death) = presumed.clone() {
                     deaths::note(registry.as_ref(), &node, death).await?;
                 }
-                // Whoever is here lives.
+                // A process that is present is alive.
                 let lives = here.as_ref().map_or(0, |here| here.started_ms);
                 deaths::lives(registry.as_ref(), &node, lives).await
             };
             let known: Result<_, Error> = look.await;
             if let Err(error) = &known {
-                tracing::error!(%node, %error, "deaths of processes can't be read or written; trying again");
+                tracing::error!(%node, %error, "reading or writing process deaths failed, retrying");
                 tokio::time::sleep(WRITE_AGAIN).await;
             }
             Finished::Looked { node, presumed, here: here.map(Box::new), known }
         }));
     }
 
-    /// A node that came or went, with what is known of its deaths.
+    /// Handles the deaths that were read for a node that joined or left.
     pub(crate) fn looked(
         &mut self,
         node: NodeId,
@@ -143,7 +145,7 @@ impl Owner {
         match here {
             Some(facts) if wanted => events.extend(self.came(facts)),
             Some(_) => {}
-            // It may be back already.
+            // The node may have joined again.
             None if self.nodes.contains_key(&node) => {}
             None => events.push(Event::NodeDown { node: node.clone() }),
         }
@@ -153,12 +155,12 @@ impl Owner {
         self.release(&node);
     }
 
-    /// A node that was about to come has gone.
+    /// Cancels the pending join of a node that has left.
     pub(crate) fn looks_no_more(&mut self, node: &NodeId) {
         self.deaths.looking.remove(node);
     }
 
-    /// Writes down where processes died, for those who look at the task.
+    /// Records the nodes whose processes died, for views of the task.
     pub(crate) fn note_killed(&mut self, job: &JobId, dead: &DeadTask) {
         if dead.code != Code::ProcessKilled {
             return;
@@ -168,13 +170,13 @@ impl Owner {
         self.metrics.tasks_quarantined.inc();
         let attempt = slot.live.task(dead.task).map_or(1, |note| note.attempts.max(1));
         let message = format!("{} processes died while the task was running", nodes.len());
-        tracing::error!(job_id = %job, task = %dead.task, deaths = nodes.len(), "a task is quarantined");
+        tracing::error!(job_id = %job, task = %dead.task, deaths = nodes.len(), "task quarantined");
         for node in nodes {
             let fault = Fault::new(Code::ProcessKilled, message.clone()).hint(
-                "it is not run again. See the servers' logs: a module that ends a process is a defect of Fabric to report; where an operator killed the processes, submit the job again",
+                "the task is not retried. See the servers' logs: if the module ended the processes, report a bug in Fabric; if an operator killed them, submit the job again",
             );
             let failed = FailedTask { task: dead.task, attempt, node, fault };
-            slot.note(&Record::Failed(failed.clone()));
+            slot.note(&JobRecord::Failed(failed.clone()));
             slot.live.apply_failed(failed);
         }
     }

@@ -1,4 +1,4 @@
-//! A job's events, kept for as long as somebody may want to resume from one.
+//! The events of a job, stored so that readers can resume from one.
 
 use fabric_types::rest::job::JobEvent;
 use futures::{
@@ -11,10 +11,10 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Events kept for one job; a reader that resumes from an older one goes on with the oldest kept.
+/// Events stored for one job. A reader that resumes from an older event continues with the oldest stored one.
 const KEPT: usize = 256;
 
-/// The events of one job. Cloning shares them.
+/// The events of one job. Clones share them.
 #[derive(Debug, Clone)]
 pub struct EventLog {
     ring: Arc<Mutex<VecDeque<JobEvent>>>,
@@ -28,8 +28,8 @@ impl Default for EventLog {
 }
 
 impl EventLog {
-    /// Adds one. Its number is the millisecond it happened in, or one more than the last: numbers go on growing when
-    /// the server starts anew.
+    /// Appends an event. Its number is the millisecond in which it happened, or one more than the last number, so that
+    /// numbers keep growing after a restart of the server.
     pub fn push(&self, mut event: JobEvent) {
         let terminal = event.state.is_terminal();
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,13 +48,13 @@ impl EventLog {
         ring.iter().find(|e| seq.is_none_or(|s| e.seq > s)).cloned()
     }
 
-    /// Waits until the terminal event is there.
+    /// Waits for the terminal event.
     pub async fn ended(&self) {
-        // The sender lives in `self`, so the wait can't fail.
+        // The sender lives in `self`, so the wait cannot fail.
         let _ = self.last.subscribe().wait_for(|(_, terminal)| *terminal).await;
     }
 
-    /// Events after `seq`, up to the terminal one.
+    /// Returns the events after `seq`, up to the terminal one.
     #[must_use]
     pub fn stream(&self, seq: Option<u64>) -> BoxStream<'static, JobEvent> {
         let state = (self.clone(), self.last.subscribe(), seq, false);
@@ -63,7 +63,7 @@ impl EventLog {
                 return None;
             }
             loop {
-                // Mark as seen first: an event pushed after the look below wakes the wait.
+                // Mark as seen first: an event that is pushed after the lookup below wakes the wait.
                 let (_, ended) = *last.borrow_and_update();
                 if let Some(event) = log.after(seq) {
                     let (seq, over) = (event.seq, event.state.is_terminal());

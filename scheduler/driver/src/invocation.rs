@@ -1,14 +1,14 @@
-//! Asynchronous invocations as REST shows them: each is a job of one task.
+//! Asynchronous invocations in the REST API: each is a job of one task.
 
-use crate::live::Live;
+use crate::job_state::OpenJob;
 use fabric_types::{
     Code, Fault,
     job::JobState,
     rest::invocation::{Invocation, InvocationState},
 };
 
-/// A job of one task as the invocation it is.
-pub fn view(live: &Live) -> Invocation {
+/// Returns the invocation view of a job of one task.
+pub fn view(live: &OpenJob) -> Invocation {
     let meta = &live.planned.meta;
     let done = live.outputs().first().copied();
     let state = match live.state() {

@@ -1,6 +1,6 @@
-//! What is fixed about a job from the moment it is accepted.
+//! The part of a job that is fixed when it is accepted.
 
-use fabric_scheduler_core::{JobPlan, Time};
+use fabric_scheduler_core::{SchedulableJob, Time};
 use fabric_types::{
     Code, Fault,
     dataset::Partition,
@@ -13,20 +13,20 @@ use fabric_types::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// What a job is for.
+/// The kind of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum JobKind {
     /// A map over a data set.
     Map,
-    /// An asynchronous invocation: one task.
+    /// An asynchronous invocation, which has one task.
     Invoke {
-        /// The request body, committed as a result of its own.
+        /// Request body, committed as a result of its own.
         body: OutputRef,
-        /// Its media type.
+        /// Media type of the body.
         content_type: Option<String>,
     },
-    /// A repetition of some map tasks of another job, to compare results.
+    /// A repetition of some map tasks of another job, to compare the results.
     Audit {
         /// The other job.
         of: JobId,
@@ -36,51 +36,52 @@ pub enum Kind {
 /// The fixed part of a job. It is the first record of the job's journal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Meta {
-    /// The job.
+    /// Job id.
     pub id: JobId,
-    /// Whose it is.
+    /// Owning tenant.
     pub tenant: TenantId,
-    /// Who asked.
+    /// Submitter, for display.
     pub submitter: String,
-    /// The version that runs.
+    /// Version to run.
     pub deployment: Arc<Deployment>,
-    /// What it is for.
-    pub kind: Kind,
-    /// What was submitted, long items and parameters cut; for an invocation, the nearest spec.
+    /// Kind of the job.
+    pub kind: JobKind,
+    /// Submitted specification, with at most 100 items and with long parameters shortened. For an invocation, an
+    /// equivalent specification.
     pub spec: JobSpec,
     /// Parameters in canonical JSON.
     pub params: Arc<str>,
-    /// The fingerprint of the engine that keys are made for.
+    /// Engine fingerprint in the task keys.
     pub engine: String,
-    /// When it was accepted, milliseconds since 1970.
+    /// Time of acceptance, in milliseconds since the Unix epoch.
     pub created_ms: u64,
-    /// Map tasks.
+    /// Number of map tasks.
     pub map_tasks: u32,
     /// Input bytes of all map tasks.
     pub bytes_in: u64,
 }
 
-/// A job with its inputs: what recovery gives back.
+/// A planned job: its fixed part and its inputs.
 #[derive(Debug, Clone)]
 pub struct Planned {
-    /// The fixed part.
+    /// Fixed part.
     pub meta: Arc<Meta>,
-    /// The input of each map task; empty for an invocation.
+    /// Input of each map task; empty for an invocation.
     pub partitions: Arc<[Partition]>,
 }
 
-/// Memory that placement counts for an attempt. Without a figure of its own, a function is placed by a small share: most
-/// never come near their limit.
+/// Returns the memory that placement counts for an attempt. A function that declares none is placed with 1 MiB, because
+/// most functions never come near their limit.
 #[must_use]
 pub fn memory_bytes(deployment: &Deployment) -> u64 {
     let asked = deployment.manifest.resources.memory_bytes.0;
     if asked > 0 { asked } else { 1 << 20 }
 }
 
-/// The labels that the function needs and those that a job adds.
+/// Returns the labels that the function requires, together with those that a job adds.
 ///
 /// # Errors
-/// `bad-request` when both name a label and mean different values, which no node can have.
+/// `bad-request` if both have a label with different values, which no node can satisfy.
 pub fn node_selector(deployment: &Deployment, more: &Labels) -> Result<Labels, Fault> {
     let mut labels = deployment.manifest.resources.node_selector.clone();
     for (key, value) in more {
@@ -97,23 +98,23 @@ pub fn node_selector(deployment: &Deployment, more: &Labels) -> Result<Labels, F
 }
 
 impl Meta {
-    /// The journal stream of a job.
+    /// Returns the journal stream of a job.
     #[must_use]
     pub fn stream(tenant: &TenantId, job: &JobId) -> String {
         format!("t/{tenant}/jobs/{job}")
     }
 
-    /// The registry key that is there as long as the job has not ended.
+    /// Returns the registry key that exists until the job has ended.
     #[must_use]
     pub fn active_key(tenant: &TenantId, job: &JobId) -> String {
         format!("sys/active/{tenant}/{job}")
     }
 
-    /// What the core needs to know.
+    /// Returns the job's parameters for the core.
     #[must_use]
-    pub fn plan(&self, accepted_at: Time) -> JobPlan {
+    pub fn plan(&self, accepted_at: Time) -> SchedulableJob {
         let (spec, resources) = (&self.spec, &self.deployment.manifest.resources);
-        JobPlan {
+        SchedulableJob {
             shuffle: spec.shuffle.map(|s| s.partitions),
             reduce_fan_in: spec.reduce.map(|r| r.fan_in),
             concurrency: spec.concurrency,
@@ -129,19 +130,19 @@ impl Meta {
             // Checked when the job was accepted.
             labels: node_selector(&self.deployment, &spec.node_selector).unwrap_or_default(),
             accepted_at,
-            ..JobPlan::new(self.id.clone(), self.tenant.clone(), self.map_tasks)
+            ..SchedulableJob::new(self.id.clone(), self.tenant.clone(), self.map_tasks)
         }
     }
 
-    /// Buckets that map tasks divide their records into.
+    /// Returns the number of buckets into which map tasks divide their records.
     #[must_use]
     pub fn buckets(&self) -> u32 {
         self.spec.shuffle.map_or(0, |s| s.partitions)
     }
 
-    /// Whether results of earlier runs may be served. An audit never does: its point is to run again.
+    /// Reports whether results of earlier runs may be served. Never for an audit, which must run tasks again.
     #[must_use]
     pub fn cache(&self) -> bool {
-        self.spec.cache && !matches!(self.kind, Kind::Audit { .. })
+        self.spec.cache && !matches!(self.kind, JobKind::Audit { .. })
     }
 }

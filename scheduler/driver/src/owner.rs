@@ -1,8 +1,8 @@
-//! The owner task: the only place where jobs change. It feeds the core, carries out its actions, and keeps the
-//! journal, the index and the listeners up to date.
+//! The owner task: the only place that changes jobs. It feeds the core, carries out the core's actions, and updates the
+//! journal, the index and the event listeners.
 //!
-//! It never waits for the journal, the store or a node: whatever takes time is a future in `doing`, whose end comes
-//! back as a [`Finished`].
+//! The task never waits for the journal, the store or a node: slow operations are futures in `doing`, and their results
+//! come back as a [`Finished`].
 
 use crate::{
     api::Parts,
@@ -10,23 +10,22 @@ use crate::{
     clock::now_ms,
     deaths::Deaths,
     invocation,
-    live::Live,
-    meta::{Kind, Meta},
-    metrics::Metrics,
-    record::{DeadTask, DoneTask, DoneTasks, Ended, FailedTask, Record},
-    room,
-    slot::Slot,
-    wishes::{NodeMode, Wishes},
-    write_output,
+    job_state::OpenJob,
+    journaled_job::JournaledJob,
+    meta::{JobKind, Meta},
+    metrics::DriverMetrics,
+    operator_settings::{NodeMode, OperatorSettings},
+    record::{DeadTask, DoneTask, DoneTasks, FailedTask, JobEnd, JobRecord},
+    room, write_output,
 };
 use bytes::Bytes;
-use fabric_engine::{
+use fabric_backend::{
     deaths::Death,
-    lane::{ATTEMPT_LEASE, FromNode, Outbox, ToNode},
+    lane::{ATTEMPT_LEASE, FromNode, SchedulerInbox, ToNode},
     presence::Arrival,
     registry::Expect,
 };
-use fabric_scheduler_core::{Action, Config, Core, Event, Outcome, Time};
+use fabric_scheduler_core::{Action, Config, Core, Event, JobOutcome, Time};
 use fabric_types::{
     Fault,
     id::{JobId, NodeId, TenantId},
@@ -50,69 +49,69 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// How often progress goes to the index and to listeners.
+/// Interval at which progress goes to the index and to listeners.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
-/// Messages taken from nodes before anything else has its turn.
+/// Maximum messages from nodes in one turn of the loop.
 const MESSAGES_PER_TURN: usize = 64;
-/// Ended jobs, and tasks of them, that stay in memory for quick looks; older ones are read from the journal.
+/// Jobs, and tasks of jobs, that stay in memory after their end for fast access. Older jobs are read from the journal.
 const ENDED_JOBS: usize = 256;
 const ENDED_TASKS: usize = 200_000;
-/// How long to wait before a failed write is tried again.
+/// Delay before a failed write is retried.
 pub(crate) const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
-/// A node that has been silent for longer may be dead: one and a half of its heartbeats.
+/// Silence after which a node may be dead: one and a half of its heartbeat intervals.
 const SILENCE_US: u64 = 1_500_000;
 
-/// A look at (and change of) the owner's state.
-pub type Ask = Box<dyn FnOnce(&mut Owner) + Send>;
+/// A closure that reads or changes the owner's state.
+pub type Ask = Box<dyn FnOnce(&mut JobsOwner) + Send>;
 
-/// Something that took time has ended.
+/// The result of a slow operation.
 pub enum Finished {
-    /// The records of a job's journal are durable, or not.
-    Appended(JobId, Vec<Bytes>, Result<u64, fabric_engine::Error>),
-    /// The results are where the spec wants them, or not.
+    /// An append to a job's journal succeeded or failed.
+    Appended(JobId, Vec<Bytes>, Result<u64, fabric_backend::Error>),
+    /// The results of a job were written to its output path, or the write failed.
     OutputWritten(JobId, Result<(), Fault>),
-    /// What the journal says of a job where something else was found than expected.
-    Read(JobId, Result<Option<Box<Live>>, Fault>),
-    /// The job is not among the active ones any more.
+    /// A job's journal was read again after a length conflict.
+    Read(JobId, Result<Option<Box<OpenJob>>, Fault>),
+    /// The job was removed from the active ones.
     Retired,
-    /// What the registry says of a node's deaths, when it came (`here`) or went.
+    /// The deaths of a node were read after the node joined (`here`) or left.
     Looked {
-        /// Which node.
+        /// The node.
         node: NodeId,
-        /// What was to be noted.
+        /// Presumed death that was to be recorded.
         presumed: Option<Death>,
-        /// Its facts, when it came.
+        /// Facts of the node, if it joined.
         here: Option<Box<Node>>,
-        /// All of its deaths.
-        known: Result<Vec<Death>, fabric_engine::Error>,
+        /// All deaths of the node.
+        known: Result<Vec<Death>, fabric_backend::Error>,
     },
-    /// Try that job's journal again.
+    /// The append to a job's journal is to be retried.
     Again(JobId),
 }
 
 /// The state of the owner task.
-pub struct Owner {
-    /// The pure scheduler.
+pub struct JobsOwner {
+    /// Pure core of the scheduler.
     pub core: Core,
-    /// Every job that has not ended, and the latest that have.
-    pub jobs: HashMap<JobId, Slot>,
-    /// Facts about nodes as they announced them.
+    /// Jobs that have not ended, and the latest that have.
+    pub jobs: HashMap<JobId, JournaledJob>,
+    /// Announced facts of each node.
     pub nodes: BTreeMap<NodeId, Node>,
     pub(crate) parts: Parts,
-    pub(crate) metrics: Metrics,
-    /// The epoch of the lease on the jobs; 0 where nobody else can have them.
+    pub(crate) metrics: DriverMetrics,
+    /// Epoch of the lease on the jobs; 0 if no other process can own them.
     pub(crate) epoch: u64,
-    pub(crate) wishes: Wishes,
+    pub(crate) wishes: OperatorSettings,
     pub(crate) deaths: Deaths,
-    /// What the core was told of each node.
+    /// Mode of each node in the core.
     pub(crate) modes: BTreeMap<NodeId, NodeMode>,
     ended: VecDeque<(JobId, usize)>,
     ended_tasks: usize,
     dirty: BTreeSet<JobId>,
-    /// Dead letters that the index does not have yet.
+    /// Dead letters that are not in the index yet.
     letters: Vec<(TenantId, DeadLetter)>,
-    /// Whether the index could not be written the last time.
+    /// `true` if the last write to the index failed.
     index_lags: bool,
     flush_now: bool,
     pub(crate) doing: FuturesUnordered<BoxFuture<'static, Finished>>,
@@ -123,9 +122,9 @@ pub struct Owner {
     origin_us: u64,
 }
 
-impl Owner {
-    /// An owner of nothing.
-    pub fn new(parts: Parts, metrics: Metrics, wishes: Wishes, epoch: u64) -> Self {
+impl JobsOwner {
+    /// Creates an owner without jobs.
+    pub fn new(parts: Parts, metrics: DriverMetrics, wishes: OperatorSettings, epoch: u64) -> Self {
         let lease_us = u64::try_from(ATTEMPT_LEASE.as_micros()).unwrap_or(u64::MAX);
         let mut owner = Self {
             core: Core::new(Config { lease_us, straggler_silence_us: SILENCE_US, ..parts.config.clone() }),
@@ -155,16 +154,16 @@ impl Owner {
         owner
     }
 
-    /// The core's time: it never goes back, whatever the wall clock does.
+    /// Returns the core's time, which never goes back, even if the wall clock does.
     fn now(&self) -> Time {
         Time(self.origin_us.saturating_add(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)))
     }
 
-    /// Runs until `stop`, then writes what is pending.
+    /// Runs until `stop`, then writes the pending records.
     pub async fn run(
         mut self,
         mut asks: mpsc::Receiver<Ask>,
-        mut outbox: Box<dyn Outbox>,
+        mut outbox: Box<dyn SchedulerInbox>,
         mut arrivals: BoxStream<'static, Arrival>,
         stop: CancellationToken,
     ) {
@@ -178,7 +177,7 @@ impl Owner {
                 Some(ask) = asks.recv() => ask(&mut self),
                 Some(message) = outbox.recv() => {
                     self.message(message);
-                    // More may be waiting: the core decides better about many at once.
+                    // More messages may be waiting, and the core decides better about many at once.
                     for _ in 0..MESSAGES_PER_TURN {
                         match outbox.recv().now_or_never() {
                             Some(Some(message)) => self.message(message),
@@ -195,7 +194,7 @@ impl Owner {
                 _ = flush.tick() => self.flush().await,
             }
             self.carry_out();
-            // Whoever waited for a job's end may ask for lists next.
+            // A client that waited for a job's end may request lists next.
             if std::mem::take(&mut self.flush_now) {
                 self.flush().await;
             }
@@ -213,14 +212,14 @@ impl Owner {
         }
     }
 
-    /// Tells the core.
+    /// Passes events to the core.
     pub fn step(&mut self, events: impl IntoIterator<Item = Event>) {
         let now = self.now();
         self.core.step_all(events, now, &mut self.actions);
     }
 
-    /// Takes a job that is durable already.
-    pub fn accept(&mut self, live: Live) {
+    /// Adds a job that is already durable.
+    pub fn accept(&mut self, live: OpenJob) {
         if self.jobs.contains_key(live.id()) {
             return;
         }
@@ -232,8 +231,8 @@ impl Owner {
         self.carry_out();
     }
 
-    /// Takes up a job that an earlier driver left.
-    pub fn resume(&mut self, live: Live) {
+    /// Resumes a job of an earlier driver.
+    pub fn resume(&mut self, live: OpenJob) {
         let id = live.id().clone();
         let letters = live.dead.values().map(|dead| live.letter(dead));
         self.letters.extend(letters.map(|letter| (live.planned.meta.tenant.clone(), letter)));
@@ -251,7 +250,7 @@ impl Owner {
         if self.epoch > 0
             && let Some(slot) = self.jobs.get_mut(&id)
         {
-            slot.note(&Record::Owned(self.epoch));
+            slot.note(&JobRecord::Owned(self.epoch));
             self.append(&id);
         }
         let deaths = self.deaths_of(&id);
@@ -261,14 +260,14 @@ impl Owner {
         }
     }
 
-    /// The same, unless it has the job.
-    pub fn resume_unknown(&mut self, live: Live) {
+    /// Resumes a job unless the owner already has it.
+    pub fn resume_unknown(&mut self, live: OpenJob) {
         if !self.jobs.contains_key(live.id()) {
             self.resume(live);
         }
     }
 
-    fn insert(&mut self, live: Live, kind: &str) {
+    fn insert(&mut self, live: OpenJob, kind: &str) {
         let id = live.id().clone();
         if !kind.is_empty() {
             live.publish(kind, None, now_ms());
@@ -281,7 +280,15 @@ impl Owner {
             .then(|| self.parts.room.take_accepted(&live.planned.meta.tenant, room::charge(&live.planned)));
         self.jobs.insert(
             id,
-            Slot { live, pending: Vec::new(), unsure: Vec::new(), writing: false, ending: None, sources: None, place },
+            JournaledJob {
+                live,
+                pending: Vec::new(),
+                unsure: Vec::new(),
+                writing: false,
+                ending: None,
+                sources: None,
+                place,
+            },
         );
     }
 
@@ -303,7 +310,7 @@ impl Owner {
         for outcome in completion.outcomes {
             let is_blocked = |task: fabric_scheduler_core::TaskView| task.state == TaskState::Blocked;
             if outcome.task.stage > 0 && self.core.task(&completion.job, outcome.task).is_some_and(is_blocked) {
-                // An earlier owner sent it, who knew more than the journal: its inputs come first.
+                // An earlier owner sent it and knew of more results than the journal. Its inputs come first.
                 continue;
             }
             let (job, task, attempt, node) = (completion.job.clone(), outcome.task, outcome.attempt, node.clone());
@@ -315,7 +322,7 @@ impl Owner {
                     self.metrics.fuel.inc_by(fuel);
                     if let Some(mine) = result.differs {
                         self.metrics.results_differing.inc();
-                        tracing::error!(job_id = %job, %task, key = %result.output.key, committed = %result.output.digest, computed = %mine, "a task gave another result than before");
+                        tracing::error!(job_id = %job, %task, key = %result.output.key, committed = %result.output.digest, computed = %mine, "task result differs from the committed one");
                     }
                     done.tasks.push(DoneTask { task, attempt, done: result });
                     events.push(Event::TaskDone { job, task, attempt, node, fuel, wall_us, cached });
@@ -324,7 +331,7 @@ impl Owner {
                     self.metrics.attempts_failed.inc();
                     let (retryable, code, fuel) = (fault.is_retryable(), fault.code, fault.fuel);
                     let failed = FailedTask { task, attempt, node: node.clone(), fault };
-                    slot.note(&Record::Failed(failed.clone()));
+                    slot.note(&JobRecord::Failed(failed.clone()));
                     slot.live.apply_failed(failed);
                     events.push(Event::TaskFailed { job, task, attempt, node, retryable, code, fuel });
                 }
@@ -332,14 +339,14 @@ impl Owner {
         }
         if !done.tasks.is_empty() {
             slot.live.apply_done(&done);
-            slot.note(&Record::Done(done));
+            slot.note(&JobRecord::Done(done));
         }
         self.dirty.insert(completion.job.clone());
         self.step(events);
         self.append(&completion.job);
     }
 
-    /// Does what the core asked for.
+    /// Carries out the core's actions.
     fn carry_out(&mut self) {
         while !self.actions.is_empty() {
             let actions = std::mem::take(&mut self.actions);
@@ -358,7 +365,7 @@ impl Owner {
                         _ => picks.push((node, job, vec![(task, attempt)])),
                     },
                     Action::Abort { node, job, task, attempt } => {
-                        // The end of a job stops all of it at once, below.
+                        // No single aborts for an ended job: a failed or cancelled job is stopped on every node, below.
                         if !over.contains(&job) {
                             self.post(&node, ToNode::Abort { job, task, attempt });
                         }
@@ -381,18 +388,18 @@ impl Owner {
         }
     }
 
-    /// Hands a message to the task that sends to `node`. What waits there is bounded by the core: it never has more
-    /// attempts with a node than slots times depth.
+    /// Passes a message to the task that sends to `node`. The core bounds the number of waiting messages: it never has
+    /// more attempts on a node than slots times depth.
     pub(crate) fn post(&mut self, node: &NodeId, message: ToNode) {
-        let lanes = &self.parts.engine.lanes;
+        let lanes = &self.parts.backend.lanes;
         let post = self.posts.entry(node.clone()).or_insert_with(|| {
             let (post, mut waiting) = mpsc::unbounded_channel();
             let (lanes, node) = (lanes.clone(), node.clone());
             self.parts.tracker.spawn(async move {
                 while let Some(message) = waiting.recv().await {
                     if let Err(error) = lanes.send(&node, message).await {
-                        // The attempt's lease brings it back.
-                        tracing::warn!(%node, %error, "a message to a node was lost");
+                        // The attempt's lease expires, and the core retries the task.
+                        tracing::warn!(%node, %error, "sending a message to a node failed");
                     }
                 }
             });
@@ -414,7 +421,7 @@ impl Owner {
         if slot.live.started_ms.is_none() {
             let at_ms = now_ms();
             slot.live.started_ms = Some(at_ms);
-            slot.note(&Record::Started(at_ms));
+            slot.note(&JobRecord::Started(at_ms));
             self.dirty.insert(job.clone());
             self.publish(job, "started");
         }
@@ -423,17 +430,17 @@ impl Owner {
     fn dead(&mut self, job: &JobId, dead: DeadTask) {
         self.note_killed(job, &dead);
         let Some(slot) = self.jobs.get_mut(job) else { return };
-        slot.note(&Record::Dead(dead.clone()));
+        slot.note(&JobRecord::Dead(dead.clone()));
         self.letters.push((slot.live.planned.meta.tenant.clone(), slot.live.letter(&dead)));
         slot.live.dead.insert(dead.task, dead);
         self.dirty.insert(job.clone());
     }
 
-    fn job_finished(&mut self, job: &JobId, outcome: Outcome) {
+    fn job_finished(&mut self, job: &JobId, outcome: JobOutcome) {
         let Some(slot) = self.jobs.get_mut(job) else { return };
-        let end = |state, error| Ended { state, error, at_ms: now_ms() };
+        let end = |state, error| JobEnd { state, error, at_ms: now_ms() };
         match outcome {
-            Outcome::Succeeded => {
+            JobOutcome::Succeeded => {
                 if let Some(to) = slot.live.planned.meta.spec.output.clone() {
                     let (parts, meta, outputs) =
                         (self.parts.clone(), slot.live.planned.meta.clone(), slot.live.outputs());
@@ -446,12 +453,12 @@ impl Owner {
                 }
                 self.end(job, end(JobState::Succeeded, None));
             }
-            Outcome::Failed { task, code } => {
+            JobOutcome::Failed { task, code } => {
                 let fault = slot.live.failure(task, code);
                 self.stop_everywhere(job);
                 self.end(job, end(JobState::Failed, Some(fault)));
             }
-            Outcome::Cancelled => {
+            JobOutcome::Cancelled => {
                 self.stop_everywhere(job);
                 self.end(job, end(JobState::Cancelled, None));
             }
@@ -464,13 +471,13 @@ impl Owner {
         }
     }
 
-    /// Begins to end a job: it has ended for others when the journal has it.
-    fn end(&mut self, job: &JobId, ended: Ended) {
+    /// Starts to end a job. The end is visible to others once it is in the journal.
+    fn end(&mut self, job: &JobId, ended: JobEnd) {
         if let Some(slot) = self.jobs.get_mut(job)
             && slot.ending.is_none()
             && slot.live.ended.is_none()
         {
-            slot.note(&Record::Ended(ended.clone()));
+            slot.note(&JobRecord::JobEnd(ended.clone()));
             slot.ending = Some(ended);
             self.append(job);
         }
@@ -489,7 +496,7 @@ impl Owner {
                         (JobState::Failed, Some(fault))
                     }
                 };
-                self.end(&job, Ended { state, error, at_ms: now_ms() });
+                self.end(&job, JobEnd { state, error, at_ms: now_ms() });
             }
             Finished::Retired => {}
             Finished::Looked { node, presumed, here, known } => {
@@ -512,19 +519,19 @@ impl Owner {
     }
 
     fn retire(&self, tenant: &TenantId, job: &JobId) {
-        let (registry, key) = (self.parts.engine.registry.clone(), Meta::active_key(tenant, job));
+        let (registry, key) = (self.parts.backend.registry.clone(), Meta::active_key(tenant, job));
         self.doing.push(Box::pin(async move {
             if let Err(error) = registry.delete(&key, Expect::Any).await {
-                // The next start finds it ended and clears it away.
-                tracing::warn!(key, %error, "an ended job could not be taken off the active ones");
+                // The next start finds the ended job and removes the key.
+                tracing::warn!(key, %error, "removing an ended job from the active ones failed");
             }
             Finished::Retired
         }));
     }
 
-    /// Forgets a job that has ended and is about to be removed.
+    /// Drops an ended job that is about to be removed.
     pub(crate) fn forget_ended(&mut self, tenant: &TenantId, job: &JobId) {
-        let ended = |slot: &Slot| slot.live.ended.is_some() && slot.live.planned.meta.tenant == *tenant;
+        let ended = |slot: &JournaledJob| slot.live.ended.is_some() && slot.live.planned.meta.tenant == *tenant;
         if self.jobs.get(job).is_some_and(ended) {
             self.dirty.remove(job);
             self.jobs.remove(job);
@@ -532,14 +539,14 @@ impl Owner {
     }
 
     fn keep_ended(&mut self, job: &JobId) {
-        let tasks = |slot: &Slot| slot.live.stages.iter().map(|s| s.tasks.len()).sum::<usize>();
+        let tasks = |slot: &JournaledJob| slot.live.stages.iter().map(|s| s.tasks.len()).sum::<usize>();
         let count = self.jobs.get(job).map_or(0, tasks);
         self.ended.push_back((job.clone(), count));
         self.ended_tasks += count;
         while self.ended.len() > ENDED_JOBS || (self.ended_tasks > ENDED_TASKS && self.ended.len() > 1) {
             let Some((oldest, count)) = self.ended.pop_front() else { break };
             self.ended_tasks = self.ended_tasks.saturating_sub(count);
-            // What the index does not have yet must stay until the next flush.
+            // A job that the index does not have yet must stay until the next flush.
             if self.dirty.contains(&oldest) {
                 self.ended.push_back((oldest, count));
                 self.ended_tasks += count;
@@ -549,13 +556,13 @@ impl Owner {
         }
     }
 
-    /// Brings the index and the listeners up to date.
+    /// Updates the index and the listeners.
     pub async fn flush(&mut self) {
         if self.dirty.is_empty() {
             return;
         }
         let stats = self.core.stats();
-        // The core counts; these follow.
+        // The core counts, and the metrics follow.
         self.metrics.speculated.inc_by(stats.speculated.saturating_sub(self.metrics.speculated.get()));
         self.metrics.preempted.inc_by(stats.preempted.saturating_sub(self.metrics.preempted.get()));
         let mut jobs = Vec::new();
@@ -568,10 +575,10 @@ impl Owner {
             if slot.live.state() == JobState::Running {
                 slot.live.publish("progress", core.as_ref(), now_ms());
             }
-            if matches!(meta.kind, Kind::Invoke { .. }) {
+            if matches!(meta.kind, JobKind::Invoke { .. }) {
                 invocations.push((meta.tenant.clone(), invocation::view(&slot.live)));
             } else {
-                // Why it waits is true of a moment; lists would show it long after.
+                // The reason for waiting holds only at this moment, and lists would show it long afterwards.
                 let job = Job { waiting: None, ..slot.live.view(core.as_ref(), now_ms()) };
                 jobs.push((meta.tenant.clone(), job));
             }
@@ -584,10 +591,10 @@ impl Owner {
         if let Some(error) = failed
             && !self.index_lags
         {
-            tracing::error!(%error, "the index can't be written; lists lag behind until it can");
+            tracing::error!(%error, "index write failed, lists lag until it succeeds");
         }
         self.index_lags = failed.is_some();
-        // Nothing of it is lost: what was not written is tried again at the next flush.
+        // Nothing is lost: failed writes are retried at the next flush.
         if dead.is_err() {
             self.letters = letters;
         }

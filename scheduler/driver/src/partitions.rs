@@ -1,5 +1,5 @@
-//! Partitions as the journal holds them: the object that many partitions are cut from is written once for each record, so
-//! that a partition takes some ten bytes, however long its object's path is.
+//! Partitions as the journal stores them. Each record has a list of the objects that its partitions are cut from, so
+//! that a partition takes about ten bytes, regardless of the length of its object's path.
 
 use fabric_types::dataset::{ObjectSlice, Partition};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ pub struct Packed {
     partitions: Vec<Part>,
 }
 
-/// Bytes of an object: its place in the list of objects, the first byte, and how many.
+/// A byte range of an object: the object's place in the list, the offset, and the length.
 type Slice = (u32, u64, u64);
 
 /// One partition. The order of the variants is part of the format.
@@ -34,7 +34,7 @@ impl Packed {
             let object = (Arc::clone(&slice.path), Arc::clone(&slice.etag));
             let place = *places.entry(object).or_insert_with_key(|object| {
                 objects.push(object.clone());
-                // A record has far fewer objects.
+                // A record has far fewer objects than `u32::MAX`.
                 u32::try_from(objects.len() - 1).unwrap_or(u32::MAX)
             });
             (place, slice.offset, slice.len)
@@ -51,7 +51,8 @@ impl Packed {
         Self { objects, partitions }
     }
 
-    /// The partitions; those of one object share its path and entity tag. `None` when one names no object of the list.
+    /// Unpacks the partitions. Partitions of one object share its path and entity tag. Returns `None` if a partition
+    /// refers to an object outside the list.
     pub fn unpack(self) -> Option<Vec<Partition>> {
         let objects = self.objects;
         let slice = |(place, offset, len): Slice| {
@@ -78,7 +79,7 @@ impl Packed {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
-    use crate::record::Record;
+    use crate::record::JobRecord;
 
     fn slice(path: &str, offset: u64) -> ObjectSlice {
         ObjectSlice { path: path.into(), etag: "e".into(), offset, len: 7 }
@@ -96,8 +97,8 @@ mod tests {
 
     #[test]
     fn packed_partitions_read_back_and_share_their_object() {
-        let bytes = Record::Partitions(every_kind()).encode().unwrap();
-        let Record::Partitions(read) = Record::decode(&bytes).unwrap() else { panic!("another kind") };
+        let bytes = JobRecord::Partitions(every_kind()).encode().unwrap();
+        let JobRecord::Partitions(read) = JobRecord::decode(&bytes).unwrap() else { panic!("another kind") };
         assert_eq!(read, every_kind());
         let (Partition::Slice(first), Partition::Slice(last)) = (&read[0], &read[4]) else { panic!("other parts") };
         assert!(Arc::ptr_eq(&first.path, &last.path) && Arc::ptr_eq(&first.etag, &last.etag));
@@ -107,20 +108,20 @@ mod tests {
     fn a_long_path_is_written_once() {
         let path = "p".repeat(1000);
         let partitions: Vec<_> = (0..10_000).map(|n| Partition::Slice(slice(&path, n * 7))).collect();
-        let bytes = Record::Partitions(partitions).encode().unwrap();
+        let bytes = JobRecord::Partitions(partitions).encode().unwrap();
         assert!(bytes.len() < 100_000, "{}", bytes.len());
     }
 
     #[test]
     fn records_of_earlier_releases_read_as_before() {
         let old = postcard::to_extend(&every_kind(), vec![b'P']).unwrap();
-        let Record::Partitions(read) = Record::decode(&old).unwrap() else { panic!("another kind") };
+        let JobRecord::Partitions(read) = JobRecord::decode(&old).unwrap() else { panic!("another kind") };
         assert_eq!(read, every_kind());
     }
 
     #[test]
     fn a_place_that_is_not_there_is_damage() {
         let packed = Packed { objects: Vec::new(), partitions: vec![Part::Slice((0, 0, 1))] };
-        assert!(Record::decode(&postcard::to_extend(&packed, vec![b'Q']).unwrap()).is_err());
+        assert!(JobRecord::decode(&postcard::to_extend(&packed, vec![b'Q']).unwrap()).is_err());
     }
 }

@@ -1,8 +1,8 @@
-//! From a submission to a planned job: checks the spec, splits the data set, stores an invocation's body.
+//! Plans a submission: checks the specification, splits the data set, and stores the body of an invocation.
 
 use crate::{
     api::{Parts, Submission, Work},
-    meta::{self, Kind, Meta, Planned},
+    meta::{self, JobKind, Meta, Planned},
 };
 use fabric_results::Fresh;
 use fabric_store::PlanOptions;
@@ -29,10 +29,10 @@ fn bad(message: impl Into<String>, hint: &str) -> Fault {
     Fault::new(Code::BadRequest, message).hint(hint)
 }
 
-/// Checks what the types of a spec alone do not.
+/// Checks the constraints that the types of a specification do not express.
 ///
 /// # Errors
-/// `bad-request` with the field, or `no-entry` when the function can't do what is asked.
+/// `bad-request` with the field, or `no-entry` if the function cannot do what the specification requests.
 pub fn check(deployment: &Deployment, spec: &JobSpec) -> Result<(), Fault> {
     let name = &deployment.function;
     if deployment.entry.kind == EntryKind::Http {
@@ -50,7 +50,7 @@ pub fn check(deployment: &Deployment, spec: &JobSpec) -> Result<(), Fault> {
     if spec.reduce.is_some() && spec.shuffle.is_some() {
         return Err(bad(
             "a job has either `reduce` or `shuffle`",
-            "a shuffle reduces each key by itself: leave `reduce` out",
+            "a shuffle already reduces each key: leave `reduce` out",
         ));
     }
     if spec.reduce.is_some_and(|r| !(2..=1024).contains(&r.fan_in)) {
@@ -83,12 +83,12 @@ pub fn check(deployment: &Deployment, spec: &JobSpec) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Bytes of the longest parameter that a look at the job shows whole.
+/// Length in bytes up to which views of a job show a parameter in full.
 const SHOWN: usize = 4096;
-/// Of a longer one, about so many.
+/// Approximate length in bytes to which a longer parameter is cut.
 const BEGINNING: usize = 64;
 
-/// Cuts long parameters: each look at the job, and each list, would carry them otherwise. The tasks have them whole.
+/// Cuts long parameters, which every view and every list of the job would otherwise carry. Tasks receive them in full.
 fn shorten(params: &mut Map<String, Value>) {
     for value in params.values_mut() {
         let text = match value {
@@ -103,7 +103,14 @@ fn shorten(params: &mut Map<String, Value>) {
     }
 }
 
-fn base(parts: &Parts, submission: &Submission, kind: Kind, mut spec: JobSpec, map_tasks: u32, bytes_in: u64) -> Meta {
+fn base(
+    parts: &Parts,
+    submission: &Submission,
+    kind: JobKind,
+    mut spec: JobSpec,
+    map_tasks: u32,
+    bytes_in: u64,
+) -> Meta {
     let deployment = submission.deployment.clone();
     let params = canonical::object(&spec.params).into();
     shorten(&mut spec.params);
@@ -112,7 +119,7 @@ fn base(parts: &Parts, submission: &Submission, kind: Kind, mut spec: JobSpec, m
         tenant: submission.tenant.clone(),
         submitter: submission.submitter.clone(),
         params,
-        engine: (parts.fingerprint)(deployment.is_pure()),
+        engine: (parts.fingerprint)(deployment.engine_class()),
         deployment,
         kind,
         spec,
@@ -122,10 +129,10 @@ fn base(parts: &Parts, submission: &Submission, kind: Kind, mut spec: JobSpec, m
     }
 }
 
-/// Splits a spec's data set.
+/// Splits the data set of a specification.
 ///
 /// # Errors
-/// What the planner says, or `invalid-input-spec` for too many partitions.
+/// The planner's fault, or `invalid-input-spec` for too many partitions.
 pub async fn split(parts: &Parts, submission: &Submission, spec: &JobSpec) -> Result<fabric_store::Plan, Fault> {
     let objects = parts.store.objects(&submission.tenant);
     let options = PlanOptions { max_partitions: parts.max_tasks as usize, ..PlanOptions::default() };
@@ -135,7 +142,7 @@ pub async fn split(parts: &Parts, submission: &Submission, spec: &JobSpec) -> Re
 /// Plans a submission.
 ///
 /// # Errors
-/// What is wrong with it, or the store's fault.
+/// A caller fault for an invalid submission, or the store's fault.
 pub async fn prepare(parts: &Parts, submission: &Submission) -> Result<Planned, Fault> {
     match &submission.work {
         Work::Map(spec) => {
@@ -143,22 +150,22 @@ pub async fn prepare(parts: &Parts, submission: &Submission) -> Result<Planned, 
             let plan = split(parts, submission, spec).await?;
             let mut spec = spec.clone();
             if let InputSpec::Items(items) = &mut spec.input {
-                // The partitions hold the items; showing them again with every look at the job would be waste.
+                // The partitions hold the items, so views of the job do not need to repeat all of them.
                 items.truncate(100);
             }
             let count = u32::try_from(plan.partitions.len())
                 .map_err(|_| Fault::new(Code::InvalidInputSpec, "too many partitions"))?;
-            let meta = base(parts, submission, Kind::Map, spec, count, plan.bytes_in);
+            let meta = base(parts, submission, JobKind::Map, spec, count, plan.bytes_in);
             Ok(Planned { meta: Arc::new(meta), partitions: plan.partitions.into() })
         }
         Work::Audit { of, spec, partitions } => {
             let (count, bytes) = (partitions.len() as u32, partitions.iter().map(|p| p.bytes()).sum());
-            let meta = base(parts, submission, Kind::Audit { of: of.clone() }, (**spec).clone(), count, bytes);
+            let meta = base(parts, submission, JobKind::Audit { of: of.clone() }, (**spec).clone(), count, bytes);
             Ok(Planned { meta: Arc::new(meta), partitions: partitions.clone() })
         }
         Work::Invoke { body, content_type, params } => {
             let bytes_in = body.len() as u64;
-            // The body is a result of its own, named by its content: equal bodies are stored once.
+            // The body is a result of its own, named by its content, so that equal bodies are stored once.
             let mut key = *ContentDigest::of(body).0.first_chunk::<32>().unwrap_or(&[0; 32]);
             key = *blake3::keyed_hash(&key, b"fabric invocation body 1").as_bytes();
             let fresh =
@@ -173,7 +180,7 @@ pub async fn prepare(parts: &Parts, submission: &Submission) -> Result<Planned, 
                 selector: Selector::Version(submission.deployment.version),
             };
             let spec = JobSpec { params: params.clone(), ..JobSpec::new(function) };
-            let kind = Kind::Invoke { body, content_type: content_type.clone() };
+            let kind = JobKind::Invoke { body, content_type: content_type.clone() };
             let meta = base(parts, submission, kind, spec, 1, bytes_in);
             Ok(Planned { meta: Arc::new(meta), partitions: Arc::default() })
         }

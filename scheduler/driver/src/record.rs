@@ -1,31 +1,31 @@
-//! The records of a job's journal. Each begins with a byte that says what it is.
+//! The records of a job's journal. The first byte of a record identifies its kind.
 //!
-//! What grows with the number of tasks is postcard; the rest is JSON, which tolerates new fields. The order of enum
-//! variants inside postcard records ([`Partition`]) must never change.
+//! Records that grow with the number of tasks use postcard. The others use JSON, which tolerates new fields. The order
+//! of enum variants inside postcard records ([`Partition`]) must never change.
 
 use crate::{meta::Meta, partitions::Packed};
 use bytes::Bytes;
 use fabric_types::{Code, Fault, dataset::Partition, id::NodeId, job::JobState, job::TaskId, work::Done};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// Partitions in one record, so that none grows without bound.
+/// Maximum partitions in one record, to bound its size.
 pub const PARTITIONS_PER_RECORD: usize = 10_000;
 
-/// A task that ended well.
+/// A task that succeeded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DoneTask {
-    /// Which task.
+    /// Task id.
     pub task: TaskId,
-    /// Which attempt.
+    /// Attempt number.
     pub attempt: u32,
-    /// Its result and cost.
+    /// Result and cost.
     pub done: Done,
 }
 
-/// Tasks of one node that ended well.
+/// Tasks of one node that succeeded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DoneTasks {
-    /// Where.
+    /// Node that ran the tasks.
     pub node: NodeId,
     /// The tasks.
     pub tasks: Vec<DoneTask>,
@@ -34,65 +34,65 @@ pub struct DoneTasks {
 /// An attempt that failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FailedTask {
-    /// Which task.
+    /// Task id.
     pub task: TaskId,
-    /// Which attempt.
+    /// Attempt number.
     pub attempt: u32,
-    /// Where.
+    /// Node that ran the attempt.
     pub node: NodeId,
-    /// Why.
+    /// Fault of the attempt.
     pub fault: Fault,
 }
 
-/// A task that was given up on.
+/// A dead-lettered task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeadTask {
-    /// Which task.
+    /// Task id.
     pub task: TaskId,
-    /// Why its last attempt failed.
+    /// Error code of its last attempt.
     pub code: Code,
-    /// When, milliseconds since 1970.
+    /// Time of the event, in milliseconds since the Unix epoch.
     pub at_ms: u64,
 }
 
-/// How a job ended.
+/// The end of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ended {
-    /// How.
+pub struct JobEnd {
+    /// Final state.
     pub state: JobState,
-    /// Why, when it did not succeed.
+    /// Fault of a failed job.
     pub error: Option<Fault>,
-    /// When, milliseconds since 1970.
+    /// Time of the end, in milliseconds since the Unix epoch.
     pub at_ms: u64,
 }
 
-/// One record.
+/// A record of a job's journal.
 #[derive(Debug, Clone)]
-pub enum Record {
+pub enum JobRecord {
     /// The job was accepted.
     Accepted(Box<Meta>),
-    /// The next inputs of its map tasks.
+    /// The next inputs of the job's map tasks.
     Partitions(Vec<Partition>),
-    /// Its first task was sent, at this millisecond.
+    /// The first task was sent, at this time in milliseconds since the Unix epoch.
     Started(u64),
-    /// Tasks ended well.
+    /// Tasks succeeded.
     Done(DoneTasks),
     /// An attempt failed.
     Failed(FailedTask),
-    /// A task was given up on.
+    /// A task was dead-lettered.
     Dead(DeadTask),
-    /// A user asked to stop it.
+    /// A user requested cancellation.
     CancelAsked,
-    /// It ended.
-    Ended(Ended),
-    /// It was put into the bin, or taken out.
+    /// The job ended.
+    JobEnd(JobEnd),
+    /// The job was moved into the bin (`true`) or out of it (`false`).
     Binned(bool),
-    /// The holder of this epoch of the lease has taken it up. What an earlier owner still wanted to append finds another
-    /// length, and so is refused.
+    /// The owner with this epoch of the lease resumed the job. A late append of an earlier owner then finds another
+    /// stream length and is refused.
     Owned(u64),
 }
 
-/// A record that does not read back.
+/// A record that cannot be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
 #[error("journal record of kind {kind:?} is damaged: {source}")]
 pub struct Damaged {
@@ -129,11 +129,11 @@ fn read_compact<T: DeserializeOwned>(tag: u8, body: &[u8]) -> Result<T, Damaged>
     postcard::from_bytes(body).map_err(|e| Damaged { kind: tag.into(), source: e.into() })
 }
 
-impl Record {
-    /// The bytes of it.
+impl JobRecord {
+    /// Encodes the record.
     ///
     /// # Errors
-    /// [`Damaged`] when a part can't be written, which is a defect.
+    /// [`Damaged`] if a part cannot be encoded, which is a defect.
     pub fn encode(&self) -> Result<Bytes, Damaged> {
         match self {
             Self::Accepted(meta) => json(b'A', meta),
@@ -147,16 +147,16 @@ impl Record {
             Self::Failed(failed) => json(b'F', failed),
             Self::Dead(dead) => json(b'X', dead),
             Self::CancelAsked => Ok(tagged(b'C', Vec::new())),
-            Self::Ended(ended) => json(b'E', ended),
+            Self::JobEnd(ended) => json(b'E', ended),
             Self::Binned(binned) => json(b'B', binned),
             Self::Owned(epoch) => json(b'O', epoch),
         }
     }
 
-    /// Reads a record.
+    /// Decodes a record.
     ///
     /// # Errors
-    /// [`Damaged`].
+    /// [`Damaged`] if the bytes are not a valid record.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let Some((&tag, body)) = bytes.split_first() else {
             return Err(Damaged { kind: ' ', source: "it is empty".into() });
@@ -167,7 +167,7 @@ impl Record {
             b'Q' => {
                 let unpacked = read_compact::<Packed>(tag, body)?.unpack();
                 let missing =
-                    || Damaged { kind: tag.into(), source: "it names an object that it does not list".into() };
+                    || Damaged { kind: tag.into(), source: "it refers to an object that it does not list".into() };
                 Self::Partitions(unpacked.ok_or_else(missing)?)
             }
             b'S' => Self::Started(read_json(tag, body)?),
@@ -182,14 +182,11 @@ impl Record {
             b'F' => Self::Failed(read_json(tag, body)?),
             b'X' => Self::Dead(read_json(tag, body)?),
             b'C' => Self::CancelAsked,
-            b'E' => Self::Ended(read_json(tag, body)?),
+            b'E' => Self::JobEnd(read_json(tag, body)?),
             b'B' => Self::Binned(read_json(tag, body)?),
             b'O' => Self::Owned(read_json(tag, body)?),
             other => {
-                return Err(Damaged {
-                    kind: other.into(),
-                    source: "it is of a kind that this version does not know".into(),
-                });
+                return Err(Damaged { kind: other.into(), source: "this version does not support its kind".into() });
             }
         })
     }
@@ -218,9 +215,9 @@ mod tests {
     #[test]
     fn gpu_time_is_written_where_there_is_some_and_the_rest_reads_as_before() {
         for (gpu_us, tag) in [([0, 0], b'D'), ([0, 9], b'G')] {
-            let bytes = Record::Done(done(gpu_us)).encode().unwrap();
+            let bytes = JobRecord::Done(done(gpu_us)).encode().unwrap();
             assert_eq!(bytes.first(), Some(&tag));
-            let Record::Done(read) = Record::decode(&bytes).unwrap() else { panic!("another kind") };
+            let JobRecord::Done(read) = JobRecord::decode(&bytes).unwrap() else { panic!("another kind") };
             assert_eq!(read, done(gpu_us));
         }
     }

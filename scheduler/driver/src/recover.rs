@@ -3,11 +3,11 @@
 use crate::{
     clock::now_ms,
     invocation,
-    live::Live,
-    meta::{Kind, Meta},
-    record::Record,
+    job_state::OpenJob,
+    meta::{JobKind, Meta},
+    record::JobRecord,
 };
-use fabric_engine::{Engine, registry::Expect};
+use fabric_backend::{Backend, registry::Expect};
 use fabric_index::Index;
 use fabric_types::{
     Code, Fault,
@@ -16,26 +16,26 @@ use fabric_types::{
 use futures::{StreamExt as _, stream};
 use tokio::sync::{Mutex, Semaphore};
 
-/// Journals read at once: each takes several round trips to the store.
+/// Journals read at once. Each takes several round trips to the store.
 const AT_ONCE: usize = 32;
-/// Jobs that are put into the index at once.
+/// Jobs that go into the index at once.
 const TOGETHER: usize = 64;
-/// Records read at once.
+/// Records in one read.
 const PAGE: usize = 512;
-/// Bytes of a journal that is replayed on the thread that asks: about a millisecond.
+/// Size of a journal, in bytes, that is replayed on the calling thread: about a millisecond of work.
 const LARGE: usize = 256 << 10;
-/// Journals of more than a page and that many bytes read back at once.
+/// Limit of concurrent replays of journals that are longer than a page and larger than [`LARGE`].
 static LARGE_READS: Semaphore = Semaphore::const_new(4);
 
-/// Reads a job; `None` when there is none, or it was never wholly accepted.
+/// Loads a job; `None` if there is no such job, or its acceptance was not complete.
 ///
 /// # Errors
 /// The journal's fault, or a damaged record.
-pub async fn load(engine: &Engine, tenant: &TenantId, job: &JobId) -> Result<Option<Live>, Fault> {
+pub async fn load(backend: &Backend, tenant: &TenantId, job: &JobId) -> Result<Option<OpenJob>, Fault> {
     let stream = Meta::stream(tenant, job);
     let (mut records, mut bytes, mut turn) = (Vec::new(), 0, None);
     loop {
-        let page = engine.journal.read(&stream, records.len() as u64, PAGE).await?;
+        let page = backend.journal.read(&stream, records.len() as u64, PAGE).await?;
         let last = page.len() < PAGE;
         for record in page {
             bytes += record.bytes.len();
@@ -49,10 +49,10 @@ pub async fn load(engine: &Engine, tenant: &TenantId, job: &JobId) -> Result<Opt
             turn = LARGE_READS.acquire().await.ok();
         }
     }
-    let replay = move || -> Result<Option<Live>, Fault> {
+    let replay = move || -> Result<Option<OpenJob>, Fault> {
         let _turn = turn;
-        let records = records.iter().map(|bytes| Record::decode(bytes)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Live::replay(records))
+        let records = records.iter().map(|bytes| JobRecord::decode(bytes)).collect::<Result<Vec<_>, _>>()?;
+        Ok(OpenJob::replay(records))
     };
     if bytes <= LARGE {
         return replay();
@@ -64,58 +64,58 @@ pub async fn load(engine: &Engine, tenant: &TenantId, job: &JobId) -> Result<Opt
 /// A job's tenant and id.
 pub type Name = (TenantId, JobId);
 
-/// The names of all jobs that have not ended, and of some that are about to be accepted.
+/// Returns the names of all jobs that have not ended, and possibly of jobs that are about to be accepted.
 ///
 /// # Errors
 /// The registry's fault.
-pub async fn active(engine: &Engine) -> Result<Vec<Name>, Fault> {
+pub async fn active(backend: &Backend) -> Result<Vec<Name>, Fault> {
     let mut names = Vec::new();
     let mut after: Option<String> = None;
     loop {
-        let page = engine.registry.list("sys/active/", after.as_deref(), 1000).await?;
+        let page = backend.registry.list("sys/active/", after.as_deref(), 1000).await?;
         let Some(last) = page.last() else { return Ok(names) };
         after = Some(last.key.clone());
         for entry in &page {
             let name = entry.key.strip_prefix("sys/active/").and_then(|k| k.split_once('/'));
             match name.and_then(|(t, j)| Some((TenantId::new(t).ok()?, JobId::new(j).ok()?))) {
                 Some(name) => names.push(name),
-                None => tracing::error!(key = entry.key, "a key of an active job is damaged"),
+                None => tracing::error!(key = entry.key, "key of an active job is damaged"),
             }
         }
     }
 }
 
-/// Every job that had not ended when the last driver stopped. What was never wholly accepted is cleared away, unless
-/// somebody else may be accepting it now.
+/// Returns every job that had not ended when the last driver stopped. Jobs without complete acceptance are removed if
+/// `alone`; otherwise another process may be accepting them now.
 ///
 /// # Errors
-/// A backend's fault. A damaged job is logged and left alone, so that it does not keep the others from running.
-pub async fn unfinished(engine: &Engine, alone: bool) -> Result<Vec<Live>, Fault> {
+/// A backend's fault. A damaged job is logged and skipped, so that it does not keep the others from running.
+pub async fn unfinished(backend: &Backend, alone: bool) -> Result<Vec<OpenJob>, Fault> {
     let mut found = Vec::new();
-    for (tenant, job) in active(engine).await? {
-        match load(engine, &tenant, &job).await {
+    for (tenant, job) in active(backend).await? {
+        match load(backend, &tenant, &job).await {
             Ok(Some(live)) => found.push(live),
             Ok(None) if alone => {
-                engine.journal.delete(&Meta::stream(&tenant, &job)).await?;
-                engine.registry.delete(&Meta::active_key(&tenant, &job), Expect::Any).await?;
+                backend.journal.delete(&Meta::stream(&tenant, &job)).await?;
+                backend.registry.delete(&Meta::active_key(&tenant, &job), Expect::Any).await?;
             }
             Ok(None) => {}
-            Err(error) => tracing::error!(%tenant, job_id = %job, %error, "a job can't be taken up again"),
+            Err(error) => tracing::error!(%tenant, job_id = %job, %error, "resuming a job failed"),
         }
     }
     Ok(found)
 }
 
-/// Fills the index with every job in the journal that has ended; of the others the owner tells. While a page is read and
-/// put, nobody who holds `bins` changes a job that has ended.
+/// Adds every ended job in the journal to the index. The owner adds the others. `bins` is locked while a page is read
+/// and written, so that no ended job changes in between.
 ///
 /// # Errors
-/// A backend's fault. A damaged job is logged and left out.
-pub async fn rebuild(engine: &Engine, index: &Index, bins: &Mutex<()>) -> Result<(), Fault> {
+/// A backend's fault. A damaged job is logged and skipped.
+pub async fn rebuild(backend: &Backend, index: &Index, bins: &Mutex<()>) -> Result<(), Fault> {
     let mut after: Option<String> = None;
     let mut count = 0_u64;
     loop {
-        let page = engine.journal.streams("t/", after.as_deref(), TOGETHER).await?;
+        let page = backend.journal.streams("t/", after.as_deref(), TOGETHER).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.name.clone());
         let _still = bins.lock().await;
@@ -125,7 +125,7 @@ pub async fn rebuild(engine: &Engine, index: &Index, bins: &Mutex<()>) -> Result
             Some((TenantId::new(tenant).ok()?, JobId::new(job).ok()?))
         });
         let read = named.map(|(tenant, job)| async move {
-            let live = load(engine, &tenant, &job).await;
+            let live = load(backend, &tenant, &job).await;
             (tenant, job, live)
         });
         let mut read = stream::iter(read).buffered(AT_ONCE);
@@ -137,12 +137,12 @@ pub async fn rebuild(engine: &Engine, index: &Index, bins: &Mutex<()>) -> Result
             }
             match live {
                 Ok(Some(live)) if live.ended.is_none() => {}
-                Ok(Some(live)) if matches!(live.planned.meta.kind, Kind::Invoke { .. }) => {
+                Ok(Some(live)) if matches!(live.planned.meta.kind, JobKind::Invoke { .. }) => {
                     invocations.push((tenant, invocation::view(&live)));
                 }
                 Ok(Some(live)) => jobs.push((tenant, live.view(None, now_ms()))),
                 Ok(None) => {}
-                Err(error) => tracing::error!(%tenant, job_id = %job, %error, "a job can't be listed"),
+                Err(error) => tracing::error!(%tenant, job_id = %job, %error, "reading a job for the index failed"),
             }
         }
         count += (jobs.len() + invocations.len()) as u64;
@@ -154,7 +154,7 @@ pub async fn rebuild(engine: &Engine, index: &Index, bins: &Mutex<()>) -> Result
         put.await.map_err(|e| Fault::new(Code::Unavailable, e.to_string()))?;
     }
     if count > 0 {
-        tracing::info!(count, "the index was rebuilt from the journal");
+        tracing::info!(count, "index rebuilt from the journal");
     }
     Ok(())
 }

@@ -1,15 +1,16 @@
-//! Removes what has been kept long enough: jobs after their end, results after their last use, modules that nothing runs.
+//! Retention: removes jobs some time after their end, results some time after their last use, and modules that nothing
+//! refers to.
 //!
-//! A job that has not ended keeps what it needs, however long it takes: its journal, its module, and every result that it
-//! may have found or committed.
+//! A job that has not ended retains what it needs, regardless of its duration: its journal, its module, and every
+//! result that it may have found or committed.
 
 use crate::{
     api::Driver,
     clock::now_ms,
-    meta::{Kind, Meta},
+    meta::{JobKind, Meta},
     recover::{self, Name},
 };
-use fabric_engine::upkeep::{ROW_BYTES, USE_GRAIN};
+use fabric_backend::upkeep::{ROW_BYTES, USE_GRAIN};
 use fabric_store::SweepMode;
 use fabric_types::{
     Code, Fault,
@@ -26,17 +27,17 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-/// Streams, keys or results looked at together.
+/// Streams, keys or results in a page.
 const PAGE: usize = 1000;
 
-/// How long things are kept.
+/// The retention periods of the server.
 #[derive(Debug, Clone)]
 pub struct Retention {
-    /// Jobs and asynchronous invocations after their end. Default 30 days.
+    /// Period for jobs and asynchronous invocations after their end. Default 30 days.
     pub jobs: Duration,
-    /// Results after their last use. Default 30 days.
+    /// Period for results after their last use. Default 30 days.
     pub results: Duration,
-    /// How often it is looked. Default 10 minutes.
+    /// Interval between sweeps. Default 10 minutes.
     pub every: Duration,
 }
 
@@ -47,7 +48,7 @@ impl Default for Retention {
     }
 }
 
-/// How long one tenant's things are kept.
+/// The retention periods of one tenant.
 #[derive(Debug, Clone, Copy)]
 struct Kept {
     jobs: Duration,
@@ -55,21 +56,21 @@ struct Kept {
 }
 
 impl Retention {
-    /// As the server's configuration says, but for what the tenant's quota says.
+    /// Returns the server's periods, overridden by those of the tenant's quota.
     fn of(&self, quota: Option<&Keep>) -> Kept {
         let own = |seconds: Option<u64>, usual| seconds.map_or(usual, Duration::from_secs);
         let keep = quota.copied().unwrap_or_default();
         let jobs = own(keep.jobs_s, self.jobs);
-        // A job whose results are gone has nothing to show.
+        // Results stay at least as long as jobs, because a job without its results has nothing to show.
         Kept { jobs, results: own(keep.results_s, self.results).max(jobs) }
     }
 }
 
-/// A sweep that goes on.
+/// A sweep in progress.
 struct Sweeping<'a> {
     driver: &'a Driver,
     retention: &'a Retention,
-    /// What tenants' quotas say.
+    /// Periods from the tenants' quotas.
     keeps: HashMap<TenantId, Keep>,
     active: Vec<Name>,
     mode: SweepMode,
@@ -91,7 +92,7 @@ pub(crate) async fn run(driver: Driver, stop: CancellationToken) {
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         if let Some(Err(fault)) = stop.run_until_cancelled(driver.sweep(SweepMode::Remove)).await {
-            tracing::warn!(%fault, "what was kept long enough can't be removed now");
+            tracing::warn!(%fault, "retention sweep failed");
         }
     }
 }
@@ -112,12 +113,12 @@ impl Sweeping<'_> {
         Ok(())
     }
 
-    /// Removes jobs that ended long ago.
+    /// Removes jobs that ended longer ago than their retention period.
     async fn jobs(&mut self) -> Result<(), Fault> {
         let active: HashSet<Name> = self.active.iter().cloned().collect();
         let mut after: Option<String> = None;
         loop {
-            let page = self.driver.engine().journal.streams("t/", after.as_deref(), PAGE).await?;
+            let page = self.driver.backend().journal.streams("t/", after.as_deref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.name.clone());
             for stream in &page {
@@ -125,7 +126,7 @@ impl Sweeping<'_> {
                 let name = name.and_then(|(t, j)| Some((TenantId::new(t).ok()?, JobId::new(j).ok()?)));
                 let Some(name) = name else { continue };
                 let before = now_ms().saturating_sub(ms(self.kept(&name.0).jobs));
-                // None ends before it was made.
+                // A job cannot end before it was created.
                 if name.1.made_ms() < before && !active.contains(&name) {
                     self.job(&name, before).await?;
                 }
@@ -134,10 +135,10 @@ impl Sweeping<'_> {
     }
 
     async fn job(&mut self, (tenant, job): &Name, before: u64) -> Result<(), Fault> {
-        let ended = match recover::load(self.driver.engine(), tenant, job).await {
+        let ended = match recover::load(self.driver.backend(), tenant, job).await {
             Ok(live) => live.and_then(|live| live.ended),
             Err(fault) => {
-                tracing::error!(job_id = %job, %fault, "a job can't be read and stays");
+                tracing::error!(job_id = %job, %fault, "job cannot be read, not removing it");
                 return Ok(());
             }
         };
@@ -151,18 +152,18 @@ impl Sweeping<'_> {
         Ok(())
     }
 
-    /// Removes results that were not used for long.
+    /// Removes results that were last used longer ago than their retention period.
     async fn results(&mut self, tenant: &TenantId) -> Result<(), Fault> {
         let parts = &self.driver.parts;
-        // Whatever a job uses it has used since it was made, give or take the grain.
+        // An unfinished job has used its results since its creation, within the precision of the recorded times of use.
         let oldest = self.active.iter().filter(|(of, _)| of == tenant).map(|(_, job)| job.made_ms()).min();
         let in_use = oldest.map_or(u64::MAX, |made| made.saturating_sub(ms(USE_GRAIN)));
         let before = now_ms().saturating_sub(ms(self.kept(tenant).results)).min(in_use);
         let mut any = false;
         loop {
             let expired = match self.mode {
-                SweepMode::Remove => parts.engine.upkeep.expire_results(tenant, before, PAGE).await?,
-                SweepMode::Count => parts.engine.upkeep.count_expired(tenant, before).await?,
+                SweepMode::Remove => parts.backend.upkeep.expire_results(tenant, before, PAGE).await?,
+                SweepMode::Count => parts.backend.upkeep.count_expired(tenant, before).await?,
             };
             self.swept.results.add(expired.results, expired.bytes);
             any |= expired.results > 0;
@@ -174,7 +175,7 @@ impl Sweeping<'_> {
                 break;
             }
         }
-        if any && let Some(named) = parts.engine.upkeep.result_objects(tenant, before).await? {
+        if any && let Some(named) = parts.backend.upkeep.result_objects(tenant, before).await? {
             let results = parts.store.results(tenant);
             let swept = results.sweep(self.mode, |digest| named.contains(digest)).await.map_err(store_fault)?;
             self.swept.result_objects.add(swept.objects, swept.bytes);
@@ -182,7 +183,7 @@ impl Sweeping<'_> {
         Ok(())
     }
 
-    /// Removes modules that no version names and no unfinished job runs.
+    /// Removes modules that no version refers to and no unfinished job runs.
     async fn modules(&mut self, tenant: &TenantId) -> Result<(), Fault> {
         let parts = &self.driver.parts;
         let Some(named) = named_modules(self.driver, tenant).await? else { return Ok(()) };
@@ -196,7 +197,7 @@ impl Sweeping<'_> {
 async fn journal_bytes(driver: &Driver, stream: &str) -> Result<u64, Fault> {
     let (mut bytes, mut from) = (0u64, 0u64);
     loop {
-        let page = driver.engine().journal.read(stream, from, PAGE).await?;
+        let page = driver.backend().journal.read(stream, from, PAGE).await?;
         bytes += page.iter().map(|record| record.bytes.len() as u64 + ROW_BYTES).sum::<u64>();
         from += page.len() as u64;
         if page.len() < PAGE {
@@ -205,13 +206,13 @@ async fn journal_bytes(driver: &Driver, stream: &str) -> Result<u64, Fault> {
     }
 }
 
-/// Removes a job that has ended, for good; gives the bytes of its journal.
+/// Removes an ended job permanently. Returns the size of its journal in bytes.
 pub(crate) async fn purge(driver: &Driver, tenant: &TenantId, job: &JobId) -> Result<u64, Fault> {
     let parts = &driver.parts;
     let _alone = parts.bins.lock().await;
     let stream = Meta::stream(tenant, job);
     let bytes = journal_bytes(driver, &stream).await?;
-    parts.engine.journal.delete(&stream).await?;
+    parts.backend.journal.delete(&stream).await?;
     parts.store.accounts().remove(tenant, StorageKind::Jobs, bytes);
     let (id, whose) = (job.clone(), tenant.clone());
     driver.ask(move |owner| owner.forget_ended(&whose, &id)).await?;
@@ -220,7 +221,7 @@ pub(crate) async fn purge(driver: &Driver, tenant: &TenantId, job: &JobId) -> Re
     Ok(bytes)
 }
 
-/// Modules that a version names or an unfinished job runs; `None` where a version can't be read.
+/// Returns the modules that a version refers to or an unfinished job runs; `None` if a version cannot be read.
 async fn named_modules(driver: &Driver, tenant: &TenantId) -> Result<Option<HashSet<[u8; 32]>>, Fault> {
     let parts = &driver.parts;
     let whose = tenant.clone();
@@ -234,14 +235,14 @@ async fn named_modules(driver: &Driver, tenant: &TenantId) -> Result<Option<Hash
     let prefix = format!("t/{tenant}/functions/");
     let mut after: Option<String> = None;
     loop {
-        let page = parts.engine.registry.list(&prefix, after.as_deref(), PAGE).await?;
+        let page = parts.backend.registry.list(&prefix, after.as_deref(), PAGE).await?;
         let Some(last) = page.last() else { return Ok(Some(named)) };
         after = Some(last.key.clone());
         for entry in page.iter().filter(|entry| entry.key.contains("/versions/")) {
             match serde_json::from_slice::<Deployment>(&entry.value) {
                 Ok(deployment) => drop(named.insert(deployment.module.0)),
                 Err(error) => {
-                    tracing::error!(key = entry.key, %error, "a version can't be read; the tenant's modules stay");
+                    tracing::error!(key = entry.key, %error, "version cannot be read, not removing the tenant's modules");
                     return Ok(None);
                 }
             }
@@ -250,13 +251,14 @@ async fn named_modules(driver: &Driver, tenant: &TenantId) -> Result<Option<Hash
 }
 
 impl Driver {
-    /// Removes a job that has ended for good, with its journal. Its results go when they are not used any more.
+    /// Removes an ended job permanently, with its journal. Its results expire after their last use.
     ///
     /// # Errors
     /// `not-found`, `conflict` while it has not ended, or a backend's fault.
     pub async fn purge(&self, tenant: &TenantId, job: &JobId) -> Result<(), Fault> {
-        let ended = self
-            .look(tenant, job, |live, _| (live.ended.is_some(), matches!(live.planned.meta.kind, Kind::Invoke { .. })));
+        let ended = self.look(tenant, job, |live, _| {
+            (live.ended.is_some(), matches!(live.planned.meta.kind, JobKind::Invoke { .. }))
+        });
         match ended.await?.ok_or_else(|| crate::api::not_found(job))? {
             (true, _) => purge(self, tenant, job).await.map(drop),
             (false, invocation) => {
@@ -267,10 +269,10 @@ impl Driver {
         }
     }
 
-    /// Removes what has been kept long enough, or counts it. One sweep at a time.
+    /// Removes or counts the data whose retention period has passed. Sweeps run one at a time.
     ///
     /// # Errors
-    /// A backend's fault. What was removed until then is counted in the metrics.
+    /// A backend's fault. Removals up to then are counted in the metrics.
     pub async fn sweep(&self, mode: SweepMode) -> Result<Sweep, Fault> {
         let _alone = self.parts.sweeping.lock().await;
         let started = Instant::now();
@@ -279,7 +281,7 @@ impl Driver {
             driver: self,
             retention: &self.parts.retention,
             keeps,
-            active: recover::active(self.engine()).await?,
+            active: recover::active(self.backend()).await?,
             mode,
             swept: Sweep { dry_run: mode == SweepMode::Count, ..Sweep::default() },
         };
@@ -297,7 +299,7 @@ impl Driver {
                     unfinished_uploads = swept.unfinished_uploads.count,
                     bytes = swept.kinds().iter().map(|(_, removed)| removed.bytes).sum::<u64>(),
                     took_ms = swept.took_ms,
-                    "removed what was kept long enough"
+                    "retention sweep removed expired data"
                 );
             }
         }

@@ -1,6 +1,6 @@
-//! Room for open jobs: bounds what the owner keeps in memory of jobs that have not ended, for each tenant and in all.
+//! The memory account of open jobs: bounds the memory of jobs that have not ended, per tenant and in total.
 //!
-//! Jobs that were accepted before, by an earlier owner, are charged but never refused.
+//! Jobs that an earlier owner accepted are charged but never refused.
 
 use crate::meta::Planned;
 use fabric_scheduler_core::{Time, plan};
@@ -8,15 +8,16 @@ use fabric_types::{Code, Fault, dataset::Partition, id::TenantId, units::ByteSiz
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
 
-/// Memory that open jobs may take unless the operator says otherwise.
+/// Default of the memory that open jobs may use.
 pub const DEFAULT_OPEN_JOBS: ByteSize = ByteSize(1 << 30);
 
-/// What a job takes beside its tasks and its records: its events, its place in lists and queues. Measured, rounded up.
+/// Memory of a job in addition to its tasks and its records: its events, and its place in lists and queues. Measured,
+/// rounded up.
 const PER_JOB: u64 = 4096;
-/// What a task takes, rounded up from 270 bytes that were measured with four million tasks.
+/// Memory of a task, rounded up from 270 bytes, measured with four million tasks.
 const PER_TASK: u64 = 288;
 
-/// The memory that a job is charged with: its tasks of all stages, its specification, and items that came with it.
+/// Returns the memory charge of a job: its tasks of all stages, its specification, and its inline items.
 pub fn charge(planned: &Planned) -> u64 {
     let meta = &planned.meta;
     let tasks: u64 = plan::stages(&meta.plan(Time(0))).iter().map(|stage| u64::from(stage.tasks)).sum();
@@ -33,9 +34,9 @@ pub fn charge(planned: &Planned) -> u64 {
     PER_JOB.saturating_add(tasks.saturating_mul(PER_TASK)).saturating_add(items).saturating_add(spec as u64)
 }
 
-/// The account of open jobs. Cloning is cheap.
+/// The account of open jobs. Clones share it.
 #[derive(Clone)]
-pub struct Room(Arc<Mutex<Account>>);
+pub struct OpenJobsAccount(Arc<Mutex<Account>>);
 
 struct Account {
     most: u64,
@@ -43,23 +44,23 @@ struct Account {
     tenants: HashMap<TenantId, u64>,
 }
 
-/// The charge of one job, given back when it is dropped.
+/// The charge of one job, returned to the account on drop.
 pub struct Place {
-    room: Room,
+    room: OpenJobsAccount,
     tenant: TenantId,
     bytes: u64,
 }
 
-impl Room {
-    /// An account of `most` bytes. A tenant may have half of them.
+impl OpenJobsAccount {
+    /// Creates an account of `most` bytes. A tenant may use half of them.
     pub fn new(most: ByteSize) -> Self {
         Self(Arc::new(Mutex::new(Account { most: most.0, taken: 0, tenants: HashMap::new() })))
     }
 
-    /// Takes room for a new job.
+    /// Charges a new job.
     ///
     /// # Errors
-    /// `invalid-input-spec` where the job alone is too large, `too-many-requests` where there is no room now.
+    /// `invalid-input-spec` if the job alone is too large, `too-many-requests` if there is no room now.
     pub fn take(&self, tenant: &TenantId, bytes: u64) -> Result<Place, Fault> {
         let mut account = self.0.lock();
         let share = account.most / 2;
@@ -72,7 +73,7 @@ impl Room {
         }
         let own = account.tenants.get(tenant).copied().unwrap_or(0);
         if own.saturating_add(bytes) > share {
-            let message = format!("the tenant's open jobs take {} of memory of {most}", ByteSize(own));
+            let message = format!("the tenant's open jobs take {} of {most} of memory", ByteSize(own));
             return Err(Fault::new(Code::TooManyRequests, message)
                 .hint("wait until some have ended, cancel some, or use larger partitions"));
         }
@@ -84,7 +85,7 @@ impl Room {
         Ok(self.charge(&mut account, tenant, bytes))
     }
 
-    /// Charges a job that was accepted already.
+    /// Charges a job that was already accepted.
     pub fn take_accepted(&self, tenant: &TenantId, bytes: u64) -> Place {
         self.charge(&mut self.0.lock(), tenant, bytes)
     }
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_tenant_has_half_and_gives_back_what_ends() {
-        let room = Room::new(ByteSize(1000));
+        let room = OpenJobsAccount::new(ByteSize(1000));
         let (a, b) = (tenant("a"), tenant("b"));
         let first = room.take(&a, 300).unwrap();
         assert_eq!(refusal(room.take(&a, 201)), Some(Code::TooManyRequests));
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn accepted_jobs_are_charged_and_not_refused() {
-        let room = Room::new(ByteSize(1000));
+        let room = OpenJobsAccount::new(ByteSize(1000));
         let a = tenant("a");
         let places: Vec<_> = (0..3).map(|_| room.take_accepted(&a, 400)).collect();
         assert_eq!(refusal(room.take(&a, 1)), Some(Code::TooManyRequests));

@@ -1,6 +1,6 @@
-//! Tasks as REST lists them.
+//! Tasks in the REST API.
 
-use crate::{api::TaskFilter, live::Live};
+use crate::{api::TaskFilter, job_state::OpenJob};
 use fabric_scheduler_core::Core;
 use fabric_types::{
     Fault,
@@ -9,8 +9,8 @@ use fabric_types::{
     rest::{Page, job::Task},
 };
 
-/// What a task reads, in words.
-pub fn describe(live: &Live, kind: StageKind, id: TaskId) -> String {
+/// Describes the input of a task.
+pub fn describe(live: &OpenJob, kind: StageKind, id: TaskId) -> String {
     match kind {
         StageKind::Invoke => "the request body".to_owned(),
         StageKind::Reduce => "partial results".to_owned(),
@@ -29,8 +29,8 @@ pub fn describe(live: &Live, kind: StageKind, id: TaskId) -> String {
     }
 }
 
-/// One task.
-pub fn view(live: &Live, core: Option<&Core>, id: TaskId) -> Option<Task> {
+/// Returns the REST view of one task.
+pub fn view(live: &OpenJob, core: Option<&Core>, id: TaskId) -> Option<Task> {
     let note = live.task(id)?;
     let kind = live.stages.get(usize::from(id.stage))?.kind;
     let at_core = core.and_then(|c| c.task(live.id(), id));
@@ -65,15 +65,15 @@ pub fn view(live: &Live, core: Option<&Core>, id: TaskId) -> Option<Task> {
 fn cursor(text: &str) -> Result<TaskId, Fault> {
     let parsed =
         text.split_once('/').and_then(|(s, i)| Some(TaskId { stage: s.parse().ok()?, index: i.parse().ok()? }));
-    parsed.ok_or_else(|| Fault::new(fabric_types::Code::BadRequest, "the cursor is not one that this list gave out"))
+    parsed.ok_or_else(|| Fault::new(fabric_types::Code::BadRequest, "the cursor does not belong to this list"))
 }
 
-/// A page of tasks, by stage and index.
+/// Returns a page of tasks, by stage and index.
 ///
 /// # Errors
-/// `bad-request` when the cursor is not one of this list.
+/// `bad-request` if the cursor does not belong to this list.
 pub fn page(
-    live: &Live,
+    live: &OpenJob,
     core: Option<&Core>,
     filter: &TaskFilter,
     after: Option<&str>,

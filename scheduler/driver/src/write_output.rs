@@ -1,4 +1,4 @@
-//! Copies a job's results to where its spec says.
+//! Copies a job's results to the output path of its specification.
 
 use fabric_results::ResultStore;
 use fabric_store::{ObjectPath, PutOptions, Store};
@@ -8,8 +8,8 @@ fn fault(error: fabric_store::Error) -> Fault {
     Fault::new(error.code(), error.to_string())
 }
 
-/// The path of result `index` of `count` under `output`: the path itself for a single result, else `part-00000` and
-/// so on under it.
+/// Returns the path of result `index` of `count`: `output` itself for a single result, unless it ends in `/`; otherwise
+/// `part-00000` and so on under `output`.
 #[must_use]
 pub fn path(output: &str, index: usize, count: usize) -> String {
     match output.strip_suffix('/') {
@@ -18,7 +18,7 @@ pub fn path(output: &str, index: usize, count: usize) -> String {
     }
 }
 
-/// Writes every result. Writing again overwrites with the same bytes.
+/// Writes every result. A repeated write overwrites with the same bytes.
 ///
 /// # Errors
 /// `invalid-path`, or the store's fault.

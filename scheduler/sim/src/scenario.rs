@@ -1,58 +1,61 @@
-//! What a simulated world is like.
+//! The parameters of a simulated world.
 
 /// A world and its work. Probabilities are per mille.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
-    /// Nodes, of 1 to `max_slots` slots and speeds from 0.5 to 2.
+    /// Nodes, with 1 to `max_slots` slots and speeds from 0.5 to 2.
     pub nodes: u32,
-    /// Most slots of a node.
+    /// Maximum slots of a node.
     pub max_slots: u32,
     /// Jobs, all submitted within the first simulated second.
     pub jobs: u32,
-    /// Map tasks of each job: from half of it to all of it.
+    /// Maximum map tasks of a job. Each job has between half of it and all of it.
     pub tasks: u32,
-    /// Tenants that the jobs are dealt to; every second one has a limit.
+    /// Tenants that share the jobs in turn. Every second tenant has a limit.
     pub tenants: u32,
-    /// Usual work of a task in microseconds; each takes from half to one and a half times that.
+    /// Mean work of a task in microseconds. Each task takes between half and one and a half times the mean.
     pub work_us: u64,
-    /// Messages dropped, each way.
+    /// Messages dropped, in each direction.
     pub drop: u32,
     /// Messages delivered twice.
     pub duplicate: u32,
-    /// Longest extra delay of a message in microseconds; delays reorder.
+    /// Maximum extra delay of a message in microseconds. Delays reorder messages.
     pub delay_us: u64,
-    /// Attempts that fail and may be repeated.
+    /// Attempts that fail with a retryable code.
     pub fail: u32,
-    /// Nodes killed over the whole run; each is back, empty, after up to 20 s.
+    /// Nodes killed during the run. Each returns, empty, after 1 to 21 s.
     pub node_crashes: u32,
-    /// Owners killed over the whole run. Another takes over after up to 18 s, with what is in the journal by then.
+    /// Owners killed during the run. Another takes over after up to 18 s, with the journal as it is by then.
     pub owner_deaths: u32,
-    /// Owners frozen over the whole run: another takes over, and the old one goes on for a step before it notices.
+    /// Owners frozen during the run. Another takes over, and the frozen one continues briefly before it notices.
     pub owner_freezes: u32,
-    /// Times that NATS is gone, for up to a minute: every message is lost, both ways.
+    /// Outages of NATS, of up to a minute. Every message is lost, in both directions.
     pub outages: u32,
-    /// Times that a node is cut off from NATS but not from the store, for up to 40 s: its results count, its messages don't.
+    /// Times that a node loses its connection to NATS but not to the store, for up to 40 s. Its results count, and its
+    /// messages are lost.
     pub lane_cuts: u32,
-    /// Times that a node is cut off from the store but not from NATS, for up to 40 s.
+    /// Times that a node loses its connection to the store but not to NATS, for up to 40 s.
     pub store_cuts: u32,
-    /// Times that a node stands still, for 16 to 56 s, which is longer than a lease, and then goes on.
+    /// Times that a node freezes, for 16 to 56 s, which is longer than a lease.
     pub freezes: u32,
-    /// Times that the owner's clock jumps, by up to a minute either way.
+    /// Times that the owner's clock jumps, by up to a minute in either direction.
     pub clock_jumps: u32,
-    /// Times that the network is bad for up to 30 s: a third of the messages is lost, the others take up to 5 s.
+    /// Times that the network is bad, for up to 30 s: a third of the messages is lost, and the others take up to 5 s.
     pub storms: u32,
-    /// Whether heartbeats say what a node holds, as they should. Without it lost messages are never found.
+    /// `true` if heartbeats list the attempts on a node, as in production. Otherwise lost messages are found only when
+    /// the node counts as lost.
     pub holds: bool,
-    /// Tasks that take 50 times as long, on their first try.
+    /// Tasks that take 50 times as long on their first attempt.
     pub slow: u32,
-    /// Jobs whose first map task kills its node each time it has run.
+    /// Jobs whose first map task kills its node each time it runs.
     pub poison: u32,
-    /// Furthest that a node's clock is off, either way, in microseconds. Nodes stop work this long before the lease.
+    /// Maximum offset of a node's clock in either direction, in microseconds. Nodes stop work this long before the end
+    /// of the lease.
     pub skew_us: u64,
 }
 
 impl Default for Scenario {
-    /// A calm world of 10 nodes.
+    /// Returns a world of 10 nodes without faults.
     fn default() -> Self {
         Self {
             nodes: 10,
@@ -83,7 +86,7 @@ impl Default for Scenario {
 }
 
 impl Scenario {
-    /// The world that a seed stands for in the regression runs: everything goes wrong in some of them.
+    /// Returns the world of a seed in the regression runs. The worlds of many seeds include every fault.
     #[must_use]
     pub fn varied(seed: u64) -> Self {
         let pick = |shift: u32, choices: &[u64]| {
@@ -91,7 +94,7 @@ impl Scenario {
             at.ok().and_then(|at| choices.get(at)).copied().unwrap_or(0)
         };
         let small = |shift, choices: &[u64]| u32::try_from(pick(shift, choices)).unwrap_or(0);
-        // How often each of the greater faults strikes: two bits each of another hash, so that they come together, too.
+        // Frequency of each of the major faults: two bits of another hash for each, so that they also occur together.
         let hash = (seed ^ 0x5EED).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let times = |nth: u32| [0, 0, 1, 3].get((hash >> (40 + 2 * nth)) as usize & 3).copied().unwrap_or(0);
         Self {

@@ -1,8 +1,8 @@
 //! Objects in a local directory, as an [`ObjectStore`].
 //!
-//! Unlike the crate's own `LocalFileSystem` it reaches files only through the root's handle (no planted link leads
-//! out), holds `a` and `a/b` side by side, lists in order, and can compare and set. Writes go to a temporary file and
-//! get their name in one step; by default they are on disk before the call returns.
+//! Unlike `object_store`'s `LocalFileSystem`, it opens files only through the root's handle (so that planted links
+//! cannot lead out of it), stores both `a` and `a/b`, lists in order, and supports compare-and-set. Writes go to a
+//! temporary file that is renamed atomically; by default they are on disk before the call returns.
 
 mod names;
 mod root;
@@ -21,37 +21,37 @@ use root::{Root, describe, wrap};
 use std::{collections::BTreeSet, fmt, ops::Range, os::unix::fs::FileExt as _, sync::Arc};
 use walk::Walk;
 
-/// Bytes of one read of a streamed object. A client that does not read keeps one read in memory for each of its streams.
+/// Bytes per read of a streamed object. A slow client keeps one read in memory per stream.
 const CHUNK: u64 = 256 << 10;
-/// Objects listed in one visit to the blocking pool.
+/// Objects listed per task on the blocking pool.
 const BATCH: usize = 500;
 
 /// A directory of objects.
 #[derive(Debug, Clone)]
 pub(crate) struct Local(Arc<Root>);
 
-/// An object opened for reading: one version, even if it is replaced meanwhile.
+/// An object opened for reading. The version stays the same even if the object is replaced.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenObject {
     /// The file.
     pub(crate) file: Arc<std::fs::File>,
-    /// Its size and entity tag when opened.
+    /// Size and entity tag at the time of opening.
     pub(crate) meta: ObjectMeta,
 }
 
 impl Local {
-    /// Opens or makes the directory `path`.
+    /// Opens the directory `path`. Creates it if it does not exist.
     pub(crate) fn open(path: &std::path::Path, durable: bool) -> std::io::Result<Self> {
         Ok(Self(Arc::new(Root::open(path, durable)?)))
     }
 
-    /// Opens an object without leaving the calling thread: a few microseconds.
+    /// Opens an object on the calling thread, which takes a few microseconds.
     pub(crate) fn open_object(&self, path: &Path) -> Result<OpenObject> {
         let (file, metadata) = self.0.open_object(path)?;
         Ok(OpenObject { file: Arc::new(file), meta: describe(path.clone(), &metadata) })
     }
 
-    /// Begins a streamed write that ends as `mode` says.
+    /// Starts a streamed write that completes according to `mode`.
     pub(crate) async fn upload(&self, path: &Path, mode: PutMode) -> Result<upload::LocalUpload> {
         let (root, location) = (Arc::clone(&self.0), path.clone());
         blocking(move || upload::LocalUpload::begin(root, location, mode)).await
@@ -78,7 +78,7 @@ impl Local {
     }
 }
 
-/// Runs file work where it may block.
+/// Runs file operations on the blocking pool.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await?
 }

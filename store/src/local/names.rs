@@ -1,27 +1,28 @@
-//! How object names are written as file and folder names.
+//! Encoding of object names as file and folder names.
 //!
-//! An object store may hold both `a` and `a/b`, a file system can't have both a file and a folder `a`. So a folder is
-//! its name with `.d` after it, and a file is its name as it is, with `.f` after it if it ends in `.d` or `.f`. The
-//! encoding is one to one, and no object can have the name of the store's own folder `.tmp`.
+//! An object store may contain both `a` and `a/b`, but a file system cannot contain a file and a folder `a`. A folder
+//! is therefore its name followed by `.d`, and a file is its name, followed by `.f` if it ends in `.d` or `.f`. The
+//! encoding is one to one (tested by `names_are_one_to_one`), and an object cannot have the name of the store's own
+//! folder `.tmp`.
 
 use object_store::path::Path;
 
-/// The name on disk of a folder.
+/// Returns the name on disk of a folder.
 pub(super) fn folder(name: &str) -> String {
     format!("{name}.d")
 }
 
-/// The name on disk of an object.
+/// Returns the name on disk of an object.
 pub(super) fn file(name: &str) -> String {
     if name.ends_with(".d") || name.ends_with(".f") { format!("{name}.f") } else { name.to_owned() }
 }
 
-/// The folder's name, or `None` if the store has not made it.
+/// Returns the name of a folder on disk, or `None` if the store did not create it.
 pub(super) fn folder_from_disk(disk: &str) -> Option<&str> {
     disk.strip_suffix(".d").filter(|name| !name.is_empty())
 }
 
-/// The object's name, or `None` if the store has not made it.
+/// Returns the name of an object on disk, or `None` if the store did not create it.
 pub(super) fn file_from_disk(disk: &str) -> Option<&str> {
     match disk.strip_suffix(".f") {
         Some(name) => (name.ends_with(".d") || name.ends_with(".f")).then_some(name),
@@ -29,14 +30,14 @@ pub(super) fn file_from_disk(disk: &str) -> Option<&str> {
     }
 }
 
-/// The folder of `path` on disk, relative to the root, and its file name there. `None` for the root.
+/// Returns the folder of `path` on disk, relative to the root, and its file name there. Returns `None` for the root.
 pub(super) fn on_disk(path: &Path) -> Option<(String, String)> {
     let text = path.as_ref();
     let (folders, name) = text.rsplit_once('/').unwrap_or(("", text));
     (!name.is_empty()).then(|| (folders_on_disk(folders), file(name)))
 }
 
-/// A path of folders on disk; `.` for the root.
+/// Returns a path of folders on disk; `.` for the root.
 pub(super) fn folders_on_disk(path: &str) -> String {
     if path.is_empty() {
         return ".".to_owned();

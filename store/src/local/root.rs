@@ -1,4 +1,4 @@
-//! The blocking half of the local store: every file is reached through the root's handle, and no link is followed.
+//! The blocking half of the local store. Every file is opened through the root's handle, and links are not followed.
 
 use super::{
     names,
@@ -18,9 +18,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// How often an operation is tried again when a folder appears or goes away meanwhile.
+/// Maximum attempts of an operation if a folder is created or deleted concurrently.
 const TRIES: u32 = 16;
-/// The lock that makes compare-and-set one step, also between processes.
+/// The lock file that makes compare-and-set atomic, also between processes.
 const UPDATE_LOCK: &str = ".tmp/update";
 
 /// An opened root folder.
@@ -29,12 +29,12 @@ pub(super) struct Root {
     dir: Dir,
     temp: Arc<Temp>,
     durable: bool,
-    /// The last modification time given out, in nanoseconds since 1970: each is later than the one before, so that
-    /// an entity tag is never used again.
+    /// The last assigned modification time, in nanoseconds since 1970. Each is later than the one before, so that an
+    /// entity tag is never reused.
     clock: AtomicU64,
 }
 
-/// Puts a cause into the error that the trait names for it.
+/// Converts an I/O error to the matching error of the trait.
 pub(super) fn wrap(path: &Path, error: io::Error) -> Error {
     let path = path.to_string();
     match error.kind() {
@@ -52,12 +52,12 @@ fn nanos(metadata: &std::fs::Metadata) -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(metadata.mtime_nsec()).unwrap_or(0))
 }
 
-/// The entity tag of a file.
+/// Returns the entity tag of a file.
 pub(super) fn etag(metadata: &std::fs::Metadata) -> String {
     format!("\"{:x}-{:x}-{:x}\"", metadata.ino(), nanos(metadata), metadata.len())
 }
 
-/// What the trait wants to know of a file.
+/// Returns the metadata of a file as required by the trait.
 pub(super) fn describe(location: Path, metadata: &std::fs::Metadata) -> ObjectMeta {
     let modified = UNIX_EPOCH + Duration::from_nanos(nanos(metadata));
     ObjectMeta {
@@ -70,7 +70,7 @@ pub(super) fn describe(location: Path, metadata: &std::fs::Metadata) -> ObjectMe
 }
 
 impl Root {
-    /// Opens the folder `path`, making it if need be.
+    /// Opens the folder `path`. Creates it if it does not exist.
     pub(super) fn open(path: &FsPath, durable: bool) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
         let dir = Dir::open_ambient_dir(path, cap_std::ambient_authority())?;
@@ -78,7 +78,7 @@ impl Root {
         Ok(Self { dir, temp, durable, clock: AtomicU64::new(0) })
     }
 
-    /// Opens `path` under the root without following a link anywhere on the way.
+    /// Opens `path` below the root without following links.
     fn open_at(&self, path: &str, flags: OFlags) -> io::Result<std::fs::File> {
         let flags = flags | OFlags::CLOEXEC | OFlags::RDONLY;
         #[cfg(target_os = "linux")]
@@ -94,7 +94,7 @@ impl Root {
         self.open_slowly(path, flags)
     }
 
-    /// The same for kernels without `openat2`: one folder after the other.
+    /// The fallback for kernels without `openat2`: opens one folder after the other.
     fn open_slowly(&self, path: &str, flags: OFlags) -> io::Result<std::fs::File> {
         let mut at: std::fs::File = self.dir.try_clone()?.into_std_file();
         let mut names = path.split('/').peekable();
@@ -110,11 +110,11 @@ impl Root {
         Ok(Dir::from_std_file(self.open_at(path, OFlags::DIRECTORY)?))
     }
 
-    /// Opens an object to read it.
+    /// Opens an object for reading.
     pub(super) fn open_object(&self, path: &Path) -> Result<(std::fs::File, std::fs::Metadata)> {
         let missing = || wrap(path, io::ErrorKind::NotFound.into());
         let (folder, name) = names::on_disk(path).ok_or_else(missing)?;
-        // NONBLOCK: a planted pipe must not hang the opener.
+        // NONBLOCK, so that a planted pipe cannot block the caller.
         let open = || {
             let file = self.open_at(&format!("{folder}/{name}"), OFlags::NONBLOCK)?;
             let metadata = file.metadata()?;
@@ -128,12 +128,12 @@ impl Root {
         }
     }
 
-    /// A new temporary file.
+    /// Creates a temporary file.
     pub(super) fn temp(&self) -> io::Result<TempFile> {
         self.temp.file()
     }
 
-    /// Writes an object in one go.
+    /// Writes an object from bytes in memory.
     pub(super) fn put<'a>(
         &self,
         path: &Path,
@@ -149,10 +149,10 @@ impl Root {
         self.commit(temp, path, mode)
     }
 
-    /// Makes a temporary file the object `path`.
+    /// Turns a temporary file into the object `path`.
     pub(super) fn commit(&self, temp: TempFile, path: &Path, mode: &PutMode) -> Result<PutResult> {
         let (folder, name) = names::on_disk(path)
-            .ok_or_else(|| wrap(path, io::Error::new(io::ErrorKind::InvalidInput, "the root is no object")))?;
+            .ok_or_else(|| wrap(path, io::Error::new(io::ErrorKind::InvalidInput, "the root is not an object")))?;
         let io = |e| wrap(path, e);
         temp.file.set_modified(self.next_time()).map_err(io)?;
         if self.durable {
@@ -183,7 +183,7 @@ impl Root {
         Ok(PutResult { e_tag, version: None, extensions: Default::default() })
     }
 
-    /// Gives the file its name, making its folders, which a concurrent delete may remove again.
+    /// Gives the file its name and creates its folders, which a concurrent delete may remove again.
     fn place(&self, mut temp: TempFile, folder: &str, name: &str, create: bool) -> io::Result<Dir> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for _ in 0..TRIES {
@@ -197,7 +197,8 @@ impl Root {
                 }
                 other => other?,
             };
-            // Linking first keeps the file for another try; the temporary name goes when `temp` is dropped.
+            // A link keeps the temporary file for another attempt. Its temporary name is removed when `temp` is
+            // dropped.
             let placed = if create { temp.link_to(&parent, name) } else { temp.rename_to(&parent, name) };
             match placed {
                 Ok(()) => return Ok(parent),
@@ -216,13 +217,13 @@ impl Root {
                 sync(&self.open_folder(parent)?)?;
                 path = parent;
             }
-            // The root's own handle only names it and can't be synced.
+            // The root's own handle is a path handle and cannot be synced.
             sync(&self.open_folder(".")?)?;
         }
         Ok(())
     }
 
-    /// Removes an object, and its folders as far as they are empty.
+    /// Deletes an object, and its folders as far as they are empty.
     pub(super) fn delete(&self, path: &Path) -> Result<()> {
         let io = |e| wrap(path, e);
         self.open_object(path)?;
@@ -261,7 +262,7 @@ impl Root {
         UNIX_EPOCH + Duration::from_nanos(time)
     }
 
-    /// Whether a folder on disk is the store's own.
+    /// Returns `true` if a folder on disk is the store's own.
     pub(super) fn is_own(name: &str) -> bool {
         name == temp::FOLDER
     }

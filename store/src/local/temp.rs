@@ -1,7 +1,8 @@
 //! Temporary files of one process, on the same file system as the objects.
 //!
-//! Each process has a folder of its own under `.tmp`, marked alive by a lock on a file beside it. Opening a store
-//! removes the folders whose lock nobody holds, so that a crash leaves nothing and a neighbour loses nothing.
+//! Each process has its own folder under `.tmp`, marked as alive by a lock on a file next to it. Opening a store
+//! removes the folders without a lock holder, so that the files of a crashed process are removed and those of other
+//! processes stay (tested in `tests/planted.rs`).
 
 use cap_std::fs::{Dir, OpenOptions};
 use rustix::fs::{FlockOperation, flock};
@@ -16,7 +17,7 @@ use std::{
 
 /// The folder of temporary folders, in the root.
 pub(super) const FOLDER: &str = ".tmp";
-/// How often a name is tried.
+/// Maximum attempts to find a free name.
 const TRIES: u32 = 100;
 
 /// The folder of this process.
@@ -46,7 +47,7 @@ fn exclusive() -> OpenOptions {
 }
 
 impl Temp {
-    /// Makes this process's folder and removes those of processes that are gone.
+    /// Creates this process's folder and removes those of ended processes.
     pub(super) fn open(root: &Dir) -> io::Result<Self> {
         root.create_dir_all(FOLDER)?;
         let all = root.open_dir(FOLDER)?;
@@ -60,7 +61,8 @@ impl Temp {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(e),
             };
-            // A sweeping neighbour may hold it for a moment, and remove it: then another name.
+            // Another process may hold the lock briefly while it sweeps, and remove the file. Another name is tried
+            // then.
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() || !all.try_exists(&lock)? {
                 continue;
             }
@@ -71,7 +73,7 @@ impl Temp {
         Err(io::Error::new(io::ErrorKind::AlreadyExists, "found no free name for a temporary folder"))
     }
 
-    /// A new empty file.
+    /// Creates an empty file.
     pub(super) fn file(self: &Arc<Self>) -> io::Result<TempFile> {
         let name = format!("{:x}", self.next.fetch_add(1, Ordering::Relaxed));
         let file = self.own.open_with(&name, &exclusive())?.into_std();
@@ -80,14 +82,14 @@ impl Temp {
 }
 
 impl TempFile {
-    /// Moves the file to `name` in `to`, replacing what is there.
+    /// Moves the file to `name` in `to`, and replaces an existing file.
     pub(super) fn rename_to(&mut self, to: &Dir, name: &str) -> io::Result<()> {
         self.temp.own.rename(&self.name, to, name)?;
         self.gone = true;
         Ok(())
     }
 
-    /// Gives the file the name `name` in `to`, unless something has that name.
+    /// Links the file as `name` in `to`. Fails if the name exists.
     pub(super) fn link_to(&self, to: &Dir, name: &str) -> io::Result<()> {
         self.temp.own.hard_link(&self.name, to, name)
     }
@@ -108,7 +110,7 @@ impl Drop for Temp {
     }
 }
 
-/// Removes the folders of processes that are gone.
+/// Removes the folders of ended processes.
 fn sweep(all: &Dir) -> io::Result<()> {
     for entry in all.entries()? {
         let entry = entry?;

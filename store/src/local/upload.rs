@@ -1,4 +1,4 @@
-//! Streamed writes: parts go into a temporary file that gets its name at the end.
+//! Streamed writes: parts go into a temporary file that is renamed at the end.
 
 use super::{
     blocking,
@@ -18,7 +18,7 @@ pub(crate) struct LocalUpload {
     mode: PutMode,
     temp: Option<TempFile>,
     file: Arc<std::fs::File>,
-    /// Where the next part goes.
+    /// Offset of the next part.
     offset: u64,
 }
 

@@ -7,26 +7,26 @@ use super::{
 use object_store::{ObjectMeta, Result, path::Path};
 use std::{io, sync::Arc};
 
-/// An entry of a folder, under the key it sorts by: its name, with a slash for a folder.
+/// An entry of a folder with its sort key: its name, with a trailing slash for a folder.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     key: String,
 }
 
-/// Walks the objects under a prefix, depth first. Holds the names of the folders on the way, so memory grows with the
-/// largest folder and not with the number of objects.
+/// Walks the objects under a prefix, depth first. Holds the names in the folders on the current path, so memory grows
+/// with the largest folder and not with the number of objects.
 #[derive(Debug)]
 pub(super) struct Walk {
     root: Arc<Root>,
     /// Entries still to visit, the next one last, each with the path of its folder.
     stack: Vec<(Arc<str>, Vec<Entry>)>,
-    /// Only paths greater than this are given.
+    /// Only greater paths are returned.
     after: String,
     failed: Option<object_store::Error>,
 }
 
 impl Walk {
-    /// Begins at the folder `prefix`, after the path `after`.
+    /// Starts at the folder `prefix`, after the path `after`.
     pub(super) fn new(root: Arc<Root>, prefix: &Path, after: Option<&Path>) -> Self {
         let mut walk =
             Self { root, stack: Vec::new(), after: after.map_or_else(String::new, Path::to_string), failed: None };
@@ -34,7 +34,7 @@ impl Walk {
         walk
     }
 
-    /// The next objects, at most `limit`; none at the end.
+    /// Returns the next objects, at most `limit`; none at the end.
     pub(super) fn batch(&mut self, limit: usize) -> Vec<Result<ObjectMeta>> {
         let mut out = Vec::new();
         while out.len() < limit {
@@ -59,7 +59,7 @@ impl Walk {
             };
             let path = if folder.is_empty() { key } else { format!("{folder}/{key}") };
             if let Some(folder) = path.strip_suffix('/') {
-                // Everything in it begins with `path`.
+                // Every path in the folder begins with `path`.
                 if path > self.after || self.after.starts_with(&path) {
                     self.enter(folder.into());
                 }
@@ -71,7 +71,7 @@ impl Walk {
             let Ok(location) = Path::parse(&path) else { continue };
             match self.root.open_object(&location) {
                 Ok((_, metadata)) => return Some(Ok(describe(location, &metadata))),
-                // Deleted meanwhile, or nothing that we wrote.
+                // Deleted concurrently, or not written by the store.
                 Err(object_store::Error::NotFound { .. }) => {}
                 Err(e) => return Some(Err(e)),
             }

@@ -1,9 +1,9 @@
-//! Cuts a CSV object between rows.
+//! Splits a CSV object between rows.
 //!
-//! The grammar is that of the Rust SDK's readers, from the same crate: a quote opens a field only at its beginning, a
-//! line ends with `\n`, `\r\n` or `\r`, and empty lines are no rows. Whether a place is inside quotes depends on all
-//! bytes before it, so the object is read once from its beginning. `tests/csv.rs` compares cutter and reader over any
-//! bytes.
+//! The grammar is the same as in the Rust SDK's readers, from the same crate: a quote opens a field only at its
+//! beginning, a line ends with `\n`, `\r\n` or `\r`, and empty lines are not rows. A position is inside quotes or not
+//! depending on all bytes before it, so the object is read once from its beginning. `tests/csv.rs` compares the
+//! splitter with the reader over arbitrary bytes.
 
 use super::{Plan, Room, Shared, text};
 use crate::{
@@ -16,26 +16,26 @@ use fabric_types::{
 };
 use std::ops::Range;
 
-/// Bytes that are scanned before another task of the thread may run.
+/// Bytes scanned between yields to other tasks.
 const PIECE: usize = 64 << 10;
 /// Bytes of a header row that are searched for another delimiter.
 const MAX_HEADER: u64 = 64 << 10;
 
-/// The grammar, of which only the ends of rows and fields matter here.
+/// The CSV grammar. Only the ends of rows and fields matter here.
 struct Grammar {
     reader: Box<csv_core::Reader>,
-    /// Where the crate puts the contents of fields, and where they end. Nothing reads them.
+    /// Output buffers for the contents and ends of fields. They are never read.
     contents: Box<[u8]>,
     ends: Box<[usize]>,
 }
 
-/// A step of the grammar.
+/// The result of one step of the grammar.
 struct Step {
-    /// Bytes that were read.
+    /// Number of bytes read.
     read: usize,
-    /// Fields that ended in them.
+    /// Number of fields that ended in them.
     fields: usize,
-    /// Whether the row ended with them.
+    /// `true` if the row ended with them.
     row_ended: bool,
 }
 
@@ -45,25 +45,25 @@ impl Grammar {
         Self { reader, contents: vec![0; PIECE].into(), ends: vec![0; 1024].into() }
     }
 
-    /// Reads to the end of the row, or less. No bytes stand for the end of the object.
+    /// Reads up to the end of the row. An empty slice marks the end of the object.
     fn read(&mut self, bytes: &[u8]) -> Step {
         let (result, read, _, fields) = self.reader.read_record(bytes, &mut self.contents, &mut self.ends);
         Step { read, fields, row_ended: matches!(result, csv_core::ReadRecordResult::Record) }
     }
 }
 
-/// Places between rows, found in one pass.
+/// Finds split positions between rows in one pass.
 struct Cutter {
     grammar: Grammar,
     target: u64,
-    /// Bytes seen.
+    /// Bytes read.
     at: u64,
-    /// The last row ended, and nothing but line ends came after it.
+    /// `true` if the last row has ended and only line ends came after it.
     between_rows: bool,
     header_fields: usize,
-    /// Where the first row after the header begins.
+    /// Offset of the first row after the header.
     header_end: Option<u64>,
-    /// Where the current range begins.
+    /// Offset of the current range.
     start: u64,
     ranges: Vec<Range<u64>>,
 }
@@ -106,7 +106,7 @@ impl Cutter {
         }
     }
 
-    /// A row that is not the first begins here.
+    /// Handles the start of a row other than the first.
     fn row_begins(&mut self) {
         if self.header_end.is_none() {
             self.header_end = Some(self.at);
@@ -144,7 +144,7 @@ pub(super) async fn plan(
             tokio::task::yield_now().await;
         }
     }
-    // A header without rows gives nothing to do.
+    // A header without rows gives no partition.
     let Some(header_end) = cutter.header_end else { return Ok(Plan::default()) };
     if cutter.start < size {
         room.take(1, Some(size))?;
@@ -176,7 +176,7 @@ async fn check_delimiter(source: &Source, header_end: u64, target: u64) -> Resul
     ))
 }
 
-/// Fields of the first row of `bytes`.
+/// Returns the number of fields in the first row of `bytes`.
 fn fields(mut bytes: &[u8], delimiter: Delimiter) -> usize {
     let mut grammar = Grammar::new(delimiter);
     let mut fields = 0;

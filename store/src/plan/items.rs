@@ -1,4 +1,4 @@
-//! One partition per item: lines of an object.
+//! One partition per item, from the lines of an object.
 
 use super::{Plan, Room, text};
 use crate::{
@@ -7,14 +7,14 @@ use crate::{
 };
 use fabric_types::dataset::Partition;
 
-/// A byte order mark of UTF-8, which is part of no item.
+/// UTF-8 byte order mark, which is not part of an item.
 const MARK: &[u8] = b"\xef\xbb\xbf";
-/// Bytes of the longest item: an item travels with its task.
+/// Maximum size of an item in bytes, since it is sent with its task.
 const MAX_ITEM: usize = 1 << 20;
-/// Bytes of all items of an object together: the plan holds them.
+/// Maximum size of an object with items in bytes, since the plan holds all items.
 const MAX_OBJECT: u64 = 256 << 20;
 
-/// Each line that is not empty is an item. A carriage return before the line feed is not part of it.
+/// Turns each line that is not empty into an item. A carriage return before the line feed is not part of it.
 pub(super) async fn plan(source: Source, room: &Room) -> Result<Plan, Error> {
     let (path, size) = (source.path.clone(), source.size);
     if size > MAX_OBJECT {

@@ -1,19 +1,19 @@
-//! Cuts an object after line feeds, reading only small windows around the cuts.
+//! Splits an object after line feeds, reading only small windows around the split positions.
 
 use super::{Room, STEP, text};
 use crate::{Error, input::Source};
 use bytes::Bytes;
 use std::ops::Range;
 
-/// Bytes read to find a line feed; four times as many while none is found, up to the larger.
+/// Bytes read to find a line feed. The window grows fourfold while none is found, up to [`MAX_WINDOW`].
 const WINDOW: u64 = 16 << 10;
 const MAX_WINDOW: u64 = 1 << 20;
 
-/// Ranges of at least `target` bytes, the last one excepted, each ending after a line feed or at the object's end. A
-/// longer line makes a longer range.
+/// Returns ranges of at least `target` bytes, except for the last one, each ending after a line feed or at the object's
+/// end. A longer line makes a longer range.
 ///
 /// # Errors
-/// [`Error::InvalidInputSpec`] for what is not text of single bytes, besides too many ranges and the store's errors.
+/// [`Error::InvalidInputSpec`] for text without single-byte line ends and for too many ranges, and the store's errors.
 pub(super) async fn cut(source: &Source, target: u64, room: &Room) -> Result<Vec<Range<u64>>, Error> {
     if source.size == 0 {
         return Ok(Vec::new());
@@ -34,7 +34,7 @@ pub(super) async fn cut(source: &Source, target: u64, room: &Room) -> Result<Vec
     Ok(ranges)
 }
 
-/// The last window read, kept because small targets lie close together.
+/// The last window read, cached because small targets are close together.
 struct Windows<'a> {
     source: &'a Source,
     at: u64,
@@ -42,7 +42,7 @@ struct Windows<'a> {
 }
 
 impl Windows<'_> {
-    /// The position after the first line feed at or after `from`, or the object's end.
+    /// Returns the position after the first line feed at or after `from`, or the object's end.
     async fn line_end(&mut self, mut from: u64) -> Result<u64, Error> {
         let mut window = WINDOW;
         while from < self.source.size {

@@ -1,4 +1,4 @@
-//! Turns an input spec into partitions: which objects there are, and where each is cut.
+//! Turns an input spec into partitions: finds the objects and splits each.
 
 mod csv;
 mod items;
@@ -20,12 +20,12 @@ use std::{
     },
 };
 
-/// Bounds of planning.
+/// Limits of planning.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanOptions {
-    /// Most partitions. Default 1,000,000.
+    /// Maximum number of partitions. Default: 1,000,000.
     pub max_partitions: usize,
-    /// Objects planned at once. Default 16.
+    /// Number of objects planned concurrently. Default: 16.
     pub concurrency: usize,
 }
 
@@ -35,20 +35,21 @@ impl Default for PlanOptions {
     }
 }
 
-/// A data set cut into partitions.
+/// A data set split into partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// In the order in which the store lists the objects (see [`Objects::list`]), and of their bytes.
+    /// Ordered by the byte order of the objects' paths, then by offset.
     pub partitions: Vec<Partition>,
-    /// Bytes that the partitions have together.
+    /// Total size of the partitions in bytes.
     pub bytes_in: u64,
 }
 
-/// Plans a data set. Empty objects, CSV objects of a header only, and Parquet row groups of no rows give no partition.
+/// Plans a data set. Empty objects, CSV objects with only a header, and Parquet row groups without rows give no
+/// partition.
 ///
 /// # Errors
-/// [`Error::InvalidInputSpec`] if nothing is there, the objects can't be split as asked, there would be no partition at
-/// all, or too many; otherwise what the store answers.
+/// [`Error::InvalidInputSpec`] if there are no objects, they cannot be split as requested, or there would be no
+/// partition or too many; otherwise the store's errors.
 pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -> Result<Plan, Error> {
     let room = Room::new(options.max_partitions);
     match input {
@@ -78,7 +79,7 @@ pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -
     }
 }
 
-/// The partitions that a plan may still have, all objects that are planned at the same time together.
+/// The number of partitions that a plan may still have, shared by all objects planned concurrently.
 pub(crate) struct Room {
     max: usize,
     taken: AtomicUsize,
@@ -89,18 +90,18 @@ impl Room {
         Self { max, taken: AtomicUsize::new(0) }
     }
 
-    /// Takes room for `count` partitions before they are made. `size` is the size of the object that they are cut from.
+    /// Reserves `count` partitions before they are created. `size` is the size of their object.
     pub(crate) fn take(&self, count: usize, size: Option<u64>) -> Result<(), Error> {
         let before = self.taken.fetch_add(count, Ordering::Relaxed);
         if before.saturating_add(count) <= self.max { Ok(()) } else { Err(too_many(self.max, size)) }
     }
 }
 
-/// How many partitions are planned before another task of the thread may run, or the plan be cancelled.
+/// Number of partitions planned between yields, at which the plan can be cancelled.
 pub(crate) const STEP: usize = 1024;
 
 fn too_many(max: usize, size: Option<u64>) -> Error {
-    // A power of two in which the object has half as many partitions as there may be.
+    // A power of two with which the object has at most half as many partitions as allowed.
     let large = size.map(|size| (size / (max as u64).max(1)).saturating_mul(2).max(1).next_power_of_two());
     let hint = match large {
         Some(large) => format!("use partitions of {} or more, as in lines:{0}, or fewer objects", compact(large)),
@@ -109,12 +110,12 @@ fn too_many(max: usize, size: Option<u64>) -> Error {
     Error::spec(format!("the data set has more than {max} partitions, the most that a job may have"), hint)
 }
 
-/// A power of two as splitters take it.
+/// Formats a power of two as splitters parse it.
 fn compact(bytes: u64) -> String {
     ByteSize(bytes).to_string().replace(' ', "")
 }
 
-/// The objects that `path` names, in the byte order of their paths.
+/// Returns the objects named by `path`, in the byte order of their paths.
 async fn find<'a>(
     path: &str,
     objects: &'a Objects,
@@ -153,12 +154,12 @@ async fn find<'a>(
     if paths.is_empty() {
         return Err(Error::spec(format!("there are no objects under `{path}`"), "see what is there: fabric ls"));
     }
-    // Some stores list folder by folder; the order of partitions must not depend on the store.
+    // Some stores list folder by folder. The order of partitions must not depend on the store.
     paths.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     Ok(stream::iter(paths.into_iter().map(Ok)).boxed())
 }
 
-/// The size of an object, and the partitions that it gives.
+/// Returns the size of an object and its partitions.
 async fn one(path: ObjectPath, split: Split, objects: &Objects, room: &Room) -> Result<(u64, Plan), Error> {
     let source = Source::current(objects, &path).await?;
     let size = source.size;
@@ -179,7 +180,7 @@ async fn one(path: ObjectPath, split: Split, objects: &Objects, room: &Room) -> 
     Ok((size, Plan { partitions, bytes_in }))
 }
 
-/// What all slices of an object share.
+/// The part shared by all slices of an object.
 struct Shared {
     path: Arc<str>,
     etag: Arc<str>,

@@ -1,10 +1,10 @@
-//! Data sets that give no task. A job over nothing is refused: it would succeed without a result, and a reduce would
-//! have nothing to merge.
+//! Errors for data sets without a task. A job over such a data set is refused: it would succeed without a result, and a
+//! reduce would have no input.
 
 use crate::Error;
 use fabric_types::dataset::Split;
 
-/// The objects that a plan has seen.
+/// Totals over the objects of a plan.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Seen {
     objects: u64,
@@ -23,7 +23,7 @@ pub(super) fn no_items() -> Error {
     Error::spec("the list of items is empty, so the job has no task", "give at least one item")
 }
 
-/// The error for the objects under `path`, none of which gives a partition.
+/// Returns the error for objects under `path` that give no partition.
 pub(super) fn no_task(path: &str, split: Split, seen: Seen) -> Error {
     let what = match seen.objects {
         1 => "the object".to_owned(),

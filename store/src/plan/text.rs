@@ -1,12 +1,11 @@
-//! Refuses objects that splitters which look for line ends would cut apart: text in UTF-16 or UTF-32, and compressed
-//! files.
+//! Refuses objects that line-based splitters would corrupt: text in UTF-16 or UTF-32, and compressed files.
 
 use crate::{Error, input::Source};
 
-/// Bytes of an object's beginning that are looked at.
+/// Bytes of an object's beginning that are checked.
 pub(super) const BEGINNING: u64 = 512;
 
-/// What compressed files begin with.
+/// The first bytes of compressed files.
 const COMPRESSED: [(&[u8], &str); 5] = [
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "Zstandard"),
@@ -18,7 +17,7 @@ const COMPRESSED: [(&[u8], &str); 5] = [
 /// Checks the first bytes of an object, [`BEGINNING`] of them or all.
 ///
 /// # Errors
-/// [`Error::InvalidInputSpec`] for what is not text whose line ends are single bytes.
+/// [`Error::InvalidInputSpec`] for anything but text with single-byte line ends.
 pub(super) fn check(source: &Source, bytes: &[u8]) -> Result<(), Error> {
     let bytes = bytes.get(..BEGINNING as usize).unwrap_or(bytes);
     let path = &source.path;
@@ -37,8 +36,8 @@ pub(super) fn check(source: &Source, bytes: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The encoding of text whose characters take two or four bytes at least: by its byte order mark, or by zero bytes
-/// that are all on one side of their pairs, in two and in a quarter of them or more.
+/// Returns the encoding of text with characters of at least two or four bytes. It is detected by its byte order mark,
+/// or by zero bytes that are all on the same side of byte pairs, in at least two and in at least a quarter of them.
 fn wide(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Some("UTF-32"),

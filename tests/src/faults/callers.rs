@@ -9,7 +9,7 @@ use super::{
 use crate::Ended;
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use fabric_client::{Client, Invoke, PutOptions};
+use fabric_client::{Client, InvokeRequest, UploadOptions};
 use fabric_types::rest::invocation::InvocationState;
 use std::{future::Future, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
@@ -61,7 +61,7 @@ impl Account {
         match n % 8 {
             0 | 2 | 4 | 6 => {
                 let echoed = async {
-                    let answer = client.invoke("noop", Invoke::new(name.to_owned())).await?;
+                    let answer = client.invoke("noop", InvokeRequest::new(name.to_owned())).await?;
                     answer.body.bytes(LONGEST).await
                 };
                 if let Some(body) = self.call("a call", echoed).await? {
@@ -69,14 +69,15 @@ impl Account {
                 }
             }
             3 => {
-                let later = client.invoke_async("noop", Invoke::new(name.to_owned()));
+                let later = client.invoke_async("noop", InvokeRequest::new(name.to_owned()));
                 if let Some(accepted) = self.call("an asynchronous call", later).await? {
                     self.invocations.push((accepted.id.to_string(), name.to_owned()));
                 }
             }
             1 | 5 => {
                 let path = format!("callers/{name}");
-                let put = async { client.put_bytes(&path, Bytes::from(name.to_owned()), &PutOptions::default()).await };
+                let put =
+                    async { client.put_bytes(&path, Bytes::from(name.to_owned()), &UploadOptions::default()).await };
                 if self.call("storing an object", put).await?.is_some() {
                     self.objects.push((path.clone(), name.to_owned()));
                 }

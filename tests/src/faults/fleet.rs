@@ -12,7 +12,7 @@ use super::{
 };
 use crate::Ended;
 use anyhow::{Context as _, Result, ensure};
-use fabric_client::Paging;
+use fabric_client::PageOptions;
 use fabric_types::job::JobState;
 use std::{collections::BTreeMap, path::Path, time::Duration};
 use tempfile::TempDir;
@@ -157,7 +157,8 @@ impl Fleet {
 
     /// Whether the owner counts the node of this name among its nodes.
     pub(crate) async fn lists(&self, node: &str) -> Result<bool> {
-        let page = self.doors().ask("listing nodes", async |client| client.nodes(&Paging::default()).await).await?;
+        let page =
+            self.doors().ask("listing nodes", async |client| client.nodes(&PageOptions::default()).await).await?;
         Ok(page.items.iter().any(|known| known.id.as_str() == node))
     }
 
@@ -194,7 +195,7 @@ impl Fleet {
             let door = Doors(vec![door]);
             door.ask("being ready", async |client| client.ready().await).await?;
             let all = async || {
-                let page = door.ask("listing nodes", async |client| client.nodes(&Paging::default()).await).await;
+                let page = door.ask("listing nodes", async |client| client.nodes(&PageOptions::default()).await).await;
                 let mut known: Vec<_> =
                     page.iter().flat_map(|page| &page.items).map(|node| node.id.to_string()).collect();
                 known.sort();
@@ -229,7 +230,7 @@ impl Fleet {
     pub fn check_logs(&self) -> Result<()> {
         for member in &self.members {
             for line in member.log().lines() {
-                let bad = line.contains("panicked at") || line.contains("gave another result");
+                let bad = line.contains("panicked at") || line.contains("differs from the committed one");
                 ensure!(!bad, "{}: {line}", member.name());
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::{guests, repository};
 use anyhow::Result;
-use fabric_client::{Client, Deploy, PutOptions, Upload};
+use fabric_client::{Client, Deploy, Upload, UploadOptions};
 use fabric_types::job::JobSpec;
 use serde_json::json;
 
@@ -63,7 +63,7 @@ impl Work {
             client.deploy(&Deploy::new(guests::manifest(name, ""), guests::built(name))).await?;
         }
         let data = repository().join("examples/data/nyc-weather-2013.csv");
-        client.put("weather.csv", Upload::file(&data).await?, &PutOptions::default()).await?;
+        client.put("weather.csv", Upload::file(&data).await?, &UploadOptions::default()).await?;
         Ok(())
     }
 }

@@ -3,11 +3,11 @@
 use std::{fmt, str::FromStr};
 
 /// The byte between the fields of a CSV row: `comma`, `semicolon`, `tab`, `pipe`, `colon`, `space`, or another ASCII
-/// punctuation character, written as it is. A quote is none.
+/// punctuation character as is. A quote is not allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Delimiter(u8);
 
-/// Text that names no delimiter.
+/// Text that is not a delimiter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a delimiter: use comma, semicolon, tab, pipe, colon, space or a punctuation character")]
 pub struct InvalidDelimiter(pub String);
@@ -19,10 +19,10 @@ const NAMED: [(u8, &str); 6] =
 impl Delimiter {
     /// A comma.
     pub const COMMA: Self = Self(b',');
-    /// What separates fields in most files where no comma does.
+    /// Common delimiters other than the comma.
     pub const USUAL: [Self; 3] = [Self(b';'), Self(b'\t'), Self(b'|')];
 
-    /// The byte.
+    /// Returns the byte.
     #[must_use]
     pub const fn byte(self) -> u8 {
         self.0

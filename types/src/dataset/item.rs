@@ -1,4 +1,4 @@
-//! Items that are given with a job: JSON values that reach the guest as they were written.
+//! Inline items of a job: JSON values that reach the guest as written.
 
 use crate::canonical;
 use serde::{
@@ -8,25 +8,25 @@ use serde::{
 use serde_json::{Value, value::RawValue};
 use std::{fmt, sync::Arc};
 
-/// An item that is given with a job.
+/// An inline item of a job.
 ///
-/// In JSON it is any value. Of its text only the white space between tokens is left out: numbers, names and their order
-/// stay as they were written, as in an item that is stored.
+/// In JSON it is any value. Only white space between tokens is removed from its text: numbers, names and their order
+/// stay as written, as in items that are read from an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// A JSON string: its text.
+    /// Text of a JSON string.
     Text(Arc<str>),
     /// Any other value, as JSON.
     Json(Arc<str>),
 }
 
-/// What `serde_json` calls a value whose text it hands over. `tests::items_keep_their_text` fails where it changes.
+/// Name of the newtype with which `serde_json` passes on raw text. `tests::items_keep_their_text` fails if it changes.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
-/// Lists and objects inside each other in one item. `serde_json` has the same bound for a whole text.
+/// Maximum nesting of lists and objects in one item. `serde_json` has a similar limit for a whole text.
 const MAX_DEPTH: usize = 120;
 
 impl Item {
-    /// The item as the guest reads it.
+    /// Returns the item as the guest reads it.
     #[must_use]
     pub fn text(&self) -> &Arc<str> {
         match self {
@@ -34,7 +34,7 @@ impl Item {
         }
     }
 
-    /// Reads the text of one JSON value; `None` where it nests too deeply or is a string that is not Unicode.
+    /// Parses the text of one JSON value. Returns `None` if it nests too deeply or is a string that is not Unicode.
     fn from_json(json: &str) -> Option<Self> {
         if json.starts_with('"') {
             return Some(Self::Text(serde_json::from_str::<String>(json).ok()?.into()));
@@ -50,7 +50,7 @@ impl From<Value> for Item {
     }
 }
 
-/// The text of a JSON value without the white space between its tokens; `None` where it nests too deeply.
+/// Returns the text of a JSON value without white space between its tokens, or `None` if it nests too deeply.
 fn compact(json: &str) -> Option<String> {
     let mut text = String::with_capacity(json.len());
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for Item {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON value")
             }
-            /// `serde_json` hands over the text.
+            /// `serde_json` passes on the raw text.
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item, A::Error> {
                 let raw = Box::<RawValue>::deserialize(MapAccessDeserializer::new(map))?;
                 Item::from_json(raw.get()).ok_or_else(|| {
@@ -103,7 +103,7 @@ impl<'de> Deserialize<'de> for Item {
                     ))
                 })
             }
-            /// Other formats hand over values.
+            /// Other formats pass on values.
             fn visit_newtype_struct<D: Deserializer<'de>>(self, de: D) -> Result<Item, D::Error> {
                 Value::deserialize(de).map(Item::from)
             }

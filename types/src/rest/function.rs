@@ -9,64 +9,64 @@ use serde::{Deserialize, Serialize};
 /// A function in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FunctionSummary {
-    /// Its name.
+    /// Name of the function.
     pub name: FunctionName,
-    /// From the manifest of the version that is live.
+    /// Description in the manifest of the live version.
     pub description: String,
-    /// From the manifest of the version that is live.
+    /// Tags in the manifest of the live version.
     pub tags: Vec<String>,
-    /// Whether an http function may be called without a token.
+    /// `true` if an http function may be called without a token.
     pub public: bool,
-    /// What the live version exports.
+    /// Entry points of the live version.
     pub entry: Entry,
-    /// The newest version that is there.
+    /// Newest existing version.
     pub latest: u32,
-    /// The versions behind `live`, by weight; empty where nothing is live.
+    /// Versions behind `live`, by weight; empty if nothing is live.
     pub live: Vec<AliasTarget>,
-    /// When the newest version was deployed.
+    /// Deployment time of the newest version.
     pub updated_ms: u64,
 }
 
-/// The answer to a deployment.
+/// The response to a deployment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Deployed {
-    /// The version that now exists.
+    /// The deployed version.
     pub deployment: Deployment,
-    /// False when the newest version had the same module and manifest, and nothing was made.
+    /// `false` if the newest version has the same module and manifest, so that no version was created.
     pub created: bool,
-    /// The versions behind `live` now, by weight; empty where nothing is live.
+    /// Versions behind `live` after the deployment, by weight; empty if nothing is live.
     pub live: Vec<AliasTarget>,
-    /// The versions behind `live` before.
+    /// Versions behind `live` before the deployment.
     pub live_before: Vec<AliasTarget>,
-    /// Milliseconds the compiler took; 0 when the artefact was there already.
+    /// Compile time in milliseconds; 0 if the artefact existed already.
     pub compile_ms: u64,
-    /// What the deployer should know.
+    /// Warnings for the deployer.
     pub warnings: Vec<String>,
 }
 
-/// An alias. Calls are divided over its targets by weight.
+/// An alias. Calls are distributed over its targets by weight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Alias {
-    /// Its name. `live` is the one that a bare function name means.
+    /// Name of the alias. A function name without a selector refers to `live`.
     pub name: AliasName,
-    /// Where it points; 1 to 16 targets.
+    /// Targets of the alias, 1 to 16.
     pub targets: Vec<AliasTarget>,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_ms: u64,
 }
 
-/// Sets an alias.
+/// A request to set an alias.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetAlias {
-    /// Where it points; 1 to 16 targets.
+    /// Targets of the alias, 1 to 16.
     pub targets: Vec<AliasTarget>,
 }
 
-/// Points `live` at an older version.
+/// A request to point `live` at an older version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rollback {
-    /// The version. Default: the one that was live before; each rollback goes further back.
+    /// The version. Default: the previous live version; each rollback goes back one further.
     pub to: Option<u32>,
 }

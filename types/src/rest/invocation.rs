@@ -6,24 +6,24 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Where an invocation stands.
+/// The state of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum InvocationState {
-    /// Accepted, not running yet.
+    /// Accepted, but not running yet.
     Queued,
     /// Running.
     Running,
-    /// There is a result.
+    /// Ended with a result.
     Succeeded,
-    /// There is an error.
+    /// Ended with an error.
     Failed,
-    /// A user stopped it, or the caller that waited for it left.
+    /// Stopped by a user, or because the waiting caller disconnected.
     Cancelled,
 }
 
 impl InvocationState {
-    /// The state of a call that has ended, with an error or without.
+    /// Returns the state of an ended call with this error, or without one.
     #[must_use]
     pub fn of(error: Option<&Fault>) -> Self {
         match error.map(|fault| fault.code) {
@@ -37,67 +37,67 @@ impl InvocationState {
 /// One call of a function.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Invocation {
-    /// Its id.
+    /// Invocation id.
     pub id: InvocationId,
-    /// The function.
+    /// Name of the function.
     pub function: FunctionName,
-    /// The version that ran.
+    /// Version that ran.
     pub version: u32,
-    /// Where it stands.
+    /// Current state.
     pub state: InvocationState,
-    /// When it was accepted.
+    /// Time of acceptance.
     pub created_ms: u64,
-    /// When it ended.
+    /// End time.
     #[serde(default)]
     pub ended_ms: Option<u64>,
     /// Fuel spent.
     pub fuel: u64,
-    /// Device time of its GPU work, microseconds.
+    /// Device time of its GPU work, in microseconds.
     #[serde(default)]
     pub gpu_us: u64,
-    /// Whether the result came from an earlier call with the same module, input and parameters.
+    /// `true` if the result came from an earlier call with the same module, input and parameters.
     pub cached: bool,
-    /// Bytes of the result.
+    /// Size of the result in bytes.
     pub result_bytes: Option<u64>,
-    /// The media type of the result, where there is one. Lists leave it out for asynchronous invocations.
+    /// Media type of the result, if there is one. Lists omit it for asynchronous invocations.
     pub content_type: Option<String>,
-    /// Where the result is: `/v1/invocations/{id}/result`.
+    /// URL of the result: `/v1/invocations/{id}/result`.
     pub result_url: Option<String>,
-    /// Why it failed.
+    /// The fault of a failed call.
     #[serde(default)]
     pub error: Option<Fault>,
 }
 
-/// How a line came to be.
+/// The origin of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogSource {
-    /// The guest's standard output, where that is not the result.
+    /// The guest's standard output, if it is not the result.
     Stdout,
     /// The guest's standard error.
     Stderr,
-    /// A line through `fabric:task/log`.
+    /// `fabric:task/log`.
     Log,
-    /// Fabric's word about the call, such as its fault.
+    /// A message of Fabric about the call, such as its fault.
     System,
 }
 
 /// One line of an invocation's or task's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LogLine {
-    /// When, in milliseconds since 1970.
+    /// Time, in milliseconds since 1970.
     pub at_ms: u64,
-    /// The invocation, or the job for a task's line.
+    /// Invocation id, or the job's id for a line of a task.
     pub invocation_id: InvocationId,
-    /// The function.
+    /// Name of the function.
     pub function: FunctionName,
-    /// The task, as `stage/index`, for a job's lines.
+    /// Task of a job's line, as `stage/index`.
     #[serde(default)]
     pub task: Option<String>,
-    /// How it came to be.
+    /// Origin of the line.
     pub source: LogSource,
     /// `trace`, `debug`, `info`, `warn` or `error`.
     pub level: String,
-    /// The text, without the line feed; at most 16 KiB.
+    /// Text without the line feed, at most 16 KiB.
     pub message: String,
 }

@@ -8,36 +8,36 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How many tasks are in which state.
+/// The number of tasks in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TaskCounts {
-    /// All of them, over all stages.
+    /// All tasks, over all stages.
     pub total: u64,
-    /// Waiting for inputs, for room or for a backoff.
+    /// Tasks waiting for inputs, for a free slot or for a backoff.
     pub waiting: u64,
-    /// With a node.
+    /// Tasks assigned to a node.
     pub running: u64,
-    /// Done, the cached ones included.
+    /// Successful tasks, including cached ones.
     pub succeeded: u64,
-    /// Done without running, from the cache.
+    /// Successful tasks with a result from the cache.
     pub cached: u64,
-    /// Failed for good.
+    /// Permanently failed tasks.
     pub failed: u64,
-    /// Given up on: each is in the list of dead letters. Those that the job allows do not fail it.
+    /// Tasks in the list of dead letters. Those within the job's `allow-failed` do not fail it.
     #[serde(default)]
     pub dead: u64,
-    /// Attempts that failed and were, or will be, repeated.
+    /// Failed attempts that were or will be repeated.
     pub retries: u64,
 }
 
-/// What a job has cost so far.
+/// The cost of a job so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Cost {
-    /// Fuel of all attempts that gave a result or a guest fault.
+    /// Fuel of all attempts that ended with a result or a guest fault.
     pub fuel: u64,
-    /// Wall clock inside sandboxes, microseconds, summed.
+    /// Wall clock inside sandboxes, in microseconds, summed.
     pub guest_us: u64,
-    /// Device time of GPU work, microseconds, summed over the attempts that gave a result.
+    /// Device time of GPU work, in microseconds, summed over the attempts that ended with a result.
     #[serde(default)]
     pub gpu_us: u64,
     /// Input bytes read.
@@ -49,50 +49,50 @@ pub struct Cost {
 /// A job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Job {
-    /// Its id.
+    /// Job id.
     pub id: JobId,
-    /// Its name.
+    /// Display name.
     pub name: String,
-    /// The function.
+    /// Name of the function.
     pub function: FunctionName,
-    /// The version that runs; fixed when the job is accepted.
+    /// Version that runs, fixed when the job is accepted.
     pub version: u32,
-    /// Who submitted it.
+    /// Name of the token that submitted it.
     pub submitter: String,
-    /// Where it stands.
+    /// Current state.
     pub state: JobState,
-    /// One sentence on the state: why it waits, what it does, why it failed.
+    /// One sentence on the state, such as the reason for waiting or for the failure.
     pub remark: String,
-    /// Why nothing of it runs, in one sentence; absent while something does, and when it has ended.
+    /// One sentence on the reason why no task runs; absent while a task runs, and after the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
-    /// Its tasks.
+    /// Task counts.
     pub tasks: TaskCounts,
-    /// Its cost.
+    /// Cost so far.
     pub cost: Cost,
     /// Tags.
     pub tags: Vec<String>,
-    /// When it was accepted.
+    /// Time of acceptance.
     pub created_ms: u64,
-    /// When its first task started.
+    /// Start time of its first task.
     #[serde(default)]
     pub started_ms: Option<u64>,
-    /// When it ended.
+    /// End time.
     #[serde(default)]
     pub ended_ms: Option<u64>,
-    /// Milliseconds from accepted to started (or to now).
+    /// Milliseconds from acceptance to start (or until now).
     pub queue_ms: u64,
-    /// Milliseconds from started to ended (or to now).
+    /// Milliseconds from start to end (or until now).
     pub run_ms: u64,
-    /// How many results there are to read once it succeeded; 0 where it did not.
+    /// Number of results of a successful job, otherwise 0.
     pub results: u64,
-    /// The fault of the task that failed it.
+    /// Fault of the task that failed the job.
     #[serde(default)]
     pub error: Option<Fault>,
-    /// Whether it is in the bin; `restore` takes it out.
+    /// `true` if it is in the bin; `restore` takes it out.
     #[serde(default)]
     pub deleted: bool,
-    /// What was submitted.
+    /// The submitted specification.
     pub spec: JobSpec,
 }
 
@@ -101,123 +101,123 @@ pub struct Job {
 pub struct Task {
     /// Stage, from 0.
     pub stage: u16,
-    /// Index in the stage, from 0.
+    /// Index within the stage, from 0.
     pub index: u32,
-    /// What the stage does.
+    /// Kind of the stage.
     pub kind: StageKind,
-    /// Where it stands.
+    /// Current state.
     pub state: TaskState,
     /// Attempts so far.
     pub attempts: u32,
-    /// Where it runs or ran.
+    /// Node of the current or last attempt.
     #[serde(default)]
     pub node: Option<NodeId>,
-    /// What it reads, in words: `observations.csv 0-8388607`.
+    /// Description of its input, such as `observations.csv 0-8388607`.
     pub input: String,
-    /// What its result is stored under.
+    /// Key under which its result is stored.
     #[serde(default)]
     pub key: Option<TaskKey>,
-    /// Fuel of the attempt that gave the result.
+    /// Fuel of the successful attempt.
     pub fuel: u64,
-    /// Wall clock of that attempt, microseconds.
+    /// Wall clock of that attempt, in microseconds.
     pub wall_us: u64,
-    /// Device time of its GPU work, microseconds.
+    /// Device time of its GPU work, in microseconds.
     #[serde(default)]
     pub gpu_us: u64,
-    /// Bytes of the result.
+    /// Size of the result in bytes.
     pub result_bytes: Option<u64>,
-    /// Whether the result was there already.
+    /// `true` if the result existed already.
     pub cached: bool,
-    /// The last failure.
+    /// Fault of the last failed attempt.
     #[serde(default)]
     pub error: Option<Fault>,
 }
 
-/// A task that was given up on.
+/// A task that was given up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeadLetter {
-    /// The job.
+    /// Job id.
     pub job: JobId,
-    /// The function.
+    /// Name of the function.
     pub function: FunctionName,
-    /// The version that ran.
+    /// Version that ran.
     pub version: u32,
     /// Stage, from 0.
     pub stage: u16,
-    /// Index in the stage, from 0.
+    /// Index within the stage, from 0.
     pub index: u32,
-    /// What it reads, in words: `observations.csv 0-8388607`.
+    /// Description of its input, such as `observations.csv 0-8388607`.
     pub input: String,
-    /// Attempts it had.
+    /// Number of attempts.
     pub attempts: u32,
-    /// Where they failed, in order; each node once.
+    /// Nodes of the failed attempts, in order, without duplicates.
     pub nodes: Vec<NodeId>,
-    /// The last failure.
+    /// Fault of the last attempt.
     pub error: Fault,
-    /// When it was given up on, milliseconds since 1970.
+    /// Time at which it was given up, in milliseconds since 1970.
     pub at_ms: u64,
 }
 
-/// What happened to a job, as sent over SSE. The event's name is `kind`, its id `seq`.
+/// An event of a job, as sent over SSE. The event's name is `kind`, its id `seq`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JobEvent {
-    /// Counts up within the job; resume with `Last-Event-ID`.
+    /// Sequence number within the job; resume with `Last-Event-ID`.
     pub seq: u64,
-    /// When.
+    /// Time of the event.
     pub at_ms: u64,
     /// `accepted`, `started`, `progress`, `retry`, `task-failed`, `succeeded`, `failed`, `cancelled`.
     pub kind: String,
-    /// Where the job stands.
+    /// State of the job.
     pub state: JobState,
-    /// One sentence.
+    /// One sentence on the state.
     pub remark: String,
-    /// Its tasks.
+    /// Task counts.
     pub tasks: TaskCounts,
-    /// Its cost.
+    /// Cost so far.
     pub cost: Cost,
 }
 
-/// What a job would take, worked out without running it.
+/// The size of a job, computed without running it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JobPlan {
-    /// Partitions.
+    /// Number of partitions.
     pub partitions: u64,
-    /// Tasks over all stages.
+    /// Number of tasks over all stages.
     pub tasks: u64,
     /// Input bytes.
     pub bytes_in: u64,
-    /// Map tasks whose result is in the cache already.
+    /// Map tasks with a result in the cache.
     pub cached: u64,
-    /// What the tasks that are not cached would take, by earlier jobs of the function; absent where none ran.
+    /// Estimate for the tasks that are not cached, from earlier jobs of the function; absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate: Option<Estimate>,
 }
 
-/// What a job would take, by earlier ones.
+/// The expected cost of a job, from earlier ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Estimate {
     /// Fuel.
     pub fuel: u64,
-    /// Wall clock inside sandboxes, microseconds, summed.
+    /// Wall clock inside sandboxes, in microseconds, summed.
     pub guest_us: u64,
-    /// Milliseconds from the first task's start to the end, with all slots of the ready nodes free.
+    /// Milliseconds from the start of the first task to the end, if all slots of the ready nodes are free.
     pub run_ms: u64,
-    /// Price of the fuel, where the server has prices.
+    /// Price of the fuel, if the server has prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<f64>,
     /// Currency of the price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
-    /// What it is worked out from, in one sentence.
+    /// One sentence on the basis of the estimate.
     pub basis: String,
 }
 
-/// What a deletion of several jobs did.
+/// The result of deleting several jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JobsDeleted {
-    /// Jobs that were deleted.
+    /// Number of deleted jobs.
     pub deleted: u64,
-    /// Pass it as `cursor` to delete the next ones; absent when there are none.
+    /// Cursor for the next call; absent when all jobs are deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

@@ -1,6 +1,8 @@
-//! The JSON of the REST API, written once: the gateway serves it, OpenAPI describes it, the CLI and other clients read it.
+//! The JSON of the REST API, defined once: the gateway serves it, OpenAPI describes it, and the CLI and other clients
+//! read it.
 //!
-//! Names are snake_case; times are milliseconds since 1970 in fields that end in `_ms`; sizes are bytes.
+//! Names are in snake_case. Fields that end in `_ms` are times in milliseconds since 1970 or durations in milliseconds.
+//! Sizes are in bytes.
 
 pub mod function;
 pub mod invocation;
@@ -17,9 +19,9 @@ use serde::{Deserialize, Serialize};
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Page<T> {
-    /// The things, in the list's order.
+    /// Items in the list's order.
     pub items: Vec<T>,
-    /// Pass it as `cursor` to get the next page; absent on the last.
+    /// Cursor for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

@@ -1,12 +1,12 @@
-//! Nodes, placement, usage.
+//! Nodes, placement and usage.
 
 use crate::{
     dataset::InputSpec,
     digest::ModuleDigest,
     function::EntryKind,
+    gpu::GpuSupport,
     id::{FunctionName, NodeId, TenantId},
     label::Labels,
-    manifest::GpuMode,
     price::Prices,
     rest::job::JobPlan,
     storage::Storage,
@@ -17,65 +17,65 @@ use std::fmt;
 /// A node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Node {
-    /// Its name.
+    /// Name of the node.
     pub id: NodeId,
-    /// `ready`, `cordoned`, `draining`, `drained` (it drains and has nothing left) or `lost`.
+    /// `ready`, `cordoned`, `draining`, `drained` (draining with no work left) or `lost`.
     pub state: String,
     /// Version of the binary.
     pub version: String,
-    /// The sandbox engine's fingerprint.
+    /// Fingerprint of the sandbox engine.
     pub engine: String,
-    /// Guests it runs at once.
+    /// Maximum number of guests at once.
     pub cpu_slots: u32,
-    /// Guests running now.
+    /// Guests that run now.
     pub running: u32,
-    /// Tasks waiting on the node.
+    /// Tasks that wait on the node.
     pub queued: u32,
-    /// Memory for guests in bytes: the machine's, unless the operator set another figure.
+    /// Memory for guests in bytes. Default: the machine's memory.
     pub memory_bytes: u64,
     /// Resident memory of the process in bytes.
     pub used_bytes: u64,
-    /// Compiled modules it holds.
+    /// Compiled modules in memory.
     pub modules: u32,
-    /// GPUs.
+    /// Number of GPUs.
     #[serde(default)]
     pub gpus: u32,
-    /// Their model, where the machine says it.
+    /// Model of the GPUs, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_model: Option<String>,
-    /// The one that guests use through `fabric:gpu`; absent when they can use none.
+    /// Adapter that guests use through `fabric:gpu`; absent if they have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuAdapter>,
-    /// Why they can use none.
+    /// Reason why guests have no GPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_absent: Option<String>,
-    /// Speed of one CPU, relative to a usual one; 1 until it is measured.
+    /// Speed of one CPU, relative to a reference CPU; 1 until it is measured.
     #[serde(default = "usual_speed")]
     pub speed: f64,
-    /// Kinds of modules that it takes; empty for all.
+    /// Entry kinds that it accepts; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepts: Vec<EntryKind>,
     /// Labels.
     pub labels: Labels,
-    /// Where other processes reach it; absent when it takes no calls from them.
+    /// URL for calls from other processes; absent if it accepts none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Modules that it holds in memory, the most used of them: the first 16 digits of their digests, at most 64.
+    /// The most used modules in memory: the first 16 digits of their digests, at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warm: Vec<String>,
-    /// Whether it is about to end and drains itself.
+    /// `true` if it drains because it is about to shut down.
     #[serde(default)]
     pub leaving: bool,
-    /// Since when.
+    /// Start time.
     pub started_ms: u64,
-    /// Number of the process among those that have had this name; 0 where there is no fleet.
+    /// Term of the process among those that have had this name; 0 without a fleet.
     #[serde(default)]
     pub epoch: u64,
-    /// Last heartbeat.
+    /// Time of the last heartbeat.
     pub seen_ms: u64,
 }
 
-/// What does a node's GPU work.
+/// The kind of a node's GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum GpuKind {
@@ -94,40 +94,41 @@ impl fmt::Display for GpuKind {
     }
 }
 
-/// The adapter that a node's guests share.
+/// The GPU adapter that a node's guests share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct GpuAdapter {
-    /// Its name, such as `NVIDIA H200`.
+    /// Name of the adapter, such as `NVIDIA H200`.
     pub name: String,
     /// Hardware or software.
     pub kind: GpuKind,
-    /// The driver's name and version.
+    /// Name and version of the driver.
     pub driver: String,
-    /// The strongest wish that it serves: `preferred`, or `required` too.
-    pub serves: GpuMode,
-    /// What all calls together may allocate, in bytes.
+    /// Strongest requirement of functions that it satisfies: `preferred` or `required`.
+    pub serves: GpuSupport,
+    /// Memory that all calls together may allocate, in bytes.
     pub memory_bytes: u64,
-    /// Most bytes of one buffer.
+    /// Maximum size of one buffer in bytes.
     pub buffer_bytes: u64,
-    /// Most bytes of workgroup memory.
+    /// Maximum workgroup memory in bytes.
     pub workgroup_memory_bytes: u64,
-    /// Most invocations of a workgroup.
+    /// Maximum invocations per workgroup.
     pub workgroup_invocations: u64,
-    /// Whether WGSL may `enable f16`.
+    /// `true` if WGSL may `enable f16`.
     pub f16: bool,
-    /// Smallest subgroup, where WGSL has subgroup operations.
+    /// Smallest subgroup size, if WGSL has subgroup operations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subgroup_min: Option<u32>,
-    /// Largest subgroup.
+    /// Largest subgroup size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subgroup_max: Option<u32>,
-    /// Whether loops of 100,000 rounds run to their end, as tried at the start. Some software drivers cut them short.
+    /// `true` if a loop of 100,000 rounds ran to its end in a test at the start. Some software drivers cut long loops
+    /// short.
     pub long_loops: bool,
     /// Calls that wait for it now.
     pub queued: u32,
 }
 
-/// How a module is named in [`Node::warm`].
+/// Returns a module's name in [`Node::warm`].
 #[must_use]
 pub fn warm_name(module: &ModuleDigest) -> String {
     let mut name = module.hex();
@@ -139,98 +140,98 @@ fn usual_speed() -> f64 {
     1.0
 }
 
-/// Asks where a function would run.
+/// A request to explain the placement of a function.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
-    /// The function, as `name`, `name@version` or `name:alias`.
+    /// Function, as `name`, `name@version` or `name:alias`.
     pub function: String,
-    /// A data set to map over, as in a job.
+    /// Data set to map over, as in a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<InputSpec>,
     /// Parameters.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     #[schema(value_type = Object)]
     pub params: serde_json::Map<String, serde_json::Value>,
-    /// Labels that the node must have, besides those that the function needs.
+    /// Labels that the node must have, in addition to those that the function requires.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub node_selector: Labels,
 }
 
-/// One filter's verdict.
+/// The verdict of one filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Verdict {
-    /// The filter, such as `Fits`.
+    /// Name of the filter, such as `Fits`.
     pub filter: String,
-    /// Whether the node passes.
+    /// `true` if the node passes.
     pub passed: bool,
-    /// Why.
+    /// Reason for the verdict.
     pub reason: String,
 }
 
 /// One score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Score {
-    /// The score, such as `LeastRequested`.
+    /// Name of the score, such as `LeastRequested`.
     pub name: String,
-    /// 0 to 100.
+    /// Value from 0 to 100.
     pub value: f64,
-    /// Its weight in the sum.
+    /// Weight in the sum.
     pub weight: f64,
 }
 
 /// A node in a placement decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NodeVerdict {
-    /// The node.
+    /// Node id.
     pub node: NodeId,
-    /// Each filter, in order.
+    /// Verdicts of the filters, in order.
     pub filters: Vec<Verdict>,
-    /// Each score; empty where a filter refused.
+    /// Scores; empty if a filter rejected the node.
     pub scores: Vec<Score>,
-    /// The weighted mean of the scores.
+    /// Weighted mean of the scores.
     pub total: Option<f64>,
 }
 
 /// A placement decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Explanation {
-    /// Every node.
+    /// All nodes.
     pub nodes: Vec<NodeVerdict>,
-    /// Where it would go; none where no node passes.
+    /// Selected node; absent if no node passes.
     pub winner: Option<NodeId>,
-    /// One sentence.
+    /// One sentence on the decision.
     pub remark: String,
-    /// What the job would take, where an input was named.
+    /// Size of the job, if the request has an input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobPlan>,
 }
 
-/// What a tenant has used.
+/// The usage of a tenant or of one function.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UsageLine {
-    /// The function.
+    /// Name of the function; absent for a total.
     pub function: Option<FunctionName>,
     /// Calls and tasks that ran.
     pub invocations: u64,
-    /// Of those, how many failed.
+    /// Failed ones among those.
     pub failed: u64,
-    /// Of those, how many ended because their callers left.
+    /// Those among them that were cancelled because the caller disconnected.
     pub cancelled: u64,
-    /// Served from the cache.
+    /// Results served from the cache.
     pub cached: u64,
-    /// Fuel.
+    /// Fuel spent.
     pub fuel: u64,
-    /// Wall clock inside sandboxes, microseconds.
+    /// Wall clock inside sandboxes, in microseconds.
     pub guest_us: u64,
-    /// Device time of GPU work, microseconds; shaders' checks and compilation count too.
+    /// Device time of GPU work, in microseconds, including validation and compilation of shaders.
     #[serde(default)]
     pub gpu_us: u64,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
-    /// Price of fuel and device time, where the server has prices.
+    /// Price of fuel and device time, if the server has prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<f64>,
 }
@@ -238,24 +239,24 @@ pub struct UsageLine {
 /// A tenant's usage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Usage {
-    /// Whose.
+    /// Tenant.
     pub tenant: TenantId,
-    /// Start of the first day that counts (UTC), milliseconds since 1970; absent for all.
+    /// Start of the first included day (UTC), in milliseconds since 1970; absent if unbounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_ms: Option<u64>,
-    /// End of the last day that counts (UTC), milliseconds since 1970; absent for up to now.
+    /// End of the last included day (UTC), in milliseconds since 1970; absent for the present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<u64>,
-    /// Prices, where the server has some.
+    /// Prices, if the server has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<Prices>,
-    /// All of it.
+    /// Total usage.
     pub total: UsageLine,
-    /// By function.
+    /// Usage by function.
     pub functions: Vec<UsageLine>,
-    /// Bytes of stored objects.
+    /// Size of stored objects in bytes.
     pub object_bytes: u64,
-    /// What it keeps on disk, by kind, and what it may keep.
+    /// Storage by kind, and the quota.
     #[serde(default)]
     pub storage: Storage,
 }

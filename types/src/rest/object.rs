@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 /// An object in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ObjectInfo {
-    /// Its path.
+    /// Path of the object.
     pub path: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// Entity tag, without quotes.
     pub etag: String,
-    /// When it was last written.
+    /// Time of the last write.
     pub modified_ms: u64,
 }

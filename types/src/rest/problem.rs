@@ -9,18 +9,18 @@ pub struct Problem {
     /// `urn:fabric:error:` and the code; `docs/errors.md` explains each.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The code in words.
+    /// The code as words.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What happened, to which thing.
+    /// Description of the failure and of the thing that it concerns.
     pub detail: String,
     /// The stable code.
     pub code: Code,
-    /// What to do next.
+    /// Suggested next step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// The invocation it is about, for `fabric logs`.
+    /// The invocation that it concerns, for `fabric logs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invocation_id: Option<String>,
     /// The last lines that the guest wrote on standard error, oldest first.
@@ -29,7 +29,7 @@ pub struct Problem {
     /// The guest's stack, innermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<Frame>,
-    /// Fuel spent before it happened.
+    /// Fuel spent before the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fuel: Option<u64>,
 }

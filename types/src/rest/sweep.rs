@@ -1,47 +1,47 @@
-//! What a sweep removed: what was kept long enough, and what nothing names any more.
+//! Reports of sweeps, which remove expired and unreferenced data.
 
 use serde::{Deserialize, Serialize};
 
-/// Things of one kind.
+/// The amount of one kind of data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Removed {
-    /// How many.
+    /// Number of entries.
     pub count: u64,
-    /// Their bytes.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
 impl Removed {
-    /// Adds some.
+    /// Adds entries and their size, saturating.
     pub fn add(&mut self, count: u64, bytes: u64) {
         self.count = self.count.saturating_add(count);
         self.bytes = self.bytes.saturating_add(bytes);
     }
 }
 
-/// What a sweep removed, or with `dry_run` would remove.
+/// The data that a sweep removed, or would remove with `dry_run`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Sweep {
-    /// Whether nothing was removed.
+    /// `true` if nothing was removed.
     pub dry_run: bool,
-    /// Jobs and asynchronous invocations with their journals.
+    /// Jobs and asynchronous invocations, with their journals.
     pub jobs: Removed,
     /// Results.
     pub results: Removed,
-    /// Objects of results that are too large for the engine.
+    /// Objects that hold results too large for the metadata backend.
     pub result_objects: Removed,
-    /// Modules that no version names and no unfinished job runs.
+    /// Modules that no version references and no unfinished job runs.
     pub modules: Removed,
-    /// Uploads whose writer died more than a day ago; their bytes are not counted.
+    /// Uploads whose writer died more than a day ago. Their size is not counted.
     pub unfinished_uploads: Removed,
     /// Expired tokens.
     pub tokens: Removed,
-    /// Milliseconds it took.
+    /// Duration in milliseconds.
     pub took_ms: u64,
 }
 
 impl Sweep {
-    /// Each kind with its name.
+    /// Returns each kind with its name.
     #[must_use]
     pub fn kinds(&self) -> [(&'static str, Removed); 6] {
         [

@@ -1,4 +1,4 @@
-//! Tenants: what they may use, and what they use now.
+//! Tenants: their quotas and their present usage.
 
 use crate::{id::TenantId, quota::Quota, storage::Storage, units::ByteSize};
 use serde::{Deserialize, Serialize};
@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 /// A tenant, as placement sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Tenant {
-    /// Its name.
+    /// Name of the tenant.
     pub tenant: TenantId,
-    /// What it may use.
+    /// Quota of the tenant.
     pub quota: Quota,
-    /// What its attempts take now, those included that wait on a node.
+    /// Resources of its attempts, including those that wait on a node.
     pub usage: TenantUsage,
-    /// What it keeps on disk, and may keep.
+    /// Storage and its quota.
     #[serde(default)]
     pub storage: Storage,
-    /// What is wrong with the quota as the fleet is now, such as guarantees that no nodes are there for.
+    /// Problems of the quota with the present fleet, such as guarantees that no node can satisfy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// What a tenant's attempts take.
+/// The resources that a tenant's attempts use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TenantUsage {
     /// CPU slots.

@@ -1,19 +1,19 @@
-//! Tokens.
+//! Tokens and roles.
 
 use crate::id::TenantId;
 use serde::{Deserialize, Serialize};
 
-/// What a token may do.
+/// The permissions of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Call functions and read what belongs to its own calls.
+    /// Calls functions and reads its own calls.
     Invoker,
-    /// Everything inside the tenant but tokens.
+    /// Has all permissions within the tenant, except for tokens.
     Developer,
-    /// Everything inside the tenant.
+    /// Has all permissions within the tenant.
     TenantAdmin,
-    /// Everything, in every tenant.
+    /// Has all permissions in every tenant.
     Admin,
 }
 
@@ -28,56 +28,56 @@ impl std::fmt::Display for Role {
     }
 }
 
-/// A token in a list; the secret itself is shown once, when it is made.
+/// A token in a list. The secret is shown only once, when the token is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Token {
-    /// Its public id.
+    /// Public id.
     pub id: String,
-    /// Its name for people.
+    /// Display name.
     pub name: String,
-    /// Whose it is.
+    /// Tenant that owns it.
     pub tenant: TenantId,
-    /// What it may do.
+    /// Role of its bearer.
     pub role: Role,
-    /// When it was made.
+    /// Creation time.
     pub created_ms: u64,
-    /// When it stops working.
+    /// Expiry time.
     #[serde(default)]
     pub expires_ms: Option<u64>,
 }
 
-/// Makes a token.
+/// A request to create a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
-    /// Its name for people, 1 to 100 bytes.
+    /// Display name, 1 to 100 bytes.
     pub name: String,
-    /// Whose it is. Default: the caller's tenant; only an admin may name another.
+    /// Tenant that will own it. Default: the caller's tenant; only an admin may set another.
     #[serde(default)]
     pub tenant: Option<TenantId>,
-    /// What it may do; never more than the caller.
+    /// Role of its bearer, at most the caller's.
     pub role: Role,
-    /// Seconds it works for. Default: until it is revoked.
+    /// Lifetime in seconds. Default: until it is revoked.
     #[serde(default)]
     pub ttl_s: Option<u64>,
 }
 
-/// A token just made.
+/// A new token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CreatedToken {
     /// The token.
     pub token: Token,
-    /// The secret to send as `Authorization: Bearer …`. Not shown again.
+    /// The secret to send as `Authorization: Bearer …`. It is not shown again.
     pub secret: String,
 }
 
-/// Who is asking.
+/// The caller's identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Identity {
-    /// The token's name.
+    /// Name of the token.
     pub name: String,
-    /// The tenant.
+    /// Tenant.
     pub tenant: TenantId,
-    /// The role.
+    /// Role.
     pub role: Role,
 }

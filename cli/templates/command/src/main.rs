@@ -1,5 +1,7 @@
-//! A filter: the partition comes on standard input, the result goes to standard output, parameters are arguments.
-//! `fabric run {{name}} --input FILE --split lines:1MiB` runs it over every partition; `cargo run < FILE` runs it here.
+//! A filter: reads the partition from standard input and writes the result to standard output. Parameters are
+//! arguments.
+//! `fabric run {{name}} --input FILE --split lines:1MiB` runs it over every partition; `cargo run < FILE` runs it
+//! locally.
 
 use std::io::{self, BufRead as _, BufWriter, Write as _};
 

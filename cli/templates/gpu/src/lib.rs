@@ -3,21 +3,21 @@
 use fabric::gpu::{self, Buffer, Map};
 use fabric::{Json, Result, Serialize};
 
-/// The answer.
+/// The result.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(crate = "fabric::serde")]
 pub struct Squares {
-    /// What worked them out: the GPU's name, or `cpu`.
+    /// The device that computed them: the GPU's name, or `cpu`.
     pub device: String,
     pub squares: Vec<f32>,
 }
 
-/// Squares each number, on the node's GPU where there is one.
+/// Squares each number, on the node's GPU if there is one.
 #[fabric::handler]
 pub fn square(Json(numbers): Json<Vec<f32>>) -> Result<Squares> {
     match gpu::info() {
         Ok(info) => Ok(Squares { device: info.name, squares: on_gpu(&numbers)? }),
-        // This node has none, nor has the machine that runs the tests.
+        // The node has no GPU for guests, as in the tests.
         Err(gpu::Error::Denied(_)) => Ok(Squares { device: "cpu".to_owned(), squares: on_cpu(&numbers) }),
         Err(error) => Err(error.into()),
     }

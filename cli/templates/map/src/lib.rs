@@ -2,7 +2,7 @@
 
 use fabric::{Deserialize, JsonSchema, Lines, Result, Serialize};
 
-/// The parameters; their schema is checked before a job starts.
+/// The parameters. Their schema is checked before a job starts.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(crate = "fabric::serde", default, deny_unknown_fields)]
 #[schemars(crate = "fabric::schemars")]
@@ -11,7 +11,7 @@ pub struct Params {
     pub containing: String,
 }
 
-/// What one partition, or the whole input, holds.
+/// The counts of one partition, or of the whole input.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(crate = "fabric::serde")]
 pub struct Counts {
@@ -19,7 +19,7 @@ pub struct Counts {
     pub bytes: u64,
 }
 
-/// One partition's counts.
+/// Counts one partition.
 #[fabric::map]
 pub fn count(mut input: Lines, params: Params) -> Result<Counts> {
     let wanted = params.containing.as_bytes();
@@ -34,7 +34,7 @@ pub fn count(mut input: Lines, params: Params) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Two partial counts as one. Any order and grouping must give the same.
+/// Merges two partial counts. The result must not depend on order or grouping.
 #[fabric::reduce]
 pub fn merge(a: Counts, b: Counts) -> Counts {
     Counts { lines: a.lines + b.lines, bytes: a.bytes + b.bytes }

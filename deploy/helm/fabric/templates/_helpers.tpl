@@ -1,4 +1,4 @@
-{{/* The name of everything in this release. A pod's name is a node's name, which begins with a letter and has at most 63 characters. */}}
+{{/* The base name of all objects in this release. A pod's name is a node's name, which begins with a letter and has at most 63 characters. */}}
 {{- define "fabric.name" -}}
 {{- if hasPrefix "fabric" .Release.Name }}{{ .Release.Name | trunc 30 | trimSuffix "-" }}{{ else }}{{ printf "fabric-%s" .Release.Name | trunc 30 | trimSuffix "-" }}{{ end }}
 {{- end }}
@@ -19,12 +19,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.store.existingSecret }}{{ .Values.store.existingSecret }}{{ else if .Values.store.credentials }}{{ include "fabric.name" . }}-store{{ end }}
 {{- end }}
 
-{{/* The Secret with the certificate that NATS's is signed with. */}}
+{{/* The Secret with the CA certificate of NATS. */}}
 {{- define "fabric.natsCa" -}}
 {{- if .Values.nats.server.enabled }}{{ include "fabric.name" . }}-nats{{ else }}{{ .Values.nats.caSecret }}{{ end }}
 {{- end }}
 
-{{/* A pod of one role. Takes `root`, `role` and `grace`, seconds. */}}
+{{/* A pod of one role. Parameters: `root`, `role`, and `grace` in seconds. */}}
 {{- define "fabric.pod" -}}
 {{- $root := .root }}
 {{- $values := $root.Values }}
@@ -35,7 +35,7 @@ metadata:
     app.kubernetes.io/component: {{ .role }}
   {{- if include "fabric.storeSecret" $root }}
   annotations:
-    # A changed password starts the pods again.
+    # A changed password restarts the pods.
     checksum/store: {{ $values.store | toJson | sha256sum }}
   {{- end }}
 spec:
@@ -105,13 +105,13 @@ spec:
         - name: FABRIC_NATS_CA
           value: /etc/fabric/nats-ca/ca.crt
         {{- end }}
-        # The Service's other machines have to hear that this pod goes before it stops to listen; no preStop is needed.
+        # All machines have to remove this pod from the Service before it stops listening; no preStop is needed.
         - name: FABRIC_SHUTDOWN_DELAY
           value: {{ $values.shutdownDelaySeconds | quote }}
-        # What is left of the pod's time after that, requests under way (20 s) and the end itself (25 s).
+        # The pod's grace period, less the time for requests under way (20 s) and for the rest of the shutdown (25 s).
         - name: FABRIC_DRAIN_TIMEOUT
           value: {{ sub (int .grace) 45 | quote }}
-        # Plain HTTP inside the cluster; the NetworkPolicy says who gets at it.
+        # Plain HTTP inside the cluster; the NetworkPolicy restricts access to it.
         - name: FABRIC_INSECURE_LISTEN
           value: "true"
         {{- if and (eq .role "node") (gt (int $own.slots) 0) }}
@@ -128,7 +128,7 @@ spec:
       {{- end }}
       ports:
         - {name: http, containerPort: {{ $values.port }}}
-      # Reading every journal after a takeover takes a while; that is readiness, not life.
+      # Reading all journals after a takeover takes a while. It affects readiness, not liveness.
       startupProbe:
         httpGet: {path: /healthz, port: http}
         periodSeconds: 2

@@ -1,9 +1,9 @@
-//! Emits records of 4 KiB for ever. Ends with `emit-limit` in a job with a shuffle, and with `output-limit` in a plain
-//! invocation, where records become lines of the result.
+//! Emits records of 4 KiB forever. Ends with `emit-limit` in a job with a shuffle, and with `output-limit` in a plain
+//! invocation, which writes records as lines of the result.
 
 use fabric::Input;
 
-/// Emits for ever.
+/// Emits records forever.
 #[fabric::map]
 fn flood(_input: Input) -> fabric::Result<()> {
     let mut number = 0_u64;
@@ -13,7 +13,7 @@ fn flood(_input: Input) -> fabric::Result<()> {
     }
 }
 
-/// There for the shuffle; no record ever gets here.
+/// Required for a shuffle. Never receives a record.
 #[fabric::reduce]
 fn never(a: u64, _b: u64) -> u64 {
     a

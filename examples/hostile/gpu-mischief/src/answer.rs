@@ -1,9 +1,9 @@
-//! How an attempt ended, as JSON.
+//! The result of an attempt, as JSON.
 
 use fabric::gpu::{Error, Result};
 use serde_json::{Value, json};
 
-/// `{"ok": …}`, or what [`error`] gives.
+/// Returns `{"ok": …}`, or the JSON of [`error`].
 pub fn of(result: Result<Value>) -> Value {
     match result {
         Ok(value) => json!({ "ok": value }),
@@ -11,7 +11,7 @@ pub fn of(result: Result<Value>) -> Value {
     }
 }
 
-/// The error's case in `error`, with what it carries.
+/// Returns the error's code in `error`, and its fields.
 fn error(error: &Error) -> Value {
     let code = error.code();
     match error {

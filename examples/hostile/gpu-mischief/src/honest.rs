@@ -1,4 +1,4 @@
-//! Work that must go well, whatever others do.
+//! Valid work that must succeed at any time.
 
 use fabric::gpu::{self, Buffer, Element, Histogram, Kind, Map, Matmul, Op, Reduce, Result, Saxpy, Scan, Shape};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub fn info() -> Result<Value> {
     }))
 }
 
-/// The sum of the squares of 0 to n - 1, wrapped to 32 bits.
+/// Returns the sum of the squares of 0 to n - 1, wrapped to 32 bits.
 pub fn sum(n: u32) -> Result<u32> {
     let numbers: Vec<u32> = (0..n).collect();
     let input = Buffer::from_slice(&numbers)?;
@@ -40,9 +40,9 @@ pub fn sum(n: u32) -> Result<u32> {
     Reduce::compile(Op::Sum)?.run(&squares)
 }
 
-/// How many results of each ready pass are not what the processor makes of the same numbers.
+/// Returns, for each built-in pass, the number of results that differ from those of the CPU.
 pub fn passes(n: u32) -> Result<Value> {
-    // Whole numbers below 1,024, so that sums of floats of them are exact; as many different ones as there are.
+    // Integers below 1,024, so that sums as floats are exact.
     let numbers: Vec<u32> = (0..n).map(|i| i.wrapping_mul(2_654_435_761) >> 22).collect();
     let floats: Vec<f32> = numbers.iter().map(|n| *n as f32).collect();
     let (whole, float) = (Buffer::from_slice(&numbers)?, Buffer::from_slice(&floats)?);
@@ -75,7 +75,7 @@ pub fn passes(n: u32) -> Result<Value> {
     Ok(Value::Object(wrong))
 }
 
-/// A product of small whole numbers, which floats hold exactly, over more than one tile.
+/// Checks a product of small integers, which floats represent exactly, over more than one tile.
 fn matmul() -> Result<Value> {
     let shape = Shape { rows: 130, inner: 33, columns: 131 };
     let a: Vec<f32> = (0..130 * 33).map(|i| (i % 7) as f32).collect();
@@ -89,7 +89,7 @@ fn matmul() -> Result<Value> {
     Ok(differ(&product.read()?, (0..130 * 131).map(cell)))
 }
 
-/// How many of what was got are not what was expected; missing and surplus ones are wrong too.
+/// Returns the number of values that differ from the expected ones. Missing and surplus values count too.
 fn differ<T: Element + PartialEq>(got: &[T], expected: impl Iterator<Item = T>) -> Value {
     let expected: Vec<T> = expected.collect();
     let wrong = got.iter().zip(&expected).filter(|(got, expected)| got != expected).count();

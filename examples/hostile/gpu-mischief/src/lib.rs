@@ -1,8 +1,8 @@
-//! Tries one thing that `fabric:gpu` forbids, or a small honest job, and tells how it ended: `{"ok": …}`, or
-//! `{"error": "limit", "name": "total-bytes", "value": 9, "limit": 8}` and its like.
+//! Performs one forbidden use of `fabric:gpu`, or a small valid job, and returns the result: `{"ok": …}`, or an error
+//! such as `{"error": "limit", "name": "total-bytes", "value": 9, "limit": 8}`.
 //!
-//! The request says which: `{"do": "endless"}`. A field that no action knows, such as `"turn": 2`, keeps a repeated request
-//! from being answered out of the cache. Only the tests use it, deployed with a manifest that asks for the GPU.
+//! The request selects the action: `{"do": "endless"}`. An additional field, such as `"turn": 2`, prevents a cached
+//! answer to a repeated request. Used only by tests, with a manifest that requests the GPU.
 
 mod answer;
 mod honest;
@@ -15,49 +15,51 @@ use fabric::Deserialize;
 use fabric::gpu::Result;
 use serde_json::Value;
 
-/// What to try.
+/// The action to perform.
 #[derive(Deserialize)]
 #[serde(crate = "fabric::serde", tag = "do", rename_all = "kebab-case")]
 enum Action {
-    /// Asks what there is.
+    /// Queries the adapter.
     Info,
     /// The sum of the squares of 0 to n - 1, wrapped to 32 bits.
     Sum { n: Option<u32> },
-    /// Runs every ready pass over n numbers; answers how many results of each are wrong.
+    /// Runs every built-in pass over n numbers. Returns the number of wrong results of each.
     Passes { n: Option<u32> },
-    /// A dispatch that never ends.
+    /// Runs a dispatch that never ends.
     Endless,
-    /// Reads and writes far beyond a buffer; answers how many words it saw that are neither 0 nor its own.
+    /// Reads and writes far beyond a buffer. Returns the number of words read that are neither 0 nor its own.
     OutOfBounds,
-    /// Takes all the memory it may have; answers how many bytes of it were not zero, and leaves it full of 0xA5.
+    /// Allocates all its memory. Returns the number of bytes that were not zero, and leaves the memory filled with
+    /// 0xA5.
     Canary,
-    /// One buffer of so many bytes, or of 4 more than allowed.
+    /// Creates one buffer of `bytes` bytes, by default 4 more than allowed.
     BigBuffer { bytes: Option<u64> },
-    /// So many small buffers at once.
+    /// Creates n small buffers.
     ManyBuffers { n: Option<u32> },
-    /// A source longer than allowed.
+    /// Compiles a source longer than allowed.
     BigShader,
-    /// 1 MiB of workgroup memory.
+    /// Uses 1 MiB of workgroup memory.
     WorkgroupMemory,
-    /// 20,000 brackets around a number.
+    /// Compiles a number in 20,000 brackets.
     Deep,
-    /// 60 functions, each of which calls the one before it twice.
+    /// Compiles 60 functions, each with two calls to the one before it.
     Doubling,
-    /// So many submits of next to nothing; answers how many worked.
+    /// Runs n minimal submits. Returns the number that succeeded.
     TinySubmits { n: Option<u32> },
-    /// Uses a buffer and a pipeline that went away with the device; answers what each use gave, and whether new ones work.
+    /// Uses a buffer and a pipeline that were lost with the device. Returns the result of each use, and of a use of new
+    /// ones.
     Stale,
-    /// More workgroups than a dimension may have.
+    /// Dispatches more workgroups than a dimension allows.
     BigDispatch,
-    /// Ranges beyond a buffer, and one that starts where none may; answers what each gave.
+    /// Uses ranges beyond a buffer, and a misaligned one. Returns the result of each.
     BadRange,
-    /// Bindings that are missing, too small, or bound twice; answers what each gave.
+    /// Uses bindings that are missing, too small, or bound twice. Returns the result of each.
     WrongBinding,
-    /// Keeps the device busy for so many submits; answers how many worked.
+    /// Keeps the device busy for n submits. Returns n.
     Spin { n: Option<u32> },
 }
 
-/// Tries it.
+/// Performs an action.
 #[fabric::handler]
 fn mischief(action: Action) -> Value {
     answer::of(attempt(&action))

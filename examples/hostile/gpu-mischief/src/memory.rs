@@ -1,18 +1,18 @@
-//! What is not one's own: bytes beyond a buffer, what others left behind, more than is granted.
+//! Attempts on memory: bytes beyond a buffer, data of other sessions, allocations above the grant.
 
 use fabric::gpu::{self, Buffer, Error, Result, Submit};
 use serde_json::{Value, json};
 
 use crate::shaders::compile;
 
-/// Elements that are read or written at once: 4 MiB.
+/// Elements read or written at once: 4 MiB.
 const PIECE: usize = 1 << 20;
 
-/// What every word of the buffers is when [`canary`] leaves.
+/// Value of every word of the buffers at the end of [`canary`].
 const LEFT_BEHIND: u32 = 0xA5A5_A5A5;
 
 pub fn out_of_bounds() -> Result<Value> {
-    // Every index is wrong: beyond the buffer, near and far, and wrapped around.
+    // All indices are out of bounds: just beyond the buffer, far beyond it, and wrapped around.
     let pipeline = compile(
         "
 @group(0) @binding(0) var<storage, read_write> data: array<u32>;
@@ -56,7 +56,7 @@ pub fn canary() -> Result<Value> {
             buffer.write(start, piece.get(..PIECE.min(buffer.len() - start)).unwrap_or_default())?;
         }
     }
-    // Nothing is given back: the host has to clear up.
+    // Nothing is freed: the host has to clean up.
     std::mem::forget(buffers);
     Ok(json!({ "bytes": bytes, "not_zero": not_zero }))
 }

@@ -1,4 +1,4 @@
-//! Arguments that break a rule. Each attempt is answered by itself, so that none hides another.
+//! Invalid arguments. Each attempt has its own result, so that none hides another.
 
 use fabric::gpu::{Buffer, Pipeline, Result, Submit};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Shaders: the harmless one that the others use, and those that no node may take.
+//! Shaders: a valid one for the other modules, and those that every node must reject.
 
 use fabric::gpu::{self, Pipeline, Result};
 use serde_json::{Value, json};
@@ -10,16 +10,16 @@ pub const INCREMENT: &str = "
     if id.x < arrayLength(&data) { data[id.x] += 1u; }
 }";
 
-/// What the refused ones begin with.
+/// Common start of the rejected shaders.
 const MAIN: &str =
     "@group(0) @binding(0) var<storage, read_write> data: array<u32>;\n@compute @workgroup_size(64) fn main";
 
-/// The pipeline of a source whose entry point is `main`.
+/// Compiles a source with the entry point `main`.
 pub fn compile(wgsl: &str) -> Result<Pipeline> {
     Pipeline::compile(wgsl, "main", &[])
 }
 
-/// It answers only when it was taken.
+/// Returns `compiled` if the source is accepted.
 fn taken(wgsl: &str) -> Result<Value> {
     compile(wgsl).map(|_| json!("compiled"))
 }

@@ -1,4 +1,4 @@
-//! The device's time: work that never ends, that comes in crumbs, or that uses it up; and what is left after a loss.
+//! Attempts on device time: endless work, many tiny submits, long work; and the state after a loss.
 
 use fabric::gpu::{Buffer, Pipeline, Result, Submit};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::shaders::{INCREMENT, compile};
 use crate::{answer, honest};
 
-/// A loop of `data[0]` rounds.
+/// A loop of `data[0]` iterations.
 const LONG: &str = "
 @group(0) @binding(0) var<storage, read_write> data: array<u32>;
 @compute @workgroup_size(1) fn main() {
@@ -14,7 +14,8 @@ const LONG: &str = "
     for (var i = 0u; i < n; i++) { data[1] = data[1] * 1664525u + 1013904223u + i; }
 }";
 
-/// Does not end within a lifetime, also where a driver cuts loops short: the loop runs in 2 to the 48th workgroups.
+/// Runs a dispatch that does not end in practice, even if a driver truncates loops: the loop runs in 2 to the 48th
+/// workgroups.
 fn hang() -> Result<()> {
     let (long, data) = (compile(LONG)?, Buffer::from_slice(&[u32::MAX, 1])?);
     Submit::new().dispatch(&long, &[&data], [65_535; 3]).run().map(drop)

@@ -1,6 +1,6 @@
-//! An http function whose answer never ends. It has begun with status 200 when the limit strikes, so all that is left is
-//! to break the body off: the caller sees an error, never a whole answer. At `/bodies/N` it first fills the bodies of N
-//! requests that it never sends.
+//! An http function with an endless response. The response has begun with status 200 when the limit is reached, so the
+//! host can only abort the body: the caller sees an error, never a complete response. At `/bodies/N` it first fills the
+//! bodies of N requests that it never sends.
 #![cfg(target_family = "wasm")]
 
 use wasip2::exports::http::incoming_handler::Guest;
@@ -8,7 +8,7 @@ use wasip2::http::types::{Fields, IncomingRequest, OutgoingRequest, OutgoingResp
 
 struct Flood;
 
-/// Writes as much of a request's body as is taken, and keeps it all.
+/// Writes to request bodies until the host accepts no more bytes, and keeps the bodies.
 fn fill_bodies(count: usize) -> Vec<impl Sized> {
     let full = |_| {
         let request = OutgoingRequest::new(Fields::new());
@@ -31,7 +31,7 @@ impl Guest for Flood {
         ResponseOutparam::set(out, Ok(response));
         let Ok(stream) = body.write() else { return };
         let piece = [b'x'; 4096];
-        // It goes on after an error, too: a broken connection must end it, not its good will.
+        // Continues after an error: the host must end it when the connection is closed.
         loop {
             let _ = stream.blocking_write_and_flush(&piece);
         }

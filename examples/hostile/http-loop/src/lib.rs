@@ -1,4 +1,4 @@
-//! An http function that runs for ever and never answers. The caller gets `out-of-fuel`, or `deadline`.
+//! An http function that runs forever and never responds. The caller receives `out-of-fuel`, or `deadline`.
 #![cfg(target_family = "wasm")]
 
 use wasip2::exports::http::incoming_handler::Guest;

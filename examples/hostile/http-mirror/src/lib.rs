@@ -1,10 +1,10 @@
-//! An http function that shows what it was sent and answers what it is told to. No secret of a caller may be in what it
-//! shows, and nothing that it says may reach beyond it. Request headers tell it what to do:
+//! An http function that echoes its request and responds as instructed by request headers. The echo must not contain a
+//! caller's secrets, and the response must not affect other functions. The headers:
 //!
 //! - `answer-status: STATUS`, `answer-header: NAME: VALUE`, `answer-trailer: NAME: VALUE`
-//! - `answer-bytes: N` makes the body N bytes of `x` instead of what it was sent.
-//! - `answer-then: panic` fails before the response begins; `panic-after-head` and `panic-after-body` fail later and leave
-//!   the body unfinished; `spin` and `spin-after-body` run until a limit ends them.
+//! - `answer-bytes: N` sets the body to N bytes of `x` instead of the echo.
+//! - `answer-then: panic` fails before the response begins; `panic-after-head` and `panic-after-body` fail later and
+//!   leave the body unfinished; `spin` and `spin-after-body` run until a limit ends them.
 #![cfg(target_family = "wasm")]
 
 use wasip2::exports::http::incoming_handler::Guest;
@@ -14,7 +14,7 @@ use wasip2::http::types::{
 
 struct Mirror;
 
-/// Reads a request's body to its end, and gives its trailers.
+/// Reads a request's body to its end and returns its trailers.
 fn trailers(body: IncomingBody) -> Vec<(String, Vec<u8>)> {
     if let Ok(stream) = body.stream() {
         while stream.blocking_read(4096).is_ok() {}
@@ -27,7 +27,7 @@ fn trailers(body: IncomingBody) -> Vec<(String, Vec<u8>)> {
     }
 }
 
-/// Spends some fuel, says so, and runs on.
+/// Uses some fuel, logs a line, and runs forever.
 fn spin() {
     let mut n = 0_u64;
     loop {

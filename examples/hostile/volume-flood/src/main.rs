@@ -1,5 +1,5 @@
-//! Fills its volume at `/data`: does what standard input says, and prints how far it came and the error's number of WASI.
-//! A volume over its tenant's quota takes nothing more.
+//! Fills its volume at `/data`: runs the command from standard input, and prints its progress and the WASI error
+//! number. A volume over its tenant's quota accepts no more data.
 
 use std::{
     fs::{File, OpenOptions},
@@ -27,7 +27,7 @@ fn done(result: std::io::Result<()>) -> String {
     result.map_or_else(|error| format!("error {}", number(&error)), |()| "done".to_owned())
 }
 
-/// Opens one file again and again, and holds what it has for a while.
+/// Opens one file repeatedly and holds the handles for 3 s.
 fn open(most: usize) -> String {
     let _ = File::create("/data/one");
     let mut held = Vec::new();
@@ -45,7 +45,7 @@ fn open(most: usize) -> String {
     answer
 }
 
-/// Writes files of 1 MiB that it removes and keeps open. After an error it waits for the host to count again.
+/// Writes files of 1 MiB that it removes and keeps open. After an error it waits for the host's next measurement.
 fn ghosts(most: usize) -> String {
     let mut held = Vec::new();
     let mut tries = 0;

@@ -1,6 +1,7 @@
-//! Graphs of subschemas: their cycles, and how often something is reached.
+//! Graph algorithms over subschemas: cycles, and counts over all paths.
 
-/// The strongly connected components of a graph, each after all that it leads to (Tarjan's algorithm, without recursion).
+/// Returns the strongly connected components of a graph, each after all components that it leads to (Tarjan's
+/// algorithm, without recursion).
 pub(super) fn components(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     const UNSEEN: usize = usize::MAX;
     let mut index = vec![UNSEEN; edges.len()];
@@ -53,7 +54,7 @@ pub(super) fn components(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     found
 }
 
-/// What is counted over a graph without cycles: one for each node, and all that its edges lead to.
+/// Counts the nodes that each node leads to, itself included, once per path. `None` for a node on a cycle.
 pub(super) fn counted(edges: &[Vec<usize>], parts: &[Vec<usize>]) -> Vec<Option<u64>> {
     let mut counts: Vec<Option<u64>> = vec![None; edges.len()];
     for part in parts {
@@ -62,7 +63,7 @@ pub(super) fn counted(edges: &[Vec<usize>], parts: &[Vec<usize>]) -> Vec<Option<
         if to.contains(node) {
             continue;
         }
-        // What leads into a cycle is counted up to the cycle: how far it goes depends on the value.
+        // A path into a cycle is counted up to the cycle: its length beyond depends on the value.
         let below = to.iter().filter_map(|n| counts.get(*n).copied().flatten());
         let count = below.fold(1, u64::saturating_add);
         counts.get_mut(*node).into_iter().for_each(|c| *c = Some(count));

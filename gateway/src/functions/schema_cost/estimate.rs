@@ -1,28 +1,30 @@
-//! The estimate for one value: every subschema at every place of the value, each pair worked out once.
+//! The cost estimate for one value: every subschema at every place of the value, each pair computed once.
 
 use super::{BYTES_PER_STEP, Graph, MAX_HEIGHT};
 use serde_json::Value;
 use std::collections::HashMap;
 
 impl Graph {
-    /// What checking `value` may cost, worked out in at most `steps` steps; `None` where that is not enough.
-    pub fn cost(&self, value: &Value, steps: u64) -> Option<Cost> {
+    /// Returns the cost of checking `value`. `None` if the estimate needs more than `steps` steps, or if subschemas
+    /// nest too deeply.
+    pub fn cost(&self, value: &Value, steps: u64) -> Option<SchemaCost> {
         let mut estimate = Estimate { graph: self, places: Vec::new(), known: HashMap::new(), steps };
         let root = estimate.place(value)?;
         estimate.pair(0, root, 0)
     }
 }
 
-/// An upper bound of what one subschema costs at one place, in steps: about one subschema evaluated or one item looked at.
+/// An upper bound of the cost of one subschema at one place, in steps. A step is about one subschema evaluated or one
+/// item examined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Cost {
-    /// To find out whether the value is valid.
+pub struct SchemaCost {
+    /// Steps to decide if the value is valid.
     pub verdict: u64,
-    /// To find out what `unevaluatedProperties` and `unevaluatedItems` have left to look at.
+    /// Steps to find the parts that `unevaluatedProperties` and `unevaluatedItems` apply to.
     marks: u64,
-    /// To collect what is wrong.
+    /// Steps to collect the violations.
     pub errors: u64,
-    /// Subschemas inside each other.
+    /// Nesting depth of subschemas.
     pub height: u32,
 }
 
@@ -37,16 +39,16 @@ enum Kind {
 struct Place<'a> {
     kind: Kind,
     children: Vec<(&'a str, usize)>,
-    /// Bytes of a text.
+    /// Bytes of the text.
     bytes: u64,
-    /// Places from here on down, and steps to read their text.
+    /// Places from here down, and steps to read their text.
     size: u64,
 }
 
 struct Estimate<'a> {
     graph: &'a Graph,
     places: Vec<Place<'a>>,
-    known: HashMap<(usize, usize), Cost>,
+    known: HashMap<(usize, usize), SchemaCost>,
     steps: u64,
 }
 
@@ -62,7 +64,7 @@ impl<'a> Estimate<'a> {
         self.places.len() - 1
     }
 
-    /// Takes the value apart.
+    /// Splits the value into places.
     fn place(&mut self, value: &'a Value) -> Option<usize> {
         self.step(1)?;
         let (kind, children) = match value {
@@ -91,8 +93,8 @@ impl<'a> Estimate<'a> {
         Some(self.places.len() - 1)
     }
 
-    /// What a subschema costs at a place.
-    fn pair(&mut self, schema: usize, place: usize, depth: u32) -> Option<Cost> {
+    /// Returns the cost of a subschema at a place.
+    fn pair(&mut self, schema: usize, place: usize, depth: u32) -> Option<SchemaCost> {
         if let Some(known) = self.known.get(&(schema, place)) {
             return Some(*known);
         }
@@ -120,7 +122,7 @@ impl<'a> Estimate<'a> {
             Kind::Array => own = own.saturating_add(count),
             Kind::Other => {}
         }
-        let mut total = Cost { verdict: own, marks: count.saturating_add(1), errors: own, height: 0 };
+        let mut total = SchemaCost { verdict: own, marks: count.saturating_add(1), errors: own, height: 0 };
         for (needed, to) in &rule.in_place {
             if needed.as_ref().is_some_and(|name| !self.has(place, name)) {
                 continue;
@@ -128,7 +130,7 @@ impl<'a> Estimate<'a> {
             let below = self.pair(*to, place, depth + 1)?;
             self.step(1)?;
             total.verdict = total.verdict.saturating_add(below.verdict);
-            // Each is asked for its verdict again before its own marks and errors are collected.
+            // The verdict of each is computed again before its own marks and errors are collected.
             total.marks = total.marks.saturating_add(below.verdict).saturating_add(below.marks);
             total.errors = total.errors.saturating_add(below.verdict).saturating_add(below.errors);
             total.height = total.height.max(below.height);
@@ -156,7 +158,7 @@ impl<'a> Estimate<'a> {
         self.places.get(place).is_some_and(|p| p.children.iter().any(|(n, _)| *n == name))
     }
 
-    /// The subschemas that apply to the parts of a value, and to which part.
+    /// Returns the subschemas that apply to the parts of a value, each with its part.
     fn below(&mut self, schema: usize, place: usize) -> Option<Vec<(usize, usize)>> {
         let rule = self.graph.schemas.get(schema)?;
         let children = self.places.get(place)?.children.clone();

@@ -1,37 +1,37 @@
-//! What checking a value against a JSON Schema may cost, known before anything is evaluated.
+//! The cost of checking a value against a JSON Schema, estimated before the evaluation.
 //!
-//! [`Graph::new`] reads a schema at deploy and refuses what has no bound. [`Graph::cost`] adds up, for one value, every
-//! subschema that a validator may have to evaluate at every place of the value, without short cuts. Each pair of subschema
-//! and place is worked out once, so the estimate itself is cheap where the evaluation would be exponential.
+//! [`Graph::new`] reads a schema at deployment and refuses a schema without bounds. [`Graph::cost`] adds up, for one
+//! value, every subschema that a validator may have to evaluate at every place of the value, without short cuts. Each
+//! pair of subschema and place is computed once, so the estimate is cheap even if the evaluation would be exponential.
 
 mod components;
 mod estimate;
 #[cfg(test)]
 mod tests;
 
-pub use estimate::Cost;
+pub use estimate::SchemaCost;
 
 use components::{components, counted};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
-/// Bytes of the largest schema, as compact JSON.
+/// Maximum bytes of a schema, as compact JSON.
 pub const MAX_BYTES: usize = 256 * 1024;
-/// Levels of nesting of the schema's text.
+/// Maximum nesting depth of the schema's JSON.
 pub const MAX_DEPTH: usize = 64;
-/// Subschemas.
+/// Maximum subschemas.
 pub const MAX_SUBSCHEMAS: usize = 10_000;
-/// Subschemas that one value may have to be checked against, by `$ref`, `allOf`, `anyOf` and the like.
+/// Maximum subschemas that one value may have to be checked against, by `$ref`, `allOf`, `anyOf` and the like.
 pub const MAX_BRANCHES: u64 = 1_000;
-/// Subschemas of a schema that does not recurse, counted once for every way that leads to them.
+/// Maximum subschemas of a schema without recursion, counted once per path.
 pub const MAX_EXPANDED: u64 = 1_000_000;
-/// Subschemas on the longest way through the schema.
+/// Maximum subschemas on the longest path through the schema.
 pub const MAX_CHAIN: u64 = 1_000;
-/// Different regular expressions.
+/// Maximum different regular expressions.
 pub const MAX_PATTERNS: usize = 256;
-/// Bytes of one regular expression.
+/// Maximum bytes of one regular expression.
 pub const MAX_PATTERN_BYTES: usize = 1_024;
-/// Subschemas inside each other that one check may have to go through.
+/// Maximum nesting depth of subschemas in one check.
 pub const MAX_HEIGHT: u32 = 256;
 
 /// Bytes of text that count as one step where text is only compared or measured.
@@ -46,13 +46,13 @@ const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 /// Keywords whose value is compared with the value.
 const DATA: [&str; 4] = ["enum", "const", "required", "dependentRequired"];
 
-/// How a schema's patterns are weighed: the steps for each byte of text, or what is wrong with the pattern.
+/// A function that returns the steps per byte of text for a pattern, or the problem with the pattern.
 pub type WeighPattern<'a> = &'a mut dyn FnMut(&str) -> Result<u64, String>;
 
-/// One subschema and where it leads.
+/// A subschema and the subschemas that it leads to.
 #[derive(Debug, Default)]
 struct Schema {
-    /// Steps of one evaluation, whatever the value.
+    /// Steps of one evaluation, independent of the value.
     own: u64,
     /// Steps for each byte of a text.
     pattern: u64,
@@ -60,7 +60,7 @@ struct Schema {
     name_pattern: u64,
     unique: bool,
     unevaluated: bool,
-    /// For the same value; some only where it has a property.
+    /// Subschemas for the same value. One with a name applies only to a value with that property.
     in_place: Vec<(Option<String>, usize)>,
     properties: BTreeMap<String, usize>,
     every_property: Vec<usize>,
@@ -91,11 +91,11 @@ pub struct Graph {
     schemas: Vec<Schema>,
 }
 
-/// Reads a schema.
+/// A reader of a schema.
 struct Reader<'a, 'w> {
     root: &'a Value,
     anchors: HashMap<&'a str, &'a Value>,
-    /// The number of a subschema by its address in the document.
+    /// Numbers of subschemas by their address in the document.
     numbers: HashMap<usize, usize>,
     todo: Vec<(usize, &'a Value)>,
     schemas: Vec<Schema>,
@@ -107,7 +107,7 @@ fn cut(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
-/// Levels of nesting, up to one more than `most`.
+/// Returns the nesting depth, at most one more than `most`.
 fn depth(value: &Value, most: usize) -> usize {
     let below = match value {
         Value::Array(items) if most > 0 => items.iter().map(|v| depth(v, most - 1)).max().unwrap_or(0),
@@ -117,7 +117,7 @@ fn depth(value: &Value, most: usize) -> usize {
     below + 1
 }
 
-/// Steps to compare a value with this one.
+/// Returns the steps to compare a value with this one.
 fn comparison(value: &Value) -> u64 {
     match value {
         Value::String(text) => 1 + text.len() as u64 / BYTES_PER_STEP,
@@ -130,7 +130,7 @@ fn comparison(value: &Value) -> u64 {
     }
 }
 
-/// A fragment with its `%XX` resolved.
+/// Decodes the percent-encoding of a fragment.
 fn percent_decoded(fragment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(fragment.len());
     let mut rest = fragment.bytes();
@@ -147,7 +147,7 @@ fn percent_decoded(fragment: &str) -> Option<String> {
 }
 
 impl<'a> Reader<'a, '_> {
-    /// The number of a subschema; it is read later.
+    /// Returns the number of a subschema, and queues a new one for reading.
     fn number(&mut self, value: &'a Value) -> Result<usize, String> {
         let address = std::ptr::from_ref(value).addr();
         if let Some(number) = self.numbers.get(&address) {
@@ -163,12 +163,12 @@ impl<'a> Reader<'a, '_> {
         Ok(number)
     }
 
-    /// The subschema that a reference names.
+    /// Returns the number of the subschema that a reference names.
     fn target(&mut self, reference: &str) -> Result<usize, String> {
         let Some(fragment) = reference.strip_prefix('#') else {
             return Err(format!("`$ref` to `{}` leaves the schema", cut(reference)));
         };
-        let missing = || format!("`$ref` to `{}` finds nothing", cut(reference));
+        let missing = || format!("`$ref` to `{}` does not resolve", cut(reference));
         let fragment = percent_decoded(fragment).ok_or_else(missing)?;
         let found = if fragment.is_empty() || fragment.starts_with('/') {
             self.root.pointer(&fragment)
@@ -178,20 +178,20 @@ impl<'a> Reader<'a, '_> {
         self.number(found.ok_or_else(missing)?)
     }
 
-    /// Collects anchors, and refuses what would give a part of the schema another address.
+    /// Collects anchors, and refuses keywords that would change the address of a part of the schema.
     fn anchors(&mut self, value: &'a Value, is_root: bool) -> Result<(), String> {
         match value {
             Value::Object(map) => {
                 for key in ["$id", "$schema", "$vocabulary"] {
                     if !is_root && map.get(key).is_some_and(Value::is_string) {
-                        return Err(format!("`{key}` stands inside the schema; it may stand at its beginning only"));
+                        return Err(format!("`{key}` is inside the schema; it is allowed only at the top level"));
                     }
                 }
                 for key in ["$anchor", "$dynamicAnchor"] {
                     if let Some(Value::String(name)) = map.get(key)
                         && self.anchors.insert(name, value).is_some_and(|other| !std::ptr::eq(other, value))
                     {
-                        return Err(format!("the anchor `{}` is there twice", cut(name)));
+                        return Err(format!("the anchor `{}` is defined twice", cut(name)));
                     }
                 }
                 map.values().try_for_each(|v| self.anchors(v, false))
@@ -275,7 +275,7 @@ impl<'a> Reader<'a, '_> {
                 }
                 ("pattern", Value::String(pattern)) => schema.pattern = self.pattern(pattern)?,
                 ("uniqueItems", Value::Bool(true)) => schema.unique = true,
-                // Not evaluated, but compiled where the rest of the schema refers to them.
+                // Not evaluated, but compiled if the rest of the schema refers to them.
                 ("$defs" | "definitions", Value::Object(by_name)) => {
                     self.numbers(by_name.values())?;
                 }
@@ -291,7 +291,7 @@ impl Graph {
     /// Reads a schema and checks its bounds.
     ///
     /// # Errors
-    /// What has no bound or is above one, as a sentence.
+    /// A sentence that names the missing or exceeded bound.
     pub fn new(root: &Value, weigh: WeighPattern<'_>) -> Result<Self, String> {
         let bytes = serde_json::to_vec(root).map_or(usize::MAX, |b| b.len());
         if bytes > MAX_BYTES {
@@ -366,7 +366,7 @@ impl Graph {
         Ok(())
     }
 
-    /// Subschemas.
+    /// Returns the number of subschemas.
     pub fn len(&self) -> usize {
         self.schemas.len()
     }

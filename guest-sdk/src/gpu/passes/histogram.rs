@@ -1,17 +1,17 @@
-//! How many values lie where.
+//! Histogram of an array.
 
 use std::ops::Range;
 
 use crate::gpu::workgroups::covering;
 use crate::gpu::{Buffer, Error, Pipeline, Result, Submit};
 
-/// Most bins: their counts fill a workgroup's memory.
+/// Largest number of bins. Their counts fill a workgroup's memory.
 const MAX_BINS: u32 = 4096;
 
-/// Most workgroups: each adds all its bins to the result.
+/// Largest number of workgroups. Each one adds all its bins to the result.
 const MOST_GROUPS: u32 = 1024;
 
-/// Counts of floats in bins of equal width. A run is a write of eight bytes and one dispatch, for any length.
+/// A histogram of floats with bins of equal width. A run is a write of eight bytes and one dispatch, for any length.
 #[derive(Debug)]
 pub struct Histogram {
     pipeline: Pipeline,
@@ -20,10 +20,10 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Compiles it for so many bins, 1 to 4,096.
+    /// Compiles the pass for `bins` bins, 1 to 4,096.
     ///
     /// # Errors
-    /// `Invalid` for other numbers of bins, and as [`Pipeline::compile`] and [`Buffer::new`].
+    /// `Invalid` for any other number of bins, and as [`Pipeline::compile`] and [`Buffer::new`].
     pub fn compile(bins: u32) -> Result<Self> {
         if !(1..=MAX_BINS).contains(&bins) {
             return Err(Error::invalid(format_args!("a histogram of {bins} bins; ask for 1 to {MAX_BINS}")));
@@ -32,11 +32,11 @@ impl Histogram {
         Ok(Self { pipeline, bins, params: Buffer::new(2)? })
     }
 
-    /// The count of each bin over `range`. Values outside of it, its end and NaN are not counted. A value within a rounding
-    /// of the border between two bins may count in either.
+    /// Returns the count of each bin over `range`. Values outside of the range and NaN are not counted; the range
+    /// excludes its end. A value within a rounding error of the boundary between two bins may count in either.
     ///
     /// # Errors
-    /// `Invalid` for a range without a width, and as [`Submit::run`] and [`Buffer::new`].
+    /// `Invalid` for an empty or infinite range, and as [`Submit::run`] and [`Buffer::new`].
     pub fn run(&self, values: &Buffer<f32>, range: Range<f32>) -> Result<Vec<u32>> {
         self.params.write(0, &[range.start, scale(&range, self.bins)?])?;
         let bins = Buffer::<u32>::new(self.bins as usize)?;
@@ -45,7 +45,7 @@ impl Histogram {
     }
 }
 
-/// Bins per unit.
+/// Returns the number of bins per unit.
 fn scale(range: &Range<f32>, bins: u32) -> Result<f32> {
     let scale = bins as f32 / (range.end - range.start);
     if range.start.is_finite() && range.end.is_finite() && scale.is_finite() && scale > 0.0 {

@@ -1,8 +1,8 @@
-// bins[b] += how many values lie in [low + b * width, low + (b + 1) * width). Values outside of all bins, and NaN, are
-// not counted.
+// bins[b] += number of values in [low + b * width, low + (b + 1) * width). Values outside of all bins, and NaN, are not
+// counted.
 //
-// `BINS` is the number of bins, at most 4,096 (16 KiB of workgroup memory). Clear the bins first.
-// Dispatch min(ceil(n / 256), 1024) workgroups; each invocation goes on by the whole grid.
+// `BINS` is the number of bins, at most 4,096 (16 KiB of workgroup memory). Clear the bins first. Dispatch min(ceil(n /
+// 256), 1024) workgroups; each invocation strides by the grid size.
 
 override BINS: u32;
 
@@ -27,7 +27,7 @@ fn histogram(
     let n = arrayLength(&values);
     for (var i = id.x; i < n; i += groups.x * 256u) {
         let place = floor((values[i] - params.low) * params.scale);
-        // False for NaN as well.
+        // Also false for NaN.
         if place >= 0.0 && place < f32(BINS) {
             atomicAdd(&counts[u32(place)], 1u);
         }

@@ -1,7 +1,7 @@
 // output[i] = f(input[i]).
 //
-// Put in front: `alias T = f32;` (or u32, i32). Add behind: `fn f(x: T) -> T { … }`.
-// Dispatch min(ceil(n / 256), 65535) workgroups; each invocation goes on by the whole grid.
+// Prepend `alias T = f32;` (or u32, i32). Append `fn f(x: T) -> T { … }`. Dispatch min(ceil(n / 256), 65535)
+// workgroups; each invocation strides by the grid size.
 
 @group(0) @binding(0) var<storage, read> input: array<T>;
 @group(0) @binding(1) var<storage, read_write> output: array<T>;

@@ -1,16 +1,16 @@
-//! The product of two matrices.
+//! Product of two matrices.
 
 use super::{holds, source};
 use crate::gpu::{Buffer, Error, Pipeline, Result, Stats, Submit};
 
-/// Rows and columns of the tile that a workgroup makes.
+/// Rows and columns of the tile that a workgroup computes.
 const TILE: usize = 128;
 
-/// `c = a · b` in `f32`, all stored row by row. A run is a write of twelve bytes and one dispatch.
+/// The pass `c = a · b` in `f32`, with row-major matrices. A run is a write of twelve bytes and one dispatch.
 ///
-/// One dispatch takes `rows * inner * columns` multiplications: split large products by rows of `a`, so that each stays
-/// below [`Limits::submit_deadline_ms`](crate::gpu::Limits::submit_deadline_ms).
-/// A software driver compiles the pass when it first runs, which takes seconds on a busy machine: allow for them with
+/// One dispatch does `rows * inner * columns` multiplications: split large products by rows of `a`, so that each stays
+/// below [`DeviceLimits::submit_deadline_ms`](crate::gpu::DeviceLimits::submit_deadline_ms).
+/// A software driver compiles the pass on its first run, which takes seconds on a busy machine: allow for this with
 /// `limits.gpu-submit-ms` in `fabric.toml`.
 #[derive(Debug)]
 pub struct Matmul {
@@ -18,19 +18,20 @@ pub struct Matmul {
     size: Buffer<u32>,
 }
 
-/// What is multiplied: `a` is `rows` × `inner`, `b` is `inner` × `columns`, `c` is `rows` × `columns`.
+/// The shape of a product: `a` is `rows` × `inner`, `b` is `inner` × `columns`, `c` is `rows` × `columns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Rows of `a` and `c`.
     pub rows: u32,
-    /// Columns of `a`, rows of `b`. Below 524,280 where [`Info::long_loops`](crate::gpu::Info::long_loops) is false.
+    /// Columns of `a`, rows of `b`. Must be below 524,280 if [`Info::long_loops`](crate::gpu::Info::long_loops) is
+    /// false.
     pub inner: u32,
     /// Columns of `b` and `c`.
     pub columns: u32,
 }
 
 impl Shape {
-    /// Elements of `a`, `b` and `c`.
+    /// Returns the number of elements of `a`, `b` and `c`.
     fn elements(self) -> Result<[usize; 3]> {
         let [rows, inner, columns] = [self.rows, self.inner, self.columns].map(|n| n as usize);
         let product = |a: usize, b: usize| {
@@ -41,14 +42,14 @@ impl Shape {
         Ok([product(rows, inner)?, product(inner, columns)?, product(rows, columns)?])
     }
 
-    /// Workgroups over columns and rows of `c`.
+    /// Returns the workgroups over columns and rows of `c`.
     fn workgroups(self) -> [u32; 2] {
         [self.columns, self.rows].map(|n| n.div_ceil(TILE as u32))
     }
 }
 
 impl Matmul {
-    /// Compiles it.
+    /// Compiles the pass.
     ///
     /// # Errors
     /// As [`Pipeline::compile`] and [`Buffer::new`].
@@ -57,10 +58,10 @@ impl Matmul {
         Ok(Self { pipeline: Pipeline::compile(&wgsl, "matmul", &[])?, size: Buffer::new(3)? })
     }
 
-    /// Fills `c`, another buffer than `a` and `b`.
+    /// Writes `c`, which must not be `a` or `b`.
     ///
     /// # Errors
-    /// `Invalid` for buffers of other sizes than `shape` says, and as [`Submit::run`].
+    /// `Invalid` if a buffer's size does not match `shape`, and as [`Submit::run`].
     pub fn run(&self, shape: Shape, a: &Buffer<f32>, b: &Buffer<f32>, c: &Buffer<f32>) -> Result<Stats> {
         let [in_a, in_b, in_c] = shape.elements()?;
         holds("`a`", a.len(), in_a)?;

@@ -1,11 +1,11 @@
-// c = a · b, row by row: a is m × k, b is k × n, c is m × n.
+// c = a · b, row-major: a is m × k, b is k × n, c is m × n.
 //
-// Put in front: `alias T = f32;`, or `enable f16; alias T = f16;`.
+// Prepend `alias T = f32;`, or `enable f16; alias T = f16;`.
 // Dispatch ceil(n / 128) × ceil(m / 128) workgroups.
 //
-// A workgroup makes a tile of 128 × 128, an invocation 8 × 8 of it in registers. The inner product goes through workgroup
-// memory in slices of 8; a's slice is stored by columns, so that four rows are one load. The 64 sums are written out, since
-// an indexed array of them would live in memory.
+// A workgroup computes a tile of 128 × 128, and an invocation 8 × 8 of it in registers. The inner product goes through
+// workgroup memory in slices of 8; the slice of a is stored by columns, so that four rows are one load. The 64 sums are
+// separate variables, since an indexed array would be placed in memory.
 
 struct Size {
     m: u32,
@@ -18,7 +18,7 @@ struct Size {
 @group(0) @binding(2) var<storage, read> b: array<T>;
 @group(0) @binding(3) var<storage, read_write> c: array<T>;
 
-// [slice of 8][128 rows or columns in fours]
+// [slice of 8][128 rows or columns in groups of four]
 var<workgroup> a_tile: array<vec4<T>, 256>;
 var<workgroup> b_tile: array<vec4<T>, 256>;
 
@@ -59,7 +59,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var c61 = vec4<T>();
     var c70 = vec4<T>();
     var c71 = vec4<T>();
-    // What this invocation loads: four of a column of a's slice, four of a row of b's.
+    // This invocation loads four elements of a column of a's slice and four of a row of b's slice.
     let a_column = at % 8u;
     let a_row = group.y * 128u + at / 8u * 4u;
     let b_row = at / 32u;

@@ -1,6 +1,6 @@
-//! Ready passes: the WGSL beside these files, with the workgroups counted and the steps put together.
+//! Built-in passes. The WGSL sources are next to these files; each type computes the workgroups and the dispatches.
 //!
-//! Each is compiled once and run as often as needed. A run is one submit.
+//! A pass is compiled once and can run any number of times. A run is one submit.
 
 mod histogram;
 mod map;
@@ -19,12 +19,13 @@ pub use scan::Scan;
 use super::element::Element;
 use super::error::{Error, Result};
 
-/// A pass for elements of type `T`. What the caller wrote comes first, so that errors name its lines.
+/// Returns the source of a pass for elements of type `T`. The caller's WGSL comes first, so that errors refer to its
+/// lines.
 fn source<T: Element>(callers: &str, pass: &str) -> String {
     format!("{callers}\nalias T = {};\n{pass}", T::WGSL)
 }
 
-/// Checks that a buffer has exactly so many elements.
+/// Checks that a buffer has exactly `needed` elements.
 fn holds(what: &str, len: usize, needed: usize) -> Result<()> {
     if len == needed {
         return Ok(());

@@ -1,4 +1,4 @@
-//! One number from many.
+//! Reduction of an array to one number.
 
 use std::marker::PhantomData;
 
@@ -6,17 +6,17 @@ use super::source;
 use crate::gpu::workgroups::covering;
 use crate::gpu::{Buffer, Element, Error, Pipeline, Result, Submit};
 
-/// Most workgroups of the first dispatch; the second one takes all their results at once.
+/// Largest number of workgroups of the first dispatch. The second dispatch reduces all their results in one workgroup.
 const MOST_GROUPS: u32 = 1024;
 
-/// How two numbers become one.
+/// The operation that combines two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
-    /// Their sum. Whole numbers wrap around; floats are added in a tree, so the last digits differ from a loop's.
+    /// Sum. Integers wrap around. Floats are added in a tree, so the last digits differ from a sequential sum.
     Sum,
-    /// The lesser.
+    /// Minimum.
     Min,
-    /// The greater.
+    /// Maximum.
     Max,
 }
 
@@ -30,8 +30,8 @@ impl Op {
     }
 }
 
-/// The sum, the least or the greatest of all elements. A run is one dispatch for up to 256 elements, else two, for any
-/// length. With NaN among them, the least and the greatest are what the device says.
+/// The sum, minimum or maximum of all elements. A run is one dispatch for up to 256 elements and two dispatches for any
+/// greater length. If an element is NaN, the minimum and the maximum depend on the device.
 #[derive(Debug)]
 pub struct Reduce<T> {
     pipeline: Pipeline,
@@ -39,7 +39,7 @@ pub struct Reduce<T> {
 }
 
 impl<T: Element> Reduce<T> {
-    /// Compiles it.
+    /// Compiles the pass.
     ///
     /// # Errors
     /// As [`Pipeline::compile`].
@@ -48,10 +48,10 @@ impl<T: Element> Reduce<T> {
         Ok(Self { pipeline: Pipeline::compile(&wgsl, "reduce", &[("op", op.number())])?, of: PhantomData })
     }
 
-    /// The result over all of `input`.
+    /// Returns the result over all elements of `input`.
     ///
     /// # Errors
-    /// As [`Submit::run`], and as [`Buffer::new`] for up to 1,025 elements in between.
+    /// As [`Submit::run`], and as [`Buffer::new`] for up to 1,025 intermediate elements.
     pub fn run(&self, input: &Buffer<T>) -> Result<T> {
         let groups = covering(input.len(), 256, MOST_GROUPS);
         let partials = Buffer::<T>::new(groups as usize)?;

@@ -1,8 +1,8 @@
-// partials[w] = what workgroup w made of its share of the input: the sum, the least or the greatest.
+// partials[w] = the sum, minimum or maximum of workgroup w's share of the input.
 //
-// Put in front: `alias T = f32;` (or u32, i32). `op`: 0 sum, 1 min, 2 max.
-// Dispatch at most ceil(n / 256) workgroups, so that each has an element, then once more over the partials with one.
-// Sums of f32 are taken in a tree, so they differ from a loop's in the last digits.
+// Prepend `alias T = f32;` (or u32, i32). `op`: 0 sum, 1 min, 2 max. Dispatch at most ceil(n / 256) workgroups, so that
+// each has an element, then once more over the partials with one workgroup. Sums of f32 are computed in a tree, so the
+// last digits differ from a sequential sum.
 
 override op: u32 = 0u;
 

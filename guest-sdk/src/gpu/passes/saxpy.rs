@@ -1,9 +1,9 @@
-//! A multiple of one row of numbers added to another.
+//! Scaled addition of two arrays.
 
 use super::holds;
 use crate::gpu::{Buffer, Pipeline, Result, Stats, Submit};
 
-/// `y[i] += a * x[i]`. A run is a write of four bytes and one dispatch, for any length.
+/// The pass `y[i] += a * x[i]`. A run is a write of four bytes and one dispatch, for any length.
 #[derive(Debug)]
 pub struct Saxpy {
     pipeline: Pipeline,
@@ -11,7 +11,7 @@ pub struct Saxpy {
 }
 
 impl Saxpy {
-    /// Compiles it.
+    /// Compiles the pass.
     ///
     /// # Errors
     /// As [`Pipeline::compile`] and [`Buffer::new`].
@@ -20,10 +20,10 @@ impl Saxpy {
         Ok(Self { pipeline, a: Buffer::new(1)? })
     }
 
-    /// Adds to `y`, which is as long as `x`.
+    /// Adds `a * x` to `y`. Both have the same length.
     ///
     /// # Errors
-    /// `Invalid` for another length, and as [`Submit::run`].
+    /// `Invalid` if the lengths differ, and as [`Submit::run`].
     pub fn run(&self, a: f32, x: &Buffer<f32>, y: &Buffer<f32>) -> Result<Stats> {
         holds("`y`", y.len(), x.len())?;
         self.a.write(0, &[a])?;

@@ -1,6 +1,6 @@
 // y[i] += a * x[i], in f32.
 //
-// Dispatch min(ceil(n / 256), 65535) workgroups; each invocation goes on by the whole grid.
+// Dispatch min(ceil(n / 256), 65535) workgroups; each invocation strides by the grid size.
 
 @group(0) @binding(0) var<storage, read> a: f32;
 @group(0) @binding(1) var<storage, read> x: array<f32>;

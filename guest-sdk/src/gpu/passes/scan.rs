@@ -1,21 +1,21 @@
-//! Sums of everything up to each element.
+//! Prefix sums of an array.
 
 use std::marker::PhantomData;
 
 use super::source;
 use crate::gpu::{Bind, Buffer, Element, MAX_WORKGROUPS, Pipeline, Result, Stats, Submit};
 
-/// Elements that one workgroup scans.
+/// Elements scanned by one workgroup.
 const BLOCK: usize = 512;
 
-/// What the start of a slice that is bound must be a multiple of, in elements.
+/// Alignment of a bound slice, in elements.
 const ALIGNED: usize = 64;
 
 /// Inclusive prefix sums, in place: `data[i]` becomes `data[0] + … + data[i]`.
 ///
-/// A run is 1 dispatch for up to 512 elements, 3 for up to 262,144, 5 for up to 33.5 million, and 2 more for each further
-/// 33.5 million. It makes buffers for the sums of blocks, a 511th of `data` together. Whole numbers wrap around; floats are
-/// added in a tree, so the last digits differ from a loop's.
+/// A run is 1 dispatch for up to 512 elements, 3 for up to 262,144, 5 for up to 33.5 million, and 2 more for each
+/// further 33.5 million. It creates buffers for the sums of blocks, which have 1/511 of the size of `data` in total.
+/// Integers wrap around. Floats are added in a tree, so the last digits differ from a sequential sum.
 #[derive(Debug)]
 pub struct Scan<T> {
     blocks: Pipeline,
@@ -24,7 +24,7 @@ pub struct Scan<T> {
 }
 
 impl<T: Element> Scan<T> {
-    /// Compiles both of its steps.
+    /// Compiles both steps of the pass.
     ///
     /// # Errors
     /// As [`Pipeline::compile`].
@@ -34,7 +34,7 @@ impl<T: Element> Scan<T> {
         Ok(Self { blocks: entry("scan_blocks")?, totals: entry("add_totals")?, of: PhantomData })
     }
 
-    /// Replaces each element by the sum of all up to it.
+    /// Replaces each element by the sum of all elements up to and including it.
     ///
     /// # Errors
     /// As [`Submit::run`], and as [`Buffer::new`] for the sums of blocks.
@@ -63,7 +63,7 @@ impl<T: Element> Scan<T> {
     }
 }
 
-/// Which entry point a step runs.
+/// The entry point of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     ScanBlocks,
@@ -75,12 +75,12 @@ enum Kind {
 struct Step {
     kind: Kind,
     level: usize,
-    /// The first block: data and totals are bound from it on.
+    /// The first block. Data and totals are bound from this block.
     block: usize,
     groups: u32,
 }
 
-/// The dispatches that a scan takes.
+/// The dispatches of a scan.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
     /// Lengths of the levels above the data.
@@ -89,14 +89,15 @@ struct Plan {
 }
 
 impl Plan {
-    /// For data of `len` elements, with at most `most` workgroups in a dispatch.
+    /// Plans a scan of `len` elements with at most `most` workgroups in a dispatch.
     fn new(len: usize, most: usize) -> Self {
         let mut totals = vec![len.div_ceil(BLOCK)];
         while let Some(blocks) = totals.last().copied().filter(|blocks| *blocks > 1) {
             totals.push(blocks.div_ceil(BLOCK));
         }
-        // The next dispatch of a level starts where a slice may. `add_totals` leaves its first block alone, because the
-        // data's first block has nothing before it; so a dispatch begins with the block that the one before it ended with.
+        // The next dispatch of a level starts at an aligned block. `add_totals` skips its first block, because the
+        // data's first block has no predecessor. Therefore each dispatch begins with the last block of the previous
+        // dispatch.
         let reach = most.saturating_sub(1) / ALIGNED * ALIGNED;
         let steps = |kind, level: usize, blocks: usize| {
             let overlap = usize::from(kind == Kind::AddTotals);
@@ -118,7 +119,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
-    /// What `scan.wgsl` does to the slices that a step binds.
+    /// Applies `scan.wgsl` to the slices that a step binds.
     fn dispatch(step: Step, data: &mut [u32], totals: &mut [u32]) {
         for group in 0..step.groups as usize {
             let block = data.chunks_mut(BLOCK).nth(group).unwrap();

@@ -1,13 +1,14 @@
-//! The developer's machine has no GPU for functions: every way in is denied, so no buffer or pipeline ever is.
+//! `fabric:gpu` in native builds, such as tests. All calls return `Denied`, so buffers and pipelines are never created.
 
 use std::convert::Infallible;
 
 use crate::gpu::submit::{Bound, Command};
-use crate::gpu::{BindingLayout, Error, Info, Outcome, Result};
+use crate::gpu::{BindingLayout, Error, Info, Result, SubmitReport};
 
 fn denied<T>() -> Result<T> {
     Err(Error::Denied(
-        "tests run on the developer's machine, where functions have none; deploy it to a node that has one".to_owned(),
+        "native builds, such as tests on the developer's machine, have none; deploy the function to a node with a GPU"
+            .to_owned(),
     ))
 }
 
@@ -49,6 +50,6 @@ impl Pipeline {
     }
 }
 
-pub(in crate::gpu) fn submit(_commands: &[Command<'_>], _reads: &[Bound<'_>]) -> Result<Outcome> {
+pub(in crate::gpu) fn submit(_commands: &[Command<'_>], _reads: &[Bound<'_>]) -> Result<SubmitReport> {
     denied()
 }

@@ -1,4 +1,4 @@
-//! The calls of `fabric:gpu` behind one set of names: the real imports in a component, a refusal on the host.
+//! The calls of `fabric:gpu` under one set of names: imports in a component, errors in native builds.
 
 #[cfg(target_family = "wasm")]
 mod wasm;

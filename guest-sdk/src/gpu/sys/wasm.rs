@@ -1,10 +1,10 @@
-//! The calls as the component makes them.
+//! `fabric:gpu` in a component.
 
 use std::time::Duration;
 
 use crate::bindings::gpu::fabric::gpu::compute as wit;
 use crate::gpu::submit::{Bound, Command};
-use crate::gpu::{Access, BindingLayout, Error, Info, Kind, Limits, Outcome, Result, Stats};
+use crate::gpu::{Access, BindingLayout, DeviceLimits, Error, Info, Kind, Result, Stats, SubmitReport};
 
 pub(in crate::gpu) fn info() -> Result<Info> {
     let info = wit::info()?;
@@ -19,7 +19,7 @@ pub(in crate::gpu) fn info() -> Result<Info> {
         f16: info.f16,
         subgroup_size: info.subgroup_size,
         long_loops: info.long_loops,
-        limits: Limits {
+        limits: DeviceLimits {
             buffer_bytes: limits.buffer_bytes,
             total_bytes: limits.total_bytes,
             shader_bytes: limits.shader_bytes,
@@ -80,7 +80,7 @@ impl Pipeline {
     }
 }
 
-pub(in crate::gpu) fn submit(commands: &[Command<'_>], reads: &[Bound<'_>]) -> Result<Outcome> {
+pub(in crate::gpu) fn submit(commands: &[Command<'_>], reads: &[Bound<'_>]) -> Result<SubmitReport> {
     let commands: Vec<_> = commands.iter().map(command).collect();
     let reads: Vec<_> = reads.iter().map(range).collect();
     let outcome = wit::submit(&commands, &reads)?;
@@ -88,7 +88,7 @@ pub(in crate::gpu) fn submit(commands: &[Command<'_>], reads: &[Bound<'_>]) -> R
         device: Duration::from_nanos(outcome.stats.device_ns),
         queue: Duration::from_nanos(outcome.stats.queue_ns),
     };
-    Ok(Outcome { stats, reads: outcome.reads })
+    Ok(SubmitReport { stats, reads: outcome.reads })
 }
 
 fn command<'a>(command: &Command<'a>) -> wit::Command<'a> {

@@ -1,16 +1,23 @@
-//! The ledger against what guests may ask.
+//! Tests of the ledger against requests of guests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
-use crate::command::BindingLayout;
+use crate::command::BindingShape;
 use proptest::prelude::*;
 
 fn ledger() -> Ledger {
-    let limits = Limits { buffers: 4, pipelines: 2, buffer_bytes: 4096, passes_per_submit: 3, ..Limits::default() };
-    Ledger::new(Limits { copy_bytes: 6000, read_bytes: 5000, ..limits }, 8192)
+    let limits = AdapterLimits {
+        buffers: 4,
+        pipelines: 2,
+        buffer_bytes: 4096,
+        passes_per_submit: 3,
+        ..AdapterLimits::default()
+    };
+    Ledger::new(AdapterLimits { copy_bytes: 6000, read_bytes: 5000, ..limits }, 8192)
 }
 
-fn reflection(accesses: &[Access]) -> Reflection {
-    let layout = |(at, access): (usize, &Access)| BindingLayout { binding: at as u32, access: *access, min_bytes: 8 };
+fn reflection(accesses: &[BindingAccess]) -> Reflection {
+    let layout =
+        |(at, access): (usize, &BindingAccess)| BindingShape { binding: at as u32, access: *access, min_bytes: 8 };
     Reflection {
         bindings: accesses.iter().enumerate().map(layout).collect(),
         workgroup_size: [64, 1, 1],
@@ -22,8 +29,8 @@ fn bound(binding: u32, buffer: BufferId) -> Binding {
     Binding { binding, buffer, offset: 0, bytes: None }
 }
 
-fn dispatch(pipeline: PipelineId, bindings: Vec<Binding>) -> Command {
-    Command::Dispatch { pipeline, bindings, workgroups: [1, 1, 1] }
+fn dispatch(pipeline: PipelineId, bindings: Vec<Binding>) -> GpuCommand {
+    GpuCommand::Dispatch { pipeline, bindings, workgroups: [1, 1, 1] }
 }
 
 fn limit(result: Result<impl std::fmt::Debug, Error>) -> (String, u64, u64) {
@@ -86,7 +93,7 @@ fn handles_of_the_gone_and_of_others_are_stale() {
 fn ranges_stay_inside_and_aligned() {
     let mut ledger = ledger();
     let (buffer, _) = ledger.create(16).unwrap();
-    let check = |offset, bytes| ledger.check_range(Range { buffer, offset, bytes });
+    let check = |offset, bytes| ledger.check_range(ByteRange { buffer, offset, bytes });
     assert!(check(0, 16).is_ok() && check(16, 0).is_ok() && check(12, 4).is_ok());
     for (offset, bytes) in [(0, 20), (16, 4), (u64::MAX - 3, 8), (4, u64::MAX - 3), (20, 0)] {
         assert!(invalid(check(offset, bytes)).contains("beyond buffer"), "{offset} {bytes}");
@@ -101,17 +108,17 @@ fn a_submit_is_bounded_in_steps_copies_reads_and_workgroups() {
     let mut ledger = ledger();
     let (a, _) = ledger.create(4096).unwrap();
     let (b, _) = ledger.create(4096).unwrap();
-    let whole = |buffer| Range { buffer, offset: 0, bytes: 4096 };
-    let clear = Command::Clear(whole(a));
+    let whole = |buffer| ByteRange { buffer, offset: 0, bytes: 4096 };
+    let clear = GpuCommand::Clear(whole(a));
     assert_eq!(limit(ledger.check_submit(&vec![clear.clone(); 4], &[])), ("passes-per-submit".into(), 4, 3));
     assert_eq!(limit(ledger.check_submit(&[], &[whole(a); 4])).0, "passes-per-submit");
-    let copy = Command::Copy { source: whole(a), target: b, target_offset: 0 };
+    let copy = GpuCommand::Copy { source: whole(a), target: b, target_offset: 0 };
     assert_eq!(limit(ledger.check_submit(&[clear, copy], &[])), ("copy-bytes".into(), 8192, 6000));
     assert_eq!(limit(ledger.check_submit(&[], &[whole(a); 2])), ("read-bytes".into(), 8192, 5000));
     let pipeline = ledger.add_pipeline(reflection(&[])).unwrap();
-    let wide = Command::Dispatch { pipeline, bindings: vec![], workgroups: [1, 65_536, 1] };
+    let wide = GpuCommand::Dispatch { pipeline, bindings: vec![], workgroups: [1, 65_536, 1] };
     assert_eq!(limit(ledger.check_submit(&[wide], &[])), ("workgroups-per-dimension".into(), 65_536, 65_535));
-    let within = Command::Copy { source: whole(a), target: a, target_offset: 0 };
+    let within = GpuCommand::Copy { source: whole(a), target: a, target_offset: 0 };
     assert!(invalid(ledger.check_submit(&[within], &[])).starts_with("step 1 of the submit: a copy within one buffer"));
 }
 
@@ -120,7 +127,7 @@ fn bindings_match_the_shader() {
     let mut ledger = ledger();
     let (a, _) = ledger.create(1024).unwrap();
     let (b, _) = ledger.create(4).unwrap();
-    let pipeline = ledger.add_pipeline(reflection(&[Access::Read, Access::ReadWrite])).unwrap();
+    let pipeline = ledger.add_pipeline(reflection(&[BindingAccess::Read, BindingAccess::ReadWrite])).unwrap();
     let refused = |bindings| invalid(ledger.check_submit(&[dispatch(pipeline, bindings)], &[]));
     assert!(refused(vec![bound(0, a)]).contains("nothing is bound to @binding(1)"));
     assert!(refused(vec![bound(0, a), bound(1, a), bound(2, a)]).contains("3 buffers are bound"));
@@ -136,7 +143,7 @@ fn bindings_match_the_shader() {
 }
 
 proptest! {
-    /// Whatever is created and destroyed, the sum is that of the live buffers and within the grant.
+    /// After any sequence of creations and removals, the total is the sum of the live buffers and within the grant.
     #[test]
     fn the_sum_is_that_of_the_live(steps in proptest::collection::vec((any::<bool>(), 0_u64..5000), 0..200)) {
         let mut ledger = ledger();
@@ -156,13 +163,13 @@ proptest! {
         }
     }
 
-    /// No range passes that is not inside its buffer, whatever its numbers.
+    /// A range is accepted if and only if it is inside its buffer and aligned.
     #[test]
     fn no_range_outside_passes(size in 1_u64..4096, offset in any::<u64>(), bytes in any::<u64>(), small in any::<bool>()) {
         let mut ledger = ledger();
         let (buffer, size) = ledger.create(size).unwrap();
         let (offset, bytes) = if small { (offset % 5000, bytes % 5000) } else { (offset, bytes) };
         let inside = u128::from(offset) + u128::from(bytes) <= u128::from(size) && offset % 4 == 0 && bytes % 4 == 0;
-        prop_assert_eq!(ledger.check_range(Range { buffer, offset, bytes }).is_ok(), inside);
+        prop_assert_eq!(ledger.check_range(ByteRange { buffer, offset, bytes }).is_ok(), inside);
     }
 }

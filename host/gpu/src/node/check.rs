@@ -1,8 +1,8 @@
-//! Checking a shader before the device's process sees it: from memory, else in a checker process.
+//! Shader validation before the worker receives a shader: from a cache, or in a checker process.
 
 use super::process::Process;
 use crate::{
-    Error, Info, Options,
+    AdapterInfo, Error, Options,
     command::Reflection,
     protocol::{Reply, Start, encode},
     shader::{self, Source},
@@ -11,23 +11,23 @@ use rustix::process::Signal;
 use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
 
-/// Layouts that are kept; the least used goes first.
+/// Capacity of the cache of layouts. The least used entry is evicted first.
 const KEPT: u64 = 1024;
 
-/// By the clock, a check may take this many times its CPU time.
+/// Ratio of a check's wall-clock limit to its CPU time limit.
 const WALL_FACTOR: u32 = 4;
 
-/// A shader that passed.
+/// A valid shader.
 pub(super) struct Passed {
-    /// What its compiled pipeline is kept under.
+    /// Cache key of the compiled pipeline.
     pub(super) key: [u8; 32],
-    /// What a dispatch must bind.
+    /// Bindings and workgroup size.
     pub(super) reflection: Reflection,
-    /// Whether it was known, so that nothing had to be done.
+    /// True if the result came from the cache.
     pub(super) known: bool,
 }
 
-/// Starts checkers, a few at a time, and remembers what passed.
+/// Runs checker processes, a limited number at a time, and caches their results.
 pub(super) struct Checker {
     turns: Semaphore,
     passed: moka::sync::Cache<[u8; 32], Reflection>,
@@ -38,11 +38,11 @@ impl Checker {
         Self { turns: Semaphore::new(options.checks.max(1)), passed: moka::sync::Cache::new(KEPT) }
     }
 
-    /// Checks a pipeline for this adapter. Dropping the future kills the checker.
+    /// Checks a pipeline for this adapter. Dropping the future kills the checker process.
     ///
     /// # Errors
-    /// Those of [`shader::check`]; [`Error::Limit`] for `check-memory-bytes` and `check-cpu-seconds`.
-    pub(super) async fn check(&self, options: &Options, info: &Info, source: &Source) -> Result<Passed, Error> {
+    /// The errors of [`shader::check`]; [`Error::Limit`] for `check-memory-bytes` and `check-cpu-seconds`.
+    pub(super) async fn check(&self, options: &Options, info: &AdapterInfo, source: &Source) -> Result<Passed, Error> {
         shader::precheck(source, &info.limits)?;
         let key = key(source, info);
         if let Some(reflection) = self.passed.get(&key) {
@@ -57,7 +57,7 @@ impl Checker {
     }
 }
 
-async fn in_a_process(options: &Options, info: &Info, source: &Source) -> Result<Reflection, Error> {
+async fn in_a_process(options: &Options, info: &AdapterInfo, source: &Source) -> Result<Reflection, Error> {
     let lost = |e: std::io::Error| Error::Busy(format!("the shader checker can't be started: {e}"));
     let start = Start::Check {
         source: source.clone(),
@@ -74,13 +74,13 @@ async fn in_a_process(options: &Options, info: &Info, source: &Source) -> Result
         Ok(Ok((Reply::Checked(reflection), _))) => Ok(reflection),
         Ok(Ok((Reply::Failed(error), _))) => Err(error),
         Ok(_) => Err(died(process.status().await.map_err(lost)?, options)),
-        // The clock's time is the machine's, not the shader's.
+        // Wall-clock time depends on the machine's load, so this is not a fault of the shader.
         Err(_) => Err(Error::Busy("this machine took too long to check the shader".into())),
     }
 }
 
-/// A checker dies of its limits or of a fault in the parser, and either is the shader's doing; or somebody else killed it,
-/// such as a machine without memory.
+/// Maps a checker's exit status to an error. `SIGKILL` has an external cause, such as a machine out of memory. Any
+/// other end is caused by the shader: it exceeds a limit or crashes the parser.
 fn died(status: ExitStatus, options: &Options) -> Error {
     let limit = |name: &str, limit: u64| Error::Limit { name: name.to_owned(), value: limit.saturating_add(1), limit };
     match status.signal() {
@@ -91,9 +91,9 @@ fn died(status: ExitStatus, options: &Options) -> Error {
     }
 }
 
-/// What a compiled pipeline depends on: blake3 over source, entry point, constants, adapter, driver and naga's version,
-/// each with its length in front.
-fn key(source: &Source, info: &Info) -> [u8; 32] {
+/// Returns the cache key of a compiled pipeline: blake3 over source, entry point, constants, adapter, driver and naga's
+/// version, each prefixed with its length.
+fn key(source: &Source, info: &AdapterInfo) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     let mut add = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());

@@ -1,4 +1,4 @@
-//! The handle of a node's GPU.
+//! The handle to a node's GPU.
 
 use super::{
     check::Checker,
@@ -7,7 +7,7 @@ use super::{
     room::Room,
     session::Session,
 };
-use crate::{Error, Grant, Info, Options, error::within};
+use crate::{AdapterInfo, Error, Grant, Options, error::within};
 use parking_lot::Mutex;
 use std::sync::{
     Arc,
@@ -16,21 +16,21 @@ use std::sync::{
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-/// Why this node has no GPU to offer, in plain words.
+/// The reason why this node has no GPU.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no GPU: {0}")]
 pub struct Unavailable(pub String);
 
-/// A node's GPU: its worker process is started, supervised and started again behind it. Cheap to clone.
+/// A handle to a node's GPU. It starts, supervises and restarts the worker process. Cheap to clone.
 ///
-/// The worker ends with [`shutdown`](Self::shutdown), or when the last clone and the last session are dropped.
+/// The worker ends on [`shutdown`](Self::shutdown), or when the last clone and the last session are dropped.
 #[derive(Clone)]
 pub struct Gpu {
     shared: Arc<Shared>,
     owner: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
-/// What sessions need of their GPU.
+/// State shared by the sessions of a GPU.
 pub(super) struct Shared {
     pub(super) options: Arc<Options>,
     pub(super) status: Arc<Status>,
@@ -43,17 +43,17 @@ pub(super) struct Shared {
 }
 
 impl Gpu {
-    /// Starts a worker and asks it what it has. Call it within a Tokio runtime.
+    /// Starts a worker and queries its adapter. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// [`Unavailable`] when there is no driver, no such adapter, or the worker does not start.
+    /// [`Unavailable`] if there is no driver, no matching adapter, or the worker does not start.
     pub async fn detect(options: Options) -> Result<Self, Unavailable> {
         let (process, info) = Process::open_device(&options).await.map_err(Unavailable)?;
         let options = Arc::new(options);
         let status = Arc::new(Status { info: Mutex::new(info), worker: AtomicU32::new(0) });
         let room = Arc::new(Room::new(options.sessions, options.memory_bytes));
         let (jobs, incoming) = mpsc::channel(options.queue.max(1));
-        // Each open session ends once, so it never finds this full.
+        // Each open session ends once, so this channel is never full.
         let (endings, ended) = mpsc::channel(options.sessions.max(1));
         let stop = CancellationToken::new();
         let parts = (options.clone(), status.clone(), room.clone());
@@ -72,30 +72,31 @@ impl Gpu {
         Ok(Self { shared: Arc::new(shared), owner: Arc::new(Mutex::new(Some(owner))) })
     }
 
-    /// What the adapter is and can.
+    /// Returns a description of the adapter.
     #[must_use]
-    pub fn info(&self) -> Info {
+    pub fn info(&self) -> AdapterInfo {
         self.shared.status.info.lock().clone()
     }
 
-    /// Calls that wait for the device now.
+    /// Returns the number of calls waiting for the device.
     #[must_use]
     pub fn queue_depth(&self) -> usize {
         let jobs = &self.shared.jobs;
         jobs.max_capacity().saturating_sub(jobs.capacity())
     }
 
-    /// The process id of the worker; `None` while there is none.
+    /// Returns the process id of the worker, or `None` if no worker is running.
     #[must_use]
     pub fn worker_id(&self) -> Option<u32> {
         Some(self.shared.status.worker.load(Ordering::Relaxed)).filter(|id| *id != 0)
     }
 
-    /// Opens a session, for one guest instance. Its memory is set aside here and free again when the session is closed
-    /// or dropped and the device has zeroed its buffers.
+    /// Opens a session for one guest instance and reserves its memory. The memory is released after the session is
+    /// closed or dropped and the device has zeroed its buffers.
     ///
     /// # Errors
-    /// [`Error::Busy`] when there is no room now; [`Error::Limit`] for `total-bytes` when there never is.
+    /// [`Error::Busy`] if the reservation does not fit at the moment; [`Error::Limit`] for `total-bytes` if it can
+    /// never fit.
     pub fn session(&self, grant: Grant) -> Result<Session, Error> {
         within("total-bytes", grant.total_bytes, self.shared.options.memory_bytes)?;
         self.shared.room.take(grant.total_bytes)?;
@@ -103,10 +104,10 @@ impl Gpu {
         Ok(Session::new(self.shared.clone(), id, grant))
     }
 
-    /// Opens a session as soon as there is room, in the order of asking.
+    /// Opens a session as soon as its reservation fits. Callers are served in order.
     ///
     /// # Errors
-    /// [`Error::Limit`] for `total-bytes` when there is never room.
+    /// [`Error::Limit`] for `total-bytes` if the reservation can never fit.
     pub async fn session_when_free(&self, grant: Grant) -> Result<Session, Error> {
         within("total-bytes", grant.total_bytes, self.shared.options.memory_bytes)?;
         self.shared.room.wait(grant.total_bytes).await;
@@ -114,7 +115,7 @@ impl Gpu {
         Ok(Session::new(self.shared.clone(), id, grant))
     }
 
-    /// Kills the worker and waits until it is gone. Sessions that are still open find the device lost.
+    /// Kills the worker and waits for its end. Calls of sessions that are still open fail with `DeviceLost`.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
         let owner = self.owner.lock().take();

@@ -1,17 +1,17 @@
-//! Device time of one session: what is left of its grant, and what it spent.
+//! Device time of one session: remaining and spent.
 
 use std::time::Duration;
 
-/// Counts in advance, so that nobody saves by going away.
+/// A meter of device time. It charges the whole deadline in advance, so that dropping a call does not avoid its cost.
 ///
-/// The call that uses the rest up is let end: to stop it would take the device from everybody. So a session can spend more
-/// than its grant, by less than one call's deadline.
+/// The call that exhausts the grant runs to completion, because stopping it would take the device from all sessions. A
+/// session can therefore exceed its grant by less than one call's deadline.
 pub(super) struct Meter {
     left: Duration,
     spent: Duration,
 }
 
-/// Time that was counted in advance.
+/// Device time charged in advance.
 #[derive(Clone, Copy)]
 pub(super) struct Reserved {
     deadline: Duration,
@@ -31,7 +31,7 @@ impl Meter {
         self.spent
     }
 
-    /// Counts a whole deadline; none when nothing is left.
+    /// Charges a whole deadline. Returns `None` if no time is left.
     pub(super) fn reserve(&mut self, deadline: Duration) -> Option<Reserved> {
         let taken = deadline.min(self.left);
         if taken.is_zero() {
@@ -42,7 +42,7 @@ impl Meter {
         Some(Reserved { deadline, taken })
     }
 
-    /// Gives back what of a reservation was not used.
+    /// Refunds the unused part of a reservation.
     pub(super) fn settle(&mut self, reserved: Reserved, used: Duration) {
         let used = used.min(reserved.deadline);
         self.left += reserved.taken.saturating_sub(used);
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!((meter.left(), meter.spent()), (ms(20), ms(80)));
         meter.settle(first, ms(30));
         assert_eq!((meter.left(), meter.spent()), (ms(70), ms(30)));
-        // Nobody waits for it: its whole deadline counts.
+        // Never settled, so its whole deadline counts.
         meter.reserve(ms(60)).unwrap();
         assert_eq!((meter.left(), meter.spent()), (ms(10), ms(90)));
         let last = meter.reserve(ms(80)).unwrap();

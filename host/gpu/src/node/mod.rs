@@ -1,4 +1,4 @@
-//! The node's side: the worker's supervision, and sessions for guests.
+//! The node's side: supervision of the worker, and sessions of guests.
 
 mod check;
 mod gpu;
@@ -9,4 +9,4 @@ mod room;
 mod session;
 
 pub use gpu::{Gpu, Unavailable};
-pub use session::{Outcome, Session};
+pub use session::{Session, SubmitOutcome};

@@ -1,11 +1,11 @@
-//! The task that owns the worker: it alone talks to it, one request at a time, kills it when a deadline passes, and
-//! starts it again when it ended.
+//! The task that owns the worker. It sends requests one at a time, kills the worker when a deadline passes, and
+//! restarts it when it has ended.
 //!
-//! One request at a time is also what keeps tenants apart in time: while one's submit runs, nothing of another does.
+//! Sequential requests also isolate tenants in time: while a submit of one tenant runs, no request of another does.
 
 use super::{process::Process, room::Room};
 use crate::{
-    Error, Info, OnDeadline, Options,
+    AdapterInfo, Error, OnDeadline, Options,
     protocol::{Reply, Request, encode},
 };
 use bytes::Bytes;
@@ -23,47 +23,47 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The first wait before a worker that died by itself is started again; doubled each time, up to the last.
+/// Delay before a worker that crashed is restarted. It doubles with each failure, up to `LAST_BACKOFF`.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Calls wait for a worker that will be started within this time; else they are told that the device is lost.
+/// Longest wait of a call for a restart of the worker. If the restart is later, the call fails with `DeviceLost`.
 const WORTH_WAITING: Duration = Duration::from_secs(1);
 
-/// A request on its way to the worker.
+/// A request for the worker.
 pub(super) struct Job {
-    /// The worker on which the session has something; another one does not know it.
+    /// Epoch of the worker that holds the session's state. `None` if the session has no state.
     pub(super) epoch: Option<u64>,
     pub(super) request: Request,
     pub(super) bytes: Bytes,
     pub(super) deadline: Duration,
-    /// Told when it passes its deadline.
+    /// Callback for an exceeded deadline.
     pub(super) on_deadline: OnDeadline,
     pub(super) answer: oneshot::Sender<Answer>,
-    /// The session's turn: it has one request under way, even when its caller went away.
+    /// The session's permit: a session has one request in flight, even if its caller was dropped.
     pub(super) _turn: OwnedSemaphorePermit,
 }
 
-/// What came of a [`Job`].
+/// Result of a [`Job`].
 pub(super) struct Answer {
-    /// Which worker it was: counted up at every start.
+    /// Epoch of the worker, incremented at every start.
     pub(super) epoch: u64,
-    /// Device time in nanoseconds, and the bytes that were read.
+    /// Device time in nanoseconds, and the bytes read.
     pub(super) outcome: Result<(u64, Vec<u8>), Error>,
 }
 
-/// A session that ends.
+/// The end of a session.
 pub(super) struct Ending {
     pub(super) session: u64,
-    /// What to give back to the room.
+    /// Reserved bytes to release.
     pub(super) bytes: u64,
     pub(super) done: Option<oneshot::Sender<()>>,
 }
 
-/// What the handles see of the owner.
+/// State of the owner that handles can read.
 pub(super) struct Status {
-    pub(super) info: Mutex<Info>,
-    /// 0 when there is none.
+    pub(super) info: Mutex<AdapterInfo>,
+    /// Process id; 0 if no worker is running.
     pub(super) worker: AtomicU32,
 }
 
@@ -76,7 +76,7 @@ pub(super) struct Owner {
     pub(super) stop: CancellationToken,
     worker: Worker,
     epoch: u64,
-    /// Times in a row that it ended without having answered.
+    /// Number of consecutive ends without a reply.
     failures: u32,
 }
 
@@ -91,7 +91,7 @@ enum Event {
 }
 
 impl Worker {
-    /// The next thing that happens without being asked. Cancel safe.
+    /// Waits for the next event that is not a reply. Cancel safe.
     async fn event(&mut self) -> Event {
         match self {
             Self::Runs(process) => Event::Died(process.ended().await),
@@ -126,7 +126,7 @@ impl Owner {
         }
     }
 
-    /// Serves until it is stopped or nobody is left to ask.
+    /// Serves requests until it is stopped or all senders are dropped.
     pub(super) async fn run(mut self) {
         let stop = self.stop.clone();
         loop {
@@ -150,7 +150,8 @@ impl Owner {
     }
 
     async fn serve(&mut self, job: Job) {
-        // Its caller went away before it began. Its session may have ended since, so it must not begin.
+        // The caller was dropped before the request began. The session may have ended since, so the request must not
+        // run.
         if job.answer.is_closed() {
             return;
         }
@@ -169,7 +170,7 @@ impl Owner {
         if matches!(&outcome, Err(Error::TimedOut { .. })) {
             job.on_deadline.tell();
         }
-        // Whoever asked may be gone.
+        // The caller may have been dropped.
         let _ = job.answer.send(Answer { epoch, outcome });
         if let Worker::Down { next, .. } = &self.worker
             && *next <= Instant::now()
@@ -197,7 +198,8 @@ impl Owner {
             }
             Ok(_) => process.kill().await,
             Err(_) => {
-                // The only way to stop a shader. It is the guest's doing, so the next worker starts at once.
+                // Killing the process is the only way to stop a shader. This is a guest fault, so the next worker
+                // starts without delay.
                 process.kill().await;
                 let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
                 tracing::warn!(deadline_ms, "gpu worker killed at a deadline");
@@ -209,7 +211,7 @@ impl Owner {
         Err(Error::DeviceLost(format!("its worker {broken}")))
     }
 
-    /// The worker ended by itself.
+    /// Handles the unexpected end of the worker.
     fn down(&mut self, how: String) {
         self.status.worker.store(0, Ordering::Relaxed);
         let doubled = FIRST_BACKOFF.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
@@ -231,12 +233,13 @@ impl Owner {
         }
     }
 
-    /// Ends a session. Its room is free when the device has zeroed and freed its buffers, or the worker is gone.
+    /// Ends a session. Its reservation is released when the device has zeroed and freed its buffers, or when the worker
+    /// has ended.
     async fn end(&mut self, ending: Ending) {
         if matches!(self.worker, Worker::Runs(_)) {
             let deadline = self.options.transfer_deadline;
             let closed = self.ask(&Request::Close { session: ending.session }, &[], deadline).await;
-            // What can't be zeroed goes with the whole worker.
+            // If the buffers can't be zeroed, the worker is killed.
             if closed.is_err()
                 && let Worker::Runs(process) = &mut self.worker
             {

@@ -1,7 +1,7 @@
-//! One worker process and the socket to it.
+//! A worker process and the socket to it.
 
 use crate::{
-    Info, Options,
+    AdapterInfo, Options,
     protocol::{Reply, Start, encode, receive_async, send_async},
 };
 use std::{
@@ -16,14 +16,14 @@ use tokio::{
     time::timeout,
 };
 
-/// A worker that runs. Dropping it kills it.
+/// A running worker. Dropping it kills the process.
 pub(super) struct Process {
     child: Child,
     socket: BufReader<UnixStream>,
 }
 
 impl Process {
-    /// Starts a worker: the socket is its standard input, and it gets nothing else of this process.
+    /// Starts a worker. The socket is its standard input; it inherits nothing else from this process.
     pub(super) fn spawn(options: &Options) -> io::Result<Self> {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
@@ -31,7 +31,7 @@ impl Process {
             .args(&options.worker.args)
             .env_clear()
             .envs(options.environment.iter().map(|(name, value)| (name, value)))
-            // What tenants compile is not to be kept in files, and no layer is to be put between.
+            // Tenants' shaders must not be cached in files, and no Vulkan layers may be loaded.
             .env("MESA_SHADER_CACHE_DISABLE", "true")
             .env("__GL_SHADER_DISK_CACHE", "0")
             .env("VK_LOADER_LAYERS_DISABLE", "~implicit~")
@@ -41,15 +41,15 @@ impl Process {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        // An answer without many bytes is one read.
+        // A short reply takes one read.
         Ok(Self { child, socket: BufReader::new(UnixStream::from_std(ours)?) })
     }
 
-    /// Starts the owner of a device.
+    /// Starts a device worker.
     ///
     /// # Errors
-    /// Why there is none, in plain words.
-    pub(super) async fn open_device(options: &Options) -> Result<(Self, Info), String> {
+    /// The reason why there is no device.
+    pub(super) async fn open_device(options: &Options) -> Result<(Self, AdapterInfo), String> {
         let mut process = Self::spawn(options)
             .map_err(|e| format!("the GPU worker `{}` can't be started: {e}", options.worker.program.display()))?;
         let start = Start::Device {
@@ -58,7 +58,7 @@ impl Process {
             limits: options.limits.clone(),
             user: options.user,
         };
-        let start = encode(&start, 0).map_err(|e| format!("the GPU worker can't be asked: {e}"))?;
+        let start = encode(&start, 0).map_err(|e| format!("the request to the GPU worker can't be encoded: {e}"))?;
         match timeout(options.start_deadline, process.ask(&start, &[])).await {
             Ok(Ok((Reply::Ready(info), _))) => Ok((process, *info)),
             Ok(Ok((Reply::NoDevice(reason), _))) => Err(reason),
@@ -70,28 +70,29 @@ impl Process {
         }
     }
 
-    /// One request, as [`encode`] made it, one reply.
+    /// Sends a request encoded by [`encode`] and receives its reply.
     pub(super) async fn ask(&mut self, request: &[u8], bytes: &[u8]) -> io::Result<(Reply, Vec<u8>)> {
         send_async(&mut self.socket, request, bytes).await?;
         receive_async(&mut self.socket).await
     }
 
-    /// The process's id while it runs.
+    /// Returns the process id while the process runs.
     pub(super) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Waits until it ends by itself; says how it did. Cancel safe.
+    /// Waits for the process to end and returns a description of its exit status. Cancel safe.
     pub(super) async fn ended(&mut self) -> String {
         describe(self.child.wait().await)
     }
 
-    /// How it ended, after it closed its socket: a process that dies closes it a moment before its status is there.
+    /// Returns the exit status. Call it after the socket is closed: a process closes its socket shortly before its
+    /// status is available.
     pub(super) async fn status(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
     }
 
-    /// Kills it and waits until it is gone; says how it ended.
+    /// Kills the process, waits for its end and returns a description of its exit status.
     pub(super) async fn kill(&mut self) -> String {
         let _ = self.child.start_kill();
         describe(self.child.wait().await)

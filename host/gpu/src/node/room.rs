@@ -1,16 +1,15 @@
-//! Room for sessions: their number and their memory, set aside when they open, so that no session can take what another
-//! was promised.
+//! Reservations of sessions: their number and their memory. A session reserves its memory when it opens, so that other
+//! sessions cannot allocate it.
 
 use crate::Error;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as Queue, Notify};
 
-/// What is left of a device.
+/// The unreserved capacity of a device.
 pub(super) struct Room {
     left: Mutex<Left>,
     freed: Notify,
-    /// Whose turn it is to wait for what is freed: in the order of their coming, so that small sessions do not keep a
-    /// large one out for ever.
+    /// Held by the first waiter. Waiters are served in order, so that small sessions do not starve a large one.
     queue: Queue<()>,
 }
 
@@ -24,29 +23,29 @@ impl Room {
         Self { left: Mutex::new(Left { sessions, bytes }), freed: Notify::new(), queue: Queue::new(()) }
     }
 
-    /// Sets a session's memory aside.
+    /// Reserves a session's memory.
     ///
     /// # Errors
-    /// [`Error::Busy`] when there is no room now.
+    /// [`Error::Busy`] if the reservation does not fit at the moment.
     pub(super) fn take(&self, bytes: u64) -> Result<(), Error> {
         let mut left = self.left.lock();
         if left.sessions == 0 {
-            return Err(Error::Busy("as many sessions are open as are allowed".into()));
+            return Err(Error::Busy("the maximum number of sessions is open".into()));
         }
         if bytes > left.bytes {
             let free = left.bytes;
-            return Err(Error::Busy(format!("{bytes} bytes were asked for, {free} are free")));
+            return Err(Error::Busy(format!("{bytes} bytes were requested, {free} are free")));
         }
         left.sessions -= 1;
         left.bytes -= bytes;
         Ok(())
     }
 
-    /// Sets a session's memory aside, as soon as there is room.
+    /// Reserves a session's memory as soon as it fits.
     pub(super) async fn wait(&self, bytes: u64) {
         let _turn = self.queue.lock().await;
         loop {
-            // Before the look: what is freed after it is heard of.
+            // Created before the check, so that a release after the check is not missed.
             let freed = self.freed.notified();
             if self.take(bytes).is_ok() {
                 return;
@@ -55,7 +54,7 @@ impl Room {
         }
     }
 
-    /// Gives a session's memory back, once the device has freed it.
+    /// Releases a session's reservation. Called after the device has freed the memory.
     pub(super) fn give_back(&self, bytes: u64) {
         {
             let mut left = self.left.lock();
@@ -78,7 +77,7 @@ mod tests {
         room.take(60).unwrap();
         assert!(room.take(60).unwrap_err().to_string().contains("40 are free"));
         room.take(40).unwrap();
-        assert!(room.take(0).unwrap_err().to_string().contains("as many sessions"));
+        assert!(room.take(0).unwrap_err().to_string().contains("maximum number of sessions"));
         room.give_back(60);
         room.take(60).unwrap();
     }
@@ -90,13 +89,13 @@ mod tests {
         let (mut large, mut small) = (Box::pin(room.wait(90)), Box::pin(room.wait(10)));
         assert!(now(&mut large).is_none() && now(&mut small).is_none());
         room.give_back(60);
-        // The small one would have had room all the time, but came second.
+        // The small reservation fits, but it is second in the queue.
         assert!(now(&mut small).is_none());
         large.await;
         small.await;
     }
 
-    /// What a future gives now, if anything.
+    /// Polls a future once.
     fn now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         match std::pin::Pin::new(future).poll(&mut context) {

@@ -1,4 +1,5 @@
-//! One guest instance's use of the GPU. Every call is checked here, in this process, before the worker hears of it.
+//! Sessions: the use of the GPU by one guest instance. Every call is validated in this process before it is sent to the
+//! worker.
 
 use super::{
     gpu::Shared,
@@ -6,8 +7,8 @@ use super::{
     owner::{Answer, Ending, Job},
 };
 use crate::{
-    Error, Grant, Info, Ledger, OnDeadline, Stats,
-    command::{BufferId, Command, PipelineId, Range, Reflection},
+    AdapterInfo, Error, Grant, Ledger, OnDeadline, SubmitStats,
+    command::{BufferId, ByteRange, GpuCommand, PipelineId, Reflection},
     limits::CHUNK_BYTES,
     protocol::Request,
     shader::Source,
@@ -20,19 +21,20 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// What came of a submit.
+/// Result of a submit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// What it cost.
-    pub stats: Stats,
-    /// The bytes of each range that was to be read, in order.
+pub struct SubmitOutcome {
+    /// Cost of the submit.
+    pub stats: SubmitStats,
+    /// The bytes of each requested range, in order.
     pub reads: Vec<Bytes>,
 }
 
 /// Buffers and pipelines of one guest instance, within its grant.
 ///
-/// Calls of one session run one after the other. A call whose future is dropped may still run once it has begun; a submit
-/// or a compilation that was dropped counts with its whole deadline. Dropping the session frees everything.
+/// Calls of one session run sequentially. If a call's future is dropped after the call has begun, the call may still
+/// run. A dropped submit or compilation is charged its whole deadline. Dropping the session frees all buffers and
+/// pipelines.
 pub struct Session {
     shared: Arc<Shared>,
     id: u64,
@@ -44,10 +46,11 @@ pub struct Session {
 
 struct State {
     ledger: Ledger,
-    /// The worker that has what is in the ledger.
+    /// Epoch of the worker that holds the ledger's entries.
     epoch: Option<u64>,
     meter: Meter,
-    /// A loss that was found when something was given back. Nobody looks at that outcome, so the next call tells it.
+    /// A loss detected while a handle was dropped. Callers ignore errors of such calls, so the next call reports the
+    /// loss.
     untold: Option<Error>,
 }
 
@@ -59,47 +62,47 @@ impl Session {
         Self { shared, id, grant, turns: Arc::new(Semaphore::new(1)), state, closed: false }
     }
 
-    /// The adapter, as [`Gpu::info`](crate::Gpu::info).
+    /// Returns the adapter, as [`Gpu::info`](crate::Gpu::info).
     #[must_use]
-    pub fn info(&self) -> Info {
+    pub fn info(&self) -> AdapterInfo {
         self.shared.status.info.lock().clone()
     }
 
-    /// What this session may use.
+    /// Returns the limits of this session.
     #[must_use]
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
 
-    /// What is left of the grant's device time.
+    /// Returns the remaining device time of the grant.
     #[must_use]
     pub fn device_time_left(&self) -> Duration {
         self.state.lock().meter.left()
     }
 
-    /// Device time so far. A call that nobody waited for counts with its whole deadline; the call that used the grant up
-    /// may have taken longer than what was left.
+    /// Returns the device time spent. A dropped call counts with its whole deadline. The call that exhausted the grant
+    /// may have taken longer than the remaining time.
     #[must_use]
     pub fn device_time_spent(&self) -> Duration {
         self.state.lock().meter.spent()
     }
 
-    /// Makes a buffer of `bytes`, rounded up to 4, filled with zeros.
+    /// Creates a zeroed buffer of `bytes`, rounded up to a multiple of 4.
     ///
     /// # Errors
-    /// `invalid` for no bytes, `limit`, `out-of-memory`, `device-lost`.
+    /// `invalid` for 0 bytes, `limit`, `out-of-memory`, `device-lost`.
     pub async fn create(&self, bytes: u64) -> Result<BufferId, Error> {
         let turn = self.told_turn().await?;
         let (buffer, bytes) = self.state.lock().ledger.create(bytes)?;
         let outcome = self.housekeep(Request::Create { session: self.id, buffer, bytes }, Bytes::new(), turn).await;
         if outcome.is_err() {
-            // It may be gone already, with the device.
+            // The entry may already have been removed with the device.
             let _ = self.state.lock().ledger.destroy(buffer);
         }
         outcome.map(|()| buffer)
     }
 
-    /// Frees a buffer, after it is zeroed. When the device turns out to be lost, the next call says so.
+    /// Zeroes and frees a buffer. If the device turns out to be lost, the next call reports it.
     ///
     /// # Errors
     /// `invalid` for a stale handle.
@@ -109,7 +112,7 @@ impl Session {
         self.give_back(Request::Destroy { session: self.id, buffer }, turn).await
     }
 
-    /// A buffer's size, in bytes.
+    /// Returns a buffer's size, in bytes.
     ///
     /// # Errors
     /// `invalid` for a stale handle.
@@ -117,17 +120,17 @@ impl Session {
         self.state.lock().ledger.size(buffer)
     }
 
-    /// Writes bytes into a buffer; offset and length are multiples of 4. What comes later sees them.
+    /// Writes bytes into a buffer. Offset and length are multiples of 4. Later calls observe the write.
     ///
     /// # Errors
-    /// `invalid` for a range that isn't in the buffer, `device-lost`.
+    /// `invalid` for a range outside the buffer, `device-lost`.
     pub async fn write(&self, buffer: BufferId, mut offset: u64, mut bytes: Bytes) -> Result<(), Error> {
         self.told()?;
-        self.state.lock().ledger.check_range(Range { buffer, offset, bytes: bytes.len() as u64 })?;
+        self.state.lock().ledger.check_range(ByteRange { buffer, offset, bytes: bytes.len() as u64 })?;
         while !bytes.is_empty() {
             let turn = self.told_turn().await?;
-            // Another call of this session may have come between.
-            self.state.lock().ledger.check_range(Range { buffer, offset, bytes: bytes.len() as u64 })?;
+            // Another call of this session may have run in between.
+            self.state.lock().ledger.check_range(ByteRange { buffer, offset, bytes: bytes.len() as u64 })?;
             let chunk = bytes.split_to(bytes.len().min(CHUNK_BYTES as usize));
             let len = chunk.len() as u64;
             self.housekeep(Request::Write { session: self.id, buffer, offset }, chunk, turn).await?;
@@ -136,18 +139,18 @@ impl Session {
         Ok(())
     }
 
-    /// Reads a range; both its ends are multiples of 4. It has what all earlier calls wrote.
+    /// Reads a range, after all earlier calls have taken effect. Offset and length are multiples of 4.
     ///
     /// # Errors
-    /// `invalid` for a range that isn't in the buffer, `device-lost`.
-    pub async fn read(&self, range: Range) -> Result<Vec<u8>, Error> {
+    /// `invalid` for a range outside the buffer, `device-lost`.
+    pub async fn read(&self, range: ByteRange) -> Result<Vec<u8>, Error> {
         self.told()?;
         self.state.lock().ledger.check_range(range)?;
         let chunk = self.info().limits.read_bytes.min(CHUNK_BYTES);
         let mut all = Vec::with_capacity(usize::try_from(range.bytes).unwrap_or(0));
         let mut done = 0;
         while done < range.bytes {
-            let part = Range { offset: range.offset + done, bytes: chunk.min(range.bytes - done), ..range };
+            let part = ByteRange { offset: range.offset + done, bytes: chunk.min(range.bytes - done), ..range };
             let turn = self.told_turn().await?;
             self.state.lock().ledger.check_submit(&[], &[part])?;
             let deadline = self.shared.options.transfer_deadline;
@@ -159,11 +162,12 @@ impl Session {
         Ok(all)
     }
 
-    /// Compiles a pipeline, or finds it compiled. The layout says what a dispatch must bind.
+    /// Compiles a pipeline, or returns it from the cache. The reflection lists the bindings that a dispatch must
+    /// provide.
     ///
     /// # Errors
-    /// `shader` with a place, `invalid` for a wrong entry point or constant, `limit`, `timed-out` for a driver that
-    /// compiles too long, `device-lost`. The time that checking and compiling take counts as device time.
+    /// `shader` with a location, `invalid` for an unknown entry point or constant, `limit`, `timed-out` if the driver
+    /// takes too long to compile, `device-lost`. The time of checking and compiling counts as device time.
     pub async fn compile(&self, source: Source) -> Result<(PipelineId, Reflection), Error> {
         let turn = self.told_turn().await?;
         let deadline = self.shared.options.compile_deadline;
@@ -191,7 +195,7 @@ impl Session {
         }
     }
 
-    /// Forgets a pipeline. When the device turns out to be lost, the next call says so.
+    /// Drops a pipeline. If the device turns out to be lost, the next call reports it.
     ///
     /// # Errors
     /// `invalid` for a stale handle.
@@ -201,12 +205,12 @@ impl Session {
         self.give_back(Request::DropPipeline { session: self.id, pipeline }, turn).await
     }
 
-    /// Runs commands in order, each seeing what those before it wrote, then reads ranges; returns when the device is
-    /// done. Nothing runs when any of it is refused.
+    /// Runs commands in order, then reads ranges. Each command observes the writes of the ones before it. Returns when
+    /// the device is done. If any command or range is refused, nothing runs.
     ///
     /// # Errors
-    /// `invalid`, `limit` (also `device-time` when the grant is used up), `timed-out`, `device-lost`.
-    pub async fn submit(&self, commands: Vec<Command>, reads: Vec<Range>) -> Result<Outcome, Error> {
+    /// `invalid`, `limit` (`device-time-ms` if the grant is exhausted), `timed-out`, `device-lost`.
+    pub async fn submit(&self, commands: Vec<GpuCommand>, reads: Vec<ByteRange>) -> Result<SubmitOutcome, Error> {
         let turn = self.told_turn().await?;
         self.state.lock().ledger.check_submit(&commands, &reads)?;
         let deadline = self.grant.submit_deadline;
@@ -221,11 +225,11 @@ impl Session {
         let (_, bytes) = result?;
         let mut bytes = Bytes::from(self.exactly(bytes, lengths.iter().sum())?);
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let stats = Stats { device_ns: nanos(used), queue_ns: nanos(wall.saturating_sub(used)) };
-        Ok(Outcome { stats, reads: lengths.into_iter().map(|len| bytes.split_to(len as usize)).collect() })
+        let stats = SubmitStats { device_ns: nanos(used), queue_ns: nanos(wall.saturating_sub(used)) };
+        Ok(SubmitOutcome { stats, reads: lengths.into_iter().map(|len| bytes.split_to(len as usize)).collect() })
     }
 
-    /// Ends the session and waits until the device has zeroed and freed what it had.
+    /// Ends the session and waits until the device has zeroed and freed its buffers.
     pub async fn close(mut self) {
         let (done, freed) = oneshot::channel();
         self.end(Some(done));
@@ -235,7 +239,7 @@ impl Session {
     fn end(&mut self, done: Option<oneshot::Sender<()>>) {
         if !std::mem::replace(&mut self.closed, true) {
             let ending = Ending { session: self.id, bytes: self.grant.total_bytes, done };
-            // Fails only when the owner is gone, and the device with it.
+            // Fails only if the owner task has ended, and the device with it.
             let _ = self.shared.endings.try_send(ending);
         }
     }
@@ -244,19 +248,19 @@ impl Session {
         self.turns.clone().acquire_owned().await.map_err(|_| Error::DeviceLost("the session is closed".into()))
     }
 
-    /// The turn of a call that can be told of a loss.
+    /// Acquires the permit for a call that can report a pending loss.
     async fn told_turn(&self) -> Result<OwnedSemaphorePermit, Error> {
         let turn = self.turn().await?;
         self.told().map(|()| turn)
     }
 
-    /// Tells a loss that nobody was told of yet.
+    /// Reports a pending loss, if there is one.
     fn told(&self) -> Result<(), Error> {
         self.state.lock().untold.take().map_or(Ok(()), Err)
     }
 
     async fn give_back(&self, request: Request, turn: OwnedSemaphorePermit) -> Result<(), Error> {
-        // Who has nothing else loses nothing.
+        // A session without other state has lost nothing.
         let has_more = !self.state.lock().ledger.is_empty();
         match self.housekeep(request, Bytes::new(), turn).await {
             Err(loss @ Error::DeviceLost(_)) => {
@@ -267,7 +271,7 @@ impl Session {
         }
     }
 
-    /// Counts device time in advance.
+    /// Charges device time in advance.
     fn reserve(&self, deadline: Duration) -> Result<Reserved, Error> {
         self.state.lock().meter.reserve(deadline).ok_or_else(|| {
             let limit = u64::try_from(self.grant.device_time.as_millis()).unwrap_or(u64::MAX);
@@ -275,12 +279,12 @@ impl Session {
         })
     }
 
-    /// Gives back what of a reservation was not used.
+    /// Refunds the unused part of a reservation.
     fn settle(&self, reserved: Reserved, used: Duration) {
         self.state.lock().meter.settle(reserved, used);
     }
 
-    fn submit_request(&self, commands: Vec<Command>, reads: Vec<Range>, deadline: Duration) -> Request {
+    fn submit_request(&self, commands: Vec<GpuCommand>, reads: Vec<ByteRange>, deadline: Duration) -> Request {
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         Request::Submit { session: self.id, commands, reads, deadline_ms }
     }
@@ -289,7 +293,7 @@ impl Session {
         self.call(request, bytes, self.shared.options.transfer_deadline, turn).await.map(|_| ())
     }
 
-    /// Sends a request and waits for what comes of it. A loss empties the ledger.
+    /// Sends a request and waits for its result. A loss empties the ledger.
     async fn call(
         &self,
         request: Request,
@@ -301,7 +305,7 @@ impl Session {
         let epoch = self.state.lock().epoch;
         let on_deadline = match request {
             Request::Submit { .. } | Request::Compile { .. } => self.grant.on_deadline.clone(),
-            // Whatever takes long there is not the guest's.
+            // A slow transfer is not a guest fault.
             _ => OnDeadline::default(),
         };
         let job = Job { epoch, request, bytes, deadline, on_deadline, answer, _turn: turn };
@@ -321,23 +325,24 @@ impl Session {
         if let Err(Error::DeviceLost(_) | Error::TimedOut { .. }) = &outcome {
             state.ledger.forget();
         }
-        // Who has nothing can lose nothing.
+        // A session without state cannot lose any.
         if state.ledger.is_empty() {
             state.epoch = None;
         }
         outcome
     }
 
-    /// A worker that sends too much or too little is not believed.
+    /// Checks the length of a worker's reply.
     fn exactly(&self, bytes: Vec<u8>, wanted: u64) -> Result<Vec<u8>, Error> {
         if bytes.len() as u64 == wanted {
             return Ok(bytes);
         }
-        Err(Error::DeviceLost(format!("{} bytes came back where {wanted} were asked for", bytes.len())))
+        Err(Error::DeviceLost(format!("the worker returned {} bytes instead of {wanted}", bytes.len())))
     }
 }
 
-/// Device time of a call that was given until `deadline`. A worker can't have worked longer than we waited for it.
+/// Returns the device time of a call with this deadline. The worker's value is capped by the wall-clock time of the
+/// call.
 fn used(result: &Result<(u64, Vec<u8>), Error>, wall: Duration, deadline: Duration) -> Duration {
     match result {
         Ok((device_ns, _)) => Duration::from_nanos(*device_ns).min(wall).min(deadline),

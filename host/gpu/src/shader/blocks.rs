@@ -1,9 +1,9 @@
-//! How deep blocks are nested in what naga made: a second look, since lowering can add blocks of its own.
+//! Nesting depth of blocks in naga's IR: a second check after [`super::nesting`], since lowering can add blocks.
 
 use crate::{Error, error::within};
 use naga::ir::{Block, Module, Statement};
 
-/// Refuses functions whose blocks are nested deeper than `limit`. Not recursive itself.
+/// Rejects functions with blocks nested deeper than `limit`. The check itself is not recursive.
 pub(super) fn check_depth(module: &Module, limit: u64) -> Result<(), Error> {
     let functions = module.functions.iter().map(|(_, f)| f).chain(module.entry_points.iter().map(|e| &e.function));
     for function in functions {

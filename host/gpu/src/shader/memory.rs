@@ -1,5 +1,5 @@
-//! Workgroup memory and private memory of an entry point. wgpu enforces neither (30.0), and a driver that is asked for
-//! a mebibyte of workgroup memory may crash, so both are summed here.
+//! Workgroup memory and private memory of an entry point. wgpu 30.0 limits neither, and a driver may crash on a request
+//! for 1 MiB of workgroup memory, so both are summed here.
 
 use crate::{Error, error::within};
 use naga::{
@@ -8,16 +8,16 @@ use naga::{
     valid::FunctionInfo,
 };
 
-/// Bytes of workgroup memory that the entry point, with all it calls, uses: each variable's size, rounded up to 16, as
-/// WebGPU counts it.
+/// Returns the bytes of workgroup memory that the entry point and the functions it calls use. Each variable's size is
+/// rounded up to 16 bytes, as in WebGPU.
 pub(super) fn workgroup(module: &Module, uses: &FunctionInfo, limit: u64) -> Result<u64, Error> {
     let sum = sum(module, uses, AddressSpace::WorkGroup)?;
     within("workgroup-memory-bytes", sum, limit)?;
     Ok(sum)
 }
 
-/// Bytes of private memory of an invocation: module-wide private variables that are used, and the variables of every
-/// function in the module that is left after overrides, each once.
+/// Checks the private memory of an invocation: used module-level private variables, and the variables of every function
+/// in the module after overrides, each counted once.
 pub(super) fn private(module: &Module, uses: &FunctionInfo, limit: u64) -> Result<(), Error> {
     let layouter = layouts(module)?;
     let mut total = sum(module, uses, AddressSpace::Private)?;

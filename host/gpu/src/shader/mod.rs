@@ -1,10 +1,11 @@
-//! What a shader may be: everything that can be known of it without a device. Pure: no I/O, no clock.
+//! Shader validation without a device. Pure: no I/O, no clock.
 //!
-//! The order matters. [`nesting`] looks at bytes, so that parsing can't overflow the stack; only then naga parses and
-//! validates; then what it made is measured. wgpu compiles with the same naga, so what passes here passes there.
+//! The order matters. [`nesting`] scans the bytes first, so that parsing can't overflow the stack. Then naga parses and
+//! validates. Then the IR is measured. wgpu compiles with the same version of naga, so it accepts each shader that
+//! passes here.
 //!
-//! Parsing can still take more memory than it should (a constant of a huge array type is a few bytes of source), so
-//! even this runs in a process of its own under limits: see [`crate::worker::checker`].
+//! Parsing can still use a lot of memory (a constant of a huge array type is a few bytes of source), so this runs in a
+//! separate process with resource limits: see [`crate::worker::checker`].
 
 mod blocks;
 mod memory;
@@ -14,7 +15,7 @@ mod reflect;
 mod tests;
 mod weight;
 
-use crate::{Error, Limits, command::Reflection, error::within, protocol::MAX_HEAD_BYTES};
+use crate::{AdapterLimits, Error, command::Reflection, error::within, protocol::MAX_HEAD_BYTES};
 use naga::{
     back::pipeline_constants::{PipelineConstantError, process_overrides},
     front::wgsl,
@@ -23,13 +24,13 @@ use naga::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The version of naga that checks here and compiles in wgpu.
+/// Version of naga, used here and in wgpu.
 pub(crate) const NAGA: &str = "30.0";
 
-/// Most bytes of a source and its names, whatever the limits say: half of what a frame's head can hold.
+/// Upper bound of `shader-bytes`, regardless of the limits: half of the largest frame head.
 const MOST_BYTES: u64 = MAX_HEAD_BYTES as u64 / 2;
 
-/// A pipeline as a guest asks for it.
+/// A pipeline requested by a guest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// The WGSL.
@@ -40,7 +41,7 @@ pub struct Source {
     pub constants: Vec<(String, f64)>,
 }
 
-/// What the adapter's WGSL has beyond the base language.
+/// WGSL extensions of the adapter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extensions {
     /// `enable f16;`
@@ -58,12 +59,12 @@ impl Extensions {
     }
 }
 
-/// What can be refused before parsing: lengths, numbers, nesting. Linear in the source's length.
+/// Checks everything that needs no parsing: lengths, numbers, nesting. Linear in the source's length.
 ///
 /// # Errors
-/// [`Error::Limit`] for `shader-bytes`, `constants` and `nesting`; [`Error::Invalid`] for a constant that is no
-/// number or is given twice.
-pub fn precheck(source: &Source, limits: &Limits) -> Result<(), Error> {
+/// [`Error::Limit`] for `shader-bytes`, `constants` and `nesting`; [`Error::Invalid`] for a constant that is not finite
+/// or is given twice.
+pub fn precheck(source: &Source, limits: &AdapterLimits) -> Result<(), Error> {
     let names: usize = source.entry.len() + source.constants.iter().map(|(name, _)| name.len()).sum::<usize>();
     within("shader-bytes", (source.wgsl.len() + names) as u64, limits.shader_bytes.min(MOST_BYTES))?;
     within("constants", source.constants.len() as u64, limits.constants)?;
@@ -78,13 +79,13 @@ pub fn precheck(source: &Source, limits: &Limits) -> Result<(), Error> {
     within("nesting", nesting::deepest(&source.wgsl), limits.nesting)
 }
 
-/// Checks a shader against every limit and says what its pipeline needs. Calls [`precheck`] first.
+/// Checks a shader against every limit and returns the requirements of its pipeline. Calls [`precheck`] first.
 ///
 /// # Errors
-/// Those of [`precheck`]; [`Error::Shader`] with a place for what naga refuses; [`Error::Invalid`] for an entry point
-/// or a constant that isn't there; [`Error::Limit`] for `nesting`, `operations`, `workgroup-memory-bytes`,
+/// The errors of [`precheck`]; [`Error::Shader`] with a location if naga rejects the shader; [`Error::Invalid`] for an
+/// unknown entry point or constant; [`Error::Limit`] for `nesting`, `operations`, `workgroup-memory-bytes`,
 /// `private-memory-bytes`, `workgroup-invocations`, `workgroup-width` and `bindings`.
-pub fn check(source: &Source, extensions: Extensions, limits: &Limits) -> Result<Reflection, Error> {
+pub fn check(source: &Source, extensions: Extensions, limits: &AdapterLimits) -> Result<Reflection, Error> {
     precheck(source, limits)?;
     let wgsl = source.wgsl.as_str();
     let mut options = wgsl::Options::new();
@@ -93,7 +94,7 @@ pub fn check(source: &Source, extensions: Extensions, limits: &Limits) -> Result
         let place = e.location(wgsl).map_or((0, 0), |l| (l.line_number, l.line_position));
         refused(e.message(), place)
     })?;
-    // Before anything else walks the blocks: validation is recursive too.
+    // This must come before validation, which is recursive too.
     blocks::check_depth(&module, limits.nesting)?;
     let info = Validator::new(ValidationFlags::all(), extensions.capabilities()).validate(&module).map_err(|e| {
         let place = e.location(wgsl).map_or((0, 0), |l| (l.line_number, l.line_position));
@@ -129,7 +130,7 @@ fn refused(message: &str, (line, column): (u32, u32)) -> Error {
     Error::Shader { message: message.to_owned(), line, column }
 }
 
-/// An error with all its causes, which is where naga says what is the matter.
+/// Formats an error with all its causes. naga puts the details into the causes.
 fn whole(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

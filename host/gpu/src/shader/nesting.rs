@@ -1,26 +1,26 @@
-//! How deep the tree can get that a parser makes of a source, found without parsing.
+//! An upper bound of the depth of a source's syntax tree, computed without parsing.
 //!
-//! A recursive parser goes deeper at every bracket, and the tree gets deeper with every operator of a chain
-//! (`a+b+c` hangs `a+b` below the second `+`) and with every `else`. So each open bracket has a count of what was
-//! chained in it since its last separator, and the depth at a byte is the sum of these counts and the brackets
-//! themselves. A `<` may open a list of types, so it stays until a `>` or the statement's end. The sum is never less than
-//! the tree's depth. It may be more.
+//! A recursive parser descends at every bracket. The tree also grows with every operator of a chain (in `a+b+c`, `a+b`
+//! is below the second `+`) and with every `else`. Therefore each open bracket has a count of the operators chained in
+//! it since its last separator, and the depth at a byte is the number of open brackets plus these counts. A `<` may
+//! open a type list, so it counts until a `>` or the end of the statement. The sum is at least the tree's depth, and
+//! may be greater.
 
-/// What is open at one level of brackets.
+/// Counts of one level of brackets.
 #[derive(Clone, Copy, Default)]
 struct Level {
     /// Operators since the last separator.
     chain: u64,
-    /// Lists of types that may still be open.
+    /// Type lists that may still be open.
     angles: u64,
 }
 
-/// The deepest that the tree of this source can get. Linear in time; memory is that of the open brackets.
+/// Returns the bound for a source. Linear time; memory proportional to the open brackets.
 pub(super) fn deepest(source: &str) -> u64 {
     let mut levels = vec![Level::default()];
     let mut depth = 0_u64;
     let mut deepest = 0;
-    // Whether the last thing seen was a `}`: the next word tells if the chain goes on with `else`.
+    // True after a `}`: if the next word is `else`, the chain continues.
     let mut after_block = false;
     let mut rest = source.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -50,13 +50,13 @@ pub(super) fn deepest(source: &str) -> u64 {
         } else {
             match byte {
                 b'(' | b'[' | b'{' => {
-                    // What stands before a bracket is called or indexed: that is a link of the chain as well.
+                    // The expression before a bracket is called or indexed, which also adds a link to the chain.
                     chain(&mut levels, &mut depth);
                     levels.push(Level::default());
                 }
                 b')' | b']' | b'}' => {
                     end_statement(&mut levels, &mut depth);
-                    // A source with too many closing brackets is refused later, by the parser.
+                    // The parser rejects a source with too many closing brackets later.
                     if levels.len() > 1 {
                         levels.pop();
                     }
@@ -77,7 +77,7 @@ pub(super) fn deepest(source: &str) -> u64 {
     deepest
 }
 
-/// Letters, digits, `_`, and everything beyond ASCII, which WGSL only has in names and comments.
+/// Returns `true` for letters, digits, `_`, and all non-ASCII bytes, which in WGSL occur only in names and comments.
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
@@ -96,7 +96,7 @@ fn open_angle(levels: &mut [Level], depth: &mut u64) {
     }
 }
 
-/// A `>` closes a list, or is an operator: then what stands left of it still hangs below it.
+/// Handles a `>`. It closes a type list, or is an operator with its left operand one level deeper.
 fn close_angle(levels: &mut [Level], depth: &mut u64) {
     if let Some(level) = levels.last_mut()
         && level.angles > 0
@@ -120,13 +120,13 @@ fn end_statement(levels: &mut [Level], depth: &mut u64) {
     }
 }
 
-/// What follows a line comment. Any of WGSL's line breaks ends one; ending it early only counts more.
+/// Returns the rest after a line comment. Any line break of WGSL ends it. Ending it too early only increases the bound.
 fn after_line(rest: &[u8]) -> &[u8] {
     let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r' | 0x0b | 0x0c | 0xc2 | 0xe2)).unwrap_or(rest.len());
     rest.get(end..).unwrap_or_default()
 }
 
-/// What follows a block comment; they nest. The rest is empty when one is never closed.
+/// Returns the rest after a block comment. Block comments nest. The rest is empty if the comment is never closed.
 fn after_comment(mut rest: &[u8]) -> &[u8] {
     let mut open = 1_u64;
     while open > 0 && !rest.is_empty() {
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(deepest("a+(b+(c+d))"), 5);
         assert_eq!(deepest("if a {} else if b {} else if c {} x = 1;"), 5);
         assert_eq!(deepest("!!!!x"), 4);
-        // A comma does not close a list of types.
+        // A comma does not close a type list.
         assert_eq!(deepest("a<1, a<1, a<1, a<1, x"), 4);
     }
 

@@ -1,8 +1,8 @@
-//! What a pipeline needs from outside: its storage buffers and the size of its workgroups.
+//! Reflection of a pipeline: its storage buffers and its workgroup size.
 
 use crate::{
-    Error, Limits,
-    command::{Access, BindingLayout},
+    AdapterLimits, Error,
+    command::{BindingAccess, BindingShape},
     error::within,
 };
 use naga::{
@@ -13,11 +13,15 @@ use naga::{
 /// Largest workgroup size in z: WebGPU's `maxComputeWorkgroupSizeZ`.
 const WIDTH_Z: u64 = 64;
 
-/// The storage buffers that the entry point uses, sorted by number.
+/// Returns the storage buffers that the entry point uses, sorted by number.
 ///
 /// # Errors
-/// [`Error::Invalid`] for uniforms, textures, samplers and other groups than 0, even when they are not used.
-pub(super) fn bindings(module: &Module, uses: &FunctionInfo, limits: &Limits) -> Result<Vec<BindingLayout>, Error> {
+/// [`Error::Invalid`] for uniforms, textures, samplers and groups other than 0, even if they are unused.
+pub(super) fn bindings(
+    module: &Module,
+    uses: &FunctionInfo,
+    limits: &AdapterLimits,
+) -> Result<Vec<BindingShape>, Error> {
     let mut found = Vec::new();
     for (handle, variable) in module.global_variables.iter() {
         if matches!(variable.space, AddressSpace::Private | AddressSpace::WorkGroup) {
@@ -28,19 +32,19 @@ pub(super) fn bindings(module: &Module, uses: &FunctionInfo, limits: &Limits) ->
             found.push(layout);
         }
     }
-    found.sort_by_key(|layout: &BindingLayout| layout.binding);
+    found.sort_by_key(|layout: &BindingShape| layout.binding);
     within("bindings", found.len() as u64, limits.bindings)?;
-    // Numbers are small as well: drivers keep tables of them.
+    // Binding numbers must be small too: drivers allocate tables indexed by them.
     if let Some(last) = found.last() {
         within("bindings", u64::from(last.binding) + 1, limits.bindings)?;
     }
     Ok(found)
 }
 
-fn binding(module: &Module, variable: &GlobalVariable) -> Result<BindingLayout, Error> {
+fn binding(module: &Module, variable: &GlobalVariable) -> Result<BindingShape, Error> {
     let name = variable.name.as_deref().unwrap_or("_");
     let AddressSpace::Storage { access } = variable.space else {
-        return Err(Error::invalid(format!("`{name}` is no storage buffer; declare it as `var<storage, …>`")));
+        return Err(Error::invalid(format!("`{name}` is not a storage buffer; declare it as `var<storage, …>`")));
     };
     let Some(place) = &variable.binding else {
         return Err(Error::invalid(format!("`{name}` has no @group(0) @binding(…)")));
@@ -55,16 +59,16 @@ fn binding(module: &Module, variable: &GlobalVariable) -> Result<BindingLayout, 
     let Some(bytes) = inner.try_size(module.to_ctx()) else {
         return Err(Error::invalid(format!("the type of `{name}` has no size; make it smaller")));
     };
-    Ok(BindingLayout {
+    Ok(BindingShape {
         binding: place.binding,
-        access: if access.contains(StorageAccess::STORE) { Access::ReadWrite } else { Access::Read },
-        // A run-time sized array counts with one element, which is what WebGPU asks for.
+        access: if access.contains(StorageAccess::STORE) { BindingAccess::ReadWrite } else { BindingAccess::Read },
+        // A runtime-sized array counts as one element, as in WebGPU.
         min_bytes: u64::from(bytes).next_multiple_of(4),
     })
 }
 
-/// Refuses workgroups that are too large.
-pub(super) fn check_workgroup(size: [u32; 3], limits: &Limits) -> Result<(), Error> {
+/// Rejects workgroups that are too large.
+pub(super) fn check_workgroup(size: [u32; 3], limits: &AdapterLimits) -> Result<(), Error> {
     let [x, y, z] = size.map(u64::from);
     within("workgroup-width", x.max(y), limits.workgroup_width)?;
     within("workgroup-width", z, limits.workgroup_width.min(WIDTH_Z))?;

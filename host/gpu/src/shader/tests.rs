@@ -1,8 +1,8 @@
-//! Shaders that are taken, and one for each way to be refused.
+//! Valid shaders, and an invalid one for each reason of rejection.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::command::{Access, BindingLayout};
+use crate::command::{BindingAccess, BindingShape};
 use proptest::prelude::*;
 
 fn source(wgsl: &str) -> Source {
@@ -10,11 +10,11 @@ fn source(wgsl: &str) -> Source {
 }
 
 fn checked(wgsl: &str) -> Result<Reflection, Error> {
-    // As the checker does: a stack that the nesting limit was measured against.
+    // Same stack size as in the checker: the nesting limit was measured with it.
     let source = source(wgsl);
     std::thread::Builder::new()
         .stack_size(crate::worker::checker::STACK_BYTES)
-        .spawn(move || check(&source, Extensions::default(), &Limits::default()))
+        .spawn(move || check(&source, Extensions::default(), &AdapterLimits::default()))
         .unwrap()
         .join()
         .unwrap()
@@ -55,11 +55,11 @@ fn a_layout_is_read_from_the_source() {
              out[i] = tile[0];
          }",
     );
-    let layout = |binding, access, min_bytes| BindingLayout { binding, access, min_bytes };
+    let layout = |binding, access, min_bytes| BindingShape { binding, access, min_bytes };
     assert_eq!(
         reflection.unwrap(),
         Reflection {
-            bindings: vec![layout(0, Access::ReadWrite, 4), layout(2, Access::Read, 32)],
+            bindings: vec![layout(0, BindingAccess::ReadWrite, 4), layout(2, BindingAccess::Read, 32)],
             workgroup_size: [8, 4, 1],
             workgroup_memory_bytes: 272,
         }
@@ -74,7 +74,7 @@ fn constants_decide_sizes() {
         @compute @workgroup_size(width) fn main() { tile[0] = 1u; out[0] = tile[0]; }";
     let with = |constants: &[(&str, f64)]| {
         let constants = constants.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-        check(&Source { constants, ..source(wgsl) }, Extensions::default(), &Limits::default())
+        check(&Source { constants, ..source(wgsl) }, Extensions::default(), &AdapterLimits::default())
     };
     let reflection = with(&[("n", 256.0), ("width", 32.0)]).unwrap();
     assert_eq!(reflection.workgroup_memory_bytes, 1024);
@@ -99,7 +99,7 @@ fn mistakes_have_a_place() {
     assert_eq!((line, column), (2, 12), "{message}");
     let Error::Shader { message, line, .. } = checked(&body("\n\n let x: f32 = 1u;")).unwrap_err() else { panic!() };
     assert_eq!(line, 4, "{message}");
-    // Found by the validator, not by the parser.
+    // Reported by the validator, not by the parser.
     let wgsl = "@group(0) @binding(0) var<storage, read> out: array<u32>;
         @compute @workgroup_size(1) fn main() {
             out[0] = 1u;
@@ -114,7 +114,7 @@ fn long_sources_are_not_parsed() {
     let long = format!("{}{}", body(""), " ".repeat(64 << 10));
     assert_eq!(limit(checked(&long)), ("shader-bytes".into(), 64 << 10));
     let many = (0..65).map(|n| (format!("c{n}"), 0.0)).collect();
-    let many = check(&Source { constants: many, ..source("") }, Extensions::default(), &Limits::default());
+    let many = check(&Source { constants: many, ..source("") }, Extensions::default(), &AdapterLimits::default());
     assert_eq!(limit(many), ("constants".into(), 64));
 }
 
@@ -181,10 +181,10 @@ fn a_mebibyte_of_workgroup_memory_is_refused_in_one_or_in_many() {
     let declared = (0..3).map(|n| format!("var<workgroup> m{n}: array<u32, 2048>;\n")).collect::<String>();
     let many = format!("{declared}{}", body("m0[id.x] = 1u; m1[0] = 1u; out[0] = m0[0] + m1[0] + m2[0];"));
     assert_eq!(limit(checked(&many)), ("workgroup-memory-bytes".into(), 16 << 10));
-    // The third is not used.
+    // The third variable is unused.
     let two = many.replace(" + m2[0]", "");
     assert_eq!(checked(&two).unwrap().workgroup_memory_bytes, 16 << 10);
-    // Used by a function that main calls.
+    // The third variable is used by a function that `main` calls.
     let called = format!("{declared}fn f() -> u32 {{ return m2[1]; }}\n{}", body("out[0] = m0[0] + m1[0] + f();"));
     assert_eq!(limit(checked(&called)), ("workgroup-memory-bytes".into(), 16 << 10));
 }
@@ -212,9 +212,9 @@ fn workgroups_are_bounded() {
 #[test]
 fn only_storage_buffers_of_group_0_are_bound() {
     let declared = |text: &str| format!("{text}\n{}", body("out[0] = 1u;"));
-    assert!(invalid(&declared("@group(0) @binding(1) var<uniform> u: vec4<f32>;")).contains("no storage buffer"));
-    assert!(invalid(&declared("@group(0) @binding(1) var t: texture_2d<f32>;")).contains("no storage buffer"));
-    assert!(invalid(&declared("@group(0) @binding(1) var s: sampler;")).contains("no storage buffer"));
+    assert!(invalid(&declared("@group(0) @binding(1) var<uniform> u: vec4<f32>;")).contains("not a storage buffer"));
+    assert!(invalid(&declared("@group(0) @binding(1) var t: texture_2d<f32>;")).contains("not a storage buffer"));
+    assert!(invalid(&declared("@group(0) @binding(1) var s: sampler;")).contains("not a storage buffer"));
     assert!(invalid(&declared("@group(1) @binding(0) var<storage> a: array<u32>;")).contains("@group(0)"));
     let many = (1..9).map(|n| format!("@group(0) @binding({n}) var<storage> b{n}: array<u32>;\n")).collect::<String>();
     let sum = (1..9).map(|n| format!(" + b{n}[0]")).collect::<String>();
@@ -234,10 +234,10 @@ fn extensions_are_off_unless_the_adapter_has_them() {
     let f16 = "enable f16; @compute @workgroup_size(1) fn main() { let x = 1.0h; }";
     assert!(matches!(checked(f16), Err(Error::Shader { .. })));
     let on = Extensions { f16: true, subgroups: true };
-    check(&source(f16), on, &Limits::default()).unwrap();
+    check(&source(f16), on, &AdapterLimits::default()).unwrap();
     let subgroups = body("out[0] = subgroupAdd(id.x);");
     assert!(matches!(checked(&subgroups), Err(Error::Shader { .. })));
-    check(&source(&subgroups), on, &Limits::default()).unwrap();
+    check(&source(&subgroups), on, &AdapterLimits::default()).unwrap();
 }
 
 #[test]
@@ -249,19 +249,19 @@ fn recursion_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Any text ends in an answer.
+    /// Any text is accepted or rejected without a panic.
     #[test]
     fn any_text_is_answered(text in "\\PC{0,400}") {
-        let _ = check(&source(&text), Extensions::default(), &Limits::default());
+        let _ = check(&source(&text), Extensions::default(), &AdapterLimits::default());
     }
 
-    /// So does any order of the language's own words.
+    /// So is any sequence of the language's keywords and tokens.
     #[test]
     fn any_words_are_answered(words in proptest::collection::vec(proptest::sample::select(vec![
         "fn", "main", "(", ")", "{", "}", "[", "]", "<", ">", ",", ";", ":", "->", "=", "var", "let", "array", "u32",
         "@compute", "@workgroup_size(1)", "@group(0)", "@binding(0)", "storage", "if", "else", "loop", "break", "1",
         "0x7fffffff", "4294967295u", "+", "-", "*", "&", "struct", "x", "override", "const", "vec4", "ptr", "return",
     ]), 0..120)) {
-        let _ = check(&source(&words.join(" ")), Extensions::default(), &Limits::default());
+        let _ = check(&source(&words.join(" ")), Extensions::default(), &AdapterLimits::default());
     }
 }

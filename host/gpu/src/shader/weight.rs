@@ -1,5 +1,5 @@
-//! How much code a driver would have to compile: drivers inline every call, so a chain of functions of which each
-//! calls the next one twice is a few lines long and grows without bound.
+//! Amount of code that a driver has to compile. Drivers inline every call, so the code of a short chain of functions,
+//! each with two calls to the next one, grows exponentially.
 
 use crate::{Error, error::within};
 use naga::{
@@ -10,14 +10,14 @@ use naga::{
 };
 use std::collections::HashMap;
 
-/// Refuses an entry point that expands to more than `limit` operations.
+/// Rejects an entry point that expands to more than `limit` operations.
 ///
-/// An operation is a statement, or one scalar of an expression's value: loading an array of a thousand numbers is a
-/// thousand. A pointer counts one. Sums saturate.
+/// An operation is a statement, or one scalar of an expression's value: loading an array of a thousand numbers counts
+/// as a thousand operations. A pointer counts as one. Sums saturate.
 pub(super) fn check(module: &Module, info: &ModuleInfo, entry: usize, limit: u64) -> Result<(), Error> {
     let scalars = scalars(module);
     let mut weights: HashMap<Handle<Function>, u64> = HashMap::new();
-    // naga's order: a function comes after those it calls.
+    // In naga's order, a function comes after the functions it calls.
     for (handle, function) in module.functions.iter() {
         let weight = weigh(module, function, &info[handle], &scalars, &weights);
         weights.insert(handle, weight);
@@ -26,7 +26,7 @@ pub(super) fn check(module: &Module, info: &ModuleInfo, entry: usize, limit: u64
     within("operations", weigh(module, &point.function, info.get_entry_point(entry), &scalars, &weights), limit)
 }
 
-/// Scalars in a value of each type, saturating. Types come after those they are made of.
+/// Returns the scalars in a value of each type, saturating. In naga's order, a type comes after its component types.
 fn scalars(module: &Module) -> HashMap<Handle<Type>, u64> {
     let mut all = HashMap::new();
     for (handle, ty) in module.types.iter() {
@@ -43,7 +43,7 @@ fn count(module: &Module, inner: &TypeInner, known: &HashMap<Handle<Type>, u64>)
         TypeInner::Matrix { columns, rows, .. } => *columns as u64 * *rows as u64,
         TypeInner::Array { base, size, .. } => match size.resolve(module.to_ctx()) {
             Ok(IndexableLength::Known(n)) => of(base).saturating_mul(u64::from(n)),
-            // Only ever reached through a pointer.
+            // Reached only through a pointer.
             Ok(IndexableLength::Dynamic) => 1,
             Err(_) => u64::MAX,
         },
@@ -62,7 +62,7 @@ fn weigh(
     let mut sum = 0_u64;
     for (handle, expression) in function.expressions.iter() {
         let weight = match expression {
-            // Names of what is there already.
+            // References to existing values.
             Expression::FunctionArgument(_) | Expression::GlobalVariable(_) | Expression::LocalVariable(_) => 0,
             _ => match info[handle].ty.handle() {
                 Some(ty) => scalars.get(&ty).copied().unwrap_or(u64::MAX),
@@ -71,7 +71,7 @@ fn weigh(
         };
         sum = sum.saturating_add(weight);
     }
-    // Variables start as zero, which takes a store for each scalar.
+    // Variables are initialized to zero, with one store per scalar.
     for (_, variable) in function.local_variables.iter() {
         sum = sum.saturating_add(scalars.get(&variable.ty).copied().unwrap_or(u64::MAX));
     }

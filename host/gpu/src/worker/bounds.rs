@@ -1,4 +1,4 @@
-//! What a worker may not do, bound by itself before it sees a guest's byte.
+//! Resource limits that a worker sets for itself before it receives data from a guest.
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -8,23 +8,24 @@ use rustix::{
 };
 use std::{fs, io, os::unix::net::UnixStream, sync::LazyLock, thread};
 
-/// Open files at once. A Vulkan driver needs some tens.
+/// Limit of open files. A Vulkan driver needs several tens.
 const MAX_FILES: u64 = 512;
 
-/// What a software driver may map beyond the tenants' memory: its compiler, its code and its own copies, in bytes.
+/// Address space for a software driver in addition to the tenants' memory, in bytes: its compiler, its code and its
+/// copies.
 const DRIVER_BYTES: u64 = 2 << 30;
 
-/// CPU time beyond a submit's deadline on every core, in seconds.
+/// Extra CPU time per core after a submit's deadline, in seconds.
 const CPU_GRACE_SECONDS: u64 = 1;
 
-/// Cores of this process. Finding out reads a dozen files of the system, so it is not done for every submit.
+/// Number of cores of this process. Cached, because the query reads a dozen system files.
 static CORES: LazyLock<u64> = LazyLock::new(|| thread::available_parallelism().map_or(1, |n| n.get() as u64));
 
 fn both(n: u64) -> Rlimit {
     Rlimit { current: Some(n), maximum: Some(n) }
 }
 
-/// For both kinds of worker: no new privileges, no core files, no inherited descriptors.
+/// Applies the limits of both kinds of worker: no new privileges, no core files, no inherited descriptors.
 pub(super) fn confine() -> io::Result<()> {
     set_no_new_privs(true)?;
     setrlimit(Resource::Core, both(0))?;
@@ -32,7 +33,8 @@ pub(super) fn confine() -> io::Result<()> {
     close_inherited()
 }
 
-/// Closes what is open beyond the standard streams. The list's own descriptor is closed already when its turn comes.
+/// Closes all descriptors except the standard streams. The list includes the directory's own descriptor, which is
+/// already closed here.
 fn close_inherited() -> io::Result<()> {
     let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
@@ -44,18 +46,19 @@ fn close_inherited() -> io::Result<()> {
     Ok(())
 }
 
-/// For a checker: memory, CPU time, and no file of its own.
+/// Applies the limits of a checker: memory, CPU time, and no file writes.
 pub(super) fn for_checking(memory_bytes: u64, cpu_seconds: u64) -> io::Result<()> {
     setrlimit(Resource::As, both(mapped_bytes()?.saturating_add(memory_bytes)))?;
-    // Not both the same: the first is XCPU, by which the node knows that it was the limit.
+    // The soft limit is lower than the hard limit, so that the process ends by `SIGXCPU`, which the node maps to this
+    // limit.
     let more = Some(cpu_seconds.saturating_add(1));
     setrlimit(Resource::Cpu, Rlimit { current: Some(cpu_seconds), maximum: more })?;
     setrlimit(Resource::Fsize, both(0))?;
     Ok(())
 }
 
-/// For a device on the processor, once it is open: memory, and no file of its own. Drivers of hardware map more address
-/// space than they use and write files for it, so these limits are not for them.
+/// Applies the limits of a software device after it is open: memory, and no file writes. Hardware drivers map more
+/// address space than they use, and write files, so these limits do not apply to them.
 pub(super) fn for_software(memory_bytes: u64) -> io::Result<()> {
     let most = mapped_bytes()?.saturating_add(memory_bytes).saturating_add(DRIVER_BYTES);
     setrlimit(Resource::As, both(most))?;
@@ -63,8 +66,8 @@ pub(super) fn for_software(memory_bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Before a submit to a device on the processor: the CPU time that all cores could spend until its deadline. It is a
-/// second line: the node's deadline comes first, unless the node hangs.
+/// Sets the CPU time limit for a submit to a software device: the time that all cores can spend until its deadline.
+/// This is a second line of defence: the node's deadline expires first, unless the node hangs.
 pub(super) fn allow_cpu(deadline_ms: u64) -> io::Result<()> {
     let used = clock_gettime(ClockId::ProcessCPUTime).tv_sec.unsigned_abs();
     let more = deadline_ms.div_ceil(1000).saturating_add(CPU_GRACE_SECONDS).saturating_mul(*CORES);
@@ -72,10 +75,10 @@ pub(super) fn allow_cpu(deadline_ms: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends this process at once when the node closes its side, whatever the device is doing.
+/// Ends this process immediately when the node closes its side of the socket, even during a submit.
 pub(super) fn end_with(socket: UnixStream) -> io::Result<()> {
     let watch = move || {
-        // Only the end of the other side is asked for, not what it sends.
+        // Polls only for the hangup, not for data.
         let mut fds = [PollFd::new(&socket, PollFlags::RDHUP)];
         while !matches!(poll(&mut fds, None), Ok(n) if n > 0) {}
         let _ = kill_process(getpid(), Signal::KILL);
@@ -83,10 +86,10 @@ pub(super) fn end_with(socket: UnixStream) -> io::Result<()> {
     thread::Builder::new().name("hangup".into()).stack_size(64 << 10).spawn(watch).map(|_| ())
 }
 
-/// The address space in use: the first number of `statm`, in pages.
+/// Returns the mapped address space, in bytes. The first number of `statm` is in pages.
 fn mapped_bytes() -> io::Result<u64> {
     let statm = fs::read_to_string("/proc/self/statm")?;
     let pages = statm.split_whitespace().next().and_then(|n| n.parse::<u64>().ok());
-    let pages = pages.ok_or_else(|| io::Error::other("/proc/self/statm makes no sense"))?;
+    let pages = pages.ok_or_else(|| io::Error::other("/proc/self/statm can't be parsed"))?;
     Ok(pages.saturating_mul(rustix::param::page_size() as u64))
 }

@@ -1,7 +1,7 @@
-//! The one adapter and device of a worker.
+//! The adapter and device of a worker.
 
 use super::probe;
-use crate::{Error, Info, Kind, Limits, limits::CHUNK_BYTES, shader::Extensions};
+use crate::{AdapterInfo, AdapterKind, AdapterLimits, Error, limits::CHUNK_BYTES, shader::Extensions};
 use std::{
     pin::pin,
     sync::{
@@ -14,20 +14,20 @@ use std::{
 /// Two timestamps of 8 bytes each.
 const CLOCK_BYTES: u64 = 16;
 
-/// Share of the driver's memory budget, in percent, from which on buffers are refused rather than the device lost.
+/// Percentage of the driver's memory budget above which buffers are refused, so that the device is not lost.
 const BUDGET_PERCENT: u8 = 95;
 
 pub(super) struct Device {
     gpu: wgpu::Device,
     pub(super) queue: wgpu::Queue,
-    pub(super) info: Info,
-    /// Where reads arrive: the clock first, then bytes. Guests can't bind it.
+    pub(super) info: AdapterInfo,
+    /// Staging buffer of reads: the timestamps first, then bytes. Guests can't bind it.
     pub(super) staging: wgpu::Buffer,
     clock: Option<Clock>,
     lost: Arc<AtomicBool>,
 }
 
-/// Two timestamps of the device around a submit.
+/// Two device timestamps around a submit.
 struct Clock {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
@@ -36,11 +36,11 @@ struct Clock {
 }
 
 impl Device {
-    /// Opens the adapter whose name has `wanted` in it, else the best one: hardware before software.
+    /// Opens the adapter with a name that contains `wanted`, or by default the best one: hardware before software.
     ///
     /// # Errors
-    /// Why there is none, in plain words.
-    pub(super) fn open(wanted: Option<&str>, memory_bytes: u64, limits: &Limits) -> Result<Self, String> {
+    /// The reason why there is no device.
+    pub(super) fn open(wanted: Option<&str>, memory_bytes: u64, limits: &AdapterLimits) -> Result<Self, String> {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = wgpu::Backends::VULKAN;
         descriptor.flags = wgpu::InstanceFlags::empty();
@@ -73,8 +73,12 @@ impl Device {
             mapped_at_creation: false,
         });
         let subgroups = features.contains(wgpu::Features::SUBGROUP);
-        let info = Info {
-            kind: if about.device_type == wgpu::DeviceType::Cpu { Kind::Software } else { Kind::Hardware },
+        let info = AdapterInfo {
+            kind: if about.device_type == wgpu::DeviceType::Cpu {
+                AdapterKind::Software
+            } else {
+                AdapterKind::Hardware
+            },
             driver: format!("{} {}", about.driver, about.driver_info).trim().to_owned(),
             f16: features.contains(wgpu::Features::SHADER_F16),
             subgroup_size: subgroups.then_some((about.subgroup_min_size, about.subgroup_max_size)),
@@ -89,7 +93,7 @@ impl Device {
         Ok(device)
     }
 
-    /// Calls the device and turns what it objects to into an error; without this, wgpu would end the process.
+    /// Calls the device and returns its errors. Without error scopes, wgpu would end the process.
     pub(super) fn checked<T>(&self, call: impl FnOnce(&wgpu::Device) -> T) -> Result<T, Error> {
         let validation = self.gpu.push_error_scope(wgpu::ErrorFilter::Validation);
         let memory = self.gpu.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -103,16 +107,16 @@ impl Device {
         }
         match internal.or(validation) {
             None => Ok(value),
-            // Naga's own errors were found before; what is left says what wgpu did not like.
+            // naga's errors were reported by the checker, so this is an error of wgpu.
             Some(error) => Err(Error::Invalid(format!("the device refuses it: {error}"))),
         }
     }
 
-    /// Waits until all that was submitted is done.
+    /// Waits until all submitted work is done.
     pub(super) fn wait(&self) -> Result<(), Error> {
         match self.gpu.poll(wgpu::PollType::wait_indefinitely()) {
             Ok(_) if !self.is_lost() => Ok(()),
-            Ok(_) => Err(Error::DeviceLost("the driver gave the device up".into())),
+            Ok(_) => Err(Error::DeviceLost("the driver lost the device".into())),
             Err(error) => Err(Error::DeviceLost(error.to_string())),
         }
     }
@@ -121,7 +125,7 @@ impl Device {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Where bytes begin in the staging buffer.
+    /// Returns the offset of the bytes in the staging buffer.
     pub(super) fn clock_bytes(&self) -> u64 {
         if self.clock.is_some() { CLOCK_BYTES } else { 0 }
     }
@@ -139,7 +143,7 @@ impl Device {
         }
     }
 
-    /// Nanoseconds between the two stamps, from the mapped staging buffer. `None` without a clock.
+    /// Returns the nanoseconds between the two timestamps in the mapped staging buffer, or `None` without a clock.
     pub(super) fn read_clock(&self) -> Option<u64> {
         let clock = self.clock.as_ref()?;
         let view = self.staging.get_mapped_range(0..CLOCK_BYTES).ok()?;
@@ -163,8 +167,8 @@ impl Clock {
     }
 }
 
-impl Info {
-    /// What its WGSL has beyond the base language.
+impl AdapterInfo {
+    /// Returns the adapter's WGSL extensions.
     pub(crate) fn extensions(&self) -> Extensions {
         Extensions { f16: self.f16, subgroups: self.subgroup_size.is_some() }
     }
@@ -200,11 +204,11 @@ fn choose(adapters: Vec<wgpu::Adapter>, wanted: Option<&str>) -> Result<wgpu::Ad
     })
 }
 
-/// The node's limits, lowered to what the adapter can.
-fn lowered(limits: &Limits, adapter: &wgpu::Limits) -> Limits {
+/// Returns the node's limits, lowered to those of the adapter.
+fn lowered(limits: &AdapterLimits, adapter: &wgpu::Limits) -> AdapterLimits {
     let least = |ours: u64, theirs: u32| ours.min(u64::from(theirs));
     let width = adapter.max_compute_workgroup_size_x.min(adapter.max_compute_workgroup_size_y);
-    Limits {
+    AdapterLimits {
         buffer_bytes: limits.buffer_bytes.min(adapter.max_buffer_size).min(adapter.max_storage_buffer_binding_size),
         bindings: least(limits.bindings, adapter.max_storage_buffers_per_shader_stage),
         workgroup_memory_bytes: least(limits.workgroup_memory_bytes, adapter.max_compute_workgroup_storage_size),
@@ -215,8 +219,9 @@ fn lowered(limits: &Limits, adapter: &wgpu::Limits) -> Limits {
     }
 }
 
-/// What the device is opened with: WebGPU's defaults, or less where the adapter can't, and our own limits.
-fn device_limits(ours: &Limits, adapter: &wgpu::Limits) -> wgpu::Limits {
+/// Returns the limits for opening the device: WebGPU's defaults, lowered to those of the adapter, and the node's
+/// limits.
+fn device_limits(ours: &AdapterLimits, adapter: &wgpu::Limits) -> wgpu::Limits {
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     wgpu::Limits {
         max_buffer_size: ours.buffer_bytes.max(CLOCK_BYTES + CHUNK_BYTES),
@@ -231,7 +236,7 @@ fn device_limits(ours: &Limits, adapter: &wgpu::Limits) -> wgpu::Limits {
     }
 }
 
-/// The value of a future that is done when it is first asked, which is what wgpu's native ones are.
+/// Returns the value of a future that completes on the first poll. wgpu's native futures do.
 fn ready<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

@@ -1,4 +1,4 @@
-//! What the owner of a device may still reach: the files of its driver, and the device.
+//! Sandbox of the device worker: it can access only the driver's files and the device.
 
 use crate::options::DRIVER_VARIABLES;
 use fabric_confine::{Calls, Files, User, calls, files};
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Folders and files that Vulkan loaders and drivers read. Nobody keeps data in them.
+/// Folders and files that Vulkan loaders and drivers read. They contain no user data.
 const READ: [&str; 33] = [
     "/lib",
     "/lib64",
@@ -45,10 +45,11 @@ const READ: [&str; 33] = [
     "/dev/urandom",
 ];
 
-/// How the names of GPU devices under `/dev` begin.
+/// Name prefixes of GPU devices under `/dev`.
 const DEVICES: [&str; 8] = ["dri", "nvidia", "kfd", "mali", "kgsl", "dxg", "udmabuf", "dma_heap"];
 
-/// Limits this process to its driver's files, its device and its socket. Call it before there are other threads.
+/// Restricts this process to its driver's files, its device and its socket. Must be called before other threads are
+/// started.
 pub(super) fn confine() -> io::Result<()> {
     let mut read: Vec<PathBuf> = READ.iter().map(PathBuf::from).collect();
     for variable in DRIVER_VARIABLES {
@@ -69,7 +70,7 @@ pub(super) fn confine() -> io::Result<()> {
     Ok(())
 }
 
-/// The unprivileged user with this id, in the groups that may open the devices.
+/// Returns the unprivileged user with this id, in the groups that may open the devices.
 pub(super) fn user(id: u32) -> User {
     let mut groups = Vec::new();
     for device in devices() {
@@ -91,13 +92,13 @@ fn devices() -> Vec<PathBuf> {
     named.map(|entry| entry.path()).collect()
 }
 
-/// The folder of the library that a driver's description names, as `"library_path": "…"`; relative ones begin at the
-/// description.
+/// Returns the folder of the library in a driver's description (`"library_path": "…"`). A relative path is resolved
+/// against the description's folder.
 fn library_folder(description: &Path) -> Option<PathBuf> {
     let text = fs::read_to_string(description).ok()?;
     let (_, rest) = text.split_once("\"library_path\"")?;
     let path = rest.split('"').nth(1)?;
-    // A bare name is looked for where libraries are.
+    // A bare file name is resolved by the dynamic linker, so it has no folder.
     let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty())?;
     Some(description.parent()?.join(folder))
 }

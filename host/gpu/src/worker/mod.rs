@@ -1,7 +1,7 @@
-//! The worker process: a checker of one shader, or the owner of the device. It is told which by its first frame.
+//! The worker process: a checker of one shader, or the owner of the device. The first frame selects the role.
 //!
-//! A hung shader can't be stopped by any call; only the end of its process stops it. So the device lives here and the
-//! node kills this process when a deadline passes.
+//! No call can stop a hung shader; only ending its process does. Therefore the device is owned by this process, and the
+//! node kills the process when a deadline passes.
 
 pub(crate) mod bounds;
 pub(crate) mod checker;
@@ -21,12 +21,13 @@ use std::{
     thread,
 };
 
-/// Stack beside the device, in bytes: what a checker's stack sufficed for is parsed again here, and then compiled.
+/// Stack of the device thread, in bytes. A shader that fits the checker's stack is parsed again here, and then
+/// compiled.
 const DEVICE_STACK_BYTES: usize = 8 * checker::STACK_BYTES;
 
-/// Runs the worker over the socket that is its standard input. Call it before any thread or runtime is started and
-/// before any file is open: it closes every descriptor but the standard ones. Returns the exit status, 0 when the node
-/// closed the socket.
+/// Runs the worker over the socket at its standard input. Returns the exit status, which is 0 if the node closed the
+/// socket. Must be called before any thread or runtime is started and before any file is opened: it closes every
+/// descriptor except the standard streams.
 #[must_use]
 pub fn worker_main() -> u8 {
     match run() {
@@ -40,7 +41,7 @@ fn run() -> io::Result<()> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let watched = socket.try_clone()?;
     let mut input = BufReader::with_capacity(64 << 10, socket.try_clone()?);
-    // A closed socket ends this wait too. The rights go before any other thread is there.
+    // A closed socket also ends this wait. Privileges are dropped before other threads are started.
     match receive(&mut input, &mut Vec::new())? {
         None => Ok(()),
         Some(Start::Check { source, extensions, limits, memory_bytes, cpu_seconds, user }) => {
@@ -55,7 +56,7 @@ fn run() -> io::Result<()> {
             bounds::end_with(watched)?;
             let serve = move || serve::serve(adapter.as_deref(), memory_bytes, limits, user, input, socket);
             let serving = thread::Builder::new().stack_size(DEVICE_STACK_BYTES).spawn(serve)?;
-            // wgpu panics on what it thinks can't be; the node sees an end like any other.
+            // wgpu may panic on internal errors. For the node this is an unexpected end like any other.
             serving.join().map_err(|_| io::Error::other("the device's thread panicked"))?
         }
     }

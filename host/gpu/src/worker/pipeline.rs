@@ -1,23 +1,23 @@
-//! Compiled pipelines, kept in memory by what they were made from.
+//! Cache of compiled pipelines, keyed by the inputs of compilation.
 
 use super::device::Device;
 use crate::{
     Error,
-    command::{Access, Reflection},
+    command::{BindingAccess, Reflection},
     shader::Source,
 };
 use std::{borrow::Cow, sync::Arc};
 
-/// Pipelines that are kept; the least used goes first.
+/// Capacity of the cache. The least used pipeline is evicted first.
 const KEPT: u64 = 256;
 
-/// A pipeline and what its bindings look like. It holds code only, no tenant's data, so sessions may share it.
+/// A pipeline and its bind group layout. It holds only code and no tenant's data, so sessions may share it.
 pub(super) struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
 }
 
-/// The cache. Its keys are made by the node, from source, entry point, constants, adapter, driver and naga's version.
+/// The cache. The node computes its keys from source, entry point, constants, adapter, driver and naga's version.
 pub(super) struct Pipelines(moka::sync::Cache<[u8; 32], Arc<Pipeline>>);
 
 impl Default for Pipelines {
@@ -43,7 +43,7 @@ impl Pipelines {
     }
 }
 
-/// Compiles with all of wgpu's checks in the code: bounds of every access, and workgroup memory that starts as zeros.
+/// Compiles a pipeline with all of wgpu's run-time checks: bounds checks on every access, and zeroed workgroup memory.
 fn compile(device: &Device, source: &Source, reflection: &Reflection) -> Result<Pipeline, Error> {
     let constants: Vec<(&str, f64)> = source.constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     let entries: Vec<_> = reflection
@@ -53,7 +53,7 @@ fn compile(device: &Device, source: &Source, reflection: &Reflection) -> Result<
             binding: binding.binding,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only: binding.access == Access::Read },
+                ty: wgpu::BufferBindingType::Storage { read_only: binding.access == BindingAccess::Read },
                 has_dynamic_offset: false,
                 min_binding_size: wgpu::BufferSize::new(binding.min_bytes),
             },

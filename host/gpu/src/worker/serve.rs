@@ -8,7 +8,7 @@ use super::{
     submit,
 };
 use crate::{
-    Error, Kind, Limits,
+    AdapterKind, AdapterLimits, Error,
     protocol::{Reply, Request, receive, send},
 };
 use fabric_confine::User;
@@ -18,11 +18,11 @@ use std::{
     time::Instant,
 };
 
-/// Opens the device, gives up root as `user` says, and serves.
+/// Opens the device, switches to `user` if given, and serves requests.
 pub(super) fn serve(
     adapter: Option<&str>,
     memory_bytes: u64,
-    limits: Limits,
+    limits: AdapterLimits,
     user: Option<User>,
     mut input: BufReader<UnixStream>,
     mut output: UnixStream,
@@ -34,7 +34,7 @@ pub(super) fn serve(
     if let Some(user) = &user {
         fabric_confine::user(user)?;
     }
-    let software = device.info.kind == Kind::Software;
+    let software = device.info.kind == AdapterKind::Software;
     if software {
         bounds::for_software(memory_bytes)?;
     }
@@ -48,7 +48,7 @@ pub(super) fn serve(
                 bounds::allow_cpu(deadline_ms)?;
             }
             match submit::run(&device, sessions.of(session), &commands, &reads) {
-                // Straight from the mapped memory to the socket.
+                // Sent from the mapped memory without a copy.
                 Ok(done) => done.with_bytes(|bytes, device_ns| send(&mut output, &Reply::Done { device_ns }, bytes))?,
                 Err(error) => send(&mut output, &Reply::Failed(error), &[])?,
             }
@@ -60,7 +60,7 @@ pub(super) fn serve(
             };
             send(&mut output, &reply, &[])?;
         }
-        // The device is gone for everybody; so is this process, and the node starts another.
+        // The device is lost for all sessions. This process ends, and the node starts another one.
         if device.is_lost() {
             return Err(io::Error::other("the device is lost"));
         }

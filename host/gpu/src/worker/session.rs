@@ -1,4 +1,5 @@
-//! What one session has on the device. A session names only what is in its own table, so no guest can name another's.
+//! The state of one session on the device. Handles are looked up in the session's own table, so a guest can't access
+//! another guest's buffers.
 
 use super::{device::Device, pipeline::Pipeline};
 use crate::{
@@ -7,7 +8,7 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// Bytes of writes under way before they are waited for: wgpu keeps a copy of each until it is done.
+/// Bytes of pending writes before a wait. wgpu keeps a copy of each write until it is done.
 const MAX_WRITES_BYTES: u64 = 32 << 20;
 
 /// All sessions, by the node's number.
@@ -33,7 +34,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Makes a buffer. wgpu fills it with zeros before anything can read it, as WebGPU demands.
+    /// Creates a buffer. wgpu zeroes it before the first read, as WebGPU requires.
     pub(super) fn create(&mut self, device: &Device, id: BufferId, bytes: u64) -> Result<(), Error> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let descriptor = wgpu::BufferDescriptor { label: None, size: bytes, usage, mapped_at_creation: false };
@@ -85,7 +86,7 @@ impl Session {
         zero(device, self.buffers.values())?;
         device.wait()?;
         drop(self);
-        // Freeing happens when the device is next asked how far it is.
+        // wgpu frees dropped buffers at the next poll of the device.
         device.wait()
     }
 }

@@ -1,13 +1,13 @@
-//! One submit: its steps in order, then the ranges to read, in one go to the device and one wait.
+//! Execution of a submit: its steps in order, then the ranges to read, with one submission to the device and one wait.
 
 use super::{device::Device, session::Session};
 use crate::{
     Error,
-    command::{Binding, Command, PipelineId, Range},
+    command::{Binding, ByteRange, GpuCommand, PipelineId},
 };
 use std::time::Instant;
 
-/// A submit that is done; what was read is still mapped.
+/// A completed submit. The bytes read are still mapped.
 pub(super) struct Done<'a> {
     device: &'a Device,
     bytes: u64,
@@ -15,7 +15,7 @@ pub(super) struct Done<'a> {
 }
 
 impl Done<'_> {
-    /// Lends the bytes that were read, all ranges one after the other, and the device time in nanoseconds.
+    /// Calls `lend` with the concatenated bytes of all ranges and the device time in nanoseconds.
     pub(super) fn with_bytes<T>(self, lend: impl FnOnce(&[u8], u64) -> T) -> T {
         let staging = &self.device.staging;
         if self.bytes == 0 {
@@ -35,14 +35,14 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Runs a submit and waits for it; a hung one never comes back, and the node ends this process.
+/// Runs a submit and waits for it. A hung submit never returns; the node then kills this process.
 pub(super) fn run<'a>(
     device: &'a Device,
     session: &Session,
-    commands: &[Command],
-    reads: &[Range],
+    commands: &[GpuCommand],
+    reads: &[ByteRange],
 ) -> Result<Done<'a>, Error> {
-    // Everything is looked up before anything is recorded.
+    // All handles are resolved before any step is recorded.
     let steps = commands.iter().map(|command| step(device, session, command)).collect::<Result<Vec<_>, _>>()?;
     let sources = reads.iter().map(|r| session.buffer(r.buffer).map(|b| (b, r))).collect::<Result<Vec<_>, _>>()?;
     let started = Instant::now();
@@ -62,7 +62,7 @@ pub(super) fn run<'a>(
     })?;
     let mapped = device.clock_bytes() + bytes;
     if mapped > 0 {
-        // What goes wrong with it shows when the range is asked for.
+        // An error of the mapping is reported by `get_mapped_range`.
         device.staging.map_async(wgpu::MapMode::Read, 0..mapped, |_| {});
     }
     device.wait()?;
@@ -77,19 +77,19 @@ enum Step<'a> {
     Clear { buffer: &'a wgpu::Buffer, offset: u64, bytes: u64 },
 }
 
-fn step<'a>(device: &Device, session: &'a Session, command: &Command) -> Result<Step<'a>, Error> {
+fn step<'a>(device: &Device, session: &'a Session, command: &GpuCommand) -> Result<Step<'a>, Error> {
     Ok(match command {
-        Command::Clear(range) => {
+        GpuCommand::Clear(range) => {
             Step::Clear { buffer: session.buffer(range.buffer)?, offset: range.offset, bytes: range.bytes }
         }
-        Command::Copy { source, target, target_offset } => Step::Copy {
+        GpuCommand::Copy { source, target, target_offset } => Step::Copy {
             source: session.buffer(source.buffer)?,
             offset: source.offset,
             target: session.buffer(*target)?,
             target_offset: *target_offset,
             bytes: source.bytes,
         },
-        Command::Dispatch { pipeline, bindings, workgroups } => {
+        GpuCommand::Dispatch { pipeline, bindings, workgroups } => {
             let group = bind(device, session, *pipeline, bindings)?;
             Step::Dispatch { pipeline: &session.pipeline(*pipeline)?.pipeline, group, workgroups: *workgroups }
         }
@@ -113,7 +113,8 @@ fn bind(device: &Device, session: &Session, id: PipelineId, bindings: &[Binding]
     device.checked(|gpu| gpu.create_bind_group(&descriptor))
 }
 
-/// Dispatches that follow each other share a pass; wgpu puts barriers between them where buffers are written.
+/// Records the steps. Consecutive dispatches share a pass; wgpu inserts barriers between them for buffers that are
+/// written.
 fn record(encoder: &mut wgpu::CommandEncoder, steps: &[Step<'_>]) {
     let mut rest = steps;
     while let Some(first) = rest.first() {

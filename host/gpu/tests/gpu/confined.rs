@@ -1,4 +1,4 @@
-//! What the worker process has and has not, seen from outside, and that it never outlives its node.
+//! Confinement of the worker process, observed from outside, and its end with the node.
 
 use crate::start::*;
 use rustix::{
@@ -15,7 +15,7 @@ use std::{
 #[tokio::test]
 async fn it_inherits_neither_files_nor_variables() {
     let secret = tempfile::NamedTempFile::new().unwrap();
-    // As a careless library would leave it: open across exec.
+    // Without close-on-exec, as a careless library might leave it.
     fcntl_setfd(secret.as_file(), FdFlags::empty()).unwrap();
     let gpu = gpu(options()).await;
     let worker = gpu.worker_id().unwrap();
@@ -57,10 +57,10 @@ async fn it_is_bound_by_the_kernel() {
     assert!(space > 512 << 20 && space < 64 << 30, "{space}");
 }
 
-/// For the process below: its submit's deadline, in seconds.
+/// Environment variable of the process below: the deadline of its submit, in seconds.
 const NODE: &str = "FABRIC_GPU_TEST_NODE";
 
-/// Not a test of its own: the process that the test below kills.
+/// Not a test: the process that the tests below start.
 #[tokio::test]
 async fn a_node_that_hangs_in_a_submit() {
     let Some(seconds) = std::env::var(NODE).ok().and_then(|n| n.parse().ok()) else { return };
@@ -74,7 +74,7 @@ async fn a_node_that_hangs_in_a_submit() {
     let _ = session.submit(vec![endless], vec![]).await;
 }
 
-/// Starts the process above; returns it and its worker's id.
+/// Starts the process above. Returns it and its worker's process id.
 fn node(deadline_seconds: &str) -> (Child, String) {
     let mut node = Command::new(std::env::current_exe().unwrap())
         .args(["confined::a_node_that_hangs_in_a_submit", "--exact", "--nocapture"])
@@ -88,9 +88,9 @@ fn node(deadline_seconds: &str) -> (Child, String) {
     (node, worker.unwrap())
 }
 
-/// Waits until a process is gone, or dead and not yet collected: then it returns the signal that ended it.
+/// Waits for a process to end. If it is still a zombie, returns the signal that ended it.
 fn ends(worker: &str) -> Option<i32> {
-    // Bounds the wait of a test that fails, no more.
+    // Only bounds the wait of a failing test.
     let patience = Instant::now() + Duration::from_secs(300);
     while let Ok(stat) = fs::read_to_string(format!("/proc/{worker}/stat")) {
         let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -112,11 +112,12 @@ fn it_ends_with_its_node_even_while_a_shader_hangs() {
     ends(&worker);
 }
 
-/// The node's deadline is the first line. When the node itself hangs, the kernel's limit of CPU time is the second.
+/// The node's deadline is the first line of defence. If the node itself hangs, the CPU time limit of the kernel is the
+/// second.
 #[test]
 fn it_ends_by_its_cpu_limit_when_its_node_is_frozen() {
     let (mut node, worker) = node("5");
-    // Until it is deep in the submit, which alone spends CPU time now.
+    // Wait until the submit runs: nothing else uses CPU time now.
     let ticks = || crate::loss::ticks(worker.parse().unwrap());
     let before = ticks();
     while ticks() < before + 10 {

@@ -1,7 +1,8 @@
-//! Guests that ask for what they may not have. Each ends in its own error, the worker lives, and others go on.
+//! Requests of hostile guests. Each one fails with a specific error, the worker keeps running, and other sessions are
+//! not affected.
 
 use crate::start::*;
-use fabric_gpu::{Command, Error, Gpu, Grant, Range, Session};
+use fabric_gpu::{ByteRange, Error, Gpu, GpuCommand, Grant, Session};
 use std::time::Duration;
 
 fn limit_name(error: Error) -> String {
@@ -11,7 +12,7 @@ fn limit_name(error: Error) -> String {
     }
 }
 
-/// A neighbour with data of its own, which has to be there at the end, on the same worker.
+/// A second session with data that must be unchanged at the end, on the same worker.
 struct Neighbour {
     gpu: Gpu,
     session: Session,
@@ -41,7 +42,7 @@ async fn accesses_out_of_bounds_stay_with_the_guest() {
     let other = filled(&session, &[7; 64]).await;
     let data = filled(&session, &[5; 64]).await;
     let found = session.create(256).await.unwrap();
-    // Every index is wrong: beyond the buffer, near and far, and wrapped around.
+    // All indices are out of bounds: just beyond the buffer, far beyond it, and wrapped around.
     let wgsl = "
         @group(0) @binding(0) var<storage, read_write> data: array<u32>;
         @group(0) @binding(1) var<storage, read_write> found: array<atomic<u32>, 64>;
@@ -72,7 +73,7 @@ async fn a_binding_of_a_part_shows_only_the_part() {
     let data = filled(&session, &numbers).await;
     let pipeline = compile(&session, INCREMENT.replace("id.x < arrayLength(&data)", "true").as_str()).await;
     let part = fabric_gpu::Binding { binding: 0, buffer: data, offset: 256, bytes: Some(256) };
-    let command = Command::Dispatch { pipeline, bindings: vec![part], workgroups: [64, 1, 1] };
+    let command = GpuCommand::Dispatch { pipeline, bindings: vec![part], workgroups: [64, 1, 1] };
     session.submit(vec![command], vec![]).await.unwrap();
     let after = read(&session, data).await;
     assert_eq!(after[..64], numbers[..64]);
@@ -97,15 +98,15 @@ async fn everything_oversized_is_a_limit_with_a_name() {
         session.create(4).await.unwrap();
     }
     assert_eq!(limit_name(session.create(4).await.unwrap_err()), "buffers");
-    let clear = Command::Clear(Range { buffer: a, offset: 0, bytes: 1 << 20 });
-    let copy = Command::Copy { source: Range { buffer: b, offset: 0, bytes: 4 }, target: a, target_offset: 0 };
+    let clear = GpuCommand::Clear(ByteRange { buffer: a, offset: 0, bytes: 1 << 20 });
+    let copy = GpuCommand::Copy { source: ByteRange { buffer: b, offset: 0, bytes: 4 }, target: a, target_offset: 0 };
     let submit = |commands, reads| session.submit(commands, reads);
     assert_eq!(limit_name(submit(vec![copy.clone(); 9], vec![]).await.unwrap_err()), "passes-per-submit");
     assert_eq!(limit_name(submit(vec![clear, copy], vec![]).await.unwrap_err()), "copy-bytes");
     assert_eq!(limit_name(submit(vec![], vec![whole(&session, a); 5]).await.unwrap_err()), "read-bytes");
     let pipeline = compile(&session, INCREMENT).await;
     assert_eq!(limit_name(session.compile(source(INCREMENT)).await.unwrap_err()), "pipelines");
-    let wide = Command::Dispatch {
+    let wide = GpuCommand::Dispatch {
         pipeline,
         bindings: vec![fabric_gpu::Binding { binding: 0, buffer: a, offset: 0, bytes: None }],
         workgroups: [1, 1, 65_536],
@@ -146,7 +147,7 @@ async fn hostile_shaders_end_in_the_checker() {
     neighbour.is_untouched().await;
 }
 
-/// Declarations in the wrong order, each waiting for the next: the parser goes as deep as there are.
+/// Declarations in reverse order, each depending on the next: the parser recurses once per declaration.
 #[tokio::test]
 async fn chains_of_declarations_do_not_reach_the_device_too_deep() {
     let gpu = gpu(options()).await;
@@ -168,7 +169,7 @@ async fn chains_of_declarations_do_not_reach_the_device_too_deep() {
     neighbour.is_untouched().await;
 }
 
-/// Constants that take gigabytes to work out, in a hundred bytes of source.
+/// Constants that need gigabytes to evaluate, in a hundred bytes of source.
 #[tokio::test]
 async fn memory_bombs_go_off_where_only_the_shader_suffers() {
     let gpu = gpu(options()).await;
@@ -183,7 +184,7 @@ async fn memory_bombs_go_off_where_only_the_shader_suffers() {
     ] {
         let wgsl = format!("{bomb}\n{main} {{ data[0] = bomb; }}");
         match session.compile(source(&wgsl)).await {
-            // Naga may be clever enough.
+            // naga may evaluate the constant without the allocation.
             Ok((pipeline, _)) => session.drop_pipeline(pipeline).await.unwrap(),
             Err(error) => assert!(matches!(error, Error::Limit { .. } | Error::Shader { .. }), "{error:?}"),
         }
@@ -194,7 +195,7 @@ async fn memory_bombs_go_off_where_only_the_shader_suffers() {
 #[tokio::test]
 async fn the_checkers_limits_hold() {
     let mut tight = options();
-    // Enough for the process and its stack, not for a shader of a few thousand functions.
+    // Enough for the process and its stack, but not for a shader with thousands of functions.
     tight.check_memory_bytes = (8 << 20) + (6 << 20);
     tight.limits.shader_bytes = 512 << 10;
     let gpu = gpu(tight).await;
@@ -221,7 +222,7 @@ async fn stale_and_forged_handles_are_refused() {
     session.destroy(buffer).await.unwrap();
     assert!(invalid(session.destroy(buffer).await).contains("no buffer 1"));
     assert!(invalid(session.write(buffer, 0, raw(&[1])).await).contains("no buffer 1"));
-    let range = Range { buffer, offset: 0, bytes: 4 };
+    let range = ByteRange { buffer, offset: 0, bytes: 4 };
     assert!(invalid(session.read(range).await.map(|_| ())).contains("no buffer 1"));
     let run = session.submit(vec![dispatch(pipeline, &[buffer], 1)], vec![]).await;
     assert!(invalid(run.map(|_| ())).contains("no buffer 1"));
@@ -229,9 +230,9 @@ async fn stale_and_forged_handles_are_refused() {
     session.drop_pipeline(pipeline).await.unwrap();
     let run = session.submit(vec![dispatch(pipeline, &[live], 1)], vec![]).await;
     assert!(invalid(run.map(|_| ())).contains("no pipeline 2"));
-    // The neighbour's number means nothing here, or one's own.
+    // The neighbour's buffer id is not valid in this session.
     for forged in [neighbour.buffer, fabric_gpu::BufferId(u64::MAX)] {
-        let result = session.read(Range { buffer: forged, offset: 0, bytes: 4 }).await;
+        let result = session.read(ByteRange { buffer: forged, offset: 0, bytes: 4 }).await;
         assert!(invalid(result.map(|_| ())).contains("no buffer"));
     }
     neighbour.is_untouched().await;
@@ -272,7 +273,7 @@ async fn device_time_is_bounded_by_the_grant() {
             Err(error) => break error,
         }
     };
-    // The submit that used the rest up came to its end: to stop it would have cost others their device.
+    // The submit that exhausted the grant ran to completion: stopping it would have cost the other sessions the device.
     let Error::Limit { name, limit, .. } = error else { panic!("{error:?}") };
     assert_eq!((name.as_str(), limit), ("device-time-ms", 700));
     assert!(session.device_time_spent() >= device_time, "{:?}", session.device_time_spent());
@@ -292,11 +293,11 @@ async fn a_call_that_nobody_waits_for_costs_its_deadline() {
     assert!(futures_pending(submit.as_mut()).await);
     drop(submit);
     assert_eq!(before - session.device_time_left(), grant().submit_deadline);
-    // It never began: the task that talks to the worker had no turn between. The session goes on.
+    // The submit never began, because the owner task was not polled in between. The session stays usable.
     assert_eq!(read(&session, buffer).await, [1]);
 }
 
-/// Polls once.
+/// Polls a future once. Returns `true` if it is pending.
 async fn futures_pending<F: Future + Unpin>(mut future: F) -> bool {
     std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut future).poll(cx).is_pending())).await
 }

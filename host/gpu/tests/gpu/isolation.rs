@@ -1,4 +1,4 @@
-//! The canary: no tenant ever reads another's bytes, whatever became of the other.
+//! Canary tests: a tenant never reads another tenant's bytes, in any state of the other session.
 
 use crate::start::*;
 use fabric_gpu::{Gpu, Session};
@@ -29,7 +29,7 @@ async fn fill(session: &Session) -> Vec<fabric_gpu::BufferId> {
     buffers
 }
 
-/// Looks at everything that a new session gets: all of it is zero.
+/// Checks that all memory of a new session is zero.
 async fn finds_nothing(gpu: &Gpu) {
     let session = gpu.session(patient()).unwrap();
     for size in SIZES {
@@ -38,7 +38,7 @@ async fn finds_nothing(gpu: &Gpu) {
             assert!(read(&session, buffer).await.iter().all(|n| *n == 0), "{size}");
         }
     }
-    // Read by a shader, from buffers and workgroup memory that nobody wrote.
+    // Read by a shader, from buffers and workgroup memory that were never written.
     let wgsl = "
         @group(0) @binding(0) var<storage, read_write> fresh: array<u32>;
         @group(0) @binding(1) var<storage, read_write> seen: array<atomic<u32>, 2>;

@@ -1,4 +1,4 @@
-//! Workers that hang, are killed, or end: who is told what, and that the next call works.
+//! Workers that hang, are killed, or end: the errors of the sessions, and recovery with the next call.
 
 use crate::start::*;
 use fabric_gpu::{Error, Gpu, Grant};
@@ -9,7 +9,7 @@ pub fn kill(worker: u32) {
     kill_process(Pid::from_raw(worker as i32).unwrap(), Signal::KILL).unwrap();
 }
 
-/// CPU time of a process in ticks: user and system, fields 14 and 15 of `stat`, counted behind the name.
+/// Returns the CPU time of a process in ticks, user plus system: fields 14 and 15 of `stat`, counted after the name.
 pub fn ticks(process: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -17,7 +17,7 @@ pub fn ticks(process: u32) -> u64 {
     field(11) + field(12)
 }
 
-/// Returns when the worker is deep in a submit: it spends CPU time as nothing else makes it.
+/// Waits until the worker runs a submit, which is detected by its CPU time.
 async fn is_busy(worker: u32) {
     let before = ticks(worker);
     while ticks(worker) < before + 10 {
@@ -47,14 +47,14 @@ async fn a_shader_that_does_not_end_is_stopped_at_its_deadline() {
     let error = hostile.submit(vec![command], vec![]).await.unwrap_err();
     assert_eq!(error, Error::TimedOut { deadline_ms: 1500 });
     assert_eq!(before - hostile.device_time_left(), Duration::from_millis(1500), "it is paid for");
-    // The neighbour is told once, its handles are stale, and it goes on.
+    // The neighbour receives one error, its handles are stale, and the session stays usable.
     let lost = other.read(whole(&other, buffer)).await.unwrap_err();
     assert!(matches!(lost, Error::DeviceLost(_)) && lost.is_retryable(), "{lost:?}");
     assert!(matches!(other.size(buffer), Err(Error::Invalid(_))));
     assert!(works(&other).await);
-    // Who had nothing is told nothing.
+    // A session without state receives no error.
     assert!(works(&idle).await);
-    // The hostile one as well may go on, within its grant.
+    // The hostile session also stays usable, within its grant.
     assert!(works(&hostile).await);
     assert_ne!(gpu.worker_id(), first);
 }
@@ -95,7 +95,7 @@ async fn a_worker_killed_between_calls_is_started_again() {
     let buffer = filled(&session, &[1]).await;
     for _ in 0..2 {
         kill(gpu.worker_id().unwrap());
-        // Either it is found dead, or a new one is there that knows nothing of the buffer.
+        // Either the worker is found dead, or a new worker without the buffer is running.
         let lost = loop {
             match session.write(buffer, 0, raw(&[2])).await {
                 Ok(()) => {}
@@ -107,7 +107,7 @@ async fn a_worker_killed_between_calls_is_started_again() {
     }
 }
 
-/// A session of its own does its work, at the latest when the worker is back.
+/// Returns `true` if a new session works, at the latest after the worker's restart.
 async fn works_soon(gpu: &Gpu) -> bool {
     let session = gpu.session(grant()).unwrap();
     loop {
@@ -131,14 +131,14 @@ async fn a_loss_that_is_found_when_something_is_given_back_is_told_by_the_next_c
     let only = filled(&last, &[3]).await;
     kill(gpu.worker_id().unwrap());
     session.destroy(dropped).await.unwrap();
-    // Not `invalid`: the guest did nothing wrong, and to do it all again may work.
+    // Not `invalid`: this is not a guest fault, and a retry of the whole work may succeed.
     let lost = session.submit(vec![dispatch(add, &[kept], 1)], vec![]).await.unwrap_err();
     assert!(matches!(lost, Error::DeviceLost(_)), "{lost:?}");
-    // It was told once; from then on what is used is stale.
+    // The loss is reported once. After that, the old handles are stale.
     let stale = session.submit(vec![dispatch(add, &[kept], 1)], vec![]).await.unwrap_err();
     assert!(matches!(stale, Error::Invalid(_)), "{stale:?}");
     assert!(works(&session).await);
-    // Who had nothing else lost nothing.
+    // A session without other state has lost nothing.
     last.destroy(only).await.unwrap();
     assert!(works(&last).await);
 }
@@ -155,7 +155,8 @@ async fn a_submit_that_waits_its_turn_is_not_charged_for_the_one_before() {
     let before = quick.device_time_left();
     let waiting = async {
         is_busy(worker).await;
-        // Its own deadline would pass while it waits; it is lost with the worker instead.
+        // Its deadline is shorter than the wait, but starts only on the worker. The submit is lost with the worker
+        // instead.
         quick.submit(vec![dispatch(add, &[buffer], 1)], vec![]).await.unwrap_err()
     };
     let (slow, waited) = tokio::join!(slow.submit(vec![command], vec![]), waiting);

@@ -1,7 +1,7 @@
-//! The SDK's ready passes against the processor.
+//! The SDK's built-in passes, compared with the CPU.
 
 use crate::start::*;
-use fabric_gpu::{Binding, BufferId, Command, Session, Source};
+use fabric_gpu::{Binding, BufferId, GpuCommand, Session, Source};
 use std::collections::BTreeMap;
 
 macro_rules! pass {
@@ -23,7 +23,7 @@ fn floats(bits: &[u32]) -> Vec<f32> {
     bits.iter().map(|b| f32::from_bits(*b)).collect()
 }
 
-/// Numbers that look random and are the same each time.
+/// Returns deterministic pseudo-random numbers.
 fn noise(n: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
@@ -47,7 +47,7 @@ async fn map_calls_the_function_that_is_given() {
     let output = session.create(10_001 * 4).await.unwrap();
     let wgsl = format!("alias T = f32;\n{}\nfn f(x: T) -> T {{ return x * x + 1.0; }}", pass!("map"));
     let map = pass(&session, wgsl, "map", &[]).await;
-    // Fewer workgroups than elements: the grid goes on.
+    // Fewer invocations than elements, so invocations stride by the grid size.
     session.submit(vec![dispatch(map, &[input, output], 7)], vec![]).await.unwrap();
     for (x, y) in x.iter().zip(floats(&read(&session, output).await)) {
         assert!((x * x + 1.0 - y).abs() <= f32::EPSILON * 2.0, "{x} {y}");
@@ -105,11 +105,11 @@ async fn reduce_of_floats_is_near_the_exact_sum() {
     let exact: f64 = values.iter().map(|v| f64::from(*v)).sum();
     let magnitude: f64 = values.iter().map(|v| f64::from(v.abs())).sum();
     let got = f64::from(floats(&read(&session, result).await)[0]);
-    // A tree of depth d is off by at most d roundings of the magnitudes' sum; here d < 32.
+    // A tree of depth d has an error of at most d roundings of the sum of magnitudes; here d < 32.
     assert!((got - exact).abs() <= 32.0 * f64::from(f32::EPSILON) * magnitude, "{got} {exact}");
 }
 
-/// Scans a buffer in place, through as many levels as it takes.
+/// Scans a buffer in place, with as many levels as needed.
 async fn scan(session: &Session, wgsl: &str, data: BufferId) {
     let scan = pass(session, wgsl.into(), "scan_blocks", &[]).await;
     let add = pass(session, wgsl.into(), "add_totals", &[]).await;
@@ -125,7 +125,7 @@ async fn scan(session: &Session, wgsl: &str, data: BufferId) {
             break;
         }
     }
-    // The last totals are those of everything; the level above them is scanned already.
+    // The last totals cover all elements; the level before them is already scanned.
     for pair in levels[..levels.len() - 1].windows(2).rev() {
         let blocks = (session.size(pair[0]).unwrap() / 4).div_ceil(512);
         steps.push(dispatch(add, pair, blocks as u32));
@@ -158,7 +158,7 @@ async fn histogram_counts_what_is_in_its_bins() {
     let session = session().await;
     let mut values = noise(50_000, 5);
     values.extend([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30]);
-    // Bins of 1/64 over [-0.5, 0.5): powers of two, so that processor and GPU agree to the bit.
+    // Bins of 1/64 over [-0.5, 0.5): powers of two, so that CPU and GPU agree exactly.
     let params = filled(&session, &bits(&[-0.5, 64.0])).await;
     let input = filled(&session, &bits(&values)).await;
     let bins = session.create(64 * 4).await.unwrap();
@@ -184,7 +184,7 @@ async fn matmul_agrees_with_the_processor_in_any_shape() {
         let whole = |(at, buffer)| Binding { binding: at as u32, buffer, offset: 0, bytes: None };
         let bindings = [size, ba, bb, bc].into_iter().enumerate().map(whole).collect();
         let workgroups = [n.div_ceil(128) as u32, m.div_ceil(128) as u32, 1];
-        let command = Command::Dispatch { pipeline: matmul, bindings, workgroups };
+        let command = GpuCommand::Dispatch { pipeline: matmul, bindings, workgroups };
         session.submit(vec![command], vec![]).await.unwrap();
         let c = floats(&read(&session, bc).await);
         for row in 0..m {

@@ -1,14 +1,14 @@
-//! What a well-behaved guest does, and that it gets what it asked for.
+//! Correct results for well-behaved guests.
 
 use crate::start::*;
-use fabric_gpu::{Access, BindingLayout, Command, Kind, LoopProbe, Range, Source};
+use fabric_gpu::{AdapterKind, BindingAccess, BindingShape, ByteRange, GpuCommand, LoopProbe, Source};
 
 #[tokio::test]
 async fn the_adapter_is_known() {
     let gpu = gpu(options()).await;
     let info = gpu.info();
     assert!(info.name.contains("llvmpipe"), "{info:?}");
-    assert_eq!(info.kind, Kind::Software);
+    assert_eq!(info.kind, AdapterKind::Software);
     assert!(info.driver.contains("Mesa"), "{info:?}");
     assert!(info.fingerprint().contains("naga 30"));
     assert_eq!(info.memory_bytes, 512 << 20);
@@ -42,8 +42,8 @@ async fn saxpy_is_right_and_metered() {
         }";
     let source = Source { wgsl: wgsl.into(), entry: "saxpy".into(), constants: vec![("a".into(), 2.0)] };
     let (pipeline, reflection) = session.compile(source).await.unwrap();
-    let layout = |binding, access| BindingLayout { binding, access, min_bytes: 4 };
-    assert_eq!(reflection.bindings, [layout(0, Access::Read), layout(1, Access::ReadWrite)]);
+    let layout = |binding, access| BindingShape { binding, access, min_bytes: 4 };
+    assert_eq!(reflection.bindings, [layout(0, BindingAccess::Read), layout(1, BindingAccess::ReadWrite)]);
     assert_eq!(reflection.workgroup_size, [64, 1, 1]);
     let range = whole(&session, y);
     let before = session.device_time_left();
@@ -63,17 +63,17 @@ async fn steps_see_what_the_steps_before_wrote() {
     let a = filled(&session, &[1, 2, 3, 4]).await;
     let b = session.create(16).await.unwrap();
     let add = compile(&session, INCREMENT).await;
-    let all = |buffer| Range { buffer, offset: 0, bytes: 16 };
+    let all = |buffer| ByteRange { buffer, offset: 0, bytes: 16 };
     let commands = vec![
         dispatch(add, &[a], 1),
         dispatch(add, &[a], 1),
-        Command::Copy { source: Range { buffer: a, offset: 4, bytes: 8 }, target: b, target_offset: 8 },
+        GpuCommand::Copy { source: ByteRange { buffer: a, offset: 4, bytes: 8 }, target: b, target_offset: 8 },
         dispatch(add, &[a], 1),
-        Command::Clear(Range { buffer: a, offset: 12, bytes: 4 }),
+        GpuCommand::Clear(ByteRange { buffer: a, offset: 12, bytes: 4 }),
         dispatch(add, &[b], 1),
     ];
     let outcome =
-        session.submit(commands, vec![all(a), all(b), Range { buffer: b, offset: 8, bytes: 4 }]).await.unwrap();
+        session.submit(commands, vec![all(a), all(b), ByteRange { buffer: b, offset: 8, bytes: 4 }]).await.unwrap();
     let read: Vec<_> = outcome.reads.iter().map(|bytes| numbers(bytes)).collect();
     assert_eq!(read, [vec![4, 5, 6, 0], vec![1, 1, 5, 6], vec![5]]);
 }
@@ -86,7 +86,7 @@ async fn long_writes_and_reads_are_split_and_whole() {
     assert_eq!(session.size(buffer).unwrap(), 12_000_004);
     assert!(read(&session, buffer).await == long);
     session.write(buffer, 4_194_300, raw(&[7, 8, 9])).await.unwrap();
-    let range = Range { buffer, offset: 4_194_296, bytes: 20 };
+    let range = ByteRange { buffer, offset: 4_194_296, bytes: 20 };
     let at = 4_194_296 / 4;
     assert_eq!(numbers(&session.read(range).await.unwrap()), [long[at], 7, 8, 9, long[at + 4]]);
 }

@@ -1,4 +1,4 @@
-//! `explain`: every node's verdicts and scores, for people. It uses the very filters and scores that place.
+//! `explain`: the verdicts and scores of every node, for display. It uses the same filters and scores as placement.
 
 use super::{Request, Requirement, depth, filters, scores};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     node::{Demand, PerNode},
 };
 use fabric_types::{
-    manifest::GpuMode,
+    gpu::GpuRequirement,
     rest::node::{Explanation, NodeVerdict, Score, Verdict},
 };
 
@@ -15,8 +15,8 @@ fn verdict(filter: &str, passed: bool, reason: impl Into<String>) -> Verdict {
 }
 
 impl Core {
-    /// Where an attempt would go now, looking at every node. Ties go to the node that joined first, where a real
-    /// placement would take turns.
+    /// Explains the placement of an attempt now, examining every node. Ties go to the node that joined first, whereas a
+    /// real placement rotates among them.
     #[must_use]
     pub fn explain(&self, requirement: &Requirement) -> Explanation {
         let hints: Vec<u32> = requirement.hints.iter().filter_map(|id| self.nodes.find(id)).collect();
@@ -66,7 +66,7 @@ impl Core {
                     "NotExcluded",
                     alone || filters::not_excluded(ix, &request),
                     match (filters::not_excluded(ix, &request), alone) {
-                        (true, _) => "the task has not just failed here",
+                        (true, _) => "the task's last attempt did not fail here",
                         (false, true) => "the task failed here, but there is no other node",
                         (false, false) => "the task's last attempt failed here",
                     },
@@ -86,8 +86,8 @@ impl Core {
                 filters: list,
                 scores: scored
                     .iter()
-                    // It says nothing of what does not use it.
-                    .filter(|s| s.name != scores::GPU || request.gpu != GpuMode::None)
+                    // The GPU score does not apply to functions that do not use a GPU.
+                    .filter(|s| s.name != scores::GPU || request.gpu != GpuRequirement::None)
                     .map(|s| Score { name: s.name.to_owned(), value: s.value, weight: s.weight })
                     .collect(),
                 total,
@@ -97,7 +97,7 @@ impl Core {
         let passing = nodes.iter().filter(|n| n.total.is_some()).count();
         let remark = match &winner {
             Some(node) => format!("{passing} of {} nodes pass every filter; {node} has the best score", nodes.len()),
-            None if nodes.is_empty() => "there is no node".to_owned(),
+            None if nodes.is_empty() => "there are no nodes".to_owned(),
             None if refusal.is_some() => quota,
             None => format!("none of {} nodes passes every filter now", nodes.len()),
         };

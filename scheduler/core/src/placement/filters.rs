@@ -1,55 +1,58 @@
-//! Filters: whether a node may take an attempt at all, and why or why not in words. Placing and explaining use the same
-//! ones.
+//! Filters: decide if a node can take an attempt at all, and describe the reason. Placement and `explain` share them.
 
 use super::Request;
 use crate::{
     node::{Load, Mode, Node, UNITS},
     queue::count,
 };
-use fabric_types::{label, manifest::GpuMode, units::ByteSize};
+use fabric_types::{
+    gpu::{GpuRequirement, GpuSupport},
+    label,
+    units::ByteSize,
+};
 
-/// `Ready`: up, heard of within its lease, neither cordoned nor draining.
+/// `Ready`: the node is up, within its lease, neither cordoned nor draining, and not reserved for a suspect.
 pub(crate) fn ready(node: &Node) -> bool {
     node.is_ready()
 }
 
-/// Why [`ready`] says what it says.
+/// Returns the reason for the verdict of [`ready`].
 pub(crate) fn ready_reason(node: &Node) -> &'static str {
     match (node.up, node.silent, node.mode) {
         (false, ..) => "the node is down",
-        (_, true, _) => "the node has not been heard of for a lease",
+        (_, true, _) => "the node has sent no heartbeat within its lease",
         (.., Mode::Cordoned) => "the node is cordoned",
         (.., Mode::Draining) => "the node is draining",
-        _ if node.alone.is_some() => "the node runs one task alone, with which a process died",
-        _ if node.reserved => "the node is being emptied for a task with which a process died",
+        _ if node.alone.is_some() => "the node runs a single task alone, because a process died while running it",
+        _ if node.reserved => "the node is reserved for a task, because a process died while running it",
         _ => "the node is up and takes work",
     }
 }
 
-/// `Labels`: the node has every label that is asked for, with that value (Kubernetes' `nodeSelector`).
+/// `Labels`: the node has every required label with the required value (Kubernetes' `nodeSelector`).
 pub(crate) fn labels(node: &Node, request: &Request<'_>) -> bool {
     request.labels.iter().all(|(key, value)| node.labels.get(key) == Some(value))
 }
 
-/// Why [`labels`] says what it says.
+/// Returns the reason for the verdict of [`labels`].
 pub(crate) fn labels_reason(node: &Node, request: &Request<'_>) -> String {
     if request.labels.is_empty() {
-        return "no label is asked for".to_owned();
+        return "no label is required".to_owned();
     }
     let missing = request.labels.iter().find(|(key, value)| node.labels.get(*key) != Some(*value));
     match missing.map(|(key, value)| (key, value, node.labels.get(key))) {
         None => format!("the node has {}", label::show(request.labels)),
-        Some((key, value, None)) => format!("{key}={value} is asked for, and the node has no label {key}"),
-        Some((key, value, Some(other))) => format!("{key}={value} is asked for, and the node has {key}={other}"),
+        Some((key, value, None)) => format!("{key}={value} is required, and the node has no label {key}"),
+        Some((key, value, Some(other))) => format!("{key}={value} is required, and the node has {key}={other}"),
     }
 }
 
-/// `ModuleKind`: the node takes modules of this kind.
+/// `ModuleKind`: the node accepts modules of this kind.
 pub(crate) fn module_kind(node: &Node, request: &Request<'_>) -> bool {
     node.accepts.is_empty() || node.accepts.contains(&request.kind)
 }
 
-/// Why [`module_kind`] says what it says.
+/// Returns the reason for the verdict of [`module_kind`].
 pub(crate) fn module_kind_reason(node: &Node, request: &Request<'_>) -> String {
     if node.accepts.is_empty() {
         return "the node takes every kind of module".to_owned();
@@ -58,33 +61,33 @@ pub(crate) fn module_kind_reason(node: &Node, request: &Request<'_>) -> String {
     format!("the node takes {}; this is a {} module", taken.join(", "), request.kind)
 }
 
-/// `NotExcluded`: not the node on which the task's last attempt failed.
+/// `NotExcluded`: the task's last attempt did not fail on this node.
 pub(crate) fn not_excluded(ix: u32, request: &Request<'_>) -> bool {
     request.excluded != Some(ix)
 }
 
-/// The part of `Fits` that is about the GPU which guests share: only a function that requires one is refused.
+/// The part of `Fits` for the GPU that guests share. Only functions that require one are refused.
 pub(crate) fn shared_gpu(node: &Node, request: &Request<'_>) -> bool {
-    request.gpu < GpuMode::Required || node.gpu >= GpuMode::Required
+    request.gpu != GpuRequirement::Required || node.gpu.satisfies(request.gpu)
 }
 
-/// Whether the node is of the right sort, whatever it is busy with: what narrows the search before it begins.
+/// Reports whether the node suits the request regardless of its load. Narrows the search before it begins.
 pub(crate) fn suits(node: &Node, request: &Request<'_>) -> bool {
     labels(node, request) && module_kind(node, request) && shared_gpu(node, request) && node.gpus >= request.demand.gpus
 }
 
-/// Whether such an attempt fits the node when nothing else is on it.
+/// Reports whether such an attempt fits on the node when nothing else runs there.
 pub(crate) fn could_fit(node: &Node, request: &Request<'_>) -> bool {
     let demand = request.demand;
     node.slots >= demand.slots && node.memory >= demand.memory && node.gpus >= demand.gpus
 }
 
-/// `Fits`: how many attempts at this depth the node has room for; none when not one.
+/// `Fits`: returns how many attempts at this depth the node has room for; `None` if it has room for none.
 ///
-/// There must be something free now, and the whole attempt must fit beside the long work that is there. Short work
-/// ahead of it drains within [`crate::Config::queue_ahead_us`], so it may be the last to go in above the line: without
-/// that, a stream of short tasks would fill every gap and keep a larger one out for ever. GPUs are never shared.
-/// Jobs queued deep are refilled only when an eighth of the short work's room is free, so that they go in batches.
+/// Some units must be free now, and the whole attempt must fit next to the node's long work. Short work ahead of it
+/// drains within [`crate::Config::queue_ahead_us`], so the last attempt may exceed the free units. Otherwise a stream
+/// of short tasks would fill every gap and keep a larger task out forever. GPUs are never shared. Deeply queued jobs
+/// are refilled only when an eighth of the short work's room is free, so that their tasks are sent in batches.
 pub(crate) fn room(node: &Node, request: &Request<'_>, depth: u16) -> Option<u32> {
     let demand = request.demand;
     let free = node.free_units();
@@ -109,7 +112,7 @@ pub(crate) fn room(node: &Node, request: &Request<'_>, depth: u16) -> Option<u32
     Some(u32::try_from(room).unwrap_or(u32::MAX))
 }
 
-/// What [`room`] looked at.
+/// Describes the values that [`room`] compares.
 pub(crate) fn room_reason(node: &Node, request: &Request<'_>) -> String {
     let (demand, free) = (request.demand, ByteSize(node.memory.saturating_sub(node.mem)));
     #[allow(clippy::cast_precision_loss)]
@@ -126,16 +129,16 @@ pub(crate) fn room_reason(node: &Node, request: &Request<'_>) -> String {
         needs = format!("{}, {needs}", count(u64::from(demand.gpus), "GPU"));
     }
     match (request.gpu, node.gpu) {
-        (GpuMode::None, _) => format!("{text}; it needs {needs}"),
-        (wish, GpuMode::None) => format!("{text}, without a GPU for guests; it needs {needs}, a GPU is {wish}"),
-        (wish, GpuMode::Preferred) => {
+        (GpuRequirement::None, _) => format!("{text}; it needs {needs}"),
+        (wish, GpuSupport::None) => format!("{text}, without a GPU for guests; it needs {needs}, a GPU is {wish}"),
+        (wish, GpuSupport::Partial) => {
             format!("{text}, and a software driver's GPU; it needs {needs}, a GPU is {wish}")
         }
-        (wish, GpuMode::Required) => format!("{text}, and a GPU; it needs {needs}, a GPU is {wish}"),
+        (wish, GpuSupport::Full) => format!("{text}, and a GPU; it needs {needs}, a GPU is {wish}"),
     }
 }
 
-/// Slots in part: `3`, `0.5`.
+/// Formats a number of slots: `3`, `0.5`.
 fn short(slots: f64) -> String {
     let text = format!("{slots:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)

@@ -1,11 +1,11 @@
-//! Where an attempt goes: filters say where it may, scores say where it is best. The names are those of the Kubernetes
-//! scheduler.
+//! Placement of attempts: filters select the nodes that can take an attempt, and scores rank them. The names are those
+//! of the Kubernetes scheduler.
 //!
-//! No decision looks at every node: at most [`EXAMINED`] open nodes are filtered, the freest first and beginning at
-//! another one each time, and at most [`SCORED`] of those that pass are scored (the idea of Kubernetes'
-//! `percentageOfNodesToScore` and of Mitzenmacher's "The Power of Two Choices"). A cluster of up to `EXAMINED` nodes
-//! is always looked through whole. Only nodes of the right sort count as looked at: a job that asks for rare labels or
-//! GPUs pays for passing over the others.
+//! No decision examines every node. At most [`EXAMINED`] open nodes are filtered, those with the most free units first
+//! and from a rotating start. The search ends once [`SCORED`] nodes have passed, and those are scored (the idea of
+//! Kubernetes' `percentageOfNodesToScore` and of Mitzenmacher's "The Power of Two Choices"). Only nodes that suit the
+//! request regardless of their load count as examined: a job that requires rare labels or GPUs pays for skipping the
+//! others.
 
 mod explain;
 pub(crate) mod filters;
@@ -17,22 +17,22 @@ use crate::{
 };
 use fabric_types::{
     function::EntryKind,
+    gpu::GpuRequirement,
     id::{NodeId, TenantId},
     label::Labels,
-    manifest::GpuMode,
 };
 
-/// Open nodes that one decision looks at.
+/// Open nodes that one decision examines.
 pub const EXAMINED: usize = 64;
 /// Nodes that one decision scores.
 pub const SCORED: usize = 16;
-/// Hinted nodes that one decision looks at first.
+/// Hinted nodes that one decision examines first.
 const HINTED: usize = 8;
 
-/// What is to be placed, for [`crate::Core::explain`].
+/// An attempt to place, for [`crate::Core::explain`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Requirement {
-    /// For whom.
+    /// Owning tenant.
     pub tenant: TenantId,
     /// CPU slots of an attempt.
     pub cpu_slots: u32,
@@ -40,49 +40,49 @@ pub struct Requirement {
     pub memory_bytes: u64,
     /// GPUs of an attempt.
     pub gpus: u32,
-    /// Whether it uses the node's GPU together with others.
-    pub gpu: GpuMode,
-    /// The kind of module.
+    /// Use of the node's shared GPU.
+    pub gpu: GpuRequirement,
+    /// Entry kind of the module.
     pub kind: EntryKind,
     /// Labels that the node must have.
     pub labels: Labels,
     /// Nodes that hold the module or the input.
     pub hints: Vec<NodeId>,
-    /// A node on which the task failed.
+    /// Node on which the task failed.
     pub excluded: Option<NodeId>,
 }
 
-/// What is to be placed, with indices for names.
+/// An attempt to place, with indices instead of names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub demand: Demand,
     pub labels: &'a Labels,
     pub kind: EntryKind,
-    pub gpu: GpuMode,
-    /// Expected work: microseconds on a node of speed 1; none when nothing was measured.
+    pub gpu: GpuRequirement,
+    /// Expected work in microseconds on a node of speed 1; `None` if nothing was measured.
     pub work_us: Option<f64>,
     pub excluded: Option<u32>,
-    /// Slower nodes are left aside; 0 for none.
+    /// Slower nodes are skipped; 0 skips none.
     pub least_pace: f64,
     pub hints: &'a [u32],
     pub per_node: &'a PerNode,
 }
 
-/// A node with room.
+/// A node with room for an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub node: u32,
     pub depth: u16,
-    /// How many such attempts it has room for, at least 1.
+    /// Number of such attempts that fit, at least 1.
     pub room: u32,
 }
 
-/// Longest task, in times of [`Config::queue_ahead_us`], of which a second one waits for each slot.
+/// Longest task for which two are queued per slot, as a multiple of [`Config::queue_ahead_us`].
 const SHORT: f64 = 20.0;
 
-/// How deep a job's tasks are queued on a node of this speed: so many per slot that about
-/// [`Config::queue_ahead_us`] of work lies ahead, and two of somewhat longer ones, whose round trip costs a slot too. A GPU
-/// is for one at a time.
+/// Returns the queue depth of a job's tasks on a node of this speed: enough per slot to keep about
+/// [`Config::queue_ahead_us`] of work ahead. Somewhat longer tasks are queued two deep, because a round trip leaves
+/// their slot idle as well. Attempts with GPUs have depth 1.
 pub(crate) fn depth(config: &Config, request: &Request<'_>, speed: f64) -> u16 {
     if request.demand.gpus > 0 {
         return 1;
@@ -98,7 +98,7 @@ pub(crate) fn depth(config: &Config, request: &Request<'_>, speed: f64) -> u16 {
     depth
 }
 
-/// The best node among those looked at.
+/// Returns the best of the examined nodes.
 pub(crate) fn find(config: &Config, nodes: &mut Nodes, request: &Request<'_>) -> Option<Found> {
     nodes.cursor = nodes.cursor.wrapping_add(1);
     let nodes = &*nodes;

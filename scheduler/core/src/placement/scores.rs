@@ -1,4 +1,4 @@
-//! Scores, 0 to 100 each: how good a node would be. The total is their weighted mean.
+//! Scores from 0 to 100 that rate how well a node suits an attempt. The total is their weighted mean.
 //!
 //! `LeastRequested`, `BalancedResourceAllocation` and `SelectorSpread` follow the Kubernetes scheduler's priorities of
 //! those names (kubernetes/kubernetes 1.10, `pkg/scheduler/algorithm/priorities`), scaled from 10 to 100.
@@ -8,9 +8,9 @@ use crate::{
     Config,
     node::{Node, Nodes},
 };
-use fabric_types::manifest::GpuMode;
+use fabric_types::gpu::{GpuRequirement, GpuSupport};
 
-/// The score that counts only for functions that use a GPU.
+/// Name of the score that applies only to functions that use a GPU.
 pub(crate) const GPU: &str = "Gpu";
 
 /// One score.
@@ -26,7 +26,7 @@ fn fraction(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { (part as f64 / whole as f64).clamp(0.0, 1.0) }
 }
 
-/// `most`: attempts of the job on the node that has most of them, among the candidates.
+/// Returns all scores. `most` is the largest number of the job's attempts on one of the candidates.
 pub(crate) fn all(
     config: &Config,
     nodes: &Nodes,
@@ -63,22 +63,22 @@ pub(crate) fn all(
             value: if request.hints.contains(&ix) { 100.0 } else { 0.0 },
             weight: weights.locality,
         },
-        // Expected time is work / speed, so min(T_i / R_i) over nodes, scaled by the fastest, is speed / max speed.
+        // The expected time is work / speed, so min(T_i / R_i) over nodes, scaled by the fastest, is speed / max speed.
         Scored { name: "Speed", value: (node.pace() / nodes.max_speed()).min(1.0) * 100.0, weight: weights.speed },
-        // Of those that prefer one: a GPU, then a software driver that will do, then none.
+        // Order of preference: a GPU, then an acceptable software driver, then none.
         Scored {
             name: GPU,
             value: match node.gpu {
-                GpuMode::Required => 100.0,
-                GpuMode::Preferred => 50.0,
-                GpuMode::None => 0.0,
+                GpuSupport::Full => 100.0,
+                GpuSupport::Partial => 50.0,
+                GpuSupport::None => 0.0,
             },
-            weight: if request.gpu == GpuMode::None { 0.0 } else { weights.gpu },
+            weight: if request.gpu == GpuRequirement::None { 0.0 } else { weights.gpu },
         },
     ]
 }
 
-/// The weighted mean.
+/// Returns the weighted mean.
 pub(crate) fn total(scores: &[Scored]) -> f64 {
     let weights: f64 = scores.iter().map(|s| s.weight).sum();
     if weights <= 0.0 { 0.0 } else { scores.iter().map(|s| s.value * s.weight).sum::<f64>() / weights }

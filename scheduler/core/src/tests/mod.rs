@@ -1,13 +1,13 @@
-//! Tests of the rules, one module each, over a small world that needs no time and no network.
+//! Tests of the scheduling rules, one module per topic, over a small fixture without real time or network.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod letters;
+mod dead_letters;
 mod placement;
 mod random;
 mod rules;
 mod suspects;
 
-use crate::{Action, Core, Event, JobPlan, NodeSpec, Time};
+use crate::{Action, Core, Event, NodeSpec, SchedulableJob, Time};
 use fabric_types::{
     Code,
     id::{JobId, NodeId, TenantId},
@@ -36,11 +36,11 @@ pub fn map(index: u32) -> TaskId {
     TaskId { stage: 0, index }
 }
 
-pub fn plan(n: u128, tasks: u32) -> JobPlan {
-    JobPlan::new(job(n), tenant("acme"), tasks)
+pub fn plan(n: u128, tasks: u32) -> SchedulableJob {
+    SchedulableJob::new(job(n), tenant("acme"), tasks)
 }
 
-/// (node, job, task, attempt) of the dispatches.
+/// Returns (node, job, task, attempt) of each dispatch.
 pub fn sent(actions: &[Action]) -> Vec<(NodeId, JobId, TaskId, u32)> {
     actions
         .iter()
@@ -51,7 +51,7 @@ pub fn sent(actions: &[Action]) -> Vec<(NodeId, JobId, TaskId, u32)> {
         .collect()
 }
 
-pub fn finished(actions: &[Action]) -> Vec<crate::Outcome> {
+pub fn finished(actions: &[Action]) -> Vec<crate::JobOutcome> {
     actions
         .iter()
         .filter_map(|a| match a {
@@ -66,7 +66,7 @@ pub fn aborted(actions: &[Action]) -> usize {
 }
 
 impl Bed {
-    /// `nodes` nodes of `slots` slots, and a core that queues one task per slot until told otherwise.
+    /// Creates `nodes` nodes of `slots` slots, and a core that queues one task per slot.
     pub fn new(nodes: u32, slots: u32) -> Self {
         let config = crate::Config { initial_depth: 1, max_depth: 1, ..crate::Config::default() };
         let mut bed = Self { core: Core::new(config), now: 0 };
@@ -83,7 +83,7 @@ impl Bed {
         actions
     }
 
-    pub fn submit(&mut self, plan: JobPlan) -> Vec<Action> {
+    pub fn submit(&mut self, plan: SchedulableJob) -> Vec<Action> {
         self.step(Event::Submit(plan))
     }
 

@@ -1,4 +1,4 @@
-//! Random event sequences: whatever comes in whatever order, the invariants hold after every step.
+//! Random event sequences: the invariants hold after every step, in any order of events.
 use super::*;
 use crate::TenantQuota;
 use fabric_types::{
@@ -22,7 +22,7 @@ proptest! {
             let spec = NodeSpec { speed: 1.5, gpus: x % 3, labels, accepts, ..NodeSpec::new(x % 5, u64::from(x % 7) << 20) };
             let any = (!out.is_empty()).then(|| out[x as usize % out.len()].clone());
             let actions = match (kind, any) {
-                (0..=2, _) => bed.submit(JobPlan {
+                (0..=2, _) => bed.submit(SchedulableJob {
                     tenant: tenant(if x % 2 == 0 { "even" } else { "odd" }),
                     reduce_fan_in: (x % 3 == 0).then_some(x % 5),
                     shuffle: (x % 7 == 0).then_some(x % 4),

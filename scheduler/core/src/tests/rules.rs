@@ -1,7 +1,7 @@
-//! One test for each rule.
+//! One test for each scheduling rule.
 use super::placement::{requirement, slots};
 use super::*;
-use crate::{Outcome, RestoredTask, TenantQuota, plan as shape};
+use crate::{JobOutcome, RestoredTask, TenantQuota, plan as shape};
 use fabric_types::job::{JobState, TaskState};
 
 #[test]
@@ -23,13 +23,13 @@ fn shapes_and_inputs() {
 
 #[test]
 fn nothing_to_map_succeeds_at_once() {
-    assert_eq!(finished(&Bed::new(0, 0).submit(plan(1, 0))), [Outcome::Succeeded]);
+    assert_eq!(finished(&Bed::new(0, 0).submit(plan(1, 0))), [JobOutcome::Succeeded]);
 }
 
 #[test]
 fn a_tree_reduce_starts_as_soon_as_its_own_inputs_are_there() {
     let mut bed = Bed::new(1, 8);
-    let out = sent(&bed.submit(JobPlan { reduce_fan_in: Some(2), ..plan(1, 4) }));
+    let out = sent(&bed.submit(SchedulableJob { reduce_fan_in: Some(2), ..plan(1, 4) }));
     assert_eq!(out.len(), 4);
     assert!(sent(&bed.done(&out[0])).is_empty());
     let first = sent(&bed.done(&out[1]));
@@ -39,14 +39,14 @@ fn a_tree_reduce_starts_as_soon_as_its_own_inputs_are_there() {
     bed.done(&first[0]);
     let last = sent(&bed.done(&second[0]));
     assert_eq!(last[0].2, TaskId { stage: 2, index: 0 });
-    assert_eq!(finished(&bed.done(&last[0])), [Outcome::Succeeded]);
+    assert_eq!(finished(&bed.done(&last[0])), [JobOutcome::Succeeded]);
     assert_eq!(bed.core.job(&job(1)).unwrap().tasks.succeeded, 7);
 }
 
 #[test]
 fn a_keyed_shuffle_waits_for_every_map_task() {
     let mut bed = Bed::new(1, 8);
-    let out = sent(&bed.submit(JobPlan { shuffle: Some(3), ..plan(1, 2) }));
+    let out = sent(&bed.submit(SchedulableJob { shuffle: Some(3), ..plan(1, 2) }));
     assert!(sent(&bed.done(&out[1])).is_empty());
     assert_eq!(bed.core.task(&job(1), TaskId { stage: 1, index: 0 }).unwrap().state, TaskState::Blocked);
     assert_eq!(sent(&bed.done(&out[0])).len(), 3);
@@ -61,20 +61,20 @@ fn a_failed_attempt_is_repeated_elsewhere_after_a_backoff() {
     assert!(sent(&bed.after_ms(10)).is_empty(), "backoff");
     let again = sent(&bed.after_ms(100));
     assert_eq!((again[0].3, again[0].0 != out[0].0), (2, true));
-    assert_eq!(finished(&bed.done(&again[0])), [Outcome::Succeeded]);
+    assert_eq!(finished(&bed.done(&again[0])), [JobOutcome::Succeeded]);
 }
 
 #[test]
 fn attempts_have_an_end_and_guest_faults_none() {
     let mut bed = Bed::new(1, 4);
-    let mut out = sent(&bed.submit(JobPlan { max_attempts: 2, ..plan(1, 1) }));
+    let mut out = sent(&bed.submit(SchedulableJob { max_attempts: 2, ..plan(1, 1) }));
     bed.fail(&out[0], Code::FunctionRetryable);
     out = sent(&bed.after_ms(1000));
     let end = finished(&bed.fail(&out[0], Code::FunctionRetryable));
-    assert_eq!(end, [Outcome::Failed { task: Some(map(0)), code: Code::FunctionRetryable }]);
+    assert_eq!(end, [JobOutcome::Failed { task: Some(map(0)), code: Code::FunctionRetryable }]);
     let out = sent(&bed.submit(plan(2, 3)));
     let actions = bed.fail(&out[1], Code::OutOfFuel);
-    assert_eq!(finished(&actions), [Outcome::Failed { task: Some(map(1)), code: Code::OutOfFuel }]);
+    assert_eq!(finished(&actions), [JobOutcome::Failed { task: Some(map(1)), code: Code::OutOfFuel }]);
     assert_eq!(aborted(&actions), 2);
 }
 
@@ -87,7 +87,7 @@ fn the_first_result_wins_and_late_ones_are_counted() {
     let actions = bed.done(&out[0]);
     assert!(finished(&actions).is_empty());
     assert_eq!(bed.core.stats().duplicates, 1);
-    assert_eq!(finished(&bed.done(&out[1])), [Outcome::Succeeded]);
+    assert_eq!(finished(&bed.done(&out[1])), [JobOutcome::Succeeded]);
     bed.done(&out[1]);
     assert_eq!(bed.core.stats().stale, 1);
 }
@@ -122,25 +122,25 @@ fn a_lost_dispatch_is_found_by_what_the_node_holds() {
 #[test]
 fn losses_of_nodes_have_a_bound_of_their_own() {
     let mut bed = Bed::new(1, 1);
-    bed.submit(JobPlan { max_attempts: 1, ..plan(1, 1) });
+    bed.submit(SchedulableJob { max_attempts: 1, ..plan(1, 1) });
     let mut end = Vec::new();
     for _ in 0..80 {
         end.extend(finished(&bed.step(Event::NodeUp { node: node(0), spec: NodeSpec::new(1, 1 << 30) })));
         end.extend(finished(&bed.after_ms(60_000)));
     }
-    assert_eq!(end, [Outcome::Failed { task: Some(map(0)), code: Code::NodeLost }]);
+    assert_eq!(end, [JobOutcome::Failed { task: Some(map(0)), code: Code::NodeLost }]);
 }
 
 #[test]
 fn concurrency_limits_and_quotas_hold() {
     let mut bed = Bed::new(4, 4);
-    assert_eq!(sent(&bed.submit(JobPlan { concurrency: 3, ..plan(1, 20) })).len(), 3);
+    assert_eq!(sent(&bed.submit(SchedulableJob { concurrency: 3, ..plan(1, 20) })).len(), 3);
     let quota = TenantQuota { limit: slots(2), ..TenantQuota::default() };
     bed.step(Event::SetQuota { tenant: tenant("small"), quota });
-    let p = JobPlan { tenant: tenant("small"), ..plan(2, 20) };
+    let p = SchedulableJob { tenant: tenant("small"), ..plan(2, 20) };
     let out = sent(&bed.submit(p.clone()));
     assert_eq!(out.len(), 2);
-    bed.submit(JobPlan { job: job(3), ..p });
+    bed.submit(SchedulableJob { job: job(3), ..p });
     assert!(bed.core.job(&job(3)).unwrap().why.contains("limit of 2 slots"));
     assert_eq!(sent(&bed.done(&out[0])).len(), 1);
 }
@@ -151,8 +151,8 @@ fn tenants_share_by_weight_and_priority_goes_first_within_one() {
     let quota = TenantQuota { weight: 2, ..TenantQuota::default() };
     bed.step(Event::SetQuota { tenant: tenant("big"), quota });
     let first = sent(&bed.submit(plan(1, 100)));
-    bed.submit(JobPlan { tenant: tenant("big"), ..plan(2, 100) });
-    bed.submit(JobPlan { priority: 5, tenant: tenant("big"), ..plan(3, 100) });
+    bed.submit(SchedulableJob { tenant: tenant("big"), ..plan(2, 100) });
+    bed.submit(SchedulableJob { priority: 5, tenant: tenant("big"), ..plan(3, 100) });
     let mut running = first;
     for _ in 0..60 {
         let attempt = running.remove(0);
@@ -167,29 +167,29 @@ fn tenants_share_by_weight_and_priority_goes_first_within_one() {
 #[test]
 fn a_budget_ends_the_job() {
     let mut bed = Bed::new(1, 2);
-    let first = sent(&bed.submit(JobPlan { budget_fuel: Some(15), ..plan(1, 10) }));
+    let first = sent(&bed.submit(SchedulableJob { budget_fuel: Some(15), ..plan(1, 10) }));
     let second = sent(&bed.done(&first[0]));
     assert_eq!(
         (first.len(), second.len()),
         (1, 1),
-        "nobody knows what an attempt takes, then there is room for half of one"
+        "the cost of an attempt is unknown, and then the budget covers half of one"
     );
     let actions = bed.done(&second[0]);
-    assert_eq!(finished(&actions), [Outcome::Failed { task: None, code: Code::BudgetExhausted }]);
+    assert_eq!(finished(&actions), [JobOutcome::Failed { task: None, code: Code::BudgetExhausted }]);
     assert!(sent(&actions).is_empty());
 }
 
 #[test]
 fn attempts_are_sent_while_the_budget_covers_them() {
     let mut bed = Bed::new(1, 8);
-    let first = sent(&bed.submit(JobPlan { budget_fuel: Some(55), ..plan(1, 5) }));
+    let first = sent(&bed.submit(SchedulableJob { budget_fuel: Some(55), ..plan(1, 5) }));
     let rest = sent(&bed.done(&first[0]));
     assert_eq!((first.len(), rest.len()), (1, 4), "an attempt takes 10 of the 45 that are left");
     let actions: Vec<_> = rest.iter().flat_map(|sent| bed.done(sent)).collect();
-    assert_eq!(finished(&actions), [Outcome::Succeeded]);
+    assert_eq!(finished(&actions), [JobOutcome::Succeeded]);
 
     let mut bed = Bed::new(1, 8);
-    let first = sent(&bed.submit(JobPlan { budget_fuel: Some(35), ..plan(1, 8) }));
+    let first = sent(&bed.submit(SchedulableJob { budget_fuel: Some(35), ..plan(1, 8) }));
     let rest = sent(&bed.done(&first[0]));
     assert_eq!(rest.len(), 2, "the budget covers two more, however many slots are free");
 }
@@ -197,9 +197,9 @@ fn attempts_are_sent_while_the_budget_covers_them() {
 #[test]
 fn an_attempt_that_meets_the_budget_ends_the_job_whatever_may_fail() {
     let mut bed = Bed::new(1, 2);
-    let out = sent(&bed.submit(JobPlan { budget_fuel: Some(15), allow_failed: 9, ..plan(1, 10) }));
+    let out = sent(&bed.submit(SchedulableJob { budget_fuel: Some(15), allow_failed: 9, ..plan(1, 10) }));
     let actions = bed.fail(&out[0], Code::BudgetExhausted);
-    assert_eq!(finished(&actions), [Outcome::Failed { task: None, code: Code::BudgetExhausted }]);
+    assert_eq!(finished(&actions), [JobOutcome::Failed { task: None, code: Code::BudgetExhausted }]);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn cancel_aborts() {
     let mut bed = Bed::new(1, 2);
     bed.submit(plan(1, 10));
     let actions = bed.step(Event::Cancel { job: job(1) });
-    assert_eq!((finished(&actions), aborted(&actions)), (vec![Outcome::Cancelled], 2));
+    assert_eq!((finished(&actions), aborted(&actions)), (vec![JobOutcome::Cancelled], 2));
     assert_eq!(bed.core.job(&job(1)).unwrap().state, JobState::Cancelled);
 }
 
@@ -223,7 +223,7 @@ fn a_restored_job_carries_on() {
         killed: false,
         fuel: 1,
     };
-    let plan = JobPlan { reduce_fan_in: Some(2), ..plan(1, 3) };
+    let plan = SchedulableJob { reduce_fan_in: Some(2), ..plan(1, 3) };
     let out = sent(&bed.step(Event::Restore { plan, tasks: vec![done(0), done(1), done(2)] }));
     let mut tasks: Vec<_> = out.iter().map(|a| (a.2, a.3)).collect();
     tasks.sort();
@@ -244,16 +244,16 @@ fn a_straggler_gets_one_copy_elsewhere() {
     assert_eq!(copies.len(), 1);
     assert!(copies[0].2 == out[7].2 && copies[0].0 != out[7].0);
     let actions = bed.done(&copies[0]);
-    assert_eq!((finished(&actions), aborted(&actions)), (vec![Outcome::Succeeded], 1));
+    assert_eq!((finished(&actions), aborted(&actions)), (vec![JobOutcome::Succeeded], 1));
 }
 
 #[test]
 fn a_result_that_came_before_those_it_is_made_of_does_not_end_the_job() {
     let mut bed = Bed::new(1, 8);
-    let job = JobPlan { reduce_fan_in: Some(8), ..plan(1, 2) };
+    let job = SchedulableJob { reduce_fan_in: Some(8), ..plan(1, 2) };
     let maps = sent(&bed.submit(job));
     assert_eq!(maps.len(), 2);
-    // An owner that is no more had sent the reduce.
+    // A previous owner had sent the reduce task.
     let reduce = TaskId { stage: 1, index: 0 };
     let (node, id) = (maps[0].0.clone(), maps[0].1.clone());
     let early = Event::TaskDone { job: id, task: reduce, attempt: 1, node, fuel: 1, wall_us: 1, cached: false };
@@ -261,7 +261,7 @@ fn a_result_that_came_before_those_it_is_made_of_does_not_end_the_job() {
     bed.done(&maps[0]);
     let last = sent(&bed.done(&maps[1]));
     assert_eq!(last.iter().map(|attempt| attempt.2).collect::<Vec<_>>(), [reduce]);
-    assert_eq!(finished(&bed.done(&last[0])), [Outcome::Succeeded]);
+    assert_eq!(finished(&bed.done(&last[0])), [JobOutcome::Succeeded]);
 }
 
 #[test]
@@ -277,8 +277,8 @@ fn a_job_that_was_let_go_can_be_taken_up_again_and_ends_once() {
     let again = sent(&bed.step(Event::Restore { plan: job.clone(), tasks: vec![done] }));
     assert_eq!(again.len(), 7);
     let ended: Vec<_> = again.iter().flat_map(|attempt| finished(&bed.done(attempt))).collect();
-    assert_eq!(ended, [Outcome::Succeeded]);
-    // Also after its end, which the journal may not have.
+    assert_eq!(ended, [JobOutcome::Succeeded]);
+    // A job can be restored after its end as well, because the journal may not have the end.
     bed.step(Event::Forget { job: job.job.clone() });
     assert_eq!(sent(&bed.step(Event::Restore { plan: job, tasks: vec![done] })).len(), 7);
 }
@@ -302,7 +302,7 @@ fn a_node_that_ends_nothing_does_not_hold_its_share_of_a_small_job() {
 fn a_copy_waits_for_a_node_that_is_not_slow_itself() {
     let mut bed = Bed::new(2, 4);
     let mut running = sent(&bed.submit(plan(1, 200)));
-    // Node 1 is ten times slower than it says, and ends fewer tasks.
+    // Node 1 is ten times slower than announced, and ends fewer tasks.
     for n in 0.. {
         let want = node(u32::from(n % 25 == 0));
         let Some(at) = running.iter().position(|a| a.0 == want) else { break };
@@ -313,7 +313,7 @@ fn a_copy_waits_for_a_node_that_is_not_slow_itself() {
             break;
         }
     }
-    // What was with node 1 ends; what is with node 0 becomes late, and only node 1 has slots.
+    // The tasks on node 1 end. Those on node 0 become late, and only node 1 has free slots.
     let (late, rest): (Vec<_>, Vec<_>) = running.into_iter().partition(|a| a.0 == node(0));
     rest.iter().for_each(|attempt| assert!(sent(&bed.done(attempt)).is_empty()));
     assert!(late.len() >= 3 && sent(&bed.after_ms(5_000)).is_empty(), "node 1 is too slow");
@@ -357,7 +357,7 @@ fn a_node_that_is_slower_than_it_says_scores_less() {
     let measured = speed(&bed);
     assert!(measured[0] < measured[1] * 0.75, "{measured:?}");
     bed.step(Event::NodeUp { node: node(0), spec: NodeSpec::new(4, 1 << 30) });
-    assert_eq!(speed(&bed)[0], 100.0, "it started anew");
+    assert_eq!(speed(&bed)[0], 100.0, "it restarted");
 }
 
 #[test]
@@ -384,14 +384,8 @@ fn explain_names_filters_scores_and_the_winner() {
     assert_eq!(answer.winner, Some(node(1)));
     assert_eq!(answer.nodes[0].filters[0].reason, "the node is cordoned");
     assert_eq!(answer.nodes[1].scores.len(), 5);
-    bed.submit(JobPlan { cpu_slots: 64, ..plan(1, 1) });
-    assert!(
-        bed.core
-            .job(&job(1))
-            .unwrap()
-            .why
-            .contains("needs 64 slots, and the largest ready node of the right sort has 4")
-    );
+    bed.submit(SchedulableJob { cpu_slots: 64, ..plan(1, 1) });
+    assert!(bed.core.job(&job(1)).unwrap().why.contains("needs 64 slots, and the largest suitable ready node has 4"));
 }
 
 #[test]
@@ -410,7 +404,7 @@ fn evicting_a_node_fails_nothing_and_runs_its_work_elsewhere() {
     assert_eq!((again[0].0 == gone, again[0].2), (false, out[0].2));
     let view = bed.core.job(&job(1)).unwrap();
     assert_eq!((view.tasks.failed, view.tasks.retries), (0, 0));
-    assert_eq!(finished(&bed.done(&again[0])), [Outcome::Succeeded]);
-    // What is not there is nothing to stop.
+    assert_eq!(finished(&bed.done(&again[0])), [JobOutcome::Succeeded]);
+    // Evicting an empty node does nothing.
     assert!(bed.step(Event::Evict { node: gone }).is_empty());
 }

@@ -1,9 +1,9 @@
-//! Tasks that were on a process when it died.
+//! Tests of tasks that were running on a process when it died.
 use super::*;
-use crate::{Outcome, RestoredTask};
+use crate::{JobOutcome, RestoredTask};
 
 impl Bed {
-    /// The node's process dies with these tasks of job 1 on it, and starts again.
+    /// Kills the node's process while it runs these tasks of job 1, and restarts it.
     fn dies(&mut self, n: u32, tasks: &[u32]) -> Vec<Action> {
         let alone = tasks.len() == 1;
         let mut events: Vec<_> =
@@ -24,9 +24,9 @@ fn tasks(actions: &[Action]) -> Vec<u32> {
 #[test]
 fn after_a_death_each_suspect_runs_alone_and_the_second_death_names_the_killer() {
     let mut bed = Bed::new(1, 4);
-    bed.submit(JobPlan { allow_failed: 1, ..plan(1, 6) });
+    bed.submit(SchedulableJob { allow_failed: 1, ..plan(1, 6) });
     let first = bed.dies(0, &[0, 1, 2, 3]);
-    assert_eq!(sent(&first).len(), 1, "nothing else beside it");
+    assert_eq!(sent(&first).len(), 1, "nothing else next to it");
     let innocent = sent(&first).remove(0);
     let next = bed.done(&innocent);
     assert_eq!(sent(&next).len(), 1);
@@ -41,7 +41,7 @@ fn after_a_death_each_suspect_runs_alone_and_the_second_death_names_the_killer()
         running.extend(sent(&actions));
         end.extend(finished(&actions));
     }
-    assert_eq!(end, [Outcome::Succeeded]);
+    assert_eq!(end, [JobOutcome::Succeeded]);
     assert_eq!(bed.core.stats().killed, 1);
 }
 
@@ -49,11 +49,11 @@ fn after_a_death_each_suspect_runs_alone_and_the_second_death_names_the_killer()
 fn a_killer_ends_its_job_where_nothing_may_fail_and_others_go_on() {
     let mut bed = Bed::new(1, 4);
     bed.submit(plan(1, 1));
-    let other = sent(&bed.submit(JobPlan { tenant: tenant("other"), ..plan(2, 8) }));
+    let other = sent(&bed.submit(SchedulableJob { tenant: tenant("other"), ..plan(2, 8) }));
     assert_eq!(other.len(), 3);
     bed.dies(0, &[0, 1]);
     let end = finished(&bed.dies(0, &[0]));
-    assert_eq!(end, [Outcome::Failed { task: Some(map(0)), code: Code::ProcessKilled }]);
+    assert_eq!(end, [JobOutcome::Failed { task: Some(map(0)), code: Code::ProcessKilled }]);
     assert_eq!(bed.core.job(&job(2)).unwrap().tasks.running, 4, "the others have their slots back");
 }
 
@@ -73,15 +73,15 @@ fn a_suspect_waits_for_an_emptied_node_and_no_longer_than_it_may() {
     let mut bed = Bed::new(2, 2);
     let out = sent(&bed.submit(plan(1, 40)));
     assert_eq!(out.len(), 4);
-    // What ran on node 0 is lost with it; node 1 is busy, so node 0 has the suspect and nothing else.
+    // The work on node 0 is lost with it. Node 1 is busy, so node 0 runs the suspect and nothing else.
     let after = bed.dies(0, &[out.iter().find(|a| a.0 == node(0)).unwrap().2.index]);
     let alone: Vec<_> = sent(&after).into_iter().filter(|a| a.0 == node(0)).collect();
     assert_eq!(alone.len(), 1);
     assert!(bed.core.explain(&super::placement::requirement()).nodes[0].filters[0].reason.contains("alone"));
-    // It runs for long: after its time others come.
+    // The suspect runs for long, so other work arrives after its exclusive period.
     let beside = tasks(&bed.after_ms(10_000));
     assert!(!beside.is_empty());
-    // Another suspect, of a busy fleet: one node gets nothing new.
+    // Another suspect of a busy fleet: one node receives no new work.
     bed.step(Event::Killed { job: job(1), task: map(39), alone: false });
     let mut sent_since = Vec::new();
     for _ in 0..35 {
@@ -143,22 +143,22 @@ fn more_killers_than_a_job_may_have_end_it() {
         killed: true,
         fuel: 0,
     };
-    let plan = JobPlan { allow_failed: 100, ..plan(1, 10) };
+    let plan = SchedulableJob { allow_failed: 100, ..plan(1, 10) };
     bed.step(Event::Restore { plan, tasks: (0..4).map(done).collect() });
     bed.step(Event::Killed { job: job(1), task: map(7), alone: true });
     let end = finished(&bed.step(Event::Killed { job: job(1), task: map(7), alone: true }));
-    assert_eq!(end, [Outcome::Failed { task: Some(map(7)), code: Code::ProcessKilled }]);
+    assert_eq!(end, [JobOutcome::Failed { task: Some(map(7)), code: Code::ProcessKilled }]);
 }
 
 #[test]
 fn a_reduce_that_kills_is_held_back_before_its_inputs_are_known_too() {
     let mut bed = Bed::new(1, 4);
-    let out = sent(&bed.submit(JobPlan { reduce_fan_in: Some(2), ..plan(1, 2) }));
+    let out = sent(&bed.submit(SchedulableJob { reduce_fan_in: Some(2), ..plan(1, 2) }));
     let reduce = TaskId { stage: 1, index: 0 };
     bed.step(Event::Killed { job: job(1), task: reduce, alone: true });
     bed.done(&out[0]);
     let last = sent(&bed.done(&out[1]));
     assert_eq!(last[0].2, reduce);
     let end = finished(&bed.step(Event::Killed { job: job(1), task: reduce, alone: true }));
-    assert_eq!(end, [Outcome::Failed { task: Some(reduce), code: Code::ProcessKilled }]);
+    assert_eq!(end, [JobOutcome::Failed { task: Some(reduce), code: Code::ProcessKilled }]);
 }

@@ -1,6 +1,7 @@
-//! Runs the simulation and prints tables: `cargo run --release -p fabric-sim -- scale --nodes 1000,10000 --tasks 1000000`
-//! for large fleets, `… -- faults --seeds 1000` for small ones in which everything goes wrong, `… -- faults --seed 20` to
-//! repeat one of those.
+//! Runs the simulation and prints tables.
+//!
+//! `cargo run --release -p fabric-sim -- scale --nodes 1000,10000 --tasks 1000000` simulates large fleets,
+//! `… -- faults --seeds 1000` simulates small fleets with many faults, and `… -- faults --seed 20` repeats one of them.
 
 use clap::{Args, Parser, Subcommand};
 use fabric_sim::{
@@ -12,7 +13,7 @@ use std::{
     process::ExitCode,
 };
 
-/// Simulates fleets around the scheduler that serves.
+/// Simulates fleets around the production scheduler.
 #[derive(Parser)]
 #[command(name = "fabric-sim", version)]
 struct Cli {
@@ -22,31 +23,31 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Small fleets in which everything goes wrong; every step is checked.
+    /// Simulates small fleets with many faults, and checks the invariants.
     Faults(Faults),
-    /// A large fleet: what a decision costs, and how near the schedule comes to the best one.
+    /// Simulates a large fleet: the cost of a decision, and the makespan compared with the best one.
     Scale(Fleets),
 }
 
 #[derive(Args)]
 struct Faults {
-    /// Worlds to play, from the first one on
+    /// Number of worlds to simulate
     #[arg(long, default_value_t = 20, conflicts_with = "seed")]
     seeds: u64,
-    /// The first one
+    /// Seed of the first world
     #[arg(long, default_value_t = 0, conflicts_with = "seed")]
     from: u64,
-    /// Only this world
+    /// Simulate only the world of this seed
     #[arg(long)]
     seed: Option<u64>,
 }
 
 #[derive(Args)]
 struct Fleets {
-    /// Nodes; several, separated by commas, are played one after the other
+    /// Nodes; a comma-separated list is simulated one by one
     #[arg(long, value_delimiter = ',', default_value = "10000")]
     nodes: Vec<u32>,
-    /// Tasks over all jobs; several, separated by commas, are played one after the other
+    /// Tasks over all jobs; a comma-separated list is simulated one by one
     #[arg(long, value_delimiter = ',', default_value = "10000000")]
     tasks: Vec<u32>,
     /// Jobs that share the tasks, each of its own tenant
@@ -55,22 +56,22 @@ struct Fleets {
     /// Mean work of a task in milliseconds, on a node of speed 1
     #[arg(long, default_value_t = 10_000)]
     work_ms: u64,
-    /// Nodes of a thousand that die in an hour
+    /// Nodes per thousand that die per hour
     #[arg(long, default_value_t = 10)]
     failures: u32,
-    /// Nodes of a thousand that are slower than they say
+    /// Nodes per thousand that are slower than announced
     #[arg(long, default_value_t = 20)]
     slow_nodes: u32,
-    /// Attempts of a thousand that are slower than they should be
+    /// Attempts per thousand that are slower than expected
     #[arg(long, default_value_t = 0)]
     slow_attempts: u32,
-    /// How many times slower these are
+    /// Factor by which these nodes and attempts are slower
     #[arg(long, default_value_t = 10)]
     slowdown: u32,
-    /// What chance begins with
+    /// Seed of the random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// One JSON object per line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
@@ -91,7 +92,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says whether every world kept the invariants.
+/// Returns `true` if every world kept the invariants.
 fn play(faults: &Faults) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     writeln!(
@@ -128,7 +129,7 @@ fn play(faults: &Faults) -> io::Result<bool> {
     Ok(failed.is_empty())
 }
 
-/// Says whether every fleet came to its end.
+/// Returns `true` if every fleet ran to its end.
 fn measure(fleets: &Fleets) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     if !fleets.json {
@@ -177,7 +178,7 @@ fn measure(fleets: &Fleets) -> io::Result<bool> {
     Ok(true)
 }
 
-fn row(out: &mut impl Write, r: &scale::Report, json: bool) -> io::Result<()> {
+fn row(out: &mut impl Write, r: &scale::ScaleReport, json: bool) -> io::Result<()> {
     let peak = scale::peak_bytes();
     if json {
         let mut value = serde_json::to_value(r)?;

@@ -1,4 +1,4 @@
-//! The nodes of a large fleet: what they run, when they die, what they report.
+//! The nodes of a large fleet: their work, their deaths, and their reports.
 
 use super::{Scale, done};
 use fabric_scheduler_core::{Event, NodeSpec};
@@ -12,21 +12,21 @@ use rand_chacha::{
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// The owner's turn, and the grain of time.
+/// Interval between turns of the owner, and resolution of time.
 pub const TURN_US: u64 = 1_000;
-/// A message's way between owner and node.
+/// Latency of a message between owner and node.
 const WAY_US: u64 = 1_000;
-/// From the end of a guest to its result being committed.
+/// Time from the end of a guest to the commit of its result.
 const COMMIT_US: u64 = 20_000;
 const BEAT_US: u64 = 5_000_000;
-/// Every so many heartbeats a node says what it holds.
+/// Every n-th heartbeat lists the attempts on the node.
 const HOLDS_EVERY: u64 = 3;
-/// A node that is silent for so long is taken for gone.
+/// Silence after which a node counts as lost.
 const PRESENCE_US: u64 = 15_000_000;
-/// A dead node is back after so long.
+/// Time after which a dead node returns.
 const BACK_US: u64 = 300_000_000;
 
-/// What happens at a node, or reaches the owner.
+/// An event at a node, or a message that reaches the owner.
 enum Happening {
     Arrives { node: u32, attempt: Attempt },
     Aborted { node: u32, attempt: Attempt },
@@ -53,7 +53,7 @@ struct Run {
 struct Node {
     id: NodeId,
     spec: NodeSpec,
-    /// How many times slower it is than it says.
+    /// Factor by which the node is slower than announced.
     slowdown: u64,
     up: bool,
     life: u32,
@@ -61,8 +61,8 @@ struct Node {
     waiting: VecDeque<Attempt>,
 }
 
-/// The nodes and everything that is about to happen to them.
-pub struct Fleet<'a> {
+/// The nodes and all scheduled events.
+pub struct SimulatedFleet<'a> {
     scale: &'a Scale,
     rng: ChaCha8Rng,
     nodes: Vec<Node>,
@@ -71,20 +71,20 @@ pub struct Fleet<'a> {
     by_job: HashMap<JobId, u32>,
     agenda: BTreeMap<u64, Vec<Happening>>,
     runs: u64,
-    /// By job and task: whether its result is committed.
+    /// By job and task: `true` if the result is committed.
     committed: Vec<Vec<bool>>,
     bound_us: u64,
     /// Sum of slots times announced speed.
     pub speed: f64,
     /// Nodes that died.
     pub deaths: u64,
-    /// Time that slots were taken, times their announced speed, in microseconds.
+    /// Time in which slots were occupied, times their announced speed, in microseconds.
     pub busy_us: f64,
     /// Work of the committed results in microseconds.
     pub useful_us: u64,
 }
 
-impl<'a> Fleet<'a> {
+impl<'a> SimulatedFleet<'a> {
     pub fn new(scale: &'a Scale) -> Result<Self, String> {
         let mut rng = ChaCha8Rng::seed_from_u64(scale.seed);
         let mut nodes = Vec::with_capacity(scale.nodes as usize);
@@ -135,8 +135,9 @@ impl<'a> Fleet<'a> {
         })
     }
 
-    /// No schedule is faster: all work over the speed of all slots, or the longest task on the fastest node. Every node
-    /// counts with the speed it announces, as though none ever died or was slow. Every node holds every task here.
+    /// Returns the lower bound of the makespan: the larger of all work over the speed of all slots, and the longest
+    /// task on the fastest node. Every node counts with the speed it announces, as if none ever died or was slow. Every
+    /// node can hold every task here.
     pub fn bound_us(&self) -> u64 {
         self.bound_us
     }
@@ -145,7 +146,7 @@ impl<'a> Fleet<'a> {
         self.jobs.get(n as usize).cloned().ok_or_else(|| format!("there is no job {n}"))
     }
 
-    /// Every node joins; heartbeats and deaths begin.
+    /// Joins every node, and schedules heartbeats and deaths.
     pub fn join(&mut self) -> Vec<Event> {
         for n in 0..self.scale.nodes {
             let at = below(&mut self.rng, BEAT_US);
@@ -159,12 +160,12 @@ impl<'a> Fleet<'a> {
         self.agenda.entry(time.div_ceil(TURN_US) * TURN_US).or_default().push(happening);
     }
 
-    /// When something happens next.
+    /// Returns the time of the next event.
     pub fn next_turn(&self) -> Option<u64> {
         self.agenda.keys().next().copied()
     }
 
-    /// Deaths are a Poisson process over the whole fleet.
+    /// Schedules the next death. Deaths are a Poisson process over the whole fleet.
     fn next_death(&mut self, now: u64) {
         #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         if self.scale.failures > 0 {
@@ -196,7 +197,7 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Lets everything happen that is due, and adds what the owner hears.
+    /// Processes all due events, and appends the messages for the owner.
     pub fn turn(&mut self, now: u64, heard: &mut Vec<Event>) -> Result<(), String> {
         while let Some(entry) = self.agenda.first_entry().filter(|e| *e.key() <= now) {
             for happening in entry.remove() {
@@ -223,7 +224,7 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Starts what waits on a node while it has slots.
+    /// Starts waiting attempts on a node while it has free slots.
     fn fill(&mut self, now: u64, at: u32) {
         let Some(node) = self.nodes.get_mut(at as usize) else { return };
         let mut started = Vec::new();
@@ -241,7 +242,7 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// A slot was taken since `since`.
+    /// Adds the time for which a slot was occupied since `since`.
     fn count(&mut self, now: u64, since: u64, speed: f32) {
         #[allow(clippy::cast_precision_loss)]
         let taken = (now - since) as f64;
@@ -265,7 +266,7 @@ impl<'a> Fleet<'a> {
         self.count(now, run.since, speed);
         let Attempt { job, index, number } = run.attempt;
         let committed = self.committed.get_mut(job as usize).and_then(|j| j.get_mut(index as usize));
-        let cached = std::mem::replace(committed.ok_or("a task that nobody has ended")?, true);
+        let cached = std::mem::replace(committed.ok_or("an unknown task ended")?, true);
         if !cached {
             self.useful_us += self.scale.work_us(job, index);
         }
@@ -312,10 +313,10 @@ impl<'a> Fleet<'a> {
         self.at(now + BEAT_US, Happening::Beat { node: at, life, nth: 1 });
     }
 
-    /// Every task has its result.
+    /// Checks that every task has its result.
     ///
     /// # Errors
-    /// The first that has none.
+    /// The first task without a result.
     pub fn check_results(&self) -> Result<(), String> {
         for (job, tasks) in self.jobs.iter().zip(&self.committed) {
             if let Some(index) = tasks.iter().position(|done| !done) {

@@ -1,43 +1,44 @@
-//! Scale: a large fleet and one long run, to learn what a decision costs and how near the schedule comes to the best one.
+//! Simulation of a large fleet in one long run: the cost of a decision, and the makespan compared with the best one.
 //!
-//! The network loses nothing here and the core never dies (the seeded worlds do that); nodes differ in
-//! speed and size, die, come back, and some are far slower than they say. Time goes in turns of a millisecond: what the
-//! owner hears in one turn it tells the core at once, as the driver does with messages that wait.
+//! The network loses nothing here and the core never dies, in contrast to the seeded worlds. Nodes differ in speed and
+//! size, die and return, and some are far slower than announced. Time advances in turns of a millisecond. The owner
+//! passes all messages of a turn to the core at once, as the driver does with waiting messages.
 
 mod fleet;
 mod report;
 
-pub use report::{Report, peak_bytes, reset_peak};
+pub use report::{ScaleReport, peak_bytes, reset_peak};
 
-use fabric_scheduler_core::{Action, Config, Core, Event, JobPlan, Outcome, Time};
+use fabric_scheduler_core::{Action, Config, Core, Event, JobOutcome, SchedulableJob, Time};
 use fabric_types::{
     id::{JobId, TenantId},
     job::TaskId,
 };
-use fleet::Fleet;
+use fleet::SimulatedFleet;
 use report::Spent;
 use std::time::{Duration, Instant};
 
-/// A fleet and its work.
+/// The parameters of a fleet and its work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scale {
-    /// What chance begins with.
+    /// Seed of the random numbers.
     pub seed: u64,
-    /// Nodes, of 1 to 8 slots and speeds from 0.5 to 2, both evenly spread.
+    /// Nodes, with 1 to 8 slots and speeds from 0.5 to 2, both uniformly distributed.
     pub nodes: u32,
     /// Map tasks over all jobs.
     pub tasks: u32,
-    /// Jobs that share the tasks evenly, each of a tenant of its own, all submitted at the start.
+    /// Jobs that share the tasks evenly, each of its own tenant, all submitted at the start.
     pub jobs: u32,
-    /// Mean work of a task in milliseconds on a node of speed 1; each takes from half to one and a half times that.
+    /// Mean work of a task in milliseconds on a node of speed 1. Each task takes between half and one and a half times
+    /// the mean.
     pub work_ms: u64,
-    /// Nodes of a thousand that die in an hour. They are noticed after 15 s and back after 5 minutes.
+    /// Nodes per thousand that die per hour. A death is noticed after 15 s, and the node returns after 5 minutes.
     pub failures: u32,
-    /// Nodes of a thousand that run everything [`Self::slowdown`] times slower than they say.
+    /// Nodes per thousand that run everything [`Self::slowdown`] times slower than announced.
     pub slow_nodes: u32,
-    /// Attempts of a thousand that take [`Self::slowdown`] times as long.
+    /// Attempts per thousand that take [`Self::slowdown`] times as long.
     pub slow_attempts: u32,
-    /// How much slower stragglers are.
+    /// Factor by which these nodes and attempts are slower.
     pub slowdown: u32,
 }
 
@@ -58,7 +59,7 @@ impl Default for Scale {
 }
 
 impl Scale {
-    /// Work of a task in microseconds on a node of speed 1: a function of the task, as purity asks.
+    /// Returns the work of a task in microseconds on a node of speed 1. It depends on the task alone.
     fn work_us(&self, job: u32, index: u32) -> u64 {
         let mut hash = (u64::from(job) << 32 | u64::from(index)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         hash = (hash ^ (hash >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -71,10 +72,10 @@ impl Scale {
         self.tasks / jobs + u32::from(job < self.tasks % jobs)
     }
 
-    /// What is wrong with it, if anything.
+    /// Checks the parameters.
     ///
     /// # Errors
-    /// One sentence.
+    /// A sentence that names the invalid parameter.
     pub fn check(&self) -> Result<(), String> {
         match self {
             s if s.nodes == 0 => Err("a fleet needs a node: give --nodes 1 or more".to_owned()),
@@ -84,7 +85,7 @@ impl Scale {
                 Err("give --work-ms between 1 and 86400000, which is a day".to_owned())
             }
             s if s.failures > 1000 || s.slow_nodes > 1000 || s.slow_attempts > 1000 => {
-                Err("failures and stragglers are of a thousand: give at most 1000".to_owned())
+                Err("failures and stragglers are per thousand: give at most 1000".to_owned())
             }
             s if s.slowdown == 0 => Err("give --slowdown 1 or more".to_owned()),
             _ => Ok(()),
@@ -92,23 +93,23 @@ impl Scale {
     }
 }
 
-/// Simulated time after which a run counts as stuck: this many times the lower bound, and a day.
+/// Simulated time after which a run counts as stuck: this multiple of the lower bound, plus a day.
 const STUCK: u64 = 20;
 const DAY_US: u64 = 86_400_000_000;
 
-/// Plays a fleet to the end of its jobs. The report is the same each time, but for the times it took.
+/// Simulates a fleet until its jobs end. The report is deterministic except for its measured times.
 ///
 /// # Errors
-/// What is wrong with `scale`, or what went wrong: a job that failed or never ended, a task without a result.
-pub fn run(scale: &Scale) -> Result<Report, String> {
+/// An invalid `scale`, a job that failed or never ended, or a task without a result.
+pub fn run(scale: &Scale) -> Result<ScaleReport, String> {
     scale.check()?;
     let (begun, cpu) = (Instant::now(), report::cpu());
     let mut owner = Owner { core: Core::new(Config::default()), spent: Duration::ZERO, actions: Vec::new(), steps: 0 };
-    let mut fleet = Fleet::new(scale)?;
+    let mut fleet = SimulatedFleet::new(scale)?;
     let mut events: Vec<Event> = fleet.join();
     for job in 0..scale.jobs {
         let tenant = TenantId::new(format!("tenant-{job}")).map_err(|e| e.to_string())?;
-        let mut plan = JobPlan::new(fleet.job(job)?, tenant, scale.tasks_of(job));
+        let mut plan = SchedulableJob::new(fleet.job(job)?, tenant, scale.tasks_of(job));
         plan.memory_bytes = 64 << 20;
         events.push(Event::Submit(plan));
     }
@@ -120,7 +121,7 @@ pub fn run(scale: &Scale) -> Result<Report, String> {
             match action {
                 Action::Dispatch { node, job, task, attempt, .. } => fleet.dispatch(now, &node, &job, task, attempt)?,
                 Action::Abort { node, job, task, attempt } => fleet.abort(now, &node, &job, task, attempt)?,
-                Action::JobFinished { outcome: Outcome::Succeeded, .. } => open -= 1,
+                Action::JobFinished { outcome: JobOutcome::Succeeded, .. } => open -= 1,
                 Action::JobFinished { job, outcome } => return Err(format!("job {job} ended as {outcome:?}")),
                 Action::WakeAt(Time(at)) => wake = Some(at.div_ceil(fleet::TURN_US) * fleet::TURN_US),
                 Action::JobStarted { .. } | Action::TaskRetry { .. } | Action::TaskDead { .. } => {}
@@ -132,7 +133,7 @@ pub fn run(scale: &Scale) -> Result<Report, String> {
         now = match (fleet.next_turn(), wake) {
             (Some(turn), Some(wake)) => turn.min(wake),
             (Some(at), None) | (None, Some(at)) => at,
-            (None, None) => return Err("nothing is left to happen".to_owned()),
+            (None, None) => return Err("no event is left".to_owned()),
         };
         if wake.is_some_and(|at| at <= now) {
             wake = None;
@@ -148,7 +149,7 @@ pub fn run(scale: &Scale) -> Result<Report, String> {
     fleet.check_results()?;
     let cpu = report::cpu().and_then(|end| end.checked_sub(cpu?));
     let spent = Spent { wall: begun.elapsed(), cpu, core: owner.spent };
-    Ok(Report::new(scale, &owner.core.stats(), &fleet, now, owner.steps, &spent))
+    Ok(ScaleReport::new(scale, &owner.core.stats(), &fleet, now, owner.steps, &spent))
 }
 
 /// The core, and the time spent in it.
@@ -172,7 +173,7 @@ impl Owner {
     }
 }
 
-/// An attempt's end, as the owner hears of it.
+/// Returns the completion of an attempt.
 fn done(job: JobId, index: u32, attempt: u32, node: fabric_types::id::NodeId, wall_us: u64, cached: bool) -> Event {
     let task = TaskId { stage: 0, index };
     Event::TaskDone { job, task, attempt, node, fuel: u64::from(!cached), wall_us, cached }

@@ -1,34 +1,34 @@
-//! What a large run gave, and the memory it took.
+//! The result of a run, and the memory that it used.
 
-use super::{Scale, fleet::Fleet};
-use fabric_scheduler_core::Stats;
+use super::{Scale, fleet::SimulatedFleet};
+use fabric_scheduler_core::CoreStats;
 use serde::Serialize;
 use std::time::Duration;
 
-/// What a run gave. Everything but `wall_s`, `cpu_s`, `core_s` and `decisions_per_s` depends on the options alone.
+/// The result of a run. All fields except `wall_s`, `cpu_s`, `core_s` and `decisions_per_s` are deterministic.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
+pub struct ScaleReport {
     /// Nodes.
     pub nodes: u32,
     /// Tasks over all jobs.
     pub tasks: u32,
     /// Jobs.
     pub jobs: u32,
-    /// What chance began with.
+    /// Seed of the random numbers.
     pub seed: u64,
     /// Simulated seconds until the last job ended.
     pub makespan_s: f64,
-    /// Simulated seconds that no schedule can beat: max(total work / total speed, longest task / fastest node).
+    /// Lower bound of the makespan in simulated seconds: max(total work / total speed, longest task / fastest node).
     pub bound_s: f64,
     /// `makespan_s` over `bound_s`.
     pub ratio: f64,
-    /// Part of all slots' time, weighted by speed, in which nothing ran.
+    /// Part of the time of all slots, weighted by speed, in which nothing ran.
     pub idle: f64,
-    /// Part of all slots' time, weighted by speed, that gave no result: slow nodes, second copies, lost attempts.
+    /// Part of the time of all slots, weighted by speed, that gave no result: slow nodes, second copies, lost attempts.
     pub wasted: f64,
     /// Attempts dispatched.
     pub decisions: u64,
-    /// Of those, second copies of stragglers.
+    /// Dispatched attempts that are second copies of stragglers.
     pub copies: u64,
     /// Nodes that died.
     pub deaths: u64,
@@ -36,9 +36,10 @@ pub struct Report {
     pub steps: u64,
     /// Wall time of the whole simulation in seconds.
     pub wall_s: f64,
-    /// CPU time of the whole simulation in seconds; the wall time where the system does not say.
+    /// CPU time of the whole simulation in seconds; the wall time if the system does not report CPU time.
     pub cpu_s: f64,
-    /// Of that, the core's part: as large as its part of the wall time. So a busy machine does not blur it.
+    /// CPU time of the core in seconds, estimated from its part of the wall time, so that a busy machine does not
+    /// distort it.
     pub core_s: f64,
     /// `decisions` over `core_s`. The core's time also covers completions, heartbeats and deaths.
     pub decisions_per_s: f64,
@@ -57,12 +58,12 @@ fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
 }
 
-impl Report {
+impl ScaleReport {
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn new(
         scale: &Scale,
-        stats: &Stats,
-        fleet: &Fleet<'_>,
+        stats: &CoreStats,
+        fleet: &SimulatedFleet<'_>,
         makespan_us: u64,
         steps: u64,
         spent: &Spent,
@@ -92,13 +93,13 @@ impl Report {
     }
 }
 
-/// CPU time that this thread has had; none where the system does not say.
+/// Returns the CPU time of this thread; `None` if the system does not report it.
 pub(super) fn cpu() -> Option<Duration> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     stat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// Most memory that this process had since its start, or since [`reset_peak`]; none where the system does not say.
+/// Returns the peak memory of this process since its start or [`reset_peak`]; `None` if the system does not report it.
 #[must_use]
 pub fn peak_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -106,8 +107,8 @@ pub fn peak_bytes() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// Forgets the peak so far, where the system can.
+/// Resets the peak, if the system supports that.
 pub fn reset_peak() {
-    // Linux: writing 5 resets VmHWM. Elsewhere the peak is that of the whole process.
+    // Linux: writing 5 resets VmHWM. On other systems, the peak is that of the whole process.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }

@@ -1,33 +1,33 @@
-//! What goes wrong: with nodes, owners, the network, the clock.
+//! Faults of nodes, owners, the network and the clock.
 
 use super::{Msg, SECOND_US, World};
 
-/// Something that strikes at a time drawn before the run.
+/// A fault at a time that is drawn before the run.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
     /// A node is killed.
     Crash { node: usize },
-    /// A node stands still.
+    /// A node freezes.
     Freeze { node: usize },
-    /// A node can't reach NATS.
+    /// A node cannot reach NATS.
     CutLanes { node: usize },
-    /// A node can't reach the store.
+    /// A node cannot reach the store.
     CutStore { node: usize },
     /// The owner is killed.
     OwnerDies,
-    /// The owner stands still for so long that another takes over.
+    /// The owner freezes for so long that another takes over.
     OwnerFreezes,
-    /// The owner that stood still goes on.
+    /// The frozen owner continues.
     OwnerThaws,
-    /// NATS is gone.
+    /// NATS is unavailable.
     Outage,
-    /// The network is bad.
+    /// The network loses and delays messages.
     Storm,
     /// The owner's clock jumps.
     ClockJumps,
 }
 
-/// The network's state. Each fault lasts until its time.
+/// The state of the network. Each fault lasts until the given time.
 #[derive(Debug, Default)]
 pub(super) struct Network {
     gone_until: u64,
@@ -35,7 +35,7 @@ pub(super) struct Network {
 }
 
 impl World<'_> {
-    /// Draws when each fault strikes, within `span`, and whom.
+    /// Draws the time of each fault within `span`, and the node that it affects.
     pub(super) fn plan_faults(&mut self, span: u64) {
         let scenario = self.scenario;
         let some = |times, fault: fn(usize) -> Fault| (times, fault);
@@ -58,7 +58,7 @@ impl World<'_> {
         }
     }
 
-    /// Over the network between the owner and `node`: dropped, delayed, repeated.
+    /// Sends a message over the network between the owner and `node`. It may be dropped, delayed or duplicated.
     pub(super) fn send(&mut self, node: usize, msg: Msg) {
         let now = self.now;
         let cut = self.nodes.get(node).is_some_and(|n| n.lanes_cut_until > now) || self.network.gone_until > now;

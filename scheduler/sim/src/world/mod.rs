@@ -1,17 +1,18 @@
-//! The world: nodes that run attempts, a network that loses things, a store, a journal, and an owner that may die.
+//! The simulated world: nodes that run attempts, a network that loses messages, a store, a journal, and an owner that
+//! may die.
 //!
-//! Everything that happens is a [`Msg`] at a time. `owner` is the scheduler's side, `node` the other one, `faults` what
-//! goes wrong with them, `report` what came of it.
+//! Every event is a [`Msg`] at a time. `owner` is the scheduler's side, `node` is the other side, `faults` has the
+//! faults, and `report` has the result.
 
 mod faults;
 mod node;
 mod owner;
 mod report;
 
-pub use report::Report;
+pub use report::FaultReport;
 
 use crate::Scenario;
-use fabric_scheduler_core::{Event, JobPlan, NodeSpec, Outcome, Time, plan};
+use fabric_scheduler_core::{Event, JobOutcome, NodeSpec, SchedulableJob, Time, plan};
 use fabric_types::{
     id::{JobId, NodeId, TenantId},
     job::TaskId,
@@ -25,16 +26,16 @@ use rand_chacha::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// How long a run may take before it counts as stuck.
+/// Simulated time after which a run counts as stuck.
 const HORIZON_US: u64 = 4 * 3600 * SECOND_US;
 const SECOND_US: u64 = 1_000_000;
 const HEARTBEAT_US: u64 = 5 * SECOND_US;
-/// A node that the owner has not heard of for so long is gone.
+/// Silence after which a node counts as lost.
 const PRESENCE_US: u64 = 15 * SECOND_US;
-/// Invariants are checked at every step below this many tasks, and at every 64th above.
+/// Number of tasks up to which the invariants are checked at every step. Above, they are checked at every 64th step.
 const SMALL: u64 = 5_000;
 
-/// What happens.
+/// An event of the world.
 #[derive(Debug, Clone)]
 enum Msg {
     // To the owner, over the network.
@@ -50,7 +51,7 @@ enum Msg {
     LeaseCheck { node: usize },
     Restart { node: usize },
     // At the owner.
-    Submit(JobPlan),
+    Submit(SchedulableJob),
     Durable { epoch: u32, record: Record },
     Presence { epoch: u32 },
     Wake { epoch: u32, at: Time },
@@ -60,7 +61,7 @@ enum Msg {
 }
 
 impl Msg {
-    /// The node that has to be alive and awake for it.
+    /// Returns the node that must be running for the event. Events for a frozen node are postponed.
     fn node(&self) -> Option<usize> {
         match self {
             Self::Start { node, .. }
@@ -83,22 +84,22 @@ struct World<'a> {
     network: Network,
     owner: Owner,
     nodes: Vec<Node>,
-    plans: BTreeMap<JobId, JobPlan>,
+    plans: BTreeMap<JobId, SchedulableJob>,
     /// Jobs whose end is in the journal.
-    ended: BTreeMap<JobId, Outcome>,
-    /// The store: what was computed first under each key.
+    ended: BTreeMap<JobId, JobOutcome>,
+    /// The store: the value that was computed first under each key.
     results: BTreeMap<(JobId, TaskId), u64>,
-    /// Tasks that were tried at all.
+    /// Tasks that were started at least once.
     tried: BTreeSet<(JobId, TaskId)>,
     /// Jobs whose first map task kills its node.
     poison: BTreeSet<JobId>,
-    /// How many processes died with a task.
+    /// Deaths of processes while they were running the task.
     deaths_with: BTreeMap<(JobId, TaskId), u32>,
-    /// What is durable of deaths: the node, which of its lives, and the tasks that were running.
+    /// Durable records of deaths: the node, the number of its life, and the tasks that were running.
     deaths: BTreeMap<(usize, u32), Vec<(JobId, TaskId)>>,
     next_run: u64,
     longest_us: u64,
-    report: Report,
+    report: FaultReport,
 }
 
 impl World<'_> {
@@ -115,7 +116,7 @@ impl World<'_> {
         self.agenda.insert((time, self.seq), msg);
     }
 
-    /// Work of a task in microseconds on a node of speed 1: a function of the task, as purity asks.
+    /// Returns the work of a task in microseconds on a node of speed 1. It depends on the task alone.
     fn work_us(&self, job: &JobId, task: TaskId) -> u64 {
         self.scenario.work_us / 2 + hash(job, task) % (self.scenario.work_us + 1)
     }
@@ -126,7 +127,7 @@ impl World<'_> {
 
     fn handle(&mut self, msg: Msg) -> Result<(), String> {
         if let Some(node) = msg.node().and_then(|at| self.nodes.get(at)).filter(|n| n.frozen_until > self.now) {
-            // Whatever reaches a frozen node waits until it goes on.
+            // An event for a frozen node waits until the node continues.
             let until = node.frozen_until;
             self.at(until, msg);
             return Ok(());
@@ -157,7 +158,7 @@ impl World<'_> {
     }
 
     fn next(&mut self) -> Result<(), String> {
-        let Some(((at, _), msg)) = self.agenda.pop_first() else { return Err("nothing is left to happen".to_owned()) };
+        let Some(((at, _), msg)) = self.agenda.pop_first() else { return Err("no event is left".to_owned()) };
         self.now = at;
         if at > HORIZON_US {
             return Err(format!("it does not end: {}", self.owner.why().unwrap_or_else(|| self.left())));
@@ -165,7 +166,7 @@ impl World<'_> {
         self.handle(msg)
     }
 
-    /// What is still with a node, in words.
+    /// Describes the attempts that remain on nodes.
     fn left(&self) -> String {
         let on_nodes: usize = self.nodes.iter().map(|n| n.runs.len()).sum();
         format!("{on_nodes} attempts are on nodes, the owner counts {}", self.owner.attempts())
@@ -187,11 +188,11 @@ fn tenant(n: u32) -> Result<TenantId, String> {
     TenantId::new(format!("tenant-{n}")).map_err(|e| e.to_string())
 }
 
-/// Runs a world to its end, and on until nothing is left on any node.
+/// Runs a world until its jobs have ended and nothing is left on any node.
 ///
 /// # Errors
-/// The invariant that did not hold, with the seed and the simulated time.
-pub fn run(seed: u64, scenario: &Scenario) -> Result<Report, String> {
+/// The violated invariant, with the seed and the simulated time.
+pub fn run(seed: u64, scenario: &Scenario) -> Result<FaultReport, String> {
     let mut world = World {
         scenario,
         rng: ChaCha8Rng::seed_from_u64(seed),
@@ -210,7 +211,7 @@ pub fn run(seed: u64, scenario: &Scenario) -> Result<Report, String> {
         deaths: BTreeMap::new(),
         next_run: 0,
         longest_us: 0,
-        report: Report::default(),
+        report: FaultReport::default(),
     };
     play(&mut world).map_err(|why| format!("seed {seed} at {} µs: {why}", world.now))?;
     Ok(world.report)
@@ -270,14 +271,14 @@ fn join(world: &mut World<'_>) -> Result<Speed, String> {
     Ok(speed)
 }
 
-/// Has every job submitted within the first second; gives their work.
+/// Schedules the submission of every job within the first second. Returns their total work.
 fn submit_all(world: &mut World<'_>) -> Result<u64, String> {
     let scenario = world.scenario;
     let mut total_us = 0u64;
     for n in 0..scenario.jobs {
         let tenant = tenant(n % scenario.tenants.max(1))?;
         let maps = scenario.tasks - u32::try_from(world.below(u64::from(scenario.tasks / 2 + 1))).unwrap_or(0);
-        let mut plan = JobPlan::new(JobId::from_parts(1_000_000, u128::from(n)), tenant, maps);
+        let mut plan = SchedulableJob::new(JobId::from_parts(1_000_000, u128::from(n)), tenant, maps);
         plan.max_attempts = 100;
         plan.memory_bytes = 1 << 20;
         match world.below(4) {
@@ -288,7 +289,7 @@ fn submit_all(world: &mut World<'_>) -> Result<u64, String> {
         }
         if n < scenario.poison {
             world.poison.insert(plan.job.clone());
-            // Where others need no result of it, the job goes on without it.
+            // If no other task needs its result, the job continues without it.
             plan.allow_failed = u32::from(plan.shuffle.is_none() && plan.reduce_fan_in.is_none() && maps > 1);
         }
         plan.accepted_at = Time(world.below(SECOND_US));

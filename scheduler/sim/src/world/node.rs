@@ -1,4 +1,4 @@
-//! A node: it queues and runs attempts, commits what they give, reports, and stops what has no lease.
+//! A simulated node: queues and runs attempts, commits their results, reports, and stops attempts without a lease.
 
 use super::{HEARTBEAT_US, Msg, SECOND_US, World, owner::Beat, scaled};
 use fabric_scheduler_core::{Event, NodeSpec};
@@ -9,7 +9,7 @@ use fabric_types::{
 };
 use std::collections::{BTreeSet, VecDeque};
 
-/// How long a node tries to commit before it gives an attempt up.
+/// Time for which a node retries a commit before it gives up the attempt.
 const COMMIT_PATIENCE_US: u64 = 5 * SECOND_US;
 
 /// An attempt on a node.
@@ -19,11 +19,11 @@ pub(super) struct Run {
     pub task: TaskId,
     pub attempt: u32,
     pub lease_until: u64,
-    /// Given by the node; 0 until then.
+    /// Number assigned by the node; 0 before.
     pub run: u64,
-    /// When the guest began, and whether it did.
+    /// Time at which the guest started, if it did.
     pub started: Option<u64>,
-    /// The guest has ended; since when its result waits for the store.
+    /// Time at which the guest ended, if its result waits for the store.
     pub computed: Option<u64>,
 }
 
@@ -32,22 +32,22 @@ pub(super) struct Node {
     pub id: NodeId,
     pub spec: NodeSpec,
     pub up: bool,
-    /// Counts its starts.
+    /// Number of deaths so far.
     pub life: u32,
-    /// The node's clock is this far ahead (or behind) of the true one.
+    /// Offset of the node's clock from the true time; positive if it is ahead.
     pub skew_us: i64,
     pub frozen_until: u64,
     pub lanes_cut_until: u64,
     pub store_cut_until: u64,
     pub runs: VecDeque<Run>,
-    /// Whether its folder outlives its process.
+    /// `true` if the node's data folder survives its process.
     pub keeps_folder: bool,
-    /// What its folder says was running when its process died.
+    /// Tasks that were running when the process died, as recorded in its data folder, with the number of its life.
     pub left: Option<(u32, Vec<(JobId, TaskId)>)>,
 }
 
 impl World<'_> {
-    /// When a node stops an attempt: by its own clock, which is off, with a margin that covers by how much.
+    /// Returns the time at which a node stops an attempt, by its own clock, with a margin for the clock's offset.
     fn stops_at(&self, node: &Node, lease_until: u64) -> u64 {
         lease_until.saturating_sub(self.scenario.skew_us).saturating_add_signed(-node.skew_us)
     }
@@ -68,7 +68,7 @@ impl World<'_> {
         self.fill(at)
     }
 
-    /// Its process dies; it is back, empty, at `back`.
+    /// Kills the node's process. It returns, empty, at `back`.
     pub(super) fn die(&mut self, at: usize, back: u64) {
         let Some(node) = self.nodes.get_mut(at).filter(|n| n.up) else { return };
         let running = node.runs.iter().filter(|r| r.started.is_some() && r.computed.is_none());
@@ -86,7 +86,7 @@ impl World<'_> {
         self.at(back, Msg::Restart { node: at });
     }
 
-    /// A process starts again: first it says what it was doing when it died.
+    /// Restarts the node's process, which first reports the tasks that were running when it died.
     pub(super) fn restart(&mut self, at: usize) {
         let Some(node) = self.nodes.get_mut(at) else { return };
         node.up = true;
@@ -95,7 +95,7 @@ impl World<'_> {
         }
     }
 
-    /// Starts what is queued on a node while it has slots.
+    /// Starts queued attempts on a node while it has free slots.
     pub(super) fn fill(&mut self, at: usize) -> Result<(), String> {
         loop {
             let now = self.now;
@@ -142,7 +142,7 @@ impl World<'_> {
         self.fill(at)
     }
 
-    /// A guest ended, or its result is tried to be committed again.
+    /// Handles the end of a guest, or a retry of its commit.
     pub(super) fn finished(&mut self, at: usize, life: u32, run: u64) -> Result<(), String> {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(at).filter(|n| n.life == life && n.up) else { return Ok(()) };

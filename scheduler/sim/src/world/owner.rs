@@ -1,11 +1,11 @@
-//! The owner: the core, what it knows of the nodes, and the journal from which another takes over.
+//! The owner: the core, its view of the nodes, and the journal from which another owner takes over.
 //!
-//! It does what the driver does. The core hears of an outcome at once, the journal a little later; a job has ended when
-//! the journal says so; what was on its way to the journal when the owner died is lost. Attempts that were sent but
-//! have not ended are in no journal: the next owner does not know of them.
+//! It does the same as the driver. The core receives an outcome at once, the journal a little later. A job has ended
+//! once the journal has its end. Records that are on their way to the journal when the owner dies are lost. Attempts
+//! that were sent but have not ended are in no journal, so the next owner has no information about them.
 
 use super::{Msg, PRESENCE_US, SECOND_US, SMALL, World, node::Run, tenant};
-use fabric_scheduler_core::{Action, Core, Event, JobPlan, Outcome, RestoredTask, TenantQuota, Time, plan};
+use fabric_scheduler_core::{Action, Core, Event, JobOutcome, RestoredTask, SchedulableJob, TenantQuota, Time, plan};
 use fabric_types::{
     Code,
     id::{JobId, NodeId},
@@ -13,9 +13,9 @@ use fabric_types::{
 };
 use std::collections::BTreeMap;
 
-/// Longest time until a record is durable.
+/// Maximum time until a record is durable.
 const APPEND_US: u64 = 60_000;
-/// The owner's clock at the world's beginning, so that it can jump back.
+/// The owner's clock at the start of the world, large enough to jump back.
 const CLOCK_US: u64 = 3600 * SECOND_US;
 
 /// A record of the journal.
@@ -23,19 +23,19 @@ const CLOCK_US: u64 = 3600 * SECOND_US;
 pub(super) enum Record {
     Outcome { job: JobId, task: TaskId, attempt: u32, done: bool, cached: bool },
     Dead { job: JobId, task: TaskId },
-    Ended { job: JobId, outcome: Outcome },
+    Ended { job: JobId, outcome: JobOutcome },
 }
 
-/// A sign of life.
+/// A heartbeat.
 #[derive(Debug, Clone)]
 pub(super) struct Beat {
     pub node: usize,
     pub life: u32,
-    /// What the node holds.
+    /// Attempts on the node.
     pub attempts: Option<Vec<(JobId, TaskId, u32)>>,
 }
 
-/// A node as the owner knows it.
+/// The owner's view of a node.
 #[derive(Debug)]
 struct Seen {
     life: u32,
@@ -46,19 +46,19 @@ struct Seen {
 #[derive(Debug, Default)]
 pub(super) struct Owner {
     core: Option<Core>,
-    /// An owner that stands still and does not know that there is another.
+    /// A frozen owner that has not noticed its successor.
     frozen: Option<Core>,
-    /// Counts the owners.
+    /// Incremented at every death, freeze and takeover.
     epoch: u32,
     ahead_us: i64,
     seen: BTreeMap<usize, Seen>,
-    /// The highest attempts that this owner sent or read in the journal.
+    /// Highest attempt number of each task that this owner sent or read from the journal.
     sent: BTreeMap<(JobId, TaskId), u32>,
-    /// Deaths that this owner told its core of, with the tasks.
+    /// Deaths that this owner reported to its core, with the tasks.
     told: BTreeMap<(usize, u32), Vec<(JobId, TaskId)>>,
     /// Deaths of each task that any owner has counted.
     counted: BTreeMap<(JobId, TaskId), u32>,
-    /// The journal, but for plans and ends.
+    /// The journal, except for plans and ends.
     noted: BTreeMap<(JobId, TaskId), RestoredTask>,
 }
 
@@ -67,24 +67,24 @@ impl Owner {
         self.core.is_some()
     }
 
-    /// Attempts that it believes to be with nodes.
+    /// Returns the number of attempts that are outstanding in its core.
     pub fn attempts(&self) -> u32 {
         self.core.as_ref().map_or(0, |core| core.nodes().map(|n| n.attempts).sum())
     }
 
-    /// Why a job that has not ended has not; none when all have.
+    /// Returns the reason that a job has not ended; `None` if all have.
     pub fn why(&self) -> Option<String> {
         let core = self.core.as_ref()?;
         core.active_jobs().find_map(|id| Some(format!("{id}: {}", core.job(id)?.why)))
     }
 
-    /// Says whether there was one to die.
+    /// Kills the owner. Returns `true` if there was one.
     pub fn dies(&mut self) -> bool {
         self.epoch += 1;
         self.core.take().is_some()
     }
 
-    /// Says whether there was one to freeze.
+    /// Freezes the owner. Returns `true` if there was one.
     pub fn freezes(&mut self) -> bool {
         let Some(core) = self.core.take() else { return false };
         self.epoch += 1;
@@ -100,14 +100,14 @@ impl Owner {
         Time((now + CLOCK_US).saturating_add_signed(self.ahead_us))
     }
 
-    /// When the owner's clock will show `at`, if it does not jump.
+    /// Returns the time at which the owner's clock will show `at`, if it does not jump.
     fn when(&self, at: Time) -> u64 {
         at.0.saturating_add_signed(-self.ahead_us).saturating_sub(CLOCK_US)
     }
 }
 
 impl World<'_> {
-    /// Tells the core, if there is one, and does what it asks.
+    /// Passes an event to the core, if there is one, and carries out its actions.
     fn step(&mut self, event: Event) -> Result<(), String> {
         let time = self.owner.clock(self.now);
         let Some(core) = self.owner.core.as_mut() else { return Ok(()) };
@@ -141,7 +141,7 @@ impl World<'_> {
                 Action::TaskDead { job, task, code: Code::ProcessKilled } => {
                     let counted = self.owner.counted.get(&(job.clone(), task)).copied().unwrap_or(0);
                     if counted < 2 {
-                        return Err(format!("task {task} of {job} was given up on after {counted} deaths"));
+                        return Err(format!("task {task} of {job} was dead-lettered after {counted} deaths"));
                     }
                     self.report.quarantined += 1;
                     self.report.wronged += u32::from(!self.is_poison(&job, task));
@@ -180,18 +180,18 @@ impl World<'_> {
             return Ok(());
         }
         if self.owner.clock(self.now) < at {
-            // The clock went back meanwhile. The core asked once and will not ask again.
+            // The clock went back meanwhile. The core requests each wake-up only once.
             self.wake_at(at);
             return Ok(());
         }
         self.step(Event::Tick)
     }
 
-    pub(super) fn submit(&mut self, plan: JobPlan) -> Result<(), String> {
+    pub(super) fn submit(&mut self, plan: SchedulableJob) -> Result<(), String> {
         self.step(Event::Submit(plan))
     }
 
-    /// A node reports how an attempt ended.
+    /// Handles a node's report of the end of an attempt.
     pub(super) fn outcome(&mut self, event: Event) -> Result<(), String> {
         let record = match &event {
             Event::TaskDone { job, task, attempt, cached, .. } => {
@@ -213,7 +213,7 @@ impl World<'_> {
         self.at(when, Msg::Durable { epoch, record });
     }
 
-    /// An append was made. One of an owner that is not the owner any more was refused by the store.
+    /// Handles an append. The store refuses an append of an owner that was replaced.
     pub(super) fn durable(&mut self, epoch: u32, record: Record) -> Result<(), String> {
         if epoch != self.owner.epoch {
             return Ok(());
@@ -236,7 +236,7 @@ impl World<'_> {
             }
             Record::Ended { job, outcome } => {
                 match outcome {
-                    Outcome::Succeeded => self.report.succeeded += 1,
+                    JobOutcome::Succeeded => self.report.succeeded += 1,
                     _ => self.report.failed += 1,
                 }
                 match self.ended.insert(job.clone(), outcome) {
@@ -247,10 +247,10 @@ impl World<'_> {
         }
     }
 
-    fn check_end(&self, job: &JobId, outcome: &Outcome) -> Result<(), String> {
+    fn check_end(&self, job: &JobId, outcome: &JobOutcome) -> Result<(), String> {
         let plan = self.plans.get(job).ok_or("an unknown job ended")?;
         match outcome {
-            Outcome::Succeeded => {
+            JobOutcome::Succeeded => {
                 for (at, stage) in plan::stages(plan).iter().enumerate() {
                     for index in 0..stage.tasks {
                         let task = TaskId { stage: u16::try_from(at).unwrap_or(0), index };
@@ -264,13 +264,13 @@ impl World<'_> {
                 }
                 Ok(())
             }
-            Outcome::Failed { code: Code::ProcessKilled, .. } => Ok(()),
-            Outcome::Failed { .. } if self.scenario.fail > 0 => Ok(()),
-            other => Err(format!("job {job} ended as {other:?} in a world where nothing fails for good")),
+            JobOutcome::Failed { code: Code::ProcessKilled, .. } => Ok(()),
+            JobOutcome::Failed { .. } if self.scenario.fail > 0 => Ok(()),
+            other => Err(format!("job {job} ended as {other:?} in a world without permanent failures")),
         }
     }
 
-    /// A node gives a sign of life: it is new, or back, or still there.
+    /// Handles a heartbeat of a node that is new, has returned, or is still present.
     pub(super) fn heard(&mut self, beat: Beat) -> Result<(), String> {
         let Beat { node: at, life, attempts } = beat;
         let Some((node, spec)) = self.nodes.get(at).map(|n| (n.id.clone(), n.spec.clone())) else { return Ok(()) };
@@ -280,7 +280,7 @@ impl World<'_> {
         let before = self.owner.seen.insert(at, Seen { life, last: self.now, here: true });
         if !before.as_ref().is_some_and(|seen| seen.here && seen.life == life) {
             self.report.back_from_silence += u64::from(before.as_ref().is_some_and(|seen| seen.life == life));
-            // A process that speaks has not died; one that another has followed has.
+            // A process that sends a heartbeat has not died. A process that was replaced has.
             self.deaths.remove(&(at, life));
             if let Some(seen) = before.filter(|seen| seen.life != life && seen.here) {
                 self.presume(at, seen.life);
@@ -297,7 +297,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Takes what the node was sent for what it was doing when it died, unless it says so itself.
+    /// Presumes that a node's process died with the tasks that were sent to it, unless the node has recorded the death.
     fn presume(&mut self, at: usize, life: u32) {
         let Some(node) = self.nodes.get(at).map(|n| n.id.clone()) else { return };
         let Some(core) = self.owner.core.as_ref() else { return };
@@ -309,7 +309,7 @@ impl World<'_> {
         }
     }
 
-    /// Tells the core of deaths that it has not heard of, and takes back what turned out to be none.
+    /// Reports new deaths to the core, and reverts those that turned out to be wrong.
     fn tell_deaths(&mut self, of: Option<usize>) -> Result<(), String> {
         let wanted = |at: usize| of.is_none_or(|of| of == at);
         let mut keys: Vec<_> = self.deaths.keys().chain(self.owner.told.keys()).copied().collect();
@@ -331,8 +331,8 @@ impl World<'_> {
         Ok(())
     }
 
-    /// No task killed more nodes than it may, but for deaths of which nothing remained: those of nodes without a folder
-    /// while there was no owner.
+    /// Checks that no task killed more nodes than allowed. Deaths without any record are not counted: those of nodes
+    /// without a data folder while there was no owner.
     pub(super) fn check_deaths(&self) -> Result<(), String> {
         let most = Core::default().config().max_deaths + 2 * (self.scenario.owner_deaths + self.scenario.owner_freezes);
         for job in &self.poison {
@@ -345,7 +345,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Looks for nodes that have not been heard of.
+    /// Finds nodes that have become silent.
     pub(super) fn presence(&mut self, epoch: u32) -> Result<(), String> {
         if epoch != self.owner.epoch {
             return Ok(());
@@ -369,7 +369,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Another process becomes the owner: it reads the journal and knows nothing else.
+    /// Makes another process the owner. It reads the journal and has no other information.
     pub(super) fn take_over(&mut self) -> Result<(), String> {
         if self.owner.is_there() {
             return Ok(());
@@ -388,8 +388,8 @@ impl World<'_> {
             self.step(Event::SetQuota { tenant: tenant(n)?, quota })?;
         }
         let now = self.now;
-        let open = |plan: &&JobPlan| !self.ended.contains_key(&plan.job) && plan.accepted_at.0 <= now;
-        let open: Vec<JobPlan> = self.plans.values().filter(open).cloned().collect();
+        let open = |plan: &&SchedulableJob| !self.ended.contains_key(&plan.job) && plan.accepted_at.0 <= now;
+        let open: Vec<SchedulableJob> = self.plans.values().filter(open).cloned().collect();
         for plan in open {
             let tasks =
                 self.owner.noted.iter().filter(|((job, _), _)| *job == plan.job).map(|(_, task)| *task).collect();
@@ -401,13 +401,13 @@ impl World<'_> {
         Ok(())
     }
 
-    /// An owner that stood still goes on, with another beside it: what it appends is refused, what it sends arrives.
+    /// Continues a frozen owner next to its successor: its appends are refused, and its messages arrive.
     pub(super) fn owner_thaws(&mut self) -> Result<(), String> {
         let Some(mut core) = self.owner.frozen.take() else { return Ok(()) };
         let time = self.owner.clock(self.now);
         let mut actions = Vec::new();
         core.step(Event::Tick, time, &mut actions);
-        // It notices within two seconds; until then it also repeats what it takes for lost.
+        // The owner notices within two seconds. Until then, it also retries attempts that it considers lost.
         core.step(Event::Tick, time.plus_us(SECOND_US), &mut actions);
         core.invariants()?;
         for action in actions {

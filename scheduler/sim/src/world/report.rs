@@ -1,59 +1,59 @@
-//! What a run gave, and whether its results are those of an undisturbed world.
+//! The result of a run, and the check that its task results equal those of an undisturbed world.
 
 use super::{World, hash};
-use fabric_scheduler_core::{JobPlan, Outcome, plan};
+use fabric_scheduler_core::{JobOutcome, SchedulableJob, plan};
 use fabric_types::job::TaskId;
 
-/// What a run gave.
+/// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Report {
-    /// From the first submission to the last end, in microseconds.
+pub struct FaultReport {
+    /// Time from the start of the world to the last end of a job, in microseconds.
     pub makespan_us: u64,
-    /// No schedule can be faster: the larger of total work over total speed, and the longest task on the fastest node.
+    /// Lower bound of the makespan: total work over total speed, or the longest task on the fastest node if larger.
     pub lower_bound_us: u64,
     /// Attempts dispatched.
     pub decisions: u64,
     /// Results committed.
     pub commits: u64,
-    /// Attempts that found their result committed already.
+    /// Attempts that found their result already committed.
     pub repeats: u64,
-    /// Attempts that a node stopped because their lease ran out.
+    /// Attempts that a node stopped because their lease expired.
     pub leases_run_out: u64,
     /// Jobs that succeeded.
     pub succeeded: u32,
-    /// Jobs that failed, all of their attempts used up.
+    /// Jobs that did not succeed.
     pub failed: u32,
     /// Steps of the core.
     pub steps: u64,
-    /// Messages that the network lost.
+    /// Messages lost by the network.
     pub lost: u64,
     /// Attempts that ended while their node could not reach the store.
     pub uncommitted: u64,
-    /// Times that another owner took over, the first one not counted.
+    /// Takeovers by another owner, except for the first.
     pub takeovers: u64,
     /// Attempts that an owner sent after another had taken over.
     pub stale_dispatches: u64,
-    /// Nodes that a task killed.
+    /// Nodes killed by a task.
     pub poisoned: u64,
-    /// Jobs that failed because of a task that killed nodes.
+    /// Tasks dead-lettered with `process-killed`.
     pub quarantined: u32,
-    /// Of those, because of a task that was only there when nodes died.
+    /// Dead-lettered tasks that were only running when nodes died for another reason.
     pub wronged: u32,
-    /// Nodes that the owner took for gone and that came back as they were.
+    /// Nodes that the owner considered lost and that returned without a restart.
     pub back_from_silence: u64,
 }
 
-/// What a task computes: from its inputs' values, as a guest would.
-fn value(task: TaskId, plan: &JobPlan, inputs: impl Iterator<Item = u64>) -> u64 {
+/// Returns the value of a task, computed from the values of its inputs, as by a guest.
+fn value(task: TaskId, plan: &SchedulableJob, inputs: impl Iterator<Item = u64>) -> u64 {
     inputs.fold(hash(&plan.job, task), |sum, input| sum.rotate_left(7) ^ input.wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
 impl World<'_> {
-    /// What an attempt of a task computes from what is in the store.
+    /// Returns the value of a task, computed from the results in the store.
     ///
     /// # Errors
-    /// An input that is not there: the task was sent before it could run.
-    pub(super) fn compute(&self, plan: &JobPlan, task: TaskId) -> Result<u64, String> {
+    /// A missing input: the task was sent before it could run.
+    pub(super) fn compute(&self, plan: &SchedulableJob, task: TaskId) -> Result<u64, String> {
         let inputs = plan::inputs(plan, task).map(|index| {
             let input = TaskId { stage: task.stage.saturating_sub(1), index };
             let found = self.results.get(&(plan.job.clone(), input)).copied();
@@ -62,10 +62,10 @@ impl World<'_> {
         Ok(value(task, plan, inputs.collect::<Result<Vec<_>, _>>()?.into_iter()))
     }
 
-    /// Every job that succeeded has every result, and they are what an undisturbed run gives.
+    /// Checks that every succeeded job has every result, and that the results equal those of an undisturbed run.
     pub(super) fn check_results(&self) -> Result<(), String> {
         for plan in self.plans.values() {
-            if !matches!(self.ended.get(&plan.job), Some(Outcome::Succeeded)) {
+            if !matches!(self.ended.get(&plan.job), Some(JobOutcome::Succeeded)) {
                 continue;
             }
             let mut before: Vec<u64> = Vec::new();

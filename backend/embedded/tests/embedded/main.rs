@@ -1,0 +1,5 @@
+//! The embedded backend: conformance, deaths, upkeep.
+
+mod deaths;
+mod suites;
+mod upkeep;

@@ -1,0 +1,247 @@
+//! The wire format of lane messages, version 3. A receiver refuses other versions, which fails the send. The test
+//! `the_bytes_of_version_3_are_kept` pins the encoding: a change of a serialized type increases the version. New
+//! variants are appended, so that the encoding of the others does not change; a receiver refuses a variant that it does
+//! not support.
+
+use crate::Error;
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use fabric_backend::lane::{FromNode, HeldAttempt, ToNode};
+use fabric_types::{
+    id::{JobId, NodeId, TenantId},
+    job::{StageKind, TaskId},
+    work::{Assignment, Batch, Completion, Done},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+const MAGIC: &[u8; 3] = b"FL\x03";
+
+/// Size of a piece's header in bytes.
+pub(super) const HEADER: usize = 3 + 8 + 8 + 4 + 4 + 4;
+
+/// Maximum size of a message in bytes.
+pub(super) const LONGEST: usize = 64 << 20;
+
+/// Maximum number of pieces per message.
+pub(super) const MOST_PIECES: u32 = 65_536;
+
+/// Identifies a message: the sender and the sender's number.
+pub(super) type MessageId = (u64, u64);
+
+/// A message, or a piece of one that exceeds NATS's maximum payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) id: MessageId,
+    /// Counted from 0.
+    pub(super) index: u32,
+    pub(super) pieces: u32,
+    /// Size of the whole message in bytes.
+    pub(super) total: u32,
+    pub(super) body: Bytes,
+}
+
+impl Piece {
+    pub(super) fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(HEADER + self.body.len());
+        out.put_slice(MAGIC);
+        out.put_u64(self.id.0);
+        out.put_u64(self.id.1);
+        out.put_u32(self.index);
+        out.put_u32(self.pieces);
+        out.put_u32(self.total);
+        out.put_slice(&self.body);
+        out.freeze()
+    }
+
+    /// Decodes a piece. Returns `None` if the bytes are not a valid piece.
+    pub(super) fn decode(mut bytes: Bytes) -> Option<Self> {
+        if bytes.len() < HEADER || !bytes.starts_with(MAGIC) {
+            return None;
+        }
+        bytes.advance(MAGIC.len());
+        let id = (bytes.get_u64(), bytes.get_u64());
+        let (index, pieces, total) = (bytes.get_u32(), bytes.get_u32(), bytes.get_u32());
+        let whole = usize::try_from(total).ok()?;
+        let fits = pieces <= MOST_PIECES && index < pieces && whole <= LONGEST && bytes.len() <= whole;
+        // A single piece must be the whole message.
+        (fits && (pieces > 1 || bytes.len() == whole)).then_some(Self { id, index, pieces, total, body: bytes })
+    }
+}
+
+/// The answer of a receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The message is in the queue, or was before.
+    Taken,
+    /// The queue is full; retry after a backoff.
+    Full,
+    /// The piece is stored; others are missing.
+    Kept,
+    /// The piece or message is invalid for this receiver.
+    Refused,
+}
+
+impl Answer {
+    pub(super) fn encode(self) -> Bytes {
+        Bytes::from_static(match self {
+            Self::Taken => b"T",
+            Self::Full => b"F",
+            Self::Kept => b"K",
+            Self::Refused => b"R",
+        })
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            b"T" => Some(Self::Taken),
+            b"F" => Some(Self::Full),
+            b"K" => Some(Self::Kept),
+            b"R" => Some(Self::Refused),
+            _ => None,
+        }
+    }
+}
+
+/// A message on a lane.
+pub(super) trait Message: Sized + Send + 'static {
+    fn encode(&self) -> Result<Bytes, Error>;
+    fn decode(bytes: &[u8]) -> Option<Self>;
+}
+
+fn pack(message: &impl Serialize) -> Result<Bytes, Error> {
+    let bytes =
+        postcard::to_stdvec(message).map_err(|e| Error::Damaged(format!("cannot encode a lane message: {e}")))?;
+    if bytes.len() > LONGEST {
+        return Err(Error::Backend {
+            backend: "nats",
+            context: "send a message".to_owned(),
+            source: format!("{} bytes, at most {LONGEST}", bytes.len()).into(),
+            retryable: false,
+        });
+    }
+    Ok(bytes.into())
+}
+
+fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::take_from_bytes(bytes).ok().and_then(|(message, rest)| rest.is_empty().then_some(message))
+}
+
+#[derive(Serialize, Deserialize)]
+enum Down {
+    Run {
+        tenant: TenantId,
+        job: JobId,
+        /// JSON, since a deployment contains an arbitrary JSON schema and may gain fields.
+        deployment: Vec<u8>,
+        params: Arc<str>,
+        stage: StageKind,
+        buckets: u32,
+        cache: bool,
+        fuel: Option<u64>,
+        tasks: Vec<Assignment>,
+    },
+    Abort {
+        job: JobId,
+        task: TaskId,
+        attempt: u32,
+    },
+    AbortJob {
+        job: JobId,
+    },
+    Released,
+}
+
+impl Message for ToNode {
+    fn encode(&self) -> Result<Bytes, Error> {
+        pack(&match self {
+            Self::Run(batch) => Down::Run {
+                tenant: batch.tenant.clone(),
+                job: batch.job.clone(),
+                deployment: serde_json::to_vec(&*batch.deployment)
+                    .map_err(|e| Error::Damaged(format!("cannot encode a deployment: {e}")))?,
+                params: Arc::clone(&batch.params),
+                stage: batch.stage,
+                buckets: batch.buckets,
+                cache: batch.cache,
+                fuel: batch.fuel,
+                tasks: batch.tasks.clone(),
+            },
+            Self::Abort { job, task, attempt } => Down::Abort { job: job.clone(), task: *task, attempt: *attempt },
+            Self::AbortJob { job } => Down::AbortJob { job: job.clone() },
+            Self::Released => Down::Released,
+        })
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(match unpack(bytes)? {
+            Down::Run { tenant, job, deployment, params, stage, buckets, cache, fuel, tasks } => {
+                let deployment = Arc::new(serde_json::from_slice(&deployment).ok()?);
+                Self::Run(Arc::new(Batch { tenant, job, deployment, params, stage, buckets, cache, fuel, tasks }))
+            }
+            Down::Abort { job, task, attempt } => Self::Abort { job, task, attempt },
+            Down::AbortJob { job } => Self::AbortJob { job },
+            Down::Released => Self::Released,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum Up {
+    Completed {
+        node: NodeId,
+        completion: Completion,
+    },
+    Heartbeat {
+        node: NodeId,
+    },
+    Holds {
+        node: NodeId,
+        attempts: Vec<HeldAttempt>,
+    },
+    /// [`Up::Completed`] with the GPU time of each result, in their order.
+    CompletedOnGpu {
+        node: NodeId,
+        completion: Completion,
+        gpu_us: Vec<u64>,
+    },
+}
+
+fn results(completion: &mut Completion) -> impl Iterator<Item = &mut Done> {
+    completion.outcomes.iter_mut().filter_map(|outcome| outcome.result.as_mut().ok())
+}
+
+impl Message for FromNode {
+    fn encode(&self) -> Result<Bytes, Error> {
+        pack(&match self {
+            Self::Completed { node, completion } => {
+                let (node, mut completion) = (node.clone(), completion.clone());
+                let gpu_us: Vec<u64> = results(&mut completion).map(|done| done.gpu_us).collect();
+                if gpu_us.iter().all(|us| *us == 0) {
+                    Up::Completed { node, completion }
+                } else {
+                    Up::CompletedOnGpu { node, completion, gpu_us }
+                }
+            }
+            Self::Heartbeat { node } => Up::Heartbeat { node: node.clone() },
+            Self::Holds { node, attempts } => Up::Holds { node: node.clone(), attempts: attempts.clone() },
+        })
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(match unpack(bytes)? {
+            Up::Completed { node, completion } => Self::Completed { node, completion },
+            Up::CompletedOnGpu { node, mut completion, gpu_us } => {
+                for (done, gpu_us) in results(&mut completion).zip(gpu_us) {
+                    done.gpu_us = gpu_us;
+                }
+                Self::Completed { node, completion }
+            }
+            Up::Heartbeat { node } => Self::Heartbeat { node },
+            Up::Holds { node, attempts } => Self::Holds { node, attempts },
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

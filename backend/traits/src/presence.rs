@@ -1,0 +1,43 @@
+//! Presence: the live nodes and the facts they announce. An announcement is valid for a limited time.
+
+use crate::Error;
+use async_trait::async_trait;
+use fabric_types::rest::node::Node;
+use futures::stream::BoxStream;
+use std::time::Duration;
+
+/// A change of a node's presence.
+#[derive(Debug, Clone, PartialEq)]
+// Values are passed one at a time, so boxing the variant would save nothing.
+#[allow(clippy::large_enum_variant)]
+pub enum Arrival {
+    /// The node is present and announced these facts.
+    Here(Node),
+    /// The node left, or its announcement expired.
+    Gone(fabric_types::id::NodeId),
+}
+
+/// Registration and listing of live nodes.
+#[async_trait]
+pub trait Presence: Send + Sync + 'static {
+    /// Announces `node` as present for `ttl` from now. Callers repeat this well within `ttl`.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    async fn announce(&self, node: Node, ttl: Duration) -> Result<(), Error>;
+
+    /// Removes the announcement of `node`.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    async fn leave(&self, node: &fabric_types::id::NodeId) -> Result<(), Error>;
+
+    /// Returns the present nodes, sorted by name.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    async fn list(&self) -> Result<Vec<Node>, Error>;
+
+    /// Returns a stream of all present nodes, followed by every change.
+    fn watch(&self) -> BoxStream<'static, Arrival>;
+}

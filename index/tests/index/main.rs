@@ -1,0 +1,4 @@
+//! The index over real files.
+
+mod activity_records;
+mod queries;

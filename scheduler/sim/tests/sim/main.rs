@@ -1,0 +1,4 @@
+//! Simulated fleets.
+
+mod scale;
+mod seeds;
