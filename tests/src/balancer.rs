@@ -1,5 +1,5 @@
-//! A proxy as it may stand in front of a fleet: it takes TCP connections in turn to whichever process says that it is ready,
-//! asks each a few times a second, and tries nothing twice.
+//! A TCP load balancer in front of a fleet. It sends each connection to the next ready process, probes every process a
+//! few times per second, and never retries.
 
 use std::{
     net::SocketAddr,
@@ -16,9 +16,9 @@ use tokio::{
     time::timeout,
 };
 
-/// How often it asks each process.
+/// Interval between probe rounds.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
-/// How long the answer may take.
+/// Timeout of one probe.
 const PROBE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ struct Shared {
     next: AtomicUsize,
 }
 
-/// The proxy; it ends when dropped.
+/// A running load balancer. It stops when dropped.
 #[derive(Debug)]
 pub struct Balancer {
     address: SocketAddr,
@@ -62,7 +62,7 @@ impl Shared {
             let addresses: Vec<_> = self.backends.lock().unwrap().iter().map(|backend| backend.address).collect();
             for address in addresses {
                 let ready = is_ready(address).await;
-                // It may have moved meanwhile.
+                // The backend may have been replaced during the probe.
                 for backend in self.backends.lock().unwrap().iter_mut().filter(|backend| backend.address == address) {
                     backend.ready = ready;
                 }
@@ -87,7 +87,7 @@ async fn pass(shared: Arc<Shared>, mut client: TcpStream) {
 }
 
 impl Balancer {
-    /// Starts one in front of these addresses.
+    /// Starts a load balancer for the processes at `urls`.
     pub async fn start(urls: &[&str]) -> Self {
         let backend = |url: &&str| Backend { address: address_of(url), ready: false };
         let shared = Arc::new(Shared { backends: Mutex::new(urls.iter().map(backend).collect()), ..Shared::default() });
@@ -106,13 +106,13 @@ impl Balancer {
         Self { address, shared, _tasks: tasks }
     }
 
-    /// Where it listens.
+    /// Returns the URL at which the balancer listens.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Has another address take a process's place.
+    /// Replaces the backend at `from` with one at `to`. The new backend is not ready until a probe succeeds.
     pub fn moved(&self, from: &str, to: &str) {
         for backend in
             self.shared.backends.lock().unwrap().iter_mut().filter(|backend| backend.address == address_of(from))
@@ -121,7 +121,7 @@ impl Balancer {
         }
     }
 
-    /// How many processes are ready, as it was told last.
+    /// Returns the number of processes that were ready at their last probe.
     #[must_use]
     pub fn ready(&self) -> usize {
         self.shared.backends.lock().unwrap().iter().filter(|backend| backend.ready).count()

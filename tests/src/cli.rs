@@ -1,9 +1,9 @@
-//! What a run of the CLI gave.
+//! The output of one run of the CLI.
 
-/// A run of the CLI that has ended.
+/// A finished run of the CLI.
 #[derive(Debug, Clone)]
 pub struct Ran {
-    /// What it was asked, for messages.
+    /// The arguments, for failure messages.
     pub line: String,
     /// The exit status.
     pub status: i32,
@@ -14,7 +14,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// What a command line came to.
+    /// Creates the record of a run from its arguments and its output.
     #[must_use]
     pub fn new(args: &[&str], output: std::process::Output) -> Self {
         Self {
@@ -25,19 +25,19 @@ impl Ran {
         }
     }
 
-    /// Standard output as text.
+    /// Returns standard output as text.
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.stdout).unwrap()
     }
 
-    /// Standard output as JSON.
+    /// Returns standard output as JSON.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// The same; panics unless the status is as expected.
+    /// Asserts the exit status.
     #[allow(clippy::must_use_candidate, clippy::return_self_not_must_use, reason = "asserting is its use")]
     pub fn status(self, expected: i32) -> Self {
         assert_eq!(
@@ -51,7 +51,7 @@ impl Ran {
         self
     }
 
-    /// The same; panics unless it succeeded.
+    /// Asserts that the exit status is 0.
     #[allow(clippy::must_use_candidate, clippy::return_self_not_must_use, reason = "asserting is its use")]
     pub fn ok(self) -> Self {
         self.status(0)

@@ -1,4 +1,4 @@
-//! A job that has ended, and what must be true of it when it was disturbed.
+//! A finished job, and the checks that must hold after a fault disturbed it.
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
@@ -9,30 +9,30 @@ use fabric_types::{
 };
 use std::collections::BTreeSet;
 
-/// The longest result that is read.
+/// Maximum size of a result, in bytes.
 const LONGEST: u64 = 64 << 20;
 
-/// A job that has ended: itself, its tasks, its result.
+/// A finished job with its tasks and its result.
 #[derive(Debug, Clone)]
 pub struct Ended {
     /// The job.
     pub job: Job,
-    /// All its tasks.
+    /// All tasks of the job.
     pub tasks: Vec<Task>,
-    /// Its result.
+    /// The result; empty if the job failed.
     pub result: Bytes,
 }
 
 impl Ended {
-    /// Reads a job that has ended.
+    /// Reads a finished job.
     ///
     /// # Errors
-    /// Those of the requests.
+    /// Returns the error of the first request that fails.
     pub async fn read(client: &Client, id: &str) -> fabric_client::Result<Self> {
         let job = client.job(id, None).await?;
         let tasks = async |paging| client.tasks(id, &TaskQuery { paging, ..Default::default() }).await;
         let tasks = PageOptions::collect(100_000, tasks).await?.items;
-        // A job that failed has none.
+        // A failed job has no result.
         let result = match job.state {
             JobState::Succeeded => client.result(id).await?.bytes(LONGEST).await?,
             _ => Bytes::new(),
@@ -40,37 +40,45 @@ impl Ended {
         Ok(Self { job, tasks, result })
     }
 
-    /// Every task has succeeded, is there once, and is paid for once; the result has the bytes of the undisturbed run.
+    /// Checks that every task succeeded, is listed once and is billed once, and that the result is identical to that of
+    /// the undisturbed run.
     ///
     /// # Errors
-    /// What is not so.
+    /// Returns the first check that does not hold.
     pub fn check(&self, undisturbed: &Self) -> Result<()> {
         let Self { job, tasks, .. } = self;
         ensure!(job.state == JobState::Succeeded, "the job {:?}: {}: {:?}", job.state, job.remark, job.error);
-        ensure!(self.result == undisturbed.result, "the result has other bytes than the undisturbed run's");
+        ensure!(self.result == undisturbed.result, "the result differs from that of the undisturbed run");
         let counts = job.tasks;
-        ensure!(counts.total == undisturbed.job.tasks.total, "it has other tasks: {counts:?}");
+        ensure!(
+            counts.total == undisturbed.job.tasks.total,
+            "the number of tasks differs from the undisturbed run: {counts:?}"
+        );
         ensure!(counts.succeeded == counts.total, "not every task succeeded: {counts:?}");
-        ensure!((counts.failed, counts.running, counts.waiting) == (0, 0, 0), "tasks are left: {counts:?}");
-        ensure!(tasks.len() as u64 == counts.total, "{} tasks are listed of {}", tasks.len(), counts.total);
+        ensure!((counts.failed, counts.running, counts.waiting) == (0, 0, 0), "unfinished tasks remain: {counts:?}");
+        ensure!(tasks.len() as u64 == counts.total, "{} of {} tasks are listed", tasks.len(), counts.total);
         let places: BTreeSet<_> = tasks.iter().map(|task| (task.stage, task.index)).collect();
         ensure!(places.len() == tasks.len(), "a task is listed twice");
         let mut keys = BTreeSet::new();
         for task in tasks {
             ensure!(task.state == TaskState::Succeeded, "{task:?}");
-            ensure!(keys.insert(task.key.context("a task without a key")?.to_string()), "two tasks have one key");
+            ensure!(keys.insert(task.key.context("a task without a key")?.to_string()), "two tasks have the same key");
         }
-        // The same tasks, and each spent what it spends when nobody disturbs it. (Keys hold the input's entity tag and,
-        // without the cache, the job: those differ.)
+        // The tasks are the same, and each spent as much fuel as in the undisturbed run. Keys are not compared: they
+        // include the entity tag of the input and, without the cache, the job id.
         let kept = |ended: &Self| -> BTreeSet<_> {
             ended.tasks.iter().map(|t| (t.stage, t.index, t.fuel, t.result_bytes)).collect()
         };
-        ensure!(kept(self) == kept(undisturbed), "a task spent other fuel, or gave another size, than undisturbed");
-        // What was committed is counted with the one commit. Fuel is counted with each attempt that ran to its end: where two
-        // did, a copy or one after a lost report, both are paid for, here as in the undisturbed run.
+        ensure!(
+            kept(self) == kept(undisturbed),
+            "the fuel or the result size of a task differs from the undisturbed run"
+        );
+        // Output bytes are counted once, with the commit. Fuel is counted for every attempt that ran to completion: if
+        // two attempts did (a speculative copy, or a retry after a lost report), both are billed, in the undisturbed
+        // run too.
         let committed = tasks.iter().filter_map(|task| task.result_bytes).sum::<u64>();
         let counted = job.cost.bytes_out;
-        ensure!(counted == committed, "a commit was counted twice or not at all: {counted} bytes of {committed}");
+        ensure!(counted == committed, "the job counts {counted} output bytes, and its tasks committed {committed}");
         let spent = tasks.iter().map(|task| task.fuel).sum::<u64>();
         ensure!(job.cost.fuel >= spent, "the job cost {} fuel, and its tasks spent {spent}", job.cost.fuel);
         Ok(())

@@ -1,17 +1,17 @@
-//! Modules to deploy: what `cargo xtask guests` built, and hostile ones in the text format.
+//! Modules for the tests: those that `cargo xtask guests` builds, and hostile ones in the text format.
 
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 
-/// The repository.
+/// Returns the root of the repository.
 #[must_use]
 pub fn repository() -> PathBuf {
-    // Read when the test runs: a target folder that two clones share may hold the other clone's build.
+    // Read at run time, since two clones may share a target folder that holds the other clone's build.
     let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("run the tests with cargo");
     Path::new(&package).parent().unwrap().to_owned()
 }
 
-/// Cargo's target folder.
+/// Returns Cargo's target folder.
 pub(crate) fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty()) {
         Some(folder) => repository().join(folder),
@@ -19,7 +19,7 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
-/// A guest that `cargo xtask guests` built; looked for where `FABRIC_GUESTS_DIR` says, else in the target folder.
+/// Reads a guest that `cargo xtask guests` built, from `FABRIC_GUESTS_DIR` or else from the target folder.
 #[must_use]
 pub fn built(name: &str) -> Bytes {
     let folder = std::env::var_os("FABRIC_GUESTS_DIR").map_or_else(|| target().join("guests"), PathBuf::from);
@@ -43,7 +43,7 @@ const CAT: &str = r#"(module
    (if (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then (unreachable)))
    (br $more))))"#;
 
-/// A command that gives its partition back.
+/// Returns a command that writes its partition to standard output.
 #[must_use]
 pub fn cat() -> Bytes {
     wat::parse_str(CAT).unwrap_or_else(|e| panic!("{e}")).into()
@@ -53,14 +53,14 @@ fn hostile_folder() -> PathBuf {
     repository().join("examples/hostile")
 }
 
-/// A guest of `examples/hostile`: assembled here where it is text, else one that was built.
+/// Returns a guest of `examples/hostile`. A `.wat` file is assembled; any other guest must have been built.
 #[must_use]
 pub fn hostile(name: &str) -> Bytes {
     let text = hostile_folder().join(format!("{name}.wat"));
     if text.exists() { wat::parse_file(&text).unwrap_or_else(|e| panic!("{e}")).into() } else { built(name) }
 }
 
-/// The names of all guests of `examples/hostile`.
+/// Returns the sorted names of all guests in `examples/hostile`.
 #[must_use]
 pub fn hostile_names() -> Vec<String> {
     let name = |entry: std::io::Result<std::fs::DirEntry>| {
@@ -74,7 +74,7 @@ pub fn hostile_names() -> Vec<String> {
     names
 }
 
-/// A manifest: the name, and what follows it in TOML, such as `[limits]` and its lines.
+/// Returns a manifest with this name, followed by `more`: TOML text such as `[limits]` and its keys.
 #[must_use]
 pub fn manifest(name: &str, more: &str) -> String {
     format!("[function]\nname = \"{name}\"\n{more}\n")

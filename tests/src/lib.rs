@@ -1,8 +1,8 @@
-//! The end-to-end suite: the real `fabric` binary over a folder of its own, spoken to through its REST API and its CLI.
+//! The end-to-end suite: tests the real `fabric` binary through its REST API and its CLI, over a temporary folder.
 //!
-//! Here is the harness; the tests are in `tests/`. It starts servers, kills them, starts them again, runs the CLI against
-//! them and looks at their process from outside. It replaces nothing by a stand-in, and it panics where a step that the
-//! test relies on fails: in a test that is the message.
+//! This crate is the harness; the tests are in `tests/`. It starts, kills and restarts servers, runs the CLI against
+//! them, and inspects their processes from the outside. It mocks nothing. It panics if a step that a test relies on
+//! fails, and the panic is the test's failure message.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod balancer;

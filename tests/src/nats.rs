@@ -1,4 +1,4 @@
-//! A real NATS server for a test.
+//! A NATS server for a test.
 
 use crate::process::Process;
 use std::{
@@ -7,7 +7,7 @@ use std::{
     thread::JoinHandle,
 };
 
-/// A running server; it ends when dropped.
+/// A running server. It is killed when dropped.
 #[derive(Debug)]
 pub struct Nats {
     child: Child,
@@ -16,10 +16,10 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     ///
     /// # Panics
-    /// Where there is none, see [`crate::nats_server`].
+    /// Panics if the program is not found, see [`crate::nats_server`].
     #[must_use]
     pub fn start() -> Self {
         let mut child = Command::new(crate::nats_server())
@@ -31,18 +31,18 @@ impl Nats {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains("Listening for client connections on"));
         let port = line.expect("the NATS server ended").rsplit(':').next().unwrap().trim().to_owned();
-        // Read to its end, so that the server never waits for a full pipe.
+        // Drains the pipe, so that the server never blocks on it.
         let log = std::thread::spawn(move || lines.for_each(drop));
         Self { child, url: format!("nats://127.0.0.1:{port}"), log: Some(log) }
     }
 
-    /// Its process.
+    /// Returns the server's process.
     #[must_use]
     pub fn process(&self) -> Process {
         Process(self.child.id())
     }
 
-    /// Its address.
+    /// Returns the server's URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url

@@ -1,8 +1,8 @@
-//! A server's process as the operating system sees it. Linux only, as the sandbox's own limits are.
+//! A server's process, as `/proc` shows it. Linux only, like the sandbox's own limits.
 
 use std::path::PathBuf;
 
-/// A process.
+/// A process id.
 #[derive(Debug, Clone, Copy)]
 pub struct Process(pub u32);
 
@@ -17,50 +17,50 @@ impl Process {
         line.trim_start_matches(':').split_whitespace().next().unwrap().parse().unwrap()
     }
 
-    /// Whether this process itself is root's.
+    /// Returns `true` if the test itself runs as root.
     #[must_use]
     pub fn is_root() -> bool {
         use std::os::unix::fs::MetadataExt as _;
         std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
     }
 
-    /// Sends it a signal, such as `STOP`.
+    /// Sends a signal, such as `STOP`.
     pub fn signal(self, name: &str) {
         let sent =
             std::process::Command::new("kill").args([&format!("-{name}"), &self.0.to_string()]).status().unwrap();
         assert!(sent.success(), "signal {name}");
     }
 
-    /// Resident memory, bytes.
+    /// Returns the resident memory in bytes.
     #[must_use]
     pub fn resident(self) -> u64 {
         self.status("VmRSS") * 1024
     }
 
-    /// The most resident memory since the start or [`Self::forget_peak`], bytes.
+    /// Returns the peak resident memory in bytes since the start or since [`Self::forget_peak`].
     #[must_use]
     pub fn peak(self) -> u64 {
         self.status("VmHWM") * 1024
     }
 
-    /// Begins a new peak at what is resident now.
+    /// Resets the peak to the current resident memory.
     pub fn forget_peak(self) {
         std::fs::write(self.proc("clear_refs"), "5").unwrap();
     }
 
-    /// Threads.
+    /// Returns the number of threads.
     #[must_use]
     pub fn threads(self) -> u64 {
         self.status("Threads")
     }
 
-    /// Open file descriptors.
+    /// Returns the number of open file descriptors.
     #[must_use]
     pub fn descriptors(self) -> usize {
         std::fs::read_dir(self.proc("fd")).unwrap().count()
     }
 
-    /// Child processes, such as compile workers; dead ones that nobody waited for count.
+    /// Returns the number of child processes, such as compile workers. Zombies count.
     #[must_use]
     pub fn children(self) -> usize {
         let parent = format!("PPid:\t{}", self.0);

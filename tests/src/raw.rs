@@ -1,31 +1,31 @@
-//! Requests as they are on the wire: clients tidy an address up before they send it, and here it must not be.
+//! Raw HTTP requests. A client normalizes the target of a request; these tests need it unchanged.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-/// An answer.
+/// An HTTP response.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Head and body as they came.
+    /// Head and body as received.
     pub text: String,
 }
 
 impl Answer {
-    /// The code of a problem document.
+    /// Returns the code of a problem document.
     #[must_use]
     pub fn code(&self) -> Option<String> {
         let (_, body) = self.text.split_once("\r\n\r\n")?;
-        // Whole, or in one chunk.
+        // The body is either plain or a single chunk.
         let body = body.get(body.find('{')?..=body.rfind('}')?)?;
         Some(serde_json::from_str::<serde_json::Value>(body).ok()?.get("code")?.as_str()?.to_owned())
     }
 }
 
-/// Sends one request whose target goes out byte by byte as it is given.
+/// Sends one request with exactly these bytes as its target.
 pub(crate) async fn send(url: &str, method: &str, target: &[u8], token: Option<&str>, body: &str) -> Answer {
     let host = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(host).await.unwrap();

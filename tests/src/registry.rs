@@ -1,4 +1,4 @@
-//! A real OCI registry for a test: the CNCF's `distribution`, in Debian the package `docker-registry`.
+//! An OCI registry for a test: the CNCF's `distribution`, in Debian the package `docker-registry`.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A running registry; it ends when dropped.
+/// A running registry. It is killed when dropped.
 #[derive(Debug)]
 pub struct Registry {
     child: Child,
@@ -14,7 +14,7 @@ pub struct Registry {
     folder: tempfile::TempDir,
 }
 
-/// The program: `FABRIC_TEST_REGISTRY`, else `docker-registry` in `PATH`.
+/// Returns the registry program: `FABRIC_TEST_REGISTRY`, or else `docker-registry` in `PATH`.
 fn program() -> PathBuf {
     std::env::var_os("FABRIC_TEST_REGISTRY")
         .filter(|named| !named.is_empty())
@@ -22,10 +22,10 @@ fn program() -> PathBuf {
 }
 
 impl Registry {
-    /// Starts one on a free port, over an empty folder.
+    /// Starts a registry on a free port, with empty storage.
     ///
     /// # Panics
-    /// Where there is no such program; `cargo xtask test` installs it.
+    /// Panics if the program is not found. `cargo xtask test` installs it.
     #[must_use]
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -53,16 +53,16 @@ impl Registry {
         registry
     }
 
-    /// Its host and port.
+    /// Returns the host and port.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Changes a byte of every blob of this length.
+    /// Changes one byte of every blob of this length.
     ///
     /// # Panics
-    /// Where there is none.
+    /// Panics if no blob has this length.
     pub fn damage_blobs(&self, length: usize) {
         fn files(folder: &Path, found: &mut Vec<PathBuf>) {
             for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {

@@ -1,4 +1,4 @@
-//! A real server: started over a folder of its own, killed, started again.
+//! A `fabric serve` process over a temporary folder.
 
 use crate::{
     cli::Ran,
@@ -18,27 +18,27 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
-/// How long a server may take to be ready, and an awaited condition to come true. Only a failure takes this long.
+/// Timeout for a server to become ready and for a condition to hold. Only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a condition is looked at that nothing announces.
+/// Polling interval for conditions that send no notification.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How a server is started.
+/// Options of a server.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// More arguments of `fabric serve`.
+    /// Extra arguments of `fabric serve`.
     pub args: Vec<String>,
 }
 
 impl Options {
-    /// So many guests at once.
+    /// Returns options that limit the server to `n` slots.
     #[must_use]
     pub fn slots(n: u32) -> Self {
         Self { args: vec!["--slots".to_owned(), n.to_string()] }
     }
 }
 
-/// A running server and its folder, which go when this is dropped.
+/// A running server and its folder. Dropping it kills the server and removes the folder.
 #[derive(Debug)]
 pub struct Server {
     options: Options,
@@ -49,27 +49,27 @@ pub struct Server {
     client: Client,
 }
 
-/// The binary under test.
+/// Returns the path of the binary under test: `FABRIC_BIN`, or else the debug build.
 pub(crate) fn program() -> PathBuf {
     let path = std::env::var_os("FABRIC_BIN").map_or_else(|| guests::target().join("debug/fabric"), PathBuf::from);
     assert!(path.exists(), "{} is not there\nhint: cargo build -p fabric-cli", path.display());
     path
 }
 
-/// Takes the developer's own settings from a command of the binary.
+/// Removes the developer's own settings from the environment of a command.
 pub(crate) fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FABRIC_") {
             command.env_remove(name);
         }
     }
-    // Opening a software GPU with every start would only cost time; tests of it say --gpu.
+    // Opening a software GPU at every start would be slow. Tests of the GPU pass `--gpu`.
     command.env("NO_COLOR", "1").env("FABRIC_GPU", "off");
-    // Guests may kill their host where a test says so; only a debug build listens.
+    // Lets guests of a test kill their host. Only a debug build reads this variable.
     command.env("FABRIC_TEST_HOOKS", "1");
 }
 
-/// A command of the binary, with none of the developer's own settings.
+/// Returns a command of the binary without the developer's own settings.
 pub(crate) fn command(folder: &std::path::Path) -> Command {
     let mut command = Command::new(program());
     without_settings(&mut command);
@@ -83,7 +83,7 @@ pub(crate) fn command(folder: &std::path::Path) -> Command {
 }
 
 fn client(url: &str, token: &str, tenant: Option<&str>) -> Client {
-    // One attempt: a test wants to see what the server said, not what it said at last.
+    // One attempt, so that a test sees the first response.
     let mut options =
         fabric_client::Options::new(url).token(token).attempts(1).answer_timeout(Duration::from_secs(120));
     if let Some(tenant) = tenant {
@@ -96,10 +96,10 @@ async fn start(options: &Options, folder: &std::path::Path) -> (Child, String, S
     try_start(options, folder).await.unwrap_or_else(|status| panic!("the server ended ({status})\n{}", log_of(folder)))
 }
 
-/// Starts it, or gives the status with which it ended before it was ready.
+/// Starts a server. Returns its exit status if it ends before it is ready.
 async fn try_start(options: &Options, folder: &std::path::Path) -> Result<(Child, String, String), ExitStatus> {
     let data = folder.join("data");
-    // Left behind where the server before was killed.
+    // A killed server does not remove this file.
     let _ = std::fs::remove_file(data.join("server.json"));
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("server.log")).unwrap();
     let mut child = command(folder)
@@ -132,7 +132,7 @@ fn log_of(folder: &std::path::Path) -> String {
 }
 
 impl Server {
-    /// Starts a server over a fresh folder and waits until it is ready.
+    /// Starts a server over a new folder and waits until it is ready.
     pub async fn start(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (child, url, token) = start(&options, folder.path()).await;
@@ -140,31 +140,31 @@ impl Server {
         Self { options, folder, child, url, token, client }
     }
 
-    /// Its address.
+    /// Returns the server's URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// A client with the admin's token, in the tenant `default`.
+    /// Returns a client with the admin's token, in the tenant `default`.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// A client without a connection yet that sends this secret.
+    /// Returns a new client that sends this secret.
     #[must_use]
     pub fn client_with(&self, secret: &str) -> Client {
         client(&self.url, secret, None)
     }
 
-    /// A client with the admin's token that acts in a tenant.
+    /// Returns a client with the admin's token that acts in `tenant`.
     #[must_use]
     pub fn client_in(&self, tenant: &str) -> Client {
         client(&self.url, &self.token, Some(tenant))
     }
 
-    /// The secret of a new token.
+    /// Creates a token and returns its secret.
     pub async fn token(&self, tenant: &str, role: Role) -> String {
         let new = NewToken {
             name: format!("{role:?} of {tenant}"),
@@ -175,25 +175,25 @@ impl Server {
         self.client.create_token(&new).await.unwrap().secret
     }
 
-    /// The folder that holds the server's data, its log and what the CLI writes.
+    /// Returns the folder of the server's data, its log and the CLI's files.
     #[must_use]
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
 
-    /// What the server wrote to its log.
+    /// Returns the server's log.
     #[must_use]
     pub fn log(&self) -> String {
         log_of(self.folder.path())
     }
 
-    /// Its process.
+    /// Returns the server's process.
     #[must_use]
     pub fn process(&self) -> Process {
         Process(self.child.id().expect("the server has ended"))
     }
 
-    /// Deploys a module under a name, with more lines of its manifest.
+    /// Deploys a module under a name. `more` is added to its manifest.
     pub async fn deploy(&self, name: &str, module: bytes::Bytes, more: &str) -> Deployed {
         let deploy = Deploy::new(guests::manifest(name, more), module);
         self.client.deploy(&deploy).await.unwrap_or_else(|e| panic!("{name}: {e}: {:?}", e.problem()))
@@ -209,23 +209,23 @@ impl Server {
         self.client.put_bytes(path, bytes, &UploadOptions::default()).await.unwrap();
     }
 
-    /// Kills it with SIGKILL: nothing of it runs on, nothing is written any more.
+    /// Kills the server with SIGKILL.
     pub async fn kill9(&mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Waits until it has ended by itself; gives the exit status.
+    /// Waits until the server exits. Returns its exit status, or -1 if a signal ended it.
     pub async fn ended(&mut self) -> i32 {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.unwrap_or_else(|_| panic!("still running\n{}", self.log())).unwrap().code().unwrap_or(-1)
     }
 
-    /// Whether it has ended by itself.
+    /// Returns `true` if the server has exited.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Starts it again over the same folder; false where it ended before it was ready.
+    /// Restarts the server over the same folder. Returns `false` if it ends before it is ready.
     pub async fn try_restart(&mut self) -> bool {
         self.kill9().await;
         let Ok((child, url, token)) = try_start(&self.options, self.folder.path()).await else { return false };
@@ -234,7 +234,7 @@ impl Server {
         true
     }
 
-    /// Starts it again over the same folder, at another address.
+    /// Kills and restarts the server over the same folder, at another address.
     pub async fn restart(&mut self) {
         self.kill9().await;
         let (child, url, token) = start(&self.options, self.folder.path()).await;
@@ -242,13 +242,13 @@ impl Server {
         (self.child, self.url, self.token) = (child, url, token);
     }
 
-    /// Starts it again over the same folder with other arguments.
+    /// Kills and restarts the server over the same folder with other options.
     pub async fn restart_with(&mut self, options: Options) {
         self.options = options;
         self.restart().await;
     }
 
-    /// Asks it to stop, waits for that, and starts it again over the same folder, at another address.
+    /// Stops the server with SIGTERM and starts it again over the same folder, at another address.
     pub async fn restart_gently(&mut self) {
         self.process().signal("TERM");
         assert_eq!(self.ended().await, 0, "{}", self.log());
@@ -257,7 +257,7 @@ impl Server {
         (self.child, self.url, self.token) = (child, url, token);
     }
 
-    /// Asks it to stop and waits for that; gives the exit status.
+    /// Stops the server with SIGTERM and waits. Returns the exit status, or -1 if a signal ended it.
     pub async fn stop(mut self) -> i32 {
         let id = self.process().0.to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
@@ -265,18 +265,18 @@ impl Server {
         ended.unwrap_or_else(|_| panic!("still running\n{}", self.log())).unwrap().code().unwrap_or(-1)
     }
 
-    /// Sends a request whose target goes out byte by byte as it is given.
+    /// Sends a request with exactly these bytes as its target.
     pub async fn raw(&self, method: &str, target: impl AsRef<[u8]>, token: Option<&str>, body: &str) -> Answer {
         raw::send(&self.url, method, target.as_ref(), token, body).await
     }
 
-    /// The admin's secret.
+    /// Returns the admin's secret.
     #[must_use]
     pub fn admin(&self) -> &str {
         &self.token
     }
 
-    /// A metric's value now, summed over its labels; `None` where it is not there.
+    /// Returns the current value of a metric, summed over its labels, or `None` if it is not exposed.
     pub async fn metric(&self, name: &str) -> Option<f64> {
         let body = self.client.metrics().await.unwrap().bytes(16 << 20).await.unwrap();
         let text = std::str::from_utf8(&body).unwrap().to_owned();
@@ -288,12 +288,12 @@ impl Server {
         text.lines().filter_map(value).reduce(|a, b| a + b)
     }
 
-    /// Waits until a metric's value is as `wanted` says.
+    /// Waits until `wanted` holds for a metric's value.
     pub async fn until_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
         until(name, async || self.metric(name).await.is_some_and(&wanted)).await;
     }
 
-    /// The CLI against it, in its folder, its output piped; what it starts is killed when dropped.
+    /// Returns a CLI command for this server, run in its folder with piped output. The child is killed when dropped.
     #[must_use]
     pub fn cli_command(&self, args: &[&str]) -> Command {
         let mut command = command(self.folder.path());
@@ -301,18 +301,18 @@ impl Server {
         command
     }
 
-    /// Runs the CLI against it, in its folder, to the end.
+    /// Runs a CLI command for this server to completion, in its folder.
     pub async fn cli(&self, args: &[&str]) -> Ran {
         self.cli_with(args, &[]).await
     }
 
-    /// The same with environment variables.
+    /// Runs a CLI command with extra environment variables.
     pub async fn cli_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
         let output = self.cli_command(args).envs(env.iter().copied()).output().await.unwrap();
         Ran::new(args, output)
     }
 
-    /// Starts the CLI and leaves it running; it is killed when dropped.
+    /// Starts a CLI command. The child is killed when dropped.
     #[must_use]
     pub fn cli_running(&self, args: &[&str]) -> Child {
         self.cli_command(args).spawn().unwrap()
@@ -322,12 +322,12 @@ impl Server {
 /// Waits until `condition` holds.
 ///
 /// # Panics
-/// When it does not within a minute.
+/// Panics if it does not hold within a minute.
 pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let held = async {
         while !condition().await {
             tokio::time::sleep(LOOK).await;
         }
     };
-    tokio::time::timeout(PATIENCE, held).await.unwrap_or_else(|_| panic!("did not come true: {what}"));
+    tokio::time::timeout(PATIENCE, held).await.unwrap_or_else(|_| panic!("timed out waiting for: {what}"));
 }

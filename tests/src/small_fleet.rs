@@ -1,24 +1,24 @@
-//! A few processes that do everything over one NATS server and one folder as their store.
+//! A fleet of processes with all roles, over one NATS server and one folder as their store.
 
 use crate::{Nats, Options, Process, Server, until};
 use fabric_client::PageOptions;
 use tempfile::TempDir;
 
-/// Says that a process owns the jobs.
+/// The log line of the process that owns the jobs.
 const OWNER: &str = "owner of the jobs";
 
-/// The fleet.
+/// A running fleet.
 #[derive(Debug)]
 pub struct SmallFleet {
-    /// Its processes.
+    /// The processes.
     pub servers: Vec<Server>,
-    /// Its NATS server.
+    /// The NATS server.
     pub nats: Nats,
     shared: TempDir,
 }
 
 impl SmallFleet {
-    /// So many processes with one slot each and these arguments; the first owns the jobs.
+    /// Starts `size` processes with one slot each and these arguments. The first owns the jobs.
     pub async fn start(size: usize, args: &[&str]) -> Self {
         let mut fleet = Self { servers: Vec::new(), nats: Nats::start(), shared: tempfile::tempdir().unwrap() };
         for n in 0..size {
@@ -31,7 +31,7 @@ impl SmallFleet {
         fleet
     }
 
-    /// The arguments that make a process one of it.
+    /// Returns the arguments with which a process joins this fleet.
     #[must_use]
     pub fn arguments(&self, more: &[&str]) -> Vec<String> {
         let store = format!("file://{}", self.store().display());
@@ -39,19 +39,19 @@ impl SmallFleet {
         args.iter().chain(more).map(ToString::to_string).collect()
     }
 
-    /// The folder that is its store.
+    /// Returns the folder of the store.
     #[must_use]
     pub fn store(&self) -> &std::path::Path {
         self.shared.path()
     }
 
-    /// Starts one more process.
+    /// Starts another process in this fleet.
     pub async fn join(&mut self, args: &[&str]) {
         let args = self.arguments(args);
         self.servers.push(Server::start(Options { args }).await);
     }
 
-    /// Waits until every process knows so many nodes that take work.
+    /// Waits until every process lists `nodes` ready nodes.
     pub async fn complete(&self, nodes: usize) {
         for server in &self.servers {
             until("every node is ready", async || {
@@ -62,19 +62,19 @@ impl SmallFleet {
         }
     }
 
-    /// Each node with its state, as a process sees them.
+    /// Returns the id and the state of each node, as the process at `at` lists them.
     pub async fn states(&self, at: usize) -> Vec<(String, String)> {
         let page = self.servers[at].client().nodes(&PageOptions::default()).await.unwrap();
         page.items.into_iter().map(|node| (node.id.to_string(), node.state)).collect()
     }
 
-    /// A process's name.
+    /// Returns the name of the process at `at`.
     #[must_use]
     pub fn name(&self, at: usize) -> String {
         std::fs::read_to_string(self.servers[at].folder().join("data/name")).unwrap().trim().to_owned()
     }
 
-    /// The process of its NATS server.
+    /// Returns the process of the NATS server.
     #[must_use]
     pub fn nats_process(&self) -> Process {
         self.nats.process()

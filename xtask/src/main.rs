@@ -4,6 +4,7 @@
 //! This crate is not part of the product.
 
 mod c_guests;
+mod ci;
 mod demo;
 mod deny;
 mod folders;
@@ -24,6 +25,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   guests [NAME…]     build the example guests (all of them, or the workspaces that have these)
   demo [--keep]      start a server, map and reduce the real weather data, show the result and what it cost;
                      --keep leaves the server's data in ./.fabric
+  check              format, lints, tests of the pure crates and of the source itself: no server, under a minute once compiled
+  ci                 every check of a change, as .ci/run runs them
   test [-- ARGS…]    build the guests, get the servers the tests need, run every test; ARGS go to the test runner
   deny [--db FOLDER] check every crate's advisories, licence, versions and source against deny.toml
   advisories FOLDER  make FOLDER, a clone of the RustSec database, the snapshot that `deny` checks against
@@ -40,6 +43,8 @@ fn main() -> ExitCode {
     let done = match command {
         "guests" => guests::command(rest),
         "demo" => demo::command(rest),
+        "check" => ci::check(rest),
+        "ci" => ci::ci(rest),
         "test" => test::command(rest),
         "deny" => deny::command(rest),
         "advisories" => deny::refresh(rest),

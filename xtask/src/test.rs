@@ -83,10 +83,10 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         );
         return Ok(());
     }
-    stage("documentation tests of the guest SDK", || {
+    stage("documentation tests", || {
         let mut command = cargo();
         with_servers(&mut command);
-        run(command.args(["test", "--quiet", "--doc", "--package", "fabric-sdk"]))
+        run(command.args(["test", "--quiet", "--doc", "--workspace"]))
     })?;
     stage("the examples' tests on this machine", || {
         let mut command = clean(cargo());

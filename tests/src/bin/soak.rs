@@ -1,8 +1,8 @@
-//! Breaks one fleet, round after round, until the time is up or something is wrong.
+//! Injects faults into fleets, round after round, until the time is up or a check fails.
 //!
-//! Every round is drawn from its own seed, which its line names; the seed of the next follows from it. So
-//! `--seed S --rounds 1` repeats a round, on a fleet that has no past.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for people")]
+//! Each round is drawn from its own seed, which its line of output names; the next seed is derived from it.
+//! `--seed S --rounds 1` repeats a round on a new fleet.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an interactive program")]
 
 use anyhow::Result;
 use clap::Parser;
@@ -15,31 +15,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Break a fleet, round after round, and check what must be true after each.
+/// Inject faults into a fleet, round after round, and check its invariants after each round
 #[derive(Debug, Parser)]
 struct Args {
-    /// How long to go on.
+    /// Duration of the run, in minutes
     #[arg(long, default_value_t = 60, value_name = "N")]
     minutes: u64,
-    /// How many rounds at most.
+    /// Maximum number of rounds [default: no maximum]
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true, value_name = "N")]
     rounds: u64,
-    /// The first round's seed, in hexadecimal as the lines show it [default: a random one]
+    /// Seed of the first round, in hexadecimal as the output shows it [default: random]
     #[arg(long, value_parser = hexadecimal, value_name = "SEED")]
     seed: Option<u64>,
-    /// Only this fault; may be given several times.
+    /// Inject only this fault; may be repeated
     #[arg(long, value_enum, value_name = "NAME")]
     fault: Vec<Fault>,
-    /// How many fleets at once: most of a round is waiting.
+    /// Number of fleets to run concurrently; most of a round is waiting
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8), value_name = "N")]
     fleets: u8,
-    /// How many NATS servers.
+    /// Number of NATS servers per fleet
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=3), value_name = "N")]
     nats: u8,
-    /// Give each process a network namespace and an address of its own; needs root.
+    /// Give each process its own network namespace and address; needs root
     #[arg(long)]
     netns: bool,
-    /// More arguments of every `fabric serve`, after `--`.
+    /// Extra arguments of every `fabric serve`, after `--`
     #[arg(last = true, value_name = "ARG")]
     serve: Vec<String>,
 }
@@ -51,7 +51,7 @@ fn hexadecimal(text: &str) -> Result<u64, std::num::ParseIntError> {
 impl Args {
     fn again(&self, round: &Round) -> String {
         let (seed, fault) = (round.seed, round.fault.name());
-        // The list of faults that was drawn from is part of what a seed means.
+        // The seed selects from this list of faults, so the command repeats the list.
         let faults: String = self.fault.iter().map(|fault| format!(" --fault {}", fault.name())).collect();
         let netns = if self.netns { " --netns" } else { "" };
         let serve = if self.serve.is_empty() { String::new() } else { format!(" -- {}", self.serve.join(" ")) };
@@ -65,17 +65,17 @@ impl Args {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    // Told to stop, it leaves nothing running.
+    // A signal drops the soak, which stops all processes.
     let ran = tokio::select! {
         ran = soak(&args) => ran,
-        stopped = told_to_stop() => stopped.and(Err(anyhow::anyhow!("told to stop"))),
+        stopped = told_to_stop() => stopped.and(Err(anyhow::anyhow!("stopped by a signal"))),
     };
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             for cause in error.chain().skip(1) {
-                eprintln!("  because: {cause}");
+                eprintln!("  caused by: {cause}");
             }
             ExitCode::FAILURE
         }
@@ -91,7 +91,7 @@ async fn told_to_stop() -> Result<()> {
     }
 }
 
-/// What the fleets of one soak share.
+/// State shared by the fleets of one soak.
 struct Soak<'a> {
     args: &'a Args,
     faults: Vec<Fault>,
@@ -124,14 +124,14 @@ async fn soak(args: &Args) -> Result<()> {
 }
 
 impl Soak<'_> {
-    /// Takes the next round's number, while there is one.
+    /// Returns the number of the next round, or `None` after the last round or the deadline.
     fn next(&self) -> Option<u64> {
         let number = self.begun.get();
         self.begun.set(number + 1);
         (number < self.args.rounds && Instant::now() < self.until).then_some(number)
     }
 
-    /// Breaks one fleet until the rounds or the time are over.
+    /// Runs rounds on one fleet until the rounds or the time are used up.
     async fn fleet(&self, n: u8, mut seed: u64) -> Result<()> {
         let args = self.args;
         let setup = Setup { seed, nats: usize::from(args.nats), namespaces: args.netns, args: args.serve.clone() };
@@ -145,7 +145,7 @@ impl Soak<'_> {
         while let Some(number) = self.next() {
             let round = Round::draw(seed, &self.faults, &Work::LONG)?;
             let again = args.again(&round);
-            // A step that panics is a violation as any other.
+            // A panic counts as a failed round.
             let ran = AssertUnwindSafe(round.run(&mut fleet)).catch_unwind().await;
             match ran.unwrap_or_else(|_| Err(anyhow::anyhow!("the round panicked"))) {
                 Ok(outcome) => {

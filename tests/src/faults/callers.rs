@@ -1,5 +1,5 @@
-//! Clients that call, submit and store while things break. Each request gets an answer or an error, and what was
-//! acknowledged is there afterwards.
+//! Clients that send calls, jobs and objects while a fault is active. Each request must receive a response or an error,
+//! and everything acknowledged must exist afterwards.
 
 use super::{
     doors::{Doors, passes},
@@ -14,14 +14,14 @@ use fabric_types::rest::invocation::InvocationState;
 use std::{future::Future, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 
-/// After how long a request that got neither an answer nor an error counts as lost.
+/// Timeout after which a request without a response or an error counts as lost.
 const SILENCE: Duration = Duration::from_secs(60);
-/// The pause between a client's requests: a load, not a flood.
+/// Pause between the requests of one client, to bound the load.
 const PACE: Duration = Duration::from_secs(1);
-/// The longest answer to a call.
+/// Maximum size of a response to a call, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// What was acknowledged, and how much was not.
+/// Acknowledged requests, and the numbers of responses and errors.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     invocations: Vec<(String, String)>,
@@ -40,10 +40,10 @@ impl Account {
         self.refused += other.refused;
     }
 
-    /// Notes an answer or an error; silence and nonsense are failures.
+    /// Counts a response or an error that a fault explains. Any other error and a timeout fail the round.
     async fn call<T>(&mut self, what: &str, call: impl Future<Output = fabric_client::Result<T>>) -> Result<Option<T>> {
         let said = tokio::time::timeout(SILENCE, call).await;
-        match said.with_context(|| format!("{what}: neither an answer nor an error within a minute"))? {
+        match said.with_context(|| format!("{what}: neither a response nor an error within a minute"))? {
             Ok(answer) => {
                 self.answered += 1;
                 Ok(Some(answer))
@@ -56,7 +56,8 @@ impl Account {
         }
     }
 
-    /// Calls, objects, an asynchronous call and a job take turns; most are such that leave no journal behind.
+    /// Sends the request with number `n`. The kinds alternate; most of them are calls and objects, which write no
+    /// journal.
     async fn request(&mut self, client: &Client, n: u32, name: &str) -> Result<()> {
         match n % 8 {
             0 | 2 | 4 | 6 => {
@@ -65,7 +66,7 @@ impl Account {
                     answer.body.bytes(LONGEST).await
                 };
                 if let Some(body) = self.call("a call", echoed).await? {
-                    ensure!(body == name, "a call was answered with another's answer: {body:?} for {name}");
+                    ensure!(body == name, "a call returned the response of another call: {body:?} for {name}");
                 }
             }
             3 => {
@@ -92,12 +93,12 @@ impl Account {
         Ok(())
     }
 
-    /// Everything that was acknowledged is there, and is right.
+    /// Checks that everything acknowledged exists and is correct.
     pub(crate) async fn check(&self, doors: &Doors, small: &Ended) -> Result<()> {
         for (path, body) in &self.objects {
             let read = async |client: &Client| client.get(path, &Default::default()).await?.bytes(LONGEST).await;
             let bytes = doors.ask(&format!("the object {path} that was stored"), read).await?;
-            ensure!(bytes == body.as_bytes(), "the object {path} has other bytes");
+            ensure!(bytes == body.as_bytes(), "the content of the object {path} differs from what was stored");
         }
         for (id, body) in &self.invocations {
             let read = async |client: &Client| {
@@ -108,7 +109,7 @@ impl Account {
                 client.invocation_result(id).await?.bytes(LONGEST).await
             };
             let bytes = doors.ask(&format!("the call {id} that was accepted"), read).await?;
-            ensure!(bytes == body.as_bytes(), "the call {id} has another answer");
+            ensure!(bytes == body.as_bytes(), "the result of the call {id} is not its own");
         }
         for id in &self.jobs {
             let read = async |client: &Client| {
@@ -122,7 +123,7 @@ impl Account {
     }
 }
 
-/// Clients at every door.
+/// Running clients, one for each process that accepts requests.
 #[derive(Debug)]
 pub(crate) struct Callers {
     stop: watch::Sender<bool>,
@@ -130,7 +131,7 @@ pub(crate) struct Callers {
 }
 
 impl Callers {
-    /// Starts one at each door. `name` tells their requests from those of other rounds.
+    /// Starts one client for each process. `name` distinguishes their requests from those of other rounds.
     pub(crate) fn start(doors: &Doors, name: &str) -> Self {
         let (stop, mut running) = (watch::Sender::new(false), JoinSet::new());
         for (n, door) in doors.0.iter().enumerate() {
@@ -140,7 +141,7 @@ impl Callers {
         Self { stop, running }
     }
 
-    /// Lets each end its request, and gives what they were told.
+    /// Stops the clients after their current requests and returns what was acknowledged.
     pub(crate) async fn stop(mut self) -> Result<Account> {
         self.stop.send_replace(true);
         let mut account = Account::default();

@@ -1,5 +1,5 @@
-//! The wall clock of one process, which a test can set: `clock.c`, compiled by the machine's C compiler and preloaded.
-//! Monotonic clocks go on as they did, as they do when an operator or a time server sets a clock.
+//! A settable wall clock for one process: `clock.c`, compiled with the machine's C compiler and loaded with
+//! `LD_PRELOAD`. Monotonic clocks are unaffected, as when an operator or a time server sets the clock.
 
 use anyhow::{Context as _, Result, ensure};
 use std::{
@@ -9,7 +9,7 @@ use std::{
 
 const SOURCE: &str = include_str!("clock.c");
 
-/// A clock that is right until it is set.
+/// A wall clock with an adjustable offset, initially zero.
 #[derive(Debug)]
 pub(crate) struct Clock {
     library: PathBuf,
@@ -17,7 +17,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Compiles the library into `folder`, which all clocks may share.
+    /// Compiles the library into `folder`. All clocks can share the library.
     pub(crate) fn compile(folder: &Path) -> Result<PathBuf> {
         let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
         std::fs::write(&source, SOURCE)?;
@@ -34,12 +34,13 @@ impl Clock {
         Ok(clock)
     }
 
-    /// What the process is started with.
+    /// Returns the environment variables of the process.
     pub(crate) fn environment(&self) -> [(&'static str, &Path); 2] {
         [("LD_PRELOAD", &self.library), ("FAULTS_CLOCK", &self.ahead)]
     }
 
-    /// Sets it so many seconds off the right time, at once. The file is written in place: the process has it mapped.
+    /// Sets the offset in seconds, effective immediately. The file is written in place, since the process has it
+    /// mapped.
     pub(crate) fn set(&self, ahead_s: i64) -> Result<()> {
         use std::os::unix::fs::FileExt as _;
         let file = std::fs::File::options().write(true).open(&self.ahead)?;

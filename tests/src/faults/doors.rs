@@ -1,4 +1,4 @@
-//! Asking a fleet: any of its processes will do, and one that can't answer now is asked again.
+//! Requests to any process of a fleet, with retries while a fault is active.
 
 use super::member::Door;
 use anyhow::{Context as _, Result};
@@ -6,29 +6,29 @@ use fabric_client::Client;
 use fabric_types::{Code, rest::problem::Problem};
 use std::time::Duration;
 
-/// How long until some process must have answered. Only a failure takes this long.
+/// Timeout for a response from any process. Only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The pause after all were asked in vain.
+/// Pause after every process failed to respond.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Whether an error passes when the fault does: the caller's own mistakes, and what is not there, don't. Compiling has a limit
-/// by the clock, which a busy machine may break.
+/// Returns `true` if a fault can explain the error. Caller faults and missing items are not explained by a fault.
+/// Compiling has a wall-clock limit, which a busy machine may exceed.
 pub(crate) fn passes(error: &fabric_client::Error) -> bool {
     let of_the_server = |problem: &Problem| problem.status >= 500 || problem.code == Code::CompileLimit;
     error.is_retryable() || error.problem().is_some_and(of_the_server)
 }
 
-/// The doors of all processes that take requests.
+/// Clients for all processes that accept requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Doors(pub(crate) Vec<Door>);
 
 impl Doors {
-    /// Clients of all that are open now.
+    /// Returns clients for the processes that are running now.
     pub(crate) fn clients(&self) -> Vec<Client> {
         self.0.iter().filter_map(|door| door.borrow().clone()).collect()
     }
 
-    /// The first answer that is no passing error.
+    /// Returns the first result that is not an error explained by a fault.
     pub(crate) async fn ask<T>(
         &self,
         what: &str,
@@ -49,7 +49,7 @@ impl Doors {
         };
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(answer) => answer.with_context(|| what.to_owned()),
-            Err(_) => Err(anyhow::anyhow!("{what}: nobody answered within two minutes; the last error: {last:?}")),
+            Err(_) => Err(anyhow::anyhow!("{what}: no process responded within two minutes; last error: {last:?}")),
         }
     }
 }

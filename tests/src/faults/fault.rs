@@ -1,4 +1,4 @@
-//! What can happen to a fleet.
+//! The faults that a round can inject.
 
 use super::{
     fleet::Fleet,
@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long a process may take to see that its disk has room again.
+/// Timeout for a process to detect that its disk has space again.
 const READY: Duration = Duration::from_secs(30);
 
 /// A kind of fault.
@@ -23,45 +23,45 @@ pub enum Fault {
     KillOwner,
     /// `kill -9` of a gateway.
     KillGateway,
-    /// `kill -9` of all NATS servers, which come back empty.
+    /// `kill -9` of all NATS servers, which restart empty.
     KillNats,
     /// `kill -9` of one of three NATS servers.
     KillOneNats,
-    /// `kill -9` of the S3 server, which comes back with what it stored.
+    /// `kill -9` of the S3 server, which restarts with its data.
     RestartS3,
-    /// A process is cut off from NATS and not from S3.
+    /// A process loses its connection to NATS but not to S3.
     CutNats,
-    /// A process is cut off from S3 and not from NATS.
+    /// A process loses its connection to S3 but not to NATS.
     CutS3,
-    /// A process is cut off from both.
+    /// A process loses its connections to NATS and S3.
     CutBoth,
-    /// A node is frozen until it counts as lost, and goes on.
+    /// A node is frozen until it counts as lost, then resumed.
     FreezeNode,
-    /// The owner is frozen until another owns the jobs, and goes on.
+    /// The owner of the jobs is frozen until another process takes over, then resumed.
     FreezeOwner,
     /// The disk of a process is full.
     FullDisk,
-    /// The clock of a process jumps.
+    /// The wall clock of a process jumps.
     ClockJump,
-    /// Everything is late, and some of it lost.
+    /// All traffic is delayed and some of it is lost.
     RoughNetwork,
 }
 
 impl Fault {
-    /// All of them.
+    /// Returns all faults.
     #[must_use]
     pub fn all() -> &'static [Self] {
         clap::ValueEnum::value_variants()
     }
 
-    /// Its name, as on the command line.
+    /// Returns the name of the fault on the command line.
     #[must_use]
     pub fn name(self) -> String {
         clap::ValueEnum::to_possible_value(&self).map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
-/// A fault as it will happen: everything that is drawn is drawn before.
+/// A fault with all its random parameters, drawn before it is injected.
 #[derive(Debug)]
 pub(crate) struct Strike {
     fault: Fault,
@@ -70,14 +70,14 @@ pub(crate) struct Strike {
     weather: Weather,
     hold: Duration,
     ahead_s: i64,
-    /// What happens to whom, for people.
+    /// Description of the target and the parameters, for the output.
     pub(crate) what: String,
 }
 
 impl Strike {
-    /// Draws the victim and how long it lasts.
+    /// Draws the target and the parameters of a fault.
     pub(crate) fn draw(fault: Fault, fleet: &Fleet, random: &mut ChaCha8Rng) -> Result<Self> {
-        let owner = fleet.owner().context("nobody owns the jobs")?;
+        let owner = fleet.owner().context("no process owns the jobs")?;
         let those = |wanted: &dyn Fn(usize, &Member) -> bool| -> Vec<usize> {
             fleet.members.iter().enumerate().filter(|(n, member)| wanted(*n, member)).map(|(n, _)| n).collect()
         };
@@ -89,8 +89,8 @@ impl Strike {
             Fault::FullDisk => those(&|_, member| member.has_small_disk()),
             _ => those(&|_, _| true),
         };
-        // Drawn always and in this order, so that a seed means the same for every fault.
-        let victim = *candidates.choose(random).context("no process for this fault")?;
+        // Every parameter is drawn in this order for every fault, so that a seed has the same meaning for all of them.
+        let victim = *candidates.choose(random).context("the fleet has no process to which this fault applies")?;
         let server = random.random_range(0..fleet.nats.len());
         let broken = if random.random() { Weather::Cut } else { Weather::Stalled };
         let rough = Weather::Rough { delay: millis(random.random_range(2..=40)), lost: random.random_range(1..=20) };
@@ -114,7 +114,8 @@ impl Strike {
         Ok(Self { fault, victim, server, weather, hold, ahead_s, what })
     }
 
-    /// Does it, for as long as it lasts or until `over` says that the job has ended, and undoes it.
+    /// Injects the fault, holds it until it has lasted long enough or `over` reports the end of the job, and removes
+    /// it.
     pub(crate) async fn strike(&self, fleet: &mut Fleet, mut over: watch::Receiver<bool>) -> Result<()> {
         let hold = self.hold;
         let mut while_it_lasts = async || drop(tokio::time::timeout(hold, over.wait_for(|over| *over)).await);
@@ -168,7 +169,10 @@ impl Strike {
                 let member = fleet.member(victim)?;
                 member.freeze(false)?;
                 let status = member.ended().await?;
-                ensure!(status.code().is_some_and(|code| code != 0), "the one that was frozen ended: {status}");
+                ensure!(
+                    status.code().is_some_and(|code| code != 0),
+                    "the frozen owner ended with the wrong status: {status}"
+                );
                 ensure!(member.log().contains("another process owns the jobs now"), "{}", member.log());
                 member.start().await
             }
@@ -177,8 +181,16 @@ impl Strike {
                 member.fill_disk(true)?;
                 let client = member.door().and_then(|door| door.borrow().clone());
                 if let Some(client) = &client {
-                    let why = client.ready().await.err().context("ready though its disk is full")?.to_string();
-                    ensure!(why.contains("disk full"), "not ready, with another reason than its disk: {why}");
+                    let why = client
+                        .ready()
+                        .await
+                        .err()
+                        .context("the process is ready although its disk is full")?
+                        .to_string();
+                    ensure!(
+                        why.contains("disk full"),
+                        "the process is not ready for another reason than its disk: {why}"
+                    );
                 }
                 let _ = over.wait_for(|over| *over).await;
                 fleet.member(victim)?.fill_disk(false)?;
@@ -188,7 +200,9 @@ impl Strike {
                             tokio::task::yield_now().await;
                         }
                     };
-                    tokio::time::timeout(READY, ready).await.context("not ready though its disk has room again")?;
+                    tokio::time::timeout(READY, ready)
+                        .await
+                        .context("the process is not ready although its disk has space again")?;
                 }
                 Ok(())
             }

@@ -1,4 +1,4 @@
-//! A fleet to break: NATS servers, an S3 server, and four processes of one fabric, each behind lines of its own.
+//! The fleet under test: NATS servers, an S3 server and four Fabric processes, each with its own links to the services.
 
 use super::{
     clock::Clock,
@@ -17,16 +17,16 @@ use fabric_types::job::JobState;
 use std::{collections::BTreeMap, path::Path, time::Duration};
 use tempfile::TempDir;
 
-/// How long processes may take to answer before it is looked again whether one has ended.
+/// Timeout of one attempt to reach all processes, after which exited processes are restarted.
 const ROUND: Duration = Duration::from_secs(10);
-/// How often that is done.
+/// Maximum number of these attempts.
 const ROUNDS: u32 = 12;
 
-/// How long something awaited may take. Only a failure takes this long.
+/// Timeout for an awaited condition. Only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often a job is tried that shall run undisturbed.
+/// Maximum number of runs until an undisturbed job succeeds.
 const WARM_UPS: u32 = 3;
-/// How often it is looked at: nothing announces it.
+/// Polling interval for conditions that send no notification.
 const LOOK: Duration = Duration::from_millis(20);
 
 async fn until(what: &str, condition: impl AsyncFn() -> bool) -> Result<()> {
@@ -35,26 +35,26 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) -> Result<()> {
             tokio::time::sleep(LOOK).await;
         }
     };
-    tokio::time::timeout(PATIENCE, held).await.with_context(|| format!("did not come true: {what}"))
+    tokio::time::timeout(PATIENCE, held).await.with_context(|| format!("timed out waiting for: {what}"))
 }
 
-/// How a fleet is set up.
+/// Parameters of a fleet.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// What delays and losses are drawn from.
+    /// Seed of delays and losses.
     pub seed: u64,
-    /// How many NATS servers: 1 or 3.
+    /// Number of NATS servers: 1 or 3.
     pub nats: usize,
-    /// Whether each process gets a network namespace. Else each gets proxies to the services.
+    /// `true` to run each process in a network namespace, `false` to connect it to the services through proxies.
     pub namespaces: bool,
-    /// More arguments of `fabric serve`.
+    /// Extra arguments of `fabric serve`.
     pub args: Vec<String>,
 }
 
-/// A running fleet. Everything ends when it is dropped.
+/// A running fleet. Dropping it stops all its processes.
 #[derive(Debug)]
 pub struct Fleet {
-    // In the order of their end: the processes before what they need.
+    // Fields are dropped in this order: the processes before the services that they need.
     pub(crate) members: Vec<Member>,
     pub(crate) nats: Vec<Nats>,
     pub(crate) s3: S3,
@@ -63,10 +63,10 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts one with an owner of the jobs, another that may become it, a node and a gateway.
+    /// Starts a fleet of four processes: the owner of the jobs, a second candidate, a node and a gateway.
     ///
     /// # Errors
-    /// What did not start, and its log.
+    /// Returns an error with the log of the process that did not start.
     pub async fn start(setup: &Setup) -> Result<Self> {
         fabric_client::init_tls();
         let folder = tempfile::Builder::new().prefix("fabric-faults-").tempdir()?;
@@ -93,15 +93,15 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Deploys what the jobs need and runs each undisturbed.
+    /// Deploys the functions and data of the jobs and runs each job undisturbed.
     ///
     /// # Errors
-    /// What failed.
+    /// Returns the error of the step that failed.
     pub async fn furnish(&mut self, works: &[Work]) -> Result<()> {
         let doors = self.doors();
         doors.ask("deploying", async |client| Work::furnish(client).await).await?;
         for &work in works.iter().chain([&Work::Small]) {
-            // Once to warm up: nodes compile the module, for which a busy machine may even be too slow.
+            // The first run is a warm-up: nodes compile the module, and on a busy machine that may exceed its limit.
             let mut ended = Self::run(&doors, work).await?;
             for _ in 0..WARM_UPS {
                 ended = Self::run(&doors, work).await?;
@@ -125,10 +125,10 @@ impl Fleet {
         doors.ask("the undisturbed job", read).await
     }
 
-    /// How a job ended when nothing disturbed it.
+    /// Returns the result of the undisturbed run of a job.
     ///
     /// # Errors
-    /// When the fleet was not furnished with it.
+    /// Returns an error if the job was not passed to [`Self::furnish`].
     pub fn undisturbed(&self, work: Work) -> Result<&Ended> {
         self.undisturbed.get(&work).with_context(|| format!("{work:?} was not furnished"))
     }
@@ -137,48 +137,49 @@ impl Fleet {
         Doors(self.members.iter().filter_map(Member::door).collect())
     }
 
-    /// The process that owns the jobs: of those that run, the one with the latest epoch.
+    /// Returns the index of the owner of the jobs: the running process with the highest lease epoch.
     #[must_use]
     pub fn owner(&self) -> Option<usize> {
         let epochs = self.members.iter().enumerate().filter_map(|(n, member)| Some((member.epoch()?, n)));
         epochs.max().map(|(_, n)| n)
     }
 
-    /// A process by its place.
+    /// Returns the process with this index.
     pub(crate) fn member(&mut self, n: usize) -> Result<&mut Member> {
         self.members.get_mut(n).context("no such process")
     }
 
-    /// Waits until another than the process at this place owns the jobs.
+    /// Waits until a process other than `before` owns the jobs.
     pub(crate) async fn until_another_owns(&self, before: usize) -> Result<()> {
         let another = async || self.owner().is_some_and(|owner| owner != before);
         until("another process owns the jobs", another).await
     }
 
-    /// Whether the owner counts the node of this name among its nodes.
+    /// Returns `true` if the owner lists a node of this name.
     pub(crate) async fn lists(&self, node: &str) -> Result<bool> {
         let page =
             self.doors().ask("listing nodes", async |client| client.nodes(&PageOptions::default()).await).await?;
         Ok(page.items.iter().any(|known| known.id.as_str() == node))
     }
 
-    /// Starts what has ended and waits until every process answers and every node is known. Gives the names of those that
-    /// had ended.
+    /// Restarts processes that have exited, and waits until every process responds and lists every node. Returns the
+    /// names of the restarted processes.
     ///
     /// # Errors
-    /// A process that ended without a reason to, or does not start.
+    /// Returns an error if a process exited for a reason other than a fault, or does not start.
     pub async fn whole(&mut self) -> Result<Vec<&'static str>> {
         let mut ended = Vec::new();
         for _ in 0..ROUNDS {
             for member in &mut self.members {
                 let Some(status) = member.has_ended().await? else { continue };
-                // Killed by us, or an owner that lost its lease: it says so and leaves the rest to its supervisor.
+                // Expected exits: a kill by the test, or an owner that lost its lease, which logs so and exits to be
+                // restarted by its supervisor.
                 let fenced = member.log().contains("another process owns the jobs now");
                 ensure!(status.code().is_none() || fenced, "{} ended: {status}\n{}", member.name(), member.log());
                 ended.push(member.name());
                 member.start().await?;
             }
-            // An owner that was cut off may find out while it is asked that it lost its lease, and end.
+            // A disconnected owner may discover during this check that it lost its lease, and exit.
             if let Ok(ready) = tokio::time::timeout(ROUND, self.ready()).await {
                 return ready.map(|()| ended);
             }
@@ -186,7 +187,7 @@ impl Fleet {
         self.ready().await.map(|()| ended)
     }
 
-    /// Waits until every process answers and knows every node.
+    /// Waits until every process responds and lists every node.
     async fn ready(&self) -> Result<()> {
         let mut nodes: Vec<_> =
             self.members.iter().filter(|m| m.role() != Role::Gateway).map(|m| m.name().to_owned()).collect();
@@ -206,12 +207,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// Sets the weather of every line.
+    /// Sets the network condition of every link.
     pub(crate) fn weather(&self, weather: Weather) -> Result<()> {
         self.members.iter().try_for_each(|member| member.nats(weather).and_then(|()| member.s3(weather)))
     }
 
-    /// Kills every NATS server, and after a while starts them again with nothing that they knew.
+    /// Kills every NATS server and starts them again, empty, after `hold`.
     pub(crate) async fn lose_nats(&mut self, hold: Duration) -> Result<()> {
         for server in &mut self.nats {
             server.kill().await?;
@@ -223,10 +224,10 @@ impl Fleet {
         Ok(())
     }
 
-    /// No process panicked, and none computed another result than one that is committed.
+    /// Checks the logs: no process panicked, and no recomputed result differed from the committed one.
     ///
     /// # Errors
-    /// The log line that says otherwise.
+    /// Returns the offending log line.
     pub fn check_logs(&self) -> Result<()> {
         for member in &self.members {
             for line in member.log().lines() {
@@ -237,13 +238,13 @@ impl Fleet {
         Ok(())
     }
 
-    /// Where everything's logs are.
+    /// Returns the folder of all logs.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Ends the fleet and keeps its folder, for who looks into a failure.
+    /// Stops the fleet and returns its folder, which is not deleted.
     #[must_use]
     pub fn keep(self) -> std::path::PathBuf {
         let Self { members, nats, s3, folder, .. } = self;

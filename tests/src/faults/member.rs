@@ -1,4 +1,5 @@
-//! One process of the fleet: `fabric serve` behind lines of its own, killed, frozen, started again as a supervisor would.
+//! One Fabric process of the fleet: `fabric serve` with its own links to the services. The test kills, freezes and
+//! restarts it as a supervisor would.
 
 use super::{
     clock::Clock,
@@ -19,23 +20,23 @@ use tokio::{
     sync::watch,
 };
 
-/// How long a process may take to be ready, or to end. Only a failure takes this long.
+/// Timeout for a process to become ready or to exit. Only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How often its folder is looked at: a file announces nothing.
+/// Polling interval for files of the process.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long an ordinary answer may take; a client of the real world gives up too.
+/// Timeout of a response. Real clients have a timeout too.
 const ANSWER: Duration = Duration::from_secs(15);
-/// The size of a small disk: room for the index and for what was compiled, and soon full.
+/// Mount options of the small disk. It holds the index and the artefacts, and fills up quickly.
 const SMALL_DISK: &str = "size=48m,mode=700";
 
-/// What a process does.
+/// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Everything: it may own the jobs.
+    /// All roles; may own the jobs.
     All,
-    /// It runs guests, and answers only what other processes pass on to it.
+    /// Runs guests; takes requests only from other processes.
     Node,
-    /// It passes requests on.
+    /// Forwards requests.
     Gateway,
 }
 
@@ -49,14 +50,14 @@ impl Role {
     }
 }
 
-/// How a process is started.
+/// Parameters of a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) name: &'static str,
     pub(crate) role: Role,
-    /// Whether its data folder is a small file system of its own, empty at every start.
+    /// `true` if the data folder is a small file system, empty at every start.
     pub(crate) small_disk: bool,
-    /// More arguments of `fabric serve`.
+    /// Extra arguments of `fabric serve`.
     pub(crate) args: Vec<String>,
 }
 
@@ -74,11 +75,11 @@ pub struct Member {
     door: watch::Sender<Option<Client>>,
 }
 
-/// Where a process takes requests: another client after each start, none while it does not run.
+/// The current client for a process: a new one after each start, `None` while the process does not run.
 pub type Door = watch::Receiver<Option<Client>>;
 
 impl Member {
-    /// A process that is not started yet.
+    /// Creates a process without starting it.
     pub(crate) async fn new(
         plan: Plan,
         network: &Network,
@@ -99,30 +100,30 @@ impl Member {
         Ok(Self { plan, seat, nats, s3, folder, clock, run: 0, child: None, door: watch::Sender::default() })
     }
 
-    /// Its name.
+    /// Returns the name of the process.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.plan.name
     }
 
-    /// What it does.
+    /// Returns the role of the process.
     #[must_use]
     pub fn role(&self) -> Role {
         self.plan.role
     }
 
-    /// Whether its data folder is a small file system.
+    /// Returns `true` if the data folder is a small file system.
     pub(crate) fn has_small_disk(&self) -> bool {
         self.plan.small_disk
     }
 
-    /// Where it takes requests; none where it listens to nobody.
+    /// Returns the client channel of the process, or `None` for a node, which accepts no client requests.
     #[must_use]
     pub fn door(&self) -> Option<Door> {
         (self.plan.role != Role::Node).then(|| self.door.subscribe())
     }
 
-    /// Its process, while it runs.
+    /// Returns the operating system's process, or `None` if it does not run.
     #[must_use]
     pub fn process(&self) -> Option<Process> {
         self.child.as_ref()?.id().map(Process)
@@ -132,13 +133,14 @@ impl Member {
         self.folder.join(format!("run-{}.log", self.run))
     }
 
-    /// What it said since its latest start.
+    /// Returns the log since the latest start.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// The epoch of its lease on the jobs, where it took it in this life and has not ended.
+    /// Returns the epoch of its lease on the jobs, or `None` if it has not owned the jobs since its latest start or
+    /// does not run.
     #[must_use]
     pub fn epoch(&self) -> Option<u64> {
         self.process()?;
@@ -147,7 +149,7 @@ impl Member {
         line.split("epoch=").nth(1)?.split_whitespace().next()?.parse().ok()
     }
 
-    /// The data folder as the process sees it.
+    /// Returns the data folder, through `/proc` if it is a mount in the process's own namespace.
     pub(crate) fn data(&self) -> PathBuf {
         let data = self.folder.join("data");
         match self.process() {
@@ -189,7 +191,7 @@ impl Member {
         command
     }
 
-    /// Starts it and waits until it is ready, again where it ends before, as a supervisor would.
+    /// Starts the process and waits until it is ready. Restarts it if it exits before that, as a supervisor would.
     pub(crate) async fn start(&mut self) -> Result<()> {
         let ready = async {
             while !self.launch().await? {}
@@ -199,7 +201,7 @@ impl Member {
         done.with_context(|| format!("{} was not ready in time\n{}", self.plan.name, self.log()))?
     }
 
-    /// Starts it once; `false` when it ended before it was ready.
+    /// Starts the process once. Returns `false` if it exits before it is ready.
     async fn launch(&mut self) -> Result<bool> {
         self.kill().await?;
         self.run += 1;
@@ -226,27 +228,27 @@ impl Member {
         let about: serde_json::Value = serde_json::from_slice(&text)?;
         let Some(url) = about.get("url").and_then(serde_json::Value::as_str) else { bail!("no url in server.json") };
         let token = std::fs::read_to_string(data.join("admin-token"))?;
-        // One attempt: what is asked again, and where, is the test's business.
+        // One attempt, since the test itself retries, at any process.
         let options = Options::new(url).token(token.trim()).attempts(1).answer_timeout(ANSWER);
         self.door.send_replace(Some(Client::new(options)?));
         Ok(true)
     }
 
-    /// Looks for a moment whether it has ended by itself.
+    /// Returns the exit status if the process exits within [`LOOK`].
     pub(crate) async fn has_ended(&mut self) -> Result<Option<ExitStatus>> {
         let child = self.child.as_mut().context("it was not started")?;
         let ended = tokio::time::timeout(LOOK, child.wait()).await;
         ended.ok().transpose().map_err(Into::into)
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process exits.
     pub(crate) async fn ended(&mut self) -> Result<ExitStatus> {
         let child = self.child.as_mut().context("it was not started")?;
         let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
         Ok(ended.with_context(|| format!("{} still runs\n{}", self.plan.name, self.log()))??)
     }
 
-    /// Kills it with SIGKILL.
+    /// Kills the process with SIGKILL.
     pub(crate) async fn kill(&mut self) -> Result<()> {
         self.door.send_replace(None);
         if let Some(mut child) = self.child.take() {
@@ -255,36 +257,36 @@ impl Member {
         Ok(())
     }
 
-    /// Freezes it, or lets it go on.
+    /// Stops the process with SIGSTOP, or resumes it with SIGCONT.
     pub(crate) fn freeze(&self, frozen: bool) -> Result<()> {
         let process = self.process().context("it does not run")?;
         process.signal(if frozen { "STOP" } else { "CONT" });
         Ok(())
     }
 
-    /// Sets the weather to all NATS servers.
+    /// Sets the network condition of the links to all NATS servers.
     pub(crate) fn nats(&self, weather: Weather) -> Result<()> {
         self.nats.iter().try_for_each(|line| line.set(weather))
     }
 
-    /// Sets the weather to the object store.
+    /// Sets the network condition of the link to the object store.
     pub(crate) fn s3(&self, weather: Weather) -> Result<()> {
         self.s3.set(weather)
     }
 
-    /// Sets its wall clock so many seconds off.
+    /// Sets the offset of its wall clock, in seconds.
     pub(crate) fn clock(&self, ahead_s: i64) -> Result<()> {
         self.clock.set(ahead_s)
     }
 
-    /// Fills its small disk to the last byte, or makes room again.
+    /// Fills its small disk to the last byte, or frees the space again.
     pub(crate) fn fill_disk(&self, full: bool) -> Result<()> {
         let filler = self.data().join("filler");
         if !full {
             return Ok(std::fs::remove_file(filler)?);
         }
         let mut file = std::fs::File::create(filler)?;
-        // Ever smaller pieces, so that nothing is left.
+        // Decreasing sizes, down to single bytes, use up all space.
         for size in [1 << 20, 4096, 1] {
             let piece = vec![0_u8; size];
             loop {

@@ -1,10 +1,11 @@
-//! Faults: a fleet of real processes over real servers, broken on purpose and checked afterwards.
+//! Fault injection: a fleet of real processes over real servers, with checks after each fault.
 //!
-//! A [`Round`] is drawn from a seed: a job, a [`Fault`], its victim and its length. Between each process and what it needs
-//! is a line of its own, a proxy or a network namespace's route, that can be cut, stalled or made bad. While a fault lasts,
-//! clients call, submit and store at every door. What must be true after a round is in `Round::run`.
+//! A [`Round`] is drawn from a seed: a job, a [`Fault`], its target and its duration. Each process reaches each service
+//! through its own link, a proxy or a route of a network namespace, which can be cut, stalled or degraded. While a
+//! fault is active, clients send calls, jobs and objects to every process that accepts requests. `Round::run` checks
+//! what must hold after a round.
 //!
-//! `tests/faults.rs` runs each fault once, at a fixed seed; the program `soak` runs random rounds for as long as it is told.
+//! `tests/e2e/faults.rs` runs each fault once, at a fixed seed; the program `soak` runs random rounds for a given time.
 
 mod callers;
 mod clock;

@@ -1,4 +1,4 @@
-//! Network namespaces on one bridge: each process has an address of its own, and the kernel cuts it off. Needs root.
+//! Network namespaces on one bridge. Each process has its own address, and the kernel cuts its routes. Needs root.
 
 use super::proxy::Weather;
 use anyhow::{Context as _, Result, ensure};
@@ -11,10 +11,10 @@ use std::{
     },
 };
 
-/// Whether this user may make namespaces; else why not.
+/// Checks that this user can create network namespaces.
 ///
 /// # Errors
-/// The reason.
+/// Returns the reason if not.
 pub fn possible() -> Result<()> {
     let probe = format!("fabric-probe-{}", std::process::id());
     ip(&["netns", "add", &probe]).context("network namespaces need root and iproute2")?;
@@ -32,7 +32,7 @@ fn run(program: &str, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// A bridge, with this process at its address 1.
+/// A network bridge. The test process has its address 1.
 #[derive(Debug)]
 pub(crate) struct Bridge {
     name: String,
@@ -43,7 +43,8 @@ pub(crate) struct Bridge {
 impl Bridge {
     pub(crate) fn new() -> Result<Arc<Self>> {
         static BRIDGES: AtomicU8 = AtomicU8::new(0);
-        // Of this process and this bridge alone, so that several tests can run at once.
+        // The name and the network are unique to this process and this bridge, so that several tests can run
+        // concurrently.
         let (id, n) = (std::process::id() & 0xfff, BRIDGES.fetch_add(1, Ordering::Relaxed) & 7);
         let [high, low] = (u16::try_from(id)? << 3 | u16::from(n)).to_be_bytes();
         let net = [10, 128 | high, low];
@@ -66,7 +67,7 @@ impl Drop for Bridge {
     }
 }
 
-/// A namespace with one interface on the bridge; it goes when dropped.
+/// A network namespace with one interface on the bridge. It is deleted when dropped.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     name: String,
@@ -104,12 +105,12 @@ impl Namespace {
     }
 }
 
-/// Sets the weather between a namespace and an address. A rough one is the whole namespace's: a thin link whose queue is
-/// short, so that packets wait and are dropped.
+/// Sets the network condition between a namespace and an address. [`Weather::Rough`] applies to the whole namespace: a
+/// slow link with a short queue, which delays and drops packets.
 pub(crate) fn set(namespace: &str, to: IpAddr, weather: Weather) -> Result<()> {
     let to = format!("{to}/32");
     for kind in ["unreachable", "blackhole"] {
-        // Most often there is none.
+        // This fails if there is no such route, which is the usual case.
         let _ = ip(&["-n", namespace, "route", "del", kind, &to]);
     }
     let _ = run("tc", &["-n", namespace, "qdisc", "del", "dev", "eth0", "root"]);

@@ -1,5 +1,5 @@
-//! Where processes are, and what is between each of them and the services that it needs: proxies on this machine's own
-//! address, or namespaces with an address each.
+//! The addresses of processes and the links between them and the services: proxies on the loopback address, or network
+//! namespaces with an address each.
 
 use super::{
     netns::{self, Bridge, Namespace},
@@ -14,17 +14,17 @@ use std::{
 };
 use tokio::process::Command;
 
-/// How the processes of a fleet are connected.
+/// The kind of network that connects the processes of a fleet.
 #[derive(Debug, Clone)]
 pub(crate) enum Network {
-    /// All on the loopback address, each with proxies of its own to every service.
+    /// All processes on the loopback address, each with its own proxy to every service.
     Proxies,
-    /// Each in a network namespace of its own.
+    /// Each process in its own network namespace.
     Namespaces(Arc<Bridge>),
 }
 
 impl Network {
-    /// A place for a process.
+    /// Allocates an address for a process.
     pub(crate) fn seat(&self) -> Result<Seat> {
         Ok(match self {
             Self::Proxies => Seat(None),
@@ -32,7 +32,7 @@ impl Network {
         })
     }
 
-    /// A line from a process to a service.
+    /// Creates the link from a process to a service.
     pub(crate) async fn line(&self, from: &Seat, to: SocketAddr, seed: u64) -> Result<Line> {
         Ok(match &from.0 {
             None => Line::Proxy(Proxy::start(to, seed).await?),
@@ -41,7 +41,7 @@ impl Network {
     }
 }
 
-/// Where one process is.
+/// The location of one process: the loopback address or a namespace.
 #[derive(Debug)]
 pub(crate) struct Seat(Option<Namespace>);
 
@@ -50,7 +50,8 @@ impl Seat {
         self.0.as_ref().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), Namespace::address)
     }
 
-    /// A command that runs there, as the process that is started: nothing stays between it and its parent.
+    /// Returns a command that runs in this location. No intermediate process remains between the command and its
+    /// parent.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match &self.0 {
             None => Command::new(program),
@@ -65,7 +66,7 @@ impl Seat {
     }
 }
 
-/// What is between a process and a service.
+/// A link between a process and a service.
 #[derive(Debug)]
 pub(crate) enum Line {
     Proxy(Proxy),
@@ -73,7 +74,7 @@ pub(crate) enum Line {
 }
 
 impl Line {
-    /// Where the process finds the service.
+    /// Returns the address at which the process reaches the service.
     pub(crate) fn address(&self) -> SocketAddr {
         match self {
             Self::Proxy(proxy) => proxy.address(),
@@ -92,10 +93,10 @@ impl Line {
     }
 }
 
-/// Ports that nobody has now, no two the same, below those that the system gives to outgoing connections: a server that is
-/// started again finds its own still free. SeaweedFS takes each again 10,000 above it.
+/// Returns distinct free ports below the ephemeral range, so that a restarted server finds its port still free.
+/// SeaweedFS also uses each port plus 10,000.
 pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    /// Given away already: who got one may not have taken it yet.
+    /// Ports already returned. Their servers may not have bound them yet.
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut ports = [0; N];

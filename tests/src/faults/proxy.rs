@@ -1,4 +1,4 @@
-//! A TCP proxy whose weather changes: what passes through it is handed on, late, not at all, or the connection breaks.
+//! A TCP proxy with an adjustable network condition: it forwards, delays, stalls or breaks connections.
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -10,31 +10,32 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// Bytes that are handed on at once.
+/// Bytes forwarded at once.
 const PIECE: usize = 128 << 10;
-/// What a lost segment costs at least: the first pause before TCP sends it again.
+/// Minimum delay of a lost segment: TCP's first retransmission timeout.
 const SENT_AGAIN: Duration = Duration::from_millis(200);
 
-/// What happens to connections.
+/// The condition of a network link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Weather {
-    /// Nothing.
+    /// No fault.
     #[default]
     Fair,
-    /// Connections are closed, and so are new ones.
+    /// Existing and new connections are closed.
     Cut,
-    /// Connections stay open and nothing passes, as behind a firewall that drops; it passes later if that ends.
+    /// Connections stay open and nothing passes, as behind a firewall that drops packets. Data passes once the
+    /// condition ends.
     Stalled,
-    /// Each piece is up to so late, some are lost and sent again, and a few connections break.
+    /// Pieces are delayed, some are lost and retransmitted, and a few connections break.
     Rough {
-        /// The longest delay of a piece.
+        /// Maximum delay of a piece.
         delay: Duration,
-        /// How many pieces in a thousand are lost, and have to be sent again.
+        /// Pieces per thousand that are lost and retransmitted.
         lost: u32,
     },
 }
 
-/// A running proxy; it ends when dropped, and its connections with it.
+/// A running proxy. Dropping it closes its connections.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -49,7 +50,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Starts one before `to`. Delays and losses are drawn from the seed.
+    /// Starts a proxy for `to`. Delays and losses are drawn from the seed.
     pub(crate) async fn start(to: SocketAddr, seed: u64) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -86,7 +87,7 @@ async fn carry(client: TcpStream, to: SocketAddr, mut weather: watch::Receiver<W
     let (from_server, to_server) = server.into_split();
     let back = ChaCha8Rng::seed_from_u64(random.random());
     let (there_weather, back_weather) = (weather.clone(), weather.clone());
-    // Whichever ends first closes both.
+    // The first to end closes both directions.
     tokio::select! {
         () = pump(from_client, to_server, there_weather, random) => {}
         () = pump(from_server, to_client, back_weather, back) => {}
@@ -94,7 +95,7 @@ async fn carry(client: TcpStream, to: SocketAddr, mut weather: watch::Receiver<W
     }
 }
 
-/// Waits for as long as nothing passes; `false` when the connection breaks.
+/// Waits while the link is stalled. Returns `false` if the connection breaks.
 async fn passes(weather: &mut watch::Receiver<Weather>) -> bool {
     let now = weather.wait_for(|weather| *weather != Weather::Stalled).await;
     now.is_ok_and(|weather| *weather != Weather::Cut)
@@ -167,14 +168,14 @@ mod tests {
         proxy.set(Weather::Rough { delay: Duration::from_millis(2), lost: 0 });
         assert_eq!(&says(&mut stream, b"late").await.unwrap(), b"late");
 
-        // Nothing comes while it is stalled, and everything afterwards.
+        // A stalled link delivers nothing, and everything once it recovers.
         proxy.set(Weather::Stalled);
         let mut said = Box::pin(says(&mut stream, b"hold"));
         assert!(timeout(Duration::from_millis(100), &mut said).await.is_err());
         proxy.set(Weather::Fair);
         assert_eq!(&said.await.unwrap(), b"hold");
 
-        // A cut breaks what there is and refuses what comes.
+        // A cut breaks existing connections and closes new ones.
         proxy.set(Weather::Cut);
         assert!(says(&mut stream, b"gone").await.is_err());
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();

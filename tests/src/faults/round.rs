@@ -1,4 +1,4 @@
-//! One round: a job begins, a fault strikes in its middle, and everything that must be true afterwards is.
+//! One round: starts a job, injects a fault while the job runs, and checks everything that must hold afterwards.
 
 use super::{
     callers::Callers,
@@ -14,28 +14,28 @@ use rand_chacha::ChaCha8Rng;
 use std::{fmt, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
-/// How often a job is looked at.
+/// Polling interval for the job.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What a seed says of a round.
+/// The parameters of a round, drawn from a seed.
 #[derive(Debug)]
 pub struct Round {
-    /// What everything is drawn from.
+    /// The seed of all random parameters.
     pub seed: u64,
-    /// What happens.
+    /// The fault to inject.
     pub fault: Fault,
-    /// To which job.
+    /// The job to disturb.
     pub work: Work,
-    /// After which share of its tasks, in percent.
+    /// Progress of the job at which the fault is injected, in percent of its tasks.
     percent: u64,
     random: ChaCha8Rng,
 }
 
 impl Round {
-    /// Draws a round; of these faults, and these jobs.
+    /// Draws a round from these faults and jobs.
     ///
     /// # Errors
-    /// When one of the lists is empty.
+    /// Returns an error if one of the lists is empty.
     pub fn draw(seed: u64, faults: &[Fault], works: &[Work]) -> Result<Self> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let fault = *faults.choose(&mut random).context("no faults")?;
@@ -44,7 +44,7 @@ impl Round {
         Ok(Self { seed, fault, work, percent, random })
     }
 
-    /// The seed of the round that follows one.
+    /// Returns the seed of the next round.
     #[must_use]
     pub fn seed_after(seed: u64) -> u64 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -52,10 +52,10 @@ impl Round {
         random.next_u64()
     }
 
-    /// Runs it.
+    /// Runs the round.
     ///
     /// # Errors
-    /// The first thing that is not as it must be.
+    /// Returns the first check that does not hold.
     pub async fn run(mut self, fleet: &mut Fleet) -> Result<Outcome> {
         fleet.whole().await.context("before the round")?;
         let doors = fleet.doors();
@@ -93,30 +93,30 @@ impl Round {
     }
 }
 
-/// How a round went.
+/// The result of a round that passed.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What happened.
+    /// The injected fault.
     pub fault: Fault,
     /// The round's seed.
     pub seed: u64,
-    /// To whom, and how long.
+    /// The target and the parameters of the fault.
     pub what: String,
-    /// Which job was disturbed.
+    /// The disturbed job.
     pub work: Work,
-    /// Whether the fault met the job before its end.
+    /// `true` if the fault was injected before the end of the job.
     pub met: bool,
-    /// From the fault to the next committed progress.
+    /// Time from the fault to the next committed task.
     pub recovered: Duration,
-    /// From the fault to the job's end.
+    /// Time from the fault to the end of the job.
     pub ended: Duration,
-    /// Requests of other clients that were answered.
+    /// Requests of other clients that received a response.
     pub answered: u64,
-    /// Requests of other clients that got an error.
+    /// Requests of other clients that received an error.
     pub refused: u64,
-    /// Attempts of the job that were repeated.
+    /// Retries of the job's tasks.
     pub retries: u64,
-    /// Processes that ended by themselves and were started again.
+    /// Processes that exited and were restarted.
     pub restarted: Vec<&'static str>,
 }
 
@@ -127,13 +127,13 @@ impl fmt::Display for Outcome {
         write!(f, "seed {seed:016x} {fault} ({what}) {work:?} recovered {recovered:.1} s, job {ended:.1} s, ")?;
         write!(f, "{answered} answered, {refused} refused, {retries} retries")?;
         if !self.restarted.is_empty() {
-            write!(f, ", {} ended and was started again", self.restarted.join(" and "))?;
+            write!(f, ", {} exited and was restarted", self.restarted.join(" and "))?;
         }
         f.write_str(if self.met { ", ok" } else { ", ok (after the job's end)" })
     }
 }
 
-/// How far a job is.
+/// The progress of a job at one moment.
 #[derive(Debug, Clone, Copy)]
 struct Point {
     at: Instant,
@@ -141,7 +141,7 @@ struct Point {
     ended: bool,
 }
 
-/// Looks at a job all the time, through whichever door opens.
+/// Polls a job through any process that responds.
 struct Progress {
     points: watch::Receiver<Vec<Point>>,
     over: watch::Receiver<bool>,
@@ -164,7 +164,7 @@ impl Progress {
                     let job = match client.job(&id, None).await {
                         Ok(job) => job,
                         Err(error) if passes(&error) => continue,
-                        Err(error) => return Err(error).context("looking at the job"),
+                        Err(error) => return Err(error).context("polling the job"),
                     };
                     let (succeeded, ended) = (job.tasks.succeeded, job.state.is_terminal());
                     tell.send_modify(|points| points.push(Point { at: Instant::now(), succeeded, ended }));
@@ -180,27 +180,29 @@ impl Progress {
         Self { points, over, looking }
     }
 
-    /// Tells when the job has ended.
+    /// Returns a channel that turns `true` when the job has ended.
     fn over(&self) -> watch::Receiver<bool> {
         self.over.clone()
     }
 
-    /// Waits until so many tasks have succeeded, or the job has ended.
+    /// Waits until `wanted` tasks have succeeded or the job has ended.
     async fn until(&mut self, wanted: u64) -> Result<Point> {
         let there = |points: &Vec<Point>| points.last().is_some_and(|p| p.succeeded >= wanted || p.ended);
         let waited = self.points.wait_for(there).await;
-        waited.context("nobody could look at the job")?.last().copied().context("no look at the job")
+        waited.context("the job could not be polled")?.last().copied().context("the job was not polled")
     }
 
-    /// Waits for the job's end; gives when it first had more than so many tasks, and when it ended.
+    /// Waits for the end of the job. Returns the time at which more than `before` tasks had succeeded and the time of
+    /// the end.
     async fn after(&mut self, before: u64) -> Result<(Instant, Instant)> {
-        // The end is patient: each look has its own limit, and a job that makes no progress is seen below.
+        // The wait for the end itself has no timeout: each poll has one, and [`STUCK`] bounds the time without
+        // progress.
         let mut most = before;
         loop {
             let more = self.points.wait_for(|points| points.last().is_some_and(|p| p.ended || p.succeeded > most));
             let points = tokio::time::timeout(STUCK, more).await.context("the job makes no progress")?;
-            let points = points.context("nobody could look at the job")?;
-            let last = *points.last().context("no look at the job")?;
+            let points = points.context("the job could not be polled")?;
+            let last = *points.last().context("the job was not polled")?;
             if last.ended {
                 let first = points.iter().find(|p| p.succeeded > before).unwrap_or(&last).at;
                 return Ok((first, last.at));
@@ -210,5 +212,5 @@ impl Progress {
     }
 }
 
-/// How long a job may make no progress before it counts as stuck. Only a failure takes this long.
+/// Time without progress after which a job counts as stuck. Only a failing test waits this long.
 const STUCK: Duration = Duration::from_secs(120);

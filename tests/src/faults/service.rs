@@ -1,4 +1,4 @@
-//! The servers that a fleet stands on, as processes that are killed and started again at the same address.
+//! The services of a fleet, as processes that can be killed and restarted at the same address.
 
 use super::network::{Seat, free_ports};
 use anyhow::{Context as _, Result, bail};
@@ -11,9 +11,9 @@ use std::{
 };
 use tokio::process::Child;
 
-/// How often a server is asked whether it is ready: a foreign process can't be awaited, only asked again.
+/// Interval of readiness probes.
 const ASK: Duration = Duration::from_millis(50);
-/// How long one may take to be. Only a failure takes this long.
+/// Timeout for a server to become ready. Only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server's process.
@@ -42,18 +42,18 @@ impl Service {
         Ok(())
     }
 
-    /// Waits until `answers` does.
+    /// Waits until `answers` returns `true`.
     async fn ready(&mut self, answers: impl AsyncFn() -> bool) -> Result<()> {
-        let child = self.child.as_mut().context("it was not started")?;
+        let child = self.child.as_mut().context("the server was not started")?;
         let ready = async {
             while !answers().await {
                 if let Ok(status) = tokio::time::timeout(ASK, child.wait()).await {
-                    bail!("it ended: {}", status?);
+                    bail!("the server ended: {}", status?);
                 }
             }
             Ok(())
         };
-        let ready = tokio::time::timeout(PATIENCE, ready).await.context("it was not ready within a minute");
+        let ready = tokio::time::timeout(PATIENCE, ready).await.context("the server was not ready within a minute");
         let log = || format!("{}\n{}", self.program.display(), std::fs::read_to_string(&self.log).unwrap_or_default());
         ready.and_then(|ready| ready).with_context(log)
     }
@@ -64,7 +64,7 @@ fn program(variable: &str, what: &str) -> Result<OsString> {
     named.with_context(|| format!("set {variable} to {what}, or run `cargo xtask test`"))
 }
 
-/// A NATS server, alone or of a cluster.
+/// A NATS server, alone or in a cluster.
 #[derive(Debug)]
 pub(crate) struct Nats {
     service: Service,
@@ -72,7 +72,7 @@ pub(crate) struct Nats {
 }
 
 impl Nats {
-    /// Starts one server for each seat, and waits until each knows the others.
+    /// Starts one server for each seat and waits until all accept connections.
     pub(crate) async fn cluster(folder: &Path, seats: Vec<Seat>) -> Result<Vec<Self>> {
         let program = program("FABRIC_TEST_NATS", "nats-server 2.10 or newer")?;
         let mut places = Vec::new();
@@ -83,7 +83,7 @@ impl Nats {
         let routes: Vec<_> = places.iter().map(|(_, route, _)| format!("\"nats://{route}\"")).collect();
         let mut servers = Vec::new();
         for (n, (address, route, seat)) in places.into_iter().enumerate() {
-            // Clients stay with the addresses that they were given: behind those are the lines that are cut.
+            // Clients keep the configured addresses, since the links that faults cut are behind them.
             let cluster = format!(
                 "cluster {{ name: fleet, listen: \"{route}\", no_advertise: true, routes: [ {} ] }}\n",
                 routes.join(", ")
@@ -110,7 +110,7 @@ impl Nats {
         self.service.ready(async || tokio::net::TcpStream::connect(address).await.is_ok()).await
     }
 
-    /// Starts it again with nothing that it knew.
+    /// Restarts the server without its data.
     pub(crate) async fn start(&mut self) -> Result<()> {
         self.service.launch()?;
         self.ready().await
@@ -140,7 +140,7 @@ impl S3 {
         let program = program("FABRIC_TEST_WEED", "SeaweedFS's `weed` program")?;
         let data = folder.join("s3");
         std::fs::create_dir(&data)?;
-        // Anybody may write, so that the bucket can be made; requests with a signature are checked all the same.
+        // Anonymous writes are allowed, so that the bucket can be created. Signed requests are checked nevertheless.
         let config = folder.join("s3.json");
         let actions = r#"["Admin","Read","Write","List","Tagging"]"#;
         let credentials = format!(r#"[{{"accessKey":"{KEY}","secretKey":"{SECRET}"}}]"#);
@@ -163,7 +163,7 @@ impl S3 {
             "-s3.iam=false".to_owned(),
             "-master.volumeSizeLimitMB=1024".to_owned(),
             "-volume.max=8".to_owned(),
-            // Not asked for, and on fixed ports: two servers at once would not start.
+            // Unused, and on fixed ports by default, so that two servers could not run concurrently.
             "-s3.port.iceberg=0".to_owned(),
             "-s3.port.lance=0".to_owned(),
             format!("-dir={}", data.display()),
@@ -180,11 +180,11 @@ impl S3 {
         Ok(server)
     }
 
-    /// Starts it, over what it had stored, and waits until it takes an object.
+    /// Starts the server over its existing data and waits until it accepts an object.
     pub(crate) async fn again(&mut self) -> Result<()> {
         self.service.launch()?;
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-        // The server makes a bucket when an administrator writes into it.
+        // The server creates a bucket when an administrator writes into it.
         let url = format!("http://{}/fabric/ready", self.address);
         let takes = async || match client.put(&url).body("ready").send().await {
             Ok(answer) => answer.status().is_success(),
@@ -201,7 +201,7 @@ impl S3 {
         self.address
     }
 
-    /// The location of the fleet's store, for a process that finds the server at `address`.
+    /// Returns the URL of the fleet's store for a process that reaches the server at `address`.
     pub(crate) fn store(address: SocketAddr) -> String {
         format!(
             "s3://fabric/fleet?endpoint=http://{address}&access_key_id={KEY}&secret_access_key={SECRET}&region=us-east-1"

@@ -1,4 +1,4 @@
-//! What a soak has measured.
+//! Measurements of a soak.
 
 use super::{fault::Fault, round::Outcome};
 use std::{collections::BTreeMap, fmt, time::Duration};
@@ -17,7 +17,7 @@ struct Times {
 }
 
 impl Table {
-    /// Adds a round. Recovery is counted where the fault met its job.
+    /// Adds a round. Recovery times count only if the fault was injected before the end of the job.
     pub fn add(&mut self, outcome: &Outcome) {
         let times = self.0.entry(outcome.fault).or_default();
         times.rounds += 1;
@@ -31,14 +31,14 @@ impl Table {
 }
 
 impl Table {
-    /// How many rounds there were.
+    /// Returns the number of rounds.
     #[must_use]
     pub fn rounds(&self) -> u64 {
         self.0.values().map(|times| times.rounds).sum()
     }
 }
 
-/// Median and largest, in seconds.
+/// Formats the median and the maximum, in seconds.
 fn spread(times: &[Duration]) -> String {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();

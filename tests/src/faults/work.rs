@@ -1,4 +1,4 @@
-//! Jobs to disturb. Each lasts a few seconds on the fleet, long enough for something to happen in its middle.
+//! Jobs for the rounds. Each takes a few seconds on the fleet, long enough for a fault to be injected while it runs.
 
 use crate::{guests, repository};
 use anyhow::Result;
@@ -6,21 +6,21 @@ use fabric_client::{Client, Deploy, Upload, UploadOptions};
 use fabric_types::job::JobSpec;
 use serde_json::json;
 
-/// A job.
+/// A job of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Work {
-    /// Many small tasks, and the tree of reduces over them.
+    /// Many small tasks and a tree of reduces.
     Pi,
     /// The main job, in many partitions.
     Weather,
-    /// Words meet through a shuffle: what the tasks hand on lies in buckets.
+    /// A word count through a shuffle, whose intermediate results are in buckets.
     Words,
-    /// Three tasks: what clients submit meanwhile.
+    /// Three tasks: the job that clients submit during a round.
     Small,
 }
 
 impl Work {
-    /// Those that are disturbed.
+    /// The jobs that rounds disturb.
     pub const LONG: [Self; 3] = [Self::Pi, Self::Weather, Self::Words];
 
     const fn function(self) -> &'static str {
@@ -31,10 +31,10 @@ impl Work {
         }
     }
 
-    /// What is submitted. Never from the cache: it shall run each time.
+    /// Returns the specification of the job. The cache is off, so that every run executes all tasks.
     ///
     /// # Errors
-    /// None but a mistake here.
+    /// Returns an error if the specification here is invalid.
     pub fn spec(self) -> Result<JobSpec> {
         let function = self.function();
         let items = |count: u32, samples: u32| -> Vec<_> {
@@ -57,7 +57,7 @@ impl Work {
         Ok(spec)
     }
 
-    /// Puts what all of them need in place, and `noop`, which answers what it is sent.
+    /// Deploys the functions and stores the data of all jobs, and deploys `noop`, which returns its input.
     pub(crate) async fn furnish(client: &Client) -> fabric_client::Result<()> {
         for name in ["noop", "montecarlo-pi", "weather", "wordcount"] {
             client.deploy(&Deploy::new(guests::manifest(name, ""), guests::built(name))).await?;

@@ -3,7 +3,7 @@
 
 use fabric_tests::{Cluster, built, manifest, until};
 
-/// Whether a process answers that was started again at least so often.
+/// Returns `true` if a process runs, was restarted at least once and, unless it is NATS, has announced its URL.
 async fn is_back(cluster: &Cluster, name: &str) -> bool {
     let process = cluster.process(name).await;
     process["pid"].is_u64() && process["restarts"].as_u64() >= Some(1) && (name == "nats" || process["url"].is_string())
@@ -17,7 +17,7 @@ async fn deploy(cluster: &Cluster) {
     cluster.cli(&["deploy", module.to_str().unwrap(), "--name", "montecarlo-pi"]).await.ok();
 }
 
-/// A command line that maps over 300 items; every task runs, whatever ran before.
+/// Returns a command line that maps over the items without the cache, so that every task runs.
 fn job(items: &str) -> Vec<&str> {
     vec!["run", "montecarlo-pi", "--items", items, "--reduce", "--no-cache"]
 }
@@ -34,7 +34,7 @@ async fn a_fleet_of_one_machine_survives_the_death_of_each_of_its_processes() {
     let names: Vec<_> = up.as_array().unwrap().iter().map(|process| process["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["nats", "n1", "n2", "n3"]);
     assert!(up.as_array().unwrap()[1..].iter().all(|process| process["node"]["state"] == "ready"), "{up}");
-    // No more settings than the folder: a gateway and its token are found.
+    // The data folder is the only setting: the CLI finds a gateway and its token there.
     let nodes = cluster.cli(&["nodes", "--json"]).await.ok().json();
     assert_eq!(nodes["items"].as_array().unwrap().len(), 3);
     deploy(&cluster).await;
@@ -46,8 +46,8 @@ async fn a_fleet_of_one_machine_survives_the_death_of_each_of_its_processes() {
         detached.push("--detach");
         let id = cluster.cli(&detached).await.ok().text().trim().to_owned();
         cluster.kill9(victim).await;
-        until("it was started again", async || is_back(&cluster, victim).await).await;
-        // Through whichever gateway the folder names now. Nobody answers until an owner has taken over.
+        until("the process was restarted", async || is_back(&cluster, victim).await).await;
+        // The CLI uses the gateway that the folder names now. Requests fail until an owner has taken over.
         until("the job has ended", async || {
             let shown = cluster.cli(&["jobs", "show", &id, "--json"]).await;
             shown.status == 0 && shown.json()["state"] == "succeeded"
@@ -84,7 +84,7 @@ async fn what_a_killed_supervisor_left_is_seen_and_stopped() {
 
 #[tokio::test]
 async fn what_cannot_start_says_why_and_leaves_nothing() {
-    // A mistake that only the process itself sees.
+    // A configuration error that only the process itself detects.
     let mut cluster = Cluster::start(&["--nodes", "2", "--store", "memory:///"]);
     assert_eq!(cluster.ended(), Some(1));
     assert!(cluster.log().contains("a fleet needs a store that all processes share"), "{}", cluster.log());

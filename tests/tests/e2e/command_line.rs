@@ -1,4 +1,4 @@
-//! The command line as somebody meets it who publishes a first function: names, failures, logs, versions, tokens.
+//! The command line for a user's first function: names, failures, logs, versions, tokens.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Ran, Server, built, manifest};
@@ -48,14 +48,14 @@ async fn no_name_is_changed_on_its_way_to_the_server() {
         }
     }
     assert_eq!(listed(&server).await, ["dir/ab"]);
-    // What is a name arrives as it is, whatever an address would make of it.
+    // A valid name arrives unchanged, even if it contains characters that a URL would interpret.
     for name in ["%2e%2e/50%", "a?b#c", " a ", "ü;=&+@:$", "...", "a%09b"] {
         server.cli(&["put", &file, name]).await.ok();
         assert_eq!(server.cli(&["get", name]).await.ok().text(), "1", "{name}");
         server.cli(&["rm", name]).await.ok();
     }
     assert_eq!(listed(&server).await, ["dir/ab"]);
-    // Of a folder all files are stored or none.
+    // Uploading a folder stores all of its files or none.
     let both = server.folder().join("both");
     write(&both, "ab", "2");
     write(&both, "a\tb", "3");
@@ -93,11 +93,11 @@ async fn a_panic_is_its_message_with_the_functions_own_frames() {
     assert_eq!(lines[1], "error[trap:unreachable]: panicked at src/lib.rs:12:5: index out of bounds: the len is 3");
     assert!(lines[2].trim().starts_with("0: work"), "{failed:?}");
     assert!(!failed.stderr.contains("RUST_BACKTRACE") && !failed.stderr.contains("rust_panic"), "{failed:?}");
-    // The log has all of it, and the reason as the last line.
+    // The log has the complete output, and the panic message in its last line.
     let log = server.cli(&["logs", "fails"]).await.ok();
     let last = log.text().lines().last().unwrap();
     assert!(last.ends_with("panicked at src/lib.rs:12:5: index out of bounds: the len is 3"), "{last}");
-    // Without a reason the last words are shown all the same.
+    // Without a panic message, the last lines of stderr are shown anyway.
     server.deploy("exits", fails_with("no such station: X1\n"), "").await;
     let failed = server.cli(&["invoke", "exits"]).await.status(5);
     assert!(failed.stderr.starts_with("stderr: no such station: X1\nerror[trap:unreachable]: "), "{failed:?}");
@@ -116,7 +116,7 @@ async fn logs_show_the_end_and_an_invocations_own_by_the_beginning_of_its_id() {
         let page = server.cli(&[&["logs", "--json"], args].concat()).await.ok().json();
         page["items"].as_array().unwrap().iter().map(|l| l["message"].as_str().unwrap().to_owned()).collect()
     };
-    // 30 lines and the fault: the newest, in the order of writing.
+    // The log has 30 lines and the fault. The newest are listed, in the order of writing.
     let last = texts(&["talks", "--limit", "3"]).await;
     assert_eq!(last[..2], ["line 28", "line 29"]);
     assert!(last[2].starts_with("trap:unreachable"), "{last:?}");
@@ -129,7 +129,7 @@ async fn logs_show_the_end_and_an_invocations_own_by_the_beginning_of_its_id() {
     for length in [26, 20] {
         assert_eq!(texts(&[&id[..length]]).await.len(), 31, "{length}");
     }
-    // Ids of the same hour begin alike.
+    // Ids of the same hour share a prefix.
     let several = server.cli(&["logs", &id[..4]]).await.status(2);
     assert!(several.stderr.contains("begins several ids") && several.stderr.contains(&id), "{several:?}");
     let _ = server.cli(&["logs", "ZZZZZZ"]).await.status(3);
@@ -174,7 +174,7 @@ async fn a_deployment_says_what_is_live_and_how_it_is_called() {
     assert!(said.contains("unchanged: web@3") && said.contains("live, as before: web@3"), "{said}");
     let versions = server.cli(&["versions", "web"]).await.ok();
     assert!(versions.text().contains("second") && !versions.text().contains("first"), "{versions:?}");
-    // What is gone for good is asked for; here is nobody to ask.
+    // Permanent deletion asks for confirmation, and here is no terminal for it.
     for args in [&["versions", "web", "--delete", "1"][..], &["functions", "delete", "web"]] {
         let refused = server.cli(args).await.status(2);
         assert!(refused.stderr.contains("--yes"), "{refused:?}");

@@ -1,11 +1,11 @@
-//! Data sets as users give them: what is cut is what is read, what can't be cut says why, and a job over nothing is
-//! refused in the same way at every door.
+//! Data sets: splitters lose no data, unreadable input gives an error with a hint, and a job without tasks is rejected
+//! in the same way by the CLI and by REST.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, cat, repository};
 use serde_json::{Value, json};
 
-/// The first rows of the weather observations with a column before them, in a file's own manner.
+/// Returns the first rows of the weather observations with an extra first column and this line ending.
 fn weather(rows: usize, column: &str, value: impl Fn(usize) -> String, line_end: &str) -> String {
     let data = std::fs::read_to_string(repository().join("examples/data/nyc-weather-2013.csv")).unwrap();
     let mut lines = data.lines();
@@ -65,7 +65,7 @@ async fn what_a_splitter_can_not_read_is_an_error_that_says_what_to_do() {
     assert_eq!(server.cli(&["run", "cat", "--input", "semicolons.csv"]).await.ok().text(), text);
 }
 
-/// Writes its arguments from the second on, each with a line feed.
+/// Writes its arguments, except the first, each followed by a line feed.
 const ARGUMENTS: &str = r#"(module
  (import "wasi_snapshot_preview1" "args_sizes_get" (func $s (param i32 i32) (result i32)))
  (import "wasi_snapshot_preview1" "args_get" (func $a (param i32 i32) (result i32)))
@@ -112,7 +112,7 @@ async fn numbers_keep_their_digits_on_every_way_to_a_guest() {
     let stored = server.cli(&["run", "cat", "--input", "numbers", "--split", "items"]).await.ok();
     assert_eq!(stored.text(), numbers.concat());
 
-    // Inline: from the command line, from a file, over REST; as items and as parameters.
+    // Inline items: from the command line, from a file, over REST; as items and as parameters.
     std::fs::write(server.folder().join("items.json"), &list).unwrap();
     let spec = format!("{{\"function\": \"cat\", \"input\": {{\"items\": {list}}}}}");
     std::fs::write(server.folder().join("spec.json"), &spec).unwrap();
@@ -135,7 +135,7 @@ async fn numbers_keep_their_digits_on_every_way_to_a_guest() {
             assert_eq!(server.cli(line).await.ok().text(), format!("--x={number}\n"), "{line:?}");
         }
     }
-    // What is shown of a job is what was given.
+    // The job list shows the numbers as they were submitted.
     let shown = server.cli(&["jobs", "list", "--json"]).await.ok();
     assert!(shown.text().contains("123456789012345678901234567890"), "{}", shown.text());
 }
@@ -144,7 +144,7 @@ async fn numbers_keep_their_digits_on_every_way_to_a_guest() {
 async fn numbers_that_differ_are_different_tasks() {
     let server = Server::start(Options::default()).await;
     server.deploy("arguments", wat::parse_str(ARGUMENTS).unwrap().into(), "").await;
-    // Both are the same float.
+    // The numbers of each pair are the same 64-bit float.
     for number in ["18446744073709551617", "18446744073709551618", "9007199254740992", "9007199254740993"] {
         let param = format!("x={number}");
         let line = ["run", "arguments", "--items", "[1]", "--param", &param];
@@ -203,7 +203,7 @@ async fn a_job_over_nothing_is_refused() {
     }
     let listed = server.cli(&["jobs", "list", "--json"]).await.ok().json();
     assert_eq!(listed["items"], Value::Array(Vec::new()), "nothing was accepted");
-    // Objects that give nothing beside others that give something are no mistake.
+    // Objects without rows are not an error if other objects have some.
     server.put("header/c.csv", "id,note\n1,a\n").await;
     let ran = server.cli(&["run", "wordcount", "--input", "header/", "--split", "csv", "--reduce"]).await.ok();
     assert_eq!(ran.json()["total"], 2);

@@ -1,4 +1,4 @@
-//! Tasks that can't succeed: the list of dead letters, and jobs that do without them.
+//! Tasks that cannot succeed: the list of dead letters, and jobs that succeed without such tasks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_client::PageOptions;
@@ -9,7 +9,7 @@ use fabric_types::{
 };
 use serde_json::json;
 
-/// Of these items one is poison: the function reads numbers of samples only.
+/// Returns a job with one poison item, which the function cannot parse.
 fn spec(more: serde_json::Value) -> JobSpec {
     let item = |seed: u64| json!({"seed": seed, "samples": 1000});
     let mut spec = json!({"function": "montecarlo-pi", "input": {"items": [item(1), {"poison": true}, item(3)]}});
@@ -46,13 +46,13 @@ async fn a_poison_task_ends_in_the_list_and_the_job_says_so() {
     let shown = server.cli(&["dead-letters", failed.id.as_str()]).await.ok();
     assert!(shown.text().contains("task      0/1 of montecarlo-pi@1"), "{}", shown.text());
     assert!(server.cli(&["dead-letters"]).await.ok().text().contains(failed.id.as_str()));
-    // Another tenant sees none of them.
+    // Another tenant's list does not include them.
     let other = server.client_with(&server.token("other", Role::Developer).await);
     assert!(other.dead_letters(None, &PageOptions::default()).await.unwrap().items.is_empty());
     let mine = client.dead_letters(Some(failed.id.as_str()), &PageOptions::default()).await.unwrap().items;
     assert_eq!(mine.len(), 1);
 
-    // A new index has them from the journal.
+    // A new index is rebuilt from the journal.
     for file in std::fs::read_dir(server.folder().join("data")).unwrap().flatten() {
         let name = file.file_name().to_string_lossy().into_owned();
         if name.starts_with("index.db") && !name.contains("usage") {

@@ -1,6 +1,6 @@
-//! The files of `deploy/` against the binary that they run: flags and variables that exist, ports and probes that answer,
-//! metrics that are exposed. The chart is rendered by Helm's own engine and checked against Kubernetes' schemas by
-//! `deploy/helm/check.py`; what no test here can show is that a cluster runs it.
+//! Checks the files of `deploy/` against the binary: flags and variables exist, ports and probes respond, metrics are
+//! exposed. `deploy/helm/check.py` renders the chart with Helm's own engine and checks it against Kubernetes' schemas.
+//! No test here runs the chart in a cluster.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, repository};
@@ -16,7 +16,7 @@ fn file(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// A program of `FABRIC_TEST_DEPLOY`, which `cargo xtask test` sets to a folder of them.
+/// Returns a program of the folder `FABRIC_TEST_DEPLOY`, which `cargo xtask test` sets.
 fn tool(name: &str) -> Command {
     let folder = std::env::var_os("FABRIC_TEST_DEPLOY").map(PathBuf::from);
     let folder = folder.expect(
@@ -32,7 +32,7 @@ fn output(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Words in a text that begin with `prefix` and go on with `more`.
+/// Returns the words that begin with `prefix` and continue with characters for which `more` holds.
 fn words<'a>(text: &'a str, prefix: &str, more: impl Fn(char) -> bool) -> BTreeSet<&'a str> {
     let word = |at: usize| text[at..].find(|c| !more(c)).map_or(&text[at..], |length| &text[at..at + length]);
     let begins = |at: usize| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
@@ -43,13 +43,13 @@ fn variables(text: &str) -> BTreeSet<&str> {
     words(text, "FABRIC_", |c| c.is_ascii_uppercase() || c == '_')
 }
 
-/// What `fabric serve` says of its flags and variables, in one line.
+/// Returns the help of `fabric serve`, in one line.
 async fn known(server: &Server) -> String {
     let help = server.cli(&["serve", "--help"]).await.ok();
     help.text().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether `fabric serve` takes these flags; the help comes after they were read.
+/// Checks that `fabric serve` accepts these flags. With `--help`, it parses them and exits.
 async fn takes(server: &Server, args: &[&str]) {
     let mut line = args.to_vec();
     line.push("--help");
@@ -93,7 +93,8 @@ async fn what_the_chart_runs_exists_and_answers() {
                 let path = get["path"].as_str().unwrap();
                 assert_eq!(server.raw("GET", path, None, "").await.status, 200, "{case}: {path}");
             }
-            // Others hear of the end while its tasks end; then come 20 s for requests under way, and what is left is stopped.
+            // The drain and the shutdown delay run concurrently. Then requests have 20 s to finish, and the rest is
+            // aborted.
             let seconds = |name: &str| env(name).unwrap().parse::<u64>().unwrap();
             let end = seconds("FABRIC_SHUTDOWN_DELAY").max(seconds("FABRIC_DRAIN_TIMEOUT")) + 20 + 20;
             assert!(spec["terminationGracePeriodSeconds"].as_u64() > Some(end), "{case}: {end}");
@@ -107,7 +108,7 @@ async fn what_the_chart_runs_exists_and_answers() {
             let labels = &workload["spec"]["template"]["metadata"]["labels"];
             assert!(selects(&workload["spec"]["selector"]["matchLabels"], labels), "{case}");
         }
-        // Every selector matches pods, NATS's own among them.
+        // Every selector matches pods, those of NATS included.
         let all_pods = of(&["Deployment", "DaemonSet", "StatefulSet"]);
         for (kind, field) in [("Service", "/spec/selector"), ("NetworkPolicy", "/spec/podSelector/matchLabels")]
             .into_iter()
@@ -131,7 +132,8 @@ async fn what_the_chart_runs_exists_and_answers() {
     }
 }
 
-/// The NATS server of a release wants a password and speaks TLS, every process has both, and only they reach it.
+/// Checks that the chart's NATS server requires a password and TLS, that every process has both, and that only these
+/// processes can connect.
 fn check_own_nats(objects: &[Value], pods: &[Value]) {
     let of = |kind: &str, name: &str| {
         let found = objects.iter().find(|o| o["kind"] == kind && o["metadata"]["name"] == name);
@@ -155,7 +157,7 @@ fn check_own_nats(objects: &[Value], pods: &[Value]) {
         let env = env(pod);
         assert!(env.contains(&format!("tls://fabric:$(NATS_PASSWORD)@{name}:4222")), "{env}");
         assert!(env.contains("/etc/fabric/nats-ca/ca.crt") && env.contains(r#""key":"password""#), "{env}");
-        // The key of the server's certificate is the server's alone.
+        // Only the NATS server has the key of its certificate.
         let volumes = pod["spec"]["template"]["spec"]["volumes"].to_string();
         assert!(volumes.contains(r#""items":[{"key":"ca.crt","path":"ca.crt"}]"#), "{volumes}");
     }
@@ -170,7 +172,7 @@ fn objects(path: &Path) -> Vec<Value> {
     serde_saphyr::from_multiple(&text).unwrap()
 }
 
-/// Whether a selector's labels are all among a pod's.
+/// Returns `true` if a pod has all labels of a selector.
 fn selects(wanted: &Value, labels: &Value) -> bool {
     let wanted = wanted.as_object().unwrap();
     !wanted.is_empty() && wanted.iter().all(|(name, value)| labels[name] == *value)
@@ -200,18 +202,18 @@ async fn what_compose_runs_exists() {
         assert_eq!(env["FABRIC_ADVERTISE"], format!("http://{name}:8080"));
         assert_eq!(service["ports"][0]["target"], 8080);
         assert_eq!(service["ports"][0]["host_ip"], "127.0.0.1");
-        // The health check is a command of the client.
+        // The health check is a CLI command.
         let check: Vec<_> =
             service["healthcheck"]["test"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
         assert_eq!(check[..2], ["CMD", "fabric"]);
         server.cli(&check[2..]).await.ok();
     }
-    // NATS wants a password, a certificate of its own making from each client, and speaks nothing but TLS.
+    // NATS requires a password and a client certificate, and speaks only TLS.
     let nats = services["nats"]["command"].to_string();
     for flag in ["--user", "--pass", "--tlsverify", "--tlscacert", "--tlscert", "--tlskey"] {
         assert!(nats.contains(&format!("\"{flag}\"")), "{nats}");
     }
-    assert!(services["nats"]["ports"].is_null(), "nobody outside reaches it");
+    assert!(services["nats"]["ports"].is_null(), "NATS is not published outside the network");
     for service in services.values().filter(|service| service["image"] == "fabric") {
         let env = &service["environment"];
         assert!(env["FABRIC_NATS"].as_str().unwrap().starts_with("tls://fabric:"), "{env}");
@@ -231,19 +233,19 @@ async fn what_systemd_runs_exists() {
     let help = known(&server).await;
     let unit = file("systemd/fabric@.service");
     let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
-    // The defaults of --drain-timeout and --request-grace, and what is left is stopped.
+    // The sum of the defaults of `--drain-timeout` and `--request-grace`, and 20 s for the rest.
     assert!(stop.parse::<u64>().unwrap() > 20 + 20 + 20, "{stop}");
     let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/fabric ")).unwrap();
     for role in ["all", "gateway", "scheduler", "node"] {
         let line = start.replace("%i", role);
         takes(&server, &line.split(' ').collect::<Vec<_>>()).await;
     }
-    // What the process may write is what systemd makes for it.
+    // The writable folder is the one that systemd creates.
     assert!(start.ends_with("--data /var/lib/fabric/%i") && unit.contains("StateDirectory=fabric/%i"));
     for variable in variables(&file("systemd/fabric.env")) {
         assert!(help.contains(&format!("env: {variable}")), "`fabric serve` does not read {variable}");
     }
-    // What docs/security.md says of the unit.
+    // The options that docs/security.md lists.
     let options: Vec<&str> = unit.lines().filter(|line| !line.starts_with('#')).collect();
     for option in [
         "User=fabric",
@@ -260,7 +262,7 @@ async fn what_systemd_runs_exists() {
     ] {
         assert!(options.contains(&option), "the unit has no {option}");
     }
-    // A worker has to be able to confine itself within the unit's filter.
+    // The unit's filter must allow the calls with which a worker confines itself.
     let filter = options.iter().filter_map(|line| line.strip_prefix("SystemCallFilter=")).collect::<Vec<_>>().join(" ");
     for call in ["seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"] {
         assert!(filter.split(' ').any(|word| word == call), "the unit's filter refuses {call}");
@@ -270,7 +272,7 @@ async fn what_systemd_runs_exists() {
 #[tokio::test]
 async fn every_metric_that_is_looked_at_is_exposed_and_explained() {
     let server = Server::start(Options::default()).await;
-    // A metric with labels is there once it has counted something.
+    // A metric with labels is exposed after its first event.
     server.client().whoami().await.unwrap();
     let body = server.client().metrics().await.unwrap().bytes(16 << 20).await.unwrap();
     let text = std::str::from_utf8(&body).unwrap();
@@ -297,7 +299,7 @@ async fn every_metric_that_is_looked_at_is_exposed_and_explained() {
         let used = words(&text, "fabric_", |c| c.is_ascii_lowercase() || c == '_');
         assert!(!used.is_empty(), "{name}");
         for metric in used {
-            assert!(exposed.contains(metric), "{name} looks at {metric}, which the server does not expose");
+            assert!(exposed.contains(metric), "{name} uses {metric}, which the server does not expose");
         }
     }
     let operations = std::fs::read_to_string(repository().join("docs/operations.md")).unwrap();

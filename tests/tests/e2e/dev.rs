@@ -1,4 +1,4 @@
-//! `fabric dev`: a change of a watched file is live soon after.
+//! `fabric dev`: a change to a watched file is deployed soon after.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server};
@@ -15,12 +15,13 @@ module = "made.wasm"
 watch = ["source.wasm"]
 "#;
 
-/// A command that writes `word`.
+/// Returns a command that writes `word`.
 fn module(word: &str) -> Vec<u8> {
     writes(1, word, word.len())
 }
 
-/// A command that writes a line to its standard error; `\\n` counts as one byte.
+/// Returns a command that writes a line to standard error. `\
+/// ` counts as one byte.
 fn writes_to_stderr(line: &str) -> Vec<u8> {
     writes(2, line, line.len() - 1)
 }
@@ -49,7 +50,7 @@ async fn a_change_serves_soon_after_it_is_saved_and_live_stays() {
     std::fs::copy(&source, folder.path().join("made.wasm")).unwrap();
     server.cli(&["deploy", "--no-build", &folder.path().display().to_string()]).await.ok();
     std::fs::write(&source, module("before")).unwrap();
-    // In the folder itself, as most people do.
+    // Run in the folder itself, the most common use.
     let mut dev = server.cli_command(&["dev"]).env("USER", "Ada.L").current_dir(folder.path()).spawn().unwrap();
     let mut live = BufReader::new(dev.stdout.take().unwrap()).lines();
     let mut notes = BufReader::new(dev.stderr.take().unwrap()).lines();
@@ -58,7 +59,7 @@ async fn a_change_serves_soon_after_it_is_saved_and_live_stays() {
     assert!(says.contains(server.url()) && says.contains("tenant default"), "{says}");
     for (number, word) in [(2, "before"), (3, "after"), (4, "at last")] {
         if number > 2 {
-            // Saved as editors do it: a new file in the old one's place.
+            // Save as editors do: rename a new file over the old one.
             std::fs::write(folder.path().join("source.wasm~"), module(word)).unwrap();
             std::fs::rename(folder.path().join("source.wasm~"), &source).unwrap();
         }
@@ -71,7 +72,7 @@ async fn a_change_serves_soon_after_it_is_saved_and_live_stays() {
     let versions = server.cli(&["versions", "live", "--json"]).await.ok().json();
     let numbers: Vec<_> =
         versions["items"].as_array().unwrap().iter().map(|v| v["version"].as_u64().unwrap()).collect();
-    assert_eq!(numbers, [4, 1], "versions of the session that nothing points at are gone");
+    assert_eq!(numbers, [4, 1], "versions of the session without an alias are deleted");
 }
 
 #[tokio::test]
@@ -99,7 +100,7 @@ async fn what_calls_write_is_shown() {
         }
     };
     let line = tokio::select! {
-        line = tokio::time::timeout(Duration::from_secs(60), shown) => line.expect("no line is shown"),
+        line = tokio::time::timeout(Duration::from_secs(60), shown) => line.expect("no log line was shown"),
         () = calls => unreachable!(),
     };
     assert!(line.contains(" live"), "{line}");

@@ -1,4 +1,4 @@
-//! Each fault once, at a fixed seed, over a fleet of real processes. `soak` runs them at random, for hours.
+//! Runs each fault once, at a fixed seed, over a fleet of real processes. `soak` runs random faults for hours.
 //!
 //! `FABRIC_SEED` sets another seed, in hexadecimal.
 #![allow(clippy::print_stderr, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -9,7 +9,7 @@ fn seed() -> u64 {
     std::env::var("FABRIC_SEED").map_or(0xfab, |text| u64::from_str_radix(&text, 16).expect("FABRIC_SEED"))
 }
 
-/// Runs one round of a fault on a fleet of its own.
+/// Runs one round of a fault on a new fleet.
 async fn survives(fault: Fault, work: Work, namespaces: bool) {
     let nats = if fault == Fault::KillOneNats { 3 } else { 1 };
     let mut fleet = Fleet::start(&Setup { seed: seed(), nats, namespaces, args: Vec::new() }).await.unwrap();
@@ -18,8 +18,11 @@ async fn survives(fault: Fault, work: Work, namespaces: bool) {
     match round.run(&mut fleet).await {
         Ok(outcome) => {
             eprintln!("{outcome}");
-            assert!(outcome.met, "the fault came after the job's end: the job is too short for this machine");
-            assert!(outcome.answered > 0, "no other client was answered");
+            assert!(
+                outcome.met,
+                "the fault was injected after the end of the job: the job is too short for this machine"
+            );
+            assert!(outcome.answered > 0, "no other client received a response");
         }
         Err(error) => panic!("{error:?}\nlogs: {}", fleet.keep().display()),
     }
@@ -51,7 +54,7 @@ survives! {
     the_network_is_slow_and_loses: RoughNetwork, Pi;
 }
 
-/// The same with an address for each process, cut off by its namespace's routes.
+/// Runs one round in network namespaces. Each process has its own address, and routes are cut.
 async fn survives_in_namespaces(fault: Fault, work: Work) {
     if let Err(why) = namespaces_possible() {
         assert!(std::env::var_os("FABRIC_TEST_NETNS").is_none(), "FABRIC_TEST_NETNS is set: {why:#}");

@@ -1,5 +1,5 @@
-//! Several processes as one fabric, over a NATS server and a store that they share: a job spreads over them and survives the
-//! loss of the process that owns it.
+//! Several processes as one fabric, over a shared NATS server and store: a job spreads over them and survives the loss
+//! of the process that owns it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
@@ -9,11 +9,11 @@ use fabric_types::job::{JobSpec, JobState};
 use std::{collections::BTreeSet, process::Stdio};
 use tempfile::TempDir;
 
-/// Says that a process owns the jobs.
+/// The log line of the process that owns the jobs.
 const OWNER: &str = ": owner of the jobs";
 
 struct Fleet {
-    // In the order of their end: the processes before what they need.
+    // Fields are dropped in this order: the processes before the services that they need.
     owner: Server,
     other: Server,
     _node: tokio::process::Child,
@@ -22,7 +22,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    /// Two processes that do everything and one that only runs guests.
+    /// Starts two processes with all roles and one that only runs guests.
     async fn start() -> Self {
         let (nats, shared) = (Nats::start(), tempfile::tempdir().unwrap());
         let store = format!("file://{}", shared.path().display());
@@ -34,7 +34,7 @@ impl Fleet {
         let mut line = vec!["serve", "--role", "node", "--data", data.to_str().unwrap()];
         line.extend(joined.iter().map(String::as_str));
         let node = other.cli_command(&line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Through the one that passes on.
+        // Request it from the process that forwards to the owner.
         until("three nodes", async || {
             other.client().nodes(&PageOptions::default()).await.is_ok_and(|page| page.items.len() == 3)
         })
@@ -43,7 +43,7 @@ impl Fleet {
         Self { owner, other, _node: node, _nats: nats, _shared: shared }
     }
 
-    /// Submits the job through the process that does not own it; gives its id.
+    /// Submits the job through the process that does not own it. Returns the job id.
     async fn submit(&self) -> String {
         let items: Vec<_> = (0..400).map(|seed| serde_json::json!({"seed": seed, "samples": 20_000})).collect();
         let spec: JobSpec = serde_json::from_value(serde_json::json!(
@@ -57,7 +57,7 @@ impl Fleet {
         self.other.client().job(id, None).await.map_or(0, |job| job.tasks.succeeded)
     }
 
-    /// Waits until it has succeeded and gives its result.
+    /// Waits until the job has succeeded and returns its result.
     async fn result(&self, id: &str) -> Bytes {
         let client = self.other.client();
         until("the job has ended", async || client.job(id, None).await.is_ok_and(|job| job.state.is_terminal())).await;
@@ -71,14 +71,14 @@ impl Fleet {
 #[tokio::test]
 async fn a_job_spreads_over_the_fleet_and_survives_the_death_of_its_owner() {
     let mut fleet = Fleet::start().await;
-    // Each process has metrics of its own; those of jobs are the owner's.
+    // Each process has its own metrics. Only the owner has those of jobs.
     assert!(fleet.owner.metric("fabric_jobs_accepted_total").await.is_some());
     assert!(fleet.other.metric("fabric_invocations_total").await.is_some());
     assert!(fleet.other.metric("fabric_jobs_accepted_total").await.is_none());
 
     let id = fleet.submit().await;
     let undisturbed = fleet.result(&id).await;
-    // Each node compiles the module with its first task; until then the others are quicker.
+    // Each node compiles the module for its first task, and the others are faster until then.
     until("every node holds the module", async || {
         let page = fleet.other.client().nodes(&PageOptions::default()).await;
         page.is_ok_and(|page| page.items.iter().all(|node| !node.warm.is_empty()))
@@ -97,7 +97,7 @@ async fn a_job_spreads_over_the_fleet_and_survives_the_death_of_its_owner() {
     fleet.owner.kill9().await;
     assert_eq!(fleet.result(&id).await, undisturbed);
     assert!(fleet.other.log().contains(OWNER));
-    // What the first one knew is known: its functions, its jobs, and their results.
+    // The new owner has the functions, jobs and results of the first.
     fleet.other.cli(&["invoke", "montecarlo-pi", "--data", r#"{"seed":1,"samples":10}"#]).await.ok();
 }
 
@@ -133,7 +133,7 @@ async fn log_lines_and_usage_of_all_nodes_come_together_and_outlive_their_owner(
     let tasks = client.tasks(id, &filter).await.unwrap().items;
     let nodes: BTreeSet<_> = tasks.iter().filter_map(|task| task.node.clone()).collect();
     assert!(nodes.len() > 1, "{nodes:?}");
-    // Each task left one line where it ran.
+    // Each task wrote one log line on its node.
     let paging = PageOptions { limit: Some(1000), ..PageOptions::default() };
     let lines = LogQuery { job: Some(id.to_owned()), paging, ..LogQuery::default() };
     let seen = async || client.logs(&lines).await.map_or(0, |page| page.items.len());

@@ -1,4 +1,4 @@
-//! Functions on a GPU, from the manifest to the bill, through a real server and a software driver.
+//! Functions on a GPU, from the manifest to usage, on a real server with a software driver.
 //!
 //! Needs lavapipe: `apt-get install mesa-vulkan-drivers`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -13,7 +13,7 @@ use fabric_types::{
 use serde_json::{Value, json};
 use std::cell::Cell;
 
-/// The driver compiles a pipeline when it first runs, and the machine may be busy.
+/// The first submission takes long, since the driver compiles a pipeline and the machine may be busy.
 const PREFERRED: &str = "[resources]\ngpu = \"preferred\"\n[limits]\ngpu-submit-ms = 10000";
 const REQUIRED: &str = "[resources]\ngpu = \"required\"\n[limits]\ngpu-submit-ms = 10000";
 
@@ -21,7 +21,7 @@ fn options(args: &[&str]) -> Options {
     Options { args: args.iter().map(|arg| (*arg).to_owned()).collect() }
 }
 
-/// A server that lets lavapipe serve everything, whatever else the machine has.
+/// Returns options that use lavapipe for all guests, even on a machine with other adapters.
 fn with_lavapipe() -> Options {
     options(&["--gpu", "any", "--gpu-adapter", "llvmpipe"])
 }
@@ -32,7 +32,7 @@ async fn weather(server: &Server) {
     server.deploy("density", built("density"), PREFERRED).await;
 }
 
-/// The density of the weather on a small grid.
+/// Returns a job that computes the density of the weather data on a small grid.
 fn density_spec(device: &str) -> JobSpec {
     serde_json::from_value(json!({
         "function": "density",
@@ -65,7 +65,7 @@ async fn a_job_gives_the_same_on_the_gpu_and_on_the_processor_and_the_gpu_is_bil
     assert!(partitions.keys().all(|name| name.starts_with("llvmpipe")) && partitions.values().all(|n| n == 3), "{gpu}");
     assert_eq!((&cpu["made_by"], &gpu["made_by"]["cpu"]), (&json!({ "cpu": 3, "gpu": {} }), &json!(0)));
     assert_eq!((&cpu["points"], &cpu["skipped"]), (&gpu["points"], &gpu["skipped"]));
-    // The tolerance that the example states.
+    // The tolerance is the one that the example documents.
     let (cpu, gpu) = (sums(&cpu), sums(&gpu));
     let largest = cpu.iter().copied().fold(0.0, f64::max);
     assert_eq!((cpu.len(), gpu.len()), (48 * 40, 48 * 40));
@@ -73,7 +73,7 @@ async fn a_job_gives_the_same_on_the_gpu_and_on_the_processor_and_the_gpu_is_bil
         assert!((cpu - gpu).abs() <= 1e-4 * largest, "cell {cell}: {cpu} and {gpu}, the largest {largest}");
     }
 
-    // What it cost: in the job, in usage, in the metrics.
+    // The cost is in the job, in usage and in the metrics.
     assert!(on_gpu.cost.gpu_us > 0 && on_cpu.cost.gpu_us == 0, "{} {}", on_gpu.cost.gpu_us, on_cpu.cost.gpu_us);
     until("usage has it", async || server.client().usage(None, None).await.unwrap().total.gpu_us == on_gpu.cost.gpu_us)
         .await;
@@ -84,28 +84,28 @@ async fn a_job_gives_the_same_on_the_gpu_and_on_the_processor_and_the_gpu_is_bil
     let audit = server.cli(&["jobs", "audit", on_gpu.id.as_str()]).await.status(1);
     assert!(audit.stderr.contains("uses a GPU"), "{}", audit.stderr);
 
-    // Again: the results of this adapter are known, also to the next process.
+    // The cached results of this adapter survive a restart.
     server.restart().await;
     let (again, _) = density(&server, "gpu").await;
     assert_eq!((again.tasks.cached, again.cost.gpu_us), (again.tasks.total, 0));
 
-    // Without the GPU they are another function's, so to speak.
+    // Without the GPU, the cached results are not used.
     server.restart_with(options(&["--gpu", "off"])).await;
     let (auto, without) = density(&server, "auto").await;
     assert_eq!((&without["made_by"]["cpu"], auto.cost.gpu_us), (&json!(3), 0));
     let (elsewhere, _) = density(&server, "cpu").await;
-    assert_eq!(elsewhere.tasks.cached, 0, "what a node with a GPU gave is not taken for this one's");
+    assert_eq!(elsewhere.tasks.cached, 0, "the results of a node with a GPU are not used without one");
 }
 
-/// The GPU worker of a server, once there is one that was not killed before.
+/// Waits for a GPU worker of the server other than those in `killed`.
 async fn gpu_worker(server: &Server, killed: &[u32]) -> Process {
     let parent = server.process().0;
     let worker = || {
         let is_worker = |id: &u32| {
             let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            // Behind the name in brackets: the state, then the parent.
+            // The state and the parent follow the name in parentheses.
             let held = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
-            // Checkers of shaders have no driver's threads.
+            // Shader checkers have no driver threads.
             let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
             let mut names = threads.map(|thread| std::fs::read(thread.path().join("comm")).unwrap_or_default());
             held == Some(parent) && !killed.contains(id) && names.any(|name| name.starts_with(b"llvmpipe"))
@@ -139,7 +139,7 @@ async fn a_job_survives_the_loss_of_the_device() {
         worker.signal("KILL");
         killed.push(worker.0);
     }
-    assert!(!killed.is_empty(), "the job was over too soon");
+    assert!(!killed.is_empty(), "the job ended before its worker could be killed");
     let job = server.client().wait_job(job.id.as_str()).await.unwrap();
     assert_eq!(job.state, JobState::Succeeded, "{:?}", job.error);
     let (_, known) = density(&server, "gpu").await;
@@ -160,7 +160,7 @@ async fn a_fleet_sends_work_to_the_node_with_the_gpu() {
     };
     until("one of two nodes has a GPU", async || gpus().await.len() == 1).await;
 
-    // Calls that arrive where there is none, and where there is.
+    // Calls to the node without a GPU and to the node with one.
     for (name, manifest) in [("requires", REQUIRED), ("prefers", PREFERRED)] {
         without.deploy(name, hostile("gpu-mischief"), manifest).await;
         for server in [&without, &with] {
@@ -168,7 +168,7 @@ async fn a_fleet_sends_work_to_the_node_with_the_gpu() {
             assert_eq!(answer.body.bytes(1 << 20).await.unwrap(), r#"{"ok":332833500}"#, "{name}");
         }
     }
-    // A job, handed out by a process without one.
+    // A job whose owner has no GPU.
     weather(&without).await;
     without.deploy("density", built("density"), REQUIRED).await;
     let (job, _) = density(&without, "gpu").await;
@@ -198,7 +198,7 @@ async fn nodes_say_what_they_have_and_who_requires_what_is_not_there_is_told() {
     server.deploy("mischief", hostile("gpu-mischief"), REQUIRED).await;
     let sum = server.cli(&["invoke", "mischief", "--data", r#"{"do":"sum"}"#]).await.ok();
     assert_eq!(sum.text(), r#"{"ok":332833500}"#);
-    // The node says so the next time that it says what it has.
+    // The node shows its GPU once it has announced its facts again.
     let gpu = async || server.client().nodes(&PageOptions::default()).await.unwrap().items.remove(0).gpu;
     until("the node shows its GPU", async || gpu().await.is_some()).await;
     let gpu = gpu().await.unwrap();
@@ -215,7 +215,7 @@ async fn nodes_say_what_they_have_and_who_requires_what_is_not_there_is_told() {
     server.deploy("density", built("density"), REQUIRED).await;
     let job = server.client().submit(&spec("density", "temp,humid"), None).await.unwrap();
     let waits = async || server.client().job(job.id.as_str(), None).await.unwrap().waiting;
-    until("it says why it waits", async || waits().await.is_some()).await;
+    until("the job reports why it waits", async || waits().await.is_some()).await;
     assert_eq!(waits().await.as_deref(), Some("it requires a GPU, and no node has one for guests"));
     let explained = server.cli(&["explain", "mischief"]).await.ok();
     assert!(explained.text().contains("without a GPU for guests"), "{}", explained.text());

@@ -1,4 +1,4 @@
-//! Tenants, tokens and roles: what one may not see of another, in every route, every spelling and every slot.
+//! Tenants, tokens and roles: isolation in every route, every spelling of a path and every slot.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_client::{Client, Deploy, InvokeRequest, LogQuery, UploadOptions};
@@ -24,7 +24,7 @@ async fn put(client: &Client, path: &str, text: &str) {
     client.put_bytes(path, text.to_owned(), &UploadOptions::default()).await.unwrap();
 }
 
-/// What a tenant has.
+/// The items of a tenant.
 struct Belongings {
     job: String,
     invocation: String,
@@ -42,7 +42,7 @@ async fn furnish(client: &Client) -> Belongings {
     Belongings { job: job.id.to_string(), invocation: invocation.id.to_string() }
 }
 
-/// Every route that names something of a tenant, with the role it needs.
+/// Returns every route to an item of a tenant, with the role that it requires.
 fn routes(of: &Belongings) -> Vec<(&'static str, String, Role, &'static str)> {
     use Role::{Developer, Invoker};
     let Belongings { job, invocation } = of;
@@ -66,7 +66,7 @@ fn routes(of: &Belongings) -> Vec<(&'static str, String, Role, &'static str)> {
         ("POST", format!("/v1/jobs/{job}/audit"), Developer, ""),
         ("GET", "/v1/objects/data/secret.csv".into(), Developer, ""),
         ("GET", "/f/TENANT/web/".into(), Invoker, ""),
-        // What takes something away comes last.
+        // Deletions come last.
         ("DELETE", "/v1/objects/data/secret.csv".into(), Developer, ""),
         ("DELETE", format!("/v1/jobs/{job}"), Developer, ""),
         ("POST", format!("/v1/jobs/{job}/restore"), Developer, ""),
@@ -96,7 +96,7 @@ async fn a_tenant_sees_nothing_of_another_in_any_route() {
             let path = path.clone();
             async move { server.raw(method, &path, token.as_deref(), body).await }
         };
-        // To a stranger it is not there, whatever it is; who has no token is told to have one.
+        // Another tenant's token receives 404 for every item, and a request without a token 401.
         check(format!("{method} {path} by another tenant"), 404, idempotent(Some(umbra.clone())).await);
         check(format!("{method} {path} by nobody"), 401, idempotent(None).await);
         check(format!("{method} {path} with a made-up token"), 401, idempotent(Some("fab_0000".to_owned())).await);
@@ -105,7 +105,7 @@ async fn a_tenant_sees_nothing_of_another_in_any_route() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-    // The stranger's own lists are empty.
+    // The other tenant's own lists are empty.
     assert!(other.functions(&Default::default()).await.unwrap().items.is_empty());
     assert!(other.jobs(&Default::default()).await.unwrap().items.is_empty());
     assert!(other.invocations(&Default::default()).await.unwrap().items.is_empty());
@@ -116,10 +116,10 @@ async fn a_tenant_sees_nothing_of_another_in_any_route() {
     let usage = other.usage(None, None).await.unwrap();
     assert_eq!((usage.total.invocations, usage.object_bytes), (0, 0));
     assert!(usage.functions.is_empty());
-    // Its words reach nothing of another's either.
+    // Full-text search does not find another tenant's jobs.
     let searched = fabric_client::JobQuery { q: Some("noop".into()), ..Default::default() };
     assert!(other.jobs(&searched).await.unwrap().items.is_empty());
-    // All of it worked all the time for who may: nothing above changed anything.
+    // The owner's token works for every route: none of the requests above changed anything.
     for (method, path, _, body) in routes(&of_acme) {
         let path = path.replace("TENANT", "acme");
         let answer = server.raw(method, &path, Some(&acme), body).await;
@@ -159,13 +159,13 @@ async fn roles_hold_and_tokens_end() {
     let created = tenant_admin.create_token(&made(Role::Invoker, None)).await.unwrap();
     let invoker = server.client_with(&created.secret);
     assert_eq!(invoker.whoami().await.unwrap().tenant.as_str(), "acme");
-    // A list shows tokens and never a secret.
+    // A list contains tokens but never a secret.
     let listed = serde_json::to_string(&tenant_admin.tokens(&Default::default()).await.unwrap()).unwrap();
     assert!(listed.contains(&created.token.id) && !listed.contains(&created.secret));
     assert!(!listed.contains("admin of process"), "another tenant's tokens are not listed: {listed}");
     tenant_admin.revoke_token(&created.token.id).await.unwrap();
     assert_eq!(invoker.whoami().await.unwrap_err().code(), Code::Unauthenticated);
-    // A token with an end stops working by itself.
+    // A token with an expiry stops working at that time.
     let short = NewToken { ttl_s: Some(1), ..made(Role::Invoker, None) };
     let short = server.client_with(&tenant_admin.create_token(&short).await.unwrap().secret);
     fabric_tests::until("the token expires", async || {
@@ -200,7 +200,7 @@ async fn secrets_are_nowhere_on_the_disk_but_in_the_admins_file() {
             }
         }
     }
-    assert!(files > 2, "the databases were looked through");
+    assert!(files > 2, "the databases were searched");
     for secret in &secrets {
         assert!(!server.log().contains(secret), "a secret is in the log");
     }
@@ -221,7 +221,7 @@ async fn a_result_kept_for_one_tenant_is_not_given_to_another() {
             cached.push((answer.cached, client.wait_job(id.as_str()).await.unwrap().tasks.cached));
         }
     }
-    // Whether another has computed the same can't be learnt from how long it takes or what it costs.
+    // Neither latency nor cost reveals that another tenant has computed the same result.
     assert_eq!(cached, [(false, 0), (true, 1), (false, 0), (true, 1)]);
 }
 
@@ -248,7 +248,7 @@ async fn a_job_reads_its_own_tenants_objects_only() {
             matches!(error.code(), Code::NotFound | Code::InvalidPath | Code::InvalidInputSpec),
             "{path:?}: {error:?}"
         );
-        // Nor is a result written there.
+        // A result is not written there either.
         let body = serde_json::json!({"function": "noop", "input": {"items": [1]}, "output": path});
         if path.contains("..") || path.contains('\0') || path.starts_with('/') {
             let refused = match client.submit(&spec(body), None).await {
@@ -305,14 +305,14 @@ async fn no_spelling_of_an_object_path_leaves_the_tenant() {
         ] {
             for method in ["GET", "HEAD", "DELETE"] {
                 let answer = server.raw(method, &target, Some(&umbra), "").await;
-                // An odd but harmless name may be there by now: planted below, in the tenant's own space.
+                // An odd but harmless name may exist already: written below, in the tenant's own space.
                 let told = answer.text.contains("the secret") || answer.text.contains(server.admin());
                 let own = answer.text.ends_with("planted") || method != "GET";
                 if told || !(matches!(answer.status, 400 | 404) || answer.status < 300 && own) {
                     wrong.push(format!("{method} {target}: {}", answer.text));
                 }
             }
-            // A write may succeed where the spelling is an odd but harmless name; then it is the writer's own.
+            // A write may succeed if the spelling is an odd but harmless name in the tenant's own space.
             let answer = server.raw("PUT", &target, Some(&umbra), "planted").await;
             if !matches!(answer.status, 200 | 201 | 400 | 404) {
                 wrong.push(format!("PUT {target}: {}", answer.text));
@@ -359,7 +359,7 @@ async fn http_functions_ask_for_a_token_unless_public_and_never_see_one() {
     let get = async |path: &str, token: Option<&str>| server.raw("GET", path, token, "").await.status;
     assert_eq!(get("/f/default/public/x?y=1", None).await, 200);
     assert_eq!(get("/f/default/http-hello/", None).await, 401);
-    // Whether there is such a function is none of a stranger's business.
+    // The response does not reveal the existence of a function.
     assert_eq!(get("/f/default/absent/", None).await, 401);
     let stranger = server.token("umbra", Role::Developer).await;
     assert_eq!(get("/f/default/http-hello/", Some(&stranger)).await, 404);
@@ -367,10 +367,10 @@ async fn http_functions_ask_for_a_token_unless_public_and_never_see_one() {
     assert_eq!(get("/f/default/http-hello/", Some(&invoker)).await, 200);
 }
 
-/// Two tenants' instances follow each other in the pool's slots, of the same module and of different ones.
+/// Instances of two tenants use the pool's slots in turn, with the same module and with different ones.
 #[tokio::test]
 async fn bytes_of_one_tenants_instance_are_never_seen_by_the_next_in_its_slot() {
-    // More calls at once than slots, each of which is to have its turn, however busy this machine is.
+    // There are more concurrent calls than slots. The long wait lets each run, even on a busy machine.
     let mut options = Options::slots(2);
     options.args.extend(["--slot-wait".to_owned(), "600".to_owned()]);
     let server = Server::start(options).await;
@@ -390,15 +390,15 @@ async fn bytes_of_one_tenants_instance_are_never_seen_by_the_next_in_its_slot() 
     let canary = async |client: &Client, function: &str, body: String| {
         let answer = client.invoke(function, InvokeRequest::new(body)).await.unwrap();
         assert!(!answer.cached);
-        assert_eq!(answer.body.bytes(MIB).await.unwrap(), "0", "an instance saw what another left behind");
+        assert_eq!(answer.body.bytes(MIB).await.unwrap(), "0", "an instance read data of an earlier instance");
     };
-    // One after the other: the second takes the slot that the first has left.
+    // Sequential calls: the second instance uses the slot that the first has freed.
     for round in 0..8 {
         for client in &clients {
             canary(client, "same", format!("one {round}")).await;
         }
     }
-    // So many at once that every slot of the pool has held acme's marks when umbra's turn comes.
+    // Concurrent calls: acme's instances mark every slot of the pool before umbra's instances use them.
     for function in ["same", "different"] {
         for client in &clients {
             let calls = (0..pool).map(|n| canary(client, function, format!("{function} {n}")));

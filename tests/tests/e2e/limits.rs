@@ -1,5 +1,5 @@
-//! Every guest of `examples/hostile`, deployed and called through the public API: how it ends, that the bound holds,
-//! that others are served meanwhile, and that nothing is left behind.
+//! Deploys and calls every guest of `examples/hostile` through the public API. Checks the error, the bound, that other
+//! calls are served meanwhile, and that no resources leak.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_client::{Client, Deploy, Error, InvokeRequest};
@@ -12,18 +12,18 @@ use fabric_types::{
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
-/// What a server may grow by, above the guests' own memory, in a test of a few hundred calls.
+/// Growth of the server, beyond the guests' own memory, that a test of a few hundred calls allows.
 const SLACK: u64 = 64 * MIB;
 
 /// One guest and one limit.
 struct Case {
     guest: &'static str,
-    /// The manifest after its name.
+    /// The manifest without its name.
     manifest: &'static str,
     code: Code,
-    /// The function's fuel, where the manifest sets it.
+    /// The function's fuel limit.
     fuel: u64,
-    /// Whether it ends by itself within milliseconds.
+    /// `true` if the call ends within milliseconds.
     quick: bool,
 }
 
@@ -35,8 +35,8 @@ const fn slow(guest: &'static str, manifest: &'static str, code: Code) -> Case {
     Case { quick: false, ..case(guest, manifest, code) }
 }
 
-/// Guests that end with a fault of a synchronous call. The fuel of the others is the default, so that no other limit
-/// than the one meant is in the way.
+/// Guests whose synchronous call ends with a fault. The fuel of the others is the default, so that only the intended
+/// limit is reached.
 const CASES: &[Case] = &[
     Case { fuel: 3_000_000, ..case("endless-loop", "[limits]\nfuel = 3000000", Code::OutOfFuel) },
     slow("endless-loop", "[limits]\ndeadline-ms = 300", Code::Deadline),
@@ -60,7 +60,7 @@ const CASES: &[Case] = &[
     case("bad-utf8", "", Code::GuestContract),
 ];
 
-/// Guests whose tests are not in the table. `gpu-mischief` breaks limits in `host/tests/host/gpu.rs`; `http-mirror` is in
+/// Guests whose tests are not in the table. `gpu-mischief` is tested in `host/tests/host/gpu.rs`, `http-mirror` in
 /// `walls_http.rs`.
 const OTHERS: &[&str] = &[
     "canary",
@@ -91,14 +91,14 @@ async fn fault(client: &Client, function: &str) -> Problem {
     error.problem().unwrap_or_else(|| panic!("{function}: {error}")).clone()
 }
 
-/// Calls `noop` with a body that was not sent before, so that a guest runs, and reads it back.
+/// Calls `noop` with a new body, so that a guest runs, and checks the response.
 async fn ping(client: &Client, number: u64) {
     let answer = client.invoke("noop", InvokeRequest::new(number.to_string())).await.unwrap();
     assert!(!answer.cached);
     assert_eq!(answer.body.bytes(MIB).await.unwrap(), number.to_string());
 }
 
-/// A server with every case deployed as `case-N`, and `noop`.
+/// Starts a server with every case deployed as `case-N`, and `noop`.
 async fn hostile_server(options: Options) -> Server {
     let server = Server::start(options).await;
     server.example("noop").await;
@@ -135,7 +135,7 @@ async fn each_limit_ends_its_guest_with_its_code_while_others_are_served() {
         if problem.code != case.code || fuel > case.fuel || grown > 32 * MIB + SLACK {
             wrong.push(format!("{} {:?}: grew by {grown}, {problem:?}", case.guest, case.manifest));
         }
-        // What a developer needs to mend it.
+        // The details that a developer needs to fix the function.
         assert!(problem.invocation_id.is_some() && problem.status == case.code.http_status(), "{problem:?}");
         if case.code == Code::OutOfFuel {
             assert!(fuel > case.fuel - 100_000, "{fuel} of {} spent", case.fuel);
@@ -152,7 +152,7 @@ async fn each_limit_ends_its_guest_with_its_code_while_others_are_served() {
             "grow-memory" => assert!(problem.hint.as_deref().unwrap().contains("limits.memory-bytes"), "{problem:?}"),
             _ => {}
         }
-        // The next caller gets what the one before got: nothing is worn out.
+        // The next call is served as before.
         ping(client, 1_000_000 + pings).await;
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -168,7 +168,7 @@ async fn others_are_served_while_every_slot_is_taken_by_a_loop() {
     server.deploy("looping", hostile("endless-loop"), "[limits]\nfuel = 1000000000000000").await;
     server.deploy("http-loop", hostile("http-loop"), "[limits]\nfuel = 1000000000000000").await;
     let client = server.client();
-    // They would run for a minute; each is given up below, and how is part of the test.
+    // These calls would run for a minute. The test stops each of them below.
     let calls: Vec<_> = (0..4)
         .map(|_| {
             let client = client.clone();
@@ -190,12 +190,12 @@ async fn others_are_served_while_every_slot_is_taken_by_a_loop() {
     assert_eq!(client.get("a/b", &Default::default()).await.unwrap().bytes(MIB).await.unwrap(), "text");
     client.ready().await.unwrap();
     assert!(server.cli(&["ls", "a/"]).await.ok().text().contains("a/b"));
-    assert!(calls.iter().all(|call| !call.is_finished()) && !stuck.is_finished(), "they loop all the while");
-    // A job is stopped by asking for it.
+    assert!(calls.iter().all(|call| !call.is_finished()) && !stuck.is_finished(), "the loops ended too early");
+    // A queued invocation is cancelled.
     client.cancel_invocation(queued.id.as_str()).await.unwrap();
     let queued = client.invocation(queued.id.as_str(), Some(Duration::from_secs(60))).await.unwrap();
     assert_eq!(queued.state, InvocationState::Cancelled);
-    // A caller that goes away takes its guest with it.
+    // A guest is stopped when its caller disconnects.
     for call in calls {
         call.abort();
     }
@@ -237,12 +237,12 @@ async fn a_flood_in_a_job_fails_the_job_once() {
         let job = client.wait_job(job.id.as_str()).await.unwrap();
         assert_eq!(job.state, JobState::Failed);
         assert_eq!(job.error.as_ref().map(|e| e.code), Some(code), "{job:?}");
-        // A limit is met again by every attempt: repeating it would only cost.
+        // Every attempt would reach the limit again, so there is no retry.
         assert_eq!(job.tasks.retries, 0, "{job:?}");
         let tasks = client.tasks(job.id.as_str(), &Default::default()).await.unwrap().items;
         assert!(tasks.iter().all(|task| task.attempts <= 1), "{tasks:?}");
     }
-    // A job's own budget stops it although each task is within its limits.
+    // The job's budget stops it although each task is within its limits.
     let body =
         serde_json::json!({"function": "looping", "input": {"items": (0..100).collect::<Vec<_>>()}, "budget-fuel": 10});
     let job = client.submit(&spec(body), None).await.unwrap();
@@ -263,9 +263,9 @@ async fn http_functions_are_under_the_same_limits() {
         let error = get(name).await.expect_err(name);
         assert_eq!(error.code(), code, "{error}");
     }
-    // It began well, so all that is left is to break it off: never a whole answer.
+    // The response has begun, so the server can only break it off. It never appears complete.
     let body = get("flood").await.unwrap();
-    let error = body.bytes(8 * MIB).await.expect_err("the body is broken off");
+    let error = body.bytes(8 * MIB).await.expect_err("the response was complete");
     assert!(matches!(error, Error::Interrupted(_)), "{error:?}");
     server.until_metric("fabric_node_running_guests", |n| n == 0.0).await;
 }
@@ -284,12 +284,12 @@ async fn nothing_is_left_behind_by_a_thousand_faults() {
         let process = server.process();
         (process.descriptors(), process.threads(), process.children(), process.resident())
     };
-    // Whatever is made once and kept, such as the pool's slots and the database's connections, is there after this.
+    // Resources that are created once, such as the pool's slots and database connections, exist after this warm-up.
     let (descriptors, threads, children, resident) = rounds(20).await;
     let after = rounds(100).await;
     assert!(after.0 <= descriptors + 4, "{} descriptors became {}", descriptors, after.0);
     assert!(after.1 <= threads + 4, "{} threads became {}", threads, after.1);
-    assert_eq!(after.2, children, "no child process is left");
+    assert_eq!(after.2, children, "child processes are left");
     assert!(after.3 < resident + 32 * MIB, "{resident} resident bytes became {}", after.3);
 }
 
@@ -298,7 +298,8 @@ async fn refused(client: &Client, name: &str, module: bytes::Bytes) -> Problem {
     error.problem().unwrap_or_else(|| panic!("{error}")).clone()
 }
 
-/// A module of some 100 KiB that makes a compiler copy a thousand values over a thousand edges, dozens of times.
+/// Returns a module of about 100 KiB that makes a compiler copy a thousand values over a thousand edges, dozens of
+/// times.
 fn compile_bomb() -> bytes::Bytes {
     let results = "i32 ".repeat(900);
     let mut text = format!("(module (memory (export \"memory\") 1) (type $many (func (result {results})))\n");
@@ -338,16 +339,16 @@ async fn what_is_not_a_fit_module_is_refused_with_a_reason() {
     }
     let problem = refused(client, "refused", hostile("unknown-import")).await;
     assert_eq!(problem.code, Code::UnknownImport, "{problem:?}");
-    assert!(problem.detail.contains("acme:database/query@1.0.0"), "the import is named: {problem:?}");
-    assert!(problem.hint.as_deref().unwrap().contains("compose"), "and what would satisfy it: {problem:?}");
-    assert!(client.function("refused").await.unwrap_err().is_not_found(), "a refused module makes no function");
+    assert!(problem.detail.contains("acme:database/query@1.0.0"), "the import is not named: {problem:?}");
+    assert!(problem.hint.as_deref().unwrap().contains("compose"), "no hint how to satisfy it: {problem:?}");
+    assert!(client.function("refused").await.unwrap_err().is_not_found(), "a refused module created a function");
 
-    // Through the CLI the reason is on standard error, and the status says whose limit it was.
+    // The CLI writes the reason to standard error, and its exit status names the party at fault.
     std::fs::write(server.folder().join("cut.wasm"), &whole[..whole.len() / 2]).unwrap();
     let ran = server.cli(&["deploy", "cut.wasm"]).await.status(1);
     assert!(ran.stderr.starts_with("error[invalid-module]"), "{ran:?}");
 
-    // Asked to describe itself a guest may not run for ever either.
+    // The call that reads a guest's description is bounded too.
     let deployed = server.deploy("describe-loop", hostile("describe-loop"), "").await;
     assert!(deployed.warnings.iter().any(|w| w.contains("describe")), "{deployed:?}");
 }
@@ -374,10 +375,10 @@ async fn a_compilation_that_explodes_is_stopped_and_others_are_served() {
         }
     };
     assert_eq!(problem.code, Code::CompileLimit, "{problem:?}");
-    assert!(pings > 0, "calls were answered meanwhile");
+    assert!(pings > 0, "no call was served meanwhile");
     let grown = server.process().peak().saturating_sub(before);
-    assert!(grown < SLACK, "the compiler's memory is its own: the server grew by {grown} bytes");
-    assert_eq!(server.process().children(), 0, "the worker is gone");
+    assert!(grown < SLACK, "the server grew by {grown} bytes during a compilation in a worker");
+    assert_eq!(server.process().children(), 0, "a worker is left");
     ping(client, u64::MAX).await;
 }
 
@@ -390,7 +391,7 @@ async fn a_volume_is_all_that_a_guest_sees_of_the_disk() {
         let answer = server.client().invoke("escape", InvokeRequest::new(path.to_owned())).await.unwrap();
         String::from_utf8(answer.body.bytes(MIB).await.unwrap().to_vec()).unwrap()
     };
-    // The first call makes the volume; then there is a file in it, and links that lead out of it.
+    // The first call creates the volume. The test adds a file, and links that lead out of the volume.
     assert_ne!(open("file").await, "open");
     let volumes = server.folder().join("data/sandbox/volumes/default");
     let volume = volumes.join("data");
@@ -419,7 +420,7 @@ async fn a_volume_is_all_that_a_guest_sees_of_the_disk() {
         let answer = open(path).await;
         assert!(answer.bytes().all(|b| b.is_ascii_digit()) && answer.len() == 2, "{path:?}: {answer}");
     }
-    // Without the grant there is nothing to open at all.
+    // Without the grant, nothing can be opened.
     server.deploy("bare", hostile("volume-escape"), "").await;
     let answer = server.client().invoke("bare", InvokeRequest::new("file")).await.unwrap();
     assert_eq!(answer.body.bytes(MIB).await.unwrap(), "08");

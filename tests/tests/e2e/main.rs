@@ -1,6 +1,5 @@
-//! The whole product, tested through its binary: one module per subject.
+//! End-to-end tests of the `fabric` binary, one module per subject.
 
-mod architecture;
 mod cluster;
 mod command_line;
 mod data_sets;

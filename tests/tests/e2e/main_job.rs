@@ -1,5 +1,5 @@
-//! The README's main job and its neighbours, through the CLI and the API: the numbers are worked out here a second time,
-//! from the same data, by other code.
+//! The README's main job and related jobs, through the CLI and the API. This test computes the expected numbers from
+//! the same data with its own code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, repository};
@@ -14,7 +14,7 @@ fn data() -> Vec<u8> {
     std::fs::read(repository().join("examples/data/nyc-weather-2013.csv")).unwrap()
 }
 
-/// One observation as this test reads it.
+/// One observation.
 struct Observation {
     station: String,
     month: String,
@@ -97,7 +97,7 @@ fn check_blocks(result: &Value) {
     }
 }
 
-/// The job that the CLI lists as the newest.
+/// Returns the job that the CLI lists first, the newest.
 async fn newest(server: &Server) -> Value {
     server.cli(&["jobs", "list", "--json", "--limit", "1"]).await.ok().json()["items"][0].clone()
 }
@@ -111,7 +111,7 @@ async fn the_main_job_gives_the_right_numbers_and_costs_nothing_the_second_time(
     let deployed = server.cli(&["deploy", example, "--no-build"]).await.ok();
     assert_eq!(deployed.text(), "weather@1\n");
     assert!(deployed.stderr.contains("pure"), "{deployed:?}");
-    // The same again makes no version.
+    // Deploying the same again creates no version.
     assert!(server.cli(&["deploy", example, "--no-build"]).await.ok().stderr.contains("unchanged"));
     server.cli(&["put", csv.to_str().unwrap(), "weather/nyc-weather-2013.csv"]).await.ok();
 
@@ -125,7 +125,7 @@ async fn the_main_job_gives_the_right_numbers_and_costs_nothing_the_second_time(
     assert_eq!(
         server.cli(&["jobs", "list", "--json"]).await.ok().json()["items"],
         serde_json::json!([]),
-        "it ran nothing"
+        "a dry run submitted a job"
     );
 
     let first = server.cli(&line("csv:100KiB")).await.ok();
@@ -137,7 +137,7 @@ async fn the_main_job_gives_the_right_numbers_and_costs_nothing_the_second_time(
     assert!(job["cost"]["fuel"].as_u64().unwrap() > 1_000_000, "{job}");
     assert!(job["cost"]["bytes_in"].as_u64().unwrap() >= data().len() as u64, "{job}");
 
-    // The second time nothing runs, and it says so.
+    // The second run executes no task and reports the cache.
     let second = server.cli(&line("csv:100KiB")).await.ok();
     assert_eq!(second.stdout, first.stdout);
     let job = newest(&server).await;
@@ -147,19 +147,19 @@ async fn the_main_job_gives_the_right_numbers_and_costs_nothing_the_second_time(
     let plan = server.cli(&[&line("csv:100KiB")[..], &["--dry-run", "--json"]].concat()).await.ok().json();
     assert_eq!(plan["cached"], plan["partitions"], "{plan}");
 
-    // One partition or a few, folded or as a tree: the same bytes.
+    // Any number of partitions and any shape of the reduce give the same bytes.
     let size = data().len();
     for (split, reduce) in [("object".to_owned(), "--reduce"), (format!("csv:{}", size / 26 + 1), "--reduce=2")] {
         let input = "weather/nyc-weather-2013.csv";
         let other = server.cli(&["run", "weather", "--input", input, "--split", &split, reduce]).await.ok();
         assert_eq!(other.stdout, first.stdout, "{split}");
     }
-    // The source's block means; with whole objects they are the file's own.
+    // Block means. With whole objects as partitions, the blocks are those of the file.
     let blocks = ["run", "weather", "--input", "weather/", "--reduce", "--param", "blocks=true"];
     let blocks = server.cli(&blocks).await.ok().json();
     check_summary(&blocks);
     check_blocks(&blocks);
-    // The same tasks again on demand give the same bytes.
+    // An audit runs the tasks again, with identical results.
     let id = job["id"].as_str().unwrap();
     let audit = server.cli(&["jobs", "audit", id, "--sample", "100%", "--json"]).await.ok().json();
     assert_eq!(audit["checked"], audit["same"]);
@@ -203,7 +203,7 @@ async fn words_are_counted_by_tables_and_by_a_shuffle() {
     assert_eq!(found.text().lines().count(), 1, "{found:?}");
 }
 
-/// What `montecarlo-pi` does, written down a second time.
+/// An independent implementation of `montecarlo-pi`.
 fn inside(seed: u64, samples: u64) -> u64 {
     let next = |state: &mut u64| {
         *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -230,7 +230,7 @@ async fn items_commands_and_http_functions_do_what_they_say() {
     assert_eq!(pi["total"], 80_000);
     assert_eq!(pi["inside"].as_u64().unwrap(), (1..=40).map(|seed| inside(seed, 2000)).sum::<u64>());
 
-    // A filter in C: a partition on stdin, parameters as arguments, a word on stderr.
+    // A filter in C: the partition on stdin, parameters as arguments, a line on stderr.
     let dirty = "name, value\n a ,1\nb,NULL\ntoo,many,fields\nc,\"x,y\"\nd,\n";
     std::fs::write(server.folder().join("dirty.csv"), dirty).unwrap();
     let clean = "name,value\na,1\nb,?\nc,\"x,y\"\nd,?\n";
@@ -239,7 +239,7 @@ async fn items_commands_and_http_functions_do_what_they_say() {
     let invoked = server.cli(&["invoke", "csv-clean", "--data", dirty, "--param", "na=?"]).await.ok();
     assert_eq!(invoked.text(), clean);
     let logs = async || server.cli(&["logs", "csv-clean"]).await.ok();
-    fabric_tests::until("its word on stderr is in the log", async || !logs().await.text().is_empty()).await;
+    fabric_tests::until("its stderr is in the log", async || !logs().await.text().is_empty()).await;
 
     // An http function, with its path and query.
     let answer = server.raw("GET", "/f/default/http-hello/a/b?c=d", Some(server.admin()), "").await;
@@ -247,7 +247,7 @@ async fn items_commands_and_http_functions_do_what_they_say() {
     assert!(answer.text.contains("path: /a/b\nquery: c=d\n"), "{}", answer.text);
     assert!(answer.text.to_ascii_lowercase().contains("content-type: text/plain"), "{}", answer.text);
 
-    // Later: accepted at once, waited for, fetched.
+    // An asynchronous call: accepted, awaited, its result fetched.
     let id = server.cli(&["invoke", "noop", "--data", "later", "--async"]).await.ok();
     let id = id.text().trim();
     let client = server.client();
@@ -258,7 +258,7 @@ async fn items_commands_and_http_functions_do_what_they_say() {
     assert!(server.raw("GET", url, Some(server.admin()), "").await.text.ends_with("later"));
     assert_eq!(server.cli(&["invoke", "noop", "--data", "now", "--async", "--wait"]).await.ok().text(), "now");
 
-    // The same key with the same request gives the stored answer, with another one an error.
+    // The same key with the same request returns the stored response, and with another request an error.
     let keyed =
         async |data: &str| server.cli(&["invoke", "noop", "--data", data, "--async", "--idempotency-key", "k1"]).await;
     let (first, again) = (keyed("x").await.ok(), keyed("x").await.ok());
@@ -271,7 +271,7 @@ async fn items_commands_and_http_functions_do_what_they_say() {
 async fn versions_aliases_and_the_bin() {
     let server = Server::start(Options::default()).await;
     server.example("noop").await;
-    // Another manifest is another version.
+    // Another manifest creates another version.
     server.deploy("noop", fabric_tests::built("noop"), "description = \"second\"").await;
     let versions = server.cli(&["versions", "noop", "--json"]).await.ok().json();
     assert_eq!(versions["items"].as_array().unwrap().len(), 2);
@@ -282,7 +282,7 @@ async fn versions_aliases_and_the_bin() {
     assert_eq!(ran("noop@1", "a").await, 1);
     server.cli(&["rollback", "noop"]).await.ok();
     assert_eq!(ran("noop", "b").await, 1);
-    // Calls are divided by weight: both get some, and the heavier one more.
+    // Calls are divided by weight: both versions receive calls, and the heavier one more.
     server.cli(&["alias", "noop", "split=1:10", "split=2:90"]).await.ok();
     let mut seen = [0_u32; 3];
     for n in 0..100 {
@@ -294,7 +294,7 @@ async fn versions_aliases_and_the_bin() {
     server.cli(&["alias", "noop", "--delete", "split"]).await.ok();
     let _ = server.cli(&["invoke", "noop:split"]).await.status(3);
 
-    // A job in the bin is out of sight, and comes back.
+    // A deleted job is not listed and can be restored.
     let id = server.cli(&["run", "noop", "--items", "[1,2,3]", "--detach", "--name", "binned"]).await.ok();
     let id = id.text().trim();
     let _ = server.cli(&["jobs", "watch", id]).await.ok();
@@ -308,7 +308,7 @@ async fn versions_aliases_and_the_bin() {
     let _ = server.cli(&["jobs", "restore", id]).await.ok();
     assert_eq!((listed(&[]).await, listed(&["--deleted"]).await), (1, 0));
 
-    // A job that runs is cancelled, and can't be deleted before.
+    // A running job cannot be deleted, only cancelled.
     server.deploy("endless", fabric_tests::hostile("endless-loop"), "[limits]\nfuel = 1000000000000000").await;
     let id = server.cli(&["run", "endless", "--items", "[1,2,3]", "--detach"]).await.ok();
     let id = id.text().trim();
@@ -329,7 +329,7 @@ async fn logs_are_followed() {
     server.deploy("speaker", fabric_tests::hostile("exit-status"), "").await;
     let mut follower = server.cli_running(&["logs", "speaker", "--follow"]);
     let mut lines = tokio::io::BufReader::new(follower.stdout.take().unwrap()).lines();
-    // When the follower is connected can't be seen from outside, so it is spoken to until it hears.
+    // The connection of the follower cannot be observed from outside, so calls go on until a line arrives.
     let speak = async {
         loop {
             assert_eq!(
@@ -349,7 +349,7 @@ async fn logs_are_followed() {
     let heard = tokio::time::timeout(std::time::Duration::from_secs(60), async {
         tokio::select! { line = hear => line, () = speak => unreachable!() }
     });
-    let line = heard.await.expect("a line is heard");
+    let line = heard.await.expect("no line was received");
     assert!(line.contains("the third kind of failure") || line.contains("status 3"), "{line}");
 }
 
@@ -392,7 +392,7 @@ async fn every_exit_status_means_what_the_table_says() {
             assert!(!ran.stdout.is_empty(), "{ran:?}");
             continue;
         }
-        assert!(ran.stdout.is_empty(), "data goes to standard output, and there is none: {ran:?}");
+        assert!(ran.stdout.is_empty(), "a failed command wrote to standard output: {ran:?}");
         if !code.is_empty() {
             assert!(ran.stderr.contains(&format!("error[{code}]")), "{ran:?}");
             let ran = server.cli(&[&words[..], &["--json"]].concat()).await.status(status);

@@ -1,4 +1,4 @@
-//! The name of a process in a fleet: one process at a time has it.
+//! The names of processes in a fleet: one process at a time has a name.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Ran, SmallFleet, until};
@@ -6,10 +6,10 @@ use fabric_types::job::{JobSpec, JobState};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 
-/// What a newcomer says before it waits for the end of another's lease.
+/// The log line of a process that waits for the lease on its name.
 const WAITS: &str = "waiting for its lease to expire";
 
-/// Starts a process of the fleet under a name, with a data folder of its own, and waits until it has ended.
+/// Starts a process under a name, with its own data folder, and waits until it exits.
 async fn newcomer(fleet: &SmallFleet, name: &str) -> Ran {
     let data = fleet.servers[0].folder().join("another");
     let mut args = vec!["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
@@ -24,12 +24,12 @@ fn spec(tasks: u64) -> JobSpec {
     serde_json::from_value(spec).unwrap()
 }
 
-/// The object of the lease on a name.
+/// Returns the path of the lease object of a name.
 fn lease_of(fleet: &SmallFleet, name: &str) -> PathBuf {
     fleet.store().join(format!("engine.d/fabric.d/leases.d/names.d/={name}"))
 }
 
-/// Takes a name from its process as another machine would.
+/// Overwrites the lease on a name, as a process on another machine would.
 fn take_elsewhere(fleet: &SmallFleet, name: &str, nonce: u32) {
     let lease = json!({"holder": "elsewhere", "epoch": 100, "ttl_ms": 4000, "released": false, "nonce": nonce});
     let (path, beside) = (lease_of(fleet, name), fleet.store().join("lease.new"));
@@ -45,7 +45,7 @@ async fn a_second_process_of_one_name_is_refused_and_no_job_suffers() {
     server.example("montecarlo-pi").await;
     let client = server.client();
     let job = client.submit(&spec(60), None).await.unwrap();
-    until("it is under way", async || client.job(job.id.as_str(), None).await.unwrap().tasks.succeeded >= 3).await;
+    until("the job is under way", async || client.job(job.id.as_str(), None).await.unwrap().tasks.succeeded >= 3).await;
 
     for _ in 0..3 {
         let refused = newcomer(&fleet, "alpha").await.status(1);
@@ -77,7 +77,7 @@ async fn a_killed_process_has_its_name_back_at_once_with_and_without_its_folder(
         server.restart().await;
         assert!(!server.log().contains(WAITS), "{}", server.log());
     }
-    // One that ends in order gives the name up.
+    // A process that shuts down in order releases its name.
     fleet.servers[0].restart_gently().await;
     fleet.complete(1).await;
 }
@@ -91,7 +91,7 @@ async fn a_process_that_lost_its_name_ends_and_a_newcomer_waits_for_a_holder_tha
     let log = server.log();
     assert!(log.contains("error[conflict]: another process of the fleet has the name alpha now: elsewhere"), "{log}");
 
-    // The holder lives as long as it renews.
+    // The holder counts as alive while it renews its lease.
     let waiting = newcomer(&fleet, "alpha");
     let renewing = async {
         for nonce in 2.. {
@@ -110,7 +110,7 @@ async fn a_process_that_lost_its_name_ends_and_a_newcomer_waits_for_a_holder_tha
         refused.stderr
     );
 
-    // It has died: its lease runs out.
+    // The holder has died, and its lease expires.
     let server = &mut fleet.servers[0];
     server.restart().await;
     assert!(server.log().contains(WAITS), "{}", server.log());

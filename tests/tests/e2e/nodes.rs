@@ -1,4 +1,4 @@
-//! Nodes that come and go on purpose, that are cut off, and that are slow: a fleet of several processes on one machine.
+//! Nodes that are restarted, drained, cut off or slow, in a fleet of several processes on one machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
@@ -18,14 +18,14 @@ use std::{
     time::Duration,
 };
 
-/// So many processes with one slot each, and a function.
+/// Starts `size` processes with one slot each and deploys a function.
 async fn fleet(size: usize) -> SmallFleet {
     let fleet = SmallFleet::start(size, &[]).await;
     fleet.servers[0].example("montecarlo-pi").await;
     fleet
 }
 
-/// A client that tries again, as the command line does.
+/// Returns a client that retries, as the CLI does.
 fn patient(server: &Server) -> Client {
     Client::new(fabric_client::Options::new(server.url()).token(server.admin()).attempts(20)).unwrap()
 }
@@ -53,7 +53,7 @@ async fn a_rolling_restart_fails_nothing() {
         let job = client.submit(&work, None).await.unwrap();
         let id = job.id.as_str();
         until("the job is under way", async || client.job(id, None).await.unwrap().tasks.succeeded >= 3).await;
-        // Everybody else is asked all the while, and answers.
+        // Another process is polled during the restart, and every request succeeds.
         let (asking, stop) = (client.clone(), Arc::new(AtomicBool::new(false)));
         let asked = tokio::spawn({
             let (id, stop) = (id.to_owned(), stop.clone());
@@ -82,7 +82,7 @@ async fn what_is_known_already_waits_for_no_compiler() {
     let fleet = fleet(2).await;
     let client = fleet.servers[0].client();
     let nodes = client.nodes(&PageOptions::default()).await.unwrap().items;
-    // The first took the upload and has the module.
+    // The first process received the upload and has compiled the module.
     let of = |server: &Server| nodes.iter().find(|n| n.url.as_deref() == Some(server.url())).unwrap().id.clone();
     let (warm, cold) = (of(&fleet.servers[0]), of(&fleet.servers[1]));
     client.node_mode(&cold, "cordon").await.unwrap();
@@ -116,7 +116,7 @@ async fn a_slow_node_does_not_hold_a_job() {
     let fleet = fleet(3).await;
     let slow = fleet.servers[2].process();
     let client = fleet.servers[0].client();
-    // Awake for a thirtieth of the time: often enough to be heard, too seldom to get anywhere.
+    // The node runs for a thirtieth of the time: enough for heartbeats, too little for progress.
     let over = Arc::new(AtomicBool::new(false));
     let brake = std::thread::spawn({
         let over = over.clone();
@@ -133,7 +133,7 @@ async fn a_slow_node_does_not_hold_a_job() {
     let (job, _) = result(client, job.id.as_str()).await;
     over.store(true, Ordering::Relaxed);
     brake.join().unwrap();
-    // The copies gave the results, and the slow node was not taken for lost.
+    // The speculative copies gave the results, and the slow node did not count as lost.
     assert_eq!((job.tasks.failed, job.tasks.retries), (0, 0));
     assert!(fleet.servers[0].metric("fabric_attempts_speculated_total").await.unwrap() >= 1.0);
     let filter =
@@ -153,10 +153,10 @@ async fn the_documented_upgrade_leaves_every_node_open() {
         assert_eq!(drained.text().trim(), format!("{name} drained"));
         fleet.servers[at].restart_gently().await;
         let server = &fleet.servers[at];
-        until("it is ready", async || server.client().ready().await.is_ok()).await;
+        until("the process is ready", async || server.client().ready().await.is_ok()).await;
     }
     fleet.complete(3).await;
-    // A cordon is not about one process: it stays.
+    // A cordon belongs to the node, not to its process, and survives the restart.
     let name = fleet.name(2);
     fleet.servers[0].cli(&["nodes", "cordon", &name]).await.ok();
     fleet.servers[2].restart_gently().await;
@@ -174,11 +174,11 @@ async fn a_drain_ends_at_its_deadline_and_what_ran_goes_on_elsewhere() {
     let job = server.client().submit(&looping, None).await.unwrap();
     let filter = TaskQuery::default();
     let node = async || server.client().tasks(job.id.as_str(), &filter).await.unwrap().items[0].node.clone();
-    until("it runs", async || server.client().job(job.id.as_str(), None).await.unwrap().tasks.running == 1).await;
+    until("the task runs", async || server.client().job(job.id.as_str(), None).await.unwrap().tasks.running == 1).await;
     let first = node().await.unwrap();
     let drained = server.cli(&["nodes", "drain", first.as_str(), "--deadline", "2s", "--wait"]).await.ok();
     assert_eq!(drained.text().trim(), format!("{first} drained"));
-    until("it runs elsewhere", async || node().await.is_some_and(|now| now != first)).await;
+    until("the task runs elsewhere", async || node().await.is_some_and(|now| now != first)).await;
     let job = server.client().job(job.id.as_str(), None).await.unwrap();
     assert_eq!((job.state, job.tasks.failed, job.tasks.retries), (JobState::Running, 0, 0));
     server.client().cancel_job(job.id.as_str()).await.unwrap();
@@ -193,10 +193,13 @@ async fn a_call_whose_only_node_just_died_runs_on_no_other() {
     server.deploy("picky", cat(), "[resources.node-selector]\nzone = \"moon\"").await;
     assert_eq!(server.cli(&["invoke", "picky", "--data", "x"]).await.ok().text(), "x");
     fleet.servers[1].kill9().await;
-    // Presence still has the node for some seconds: the call is offered to it, and finds it gone.
+    // Presence lists the node for a few more seconds: the call is offered to the dead node.
     let server = &fleet.servers[0];
     let once = Client::new(fabric_client::Options::new(server.url()).token(server.admin()).attempts(1)).unwrap();
-    let refused =
-        once.invoke("picky", InvokeRequest::new("y")).await.err().expect("it ran on a node that it did not ask for");
+    let refused = once
+        .invoke("picky", InvokeRequest::new("y"))
+        .await
+        .err()
+        .expect("the call ran on a node without the required label");
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
 }

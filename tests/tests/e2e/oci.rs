@@ -1,4 +1,4 @@
-//! `fabric deploy oci://…`: a module from a real registry.
+//! `fabric deploy oci://…`: a module from an OCI registry.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use fabric_tests::{Options, Registry, Server, built};
@@ -8,7 +8,7 @@ use oci_client::{
     secrets::RegistryAuth,
 };
 
-/// Pushes layers of these types as one artifact.
+/// Pushes layers with these media types as one artifact.
 async fn push(reference: &str, layers: &[(&str, bytes::Bytes)]) {
     let client = Client::new(ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() });
     let reference: Reference = reference.parse().unwrap();
@@ -35,10 +35,10 @@ async fn a_module_is_deployed_from_a_registry() {
         "{}",
         version.note
     );
-    // The note pins the bytes: it can be deployed again.
+    // The note pins the digest, so it can be deployed again.
     let again = server.cli(&["deploy", &version.note, "--name", "again"]).await.ok();
     assert_eq!(again.text().trim(), "again@1");
-    // With a manifest of its own.
+    // With an explicit manifest.
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("pi.toml");
     std::fs::write(&manifest, "[function]\nname = \"pi\"\n[limits]\nfuel = \"10G\"\n").unwrap();
@@ -69,7 +69,7 @@ async fn what_is_no_module_in_a_registry_is_refused_with_the_reason() {
         assert_ne!(refused.status, 0, "{name}");
         assert!(refused.stderr.contains(words), "{name}: {}", refused.stderr);
     }
-    // A registry that sends other bytes than its manifest names.
+    // A registry whose bytes do not match the digest in its manifest.
     push(&at("changed:1"), &[("application/wasm", built("noop"))]).await;
     registry.damage_blobs(built("noop").len());
     let refused = server.cli(&["deploy", &format!("oci://{}", at("changed:1"))]).await;

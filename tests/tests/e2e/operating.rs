@@ -1,4 +1,4 @@
-//! What an operator does with a server: reads its log, finds a wrong setting, sets and deletes quotas, removes what is old.
+//! Operating a server: reading its log, finding a wrong setting, setting and deleting quotas, removing old data.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, until};
@@ -7,7 +7,7 @@ fn with(args: &[&str]) -> Options {
     Options { args: args.iter().map(|arg| (*arg).to_owned()).collect() }
 }
 
-/// The lines of a log that say this.
+/// Returns the access lines of a log that contain `message`.
 fn lines<'a>(log: &'a str, message: &str) -> Vec<&'a str> {
     log.lines().filter(|line| line.contains("fabric::access") && line.contains(message)).collect()
 }
@@ -32,7 +32,7 @@ async fn the_log_says_who_did_what_and_a_stranger_cannot_flood_it() {
     let path = |path: &str| changed.iter().filter(|line| line.contains(&format!("\"path\":\"{path}\""))).count();
     assert_eq!((path("/v1/tokens"), path("/v1/functions")), (1, 1), "{log}");
     assert!(changed.iter().all(|line| line.contains("\"request_id\":\"")), "{log}");
-    assert!(!log.contains(ci), "no secret is logged");
+    assert!(!log.contains(ci), "a secret is logged");
     let tokens = server.cli(&["token", "list"]).await.ok();
     assert!(tokens.text().contains("admin of process local on "), "{}", tokens.text());
 }
@@ -47,7 +47,7 @@ async fn a_log_file_is_begun_anew_when_it_is_full_and_a_restart_adds_to_it() {
     server.restart_gently().await;
     let log = std::fs::read_to_string(path("log")).unwrap();
     assert_eq!(log.matches(" ready ").count(), 2, "{log}");
-    // An admin's changes are all logged.
+    // Every change by an admin is logged.
     let create = || async {
         let body = r#"{"name":"a token of the test of log files","role":"invoker"}"#;
         server.raw("POST", "/v1/tokens", Some(server.admin()), body).await.status
@@ -57,14 +57,14 @@ async fn a_log_file_is_begun_anew_when_it_is_full_and_a_restart_adds_to_it() {
         assert_eq!(create().await, 201);
         made += 1;
     }
-    until("the next file is begun", async || path("log.1").exists()).await;
+    until("the log is rotated", async || path("log.1").exists()).await;
     assert_eq!(create().await, 201);
-    until("it is written to", async || {
+    until("the new log file is written to", async || {
         std::fs::read_to_string(path("log")).is_ok_and(|log| log.contains("/v1/tokens"))
     })
     .await;
     let all: String = ["log.1", "log"].map(|name| std::fs::read_to_string(path(name)).unwrap()).concat();
-    assert_eq!(lines(&all, "changed").len(), made + 1, "no line is lost");
+    assert_eq!(lines(&all, "changed").len(), made + 1, "a log line is lost");
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn guarantees_beyond_the_nodes_warn_and_quotas_are_deleted() {
     let server = Server::start(Options::slots(2)).await;
     let fits = server.cli(&["tenants", "set", "acme", "--guarantee-slots", "2"]).await.ok();
     assert!(!fits.stderr.contains("warning"), "{}", fits.stderr);
-    // Together they are more, each alone is not.
+    // The sum exceeds the slots, each guarantee alone does not.
     let beyond = server.cli(&["tenants", "set", "other", "--guarantee-slots", "1"]).await.ok();
     assert!(beyond.stderr.contains("guaranteed 3 of CPU slots, and the nodes have 2"), "{}", beyond.stderr);
     assert!(server.cli(&["tenants", "show", "acme"]).await.ok().stderr.contains("warning"));
@@ -144,7 +144,7 @@ async fn what_is_past_its_time_is_counted_and_removed() {
     assert_eq!(count("jobs", &dry).await, (0, 0), "the server keeps jobs for 30 days");
     server.cli(&["tenants", "set", "default", "--keep", "jobs=1s", "--keep", "results=1s"]).await.ok();
     until("the job is past its time", async || count("jobs", &dry).await.0 == 1).await;
-    until("its results are", async || count("results", &dry).await.0 == 3).await;
+    until("its results are past their time", async || count("results", &dry).await.0 == 3).await;
     server.cli(&["jobs", "show", &job]).await.ok();
     let (jobs, bytes) = count("jobs", &["gc", "--json"]).await;
     assert!(jobs == 1 && bytes > 100, "{jobs} {bytes}");
@@ -163,8 +163,9 @@ async fn expired_tokens_are_marked_and_go() {
     server.cli(&["token", "create", "long", "--ttl", "1h"]).await.ok();
     let list = async || server.cli(&["token", "list"]).await.ok().text().to_owned();
     let short = |list: &str| list.lines().find(|line| line.contains(" short ")).map(ToOwned::to_owned);
-    until("it is marked", async || short(&list().await).is_some_and(|line| line.contains("expired"))).await;
-    until("it is gone", async || short(&list().await).is_none()).await;
+    until("the token is marked as expired", async || short(&list().await).is_some_and(|line| line.contains("expired")))
+        .await;
+    until("the token is removed", async || short(&list().await).is_none()).await;
     assert!(list().await.contains(" long "));
 }
 
@@ -190,7 +191,7 @@ async fn jobs_are_deleted_by_what_they_have_in_common() {
     assert_eq!((left(&[]).await, left(&["--deleted"]).await), (1, 2));
     server.cli(&["jobs", "delete", "--deleted", "--now", "--yes"]).await.ok();
     assert_eq!((left(&[]).await, left(&["--deleted"]).await), (1, 0));
-    // Over REST a deletion that names nothing is refused, and so is one of jobs that run.
+    // Over REST, a deletion without a filter is rejected, and so is one of running jobs.
     for query in ["", "?state=running"] {
         let refused = server.raw("DELETE", format!("/v1/jobs{query}"), Some(server.admin()), "").await;
         assert_eq!(refused.status, 400, "{query}");

@@ -1,4 +1,4 @@
-//! Which nodes take what, what tenants are sure of, and whether those who wait are told the truth.
+//! Placement: node constraints, guarantees of tenants, and the reasons that are reported for waiting jobs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, hostile, until};
@@ -8,7 +8,7 @@ use fabric_types::{
 };
 use serde_json::json;
 
-/// Calls of it run until they are stopped.
+/// Limits with which an endless loop runs until it is stopped.
 const ENDLESS: &str = "[limits]\nfuel = 1000000000000000\ndeadline-ms = 600000";
 
 fn spec(of: serde_json::Value) -> JobSpec {
@@ -44,12 +44,12 @@ async fn a_noisy_tenant_leaves_another_its_guarantee() {
     let job = calm.submit(&spec(pi(5)), None).await.unwrap();
     let job = calm.wait_job(job.id.as_str()).await.unwrap();
     assert_eq!(job.state, JobState::Succeeded, "{:?}", job.error);
-    // Room was made, and nothing of the noisy tenant failed for it.
+    // An attempt was preempted, and no task of the noisy tenant failed because of it.
     server.until_metric("fabric_attempts_preempted_total", |n| n >= 1.0).await;
     let noise = noisy.job(noise.id.as_str(), None).await.unwrap();
     assert_eq!((noise.state, noise.tasks.failed, noise.tasks.retries), (JobState::Running, 0, 0));
 
-    // A limit is in force at once, and survives the server.
+    // A limit applies immediately and survives a restart.
     server.cli(&["tenants", "set", "noisy", "--limit-slots", "1"]).await.ok();
     let second = noisy.submit(&spec(json!({"function": "looping", "input": {"items": [7]}})), None).await.unwrap();
     let waiting = noisy.job(second.id.as_str(), None).await.unwrap().waiting.unwrap();
@@ -135,7 +135,7 @@ async fn a_cordoned_node_stays_so_until_it_is_let_go() {
     let job = server.client().submit(&spec(pi(3)), None).await.unwrap();
     assert_eq!(job.waiting.as_deref(), Some("no node is ready: 1 cordoned"));
     server.restart().await;
-    until("it is back", async || server.cli(&["nodes"]).await.ok().text().contains("cordoned")).await;
+    until("the node is back", async || server.cli(&["nodes"]).await.ok().text().contains("cordoned")).await;
     let job = server.client().job(job.id.as_str(), None).await.unwrap();
     assert_eq!(job.waiting.as_deref(), Some("no node is ready: 1 cordoned"));
     assert_eq!(server.cli(&["nodes", "drain", "local", "--wait"]).await.ok().text(), "local drained\n");
@@ -149,7 +149,7 @@ async fn a_job_of_higher_priority_goes_first() {
     let server = Server::start(Options::slots(1)).await;
     server.example("montecarlo-pi").await;
     server.deploy("looping", hostile("endless-loop"), ENDLESS).await;
-    // It holds the slot until the others have queued up behind it.
+    // It holds the slot until the other jobs are queued.
     let looping = server.client().submit(&spec(json!({"function": "looping", "input": {"items": [1, 2]}})), None).await;
     let looping = looping.unwrap();
     running(&server, &looping, "default").await;

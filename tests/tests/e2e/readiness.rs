@@ -1,4 +1,4 @@
-//! `/readyz` and the metrics when something that a process needs is frozen, gone or full.
+//! `/readyz` and the metrics while a dependency of a process is frozen, lost or full.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Server, SmallFleet, until};
@@ -8,7 +8,7 @@ async fn get(server: &Server, path: &str) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-/// A metric under one label, as `name{label="value"}`.
+/// Returns the value of a metric with one label, given as `name{label="value"}`.
 async fn sample(server: &Server, of: &str) -> Option<f64> {
     let (_, text) = get(server, "/metrics").await;
     text.lines().find_map(|line| line.strip_prefix(of)?.trim().parse().ok())
@@ -29,8 +29,8 @@ async fn a_frozen_nats_makes_no_process_ready() {
     assert_eq!(sample(server, "fabric_owns_jobs").await, Some(1.0));
 
     fleet.nats_process().signal("STOP");
-    // Within the half second for which a report is kept, while the connection still stands.
-    until("it is not ready", async || get(server, "/readyz").await.0 == 503).await;
+    // The connection still stands. A readiness report is cached for half a second.
+    until("the process is not ready", async || get(server, "/readyz").await.0 == 503).await;
     let (status, why) = get(server, "/readyz").await;
     assert_eq!(status, 503, "{why}");
     assert!(why.contains("not ready: ") && why.contains("nats"), "{why}");
@@ -43,11 +43,11 @@ async fn a_frozen_nats_makes_no_process_ready() {
     assert_eq!(sample(server, r#"fabric_dependency_up{dependency="nats"}"#).await, Some(0.0));
     assert_eq!(sample(server, r#"fabric_dependency_up{dependency="store"}"#).await, Some(1.0));
     until("the connection counts as lost", async || sample(server, "fabric_nats_connected").await == Some(0.0)).await;
-    // What needs no NATS goes on.
+    // Endpoints that do not depend on NATS still respond.
     assert_eq!(get(server, "/healthz").await.0, 200);
 
     fleet.nats_process().signal("CONT");
-    until("it is ready again", async || get(server, "/readyz").await == (200, "ready\n".to_owned())).await;
+    until("the process is ready again", async || get(server, "/readyz").await == (200, "ready\n".to_owned())).await;
     assert!(sample(server, "fabric_nats_reconnects_total").await.unwrap() >= 1.0);
 }
 
@@ -60,7 +60,7 @@ async fn a_gateway_without_nodes_is_not_ready() {
     assert!(all.contains("\nnodes: failed: no node is announced"), "{all}");
     fleet.join(&["--role", "gateway,node"]).await;
     let gateway = &fleet.servers[0];
-    until("it is ready", async || get(gateway, "/readyz").await.0 == 200).await;
+    until("the gateway is ready", async || get(gateway, "/readyz").await.0 == 200).await;
     assert_eq!(sample(gateway, "fabric_nodes").await, Some(1.0));
     let name = r#"fabric_lease_age_seconds{lease="name"}"#;
     assert!(sample(gateway, name).await.is_some_and(|age| age < 15.0));
@@ -69,7 +69,7 @@ async fn a_gateway_without_nodes_is_not_ready() {
     let gateway = &fleet.servers[0];
     until("the node is lost", async || get(gateway, "/readyz").await.0 == 503).await;
     assert_eq!(sample(gateway, "fabric_nodes").await, Some(0.0));
-    until("it is counted", async || sample(gateway, "fabric_nodes_lost_total").await == Some(1.0)).await;
+    until("the lost node is counted", async || sample(gateway, "fabric_nodes_lost_total").await == Some(1.0)).await;
 }
 
 #[tokio::test]

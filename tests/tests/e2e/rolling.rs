@@ -1,4 +1,4 @@
-//! A fleet behind a proxy that asks `/readyz`: its processes are restarted one after the other, and no call is refused.
+//! A rolling restart of a fleet behind a load balancer that probes `/readyz`: no call fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_client::{Client, InvokeRequest};
@@ -8,12 +8,12 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// A client that tries nothing twice.
+/// Returns a client that does not retry.
 fn client(url: &str, token: &str) -> Client {
     Client::new(fabric_client::Options::new(url).token(token).attempts(1)).unwrap()
 }
 
-/// Calls until it is told to stop; gives how many were answered, and what the others came to.
+/// Sends calls until `stop` is set. Returns the number of responses, and the errors of the other calls.
 async fn call(url: String, token: String, keeps_connection: bool, stop: Arc<AtomicBool>) -> (usize, Vec<String>) {
     let (mut answered, mut refused) = (0, Vec::new());
     let mut caller = client(&url, &token);
@@ -44,7 +44,7 @@ async fn a_rolling_restart_behind_a_proxy_refuses_no_call() {
             tokio::spawn(call(balancer.url(), token, keeps, stop.clone()))
         })
         .collect();
-    // The owner of the jobs last, as the documents say.
+    // The owner of the jobs is last, as the documentation recommends.
     for at in [2, 1, 0] {
         let before = fleet.servers[at].url().to_owned();
         fleet.servers[at].restart_gently().await;
@@ -58,5 +58,5 @@ async fn a_rolling_restart_behind_a_proxy_refuses_no_call() {
         assert!(refused.is_empty(), "{} of {} were refused: {refused:#?}", refused.len(), some + refused.len());
         answered += some;
     }
-    assert!(answered > 100, "{answered} calls are too few to tell");
+    assert!(answered > 100, "{answered} calls are too few for a result");
 }

@@ -1,4 +1,4 @@
-//! Running things from the command line: what is said before a job runs, while it waits and after it has ended.
+//! Running jobs from the command line: output before a job runs, while it waits and after it has ended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, built, cat, until};
@@ -28,7 +28,7 @@ async fn a_job_that_waits_says_why() {
             }
         }
     };
-    let line = tokio::time::timeout(Duration::from_secs(30), said).await.expect("no reason is given");
+    let line = tokio::time::timeout(Duration::from_secs(30), said).await.expect("no reason was given");
     assert!(line.contains("it needs label zone=moon, and no node has that"), "{line}");
 }
 
@@ -43,7 +43,7 @@ async fn an_output_that_can_not_be_written_costs_nothing() {
     }
     let jobs = server.cli(&["jobs", "--json"]).await.ok().json();
     assert!(jobs["items"].as_array().unwrap().is_empty(), "no job was submitted: {jobs}");
-    // Names as they are.
+    // The names of the stored results are reported.
     let stored = server.cli(&["run", "cat", "--items", "[1,2]", "--output", "results/"]).await.ok();
     assert!(stored.stderr.contains("2 results are stored as results/part-00000 to results/part-00001"), "{stored:?}");
     assert_eq!(server.cli(&["get", "results/part-00001"]).await.ok().text(), "2");
@@ -64,7 +64,7 @@ async fn a_dry_run_stores_nothing_and_runs_nothing() {
     assert!(server.cli(&["ls", "-r", "--json"]).await.ok().json()["items"].as_array().unwrap().is_empty());
     let ran = server.cli(&["run", "cat", "--input", &local]).await.ok();
     assert_eq!(ran.text(), "a\nb\n");
-    // The same file is known by its content, whatever its name here; its cost is known from the job.
+    // A file is identified by its content, not by its local name. The estimate is based on the earlier job.
     let dry = server.cli(&["run", "cat", "--input", &local, "--no-cache", "--dry-run"]).await.ok();
     assert!(dry.text().contains("basis       1 earlier job of cat@1, per byte of input"), "{dry:?}");
 }
@@ -73,7 +73,7 @@ async fn a_dry_run_stores_nothing_and_runs_nothing() {
 async fn jobs_are_named_by_the_beginning_of_their_id_and_run_again() {
     let server = deployed("cat", cat(), "").await;
     let id = server.cli(&["run", "cat", "--items", "[\"a\",\"b\"]", "--detach"]).await.ok().text().trim().to_owned();
-    // Lists know a job some milliseconds after it was accepted.
+    // A job is listed some milliseconds after it was accepted.
     server.cli(&["jobs", "watch", &id]).await.ok();
     until("the job is listed", async || server.cli(&["jobs", "watch", &id[..20]]).await.status == 0).await;
     let shown = server.cli(&["jobs", "show", &id[..20].to_lowercase()]).await.ok();

@@ -1,7 +1,8 @@
-//! `kill -9` at random points: the job goes on after the restart, ends with the bytes of an undisturbed run, and no task
-//! is committed twice.
+//! `kill -9` at random points: the job continues after the restart, its result is that of an undisturbed run, and no
+//! task is committed twice.
 //!
-//! The points are drawn from a seed that a failure names: `FABRIC_SEED` sets it, `FABRIC_ROUNDS` how many rounds are run.
+//! The points are drawn from a seed that the output names. `FABRIC_SEED` sets the seed, `FABRIC_ROUNDS` the number of
+//! rounds.
 #![allow(clippy::print_stderr, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Ended, Options, Server, repository};
@@ -16,13 +17,13 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// A job to disturb, with what it needs.
+/// A job to disturb, and the function that it needs.
 struct Work {
     function: &'static str,
     spec: JobSpec,
 }
 
-/// Three thousand small tasks and the tree of reduces over them.
+/// Returns a job of three thousand small tasks and a tree of reduces.
 fn many_small() -> Work {
     let items: Vec<_> = (0..3000).map(|seed| serde_json::json!({"seed": seed, "samples": 3000})).collect();
     let spec =
@@ -30,7 +31,7 @@ fn many_small() -> Work {
     Work { function: "montecarlo-pi", spec: serde_json::from_value(spec).unwrap() }
 }
 
-/// The main job in many partitions.
+/// Returns the main job in many partitions.
 fn partitioned() -> Work {
     let spec = serde_json::json!({
         "function": "weather", "input": {"objects": {"path": "weather.csv", "split": "csv:8KiB"}},
@@ -39,7 +40,7 @@ fn partitioned() -> Work {
     Work { function: "weather", spec: serde_json::from_value(spec).unwrap() }
 }
 
-/// Words meet through a shuffle: what the tasks hand on lies in buckets.
+/// Returns a word count through a shuffle, whose intermediate results are in buckets.
 fn shuffled() -> Work {
     let spec = serde_json::json!({
         "function": "wordcount", "input": {"objects": {"path": "weather.csv", "split": "lines:16KiB"}},
@@ -62,15 +63,15 @@ async fn ended(server: &Server, id: &str) -> Ended {
     Ended::read(client, id).await.unwrap()
 }
 
-/// As it must be; and in one process, where no report gets lost, each task is paid for once.
+/// Checks a disturbed job. With one process no report is lost, so each task is also billed exactly once.
 fn check(ended: &Ended, undisturbed: &Ended) {
     ended.check(undisturbed).unwrap();
-    assert!(ended.tasks.iter().all(|task| task.error.is_none()), "nothing here fails an attempt");
+    assert!(ended.tasks.iter().all(|task| task.error.is_none()), "an attempt failed");
     let paid = ended.tasks.iter().map(|task| task.fuel).sum::<u64>();
-    assert_eq!(ended.job.cost.fuel, paid, "a commit was counted twice or not at all");
+    assert_eq!(ended.job.cost.fuel, paid, "the fuel of the job differs from that of its tasks");
 }
 
-/// Looks into the server's own records: one result under each key.
+/// Checks the server's own database: one result for each key.
 fn check_results(server: &Server, tasks: &[Task]) {
     let database = server.folder().join("data/state.db");
     let database = rusqlite::Connection::open(database).unwrap();
@@ -95,13 +96,13 @@ async fn survives(work: Work, stream: u64) {
     for round in 0..rounds {
         let mut server = furnished(&work).await;
         let id = server.client().submit(&work.spec, None).await.unwrap().id.to_string();
-        // Up to three times in one job, each later in it than the one before; the first may be before any task ended.
+        // One to three kills, each later in the job than the one before. The first may come before any task has ended.
         let mut points: Vec<u64> =
             (0..random.random_range(1..=3)).map(|_| random.random_range(0..total * 9 / 10)).collect();
         points.sort_unstable();
         eprintln!("seed {seed}, round {round}: killed after {points:?} of {total} tasks");
-        // What ran at a death runs first after it, and a task that meets two deaths is given up on, whoever caused them
-        // (ADR 10): some other tasks end in between.
+        // Tasks that ran when the process died run first after the restart, and a task that was running at two deaths
+        // is given up (ADR 10). Other tasks therefore end between two kills.
         let mut least = 0;
         for point in points {
             let point = point.max(least);
@@ -115,7 +116,7 @@ async fn survives(work: Work, stream: u64) {
             in_the_middle += u64::from(!job.state.is_terminal());
             server.kill9().await;
             server.restart().await;
-            // The journal follows the commits at a distance, so the count may have gone back; the results have not.
+            // The journal lags behind the commits, so the count may have decreased. Committed results remain.
             let after = server.client().job(&id, None).await.unwrap();
             assert_eq!(after.tasks.total, total);
             least = after.tasks.succeeded + total / 10;
@@ -123,11 +124,15 @@ async fn survives(work: Work, stream: u64) {
         let disturbed = ended(&server, &id).await;
         check(&disturbed, &undisturbed);
         check_results(&server, &disturbed.tasks);
-        // And it works on: a new job after all that.
-        assert_eq!(server.client().jobs(&Default::default()).await.unwrap().items.len(), 1, "one job, listed once");
+        // The job is listed once, and the server stops in order.
+        assert_eq!(
+            server.client().jobs(&Default::default()).await.unwrap().items.len(),
+            1,
+            "the job is not listed once"
+        );
         assert_eq!(server.stop().await, 0);
     }
-    assert!(in_the_middle > 0, "no kill met a running job: the job is too short for this machine");
+    assert!(in_the_middle > 0, "no kill came while the job ran: the job is too short for this machine");
 }
 
 #[tokio::test]
@@ -165,7 +170,7 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
     assert_eq!(client.invocation_result(done.as_str()).await.unwrap().bytes(MIB).await.unwrap(), "echo");
     assert!(client.aliases("noop").await.unwrap().items.iter().any(|a| a.name.as_str() == "canary"));
     assert_eq!(server.client_with(&secret).whoami().await.unwrap().tenant.as_str(), "acme");
-    // The module was compiled before; a call after the restart finds the machine code.
+    // The module was compiled before the kill. A call after the restart uses the stored artefact.
     let answer = client.invoke("noop", fabric_client::InvokeRequest::new("again")).await.unwrap();
     assert_eq!(answer.body.bytes(MIB).await.unwrap(), "again");
 }

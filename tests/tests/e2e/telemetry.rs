@@ -1,4 +1,4 @@
-//! What an operator sees: spans at an OTLP collector, metrics for Prometheus.
+//! Telemetry: spans at an OTLP collector and metrics for Prometheus.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use axum::{Router, body::Bytes, http::header, routing::post};
@@ -12,7 +12,8 @@ use std::{
 };
 use tokio::{net::TcpListener, sync::mpsc};
 
-/// A collector that answers at once, so that no export ever waits for the test; gives its address and what it gets.
+/// Starts a collector that responds immediately, so that no export waits for the test. Returns its address and the
+/// channel of received exports.
 async fn collector() -> (String, mpsc::UnboundedReceiver<Bytes>) {
     let (exports, got) = mpsc::unbounded_channel();
     let take = move |body: Bytes| {
@@ -36,7 +37,7 @@ async fn spans_of_a_request_an_invocation_and_an_attempt_reach_the_collector() {
     server.example("noop").await;
     server.cli(&["invoke", "noop", "--data", "x"]).await.ok();
     server.cli(&["run", "noop", "--items", "[1,2,3]"]).await.ok();
-    // Protobuf keeps texts as they are.
+    // Protobuf encodes strings as plain bytes.
     let mut missing = vec!["attempt", "invocation", "job_id", "module_digest", "node_id", "request_id"];
     let mut all = Vec::new();
     let seen = async {
@@ -71,7 +72,7 @@ async fn metrics_count_what_happened() {
     assert!(server.metric("fabric_guest_fuel_total").await.unwrap() > 0.0);
 }
 
-/// The program that judges metrics and rules as Prometheus reads them.
+/// Returns the command of `promtool`, which checks metrics and rules.
 fn promtool() -> std::process::Command {
     let named = std::env::var_os("FABRIC_TEST_PROMTOOL").filter(|named| !named.is_empty());
     std::process::Command::new(named.unwrap_or_else(|| "promtool".into()))
@@ -99,14 +100,14 @@ async fn promtool_finds_nothing_in_the_metrics_and_the_alerts() {
     };
     assert_eq!(check(&text), (true, String::new()), "{}", String::from_utf8_lossy(&text));
     let (clean, said) = check(b"# TYPE fabric_things counter\nfabric_things 1\n");
-    assert!(!clean && said.contains("_total"), "the judge judges: {said}");
+    assert!(!clean && said.contains("_total"), "promtool accepted a wrong name: {said}");
 
     let alerts = fabric_tests::repository().join("deploy/prometheus/alerts.yaml");
     let rules = promtool().args(["check", "rules"]).arg(alerts).output().unwrap();
     assert!(rules.status.success(), "{}", String::from_utf8_lossy(&rules.stderr));
 }
 
-/// A server with its log in a file, whose spans go to `collector`.
+/// Starts a server with its log in a file that exports spans to `collector`.
 async fn with_collector(collector: &TcpListener, log: &std::path::Path) -> Server {
     let endpoint = format!("http://{}", collector.local_addr().unwrap());
     let args = ["--otlp-endpoint", &endpoint, "--log-file", log.to_str().unwrap()].map(ToOwned::to_owned).to_vec();
@@ -118,7 +119,7 @@ async fn a_dead_collector_is_said_once() {
     let (collector, folder) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), tempfile::tempdir().unwrap());
     let log = folder.path().join("server.log");
     let server = with_collector(&collector, &log).await;
-    // Batches are brought, some more than once, and get no answer.
+    // The collector closes every connection without a response, so batches are retried.
     let brought = Arc::new(AtomicU64::new(0));
     let counter = brought.clone();
     tokio::spawn(async move {
@@ -129,10 +130,10 @@ async fn a_dead_collector_is_said_once() {
     });
     let read = || std::fs::read_to_string(&log).unwrap();
     server.client().whoami().await.unwrap();
-    until("it is said", async || read().contains("the collector accepts no spans")).await;
+    until("the failure is logged", async || read().contains("the collector accepts no spans")).await;
     let before = brought.load(Ordering::Relaxed);
     server.client().whoami().await.unwrap();
-    until("another batch is brought", async || brought.load(Ordering::Relaxed) > before).await;
+    until("another batch is sent", async || brought.load(Ordering::Relaxed) > before).await;
     server.stop().await;
     let log = read();
     assert_eq!(log.matches("the collector accepts no spans").count(), 1, "{log}");
@@ -141,11 +142,11 @@ async fn a_dead_collector_is_said_once() {
 
 #[tokio::test]
 async fn a_frozen_collector_holds_no_shutdown_up() {
-    // Connections are taken by the system, and nobody ever answers.
+    // The kernel accepts the connections, and no process responds.
     let (collector, folder) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), tempfile::tempdir().unwrap());
     let server = with_collector(&collector, &folder.path().join("server.log")).await;
     server.client().whoami().await.unwrap();
     let begun = std::time::Instant::now();
     server.stop().await;
-    assert!(begun.elapsed() < Duration::from_secs(4), "it ended after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(4), "the server ended after {:?}", begun.elapsed());
 }

@@ -1,5 +1,5 @@
-//! What one tenant can do to the disk, through the public API: fill it with answers, objects, modules, volumes and log
-//! lines. Each ends at the tenant's quota or gives way to what is newer, and nobody else loses anything.
+//! Attacks of one tenant on the disk, through the public API: filling it with results, objects, modules, volumes and
+//! log lines. Each ends at the tenant's quota or drops the tenant's older data, and other tenants lose nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use std::path::Path;
 
 const MIB: u64 = 1 << 20;
 
-/// A server with a `[storage]` table in its configuration.
+/// Starts a server with a `[storage]` table in its configuration.
 async fn server(storage: &str) -> (Server, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("server.toml");
@@ -46,7 +46,7 @@ fn code(error: &Error) -> Code {
     error.problem().unwrap_or_else(|| panic!("{error}")).code
 }
 
-/// A command that prints so many bytes.
+/// Returns a command that writes `bytes` bytes.
 fn printer(bytes: u64) -> Bytes {
     let text = format!(
         r#"(module
@@ -64,7 +64,7 @@ fn printer(bytes: u64) -> Bytes {
     wat::parse_str(text).unwrap().into()
 }
 
-/// A command that writes `x` to its log so many times, each a line.
+/// Returns a command that logs `lines` lines of `x`.
 fn logger(lines: u64) -> Bytes {
     let text = format!(
         r#"(module
@@ -83,7 +83,7 @@ fn logger(lines: u64) -> Bytes {
     wat::parse_str(text).unwrap().into()
 }
 
-/// Calls a function with an idempotency key; gives the status and the code of a problem.
+/// Calls a function with an idempotency key. Returns the status and the code of a problem.
 async fn keyed(server: &Server, token: &str, key: &str) -> (u16, Option<String>) {
     let url = format!("{}/v1/functions/printer/invoke", server.url());
     let call = reqwest::Client::new().post(url).bearer_auth(token).header("idempotency-key", key).body(key.to_owned());
@@ -93,7 +93,7 @@ async fn keyed(server: &Server, token: &str, key: &str) -> (u16, Option<String>)
     (status, code)
 }
 
-/// Bytes of a folder's files, and how many there are.
+/// Returns the total size and the number of a folder's files.
 fn disk(folder: &Path) -> (u64, u64) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.fold((0, 0), |(bytes, files), entry| {
@@ -117,20 +117,20 @@ async fn remembered_answers_end_at_the_quota_and_go_on_when_something_is_freed()
             (200, _) => answered += 1,
             other => break other,
         }
-        assert!(answered < 50, "200 calls wrote 241 MB once");
+        assert!(answered < 50, "the quota does not end the calls");
     };
     assert_eq!(refused, (507, Some("storage-quota".to_owned())));
     assert!((2..=5).contains(&answered), "{answered}");
     let storage = client.usage(None, None).await.unwrap().storage;
     assert!(storage.used_bytes.0 <= 8 * MIB, "{storage:?}");
     assert_eq!(storage.quota_bytes, Some(ByteSize(8 * MIB)));
-    // What was answered is still replayed, and another tenant has room.
+    // Stored responses are still replayed, and another tenant has space.
     assert_eq!(keyed(&server, &token, "k0").await.0, 200);
     server.put("mine", vec![1; 1 << 20]).await;
-    // The refused key was not used up.
+    // The idempotency key of the rejected call is not used up.
     client.delete_object("big").await.unwrap();
     assert_eq!(keyed(&server, &token, &format!("k{answered}")).await, (200, None));
-    // An asynchronous call's body counts as well.
+    // The body of an asynchronous call counts too.
     let body = vec![3; 9 << 20];
     let error = client.invoke_async("printer", InvokeRequest::new(body)).await.unwrap_err();
     assert_eq!(code(&error), Code::StorageQuota);
@@ -141,7 +141,7 @@ async fn objects_end_at_the_quota_and_nothing_partial_stays() {
     let (server, _config) = server("quota = \"10MiB\"").await;
     let client = server.client();
     let objects = server.folder().join("data/objects");
-    // Announced: refused before it is sent.
+    // A declared length is rejected before the body is sent.
     let target = b"/v1/objects/announced".as_slice();
     let head = format!(
         "PUT {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 1073741824\r\n\r\n",
@@ -150,14 +150,14 @@ async fn objects_end_at_the_quota_and_nothing_partial_stays() {
     );
     let answer = exchange(&server, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 507") && answer.contains("storage-quota"), "{answer}");
-    // Not announced: refused as soon as it would pass.
+    // A chunked body is rejected as soon as it would exceed the quota.
     let endless = futures::stream::iter((0..32).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![5; 1 << 20]))));
     let url = format!("{}/v1/objects/chunked", server.url());
     let put = reqwest::Client::new().put(url).bearer_auth(server.admin()).body(reqwest::Body::wrap_stream(endless));
-    let answer = put.send().await.expect("the refusal arrives though more was being sent");
+    let answer = put.send().await.expect("no rejection was received during the upload");
     assert_eq!(answer.status().as_u16(), 507);
     assert_eq!(answer.json::<serde_json::Value>().await.unwrap()["code"], "storage-quota");
-    // Announced, and cut off.
+    // A declared length, and a connection that breaks.
     let lie = format!(
         "PUT /v1/objects/lie HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 5000000\r\n\r\nshort",
         server.admin()
@@ -165,7 +165,7 @@ async fn objects_end_at_the_quota_and_nothing_partial_stays() {
     cut_off(&server, lie.as_bytes()).await;
     until("nothing stays", async || disk(&objects.join("t.d")).1 == 0 && temporary(&objects) == 0).await;
     until("nothing is charged", async || kept(client, StorageKind::Objects).await == 0).await;
-    // Racing for the last bytes: three of 3 MiB have room.
+    // Concurrent uploads: three of 3 MiB fit.
     let racing = (0..8).map(async |n| {
         let put = client.put_bytes(&format!("race/{n}"), vec![n as u8; 3 << 20], &UploadOptions::default()).await;
         put.map_err(|error| code(&error))
@@ -175,7 +175,7 @@ async fn objects_end_at_the_quota_and_nothing_partial_stays() {
     assert!(raced.iter().all(|put| put.as_ref().map_or_else(|code| *code == Code::StorageQuota, |_| true)));
     assert_eq!(kept(client, StorageKind::Objects).await, 9 * MIB + 3 * ENTRY_BYTES);
     assert_eq!(disk(&objects.join("t.d")).0, 9 * MIB);
-    // Replacing and removing give back what was there, however often and however many at once.
+    // Replacing and deleting release the space, repeatedly and concurrently.
     let names: Vec<String> = (0..8).map(|n| format!("race/{n}")).collect();
     for name in &names {
         let _ = client.delete_object(name).await;
@@ -211,7 +211,7 @@ async fn empty_objects_and_deep_folders_end_at_the_quota_too() {
     }
 }
 
-/// Temporary files of the object store.
+/// Returns the number of temporary files of the object store.
 fn temporary(objects: &Path) -> u64 {
     let entries = std::fs::read_dir(objects.join(".tmp")).into_iter().flatten().flatten();
     entries.filter(|entry| entry.path().is_dir()).map(|entry| disk(&entry.path()).1).sum()
@@ -252,23 +252,23 @@ async fn volumes_end_at_the_quota_with_an_error_that_the_guest_sees() {
     let refused = |answer: &str| ["error 51", "error 19"].iter().any(|error| answer.ends_with(error));
     for what in ["fill 100000", "append 100000"] {
         let answer = flood(what).await;
-        // This libc reports every failed write of a stream as `io`, 29.
+        // This libc reports every failed write to a stream as `io`, 29.
         assert!(refused(&answer) || answer.ends_with("error 29"), "{what}: {answer}");
         assert!(disk(&volume).0 <= 16 * MIB, "{what}");
         assert!(disk(&volume).0 > 8 * MIB, "{what}: {answer}");
     }
     let answer = flood("grow").await;
     assert!(refused(&answer), "{answer}");
-    // No room for anything else of the tenant's, either; none of it is another's.
+    // The tenant has no space for other data either, and another tenant has.
     let put = client.put_bytes("object", vec![1; 6 << 20], &UploadOptions::default()).await.unwrap_err();
     assert_eq!(code(&put), Code::StorageQuota);
     server.put("object", vec![1; 6 << 20]).await;
     assert_eq!(flood("remove").await, "done");
-    until("removed files give their room back", async || kept(&client, StorageKind::Volumes).await < MIB).await;
+    until("the space of removed files is released", async || kept(&client, StorageKind::Volumes).await < MIB).await;
     let files = flood("files 100000").await;
     assert!(refused(&files), "{files}");
     assert!(disk(&volume).1 <= 4096, "{:?}", disk(&volume));
-    // A module of preview 1 is charged in the same way.
+    // A preview 1 module is charged in the same way.
     set_quota(&server, "p", 4 * MIB).await;
     let client = server.client_in("p");
     deploy(&client, "flood", preview1(), more).await;
@@ -289,10 +289,10 @@ async fn removed_files_count_while_they_are_open() {
     let answer = String::from_utf8(answer.body.bytes(MIB).await.unwrap().to_vec()).unwrap();
     let written: u64 = answer.split(' ').next().unwrap().parse().unwrap();
     assert!((8..16).contains(&written) && answer.contains("error"), "{answer}");
-    until("closed files give their room back", async || kept(&client, StorageKind::Volumes).await < MIB).await;
+    until("the space of closed files is released", async || kept(&client, StorageKind::Volumes).await < MIB).await;
 }
 
-/// A preview-1 command that fills a file of its volume and prints the error's number.
+/// Returns a preview 1 command that fills a file of its volume and prints the error number.
 fn preview1() -> Bytes {
     let text = r#"(module
       (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -331,7 +331,7 @@ async fn modules_end_at_the_quota_and_what_is_kept_is_known_after_a_restart() {
         .unwrap()
         .into()
     };
-    // A deployment by the client has an idempotency key: room for its answer, 64 KiB, is made while it runs.
+    // The client deploys with an idempotency key, which reserves 64 KiB for the response while it runs.
     let mut deployed = 0;
     let refused = loop {
         let deploy = fabric_client::Deploy::new(manifest("again", ""), module(deployed));
@@ -342,7 +342,7 @@ async fn modules_end_at_the_quota_and_what_is_kept_is_known_after_a_restart() {
         assert!(deployed < 20);
     };
     assert_eq!((refused, deployed), (Code::StorageQuota, 6));
-    // The same again costs nothing; an upload needs room while it is looked at.
+    // Deploying the same module again costs nothing, but an upload needs space while it is checked.
     set_quota(&server, "default", 9 * MIB).await;
     let deploy = fabric_client::Deploy::new(manifest("again", ""), module(5));
     server.client().deploy(&deploy).await.unwrap();
@@ -362,7 +362,7 @@ async fn a_full_disk_is_told_as_one_and_the_server_goes_on() {
     let (server, _config) = server("free = \"1000TiB\"").await;
     let put = server.client().put_bytes("object", "x", &UploadOptions::default()).await.unwrap_err();
     assert_eq!(code(&put), Code::DiskFull);
-    // What is not a tenant's writing goes on.
+    // Requests that write nothing for a tenant still succeed.
     server.token("t", Role::Developer).await;
     server.client().usage(None, None).await.unwrap();
 }
@@ -389,8 +389,8 @@ async fn a_flood_of_lines_costs_another_tenant_none() {
         found.await.unwrap().items.len()
     };
     assert_eq!(lines(&quiet, None).await, 300);
-    assert!(lines(&noisy, Some("lines dropped")).await > 0, "the flood is told");
-    // What is kept of the flood is bounded on disk, not by its text.
+    assert!(lines(&noisy, Some("lines dropped")).await > 0, "the dropped lines are not reported");
+    // The bound on stored lines applies to disk space, not to their text.
     let index = server.folder().join("data");
     let len = |name: &str| std::fs::metadata(index.join(name)).map_or(0, |meta| meta.len());
     until("the index shrinks", async || len("index.db") < 12 * MIB).await;
@@ -406,7 +406,7 @@ async fn what_was_kept_long_enough_goes_and_the_files_shrink() {
     deploy(client, "printer", printer(60_000), "").await;
     let data = server.folder().join("data");
     let len = || ["state.db", "state.db-wal"].map(|name| std::fs::metadata(data.join(name)).map_or(0, |m| m.len()));
-    // Results of 60 KB lie in the database, those of 1 MiB beside it.
+    // Results of 60 KB are stored in the database; those of 1 MiB are not.
     let calls = futures::stream::iter(0..200).map(async |n: u32| {
         let token = server.admin();
         let url = format!("{}/v1/functions/printer/invoke?mode=async", server.url());
@@ -418,7 +418,7 @@ async fn what_was_kept_long_enough_goes_and_the_files_shrink() {
     let ids: Vec<String> = calls.buffer_unordered(16).collect().await;
     let last = ids.last().unwrap().clone();
     assert_eq!(keyed(&server, server.admin(), "k").await.0, 200);
-    until("it all goes", async || {
+    until("expired data is removed", async || {
         let storage = client.usage(None, None).await.unwrap().storage;
         let of = |kind| storage.kinds.iter().find(|line| line.kind == kind).unwrap().bytes.0;
         of(StorageKind::Results) < 100_000 && of(StorageKind::Jobs) < 100_000 && of(StorageKind::Answers) < 10_000
@@ -428,7 +428,7 @@ async fn what_was_kept_long_enough_goes_and_the_files_shrink() {
     let gone = client.invocation(&last, None).await.unwrap_err();
     assert_eq!(code(&gone), Code::NotFound);
     assert!(server.metric("fabric_expired_total").await.unwrap() >= 200.0);
-    // What is called now is done anew.
+    // A new call runs again.
     let answer = client.invoke("printer", InvokeRequest::new("again")).await.unwrap();
     assert_eq!(answer.body.bytes(MIB).await.unwrap().len(), 60_000);
 }

@@ -1,5 +1,5 @@
-//! What clients and functions of http can do to others: clients that never read, slots that one tenant holds, headers that
-//! reach beyond a function, secrets on their way to a guest, and what strangers learn.
+//! Attacks by HTTP clients and http functions: clients that never read, a tenant that holds slots, headers that reach
+//! beyond a function, secrets forwarded to a guest, and information for strangers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_client::{Client, Deploy, InvokeRequest};
@@ -12,7 +12,7 @@ use tokio::{
 };
 
 const MIB: u64 = 1 << 20;
-/// Only a failure takes so long.
+/// Timeout. Only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn deploy(client: &Client, name: &str, module: bytes::Bytes, more: &str) {
@@ -23,7 +23,7 @@ fn address(server: &Server) -> &str {
     server.url().strip_prefix("http://").unwrap()
 }
 
-/// Sends bytes as they are and reads the answer's head; the connection stays open.
+/// Sends raw bytes and reads the head of the response. The connection stays open.
 async fn begin(server: &Server, request: &str) -> (String, TcpStream) {
     let mut stream = TcpStream::connect(address(server)).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -40,7 +40,7 @@ async fn begin(server: &Server, request: &str) -> (String, TcpStream) {
     (String::from_utf8_lossy(&head).into_owned(), stream)
 }
 
-/// Sends bytes as they are and reads until the server closes.
+/// Sends raw bytes and reads until the server closes the connection.
 async fn whole(server: &Server, request: &str) -> String {
     let (head, mut stream) = begin(server, request).await;
     let mut body = Vec::new();
@@ -48,7 +48,7 @@ async fn whole(server: &Server, request: &str) -> String {
     head + &String::from_utf8_lossy(&body)
 }
 
-/// A request for `target` with more headers, on a connection of its own.
+/// Returns a request for `target` with extra headers that closes its connection.
 fn get(target: &str, more: &[&str]) -> String {
     let more: String = more.iter().map(|h| format!("{h}\r\n")).collect();
     let host = if more.contains("host: ") { "" } else { "host: fabric.test\r\n" };
@@ -59,7 +59,7 @@ fn status(answer: &str) -> &str {
     answer.get(9..12).unwrap_or(answer)
 }
 
-/// Connections that have asked for something and read nothing of it.
+/// Opens `n` connections that send a request and never read.
 async fn deaf(server: &Server, request: &str, n: usize) -> Vec<TcpStream> {
     let one = async || {
         let mut stream = TcpStream::connect(address(server)).await.unwrap();
@@ -81,10 +81,10 @@ async fn clients_that_never_read_hold_neither_all_slots_nor_any_past_the_deadlin
     deploy(&other, "noop", built("noop"), "").await;
     let readers = deaf(&server, &get("/f/default/slow/", &[]), 140).await;
     server.until_metric("fabric_node_running_guests", |n| n >= 90.0).await;
-    // Another tenant, and another function of the same one, are served meanwhile.
+    // Another tenant, and another function of the same tenant, are served meanwhile.
     for n in 0..5 {
         let call = other.invoke("noop", InvokeRequest::new(format!("other {n}")));
-        let answer = tokio::time::timeout(PATIENCE, call).await.expect("another tenant waits").unwrap();
+        let answer = tokio::time::timeout(PATIENCE, call).await.expect("another tenant had to wait").unwrap();
         assert_eq!(answer.body.bytes(MIB).await.unwrap(), format!("other {n}"));
         assert_eq!(status(&whole(&server, &get("/f/default/hello/", &[])).await), "200");
     }
@@ -92,7 +92,7 @@ async fn clients_that_never_read_hold_neither_all_slots_nor_any_past_the_deadlin
     server.until_metric("fabric_node_running_guests", |n| n == 0.0).await;
     let readers = deaf(&server, &get("/f/default/brief/", &[]), 140).await;
     server.until_metric("fabric_node_running_guests", |n| n > 0.0).await;
-    // Nobody has read anything when the deadlines have ended them all.
+    // The deadlines end all of them although no client reads.
     server.until_metric("fabric_node_running_guests", |n| n == 0.0).await;
     drop(readers);
 }
@@ -105,7 +105,7 @@ async fn a_call_that_finds_no_slot_is_refused_in_time() {
     let limits = "public = true\n[limits]\ndeadline-ms = 600000\nconcurrency = 400\noutput-bytes = \"1GiB\"";
     deploy(server.client(), "flood", hostile("http-flood"), limits).await;
     let flood = get("/f/default/flood/", &[]);
-    // Those beyond the function's part of the slots are told so, while nobody reads what the others write.
+    // Calls beyond the function's share of the slots are rejected, although no client reads.
     let answers = futures::future::join_all((0..400).map(|_| begin(&server, &flood))).await;
     let refused: Vec<_> = answers.iter().filter(|(head, _)| status(head) == "503").collect();
     assert!(!refused.is_empty() && refused.len() < 400, "{}", refused.len());
@@ -148,7 +148,7 @@ async fn a_function_says_nothing_for_its_neighbours() {
     assert_eq!(names(&shared), ["set-cookie", "set-cookie", "x-own"], "{shared}");
     assert!(shared.contains("set-cookie: a=b; HttpOnly; Path=/f/default/mirror\r\n"), "{shared}");
     assert!(shared.contains("set-cookie: c=d; Path=/f/default/mirror\r\n"), "{shared}");
-    // A script of the bare address could take over what lies beside the function.
+    // A service worker at the path without a slash would also control neighbouring functions.
     let script = whole(&server, &get(MIRROR, &["service-worker: script"])).await;
     assert_eq!(status(&script), "400");
     assert_eq!(status(&whole(&server, &get(&format!("{MIRROR}/sw.js"), &["service-worker: script"])).await), "200");
@@ -160,7 +160,7 @@ async fn a_function_says_nothing_for_its_neighbours() {
         assert_eq!(status(&answer), "422", "{answer}");
         assert!(answer.contains("guest-contract"), "{answer}");
     }
-    // On a host of its own it speaks for the host, and for no other.
+    // On its own host, a function may set these headers for that host only.
     let own = [&["host: mirror.default.fn.test"][..], &says].concat();
     let own = whole(&server, &get("/v1/tokens?x=1", &own)).await;
     assert!(own.contains("authority: mirror.default.fn.test\ntarget: /v1/tokens?x=1\n"), "{own}");
@@ -174,7 +174,7 @@ async fn a_function_says_nothing_for_its_neighbours() {
         assert!(own.contains(kept), "{kept}: {own}");
     }
     assert!(!own.contains("alt-svc") && !own.contains("Domain="), "{own}");
-    // Nothing else answers there: no API, no other function, no health.
+    // Its host serves no API, no other function and no health check.
     for (host, target) in [
         ("absent.default.fn.test", "/healthz"),
         ("default.fn.test", "/healthz"),
@@ -218,14 +218,14 @@ async fn no_secret_of_a_caller_reaches_a_guest() {
         assert_eq!(status(&answer), "400", "{answer}");
         shown.push(answer);
     }
-    // What follows `fab_`, the id and `_`.
+    // The secret part, after `fab_`, the id and `_`.
     let key = &secret[21..];
     for answer in shown {
         assert!(!answer.contains(key), "{answer}");
     }
 }
 
-/// What of an answer does not differ by itself.
+/// Returns a response without the lines that always differ.
 fn comparable(answer: &str) -> String {
     let kept = answer.lines().filter(|l| !l.starts_with("fabric-request-id") && !l.starts_with("date"));
     kept.collect::<Vec<_>>().join("\n")
@@ -259,7 +259,7 @@ async fn a_request_names_its_host_once() {
         ("GET /healthz HTTP/1.1\r\nhost: a.test\r\nhost: a.test\r\nconnection: close\r\n\r\n", "400"),
         ("GET /healthz HTTP/1.1\r\nhost: a.test\r\nhost: b.test\r\nconnection: close\r\n\r\n", "400"),
         ("GET /healthz HTTP/1.1\r\nhost: a.test/x\r\nconnection: close\r\n\r\n", "400"),
-        // An absolute target wins over `Host`.
+        // An absolute target takes precedence over `Host`.
         ("GET http://b.test/healthz HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n", "200"),
         ("GET /healthz HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n", "200"),
         ("GET /healthz HTTP/1.0\r\n\r\n", "200"),
@@ -281,9 +281,9 @@ async fn what_a_revoked_token_has_open_ends() {
     let (_, mut kept) = begin(&server, &kept).await;
     server.client().revoke_token(&made.token.id).await.unwrap();
     let mut rest = Vec::new();
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the stream goes on");
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the stream did not end");
     let open = async { while kept.read(&mut [0; 1024]).await.is_ok_and(|n| n > 0) {} };
-    assert!(tokio::time::timeout(Duration::from_millis(100), open).await.is_err(), "others' streams go on");
+    assert!(tokio::time::timeout(Duration::from_millis(100), open).await.is_err(), "the stream of another token ended");
 }
 
 #[tokio::test]

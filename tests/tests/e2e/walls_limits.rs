@@ -1,5 +1,5 @@
-//! Attacks by what a manifest sets for itself: limits above any machine, grants that nobody gave, more memory than there is, and
-//! slots that are slept on. A real server, spoken to through its public API.
+//! Attacks with manifest settings, through the public API: limits above any machine, grants without permission, more
+//! memory than exists, and guests that sleep on slots.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use tokio::{
 
 const MIB: u64 = 1 << 20;
 
-/// Echoes its input.
+/// A command that echoes its input.
 const CAT: &str = r#"(module
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -36,7 +36,7 @@ const CAT: &str = r#"(module
         (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
         (br $more))))))"#;
 
-/// Takes 16 MiB after 16 MiB up to 1 GiB, writes to each page, and keeps them for three seconds.
+/// A command that grows its memory by 16 MiB at a time up to 1 GiB, touches every page, and holds it for three seconds.
 const HUNGRY: &str = r#"(module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
@@ -55,7 +55,7 @@ const HUNGRY: &str = r#"(module
     (i64.store (i32.const 24) (i64.const 3000000000))
     (drop (call $poll_oneoff (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))))"#;
 
-/// Writes 64 KiB to its output for ever.
+/// A command that writes 64 KiB blocks to its output forever.
 const FLOOD: &str = r#"(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 2)
@@ -110,7 +110,7 @@ async fn a_limit_above_its_ceiling_is_refused_with_the_key_and_the_remedy() {
         let hint = problem.hint.unwrap();
         assert!(hint.contains(&format!("fabric tenants set default --ceiling {key}={shown}")), "{hint}");
     }
-    // What is no value at all is named with its key too.
+    // Invalid values are rejected too.
     for (key, value) in [
         ("memory-bytes", json!("5GiB")),
         ("gpu-submit-ms", json!(most)),
@@ -128,7 +128,7 @@ async fn a_limit_above_its_ceiling_is_refused_with_the_key_and_the_remedy() {
         assert_eq!(problem.code, Code::InvalidManifest, "{key}: {problem:?}");
     }
 
-    // The operator's file and a tenant's own ceiling: the tenant's wins, and each is shown with its origin.
+    // The operator's file and a tenant's ceiling: the tenant's takes precedence, and each is shown with its origin.
     let file = server.folder().join("fabric.toml");
     std::fs::write(&file, "[ceilings]\noutput-bytes = \"1MiB\"\nconcurrency = 10\n").unwrap();
     server.restart_with(Options { args: vec!["--config".into(), file.display().to_string()] }).await;
@@ -149,7 +149,7 @@ async fn a_limit_above_its_ceiling_is_refused_with_the_key_and_the_remedy() {
     assert!(
         row("serve.ceilings.deadline-ms").contains("3600000") && row("serve.ceilings.deadline-ms").contains("default")
     );
-    // No ceiling beyond what the server can serve.
+    // A ceiling cannot exceed the server's own maximum.
     let wrong =
         server.cli(&["tenants", "set", "default", "--ceiling", "deadline-ms=18446744073709551615"]).await.status(1);
     assert!(wrong.stderr.contains("ceiling deadline-ms"), "{}", wrong.stderr);
@@ -175,7 +175,7 @@ async fn a_ceiling_that_was_lowered_holds_for_what_is_deployed() {
     assert_eq!((job.state, job.error.unwrap().code), (JobState::Failed, Code::Deadline));
     let invocation = client.invoke_async("cat", InvokeRequest::new("0123456789a")).await.unwrap_err();
     assert_eq!(invocation.problem().unwrap().code, Code::TooLarge);
-    // Another tenant has the server's.
+    // Another tenant keeps the server's ceilings.
     let other = server.client_in("other");
     other.deploy(&Deploy::new(manifest("cat", ""), wat(CAT))).await.unwrap();
     assert_eq!(called(&other, "cat", "0123456789a").await.unwrap(), "0123456789a");
@@ -188,7 +188,7 @@ async fn a_grant_needs_the_tenants_permission_at_deploy_and_at_each_call() {
     let module = wat(CAT);
     let asks = |name: &str, grants: &str| manifest(name, &format!("[grants]\n{grants}"));
     let network = asks("net", "network = [\"api.example.org\", \"other.example.org:8443\"]");
-    // Default deny.
+    // Grants are denied by default.
     let problem = refused(client, network.clone(), &module).await;
     assert_eq!((problem.code, problem.status), (Code::Denied, 403));
     assert!(problem.detail.contains("grants.network = \"api.example.org\""), "{problem:?}");
@@ -199,12 +199,12 @@ async fn a_grant_needs_the_tenants_permission_at_deploy_and_at_each_call() {
     server.cli(&["tenants", "set", "default", "--grant", "network=*.example.org:8443"]).await.ok();
     client.deploy(&Deploy::new(network, module.clone())).await.unwrap();
     assert_eq!(called(client, "net", "x").await.unwrap(), "x");
-    // No pattern in a manifest, whatever the permission.
+    // A manifest may not contain a pattern, even if the tenant's permission is one.
     server.cli(&["tenants", "set", "default", "--grant", "network=*"]).await.ok();
     let problem = refused(client, asks("any", "network = [\"*\"]"), &module).await;
     assert_eq!(problem.code, Code::InvalidManifest, "{problem:?}");
 
-    // What the server itself has may be taken away, and comes back.
+    // A grant that the server permits by default can be withdrawn and restored.
     let own = [
         ("clocks", "clocks = true"),
         ("random", "random = true"),
@@ -232,7 +232,7 @@ async fn a_grant_needs_the_tenants_permission_at_deploy_and_at_each_call() {
         let back = called(client, &name, "z").await;
         assert_eq!(back.is_ok(), grant != "network", "{grant}");
     }
-    // A developer does not give it to themselves.
+    // A tenant's own admin cannot permit grants.
     let developer = server.client_with(&server.token("default", Role::TenantAdmin).await);
     let quota = serde_json::from_value(json!({"grants": {"network": ["*"]}})).unwrap();
     let denied = developer.set_tenant_quota(&"default".parse().unwrap(), &quota).await.unwrap_err();
@@ -255,13 +255,13 @@ async fn sleepers_on_every_slot_leave_another_tenant_one() {
     let job =
         tokio::time::timeout(Duration::from_secs(30), small.wait_job(job.id.as_str())).await.expect("still queued");
     assert_eq!(job.unwrap().state, JobState::Succeeded);
-    // Nothing of the first tenant failed for it.
+    // No task of the first tenant failed because of it.
     let page = sleepy.jobs(&Default::default()).await.unwrap();
     assert!(page.items.iter().all(|job| job.tasks.failed == 0 && job.tasks.retries == 0));
 }
 
-/// Sends the head of a request and most of its body, waits, and sends the rest; gives the status, or none where the server broke
-/// off.
+/// Sends the head and most of the body of a request, waits for `go_on`, and sends the rest. Returns the status, or
+/// `None` if the server closed the connection.
 async fn held_open(
     server: &Server,
     token: &str,
@@ -290,8 +290,9 @@ async fn held_open(
     std::str::from_utf8(&answer[..read]).ok()?.split(' ').nth(1)?.parse().ok()
 }
 
-/// The server's configured memory, and what the process takes beside it: code, connections, databases.
+/// The server's configured memory, in bytes.
 const MEMORY: u64 = 1 << 30;
+/// The memory of the process itself, in bytes: code, connections, databases.
 const BASE: u64 = 256 * MIB;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -313,7 +314,7 @@ async fn memory_stays_below_what_was_configured_whatever_callers_want() {
     process.forget_peak();
     let (go, waits) = watch::channel(false);
     let attack = async {
-        // Bodies: half of them with a key, so that they are buffered twice over.
+        // Half of the bodies have an idempotency key, so that they are buffered twice.
         let bodies = join_all((0..16).map(|n| {
             let (_, _, token) = &tenants[n % tenants.len()];
             let key = if n % 2 == 0 { format!("idempotency-key: attack-{n}\r\n") } else { String::new() };
@@ -344,17 +345,17 @@ async fn memory_stays_below_what_was_configured_whatever_callers_want() {
     let peak = process.peak();
     assert!(peak < MEMORY + BASE, "{} MiB resident, of {} MiB configured", peak / MIB, MEMORY / MIB);
     assert!(answered > 10);
-    // Each got an answer that says so, and none took the server along.
+    // Each call ended with an error that names the cause, and the server survived.
     assert_eq!(guests.len(), 9);
     for guest in guests {
-        let problem = guest.expect_err("nobody had room for all of it");
+        let problem = guest.expect_err("a guest had memory for all of it");
         let known = [Code::NodeMemory, Code::MemoryLimit, Code::OutputLimit];
         assert!(known.contains(&problem.code), "{problem:?}");
     }
     let refused = bodies.iter().filter(|status| **status != Some(200)).count();
-    assert!(refused > 0, "16 bodies of 64 MiB fit into 1 GiB beside the guests");
+    assert!(refused > 0, "all 16 bodies of 64 MiB were accepted within 1 GiB");
     assert!(server.metric("fabric_memory_refused_total").await.unwrap() > 0.0);
-    // Afterwards all of it is given back, and everything works.
+    // Afterwards all memory is released, and every function works.
     server.until_metric("fabric_memory_charged_bytes", |bytes| bytes <= idle).await;
     for (name, client, _) in &tenants {
         assert_eq!(called(client, "cat", *name).await.unwrap(), *name);
@@ -363,13 +364,14 @@ async fn memory_stays_below_what_was_configured_whatever_callers_want() {
     }
 }
 
-/// Descriptors that the server may have, and that guests of one tenant then get.
+/// The server's limit of file descriptors.
 const DESCRIPTORS: u64 = 2048;
+/// The number of them that guests of one tenant may hold.
 const OF_TENANT: usize = 512;
 
 #[tokio::test]
 async fn open_files_of_guests_leave_the_process_its_own() {
-    // The server started by this process can't have more.
+    // The server inherits this limit.
     let limit = rustix::process::Rlimit { current: Some(DESCRIPTORS), maximum: Some(DESCRIPTORS) };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
     let server = Server::start(Options { args: Vec::new() }).await;
@@ -384,9 +386,9 @@ async fn open_files_of_guests_leave_the_process_its_own() {
     let floods = join_all(floods);
     let asking = async {
         for _ in 0..20 {
-            // Each over a connection of its own.
+            // Each request uses a new connection.
             let answer = reqwest::Client::new().get(format!("{}/healthz", server.url())).send();
-            let answer = tokio::time::timeout(Duration::from_secs(10), answer).await.expect("nobody is answered");
+            let answer = tokio::time::timeout(Duration::from_secs(10), answer).await.expect("no response within 10 s");
             assert!(answer.unwrap().status().is_success());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -401,7 +403,7 @@ async fn open_files_of_guests_leave_the_process_its_own() {
         })
         .collect();
     assert!(open[0] + open[1] <= OF_TENANT && open[2] <= OF_TENANT && open[2] > 100, "{open:?}");
-    // What was closed can be opened again.
+    // Closed descriptors can be used again.
     assert_eq!(&*called(&a, "flood", "open 100").await.unwrap(), b"100 open");
 }
 

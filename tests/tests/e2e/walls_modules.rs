@@ -1,5 +1,5 @@
-//! Modules that attack whoever reads them: the parser, the compiler, the reader of debug information. Each goes through
-//! the public API of a real server, which has to go on as the same process.
+//! Modules that attack their readers: the parser, the compiler, the reader of debug information. Each is sent through
+//! the public API of a server whose process must survive.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 #[path = "../../../host/tests/host/support/debug_info.rs"]
 mod debug_info;
 
-/// A server with these flags.
+/// Starts a server with these flags.
 async fn server(flags: &[&str]) -> Server {
     Server::start(Options { args: flags.iter().map(|flag| (*flag).to_owned()).collect() }).await
 }
@@ -23,7 +23,7 @@ fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// A command whose first own function traps.
+/// Returns a command whose inner function traps.
 fn trapping() -> Vec<u8> {
     wat(r#"(module $guest
         (func $inner unreachable)
@@ -50,7 +50,8 @@ async fn is_healthy(server: &Server) {
     assert_eq!(answer.status, 200, "{}", server.log());
 }
 
-/// A module of one function that takes the compiler minutes: very many blocks and live values. `seed` tells them apart.
+/// Returns a module with one function that takes the compiler minutes: many blocks and live values. `seed` makes
+/// modules distinct.
 fn slow(seed: u32) -> Vec<u8> {
     let mut body = String::new();
     for i in 0..60_000_u32 {
@@ -68,7 +69,7 @@ fn slow(seed: u32) -> Vec<u8> {
     wat(&format!(r#"(module (func (export "_start") (local {locals}) (block {body})))"#))
 }
 
-/// The server's compile workers.
+/// Returns the process ids of the server's compile workers.
 fn workers(server: &Server) -> Vec<u32> {
     let parent = format!("PPid:\t{}", server.process().0);
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
@@ -99,7 +100,7 @@ async fn debug_information_can_neither_kill_nor_stop_the_server() {
         server.process().forget_peak();
         is_healthy(&server).await;
     }
-    assert_eq!(server.process().0, process, "it is the same process");
+    assert_eq!(server.process().0, process, "the server is another process");
 }
 
 #[tokio::test]
@@ -126,8 +127,8 @@ async fn a_trap_names_functions_files_and_lines_all_the_same() {
     );
 }
 
-/// Twenty functions, each with one jump table of 65,000 ways to leave a block with 900 results: the validator compares
-/// every result of every way.
+/// Returns a module of twenty functions, each with one jump table of 65,000 branches out of a block with 900 results:
+/// the validator compares every result of every branch.
 fn jump_tables() -> Vec<u8> {
     let results = "i32 ".repeat(900);
     let values = "(i32.const 0)".repeat(900);
@@ -158,17 +159,17 @@ async fn a_module_that_takes_minutes_to_validate_is_stopped_and_others_are_serve
     };
     assert_eq!(problem.code, Code::CompileLimit, "{problem:?}");
     assert!(problem.hint.as_deref().is_some_and(|hint| hint.contains("compile-cpu-seconds")), "{problem:?}");
-    assert!(served > 3, "others were answered meanwhile");
-    assert_eq!(server.process().children(), 0, "the worker is gone");
+    assert!(served > 3, "no other request was served meanwhile");
+    assert_eq!(server.process().children(), 0, "a worker is left");
 }
 
-/// Components within components.
+/// Returns nested components.
 fn nested(depth: usize) -> Vec<u8> {
     const HEAD: [u8; 8] = [0, b'a', b's', b'm', 13, 0, 1, 0];
     (0..depth).fold(HEAD.to_vec(), |inner, _| [&HEAD[..], &[4], &debug_info::leb(inner.len() as u64), &inner].concat())
 }
 
-/// Component types that each list the one before.
+/// Returns component types, each a list of the one before.
 fn types(depth: usize) -> Vec<u8> {
     let mut text = String::from("(component (type (list u8))");
     for n in 0..depth {
@@ -208,7 +209,8 @@ async fn a_module_that_the_compiler_fails_on_is_the_deployers_fault() {
     assert_eq!(problem.code, Code::TooLarge, "{problem:?}");
 }
 
-/// Deploys without an idempotency key, so that the work is over when the caller leaves. The form goes out in chunks.
+/// Deploys without an idempotency key, so that the work is cancelled when the caller disconnects. The form is sent in
+/// chunks.
 async fn post(url: String, secret: String, module: Bytes) -> (u16, Code) {
     const BOUNDARY: &str = "walls";
     let part = |name: &str| format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n");
@@ -230,7 +232,7 @@ async fn post(url: String, secret: String, module: Bytes) -> (u16, Code) {
 async fn one_tenants_slow_modules_keep_no_other_tenant_waiting() {
     let server = server(&["--compile-concurrency", "2"]).await;
     let (greedy, other) = (server.token("greedy", Role::Developer).await, server.client_in("other"));
-    // One is compiled, as many as may wait do, and one is too many.
+    // One module is compiled, the maximum number waits, and one is rejected.
     let mut deploys = tokio::task::JoinSet::new();
     let module = Bytes::from(slow(1));
     for _ in 0..18 {
@@ -240,15 +242,15 @@ async fn one_tenants_slow_modules_keep_no_other_tenant_waiting() {
     assert_eq!(refused, (429, Code::TooManyRequests));
     until("the greedy tenant's module is being compiled", async || !workers(&server).is_empty()).await;
     let worker = workers(&server);
-    assert_eq!(worker.len(), 1, "a tenant has half of the turns");
+    assert_eq!(worker.len(), 1, "a tenant may use half of the workers");
     is_confined(worker[0]);
 
-    // The other tenant is served while that worker is at it.
+    // The other tenant is served while that worker runs.
     deploy(&other, "small", trapping()).await.unwrap();
-    assert_eq!(workers(&server), worker, "the slow one still runs");
+    assert_eq!(workers(&server), worker, "the slow worker has ended");
     assert_eq!(deploys.len(), 17);
 
-    // Callers that leave take their worker and their places along.
+    // Disconnecting callers stop their worker and free their places in the queue.
     deploys.shutdown().await;
     until("no worker is left", async || workers(&server).is_empty()).await;
     deploy(&server.client_in("greedy"), "small", trapping()).await.unwrap();
@@ -262,11 +264,11 @@ async fn a_worker_ends_with_its_server() {
     let worker = workers(&server)[0];
     server.kill9().await;
     let gone = || std::fs::read_to_string(format!("/proc/{worker}/status")).map_or(true, |s| s.contains("State:\tZ"));
-    until("its worker is gone too", async || gone()).await;
+    until("its worker has ended too", async || gone()).await;
     deploy.abort();
 }
 
-/// What the kernel says of a compile worker.
+/// Checks the confinement of a compile worker, as the kernel reports it.
 fn is_confined(worker: u32) {
     let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
     let field = |name: &str| {
@@ -279,5 +281,5 @@ fn is_confined(worker: u32) {
         assert_eq!(field("CapEff"), "0".repeat(16), "{status}");
     }
     let environment = std::fs::read(format!("/proc/{worker}/environ")).unwrap();
-    assert_eq!(environment, b"", "it has no variables");
+    assert_eq!(environment, b"", "the worker has environment variables");
 }

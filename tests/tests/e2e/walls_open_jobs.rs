@@ -1,4 +1,4 @@
-//! Attacks by jobs that stay open: the owner keeps each of their tasks in memory until they end.
+//! Attacks with jobs that stay open: the owner holds all their tasks in memory until they end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_client::Client;
@@ -10,9 +10,9 @@ use fabric_types::{
 };
 use serde_json::json;
 
-/// The least memory for open jobs that a server takes; a tenant has half.
+/// The minimum memory for open jobs that a server accepts. A tenant's share is half.
 const ROOM: &str = "[placement]\nopen-jobs-memory = \"8MiB\"\n";
-/// Tasks of one job: 2.8 MiB at 288 bytes each, and their items.
+/// Tasks of one job: 2.8 MiB at 288 bytes each, plus their items.
 const TASKS: usize = 10_000;
 
 async fn submit(client: &Client, tasks: usize) -> Result<Job, Problem> {
@@ -21,7 +21,7 @@ async fn submit(client: &Client, tasks: usize) -> Result<Job, Problem> {
     client.submit(&spec, None).await.map_err(|e| e.problem().unwrap_or_else(|| panic!("{e}")).clone())
 }
 
-/// A server with that little room, and the folder of its configuration.
+/// Starts a server with [`ROOM`]. Returns it with the folder of its configuration.
 async fn small_server() -> (Server, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("fabric.toml");
@@ -41,16 +41,16 @@ async fn open_jobs_of_one_tenant_leave_room_for_another_and_give_it_back() {
         client.deploy(&deploy).await.unwrap();
     }
     let first = submit(&greedy, TASKS).await.unwrap();
-    // Alone it would fit; beside the first it does not.
+    // It would fit alone, but not together with the first.
     let refused = submit(&greedy, TASKS).await.unwrap_err();
     assert_eq!((refused.code, refused.status), (Code::TooManyRequests, 429), "{refused:?}");
     assert!(refused.hint.as_deref().is_some_and(|hint| hint.contains("cancel")), "{refused:?}");
-    // One that is larger than the tenant's share never fits.
+    // A job larger than the tenant's share never fits.
     let too_large = submit(&greedy, 2 * TASKS).await.unwrap_err();
     assert_eq!(too_large.code, Code::InvalidInputSpec, "{too_large:?}");
     // The other tenant has its half.
     let theirs = submit(&other, TASKS).await.unwrap();
-    // What ends gives its room back.
+    // A job that ends releases its memory.
     greedy.cancel_job(first.id.as_str()).await.unwrap();
     assert_eq!(greedy.wait_job(first.id.as_str()).await.unwrap().state, JobState::Cancelled);
     let second = submit(&greedy, TASKS).await.unwrap();

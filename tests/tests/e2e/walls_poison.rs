@@ -1,5 +1,5 @@
-//! Work that kills its process: it is counted by what outlives scheduler and node, and ends as a dead letter; what was only
-//! beside it goes on, and so does the server.
+//! Tasks that kill their process. Deaths are counted across restarts of scheduler and node, the task ends as a dead
+//! letter, and other tasks and the server continue.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
@@ -13,7 +13,8 @@ use fabric_types::{
 use serde_json::json;
 use std::process::Stdio;
 
-/// Logs its input, which in a debug build may end the process, and gives it back. What begins with an `s` takes a while.
+/// A command that logs its input, which can kill the process in a debug build, and returns it. Input that begins with
+/// `s` takes longer.
 const ECHO: &str = r#"(module
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -45,7 +46,7 @@ fn spec(items: &[&str], more: serde_json::Value) -> JobSpec {
     serde_json::from_value(spec).unwrap()
 }
 
-/// Deploys it as the client's tenant.
+/// Deploys [`ECHO`] in the client's tenant.
 async fn deploy(client: &Client) {
     let fuel = "[limits]\nfuel = 10000000000\ndeadline-ms = 60000";
     client.deploy(&Deploy::new(manifest("echo", fuel), echo())).await.unwrap();
@@ -55,7 +56,7 @@ async fn submit(client: &Client, spec: &JobSpec) -> String {
     client.submit(spec, None).await.unwrap().id.to_string()
 }
 
-/// The job ended because of its first task, which says why.
+/// Checks that the job failed because of one task, which is a dead letter with the reason.
 async fn check_quarantined(client: &Client, job: &Job) {
     let error = job.error.as_ref().unwrap();
     assert_eq!((job.state, error.code), (JobState::Failed, Code::ProcessKilled), "{error:?}");
@@ -67,33 +68,34 @@ async fn check_quarantined(client: &Client, job: &Job) {
     assert!(!letter.nodes.is_empty() && letter.input.contains(ABORT), "{letter:?}");
 }
 
-/// Starts the server that has died; gives the deaths, those before it was ready among them.
+/// Restarts a server that has died. Returns the number of deaths, including those before it became ready.
 async fn revive(server: &mut Server) -> u32 {
     let mut deaths = 1;
     while !server.try_restart().await {
         deaths += 1;
-        assert!(deaths < 15, "it dies for ever");
+        assert!(deaths < 15, "the server keeps dying");
     }
     deaths
 }
 
-/// Starts the server again whenever it has died, until the job has ended; gives the job and the deaths.
+/// Restarts the server after each death until the job has ended. Returns the job and the number of deaths.
 async fn run(server: &mut Server, id: &str) -> (Job, u32) {
     let mut deaths = 0;
     loop {
         if server.has_ended() {
             deaths += revive(server).await;
-            assert!(deaths < 15, "it dies for ever");
+            assert!(deaths < 15, "the server keeps dying");
         }
         match server.client().job(id, None).await {
             Ok(job) if job.state.is_terminal() => return (job, deaths),
-            // It may be about to die.
+            // The server may be about to die.
             _ => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
         }
     }
 }
 
-/// Submits a job that may kill the process before the answer; gives its id and the deaths until it was known.
+/// Submits a job that may kill the process before the response. Returns its id and the number of deaths until the id
+/// was known.
 async fn submit_killer(server: &mut Server, spec: &JobSpec) -> (String, u32) {
     if let Ok(job) = server.client().submit(spec, None).await {
         return (job.id.to_string(), 0);
@@ -102,10 +104,10 @@ async fn submit_killer(server: &mut Server, spec: &JobSpec) -> (String, u32) {
     loop {
         if server.has_ended() {
             deaths += revive(server).await;
-            assert!(deaths < 15, "it dies for ever");
+            assert!(deaths < 15, "the server keeps dying");
         }
         match server.client().jobs(&JobQuery::default()).await {
-            // What ran was accepted before.
+            // A job that ran had been accepted.
             Ok(jobs) if deaths > 0 => return (jobs.items.first().unwrap().id.to_string(), deaths),
             _ => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
         }
@@ -128,24 +130,24 @@ async fn a_task_that_kills_the_one_process_ends_after_two_deaths_and_the_server_
     assert_eq!((beside.state, beside.tasks.dead), (JobState::Succeeded, 0), "{:?}", beside.error);
     assert_eq!(server.metric("fabric_tasks_quarantined_total").await, Some(1.0));
 
-    // A job that may do without some goes on without them; the rest of it is there.
+    // A job with `allow-failed` succeeds without its poison tasks.
     let allowed = spec(&["a", ABORT, "slow", ABORT, "b"], json!({"allow-failed": 2}));
     let (id, _) = submit_killer(&mut server, &allowed).await;
     let (job, _) = run(&mut server, &id).await;
     assert_eq!((job.state, job.tasks.dead, job.tasks.succeeded), (JobState::Succeeded, 2, 3), "{:?}", job.error);
-    // Every process that such a job costs is one for everybody: there is an end to it.
+    // Every death affects all tenants, so the number of deaths per job is bounded.
     let many = spec(&[ABORT; 20], json!({"allow-failed": 20}));
     let (id, early) = submit_killer(&mut server, &many).await;
     let (job, deaths) = run(&mut server, &id).await;
     let deaths = deaths + early;
     assert_eq!((job.state, job.error.unwrap().code), (JobState::Failed, Code::ProcessKilled));
     assert!((5..=11).contains(&deaths), "{deaths} deaths");
-    // It was told to end, so nothing that runs then is suspected.
+    // After an orderly shutdown, no running task is suspected.
     let id = submit(server.client(), &spec(&["slow"; 100], json!({}))).await;
     let before = server.log().matches("was running when the process died").count();
     for _ in 0..3 {
         let runs = |job: Job| job.tasks.running > 0 || job.state.is_terminal();
-        until("it runs", async || server.client().job(&id, None).await.is_ok_and(runs)).await;
+        until("the job runs", async || server.client().job(&id, None).await.is_ok_and(runs)).await;
         server.restart_gently().await;
     }
     let (job, _) = run(&mut server, &id).await;
@@ -170,7 +172,7 @@ async fn a_module_whose_calls_kill_the_process_is_refused_for_a_while_and_a_pani
     let answer = server.client().invoke("other", InvokeRequest::new("hello")).await.unwrap();
     assert_eq!(answer.body.bytes(100).await.unwrap(), "hello");
 
-    // The one thread that runs tasks is still there after a panic.
+    // The only thread that runs tasks survives a panic.
     let id = submit(server.client(), &spec(&["a", PANIC], json!({"function": "other"}))).await;
     let job = server.client().wait_job(&id).await.unwrap();
     assert_eq!((job.state, job.error.unwrap().code), (JobState::Failed, Code::Internal));
@@ -205,7 +207,7 @@ async fn a_task_that_kills_nodes_ends_though_none_of_them_comes_back() {
     let beside = other.wait_job(&beside).await.unwrap();
     assert_eq!((beside.state, beside.tasks.dead), (JobState::Succeeded, 0), "{:?}", beside.error);
     let alive = nodes.iter_mut().filter_map(|node| node.try_wait().unwrap().is_none().then_some(())).count();
-    assert_eq!(alive, 1, "one task kills two nodes and no more");
+    assert_eq!(alive, 1, "one task killed more than two nodes");
 }
 
 #[tokio::test]

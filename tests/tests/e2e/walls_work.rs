@@ -1,5 +1,5 @@
-//! Work that a caller's bytes could make the server do: schemas, parameters, YAML, JSON and plans that multiply. Each attack
-//! ends with a clear error while another connection is answered all along, and takes a bounded amount of memory.
+//! Attacks with input that multiplies the server's work: schemas, parameters, YAML, JSON and plans. Each attack ends
+//! with a clear error, uses bounded memory, and does not block another connection.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, cat};
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
-/// What an attack may add to the server's memory for a while.
+/// Growth of the server's memory that an attack may cause, in bytes.
 const GROWTH: u64 = 512 * MIB;
-/// Far beyond what anything here takes; only a server that hangs reaches it.
+/// Timeout, far above any expected duration. Only a hanging server reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An answer: its status, its code where it is a problem, and its text.
+/// A response: its status, its code if it is a problem, and its text.
 #[derive(Debug)]
 struct Seen {
     status: u16,
@@ -48,7 +48,8 @@ impl Attack {
         Seen { status, code, text }
     }
 
-    /// Sends a request and asks for `/healthz` over new connections until it is answered.
+    /// Sends a request and polls `/healthz` over new connections until the response arrives. Checks the growth of
+    /// memory.
     async fn beside(&self, request: reqwest::RequestBuilder) -> Seen {
         let process = self.server.process();
         let before = process.resident();
@@ -61,7 +62,7 @@ impl Attack {
                     let client = reqwest::Client::new();
                     let url = format!("{}/healthz", self.server.url());
                     let answer = tokio::time::timeout(Duration::from_secs(10), client.get(url).send()).await;
-                    assert!(answer.expect("nobody else is answered").unwrap().status().is_success());
+                    assert!(answer.expect("another connection received no response").unwrap().status().is_success());
                 };
                 tokio::select! {
                     biased;
@@ -70,7 +71,7 @@ impl Attack {
                 }
             }
         });
-        let seen = seen.await.expect("the attack is answered");
+        let seen = seen.await.expect("the attack received no response");
         let grown = process.peak().saturating_sub(before);
         assert!(grown < GROWTH, "the server grew by {} MiB: {:.300}", grown / MIB, seen.text);
         seen
@@ -98,7 +99,7 @@ impl Attack {
     }
 }
 
-/// `$defs` in which each level is `step` of the next one.
+/// Returns a schema with `$defs` in which each level is `step` of the next.
 fn tower(levels: usize, step: &dyn Fn(Value) -> Value) -> Value {
     let mut defs = serde_json::Map::new();
     for level in 0..levels {
@@ -182,12 +183,12 @@ async fn checking_parameters_costs_a_bounded_amount() {
         job("pattern", json!({"a": "c", "l": vec!["x".repeat(10); 200_000]})),
     ] {
         let seen = attack.beside(attack.job(&spec, "?dry_run=true")).await;
-        // Wide lists are no objects, and so fit some of the schemas.
+        // Wide lists are not objects, so some of the schemas accept them.
         if seen.status != 200 || !spec["params"]["a"].is_array() {
             seen.is(Code::InvalidParams);
         }
     }
-    // What people send is checked as before, and the error says where.
+    // Ordinary parameters are validated, and the error names the location.
     let seen = attack.send(attack.job(&job("recursive", json!({"a": {"op": "b", "l": 1}})), "?dry_run=true")).await;
     assert_eq!(seen.status, 200, "{}", seen.text);
     let seen = attack.send(attack.job(&job("pattern", json!({"a": "c", "l": [1, 1]})), "?dry_run=true")).await;
@@ -229,7 +230,7 @@ async fn yaml_that_nests_or_multiplies_is_refused() {
     for text in texts {
         let begin: String = text.chars().take(60).collect();
         let seen = attack.beside(attack.post("/v1/jobs?dry_run=true", "application/yaml", text)).await;
-        // A long text that does not multiply is read, and then names no function.
+        // A long text that does not multiply is parsed, and then names no function.
         assert!([400, 404, 413].contains(&seen.status), "{begin}: {} {:.300}", seen.status, seen.text);
         assert!(seen.text.len() < 3000, "{begin}: {:.300}", seen.text);
     }
@@ -250,7 +251,7 @@ async fn json_that_becomes_much_larger_in_memory_is_refused() {
     }
     let deep = format!("{{\"function\":\"f\",\"input\":{{\"items\":[{}", "[".repeat(1_000_000));
     attack.beside(attack.post("/v1/jobs", "application/json", deep)).await.is(Code::BadRequest);
-    // Bodies that hold no items are small.
+    // Bodies without items have a small limit.
     let long = format!("{{\"name\":\"{}\",\"role\":\"invoker\"}}", "n".repeat(2_000_000));
     attack.beside(attack.post("/v1/tokens", "application/json", long)).await.is(Code::TooLarge);
 }
@@ -283,7 +284,7 @@ async fn a_plan_of_too_many_tasks_is_refused_before_it_is_made() {
             .await
             .is(Code::InvalidInputSpec);
     }
-    // The size that the hint names will do.
+    // The size in the hint is accepted.
     let seen = attack.send(attack.job(&spec("zeros", "records:1:1"), "?dry_run=true")).await;
     let hint = serde_json::from_str::<Value>(&seen.text).unwrap()["hint"].as_str().unwrap().to_owned();
     let size = hint.split("lines:").nth(1).unwrap().split(',').next().unwrap();
@@ -299,7 +300,7 @@ async fn the_operator_sets_how_many_tasks_a_job_may_have() {
     assert_eq!(attack.send(attack.job(&of(100), "?dry_run=true")).await.status, 200);
     attack.send(attack.job(&of(101), "?dry_run=true")).await.is(Code::InvalidInputSpec);
     attack.send(attack.job(&of(101), "")).await.is(Code::InvalidInputSpec);
-    // All objects of a job together.
+    // The limit applies to all objects of a job together.
     for name in ["a", "b"] {
         attack.server.put(&format!("many/{name}"), vec![0; 60]).await;
     }
@@ -312,7 +313,7 @@ async fn lists_searches_and_names_have_bounds() {
     let attack = Attack::start(&[]).await;
     assert_eq!(attack.send(attack.deploy("cat", &json!({}))).await.status, 201);
     let get = |path: &str| attack.http.get(format!("{}{path}", attack.server.url()));
-    // Search text is never a query language: whatever it is, it is answered.
+    // Search text is not a query language: any text gives a response.
     for q in
         ["a*+b*+c*", "NEAR(a+b)", "%22", "a%22%20OR%20%22", "%25%25%25_%25", "%28%28%28", &"w+".repeat(10_000), "x%00y"]
     {
@@ -335,7 +336,7 @@ async fn lists_searches_and_names_have_bounds() {
     assert!(rest.text.contains("folder-2/") && !rest.text.contains("folder-1/"), "{}", rest.text);
     let many: String = (0..5_000).map(|n| format!("{n}-{n},")).collect();
     let ranges = get("/v1/objects/folder-0/0").header("range", format!("bytes={many}9-9"));
-    assert_eq!(attack.send(ranges).await.status, 200, "many ranges give the whole");
+    assert_eq!(attack.send(ranges).await.status, 200, "many ranges do not give the whole object");
     let key =
         attack.job(&json!({"function": "cat", "input": {"items": []}}), "").header("idempotency-key", "k".repeat(201));
     attack.send(key).await.is(Code::BadRequest);
@@ -349,7 +350,7 @@ async fn lists_searches_and_names_have_bounds() {
         assert_eq!(attack.send(alias(n)).await.status, 200);
     }
     attack.send(alias(100)).await.is(Code::Conflict);
-    assert_eq!(attack.send(alias(0)).await.status, 200, "an alias that is there can be moved");
+    assert_eq!(attack.send(alias(0)).await.status, 200, "an existing alias cannot be changed");
     let twice =
         "--x\r\ncontent-disposition: form-data; name=\"manifest\"\r\n\r\n[function]\nname = \"f\"\r\n".repeat(2);
     let form = attack.post("/v1/functions", "multipart/form-data; boundary=x", format!("{twice}--x--\r\n"));

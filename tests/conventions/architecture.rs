@@ -1,18 +1,17 @@
-//! What ARCHITECTURE.md promises about the source: which crate may know which, where `unsafe` may be, how long a file may
-//! get, and that every dependency has its reason written down.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+//! The promises of ARCHITECTURE.md about the source: dependencies between crates, the place of `unsafe`, the length of
+//! files, and a written reason for every dependency.
 
+use crate::sources::{repository, rust};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
-use fabric_tests::repository;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// Longest file, in lines.
 const LONGEST: usize = 600;
 
-/// Who may know whom among our own crates, tests left aside. A crate may know fewer than its line says, never more.
+/// Dependencies allowed between our own crates, without those of tests. A crate may have fewer than its line lists.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("fabric-types", &[]),
     ("fabric-scheduler-core", &["fabric-types"]),
@@ -68,10 +67,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("fabric-sdk", &["fabric-sdk-macros"]),
 ];
 
-/// Crates that no other may know: they test, measure and build.
-const OUTSIDE: &[&str] = &["fabric-tests", "fabric-fuzz", "fabric-benches", "xtask"];
+/// Crates that no other may depend on: they test, measure and build.
+const OUTSIDE: &[&str] = &["fabric-tests", "fabric-conventions", "fabric-fuzz", "fabric-benches", "xtask"];
 
-/// What a crate must not use even if it would be handy: the pure ones have no clock, no threads and no I/O to hand.
+/// External crates that a crate must not use. The pure ones have no clock, no threads and no I/O.
 const NEVER: &[(&str, &[&str])] = &[
     ("fabric-types", &["tokio", "axum", "hyper", "reqwest", "object_store", "rusqlite", "wasmtime", "rand"]),
     (
@@ -178,32 +177,6 @@ fn every_crate_is_under_the_workspaces_lints_and_version() {
     }
 }
 
-/// Our sources below a folder: not what cargo built, not what a hidden folder holds.
-fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() {
-            if name != "target" && !name.starts_with('.') {
-                sources(&path, out);
-            }
-        } else if path.extension().is_some_and(|kind| kind == "rs") {
-            out.push(path);
-        }
-    }
-}
-
-fn all_sources() -> Vec<(String, String)> {
-    let mut paths = Vec::new();
-    sources(&repository(), &mut paths);
-    assert!(paths.len() > 100, "the sources were found");
-    let root = repository();
-    let read = |path: PathBuf| {
-        (path.strip_prefix(&root).unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(&path).unwrap())
-    };
-    paths.into_iter().map(read).collect()
-}
-
 fn is_test(path: &str) -> bool {
     path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs") || path.contains("/benches/")
 }
@@ -214,25 +187,22 @@ fn unsafe_code_is_where_artefacts_are_read_and_nowhere_else() {
         let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
         code.filter(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == "unsafe")).count()
     };
-    let found: Vec<String> = all_sources()
+    let found: Vec<String> = rust()
         .into_iter()
-        .filter(|(path, text)| path != "tests/tests/e2e/architecture.rs" && word(text) > 0)
+        .filter(|(path, text)| path != "tests/conventions/architecture.rs" && word(text) > 0)
         .map(|(path, _)| path)
         .collect();
     assert_eq!(found, ["host/src/artefact.rs"], "what wit-bindgen makes for guests is not in the source");
-    let allowed: Vec<String> = all_sources()
-        .into_iter()
-        .filter(|(_, text)| text.contains("allow(unsafe_code"))
-        .map(|(path, _)| path)
-        .collect();
-    let allowed: Vec<_> = allowed.into_iter().filter(|path| path != "tests/tests/e2e/architecture.rs").collect();
+    let allowed: Vec<String> =
+        rust().into_iter().filter(|(_, text)| text.contains("allow(unsafe_code")).map(|(path, _)| path).collect();
+    let allowed: Vec<_> = allowed.into_iter().filter(|path| path != "tests/conventions/architecture.rs").collect();
     assert!(allowed.len() <= 3, "{allowed:?}");
 }
 
 #[test]
 fn files_are_short_and_say_what_they_are_for() {
     let mut wrong = Vec::new();
-    for (path, text) in all_sources() {
+    for (path, text) in rust() {
         let lines = text.lines().count();
         if lines > LONGEST && !is_test(&path) {
             wrong.push(format!("{path} has {lines} lines, at most {LONGEST}"));
@@ -312,4 +282,19 @@ fn every_promise_names_a_test_that_exists() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The toolchain file names the channel, because a fixed version would be downloaded where only `stable` is installed. This test fixes the version instead.
+#[test]
+fn the_compiler_is_the_one_of_the_workspace() {
+    let manifest = std::fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+    let wanted = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = std::process::Command::new(rustc).arg("--version").output().unwrap();
+    let version = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        version.starts_with(&format!("rustc {wanted}.")),
+        "the workspace is built and tested with Rust {wanted}, and this is {}; to move on, change `rust-version` in Cargo.toml",
+        version.trim()
+    );
 }
