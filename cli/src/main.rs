@@ -24,6 +24,7 @@ mod placement_config;
 mod policy_config;
 mod progress;
 mod project;
+mod sdk;
 mod serve;
 mod serve_args;
 mod serve_config;

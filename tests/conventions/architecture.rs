@@ -1,8 +1,10 @@
 //! The promises of ARCHITECTURE.md about the source: dependencies between crates, the place of `unsafe`, the length of
 //! files, and a written reason for every dependency.
 
-use crate::sources::{repository, rust};
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+use crate::{
+    cargo::{Package, metadata},
+    sources::{repository, rust},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -100,17 +102,8 @@ const NEVER: &[(&str, &[&str])] = &[
     ("fabric-client", &["axum", "rusqlite", "wasmtime", "object_store", "clap"]),
 ];
 
-fn metadata() -> Metadata {
-    MetadataCommand::new()
-        .manifest_path(repository().join("Cargo.toml"))
-        .no_deps()
-        .other_options(["--offline".to_owned()])
-        .exec()
-        .unwrap()
-}
-
 fn uses(package: &Package) -> BTreeSet<&str> {
-    package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal).map(|d| d.name.as_str()).collect()
+    package.dependencies.iter().filter(|d| d.kind.is_none()).map(|d| d.name.as_str()).collect()
 }
 
 #[test]
@@ -164,13 +157,13 @@ fn every_crate_is_under_the_workspaces_lints_and_version() {
         assert!(
             lints.trim_start().starts_with("workspace = true"),
             "{}: [lints] workspace = true",
-            package.manifest_path
+            package.manifest_path.display()
         );
         for field in ["version", "edition", "rust-version", "license"] {
             assert!(
                 text.contains(&format!("{field}.workspace = true")),
                 "{}: {field}.workspace",
-                package.manifest_path
+                package.manifest_path.display()
             );
         }
         assert_eq!(package.publish.as_deref(), Some(&[][..]), "{} is not published", package.name);

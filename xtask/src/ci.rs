@@ -49,6 +49,7 @@ const ALL: &[Stage] = &[
     },
     stage("deny", &["xtask", "deny"]),
     stage("pins", &["test", "--quiet", "--package", "xtask", "pins"]),
+    stage("dist", &["xtask", "dist", "--debug", "--try"]),
     // The attack tests run first, with their own stage in the output: "walls: N attacks held".
     stage("test", &["xtask", "test"]),
 ];

@@ -7,6 +7,7 @@ mod c_guests;
 mod ci;
 mod demo;
 mod deny;
+mod dist;
 mod folders;
 mod guests;
 mod nats;
@@ -30,6 +31,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [-- ARGS…]    build the guests, get the servers the tests need, run every test; ARGS go to the test runner
   deny [--db FOLDER] check every crate's advisories, licence, versions and source against deny.toml
   advisories FOLDER  make FOLDER, a clone of the RustSec database, the snapshot that `deny` checks against
+  dist [--debug] [--try]
+                     pack the release build as a tarball and a wheel, with checksums and a bill of materials;
+                     --debug packs the development build, --try installs and runs the wheel in an empty environment
   pins [--upgrade]   resolve the pinned Python packages again, with hashes
   sbom [FILE]        write the software bill of materials of the binary (CycloneDX JSON)
   setup              only install the tools that the other commands need";
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         "test" => test::command(rest),
         "deny" => deny::command(rest),
         "advisories" => deny::refresh(rest),
+        "dist" => dist::command(rest),
         "pins" => pins::command(rest),
         "sbom" => sbom::command(rest),
         "setup" => guests::command(&[])

@@ -33,6 +33,7 @@ const LISTS: &[List] = &[
     list("xtask/pins/nats.txt", &["xtask/pins/nats.in"], None),
     list("xtask/pins/deploy.txt", &["xtask/pins/deploy.in"], None),
     list("xtask/pins/deny.txt", &["xtask/pins/deny.in"], None),
+    list("xtask/pins/dist.txt", &["xtask/pins/dist.in"], None),
     list("xtask/pins/uv.txt", &["xtask/pins/uv.in"], None),
     list("clients/python/pins/tools.txt", &["clients/python/requirements-tools.txt"], None),
     list("clients/python/pins/runner.txt", &["clients/python/requirements-runner.txt"], None),

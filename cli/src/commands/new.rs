@@ -1,7 +1,7 @@
 //! `fabric new`: creates a project that is ready to build and deploy.
 
 use super::Ctx;
-use crate::failure::Failure;
+use crate::{failure::Failure, sdk};
 use clap::ValueEnum;
 use fabric_types::id::FunctionName;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct NewArgs {
     /// Folder to write to [default: a new folder with the function's name]
     #[arg(long, value_name = "DIR")]
     pub path: Option<PathBuf>,
-    /// Folder or git URL of the Rust SDK [env: FABRIC_SDK; default: the checkout this binary was built from]
+    /// Folder or git URL of the Rust SDK to use instead of the copy that is written into the project [env: FABRIC_SDK]
     #[arg(long, value_name = "PATH|URL")]
     pub sdk: Option<String>,
 }
@@ -34,9 +34,6 @@ pub enum Template {
     /// A handler that uses the node's GPU if there is one, in Rust with the SDK
     Gpu,
 }
-
-/// The SDK of the checkout that this binary was built from.
-const CHECKOUT_SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-sdk");
 
 impl Template {
     /// Returns the files, and the function's description.
@@ -73,6 +70,11 @@ impl Template {
         }
     }
 
+    /// Reports whether the project depends on the SDK.
+    fn uses_sdk(self) -> bool {
+        matches!(self, Self::Map | Self::Gpu)
+    }
+
     /// Returns the `[resources]` section of `fabric.toml`, if the template has one.
     fn resources(self) -> &'static str {
         match self {
@@ -85,25 +87,30 @@ impl Template {
 /// Runs `fabric new`.
 pub fn run(args: &NewArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let folder = args.path.clone().unwrap_or_else(|| PathBuf::from(args.name.as_str()));
-    let sdk = match args.template {
-        Template::Map | Template::Gpu => sdk(args.sdk.clone().or_else(|| std::env::var("FABRIC_SDK").ok()).as_deref())?,
-        Template::Http | Template::Command => String::new(),
-    };
-    let written = write(&folder, &args.name, args.template, &sdk)?;
+    let named = args.sdk.clone().or_else(|| std::env::var("FABRIC_SDK").ok().filter(|sdk| !sdk.is_empty()));
+    let dependency = if args.template.uses_sdk() { dependency(named.as_deref())? } else { String::new() };
+    let mut written = write(&folder, &args.name, args.template, &dependency)?;
+    if args.template.uses_sdk() && named.is_none() {
+        sdk::write(&folder)?;
+        written.push("sdk/".to_owned());
+    }
     if ctx.out.json {
         return ctx.out.json(&serde_json::json!({ "folder": folder, "files": written }));
     }
-    ctx.note(format!("wrote {} files; next: cd {} && fabric deploy", written.len(), folder.display()));
+    ctx.note(format!("wrote {}; next: cd {} && fabric deploy", written.join(", "), folder.display()));
     ctx.out.line(folder.display().to_string())
 }
 
-/// Returns the dependency on the SDK, as a TOML value.
-fn sdk(asked: Option<&str>) -> Result<String, Failure> {
+/// Returns the dependency on the SDK, as a TOML value: the named one, else the copy in the project.
+fn dependency(named: Option<&str>) -> Result<String, Failure> {
     let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
-    if let Some(url) = asked.filter(|s| s.contains("://")) {
-        return Ok(format!("{{ package = \"fabric-sdk\", git = {} }}", text(url)));
+    let Some(named) = named else {
+        return Ok(format!("{{ package = \"fabric-sdk\", path = {} }}", text(sdk::FOLDER)));
+    };
+    if named.contains("://") {
+        return Ok(format!("{{ package = \"fabric-sdk\", git = {} }}", text(named)));
     }
-    let path = Path::new(asked.unwrap_or(CHECKOUT_SDK));
+    let path = Path::new(named);
     let found = std::fs::canonicalize(path).ok().filter(|p| p.join("Cargo.toml").is_file());
     let found = found.ok_or_else(|| {
         Failure::local("sdk-not-found", format!("no Rust SDK at {}", path.display()))
@@ -157,7 +164,7 @@ mod tests {
         for template in [Template::Map, Template::Http, Template::Command, Template::Gpu] {
             let dir = tempfile::tempdir().unwrap();
             let name = FunctionName::new("my-function").unwrap();
-            write(dir.path(), &name, template, &sdk(None).unwrap()).unwrap();
+            write(dir.path(), &name, template, &dependency(None).unwrap()).unwrap();
             let project = Project::open(dir.path()).unwrap();
             assert_eq!(project.manifest.function.name, name);
             let gpu = if matches!(template, Template::Gpu) { GpuRequirement::Preferred } else { GpuRequirement::None };

@@ -80,7 +80,7 @@ __all__ = [
 
 
 def load_ipython_extension(ipython: object) -> None:
-    """What `%load_ext fabric_client` calls: it makes `%fabric` and `%%fabric` known."""
+    """Registers the magics `%fabric` and `%%fabric`. Called by `%load_ext fabric_client`."""
     from .notebook.magic import load
 
     load(ipython)

@@ -1,6 +1,6 @@
-"""The async twins of `Fabric`, `Function`, `Job` and `Invocation`: the same names, arguments and errors, awaited.
+"""The async versions of `Fabric`, `Function`, `Job` and `Invocation`, with the same names, arguments and errors.
 
-What they do is written once, in `api/` (see `steps`); a test holds the twins' signatures against the sync handles'.
+Both versions run the operations of `api/` (see `steps`). `tests/test_twins.py` compares their signatures.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class AsyncFabric:
-    """As `Fabric`, for coroutines. One event loop's; an async context manager that closes its connections."""
+    """The async version of `Fabric`. Belongs to one event loop. An async context manager that closes its connections."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class AsyncFabric:
 
     @property
     def url(self) -> str:
-        """The server's address."""
+        """The server's URL."""
         return self.settings.url
 
     async def close(self) -> None:
@@ -120,7 +120,7 @@ class AsyncFabric:
         limits: Mapping[str, Any] | None = None,
         grants: Mapping[str, Any] | None = None,
     ) -> Any:
-        """As `Fabric.function`: a name is awaited, a Python function is not."""
+        """See `Fabric.function`. With a name the result must be awaited, with a Python function not."""
         if isinstance(target, str):
             return self._function(target)
         from .pyfn.function import AsyncPyFunction
@@ -262,7 +262,7 @@ class AsyncFabric:
         create: bool = False,
         if_match: str | None = None,
     ) -> ObjectInfo:
-        """As `Fabric.put`. Files are read in a thread, so that the event loop goes on."""
+        """See `Fabric.put`. Files are read in a thread, so that the event loop is not blocked."""
         return await self._io.run(objects.put(self.policy, path, source, content_type, create, if_match))
 
     async def get(self, path: str) -> bytes:
@@ -309,7 +309,7 @@ class AsyncFabric:
 
 
 class AsyncFunction(FunctionBase):
-    """As `Function`, for coroutines."""
+    """The async version of `Function`."""
 
     def __init__(self, fabric: AsyncFabric, info: function_wire.FunctionSummary, ref: str) -> None:
         super().__init__(info, ref)
@@ -433,7 +433,7 @@ class AsyncFunction(FunctionBase):
 
 
 class AsyncJob(JobBase):
-    """As `Job`, for coroutines: `await job` gives its result. Cancelling the waiting task leaves the job running."""
+    """The async version of `Job`. `await job` returns its result. Cancelling the waiting task does not stop the job."""
 
     def __init__(self, fabric: AsyncFabric, info: job_wire.Job, decoder: Decoder = decode) -> None:
         super().__init__(info, decoder)
@@ -584,7 +584,7 @@ class AsyncJob(JobBase):
 
 
 class AsyncInvocation(InvocationBase):
-    """As `Invocation`, for coroutines: `await call` gives its result."""
+    """The async version of `Invocation`. `await call` returns its result."""
 
     def __init__(self, fabric: AsyncFabric, info: invocation_wire.Invocation, decoder: Decoder = decode) -> None:
         super().__init__(info, decoder)

@@ -1,4 +1,4 @@
-"""Python values as bodies, and bodies as Python values. No value from a server is ever executed or unpickled."""
+"""Converts Python values to bodies and bodies to Python values. Data from a server is never executed or unpickled."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ TEXT = "text/plain; charset=utf-8"
 
 
 class Decoder(Protocol):
-    """How a job's or a call's result becomes a value. Replace it to give results another meaning."""
+    """Converts the result of a job or a call to a value. Can be replaced to decode results differently."""
 
     def __call__(self, content: bytes, content_type: str | None) -> Any:
-        """The value of a body of this media type."""
+        """Returns the value of a body with this media type."""
         ...
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to a call."""
+    """The response to a call."""
 
-    #: The result as it came.
+    #: The result as received.
     content: bytes
-    #: The media type that the function gave it.
+    #: The media type that the function set.
     content_type: str | None
-    #: The id, for `Fabric.logs`.
+    #: The invocation id, for `Fabric.logs`.
     invocation_id: str | None
     #: The version that ran.
     version: int | None
     #: Fuel spent.
     fuel: int | None
-    #: Whether the result came from an earlier call with the same module, input and parameters.
+    #: True if the result is that of an earlier call with the same module, input and parameters.
     cached: bool
 
     @property
@@ -48,12 +48,13 @@ class Reply:
 
 
 def encode(value: object) -> tuple[bytes | Upload, str]:
-    """A call's body and its media type.
+    """Returns a call's body and its media type.
 
-    Bytes go as they are, a `Path` or an open binary file is streamed, a `str` goes as text, everything else as JSON.
+    Bytes are sent unchanged, a `Path` or an open binary file is streamed, a `str` is sent as text, and any other value
+    as JSON.
 
     Raises:
-        TypeError: for a value that JSON does not have.
+        TypeError: for a value that JSON cannot represent.
         ValueError: for NaN and infinities.
     """
     if isinstance(value, str):
@@ -79,12 +80,12 @@ def _float(text: str) -> float:
 
 
 def decode(content: bytes, content_type: str | None) -> Any:
-    """A body as a value, by its media type: JSON as what it says, JSON lines as a list, text as `str`, else bytes.
+    """Returns a body as a value, by its media type: the value of JSON, a list for JSON lines, `str` for text, else bytes.
 
-    Whole numbers are exact, however long; others are floats.
+    Integers of any length are exact. Other numbers are floats.
 
     Raises:
-        ProtocolError: for a body that is not of its media type, or has a number beyond the range of a float.
+        ProtocolError: if the body does not match its media type, or a number is beyond the range of a float.
     """
     kind = (content_type or OCTETS).partition(";")[0].strip().lower()
     try:
@@ -96,7 +97,7 @@ def decode(content: bytes, content_type: str | None) -> Any:
             return content.decode()
     except (ValueError, RecursionError) as e:
         raise ProtocolError(
-            f"the result says it is {kind} and is not: {e}", code="guest-contract", hint="read it as bytes instead"
+            f"the result is not valid {kind}: {e}", code="guest-contract", hint="read it as bytes instead"
         ) from e
     return content
 

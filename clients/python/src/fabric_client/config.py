@@ -1,8 +1,8 @@
-"""Which server a client talks to, as whom: arguments, then the environment, then the CLI's `config.toml`, then the
-server on this machine, then `http://127.0.0.1:8080`. The same rules as the `fabric` command's.
+"""The settings of a client: its server and its token. Sources, by precedence: arguments, environment variables, the
+CLI's `config.toml`, the server on this machine, `http://127.0.0.1:8080`. The `fabric` command uses the same rules.
 
 A token belongs to the address it was stored with: one from a context or from a local server's folder is sent to that
-server only, even when the address comes from elsewhere.
+server only, even if the address comes from another source.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-#: Where a client looks when nothing else is said.
+#: The server if no other source names one.
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 _FILE_LIMIT = 64 << 10
@@ -32,19 +32,19 @@ _KEYS = {"url", "token", "tenant", "ca"}
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a client. Make them with `Settings.resolve`."""
+    """The settings of a client. Created by `Settings.resolve`."""
 
     url: str
-    #: The secret to send; None means that none is sent.
+    #: The secret to send; None to send none.
     token: str | None = field(default=None, repr=False)
-    #: The tenant to act in; None means the token's own.
+    #: The tenant to act in; None for the token's own.
     tenant: str | None = None
-    #: A file of certificates to trust besides the system's, in PEM.
+    #: A PEM file of certificates to trust in addition to the system's.
     ca: str | None = None
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the server is on this machine."""
+        """True if the server is on this machine."""
         import ipaddress
 
         host = urlsplit(self.url).hostname or ""
@@ -55,7 +55,7 @@ class Settings:
 
     @property
     def sends_token_in_clear(self) -> bool:
-        """Whether the token would cross a network unencrypted."""
+        """True if the token would be sent over a network unencrypted."""
         return self.token is not None and self.url.startswith("http://") and not self.is_loopback
 
     @classmethod
@@ -70,19 +70,19 @@ class Settings:
         data_dir: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Settings:
-        """Works the settings out.
+        """Resolves the settings from all sources.
 
         Args:
-            url: The server; else `FABRIC_URL`, the context in use, the server on this machine, `DEFAULT_URL`.
-            token: The secret; else `FABRIC_TOKEN`, the context's, the local server's admin token.
-            tenant: The tenant to act in; else `FABRIC_TENANT`, the context's.
-            context: A named server of the CLI's configuration file; else `FABRIC_CONTEXT`, the one in use.
-            ca: A file of certificates; else `FABRIC_CA`, the context's.
-            data_dir: Where the server on this machine keeps its data; else `FABRIC_DATA`, `~/.local/share/fabric`.
-            env: The environment to look in; `os.environ` by default.
+            url: The server; by default `FABRIC_URL`, the current context, the server on this machine, `DEFAULT_URL`.
+            token: The secret; by default `FABRIC_TOKEN`, the context's, the local server's admin token.
+            tenant: The tenant to act in; by default `FABRIC_TENANT`, the context's.
+            context: A named server of the CLI's configuration file; by default `FABRIC_CONTEXT`, the current one.
+            ca: A PEM file of certificates; by default `FABRIC_CA`, the context's.
+            data_dir: The data folder of the server on this machine; by default `FABRIC_DATA`, `~/.local/share/fabric`.
+            env: The environment variables; by default `os.environ`.
 
         Raises:
-            SettingError: for an address, a token, a configuration file or a context that can't be used.
+            SettingError: if an address, a token, a configuration file or a context is invalid.
         """
         found = os.environ if env is None else env
 
@@ -103,14 +103,14 @@ class Settings:
         address = _checked_url(address)
         stored = stored if _same_server(stored.get("url"), address) else {}
         local = local if _same_server(local.get("url"), address) else {}
-        # The variable goes with the address that is in force, unless a context was asked for by name.
+        # The environment's token is for the address in effect, unless a context was named explicitly.
         named = stored.get("token") if asked else None
         if token == "" or (token is None and not named and found.get("FABRIC_TOKEN") == ""):
-            # It must not stand for another token, such as the local admin's.
-            raise SettingError("the token is empty", hint="give one, or unset FABRIC_TOKEN")
+            # An empty token must not fall back to another one, such as the local admin's.
+            raise SettingError("the token is empty", hint="pass a token, or unset FABRIC_TOKEN")
         secret = token or named or look("FABRIC_TOKEN") or stored.get("token") or local.get("token")
         if secret is not None and not (secret.isascii() and secret.isprintable()):
-            raise SettingError("the token holds characters that no token has", hint="copy it again, without line ends")
+            raise SettingError("the token contains invalid characters", hint="copy it again, without line breaks")
         acting = tenant or look("FABRIC_TENANT") or stored.get("tenant")
         if acting is not None and not (acting.isascii() and acting.isprintable()):
             raise SettingError(f"{acting!r} is not a tenant name")
@@ -125,9 +125,9 @@ def _checked_url(url: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise SettingError(f"{url!r} is not a server address", hint="write it like https://fabric.example.org")
+        raise SettingError(f"{url!r} is not a server address", hint="use an address such as https://fabric.example.org")
     if parts.username or parts.password:
-        raise SettingError("put the token into its own setting, not into the address")
+        raise SettingError("the address contains credentials; put the token into its own setting")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
@@ -152,12 +152,12 @@ def _port(parts: Any) -> int:
 
 def _home(variable: str, fallback: str, look: Any) -> Path:
     base = look(variable)
-    # The standard says that a relative path there is invalid.
+    # The XDG specification declares relative paths invalid.
     return Path(base) if base and Path(base).is_absolute() else Path.home() / fallback
 
 
 def _context(asked: str | None, look: Any) -> dict[str, str]:
-    """The context asked for, or the one in use; empty where there is none."""
+    """Returns the named context, or else the current one; empty if there is none."""
     folder = look("FABRIC_CONFIG_HOME")
     path = (Path(folder) if folder else _home("XDG_CONFIG_HOME", ".config", look) / "fabric") / "config.toml"
     try:
@@ -177,16 +177,16 @@ def _context(asked: str | None, look: Any) -> dict[str, str]:
     chosen = contexts.get(name) if isinstance(contexts, dict) else None
     if not isinstance(chosen, dict):
         known = ", ".join(sorted(contexts)) if isinstance(contexts, dict) else ""
-        raise SettingError(f"no context {name!r} in {path}", hint=f"there are: {known}" if known else "there are none")
+        raise SettingError(f"no context {name!r} in {path}", hint=f"known contexts: {known}" if known else "the file has none")
     unknown = set(chosen) - _KEYS
     if unknown or not all(isinstance(v, str) for v in chosen.values()) or "url" not in chosen:
-        what = f"unknown key {sorted(unknown)[0]!r}" if unknown else "url, token, tenant and ca are texts"
+        what = f"unknown key {sorted(unknown)[0]!r}" if unknown else "url, token, tenant and ca must be strings"
         raise SettingError(f"{path}: context {name!r}: {what}")
     return dict(chosen)
 
 
 def _local_server(data_dir: str | os.PathLike[str] | None, look: Any) -> dict[str, str]:
-    """The address and the admin's token that a server on this machine left in its data folder."""
+    """Returns the address and the admin token from the data folder of a server on this machine."""
     folder = Path(data_dir or look("FABRIC_DATA") or _home("XDG_DATA_HOME", ".local/share", look) / "fabric")
     about = _small_file(folder / "server.json")
     if about is None:

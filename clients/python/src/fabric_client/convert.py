@@ -1,6 +1,6 @@
-"""pandas, Arrow and NumPy on either side. None of them is needed until one of these functions is called.
+"""Conversions from and to pandas, Arrow and NumPy. Each package is imported by the functions that need it.
 
-Results are read as data only: nothing in them is executed or unpickled.
+Results are read as data: nothing in them is executed or unpickled.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .codec import decode
 from .errors import SettingError
 from .request import to_json
 
-#: Rows of a frame that become CSV at once.
+#: Rows of a frame that are converted to CSV at once.
 _ROWS = 20_000
 #: Rows of a Parquet row group, which is one partition.
 _GROUP_ROWS = 128_000
-#: Bytes of a chunk on the way up, about.
+#: Approximate size of an uploaded chunk, in bytes.
 _CHUNK = 1 << 20
 
 _PARQUET = ("application/vnd.apache.parquet", "application/x-parquet")
@@ -38,17 +38,17 @@ def _need(module: str, extra: str) -> Any:
 
 
 def item_lines(items: Iterable[object]) -> Iterator[bytes]:
-    """Items as the splitter `items` reads them: one a line, texts as they are, anything else as JSON.
+    """Yields items as the splitter `items` reads them: one per line, text unchanged, any other value as JSON.
 
     Raises:
-        ValueError: for a text of several lines.
+        ValueError: for a text with several lines.
     """
     some, size = [], 0
     for item in items:
         if isinstance(item, str | bytes):
             line = item.encode() if isinstance(item, str) else item
             if b"\n" in line or b"\r" in line:
-                raise ValueError("a text item is one line; make it a JSON value, such as a list of one text")
+                raise ValueError("a text item must be one line; wrap it in a JSON value, such as a list of one string")
         else:
             line = to_json(item)
         some.append(line + b"\n")
@@ -61,9 +61,9 @@ def item_lines(items: Iterable[object]) -> Iterator[bytes]:
 
 @contextmanager
 def frame_source(path: str, frame: Any) -> Iterator[tuple[Iterator[bytes] | Path, str]]:
-    """What to store for a DataFrame, and the splitter that fits it."""
+    """Yields the content to store for a DataFrame, and the splitter for it."""
     if not hasattr(frame, "to_csv") or not hasattr(frame, "iloc"):
-        raise TypeError(f"a pandas DataFrame is expected, not {type(frame).__name__}")
+        raise TypeError(f"expected a pandas DataFrame, not {type(frame).__name__}")
     if path.endswith(".csv"):
         yield _csv(frame), "csv"
     elif path.endswith(".parquet"):
@@ -74,7 +74,7 @@ def frame_source(path: str, frame: Any) -> Iterator[tuple[Iterator[bytes] | Path
             parquet.write_table(table, file, row_group_size=_GROUP_ROWS)
             yield file, "parquet"
     else:
-        raise SettingError(f"{path!r} does not say how to write a DataFrame", hint="end it with .csv or .parquet")
+        raise SettingError(f"{path!r} names no format for a DataFrame", hint="use a path ending in .csv or .parquet")
 
 
 def _csv(frame: Any) -> Iterator[bytes]:
@@ -84,11 +84,11 @@ def _csv(frame: Any) -> Iterator[bytes]:
 
 
 def array_source(array: Any) -> tuple[Iterator[bytes], str]:
-    """What to store for an array, and the splitter that fits it."""
+    """Returns the content to store for an array, and the splitter for it."""
     numpy = _need("numpy", "numpy")
     array = numpy.asarray(array)
     if array.dtype.hasobject:
-        raise TypeError("an array of Python objects has no bytes to store: choose a dtype such as float64")
+        raise TypeError("an array of Python objects cannot be stored as bytes: choose a dtype such as float64")
     if array.ndim == 0 or array.size == 0:
         raise SettingError("there is nothing to map over: the array has no elements along its first axis")
     record = array[0].nbytes
@@ -113,21 +113,21 @@ def _kind(part: Part) -> str:
 
 
 def _rows(part: Part) -> list[dict[str, Any]]:
-    """The rows in a JSON or text result: an object is a row, a list has a row for each element."""
+    """Returns the rows of a JSON or text result: an object is a row, a list has one row per element."""
     value = decode(*part)
     if isinstance(value, bytes):
         try:
             value = [json.loads(line) for line in value.splitlines() if line.strip()]
         except (ValueError, RecursionError):
             raise SettingError(
-                f"a result of type {part[1]} is no table", hint="read it with result() and make one of it yourself"
+                f"a result of type {part[1]} is not a table", hint="read it with result() and convert it yourself"
             ) from None
     rows = value if isinstance(value, list) else [value]
     return [row if isinstance(row, dict) else {"value": row} for row in rows]
 
 
 def to_pandas(parts: Sequence[Part]) -> Any:
-    """One DataFrame of all results: see `Job.to_pandas`."""
+    """Returns one DataFrame of all results: see `Job.to_pandas`."""
     pandas = _need("pandas", "pandas")
     import io
 
@@ -154,7 +154,7 @@ def to_pandas(parts: Sequence[Part]) -> Any:
 
 
 def to_arrow(parts: Sequence[Part]) -> Any:
-    """One Arrow table of all results: see `Job.to_arrow`."""
+    """Returns one Arrow table of all results: see `Job.to_arrow`."""
     pyarrow = _need("pyarrow", "arrow")
     tables: list[Any] = []
     loose: list[dict[str, Any]] = []
@@ -185,18 +185,18 @@ def _table(part: Part, kind: str) -> Any:
 
 
 def to_numpy(parts: Sequence[Part], dtype: Any = None) -> Any:
-    """One array of all results: see `Job.to_numpy`."""
+    """Returns one array of all results: see `Job.to_numpy`."""
     numpy = _need("numpy", "numpy")
     values = [decode(*part) for part in parts]
     if values and all(isinstance(value, bytes) for value in values):
         if dtype is None:
-            raise SettingError("the results are bytes: say what they are", hint="to_numpy(dtype='<f8')")
+            raise SettingError("the results are bytes and need a dtype", hint="for instance to_numpy(dtype='<f8')")
         whole = b"".join(values)
         size = numpy.dtype(dtype).itemsize
         if numpy.dtype(dtype).hasobject or len(whole) % size:
-            raise SettingError(f"{len(whole)} bytes are no whole number of {numpy.dtype(dtype)}")
+            raise SettingError(f"{len(whole)} bytes are not a whole number of {numpy.dtype(dtype)} elements")
         return numpy.frombuffer(whole, dtype=dtype).copy()
     made = numpy.array(values[0] if len(values) == 1 and isinstance(values[0], list) else values, dtype=dtype)
     if made.dtype.hasobject:
-        raise SettingError("the results are no numbers", hint="to_pandas() makes a table of objects")
+        raise SettingError("the results are not numbers", hint="use to_pandas() for a table of objects")
     return made

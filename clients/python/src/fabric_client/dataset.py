@@ -23,24 +23,24 @@ _SPLITS = "use object, lines[:SIZE], records:N[:SIZE], csv[:SIZE[:DELIMITER]], p
 
 
 class DatasetBase:
-    """What the two twins share. No request is made here."""
+    """The base of the sync and the async class. Makes no requests."""
 
     def __init__(self, path: str, split: str) -> None:
         if not path or path.startswith("/"):
-            raise SettingError(f"{path!r} is not a path", hint="write it like folder/ or folder/name, no leading /")
+            raise SettingError(f"{path!r} is not a path", hint="use a path such as folder/ or folder/name, without a leading /")
         if split.partition(":")[0] not in ("object", "lines", "records", "csv", "parquet", "items"):
             raise SettingError(f"{split!r} is not a splitter", hint=_SPLITS)
         #: An object's path, or a prefix ending in `/`.
         self.path = path
-        #: How each object is split into partitions:
+        #: The splitter, which divides each object into partitions:
         #:
         #: - `object`: a partition is an object;
-        #: - `lines:SIZE`: about SIZE bytes that end after a line feed; `8MiB` where no size is given, as below;
+        #: - `lines:SIZE`: about SIZE bytes that end after a line feed; SIZE is `8MiB` by default, here and below;
         #: - `records:N:SIZE`: records of N bytes, about SIZE bytes together;
         #: - `csv:SIZE` or `csv:SIZE:DELIMITER`: about SIZE bytes of rows, with the header row before them; the
-        #:   delimiter is `semicolon`, `tab`, `pipe` or a punctuation character where it is no comma;
-        #: - `parquet`: a row group that has rows;
-        #: - `items`: a line, which is one item.
+        #:   delimiter is a comma by default, or `semicolon`, `tab`, `pipe` or a punctuation character;
+        #: - `parquet`: a non-empty row group;
+        #: - `items`: a line, as one item.
         self.split = split
 
     def __repr__(self) -> str:
@@ -53,16 +53,16 @@ class DatasetBase:
 
     def _member(self, name: str) -> str:
         if not self.path.endswith("/"):
-            raise SettingError(f"{self.path!r} is one object, not a prefix", hint=f"end it with a slash: {self.path}/")
+            raise SettingError(f"{self.path!r} is one object, not a prefix", hint=f"add a slash: {self.path}/")
         return self.path + name
 
 
 def local_files(files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str, Path]]:
-    """Files to store, with their names below the prefix: a folder's files at all depths, or single files.
+    """Yields the files to store with their names below the prefix: all files in a folder, or single files.
 
     Raises:
-        FileNotFoundError: where there is none.
-        SettingError: where two would have one name.
+        FileNotFoundError: if a path does not exist.
+        SettingError: if two files would have the same name.
     """
     given = [files] if isinstance(files, str | os.PathLike) else list(files)
     named: dict[str, Path] = {}
@@ -70,7 +70,7 @@ def local_files(files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
         if named.setdefault(name, path) != path:
             raise SettingError(
                 f"{named[name]} and {path} would both be stored as {name}",
-                hint="give the folder above them, or store each under a name of your own: Dataset.put",
+                hint="pass their parent folder, or store each under its own name with Dataset.put",
             )
     yield from named.items()
 
@@ -78,28 +78,28 @@ def local_files(files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 def _named(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
     for path in paths:
         if path.is_dir():
-            # Links out of the folder are not followed: one would store what the user did not name.
+            # Symbolic links are skipped: they may lead to files that the user did not name.
             inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
             yield from ((p.relative_to(path).as_posix(), p) for p in inside)
         elif path.is_file():
             yield path.name, path
         else:
-            raise FileNotFoundError(f"{path} is not there")
+            raise FileNotFoundError(f"{path} does not exist")
 
 
 class Dataset(DatasetBase):
-    """Stored objects and how they are split: what `Function.map` maps over. Made by `Fabric.dataset`, or from data."""
+    """Stored objects and their splitter, as input of `Function.map`. Created by `Fabric.dataset` or from data."""
 
     def __init__(self, fabric: Fabric, path: str, split: str = "object") -> None:
         super().__init__(path, split)
         self._fabric = fabric
 
     def splitting(self, split: str) -> Dataset:
-        """The same objects, split otherwise. Makes no request."""
+        """Returns the same objects with another splitter. Makes no request."""
         return Dataset(self._fabric, self.path, split)
 
     def files(self, limit: int = 1000) -> list[ObjectInfo]:
-        """The stored objects, by path."""
+        """Lists the stored objects, by path."""
         return self._fabric._io.run(objects.members(self._fabric.policy, self.path, limit))
 
     def put(self, name: str, source: Source, *, content_type: str | None = None) -> ObjectInfo:
@@ -114,17 +114,17 @@ class Dataset(DatasetBase):
         files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         split: str = "object",
     ) -> Dataset:
-        """Stores local files under a prefix, streamed: a folder with all below it, one file, or several.
+        """Stores local files under a prefix, streamed: all files in a folder, one file, or several files.
 
         Args:
-            fabric: Where.
+            fabric: The server.
             prefix: A prefix ending in `/`.
             files: Paths.
-            split: How each is split.
+            split: The splitter of each object.
 
         Raises:
-            FileNotFoundError: where one is not there; nothing is stored then.
-            SettingError: where two would have one name; nothing is stored then.
+            FileNotFoundError: if a path does not exist; nothing is stored then.
+            SettingError: if two files would have the same name; nothing is stored then.
         """
         made = cls(fabric, prefix, split)
         for name, path in local_files(files):
@@ -133,14 +133,14 @@ class Dataset(DatasetBase):
 
     @classmethod
     def from_items(cls, fabric: Fabric, path: str, items: Iterable[object]) -> Dataset:
-        """Stores items, one a line: for more of them than fit one request. Texts are one line each."""
+        """Stores items, one per line, for lists that are too large for one request. A text item must be one line."""
         fabric.put(path, convert.item_lines(items))
         return cls(fabric, path, "items")
 
     @classmethod
     def from_pandas(cls, fabric: Fabric, path: str, frame: Any, split: str | None = None) -> Dataset:
-        """Stores a DataFrame, by the path's ending: `.csv` (split `csv`) or `.parquet` (`parquet`, needs pyarrow).
-        The index is left out: `frame.reset_index()` makes columns of it.
+        """Stores a DataFrame in the format of the path's extension: `.csv` (split `csv`) or `.parquet` (`parquet`,
+        needs pyarrow). The index is not stored; `frame.reset_index()` turns it into columns.
         """
         with convert.frame_source(path, frame) as (source, fits):
             fabric.put(path, source)
@@ -148,8 +148,8 @@ class Dataset(DatasetBase):
 
     @classmethod
     def from_numpy(cls, fabric: Fabric, path: str, array: Any, split: str | None = None) -> Dataset:
-        """Stores an array as its elements, little-endian, row after row, without a header. It is split into records:
-        a record is what one index along the first axis names. A guest must know the dtype.
+        """Stores the elements of an array, little-endian, in row order, without a header. The splitter is `records`,
+        and a record is one element of the first axis. The guest must know the dtype.
         """
         source, fits = convert.array_source(array)
         fabric.put(path, source)
@@ -157,7 +157,7 @@ class Dataset(DatasetBase):
 
 
 class AsyncDataset(DatasetBase):
-    """As `Dataset`, for coroutines."""
+    """The async version of `Dataset`."""
 
     def __init__(self, fabric: AsyncFabric, path: str, split: str = "object") -> None:
         super().__init__(path, split)

@@ -1,8 +1,8 @@
-"""What can go wrong, as exceptions that carry everything a developer needs to mend it.
+"""The exceptions of this package, with all details that the server reports.
 
-`FabricError` is the base. Subclasses say whose matter it is; where Python has an exception for the same thing they
-derive from that too, so that `except TimeoutError` and `except LookupError` work. The stable codes are explained in the
-server's `docs/errors.md`.
+`FabricError` is the base class. Subclasses name the party at fault. If Python has an exception with the same meaning,
+they derive from it too, so that `except TimeoutError` and `except LookupError` work. The server's `docs/errors.md`
+explains the stable codes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 class FabricError(Exception):
     """The base of all errors of this package."""
 
-    #: The code where none is given.
+    #: The default code.
     default_code = "internal"
 
     def __init__(
@@ -53,32 +53,32 @@ class FabricError(Exception):
         fuel: int = 0,
     ) -> None:
         super().__init__(message)
-        #: What happened, to which thing.
+        #: What happened.
         self.message = message
         #: The stable code, such as `out-of-fuel`.
         self.code = code or self.default_code
-        #: What to do next, where there is something to say.
+        #: What to do next, or None.
         self.hint = hint
-        #: The HTTP status, where a server answered.
+        #: The HTTP status of the response, or None.
         self.status = status
-        #: The invocation it is about, for `Fabric.logs`.
+        #: The invocation that failed, for `Fabric.logs`.
         self.invocation_id = invocation_id
-        #: The job it is about.
+        #: The job that failed.
         self.job_id = job_id
-        #: The guest's last lines on standard error, oldest first, without those that are in the message.
+        #: The guest's last lines on standard error, oldest first, without those in the message.
         self.stderr = tuple(stderr)
-        #: The guest's stack, innermost first; empty where there is none.
+        #: The guest's stack, innermost frame first; may be empty.
         self.backtrace = tuple(backtrace)
-        #: Fuel spent before it happened.
+        #: Fuel spent before the error.
         self.fuel = fuel
-        #: The last lines that the guest wrote before it failed, oldest first, where they could be had.
+        #: The guest's last log lines, oldest first, if they could be read.
         self.log_tail: tuple[LogLine, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{self.code}: {printable(self.message)}"]
         if self.hint:
             lines.append(f"hint: {printable(self.hint)}")
-        # The tail of the log has them too.
+        # The log lines include them.
         if self.stderr and not self.log_tail:
             lines.append("the guest's last lines on standard error:")
             lines += [f"  {printable(line, 500)}" for line in self.stderr]
@@ -91,7 +91,7 @@ class FabricError(Exception):
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions cross process boundaries in pools; the default would lose the keyword arguments.
+        # Process pools pickle exceptions, and the default would lose the keyword arguments.
         return (_rebuild, (type(self), self.message, self.__dict__))
 
 
@@ -103,33 +103,33 @@ def _rebuild(cls: type[FabricError], message: str, state: dict[str, object]) -> 
 
 
 class GuestFault(FabricError):
-    """The function failed by itself or broke its contract: a trap, an exit status, its own error."""
+    """The function failed or broke its contract: a trap, an exit status, or an error that it returned."""
 
 
 class LimitExceeded(GuestFault):
-    """The function hit one of its limits, such as fuel, memory or its deadline; or a budget is spent."""
+    """The function reached a limit, such as fuel, memory or its deadline, or a budget or quota is exhausted."""
 
 
 class BadRequest(FabricError, ValueError):
-    """The request was wrong: parameters, a manifest, a path, a module, a data set."""
+    """The request is invalid: its parameters, manifest, path, module or data set."""
 
 
 class SettingError(FabricError, ValueError):
-    """An address, a token, a context or another thing that was given to this client can't be used."""
+    """A setting or argument of this client is invalid, such as an address, a token or a context."""
 
     default_code = "bad-request"
 
 
 class Denied(FabricError, PermissionError):
-    """No token, not a valid one, or one that does not allow it."""
+    """The token is missing, invalid or not permitted to do this."""
 
 
 class NotFound(FabricError, LookupError):
-    """There is no such thing, or it is not yours."""
+    """The item does not exist or belongs to another tenant."""
 
 
 class Conflict(FabricError):
-    """It is in a state that does not allow this, or a condition does not hold."""
+    """The state of the item does not allow the operation, or a condition does not hold."""
 
     default_code = "conflict"
 
@@ -141,31 +141,31 @@ class JobCancelled(FabricError, concurrent.futures.CancelledError):
 
 
 class Unavailable(FabricError):
-    """The server failed, has no room, or is shutting down; the same call may succeed later."""
+    """The server failed, has no capacity, or is shutting down. The same call may succeed later."""
 
     default_code = "unavailable"
 
 
 class Unreachable(FabricError, ConnectionError):
-    """No connection to the server, or it broke."""
+    """The server cannot be reached, or the connection broke."""
 
     default_code = "unreachable"
 
-    #: Whether nobody listens there at all, so that trying again at once is of no use.
+    #: True if no process listens at the address, so that an immediate retry is useless.
     refused: bool = False
 
 
 class WaitTimeout(FabricError, TimeoutError):
-    """The time that the caller gave was over. What was waited for goes on. Its code is of this package alone."""
+    """The caller's timeout passed. The job or invocation continues. The code exists only in this package."""
 
     default_code = "wait-timeout"
 
 
 class ProtocolError(FabricError):
-    """The answer is not one that this API gives: another server, or a defect."""
+    """The response does not match the API: the server is not a Fabric server, or has a defect."""
 
 
-#: Every code of the server's and what stands for it; a test compares it with the OpenAPI document.
+#: The exception for each code of the server; `tests/test_wire.py` compares them with the OpenAPI document.
 KINDS: dict[str, type[FabricError]] = {
     code: kind
     for kind, codes in (
@@ -196,18 +196,18 @@ KINDS: dict[str, type[FabricError]] = {
     for code in codes.split()
 }
 
-#: Codes that say that the same request may be answered well in a moment. A guest's own `function-retryable` is not
-#: one: whether to call again is the caller's decision.
+#: Codes after which the client repeats a request. A guest's own `function-retryable` is not included: the caller
+#: decides whether to call again.
 WORTH_REPEATING = frozenset(("too-many-requests", "unavailable", "node-memory", "store-unavailable", "node-lost"))
 
 
 def kind_of(code: str) -> type[FabricError]:
-    """The exception that stands for a code; for one of a newer server the base of all."""
+    """Returns the exception class for a code; `FabricError` for the unknown code of a newer server."""
     return KINDS.get(code, FabricError)
 
 
 def from_problem(problem: Problem) -> FabricError:
-    """The exception for an error answer."""
+    """Returns the exception for an error response."""
     return kind_of(problem.code)(
         problem.detail,
         code=problem.code,
@@ -221,7 +221,7 @@ def from_problem(problem: Problem) -> FabricError:
 
 
 def from_fault(fault: Fault, *, invocation_id: str | None = None, job_id: str | None = None) -> FabricError:
-    """The exception for the fault of a task or of an asynchronous invocation."""
+    """Returns the exception for the fault of a task or of an asynchronous invocation."""
     return kind_of(fault.code)(
         fault.message,
         code=fault.code,

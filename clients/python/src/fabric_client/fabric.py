@@ -1,4 +1,4 @@
-"""`Fabric`: a server, as seen by one token."""
+"""`Fabric`: a client of one server with one token."""
 
 from __future__ import annotations
 
@@ -34,25 +34,24 @@ R = TypeVar("R")
 
 
 class Fabric:
-    """A Fabric server.
+    """A client of a Fabric server.
 
-    Without arguments it finds the server as the `fabric` command does: `FABRIC_URL` and `FABRIC_TOKEN`, the context in
-    use of `~/.config/fabric/config.toml`, the server on this machine with its admin token, `http://127.0.0.1:8080`.
-    Makes no request until it is asked for something. Safe to use from several threads; a context manager that closes
-    its connections.
+    Without arguments it resolves the server like the `fabric` command: `FABRIC_URL` and `FABRIC_TOKEN`, the current
+    context of `~/.config/fabric/config.toml`, the server on this machine with its admin token, `http://127.0.0.1:8080`.
+    The constructor makes no request. Safe to use from several threads. A context manager that closes its connections.
 
     Args:
-        url: The server's address.
+        url: The server's URL.
         token: The secret to send.
-        tenant: The tenant to act in; only an admin's token may name another than its own.
+        tenant: The tenant to act in. Only an admin's token may name another tenant than its own.
         context: A named server of the CLI's configuration file.
-        ca: A file of certificates to trust besides the system's, in PEM.
-        data_dir: Where the server on this machine keeps its data.
-        policy: When requests are sent again.
-        max_connections: Connections at once.
+        ca: A PEM file of certificates to trust in addition to the system's.
+        data_dir: The data folder of the server on this machine.
+        policy: The retry policy.
+        max_connections: Maximum number of connections.
 
     Raises:
-        SettingError: for an address, a token or a context that can't be used.
+        SettingError: if an address, a token or a context is invalid.
     """
 
     def __init__(
@@ -71,28 +70,28 @@ class Fabric:
         self._connect(settings, policy or Policy(), max_connections)
 
     def _connect(self, settings: Settings, policy: Policy, max_connections: int) -> None:
-        #: Where it talks to, as whom.
+        #: The resolved settings.
         self.settings = settings
-        #: When requests are sent again.
+        #: The retry policy.
         self.policy = policy
         self._io = SyncDriver(settings, max_connections=max_connections)
-        #: The deployments of the Python runner that are known to be there, by what they may use.
+        #: Known deployments of the Python runner, by limits and grants.
         self._python_runners: dict[str, str] = {}
         self._python_lock = threading.Lock()
 
     def _with_policy(self, policy: Policy) -> Fabric:
-        """The same server over the same connections."""
+        """Returns a client of the same server that shares the connections."""
         made = copy.copy(self)
         made.policy = policy
         return made
 
     @property
     def url(self) -> str:
-        """The server's address."""
+        """The server's URL."""
         return self.settings.url
 
     def close(self) -> None:
-        """Closes the connections. What was submitted goes on."""
+        """Closes the connections. Submitted jobs and calls continue."""
         self._io.close()
 
     def __enter__(self) -> Fabric:
@@ -134,23 +133,23 @@ class Fabric:
         limits: Mapping[str, Any] | None = None,
         grants: Mapping[str, Any] | None = None,
     ) -> Any:
-        """A deployed function by its name; or, as a decorator, a Python function that runs in the sandbox.
+        """Returns a deployed function by its name or, as a decorator, a Python function that runs in the sandbox.
 
-        `fab.function("wordcount")` gives the `Function` of that name, `name@version` or `name:alias`. `@fab.function`,
-        or `@fab.function(packages=["more-itertools==10.*"])` with options, gives a `PyFunction`.
+        `fab.function("wordcount")` returns a `Function`; the name may be `name@version` or `name:alias`.
+        `@fab.function`, or `@fab.function(packages=["more-itertools==10.*"])` with options, creates a `PyFunction`.
 
         Args:
             target: A name, or a Python function.
-            name: What jobs of the Python function are called, for people.
-            packages: Requirements of packages in pure Python that go along, as for pip.
-            limits: What a call may use, such as `{"fuel": 10**9, "memory_bytes": "64MiB", "deadline_ms": 5000}`.
+            name: The display name of jobs of the Python function.
+            packages: Requirements of pure-Python packages to send along, as for pip.
+            limits: Limits of a call, such as `{"fuel": 10**9, "memory_bytes": "64MiB", "deadline_ms": 5000}`.
             grants: Capabilities such as `{"clocks": True}`; none by default.
 
-        Whether there is such a version or alias is found out by the first call.
+        The version or alias is checked by the first call.
 
         Raises:
-            NotFound: where there is no function of that name.
-            TypeError: for what is neither a name nor a function.
+            NotFound: if no function has that name.
+            TypeError: if `target` is neither a name nor a function.
         """
         if isinstance(target, str):
             return Function(self, self._io.run(functions.summary(self.policy, split_ref(target))), target)
@@ -164,7 +163,7 @@ class Fabric:
     function.__fabric_decorator__ = True  # type: ignore[attr-defined]
 
     def functions(self, q: str | None = None, *, tag: str | None = None, limit: int = 1000) -> list[Function]:
-        """Deployed functions by name; with `q` those with these words in name or description."""
+        """Lists deployed functions by name; with `q`, those with these words in the name or description."""
         found = self._io.run(functions.summaries(self.policy, q, tag, limit))
         return [Function(self, info, info.name) for info in found]
 
@@ -183,23 +182,23 @@ class Fabric:
         note: str | None = None,
         promote: bool = True,
     ) -> Function:
-        """Deploys a module and gives the function. The same module and manifest as the newest version make no new one.
+        """Deploys a module and returns the function. Deploying the newest version again creates no new version.
 
         Args:
-            module: The path of a `.wasm` file, a project's folder (with `fabric.toml` and the built module), or bytes.
+            module: The path of a `.wasm` file, a project folder (with `fabric.toml` and the built module), or bytes.
             name: The function's name; by default the manifest's, or the file's.
-            manifest: `fabric.toml` as text or as a dictionary; the other arguments change what it says.
+            manifest: `fabric.toml` as a string or as a dictionary. The other arguments override it.
             description: One or two sentences.
-            tags: Words to find it by.
-            public: Whether an http function may be called without a token.
-            limits: What a call may use, such as `{"fuel": 10**9, "memory_bytes": "64MiB", "deadline_ms": 5000}`.
+            tags: Tags of the function.
+            public: Allow calls of an http function without a token.
+            limits: Limits of a call, such as `{"fuel": 10**9, "memory_bytes": "64MiB", "deadline_ms": 5000}`.
             grants: Capabilities; none by default.
-            resources: What placement sets aside for one call.
-            note: A word on this version, such as a commit id.
-            promote: Whether `live` moves to the new version.
+            resources: Resources that placement reserves for one call.
+            note: A note on this version, such as a commit id.
+            promote: Move `live` to the new version.
 
         Raises:
-            SettingError: where there is no module or no name.
+            SettingError: if the module or the name is missing.
             BadRequest: `not-wasm`, `invalid-module`, `unknown-import`, `no-entry`, `invalid-manifest`.
         """
         content, document = module_and_manifest(
@@ -219,14 +218,14 @@ class Fabric:
     # Jobs and invocations.
 
     def submit(self, spec: Mapping[str, Any], *, key: str | None = None, decoder: Decoder = decode) -> Job:
-        """Submits a job as the REST API takes it; `Function.map` writes such specifications."""
+        """Submits a job specification of the REST API. `Function.map` creates such specifications."""
         return Job(self, self._io.run(jobs.submit(self.policy, spec, key)), decoder)
 
     def job(self, id: str, *, decoder: Decoder = decode) -> Job:
-        """A job by its id, from whatever process it was submitted.
+        """Returns a job by its id. It may have been submitted by another process.
 
         Raises:
-            NotFound: where there is none.
+            NotFound: if it does not exist.
         """
         return Job(self, self._io.run(jobs.look(self.policy, id)), decoder)
 
@@ -243,18 +242,18 @@ class Fabric:
         deleted: bool | None = None,
         limit: int = 20,
     ) -> list[Job]:
-        """Jobs, newest first.
+        """Lists jobs, newest first.
 
         Args:
             state: One or more of `queued`, `running`, `succeeded`, `failed`, `cancelled`, separated by commas.
-            function: Of this function.
-            name: With this in the name.
-            tag: With this tag.
-            q: With these words anywhere.
-            since_ms: Accepted since, milliseconds since 1970.
-            until_ms: Accepted until.
-            deleted: Those in the bin.
-            limit: How many at most.
+            function: Only jobs of this function.
+            name: Only jobs with this text in their name.
+            tag: Only jobs with this tag.
+            q: Only jobs with these words in any field.
+            since_ms: Only jobs accepted since this time, in milliseconds since 1970.
+            until_ms: Only jobs accepted until this time, in milliseconds since 1970.
+            deleted: Only jobs in the bin.
+            limit: Maximum number of jobs.
         """
         plan = jobs.listing(
             self.policy,
@@ -280,17 +279,17 @@ class Fabric:
         deleted: bool | None = None,
         for_good: bool = False,
     ) -> int:
-        """Puts jobs that have ended into the bin, or removes them for good with their journals; gives how many.
+        """Moves ended jobs to the bin, or removes them permanently with their journals. Returns their number.
 
-        At least one of the conditions is needed; they are as for `jobs`. Jobs that have not ended stay.
+        At least one filter is required. Jobs that have not ended are not deleted.
 
         Args:
             state: One or more of `succeeded`, `failed`, `cancelled`, separated by commas.
-            function: Of this function.
-            tag: With this tag.
-            until_ms: Accepted before, milliseconds since 1970.
-            deleted: Those in the bin.
-            for_good: Not into the bin.
+            function: Only jobs of this function.
+            tag: Only jobs with this tag.
+            until_ms: Only jobs accepted before this time, in milliseconds since 1970.
+            deleted: Only jobs in the bin.
+            for_good: Remove the jobs permanently instead of moving them to the bin.
         """
         plan = jobs.delete_all(
             self.policy, for_good, state=state, function=function, tag=tag, until_ms=until_ms, deleted=deleted
@@ -298,10 +297,10 @@ class Fabric:
         return self._io.run(plan)
 
     def invocation(self, id: str, *, decoder: Decoder = decode) -> Invocation:
-        """An invocation by its id.
+        """Returns an invocation by its id.
 
         Raises:
-            NotFound: where there is none.
+            NotFound: if it does not exist.
         """
         return Invocation(self, self._io.run(jobs.look_at_invocation(self.policy, id)), decoder)
 
@@ -315,16 +314,16 @@ class Fabric:
         since_ms: int | None = None,
         limit: int = 1000,
     ) -> list[LogLine]:
-        """Log lines, oldest first."""
+        """Lists log lines, oldest first."""
         wanted = {"function": function, "invocation": invocation, "job": job, "q": q, "since_ms": since_ms}
         return self._io.run(jobs.logs(self.policy, limit, **wanted))
 
     def follow_logs(
         self, *, function: str | None = None, invocation: str | None = None, job: str | None = None, since_ms: int = 0
     ) -> Iterator[LogLine]:
-        """Log lines as they are written, those since `since_ms` (milliseconds since 1970) first; without an end.
+        """Yields the log lines since `since_ms` (milliseconds since 1970), then new ones as they are written, without an end.
 
-        A server that restarts is waited for, and no line is skipped.
+        Reconnects to a server that restarts, and skips no line.
         """
         wanted = {"function": function, "invocation": invocation, "job": job, "since_ms": since_ms}
         return self._io.iterate(follow.log_lines(self.policy, **wanted))
@@ -332,11 +331,11 @@ class Fabric:
     # Objects.
 
     def dataset(self, path: str, split: str = "object") -> Dataset:
-        """Stored objects to map over: an object's path, or a prefix ending in `/`. Makes no request.
+        """Returns a data set of stored objects: an object's path, or a prefix ending in `/`. Makes no request.
 
         Args:
-            path: Where they are.
-            split: How each is split: see `DatasetBase.split`.
+            path: The path or prefix.
+            split: The splitter of each object: see `DatasetBase.split`.
         """
         return Dataset(self, path, split)
 
@@ -352,73 +351,73 @@ class Fabric:
         """Stores an object, streamed.
 
         Args:
-            path: Where, such as `folder/name`.
+            path: The object's path, such as `folder/name`.
             source: Bytes, text, the `Path` of a file, an open binary file, or chunks of bytes.
-            content_type: Its media type.
-            create: Only where nothing is there yet.
-            if_match: Only where the object has this entity tag.
+            content_type: The object's media type.
+            create: Only store the object if it does not exist.
+            if_match: Only store the object if it has this entity tag.
 
         Raises:
-            Conflict: where the condition does not hold.
+            Conflict: if the condition does not hold.
         """
         return self._io.run(objects.put(self.policy, path, source, content_type, create, if_match))
 
     def get(self, path: str) -> bytes:
-        """An object's bytes, in memory; `stream` and `download` are for large ones.
+        """Returns an object's bytes. Use `stream` or `download` for large objects.
 
         Raises:
-            NotFound: where there is none.
+            NotFound: if it does not exist.
         """
         return b"".join(self.stream(path))
 
     def stream(self, path: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """An object's bytes as they come, from `start` on. A connection that breaks is resumed where it broke."""
+        """Yields an object's bytes as they arrive, from `start` on. Resumes after a broken connection."""
         return self._io.iterate(objects.content(self.policy, path, start, length))
 
     def download(self, path: str, to: str | Path) -> int:
-        """Writes an object to a file, which appears when it is whole; gives the bytes written."""
+        """Writes an object to a file atomically. Returns the number of bytes written."""
         from .files import write_whole
 
         return write_whole(Path(to), self.stream(path))
 
     def stat(self, path: str) -> ObjectInfo | None:
-        """What an object is, without its bytes; None where there is none."""
+        """Returns an object's description, or None if it does not exist."""
         return self._io.run(objects.head(self.policy, path))
 
     def ls(self, prefix: str = "", *, recursive: bool = False, limit: int = 1000) -> list[ObjectInfo]:
-        """Stored objects by path; one level, with folders, unless `recursive`."""
+        """Lists stored objects by path: one level with its folders, or all levels with `recursive`."""
         return self._io.run(objects.listing(self.policy, prefix, not recursive, limit))
 
     def rm(self, path: str) -> None:
         """Deletes an object.
 
         Raises:
-            NotFound: where there is none.
+            NotFound: if it does not exist.
         """
         self._io.run(objects.delete(self.policy, path))
 
     # The server.
 
     def nodes(self) -> Nodes[Node]:
-        """All nodes."""
+        """Lists all nodes."""
         return Nodes(Node(self, info) for info in self._io.run(nodes.listing(self.policy, 10_000)))
 
     def explain(self, function: str, *, params: Mapping[str, Any] | None = None) -> Explanation:
-        """Where a function would run, and why: every node with its filters and scores."""
+        """Explains the placement of a function: every node with its filters and scores."""
         return self._io.run(nodes.explain(self.policy, {"function": function, "params": dict(params or {})}))
 
     def usage(self, *, since_ms: int | None = None, until_ms: int | None = None) -> Usage:
-        """What the tenant has used, in all and by function.
+        """Returns the tenant's usage, in total and by function.
 
         Args:
-            since_ms: From the UTC day of this moment on, milliseconds since 1970; everything by default. Days more than
-                two months ago count as the first of their month.
-            until_ms: Up to the UTC day of this moment, that day included.
+            since_ms: From the UTC day of this time on, in milliseconds since 1970; all usage by default. A day more than
+                two months ago counts as the first day of its month.
+            until_ms: Up to and including the UTC day of this time.
         """
         return self._io.run(nodes.usage(self.policy, since_ms, until_ms))
 
     def whoami(self) -> Identity:
-        """Who the server takes this client for."""
+        """Returns the identity of this client's token."""
         return self._io.run(nodes.whoami(self.policy))
 
     def _repr_html_(self) -> str:
@@ -442,9 +441,9 @@ class Fabric:
 
 
 def settled(url: str | None, token: str | None, **more: Any) -> Settings:
-    """The settings, with a warning where a token would cross a network unencrypted."""
+    """Resolves the settings. Warns if the token would be sent over a network unencrypted."""
     settings = Settings.resolve(url, token, **more)
     if settings.sends_token_in_clear:
-        text = f"the token goes to {settings.url} unencrypted: anyone on the way can read it; use https"
+        text = f"the token is sent to {settings.url} unencrypted and can be read in transit; use https"
         warnings.warn(text, stacklevel=3)
     return settings

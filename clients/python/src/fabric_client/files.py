@@ -1,4 +1,4 @@
-"""Files on this side."""
+"""Writes local files atomically."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import IO
 
 @contextmanager
 def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears at `path` when all is written, or not at all."""
+    """Opens a temporary file that replaces `path` on success and is removed on failure."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
-        # A temporary file is private; this one is to be like any other.
+        # A temporary file is private; the result gets the usual permissions.
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(name, 0o666 & ~mask)
@@ -29,7 +29,7 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_whole(path: Path, chunks: Iterable[bytes]) -> int:
-    """Writes a file that appears when it is whole, or not at all; gives the bytes written."""
+    """Writes a file atomically and returns the number of bytes written."""
     written = 0
     with _whole(path) as file:
         for chunk in chunks:
@@ -38,7 +38,7 @@ def write_whole(path: Path, chunks: Iterable[bytes]) -> int:
 
 
 async def write_whole_async(path: Path, chunks: AsyncIterable[bytes]) -> int:
-    """The same without blocking the event loop while the disk is slow."""
+    """Writes a file like `write_whole`, without blocking the event loop."""
     written = 0
     with _whole(path) as file:
         async for chunk in chunks:

@@ -1,4 +1,4 @@
-"""`Function`: something deployed that can be called and mapped."""
+"""`Function`: a handle to a deployed function."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 
 class FunctionBase:
-    """What the two twins share. No request is made here."""
+    """The base of the sync and the async class. Makes no requests."""
 
     def __init__(self, info: wire.FunctionSummary, ref: str) -> None:
-        #: What the server says of it.
+        #: The description from the server.
         self.info = info
-        #: How it is called: `name`, `name@version` or `name:alias`.
+        #: The reference: `name`, `name@version` or `name:alias`.
         self.ref = ref
 
     @property
     def name(self) -> str:
-        """Its name in the tenant."""
+        """The function's name, unique in its tenant."""
         return self.info.name
 
     @property
     def description(self) -> str:
-        """From its manifest."""
+        """The description from the manifest."""
         return self.info.description
 
     def __repr__(self) -> str:
@@ -52,11 +52,11 @@ class FunctionBase:
 
 
 def split_ref(ref: str) -> str:
-    """The name in `name`, `name@version` or `name:alias`."""
+    """Returns the name in `name`, `name@version` or `name:alias`."""
     name, at, version = ref.partition("@")
     name, colon, alias = (name, "", "") if at else ref.partition(":")
     if not name or (at and not (version.isascii() and version.isdigit())) or (colon and not alias):
-        raise SettingError(f"{ref!r} names no function", hint="write NAME, NAME@VERSION or NAME:ALIAS")
+        raise SettingError(f"{ref!r} is not a function reference", hint="use NAME, NAME@VERSION or NAME:ALIAS")
     return name
 
 
@@ -68,7 +68,7 @@ def invoked(
     content_type: str | None = None,
     key: str | None = None,
 ) -> Plan[Reply]:
-    """A call whose failure carries the guest's last lines."""
+    """Calls a function. A failure carries the guest's last log lines."""
     try:
         return (yield from functions.invoke(policy, ref, value, params, content_type, key))
     except GuestFault as error:
@@ -76,12 +76,12 @@ def invoked(
 
 
 class Function(FunctionBase):
-    """A deployed function. Made by `Fabric.function` and `Fabric.deploy`.
+    """A deployed function. Created by `Fabric.function` and `Fabric.deploy`.
 
-    Calling it sends the first argument as the body and keyword arguments as parameters, waits, and gives the result:
+    A call sends the first argument as the body and keyword arguments as parameters, waits, and returns the result:
 
-    - bytes go as they are, a `Path` or an open binary file is streamed, `str` goes as text, anything else as JSON;
-    - JSON comes back as what it says, text as `str`, everything else as bytes.
+    - bytes are sent unchanged, a `Path` or an open binary file is streamed, `str` is sent as text, other values as JSON;
+    - a JSON result is decoded, text is returned as `str`, anything else as bytes.
     """
 
     def __init__(self, fabric: Fabric, info: wire.FunctionSummary, ref: str) -> None:
@@ -89,17 +89,17 @@ class Function(FunctionBase):
         self._fabric = fabric
 
     def __call__(self, value: object = None, /, **params: Any) -> Any:
-        """Calls it and gives the value of its result.
+        """Calls the function and returns the value of its result.
 
         Raises:
-            GuestFault, LimitExceeded: it failed; with code, hint, backtrace and its last lines.
-            BadRequest: the parameters do not fit.
-            Unavailable, Unreachable: the server had no room or went away, and trying again did not help.
+            GuestFault, LimitExceeded: if the function fails; with code, hint, backtrace and its last log lines.
+            BadRequest: if the parameters do not match the schema.
+            Unavailable, Unreachable: if the server has no capacity or is not reachable after all retries.
         """
         return self.invoke(value, params=params).value
 
     def remote(self, value: object = None, /, **params: Any) -> Any:
-        """The same as calling it: what an executor and Python functions call."""
+        """Calls the function. The interface that executors use, shared with Python functions."""
         return self(value, **params)
 
     def invoke(
@@ -110,14 +110,14 @@ class Function(FunctionBase):
         content_type: str | None = None,
         key: str | None = None,
     ) -> Reply:
-        """Calls it and gives the whole answer: bytes, media type, fuel, id.
+        """Calls the function and returns the whole response: bytes, media type, fuel, id.
 
         Args:
-            value: The body: see the class.
+            value: The body; see the class.
             params: Parameters, checked against the function's schema.
-            content_type: The body's media type; by default from its type.
-            key: An idempotency key: a repeat within a day gives the stored answer. By default a new one for each
-                call, so that a call whose connection broke is not made twice.
+            content_type: The body's media type; by default derived from the value's type.
+            key: An idempotency key: a repeat within a day returns the stored response. By default a new one for each
+                call, so that a retry after a broken connection does not run twice.
         """
         return self._fabric._io.run(invoked(self._fabric.policy, self.ref, value, params, content_type, key))
 
@@ -131,7 +131,7 @@ class Function(FunctionBase):
         key: str | None = None,
         decoder: Decoder = decode,
     ) -> Invocation:
-        """Has a call accepted and gives its handle at once. It survives a restart of the server and of this process."""
+        """Submits a call and returns its handle. The call survives a restart of the server and of this process."""
         plan = functions.spawn(self._fabric.policy, self.ref, value, params, content_type, key)
         return Invocation(self._fabric, self._fabric._io.run(plan), decoder)
 
@@ -155,32 +155,32 @@ class Function(FunctionBase):
         key: str | None = None,
         decoder: Decoder = decode,
     ) -> Job:
-        """Maps it over a data set, a task for each partition, and gives the job at once.
+        """Maps the function over a data set, with a task for each partition, and returns the job.
 
         Args:
-            over: A data set (`Fabric.dataset`), or items: texts as they are, everything else as JSON.
+            over: A data set (`Fabric.dataset`), or items: text unchanged, other values as JSON.
             params: Parameters for every task.
-            reduce: Merge the partial results with the function's reducer; a number says how many at a time, 2 to 1024
-                (16 by default).
-            shuffle: Group the emitted records by key and reduce each group, in so many tasks.
-            output: Where the server stores results, too: an object's path when there is one result, else a prefix
-                ending in `/`.
-            name: For people; the function's by default.
-            tags: Words to find the job by.
-            concurrency: Tasks at once; as many as there is room for by default.
-            max_attempts: Attempts that a task may have; 4 by default.
-            allow_failed: Tasks that may fail for good without failing the job; 0 by default. Their results are left
-                out.
-            priority: Runs before your jobs with a lower one, -100 to 100; 0 by default.
-            budget_fuel: Fuel the whole job may spend, as a number or a text such as `"10G"`; no limit by default.
+            reduce: Merge the partial results with the function's reducer. A number is the fan-in, 2 to 1024; 16 by
+                default.
+            shuffle: Group the emitted records by key and reduce each group, in this number of tasks.
+            output: Also store the results as objects: at this path for one result, else under this prefix, which ends
+                in `/`.
+            name: A display name; the function's name by default.
+            tags: Tags of the job.
+            concurrency: Maximum number of concurrent tasks; no maximum by default.
+            max_attempts: Maximum number of attempts of a task; 4 by default.
+            allow_failed: Number of tasks that may fail permanently without failing the job; 0 by default. Their results
+                are left out.
+            priority: -100 to 100; 0 by default. Runs before the tenant's jobs with a lower priority.
+            budget_fuel: Fuel budget of the job, as a number or a string such as `"10G"`; no limit by default.
             node_selector: Labels that a node must have.
-            cache: Whether results of earlier runs of a pure function may serve.
-            key: An idempotency key: a repeat within a day gives the same job.
-            decoder: What makes a value of a result.
+            cache: Use cached results of earlier runs of a pure function.
+            key: An idempotency key: a repeat within a day returns the same job.
+            decoder: Converts a result to a value.
 
         Raises:
-            TypeError: for a text or a dictionary in place of a data set.
-            BadRequest: for parameters or a splitter that do not fit.
+            TypeError: for a string or a dictionary instead of a data set.
+            BadRequest: for invalid parameters or an invalid splitter.
         """
         spec = job_spec(
             self.ref,
@@ -202,33 +202,33 @@ class Function(FunctionBase):
         return self._fabric.submit(spec, key=key, decoder=decoder)
 
     def plan(self, over: DatasetBase | Iterable[object], *, params: Mapping[str, Any] | None = None) -> JobPlan:
-        """What a map over `over` would take, without running it: partitions, tasks, bytes, how many are cached."""
+        """Returns the plan of a map without running it: partitions, tasks, bytes, cached tasks."""
         return self._fabric._io.run(jobs.plan(self._fabric.policy, job_spec(self.ref, over, params=params)))
 
     def versions(self, limit: int = 100) -> list[wire.Deployment]:
-        """Its versions, oldest first."""
+        """Lists the versions, oldest first."""
         return self._fabric._io.run(functions.versions(self._fabric.policy, self.name, limit))
 
     def at(self, version: int | str) -> Function:
-        """This function, pinned to a version (a number) or an alias (its name). Makes no request."""
+        """Returns this function at a version (a number) or an alias (its name). Makes no request."""
         mark = "@" if isinstance(version, int) else ":"
         return Function(self._fabric, self.info, f"{self.name}{mark}{version}")
 
     def aliases(self) -> list[wire.Alias]:
-        """Its aliases."""
+        """Lists the aliases."""
         return self._fabric._io.run(functions.aliases(self._fabric.policy, self.name))
 
     def set_alias(self, alias: str, targets: int | Mapping[int, int]) -> wire.Alias:
-        """Points an alias at a version, or at several by weight: `{3: 9, 4: 1}`. `live` is what the bare name means."""
+        """Points an alias to a version, or to several by weight: `{3: 9, 4: 1}`. A name without alias means `live`."""
         weights = {targets: 1} if isinstance(targets, int) else targets
         return self._fabric._io.run(functions.set_alias(self._fabric.policy, self.name, alias, weights))
 
     def rollback(self, to: int | None = None) -> wire.Alias:
-        """Points `live` at an older version; by default the one that was live before."""
+        """Points `live` to an older version; by default the one that was live before."""
         return self._fabric._io.run(functions.rollback(self._fabric.policy, self.name, to))
 
     def logs(self, *, q: str | None = None, since_ms: int | None = None, limit: int = 1000) -> list[LogLine]:
-        """What its calls wrote, oldest first."""
+        """Lists the log lines of its calls, oldest first."""
         plan = jobs.logs(self._fabric.policy, limit, function=self.name, q=q, since_ms=since_ms)
         return self._fabric._io.run(plan)
 
@@ -236,10 +236,10 @@ class Function(FunctionBase):
         """Deletes one version.
 
         Raises:
-            Conflict: where an alias points at it, or it is the only one.
+            Conflict: if an alias points to the version, or it is the only one.
         """
         self._fabric._io.run(functions.delete_version(self._fabric.policy, self.name, version))
 
     def delete(self) -> None:
-        """Deletes it with its versions and aliases; its jobs keep running."""
+        """Deletes the function with its versions and aliases. Its jobs continue."""
         self._fabric._io.run(functions.delete(self._fabric.policy, self.name))

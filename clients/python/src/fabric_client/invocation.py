@@ -1,4 +1,4 @@
-"""`Invocation`: one call that runs while the caller does something else."""
+"""`Invocation`: a handle to an asynchronous call."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 
 class InvocationBase:
-    """What the two twins share. No request is made here."""
+    """The base of the sync and the async class. Makes no requests."""
 
     def __init__(self, info: wire.Invocation, decoder: Decoder) -> None:
-        #: The last look at it.
+        #: The invocation as last read from the server.
         self.info = info
         self.decoder = decoder
 
     @property
     def id(self) -> str:
-        """Its id; `Fabric.invocation(id)` finds it again."""
+        """The invocation id, for `Fabric.invocation(id)`."""
         return self.info.id
 
     @property
     def state(self) -> str:
-        """`queued`, `running`, `succeeded`, `failed` or `cancelled`, at the last look."""
+        """`queued`, `running`, `succeeded`, `failed` or `cancelled`, as last read."""
         return self.info.state
 
     @property
     def ended(self) -> bool:
-        """Whether it had ended at the last look."""
+        """True if the invocation had ended when last read."""
         return jobs.has_ended(self.info)
 
     def __repr__(self) -> str:
@@ -46,55 +46,55 @@ class InvocationBase:
 
 
 class Invocation(InvocationBase):
-    """One call that was accepted and runs by itself. Made by `Function.spawn` and `Fabric.invocation`."""
+    """A handle to an asynchronous call. Created by `Function.spawn` and `Fabric.invocation`."""
 
     def __init__(self, fabric: Fabric, info: wire.Invocation, decoder: Decoder = decode) -> None:
         super().__init__(info, decoder)
         self._fabric = fabric
 
     def refresh(self) -> Invocation:
-        """Looks at it; gives itself."""
+        """Reads the state from the server. Returns self."""
         self.info = self._fabric._io.run(jobs.look_at_invocation(self._fabric.policy, self.id))
         return self
 
     def done(self) -> bool:
-        """Whether it has ended; looks, unless that is known."""
+        """Returns True if the invocation has ended. Reads the state unless the end is known."""
         return self.ended or self.refresh().ended
 
     def wait(self, timeout: float | None = None) -> Invocation:
-        """Waits until it has ended, well or not; gives itself.
+        """Waits until the invocation has ended in any state. Returns self.
 
         Raises:
-            WaitTimeout: when `timeout` seconds are over. It goes on.
+            WaitTimeout: after `timeout` seconds. The invocation continues.
         """
         if not self.ended:
             self.info = self._fabric._io.run(jobs.wait_invocation(self._fabric.policy, self.id, timeout))
         return self
 
     def result(self, timeout: float | None = None) -> Any:
-        """Waits and gives the value.
+        """Waits for the end and returns the value.
 
         Raises:
-            GuestFault, LimitExceeded and the like: its failure, with hint, backtrace and the last lines.
-            JobCancelled: when it was cancelled.
-            WaitTimeout: when the time is over.
+            GuestFault, LimitExceeded and others: the failure, with hint, backtrace and the last log lines.
+            JobCancelled: if it was cancelled.
+            WaitTimeout: after `timeout` seconds.
         """
         self.wait(timeout)
         return self._fabric._io.run(jobs.invocation_value(self._fabric.policy, self.info, self.decoder))
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Waits and gives the exception that `result` would raise, or None."""
+        """Waits for the end and returns the exception that `result` would raise, or None."""
         self.wait(timeout)
         return self._fabric._io.run(jobs.invocation_failure(self._fabric.policy, self.info))
 
     def cancel(self) -> bool:
-        """Stops it; gives whether it was still going."""
+        """Cancels the invocation. Returns True if it had not ended."""
         info = self._fabric._io.run(jobs.cancel_invocation(self._fabric.policy, self.id))
         self.info = info if info is not None else self.refresh().info
         return info is not None
 
     def logs(self, limit: int = 1000) -> list[wire.LogLine]:
-        """What it wrote, oldest first."""
+        """Lists its log lines, oldest first."""
         return self._fabric._io.run(jobs.logs(self._fabric.policy, limit, invocation=self.id))
 
     def __await__(self) -> Generator[Any, None, Any]:

@@ -1,4 +1,4 @@
-"""`Job`: a function mapped over a data set."""
+"""`Job`: a handle to a job."""
 
 from __future__ import annotations
 
@@ -22,48 +22,48 @@ T = TypeVar("T")
 
 
 class JobBase:
-    """What the two twins share: what the last look at the job has shown. No request is made here."""
+    """The base of the sync and the async class: the job as last read. Makes no requests."""
 
     def __init__(self, info: wire.Job, decoder: Decoder) -> None:
-        #: The last look at it.
+        #: The job as last read from the server.
         self.info = info
         self.decoder = decoder
-        #: Where a notebook has shown its card last.
+        #: The last display of its card in a notebook.
         self._shown: Shown | None = None
 
     @property
     def id(self) -> str:
-        """Its id; `Fabric.job(id)` finds it again, from another process too."""
+        """The job id, for `Fabric.job(id)` in any process."""
         return self.info.id
 
     @property
     def name(self) -> str:
-        """Its name, for people."""
+        """The display name."""
         return self.info.name
 
     @property
     def state(self) -> str:
-        """`queued`, `running`, `succeeded`, `failed` or `cancelled`, at the last look."""
+        """`queued`, `running`, `succeeded`, `failed` or `cancelled`, as last read."""
         return self.info.state
 
     @property
     def ended(self) -> bool:
-        """Whether it had ended at the last look."""
+        """True if the job had ended when last read."""
         return jobs.has_ended(self.info)
 
     @property
     def progress(self) -> wire.TaskCounts:
-        """How many tasks are in which state, at the last look."""
+        """The number of tasks in each state, as last read."""
         return self.info.tasks
 
     @property
     def cost(self) -> wire.Cost:
-        """Fuel, microseconds in sandboxes, bytes in and out, at the last look."""
+        """The cost as last read: fuel, microseconds in sandboxes, bytes in and out."""
         return self.info.cost
 
     @property
     def is_single(self) -> bool:
-        """Whether it has one result: it reduces. Else it has one for each partition."""
+        """True if the job has a reduce and thus one result. Otherwise it has one for each partition."""
         return self.info.spec.reduce is not None
 
     def __repr__(self) -> str:
@@ -77,12 +77,12 @@ class JobBase:
 
 
 class Job(JobBase):
-    """A function mapped over a data set. Made by `Function.map` and `Fabric.job`.
+    """A handle to a job: a function mapped over a data set. Created by `Function.map` and `Fabric.job`.
 
-    Its properties tell what the last look has shown; `refresh`, `done`, `wait`, `result` and `watch` look. In a
-    coroutine or a notebook cell `await job` gives what `result()` gives, without blocking the event loop.
+    Properties return the state as last read; `refresh`, `done`, `wait`, `result` and `watch` read it from the server.
+    In a coroutine or a notebook cell, `await job` returns the same as `result()` without blocking the event loop.
 
-    Interrupting a wait (Ctrl-C) leaves the job running: it is the server's. `cancel` stops it.
+    Interrupting a wait (Ctrl-C) does not stop the job, which runs on the server. `cancel` stops it.
     """
 
     def __init__(self, fabric: Fabric, info: wire.Job, decoder: Decoder = decode) -> None:
@@ -98,24 +98,24 @@ class Job(JobBase):
         return self._fabric._io.run(plan)
 
     def refresh(self) -> Job:
-        """Looks at it; gives itself."""
+        """Reads the state from the server. Returns self."""
         self.info = self._run(jobs.look(self._fabric.policy, self.id))
         return self
 
     def done(self) -> bool:
-        """Whether it has ended; looks, unless that is known."""
+        """Returns True if the job has ended. Reads the state unless the end is known."""
         return self.ended or self.refresh().ended
 
     def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> Job:
-        """Waits until it has ended, well or not; gives itself. A server that restarts meanwhile is waited for.
+        """Waits until the job has ended in any state. Returns self. Waits for a server that restarts.
 
         Args:
             timeout: Seconds; None for no limit.
-            progress: Whether to show how it goes: in a notebook its card, elsewhere tqdm's bar. By default where
-                somebody is looking: in a notebook, and on a terminal where tqdm is installed.
+            progress: Show the progress: a card in a notebook, elsewhere a tqdm bar. By default shown in a notebook, and on
+                a terminal if tqdm is installed.
 
         Raises:
-            WaitTimeout: when the time is over. The job goes on.
+            WaitTimeout: after `timeout` seconds. The job continues.
         """
         from .progress import bar
 
@@ -132,31 +132,31 @@ class Job(JobBase):
         return jobs.looks(self._fabric.policy, self.id, timeout, 1.0 if often else jobs.LONG_POLL)
 
     def result(self, timeout: float | None = None, *, progress: bool | None = None) -> Any:
-        """Waits and gives the result: the one value of a job that reduces, else the list of all values in the order of
-        the partitions or items. Values are made by `codec.decode` from what the function gave.
+        """Waits for the end and returns the result: one value for a job with a reduce, else the list of all values in
+        the order of the partitions or items. `codec.decode` converts results to values.
 
-        Results that are large belong into a file: see `save` and `stream`.
+        For large results use `save` or `stream`.
 
         Raises:
-            GuestFault, LimitExceeded and the like: what failed the job, with hint, backtrace and the last lines.
-            JobCancelled: when it was cancelled.
-            WaitTimeout: when the time is over.
+            GuestFault, LimitExceeded and others: the failure, with hint, backtrace and the last log lines.
+            JobCancelled: if it was cancelled.
+            WaitTimeout: after `timeout` seconds.
         """
         self.wait(timeout, progress=progress)
         return self._run(jobs.values(self._fabric.policy, self.info, self.decoder))
 
     def results(self, timeout: float | None = None) -> Iterator[tuple[int, Any]]:
-        """Pairs of a partition's or item's number and its value, as tasks complete; the job goes on meanwhile. A job
-        that reduces or shuffles gives its results when it has ended. Of partitions that were allowed to fail there is
-        no pair.
+        """Yields pairs of a partition's or item's number and its value, as tasks complete while the job runs. A job
+        with a reduce or a shuffle yields its results when it has ended. Partitions that were allowed to fail are
+        skipped.
 
         Raises:
-            As `result`, once what completed has been given.
+            As `result`, after the completed values.
         """
         return self._fabric._io.iterate(jobs.completed(self._fabric.policy, self.info, self.decoder, timeout))
 
     def __iter__(self) -> Iterator[Any]:
-        """The values in order, as soon as each is there."""
+        """Yields the values in order, each as soon as it is available."""
         early: dict[int, Any] = {}
         due = 0
         for index, value in self.results():
@@ -171,12 +171,12 @@ class Job(JobBase):
         return self._fabric._twin_await(self.id, self.decoder).__await__()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Waits and gives the exception that `result` would raise, or None."""
+        """Waits for the end and returns the exception that `result` would raise, or None."""
         self.wait(timeout)
         return self._run(jobs.failure(self._fabric.policy, self.info))
 
     def cancel(self) -> bool:
-        """Stops it; gives whether it was still going."""
+        """Cancels the job. Returns True if it had not ended."""
         info = self._run(jobs.cancel(self._fabric.policy, self.id))
         if info is None:
             self.refresh()
@@ -185,60 +185,60 @@ class Job(JobBase):
         return True
 
     def watch(self) -> Iterator[wire.JobEvent]:
-        """Its events to its end, across restarts of the server."""
+        """Yields the job's events until its end, across restarts of the server."""
         yield from self._fabric._io.iterate(follow.job_events(self._fabric.policy, self.id, None))
         self.refresh()
 
     def logs(self, *, task: str | None = None, q: str | None = None, limit: int = 1000) -> list[LogLine]:
-        """What its tasks wrote, oldest first.
+        """Lists the log lines of its tasks, oldest first.
 
         Args:
-            task: Only of this task, as `stage/index`.
+            task: Only lines of this task, as `stage/index`.
             q: Only lines with these words.
-            limit: How many at most.
+            limit: Maximum number of lines.
         """
         return self._run(jobs.logs(self._fabric.policy, limit, job=self.id, task=task, q=q))
 
     def tasks(self, *, state: str | None = None, stage: int | None = None, limit: int = 1000) -> list[wire.Task]:
-        """Its tasks, by stage and index."""
+        """Lists the tasks, by stage and index."""
         return self._run(jobs.tasks(self._fabric.policy, self.id, state, stage, limit))
 
     def dead_letters(self, limit: int = 1000) -> list[wire.DeadLetter]:
-        """Its tasks that were given up on."""
+        """Lists the tasks that were given up."""
         return self._run(jobs.dead_letters(self._fabric.policy, self.id, limit))
 
     def audit(self, sample: float = 5.0) -> wire.Audit:
-        """Runs `sample` percent of its map tasks again and compares the results.
+        """Runs `sample` percent of the map tasks again and compares the results.
 
         Raises:
-            Conflict: where it has not succeeded or its function is not pure.
+            Conflict: if the job has not succeeded or its function is not pure.
         """
         return self._run(jobs.audit(self._fabric.policy, self.id, sample))
 
     def delete(self) -> None:
-        """Puts it into the bin, once it has ended."""
+        """Moves the ended job to the bin."""
         self._run(jobs.delete(self._fabric.policy, self.id))
 
     def retry(self, function: str | Function | None = None, *, budget_fuel: int | str | None = None) -> Job:
-        """Runs it once more, as a new job, once it has ended; gives the new job. Tasks that succeeded come from the
-        cache where the function is pure and the version the same.
+        """Runs the ended job again as a new job and returns the new job. Tasks that succeeded are taken from the cache
+        if the function is pure and the version unchanged.
 
         Args:
-            function: What to run instead of the version that it ran, such as a corrected one: `name`, `name@version` or
-                `name:alias`, or a function's handle.
-            budget_fuel: Fuel that the new job may spend, as a number or a text such as `"10G"`; by default as this job.
+            function: The function to run instead of the same version, such as a corrected one: `name`, `name@version`,
+                `name:alias`, or a function handle.
+            budget_fuel: Fuel budget of the new job, as a number or a string such as `"10G"`; by default as this job.
         """
         ref = function if function is None or isinstance(function, str) else function.ref
         info = self._run(jobs.retry(self._fabric.policy, self.id, ref, budget_fuel))
         return Job(self._fabric, info, self.decoder)
 
     def restore(self) -> Job:
-        """Takes it out of the bin; gives itself."""
+        """Restores the job from the bin. Returns self."""
         self.info = self._run(jobs.restore(self._fabric.policy, self.id))
         return self
 
     def stream(self, timeout: float | None = None) -> Iterator[bytes]:
-        """Waits and gives the bytes of all results, one after another, as they come: nothing is held in memory.
+        """Waits for the end and yields the bytes of all results, in order, as they arrive. Nothing is held in memory.
 
         Raises:
             As `result`.
@@ -250,8 +250,8 @@ class Job(JobBase):
         yield from self._fabric._io.iterate(jobs.content(self._fabric.policy, self.id))
 
     def save(self, path: str | Path, timeout: float | None = None) -> int:
-        """Waits and writes all results, one after another, to a file; gives the bytes written. The file appears when it
-        is whole.
+        """Waits for the end and writes all results, in order, to a file atomically. Returns the number of bytes
+        written.
 
         Raises:
             As `result`; OSError of the file.
@@ -261,24 +261,24 @@ class Job(JobBase):
         return write_whole(Path(path), self.stream(timeout))
 
     def to_pandas(self, timeout: float | None = None) -> Any:
-        """Waits and gives one pandas DataFrame of all results, in order.
+        """Waits for the end and returns one pandas DataFrame of all results, in order.
 
-        JSON: an object is a row, a list has a row for each element, anything else is a row with the column `value`.
-        CSV, Parquet and Arrow by their media types; JSON lines too.
+        JSON: an object is a row, a list has one row per element, any other value is a row with the column `value`.
+        CSV, Parquet, Arrow and JSON lines are recognised by their media types.
 
         Raises:
-            ImportError: where pandas (for Parquet and Arrow: pyarrow) is not installed.
+            ImportError: if pandas (for Parquet and Arrow: pyarrow) is not installed.
             As `result`.
         """
         return convert.to_pandas(self._parts(timeout))
 
     def to_arrow(self, timeout: float | None = None) -> Any:
-        """Waits and gives one pyarrow Table of all results, in order; read as in `to_pandas`."""
+        """Waits for the end and returns one pyarrow Table of all results, in order, read as in `to_pandas`."""
         return convert.to_arrow(self._parts(timeout))
 
     def to_numpy(self, dtype: Any = None, timeout: float | None = None) -> Any:
-        """Waits and gives one NumPy array of all results, in order: of JSON numbers and lists, or of bytes, of which
-        `dtype` says what they are.
+        """Waits for the end and returns one NumPy array of all results, in order. Results are JSON numbers and lists,
+        or bytes with elements of type `dtype`.
         """
         return convert.to_numpy(self._parts(timeout), dtype)
 

@@ -1,4 +1,4 @@
-"""`Node`: a process that runs guests."""
+"""`Node`: a handle to a node."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ NodeT = TypeVar("NodeT", bound="NodeBase")
 
 
 class NodeBase:
-    """What the two twins share. No request is made here."""
+    """The base of the sync and the async class. Makes no requests."""
 
     def __init__(self, info: wire.Node) -> None:
-        #: The last look at it.
+        #: The node as last read from the server.
         self.info = info
 
     @property
     def id(self) -> str:
-        """Its name."""
+        """The node's name."""
         return self.info.id
 
     @property
     def state(self) -> str:
-        """`ready`, `cordoned`, `draining`, `drained` or `lost`, at the last look."""
+        """`ready`, `cordoned`, `draining`, `drained` or `lost`, as last read."""
         return self.info.state
 
     def __repr__(self) -> str:
@@ -43,26 +43,26 @@ class NodeBase:
 
 
 class Node(NodeBase):
-    """A node. Made by `Fabric.nodes`. What changes it needs an admin's token."""
+    """A node. Created by `Fabric.nodes`. Changes need an admin's token."""
 
     def __init__(self, fabric: Fabric, info: wire.Node) -> None:
         super().__init__(info)
         self._fabric = fabric
 
     def cordon(self) -> Node:
-        """Gives it no new work; what runs there goes on. Gives itself."""
+        """Closes the node for new work; running tasks continue. Returns self."""
         return self._set("cordon")
 
     def drain(self, *, deadline_s: int | None = None) -> Node:
-        """Gives it no new work, since it is about to leave. Gives itself.
+        """Closes the node for new work, before it is stopped. Returns self.
 
-        What still runs there after `deadline_s` seconds is stopped and runs elsewhere. The next process of its name
-        takes work again.
+        Tasks that still run after `deadline_s` seconds are stopped and run elsewhere. The next process with this name
+        accepts work again.
         """
         return self._set("drain", deadline_s)
 
     def uncordon(self) -> Node:
-        """Gives it work again. Gives itself."""
+        """Opens the node for work again. Returns self."""
         return self._set("uncordon")
 
     def _set(self, verb: str, deadline_s: int | None = None) -> Node:
@@ -71,7 +71,7 @@ class Node(NodeBase):
 
 
 class AsyncNode(NodeBase):
-    """As `Node`, for coroutines."""
+    """The async version of `Node`."""
 
     def __init__(self, fabric: AsyncFabric, info: wire.Node) -> None:
         super().__init__(info)
@@ -95,7 +95,7 @@ class AsyncNode(NodeBase):
 
 
 class Nodes(list[NodeT]):
-    """Nodes, which a notebook shows as one table."""
+    """A list of nodes that a notebook shows as one table."""
 
     def _repr_html_(self) -> str:
         from .notebook.html import node_table

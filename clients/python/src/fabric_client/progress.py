@@ -1,4 +1,4 @@
-"""What one sees while waiting for a job: in a notebook its card, on a terminal tqdm's bar where tqdm is installed.
+"""Progress of a job during a wait: a card in a notebook, a tqdm bar on a terminal if tqdm is installed.
 
 Nothing is shown for a job that ends within a second.
 """
@@ -15,25 +15,25 @@ from .text import count_text, printable
 if TYPE_CHECKING:
     from .job import JobBase
 
-#: What shows a job as it is now.
+#: A function that displays the current state of a job.
 Show = Callable[["JobBase"], None]
 
 
 def in_notebook() -> bool:
-    """Whether this is a notebook's kernel."""
+    """Returns True in a notebook's kernel."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 @contextmanager
 def bar(wanted: bool | None) -> Iterator[Show | None]:
-    """Gives what shows a job's progress, or None where none is wanted or nobody is looking.
+    """Yields a function that displays a job's progress, or None if progress is not shown.
 
     Args:
-        wanted: None for where somebody is looking.
+        wanted: None to show progress in a notebook or on a terminal only.
 
     Raises:
-        ImportError: where it is wanted, on no notebook, and tqdm is not installed.
+        ImportError: if `wanted` is True outside a notebook and tqdm is not installed.
     """
     if wanted is False:
         yield None

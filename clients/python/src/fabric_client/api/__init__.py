@@ -1,1 +1,1 @@
-"""The routes of the REST API as operations: generators of steps that either driver carries out (see `steps`)."""
+"""The routes of the REST API as operations: generators of steps that both drivers can run (see `steps`)."""

@@ -1,4 +1,4 @@
-"""Following a job's events and log lines: one stream to the caller, over as many connections as it takes."""
+"""Follows a job's events and log lines as one stream, across reconnects."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from ..wire.job import ENDED, JobEvent
 
 T = TypeVar("T")
 
-#: Seconds that a stream may be silent before it counts as broken; the server sends a comment every 15 s.
+#: Seconds without data after which a stream counts as broken. The server sends a comment every 15 s.
 IDLE_TIMEOUT = 60.0
 
 
 class Patience:
-    """How long a server that went away is waited for."""
+    """The retry state of a stream: how long to wait for a server that is not reachable."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self.refresh()
 
     def refresh(self) -> None:
-        """It answered: the next time counts from zero."""
+        """Resets the state after data was received."""
         self._attempt, self._waited = 0, 0.0
 
     def pause(self, error: FabricError) -> Plan[None]:
-        """Waits before the next connection, or gives up with `error`."""
+        """Waits before the next connection, or raises `error` after `Policy.reconnect_for`."""
         if self._waited >= self._policy.reconnect_for:
             raise error
         seconds = self._policy.pause(self._attempt, None)
@@ -58,7 +58,7 @@ def _follow(
                     yield Emit(found)
                     if is_last(found):
                         return
-                # The server may say where a stream begins before there is an event.
+                # The server may send the position of a stream before its first event.
                 last_id = parser.last_id or last_id
         except Unreachable as e:
             error = e
@@ -67,11 +67,11 @@ def _follow(
 
 
 def job_events(policy: Policy, job: str, after: int | None) -> Flow[JobEvent]:
-    """A job's events from `after` (an event's `seq`) to its end, across restarts of the server."""
+    """Yields a job's events from `after` (an event's `seq`) to its end, across restarts of the server."""
     last_id = None if after is None else str(after)
     return _follow(policy, get("jobs", job, "events"), JobEvent, lambda event: event.state in ENDED, last_id)
 
 
 def log_lines(policy: Policy, **wanted: object) -> Flow[LogLine]:
-    """Log lines as they are written, the stored ones first, without an end."""
+    """Yields stored log lines, then new ones as they are written, without an end."""
     return _follow(policy, get("logs", follow=True, **wanted), LogLine, lambda _: False)

@@ -17,9 +17,9 @@ from ..upload import Upload
 from ..wire.function import Alias, Deployed, Deployment, FunctionSummary
 from ..wire.invocation import Invocation
 
-#: Compiling a large module takes the server a while: seconds.
+#: Timeout of a deployment, in seconds. Compiling a large module takes long.
 DEPLOY_TIMEOUT = 600.0
-#: Results are at most as large as the function's own limit; this one guards the client's memory, bytes.
+#: Maximum size of a result in bytes, to protect the client's memory. The function's own limit is usually lower.
 REPLY_LIMIT = 1 << 30
 
 
@@ -58,7 +58,7 @@ def deploy(
 def deployed(
     policy: Policy, module: bytes, manifest: str | Mapping[str, Any], note: str | None, promote: bool
 ) -> Plan[FunctionSummary]:
-    """Deploys, passes on what the deployer should know as warnings, and looks at the function."""
+    """Deploys a module, issues the server's warnings as Python warnings, and returns the function."""
     done = yield from deploy(policy, module, manifest, note, promote)
     for warning in done.warnings:
         warnings.warn(f"{done.deployment.function}: {printable(warning)}", stacklevel=5)
@@ -66,12 +66,12 @@ def deployed(
 
 
 def summaries(policy: Policy, q: str | None, tag: str | None, limit: int) -> Plan[list[FunctionSummary]]:
-    """Functions by name."""
+    """Lists functions by name."""
     return pages(get("functions", q=q, tag=tag), policy, FunctionSummary, limit)
 
 
 def summary(policy: Policy, name: str) -> Plan[FunctionSummary]:
-    """One function."""
+    """Returns one function."""
     return call(get("functions", name), policy, FunctionSummary)
 
 
@@ -81,35 +81,35 @@ def delete(policy: Policy, name: str) -> Plan[None]:
 
 
 def versions(policy: Policy, name: str, limit: int) -> Plan[list[Deployment]]:
-    """Versions, oldest first."""
+    """Lists versions, oldest first."""
     return pages(get("functions", name, "versions"), policy, Deployment, limit)
 
 
 def version(policy: Policy, name: str, number: int) -> Plan[Deployment]:
-    """One version."""
+    """Returns one version."""
     return call(get("functions", name, "versions", str(number)), policy, Deployment)
 
 
 def delete_version(policy: Policy, name: str, number: int) -> Plan[None]:
-    """Deletes a version that no alias points at."""
+    """Deletes a version that no alias points to."""
     request = Request("DELETE", address("functions", name, "versions", str(number)), repeatable=True)
     yield from exchange(request, policy)
 
 
 def aliases(policy: Policy, name: str) -> Plan[list[Alias]]:
-    """A function's aliases."""
+    """Lists a function's aliases."""
     return pages(get("functions", name, "aliases"), policy, Alias, 1000)
 
 
 def set_alias(policy: Policy, name: str, alias: str, targets: Mapping[int, int]) -> Plan[Alias]:
-    """Points an alias at versions by weight."""
+    """Points an alias to versions by weight."""
     document = {"targets": [{"version": v, "weight": w} for v, w in targets.items()]}
     request = Request("PUT", address("functions", name, "aliases", alias), repeatable=True, body=to_json(document))
     return call(request.with_headers(("content-type", "application/json")), policy, Alias)
 
 
 def rollback(policy: Policy, name: str, to: int | None) -> Plan[Alias]:
-    """Points `live` at an older version."""
+    """Points `live` to an older version."""
     return call(post("functions", name, "rollback", body={"to": to}), policy, Alias)
 
 
@@ -124,21 +124,22 @@ def _invoke(
     content, kind = encode(value)
     fits = to_json(dict(params)).decode() if params else None
     if fits is not None and len(fits) > 16 << 10:
-        raise SettingError("the parameters take more than 16 KiB", hint="send what is large as the body")
+        raise SettingError("the parameters take more than 16 KiB", hint="send large values as the body")
     request = Request(
         "POST",
         address("functions", function, "invoke"),
         query(mode=mode),
         headers=(("content-type", content_type or kind),),
         body=content,
-        # As long as the function's own deadline allows.
+        # No timeout: the function's own deadline applies.
         timeout=None,
         repeatable=True,
     )
     if fits is not None:
         request = replace(request, query=(*request.query, ("params", fits)))
     if isinstance(content, Upload):
-        # The server would have to hold the body to compare it, and some bodies can't be sent again.
+        # No idempotency key: the server would have to store the body to compare it, and not every body can be sent
+        # again.
         return replace(request, repeatable=False)
     return with_key(request, key)
 
@@ -151,7 +152,7 @@ def invoke(
     content_type: str | None,
     key: str | None,
 ) -> Plan[Reply]:
-    """Calls a function and waits for its result."""
+    """Calls a function and returns its result."""
     request = _invoke(function, value, params, content_type, key, "sync")
     answer = yield from exchange(replace(request, patient=policy.patient_calls), policy, REPLY_LIMIT)
     about = answer.headers
@@ -178,5 +179,5 @@ def spawn(
     content_type: str | None,
     key: str | None,
 ) -> Plan[Invocation]:
-    """Has a call accepted and gives its description at once."""
+    """Submits an asynchronous call and returns its description."""
     return call(_invoke(function, value, params, content_type, key, "async"), policy, Invocation)

@@ -17,17 +17,17 @@ from ..wire.invocation import Invocation, LogLine
 from ..wire.job import ENDED, Audit, DeadLetter, Job, JobPlan, JobResult, JobsDeleted, Task
 from . import objects
 
-#: Listing a large prefix takes the server a while: seconds.
+#: Timeout of a submission, in seconds. Listing a large prefix takes long.
 SUBMIT_TIMEOUT = 300.0
-#: An audit runs tasks again: seconds.
+#: Timeout of an audit, in seconds. An audit runs tasks again.
 AUDIT_TIMEOUT = 1800.0
-#: How long one look may wait for a job's end: seconds. The server grants 60 at most.
+#: Seconds that one request may wait for a job's end. The server allows at most 60.
 LONG_POLL = 50
-#: What one result may take in memory, bytes; larger ones are for `content`.
+#: Maximum size of one result in memory, in bytes. Larger results need `content`.
 RESULT_LIMIT = 1 << 30
-#: Up to so many results are fetched one by one, which can be resumed; more in one stream.
+#: Up to this number of results are fetched one by one, which can be resumed. More are fetched in one stream.
 FEW = 4
-#: How many lines an exception shows of a failed task.
+#: Number of log lines of a failed task in an exception.
 TAIL = 20
 
 #: A result: its bytes and its media type.
@@ -42,49 +42,49 @@ def submit(policy: Policy, spec: Mapping[str, Any], key: str | None) -> Plan[Job
 
 
 def plan(policy: Policy, spec: Mapping[str, Any]) -> Plan[JobPlan]:
-    """What a job would take, without running it."""
+    """Returns the plan of a job without running it."""
     return call(replace(post("jobs", body=spec, dry_run=True), timeout=SUBMIT_TIMEOUT), policy, JobPlan)
 
 
 def retry(policy: Policy, job: str, function: str | None, budget_fuel: int | str | None) -> Plan[Job]:
-    """Submits a job that has ended once more, as a new job."""
+    """Submits an ended job again, as a new job."""
     request = post("jobs", job, "retry", body={"function": function, "budget-fuel": budget_fuel})
     return call(replace(request, timeout=SUBMIT_TIMEOUT), policy, Job)
 
 
 def listing(policy: Policy, limit: int, **wanted: object) -> Plan[list[Job]]:
-    """Jobs, newest first."""
+    """Lists jobs, newest first."""
     return pages(get("jobs", **wanted), policy, Job, limit)
 
 
 def look(policy: Policy, job: str) -> Plan[Job]:
-    """One job as it stands."""
+    """Returns the current state of a job."""
     return call(get("jobs", job), policy, Job)
 
 
 class Limit:
-    """How long somebody is ready to wait: seconds, None for ever."""
+    """A deadline for a wait: seconds, or None for no limit."""
 
     def __init__(self, timeout: float | None) -> None:
         self._timeout = timeout
         self._until = None if timeout is None else time.monotonic() + timeout
 
     def left(self, most: float) -> int:
-        """Whole seconds to ask for, as the server counts them; the last one is waited for to its end."""
+        """Returns the seconds for the next request, at most `most`. Rounded up, as the server takes whole seconds."""
         left = most if self._until is None else min(most, self._until - time.monotonic())
         return max(0, min(LONG_POLL, math.ceil(left)))
 
     def check(self, what: str, state: str) -> None:
-        """Raises `WaitTimeout` when the time is over."""
+        """Raises `WaitTimeout` after the deadline."""
         if self._until is not None and time.monotonic() >= self._until:
             raise WaitTimeout(f"{what} is still {state} after {self._timeout} s")
 
 
 def looks(policy: Policy, job: str, timeout: float | None, every: float) -> Flow[Job]:
-    """Looks at a job every so many seconds and when it ends; a server that restarts is waited for.
+    """Yields a job's state every `every` seconds and when it ends. Waits for a server that restarts.
 
     Raises:
-        WaitTimeout: when `timeout` seconds are over.
+        WaitTimeout: after `timeout` seconds.
     """
     limit = Limit(timeout)
     while True:
@@ -99,7 +99,7 @@ def wait_invocation(policy: Policy, invocation: str, timeout: float | None) -> P
     """Waits for the end of an asynchronous invocation.
 
     Raises:
-        WaitTimeout: when `timeout` seconds are over.
+        WaitTimeout: after `timeout` seconds.
     """
     limit = Limit(timeout)
     while True:
@@ -111,7 +111,7 @@ def wait_invocation(policy: Policy, invocation: str, timeout: float | None) -> P
 
 
 def look_at_invocation(policy: Policy, invocation: str) -> Plan[Invocation]:
-    """One invocation as it stands."""
+    """Returns the current state of an invocation."""
     return call(get("invocations", invocation), policy, Invocation)
 
 
@@ -121,7 +121,7 @@ def _poll(request: Request, seconds: int) -> Request:
 
 
 def cancel(policy: Policy, job: str) -> Plan[Job | None]:
-    """Stops a job; None where it had ended already."""
+    """Cancels a job. Returns None if it had already ended."""
     try:
         return (yield from call(post("jobs", job, "cancel"), policy, Job))
     except Conflict:
@@ -129,7 +129,7 @@ def cancel(policy: Policy, job: str) -> Plan[Job | None]:
 
 
 def cancel_invocation(policy: Policy, invocation: str) -> Plan[Invocation | None]:
-    """Stops an invocation; None where it had ended already."""
+    """Cancels an invocation. Returns None if it had already ended."""
     try:
         return (yield from call(post("invocations", invocation, "cancel"), policy, Invocation))
     except Conflict:
@@ -137,12 +137,12 @@ def cancel_invocation(policy: Policy, invocation: str) -> Plan[Invocation | None
 
 
 def delete(policy: Policy, job: str) -> Plan[None]:
-    """Puts a job that has ended into the bin."""
+    """Moves an ended job to the bin."""
     yield from exchange(Request("DELETE", address("jobs", job), repeatable=True), policy)
 
 
 def delete_all(policy: Policy, for_good: bool, **wanted: object) -> Plan[int]:
-    """Deletes the ended jobs that a list would show; gives how many."""
+    """Deletes the ended jobs that match the filters. Returns their number."""
     deleted, cursor = 0, None
     while True:
         asked = query(now=for_good or None, cursor=cursor, limit=100, **wanted)
@@ -155,52 +155,52 @@ def delete_all(policy: Policy, for_good: bool, **wanted: object) -> Plan[int]:
 
 
 def restore(policy: Policy, job: str) -> Plan[Job]:
-    """Takes a job out of the bin."""
+    """Restores a job from the bin."""
     return call(post("jobs", job, "restore"), policy, Job)
 
 
 def audit(policy: Policy, job: str, sample: float) -> Plan[Audit]:
-    """Runs a sample of a job's tasks again and compares."""
+    """Runs a sample of a job's tasks again and compares the results."""
     return call(replace(post("jobs", job, "audit", sample=sample), timeout=AUDIT_TIMEOUT), policy, Audit)
 
 
 def tasks(policy: Policy, job: str, state: str | None, stage: int | None, limit: int) -> Plan[list[Task]]:
-    """A job's tasks, by stage and index."""
+    """Lists a job's tasks, by stage and index."""
     return pages(get("jobs", job, "tasks", state=state, stage=stage), policy, Task, limit)
 
 
 def dead_letters(policy: Policy, job: str | None, limit: int) -> Plan[list[DeadLetter]]:
-    """Tasks that were given up on."""
+    """Lists tasks that were given up."""
     return pages(get("dead-letters", job=job), policy, DeadLetter, limit)
 
 
 def logs(policy: Policy, limit: int, **wanted: object) -> Plan[list[LogLine]]:
-    """Log lines, oldest first."""
+    """Lists log lines, oldest first."""
     return pages(get("logs", **wanted), policy, LogLine, limit)
 
 
 def results(policy: Policy, job: str) -> Plan[list[JobResult]]:
-    """What results a job has."""
+    """Lists the results of a job."""
     request = replace(get("jobs", job, "results"), patient=True)
     return pages(request, policy, JobResult, _ALL)
 
 
 def part(policy: Policy, job: str, index: int) -> Plan[Part]:
-    """One result and its media type."""
+    """Returns one result and its media type."""
     request = replace(get("jobs", job, "result", str(index)), patient=True)
     answer = yield from exchange(request, policy, RESULT_LIMIT)
     return answer.body, answer.headers.get("content-type")
 
 
 def invocation_result(policy: Policy, invocation: str) -> Plan[Part]:
-    """The result of an asynchronous invocation and its media type."""
+    """Returns the result of an asynchronous invocation and its media type."""
     request = replace(get("invocations", invocation, "result"), patient=True)
     answer = yield from exchange(request, policy, RESULT_LIMIT)
     return answer.body, answer.headers.get("content-type")
 
 
 def content(policy: Policy, job: str) -> Flow[bytes]:
-    """All results one after another, as they come from the server."""
+    """Yields the bytes of all results, in order, as they arrive."""
     found = yield from results(policy, job)
     for result in found:
         request = replace(get("jobs", job, "result", str(result.index)), patient=True)
@@ -208,7 +208,7 @@ def content(policy: Policy, job: str) -> Flow[bytes]:
 
 
 def failure(policy: Policy, job: Job) -> Plan[FabricError | None]:
-    """Why a job that has ended has no result, with the failed task's last lines; None where it succeeded."""
+    """Returns the error of an ended job, with the failed task's last log lines, or None if it succeeded."""
     if job.state == "cancelled":
         return JobCancelled(f"job {job.id} was cancelled and has no result", job_id=job.id)
     if job.state != "failed":
@@ -221,13 +221,13 @@ def failure(policy: Policy, job: Job) -> Plan[FabricError | None]:
         task = f"{failed[0].stage}/{failed[0].index}" if failed else None
         error.log_tail = yield from tail(policy, job=job.id, task=task)
     except FabricError:
-        # The error itself is what the user needs; its log is an extra.
+        # The log lines are optional; the error itself must be reported.
         pass
     return error
 
 
 def invocation_failure(policy: Policy, info: Invocation) -> Plan[FabricError | None]:
-    """Why an invocation that has ended has no result; None where it succeeded."""
+    """Returns the error of an ended invocation, or None if it succeeded."""
     if info.state == "cancelled":
         text = f"invocation {info.id} was cancelled and has no result"
         return JobCancelled(text, invocation_id=info.id)
@@ -239,10 +239,10 @@ def invocation_failure(policy: Policy, info: Invocation) -> Plan[FabricError | N
 
 
 def invocation_value(policy: Policy, info: Invocation, decoder: Decoder) -> Plan[Any]:
-    """The value of an invocation that has ended.
+    """Returns the value of an ended invocation.
 
     Raises:
-        FabricError: what failed it.
+        FabricError: the failure.
     """
     error = yield from invocation_failure(policy, info)
     if error is not None:
@@ -252,35 +252,35 @@ def invocation_value(policy: Policy, info: Invocation, decoder: Decoder) -> Plan
 
 
 def tail(policy: Policy, **wanted: object) -> Plan[tuple[LogLine, ...]]:
-    """The last lines, oldest first."""
+    """Returns the last log lines, oldest first."""
     newest = yield from logs(policy, TAIL, order="newest", **wanted)
     return tuple(reversed(newest))
 
 
 def with_tail(policy: Policy, error: FabricError) -> Plan[FabricError]:
-    """The error with the last lines of the invocation that it is about."""
+    """Returns the error with the last log lines of its invocation."""
     if error.invocation_id is not None:
-        # The error itself is what the user needs; its log is an extra.
+        # The log lines are optional; the error itself must be reported.
         with suppress(FabricError):
             error.log_tail = yield from tail(policy, invocation=error.invocation_id)
     return error
 
 
 def values(policy: Policy, job: Job, decoder: Decoder) -> Plan[Any]:
-    """The value of a job that has ended.
+    """Returns the value of an ended job.
 
     Raises:
-        FabricError: what failed it.
+        FabricError: the failure.
     """
     found = [decoder(content, kind) for content, kind in (yield from parts(policy, job))]
     return found[0] if job.spec.reduce is not None and len(found) == 1 else found
 
 
 def parts(policy: Policy, job: Job) -> Plan[list[Part]]:
-    """The results of a job that has ended.
+    """Returns the results of an ended job.
 
     Raises:
-        FabricError: what failed it.
+        FabricError: the failure.
     """
     error = yield from failure(policy, job)
     if error is not None:
@@ -291,7 +291,7 @@ def parts(policy: Policy, job: Job) -> Plan[list[Part]]:
         try:
             found = yield from _all_at_once(policy, job.id, listed)
         except Unreachable:
-            # This stream can't be resumed; one after another they can.
+            # This stream cannot be resumed, unlike single results.
             found = []
     for result in listed[len(found) :]:
         found.append((yield from part(policy, job.id, result.index)))
@@ -299,7 +299,7 @@ def parts(policy: Policy, job: Job) -> Plan[list[Part]]:
 
 
 def _all_at_once(policy: Policy, job: str, listed: list[JobResult]) -> Plan[list[Part]]:
-    """All results from one stream, cut where the list says: thousands of requests less."""
+    """Fetches all results in one stream and splits it by the listed sizes, which saves a request per result."""
     answer = yield from send(replace(get("jobs", job, "result", join="bytes"), patient=True), policy)
     found: list[Part] = []
     held = bytearray()
@@ -312,7 +312,7 @@ def _all_at_once(policy: Policy, job: str, listed: list[JobResult]) -> Plan[list
             at += result.bytes
         del held[:at]
     yield Close(answer)
-    # Results of no bytes at the end have no chunk.
+    # Empty results at the end have no chunk.
     found += [(b"", result.content_type) for result in listed[len(found) :] if result.bytes == 0]
     if held or len(found) != len(listed):
         raise Unreachable("the results ended too early")
@@ -320,17 +320,17 @@ def _all_at_once(policy: Policy, job: str, listed: list[JobResult]) -> Plan[list
 
 
 def completed(policy: Policy, job: Job, decoder: Decoder, timeout: float | None) -> Flow[tuple[int, Any]]:
-    """Pairs of a partition's number and its value, as tasks complete; of a job that reduces or shuffles its results,
-    when it has ended. What completed of a job that failed comes before its error.
+    """Yields pairs of a partition's number and its value, as tasks complete. A job with a reduce or a shuffle yields its
+    results when it has ended. For a failed job, completed values are yielded before its error is raised.
     """
     limit = Limit(timeout)
     given: set[int] = set()
-    # Only of a plain map a task's result is one of the job's.
+    # Only in a plain map each task's result is a result of the job.
     plain = job.spec.reduce is None and job.spec.shuffle is None
     first = True
     while True:
         if not has_ended(job):
-            # The first look does not wait: much may be there already.
+            # The first request does not wait, since results may exist already.
             request = get("jobs", job.id) if first else _poll(get("jobs", job.id), limit.left(1.0))
             job = yield from call(request, policy, Job)
             first = False
@@ -350,12 +350,12 @@ def completed(policy: Policy, job: Job, decoder: Decoder, timeout: float | None)
 
 
 def task_result(policy: Policy, job: str, task: Task) -> Plan[Part]:
-    """The result of a task that succeeded, in whatever state its job is."""
+    """Returns the result of a task that succeeded. Its job may be in any state."""
     request = get("jobs", job, "tasks", str(task.stage), str(task.index), "result")
     answer = yield from exchange(replace(request, patient=True), policy, RESULT_LIMIT)
     return answer.body, answer.headers.get("content-type")
 
 
 def has_ended(job: Job | Invocation) -> bool:
-    """Whether nothing of it runs any more."""
+    """Returns True if the job or invocation has ended."""
     return job.state in ENDED

@@ -11,26 +11,26 @@ from ..wire.node import Explanation, Identity, Node, Usage
 
 
 def listing(policy: Policy, limit: int) -> Plan[list[Node]]:
-    """All nodes."""
+    """Lists all nodes."""
     return pages(get("nodes"), policy, Node, limit)
 
 
 def set_state(policy: Policy, node: str, verb: str, deadline_s: int | None = None) -> Plan[Node]:
-    """Has a node take no work (`cordon`, `drain`) or take it again (`uncordon`); a drain may have a deadline."""
+    """Closes a node for new work (`cordon`, `drain`) or opens it again (`uncordon`). A drain may have a deadline."""
     return call(post("nodes", node, verb, deadline_s=deadline_s), policy, Node)
 
 
 def explain(policy: Policy, request: Mapping[str, Any]) -> Plan[Explanation]:
-    """Where a function would run, and why."""
+    """Explains the placement of a function."""
     return call(post("placements", "explain", body=dict(request)), policy, Explanation)
 
 
 def usage(policy: Policy, since_ms: int | None, until_ms: int | None) -> Plan[Usage]:
-    """What the tenant has used."""
+    """Returns the tenant's usage."""
     since, until = (None if ms is None else int(ms) for ms in (since_ms, until_ms))
     return call(get("usage", since_ms=since, until_ms=until), policy, Usage)
 
 
 def whoami(policy: Policy) -> Plan[Identity]:
-    """Who the server takes the token for."""
+    """Returns the identity of the token."""
     return call(get("whoami"), policy, Identity)

@@ -1,4 +1,4 @@
-"""Objects: streamed up and down."""
+"""Objects: streamed uploads and downloads."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..upload import Source, Upload, body
 from ..wire.object import ObjectInfo
 from .follow import IDLE_TIMEOUT, Patience
 
-#: Bytes of the longest path, and of the longest name in one.
+#: Maximum length of a path, and of a name in a path, in bytes.
 LONGEST_PATH, LONGEST_NAME = 1024, 240
 
 
 def _broken_rule(path: str) -> str | None:
-    """The rule of object paths that a text breaks; the server has the same ones."""
+    """Returns the rule for object paths that `path` violates, or None. The server applies the same rules."""
     try:
         size = len(path.encode())
     except UnicodeEncodeError:
@@ -45,7 +45,7 @@ def _broken_rule(path: str) -> str | None:
 
 
 def checked_path(path: str) -> str:
-    """The path, or an error that says how one is written."""
+    """Returns the path, or raises `BadRequest` with the violated rule."""
     rule = _broken_rule(path)
     if rule is not None:
         raise BadRequest(
@@ -69,13 +69,13 @@ def put(
         headers.append(("if-match", f'"{if_match}"'))
     if content_type is not None:
         headers.append(("content-type", content_type))
-    # A repeat of a conditional write would meet what the first try wrote.
+    # A repeated conditional write would conflict with its own first attempt.
     again = not create and if_match is None and not (isinstance(content, Upload) and not content.again)
     return call(replace(request.with_headers(*headers), repeatable=again), policy, ObjectInfo)
 
 
 def head(policy: Policy, path: str) -> Plan[ObjectInfo | None]:
-    """What an object is, without its bytes; None where there is none. `modified_ms` is 0."""
+    """Returns an object's description, or None if it does not exist. `modified_ms` is 0."""
     try:
         request = Request("HEAD", address("objects", checked_path(path)), repeatable=True)
         answer = yield from exchange(request, policy)
@@ -92,7 +92,7 @@ def delete(policy: Policy, path: str) -> Plan[None]:
 
 
 def listing(policy: Policy, prefix: str, folders: bool, limit: int) -> Plan[list[ObjectInfo]]:
-    """Objects by path; with `folders` one level only."""
+    """Lists objects by path. With `folders`, lists one level only."""
     request = Request(
         "GET",
         address("objects"),
@@ -103,7 +103,7 @@ def listing(policy: Policy, prefix: str, folders: bool, limit: int) -> Plan[list
 
 
 def members(policy: Policy, path: str, limit: int) -> Plan[list[ObjectInfo]]:
-    """The objects under a prefix, or the one at a path."""
+    """Lists the objects under a prefix, or the object at a path."""
     if path.endswith("/"):
         return (yield from listing(policy, path, False, limit))
     found = yield from head(policy, path)
@@ -111,20 +111,20 @@ def members(policy: Policy, path: str, limit: int) -> Plan[list[ObjectInfo]]:
 
 
 def content(policy: Policy, path: str, start: int = 0, length: int | None = None) -> Flow[bytes]:
-    """An object's bytes as they come, from `start` on."""
+    """Yields an object's bytes as they arrive, from `start` on."""
     return download(get("objects", checked_path(path)), policy, start, length)
 
 
 def download(request: Request, policy: Policy, start: int = 0, length: int | None = None) -> Flow[bytes]:
-    """A body's bytes as they come. Where the connection breaks, it goes on behind the last byte, if the thing is still
-    the same; a server that restarts is waited for.
+    """Yields a body's bytes as they arrive. Resumes after the last received byte if the connection breaks and the
+    content is unchanged. Waits for a server that restarts.
 
     Raises:
-        Unreachable: where it can't go on and `policy.reconnect_for` is over.
-        Conflict: where it has changed meanwhile.
+        Unreachable: if the download cannot be resumed within `policy.reconnect_for`.
+        Conflict: if the content changed during the download.
     """
     if start < 0 or (length is not None and length < 0):
-        raise SettingError("a range begins at 0 or later and has 0 bytes or more")
+        raise SettingError("a range must have a start and a length of 0 or more")
     if length == 0:
         return
     end = None if length is None else start + length
@@ -140,7 +140,7 @@ def download(request: Request, policy: Policy, start: int = 0, length: int | Non
         ask = replace(request.with_headers(*headers), timeout=IDLE_TIMEOUT, patient=etag is not None or request.patient)
         answer = yield from send(ask, policy)
         if at > 0 and answer.status != 206:
-            raise Conflict("it changed while it was being read", hint="read it again from the start")
+            raise Conflict("the content changed during the download", hint="start the download again")
         etag = answer.headers.get("etag")
         announced = answer.headers.get("content-length", "")
         missing = int(announced) if announced.isascii() and announced.isdigit() else None
@@ -158,6 +158,6 @@ def download(request: Request, policy: Policy, start: int = 0, length: int | Non
             return
         error = error or Unreachable("the body ended too early")
         if etag is None:
-            # Without a tag nobody can say whether the rest would belong to the beginning.
+            # Without an entity tag, the client cannot check that the rest belongs to the same content.
             raise error
         yield from patience.pause(error)

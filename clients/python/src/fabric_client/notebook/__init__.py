@@ -1,1 +1,1 @@
-"""What notebooks see: cards for handles, and the extension behind `%load_ext fabric_client`."""
+"""Notebook support: cards for handles, and the extension for `%load_ext fabric_client`."""

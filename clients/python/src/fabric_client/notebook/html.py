@@ -1,8 +1,8 @@
-"""What a notebook shows for a handle: cards and tables as HTML, made of the last look at the thing.
+"""Cards and tables as HTML, which a notebook shows for handles. They show the state as last read.
 
-All text of the server is hostile: it goes through `text.escape`, and nothing of it becomes an address, a style or a
-class. Colours are mixed from the page's own text colour, so light and dark themes both work without a script.
-Where a page takes the styles away, as forges do, what is left reads as text: `_GAP` parts what a style would part.
+All text from the server is untrusted: it is escaped with `text.escape`, and never becomes an address, a style or a
+class. Colours are derived from the page's text colour, so that light and dark themes both work without a script. On a
+page that removes styles, as forges do, the rest is readable text, separated by `_GAP`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..wire.invocation import Invocation
 from ..wire.job import Job, TaskCounts
 from ..wire.node import Node
 
-#: Cells of the task strip; where there are more tasks, a cell stands for several.
+#: Cells of the task strip. With more tasks, a cell stands for several.
 CELLS = 80
 
 _GREEN, _TEAL, _BLUE, _RED, _AMBER = "#2e9e5b", "#3aa6a6", "#3b82f6", "#dc4c4c", "#d08a1d"
@@ -38,7 +38,7 @@ _CARD = (
     "font:13px/1.45 system-ui,sans-serif;box-sizing:border-box"
 )
 _SOFT = "opacity:.72"
-#: Seen only where styles are not.
+#: Visible only without styles.
 _GAP = '<span style="display:none"> · </span>'
 _MONO = "font-family:ui-monospace,monospace;font-size:12px"
 
@@ -75,7 +75,7 @@ def _remark(text: str, colour: str = "inherit") -> str:
 
 
 def job_card(job: Job) -> str:
-    """A job: a bar, a strip of its tasks, what it has cost."""
+    """Returns the card of a job: a progress bar, a strip of its tasks and its cost."""
     tasks, cost = job.tasks, job.cost
     done = tasks.succeeded + tasks.failed + tasks.dead
     share = min(1.0, done / tasks.total) if tasks.total else float(job.state == "succeeded")
@@ -108,7 +108,7 @@ def job_card(job: Job) -> str:
 
 
 def _strip(tasks: TaskCounts) -> str:
-    """Tasks as cells by state; every state that has a task has a cell."""
+    """Returns the tasks as cells by state. Every state with a task has at least one cell."""
     if tasks.total <= 0:
         return ""
     failed = tasks.failed + tasks.dead
@@ -137,7 +137,7 @@ def _strip(tasks: TaskCounts) -> str:
 
 
 def invocation_card(call: Invocation) -> str:
-    """One call."""
+    """Returns the card of a call."""
     facts = [("fuel", count_text(call.fuel))]
     if call.result_bytes is not None:
         facts.append(("result", bytes_text(call.result_bytes)))
@@ -152,7 +152,7 @@ def invocation_card(call: Invocation) -> str:
 
 
 def function_card(info: FunctionSummary, ref: str) -> str:
-    """A function."""
+    """Returns the card of a function."""
     entry = info.entry
     can = [word for word, yes in (("call", entry.handler), ("map", entry.mapper), ("reduce", entry.reducer)) if yes]
     live = ", ".join(f"v{t.version}" + (f" × {t.weight}" if len(info.live) > 1 else "") for t in info.live)
@@ -171,18 +171,18 @@ def function_card(info: FunctionSummary, ref: str) -> str:
 
 
 def dataset_card(path: str, split: str) -> str:
-    """A data set."""
+    """Returns the card of a data set."""
     return _card(_title("data set", path), "", [_facts([("split", split)])])
 
 
 def fabric_card(settings: Settings) -> str:
-    """A server."""
+    """Returns the card of a server."""
     facts = [("tenant", settings.tenant or "the token's own"), ("token", "yes" if settings.token else "none")]
     return _card(_title("Fabric", settings.url), "", [_facts(facts)])
 
 
 def node_table(nodes: Sequence[Node]) -> str:
-    """Nodes, one a row."""
+    """Returns a table of nodes."""
     heads = ("node", "state", "slots in use", "queued", "memory used", "modules", "speed", "labels")
     cell = f"padding:4px 10px;text-align:left;border-bottom:1px solid {_LINE}"
     rows = ""

@@ -1,4 +1,4 @@
-"""A job's card that moves while the job does, shown once and updated in place."""
+"""A job's card that is displayed once and updated in place while the job runs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..errors import FabricError
 if TYPE_CHECKING:
     from ..job import Job, JobBase
 
-#: Seconds between looks.
+#: Polling interval in seconds.
 EVERY = 1.0
 
 
 class _Card:
-    """A job's card as it is now."""
+    """A snapshot of a job's card."""
 
     def __init__(self, job: JobBase) -> None:
         self._text = repr(job)
@@ -31,7 +31,7 @@ class _Card:
 
 
 class Shown:
-    """A place in a notebook that holds a job's card, once there is one."""
+    """A display of a job's card in a notebook; empty at first."""
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -42,11 +42,11 @@ class Shown:
 
     @property
     def here(self) -> bool:
-        """Whether it is among the outputs of the cell that runs."""
+        """True if the display is an output of the running cell."""
         return bool(self) and self._cell == _cell()
 
     def update(self, job: JobBase) -> None:
-        """Shows the job as it is now, where it was shown before."""
+        """Displays the job's current state, in place if it was displayed before."""
         from IPython.display import display
 
         if self._handle is None:
@@ -57,7 +57,7 @@ class Shown:
 
 
 def _cell() -> int | None:
-    """The number of the cell that runs."""
+    """Returns the number of the running cell."""
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
@@ -65,18 +65,18 @@ def _cell() -> int | None:
 
 
 def card(job: JobBase) -> Shown:
-    """Shows the job's card in a notebook. A cell that has waited for the job has its card already."""
+    """Displays the job's card in a notebook. Reuses the card of a wait in the same cell."""
     shown = job._shown if job._shown is not None and job._shown.here else Shown()
     shown.update(job)
     return shown
 
 
 def show(job: Job) -> threading.Thread | None:
-    """Shows the job's card in a notebook; until the job ends, a thread keeps it up to date."""
+    """Displays the job's card in a notebook. A thread updates it until the job ends."""
     shown = card(job)
     if not shown or job.ended:
         return None
-    # The user's own handle changes only when the user looks.
+    # A copy, since the user's handle changes only when the user reads it.
     own = copy.copy(job)
 
     def follow() -> None:
@@ -85,7 +85,7 @@ def show(job: Job) -> threading.Thread | None:
                 own.info = info
                 shown.update(own)
         except (FabricError, RuntimeError):
-            # Closed, or gone for longer than it is waited for: the card stays as it was last seen.
+            # The client was closed or the server is unreachable for too long: the card keeps its last state.
             return
 
     thread = threading.Thread(target=follow, name=f"fabric card of {job.id}", daemon=True)

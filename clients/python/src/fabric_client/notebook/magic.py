@@ -1,4 +1,4 @@
-"""`%%fabric` and `%fabric`: call a function with what a cell holds, or map it over stored objects.
+"""`%%fabric` and `%fabric`: call a function with the content of a cell, or map it over stored objects.
 
     %%fabric wordcount
     to be or not to be
@@ -9,7 +9,7 @@
 
     %fabric wordcount --input texts/ --split lines:1MiB --reduce --out counts
 
-The `Fabric` is the one that the notebook holds as `fab`, else one made of the environment.
+The client is the notebook's variable `fab`, or else a new one with the default settings.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from ..job import Job
 
 
 class UsageError(ValueError):
-    """A line that can't be understood."""
+    """A magic line that cannot be parsed."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        # The default ends the process, which here would be the kernel.
+        # The default exits the process, which is the kernel.
         raise UsageError(f"{message}\n{self.format_usage()}")
 
 
 def parser() -> argparse.ArgumentParser:
-    """What may stand after `%%fabric`."""
+    """Returns the parser of the arguments of `%%fabric`."""
     made = _Parser(prog="%%fabric", add_help=False)
     made.add_argument("function", help="NAME, NAME@VERSION or NAME:ALIAS")
     made.add_argument("-i", "--input", metavar="PATH", help="map over a stored object, or a prefix ending in /")
@@ -42,19 +42,19 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--each", action="store_true", help="map over the cell's lines, each an item")
     made.add_argument("-p", "--param", action="append", default=[], metavar="NAME=VALUE", help="JSON, else text")
     made.add_argument("--reduce", action="store_true", help="merge the partial results")
-    made.add_argument("--shuffle", type=int, metavar="N", help="group emitted records by key, in so many tasks")
+    made.add_argument("--shuffle", type=int, metavar="N", help="group emitted records by key, in N tasks")
     made.add_argument("--name", help="the job's name")
-    made.add_argument("--detach", action="store_true", help="give the job and do not wait")
-    made.add_argument("-o", "--out", metavar="VARIABLE", help="keep the value (with --detach the job) under a name")
+    made.add_argument("--detach", action="store_true", help="return the job without waiting")
+    made.add_argument("-o", "--out", metavar="VARIABLE", help="store the value (with --detach the job) in a variable")
     return made
 
 
 def run(fabric: Fabric, line: str, cell: str | None) -> tuple[Any, str | None]:
-    """Does what a line and its cell say: the value, or the job with `--detach`, and the name to keep it under.
+    """Runs a line and its cell. Returns the value, or the job with `--detach`, and the variable to store it in.
 
     Raises:
-        UsageError: for a line that can't be understood.
-        FabricError: where the call or the job fails.
+        UsageError: if the line cannot be parsed.
+        FabricError: if the call or the job fails.
     """
     try:
         words = shlex.split(line)
@@ -62,14 +62,14 @@ def run(fabric: Fabric, line: str, cell: str | None) -> tuple[Any, str | None]:
         raise UsageError(str(e)) from e
     asked = parser().parse_args(words)
     if asked.out is not None and not asked.out.isidentifier():
-        raise UsageError(f"--out {asked.out}: a variable's name is expected")
+        raise UsageError(f"--out {asked.out}: expected a variable name")
     params = dict(_param(text) for text in asked.param)
     function = fabric.function(asked.function)
     body = cell or ""
     if asked.input is None and not asked.each:
         for name in ("reduce", "shuffle", "detach", "name"):
             if getattr(asked, name):
-                raise UsageError(f"--{name} is for maps: give --input or --each")
+                raise UsageError(f"--{name} needs --input or --each")
         if cell is None:
             raise UsageError("nothing to send: use %%fabric with a cell, or --input")
         return function.invoke(body.removesuffix("\n"), params=params).value, asked.out
@@ -91,7 +91,7 @@ def _waited(job: Job) -> Any:
 def _param(text: str) -> tuple[str, Any]:
     name, found, value = text.partition("=")
     if not found or not name:
-        raise UsageError(f"--param {text}: write NAME=VALUE")
+        raise UsageError(f"--param {text}: expected NAME=VALUE")
     return name, _json_or_text(value)
 
 
@@ -103,7 +103,7 @@ def _json_or_text(text: str) -> Any:
 
 
 def load(ipython: Any) -> None:
-    """Makes `%fabric` and `%%fabric` known to an IPython shell."""
+    """Registers `%fabric` and `%%fabric` in an IPython shell."""
 
     def fabric(line: str, cell: str | None = None) -> Any:
         held = ipython.user_ns.get("fab")
