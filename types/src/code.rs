@@ -40,7 +40,7 @@ pub enum Exit {
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:tt, $class:ident, $status:literal, $exit:ident, $retry:literal;)*) => {
-        /// A stable error code. `docs/errors.md` has a section for each.
+        /// A stable error code. `docs/errors.md` has a row for each, which a test compares.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         pub enum Code {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*

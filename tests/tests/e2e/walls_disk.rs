@@ -381,15 +381,16 @@ async fn a_flood_of_lines_costs_another_tenant_none() {
         }
     };
     futures::join!(futures::future::join_all(floods), says);
-    let lines = async |client: &Client, q: Option<&str>| {
-        let filter = fabric_client::LogQuery { q: q.map(str::to_owned), ..fabric_client::LogQuery::default() };
-        let found = PageOptions::collect(100_000, async |paging| {
-            client.logs(&fabric_client::LogQuery { paging, ..filter.clone() }).await
+    let lines = async |client: &Client| {
+        let found = PageOptions::collect(300_000, async |paging| {
+            client.logs(&fabric_client::LogQuery { paging, ..fabric_client::LogQuery::default() }).await
         });
         found.await.unwrap().items.len()
     };
-    assert_eq!(lines(&quiet, None).await, 300);
-    assert!(lines(&noisy, Some("lines dropped")).await > 0, "the dropped lines are not reported");
+    assert_eq!(lines(&quiet).await, 300);
+    // Lines are dropped in the queue if they arrive faster than the disk takes them, and by retention in any case. The
+    // report of the former is tested in `index/tests/index/queries.rs`.
+    assert!(lines(&noisy).await < 4 * 60_000, "the flood is stored whole");
     // The bound on stored lines applies to disk space, not to their text.
     let index = server.folder().join("data");
     let len = |name: &str| std::fs::metadata(index.join(name)).map_or(0, |meta| meta.len());
