@@ -12,7 +12,7 @@ use fabric_backend::{
     journal::{Record, StreamInfo},
     registry::Expect,
 };
-use fabric_index::{Arrived, Index, Noted, Totals, activity_records};
+use fabric_index::{Index, RecordBatch, StreamRecord, Totals, activity_records};
 use fabric_types::{Code, Fault};
 use futures::{
     FutureExt as _, StreamExt as _,
@@ -177,7 +177,9 @@ impl Collector {
                 // Deleted, or failed earlier. A notice or the next listing adds the stream again.
                 None => drop(self.names.remove(&stream)),
                 Some(Err(error)) => tracing::warn!(%stream, %error, "reading an activity stream failed"),
-                Some(Ok(record)) => arrived.push(Arrived { noted: decode(&stream, &record), stream, seq: record.seq }),
+                Some(Ok(record)) => {
+                    arrived.push(StreamRecord { batch: decode(&stream, &record), stream, seq: record.seq })
+                }
             }
             next = if arrived.len() < TOGETHER { self.followed.next().now_or_never().flatten() } else { None };
         }
@@ -206,10 +208,10 @@ impl Collector {
 }
 
 /// Decodes a record. A damaged record is skipped, because reading it again would not help.
-fn decode(stream: &str, record: &Record) -> Noted {
+fn decode(stream: &str, record: &Record) -> RecordBatch {
     serde_json::from_slice(&record.bytes).unwrap_or_else(|error| {
         tracing::error!(%stream, seq = record.seq, %error, "activity record is damaged, skipping it");
-        Noted::default()
+        RecordBatch::default()
     })
 }
 
@@ -226,7 +228,7 @@ mod tests {
     fn record(fuel: u64) -> Bytes {
         let line = UsageLine { fuel, ..UsageLine::default() };
         let usage = vec![(TenantId::new("a").unwrap(), 20_787, FunctionName::new("f").unwrap(), line)];
-        serde_json::to_vec(&Noted { usage, ..Noted::default() }).unwrap().into()
+        serde_json::to_vec(&RecordBatch { usage, ..RecordBatch::default() }).unwrap().into()
     }
 
     async fn post(backend: &Backend, stream: &str, at: u64, records: Vec<Bytes>) {
