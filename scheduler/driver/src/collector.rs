@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fabric_backend::{
     Backend, Error,
     journal::{Record, StreamInfo},
-    registry::Expect,
+    registry::Precondition,
 };
 use fabric_index::{Index, RecordBatch, StreamRecord, Totals, activity_records};
 use fabric_types::{Code, Fault};
@@ -45,7 +45,7 @@ pub struct Collector {
     backend: Backend,
     index: Index,
     /// Revision of the totals in the registry. The process that wrote them last is the owner.
-    totals: Expect,
+    totals: Precondition,
     /// Totals of a write with an unknown outcome.
     unsure: Option<Bytes>,
     changed: bool,
@@ -65,12 +65,12 @@ impl Collector {
     pub async fn new(backend: Backend, index: Index) -> Result<Self, Fault> {
         let found = backend.registry.get(TOTALS).await?;
         let totals = match found {
-            None => Expect::Absent,
+            None => Precondition::Absent,
             Some(entry) => {
                 let totals: Totals = serde_json::from_slice(&entry.value)
                     .map_err(|e| Fault::new(Code::Internal, format!("`{TOTALS}` in the registry is damaged: {e}")))?;
                 index.replace_totals(totals).await.map_err(|e| unavailable(&e))?;
-                Expect::Revision(entry.revision)
+                Precondition::Revision(entry.revision)
             }
         };
         Ok(Self {
@@ -198,11 +198,11 @@ impl Collector {
             && let Some(entry) = self.backend.registry.get(TOTALS).await?
             && entry.value == *before
         {
-            self.totals = Expect::Revision(entry.revision);
+            self.totals = Precondition::Revision(entry.revision);
         }
         self.unsure = Some(bytes.clone());
         let revision = self.backend.registry.put(TOTALS, bytes, self.totals).await?;
-        (self.totals, self.unsure, self.changed) = (Expect::Revision(revision), None, false);
+        (self.totals, self.unsure, self.changed) = (Precondition::Revision(revision), None, false);
         Ok(())
     }
 }
