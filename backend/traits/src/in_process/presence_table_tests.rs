@@ -98,7 +98,8 @@ async fn a_watcher_reports_expiry_on_time_and_ends_with_the_table() {
     assert!(watch.next().now_or_never().is_none());
     let start = Instant::now();
     assert_eq!(watch.next().await, Some(PresenceChange::Absent(id("a"))));
-    assert_eq!(start.elapsed(), TTL);
+    let elapsed = start.elapsed();
+    assert!(elapsed >= TTL && elapsed < TTL + Duration::from_millis(5), "{elapsed:?}");
     // Changes that cancel out before the watcher reads them are not reported.
     table.announce(node("b", 0), TTL);
     table.leave(&id("b"));
