@@ -24,9 +24,8 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use fabric_backend::{
-    Backend,
-    registry::{Change, Expect, RegistryEntry},
-    upkeep,
+    Backend, maintenance,
+    registry::{Change, Precondition, RegistryEntry},
 };
 use fabric_store::{Accounts, Reservation};
 use fabric_types::{Code, memory::Payer, storage::StorageKind};
@@ -121,8 +120,8 @@ impl Idempotency {
         for _ in 0..16 {
             let entry = self.backend.registry.get(at).await?;
             let (expect, old) = match &entry {
-                None => (Expect::Absent, None),
-                Some(e) => (Expect::Revision(e.revision), serde_json::from_slice::<Record>(&e.value).ok()),
+                None => (Precondition::Absent, None),
+                Some(e) => (Precondition::Revision(e.revision), serde_json::from_slice::<Record>(&e.value).ok()),
             };
             if let Some(old) = old {
                 let age = now_ms().saturating_sub(old.at_ms);
@@ -142,7 +141,7 @@ impl Idempotency {
             let record = Record { fingerprint: fingerprint.to_owned(), at_ms: now_ms(), answer: None, run: self.run };
             match self.backend.registry.put(at, encode(&record)?, expect).await {
                 Ok(revision) => {
-                    let replaced = entry.as_ref().map_or(0, |e| e.value.len() as u64 + upkeep::ROW_BYTES);
+                    let replaced = entry.as_ref().map_or(0, |e| e.value.len() as u64 + maintenance::ROW_BYTES);
                     return Ok(Claim::Ours(revision, replaced));
                 }
                 Err(fabric_backend::Error::Conflict { .. }) => {}
@@ -167,8 +166,8 @@ impl Idempotency {
 
     /// Subtracts a deleted record from the tenant's stored bytes.
     fn forgotten(&self, entry: &RegistryEntry) {
-        if let Some((tenant, kind)) = upkeep::owner(&entry.key) {
-            self.accounts.remove(&tenant, kind, entry.value.len() as u64 + upkeep::ROW_BYTES);
+        if let Some((tenant, kind)) = maintenance::owner(&entry.key) {
+            self.accounts.remove(&tenant, kind, entry.value.len() as u64 + maintenance::ROW_BYTES);
         }
     }
 
@@ -186,7 +185,7 @@ impl Idempotency {
                 let alive = serde_json::from_slice::<Record>(&entry.value)
                     .is_ok_and(|r| now_ms().saturating_sub(r.at_ms) < self.keep_ms);
                 if !alive {
-                    match self.backend.registry.delete(&entry.key, Expect::Revision(entry.revision)).await {
+                    match self.backend.registry.delete(&entry.key, Precondition::Revision(entry.revision)).await {
                         Ok(()) => self.forgotten(&entry),
                         Err(fabric_backend::Error::Conflict { .. }) => {}
                         Err(e) => return Err(e.into()),
@@ -344,8 +343,8 @@ impl Idempotency {
         let record = Record { fingerprint, at_ms: now_ms(), answer: Some(answer), run: self.run };
         let stored = async {
             let record = encode(&record)?;
-            let bytes = record.len() as u64 + upkeep::ROW_BYTES;
-            self.backend.registry.put(at, record, Expect::Revision(revision)).await?;
+            let bytes = record.len() as u64 + maintenance::ROW_BYTES;
+            self.backend.registry.put(at, record, Precondition::Revision(revision)).await?;
             Ok::<_, Error>(bytes)
         };
         match stored.await {
@@ -361,7 +360,7 @@ impl Idempotency {
     /// Releases a claim, so that the key is free at once.
     async fn release(&self, at: &str, revision: u64) {
         for _ in 0..RELEASE_TRIES {
-            match self.backend.registry.delete(at, Expect::Revision(revision)).await {
+            match self.backend.registry.delete(at, Precondition::Revision(revision)).await {
                 // Another process took over the claim as abandoned, and owns it now.
                 Ok(()) | Err(fabric_backend::Error::Conflict { .. }) => return,
                 Err(error) => tracing::warn!(%error, "could not release the claim on an idempotency key"),

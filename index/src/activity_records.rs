@@ -3,7 +3,7 @@
 
 use crate::{
     Index,
-    fair::{FairQueue, QueueLimits},
+    fair_drop_queue::{FairDropQueue, QueueLimits},
     logs, usage,
     writer::Usage,
 };
@@ -22,9 +22,9 @@ use tokio::sync::Notify;
 /// Maximum number of waiting invocation records, over all tenants. Above it, the oldest records of the tenant with the
 /// most are dropped.
 const INVOCATIONS: QueueLimits = QueueLimits { items: 10_000, bytes: usize::MAX };
-/// Approximate maximum size of the log messages in one [`Noted`], in bytes.
+/// Approximate maximum size of the log messages in one [`RecordBatch`], in bytes.
 const TOGETHER: usize = 256 * 1024;
-/// Maximum number of log lines and invocations in one [`Noted`].
+/// Maximum number of log lines and invocations in one [`RecordBatch`].
 const MANY: usize = 2_000;
 
 /// Common prefix of the names of all activity streams.
@@ -53,7 +53,7 @@ pub fn day_of(stream: &str) -> Option<u64> {
 
 /// A batch of activity records.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Noted {
+pub struct RecordBatch {
     /// Log lines, in order of arrival.
     #[serde(default)]
     pub lines: Vec<(TenantId, LogLine)>,
@@ -65,7 +65,7 @@ pub struct Noted {
     pub usage: Vec<(TenantId, u32, FunctionName, UsageLine)>,
 }
 
-impl Noted {
+impl RecordBatch {
     fn is_empty(&self) -> bool {
         self.lines.is_empty() && self.invocations.is_empty() && self.usage.is_empty()
     }
@@ -73,13 +73,13 @@ impl Noted {
 
 struct Waiting {
     lines: logs::Queue,
-    invocations: FairQueue<Invocation>,
+    invocations: FairDropQueue<Invocation>,
     usage: Usage,
 }
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self { lines: logs::Queue::default(), invocations: FairQueue::new(INVOCATIONS), usage: Usage::default() }
+        Self { lines: logs::Queue::default(), invocations: FairDropQueue::new(INVOCATIONS), usage: Usage::default() }
     }
 }
 
@@ -93,21 +93,21 @@ pub struct Outbox {
 
 impl Outbox {
     /// Waits until a record was added. May return although the outbox is empty.
-    pub async fn some(&self) {
+    pub async fn ready(&self) {
         self.some.notified().await;
     }
 
     /// Removes and returns all waiting records, in batches of bounded size.
     #[must_use]
-    pub fn take(&self) -> Vec<Noted> {
+    pub fn take(&self) -> Vec<RecordBatch> {
         let Waiting { lines, mut invocations, usage } = std::mem::take(&mut *self.waiting.lock());
         let mut all = Vec::new();
-        let mut now = Noted {
+        let mut now = RecordBatch {
             usage: usage.into_iter().map(|((tenant, day, function), line)| (tenant, day, function, line)).collect(),
-            ..Noted::default()
+            ..RecordBatch::default()
         };
         let (mut bytes, mut count) = (0, 0);
-        let mut next = |now: &mut Noted, more: usize| {
+        let mut next = |now: &mut RecordBatch, more: usize| {
             bytes += more;
             count += 1;
             if bytes > TOGETHER || count > MANY {
@@ -139,19 +139,19 @@ impl Outbox {
 
 /// The destination of a process's activity records. Cheap to clone.
 #[derive(Clone)]
-pub enum Notes {
+pub enum RecordSink {
     /// A local index.
-    Here(Index),
+    Index(Index),
     /// An outbox for shipping.
-    Sent(Arc<Outbox>),
+    Outbox(Arc<Outbox>),
 }
 
-impl Notes {
+impl RecordSink {
     /// Adds a log line without waiting.
     pub fn log(&self, tenant: TenantId, line: LogLine) {
         match self {
-            Self::Here(index) => index.log(vec![(tenant, line)]),
-            Self::Sent(outbox) => {
+            Self::Index(index) => index.log(vec![(tenant, line)]),
+            Self::Outbox(outbox) => {
                 outbox.waiting.lock().lines.push(tenant, line);
                 outbox.some.notify_one();
             }
@@ -161,8 +161,8 @@ impl Notes {
     /// Adds to a function's usage without waiting; `delta.function` is ignored.
     pub fn add_usage(&self, tenant: &TenantId, function: &FunctionName, delta: &UsageLine) {
         match self {
-            Self::Here(index) => index.add_usage(tenant, function, delta),
-            Self::Sent(outbox) => {
+            Self::Index(index) => index.add_usage(tenant, function, delta),
+            Self::Outbox(outbox) => {
                 let mut waiting = outbox.waiting.lock();
                 let key = (tenant.clone(), usage::today(), function.clone());
                 usage::merge(waiting.usage.entry(key).or_default(), delta);
@@ -178,8 +178,8 @@ impl Notes {
     /// [`crate::Error::NotWritten`] of the index; a retry is safe.
     pub async fn put_invocations(&self, invocations: Vec<(TenantId, Invocation)>) -> Result<(), crate::Error> {
         match self {
-            Self::Here(index) => return index.put_invocations(invocations).await,
-            Self::Sent(outbox) => {
+            Self::Index(index) => return index.put_invocations(invocations).await,
+            Self::Outbox(outbox) => {
                 let mut waiting = outbox.waiting.lock();
                 for (tenant, invocation) in invocations {
                     waiting.invocations.push(tenant, 0, invocation);

@@ -4,18 +4,18 @@ use fabric_types::Code;
 
 /// The reason for which changes were not written, sent to each caller that waits for them.
 #[derive(Debug, Clone)]
-pub struct Unwritten {
+pub struct WriteFailure {
     message: String,
     is_disk_full: bool,
 }
 
-impl std::fmt::Display for Unwritten {
+impl std::fmt::Display for WriteFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl From<Error> for Unwritten {
+impl From<Error> for WriteFailure {
     fn from(error: Error) -> Self {
         let is_disk_full = error.code() == Code::DiskFull;
         let message = if is_disk_full { "the disk is full".to_owned() } else { error.to_string() };
@@ -36,7 +36,7 @@ pub enum Error {
     Sqlite(#[from] rusqlite::Error),
     /// The batch with this change failed.
     #[error("index: not written: {0}")]
-    NotWritten(Unwritten),
+    NotWritten(WriteFailure),
     /// A row cannot be decoded. The index is rebuilt if its file is deleted.
     #[error("index: a row is damaged: {0}; delete the index file to have it rebuilt")]
     Damaged(#[from] serde_json::Error),
@@ -71,7 +71,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::NotWritten(Unwritten { is_disk_full: true, .. }) => Code::DiskFull,
+            Self::NotWritten(WriteFailure { is_disk_full: true, .. }) => Code::DiskFull,
             Self::Sqlite(error) if is_disk_full(error) => Code::DiskFull,
             Self::Closed | Self::NotWritten(_) => Code::Unavailable,
             Self::Newer { .. } => Code::Conflict,

@@ -4,7 +4,7 @@
 
 use crate::{
     Error, Index,
-    activity_records::Noted,
+    activity_records::RecordBatch,
     usage,
     words::int,
     writer::{Change, Usage},
@@ -17,13 +17,13 @@ use tokio::sync::oneshot;
 
 /// A record of an activity stream.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Arrived {
+pub struct StreamRecord {
     /// The stream.
     pub stream: String,
     /// Position in the stream.
     pub seq: u64,
     /// The content.
-    pub noted: Noted,
+    pub batch: RecordBatch,
 }
 
 /// All usage, and the position in each stream up to which it is included.
@@ -54,25 +54,25 @@ fn all_read(conn: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
 }
 
 /// Returns `true` if a record is new to this file, and advances the stored position.
-pub(crate) fn first(conn: &Connection, arrived: &Arrived) -> rusqlite::Result<bool> {
-    let new = arrived.seq >= read(conn, &arrived.stream)?;
+pub(crate) fn first(conn: &Connection, record: &StreamRecord) -> rusqlite::Result<bool> {
+    let new = record.seq >= read(conn, &record.stream)?;
     if new {
-        set_read(conn, &arrived.stream, arrived.seq + 1)?;
+        set_read(conn, &record.stream, record.seq + 1)?;
     }
     Ok(new)
 }
 
 /// Adds the usage of new records to the usage file, in one transaction.
-pub(crate) fn add_usage<'a>(conn: &Connection, all: impl Iterator<Item = &'a Arrived>) -> rusqlite::Result<()> {
+pub(crate) fn add_usage<'a>(conn: &Connection, all: impl Iterator<Item = &'a StreamRecord>) -> rusqlite::Result<()> {
     let mut all = all.peekable();
     if all.peek().is_none() {
         return Ok(());
     }
     let tx = conn.unchecked_transaction()?;
     let mut sum = Usage::new();
-    for arrived in all {
-        if first(&tx, arrived)? {
-            for (tenant, day, function, line) in &arrived.noted.usage {
+    for record in all {
+        if first(&tx, record)? {
+            for (tenant, day, function, line) in &record.batch.usage {
                 usage::merge(sum.entry((tenant.clone(), *day, function.clone())).or_default(), line);
             }
         }
@@ -116,8 +116,8 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::NotWritten`]; a retry is safe.
-    pub async fn take(&self, arrived: Vec<Arrived>) -> Result<(), Error> {
-        self.write(Change::Arrived(arrived)).await
+    pub async fn take(&self, records: Vec<StreamRecord>) -> Result<(), Error> {
+        self.write(Change::StreamRecords(records)).await
     }
 
     /// Returns all usage, and the position in each stream up to which it is included.

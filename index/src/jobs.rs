@@ -1,7 +1,7 @@
 //! Jobs: insertion, lookup and listing.
 
 use crate::{
-    Error, Index, JobFilter, Reach,
+    Error, Index, JobFilter, ReadExtent,
     words::{self, Conditions, int, text},
     writer::Change,
 };
@@ -183,7 +183,7 @@ impl Index {
     ) -> Result<Page<Job>, Error> {
         let limit = limit.clamp(1, 1000);
         let (sql, values) = conditions(tenant, filter, cursor).finish();
-        let reach = if filter.is_search() { Reach::Search } else { Reach::Rows };
+        let reach = if filter.is_search() { ReadExtent::Search } else { ReadExtent::Rows };
         self.read_as(reach, move |conn| {
             let sql = format!("SELECT body FROM jobs {sql} ORDER BY id DESC LIMIT {}", limit + 1);
             let mut select = conn.prepare_cached(&sql)?;

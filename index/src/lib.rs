@@ -7,7 +7,7 @@
 pub mod activity_records;
 mod dead_letters;
 mod error;
-mod fair;
+mod fair_drop_queue;
 mod filter;
 mod follow;
 mod ingest;
@@ -19,12 +19,12 @@ pub mod usage;
 mod words;
 mod writer;
 
-pub use activity_records::{Noted, Notes, Outbox};
+pub use activity_records::{Outbox, RecordBatch, RecordSink};
 pub use dead_letters::LetterCursor;
 pub use error::Error;
-pub use fair::{FairQueue, QueueLimits, Taken};
+pub use fair_drop_queue::{FairDropQueue, QueueLimits, TenantItems};
 pub use filter::{InvocationFilter, JobFilter, LogFilter};
-pub use ingest::{Arrived, Totals};
+pub use ingest::{StreamRecord, Totals};
 
 use fabric_types::id::TenantId;
 use parking_lot::Mutex;
@@ -75,7 +75,7 @@ struct Inner {
 
 /// The extent of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum ReadExtent {
     /// Rows found through an index.
     Rows,
     /// All rows of a tenant, for a text search.
@@ -196,13 +196,13 @@ impl Index {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.read_as(Reach::Rows, read).await
+        self.read_as(ReadExtent::Rows, read).await
     }
 
     /// Reads on a connection for this extent.
     async fn read_as<T: Send + 'static>(
         &self,
-        reach: Reach,
+        reach: ReadExtent,
         read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         if let Readers::Memory(store) = &self.inner.readers {
@@ -211,7 +211,7 @@ impl Index {
         let inner = Arc::clone(&self.inner);
         tokio::task::spawn_blocking(move || match &inner.readers {
             Readers::Memory(store) => read(store.lock().index()),
-            Readers::File { searches, .. } if reach == Reach::Search => read(&searches.lock()),
+            Readers::File { searches, .. } if reach == ReadExtent::Search => read(&searches.lock()),
             Readers::File { others, .. } => {
                 let free = others.iter().find_map(Mutex::try_lock);
                 match free.or_else(|| others.first().map(Mutex::lock)) {

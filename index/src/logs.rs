@@ -4,8 +4,8 @@
 //! lines are few enough to scan.
 
 use crate::{
-    Error, Index, LogFilter, Reach,
-    fair::{FairQueue, QueueLimits},
+    Error, Index, LogFilter, ReadExtent,
+    fair_drop_queue::{FairDropQueue, QueueLimits},
     filter::rank,
     words::{self, Conditions, int, text},
     writer::Shared,
@@ -26,7 +26,7 @@ use std::{
 /// A line and its tenant.
 type Owned = (TenantId, LogLine);
 
-/// Maximum number and bytes of waiting lines, over all tenants; see [`FairQueue`].
+/// Maximum number and bytes of waiting lines, over all tenants; see [`FairDropQueue`].
 const QUEUE: QueueLimits = QueueLimits { items: 16_384, bytes: 16 << 20 };
 /// Interval between checks for old lines.
 const AGE_CHECK: Duration = Duration::from_secs(60);
@@ -42,12 +42,12 @@ const fn source_text(source: LogSource) -> &'static str {
 
 /// Lines that wait for the writer.
 pub(crate) struct Queue {
-    lines: FairQueue<LogLine>,
+    lines: FairDropQueue<LogLine>,
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { lines: FairQueue::new(QUEUE) }
+        Self { lines: FairDropQueue::new(QUEUE) }
     }
 }
 
@@ -285,7 +285,7 @@ impl Index {
     ) -> Result<Vec<(i64, LogLine)>, Error> {
         let (sql, values) = conditions(tenant, filter, cursor).finish();
         let order = if filter.newest_first { "DESC" } else { "ASC" };
-        let reach = if filter.is_search() { Reach::Search } else { Reach::Rows };
+        let reach = if filter.is_search() { ReadExtent::Search } else { ReadExtent::Rows };
         self.read_as(reach, move |conn| {
             let mut select = conn.prepare_cached(&format!(
                 "SELECT id, at, invocation, function, task, source, level, message FROM logs {sql}

@@ -2,8 +2,8 @@
 
 use crate::{
     Error, Options, dead_letters,
-    error::Unwritten,
-    ingest::{self, Arrived, Totals},
+    error::WriteFailure,
+    ingest::{self, StreamRecord, Totals},
     invocations, jobs, logs, schema, usage,
 };
 use fabric_types::{
@@ -39,7 +39,7 @@ pub(crate) enum Change {
     /// Requests the bytes of log lines of each tenant.
     LogBytes(Option<oneshot::Sender<HashMap<TenantId, u64>>>),
     /// Records of activity streams.
-    Arrived(Vec<Arrived>),
+    StreamRecords(Vec<StreamRecord>),
     /// Requests all usage.
     Totals(Option<oneshot::Sender<Totals>>),
     ReplaceTotals(Totals),
@@ -164,7 +164,7 @@ impl Store {
         let (mut changes, replies): (Vec<_>, Vec<_>) =
             changes.into_iter().map(|w| (w.change, (w.reply, w._permit))).unzip();
         let together = self.write_index(&changes, lines());
-        let outcomes: Vec<Result<(), Unwritten>> = match &together {
+        let outcomes: Vec<Result<(), WriteFailure>> = match &together {
             Ok(()) => vec![Ok(()); changes.len()],
             Err(error) => {
                 tracing::error!(%error, "index batch failed, retrying its parts one by one");
@@ -172,10 +172,10 @@ impl Store {
                     tracing::error!(%error, "failed to write log lines, they are lost");
                 }
                 let one = |change| self.write_index(std::slice::from_ref(change), std::iter::empty());
-                changes.iter().map(one).map(|r| r.map_err(Unwritten::from)).collect()
+                changes.iter().map(one).map(|r| r.map_err(WriteFailure::from)).collect()
             }
         };
-        if any_lines || changes.iter().any(|change| matches!(change, Change::Arrived(_))) {
+        if any_lines || changes.iter().any(|change| matches!(change, Change::StreamRecords(_))) {
             shared.written.send_modify(|count| *count += 1);
         }
         let today = usage::today();
@@ -188,11 +188,11 @@ impl Store {
         let spent = usage::add(&self.usage, &usage).map_err(|error| {
             tracing::error!(%error, "failed to write usage, retrying with the next batch");
             shared.keep_usage(usage);
-            Unwritten::from(Error::from(error))
+            WriteFailure::from(Error::from(error))
         });
         let elsewhere = self.write_usage(&changes).map_err(|error| {
             tracing::error!(%error, "failed to write usage of other processes");
-            Unwritten::from(Error::from(error))
+            WriteFailure::from(Error::from(error))
         });
         for change in &mut changes {
             // The requester may have dropped its receiver.
@@ -218,7 +218,7 @@ impl Store {
         for ((change, outcome), (reply, _permit)) in changes.iter().zip(outcomes).zip(replies) {
             let outcome = match change {
                 Change::Usage(..) | Change::Flush => outcome.and(spent.clone()),
-                Change::Arrived(_) | Change::ReplaceTotals(_) | Change::ForgetStreams(_) => {
+                Change::StreamRecords(_) | Change::ReplaceTotals(_) | Change::ForgetStreams(_) => {
                     outcome.and(elsewhere.clone())
                 }
                 _ => outcome,
@@ -230,11 +230,11 @@ impl Store {
 
     /// Writes the usage of other processes, and changes of stream positions, to the usage file.
     fn write_usage(&self, changes: &[Change]) -> Result<(), rusqlite::Error> {
-        let arrived = changes.iter().filter_map(|change| match change {
-            Change::Arrived(list) => Some(list),
+        let records = changes.iter().filter_map(|change| match change {
+            Change::StreamRecords(list) => Some(list),
             _ => None,
         });
-        ingest::add_usage(&self.usage, arrived.flatten())?;
+        ingest::add_usage(&self.usage, records.flatten())?;
         for change in changes {
             match change {
                 Change::ReplaceTotals(totals) => ingest::replace(&self.usage, totals)?,
@@ -271,16 +271,16 @@ impl Store {
                     }
                     dead_letters::trim(&tx, list)?;
                 }
-                Change::Arrived(list) => {
-                    for arrived in list {
-                        if !ingest::first(&tx, arrived)? {
+                Change::StreamRecords(list) => {
+                    for record in list {
+                        if !ingest::first(&tx, record)? {
                             continue;
                         }
-                        for (tenant, line) in &arrived.noted.lines {
+                        for (tenant, line) in &record.batch.lines {
                             logs::put(&tx, tenant, line)?;
                             self.log_retention.added(tenant, line);
                         }
-                        for (tenant, invocation) in &arrived.noted.invocations {
+                        for (tenant, invocation) in &record.batch.invocations {
                             invocations::put(&tx, tenant, invocation)?;
                             self.invocation_retention.added(&tx, tenant)?;
                         }

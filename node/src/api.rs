@@ -20,7 +20,7 @@ use crate::{
 use bytes::Bytes;
 use fabric_backend::Backend;
 use fabric_host::Host;
-use fabric_index::{FairQueue, Notes, QueueLimits};
+use fabric_index::{FairDropQueue, QueueLimits, RecordSink};
 use fabric_results::ResultStore;
 use fabric_store::{Objects, Store};
 use fabric_types::{
@@ -92,7 +92,7 @@ pub struct Options {
     /// Results.
     pub results: ResultStore,
     /// Destination of logs, invocation records and usage. In a fleet they go to a journal stream with this node's name.
-    pub notes: Notes,
+    pub notes: RecordSink,
     /// The sandbox.
     pub host: Host,
     /// The process's data folder, in which running tasks are recorded. Without it, the next process cannot report a
@@ -127,7 +127,7 @@ pub struct NodeState {
     pub(crate) backend: Backend,
     pub(crate) store: Store,
     pub(crate) results: ResultStore,
-    pub(crate) notes: Notes,
+    pub(crate) notes: RecordSink,
     pub(crate) host: Host,
     /// The record of running tasks, for the next process.
     pub(crate) running: Arc<RunningFile>,
@@ -193,7 +193,7 @@ impl NodeState {
 
 /// Invocation records that wait for the index.
 struct Records {
-    waiting: parking_lot::Mutex<FairQueue<Invocation>>,
+    waiting: parking_lot::Mutex<FairDropQueue<Invocation>>,
     some: Notify,
 }
 
@@ -368,7 +368,7 @@ impl NodeHandle {
             memory_turn: Mutex::new(()),
             limits: moka::sync::Cache::new(100_000),
             guests,
-            records: Records { waiting: parking_lot::Mutex::new(FairQueue::new(RECORDS)), some: Notify::new() },
+            records: Records { waiting: parking_lot::Mutex::new(FairDropQueue::new(RECORDS)), some: Notify::new() },
         });
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let posting = RecordShipper::start(shared.id.clone(), &shared.backend, &notes);

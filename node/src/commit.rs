@@ -2,7 +2,7 @@
 
 use crate::api::NodeState;
 use fabric_backend::lane::FromNode;
-use fabric_results::{Committed, Fresh};
+use fabric_results::{Committed, NewResult};
 use fabric_types::{
     Code, Fault,
     id::TenantId,
@@ -35,7 +35,7 @@ pub enum TaskEnd {
         /// The attempt.
         attempt: u32,
         /// The result.
-        fresh: Fresh,
+        fresh: NewResult,
         /// Wall-clock time of the call in microseconds.
         wall_us: u64,
         /// GPU time in microseconds.
@@ -74,7 +74,7 @@ fn outcome(waiting: &Waiting, committed: Result<Committed, Fault>) -> AttemptOut
         gpu_us: waiting.gpu_us,
         bytes_in: waiting.bytes_in,
         cached: false,
-        differs: c.differs,
+        differs: c.rejected_digest,
     });
     AttemptOutcome { task: waiting.task, attempt: waiting.attempt, result }
 }
@@ -84,7 +84,7 @@ fn outcome(waiting: &Waiting, committed: Result<Committed, Fault>) -> AttemptOut
 async fn commit_patiently(
     shared: &NodeState,
     tenant: &TenantId,
-    mut fresh: Vec<Fresh>,
+    mut fresh: Vec<NewResult>,
     patience: Duration,
 ) -> Vec<Result<Committed, Fault>> {
     let began = Instant::now();

@@ -1,7 +1,7 @@
 //! Forwards the sandbox's log lines to the activity records.
 
 use fabric_host::{GuestLogLine, LogLevel, LogOrigin, LogSink};
-use fabric_index::Notes;
+use fabric_index::RecordSink;
 use fabric_types::{
     Code, Fault,
     id::{FunctionName, InvocationId, TenantId},
@@ -15,7 +15,7 @@ use std::sync::{
 
 /// The log sink of one call.
 pub struct FunctionLogs {
-    notes: Notes,
+    notes: RecordSink,
     tenant: TenantId,
     invocation: InvocationId,
     function: FunctionName,
@@ -40,7 +40,7 @@ fn level(level: LogLevel) -> &'static str {
 impl FunctionLogs {
     /// Creates the sink of an invocation, or of a task of a job.
     pub fn new(
-        notes: Notes,
+        notes: RecordSink,
         tenant: TenantId,
         invocation: InvocationId,
         function: FunctionName,

@@ -7,7 +7,7 @@ use crate::{
 };
 use fabric_backend::{
     Backend,
-    deaths::{self, Death, RunningTask, Witness},
+    deaths::{self, Death, DeathReporter, RunningTask},
 };
 use fabric_types::Fault;
 use std::path::Path;
@@ -30,7 +30,7 @@ pub async fn report_death(backend: &Backend, folder: &Path) -> Result<(), Fault>
     let death = Death {
         started_ms: left.started_ms,
         at_ms: now_ms(),
-        witness: Witness::Node,
+        reported_by: DeathReporter::Node,
         tasks,
         calls: u32::try_from(calls).unwrap_or(u32::MAX),
     };
@@ -44,7 +44,7 @@ pub async fn report_death(backend: &Backend, folder: &Path) -> Result<(), Fault>
             }
         }
     }
-    deaths::note(backend.registry.as_ref(), &left.node, death).await?;
+    deaths::record(backend.registry.as_ref(), &left.node, death).await?;
     let kept = Killers::count(folder, &left.entries, now_ms()).and_then(|()| running::settle(folder));
     if let Err(error) = kept {
         // For instance because of a full disk. The registry has the death, and another report does not change it.

@@ -111,7 +111,7 @@ fn tenant(key: &str) -> Option<TenantId> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use fabric_backend::registry::Expect;
+    use fabric_backend::registry::Precondition;
     use fabric_embedded::Embedded;
     use fabric_types::units::ByteSize;
 
@@ -120,7 +120,7 @@ mod tests {
         let backend = Embedded::in_memory().unwrap();
         let put = async |tenant: &str, text: &str| {
             let value = bytes::Bytes::copy_from_slice(text.as_bytes());
-            backend.registry.put(&format!("{QUOTAS}{tenant}"), value, Expect::Any).await.unwrap();
+            backend.registry.put(&format!("{QUOTAS}{tenant}"), value, Precondition::Any).await.unwrap();
         };
         put("before", r#"{"ceilings": {"memory-bytes": 65536}}"#).await;
         put("damaged", "?").await;
@@ -130,7 +130,7 @@ mod tests {
         let following = tokio::spawn(policies.clone().follow(changes));
         put("after", r#"{"ceilings": {"memory-bytes": 131072}}"#).await;
         assert_eq!(policies.fresh(&"after".parse().unwrap()).await.unwrap().ceilings.memory_bytes, ByteSize::kib(128));
-        backend.registry.delete(&format!("{QUOTAS}after"), Expect::Any).await.unwrap();
+        backend.registry.delete(&format!("{QUOTAS}after"), Precondition::Any).await.unwrap();
         assert_eq!(policies.fresh(&"after".parse().unwrap()).await.unwrap().ceilings.memory_bytes, ByteSize::gib(4));
         put("before", "{}").await;
         while memory("before") != ByteSize::gib(4) {

@@ -85,7 +85,7 @@ pub async fn run(shared: Arc<NodeState>, stop: CancellationToken) {
         }
         let node = shared.id.clone();
         let message = if count % HOLDS_EVERY == 0 {
-            FromNode::Holds { node, attempts: shared.holding.list() }
+            FromNode::HeldAttempts { node, attempts: shared.holding.list() }
         } else {
             FromNode::Heartbeat { node }
         };

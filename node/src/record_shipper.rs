@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use fabric_backend::{Backend, Error, journal::Journal, notice::Notices};
-use fabric_index::{Noted, Notes, Outbox, activity_records};
+use fabric_index::{Outbox, RecordBatch, RecordSink, activity_records};
 use fabric_types::id::NodeId;
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -24,9 +24,9 @@ pub struct RecordShipper {
 
 impl RecordShipper {
     /// Starts shipping if `notes` has an outbox.
-    pub fn start(process: NodeId, backend: &Backend, notes: &Notes) -> Self {
+    pub fn start(process: NodeId, backend: &Backend, notes: &RecordSink) -> Self {
         let posting = Self { done: CancellationToken::new(), tracker: TaskTracker::new() };
-        if let Notes::Sent(outbox) = notes {
+        if let RecordSink::Outbox(outbox) = notes {
             let stream = Stream {
                 journal: backend.journal.clone(),
                 notices: backend.notices.clone(),
@@ -86,7 +86,7 @@ impl Stream {
     }
 }
 
-fn encode(noted: &[Noted]) -> Vec<Bytes> {
+fn encode(noted: &[RecordBatch]) -> Vec<Bytes> {
     let records = noted.iter().map(serde_json::to_vec);
     records
         .filter_map(|record| {
@@ -98,7 +98,7 @@ fn encode(noted: &[Noted]) -> Vec<Bytes> {
 
 async fn run(process: NodeId, outbox: Arc<Outbox>, mut stream: Stream, done: CancellationToken) {
     loop {
-        let last = done.run_until_cancelled(outbox.some()).await.is_none();
+        let last = done.run_until_cancelled(outbox.ready()).await.is_none();
         // Records written just before the end are also shipped, without waiting for more.
         done.run_until_cancelled(tokio::time::sleep(GATHER)).await;
         let records = encode(&outbox.take());

@@ -4,8 +4,8 @@
 use crate::volume_walk::{removed_but_open, walk};
 use fabric_backend::{
     Backend,
+    maintenance::Sizes,
     registry::{Change, RegistryEntry},
-    upkeep::Sizes,
 };
 use fabric_host::{VolumeCharge, VolumeMeter, VolumeRefusal};
 use fabric_index::Index;
@@ -238,7 +238,7 @@ async fn count_all(backend: &Backend, store: &Store, options: &StorageOptions) -
     let started = std::time::Instant::now();
     let accounts = store.accounts();
     accounts.begin_count(&StorageKind::ALL);
-    let mut all = backend.upkeep.sizes().await?;
+    let mut all = backend.maintenance.sizes().await?;
     let mut add = |more: Sizes| {
         for (tenant, kinds) in more {
             let of = all.entry(tenant).or_default();

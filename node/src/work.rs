@@ -9,7 +9,7 @@ use crate::{
     running::Entry,
 };
 use fabric_host::{Loaded, PartSource, SlotWait, TaskCall, TaskStage, keyed};
-use fabric_results::Fresh;
+use fabric_results::NewResult;
 use fabric_store::Objects;
 use fabric_types::{
     Code, Fault,
@@ -233,7 +233,7 @@ async fn attempt(
     match result {
         Ok(output) => {
             usage.bytes_out += output.bytes.len() as u64;
-            let fresh = Fresh {
+            let fresh = NewResult {
                 key,
                 bytes: output.bytes,
                 content_type: output.content_type,

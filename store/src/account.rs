@@ -90,7 +90,7 @@ struct Inner {
     free: Mutex<Option<(Instant, u64)>>,
     counted: watch::Sender<bool>,
     /// A lock per path for its writers.
-    turns: Mutex<HashMap<object_store::path::Path, Arc<tokio::sync::Mutex<()>>>>,
+    path_locks: Mutex<HashMap<object_store::path::Path, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// The storage accounts of all tenants. Cheap to clone.
@@ -125,7 +125,7 @@ impl Accounts {
             floor,
             free: Mutex::default(),
             counted: watch::Sender::new(!counted),
-            turns: Mutex::default(),
+            path_locks: Mutex::default(),
         }))
     }
 
@@ -389,26 +389,26 @@ impl Account {
     }
 
     /// Locks a path among the writers of this process.
-    pub(crate) async fn turn(&self, path: &object_store::path::Path) -> Turn {
-        let turn = Arc::clone(self.accounts.0.turns.lock().entry(path.clone()).or_default());
-        let held = turn.lock_owned().await;
-        Turn { accounts: self.accounts.clone(), path: path.clone(), held: Some(held) }
+    pub(crate) async fn lock_path(&self, path: &object_store::path::Path) -> PathLock {
+        let lock = Arc::clone(self.accounts.0.path_locks.lock().entry(path.clone()).or_default());
+        let held = lock.lock_owned().await;
+        PathLock { accounts: self.accounts.clone(), path: path.clone(), held: Some(held) }
     }
 }
 
 /// The lock of one writer on a path.
-pub(crate) struct Turn {
+pub(crate) struct PathLock {
     accounts: Accounts,
     path: object_store::path::Path,
     held: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
-impl Drop for Turn {
+impl Drop for PathLock {
     fn drop(&mut self) {
-        let mut turns = self.accounts.0.turns.lock();
+        let mut path_locks = self.accounts.0.path_locks.lock();
         self.held = None;
-        if turns.get(&self.path).is_some_and(|turn| Arc::strong_count(turn) == 1) {
-            turns.remove(&self.path);
+        if path_locks.get(&self.path).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            path_locks.remove(&self.path);
         }
     }
 }

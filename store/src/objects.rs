@@ -220,7 +220,7 @@ impl Objects {
         reservation: Reservation,
     ) -> Result<ObjectInfo, Error> {
         let fail = |e| Error::from_store("write", path.as_str(), e);
-        let _turn = self.account.turn(&to).await;
+        let _lock = self.account.lock_path(&to).await;
         let replaced = if size.is_some() { self.charged(path, &to).await? } else { 0 };
         let put = match upload.complete().await {
             Ok(put) => put,
@@ -299,7 +299,7 @@ impl Objects {
         reservation: Reservation,
     ) -> Result<ObjectInfo, Error> {
         let size = bytes.len() as u64;
-        let _turn = self.account.turn(&to).await;
+        let _lock = self.account.lock_path(&to).await;
         let replaced = if options.if_absent { 0 } else { self.charged(path, &to).await? };
         let put = self.backend.store().put_opts(&to, PutPayload::from_bytes(bytes), mode(options).into()).await;
         let put = put.map_err(|e| Error::from_store("write", path.as_str(), e))?;
@@ -468,7 +468,7 @@ impl Objects {
     /// [`Error::NotFound`], and [`Error::Backend`] if the store fails.
     pub async fn delete(&self, path: &ObjectPath) -> Result<(), Error> {
         let full = self.full(path)?;
-        let _turn = self.account.turn(&full).await;
+        let _lock = self.account.lock_path(&full).await;
         // S3 does not report if the object existed.
         let size = self.head(path).await?.size;
         self.backend.store().delete(&full).await.map_err(|e| Error::from_store("delete", path.as_str(), e))?;
@@ -483,7 +483,7 @@ impl Objects {
     /// [`Error::Backend`] if the store fails.
     pub(crate) async fn delete_if_older(&self, path: &ObjectPath, at_ms: u64) -> Result<Option<u64>, Error> {
         let full = self.full(path)?;
-        let _turn = self.account.turn(&full).await;
+        let _lock = self.account.lock_path(&full).await;
         let info = match self.head(path).await {
             Ok(info) if info.modified_ms < at_ms => info,
             Ok(_) | Err(Error::NotFound { .. }) => return Ok(None),

@@ -29,7 +29,7 @@ const GUESS: u64 = 64 << 10;
 const ENCRYPTED_MAGIC: &[u8; 4] = b"PARE";
 
 /// The reason for which a file cannot be split.
-enum Wrong {
+enum SplitError {
     /// The file is damaged, or not Parquet. The text completes a sentence.
     Damaged(String),
     /// The named part is encrypted. A part of a file cannot be decrypted separately, since the key is bound to the
@@ -37,13 +37,13 @@ enum Wrong {
     Encrypted(String),
 }
 
-impl From<&str> for Wrong {
+impl From<&str> for SplitError {
     fn from(why: &str) -> Self {
         Self::Damaged(why.to_owned())
     }
 }
 
-impl Wrong {
+impl SplitError {
     fn into_error(self, source: &Source) -> Error {
         let (why, hint) = match self {
             Self::Damaged(why) => (why, "give only Parquet files, or use another splitter"),
@@ -89,9 +89,10 @@ pub(crate) async fn row_group(source: &Source, index: u32) -> Result<Vec<Segment
         let group = metadata
             .row_groups()
             .get(usize::try_from(index).unwrap_or(usize::MAX))
-            .ok_or_else(|| Wrong::Damaged(format!("it has no row group {index}")))?;
+            .ok_or_else(|| SplitError::Damaged(format!("it has no row group {index}")))?;
         let ranges = chunks(group, size)?;
-        let footer = footer(metadata.file_metadata(), group, &ranges).map_err(|e| Wrong::Damaged(e.to_string()))?;
+        let footer =
+            footer(metadata.file_metadata(), group, &ranges).map_err(|e| SplitError::Damaged(e.to_string()))?;
         let mut segments = vec![Segment::Bytes(Bytes::from_static(MAGIC))];
         let mut run: Option<Range<u64>> = None;
         for range in ranges {
@@ -110,10 +111,10 @@ pub(crate) async fn row_group(source: &Source, index: u32) -> Result<Vec<Segment
 /// Reads and decodes the footer and passes it to `look`, on the blocking pool, so that a panic is caught.
 async fn decoded<T: Send + 'static>(
     source: &Source,
-    look: impl FnOnce(&ParquetMetaData) -> Result<T, Wrong> + Send + 'static,
+    look: impl FnOnce(&ParquetMetaData) -> Result<T, SplitError> + Send + 'static,
 ) -> Result<T, Error> {
     let size = source.size;
-    let bad = |why: &str| Wrong::from(why).into_error(source);
+    let bad = |why: &str| SplitError::from(why).into_error(source);
     if size < TAIL + MAGIC.len() as u64 {
         return Err(bad("it is too short"));
     }
@@ -122,7 +123,7 @@ async fn decoded<T: Send + 'static>(
     let tail = end.split_off(end.len().saturating_sub(8));
     let Some((length, magic)) = tail.split_first_chunk::<4>() else { return Err(bad("it is too short")) };
     if magic == ENCRYPTED_MAGIC {
-        return Err(Wrong::Encrypted("its footer".to_owned()).into_error(source));
+        return Err(SplitError::Encrypted("its footer".to_owned()).into_error(source));
     }
     if magic != MAGIC {
         return Err(bad("it does not end as a Parquet file"));
@@ -142,7 +143,8 @@ async fn decoded<T: Send + 'static>(
     let alone = if length > LARGE_FOOTER { LARGE.acquire().await.ok() } else { None };
     let looked = tokio::task::spawn_blocking(move || {
         let _alone = alone;
-        let metadata = ParquetMetaDataReader::decode_metadata(&footer).map_err(|e| Wrong::Damaged(e.to_string()))?;
+        let metadata =
+            ParquetMetaDataReader::decode_metadata(&footer).map_err(|e| SplitError::Damaged(e.to_string()))?;
         look(&metadata)
     });
     match looked.await {
@@ -159,7 +161,7 @@ fn page(offset: Option<i64>) -> Option<i64> {
 
 /// Returns the ranges of the column chunks of a row group. Each is inside the object, and together they are no larger
 /// than it.
-fn chunks(group: &RowGroupMetaData, size: u64) -> Result<Vec<Range<u64>>, Wrong> {
+fn chunks(group: &RowGroupMetaData, size: u64) -> Result<Vec<Range<u64>>, SplitError> {
     let mut sum = 0_u64;
     let mut ranges = Vec::new();
     if group.num_rows() < 0 {
@@ -167,7 +169,7 @@ fn chunks(group: &RowGroupMetaData, size: u64) -> Result<Vec<Range<u64>>, Wrong>
     }
     for column in group.columns() {
         if column.crypto_metadata().is_some() {
-            return Err(Wrong::Encrypted(format!("its column `{}`", column.column_path().string())));
+            return Err(SplitError::Encrypted(format!("its column `{}`", column.column_path().string())));
         }
         if column.file_path().is_some() {
             return Err("a column is in another file".into());

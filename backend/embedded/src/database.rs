@@ -3,11 +3,11 @@
 //! conflict is an ordinary answer and does not affect the other writes. If SQLite itself fails, the batch is rolled
 //! back and its writes run one by one.
 
-use super::{
-    change_signal::ChangeSignals,
-    schema::{self, failed},
+use super::schema::{self, failed};
+use fabric_backend::{
+    Error,
+    in_process::{ChangeSignals, ChangeWatchers},
 };
-use fabric_backend::Error;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::{
@@ -28,6 +28,20 @@ const BATCH: usize = 1024;
 /// Number of read connections.
 const READERS: usize = 3;
 
+/// The watchers of the registry and the followers of the journal in this process.
+#[derive(Default)]
+pub(super) struct Subscribers {
+    pub(super) watchers: ChangeWatchers,
+    pub(super) followers: ChangeSignals,
+}
+
+impl Subscribers {
+    fn close(&self) {
+        self.watchers.close();
+        self.followers.close();
+    }
+}
+
 /// The context of a write: the connection inside the transaction, and the registry's revision counter.
 pub(super) struct Tx<'a> {
     pub(super) conn: &'a Connection,
@@ -37,7 +51,7 @@ pub(super) struct Tx<'a> {
 /// A queued write. `apply` may run twice, since the first transaction may have been rolled back.
 trait Write: Send {
     fn apply(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()>;
-    fn committed(self: Box<Self>, bells: &ChangeSignals);
+    fn committed(self: Box<Self>, subscribers: &Subscribers);
     fn failed(self: Box<Self>, error: rusqlite::Error);
 }
 
@@ -53,18 +67,18 @@ impl<T, R, P> Write for Pending<T, R, P>
 where
     T: Send,
     R: FnMut(&mut Tx<'_>) -> rusqlite::Result<Result<T, Error>> + Send,
-    P: FnOnce(&T, &ChangeSignals) + Send,
+    P: FnOnce(&T, &Subscribers) + Send,
 {
     fn apply(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()> {
         self.answer = Some((self.run)(tx)?);
         Ok(())
     }
 
-    fn committed(self: Box<Self>, bells: &ChangeSignals) {
+    fn committed(self: Box<Self>, subscribers: &Subscribers) {
         let Self { publish, answer, reply, .. } = *self;
         let Some(answer) = answer else { return };
         if let Ok(value) = &answer {
-            publish(value, bells);
+            publish(value, subscribers);
         }
         // The caller may have dropped its receiver. The write stays committed.
         let _ = reply.send(answer);
@@ -79,7 +93,7 @@ where
 struct Core {
     conn: Connection,
     revision: u64,
-    bells: Arc<ChangeSignals>,
+    subscribers: Arc<Subscribers>,
 }
 
 impl Core {
@@ -112,7 +126,7 @@ impl Core {
 
     fn commit(&mut self, mut batch: Vec<Box<dyn Write>>) {
         match self.attempt(&mut batch) {
-            Ok(()) => batch.into_iter().for_each(|write| write.committed(&self.bells)),
+            Ok(()) => batch.into_iter().for_each(|write| write.committed(&self.subscribers)),
             Err(error) => {
                 tracing::warn!(%error, writes = batch.len(), "write batch failed, retrying its writes one by one");
                 for write in batch {
@@ -120,7 +134,7 @@ impl Core {
                     let outcome = self.attempt(&mut one);
                     let [write] = one;
                     match outcome {
-                        Ok(()) => write.committed(&self.bells),
+                        Ok(()) => write.committed(&self.subscribers),
                         Err(error) => write.failed(error),
                     }
                 }
@@ -145,7 +159,7 @@ pub(super) struct Database {
     mode: Mode,
     next_reader: AtomicUsize,
     boot: u64,
-    bells: Arc<ChangeSignals>,
+    subscribers: Arc<Subscribers>,
     lock: Option<File>,
 }
 
@@ -153,7 +167,7 @@ impl Database {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let lock = schema::claim(path)?;
         let (core, boot) = start(schema::open_writer(Some(path))?)?;
-        let bells = Arc::clone(&core.bells);
+        let subscribers = Arc::clone(&core.subscribers);
         let readers =
             (0..READERS).map(|_| schema::open_reader(path).map(Mutex::new)).collect::<Result<Vec<_>, Error>>()?;
         let (queue, waiting) = mpsc::channel(QUEUE);
@@ -170,15 +184,21 @@ impl Database {
             mode: Mode::File { queue: Some(queue), thread: Some(thread), readers },
             next_reader: AtomicUsize::new(0),
             boot,
-            bells,
+            subscribers,
             lock: Some(lock),
         })
     }
 
     pub(super) fn in_memory() -> Result<Self, Error> {
         let (core, boot) = start(schema::open_writer(None)?)?;
-        let bells = Arc::clone(&core.bells);
-        Ok(Self { mode: Mode::Memory(Mutex::new(core)), next_reader: AtomicUsize::new(0), boot, bells, lock: None })
+        let subscribers = Arc::clone(&core.subscribers);
+        Ok(Self {
+            mode: Mode::Memory(Mutex::new(core)),
+            next_reader: AtomicUsize::new(0),
+            boot,
+            subscribers,
+            lock: None,
+        })
     }
 
     /// Returns the number of times the file has been opened, including this time.
@@ -186,8 +206,8 @@ impl Database {
         self.boot
     }
 
-    pub(super) fn bells(&self) -> &Arc<ChangeSignals> {
-        &self.bells
+    pub(super) fn subscribers(&self) -> &Arc<Subscribers> {
+        &self.subscribers
     }
 
     /// Runs `run` in the next transaction. After its commit, calls `publish` with the value before the caller receives
@@ -196,7 +216,7 @@ impl Database {
         &self,
         context: &'static str,
         run: impl FnMut(&mut Tx<'_>) -> rusqlite::Result<Result<T, Error>> + Send + 'static,
-        publish: impl FnOnce(&T, &ChangeSignals) + Send + 'static,
+        publish: impl FnOnce(&T, &Subscribers) + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         let write: Box<dyn Write> = Box::new(Pending { context, run, publish, answer: None, reply });
@@ -254,7 +274,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        self.bells.close();
+        self.subscribers.close();
         if let Mode::File { queue, thread, .. } = &mut self.mode {
             drop(queue.take());
             if let Some(thread) = thread.take()
@@ -309,7 +329,10 @@ fn start(conn: Connection) -> Result<(Core, u64), Error> {
         Ok((value("revision")?, value("boot")?))
     };
     let (revision, boot) = counters(&conn).map_err(|e| failed("read the counters", e))?;
-    Ok((Core { conn, revision: from_sql_int(revision), bells: Arc::new(ChangeSignals::default()) }, from_sql_int(boot)))
+    Ok((
+        Core { conn, revision: from_sql_int(revision), subscribers: Arc::new(Subscribers::default()) },
+        from_sql_int(boot),
+    ))
 }
 
 fn closed(context: &'static str) -> Error {

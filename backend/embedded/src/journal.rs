@@ -1,13 +1,11 @@
 //! The journal as two tables: streams with their lengths, and their records.
 
-use super::{
-    change_signal::ChangeSignal,
-    database::{Database, from_sql_int, range, sql_int},
-};
+use super::database::{Database, from_sql_int, range, sql_int};
 use async_trait::async_trait;
 use bytes::Bytes;
 use fabric_backend::{
     Error,
+    in_process::ChangeSignal,
     journal::{Journal, Record, StreamInfo},
 };
 use futures::{StreamExt as _, stream, stream::BoxStream};
@@ -60,7 +58,7 @@ fn records(conn: &Connection, stream: &str, from: u64, limit: usize) -> rusqlite
 struct Follower {
     // Weak, so that a follower does not keep the database open.
     database: Weak<Database>,
-    bell: Arc<ChangeSignal>,
+    signal: Arc<ChangeSignal>,
     stream: String,
     next: u64,
     incarnation: Option<i64>,
@@ -77,9 +75,9 @@ impl Follower {
             if self.failed {
                 return None;
             }
-            let bell = Arc::clone(&self.bell);
+            let signal = Arc::clone(&self.signal);
             // Created before the read, so that an append between the read and the wait is not missed.
-            let rung = bell.rung();
+            let notified = signal.notified();
             let read = {
                 let database = self.database.upgrade()?;
                 let (stream, from) = (self.stream.clone(), self.next);
@@ -92,7 +90,7 @@ impl Follower {
                     return Some(Err(error));
                 }
             };
-            if bell.ended() || (self.incarnation.is_some() && incarnation != self.incarnation) {
+            if signal.ended() || (self.incarnation.is_some() && incarnation != self.incarnation) {
                 return None;
             }
             self.incarnation = incarnation;
@@ -100,7 +98,7 @@ impl Follower {
                 self.next = last.seq + 1;
                 self.ready = found.into();
             } else {
-                rung.await;
+                notified.await;
             }
         }
     }
@@ -146,7 +144,7 @@ impl Journal for SqliteJournal {
                     }
                     Ok(Ok(new_len))
                 },
-                move |_, bells| bells.appended(&published),
+                move |_, subscribers| subscribers.followers.notify(&published),
             )
             .await
     }
@@ -161,7 +159,7 @@ impl Journal for SqliteJournal {
     fn follow(&self, stream: &str, from: u64) -> BoxStream<'static, Result<Record, Error>> {
         let follower = Follower {
             database: Arc::downgrade(&self.database),
-            bell: self.database.bells().follow(stream),
+            signal: self.database.subscribers().followers.follow(stream),
             stream: stream.to_owned(),
             next: from,
             incarnation: None,
@@ -207,7 +205,7 @@ impl Journal for SqliteJournal {
                     }
                     Ok(Ok(()))
                 },
-                move |(), bells| bells.deleted(&published),
+                move |(), subscribers| subscribers.followers.end(&published),
             )
             .await
     }

@@ -3,37 +3,18 @@
 use async_trait::async_trait;
 use fabric_backend::{
     Error,
-    lane::{FromNode, LANE_DEPTH, Lanes, NodeInbox, SchedulerInbox, ToNode},
+    in_process::{SCHEDULER, lane_queue},
+    lane::{FromNode, Lanes, NodeInbox, SchedulerInbox, ToNode},
 };
 use fabric_types::id::NodeId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use tokio::sync::mpsc;
 
-/// The name of the scheduler's end in errors.
-const SCHEDULER: &str = "scheduler";
-
 #[derive(Default)]
 pub(super) struct LocalLanes {
     nodes: Mutex<HashMap<NodeId, mpsc::Sender<ToNode>>>,
     scheduler: Mutex<Option<mpsc::Sender<FromNode>>>,
-}
-
-struct NodeEnd(mpsc::Receiver<ToNode>);
-struct SchedulerEnd(mpsc::Receiver<FromNode>);
-
-#[async_trait]
-impl NodeInbox for NodeEnd {
-    async fn recv(&mut self) -> Option<ToNode> {
-        self.0.recv().await
-    }
-}
-
-#[async_trait]
-impl SchedulerInbox for SchedulerEnd {
-    async fn recv(&mut self) -> Option<FromNode> {
-        self.0.recv().await
-    }
 }
 
 #[async_trait]
@@ -59,14 +40,14 @@ impl Lanes for LocalLanes {
     }
 
     async fn open(&self, node: &NodeId) -> Result<Box<dyn NodeInbox>, Error> {
-        let (sender, receiver) = mpsc::channel(LANE_DEPTH);
+        let (sender, inbox) = lane_queue();
         self.nodes.lock().insert(node.clone(), sender);
-        Ok(Box::new(NodeEnd(receiver)))
+        Ok(Box::new(inbox))
     }
 
-    async fn collect(&self) -> Result<Box<dyn SchedulerInbox>, Error> {
-        let (sender, receiver) = mpsc::channel(LANE_DEPTH);
+    async fn open_inbox(&self) -> Result<Box<dyn SchedulerInbox>, Error> {
+        let (sender, inbox) = lane_queue();
         *self.scheduler.lock() = Some(sender);
-        Ok(Box::new(SchedulerEnd(receiver)))
+        Ok(Box::new(inbox))
     }
 }

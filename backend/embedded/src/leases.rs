@@ -70,7 +70,7 @@ impl Leases for LocalLeases {
         }
     }
 
-    async fn look(&self, name: &str) -> Result<Option<ObservedLease>, Error> {
+    async fn get(&self, name: &str) -> Result<Option<ObservedLease>, Error> {
         let state = self.state.lock();
         Ok(state.held.get(name).map(|held| ObservedLease {
             lease: Lease { name: name.to_owned(), holder: held.holder.clone(), epoch: held.epoch },

@@ -1,20 +1,19 @@
-//! The engine backend of a single machine. Durable data is in one SQLite file, all else in memory.
+//! The backend of a single machine. Durable data is in one SQLite file, all else in memory.
 //!
 //! Only one process can open it: a lock file next to the database excludes others. All waiting writes share one
 //! transaction, and so one flush to disk ([`database`]). Reads of single keys run on the caller's thread, since they
 //! take microseconds; scans run on blocking threads.
 
-mod change_signal;
 mod database;
 mod journal;
 mod lanes;
 mod leases;
+mod maintenance;
 mod notices;
 mod presence;
 mod registry;
 mod results;
 mod schema;
-mod upkeep;
 
 use database::Database;
 use fabric_backend::{Backend, Error};
@@ -53,7 +52,7 @@ fn assemble(database: Arc<Database>) -> Backend {
         leases: Arc::new(leases::LocalLeases::new(boot)),
         presence: Arc::new(presence::LocalPresence::new()),
         lanes: Arc::new(lanes::LocalLanes::default()),
-        notices: Arc::new(notices::LocalNotices::new()),
-        upkeep: Arc::new(upkeep::SqliteUpkeep::new(database)),
+        notices: Arc::new(notices::LocalNotices::default()),
+        maintenance: Arc::new(maintenance::SqliteMaintenance::new(database)),
     }
 }

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fabric_backend::{
     Error,
-    registry::{Change, Expect, Registry, RegistryEntry},
+    registry::{Change, Precondition, Registry, RegistryEntry},
 };
-use futures::{StreamExt as _, stream, stream::BoxStream};
+use futures::stream::BoxStream;
 use rusqlite::{OptionalExtension as _, params};
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl SqliteRegistry {
 }
 
 /// Checks the precondition of a write. Returns `true` if the key exists.
-fn check(tx: &Tx<'_>, key: &str, expect: Expect) -> rusqlite::Result<Result<bool, Error>> {
+fn check(tx: &Tx<'_>, key: &str, expect: Precondition) -> rusqlite::Result<Result<bool, Error>> {
     let found: Option<i64> = tx
         .conn
         .prepare_cached("SELECT revision FROM registry WHERE key = ?1")?
@@ -31,9 +31,9 @@ fn check(tx: &Tx<'_>, key: &str, expect: Expect) -> rusqlite::Result<Result<bool
         .optional()?;
     let found = found.map(from_sql_int);
     let expected = match expect {
-        Expect::Any => return Ok(Ok(found.is_some())),
-        Expect::Absent => None,
-        Expect::Revision(revision) => Some(revision),
+        Precondition::Any => return Ok(Ok(found.is_some())),
+        Precondition::Absent => None,
+        Precondition::Revision(revision) => Some(revision),
     };
     if expected == found {
         return Ok(Ok(found.is_some()));
@@ -63,7 +63,7 @@ impl Registry for SqliteRegistry {
         })
     }
 
-    async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<u64, Error> {
+    async fn put(&self, key: &str, value: Bytes, expect: Precondition) -> Result<u64, Error> {
         let key = key.to_owned();
         let published = (key.clone(), value.clone());
         self.database
@@ -82,15 +82,16 @@ impl Registry for SqliteRegistry {
                         .execute(params![key.as_bytes(), sql_int(*tx.revision), value.as_ref()])?;
                     Ok(Ok(*tx.revision))
                 },
-                move |revision, bells| {
+                move |revision, subscribers| {
                     let (key, value) = published;
-                    bells.changed(&key, &Change::Put(RegistryEntry { key: key.clone(), value, revision: *revision }));
+                    let entry = RegistryEntry { key, value, revision: *revision };
+                    subscribers.watchers.publish_in_order(&entry.key, || Change::Put(entry.clone()));
                 },
             )
             .await
     }
 
-    async fn delete(&self, key: &str, expect: Expect) -> Result<(), Error> {
+    async fn delete(&self, key: &str, expect: Precondition) -> Result<(), Error> {
         let key = key.to_owned();
         let published = key.clone();
         self.database
@@ -106,9 +107,9 @@ impl Registry for SqliteRegistry {
                     }
                     Ok(Ok(there))
                 },
-                move |there, bells| {
+                move |there, subscribers| {
                     if *there {
-                        bells.changed(&published, &Change::Deleted(published.clone()));
+                        subscribers.watchers.publish_in_order(&published, || Change::Deleted(published.clone()));
                     }
                 },
             )
@@ -139,7 +140,6 @@ impl Registry for SqliteRegistry {
     }
 
     fn watch(&self, prefix: &str) -> BoxStream<'static, Change> {
-        let watcher = self.database.bells().watch(prefix);
-        stream::unfold(watcher, |watcher| async move { watcher.next().await.map(|change| (change, watcher)) }).boxed()
+        self.database.subscribers().watchers.watch(prefix).changes()
     }
 }

@@ -4,8 +4,8 @@ use super::database::{Database, from_sql_int, sql_int};
 use async_trait::async_trait;
 use fabric_backend::{
     Error,
-    results::{Body, Commit, ResultRecord, Results},
-    upkeep::USE_GRAIN,
+    maintenance::USE_RESOLUTION,
+    results::{CommitOutcome, ResultBody, ResultRecord, Results},
 };
 use fabric_types::{
     digest::{ContentDigest, TaskKey},
@@ -37,7 +37,7 @@ fn now_s() -> i64 {
 
 /// Returns `true` if `used` is so old that a new use must be recorded.
 fn is_long_ago(used: i64) -> bool {
-    used.saturating_add(sql_int(USE_GRAIN.as_secs())) < now_s()
+    used.saturating_add(sql_int(USE_RESOLUTION.as_secs())) < now_s()
 }
 
 /// Returns the digest and the time of the last recorded use.
@@ -57,8 +57,8 @@ fn insert(conn: &Connection, tenant: &TenantId, key: &TaskKey, record: &ResultRe
     let buckets: Option<Vec<u8>> =
         (!record.buckets.is_empty()).then(|| record.buckets.iter().flat_map(|end| end.to_le_bytes()).collect());
     let body = match &record.body {
-        Body::Inline(bytes) => Some(bytes.as_ref()),
-        Body::Object => None,
+        ResultBody::Inline(bytes) => Some(bytes.as_ref()),
+        ResultBody::Object => None,
     };
     conn.prepare_cached(
         "INSERT INTO results (slot, tenant, key, digest, len, fuel, content_type, buckets, body, used)
@@ -92,7 +92,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ResultRecord> {
             .chunks(8)
             .filter_map(|bytes| bytes.try_into().ok().map(u64::from_le_bytes))
             .collect(),
-        body: body.map_or(Body::Object, |bytes| Body::Inline(bytes.into())),
+        body: body.map_or(ResultBody::Object, |bytes| ResultBody::Inline(bytes.into())),
     })
 }
 
@@ -133,7 +133,11 @@ impl Results for SqliteResults {
         Ok(found.into_iter().map(|found| found.map(|(record, _)| record)).collect())
     }
 
-    async fn commit(&self, tenant: &TenantId, results: Vec<(TaskKey, ResultRecord)>) -> Result<Vec<Commit>, Error> {
+    async fn commit(
+        &self,
+        tenant: &TenantId,
+        results: Vec<(TaskKey, ResultRecord)>,
+    ) -> Result<Vec<CommitOutcome>, Error> {
         let tenant = tenant.clone();
         self.database
             .write(
@@ -144,16 +148,16 @@ impl Results for SqliteResults {
                         answers.push(match find(tx.conn, &tenant, key)? {
                             None => {
                                 insert(tx.conn, &tenant, key, record)?;
-                                Commit::Stored
+                                CommitOutcome::Stored
                             }
                             Some((digest, used)) => {
                                 if is_long_ago(used) {
                                     use_now(tx.conn, &tenant, key)?;
                                 }
                                 if digest == record.digest.0 {
-                                    Commit::Same
+                                    CommitOutcome::Same
                                 } else {
-                                    Commit::Differs(ContentDigest(digest))
+                                    CommitOutcome::Differs(ContentDigest(digest))
                                 }
                             }
                         });
@@ -165,7 +169,7 @@ impl Results for SqliteResults {
             .await
     }
 
-    async fn forget(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<(), Error> {
+    async fn delete(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<(), Error> {
         let (tenant, keys) = (tenant.clone(), keys.to_vec());
         self.database
             .write(

@@ -12,7 +12,7 @@ use std::{
 ///
 /// `results.slot` is the first eight bytes of the key. An index of integers is a third of the size of an index of keys,
 /// so a batch of random keys touches fewer pages. The full key is still compared in the row. `results.used` is the time
-/// when a result was committed or last read, in seconds since 1970, up to [`fabric_backend::upkeep::USE_GRAIN`] late.
+/// when a result was committed or last read, in seconds since 1970, up to [`fabric_backend::maintenance::USE_RESOLUTION`] late.
 const MIGRATIONS: &[&str] = &[
     "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;

@@ -1,12 +1,12 @@
 //! Opens a fleet: connects to NATS, checks the object store, starts the listeners and assembles the backend.
 
 use crate::{
-    Error,
+    Error, handshake,
     journal::FleetJournal,
     lanes::FleetLanes,
     leases::FleetLeases,
-    link::{Counters, Hearing, Link},
-    meet,
+    link::{ConnectionState, Counters, Link},
+    maintenance::FleetMaintenance,
     notices::FleetNotices,
     objects::Objects,
     options::FleetOptions,
@@ -15,7 +15,6 @@ use crate::{
     results::FleetResults,
     seal,
     tasks::Tasks,
-    upkeep::FleetUpkeep,
 };
 use async_nats::{Request, RequestErrorKind};
 use bytes::Bytes;
@@ -53,7 +52,7 @@ pub struct FleetStats {
 /// The health of a fleet. Cheap to clone; does not keep the fleet open.
 #[derive(Debug, Clone)]
 pub struct Health {
-    hearing: watch::Receiver<Hearing>,
+    connection: watch::Receiver<ConnectionState>,
     counters: Arc<Counters>,
     tracker: TaskTracker,
     client: async_nats::Client,
@@ -66,7 +65,7 @@ impl Health {
     /// Returns `true` if NATS is connected, for readiness probes. The durable backends work without NATS.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.hearing.borrow().connected
+        self.connection.borrow().connected
     }
 
     /// Checks that a NATS server responds. A connection to a hung server may stay open for a while.
@@ -75,7 +74,7 @@ impl Health {
     /// [`Error::Backend`] if there is no connection, or no answer in time.
     pub async fn ping(&self) -> Result<(), Error> {
         if !self.is_connected() {
-            return Err(Link::away("ping NATS"));
+            return Err(Link::disconnected_error("ping NATS"));
         }
         let request = Request::new().payload(Bytes::new()).timeout(Some(self.timeout));
         // The server itself answers that there are no subscribers. The outer limit covers a client that hangs before it
@@ -93,7 +92,7 @@ impl Health {
     /// Waits until NATS is connected, or disconnected if `connected` is `false`. Returns `false` if the fleet was
     /// closed first. Cancel safe.
     pub async fn until_connected(&self, connected: bool) -> bool {
-        self.hearing.clone().wait_for(|hearing| hearing.connected == connected).await.is_ok()
+        self.connection.clone().wait_for(|connection| connection.connected == connected).await.is_ok()
     }
 
     /// Returns the counters.
@@ -137,26 +136,26 @@ impl Fleet {
             });
         }
         let times = options.times;
-        let root = options.root.clone().join("backend").join(name.as_str());
+        let root = options.root.clone().join("state").join(name.as_str());
         let objects = Objects::new(Arc::clone(&options.store), root, times.store_request);
         objects.probe().await?;
         let key = seal::key(&objects).await?;
         let (link, sending) = Link::open(&options, key).await?;
 
         let tasks = Tasks::new();
-        tasks.spawn(meet::listen(&link, sending, &tasks).await?);
-        let keep = Arc::new(tasks.guard());
-        let registry = FleetRegistry::new(objects.below("registry"), link.clone(), times.look_every, &tasks, &keep);
-        let journal = FleetJournal::new(objects.below("journal"), link.clone(), times.look_every, &tasks, &keep);
-        let presence = FleetPresence::new(link.clone(), times.deaf, &tasks, &keep);
-        let lanes = FleetLanes::new(link.clone(), times.lane_grace, &tasks, &keep);
-        let notices = FleetNotices::new(link.clone(), &keep);
+        tasks.spawn(handshake::listen(&link, sending, &tasks).await?);
+        let guard = Arc::new(tasks.guard());
+        let registry = FleetRegistry::new(objects.below("registry"), link.clone(), times.poll_interval, &tasks, &guard);
+        let journal = FleetJournal::new(objects.below("journal"), link.clone(), times.poll_interval, &tasks, &guard);
+        let presence = FleetPresence::new(link.clone(), times.outage_grace, &tasks, &guard);
+        let lanes = FleetLanes::new(link.clone(), times.lane_grace, &tasks, &guard);
+        let notices = FleetNotices::new(link.clone(), &guard);
         tasks.spawn(registry.listen().await?);
         tasks.spawn(journal.listen().await?);
         tasks.spawn(presence.listen().await?);
         tasks.spawn(notices.listen(tasks.stop()).await?);
         let health = Health {
-            hearing: link.hearing(),
+            connection: link.connection(),
             counters: Arc::clone(&link.counters),
             tracker: tasks.tracker().clone(),
             client: link.client().clone(),
@@ -172,7 +171,7 @@ impl Fleet {
                 presence: Arc::new(presence),
                 lanes: Arc::new(lanes),
                 notices: Arc::new(notices),
-                upkeep: Arc::new(FleetUpkeep::new(
+                maintenance: Arc::new(FleetMaintenance::new(
                     objects.below("registry"),
                     objects.below("journal"),
                     objects.below("results"),

@@ -9,7 +9,7 @@ use crate::{
     Error,
     keyed_locks::KeyedLocks,
     names,
-    objects::{Found, Objects, Written, same_tag},
+    objects::{Found, Objects, WriteOutcome, same_tag},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -65,12 +65,12 @@ pub(crate) struct FleetLeases {
     objects: Objects,
     seen: Mutex<HashMap<String, Seen>>,
     /// Prevents contenders of this process from racing in the store.
-    turns: KeyedLocks,
+    locks: KeyedLocks,
 }
 
 impl FleetLeases {
     pub(crate) fn new(objects: Objects) -> Self {
-        Self { objects, seen: Mutex::default(), turns: KeyedLocks::new() }
+        Self { objects, seen: Mutex::default(), locks: KeyedLocks::new() }
     }
 
     /// Stores the result of a write by this process. `since` is taken before the write, so that this process never
@@ -120,7 +120,7 @@ fn lease(name: &str, stored: &Stored) -> Lease {
 impl Leases for FleetLeases {
     async fn acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
         let path = names::leaf(self.objects.root(), name)?;
-        let _turn = self.turns.wait(name).await;
+        let _lock = self.locks.wait(name).await;
         let mut found = self.objects.get(&path, LONGEST).await?;
         for round in 0..ROUNDS {
             let since = Instant::now();
@@ -149,12 +149,12 @@ impl Leases for FleetLeases {
                 }
             };
             match written {
-                Written::Done(etag) => {
+                WriteOutcome::Written(etag) => {
                     self.wrote(name, etag, &next, since);
                     return Ok(Some(lease(name, &next)));
                 }
-                Written::Other(other) => found = Some(other),
-                Written::Nothing => found = None,
+                WriteOutcome::Conflict(other) => found = Some(other),
+                WriteOutcome::Missing => found = None,
             }
         }
         Ok(None)
@@ -177,13 +177,13 @@ impl Leases for FleetLeases {
             let since = Instant::now();
             let next = Stored::new(&lease.holder, lease.epoch, ttl);
             match self.objects.replace(&path, &etag, next.encode()?).await? {
-                Written::Done(etag) => {
+                WriteOutcome::Written(etag) => {
                     self.wrote(name, etag, &next, since);
                     return Ok(());
                 }
                 // Renewed elsewhere in this process.
-                Written::Other(found) if mine(name, &found, lease)? => etag = found.etag,
-                Written::Other(_) | Written::Nothing => {
+                WriteOutcome::Conflict(found) if mine(name, &found, lease)? => etag = found.etag,
+                WriteOutcome::Conflict(_) | WriteOutcome::Missing => {
                     self.seen.lock().remove(name);
                     return Err(lost());
                 }
@@ -192,7 +192,7 @@ impl Leases for FleetLeases {
         Err(lost())
     }
 
-    async fn look(&self, name: &str) -> Result<Option<ObservedLease>, Error> {
+    async fn get(&self, name: &str) -> Result<Option<ObservedLease>, Error> {
         let path = names::leaf(self.objects.root(), name)?;
         let Some(found) = self.objects.get(&path, LONGEST).await? else { return Ok(None) };
         let stored = Stored::decode(name, &found)?;
@@ -202,15 +202,15 @@ impl Leases for FleetLeases {
     async fn take_over(&self, seen: &ObservedLease, holder: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
         let name = &seen.lease.name;
         let path = names::leaf(self.objects.root(), name)?;
-        let _turn = self.turns.wait(name).await;
+        let _lock = self.locks.wait(name).await;
         let since = Instant::now();
         let next = Stored::new(holder, seen.lease.epoch.saturating_add(1), ttl);
         match self.objects.replace(&path, &seen.version, next.encode()?).await? {
-            Written::Done(etag) => {
+            WriteOutcome::Written(etag) => {
                 self.wrote(name, etag, &next, since);
                 Ok(Some(lease(name, &next)))
             }
-            Written::Other(_) | Written::Nothing => Ok(None),
+            WriteOutcome::Conflict(_) | WriteOutcome::Missing => Ok(None),
         }
     }
 
@@ -225,12 +225,12 @@ impl Leases for FleetLeases {
             }
             let next = Stored { released: true, ..Stored::new(&lease.holder, lease.epoch, Duration::ZERO) };
             match self.objects.replace(&path, &there.etag, next.encode()?).await? {
-                Written::Done(etag) => {
+                WriteOutcome::Written(etag) => {
                     self.wrote(name, etag, &next, Instant::now());
                     return Ok(());
                 }
-                Written::Other(other) => found = Some(other),
-                Written::Nothing => return Ok(()),
+                WriteOutcome::Conflict(other) => found = Some(other),
+                WriteOutcome::Missing => return Ok(()),
             }
         }
         Ok(())

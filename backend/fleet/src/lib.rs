@@ -9,12 +9,13 @@ mod envelope;
 mod fleet;
 #[doc(hidden)]
 pub mod fuzzing;
+mod handshake;
 mod journal;
 mod keyed_locks;
 mod lanes;
 mod leases;
 mod link;
-mod meet;
+mod maintenance;
 mod names;
 mod notices;
 mod objects;
@@ -24,7 +25,6 @@ mod registry;
 mod results;
 mod seal;
 mod tasks;
-mod upkeep;
 
 pub use fabric_backend::Error;
 pub use fleet::{Fleet, FleetStats, Health};

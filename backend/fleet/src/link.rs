@@ -3,7 +3,7 @@
 
 use crate::{
     Error,
-    meet::{Meetings, SharedMeetings},
+    handshake::Handshakes,
     options::{FleetOptions, Login},
     seal::Seal,
 };
@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 /// Messages that a subscription buffers. Later ones are lost, and the loss counts as a gap, after which listeners poll.
 const WAITING: usize = 8192;
 /// Maximum time that a write waits to publish its notice.
-const HINT: Duration = Duration::from_millis(50);
+const NOTICE_TIMEOUT: Duration = Duration::from_millis(50);
 /// Maximum delay between two attempts to reconnect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
@@ -43,7 +43,7 @@ impl Counters {
 
 /// The state of the connection, and the number of times that messages may have been missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hearing {
+pub(crate) struct ConnectionState {
     pub(crate) connected: bool,
     /// Grows with every reconnect and every overflow. Listeners poll after a change.
     pub(crate) gaps: u64,
@@ -53,12 +53,12 @@ pub(crate) struct Hearing {
 #[derive(Clone)]
 pub(crate) struct Link {
     client: Client,
-    hearing: watch::Receiver<Hearing>,
+    connection: watch::Receiver<ConnectionState>,
     pub(crate) counters: Arc<Counters>,
     /// Random number that distinguishes this process's messages from those of others.
     pub(crate) origin: u64,
     pub(crate) seal: Arc<Seal>,
-    pub(crate) meetings: SharedMeetings,
+    pub(crate) handshakes: Arc<Handshakes>,
     prefix: Arc<str>,
     timeout: Duration,
 }
@@ -223,18 +223,18 @@ async fn connect_options(options: &FleetOptions, servers: &[ServerAddr]) -> Resu
 }
 
 impl Link {
-    /// Connects. The receiver yields the handshake messages to send to other processes, see [`crate::meet::listen`].
+    /// Connects. The receiver yields the handshake messages to send to other processes, see [`crate::handshake::listen`].
     pub(crate) async fn open(
         options: &FleetOptions,
         key: [u8; 32],
     ) -> Result<(Self, mpsc::Receiver<(u64, Bytes)>), Error> {
         let servers = servers(&options.nats)?;
         let counters = Arc::new(Counters::default());
-        let (sender, hearing) = watch::channel(Hearing { connected: true, gaps: 0 });
+        let (sender, connection) = watch::channel(ConnectionState { connected: true, gaps: 0 });
         let (told, sender) = (Arc::clone(&counters), Arc::new(sender));
         let connect = connect_options(options, &servers).await?.event_callback(move |event| {
             let (told, sender) = (Arc::clone(&told), Arc::clone(&sender));
-            async move { heard(&event, &told, &sender) }
+            async move { on_event(&event, &told, &sender) }
         });
         // One timeout per server, and one for the handshake with the last one.
         let limit = options.times.nats_connect * (u32::try_from(servers.len()).unwrap_or(u32::MAX).saturating_add(1));
@@ -246,14 +246,14 @@ impl Link {
             }
         };
         let origin = rand::random();
-        let (meetings, sending) = Meetings::new();
+        let (handshakes, sending) = Handshakes::new();
         let link = Self {
             client,
-            hearing,
+            connection,
             counters,
             origin,
             seal: Arc::new(Seal::new(key, origin)),
-            meetings: Arc::new(meetings),
+            handshakes: Arc::new(handshakes),
             prefix: options.name.as_str().into(),
             timeout: options.times.nats_request,
         };
@@ -274,15 +274,15 @@ impl Link {
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        self.hearing.borrow().connected
+        self.connection.borrow().connected
     }
 
-    pub(crate) fn hearing(&self) -> watch::Receiver<Hearing> {
-        self.hearing.clone()
+    pub(crate) fn connection(&self) -> watch::Receiver<ConnectionState> {
+        self.connection.clone()
     }
 
     /// Returns the error of a call without a connection. Messages are not queued, since they would be stale later.
-    pub(crate) fn away(context: &str) -> Error {
+    pub(crate) fn disconnected_error(context: &str) -> Error {
         nats(context, "not connected to NATS, reconnecting", true)
     }
 
@@ -312,7 +312,7 @@ impl Link {
         payload: Bytes,
     ) -> Result<(), Error> {
         if !self.is_connected() {
-            return Err(Self::away(context));
+            return Err(Self::disconnected_error(context));
         }
         match tokio::time::timeout(self.timeout, self.client.publish(subject, payload)).await {
             Ok(sent) => sent.map_err(|e| nats(context, e, true)),
@@ -322,8 +322,8 @@ impl Link {
 
     /// Publishes a notice that receivers could also find by polling. Bounded in time, so that it does not delay the
     /// write it reports.
-    pub(crate) async fn hint(&self, context: &'static str, subject: String, payload: Bytes) {
-        match tokio::time::timeout(HINT, self.publish(context, subject, payload)).await {
+    pub(crate) async fn publish_notice(&self, context: &'static str, subject: String, payload: Bytes) {
+        match tokio::time::timeout(NOTICE_TIMEOUT, self.publish(context, subject, payload)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "failed to publish a notice"),
             Err(_) => tracing::debug!(context, "publishing a notice timed out"),
@@ -352,25 +352,25 @@ impl Link {
     }
 }
 
-fn heard(event: &Event, counters: &Counters, hearing: &watch::Sender<Hearing>) {
+fn on_event(event: &Event, counters: &Counters, connection: &watch::Sender<ConnectionState>) {
     match event {
-        Event::Connected => hearing.send_modify(|hearing| {
-            if !hearing.connected {
+        Event::Connected => connection.send_modify(|connection| {
+            if !connection.connected {
                 Counters::count(&counters.reconnects);
                 tracing::info!("reconnected to nats");
-                *hearing = Hearing { connected: true, gaps: hearing.gaps + 1 };
+                *connection = ConnectionState { connected: true, gaps: connection.gaps + 1 };
             }
         }),
-        Event::Disconnected | Event::Closed => hearing.send_modify(|hearing| {
+        Event::Disconnected | Event::Closed => connection.send_modify(|connection| {
             // Closed is the normal state after the backend was dropped.
-            if hearing.connected && matches!(event, Event::Disconnected) {
+            if connection.connected && matches!(event, Event::Disconnected) {
                 tracing::warn!("lost the connection to nats");
             }
-            hearing.connected = false;
+            connection.connected = false;
         }),
         Event::SlowConsumer(_) => {
             Counters::count(&counters.overflows);
-            hearing.send_modify(|hearing| hearing.gaps += 1);
+            connection.send_modify(|connection| connection.gaps += 1);
         }
         Event::ServerError(error) => tracing::warn!(%error, "nats server error"),
         Event::ClientError(error) => tracing::debug!(%error, "nats client error"),

@@ -5,18 +5,15 @@ use crate::{
     Error,
     envelope::{self, Kind},
     link::Link,
-    tasks::Keep,
+    tasks::TaskGuard,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use fabric_backend::notice::Notices;
-use futures::{StreamExt as _, stream, stream::BoxStream};
+use fabric_backend::{in_process::NoticeChannel, notice::Notices};
+use futures::stream::BoxStream;
 use std::sync::Arc;
-use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
-/// Notices that a subscriber may lag behind before it misses some.
-const DEPTH: usize = 1024;
 /// Maximum length of a topic in bytes.
 const LONGEST: usize = 4096;
 /// The subject.
@@ -24,26 +21,25 @@ pub(crate) const SUBJECT: &str = "notice";
 
 pub(crate) struct FleetNotices {
     link: Link,
-    sender: broadcast::Sender<Arc<str>>,
-    _keep: Arc<Keep>,
+    channel: NoticeChannel,
+    _guard: Arc<TaskGuard>,
 }
 
 impl FleetNotices {
-    pub(crate) fn new(link: Link, keep: &Arc<Keep>) -> Self {
-        Self { link, sender: broadcast::Sender::new(DEPTH), _keep: Arc::clone(keep) }
+    pub(crate) fn new(link: Link, guard: &Arc<TaskGuard>) -> Self {
+        Self { link, channel: NoticeChannel::default(), _guard: Arc::clone(guard) }
     }
 
     /// Returns a task that receives the notices of other processes. It holds only the channel, so that it does not keep
     /// the backend open.
     pub(crate) async fn listen(&self, stop: CancellationToken) -> Result<impl Future<Output = ()> + use<>, Error> {
-        let (link, sender) = (self.link.clone(), self.sender.clone());
-        let mut heard = link.subscribe("listen to notices", link.subject(SUBJECT)).await?;
+        let (link, channel) = (self.link.clone(), self.channel.clone());
+        let mut subscription = link.subscribe("listen to notices", link.subject(SUBJECT)).await?;
         Ok(async move {
-            while let Some(Some(message)) = stop.run_until_cancelled(heard.next()).await {
+            while let Some(Some(message)) = stop.run_until_cancelled(subscription.next()).await {
                 match parse(&message.payload) {
                     Some((origin, _)) if origin == link.origin => {}
-                    // An error means that there are no subscribers.
-                    Some((_, topic)) => drop(sender.send(topic.into())),
+                    Some((_, topic)) => channel.publish(topic),
                     None => link.ignore(SUBJECT, "not a topic"),
                 }
             }
@@ -67,24 +63,12 @@ impl Notices for FleetNotices {
                 retryable: false,
             });
         }
-        let _ = self.sender.send(topic.into());
+        self.channel.publish(topic);
         let payload = envelope::write(Kind::Notice, self.link.origin, &[topic.as_bytes()]);
         self.link.publish("publish a notice", self.link.subject(SUBJECT), payload).await
     }
 
     fn subscribe(&self, prefix: &str) -> BoxStream<'static, String> {
-        let state = (self.sender.subscribe(), prefix.to_owned());
-        stream::unfold(state, |(mut receiver, prefix)| async move {
-            loop {
-                match receiver.recv().await {
-                    Ok(topic) if topic.starts_with(&prefix) => {
-                        return Some((topic.to_string(), (receiver, prefix)));
-                    }
-                    Ok(_) | Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return None,
-                }
-            }
-        })
-        .boxed()
+        self.channel.subscribe(prefix)
     }
 }

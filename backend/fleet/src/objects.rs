@@ -36,13 +36,13 @@ pub(crate) struct Found {
 
 /// The outcome of a conditional write.
 #[derive(Debug)]
-pub(crate) enum Written {
+pub(crate) enum WriteOutcome {
     /// Written; the new entity tag.
-    Done(String),
+    Written(String),
     /// Another object exists.
-    Other(Found),
+    Conflict(Found),
     /// The object does not exist, though one was expected.
-    Nothing,
+    Missing,
 }
 
 /// A part of a store.
@@ -215,15 +215,15 @@ impl Objects {
     }
 
     /// Writes an object if none exists. `bytes` must be unique to this writer (see the module). Never returns
-    /// [`Written::Nothing`].
-    pub(crate) async fn create(&self, path: &Path, bytes: Bytes) -> Result<Written, Error> {
+    /// [`WriteOutcome::Missing`].
+    pub(crate) async fn create(&self, path: &Path, bytes: Bytes) -> Result<WriteOutcome, Error> {
         for _ in 0..VANISHED {
             if let Some(etag) = self.put(path, &bytes, &PutMode::Create).await? {
-                return Ok(Written::Done(etag));
+                return Ok(WriteOutcome::Written(etag));
             }
             match self.get(path, u64::MAX).await? {
-                Some(found) if found.bytes == bytes => return Ok(Written::Done(found.etag)),
-                Some(found) => return Ok(Written::Other(found)),
+                Some(found) if found.bytes == bytes => return Ok(WriteOutcome::Written(found.etag)),
+                Some(found) => return Ok(WriteOutcome::Conflict(found)),
                 // Deleted in the meantime, so the path is free again.
                 None => {}
             }
@@ -237,15 +237,15 @@ impl Objects {
     }
 
     /// Writes an object if the current one has this entity tag. `bytes` must be unique to this writer.
-    pub(crate) async fn replace(&self, path: &Path, etag: &str, bytes: Bytes) -> Result<Written, Error> {
+    pub(crate) async fn replace(&self, path: &Path, etag: &str, bytes: Bytes) -> Result<WriteOutcome, Error> {
         let version = UpdateVersion { e_tag: Some(etag.to_owned()), version: None };
         if let Some(etag) = self.put(path, &bytes, &PutMode::Update(version)).await? {
-            return Ok(Written::Done(etag));
+            return Ok(WriteOutcome::Written(etag));
         }
         Ok(match self.get(path, u64::MAX).await? {
-            Some(found) if found.bytes == bytes => Written::Done(found.etag),
-            Some(found) => Written::Other(found),
-            None => Written::Nothing,
+            Some(found) if found.bytes == bytes => WriteOutcome::Written(found.etag),
+            Some(found) => WriteOutcome::Conflict(found),
+            None => WriteOutcome::Missing,
         })
     }
 
@@ -321,11 +321,11 @@ impl Objects {
             if self.put(&path, &bytes(1), &mode).await?.is_some() {
                 return Err(broken("a write with `If-None-Match: *` replaced an object"));
             }
-            let Written::Done(_) = self.replace(&path, &etag, bytes(2)).await? else {
+            let WriteOutcome::Written(_) = self.replace(&path, &etag, bytes(2)).await? else {
                 return Err(broken("a write with the right `If-Match` was refused"));
             };
             match self.replace(&path, &etag, bytes(3)).await? {
-                Written::Other(_) => Ok(()),
+                WriteOutcome::Conflict(_) => Ok(()),
                 _ => Err(broken("a write with a wrong `If-Match` replaced an object")),
             }
         }

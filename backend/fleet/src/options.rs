@@ -63,10 +63,10 @@ pub struct Times {
     /// different times. Default: 300 ms.
     pub lane_grace: Duration,
     /// Polling interval of watchers and followers, which bounds their delay after a lost notice. Default: 10 s.
-    pub look_every: Duration,
+    pub poll_interval: Duration,
     /// Time after the loss of NATS during which no node counts as absent, since announcements cannot arrive. Default:
     /// 15 s.
-    pub deaf: Duration,
+    pub outage_grace: Duration,
 }
 
 impl Default for Times {
@@ -77,8 +77,8 @@ impl Default for Times {
             nats_connect: Duration::from_secs(5),
             nats_ping: Duration::from_secs(2),
             lane_grace: Duration::from_millis(300),
-            look_every: Duration::from_secs(10),
-            deaf: Duration::from_secs(15),
+            poll_interval: Duration::from_secs(10),
+            outage_grace: Duration::from_secs(15),
         }
     }
 }
@@ -93,7 +93,7 @@ pub struct FleetOptions {
     pub client: String,
     /// The store for durable data. It must return entity tags and honour conditional writes.
     pub store: Arc<dyn ObjectStore>,
-    /// Prefix of all objects in the store. Below it, every fabric has a folder of its own.
+    /// Prefix of all objects in the store. The state of a fabric is below it, under `state/{name}/`.
     pub root: Path,
     /// NATS servers, as `nats://host:4222` or `tls://…`. Other servers of their cluster are discovered.
     pub nats: Vec<String>,

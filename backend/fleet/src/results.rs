@@ -3,13 +3,13 @@
 
 use crate::{
     Error, names,
-    objects::{Found, Objects, Written},
+    objects::{Found, Objects, WriteOutcome},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use fabric_backend::{
-    results::{Body, Commit, INLINE_BYTES, ResultRecord, Results},
-    upkeep::USE_GRAIN,
+    maintenance::USE_RESOLUTION,
+    results::{CommitOutcome, INLINE_BYTES, ResultBody, ResultRecord, Results},
 };
 use fabric_types::{
     digest::{ContentDigest, TaskKey},
@@ -48,8 +48,8 @@ fn encode(record: &ResultRecord) -> Result<Bytes, Error> {
         digest: record.digest,
         len: record.len,
         inline: match &record.body {
-            Body::Inline(bytes) => Some(bytes.clone()),
-            Body::Object => None,
+            ResultBody::Inline(bytes) => Some(bytes.clone()),
+            ResultBody::Object => None,
         },
         content_type: record.content_type.clone(),
         buckets: record.buckets.clone(),
@@ -70,7 +70,7 @@ fn decode(path: &Path, found: &Found) -> Result<ResultRecord, Error> {
     Ok(ResultRecord {
         digest: stored.digest,
         len: stored.len,
-        body: stored.inline.map_or(Body::Object, Body::Inline),
+        body: stored.inline.map_or(ResultBody::Object, ResultBody::Inline),
         content_type: stored.content_type,
         buckets: stored.buckets,
         fuel: stored.fuel,
@@ -91,10 +91,10 @@ impl FleetResults {
         names::leaf(self.objects.root(), &format!("{tenant}/{}/{hex}", hex.get(..2).unwrap_or_default()))
     }
 
-    async fn one(&self, path: Path, record: &ResultRecord) -> Result<(Commit, ContentDigest), Error> {
+    async fn one(&self, path: Path, record: &ResultRecord) -> Result<(CommitOutcome, ContentDigest), Error> {
         match self.objects.create(&path, encode(record)?).await? {
-            Written::Done(_) | Written::Nothing => Ok((Commit::Stored, record.digest)),
-            Written::Other(found) => {
+            WriteOutcome::Written(_) | WriteOutcome::Missing => Ok((CommitOutcome::Stored, record.digest)),
+            WriteOutcome::Conflict(found) => {
                 let digest = decode(&path, &found)?.digest;
                 Ok((compare(digest, record), digest))
             }
@@ -104,13 +104,13 @@ impl FleetResults {
 
 /// Returns `true` if the last write is so old that a new use must be recorded.
 fn is_long_ago(written_ms: u64) -> bool {
-    let grain = USE_GRAIN.as_millis() as u64;
+    let grain = USE_RESOLUTION.as_millis() as u64;
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64;
     written_ms.saturating_add(grain) < now
 }
 
-fn compare(there: ContentDigest, record: &ResultRecord) -> Commit {
-    if there == record.digest { Commit::Same } else { Commit::Differs(there) }
+fn compare(there: ContentDigest, record: &ResultRecord) -> CommitOutcome {
+    if there == record.digest { CommitOutcome::Same } else { CommitOutcome::Differs(there) }
 }
 
 #[async_trait]
@@ -132,7 +132,11 @@ impl Results for FleetResults {
             .await
     }
 
-    async fn commit(&self, tenant: &TenantId, results: Vec<(TaskKey, ResultRecord)>) -> Result<Vec<Commit>, Error> {
+    async fn commit(
+        &self,
+        tenant: &TenantId,
+        results: Vec<(TaskKey, ResultRecord)>,
+    ) -> Result<Vec<CommitOutcome>, Error> {
         // The first result of each key is written. Later ones of the same key are compared with the stored one.
         let mut first: HashMap<TaskKey, usize> = HashMap::with_capacity(results.len());
         let mut writes = Vec::with_capacity(results.len());
@@ -143,7 +147,7 @@ impl Results for FleetResults {
                 writes.push(async move { Ok::<_, Error>((at, self.one(path, record).await?)) });
             }
         }
-        let written: HashMap<usize, (Commit, ContentDigest)> =
+        let written: HashMap<usize, (CommitOutcome, ContentDigest)> =
             stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await?;
         let answer = |at: usize, key: &TaskKey, record: &ResultRecord| {
             let (commit, there) = first.get(key).and_then(|at| written.get(at))?;
@@ -155,7 +159,7 @@ impl Results for FleetResults {
             .ok_or_else(|| Error::Damaged("the store did not answer for every result".to_owned()))
     }
 
-    async fn forget(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<(), Error> {
+    async fn delete(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<(), Error> {
         let paths = keys.iter().map(|key| self.path(tenant, key)).collect::<Result<Vec<_>, _>>()?;
         stream::iter(paths)
             .map(async |path| self.objects.delete(&path).await)

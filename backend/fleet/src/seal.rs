@@ -3,12 +3,12 @@
 //! not.
 //!
 //! Each number is used once, and clocks are not trusted. A receiver accepts messages of a sender only after the sender
-//! has answered a challenge with a random number of the receiver ([`crate::meet`]), and then only those above the floor
+//! has answered a challenge with a random number of the receiver ([`crate::handshake`]), and then only those above the floor
 //! in that answer. Recorded messages of earlier processes are therefore refused (tested in `tests/fleet/hostile.rs`).
 
 use crate::{
     Error,
-    objects::{Objects, Written},
+    objects::{Objects, WriteOutcome},
 };
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -43,9 +43,9 @@ pub(crate) async fn key(objects: &Objects) -> Result<[u8; 32], Error> {
         None => {
             let fresh: [u8; 32] = rand::random();
             match objects.create(&path, [&KEY_MAGIC[..], &fresh[..]].concat().into()).await? {
-                Written::Done(_) => fresh,
-                Written::Other(found) => read(&found.bytes).ok_or_else(damaged)?,
-                Written::Nothing => return Err(damaged()),
+                WriteOutcome::Written(_) => fresh,
+                WriteOutcome::Conflict(found) => read(&found.bytes).ok_or_else(damaged)?,
+                WriteOutcome::Missing => return Err(damaged()),
             }
         }
     };

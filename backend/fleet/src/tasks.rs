@@ -7,7 +7,7 @@ use tokio_util::{
 
 /// A guard that keeps the tasks running.
 #[derive(Debug)]
-pub(crate) struct Keep {
+pub(crate) struct TaskGuard {
     _stop: DropGuard,
 }
 
@@ -27,8 +27,8 @@ impl Tasks {
     }
 
     /// Returns a guard that stops every task when the last one is dropped. Every backend with tasks holds it.
-    pub(crate) fn guard(&self) -> Keep {
-        Keep { _stop: self.stop.clone().drop_guard() }
+    pub(crate) fn guard(&self) -> TaskGuard {
+        TaskGuard { _stop: self.stop.clone().drop_guard() }
     }
 
     pub(crate) fn stop(&self) -> CancellationToken {

@@ -1,10 +1,10 @@
-//! Storage of task results. Small results are inline in the engine's results table, large ones are objects in the
+//! Storage of task results. Small results are inline in the backend's results table, large ones are objects in the
 //! object store under their content digest. Readers and writers do not see the difference.
 
 use bytes::Bytes;
 use fabric_backend::{
-    results::{Body, Commit, INLINE_BYTES, ResultRecord, Results},
-    upkeep::ROW_BYTES,
+    maintenance::ROW_BYTES,
+    results::{CommitOutcome, INLINE_BYTES, ResultBody, ResultRecord, Results},
 };
 use fabric_store::{Range, Reservation, Store};
 use fabric_types::{
@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 /// A result that is not committed yet.
 #[derive(Debug, Clone)]
-pub struct Fresh {
+pub struct NewResult {
     /// The task key to commit it under.
     pub key: TaskKey,
     /// The complete result.
@@ -42,7 +42,7 @@ pub struct Committed {
     /// The output now stored under the key.
     pub output: OutputRef,
     /// The digest of the rejected bytes, if different bytes were already stored under the key.
-    pub differs: Option<ContentDigest>,
+    pub rejected_digest: Option<ContentDigest>,
 }
 
 /// A result opened for reading.
@@ -67,6 +67,16 @@ fn fault(error: fabric_store::Error) -> Fault {
     error.to_fault()
 }
 
+/// Converts the error of reading the object of a committed result. A missing object is a fault of the store, since the
+/// record exists: the caller can retry, and must not take the result for absent.
+fn object_fault(digest: ContentDigest, error: &fabric_store::Error) -> Fault {
+    if matches!(error, fabric_store::Error::NotFound { .. }) {
+        let message = format!("the result exists, but its object {} is missing from the store", object_name(digest));
+        return Fault::new(Code::StoreUnavailable, message);
+    }
+    error.to_fault()
+}
+
 /// Returns the object name of a large result: its content digest, as the results space is laid out by task keys.
 fn object_name(digest: ContentDigest) -> TaskKey {
     TaskKey(digest.0)
@@ -78,20 +88,20 @@ fn clamp(range: Option<std::ops::Range<u64>>, len: u64) -> std::ops::Range<u64> 
 }
 
 impl ResultStore {
-    /// Creates a result store over the engine's results table and the object store.
+    /// Creates a result store over the backend's results table and the object store.
     #[must_use]
     pub fn new(table: Arc<dyn Results>, store: Store) -> Self {
         Self { table, store }
     }
 
     /// Commits each result whose key is free, and compares the others with the stored ones. The answers are in the
-    /// order of `fresh`.
+    /// order of `results`.
     ///
     /// # Errors
     /// A retryable fault if a backend fails; committing again is safe. `storage-quota` or `disk-full` if a result
     /// cannot be stored.
-    pub async fn commit(&self, tenant: &TenantId, fresh: Vec<Fresh>) -> Result<Vec<Committed>, Fault> {
-        self.commit_each(tenant, fresh).await?.into_iter().collect()
+    pub async fn commit(&self, tenant: &TenantId, results: Vec<NewResult>) -> Result<Vec<Committed>, Fault> {
+        self.commit_each(tenant, results).await?.into_iter().collect()
     }
 
     /// Like [`Self::commit`], but a result that exceeds the tenant's quota or the disk does not prevent the others from
@@ -102,15 +112,15 @@ impl ResultStore {
     pub async fn commit_each(
         &self,
         tenant: &TenantId,
-        fresh: Vec<Fresh>,
+        results: Vec<NewResult>,
     ) -> Result<Vec<Result<Committed, Fault>>, Fault> {
-        let mut taken = Vec::with_capacity(fresh.len());
-        let mut records = Vec::with_capacity(fresh.len());
-        for result in fresh {
+        let mut taken = Vec::with_capacity(results.len());
+        let mut records = Vec::with_capacity(results.len());
+        for result in results {
             taken.push(match self.admit(tenant, result).await {
-                Ok((output, record, room)) => {
+                Ok((output, record, reservation)) => {
                     records.push((output.key, record));
-                    Ok((output, room))
+                    Ok((output, reservation))
                 }
                 Err(fault) if matches!(fault.code, Code::StorageQuota | Code::DiskFull) => Err(fault),
                 Err(fault) => return Err(fault),
@@ -120,7 +130,7 @@ impl ResultStore {
             if records.is_empty() { Vec::new() } else { self.table.commit(tenant, records).await? }.into_iter();
         let mut committed = Vec::with_capacity(taken.len());
         for taken in taken {
-            let (mine, room) = match taken {
+            let (mine, reservation) = match taken {
                 Ok(taken) => taken,
                 Err(fault) => {
                     committed.push(Err(fault));
@@ -128,14 +138,14 @@ impl ResultStore {
                 }
             };
             committed.push(Ok(match commits.next() {
-                Some(Commit::Stored) => {
-                    room.keep(0);
-                    Committed { output: mine, differs: None }
+                Some(CommitOutcome::Stored) => {
+                    reservation.keep(0);
+                    Committed { output: mine, rejected_digest: None }
                 }
-                Some(Commit::Same) => Committed { output: mine, differs: None },
-                Some(Commit::Differs(_)) => {
+                Some(CommitOutcome::Same) => Committed { output: mine, rejected_digest: None },
+                Some(CommitOutcome::Differs(_)) => {
                     let there = self.find(tenant, &[mine.key]).await?.into_iter().flatten().next();
-                    Committed { output: there.map_or(mine, |(output, _)| output), differs: Some(mine.digest) }
+                    Committed { output: there.map_or(mine, |(output, _)| output), rejected_digest: Some(mine.digest) }
                 }
                 None => return Err(Fault::new(Code::Internal, "the results table did not answer for every result")),
             }));
@@ -144,21 +154,25 @@ impl ResultStore {
     }
 
     /// Reserves quota for a result, and writes a large one to the object store.
-    async fn admit(&self, tenant: &TenantId, result: Fresh) -> Result<(OutputRef, ResultRecord, Reservation), Fault> {
+    async fn admit(
+        &self,
+        tenant: &TenantId,
+        result: NewResult,
+    ) -> Result<(OutputRef, ResultRecord, Reservation), Fault> {
         let digest = ContentDigest::of(&result.bytes);
         let len = result.bytes.len() as u64;
         let small = result.bytes.len() <= INLINE_BYTES;
         let row = ROW_BYTES + 8 * result.buckets.len() as u64 + if small { len } else { 0 };
-        let room = self.store.accounts().reserve(tenant, StorageKind::Results, row).await.map_err(fault)?;
-        let Fresh { key, bytes, content_type, buckets, fuel } = result;
+        let reservation = self.store.accounts().reserve(tenant, StorageKind::Results, row).await.map_err(fault)?;
+        let NewResult { key, bytes, content_type, buckets, fuel } = result;
         let body = if small {
-            Body::Inline(bytes)
+            ResultBody::Inline(bytes)
         } else {
             self.store.results(tenant).commit(&object_name(digest), bytes).await.map_err(fault)?;
-            Body::Object
+            ResultBody::Object
         };
         let record = ResultRecord { digest, len, body, content_type, buckets, fuel };
-        Ok((OutputRef { key, digest, len }, record, room))
+        Ok((OutputRef { key, digest, len }, record, reservation))
     }
 
     /// Returns the outputs stored under `keys` with their records, in the order of `keys`.
@@ -183,7 +197,8 @@ impl ResultStore {
     /// Opens a result for reading, or the given `range` of it, without loading it into memory.
     ///
     /// # Errors
-    /// `not-found` if no result is stored under the key, or the store's fault.
+    /// `not-found` if no result is stored under the key; `store-unavailable` if its object is missing; or the store's
+    /// fault.
     pub async fn open(
         &self,
         tenant: &TenantId,
@@ -193,16 +208,17 @@ impl ResultStore {
         let record = self.record(tenant, output).await?;
         let range = clamp(range, record.len);
         let body = match record.body {
-            Body::Inline(bytes) => {
+            ResultBody::Inline(bytes) => {
                 let (from, to) = (range.start as usize, range.end as usize);
                 let piece = if from < to && to <= bytes.len() { bytes.slice(from..to) } else { Bytes::new() };
                 stream::once(async move { Ok(piece) }).boxed()
             }
-            Body::Object if range.is_empty() => stream::empty().boxed(),
-            Body::Object => {
+            ResultBody::Object if range.is_empty() => stream::empty().boxed(),
+            ResultBody::Object => {
                 let name = object_name(record.digest);
                 let range = Range::Bytes(range.start, range.end);
-                let opened = self.store.results(tenant).stream(&name, range).await.map_err(fault)?;
+                let opened = self.store.results(tenant).stream(&name, range).await;
+                let opened = opened.map_err(|error| object_fault(record.digest, &error))?;
                 opened.stream.map_err(fault).boxed()
             }
         };
@@ -221,7 +237,7 @@ impl ResultStore {
     /// Reads the bytes of a record that was fetched before.
     ///
     /// # Errors
-    /// `too-large`, or the store's fault.
+    /// `too-large`; `store-unavailable` if the result's object is missing; or the store's fault.
     pub async fn body(&self, tenant: &TenantId, record: &ResultRecord, limit: u64) -> Result<Bytes, Fault> {
         if record.len > limit {
             let message =
@@ -229,8 +245,11 @@ impl ResultStore {
             return Err(Fault::new(Code::TooLarge, message));
         }
         match &record.body {
-            Body::Inline(bytes) => Ok(bytes.clone()),
-            Body::Object => self.store.results(tenant).get(&object_name(record.digest), limit).await.map_err(fault),
+            ResultBody::Inline(bytes) => Ok(bytes.clone()),
+            ResultBody::Object => {
+                let read = self.store.results(tenant).get(&object_name(record.digest), limit).await;
+                read.map_err(|error| object_fault(record.digest, &error))
+            }
         }
     }
 
@@ -269,7 +288,7 @@ impl ResultStore {
         let (Some(&start), Some(&end)) = (record.buckets.get(at), record.buckets.get(at + 1)) else {
             return Err(Fault::new(Code::Internal, format!("the result under {} has no bucket {bucket}", source.key)));
         };
-        if let Body::Inline(bytes) = &record.body {
+        if let ResultBody::Inline(bytes) = &record.body {
             // A slice keeps the whole buffer alive, so all of it is charged.
             charge.grow(bytes.len() as u64)?;
             let (from, to) = (start as usize, end as usize);

@@ -6,7 +6,7 @@
 
 use crate::{
     Error,
-    registry::{Expect, Registry, RegistryEntry},
+    registry::{Precondition, Registry, RegistryEntry},
 };
 use bytes::Bytes;
 use fabric_types::{
@@ -28,7 +28,7 @@ const PAGE: usize = 1000;
 /// The source of a report about a death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Witness {
+pub enum DeathReporter {
     /// The node itself, from the list of running tasks in its data folder.
     Node,
     /// The owner of the jobs, which lost contact with the node and reports every task that it had sent there.
@@ -54,7 +54,7 @@ pub struct Death {
     /// Time of detection, in milliseconds since 1970.
     pub at_ms: u64,
     /// The source of this report.
-    pub witness: Witness,
+    pub reported_by: DeathReporter,
     /// The tasks that were running.
     pub tasks: Vec<RunningTask>,
     /// Number of synchronous calls that were running.
@@ -115,7 +115,7 @@ async fn change(
         deaths.sort_by_key(|death| death.at_ms);
         deaths.drain(..deaths.len().saturating_sub(DEATHS));
         let bytes = serde_json::to_vec(&deaths).map_err(|e| Error::Damaged(e.to_string()))?;
-        let expect = entry.map_or(Expect::Absent, |entry| Expect::Revision(entry.revision));
+        let expect = entry.map_or(Precondition::Absent, |entry| Precondition::Revision(entry.revision));
         round += 1;
         match registry.put(&key, Bytes::from(bytes), expect).await {
             Ok(_) => return Ok(deaths),
@@ -130,14 +130,16 @@ async fn change(
 ///
 /// # Errors
 /// [`Error::Backend`].
-pub async fn note(registry: &dyn Registry, node: &NodeId, mut death: Death) -> Result<Vec<Death>, Error> {
+pub async fn record(registry: &dyn Registry, node: &NodeId, mut death: Death) -> Result<Vec<Death>, Error> {
     death.tasks.sort();
     death.tasks.dedup();
     death.tasks.truncate(TASKS);
     let add = |deaths: &mut Vec<Death>| {
         let known = deaths.iter().position(|known| known.started_ms == death.started_ms);
         match known.and_then(|at| deaths.get_mut(at)) {
-            Some(known) if known.witness == Witness::Node || death.witness == Witness::Owner => return false,
+            Some(known) if known.reported_by == DeathReporter::Node || death.reported_by == DeathReporter::Owner => {
+                return false;
+            }
             // Keeps the earlier detection time, since it determines the order of deaths.
             Some(known) => *known = Death { at_ms: known.at_ms, ..death.clone() },
             None => deaths.push(death.clone()),
@@ -151,10 +153,10 @@ pub async fn note(registry: &dyn Registry, node: &NodeId, mut death: Death) -> R
 ///
 /// # Errors
 /// [`Error::Backend`].
-pub async fn lives(registry: &dyn Registry, node: &NodeId, started_ms: u64) -> Result<Vec<Death>, Error> {
+pub async fn retract(registry: &dyn Registry, node: &NodeId, started_ms: u64) -> Result<Vec<Death>, Error> {
     let remove = |deaths: &mut Vec<Death>| {
         let before = deaths.len();
-        deaths.retain(|death| death.started_ms != started_ms || death.witness == Witness::Node);
+        deaths.retain(|death| death.started_ms != started_ms || death.reported_by == DeathReporter::Node);
         deaths.len() < before
     };
     change(registry, node, remove).await

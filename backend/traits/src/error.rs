@@ -1,8 +1,8 @@
-//! The error type of engine backends.
+//! The error type of the backends.
 
 use fabric_types::Code;
 
-/// An error of an engine backend.
+/// An error of a backend.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -57,7 +57,7 @@ pub enum FromNode {
         node: NodeId,
     },
     /// A heartbeat that lists every attempt on the node, so that lost messages are detected.
-    Holds {
+    HeldAttempts {
         /// The node.
         node: NodeId,
         /// The attempts on the node.
@@ -107,5 +107,5 @@ pub trait Lanes: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::Backend`].
-    async fn collect(&self) -> Result<Box<dyn SchedulerInbox>, Error>;
+    async fn open_inbox(&self) -> Result<Box<dyn SchedulerInbox>, Error>;
 }

@@ -43,7 +43,7 @@ pub trait Leases: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::Backend`].
-    async fn look(&self, name: &str) -> Result<Option<ObservedLease>, Error>;
+    async fn get(&self, name: &str) -> Result<Option<ObservedLease>, Error>;
 
     /// Takes a lease from a holder that is known to have ended, without waiting for expiry. Returns `None` if the lease
     /// has changed since `seen` was read.

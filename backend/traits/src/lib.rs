@@ -8,14 +8,15 @@
 pub mod conformance;
 pub mod deaths;
 pub mod error;
+pub mod in_process;
 pub mod journal;
 pub mod lane;
 pub mod lease;
+pub mod maintenance;
 pub mod notice;
 pub mod presence;
 pub mod registry;
 pub mod results;
-pub mod upkeep;
 
 pub use error::Error;
 
@@ -39,5 +40,5 @@ pub struct Backend {
     /// Change notifications without payload.
     pub notices: Arc<dyn notice::Notices>,
     /// Accounting and expiry of stored data.
-    pub upkeep: Arc<dyn upkeep::Upkeep>,
+    pub maintenance: Arc<dyn maintenance::Maintenance>,
 }

@@ -10,17 +10,18 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 // Values are passed one at a time, so boxing the variant would save nothing.
 #[allow(clippy::large_enum_variant)]
-pub enum Arrival {
+pub enum PresenceChange {
     /// The node is present and announced these facts.
-    Here(Node),
+    Present(Node),
     /// The node left, or its announcement expired.
-    Gone(fabric_types::id::NodeId),
+    Absent(fabric_types::id::NodeId),
 }
 
 /// Registration and listing of live nodes.
 #[async_trait]
 pub trait Presence: Send + Sync + 'static {
-    /// Announces `node` as present for `ttl` from now. Callers repeat this well within `ttl`.
+    /// Announces `node` as present for `ttl` from now. Callers repeat this well within `ttl`. Has no effect while an
+    /// announcement of the same name with a higher epoch is valid.
     ///
     /// # Errors
     /// [`Error::Backend`].
@@ -38,6 +39,7 @@ pub trait Presence: Send + Sync + 'static {
     /// [`Error::Backend`].
     async fn list(&self) -> Result<Vec<Node>, Error>;
 
-    /// Returns a stream of all present nodes, followed by every change.
-    fn watch(&self) -> BoxStream<'static, Arrival>;
+    /// Returns a stream of all present nodes, followed by every change. A slow watcher receives only the newest change
+    /// of each node. Ends when the backend closes.
+    fn watch(&self) -> BoxStream<'static, PresenceChange>;
 }

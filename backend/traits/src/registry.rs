@@ -18,7 +18,7 @@ pub struct RegistryEntry {
 
 /// The precondition of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
+pub enum Precondition {
     /// The key does not exist.
     Absent,
     /// The key has this revision.
@@ -50,13 +50,13 @@ pub trait Registry: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::Conflict`] if `expect` does not hold; [`Error::Backend`].
-    async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<u64, Error>;
+    async fn put(&self, key: &str, value: Bytes, expect: Precondition) -> Result<u64, Error>;
 
-    /// Deletes a key. With [`Expect::Any`], succeeds if the key does not exist.
+    /// Deletes a key. With [`Precondition::Any`], succeeds if the key does not exist.
     ///
     /// # Errors
     /// As for [`Self::put`].
-    async fn delete(&self, key: &str, expect: Expect) -> Result<(), Error>;
+    async fn delete(&self, key: &str, expect: Precondition) -> Result<(), Error>;
 
     /// Lists up to `limit` entries whose key begins with `prefix` and sorts after `after`, in key order.
     ///

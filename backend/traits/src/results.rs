@@ -13,7 +13,7 @@ pub const INLINE_BYTES: usize = 64 * 1024;
 
 /// The location of a result's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
+pub enum ResultBody {
     /// Inline in the record.
     Inline(Bytes),
     /// In the object store, in the tenant's results space, under the hex of its content digest.
@@ -28,7 +28,7 @@ pub struct ResultRecord {
     /// Length in bytes.
     pub len: u64,
     /// The bytes or their location.
-    pub body: Body,
+    pub body: ResultBody,
     /// The media type.
     pub content_type: Option<String>,
     /// For a shuffle output: the start of each bucket in bytes, followed by the end of the output. Otherwise empty.
@@ -39,7 +39,7 @@ pub struct ResultRecord {
 
 /// The outcome of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Commit {
+pub enum CommitOutcome {
     /// The key was free and the result is now stored.
     Stored,
     /// The same bytes were already stored.
@@ -62,11 +62,15 @@ pub trait Results: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::Backend`]: none, some or all results may have been committed; a retry is safe.
-    async fn commit(&self, tenant: &TenantId, results: Vec<(TaskKey, ResultRecord)>) -> Result<Vec<Commit>, Error>;
+    async fn commit(
+        &self,
+        tenant: &TenantId,
+        results: Vec<(TaskKey, ResultRecord)>,
+    ) -> Result<Vec<CommitOutcome>, Error>;
 
     /// Deletes results, for instance when a tenant clears its cache.
     ///
     /// # Errors
     /// [`Error::Backend`].
-    async fn forget(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<(), Error>;
+    async fn delete(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<(), Error>;
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{failure::Failure, serve_args::ServerRole, serve_config::ServeConfig};
 use bytes::Bytes;
-use fabric_backend::{Backend, lease::Lease, registry::Expect};
+use fabric_backend::{Backend, lease::Lease, registry::Precondition};
 use fabric_client::settings::{Origin, Setting};
 use fabric_fleet::{Fleet, FleetOptions, Login, Tls};
 use fabric_gateway::{
@@ -240,7 +240,7 @@ async fn contend(
         }
     };
     serving.own(driver);
-    let told = backend.registry.put(OWNER_KEY, Bytes::from(url.to_owned()), Expect::Any).await;
+    let told = backend.registry.put(OWNER_KEY, Bytes::from(url.to_owned()), Precondition::Any).await;
     let revision = told.map_err(|e| fault(e.into()))?;
     tokio::select! {
         end = until_end(name, &node, &signals) => {
@@ -249,7 +249,7 @@ async fn contend(
             serving.leave().await;
             serving.stop().await;
             drop(renewing);
-            if let Err(error) = backend.registry.delete(OWNER_KEY, Expect::Revision(revision)).await {
+            if let Err(error) = backend.registry.delete(OWNER_KEY, Precondition::Revision(revision)).await {
                 tracing::debug!(%error, "the owner's address was not removed");
             }
             give_up(&backend, &lease).await;

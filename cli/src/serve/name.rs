@@ -154,7 +154,7 @@ impl Name {
             if let Some(lease) = won {
                 return Ok(Self::hold(backend, id, lease, leases));
             }
-            let Some(held) = backend.leases.look(&key).await.map_err(|e| fault(e.into()))? else { continue };
+            let Some(held) = backend.leases.get(&key).await.map_err(|e| fault(e.into()))? else { continue };
             let other = serde_json::from_str(&held.lease.holder).ok();
             match other.map_or(Life::Unknown, |other| me.life_of(&other)) {
                 Life::Runs => return Err(taken(id, &held.lease)),
@@ -224,7 +224,7 @@ impl Name {
     /// Resolves when another process has taken the name. Cancel safe.
     pub(super) async fn lost(&self) -> Failure {
         self.lost.cancelled().await;
-        let held = self.backend.leases.look(&self.lease.name).await.ok().flatten();
+        let held = self.backend.leases.get(&self.lease.name).await.ok().flatten();
         let by = held.map(|held| format!(": {}", shown(&held.lease))).unwrap_or_default();
         Failure::coded(Code::Conflict, format!("another process of the fleet has the name {} now{by}", self.id)).hint(
             "this one was frozen or cut off from the store for longer than its lease; start it again once the other one is \

@@ -6,7 +6,7 @@ use fabric_backend::Backend;
 use fabric_driver::Driver;
 use fabric_gateway::{Gateway, Handle, Peers, Services, health::Dependency, tokens};
 use fabric_host::{GpuDevice, GpuSearch, Host, WorkerCommand};
-use fabric_index::{Index, Notes};
+use fabric_index::{Index, RecordSink};
 use fabric_node::{NodeHandle, NodeMetrics, Offer, StorageOptions, Volumes, machine_memory, remembered_bytes};
 use fabric_results::ResultStore;
 use fabric_store::{AccountOptions, Accounts, DiskFloor, Store, StoreOptions};
@@ -81,7 +81,7 @@ pub(super) enum Takes {
 pub(super) struct Parts {
     pub(super) backend: Backend,
     pub(super) index: Index,
-    notes: Notes,
+    notes: RecordSink,
     store: Store,
     results: ResultStore,
     host: Host,
@@ -113,7 +113,7 @@ impl Parts {
         let index = Index::open_with(&data.join("index.db"), kept)
             .map_err(|e| Failure::coded(e.code(), format!("opening the index: {e}")))?;
         let store = store.charged_to(accounts(config));
-        let notes = if fleet { Notes::Sent(Arc::default()) } else { Notes::Here(index.clone()) };
+        let notes = if fleet { RecordSink::Outbox(Arc::default()) } else { RecordSink::Index(index.clone()) };
         let results = ResultStore::new(backend.results.clone(), store.clone());
         let metrics = NodeMetrics::default();
         let program = std::env::current_exe().map_err(|e| Failure::io("finding this program", e))?;

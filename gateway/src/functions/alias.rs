@@ -5,7 +5,7 @@ use super::{
     record::{self, AliasRecord, decode, encode, mean_the_same},
 };
 use crate::{Error, clock::now_ms, error::Result};
-use fabric_backend::registry::Expect;
+use fabric_backend::registry::Precondition;
 use fabric_types::{
     Code,
     function::AliasTarget,
@@ -95,7 +95,7 @@ impl Functions {
         change: Change<'_>,
     ) -> Result<Option<Alias>> {
         let Change { alias, targets, promoted, history } = change;
-        let expect = old.as_ref().map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
+        let expect = old.as_ref().map_or(Precondition::Absent, |(_, revision)| Precondition::Revision(*revision));
         let grown = || old.map(|(record, _)| record.history_after(&targets)).unwrap_or_default();
         let history = history.unwrap_or_else(grown);
         let alias = Alias { name: alias.clone(), targets, updated_ms: now_ms() };
@@ -110,7 +110,7 @@ impl Functions {
         // or this check sees the mark: no alias remains that points at a deleted version.
         let dangling = self.dangling(tenant, f, &record.alias.targets).await?;
         if let Some(gone) = dangling {
-            match self.0.backend.registry.delete(&key, Expect::Revision(revision)).await {
+            match self.0.backend.registry.delete(&key, Precondition::Revision(revision)).await {
                 Ok(()) | Err(fabric_backend::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
@@ -200,7 +200,7 @@ impl Functions {
         let key = record::alias(tenant, f, alias);
         for _ in 0..ROUNDS {
             let (_, revision) = self.alias_record(tenant, f, alias).await?.ok_or_else(missing)?;
-            match self.0.backend.registry.delete(&key, Expect::Revision(revision)).await {
+            match self.0.backend.registry.delete(&key, Precondition::Revision(revision)).await {
                 Ok(()) => {
                     self.0.cache.forget(tenant.as_str(), f.as_str());
                     return Ok(());

@@ -5,7 +5,7 @@ use super::{
     record::{self, AliasRecord, Head, decode, decode_deployment, encode},
 };
 use crate::{Error, clock::now_ms, error::Result};
-use fabric_backend::registry::Expect;
+use fabric_backend::registry::Precondition;
 use fabric_types::{
     Code,
     digest::ModuleDigest,
@@ -91,7 +91,7 @@ impl Functions {
         let noted = Deployment { note, ..deployment };
         // A version that was deleted in the meantime is not created again.
         let Some(entry) = registry.get(&key).await? else { return Ok(noted) };
-        match registry.put(&key, encode(&noted)?, Expect::Revision(entry.revision)).await {
+        match registry.put(&key, encode(&noted)?, Precondition::Revision(entry.revision)).await {
             Ok(_) | Err(fabric_backend::Error::Conflict { .. }) => Ok(noted),
             Err(e) => Err(e.into()),
         }
@@ -129,7 +129,7 @@ impl Functions {
                 note: new.note.clone(),
             };
             let claimed =
-                registry.put(&record::version(tenant, f, version), encode(&deployment)?, Expect::Absent).await;
+                registry.put(&record::version(tenant, f, version), encode(&deployment)?, Precondition::Absent).await;
             match claimed {
                 Ok(_) => {
                     self.raise(tenant, f, version).await?;
@@ -159,7 +159,7 @@ impl Functions {
         let key = record::head(tenant, f);
         for _ in 0..ROUNDS {
             let entry = self.0.backend.registry.get(&key).await?;
-            let expect = entry.as_ref().map_or(Expect::Absent, |e| Expect::Revision(e.revision));
+            let expect = entry.as_ref().map_or(Precondition::Absent, |e| Precondition::Revision(e.revision));
             let old = entry.map(|e| decode::<Head>("a function", &e.value)).transpose()?;
             if old.as_ref().is_some_and(|h| h.newest >= version && !h.deleted) {
                 return Ok(());
@@ -190,11 +190,11 @@ impl Functions {
             return Err(Error::new(Code::Conflict, format!("`{f}@{version}` is the only version"))
                 .hint("delete the function instead"));
         }
-        registry.delete(&key, Expect::Revision(entry.revision)).await?;
+        registry.delete(&key, Precondition::Revision(entry.revision)).await?;
         // A writer of an alias checks the versions again after its write, and this checks the aliases again after the
         // deletion: of two concurrent changes, at least one sees the other.
         if let Err(used) = self.check_unused(tenant, f, version).await {
-            match registry.put(&key, entry.value, Expect::Absent).await {
+            match registry.put(&key, entry.value, Precondition::Absent).await {
                 Ok(_) | Err(fabric_backend::Error::Conflict { .. }) => return Err(used),
                 Err(e) => return Err(e.into()),
             }
@@ -226,7 +226,7 @@ impl Functions {
             let left = self.entries(&record::versions(tenant, f)).await?;
             let Some(last) = left.last() else { return Ok(()) };
             head.newest = decode_deployment(&last.value)?.version;
-            match self.0.backend.registry.put(&key, encode(&head)?, Expect::Revision(entry.revision)).await {
+            match self.0.backend.registry.put(&key, encode(&head)?, Precondition::Revision(entry.revision)).await {
                 Ok(_) => return Ok(()),
                 Err(fabric_backend::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
@@ -251,14 +251,14 @@ impl Functions {
             return Err(Error::not_found("function", f));
         }
         head.deleted = true;
-        registry.put(&key, encode(&head)?, Expect::Revision(revision)).await?;
+        registry.put(&key, encode(&head)?, Precondition::Revision(revision)).await?;
         self.0.cache.forget(tenant.as_str(), f.as_str());
         // Versions before aliases: a writer of an alias checks the versions again after its write, so an alias that is
         // too late for the list below is removed by its writer.
         let last = record::version(tenant, f, head.latest);
         for version in self.entries(&record::versions(tenant, f)).await? {
             if version.key <= last {
-                registry.delete(&version.key, Expect::Any).await?;
+                registry.delete(&version.key, Precondition::Any).await?;
             }
         }
         for alias in self.entries(&record::aliases(tenant, f)).await? {
@@ -267,7 +267,7 @@ impl Functions {
             if targets.iter().all(|t| t.version > head.latest) {
                 continue;
             }
-            match registry.delete(&alias.key, Expect::Revision(alias.revision)).await {
+            match registry.delete(&alias.key, Precondition::Revision(alias.revision)).await {
                 // An alias that changed in the meantime was checked again by its writer.
                 Ok(()) | Err(fabric_backend::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),

@@ -13,7 +13,7 @@ pub(crate) use pass::Passed;
 
 use fabric_backend::{
     Backend,
-    presence::Arrival,
+    presence::PresenceChange,
     registry::{Change, RegistryEntry},
 };
 use fabric_driver::NodeMode;
@@ -172,10 +172,10 @@ impl Peers {
         !node.leaving && !self.closed.read().contains(&node.id)
     }
 
-    fn hear(&self, arrival: Arrival) {
+    fn hear(&self, arrival: PresenceChange) {
         let mut nodes = self.nodes.write();
         match arrival {
-            Arrival::Here(facts) if facts.id != self.name => {
+            PresenceChange::Present(facts) if facts.id != self.name => {
                 let Some(url) = facts.url.clone() else {
                     nodes.remove(&facts.id);
                     return;
@@ -183,8 +183,8 @@ impl Peers {
                 let calls = nodes.get(&facts.id).map(|peer| Arc::clone(&peer.calls)).unwrap_or_default();
                 nodes.insert(facts.id.clone(), Arc::new(Peer { facts, url, calls }));
             }
-            Arrival::Here(_) => {}
-            Arrival::Gone(id) => {
+            PresenceChange::Present(_) => {}
+            PresenceChange::Absent(id) => {
                 nodes.remove(&id);
             }
         }

@@ -14,7 +14,7 @@ use axum::{
     extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State, multipart::Field},
 };
 use bytes::Bytes;
-use fabric_backend::upkeep::ROW_BYTES;
+use fabric_backend::maintenance::ROW_BYTES;
 use fabric_types::{
     Code,
     id::FunctionName,

@@ -10,7 +10,7 @@ pub use admin::ensure_admin_token;
 use crate::{Error, clock::now_ms, error::Result};
 use fabric_backend::{
     Backend,
-    registry::{Change, Expect},
+    registry::{Change, Precondition},
 };
 use fabric_store::SweepMode;
 use fabric_types::{
@@ -148,7 +148,7 @@ impl Tokens {
         }
         let mut left = found.len();
         for token in found.iter().filter(|token| token.expires_ms.is_some_and(|at| at <= now)) {
-            self.0.backend.registry.delete(&key(&token.id), Expect::Any).await?;
+            self.0.backend.registry.delete(&key(&token.id), Precondition::Any).await?;
             left -= 1;
         }
         if left < MOST {
@@ -174,7 +174,7 @@ impl Tokens {
                     continue;
                 }
                 if mode == SweepMode::Remove {
-                    self.0.backend.registry.delete(&entry.key, Expect::Any).await?;
+                    self.0.backend.registry.delete(&entry.key, Precondition::Any).await?;
                 }
                 removed.add(1, entry.value.len() as u64);
             }
@@ -184,7 +184,7 @@ impl Tokens {
     async fn register(&self, token: Token, secret: String) -> Result<CreatedToken> {
         let record = Record { token, hash: secret::hash(&secret) };
         let bytes = serde_json::to_vec(&record).map_err(|e| Error::new(Code::Internal, e.to_string()))?;
-        self.0.backend.registry.put(&key(&record.token.id), bytes.into(), Expect::Absent).await?;
+        self.0.backend.registry.put(&key(&record.token.id), bytes.into(), Precondition::Absent).await?;
         Ok(CreatedToken { token: record.token, secret })
     }
 
@@ -232,7 +232,7 @@ impl Tokens {
         if record.token.role > most {
             return Err(Error::new(Code::Denied, "the token has a higher role than yours"));
         }
-        self.0.backend.registry.delete(&key(id), Expect::Any).await?;
+        self.0.backend.registry.delete(&key(id), Precondition::Any).await?;
         self.forget(id);
         Ok(())
     }

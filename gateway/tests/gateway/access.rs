@@ -1,7 +1,7 @@
 //! Access: roles, tenants, revocation, expiry; and the router's answers to unknown routes.
 
 use crate::support::{CAT, Server, send, wat};
-use fabric_backend::registry::Expect;
+use fabric_backend::registry::Precondition;
 use fabric_gateway::access::{RequiredAccess, TABLE};
 use fabric_types::rest::token::Role;
 use serde_json::{Value, json};
@@ -119,7 +119,7 @@ async fn a_revoked_token_stops_at_once_and_an_expired_one_never_works() {
     assert!(!String::from_utf8_lossy(&entry.value).contains(made["secret"].as_str().unwrap()), "kept as a hash only");
     let mut record: Value = serde_json::from_slice(&entry.value).unwrap();
     record["token"]["expires_ms"] = json!(1);
-    registry.put(&key, record.to_string().into(), Expect::Revision(entry.revision)).await.unwrap();
+    registry.put(&key, record.to_string().into(), Precondition::Revision(entry.revision)).await.unwrap();
     let late = send(server.bare("GET", "/v1/whoami").bearer_auth(made["secret"].as_str().unwrap())).await;
     late.problem("unauthenticated");
 }

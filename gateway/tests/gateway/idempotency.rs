@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fabric_backend::{
     Error,
-    registry::{Change, Expect, Registry, RegistryEntry},
+    registry::{Change, Precondition, Registry, RegistryEntry},
 };
 use fabric_gateway::Options;
 use futures::stream::BoxStream;
@@ -109,8 +109,8 @@ impl Registry for Refusing {
     async fn get(&self, key: &str) -> Result<Option<RegistryEntry>, Error> {
         self.inner.get(key).await
     }
-    async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<u64, Error> {
-        let answer = key.starts_with("sys/idem/") && matches!(expect, Expect::Revision(_));
+    async fn put(&self, key: &str, value: Bytes, expect: Precondition) -> Result<u64, Error> {
+        let answer = key.starts_with("sys/idem/") && matches!(expect, Precondition::Revision(_));
         if answer && self.refuses.load(SeqCst) {
             return Err(Error::Backend {
                 backend: "refusing",
@@ -121,7 +121,7 @@ impl Registry for Refusing {
         }
         self.inner.put(key, value, expect).await
     }
-    async fn delete(&self, key: &str, expect: Expect) -> Result<(), Error> {
+    async fn delete(&self, key: &str, expect: Precondition) -> Result<(), Error> {
         self.inner.delete(key, expect).await
     }
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<RegistryEntry>, Error> {

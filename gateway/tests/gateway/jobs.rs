@@ -1,7 +1,7 @@
 //! Jobs: submitting, results in windows and ranges, events that resume, the bin.
 
 use crate::support::{CAT, LOOP, Server, TRAP, send, wat};
-use fabric_backend::registry::Expect;
+use fabric_backend::registry::Precondition;
 use serde_json::{Value, json};
 
 /// Runs a job over an object until it succeeds, and returns its id.
@@ -230,7 +230,7 @@ async fn a_job_that_an_earlier_owner_accepted_late_is_taken_up() {
     let accepted = backend.journal.read(&format!("t/default/jobs/{first}"), 0, 2).await.unwrap();
     let meta = String::from_utf8(accepted[0].bytes.to_vec()).unwrap().replace(&first, late);
     let records = vec![bytes::Bytes::from(meta), accepted[1].bytes.clone()];
-    backend.registry.put(&format!("sys/active/default/{late}"), bytes::Bytes::new(), Expect::Any).await.unwrap();
+    backend.registry.put(&format!("sys/active/default/{late}"), bytes::Bytes::new(), Precondition::Any).await.unwrap();
     backend.journal.append(&format!("t/default/jobs/{late}"), 0, records).await.unwrap();
     let ended = loop {
         let job = server.get(&format!("/v1/jobs/{late}?wait=1")).await.is(200).json();

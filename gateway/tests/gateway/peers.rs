@@ -6,7 +6,7 @@ use fabric_gateway::{
     Gateway, Handle, Options, Peers, Services,
     peers::{self, PATIENCE},
 };
-use fabric_index::Notes;
+use fabric_index::RecordSink;
 use fabric_node::{NodeHandle, NodeMetrics};
 use fabric_types::id::NodeId;
 use serde_json::json;
@@ -36,7 +36,7 @@ impl Door {
             backend: services.backend.clone(),
             store: services.store.clone(),
             results: services.results.clone(),
-            notes: Notes::Here(services.index.clone()),
+            notes: RecordSink::Index(services.index.clone()),
             host: server.host.clone(),
             folder: None,
             policy: fabric_types::policy::Policy::default(),

@@ -6,7 +6,7 @@ use fabric_driver::Driver;
 use fabric_embedded::Embedded;
 use fabric_gateway::{Gateway, Handle, JupyterHub, Options, Services, tokens::ensure_admin_token};
 use fabric_host::{Host, WorkerCommand};
-use fabric_index::{Index, Notes};
+use fabric_index::{Index, RecordSink};
 use fabric_node::{NodeHandle, NodeMetrics};
 use fabric_results::ResultStore;
 use fabric_store::{Store, StoreOptions};
@@ -174,7 +174,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Back
         backend: backend.clone(),
         store: store.clone(),
         results: results.clone(),
-        notes: Notes::Here(index.clone()),
+        notes: RecordSink::Index(index.clone()),
         host: host.clone(),
         folder: None,
         policy: fabric_types::policy::Policy::default(),

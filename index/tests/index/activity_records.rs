@@ -1,7 +1,9 @@
 //! Activity records, from the process that created them to an index elsewhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use fabric_index::{Arrived, Index, InvocationFilter, LogFilter, Noted, Notes, Outbox, activity_records};
+use fabric_index::{
+    Index, InvocationFilter, LogFilter, Outbox, RecordBatch, RecordSink, StreamRecord, activity_records,
+};
 use fabric_types::{
     id::{FunctionName, InvocationId, NodeId, TenantId},
     rest::{
@@ -48,8 +50,8 @@ fn spent(fuel: u64) -> UsageLine {
     UsageLine { invocations: 1, fuel, ..UsageLine::default() }
 }
 
-fn arrived(stream: &str, seq: u64, noted: &Noted) -> Arrived {
-    Arrived { stream: stream.to_owned(), seq, noted: noted.clone() }
+fn arrived(stream: &str, seq: u64, batch: &RecordBatch) -> StreamRecord {
+    StreamRecord { stream: stream.to_owned(), seq, batch: batch.clone() }
 }
 
 /// Returns the messages, the number of invocations, and the fuel in the index.
@@ -66,33 +68,33 @@ async fn what_one_process_notes_another_takes_once() {
     let stream = activity_records::stream(&NodeId::new("n1").unwrap(), 1_795_000_000_000);
     assert_eq!((stream.as_str(), activity_records::day_of(&stream)), ("sys/notes/n1/020775", Some(20_775)));
     assert_eq!(activity_records::day_of("sys/notes/n1"), None);
-    let notes = Notes::Sent(Arc::clone(&outbox));
+    let notes = RecordSink::Outbox(Arc::clone(&outbox));
     assert!(outbox.take().is_empty());
-    assert!(outbox.some().now_or_never().is_none());
+    assert!(outbox.ready().now_or_never().is_none());
     notes.log(tenant(), line("one"));
     notes.log(tenant(), line("two"));
     notes.add_usage(&tenant(), &hello(), &spent(3));
     notes.add_usage(&tenant(), &hello(), &spent(4));
     notes.put_invocations(vec![(tenant(), invocation(1))]).await.unwrap();
-    outbox.some().now_or_never().expect("there is something");
+    outbox.ready().now_or_never().expect("there is something");
     let sent = outbox.take();
     assert_eq!((sent.len(), sent[0].usage.len()), (1, 1));
     assert!(outbox.take().is_empty());
 
     // As serialized for transport.
-    let noted: Noted = serde_json::from_slice(&serde_json::to_vec(&sent[0]).unwrap()).unwrap();
-    assert_eq!(noted, sent[0]);
+    let batch: RecordBatch = serde_json::from_slice(&serde_json::to_vec(&sent[0]).unwrap()).unwrap();
+    assert_eq!(batch, sent[0]);
 
     let index = Index::in_memory().unwrap();
     let (_, mut follow) = index.follow(&tenant(), LogFilter::default(), None).await.unwrap();
     let there = (vec!["one".to_owned(), "two".to_owned()], 1, 7);
     for _ in 0..2 {
-        index.take(vec![arrived("n1", 0, &noted)]).await.unwrap();
+        index.take(vec![arrived("n1", 0, &batch)]).await.unwrap();
         assert_eq!(what_is_there(&index).await, there);
     }
     assert_eq!(follow.next().await.unwrap().unwrap().1.message, "one");
-    let more = Noted { usage: vec![(tenant(), 20_787, hello(), spent(5))], ..Noted::default() };
-    index.take(vec![arrived("n1", 0, &noted), arrived("n1", 1, &more), arrived("n2", 0, &more)]).await.unwrap();
+    let more = RecordBatch { usage: vec![(tenant(), 20_787, hello(), spent(5))], ..RecordBatch::default() };
+    index.take(vec![arrived("n1", 0, &batch), arrived("n1", 1, &more), arrived("n2", 0, &more)]).await.unwrap();
     assert_eq!(what_is_there(&index).await, (there.0, 1, 17));
     let read = index.read_of_streams().await.unwrap();
     assert_eq!((read.len(), read["n1"], read["n2"]), (2, 2, 1));
@@ -100,7 +102,7 @@ async fn what_one_process_notes_another_takes_once() {
     // Another process continues from these totals, independent of its own earlier count.
     let totals = index.totals().await.unwrap();
     let other = Index::in_memory().unwrap();
-    other.take(vec![arrived("n1", 0, &noted), arrived("gone", 0, &noted)]).await.unwrap();
+    other.take(vec![arrived("n1", 0, &batch), arrived("gone", 0, &batch)]).await.unwrap();
     other.replace_totals(totals.clone()).await.unwrap();
     assert_eq!(other.totals().await.unwrap(), totals);
     other.take(vec![arrived("n1", 1, &more), arrived("n2", 1, &more)]).await.unwrap();
@@ -114,27 +116,27 @@ async fn what_one_process_notes_another_takes_once() {
 async fn an_index_that_was_lost_is_filled_again_and_its_usage_counts_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("index.db");
-    let noted = Noted {
+    let batch = RecordBatch {
         lines: vec![(tenant(), line("kept"))],
         usage: vec![(tenant(), 20_787, hello(), spent(3))],
-        ..Noted::default()
+        ..RecordBatch::default()
     };
     let index = Index::open(&path).unwrap();
-    index.take(vec![arrived("n1", 0, &noted)]).await.unwrap();
+    index.take(vec![arrived("n1", 0, &batch)]).await.unwrap();
     drop(index);
     std::fs::write(&path, "no database at all").unwrap();
     let index = Index::open(&path).unwrap();
     assert!(index.is_fresh());
     assert_eq!(what_is_there(&index).await, (vec![], 0, 3));
     assert!(index.read_of_streams().await.unwrap().is_empty(), "so that it is read again");
-    index.take(vec![arrived("n1", 0, &noted)]).await.unwrap();
+    index.take(vec![arrived("n1", 0, &batch)]).await.unwrap();
     assert_eq!(what_is_there(&index).await, (vec!["kept".to_owned()], 0, 3));
 }
 
 #[tokio::test]
 async fn a_flood_goes_in_parts_and_says_what_it_lost() {
     let outbox = Arc::new(Outbox::default());
-    let notes = Notes::Sent(Arc::clone(&outbox));
+    let notes = RecordSink::Outbox(Arc::clone(&outbox));
     for _ in 0..20_000 {
         notes.log(tenant(), line(&"x".repeat(100)));
     }

@@ -19,7 +19,7 @@ use crate::{
     tasks,
 };
 use bytes::Bytes;
-use fabric_backend::{Backend, deaths, registry::Expect, upkeep::ROW_BYTES};
+use fabric_backend::{Backend, deaths, maintenance::ROW_BYTES, registry::Precondition};
 use fabric_index::Index;
 use fabric_results::ResultStore;
 use fabric_scheduler_core::{Event, Time, plan};
@@ -217,7 +217,7 @@ impl Driver {
             tracing::info!(job_id = %live.id(), state = %live.state(), "job resumed");
             owner.resume(live);
         }
-        let outbox = parts.backend.lanes.collect().await?;
+        let outbox = parts.backend.lanes.open_inbox().await?;
         let arrivals = parts.backend.presence.watch();
         let (asks, waiting) = mpsc::channel(ASK_DEPTH);
         let stop = CancellationToken::new();
@@ -305,7 +305,7 @@ impl Driver {
         let room = accounts.reserve(&meta.tenant, StorageKind::Jobs, bytes).await.map_err(|e| e.to_fault())?;
         // Register the job as active before journaling it. A crash in between leaves a key that recovery removes.
         let active = Meta::active_key(&meta.tenant, &meta.id);
-        self.parts.backend.registry.put(&active, Bytes::new(), Expect::Any).await?;
+        self.parts.backend.registry.put(&active, Bytes::new(), Precondition::Any).await?;
         let len = self.parts.backend.journal.append(&Meta::stream(&meta.tenant, &meta.id), 0, records).await?;
         room.keep(0);
         let mut live = OpenJob::new(planned);

@@ -7,7 +7,7 @@ use crate::{
     operator_settings::{self, NodeMode, NodeRecord},
     owner::JobsOwner,
 };
-use fabric_backend::{lane::ToNode, presence::Arrival};
+use fabric_backend::{lane::ToNode, presence::PresenceChange};
 use fabric_scheduler_core::{Event, NodeSpec, Requirement};
 use fabric_types::{
     Code, Fault,
@@ -46,9 +46,9 @@ fn spec(node: &Node) -> NodeSpec {
 
 impl JobsOwner {
     /// Handles a node that joined, changed or left.
-    pub(crate) fn arrival(&mut self, arrival: Arrival) {
+    pub(crate) fn arrival(&mut self, arrival: PresenceChange) {
         match arrival {
-            Arrival::Here(facts) => match self.nodes.get(&facts.id) {
+            PresenceChange::Present(facts) => match self.nodes.get(&facts.id) {
                 Some(before) if before.started_ms == facts.started_ms => {
                     let (node, spec) = (facts.id.clone(), spec(&facts));
                     let changed = self::spec(before) != spec;
@@ -67,7 +67,7 @@ impl JobsOwner {
                     self.look_at_deaths(facts.id.clone(), presumed, Some(facts));
                 }
             },
-            Arrival::Gone(node) => {
+            PresenceChange::Absent(node) => {
                 let facts = self.nodes.remove(&node);
                 if facts.as_ref().is_some_and(|facts| !facts.leaving) {
                     tracing::warn!(%node, "node lost");

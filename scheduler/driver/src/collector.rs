@@ -10,9 +10,9 @@ use bytes::Bytes;
 use fabric_backend::{
     Backend, Error,
     journal::{Record, StreamInfo},
-    registry::Expect,
+    registry::Precondition,
 };
-use fabric_index::{Arrived, Index, Noted, Totals, activity_records};
+use fabric_index::{Index, RecordBatch, StreamRecord, Totals, activity_records};
 use fabric_types::{Code, Fault};
 use futures::{
     FutureExt as _, StreamExt as _,
@@ -45,7 +45,7 @@ pub struct Collector {
     backend: Backend,
     index: Index,
     /// Revision of the totals in the registry. The process that wrote them last is the owner.
-    totals: Expect,
+    totals: Precondition,
     /// Totals of a write with an unknown outcome.
     unsure: Option<Bytes>,
     changed: bool,
@@ -65,12 +65,12 @@ impl Collector {
     pub async fn new(backend: Backend, index: Index) -> Result<Self, Fault> {
         let found = backend.registry.get(TOTALS).await?;
         let totals = match found {
-            None => Expect::Absent,
+            None => Precondition::Absent,
             Some(entry) => {
                 let totals: Totals = serde_json::from_slice(&entry.value)
                     .map_err(|e| Fault::new(Code::Internal, format!("`{TOTALS}` in the registry is damaged: {e}")))?;
                 index.replace_totals(totals).await.map_err(|e| unavailable(&e))?;
-                Expect::Revision(entry.revision)
+                Precondition::Revision(entry.revision)
             }
         };
         Ok(Self {
@@ -177,7 +177,9 @@ impl Collector {
                 // Deleted, or failed earlier. A notice or the next listing adds the stream again.
                 None => drop(self.names.remove(&stream)),
                 Some(Err(error)) => tracing::warn!(%stream, %error, "reading an activity stream failed"),
-                Some(Ok(record)) => arrived.push(Arrived { noted: decode(&stream, &record), stream, seq: record.seq }),
+                Some(Ok(record)) => {
+                    arrived.push(StreamRecord { batch: decode(&stream, &record), stream, seq: record.seq })
+                }
             }
             next = if arrived.len() < TOGETHER { self.followed.next().now_or_never().flatten() } else { None };
         }
@@ -196,20 +198,20 @@ impl Collector {
             && let Some(entry) = self.backend.registry.get(TOTALS).await?
             && entry.value == *before
         {
-            self.totals = Expect::Revision(entry.revision);
+            self.totals = Precondition::Revision(entry.revision);
         }
         self.unsure = Some(bytes.clone());
         let revision = self.backend.registry.put(TOTALS, bytes, self.totals).await?;
-        (self.totals, self.unsure, self.changed) = (Expect::Revision(revision), None, false);
+        (self.totals, self.unsure, self.changed) = (Precondition::Revision(revision), None, false);
         Ok(())
     }
 }
 
 /// Decodes a record. A damaged record is skipped, because reading it again would not help.
-fn decode(stream: &str, record: &Record) -> Noted {
+fn decode(stream: &str, record: &Record) -> RecordBatch {
     serde_json::from_slice(&record.bytes).unwrap_or_else(|error| {
         tracing::error!(%stream, seq = record.seq, %error, "activity record is damaged, skipping it");
-        Noted::default()
+        RecordBatch::default()
     })
 }
 
@@ -226,7 +228,7 @@ mod tests {
     fn record(fuel: u64) -> Bytes {
         let line = UsageLine { fuel, ..UsageLine::default() };
         let usage = vec![(TenantId::new("a").unwrap(), 20_787, FunctionName::new("f").unwrap(), line)];
-        serde_json::to_vec(&Noted { usage, ..Noted::default() }).unwrap().into()
+        serde_json::to_vec(&RecordBatch { usage, ..RecordBatch::default() }).unwrap().into()
     }
 
     async fn post(backend: &Backend, stream: &str, at: u64, records: Vec<Bytes>) {

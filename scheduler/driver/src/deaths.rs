@@ -11,7 +11,7 @@ use crate::{
 };
 use fabric_backend::{
     Error,
-    deaths::{self, Death, RunningTask, Witness},
+    deaths::{self, Death, DeathReporter, RunningTask},
 };
 use fabric_scheduler_core::Event;
 use fabric_types::{
@@ -79,7 +79,7 @@ impl JobsOwner {
         new.sort_by_key(|death| death.at_ms);
         for death in &new {
             self.metrics.process_deaths.inc();
-            tracing::warn!(%node, tasks = death.tasks.len(), calls = death.calls, witness = ?death.witness, "process died");
+            tracing::warn!(%node, tasks = death.tasks.len(), calls = death.calls, reported_by = ?death.reported_by, "process died");
         }
         spared.chain(new.iter().flat_map(|death| death.tasks.iter().map(|task| killed(death, task)))).collect()
     }
@@ -96,7 +96,7 @@ impl JobsOwner {
         (!leaves).then(|| Death {
             started_ms: facts.started_ms,
             at_ms: now_ms(),
-            witness: Witness::Owner,
+            reported_by: DeathReporter::Owner,
             tasks,
             calls: 0,
         })
@@ -111,11 +111,11 @@ impl JobsOwner {
         self.doing.push(Box::pin(async move {
             let look = async {
                 if let Some(death) = presumed.clone() {
-                    deaths::note(registry.as_ref(), &node, death).await?;
+                    deaths::record(registry.as_ref(), &node, death).await?;
                 }
                 // A process that is present is alive.
                 let lives = here.as_ref().map_or(0, |here| here.started_ms);
-                deaths::lives(registry.as_ref(), &node, lives).await
+                deaths::retract(registry.as_ref(), &node, lives).await
             };
             let known: Result<_, Error> = look.await;
             if let Err(error) = &known {

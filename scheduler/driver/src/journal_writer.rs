@@ -7,7 +7,7 @@ use crate::{
     recover,
 };
 use bytes::Bytes;
-use fabric_backend::{Error, upkeep::ROW_BYTES};
+use fabric_backend::{Error, maintenance::ROW_BYTES};
 use fabric_scheduler_core::Event;
 use fabric_types::{Fault, id::JobId, storage::StorageKind};
 use std::time::Duration;

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use fabric_backend::{
     Backend,
-    registry::{Expect, Registry, RegistryEntry},
+    registry::{Precondition, Registry, RegistryEntry},
 };
 use fabric_scheduler_core::Event;
 use fabric_types::{
@@ -178,7 +178,7 @@ async fn all<T: DeserializeOwned>(backend: &Backend, prefix: &str) -> Result<Vec
 
 async fn put(backend: &Backend, key: &str, value: &impl Serialize) -> Result<u64, Fault> {
     let bytes = serde_json::to_vec(value).map_err(|e| Fault::new(Code::Internal, e.to_string()))?;
-    Ok(backend.registry.put(key, Bytes::from(bytes), Expect::Any).await?)
+    Ok(backend.registry.put(key, Bytes::from(bytes), Precondition::Any).await?)
 }
 
 /// Stores the setting of a node. Returns the revision.
@@ -195,7 +195,7 @@ pub(crate) async fn forget_mode(
     node: &NodeId,
     revision: u64,
 ) -> Result<(), fabric_backend::Error> {
-    match registry.delete(&format!("{NODES}{node}"), Expect::Revision(revision)).await {
+    match registry.delete(&format!("{NODES}{node}"), Precondition::Revision(revision)).await {
         Ok(()) | Err(fabric_backend::Error::Conflict { .. }) => Ok(()),
         Err(error) => Err(error),
     }
@@ -208,7 +208,7 @@ pub(crate) async fn keep_quota(backend: &Backend, tenant: &TenantId, quota: &Quo
 
 /// Deletes a quota. Deleting an absent quota succeeds.
 pub(crate) async fn delete_quota(backend: &Backend, tenant: &TenantId) -> Result<(), Fault> {
-    Ok(backend.registry.delete(&format!("{QUOTAS}{tenant}"), Expect::Any).await?)
+    Ok(backend.registry.delete(&format!("{QUOTAS}{tenant}"), Precondition::Any).await?)
 }
 
 /// Returns the quota in the registry, with its revision.

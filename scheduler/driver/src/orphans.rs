@@ -5,7 +5,7 @@ use crate::{
     meta::Meta,
     recover::{self, Name},
 };
-use fabric_backend::registry::Expect;
+use fabric_backend::registry::Precondition;
 use fabric_types::Fault;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
@@ -54,7 +54,7 @@ async fn look(driver: &Driver, seen: &mut HashMap<Name, u32>) -> Result<(), Faul
             }
             None if *looks >= NEVER => {
                 backend.journal.delete(&Meta::stream(tenant, job)).await?;
-                backend.registry.delete(&Meta::active_key(tenant, job), Expect::Any).await?;
+                backend.registry.delete(&Meta::active_key(tenant, job), Precondition::Any).await?;
             }
             None => {}
         }

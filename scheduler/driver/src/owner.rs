@@ -22,8 +22,8 @@ use bytes::Bytes;
 use fabric_backend::{
     deaths::Death,
     lane::{ATTEMPT_LEASE, FromNode, SchedulerInbox, ToNode},
-    presence::Arrival,
-    registry::Expect,
+    presence::PresenceChange,
+    registry::Precondition,
 };
 use fabric_scheduler_core::{Action, Config, Core, Event, JobOutcome, Time};
 use fabric_types::{
@@ -164,7 +164,7 @@ impl JobsOwner {
         mut self,
         mut asks: mpsc::Receiver<Ask>,
         mut outbox: Box<dyn SchedulerInbox>,
-        mut arrivals: BoxStream<'static, Arrival>,
+        mut arrivals: BoxStream<'static, PresenceChange>,
         stop: CancellationToken,
     ) {
         let mut flush = tokio::time::interval(FLUSH_EVERY);
@@ -295,7 +295,7 @@ impl JobsOwner {
     fn message(&mut self, message: FromNode) {
         match message {
             FromNode::Heartbeat { node } => self.step([Event::Heartbeat { node }]),
-            FromNode::Holds { node, attempts } => self.step([Event::Holds { node, attempts }]),
+            FromNode::HeldAttempts { node, attempts } => self.step([Event::Holds { node, attempts }]),
             FromNode::Completed { node, completion } => self.completed(&node, completion),
         }
     }
@@ -521,7 +521,7 @@ impl JobsOwner {
     fn retire(&self, tenant: &TenantId, job: &JobId) {
         let (registry, key) = (self.parts.backend.registry.clone(), Meta::active_key(tenant, job));
         self.doing.push(Box::pin(async move {
-            if let Err(error) = registry.delete(&key, Expect::Any).await {
+            if let Err(error) = registry.delete(&key, Precondition::Any).await {
                 // The next start finds the ended job and removes the key.
                 tracing::warn!(key, %error, "removing an ended job from the active ones failed");
             }

@@ -4,7 +4,7 @@ use crate::{
     api::{Parts, Submission, Work},
     meta::{self, JobKind, Meta, Planned},
 };
-use fabric_results::Fresh;
+use fabric_results::NewResult;
 use fabric_store::PlanOptions;
 use fabric_types::{
     Code, Fault, canonical,
@@ -169,7 +169,7 @@ pub async fn prepare(parts: &Parts, submission: &Submission) -> Result<Planned, 
             let mut key = *ContentDigest::of(body).0.first_chunk::<32>().unwrap_or(&[0; 32]);
             key = *blake3::keyed_hash(&key, b"fabric invocation body 1").as_bytes();
             let fresh =
-                Fresh { key: TaskKey(key), bytes: body.clone(), content_type: None, buckets: Vec::new(), fuel: 0 };
+                NewResult { key: TaskKey(key), bytes: body.clone(), content_type: None, buckets: Vec::new(), fuel: 0 };
             let committed = parts.results.commit(&submission.tenant, vec![fresh]).await?;
             let body = committed
                 .first()

@@ -7,7 +7,7 @@ use crate::{
     meta::{JobKind, Meta},
     record::JobRecord,
 };
-use fabric_backend::{Backend, registry::Expect};
+use fabric_backend::{Backend, registry::Precondition};
 use fabric_index::Index;
 use fabric_types::{
     Code, Fault,
@@ -97,7 +97,7 @@ pub async fn unfinished(backend: &Backend, alone: bool) -> Result<Vec<OpenJob>, 
             Ok(Some(live)) => found.push(live),
             Ok(None) if alone => {
                 backend.journal.delete(&Meta::stream(&tenant, &job)).await?;
-                backend.registry.delete(&Meta::active_key(&tenant, &job), Expect::Any).await?;
+                backend.registry.delete(&Meta::active_key(&tenant, &job), Precondition::Any).await?;
             }
             Ok(None) => {}
             Err(error) => tracing::error!(%tenant, job_id = %job, %error, "resuming a job failed"),

@@ -10,7 +10,7 @@ use crate::{
     meta::{JobKind, Meta},
     recover::{self, Name},
 };
-use fabric_backend::upkeep::{ROW_BYTES, USE_GRAIN};
+use fabric_backend::maintenance::{ROW_BYTES, USE_RESOLUTION};
 use fabric_store::SweepMode;
 use fabric_types::{
     Code, Fault,
@@ -157,13 +157,13 @@ impl Sweeping<'_> {
         let parts = &self.driver.parts;
         // An unfinished job has used its results since its creation, within the precision of the recorded times of use.
         let oldest = self.active.iter().filter(|(of, _)| of == tenant).map(|(_, job)| job.made_ms()).min();
-        let in_use = oldest.map_or(u64::MAX, |made| made.saturating_sub(ms(USE_GRAIN)));
+        let in_use = oldest.map_or(u64::MAX, |made| made.saturating_sub(ms(USE_RESOLUTION)));
         let before = now_ms().saturating_sub(ms(self.kept(tenant).results)).min(in_use);
         let mut any = false;
         loop {
             let expired = match self.mode {
-                SweepMode::Remove => parts.backend.upkeep.expire_results(tenant, before, PAGE).await?,
-                SweepMode::Count => parts.backend.upkeep.count_expired(tenant, before).await?,
+                SweepMode::Remove => parts.backend.maintenance.expire_results(tenant, before, PAGE).await?,
+                SweepMode::Count => parts.backend.maintenance.count_expired(tenant, before).await?,
             };
             self.swept.results.add(expired.results, expired.bytes);
             any |= expired.results > 0;
@@ -175,7 +175,7 @@ impl Sweeping<'_> {
                 break;
             }
         }
-        if any && let Some(named) = parts.backend.upkeep.result_objects(tenant, before).await? {
+        if any && let Some(named) = parts.backend.maintenance.result_objects(tenant, before).await? {
             let results = parts.store.results(tenant);
             let swept = results.sweep(self.mode, |digest| named.contains(digest)).await.map_err(store_fault)?;
             self.swept.result_objects.add(swept.objects, swept.bytes);

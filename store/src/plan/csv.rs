@@ -5,7 +5,7 @@
 //! depending on all bytes before it, so the object is read once from its beginning. `tests/csv.rs` compares the
 //! splitter with the reader over arbitrary bytes.
 
-use super::{Plan, Room, Shared, text};
+use super::{PartitionBudget, Plan, Shared, text};
 use crate::{
     Error,
     input::{Blocks, Source},
@@ -53,7 +53,7 @@ impl Grammar {
 }
 
 /// Finds split positions between rows in one pass.
-struct Cutter {
+struct Splitter {
     grammar: Grammar,
     target: u64,
     /// Bytes read.
@@ -68,7 +68,7 @@ struct Cutter {
     ranges: Vec<Range<u64>>,
 }
 
-impl Cutter {
+impl Splitter {
     fn new(target: u64, delimiter: Delimiter) -> Self {
         Self {
             grammar: Grammar::new(delimiter),
@@ -122,22 +122,22 @@ pub(super) async fn plan(
     source: Source,
     target: u64,
     delimiter: Option<Delimiter>,
-    room: &Room,
+    budget: &PartitionBudget,
 ) -> Result<Plan, Error> {
     let (shared, size) = (Shared::new(&source), source.size);
-    let mut cutter = Cutter::new(target, delimiter.unwrap_or(Delimiter::COMMA));
+    let mut splitter = Splitter::new(target, delimiter.unwrap_or(Delimiter::COMMA));
     let mut blocks = Blocks::new(source.clone(), 0..size);
     while let Some(bytes) = blocks.next().await? {
-        if cutter.at == 0 {
+        if splitter.at == 0 {
             text::check(&source, &bytes)?;
         }
         for piece in bytes.chunks(PIECE) {
-            let before = (cutter.ranges.len(), cutter.header_end.is_some());
-            cutter.scan(piece);
-            room.take(cutter.ranges.len() - before.0, Some(size))?;
-            if let (false, Some(end)) = (before.1, cutter.header_end)
+            let before = (splitter.ranges.len(), splitter.header_end.is_some());
+            splitter.scan(piece);
+            budget.take(splitter.ranges.len() - before.0, Some(size))?;
+            if let (false, Some(end)) = (before.1, splitter.header_end)
                 && delimiter.is_none()
-                && cutter.header_fields == 1
+                && splitter.header_fields == 1
             {
                 check_delimiter(&source, end, target).await?;
             }
@@ -145,13 +145,13 @@ pub(super) async fn plan(
         }
     }
     // A header without rows gives no partition.
-    let Some(header_end) = cutter.header_end else { return Ok(Plan::default()) };
-    if cutter.start < size {
-        room.take(1, Some(size))?;
-        cutter.ranges.push(cutter.start..size);
+    let Some(header_end) = splitter.header_end else { return Ok(Plan::default()) };
+    if splitter.start < size {
+        budget.take(1, Some(size))?;
+        splitter.ranges.push(splitter.start..size);
     }
     let header = shared.slice(0..header_end);
-    let partitions: Vec<_> = cutter
+    let partitions: Vec<_> = splitter
         .ranges
         .into_iter()
         .map(|rows| Partition::WithHeader { header: header.clone(), rows: shared.slice(rows) })

@@ -1,6 +1,6 @@
 //! One partition per item, from the lines of an object.
 
-use super::{Plan, Room, text};
+use super::{PartitionBudget, Plan, text};
 use crate::{
     Error,
     input::{Blocks, Source},
@@ -15,12 +15,12 @@ const MAX_ITEM: usize = 1 << 20;
 const MAX_OBJECT: u64 = 256 << 20;
 
 /// Turns each line that is not empty into an item. A carriage return before the line feed is not part of it.
-pub(super) async fn plan(source: Source, room: &Room) -> Result<Plan, Error> {
+pub(super) async fn plan(source: Source, budget: &PartitionBudget) -> Result<Plan, Error> {
     let (path, size) = (source.path.clone(), source.size);
     if size > MAX_OBJECT {
         return Err(Error::TooLarge { what: format!("the list of items `{path}`"), limit: MAX_OBJECT });
     }
-    let mut found = Items { plan: Plan::default(), room, size, path: path.as_str() };
+    let mut found = Items { plan: Plan::default(), budget, size, path: path.as_str() };
     let mut blocks = Blocks::new(source.clone(), 0..size);
     let mut begun = Vec::new();
     let mut first = true;
@@ -52,7 +52,7 @@ pub(super) async fn plan(source: Source, room: &Room) -> Result<Plan, Error> {
 
 struct Items<'a> {
     plan: Plan,
-    room: &'a Room,
+    budget: &'a PartitionBudget,
     size: u64,
     path: &'a str,
 }
@@ -67,7 +67,7 @@ impl Items<'_> {
         if line.len() > MAX_ITEM {
             return Err(too_long(self.path));
         }
-        self.room.take(1, Some(self.size))?;
+        self.budget.take(1, Some(self.size))?;
         let text = std::str::from_utf8(line).map_err(|_| {
             let number = self.plan.partitions.len() + 1;
             Error::spec(

@@ -1,6 +1,6 @@
 //! Splits an object after line feeds, reading only small windows around the split positions.
 
-use super::{Room, STEP, text};
+use super::{PartitionBudget, STEP, text};
 use crate::{Error, input::Source};
 use bytes::Bytes;
 use std::ops::Range;
@@ -14,7 +14,7 @@ const MAX_WINDOW: u64 = 1 << 20;
 ///
 /// # Errors
 /// [`Error::InvalidInputSpec`] for text without single-byte line ends and for too many ranges, and the store's errors.
-pub(super) async fn cut(source: &Source, target: u64, room: &Room) -> Result<Vec<Range<u64>>, Error> {
+pub(super) async fn split(source: &Source, target: u64, budget: &PartitionBudget) -> Result<Vec<Range<u64>>, Error> {
     if source.size == 0 {
         return Ok(Vec::new());
     }
@@ -22,7 +22,7 @@ pub(super) async fn cut(source: &Source, target: u64, room: &Room) -> Result<Vec
     let mut windows = Windows { source, at: 0, bytes: Bytes::new() };
     let (mut ranges, mut start) = (Vec::new(), 0);
     while start < source.size {
-        room.take(1, Some(source.size))?;
+        budget.take(1, Some(source.size))?;
         if ranges.len() % STEP == STEP - 1 {
             tokio::task::yield_now().await;
         }

@@ -1,9 +1,9 @@
 //! Turns an input spec into partitions: finds the objects and splits each.
 
 mod csv;
+mod empty;
 mod items;
 mod lines;
-mod nothing;
 mod text;
 
 use crate::{Error, ObjectPath, ObjectPrefix, Objects, input::Source, parquet_file};
@@ -51,13 +51,13 @@ pub struct Plan {
 /// [`Error::InvalidInputSpec`] if there are no objects, they cannot be split as requested, or there would be no
 /// partition or too many; otherwise the store's errors.
 pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -> Result<Plan, Error> {
-    let room = Room::new(options.max_partitions);
+    let budget = PartitionBudget::new(options.max_partitions);
     match input {
         InputSpec::Items(items) => {
             if items.is_empty() {
-                return Err(nothing::no_items());
+                return Err(empty::no_items());
             }
-            room.take(items.len(), None)?;
+            budget.take(items.len(), None)?;
             let partitions: Vec<_> = items.iter().map(|item| Partition::Item(Arc::clone(item.text()))).collect();
             let bytes_in = partitions.iter().map(Partition::bytes).sum();
             Ok(Plan { partitions, bytes_in })
@@ -65,27 +65,27 @@ pub async fn plan(input: &InputSpec, objects: &Objects, options: &PlanOptions) -
         InputSpec::Objects { path, split } => {
             let mut pieces = find(path, objects, options.max_partitions)
                 .await?
-                .map_ok(|path| one(path, *split, objects, &room))
+                .map_ok(|path| one(path, *split, objects, &budget))
                 .try_buffered(options.concurrency.max(1));
             let mut plan = Plan::default();
-            let mut seen = nothing::Seen::default();
+            let mut seen = empty::Seen::default();
             while let Some((size, piece)) = pieces.try_next().await? {
                 seen.add(size);
                 plan.bytes_in = plan.bytes_in.saturating_add(piece.bytes_in);
                 plan.partitions.extend(piece.partitions);
             }
-            if plan.partitions.is_empty() { Err(nothing::no_task(path, *split, seen)) } else { Ok(plan) }
+            if plan.partitions.is_empty() { Err(empty::no_task(path, *split, seen)) } else { Ok(plan) }
         }
     }
 }
 
 /// The number of partitions that a plan may still have, shared by all objects planned concurrently.
-pub(crate) struct Room {
+pub(crate) struct PartitionBudget {
     max: usize,
     taken: AtomicUsize,
 }
 
-impl Room {
+impl PartitionBudget {
     pub(crate) fn new(max: usize) -> Self {
         Self { max, taken: AtomicUsize::new(0) }
     }
@@ -160,19 +160,24 @@ async fn find<'a>(
 }
 
 /// Returns the size of an object and its partitions.
-async fn one(path: ObjectPath, split: Split, objects: &Objects, room: &Room) -> Result<(u64, Plan), Error> {
+async fn one(
+    path: ObjectPath,
+    split: Split,
+    objects: &Objects,
+    budget: &PartitionBudget,
+) -> Result<(u64, Plan), Error> {
     let source = Source::current(objects, &path).await?;
     let size = source.size;
     let ranges = match split {
         Split::Object => {
-            room.take(1, None)?;
+            budget.take(1, None)?;
             whole(&source)
         }
-        Split::Lines(target) => lines::cut(&source, target.0, room).await?,
-        Split::Records { record, target } => records(&source, record.0, target.0, room)?,
-        Split::Csv { target, delimiter } => return Ok((size, csv::plan(source, target.0, delimiter, room).await?)),
-        Split::Parquet => return Ok((size, parquet(&source, room).await?)),
-        Split::Items => return Ok((size, items::plan(source, room).await?)),
+        Split::Lines(target) => lines::split(&source, target.0, budget).await?,
+        Split::Records { record, target } => records(&source, record.0, target.0, budget)?,
+        Split::Csv { target, delimiter } => return Ok((size, csv::plan(source, target.0, delimiter, budget).await?)),
+        Split::Parquet => return Ok((size, parquet(&source, budget).await?)),
+        Split::Items => return Ok((size, items::plan(source, budget).await?)),
     };
     let shared = Shared::new(&source);
     let bytes_in = ranges.iter().map(|r| r.end - r.start).sum();
@@ -205,7 +210,7 @@ fn whole(source: &Source) -> Vec<Range<u64>> {
     if source.size == 0 { Vec::new() } else { std::iter::once(0..source.size).collect() }
 }
 
-fn records(source: &Source, record: u64, target: u64, room: &Room) -> Result<Vec<Range<u64>>, Error> {
+fn records(source: &Source, record: u64, target: u64, budget: &PartitionBudget) -> Result<Vec<Range<u64>>, Error> {
     let (path, size) = (&source.path, source.size);
     if record == 0 || size % record != 0 {
         return Err(Error::spec(
@@ -215,7 +220,7 @@ fn records(source: &Source, record: u64, target: u64, room: &Room) -> Result<Vec
     }
     let step = (target / record).max(1).saturating_mul(record);
     let count = usize::try_from(size.div_ceil(step)).unwrap_or(usize::MAX);
-    room.take(count, Some(size))?;
+    budget.take(count, Some(size))?;
     let mut ranges = Vec::with_capacity(count);
     let mut start = 0;
     while start < size {
@@ -226,9 +231,9 @@ fn records(source: &Source, record: u64, target: u64, room: &Room) -> Result<Vec
     Ok(ranges)
 }
 
-async fn parquet(source: &Source, room: &Room) -> Result<Plan, Error> {
+async fn parquet(source: &Source, budget: &PartitionBudget) -> Result<Plan, Error> {
     let groups = parquet_file::row_groups(source).await?;
-    room.take(groups.len(), Some(source.size))?;
+    budget.take(groups.len(), Some(source.size))?;
     let object = Shared::new(source).slice(0..source.size);
     let partitions = groups.iter().map(|group| Partition::RowGroup { object: object.clone(), index: group.index });
     Ok(Plan { partitions: partitions.collect(), bytes_in: groups.iter().map(|group| group.bytes).sum() })

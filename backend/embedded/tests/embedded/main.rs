@@ -1,5 +1,5 @@
-//! The embedded backend: conformance, deaths, upkeep.
+//! The embedded backend: conformance, deaths, maintenance.
 
 mod deaths;
+mod maintenance;
 mod suites;
-mod upkeep;

@@ -7,8 +7,8 @@ use fabric_backend::{
         self,
         results::{key, record},
     },
-    registry::Expect,
-    results::Commit,
+    registry::Precondition,
+    results::CommitOutcome,
 };
 use fabric_embedded::Embedded;
 use fabric_types::id::TenantId;
@@ -63,12 +63,12 @@ async fn what_was_written_is_there_after_reopening_and_epochs_grow() {
     let path = dir.path().join("f.db");
     let ttl = std::time::Duration::from_secs(9);
     let backend = Embedded::open(&path).unwrap();
-    let revision = backend.registry.put("k", "v".into(), Expect::Absent).await.unwrap();
-    backend.registry.delete("k", Expect::Any).await.unwrap();
+    let revision = backend.registry.put("k", "v".into(), Precondition::Absent).await.unwrap();
+    backend.registry.delete("k", Precondition::Any).await.unwrap();
     let old = backend.leases.acquire("l", "a", ttl).await.unwrap().unwrap();
     drop(backend);
     let backend = Embedded::open(&path).unwrap();
-    assert!(backend.registry.put("k", "v".into(), Expect::Absent).await.unwrap() > revision);
+    assert!(backend.registry.put("k", "v".into(), Precondition::Absent).await.unwrap() > revision);
     assert!(backend.leases.acquire("l", "b", ttl).await.unwrap().unwrap().epoch > old.epoch);
 }
 
@@ -79,7 +79,7 @@ async fn a_second_opening_is_refused_and_files_are_private() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f.db");
     let backend = Embedded::open(&path).unwrap();
-    backend.registry.put("k", "v".into(), Expect::Any).await.unwrap();
+    backend.registry.put("k", "v".into(), Precondition::Any).await.unwrap();
     let Err(error) = Embedded::open(&path) else { panic!("opened twice") };
     assert!(matches!(error, Error::InUse { .. }));
     assert_eq!(error.code(), fabric_types::Code::Conflict);
@@ -96,7 +96,7 @@ async fn a_second_opening_is_refused_and_files_are_private() {
 }
 
 #[tokio::test]
-async fn a_watch_and_a_follower_end_when_the_engine_closes() {
+async fn a_watch_and_a_follower_end_when_the_backend_closes() {
     use futures::StreamExt as _;
     let backend = Embedded::in_memory().unwrap();
     let (mut watch, mut follow) = (backend.registry.watch(""), backend.journal.follow("s", 0));
@@ -166,7 +166,7 @@ async fn how_long_results_take() {
     let start = Instant::now();
     for batch in keys.chunks(64) {
         let results = batch.iter().map(|key| (*key, record("small result"))).collect();
-        assert_eq!(backend.results.commit(&tenant, results).await.unwrap(), [Commit::Stored; 64]);
+        assert_eq!(backend.results.commit(&tenant, results).await.unwrap(), [CommitOutcome::Stored; 64]);
     }
     eprintln!("commit of 64, one after another: {:?} a result, flushes included", start.elapsed() / 12_800);
     let start = Instant::now();

@@ -16,7 +16,7 @@ pub(super) const LONGEST: u64 = 512 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     /// Random number that identifies the stream among those of the same name, drawn when the stream is created.
-    pub(super) life: u64,
+    pub(super) incarnation: u64,
     /// Random number of this append, by which a writer recognises its own chunk.
     pub(super) nonce: u64,
     /// Position of the first record.
@@ -33,7 +33,7 @@ impl Header {
 }
 
 /// Encodes an append. Returns `None` if it exceeds the number of records or bytes of a chunk.
-pub(super) fn encode(life: u64, nonce: u64, first: u64, records: &[Bytes]) -> Option<Bytes> {
+pub(super) fn encode(incarnation: u64, nonce: u64, first: u64, records: &[Bytes]) -> Option<Bytes> {
     let count = u32::try_from(records.len()).ok()?;
     let size = records.iter().map(|record| 4 + record.len() as u64).sum::<u64>() + HEADER;
     if size > LONGEST {
@@ -41,7 +41,7 @@ pub(super) fn encode(life: u64, nonce: u64, first: u64, records: &[Bytes]) -> Op
     }
     let mut out = BytesMut::with_capacity(usize::try_from(size).ok()?);
     out.put_slice(MAGIC);
-    out.put_u64(life);
+    out.put_u64(incarnation);
     out.put_u64(nonce);
     out.put_u64(first);
     out.put_u32(count);
@@ -62,7 +62,7 @@ pub(super) fn header(what: &str, mut bytes: &[u8]) -> Result<Header, Error> {
         return Err(damaged(what));
     }
     bytes.advance(MAGIC.len());
-    Ok(Header { life: bytes.get_u64(), nonce: bytes.get_u64(), first: bytes.get_u64(), count: bytes.get_u32() })
+    Ok(Header { incarnation: bytes.get_u64(), nonce: bytes.get_u64(), first: bytes.get_u64(), count: bytes.get_u32() })
 }
 
 /// Decodes a whole chunk. The records share the chunk's memory.
@@ -97,7 +97,7 @@ mod tests {
         let records: Vec<Bytes> = ["", "one", "two"].iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
         let bytes = encode(1, 2, 3, &records).unwrap();
         let (header, read) = decode("c", bytes.clone()).unwrap();
-        assert_eq!((header, read), (Header { life: 1, nonce: 2, first: 3, count: 3 }, records));
+        assert_eq!((header, read), (Header { incarnation: 1, nonce: 2, first: 3, count: 3 }, records));
         assert_eq!(header.end(), 6);
         for cut in 0..bytes.len() {
             assert!(decode("c", bytes.slice(..cut)).is_err(), "{cut}");

@@ -6,22 +6,24 @@
 //! `of_many_processes_one_wins_each_time`). In parallel the writer checks that its stream still exists, since every
 //! position is free after a deletion.
 
-mod change_signal;
 mod chunk;
 mod follow;
+mod notice;
 mod stream_path;
 mod walk;
 
 use crate::{
     Error,
     link::{Counters, Link},
-    objects::{Objects, Written, same_tag},
-    tasks::{Keep, Tasks},
+    objects::{Objects, WriteOutcome, same_tag},
+    tasks::{TaskGuard, Tasks},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use change_signal::ChangeSignals;
-use fabric_backend::journal::{Journal, Record, StreamInfo};
+use fabric_backend::{
+    in_process::ChangeSignals,
+    journal::{Journal, Record, StreamInfo},
+};
 use futures::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -34,34 +36,34 @@ const AT_ONCE: usize = 16;
 /// Number of streams whose head is cached. Above it, heads that are not in use are dropped.
 const REMEMBERED: usize = 16_384;
 /// Number of appends with an unknown outcome that are remembered, so that a retry recognises them.
-const UNSURE: usize = 4096;
+const MAX_UNKNOWN: usize = 4096;
 /// Maximum attempts of an append after a stale cached head.
 const ROUNDS: u32 = 4;
 
-type Line = Arc<tokio::sync::Mutex<Option<Head>>>;
+type StreamLock = Arc<tokio::sync::Mutex<Option<Head>>>;
 
 /// An append that failed without an answer and may have been written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Unsure {
+struct UnknownAppend {
     digest: [u8; 32],
     nonce: u64,
-    life: u64,
+    incarnation: u64,
 }
 
 pub(super) struct Shared {
     objects: Objects,
     link: Link,
-    bells: ChangeSignals,
+    signals: ChangeSignals,
     /// A lock per stream, so that one writer of this process appends at a time, with the cached head.
-    lines: Mutex<HashMap<String, Line>>,
-    unsure: Mutex<HashMap<(String, u64), Unsure>>,
-    look_every: Duration,
+    stream_locks: Mutex<HashMap<String, StreamLock>>,
+    unknown_appends: Mutex<HashMap<(String, u64), UnknownAppend>>,
+    poll_interval: Duration,
 }
 
 pub(crate) struct FleetJournal {
     shared: Arc<Shared>,
     tasks: Tasks,
-    _keep: Arc<Keep>,
+    _guard: Arc<TaskGuard>,
 }
 
 fn conflict(stream: &str, expected: u64, found: u64) -> Error {
@@ -83,15 +85,15 @@ fn digest(records: &[Bytes]) -> [u8; 32] {
 }
 
 impl Shared {
-    fn line(&self, stream: &str) -> Line {
-        let mut lines = self.lines.lock();
-        if let Some(line) = lines.get(stream) {
-            return Arc::clone(line);
+    fn stream_lock(&self, stream: &str) -> StreamLock {
+        let mut stream_locks = self.stream_locks.lock();
+        if let Some(lock) = stream_locks.get(stream) {
+            return Arc::clone(lock);
         }
-        if lines.len() >= REMEMBERED {
-            lines.retain(|_, line| Arc::strong_count(line) > 1);
+        if stream_locks.len() >= REMEMBERED {
+            stream_locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         }
-        Arc::clone(lines.entry(stream.to_owned()).or_default())
+        Arc::clone(stream_locks.entry(stream.to_owned()).or_default())
     }
 
     /// Checks if the chunk at `at` is an append of this process that was reported as failed. Returns it if so.
@@ -101,25 +103,27 @@ impl Shared {
         stream: &str,
         at: u64,
         records: &[Bytes],
-    ) -> Result<Option<Unsure>, Error> {
-        let Some(unsure) = self.unsure.lock().get(&(stream.to_owned(), at)).copied() else { return Ok(None) };
-        if unsure.digest != digest(records) {
+    ) -> Result<Option<UnknownAppend>, Error> {
+        let Some(unknown) = self.unknown_appends.lock().get(&(stream.to_owned(), at)).copied() else { return Ok(None) };
+        if unknown.digest != digest(records) {
             return Ok(None);
         }
-        let path = if at == 0 { place.first() } else { place.chunk(unsure.life, at) };
+        let path = if at == 0 { place.first() } else { place.chunk(unknown.incarnation, at) };
         let there = self.objects.get_start(&path, chunk::HEADER).await?;
         let header = there.map(|found| chunk::header(path.as_ref(), &found.bytes)).transpose()?;
-        Ok(header.is_some_and(|header| header.nonce == unsure.nonce && header.life == unsure.life).then_some(unsure))
+        Ok(header
+            .is_some_and(|header| header.nonce == unknown.nonce && header.incarnation == unknown.incarnation)
+            .then_some(unknown))
     }
 
     async fn append(&self, stream: &str, expected: u64, records: &[Bytes]) -> Result<u64, Error> {
         let place = StreamPath::of(&self.objects, stream)?;
-        let line = self.line(stream);
-        let mut head = line.lock().await;
+        let lock = self.stream_lock(stream);
+        let mut head = lock.lock().await;
         for _ in 0..ROUNDS {
             let fresh = head.is_none();
             if fresh {
-                *head = place.look(&self.objects).await?;
+                *head = place.read_head(&self.objects).await?;
             }
             let len = head.as_ref().map_or(0, |head| head.len);
             if len != expected || records.is_empty() {
@@ -135,7 +139,7 @@ impl Shared {
                     return Ok(len);
                 }
                 if self.was_done(&place, stream, expected, records).await?.is_some() {
-                    self.unsure.lock().remove(&(stream.to_owned(), expected));
+                    self.unknown_appends.lock().remove(&(stream.to_owned(), expected));
                     return Ok(expected + records.len() as u64);
                 }
                 return Err(conflict(stream, expected, len));
@@ -158,14 +162,14 @@ impl Shared {
         records: &[Bytes],
     ) -> Result<Option<u64>, Error> {
         let key = (stream.to_owned(), expected);
-        let before = self.unsure.lock().get(&key).copied().filter(|unsure| unsure.digest == digest(records));
-        let nonce = before.map_or_else(rand::random, |unsure| unsure.nonce);
-        let life = match (head.as_ref(), before) {
-            (Some(head), _) => head.life,
-            (None, Some(unsure)) => unsure.life,
+        let before = self.unknown_appends.lock().get(&key).copied().filter(|unknown| unknown.digest == digest(records));
+        let nonce = before.map_or_else(rand::random, |unknown| unknown.nonce);
+        let incarnation = match (head.as_ref(), before) {
+            (Some(head), _) => head.incarnation,
+            (None, Some(unknown)) => unknown.incarnation,
             (None, None) => rand::random(),
         };
-        let Some(bytes) = chunk::encode(life, nonce, expected, records) else {
+        let Some(bytes) = chunk::encode(incarnation, nonce, expected, records) else {
             return Err(Error::Backend {
                 backend: "object store",
                 context: format!("append to journal stream `{stream}`"),
@@ -173,7 +177,7 @@ impl Shared {
                 retryable: false,
             });
         };
-        let path = if head.is_some() { place.chunk(life, expected) } else { place.first() };
+        let path = if head.is_some() { place.chunk(incarnation, expected) } else { place.first() };
         let written = match head.as_ref() {
             None => self.objects.create(&path, bytes).await,
             // The check runs concurrently and adds no latency. A deletion between the two counts as a deletion after
@@ -182,7 +186,7 @@ impl Shared {
                 let both = futures::try_join!(self.objects.create(&path, bytes), place.is_current(&self.objects, head));
                 match both {
                     Ok((written, true)) => Ok(written),
-                    Ok((_, false)) => Ok(Written::Nothing),
+                    Ok((_, false)) => Ok(WriteOutcome::Missing),
                     Err(error) => Err(error),
                 }
             }
@@ -191,29 +195,29 @@ impl Shared {
             Ok(written) => written,
             Err(error) => {
                 *head = None;
-                let mut unsure = self.unsure.lock();
-                if unsure.len() >= UNSURE {
-                    unsure.clear();
+                let mut unknown = self.unknown_appends.lock();
+                if unknown.len() >= MAX_UNKNOWN {
+                    unknown.clear();
                 }
-                unsure.insert(key, Unsure { digest: digest(records), nonce, life });
+                unknown.insert(key, UnknownAppend { digest: digest(records), nonce, incarnation });
                 return Err(error);
             }
         };
         match written {
-            Written::Done(tag) => {
+            WriteOutcome::Written(tag) => {
                 if before.is_some() {
-                    self.unsure.lock().remove(&key);
+                    self.unknown_appends.lock().remove(&key);
                 }
                 let len = expected + records.len() as u64;
                 *head = Some(match head.take() {
                     Some(head) => Head { len, ..head },
-                    None => Head { life, tag, len },
+                    None => Head { incarnation, tag, len },
                 });
-                self.bells.ring(stream);
-                self.tell(stream, change_signal::APPENDED).await;
+                self.signals.notify(stream);
+                self.tell(stream, notice::APPENDED).await;
                 Ok(Some(len))
             }
-            Written::Other(_) | Written::Nothing => {
+            WriteOutcome::Conflict(_) | WriteOutcome::Missing => {
                 Counters::count(&self.link.counters.store_races);
                 *head = None;
                 Ok(None)
@@ -222,8 +226,8 @@ impl Shared {
     }
 
     async fn tell(&self, stream: &str, what: u8) {
-        let notice = change_signal::notice(self.link.origin, what, stream);
-        self.link.hint("publish an append notice", self.link.subject(SUBJECT), notice).await;
+        let notice = notice::encode(self.link.origin, what, stream);
+        self.link.publish_notice("publish an append notice", self.link.subject(SUBJECT), notice).await;
     }
 
     /// Returns up to `limit` records, starting at `from`, and the identity of their stream.
@@ -238,19 +242,19 @@ impl Shared {
             return Ok((None, Vec::new()));
         };
         let (header, begin) = chunk::decode(stream, first.bytes)?;
-        let whose = Some((header.life, first.etag));
+        let whose = Some((header.incarnation, first.etag));
         let mut records = Vec::new();
         take(&header, begin, from, limit, &mut records);
         if records.len() >= limit {
             return Ok((whose, records));
         }
-        let places = place.chunks(&self.objects, header.life).await?;
+        let places = place.chunks(&self.objects, header.incarnation).await?;
         // The last chunk that begins at or before `from` may contain it.
         let skip = places.partition_point(|at| *at <= from).saturating_sub(1);
         let mut expected = if skip == 0 { Some(header.end()) } else { None };
         let mut chunks = stream::iter(places.into_iter().skip(skip))
             .map(async |at| {
-                let path = place.chunk(header.life, at);
+                let path = place.chunk(header.incarnation, at);
                 let found = self.objects.get(&path, chunk::LONGEST).await?;
                 found.map(|found| chunk::decode(path.as_ref(), found.bytes)).transpose()
             })
@@ -278,21 +282,27 @@ fn take(header: &chunk::Header, records: Vec<Bytes>, from: u64, limit: usize, ou
 }
 
 impl FleetJournal {
-    pub(crate) fn new(objects: Objects, link: Link, look_every: Duration, tasks: &Tasks, keep: &Arc<Keep>) -> Self {
+    pub(crate) fn new(
+        objects: Objects,
+        link: Link,
+        poll_interval: Duration,
+        tasks: &Tasks,
+        guard: &Arc<TaskGuard>,
+    ) -> Self {
         let shared = Shared {
             objects,
             link,
-            bells: ChangeSignals::default(),
-            lines: Mutex::default(),
-            unsure: Mutex::default(),
-            look_every,
+            signals: ChangeSignals::default(),
+            stream_locks: Mutex::default(),
+            unknown_appends: Mutex::default(),
+            poll_interval,
         };
-        Self { shared: Arc::new(shared), tasks: tasks.clone(), _keep: Arc::clone(keep) }
+        Self { shared: Arc::new(shared), tasks: tasks.clone(), _guard: Arc::clone(guard) }
     }
 
     /// Returns a task that receives the appends and deletions of other processes.
     pub(crate) async fn listen(&self) -> Result<impl Future<Output = ()> + use<>, Error> {
-        change_signal::listen(&self.shared, self.tasks.stop()).await
+        notice::listen(&self.shared, self.tasks.stop()).await
     }
 }
 
@@ -320,8 +330,8 @@ impl Journal for FleetJournal {
     async fn delete(&self, stream: &str) -> Result<(), Error> {
         let shared = &self.shared;
         let place = StreamPath::of(&shared.objects, stream)?;
-        let line = shared.line(stream);
-        let mut head = line.lock().await;
+        let lock = shared.stream_lock(stream);
+        let mut head = lock.lock().await;
         *head = None;
         // Listed before the first chunk is deleted, and so before a new stream of this name can begin. Only old chunks
         // are removed.
@@ -334,13 +344,13 @@ impl Journal for FleetJournal {
             .buffer_unordered(AT_ONCE)
             .try_collect::<()>()
             .await?;
-        shared.bells.end(stream);
-        shared.tell(stream, change_signal::DELETED).await;
+        shared.signals.end(stream);
+        shared.tell(stream, notice::DELETED).await;
         Ok(())
     }
 }
 
 /// Returns `true` if two heads belong to the same stream.
-fn same_life(a: &(u64, String), b: &(u64, String)) -> bool {
+fn same_incarnation(a: &(u64, String), b: &(u64, String)) -> bool {
     a.0 == b.0 && same_tag(&a.1, &b.1)
 }

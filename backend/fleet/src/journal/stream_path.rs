@@ -1,5 +1,5 @@
-//! Paths of a stream's chunks: the first is `{stream}/first`, the others are `{stream}/{life}-{place}`, with both
-//! numbers in 16 hexadecimal digits. A stream that is deleted and created again has a new life, so a stale owner or a
+//! Paths of a stream's chunks: the first is `{stream}/first`, the others are `{stream}/{incarnation}-{place}`, with both
+//! numbers in 16 hexadecimal digits. A stream that is deleted and created again has a new incarnation, so a stale owner or a
 //! slow deletion of the old stream never affects the new one.
 
 use super::chunk::{self, Header};
@@ -15,7 +15,7 @@ const FIRST: &str = "first";
 /// The head of an existing stream.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
-    pub(super) life: u64,
+    pub(super) incarnation: u64,
     /// Entity tag of the first chunk. While it is unchanged, the stream is the same.
     pub(super) tag: String,
     /// Number of records.
@@ -38,13 +38,13 @@ impl StreamPath {
     }
 
     /// Returns the path of the chunk that begins at `place`, which is not 0.
-    pub(super) fn chunk(&self, life: u64, place: u64) -> Path {
-        self.folder.clone().join(format!("{life:016x}-{place:016x}"))
+    pub(super) fn chunk(&self, incarnation: u64, place: u64) -> Path {
+        self.folder.clone().join(format!("{incarnation:016x}-{place:016x}"))
     }
 
-    /// Returns the positions of the later chunks of this life, in order.
-    pub(super) async fn chunks(&self, objects: &Objects, life: u64) -> Result<Vec<u64>, Error> {
-        let prefix = format!("{life:016x}-");
+    /// Returns the positions of the later chunks of this incarnation, in order.
+    pub(super) async fn chunks(&self, objects: &Objects, incarnation: u64) -> Result<Vec<u64>, Error> {
+        let prefix = format!("{incarnation:016x}-");
         let mut places: Vec<u64> = objects
             .list_folder(&self.folder)
             .await?
@@ -63,17 +63,17 @@ impl StreamPath {
     }
 
     /// Reads the current head, or `None` if the stream does not exist.
-    pub(super) async fn look(&self, objects: &Objects) -> Result<Option<Head>, Error> {
+    pub(super) async fn read_head(&self, objects: &Objects) -> Result<Option<Head>, Error> {
         let Some((first, tag)) = self.header(objects, &self.first()).await? else { return Ok(None) };
-        let last = match self.chunks(objects, first.life).await?.last() {
+        let last = match self.chunks(objects, first.incarnation).await?.last() {
             None => first,
-            Some(place) => match self.header(objects, &self.chunk(first.life, *place)).await? {
+            Some(place) => match self.header(objects, &self.chunk(first.incarnation, *place)).await? {
                 Some((last, _)) => last,
                 // Deleted concurrently.
                 None => return Ok(None),
             },
         };
-        Ok(Some(Head { life: first.life, tag, len: last.end() }))
+        Ok(Some(Head { incarnation: first.incarnation, tag, len: last.end() }))
     }
 
     /// Returns `true` if the stream of this head still exists.

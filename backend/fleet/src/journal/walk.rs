@@ -87,7 +87,7 @@ pub(super) async fn streams(
         }
         let infos: Vec<Option<StreamInfo>> = stream::iter(names)
             .map(async |name| {
-                let head = StreamPath::of(objects, &name)?.look(objects).await?;
+                let head = StreamPath::of(objects, &name)?.read_head(objects).await?;
                 Ok::<_, Error>(head.map(|head| StreamInfo { name, len: head.len }))
             })
             .buffered(AT_ONCE)

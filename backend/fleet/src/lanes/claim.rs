@@ -33,7 +33,7 @@ pub(super) enum Verdict {
     /// The other end is newer: close.
     Yield,
     /// This end is newer: repeat the claim.
-    Insist,
+    Reclaim,
 }
 
 static LAST: AtomicU64 = AtomicU64::new(0);
@@ -80,7 +80,7 @@ impl Claim {
             return Verdict::Nothing;
         }
         let newer = (other.opened, other.end) > (self.opened, self.end);
-        if newer || (other.fresh && age > YOUNG) { Verdict::Yield } else { Verdict::Insist }
+        if newer || (other.fresh && age > YOUNG) { Verdict::Yield } else { Verdict::Reclaim }
     }
 }
 
@@ -97,8 +97,8 @@ mod tests {
         assert_eq!(old.judge(Duration::ZERO, old.again()), Verdict::Nothing);
         assert_eq!(old.judge(Duration::ZERO, new), Verdict::Yield);
         // Both opened at once, or long apart without receiving each other's claim: one insists, and the other yields.
-        assert_eq!(new.judge(Duration::ZERO, old), Verdict::Insist);
-        assert_eq!(new.judge(YOUNG * 2, old.again()), Verdict::Insist);
+        assert_eq!(new.judge(Duration::ZERO, old), Verdict::Reclaim);
+        assert_eq!(new.judge(YOUNG * 2, old.again()), Verdict::Reclaim);
         assert_eq!(old.judge(YOUNG * 2, new.again()), Verdict::Yield);
         // A new claim wins even if its clock is behind.
         assert_eq!(new.judge(YOUNG * 2, old), Verdict::Yield);

@@ -1,6 +1,6 @@
 //! Encoded messages for the fuzz targets, and decoding as receivers do it.
 
-use super::wire::{Answer, Message as _, Piece};
+use super::wire::{Ack, Message as _, Piece};
 use bytes::Bytes;
 use fabric_backend::lane::{FromNode, ToNode};
 use fabric_types::{id::JobId, job::TaskId};
@@ -22,7 +22,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
 
 pub(crate) fn decode(bytes: &[u8]) {
     let body = Piece::decode(Bytes::copy_from_slice(bytes)).map(|piece| piece.body);
-    let _ = Answer::decode(bytes);
+    let _ = Ack::decode(bytes);
     for body in body.iter().map(AsRef::as_ref).chain([bytes]) {
         let _ = ToNode::decode(body);
         let _ = FromNode::decode(body);

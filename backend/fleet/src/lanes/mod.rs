@@ -1,23 +1,26 @@
-//! Lanes as NATS requests. A message counts as sent when the receiver's bounded queue has accepted it. See [`end`] for
+//! Lanes as NATS requests. A message counts as sent when the receiver's bounded queue has accepted it. See [`receiver`] for
 //! the receiver.
 
 mod claim;
-mod end;
 pub(crate) mod fuzzing;
 mod pieces;
+mod receiver;
 mod wire;
 
 use crate::{
     Error,
     link::Link,
     seal,
-    tasks::{Keep, Tasks},
+    tasks::{TaskGuard, Tasks},
 };
 use async_nats::{Request, RequestErrorKind};
 use async_trait::async_trait;
-use end::Subjects;
-use fabric_backend::lane::{FromNode, Lanes, NodeInbox, SchedulerInbox, ToNode};
+use fabric_backend::{
+    in_process::SCHEDULER,
+    lane::{FromNode, Lanes, NodeInbox, SchedulerInbox, ToNode},
+};
 use fabric_types::id::NodeId;
+use receiver::Subjects;
 use std::{
     sync::{
         Arc,
@@ -25,11 +28,9 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::mpsc, time::Instant};
-use wire::{Answer, Message, Piece};
+use tokio::time::Instant;
+use wire::{Ack, Message, Piece};
 
-/// The name of the scheduler's end in errors.
-const SCHEDULER: &str = "scheduler";
 /// Unanswered requests before the receiver counts as closed.
 const SILENT: u32 = 3;
 /// Minimum and maximum backoff while a lane is full.
@@ -44,36 +45,19 @@ pub(crate) struct FleetLanes {
     tasks: Tasks,
     grace: Duration,
     seq: AtomicU64,
-    _keep: Arc<Keep>,
-}
-
-struct NodeEnd(mpsc::Receiver<ToNode>);
-struct SchedulerEnd(mpsc::Receiver<FromNode>);
-
-#[async_trait]
-impl NodeInbox for NodeEnd {
-    async fn recv(&mut self) -> Option<ToNode> {
-        self.0.recv().await
-    }
-}
-
-#[async_trait]
-impl SchedulerInbox for SchedulerEnd {
-    async fn recv(&mut self) -> Option<FromNode> {
-        self.0.recv().await
-    }
+    _guard: Arc<TaskGuard>,
 }
 
 /// The outcome of one request.
-enum Asked {
-    Answer(Answer),
-    Nobody,
-    Silence,
+enum RequestOutcome {
+    Answered(Ack),
+    NoReceiver,
+    NoAnswer,
 }
 
 impl FleetLanes {
-    pub(crate) fn new(link: Link, grace: Duration, tasks: &Tasks, keep: &Arc<Keep>) -> Self {
-        Self { link, tasks: tasks.clone(), grace, seq: AtomicU64::new(0), _keep: Arc::clone(keep) }
+    pub(crate) fn new(link: Link, grace: Duration, tasks: &Tasks, guard: &Arc<TaskGuard>) -> Self {
+        Self { link, tasks: tasks.clone(), grace, seq: AtomicU64::new(0), _guard: Arc::clone(guard) }
     }
 
     fn lane(&self, node: &NodeId) -> Subjects {
@@ -87,29 +71,29 @@ impl FleetLanes {
         Subjects { messages: self.link.subject("inbox"), claims: self.link.subject("claim.inbox") }
     }
 
-    async fn ask(&self, subject: &str, payload: &[u8]) -> Result<Asked, Error> {
+    async fn request(&self, subject: &str, payload: &[u8]) -> Result<RequestOutcome, Error> {
         let timeout = self.link.timeout();
         // Every request has a number of its own, even a repeated one, since a receiver accepts each number once.
         let (number, payload) = self.link.seal.seal(subject, payload);
         let request = Request::new().payload(payload).timeout(Some(timeout));
         // The outer limit covers a client that hangs before it waits for the answer.
-        let asked =
+        let outcome =
             tokio::time::timeout(timeout * 2, self.link.client().send_request(subject.to_owned(), request)).await;
-        match asked {
+        match outcome {
             Ok(Ok(reply)) => {
                 let Some(answer) = self.link.seal.open_answer(number, &reply.payload) else {
                     self.link.refuse(subject, "answer not sealed with the fleet's key");
-                    return Ok(Asked::Silence);
+                    return Ok(RequestOutcome::NoAnswer);
                 };
-                let answer = Answer::decode(&answer);
+                let answer = Ack::decode(&answer);
                 if answer.is_none() {
                     self.link.ignore(subject, "not an answer");
                 }
-                Ok(answer.map_or(Asked::Silence, Asked::Answer))
+                Ok(answer.map_or(RequestOutcome::NoAnswer, RequestOutcome::Answered))
             }
             Ok(Err(error)) => match error.kind() {
-                RequestErrorKind::NoResponders => Ok(Asked::Nobody),
-                RequestErrorKind::TimedOut => Ok(Asked::Silence),
+                RequestErrorKind::NoResponders => Ok(RequestOutcome::NoReceiver),
+                RequestErrorKind::TimedOut => Ok(RequestOutcome::NoAnswer),
                 kind => Err(Error::Backend {
                     backend: "nats",
                     context: "send a message".to_owned(),
@@ -117,31 +101,31 @@ impl FleetLanes {
                     source: Box::new(error),
                 }),
             },
-            Err(_) => Ok(Asked::Silence),
+            Err(_) => Ok(RequestOutcome::NoAnswer),
         }
     }
 
     /// Sends one piece until the receiver has queued or stored it.
-    async fn deliver(&self, subject: &str, name: &str, piece: &Piece) -> Result<Answer, Error> {
+    async fn deliver(&self, subject: &str, name: &str, piece: &Piece) -> Result<Ack, Error> {
         let closed = || Error::LaneClosed { node: name.to_owned() };
         let payload = piece.encode();
         let (mut silent, mut full) = (0, FULL.0);
         let mut absent_since: Option<Instant> = None;
-        let mut away_since: Option<Instant> = None;
+        let mut disconnected_since: Option<Instant> = None;
         loop {
             if !self.link.is_connected() {
                 // Waits through a short outage. A longer one is reported to the caller.
-                let since = *away_since.get_or_insert_with(Instant::now);
+                let since = *disconnected_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= self.link.timeout() {
-                    return Err(Link::away("send a message"));
+                    return Err(Link::disconnected_error("send a message"));
                 }
                 tokio::time::sleep(ABSENT).await;
                 continue;
             }
-            away_since = None;
-            match self.ask(subject, &payload).await? {
-                Asked::Answer(answer @ (Answer::Taken | Answer::Kept)) => return Ok(answer),
-                Asked::Answer(Answer::Refused) => {
+            disconnected_since = None;
+            match self.request(subject, &payload).await? {
+                RequestOutcome::Answered(answer @ (Ack::Accepted | Ack::Partial)) => return Ok(answer),
+                RequestOutcome::Answered(Ack::Refused) => {
                     return Err(Error::Backend {
                         backend: "nats",
                         context: format!("send a message to `{name}`"),
@@ -149,19 +133,19 @@ impl FleetLanes {
                         retryable: false,
                     });
                 }
-                Asked::Answer(Answer::Full) => {
+                RequestOutcome::Answered(Ack::Full) => {
                     (silent, absent_since) = (0, None);
                     tokio::time::sleep(full.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
                     full = (full * 2).min(FULL.1);
                 }
-                Asked::Nobody => {
+                RequestOutcome::NoReceiver => {
                     let since = *absent_since.get_or_insert_with(Instant::now);
                     if since.elapsed() >= self.grace {
                         return Err(closed());
                     }
                     tokio::time::sleep(ABSENT.min(self.grace)).await;
                 }
-                Asked::Silence => {
+                RequestOutcome::NoAnswer => {
                     silent += 1;
                     if silent >= SILENT {
                         return Err(closed());
@@ -188,15 +172,15 @@ impl FleetLanes {
         // A receiver that was replaced in between has none of the earlier pieces, so all are sent a second time.
         for _ in 0..2 {
             let mut rest = whole.clone();
-            let mut answer = Answer::Kept;
+            let mut answer = Ack::Partial;
             for index in 0..pieces {
                 let body = rest.split_to(most.min(rest.len()));
                 answer = self.deliver(subject, name, &Piece { id, index, pieces, total, body }).await?;
-                if answer == Answer::Taken {
+                if answer == Ack::Accepted {
                     return Ok(());
                 }
             }
-            if answer != Answer::Kept {
+            if answer != Ack::Partial {
                 break;
             }
         }
@@ -215,10 +199,10 @@ impl Lanes for FleetLanes {
     }
 
     async fn open(&self, node: &NodeId) -> Result<Box<dyn NodeInbox>, Error> {
-        Ok(Box::new(NodeEnd(end::open(&self.link, self.lane(node), &self.tasks).await?)))
+        Ok(Box::new(receiver::open::<ToNode>(&self.link, self.lane(node), &self.tasks).await?))
     }
 
-    async fn collect(&self) -> Result<Box<dyn SchedulerInbox>, Error> {
-        Ok(Box::new(SchedulerEnd(end::open(&self.link, self.inbox(), &self.tasks).await?)))
+    async fn open_inbox(&self) -> Result<Box<dyn SchedulerInbox>, Error> {
+        Ok(Box::new(receiver::open::<FromNode>(&self.link, self.inbox(), &self.tasks).await?))
     }
 }

@@ -26,7 +26,7 @@ pub(super) enum Added {
     /// The message is complete.
     Whole(Bytes),
     /// The piece is stored; others are missing.
-    Kept,
+    Partial,
     /// There is no room now.
     Full,
     /// The piece contradicts earlier ones.
@@ -75,7 +75,7 @@ impl Pieces {
             incomplete.pieces.insert(piece.index, piece.body);
         }
         if incomplete.pieces.len() < usize::try_from(incomplete.count).unwrap_or(usize::MAX) {
-            return Added::Kept;
+            return Added::Partial;
         }
         let mut whole = BytesMut::with_capacity(incomplete.bytes);
         for index in 0..incomplete.count {
@@ -110,10 +110,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pieces_come_in_any_order_and_twice() {
         let mut pieces = Pieces::default();
-        assert_eq!(pieces.add(piece(1, 2, 3, 6, "ef")), Added::Kept);
-        assert_eq!(pieces.add(piece(1, 2, 3, 6, "ef")), Added::Kept);
-        assert_eq!(pieces.add(piece(2, 0, 2, 4, "xy")), Added::Kept);
-        assert_eq!(pieces.add(piece(1, 0, 3, 6, "ab")), Added::Kept);
+        assert_eq!(pieces.add(piece(1, 2, 3, 6, "ef")), Added::Partial);
+        assert_eq!(pieces.add(piece(1, 2, 3, 6, "ef")), Added::Partial);
+        assert_eq!(pieces.add(piece(2, 0, 2, 4, "xy")), Added::Partial);
+        assert_eq!(pieces.add(piece(1, 0, 3, 6, "ab")), Added::Partial);
         assert_eq!(pieces.add(piece(1, 1, 3, 6, "cd")), Added::Whole("abcdef".into()));
         assert_eq!(pieces.add(piece(1, 1, 3, 6, "cd")), Added::Whole("abcdef".into()), "until it is forgotten");
         pieces.forget((1, 1));
@@ -123,15 +123,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_contradicts_itself_is_refused_and_what_is_too_much_waits() {
         let mut pieces = Pieces::default();
-        assert_eq!(pieces.add(piece(1, 0, 2, 3, "ab")), Added::Kept);
+        assert_eq!(pieces.add(piece(1, 0, 2, 3, "ab")), Added::Partial);
         assert_eq!(pieces.add(piece(1, 1, 2, 4, "cd")), Added::Refused);
         assert_eq!(pieces.add(piece(1, 1, 2, 3, "cd")), Added::Refused, "longer than it said");
         for n in 2..=MESSAGES as u64 {
-            assert_eq!(pieces.add(piece(n, 0, 2, 4, "ab")), Added::Kept);
+            assert_eq!(pieces.add(piece(n, 0, 2, 4, "ab")), Added::Partial);
         }
         assert_eq!(pieces.add(piece(99, 0, 2, 4, "ab")), Added::Full);
         tokio::time::advance(KEPT * 2).await;
-        assert_eq!(pieces.add(piece(99, 0, 2, 4, "ab")), Added::Kept, "what nobody completes is forgotten");
+        assert_eq!(pieces.add(piece(99, 0, 2, 4, "ab")), Added::Partial, "what nobody completes is forgotten");
         assert_eq!((pieces.messages.len(), pieces.bytes), (1, 2));
     }
 }

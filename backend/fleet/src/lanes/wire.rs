@@ -70,32 +70,32 @@ impl Piece {
 
 /// The answer of a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Ack {
     /// The message is in the queue, or was before.
-    Taken,
+    Accepted,
     /// The queue is full; retry after a backoff.
     Full,
     /// The piece is stored; others are missing.
-    Kept,
+    Partial,
     /// The piece or message is invalid for this receiver.
     Refused,
 }
 
-impl Answer {
+impl Ack {
     pub(super) fn encode(self) -> Bytes {
         Bytes::from_static(match self {
-            Self::Taken => b"T",
+            Self::Accepted => b"T",
             Self::Full => b"F",
-            Self::Kept => b"K",
+            Self::Partial => b"K",
             Self::Refused => b"R",
         })
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         match bytes {
-            b"T" => Some(Self::Taken),
+            b"T" => Some(Self::Accepted),
             b"F" => Some(Self::Full),
-            b"K" => Some(Self::Kept),
+            b"K" => Some(Self::Partial),
             b"R" => Some(Self::Refused),
             _ => None,
         }
@@ -127,7 +127,7 @@ fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum Down {
+enum ToNodeWire {
     Run {
         tenant: TenantId,
         job: JobId,
@@ -154,7 +154,7 @@ enum Down {
 impl Message for ToNode {
     fn encode(&self) -> Result<Bytes, Error> {
         pack(&match self {
-            Self::Run(batch) => Down::Run {
+            Self::Run(batch) => ToNodeWire::Run {
                 tenant: batch.tenant.clone(),
                 job: batch.job.clone(),
                 deployment: serde_json::to_vec(&*batch.deployment)
@@ -166,27 +166,29 @@ impl Message for ToNode {
                 fuel: batch.fuel,
                 tasks: batch.tasks.clone(),
             },
-            Self::Abort { job, task, attempt } => Down::Abort { job: job.clone(), task: *task, attempt: *attempt },
-            Self::AbortJob { job } => Down::AbortJob { job: job.clone() },
-            Self::Released => Down::Released,
+            Self::Abort { job, task, attempt } => {
+                ToNodeWire::Abort { job: job.clone(), task: *task, attempt: *attempt }
+            }
+            Self::AbortJob { job } => ToNodeWire::AbortJob { job: job.clone() },
+            Self::Released => ToNodeWire::Released,
         })
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         Some(match unpack(bytes)? {
-            Down::Run { tenant, job, deployment, params, stage, buckets, cache, fuel, tasks } => {
+            ToNodeWire::Run { tenant, job, deployment, params, stage, buckets, cache, fuel, tasks } => {
                 let deployment = Arc::new(serde_json::from_slice(&deployment).ok()?);
                 Self::Run(Arc::new(Batch { tenant, job, deployment, params, stage, buckets, cache, fuel, tasks }))
             }
-            Down::Abort { job, task, attempt } => Self::Abort { job, task, attempt },
-            Down::AbortJob { job } => Self::AbortJob { job },
-            Down::Released => Self::Released,
+            ToNodeWire::Abort { job, task, attempt } => Self::Abort { job, task, attempt },
+            ToNodeWire::AbortJob { job } => Self::AbortJob { job },
+            ToNodeWire::Released => Self::Released,
         })
     }
 }
 
 #[derive(Serialize, Deserialize)]
-enum Up {
+enum FromNodeWire {
     Completed {
         node: NodeId,
         completion: Completion,
@@ -194,11 +196,11 @@ enum Up {
     Heartbeat {
         node: NodeId,
     },
-    Holds {
+    HeldAttempts {
         node: NodeId,
         attempts: Vec<HeldAttempt>,
     },
-    /// [`Up::Completed`] with the GPU time of each result, in their order.
+    /// [`FromNodeWire::Completed`] with the GPU time of each result, in their order.
     CompletedOnGpu {
         node: NodeId,
         completion: Completion,
@@ -217,27 +219,29 @@ impl Message for FromNode {
                 let (node, mut completion) = (node.clone(), completion.clone());
                 let gpu_us: Vec<u64> = results(&mut completion).map(|done| done.gpu_us).collect();
                 if gpu_us.iter().all(|us| *us == 0) {
-                    Up::Completed { node, completion }
+                    FromNodeWire::Completed { node, completion }
                 } else {
-                    Up::CompletedOnGpu { node, completion, gpu_us }
+                    FromNodeWire::CompletedOnGpu { node, completion, gpu_us }
                 }
             }
-            Self::Heartbeat { node } => Up::Heartbeat { node: node.clone() },
-            Self::Holds { node, attempts } => Up::Holds { node: node.clone(), attempts: attempts.clone() },
+            Self::Heartbeat { node } => FromNodeWire::Heartbeat { node: node.clone() },
+            Self::HeldAttempts { node, attempts } => {
+                FromNodeWire::HeldAttempts { node: node.clone(), attempts: attempts.clone() }
+            }
         })
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         Some(match unpack(bytes)? {
-            Up::Completed { node, completion } => Self::Completed { node, completion },
-            Up::CompletedOnGpu { node, mut completion, gpu_us } => {
+            FromNodeWire::Completed { node, completion } => Self::Completed { node, completion },
+            FromNodeWire::CompletedOnGpu { node, mut completion, gpu_us } => {
                 for (done, gpu_us) in results(&mut completion).zip(gpu_us) {
                     done.gpu_us = gpu_us;
                 }
                 Self::Completed { node, completion }
             }
-            Up::Heartbeat { node } => Self::Heartbeat { node },
-            Up::Holds { node, attempts } => Self::Holds { node, attempts },
+            FromNodeWire::Heartbeat { node } => Self::Heartbeat { node },
+            FromNodeWire::HeldAttempts { node, attempts } => Self::HeldAttempts { node, attempts },
         })
     }
 }

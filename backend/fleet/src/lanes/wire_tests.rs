@@ -88,8 +88,8 @@ fn messages_come_back() {
     comes_back(&ToNode::AbortJob { job: job.clone() });
     comes_back(&ToNode::Released);
     let attempts = vec![(job.clone(), task, 3), (job, TaskId { stage: 0, index: u32::MAX }, u32::MAX)];
-    comes_back(&FromNode::Holds { node: NodeId::new("n").unwrap(), attempts });
-    comes_back(&FromNode::Holds { node: NodeId::new("n").unwrap(), attempts: Vec::new() });
+    comes_back(&FromNode::HeldAttempts { node: NodeId::new("n").unwrap(), attempts });
+    comes_back(&FromNode::HeldAttempts { node: NodeId::new("n").unwrap(), attempts: Vec::new() });
     comes_back(&batch());
     let node = NodeId::new("n").unwrap();
     comes_back(&FromNode::Heartbeat { node });
@@ -102,8 +102,10 @@ fn messages_come_back() {
 #[test]
 fn hostile_lists_of_attempts_are_no_message() {
     let job = JobId::from_parts(1, 2);
-    let holds =
-        FromNode::Holds { node: NodeId::new("n").unwrap(), attempts: vec![(job, TaskId { stage: 1, index: 2 }, 3)] };
+    let holds = FromNode::HeldAttempts {
+        node: NodeId::new("n").unwrap(),
+        attempts: vec![(job, TaskId { stage: 1, index: 2 }, 3)],
+    };
     let good = holds.encode().unwrap().to_vec();
     // The variant, the length and letter of the name, then the number of attempts.
     assert_eq!(good[..4], [2, 1, b'n', 1]);
@@ -128,8 +130,17 @@ fn the_bytes_of_version_3_are_kept() {
     // The deployment is JSON and may gain fields. The other fields are fixed.
     let (tenant, job) = (batch.tenant.clone(), batch.job.clone());
     let (params, stage, tasks) = (Arc::clone(&batch.params), batch.stage, batch.tasks.clone());
-    let run =
-        Down::Run { tenant, job, deployment: vec![1, 2], params, stage, buckets: 3, cache: true, fuel: Some(9), tasks };
+    let run = ToNodeWire::Run {
+        tenant,
+        job,
+        deployment: vec![1, 2],
+        params,
+        stage,
+        buckets: 3,
+        cache: true,
+        fuel: Some(9),
+        tasks,
+    };
     assert_eq!(digest(pack(&run).unwrap()), "6441f8040072caeb");
     assert_eq!(digest(completion().encode().unwrap()), "77ce9dbc5a89d798");
 }

@@ -9,23 +9,25 @@ use crate::{
     keyed_locks::KeyedLocks,
     link::{Counters, Link},
     names,
-    objects::{Objects, Written, same_tag},
-    tasks::{Keep, Tasks},
+    objects::{Objects, WriteOutcome, same_tag},
+    tasks::{TaskGuard, Tasks},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use fabric_backend::registry::{Change, Expect, Registry, RegistryEntry};
+use fabric_backend::{
+    in_process::ChangeWatchers,
+    registry::{Change, Precondition, Registry, RegistryEntry},
+};
 use futures::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
 use parking_lot::Mutex;
 use record::State;
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use watch::Watcher;
 
 /// The subject of change notices.
 pub(crate) const SUBJECT: &str = "registry";
 /// Concurrent requests per listing.
 const AT_ONCE: usize = 16;
-/// Maximum attempts of a write with [`Expect::Any`] after conflicts.
+/// Maximum attempts of a write with [`Precondition::Any`] after conflicts.
 const ROUNDS: u32 = 256;
 /// Maximum size of cached values in bytes. Above it the whole cache is dropped, and values are read again.
 const REMEMBERED: usize = 32 << 20;
@@ -33,7 +35,7 @@ const REMEMBERED: usize = 32 << 20;
 const OVERHEAD: usize = 256;
 
 #[derive(Default)]
-struct Memory {
+struct Cache {
     keys: HashMap<String, State>,
     bytes: usize,
 }
@@ -41,39 +43,39 @@ struct Memory {
 pub(super) struct Shared {
     objects: Objects,
     link: Link,
-    memory: Mutex<Memory>,
-    watchers: Mutex<Vec<std::sync::Weak<Watcher>>>,
+    cache: Mutex<Cache>,
+    watchers: ChangeWatchers,
     /// Prevents writers of this process from racing in the store.
-    turns: KeyedLocks,
-    look_every: Duration,
+    locks: KeyedLocks,
+    poll_interval: Duration,
 }
 
 pub(crate) struct FleetRegistry {
     shared: Arc<Shared>,
     tasks: Tasks,
-    _keep: Arc<Keep>,
+    _guard: Arc<TaskGuard>,
 }
 
-fn conflict(key: &str, expect: Expect, found: Option<&State>) -> Error {
+fn conflict(key: &str, expect: Precondition, found: Option<&State>) -> Error {
     let revision = |revision: u64| format!("revision {revision}");
     Error::Conflict {
         what: "registry key",
         key: key.to_owned(),
         expected: match expect {
-            Expect::Absent => "nothing".to_owned(),
-            Expect::Revision(r) => revision(r),
-            Expect::Any => "anything".to_owned(),
+            Precondition::Absent => "nothing".to_owned(),
+            Precondition::Revision(r) => revision(r),
+            Precondition::Any => "anything".to_owned(),
         },
         found: found.filter(|s| s.value.is_some()).map_or_else(|| "nothing".to_owned(), |s| revision(s.revision)),
     }
 }
 
-fn holds(expect: Expect, state: Option<&State>) -> bool {
+fn holds(expect: Precondition, state: Option<&State>) -> bool {
     let living = state.filter(|state| state.value.is_some());
     match expect {
-        Expect::Any => true,
-        Expect::Absent => living.is_none(),
-        Expect::Revision(revision) => living.is_some_and(|state| state.revision == revision),
+        Precondition::Any => true,
+        Precondition::Absent => living.is_none(),
+        Precondition::Revision(revision) => living.is_some_and(|state| state.revision == revision),
     }
 }
 
@@ -81,21 +83,21 @@ impl Shared {
     /// Caches a state that was read or written, unless a newer one is cached.
     fn remember(&self, key: &str, state: &State) {
         let cost = |state: &State| OVERHEAD + key.len() + state.value.as_ref().map_or(0, Bytes::len);
-        let mut memory = self.memory.lock();
-        if memory.keys.get(key).is_some_and(|known| known.revision > state.revision) {
+        let mut cache = self.cache.lock();
+        if cache.keys.get(key).is_some_and(|known| known.revision > state.revision) {
             return;
         }
-        if memory.bytes + cost(state) > REMEMBERED {
-            *memory = Memory::default();
+        if cache.bytes + cost(state) > REMEMBERED {
+            *cache = Cache::default();
         }
-        memory.bytes += cost(state);
-        if let Some(old) = memory.keys.insert(key.to_owned(), state.clone()) {
-            memory.bytes = memory.bytes.saturating_sub(cost(&old));
+        cache.bytes += cost(state);
+        if let Some(old) = cache.keys.insert(key.to_owned(), state.clone()) {
+            cache.bytes = cache.bytes.saturating_sub(cost(&old));
         }
     }
 
     fn remembered(&self, key: &str) -> Option<State> {
-        self.memory.lock().keys.get(key).cloned()
+        self.cache.lock().keys.get(key).cloned()
     }
 
     async fn fetch(&self, key: &str) -> Result<Option<State>, Error> {
@@ -115,30 +117,24 @@ impl Shared {
     }
 
     fn tell_watchers(&self, key: &str, state: &State) {
-        self.watchers.lock().retain(|weak| match weak.upgrade() {
-            Some(watcher) => {
-                watcher.offer(key, state.revision, || match &state.value {
-                    Some(value) => Change::Put(entry(key, state.revision, value)),
-                    None => Change::Deleted(key.to_owned()),
-                });
-                true
-            }
-            None => false,
+        self.watchers.publish_if_newer(key, state.revision, || match &state.value {
+            Some(value) => Change::Put(entry(key, state.revision, value)),
+            None => Change::Deleted(key.to_owned()),
         });
     }
 
     /// Writes a value, or a removal if `value` is `None`. Returns the new revision, or `None` if there was nothing to
     /// remove.
-    async fn write(&self, key: &str, value: Option<&Bytes>, expect: Expect) -> Result<Option<u64>, Error> {
+    async fn write(&self, key: &str, value: Option<&Bytes>, expect: Precondition) -> Result<Option<u64>, Error> {
         let path = names::leaf(self.objects.root(), key)?;
-        let _turn = self.turns.wait(key).await;
+        let _lock = self.locks.wait(key).await;
         let mut state = self.remembered(key);
         // A cached state may be stale, so a write is never refused because of it.
         let mut sure = false;
         for _ in 0..ROUNDS {
-            let older = matches!(expect, Expect::Revision(r) if state.as_ref().is_some_and(|s| s.revision > r));
+            let older = matches!(expect, Precondition::Revision(r) if state.as_ref().is_some_and(|s| s.revision > r));
             // If no value is expected and none is cached, the write itself is the check.
-            let unknown = state.is_none() && expect != Expect::Absent;
+            let unknown = state.is_none() && expect != Precondition::Absent;
             if !sure && !older && (unknown || !holds(expect, state.as_ref())) {
                 state = self.fetch(key).await?;
                 sure = true;
@@ -161,21 +157,21 @@ impl Shared {
                 Some(there) => self.objects.replace(&path, &there.etag, bytes).await?,
             };
             match written {
-                Written::Done(etag) => {
+                WriteOutcome::Written(etag) => {
                     let state = State { etag, revision, value: value.cloned() };
                     self.remember(key, &state);
                     self.tell_watchers(key, &state);
                     self.tell_others(key, revision).await;
                     return Ok(Some(revision));
                 }
-                Written::Other(found) => {
+                WriteOutcome::Conflict(found) => {
                     Counters::count(&self.link.counters.store_races);
                     let there = record::decode(key, found)?;
                     self.remember(key, &there);
                     state = Some(there);
                     sure = true;
                 }
-                Written::Nothing => {
+                WriteOutcome::Missing => {
                     state = None;
                     sure = true;
                 }
@@ -191,7 +187,7 @@ impl Shared {
 
     async fn tell_others(&self, key: &str, revision: u64) {
         let notice = envelope::write(Kind::Registry, self.link.origin, &[&revision.to_be_bytes(), key.as_bytes()]);
-        self.link.hint("publish a change notice", self.link.subject(SUBJECT), notice).await;
+        self.link.publish_notice("publish a change notice", self.link.subject(SUBJECT), notice).await;
     }
 }
 
@@ -200,16 +196,22 @@ fn entry(key: &str, revision: u64, value: &Bytes) -> RegistryEntry {
 }
 
 impl FleetRegistry {
-    pub(crate) fn new(objects: Objects, link: Link, look_every: Duration, tasks: &Tasks, keep: &Arc<Keep>) -> Self {
+    pub(crate) fn new(
+        objects: Objects,
+        link: Link,
+        poll_interval: Duration,
+        tasks: &Tasks,
+        guard: &Arc<TaskGuard>,
+    ) -> Self {
         let shared = Shared {
             objects,
             link,
-            memory: Mutex::default(),
-            watchers: Mutex::default(),
-            turns: KeyedLocks::new(),
-            look_every,
+            cache: Mutex::default(),
+            watchers: ChangeWatchers::default(),
+            locks: KeyedLocks::new(),
+            poll_interval,
         };
-        Self { shared: Arc::new(shared), tasks: tasks.clone(), _keep: Arc::clone(keep) }
+        Self { shared: Arc::new(shared), tasks: tasks.clone(), _guard: Arc::clone(guard) }
     }
 
     /// Returns a task that receives the changes of other processes.
@@ -225,7 +227,7 @@ impl Registry for FleetRegistry {
         Ok(state.and_then(|state| state.value.map(|value| entry(key, state.revision, &value))))
     }
 
-    async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<u64, Error> {
+    async fn put(&self, key: &str, value: Bytes, expect: Precondition) -> Result<u64, Error> {
         if value.len() > record::LONGEST_VALUE {
             return Err(Error::Backend {
                 backend: "object store",
@@ -238,7 +240,7 @@ impl Registry for FleetRegistry {
         revision.ok_or_else(|| Error::Damaged(format!("registry key `{key}` got no revision")))
     }
 
-    async fn delete(&self, key: &str, expect: Expect) -> Result<(), Error> {
+    async fn delete(&self, key: &str, expect: Precondition) -> Result<(), Error> {
         self.shared.write(key, None, expect).await.map(drop)
     }
 
@@ -270,7 +272,6 @@ impl Registry for FleetRegistry {
     }
 
     fn watch(&self, prefix: &str) -> BoxStream<'static, Change> {
-        let watcher = watch::begin(&self.shared, prefix, &self.tasks);
-        stream::unfold(watcher, |watcher| async move { watcher.next().await.map(|change| (change, watcher)) }).boxed()
+        watch::begin(&self.shared, prefix, &self.tasks).changes()
     }
 }

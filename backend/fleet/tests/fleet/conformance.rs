@@ -90,8 +90,8 @@ impl Lanes for Apart {
     async fn open(&self, node: &NodeId) -> Result<Box<dyn NodeInbox>, Error> {
         self.receiver.backend.lanes.open(node).await
     }
-    async fn collect(&self) -> Result<Box<dyn SchedulerInbox>, Error> {
-        self.receiver.backend.lanes.collect().await
+    async fn open_inbox(&self) -> Result<Box<dyn SchedulerInbox>, Error> {
+        self.receiver.backend.lanes.open_inbox().await
     }
 }
 

@@ -4,7 +4,7 @@ use crate::over::{self, Over};
 use bytes::Bytes;
 use fabric_backend::{
     Error,
-    registry::{Change, Expect},
+    registry::{Change, Precondition},
 };
 use fabric_fleet::Fleet;
 use futures::{StreamExt as _, future::join_all};
@@ -79,7 +79,7 @@ async fn one_wins_each_time(over: &Over) {
         assert_eq!(texts(&fleets[0], "race").await[round as usize], winners[0].to_string());
 
         let now = fleets[0].backend.registry.get("race").await.unwrap();
-        let expect = now.map_or(Expect::Absent, |entry| Expect::Revision(entry.revision));
+        let expect = now.map_or(Precondition::Absent, |entry| Precondition::Revision(entry.revision));
         let answers =
             over::all(&fleets, async |n, fleet| fleet.backend.registry.put("race", n.to_string().into(), expect).await)
                 .await;
@@ -101,7 +101,7 @@ async fn one_wins_each_time(over: &Over) {
             loop {
                 let now = fleet.backend.registry.get("sum").await.unwrap();
                 let sum = now.as_ref().map_or(0, |e| String::from_utf8_lossy(&e.value).parse::<u32>().unwrap());
-                let expect = now.map_or(Expect::Absent, |entry| Expect::Revision(entry.revision));
+                let expect = now.map_or(Precondition::Absent, |entry| Precondition::Revision(entry.revision));
                 match fleet.backend.registry.put("sum", (sum + 1).to_string().into(), expect).await {
                     Ok(_) => break,
                     Err(error) => assert!(matches!(error, Error::Conflict { .. }), "{error}"),
@@ -145,12 +145,12 @@ async fn changes_and_appends_of_one_process_reach_the_others() {
     let (here, there) = (over.open("f").await, over.open("f").await);
     let mut watch = there.backend.registry.watch("w/");
     let mut follow = there.backend.journal.follow("s", 0);
-    let revision = here.backend.registry.put("w/k", "1".into(), Expect::Absent).await.unwrap();
+    let revision = here.backend.registry.put("w/k", "1".into(), Precondition::Absent).await.unwrap();
     let Some(Change::Put(entry)) = watch.next().await else { panic!() };
     assert_eq!((entry.key.as_str(), &entry.value[..], entry.revision), ("w/k", &b"1"[..], revision));
-    here.backend.registry.delete("w/k", Expect::Revision(revision)).await.unwrap();
+    here.backend.registry.delete("w/k", Precondition::Revision(revision)).await.unwrap();
     assert_eq!(watch.next().await, Some(Change::Deleted("w/k".to_owned())));
-    let again = here.backend.registry.put("w/k", "2".into(), Expect::Absent).await.unwrap();
+    let again = here.backend.registry.put("w/k", "2".into(), Precondition::Absent).await.unwrap();
     assert!(again > revision);
     for n in 0..20u64 {
         let writer = if n % 2 == 0 { &here } else { &there };

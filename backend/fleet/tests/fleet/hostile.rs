@@ -4,8 +4,8 @@
 use crate::over::{self, Over};
 use fabric_backend::{
     lane::{FromNode, ToNode},
-    presence::Arrival,
-    registry::Expect,
+    presence::PresenceChange,
+    registry::Precondition,
 };
 use fabric_fleet::{Fleet, Times};
 use fabric_store::Store;
@@ -41,7 +41,7 @@ async fn hostile_bytes_are_ignored_and_counted() {
     let backend = &fleet.backend;
     let node = NodeId::new("n").unwrap();
     let mut inbox = backend.lanes.open(&node).await.unwrap();
-    let mut outbox = backend.lanes.collect().await.unwrap();
+    let mut outbox = backend.lanes.open_inbox().await.unwrap();
     let mut notices = backend.notices.subscribe("");
     let mut changes = backend.registry.watch("");
     let mut arrivals = backend.presence.watch();
@@ -85,13 +85,13 @@ async fn hostile_bytes_are_ignored_and_counted() {
 
     other.backend.notices.publish("topic").await.unwrap();
     assert_eq!(notices.next().await.unwrap(), "topic");
-    other.backend.registry.put("k", "v".into(), Expect::Absent).await.unwrap();
+    other.backend.registry.put("k", "v".into(), Precondition::Absent).await.unwrap();
     changes.next().await.unwrap();
     other.backend.journal.append("s", 0, vec!["r".into()]).await.unwrap();
     records.next().await.unwrap().unwrap();
     let facts = crate::outage::node("m");
     other.backend.presence.announce(facts.clone(), std::time::Duration::from_secs(60)).await.unwrap();
-    assert_eq!(arrivals.next().await, Some(Arrival::Here(facts)));
+    assert_eq!(arrivals.next().await, Some(PresenceChange::Present(facts)));
     let message = ToNode::AbortJob { job: JobId::from_parts(1, 1) };
     other.backend.lanes.send(&node, message.clone()).await.unwrap();
     assert_eq!(inbox.recv().await, Some(message));
@@ -110,7 +110,8 @@ async fn traffic(from: &Fleet, n: u128) -> (ToNode, FromNode) {
     backend.presence.announce(crate::outage::node("m"), std::time::Duration::from_secs(60)).await.unwrap();
     let message = ToNode::AbortJob { job: JobId::from_parts(1, n) };
     backend.lanes.send(&node, message.clone()).await.unwrap();
-    let beat = FromNode::Holds { node, attempts: vec![(JobId::from_parts(1, n), TaskId { stage: 0, index: 0 }, 1)] };
+    let beat =
+        FromNode::HeldAttempts { node, attempts: vec![(JobId::from_parts(1, n), TaskId { stage: 0, index: 0 }, 1)] };
     backend.lanes.report(beat.clone()).await.unwrap();
     backend.notices.publish(&format!("topic {n}")).await.unwrap();
     (message, beat)
@@ -125,17 +126,17 @@ async fn what_was_recorded_changes_nothing_wherever_and_whenever_it_is_sent_agai
     let (fleet, other) = (over.open("f").await, over.open("f").await);
     let node = NodeId::new("n").unwrap();
     let mut inbox = fleet.backend.lanes.open(&node).await.unwrap();
-    let mut outbox = fleet.backend.lanes.collect().await.unwrap();
+    let mut outbox = fleet.backend.lanes.open_inbox().await.unwrap();
     let mut arrivals = fleet.backend.presence.watch();
     let mut notices = fleet.backend.notices.subscribe("");
     let (message, beat) = traffic(&other, 1).await;
     assert_eq!(inbox.recv().await, Some(message));
     assert_eq!(outbox.recv().await, Some(beat));
     assert_eq!(notices.next().await.unwrap(), "topic 1");
-    assert!(matches!(arrivals.next().await, Some(Arrival::Here(_))));
+    assert!(matches!(arrivals.next().await, Some(PresenceChange::Present(_))));
     let gone = crate::outage::node("m").id;
     other.backend.presence.leave(&gone).await.unwrap();
-    assert_eq!(arrivals.next().await, Some(Arrival::Gone(gone)));
+    assert_eq!(arrivals.next().await, Some(PresenceChange::Absent(gone)));
 
     raw.publish("f.end", "".into()).await.unwrap();
     let mut recorded = Vec::new();
@@ -165,7 +166,7 @@ async fn what_was_recorded_changes_nothing_wherever_and_whenever_it_is_sent_agai
     assert_eq!((inbox.recv().await, outbox.recv().await), (Some(message), Some(beat)));
     assert_eq!(notices.next().await.unwrap(), "topic 2");
     // The node left and arrives now, without an event in between.
-    assert!(matches!(arrivals.next().await, Some(Arrival::Here(_))));
+    assert!(matches!(arrivals.next().await, Some(PresenceChange::Present(_))));
     assert!(fleet.health.stats().refused >= 2 * recorded.len() as u64 - 10, "{:?}", fleet.health.stats());
 
     // To a process that never received messages of the senders, which have ended.
@@ -176,7 +177,7 @@ async fn what_was_recorded_changes_nothing_wherever_and_whenever_it_is_sent_agai
     ended.ended().await;
     let (late, third) = (over.open("f").await, over.open("f").await);
     let mut inbox = late.backend.lanes.open(&node).await.unwrap();
-    let mut outbox = late.backend.lanes.collect().await.unwrap();
+    let mut outbox = late.backend.lanes.open_inbox().await.unwrap();
     let mut notices = late.backend.notices.subscribe("");
     again().await;
     let (message, beat) = traffic(&third, 3).await;
@@ -190,7 +191,7 @@ async fn a_process_with_another_key_is_none_of_the_fleet() {
     let (fleet, other) = (over.open("f").await, over.open("f").await);
     let node = NodeId::new("n").unwrap();
     let mut inbox = fleet.backend.lanes.open(&node).await.unwrap();
-    let mut outbox = fleet.backend.lanes.collect().await.unwrap();
+    let mut outbox = fleet.backend.lanes.open_inbox().await.unwrap();
     let mut notices = fleet.backend.notices.subscribe("");
     let mut arrivals = fleet.backend.presence.watch();
     // It runs the same release and reaches the same NATS, but has another store.
@@ -198,7 +199,7 @@ async fn a_process_with_another_key_is_none_of_the_fleet() {
     options.times = Times { nats_request: std::time::Duration::from_millis(100), ..Times::default() };
     let stranger = Fleet::open(options).await.unwrap();
     // It claims the lanes.
-    let ends = (stranger.backend.lanes.open(&node).await.unwrap(), stranger.backend.lanes.collect().await.unwrap());
+    let ends = (stranger.backend.lanes.open(&node).await.unwrap(), stranger.backend.lanes.open_inbox().await.unwrap());
     // Otherwise its own ends would answer it.
     drop(ends);
     stranger.backend.presence.announce(crate::outage::node("x"), std::time::Duration::from_secs(60)).await.unwrap();
@@ -210,7 +211,7 @@ async fn a_process_with_another_key_is_none_of_the_fleet() {
     let (message, beat) = traffic(&other, 1).await;
     assert_eq!((inbox.recv().await, outbox.recv().await), (Some(message), Some(beat)));
     assert_eq!(notices.next().await.unwrap(), "topic 1");
-    assert!(matches!(arrivals.next().await, Some(Arrival::Here(facts)) if facts.id.as_str() == "m"));
+    assert!(matches!(arrivals.next().await, Some(PresenceChange::Present(facts)) if facts.id.as_str() == "m"));
     assert!(fleet.health.stats().refused > 0 && stranger.health.stats().refused > 0);
     assert!(stranger.backend.presence.list().await.unwrap().iter().all(|facts| facts.id.as_str() == "x"));
 }

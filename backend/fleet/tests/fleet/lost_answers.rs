@@ -5,8 +5,8 @@ use bytes::Bytes;
 use fabric_backend::{
     Error,
     conformance::results::{key, record},
-    registry::Expect,
-    results::Commit,
+    registry::Precondition,
+    results::CommitOutcome,
 };
 use fabric_fleet::{Fleet, FleetOptions};
 use fabric_store::{Store, StoreOptions};
@@ -36,15 +36,15 @@ async fn a_write_whose_answer_was_lost_is_no_conflict_with_itself() {
     let tenant = TenantId::new("a").unwrap();
 
     proxy.lose("/registry/", 1);
-    let first = backend.registry.put("k", "1".into(), Expect::Absent).await.unwrap();
+    let first = backend.registry.put("k", "1".into(), Precondition::Absent).await.unwrap();
     assert_eq!(proxy.lost(), 1);
     proxy.lose("/registry/", 1);
-    let second = backend.registry.put("k", "2".into(), Expect::Revision(first)).await.unwrap();
+    let second = backend.registry.put("k", "2".into(), Precondition::Revision(first)).await.unwrap();
     assert_eq!(proxy.lost(), 1);
     let entry = backend.registry.get("k").await.unwrap().unwrap();
     assert_eq!((entry.value, entry.revision), (Bytes::from("2"), second));
     proxy.lose("/registry/", 1);
-    backend.registry.delete("k", Expect::Revision(second)).await.unwrap();
+    backend.registry.delete("k", Precondition::Revision(second)).await.unwrap();
     assert_eq!(proxy.lost(), 1);
 
     for (at, text) in [(0, "first"), (1, "second"), (2, "third")] {
@@ -57,7 +57,7 @@ async fn a_write_whose_answer_was_lost_is_no_conflict_with_itself() {
 
     proxy.lose("/results/", 1);
     let stored = backend.results.commit(&tenant, vec![(key(1), record("one"))]).await.unwrap();
-    assert_eq!((stored, proxy.lost()), (vec![Commit::Stored], 1));
+    assert_eq!((stored, proxy.lost()), (vec![CommitOutcome::Stored], 1));
 
     proxy.lose("/leases/", 1);
     let lease = backend.leases.acquire("l", "h", ttl).await.unwrap().unwrap();

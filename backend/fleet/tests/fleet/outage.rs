@@ -4,8 +4,8 @@ use crate::over::Over;
 use fabric_backend::{
     Error,
     lane::{FromNode, NodeInbox, SchedulerInbox, ToNode},
-    presence::Arrival,
-    registry::{Change, Expect},
+    presence::PresenceChange,
+    registry::{Change, Precondition},
 };
 use fabric_fleet::Fleet;
 use fabric_types::{
@@ -74,14 +74,22 @@ async fn a_newcomer_hears_of_everybody_and_of_who_leaves() {
     here.backend.presence.announce(node("a"), LONG).await.unwrap();
     let newcomer = over.open("f").await;
     let mut arrivals = newcomer.backend.presence.watch();
-    assert_eq!(arrivals.next().await, Some(Arrival::Here(node("a"))), "nobody had to wait for it to be repeated");
+    assert_eq!(
+        arrivals.next().await,
+        Some(PresenceChange::Present(node("a"))),
+        "nobody had to wait for it to be repeated"
+    );
     here.backend.presence.announce(node("b"), LONG).await.unwrap();
-    assert_eq!(arrivals.next().await, Some(Arrival::Here(node("b"))));
+    assert_eq!(arrivals.next().await, Some(PresenceChange::Present(node("b"))));
     here.backend.presence.leave(&node("a").id).await.unwrap();
-    assert_eq!(arrivals.next().await, Some(Arrival::Gone(node("a").id)));
+    assert_eq!(arrivals.next().await, Some(PresenceChange::Absent(node("a").id)));
     here.backend.presence.announce(node("c"), Duration::from_millis(300)).await.unwrap();
-    assert_eq!(arrivals.next().await, Some(Arrival::Here(node("c"))));
-    assert_eq!(arrivals.next().await, Some(Arrival::Gone(node("c").id)), "silence is noticed across processes");
+    assert_eq!(arrivals.next().await, Some(PresenceChange::Present(node("c"))));
+    assert_eq!(
+        arrivals.next().await,
+        Some(PresenceChange::Absent(node("c").id)),
+        "silence is noticed across processes"
+    );
     // Another fabric on the same servers receives nothing of this one.
     assert_eq!(over.open("g").await.backend.presence.list().await.unwrap(), []);
 }
@@ -92,10 +100,10 @@ async fn a_server_killed_and_started_again_empty_costs_nothing() {
     let (here, there) = (over.open("f").await, over.open("f").await);
     let n = NodeId::new("n").unwrap();
     let mut inbox = there.backend.lanes.open(&n).await.unwrap();
-    let mut outbox: Box<dyn SchedulerInbox> = here.backend.lanes.collect().await.unwrap();
+    let mut outbox: Box<dyn SchedulerInbox> = here.backend.lanes.open_inbox().await.unwrap();
     there.backend.presence.announce(node("n"), LONG).await.unwrap();
     let mut arrivals = here.backend.presence.watch();
-    assert_eq!(arrivals.next().await, Some(Arrival::Here(node("n"))));
+    assert_eq!(arrivals.next().await, Some(PresenceChange::Present(node("n"))));
     let mut changes = there.backend.registry.watch("");
     send(&here, &n, 1).await;
     receive(&mut inbox, 1).await;
@@ -104,7 +112,7 @@ async fn a_server_killed_and_started_again_empty_costs_nothing() {
     assert!(here.health.until_connected(false).await);
     assert!(there.health.until_connected(false).await);
     // The durable backends do not need NATS, including leases.
-    here.backend.registry.put("k", "v".into(), Expect::Absent).await.unwrap();
+    here.backend.registry.put("k", "v".into(), Precondition::Absent).await.unwrap();
     here.backend.journal.append("s", 0, vec!["r".into()]).await.unwrap();
     let lease = here.backend.leases.acquire("l", "h", LONG).await.unwrap().unwrap();
     here.backend.leases.renew(&lease, LONG).await.unwrap();
@@ -127,7 +135,7 @@ async fn a_server_killed_and_started_again_empty_costs_nothing() {
     assert_eq!(entry.key, "k");
     // The server has no state, yet a new process learns of the node, which did not announce itself again.
     let newcomer = over.open("f").await;
-    assert_eq!(newcomer.backend.presence.watch().next().await, Some(Arrival::Here(node("n"))));
+    assert_eq!(newcomer.backend.presence.watch().next().await, Some(PresenceChange::Present(node("n"))));
     assert!(here.health.stats().reconnects >= 1);
 }
 
@@ -136,7 +144,7 @@ async fn long_messages_travel_in_pieces() {
     let over = Over::memory();
     let (here, there) = (over.open("f").await, over.open("f").await);
     let n = NodeId::new("n").unwrap();
-    let mut outbox = there.backend.lanes.collect().await.unwrap();
+    let mut outbox = there.backend.lanes.open_inbox().await.unwrap();
     let mut inbox = there.backend.lanes.open(&n).await.unwrap();
     let mut fault = fabric_types::Fault::new(fabric_types::Code::Internal, "x".repeat(5 << 20));
     fault.hint = Some("end".to_owned());
@@ -181,7 +189,7 @@ async fn a_lane_is_taken_over_by_another_process() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_ends_with_the_engine() {
+async fn everything_ends_with_the_backend() {
     let over = Over::memory();
     let Fleet { backend, health } = over.open("f").await;
     let n = NodeId::new("n").unwrap();

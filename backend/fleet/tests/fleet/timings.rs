@@ -5,7 +5,7 @@ use bytes::Bytes;
 use fabric_backend::{
     conformance::results::{key, record},
     lane::ToNode,
-    registry::Expect,
+    registry::Precondition,
 };
 use fabric_types::id::{JobId, NodeId, TenantId};
 use std::time::{Duration, Instant};
@@ -32,11 +32,11 @@ async fn how_long_things_take() {
     let (fleet, other) = (over.open("f").await, over.open("f").await);
     let backend = &fleet.backend;
     measure("registry put (new key)", 200, async |n| {
-        backend.registry.put(&format!("k/{n}"), "value".into(), Expect::Absent).await.unwrap();
+        backend.registry.put(&format!("k/{n}"), "value".into(), Precondition::Absent).await.unwrap();
     })
     .await;
     measure("registry put (any)", 200, async |n| {
-        backend.registry.put(&format!("k/{n}"), "value".into(), Expect::Any).await.unwrap();
+        backend.registry.put(&format!("k/{n}"), "value".into(), Precondition::Any).await.unwrap();
     })
     .await;
     measure("registry get", 200, async |n| {

@@ -1,6 +1,6 @@
 //! Conformance suite for [`Journal`].
 
-use super::next;
+use super::{is_quiet, next};
 use crate::{Error, journal::Journal};
 use bytes::Bytes;
 use futures::{StreamExt as _, future::join_all};
@@ -12,6 +12,7 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn Journal>) {
     fences_a_stale_owner(&*make().await).await;
     lists_streams(&*make().await).await;
     follows_across_appends_and_delete(make().await).await;
+    wakes_every_follower_of_a_stream(make().await).await;
 }
 
 fn bytes(range: std::ops::Range<u32>) -> Vec<Bytes> {
@@ -83,4 +84,23 @@ async fn follows_across_appends_and_delete(journal: Arc<dyn Journal>) {
     journal.append("f", 0, bytes(0..900)).await.unwrap();
     assert!(early.next().await.is_none(), "following ends with the stream");
     assert_eq!(next(&mut journal.follow("f", 899)).await.unwrap().seq, 899);
+}
+
+async fn wakes_every_follower_of_a_stream(journal: Arc<dyn Journal>) {
+    let mut followers = [journal.follow("f", 0), journal.follow("f", 0), journal.follow("f", 1)];
+    let mut other = journal.follow("other", 0);
+    for follower in &mut followers {
+        assert!(is_quiet(follower));
+    }
+    journal.append("f", 0, bytes(0..2)).await.unwrap();
+    for (follower, from) in followers.iter_mut().zip([0, 0, 1]) {
+        for seq in from..2 {
+            assert_eq!(next(follower).await.unwrap().seq, seq);
+        }
+    }
+    assert!(is_quiet(&mut other));
+    drop(journal);
+    // All at once: a follower that is in the middle of a read keeps its journal open.
+    let ends = join_all(followers.iter_mut().chain([&mut other]).map(|follower| follower.next())).await;
+    assert!(ends.iter().all(Option::is_none), "following ends with the journal");
 }

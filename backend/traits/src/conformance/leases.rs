@@ -15,13 +15,13 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn Leases>) {
 }
 
 async fn shows_and_takes_over(leases: &dyn Leases) {
-    assert_eq!(leases.look("job").await.unwrap(), None);
+    assert_eq!(leases.get("job").await.unwrap(), None);
     let a = leases.acquire("job", "a", TTL).await.unwrap().unwrap();
-    let seen = leases.look("job").await.unwrap().unwrap();
+    let seen = leases.get("job").await.unwrap().unwrap();
     assert_eq!(seen.lease, a);
-    assert_eq!(leases.look("job").await.unwrap().unwrap(), seen, "looking changes nothing");
+    assert_eq!(leases.get("job").await.unwrap().unwrap(), seen, "reading changes nothing");
     leases.renew(&a, TTL).await.unwrap();
-    let renewed = leases.look("job").await.unwrap().unwrap();
+    let renewed = leases.get("job").await.unwrap().unwrap();
     assert_ne!(renewed.version, seen.version);
     assert_eq!(leases.take_over(&seen, "b", TTL).await.unwrap(), None, "its holder has renewed it since");
     let b = leases.take_over(&renewed, "b", TTL).await.unwrap().unwrap();
@@ -30,7 +30,7 @@ async fn shows_and_takes_over(leases: &dyn Leases) {
     leases.renew(&b, TTL).await.unwrap();
     assert_eq!(leases.take_over(&renewed, "c", TTL).await.unwrap(), None, "one of two takes it");
     leases.release(&b).await.unwrap();
-    assert_eq!(leases.look("job").await.unwrap(), None);
+    assert_eq!(leases.get("job").await.unwrap(), None);
 }
 
 async fn holds_for_one(leases: &dyn Leases) {

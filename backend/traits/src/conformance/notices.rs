@@ -2,6 +2,7 @@
 
 use super::{is_quiet, next};
 use crate::notice::Notices;
+use futures::StreamExt as _;
 use std::sync::Arc;
 
 /// Runs the whole suite.
@@ -27,4 +28,6 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn Notices>) {
     while last != "jobs/flood/9999" {
         last = next(&mut jobs).await;
     }
+    drop(notices);
+    assert_eq!(jobs.next().await, None, "a subscription ends with its backend");
 }

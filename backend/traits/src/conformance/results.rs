@@ -1,6 +1,6 @@
 //! Conformance suite for [`Results`].
 
-use crate::results::{Body, Commit, ResultRecord, Results};
+use crate::results::{CommitOutcome, ResultBody, ResultRecord, Results};
 use bytes::Bytes;
 use fabric_types::{
     digest::{ContentDigest, TaskKey},
@@ -14,7 +14,7 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn Results>) {
     gives_back_what_was_committed(&*make().await).await;
     keeps_the_first(&*make().await).await;
     lets_one_of_many_commits_win(&*make().await).await;
-    keeps_tenants_apart_and_forgets(&*make().await).await;
+    keeps_tenants_apart_and_deletes(&*make().await).await;
 }
 
 /// Returns an inline record of these bytes.
@@ -23,7 +23,7 @@ pub fn record(bytes: &str) -> ResultRecord {
     ResultRecord {
         digest: ContentDigest::of(bytes.as_bytes()),
         len: bytes.len() as u64,
-        body: Body::Inline(Bytes::from(bytes.to_owned())),
+        body: ResultBody::Inline(Bytes::from(bytes.to_owned())),
         content_type: None,
         buckets: Vec::new(),
         fuel: 7,
@@ -50,10 +50,10 @@ async fn gives_back_what_was_committed(results: &dyn Results) {
         buckets: vec![0, 5, u64::from(u32::MAX) + 1],
         ..record("hello")
     };
-    let object = ResultRecord { body: Body::Object, len: 1 << 40, ..record("large") };
+    let object = ResultRecord { body: ResultBody::Object, len: 1 << 40, ..record("large") };
     let inline = record(&"x".repeat(crate::results::INLINE_BYTES));
     let list = vec![(key(1), full), (key(2), object), (key(3), record("")), (key(4), inline)];
-    assert_eq!(results.commit(&t, list.clone()).await.unwrap(), [Commit::Stored; 4]);
+    assert_eq!(results.commit(&t, list.clone()).await.unwrap(), [CommitOutcome::Stored; 4]);
     let found = results.get_many(&t, &[key(4), key(9), key(3), key(2), key(1)]).await.unwrap();
     let record = |n: usize| Some(list[n].1.clone());
     assert_eq!(found, [record(3), None, record(2), record(1), record(0)]);
@@ -64,8 +64,11 @@ async fn gives_back_what_was_committed(results: &dyn Results) {
 async fn keeps_the_first(results: &dyn Results) {
     let t = tenant("a");
     let list = vec![(key(1), record("one")), (key(1), record("one")), (key(1), record("two")), (key(2), record("b"))];
-    let differs = Commit::Differs(ContentDigest::of(b"one"));
-    assert_eq!(results.commit(&t, list).await.unwrap(), [Commit::Stored, Commit::Same, differs, Commit::Stored]);
+    let differs = CommitOutcome::Differs(ContentDigest::of(b"one"));
+    assert_eq!(
+        results.commit(&t, list).await.unwrap(),
+        [CommitOutcome::Stored, CommitOutcome::Same, differs, CommitOutcome::Stored]
+    );
     assert_eq!(results.commit(&t, vec![(key(1), record("three"))]).await.unwrap(), [differs]);
     assert_eq!(results.get_many(&t, &[key(1)]).await.unwrap(), [Some(record("one"))]);
 }
@@ -78,21 +81,21 @@ async fn lets_one_of_many_commits_win(results: &dyn Results) {
             results.commit(&t, vec![(key(n), record(&text))])
         }))
         .await;
-        let answers: Vec<Commit> = answers.into_iter().map(|answer| answer.unwrap()[0]).collect();
-        let count = |wanted: fn(&Commit) -> bool| answers.iter().filter(|a| wanted(a)).count();
-        assert_eq!(count(|a| *a == Commit::Stored), 1);
-        assert_eq!(count(|a| *a == Commit::Same), 15);
-        assert_eq!(count(|a| matches!(a, Commit::Differs(_))), 16);
+        let answers: Vec<CommitOutcome> = answers.into_iter().map(|answer| answer.unwrap()[0]).collect();
+        let count = |wanted: fn(&CommitOutcome) -> bool| answers.iter().filter(|a| wanted(a)).count();
+        assert_eq!(count(|a| *a == CommitOutcome::Stored), 1);
+        assert_eq!(count(|a| *a == CommitOutcome::Same), 15);
+        assert_eq!(count(|a| matches!(a, CommitOutcome::Differs(_))), 16);
     }
 }
 
-async fn keeps_tenants_apart_and_forgets(results: &dyn Results) {
+async fn keeps_tenants_apart_and_deletes(results: &dyn Results) {
     let (a, b) = (tenant("a"), tenant("b"));
-    assert_eq!(results.commit(&a, vec![(key(1), record("a"))]).await.unwrap(), [Commit::Stored]);
+    assert_eq!(results.commit(&a, vec![(key(1), record("a"))]).await.unwrap(), [CommitOutcome::Stored]);
     assert_eq!(results.get_many(&b, &[key(1)]).await.unwrap(), [None]);
-    assert_eq!(results.commit(&b, vec![(key(1), record("b"))]).await.unwrap(), [Commit::Stored]);
-    results.forget(&a, &[key(1), key(5)]).await.unwrap();
+    assert_eq!(results.commit(&b, vec![(key(1), record("b"))]).await.unwrap(), [CommitOutcome::Stored]);
+    results.delete(&a, &[key(1), key(5)]).await.unwrap();
     assert_eq!(results.get_many(&a, &[key(1)]).await.unwrap(), [None]);
     assert_eq!(results.get_many(&b, &[key(1)]).await.unwrap(), [Some(record("b"))]);
-    assert_eq!(results.commit(&a, vec![(key(1), record("new"))]).await.unwrap(), [Commit::Stored]);
+    assert_eq!(results.commit(&a, vec![(key(1), record("new"))]).await.unwrap(), [CommitOutcome::Stored]);
 }

@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use fabric_backend::{
     Backend,
-    registry::Expect,
-    results::{Body, ResultRecord},
-    upkeep::{Expired, ROW_BYTES},
+    maintenance::{Expired, ROW_BYTES},
+    registry::Precondition,
+    results::{ResultBody, ResultRecord},
 };
 use fabric_embedded::Embedded;
 use fabric_types::{
@@ -28,7 +28,7 @@ async fn commit(backend: &Backend, whose: &str, from: u32, count: u32, bytes: us
     let record = |n: u32| {
         let body = Bytes::from(vec![n as u8; bytes]);
         let digest = ContentDigest::of(&body);
-        let body = Body::Inline(body);
+        let body = ResultBody::Inline(body);
         let buckets = Vec::new();
         (key(n), ResultRecord { digest, len: bytes as u64, body, content_type: None, buckets, fuel: 1 })
     };
@@ -45,11 +45,11 @@ async fn everything_of_a_tenant_is_counted_and_nothing_of_another() {
     commit(&backend, "a", 0, 3, 100).await;
     commit(&backend, "b", 0, 1, 7).await;
     let value = || Bytes::from(vec![0; 50]);
-    backend.registry.put("sys/idem/a/key", value(), Expect::Any).await.unwrap();
-    backend.registry.put("t/a/functions/f/versions/1", value(), Expect::Any).await.unwrap();
-    backend.registry.put("sys/usage", value(), Expect::Any).await.unwrap();
+    backend.registry.put("sys/idem/a/key", value(), Precondition::Any).await.unwrap();
+    backend.registry.put("t/a/functions/f/versions/1", value(), Precondition::Any).await.unwrap();
+    backend.registry.put("sys/usage", value(), Precondition::Any).await.unwrap();
     backend.journal.append("t/a/jobs/j", 0, vec![value(), value()]).await.unwrap();
-    let sizes = backend.upkeep.sizes().await.unwrap();
+    let sizes = backend.maintenance.sizes().await.unwrap();
     let of_a = &sizes[&tenant("a")];
     assert_eq!(of_a[&StorageKind::Results], 3 * (100 + ROW_BYTES));
     assert_eq!(of_a[&StorageKind::Answers], 50 + ROW_BYTES);
@@ -65,12 +65,12 @@ async fn results_expire_for_one_tenant_up_to_the_limit_and_not_before_their_time
     commit(&backend, "a", 0, 5, 100).await;
     commit(&backend, "b", 0, 5, 100).await;
     let a = tenant("a");
-    let expire = |before| backend.upkeep.expire_results(&a, before, 3);
+    let expire = |before| backend.maintenance.expire_results(&a, before, 3);
     assert_eq!(expire(now_ms() - 60_000).await.unwrap(), Expired::default());
     let later = now_ms() + 60_000;
-    let counted = backend.upkeep.count_expired(&a, later).await.unwrap();
+    let counted = backend.maintenance.count_expired(&a, later).await.unwrap();
     assert_eq!(counted, Expired { results: 5, bytes: 5 * (100 + ROW_BYTES) });
-    assert_eq!(backend.upkeep.count_expired(&a, now_ms() - 60_000).await.unwrap(), Expired::default());
+    assert_eq!(backend.maintenance.count_expired(&a, now_ms() - 60_000).await.unwrap(), Expired::default());
     assert_eq!(expire(later).await.unwrap(), Expired { results: 3, bytes: 3 * (100 + ROW_BYTES) });
     assert_eq!(expire(later).await.unwrap().results, 2);
     assert_eq!(expire(later).await.unwrap().results, 0);
@@ -97,7 +97,7 @@ async fn a_use_keeps_a_result_and_what_expired_gives_its_space_back() {
     drop(conn);
     let backend = Embedded::open(&path).unwrap();
     assert!(backend.results.get_many(&tenant("a"), &[key(7)]).await.unwrap()[0].is_some());
-    let expired = backend.upkeep.expire_results(&tenant("a"), now_ms() - 86_400_000, 10_000).await.unwrap();
+    let expired = backend.maintenance.expire_results(&tenant("a"), now_ms() - 86_400_000, 10_000).await.unwrap();
     assert_eq!(expired.results, 399);
     assert!(backend.results.get_many(&tenant("a"), &[key(7)]).await.unwrap()[0].is_some());
     let shrunk = async {

@@ -4,12 +4,12 @@
 use fabric_types::id::TenantId;
 use std::collections::{HashMap, VecDeque};
 
-/// The limits of a [`FairQueue`], over all tenants.
+/// The limits of a [`FairDropQueue`], over all tenants.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueLimits {
     /// Maximum number of items.
     pub items: usize,
-    /// Maximum size in bytes, as given by the callers of [`FairQueue::push`].
+    /// Maximum size in bytes, as given by the callers of [`FairDropQueue::push`].
     pub bytes: usize,
 }
 
@@ -29,9 +29,9 @@ impl<T> Default for Share<T> {
     }
 }
 
-/// The items of one tenant, as returned by [`FairQueue::take`].
+/// The items of one tenant, as returned by [`FairDropQueue::take`].
 #[derive(Debug)]
-pub struct Taken<T> {
+pub struct TenantItems<T> {
     /// The tenant.
     pub tenant: TenantId,
     /// Its items, oldest first.
@@ -44,14 +44,14 @@ pub struct Taken<T> {
 
 /// A bounded queue with a share for each tenant.
 #[derive(Debug)]
-pub struct FairQueue<T> {
+pub struct FairDropQueue<T> {
     limits: QueueLimits,
     shares: HashMap<TenantId, Share<T>>,
     items: usize,
     bytes: usize,
 }
 
-impl<T> FairQueue<T> {
+impl<T> FairDropQueue<T> {
     /// Creates an empty queue.
     #[must_use]
     pub fn new(limits: QueueLimits) -> Self {
@@ -102,11 +102,11 @@ impl<T> FairQueue<T> {
     }
 
     /// Empties the queue. The order of tenants does not matter for fairness, since all items are taken at once.
-    pub fn take(&mut self) -> Vec<Taken<T>> {
+    pub fn take(&mut self) -> Vec<TenantItems<T>> {
         (self.items, self.bytes) = (0, 0);
         let shares = std::mem::take(&mut self.shares).into_iter();
         shares
-            .map(|(tenant, share)| Taken {
+            .map(|(tenant, share)| TenantItems {
                 tenant,
                 items: share.items.into_iter().map(|(_, item)| item).collect(),
                 dropped: share.dropped,
@@ -125,13 +125,13 @@ mod tests {
         TenantId::new(name).unwrap()
     }
 
-    fn of<T>(taken: &[Taken<T>], name: &str) -> (usize, u64) {
+    fn of<T>(taken: &[TenantItems<T>], name: &str) -> (usize, u64) {
         taken.iter().find(|t| t.tenant == tenant(name)).map_or((0, 0), |t| (t.items.len(), t.dropped))
     }
 
     #[test]
     fn a_flood_costs_others_nothing() {
-        let mut queue = FairQueue::new(QueueLimits { items: 100, bytes: usize::MAX });
+        let mut queue = FairDropQueue::new(QueueLimits { items: 100, bytes: usize::MAX });
         for n in 0..10_000 {
             queue.push(tenant("flood"), 1, n);
             if n % 400 == 0 {
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_late_tenant_displaces_what_the_flood_queued_before_it() {
-        let mut queue = FairQueue::new(QueueLimits { items: 1_000, bytes: 1_000 });
+        let mut queue = FairDropQueue::new(QueueLimits { items: 1_000, bytes: 1_000 });
         (0..1_000).for_each(|n| queue.push(tenant("flood"), 1, n));
         (0..30).for_each(|n| queue.push(tenant("late"), 10, n));
         let taken = queue.take();
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn equal_floods_share_equally() {
-        let mut queue = FairQueue::new(QueueLimits { items: 90, bytes: usize::MAX });
+        let mut queue = FairDropQueue::new(QueueLimits { items: 90, bytes: usize::MAX });
         for n in 0..1_000 {
             for name in ["a", "b", "c"] {
                 queue.push(tenant(name), 1, n);
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn one_item_larger_than_the_queue_is_dropped_by_itself() {
-        let mut queue = FairQueue::new(QueueLimits { items: 10, bytes: 10 });
+        let mut queue = FairDropQueue::new(QueueLimits { items: 10, bytes: 10 });
         queue.push(tenant("b"), 3, 0);
         queue.push(tenant("a"), 11, 1);
         let taken = queue.take();

@@ -1,4 +1,4 @@
-//! Upkeep: accounting of each tenant's data in the engine, and expiry of results that were not used for a long time.
+//! Maintenance: accounting of each tenant's data in the backend, and expiry of results that were not used for a long time.
 
 use crate::Error;
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use std::{
 pub type Sizes = HashMap<TenantId, HashMap<StorageKind, u64>>;
 
 /// Resolution of the last use of a result: 12 hours. A use within this time after the recorded one is not recorded.
-pub const USE_GRAIN: Duration = Duration::from_secs(12 * 3600);
+pub const USE_RESOLUTION: Duration = Duration::from_secs(12 * 3600);
 
 /// Approximate overhead of a result, a registry entry or a journal record, in bytes.
 pub const ROW_BYTES: u64 = 160;
@@ -22,13 +22,13 @@ pub const ROW_BYTES: u64 = 160;
 pub struct Expired {
     /// Number of results.
     pub results: u64,
-    /// Their bytes in the engine.
+    /// Their bytes in the backend.
     pub bytes: u64,
 }
 
 /// Accounting and expiry of stored data.
 #[async_trait]
-pub trait Upkeep: Send + Sync + 'static {
+pub trait Maintenance: Send + Sync + 'static {
     /// Returns the stored bytes of each tenant: results with their rows, journals of jobs, registry entries. Scans all
     /// data, concurrently with other operations.
     ///
@@ -37,7 +37,7 @@ pub trait Upkeep: Send + Sync + 'static {
     async fn sizes(&self) -> Result<Sizes, Error>;
 
     /// Removes up to `limit` of the tenant's results that were not used since `before_ms`, in milliseconds since 1970
-    /// with a tolerance of [`USE_GRAIN`]. Reading a result and committing it again count as uses.
+    /// with a tolerance of [`USE_RESOLUTION`]. Reading a result and committing it again count as uses.
     ///
     /// # Errors
     /// [`Error::Backend`].

@@ -4,17 +4,17 @@ use super::database::{Database, from_sql_int, sql_int};
 use async_trait::async_trait;
 use fabric_backend::{
     Error,
-    upkeep::{Expired, ROW_BYTES, Sizes, Upkeep, owner},
+    maintenance::{Expired, Maintenance, ROW_BYTES, Sizes, owner},
 };
 use fabric_types::{id::TenantId, storage::StorageKind};
 use rusqlite::{Connection, params};
 use std::{collections::HashSet, sync::Arc};
 
-pub(super) struct SqliteUpkeep {
+pub(super) struct SqliteMaintenance {
     database: Arc<Database>,
 }
 
-impl SqliteUpkeep {
+impl SqliteMaintenance {
     pub(super) fn new(database: Arc<Database>) -> Self {
         Self { database }
     }
@@ -38,7 +38,7 @@ fn add(
 }
 
 #[async_trait]
-impl Upkeep for SqliteUpkeep {
+impl Maintenance for SqliteMaintenance {
     async fn sizes(&self) -> Result<Sizes, Error> {
         self.database
             .scan("count stored bytes", |conn| {

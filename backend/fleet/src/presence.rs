@@ -1,31 +1,24 @@
-//! Presence over one NATS subject. Each process has its own table of present nodes, see [`table`].
+//! Presence over one NATS subject. Each process has its own [`PresenceTable`].
 //!
 //! Announcements are repeated, so a lost message is harmless. A new process, and one that was disconnected, asks all
 //! others to announce their nodes at once. A process enters its own announcements into its table directly.
 
-mod table;
-
 use crate::{
     Error,
     link::Link,
-    tasks::{Keep, Tasks},
+    tasks::{TaskGuard, Tasks},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use fabric_backend::presence::{Arrival, Presence};
+use fabric_backend::{
+    in_process::{PresenceStamp, PresenceTable},
+    presence::{Presence, PresenceChange},
+};
 use fabric_types::{id::NodeId, rest::node::Node};
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
-use table::Table;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The subject.
@@ -35,7 +28,7 @@ const LONGEST: usize = 64 << 10;
 /// Maximum validity of an announcement.
 const LONGEST_TTL: Duration = Duration::from_secs(3600);
 /// Maximum number of nodes that one process announces.
-const OURS: usize = 1024;
+const MAX_LOCAL_NODES: usize = 1024;
 /// Maximum delay before a query is answered, in milliseconds. A random delay prevents a large fleet from answering all
 /// at once.
 const LONGEST_WAIT_MS: u64 = 500;
@@ -45,44 +38,41 @@ const LONGEST_WAIT_MS: u64 = 500;
 #[serde(rename_all = "kebab-case")]
 // Values are passed one at a time.
 #[allow(clippy::large_enum_variant)]
-enum Word {
+enum PresenceMessage {
     /// The node is present for `ttl_ms`.
-    Here { origin: u64, seq: u64, ttl_ms: u64, node: Node },
+    Present { origin: u64, seq: u64, ttl_ms: u64, node: Node },
     /// The node left.
     Left { origin: u64, seq: u64, node: NodeId },
     /// Requests the announcements of all nodes.
-    Who { origin: u64 },
+    Query { origin: u64 },
 }
 
-struct Ours {
+struct LocalAnnouncement {
     node: Node,
     until: Instant,
 }
 
 struct Shared {
     link: Link,
-    table: Arc<Table>,
-    seq: AtomicU64,
-    ours: Mutex<BTreeMap<NodeId, Ours>>,
+    table: PresenceTable,
+    local: Mutex<BTreeMap<NodeId, LocalAnnouncement>>,
 }
 
 pub(crate) struct FleetPresence {
     shared: Arc<Shared>,
     tasks: Tasks,
-    _keep: Arc<Keep>,
+    _guard: Arc<TaskGuard>,
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+fn present(stamp: PresenceStamp, ttl: Duration, node: Node) -> PresenceMessage {
+    let PresenceStamp { origin, seq } = stamp;
+    let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+    PresenceMessage::Present { origin, seq, ttl_ms, node }
 }
 
 impl Shared {
-    fn seq(&self) -> u64 {
-        self.seq.fetch_add(1, Ordering::Relaxed)
-    }
-
-    async fn say(&self, context: &'static str, word: &Word) -> Result<(), Error> {
-        let payload = serde_json::to_vec(word).map_err(|e| Error::Damaged(format!("presence: {e}")))?;
+    async fn send(&self, context: &'static str, message: &PresenceMessage) -> Result<(), Error> {
+        let payload = serde_json::to_vec(message).map_err(|e| Error::Damaged(format!("presence: {e}")))?;
         if payload.len() > LONGEST {
             return Err(Error::Backend {
                 backend: "nats",
@@ -97,61 +87,67 @@ impl Shared {
     /// Repeats the announcements of this process that are still valid.
     async fn repeat(&self) {
         let now = Instant::now();
-        let ours: Vec<_> = {
-            let mut ours = self.ours.lock();
-            ours.retain(|_, ours| ours.until > now);
-            ours.values().map(|ours| (ours.node.clone(), ours.until - now)).collect()
+        let local: Vec<_> = {
+            let mut local = self.local.lock();
+            local.retain(|_, announcement| announcement.until > now);
+            local.values().map(|announcement| (announcement.node.clone(), announcement.until - now)).collect()
         };
-        for (node, left) in ours {
-            let word = Word::Here { origin: self.link.origin, seq: self.seq(), ttl_ms: millis(left), node };
-            if let Err(error) = self.say("repeat a node announcement", &word).await {
+        for (node, left) in local {
+            let message = present(self.table.stamp(), left, node);
+            if let Err(error) = self.send("repeat a node announcement", &message).await {
                 tracing::debug!(%error, "failed to repeat a node announcement");
                 return;
             }
         }
     }
 
-    async fn ask(&self) {
-        if let Err(error) = self.say("query the present nodes", &Word::Who { origin: self.link.origin }).await {
+    async fn query(&self) {
+        if let Err(error) =
+            self.send("query the present nodes", &PresenceMessage::Query { origin: self.link.origin }).await
+        {
             tracing::debug!(%error, "failed to query the present nodes");
         }
     }
 
     /// Handles a message. Returns `Some(true)` for a query, and `None` for an invalid message.
-    fn hear(&self, payload: &Bytes) -> Option<bool> {
+    fn receive(&self, payload: &Bytes) -> Option<bool> {
         if payload.len() > LONGEST {
             return None;
         }
         match serde_json::from_slice(payload).ok()? {
-            Word::Here { origin, .. } | Word::Left { origin, .. } | Word::Who { origin }
+            PresenceMessage::Present { origin, .. }
+            | PresenceMessage::Left { origin, .. }
+            | PresenceMessage::Query { origin }
                 if origin == self.link.origin => {}
-            Word::Here { origin, seq, ttl_ms, node } => {
-                self.table.here(node, Duration::from_millis(ttl_ms).min(LONGEST_TTL), (origin, seq));
+            PresenceMessage::Present { origin, seq, ttl_ms, node } => {
+                let ttl = Duration::from_millis(ttl_ms).min(LONGEST_TTL);
+                self.table.announced(node, ttl, PresenceStamp { origin, seq });
             }
-            Word::Left { origin, seq, node } => self.table.left(&node, (origin, seq)),
-            Word::Who { .. } => return Some(true),
+            PresenceMessage::Left { origin, seq, node } => self.table.left(&node, PresenceStamp { origin, seq }),
+            PresenceMessage::Query { .. } => return Some(true),
         }
         Some(false)
     }
 }
 
 impl FleetPresence {
-    pub(crate) fn new(link: Link, deaf: Duration, tasks: &Tasks, keep: &Arc<Keep>) -> Self {
-        let table = Arc::new(Table::new(link.hearing(), deaf));
-        let shared = Shared { link, table, seq: AtomicU64::new(1), ours: Mutex::default() };
-        Self { shared: Arc::new(shared), tasks: tasks.clone(), _keep: Arc::clone(keep) }
+    pub(crate) fn new(link: Link, outage_grace: Duration, tasks: &Tasks, guard: &Arc<TaskGuard>) -> Self {
+        let table = PresenceTable::new(link.origin, outage_grace);
+        table.set_connected(link.is_connected());
+        let shared = Shared { link, table, local: Mutex::default() };
+        Self { shared: Arc::new(shared), tasks: tasks.clone(), _guard: Arc::clone(guard) }
     }
 
     /// Returns a task that receives the announcements of other processes, answers their queries, and sends a query
     /// after messages may have been missed.
     pub(crate) async fn listen(&self) -> Result<impl Future<Output = ()> + use<>, Error> {
         let link = self.shared.link.clone();
-        let mut heard = link.subscribe("listen to nodes", link.subject(SUBJECT)).await?;
-        self.shared.ask().await;
+        let mut subscription = link.subscribe("listen to nodes", link.subject(SUBJECT)).await?;
+        self.shared.query().await;
         let (stop, weak) = (self.tasks.stop(), Arc::downgrade(&self.shared));
         Ok(async move {
-            let mut hearing = link.hearing();
-            let mut gaps = hearing.borrow_and_update().gaps;
+            let mut connection = link.connection();
+            let mut gaps = connection.borrow_and_update().gaps;
             let mut answer_at: Option<Instant> = None;
             loop {
                 let answer = async {
@@ -163,19 +159,19 @@ impl FleetPresence {
                 let message = tokio::select! {
                     () = stop.cancelled() => return,
                     () = answer => None,
-                    changed = hearing.changed() => {
-                        let now = *hearing.borrow_and_update();
+                    changed = connection.changed() => {
+                        let now = *connection.borrow_and_update();
                         if changed.is_err() { return }
                         let Some(shared) = weak.upgrade() else { return };
-                        shared.table.heard_of(now);
+                        shared.table.set_connected(now.connected);
                         if now.connected && now.gaps != gaps {
                             gaps = now.gaps;
                             shared.repeat().await;
-                            shared.ask().await;
+                            shared.query().await;
                         }
                         continue;
                     }
-                    message = heard.next() => match message {
+                    message = subscription.next() => match message {
                         Some(message) => Some(message),
                         None => return,
                     },
@@ -186,7 +182,7 @@ impl FleetPresence {
                         answer_at = None;
                         shared.repeat().await;
                     }
-                    Some(message) => match shared.hear(&message.payload) {
+                    Some(message) => match shared.receive(&message.payload) {
                         Some(false) => {}
                         // One answer serves all queries in the meantime.
                         Some(true) if answer_at.is_none() => {
@@ -208,36 +204,33 @@ impl Presence for FleetPresence {
     async fn announce(&self, node: Node, ttl: Duration) -> Result<(), Error> {
         let shared = &self.shared;
         let ttl = ttl.min(LONGEST_TTL);
-        let seq = shared.seq();
-        shared.table.here(node.clone(), ttl, (shared.link.origin, seq));
+        let stamp = shared.table.announce(node.clone(), ttl);
         {
-            let mut ours = shared.ours.lock();
-            if ours.len() >= OURS && !ours.contains_key(&node.id) {
+            let mut local = shared.local.lock();
+            if local.len() >= MAX_LOCAL_NODES && !local.contains_key(&node.id) {
                 let now = Instant::now();
-                ours.retain(|_, ours| ours.until > now);
+                local.retain(|_, announcement| announcement.until > now);
             }
-            if ours.len() < OURS || ours.contains_key(&node.id) {
-                ours.insert(node.id.clone(), Ours { node: node.clone(), until: Instant::now() + ttl });
+            if local.len() < MAX_LOCAL_NODES || local.contains_key(&node.id) {
+                local.insert(node.id.clone(), LocalAnnouncement { node: node.clone(), until: Instant::now() + ttl });
             }
         }
-        let word = Word::Here { origin: shared.link.origin, seq, ttl_ms: millis(ttl), node };
-        shared.say("announce a node", &word).await
+        shared.send("announce a node", &present(stamp, ttl, node)).await
     }
 
     async fn leave(&self, node: &NodeId) -> Result<(), Error> {
         let shared = &self.shared;
-        let seq = shared.seq();
-        shared.ours.lock().remove(node);
-        shared.table.left(node, (shared.link.origin, seq));
-        let word = Word::Left { origin: shared.link.origin, seq, node: node.clone() };
-        shared.say("announce that a node left", &word).await
+        shared.local.lock().remove(node);
+        let PresenceStamp { origin, seq } = shared.table.leave(node);
+        let message = PresenceMessage::Left { origin, seq, node: node.clone() };
+        shared.send("announce that a node left", &message).await
     }
 
     async fn list(&self) -> Result<Vec<Node>, Error> {
         Ok(self.shared.table.list())
     }
 
-    fn watch(&self) -> BoxStream<'static, Arrival> {
-        table::watch(&self.shared.table, self.tasks.stop())
+    fn watch(&self) -> BoxStream<'static, PresenceChange> {
+        self.shared.table.watch()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{Error, names, objects::Objects};
 use async_trait::async_trait;
-use fabric_backend::upkeep::{Expired, Sizes, Upkeep, owner};
+use fabric_backend::maintenance::{Expired, Maintenance, Sizes, owner};
 use fabric_types::{id::TenantId, storage::StorageKind};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::{ObjectMeta, path::Path};
@@ -11,7 +11,7 @@ use std::collections::HashSet;
 /// Concurrent removals.
 const AT_ONCE: usize = 16;
 
-pub(crate) struct FleetUpkeep {
+pub(crate) struct FleetMaintenance {
     registry: Objects,
     journal: Objects,
     results: Objects,
@@ -24,7 +24,7 @@ fn beginning(meta: &ObjectMeta, root: &Path) -> Option<String> {
     Some(format!("{}/{}/{}", part(0), part(1), part(2)))
 }
 
-impl FleetUpkeep {
+impl FleetMaintenance {
     pub(crate) fn new(registry: Objects, journal: Objects, results: Objects) -> Self {
         Self { registry, journal, results }
     }
@@ -40,7 +40,7 @@ impl FleetUpkeep {
 }
 
 #[async_trait]
-impl Upkeep for FleetUpkeep {
+impl Maintenance for FleetMaintenance {
     async fn sizes(&self) -> Result<Sizes, Error> {
         let mut sizes = Sizes::new();
         for objects in [&self.registry, &self.journal] {

@@ -4,10 +4,13 @@
 use super::{
     claim::{Claim, Verdict},
     pieces::{Added, Pieces},
-    wire::{Answer, Message, MessageId, Piece},
+    wire::{Ack, Message, MessageId, Piece},
 };
-use crate::{Error, link::Link, meet::Heard, tasks::Tasks};
-use fabric_backend::lane::LANE_DEPTH;
+use crate::{Error, handshake::VerifiedSubscription, link::Link, tasks::Tasks};
+use fabric_backend::{
+    in_process::{LaneInbox, lane_queue},
+    lane::LANE_DEPTH,
+};
 use std::{
     collections::{HashSet, VecDeque},
     time::Duration,
@@ -49,7 +52,7 @@ impl Recent {
     }
 }
 
-struct End<T> {
+struct LaneReceiver<T> {
     link: Link,
     subjects: Subjects,
     claim: Claim,
@@ -60,15 +63,11 @@ struct End<T> {
 }
 
 /// Opens an end. Returns after the server has registered its subscriptions and its claim was published.
-pub(super) async fn open<T: Message>(
-    link: &Link,
-    subjects: Subjects,
-    tasks: &Tasks,
-) -> Result<mpsc::Receiver<T>, Error> {
-    let (queue, reader) = mpsc::channel(LANE_DEPTH);
+pub(super) async fn open<T: Message>(link: &Link, subjects: Subjects, tasks: &Tasks) -> Result<LaneInbox<T>, Error> {
+    let (queue, inbox) = lane_queue();
     let claims = link.subscribe("open a lane", subjects.claims.clone()).await?;
     let messages = link.subscribe("open a lane", subjects.messages.clone()).await?;
-    let end = End {
+    let receiver = LaneReceiver {
         link: link.clone(),
         claim: Claim::new(),
         since: Instant::now(),
@@ -77,21 +76,21 @@ pub(super) async fn open<T: Message>(
         pieces: Pieces::default(),
         recent: Recent::default(),
     };
-    end.link.publish("open a lane", end.subjects.claims.clone(), end.claim.encode()).await?;
-    end.link.flush("open a lane").await?;
+    receiver.link.publish("open a lane", receiver.subjects.claims.clone(), receiver.claim.encode()).await?;
+    receiver.link.flush("open a lane").await?;
     let stop = tasks.stop();
     tasks.spawn(async move {
-        stop.run_until_cancelled(end.run(messages, claims)).await;
+        stop.run_until_cancelled(receiver.run(messages, claims)).await;
     });
-    Ok(reader)
+    Ok(inbox)
 }
 
-impl<T: Message> End<T> {
-    async fn run(mut self, mut messages: Heard, mut claims: Heard) {
+impl<T: Message> LaneReceiver<T> {
+    async fn run(mut self, mut messages: VerifiedSubscription, mut claims: VerifiedSubscription) {
         let mut tick = tokio::time::interval_at(Instant::now() + CLAIM_EVERY, CLAIM_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut hearing = self.link.hearing();
-        let mut gaps = hearing.borrow_and_update().gaps;
+        let mut connection = self.link.connection();
+        let mut gaps = connection.borrow_and_update().gaps;
         let queue = self.queue.clone();
         loop {
             tokio::select! {
@@ -104,7 +103,7 @@ impl<T: Message> End<T> {
                         None => self.link.ignore(&self.subjects.claims, "not a claim"),
                         Some(claim) => match self.claim.judge(self.since.elapsed(), claim) {
                             Verdict::Nothing => {}
-                            Verdict::Insist => self.insist().await,
+                            Verdict::Reclaim => self.reclaim().await,
                             Verdict::Yield => {
                                 tracing::info!(lane = self.subjects.messages, "lane taken over by a newer end");
                                 return;
@@ -112,17 +111,17 @@ impl<T: Message> End<T> {
                         },
                     }
                 }
-                changed = hearing.changed() => {
+                changed = connection.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    let now = *hearing.borrow_and_update();
+                    let now = *connection.borrow_and_update();
                     if now.connected && now.gaps != gaps {
                         gaps = now.gaps;
-                        self.insist().await;
+                        self.reclaim().await;
                     }
                 }
-                _ = tick.tick() => self.insist().await,
+                _ = tick.tick() => self.reclaim().await,
                 message = messages.next() => {
                     let Some(message) = message else { return };
                     let Some(reply) = message.reply else {
@@ -138,7 +137,7 @@ impl<T: Message> End<T> {
         }
     }
 
-    async fn insist(&self) {
+    async fn reclaim(&self) {
         let claim = self.claim.again().encode();
         if let Err(error) = self.link.publish("claim a lane", self.subjects.claims.clone(), claim).await {
             tracing::debug!(%error, "failed to repeat a lane claim");
@@ -146,38 +145,38 @@ impl<T: Message> End<T> {
     }
 
     /// Accepts a piece. Returns `None` if the reader was dropped.
-    fn take(&mut self, payload: bytes::Bytes) -> Option<Answer> {
+    fn take(&mut self, payload: bytes::Bytes) -> Option<Ack> {
         let Some(piece) = Piece::decode(payload) else {
             self.link.ignore(&self.subjects.messages, "not a piece of a message");
-            return Some(Answer::Refused);
+            return Some(Ack::Refused);
         };
         let id = piece.id;
         if self.recent.set.contains(&id) {
-            return Some(Answer::Taken);
+            return Some(Ack::Accepted);
         }
         let whole = match self.pieces.add(piece) {
             Added::Whole(whole) => whole,
-            Added::Kept => return Some(Answer::Kept),
-            Added::Full => return Some(Answer::Full),
+            Added::Partial => return Some(Ack::Partial),
+            Added::Full => return Some(Ack::Full),
             Added::Refused => {
                 self.link.ignore(&self.subjects.messages, "pieces that do not fit");
                 self.pieces.forget(id);
-                return Some(Answer::Refused);
+                return Some(Ack::Refused);
             }
         };
         // Reserve room before the work of decoding.
         let room = match self.queue.try_reserve() {
             Ok(room) => room,
-            Err(TrySendError::Full(())) => return Some(Answer::Full),
+            Err(TrySendError::Full(())) => return Some(Ack::Full),
             Err(TrySendError::Closed(())) => return None,
         };
         self.pieces.forget(id);
         let Some(message) = T::decode(&whole) else {
             self.link.ignore(&self.subjects.messages, "not a message");
-            return Some(Answer::Refused);
+            return Some(Ack::Refused);
         };
         room.send(message);
         self.recent.add(id);
-        Some(Answer::Taken)
+        Some(Ack::Accepted)
     }
 }
