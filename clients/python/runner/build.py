@@ -4,7 +4,7 @@
 
 Needs Python 3.10 to 3.14 and PyPI; takes about half a minute. It writes the component to
 `target/guests/python-runner.wasm` (or below CARGO_TARGET_DIR) and, for the wheel, to `src/fabric_client/pyfn/`, with
-`runner_modules.txt`, the list of what it can import. componentize-py and its hashes are in `pins/runner.txt`.
+`runner_modules.txt`, the list of modules that it can import. componentize-py and its hashes are in `pins/runner.txt`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ REPOSITORY = HERE.parents[2]
 
 
 def target() -> Path:
-    """Where builds go."""
+    """Returns the build folder."""
     return Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")).resolve()
 
 
 def tool() -> Path:
-    """The pinned componentize-py, installed where it is missing."""
+    """Returns the pinned componentize-py, and installs it if it is missing."""
     home = target() / "python" / f"componentize-py-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:16]}"
     folder = home / ("Scripts" if os.name == "nt" else "bin")
     program = folder / "componentize-py"
@@ -46,7 +46,7 @@ def tool() -> Path:
 
 
 def build(component: Path) -> list[str]:
-    """Writes the component; gives the modules that it can import."""
+    """Writes the component and returns the modules that it can import."""
     program = tool()
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "fabric_runner"
@@ -54,7 +54,7 @@ def build(component: Path) -> list[str]:
         shutil.copy(CLIENT / "codec.py", package)
         command = [program, "--wit-path", REPOSITORY / "wit" / "task", "--wit-path", HERE / "wit", "--world", WORLD]
         command += ["componentize", "--python-path", folder, "--output", component, "fabric_runner"]
-        # No site-packages of this machine's Pythons belong in it, and the order of sets is part of the image.
+        # Excludes local site-packages and settings, such as the hash seed, which changes the image.
         env = {k: v for k, v in os.environ.items() if not k.startswith(("VIRTUAL_ENV", "PYTHON"))}
         subprocess.run(command, cwd=folder, env=env, check=True)
     found = MODULES.search(component.read_bytes())
@@ -64,7 +64,7 @@ def build(component: Path) -> list[str]:
 
 
 def main() -> None:
-    """Builds it and lays out what the wheel carries."""
+    """Builds the component and copies the files that the wheel contains."""
     component = target() / "guests" / "python-runner.wasm"
     component.parent.mkdir(parents=True, exist_ok=True)
     modules = build(component)

@@ -1,4 +1,4 @@
-"""Fixtures: one server for all tests that leave it as it was, and one of its own for a test that kills it."""
+"""Fixtures: a shared server for tests that do not change it, and a separate server for each test that kills it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from server import Server, assembled, guest
 
 from fabric_client import Fabric
 
-#: What tells the tests where things are.
+#: The environment variables that the tests themselves read.
 KEPT = ("FABRIC_BIN", "FABRIC_GUESTS_DIR", "FABRIC_HUB_ENV", "FABRIC_TEST_PREPARED")
 
 
@@ -28,9 +28,9 @@ def _no_settings_of_the_developer() -> None:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data of a stopped server with the usual guests: compiling them once is enough for all servers.
+    """The data folder of a stopped server with the usual guests, compiled once for all servers.
 
-    FABRIC_TEST_PREPARED names a folder to keep it in, for who runs the tests again and again with one binary.
+    FABRIC_TEST_PREPARED names a folder to keep it in, for repeated runs with the same binary.
     """
     kept = os.environ.get("FABRIC_TEST_PREPARED")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("prepared") / "data"
@@ -41,14 +41,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             fab.deploy(guest("endless-loop"), limits={"fuel": 10_000_000})
             fab.deploy(assembled("echo"), "echo", limits={"memory_bytes": "1MiB"})
             fab.deploy(assembled("mixed"), "mixed", limits={"fuel": 10**15, "deadline_ms": 600_000})
-            # With the default fuel it runs until somebody stops it.
+            # With this fuel limit it runs until it is stopped.
             fab.deploy(guest("endless-loop"), "endless", limits={"fuel": 10**15, "deadline_ms": 600_000})
     return folder
 
 
 @contextmanager
 def _kept(folder: Path) -> Iterator[Fabric]:
-    """A client of a fresh server, whose data is copied to `folder` when all went well."""
+    """Yields a client of a new server, and copies the server's data to `folder` on success."""
     first = Server("--slots", "2")
     try:
         with first.connect() as fab:
@@ -61,7 +61,7 @@ def _kept(folder: Path) -> Iterator[Fabric]:
 
 @pytest.fixture(scope="session")
 def server(prepared: Path) -> Iterator[Server]:
-    """A server with the usual guests, for tests that leave it as it was."""
+    """A shared server with the usual guests."""
     running = Server("--slots", "2", like=prepared)
     yield running
     running.close()
@@ -84,10 +84,9 @@ def own_server(prepared: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def with_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data of a stopped server that has compiled the runner, which takes a minute.
+    """The data folder of a stopped server that has compiled the runner, which takes a minute.
 
-    FABRIC_TEST_PREPARED names a folder to keep it beside, for who runs the tests again and again with one binary and
-    one runner.
+    It is kept next to the folder FABRIC_TEST_PREPARED, for repeated runs with the same binary and runner.
     """
     kept = os.environ.get("FABRIC_TEST_PREPARED")
     folder = Path(f"{kept}-python") if kept else tmp_path_factory.mktemp("prepared") / "python"
@@ -103,7 +102,7 @@ def _two() -> int:
 
 @pytest.fixture(scope="session")
 def python_server(with_runner: Path) -> Iterator[Server]:
-    """A server with the runner, for tests that leave it as it was."""
+    """A shared server with the runner."""
     running = Server("--slots", "2", like=with_runner)
     yield running
     running.close()

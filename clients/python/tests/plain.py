@@ -1,4 +1,4 @@
-"""What must hold where only the package itself is installed, with httpx. `ci.sh` runs it in such an environment."""
+"""Checks of an installation without extras. `ci.sh` runs it in an environment with only the package and httpx."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fabric_client import convert
 
 
 def failure(kind: type[Exception], call: Callable[[], object]) -> str:
-    """What the exception says that a call raises."""
+    """Returns the message of the exception that a call raises."""
     try:
         call()
     except kind as error:

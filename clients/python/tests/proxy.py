@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and the server that makes the network bad in one way at a time."""
+"""A TCP proxy between a client and the server that simulates one network fault at a time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Passes bytes on. `chunk` bytes at a time towards the client with `delay_s` seconds between them; a connection is
-    cut after `cut_after` bytes towards the client, as often as `cuts` says.
+    """Forwards bytes: towards the client `chunk` bytes at a time with a delay of `delay_s` seconds. Cuts a connection
+    after `cut_after` bytes towards the client, at most `cuts` times.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Proxy:
         self._left = cuts
         #: Connections cut so far.
         self.cut = 0
-        #: What the clients have sent, all connections together.
+        #: All bytes that clients have sent.
         self.sent = bytearray()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -33,7 +33,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Takes no more connections."""
+        """Stops accepting connections."""
         self._listener.close()
 
     def __enter__(self) -> Proxy:

@@ -1,4 +1,4 @@
-"""A real server: the `fabric` binary that FABRIC_BIN names, over a folder of its own; killed, started again."""
+"""A server process: the binary named by FABRIC_BIN, over a temporary folder."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ import wasmtime
 
 from fabric_client import Fabric
 
-#: Seconds that a server may take to be ready, and an awaited condition to come true. Only a failure takes this long.
+#: Timeout in seconds for a server to become ready and for a condition to hold. Only a failing test waits this long.
 PATIENCE = 120.0
-#: How often a condition is looked at that nothing announces: seconds.
+#: Polling interval in seconds.
 LOOK = 0.01
 
 
 def binary() -> Path:
-    """The binary under test."""
+    """Returns the binary under test."""
     named = os.environ.get("FABRIC_BIN")
-    assert named, "FABRIC_BIN names no binary\nhint: cargo build -p fabric-cli && export FABRIC_BIN=…/debug/fabric"
+    assert named, "FABRIC_BIN is not set\nhint: cargo build -p fabric-cli && export FABRIC_BIN=…/debug/fabric"
     path = Path(named)
-    assert path.is_file(), f"FABRIC_BIN: {path} is not there\nhint: cargo build -p fabric-cli"
+    assert path.is_file(), f"FABRIC_BIN: {path} does not exist\nhint: cargo build -p fabric-cli"
     return path
 
 
 def guest(name: str) -> Path:
-    """A guest module, as `cargo xtask guests` builds it."""
+    """Returns the path of a guest module that `cargo xtask guests` built."""
     named = os.environ.get("FABRIC_GUESTS_DIR")
-    assert named, "FABRIC_GUESTS_DIR names no folder\nhint: cargo xtask guests && export FABRIC_GUESTS_DIR=…/guests"
+    assert named, "FABRIC_GUESTS_DIR is not set\nhint: cargo xtask guests && export FABRIC_GUESTS_DIR=…/guests"
     path = Path(named) / f"{name}.wasm"
-    assert path.is_file(), f"{path} is not there\nhint: cargo xtask guests"
+    assert path.is_file(), f"{path} does not exist\nhint: cargo xtask guests"
     return path
 
 
 def assembled(name: str) -> bytes:
-    """A guest of these tests, assembled from its text."""
+    """Assembles a guest of these tests."""
     return bytes(wasmtime.wat2wasm((Path(__file__).parent / "guests" / f"{name}.wat").read_text()))
 
 
@@ -54,19 +54,19 @@ def until(what: str, condition: Callable[[], bool]) -> None:
     """Waits until `condition` holds."""
     end = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < end, f"did not come true: {what}"
+        assert time.monotonic() < end, f"timed out waiting for: {what}"
         time.sleep(LOOK)
 
 
 def free_ports(n: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
+    """Returns distinct ports that were free a moment ago."""
     with contextlib.ExitStack() as held:
         listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(n)]
         return [listener.getsockname()[1] for listener in listeners]
 
 
 class Server:
-    """A server over a fresh folder, or over a copy of another's data. It keeps its address when it is started again."""
+    """A server over a new folder or a copy of another server's data. It keeps its address across restarts."""
 
     def __init__(self, *args: str, like: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fabric-py-"))
@@ -79,13 +79,13 @@ class Server:
         self.start()
 
     def environment(self) -> dict[str, str]:
-        """The environment without the developer's own settings."""
+        """Returns the environment without the developer's own settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FABRIC_")}
-        # Opening a software GPU with every start would only cost time.
+        # Opening a software GPU at every start would be slow.
         return kept | {"FABRIC_CONFIG_HOME": str(self.folder / "config"), "FABRIC_GPU": "off", "NO_COLOR": "1"}
 
     def start(self) -> None:
-        """Starts it and waits until it is ready."""
+        """Starts the server and waits until it is ready."""
         (self.data / "server.json").unlink(missing_ok=True)
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -110,12 +110,12 @@ class Server:
             raise
 
     def log(self) -> str:
-        """What it wrote to its log."""
+        """Returns the server's log."""
         return (self.folder / "server.log").read_text(errors="replace")
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """The server's URL."""
         about: dict[str, Any] = json.loads((self.data / "server.json").read_text())
         return str(about["url"])
 
@@ -125,11 +125,11 @@ class Server:
         return (self.data / "admin-token").read_text().strip()
 
     def connect(self, **options: Any) -> Fabric:
-        """A client with the admin's token."""
+        """Returns a client with the admin's token."""
         return Fabric(self.url, self.token, **options)
 
     def guests(self) -> int:
-        """How many guests run at this moment. What nodes say of themselves is up to a second old."""
+        """Returns the number of running guests, from the metrics: node descriptions are up to a second old."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=PATIENCE) as answer:
             text: str = answer.read().decode()
         found = re.search(r"^fabric_node_running_guests (\d+)$", text, re.MULTILINE)
@@ -137,24 +137,24 @@ class Server:
         return int(found[1])
 
     def kill(self) -> None:
-        """Kills it with SIGKILL: nothing of it runs on, nothing is written any more."""
+        """Kills the server with SIGKILL."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
     def stop(self) -> None:
-        """Asks it to end, and waits for that."""
+        """Stops the server with SIGTERM and waits until it exits."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(PATIENCE) == 0, self.log()
 
     def restart(self) -> None:
-        """Kills it and starts it again over the same folder, at the same address."""
+        """Kills the server and starts it again over the same folder, at the same address."""
         self.kill()
         self.start()
 
     def close(self) -> None:
-        """Ends it and removes its folder."""
+        """Kills the server and removes its folder."""
         if self._process is not None and self._process.poll() is None:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Which server a client talks to, as whom: the CLI's rules."""
+"""The resolution of settings, with the rules of the CLI."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_arguments_win_over_the_environment_and_that_over_the_file(home: Path) -
     env.pop("FABRIC_TENANT")
     assert resolve(home, config=CONFIG, env=env, context="dev") == ("https://dev.example", "d", None)
     assert resolve(home, config=CONFIG, env={"FABRIC_CONTEXT": "dev"}) == ("https://dev.example", "d", None)
-    # A secret that was not set must not stand for another one.
+    # An empty secret must not fall back to another one.
     with pytest.raises(SettingError, match="the token is empty"):
         resolve(home, config=CONFIG, env={"FABRIC_TOKEN": ""})
     assert resolve(home, config=CONFIG, env={"FABRIC_TOKEN": ""}, token="a")[1] == "a"
@@ -77,9 +77,9 @@ def test_a_stored_token_never_goes_to_another_server(home: Path) -> None:
         ({"url": "http://"}, "not a server address"),
         ({"url": "http://x:99999999"}, "not a server address"),
         ({"url": "http://user:pass@x"}, "its own setting"),
-        ({"token": "two\nlines"}, "characters that no token has"),
+        ({"token": "two\nlines"}, "invalid characters"),
         ({"tenant": "a\nb"}, "not a tenant name"),
-        ({"context": "staging"}, "there are: dev, prod"),
+        ({"context": "staging"}, "known contexts: dev, prod"),
         ({"config": "[contexts.prod]\nurl = 'x'\ntokn = 'y'", "context": "prod"}, "tokn"),
         ({"config": "[contexts.prod]\ntoken = 'y'", "context": "prod"}, "url, token"),
         ({"config": "[contexts.prod\n"}, "config.toml"),

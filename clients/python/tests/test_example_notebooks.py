@@ -1,4 +1,4 @@
-"""The notebooks in `examples/notebooks`: what is committed reads well, and every cell still runs."""
+"""The notebooks in `examples/notebooks`: the committed outputs are clean, and every cell runs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from server import binary
 
 FOLDER = Path(__file__).parents[3] / "examples" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-#: What names a machine or opens a server: folders, addresses with a port, tokens.
+#: Text that reveals a machine or grants access: folders, addresses with a port, tokens.
 PRIVATE = re.compile(
     r"/(?:home|root|Users|tmp|private|var|opt|usr|mnt|workspace)/|[A-Z]:\\|localhost|127\.0\.0\.1|:\d{4,5}\b"
     r"|\bfab_[0-9a-f]{8}|Traceback"
 )
-#: Bytes of a notebook with its charts.
+#: Maximum size of a notebook with its charts, in bytes.
 LIMIT = 400 * 1024
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -34,7 +34,7 @@ def code(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def problems(notebook: NotebookNode) -> list[str]:
-    """What must not be in a committed notebook."""
+    """Returns the contents that must not be in a committed notebook."""
     found = []
     for number, cell in enumerate(code(notebook), 1):
         if cell.execution_count != number:
@@ -57,7 +57,7 @@ def problems(notebook: NotebookNode) -> list[str]:
 
 
 def shape(notebook: NotebookNode) -> dict[str, list[str]]:
-    """What kinds of outputs each cell has, but for the card of a job that took longer than a second."""
+    """Returns the kinds of outputs of each cell, without cards of jobs that took longer than a second."""
     return {
         cell.id: [
             kind
@@ -95,7 +95,7 @@ def test_what_must_not_be_committed_is_found() -> None:
 
 @pytest.fixture(scope="module")
 def run() -> ModuleType:
-    """The script that runs notebooks, as a module."""
+    """Imports the script that runs notebooks."""
     spec = importlib.util.spec_from_file_location("run_notebooks", FOLDER / "run.py")
     assert spec is not None
     assert spec.loader is not None
@@ -106,7 +106,7 @@ def run() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def environment(run: ModuleType, with_runner: Path) -> Iterator[dict[str, str]]:
-    """A server that has compiled the runner, as the notebooks' kernels find it."""
+    """A server that has compiled the runner, in the environment of the notebooks' kernels."""
     with run.serving(str(binary()), with_runner) as found:
         yield found
 
@@ -137,6 +137,4 @@ def test_a_name_that_is_no_notebook_is_refused() -> None:
     command = [sys.executable, FOLDER / "run.py", "wheather"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert (
-        "unknown notebook wheather; known: async-fan-out, monte-carlo, text-statistics, weather" in done.stderr
-    )
+    assert "unknown notebook wheather; known: async-fan-out, monte-carlo, text-statistics, weather" in done.stderr

@@ -1,4 +1,4 @@
-"""`FabricExecutor` behaves as an executor does: the behaviours that CPython's own tests ask of one."""
+"""`FabricExecutor` behaves like other executors: the behaviours that CPython's own tests check."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def noop(fab: Fabric) -> Function:
 
 
 class Gate:
-    """Work that has begun on the server and ends when the test says so."""
+    """A call that runs on the server until the test ends it."""
 
     def __init__(self, fab: Fabric) -> None:
         self._fab = fab
@@ -164,7 +164,7 @@ def test_shutdown_without_waiting_finishes_what_was_taken(fab: Fabric, noop: Fun
 
 
 def test_what_does_not_run_on_a_fabric_is_refused(executor: FabricExecutor) -> None:
-    with pytest.raises(TypeError, match="does not run on a Fabric"):
+    with pytest.raises(TypeError, match="cannot run on Fabric"):
         executor.submit("print", "x")  # type: ignore[arg-type]
 
 

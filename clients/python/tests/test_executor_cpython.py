@@ -1,7 +1,7 @@
-"""CPython's own tests of executors, over `FabricExecutor`, where the interpreter comes with them (from 3.12 on).
+"""CPython's own tests of executors, run on `FabricExecutor` if the interpreter includes them (3.12 or newer).
 
-Their functions are arbitrary Python, so each piece of work is a call on the server and then the test's function here:
-what is tested is that submitting, futures, waiting, mapping and shutting down behave as CPython wants it.
+Their functions are arbitrary Python, so each task is a call on the server followed by the test's function in this
+process. This checks the contract of submitting, futures, waiting, mapping and shutdown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ except ImportError:
 
 
 class CallFirst:
-    """A function whose work begins with a call on the server."""
+    """Wraps a function to make a call on the server first."""
 
     def __init__(self, fab: Fabric, function: Callable[..., Any]) -> None:
         self._fab = fab
@@ -34,7 +34,7 @@ class CallFirst:
 
 
 class Executor(FabricExecutor):
-    """Takes what CPython's tests submit."""
+    """An executor that accepts the functions of CPython's tests."""
 
     fab: Fabric
 
@@ -68,7 +68,7 @@ class TestAsCompleted(Mixin, test_as_completed.AsCompletedTests, util.BaseTestCa
 
 
 class TestShutdown(Mixin, unittest.TestCase):  # type: ignore[misc]
-    """Of CPython's tests of shutdown those that know nothing of what an executor is made of."""
+    """CPython's tests of shutdown that do not depend on internals of executors."""
 
     def test_cancel_futures(self) -> None:
         from test.test_concurrent_futures.test_shutdown import ExecutorShutdownTest

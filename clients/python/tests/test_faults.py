@@ -1,4 +1,4 @@
-"""A server that goes away, a bad network, large results, an interrupted wait."""
+"""Server restarts, network faults, large results, interrupted waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server import Server, until
 
 from fabric_client import Conflict, Dataset, Fabric, FabricExecutor, Function, Job, Policy, Unreachable
 
-#: Items that keep two slots busy for a while: they are the same work every time.
+#: Items that keep two slots busy for a while, with the same work in every run.
 LONG: list[object] = [{"seed": n, "samples": 20_000_000} for n in range(8)]
 
 
@@ -28,7 +28,7 @@ def pool() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
 
 
 def _long_job(fab: Fabric) -> Job:
-    """A job of which at least one task is running."""
+    """Starts a job and waits until at least one task runs."""
     job = fab.function("montecarlo-pi").map(LONG, reduce=True, cache=False)
     until("a task runs", lambda: job.refresh().progress.running > 0)
     assert not job.ended
@@ -115,7 +115,7 @@ def test_a_download_of_what_changed_meanwhile_is_refused(server: Server) -> None
 
 
 def test_a_submission_whose_answer_was_lost_makes_one_job(server: Server) -> None:
-    # The first answer's first byte is already too much.
+    # The first byte of the first response is already beyond the limit.
     with Proxy(server.url, cut_after=1, cuts=1) as proxy, Fabric(proxy.url, server.token) as fab:
         spec = {"function": "noop", "input": {"items": ["only", "once"]}, "tags": ["lost-answer"]}
         job = fab.submit(spec)
@@ -123,7 +123,7 @@ def test_a_submission_whose_answer_was_lost_makes_one_job(server: Server) -> Non
         assert proxy.sent.count(b"POST /v1/jobs") == 2
         job.wait()
     with server.connect() as fab:
-        # The list is a projection, which may be a moment behind.
+        # The list is a projection, which may lag behind.
         until("the job is in the list", lambda: bool(fab.jobs(tag="lost-answer")))
         assert [found.id for found in fab.jobs(tag="lost-answer")] == [job.id]
 

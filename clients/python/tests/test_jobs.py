@@ -47,7 +47,7 @@ def test_a_reduce_gives_one_value_and_a_cost(fab: Fabric) -> None:
     assert value["total"] == 10_000
     assert job.cost.fuel > 0
     assert job.cost.bytes_out > 0
-    # The list is a projection, which may be a moment behind.
+    # The list is a projection, which may lag behind.
     until("it is in the list", lambda: [found.id for found in fab.jobs(tag="pi-test", limit=1)] == [job.id])
     assert fab.jobs(name="pi by tens", state="failed") == []
     assert job.info.spec.reduce is not None
@@ -55,7 +55,7 @@ def test_a_reduce_gives_one_value_and_a_cost(fab: Fabric) -> None:
 
 
 def test_values_come_while_the_job_still_runs(fab: Fabric) -> None:
-    # The last item keeps the job going until somebody stops it.
+    # The last item keeps the job running until it is cancelled.
     job = fab.function("mixed").map(["quick", "also quick", "for ever"], cache=False)
     values = job.results()
     first = dict([next(values), next(values)])
@@ -213,7 +213,7 @@ def test_an_audit_finds_the_same_bytes(fab: Fabric) -> None:
 def test_what_can_not_be_mapped_over_is_refused(fab: Fabric) -> None:
     noop = fab.function("noop")
     for wrong in ("weather/", b"bytes", {"a": 1}, 5):
-        with pytest.raises(TypeError, match="give a list"):
+        with pytest.raises(TypeError, match="pass a list"):
             noop.map(wrong)  # type: ignore[arg-type]
     with pytest.raises(BadRequest, match="empty"):
         noop.map([])

@@ -27,7 +27,7 @@ EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[2J\u202e"
 
 
 class Tags(html.parser.HTMLParser):
-    """Which elements and attributes a text has, and whether all are closed."""
+    """Collects the elements and attributes of a text, and checks that all elements are closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -148,7 +148,7 @@ def test_the_magic_calls_and_maps(shell: InteractiveShell, fab: Fabric) -> None:
         ("", "x", "required: function"),
         ("noop --nonsense", "x", "unrecognized"),
         ("noop --param x", "x", "NAME=VALUE"),
-        ("noop --reduce", "x", "--reduce is for maps"),
+        ("noop --reduce", "x", "--reduce needs"),
         ("noop --input a/", "text", "leave the cell empty"),
         ("noop --out 'not a name'", "x", "variable"),
         ("noop 'unclosed", "x", "quotation"),
@@ -160,7 +160,7 @@ def test_a_wrong_line_says_what_to_do(shell: InteractiveShell, line: str, cell: 
 
 
 class Kernel:
-    """A real IPython kernel in a process of its own."""
+    """An IPython kernel in its own process."""
 
     def __init__(self, server: Server) -> None:
         self.manager = KernelManager()
@@ -177,13 +177,13 @@ class Kernel:
         self.client.wait_for_ready(timeout=PATIENCE)
 
     def run(self, code: str) -> list[dict[str, Any]]:
-        """Executes a cell to its end: the messages that it sent."""
+        """Executes a cell to completion and returns its messages."""
         sent: list[dict[str, Any]] = []
         self.client.execute_interactive(code, timeout=PATIENCE, output_hook=sent.append)
         return sent
 
     def text(self, code: str) -> str:
-        """What a cell prints."""
+        """Returns the output of a cell."""
         sent = self.run(code)
         assert not [m for m in sent if m["msg_type"] == "error"], sent
         return "".join(
@@ -238,7 +238,7 @@ def test_a_card_moves_while_its_job_does(kernel: Kernel, fab: Fabric) -> None:
     sent = kernel.run("job")
     (shown,) = (m["content"] for m in sent if m["msg_type"] == "display_data")
     assert "fabric-card" in shown["data"]["text/html"]
-    # From here: a cell of the kernel's would read the messages and drop those that are not its own.
+    # Read here, since `Kernel.run` drops messages of other cells.
     assert job.cancel()
     while True:
         message = kernel.client.get_iopub_msg(timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""The logic without a network: what is sent again and when, how events and odd answers are read."""
+"""The client's logic without a network: retries, events, and unusual responses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def problem(status: int, code: str) -> tuple[int, bytes]:
 
 
 class Network:
-    """Answers requests one after another: a status and a body, or an exception."""
+    """A fake network with one response per request: a status and a body, or an exception."""
 
     def __init__(self, *answers: tuple[int, bytes] | Exception, headers: dict[str, str] | None = None) -> None:
         self._answers = list(answers)
@@ -153,7 +153,7 @@ def test_a_key_that_is_under_way_is_waited_for() -> None:
     [b"", b"<html>", b"[]", b'{"version": "1", "weight": 2}', b'{"version": 1}', b"\xff", b"[" * 100_000],
 )
 def test_an_answer_of_another_shape_is_named(body: bytes) -> None:
-    with pytest.raises(ProtocolError, match="unexpected answer"):
+    with pytest.raises(ProtocolError, match="unexpected response"):
         Network((200, body)).run(target(get("x")))
 
 
@@ -244,7 +244,7 @@ def test_results_are_what_their_media_type_says() -> None:
     assert decode("ü".encode(), "text/plain; charset=utf-8") == "ü"
     assert decode(b"\x80", "application/octet-stream") == decode(b"\x80", None) == b"\x80"
     for wrong in (b"{", b"[" * 100_000, b"\xff"):
-        with pytest.raises(ProtocolError, match="says it is"):
+        with pytest.raises(ProtocolError, match="is not valid"):
             decode(wrong, "application/json")
 
 

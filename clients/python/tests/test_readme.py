@@ -1,4 +1,4 @@
-"""Every Python block of the README runs, in order, in one module; `# →` shows the value of its line."""
+"""Runs every Python block of the README, in order, in one module. `# →` precedes the expected value of a line."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def blocks() -> list[str]:
 
 
 def shown(line: str) -> str | None:
-    """What the README says that a line's value is."""
+    """Returns the expected value of a line."""
     _, found, value = line.partition("# → ")
     return value.strip() if found else None
 
 
 def run(block: str, number: int, names: dict[str, object]) -> int:
-    """Runs a block; gives how many values it has shown."""
+    """Runs a block and returns the number of checked values."""
     lines = block.splitlines()
-    # As a notebook keeps its cells: Python functions are sent by their source.
+    # Registers the source as a notebook does for its cells: Python functions are sent by their source.
     file = f"{README}, block {number}"
     linecache.cache[file] = (len(block), None, block.splitlines(True), file)
     checked = 0

@@ -1,4 +1,4 @@
-"""The async handles have the names, arguments and order of arguments of the sync ones."""
+"""The async classes have the same names and parameters, in the same order, as the sync ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _public(cls: type) -> dict[str, object]:
 
 
 def _signature(cls: type, name: str) -> str:
-    """A signature without what the twins' modules call things by."""
+    """Returns a signature without module names and prefixes that differ."""
     return re.sub(r"\bAsync|\w+\.(?=[A-Z])", "", str(inspect.signature(getattr(cls, name))))
 
 
@@ -38,7 +38,7 @@ def test_a_twin_has_the_same_methods(sync: type, twin: type) -> None:
             assert isinstance(other, property)
             continue
         assert _signature(sync, name) == _signature(twin, name), name
-        assert (inspect.getdoc(other) or "").startswith(f"As `{sync.__name__}.{name}`"), name
+        assert (inspect.getdoc(other) or "").startswith(f"See `{sync.__name__}.{name}`"), name
 
 
 def test_all_that_is_public_is_documented() -> None:

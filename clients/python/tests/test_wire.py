@@ -1,4 +1,4 @@
-"""The models against the OpenAPI document that the server serves: they fail here when they drift apart."""
+"""Compares the models with the OpenAPI document that the server serves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fabric_client.errors import KINDS
 from fabric_client.wire import problem
 from fabric_client.wire.decode import Mismatch, fields_of, read
 
-#: What a model leaves out: a problem's `type` only repeats the code as a URN.
+#: Fields without a model: a problem's `type` only repeats the code as a URN.
 LEFT_OUT = {problem.Problem: ("type",)}
 
 
@@ -48,7 +48,7 @@ def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]
 
 
 def fits(kind: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> bool:
-    """Whether a field's type takes what the schema allows, and nothing else."""
+    """Returns True if a field's type accepts exactly what the schema allows."""
     if kind is Any:
         return True
     name = schema.get("$ref", "").rpartition("/")[2]
@@ -67,7 +67,7 @@ def fits(kind: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> bool:
     if origin is tuple:
         return schema["type"] == "array" and fits(args[0], schema["items"], schemas)
     if origin is dict:
-        # Manifests and inputs are passed on as they are.
+        # Manifests and inputs are passed through unchanged.
         return schema.get("type", "object") == "object"
     return schema["type"] == {str: "string", int: "integer", float: "number", bool: "boolean"}[kind]
 
@@ -97,12 +97,12 @@ class Sample:
 def test_values_of_wrong_types_are_named() -> None:
     assert read(Sample, {"name": "x", "parts": [1, 2.5], "new": {}}) == Sample("x", 0, (1.0, 2.5))
     for value, text in [
-        ([], r"\$: an object expected, not list"),
+        ([], r"\$: expected an object, not list"),
         ({}, r"\$\.name: missing"),
-        ({"name": 1}, r"\$\.name: str expected, not int"),
-        ({"name": "x", "count": True}, r"\$\.count: int expected, not bool"),
-        ({"name": "x", "parts": [1, "2"]}, r"\$\.parts\[1\]: float expected, not str"),
-        ({"name": None}, r"\$\.name: str expected, not NoneType"),
+        ({"name": 1}, r"\$\.name: expected str, not int"),
+        ({"name": "x", "count": True}, r"\$\.count: expected int, not bool"),
+        ({"name": "x", "parts": [1, "2"]}, r"\$\.parts\[1\]: expected float, not str"),
+        ({"name": None}, r"\$\.name: expected str, not NoneType"),
     ]:
         with pytest.raises(Mismatch, match=text):
             read(Sample, value)

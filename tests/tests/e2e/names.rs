@@ -26,7 +26,7 @@ fn spec(tasks: u64) -> JobSpec {
 
 /// Returns the path of the lease object of a name.
 fn lease_of(fleet: &SmallFleet, name: &str) -> PathBuf {
-    fleet.store().join(format!("engine.d/fabric.d/leases.d/names.d/={name}"))
+    fleet.store().join(format!("state.d/fabric.d/leases.d/names.d/={name}"))
 }
 
 /// Overwrites the lease on a name, as a process on another machine would.

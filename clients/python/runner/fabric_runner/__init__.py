@@ -1,12 +1,12 @@
-"""The Python runner: a `fabric:task` component that runs Python functions which arrive with the call.
+"""The Python runner: a `fabric:task` component that runs Python functions which are sent with the call.
 
-- A request's body is ``BUNDLE CALL``, two JSON texts on a line each; a call is ``{"args": [...], "kwargs": {...}}``.
-  The answer is one outcome.
-- A job's parameters are ``{"bundle": TEXT, "over": "items" | "star" | "partition"}``. An
-  item is a JSON list of values, each an argument or, with ``star``, a list of them. Its result is a JSON list of
-  outcomes: one for each value, one for a partition, or one in all where the results are reduced.
+- The body of a request is ``BUNDLE`` and ``CALL``, two JSON texts on one line each. A call is
+  ``{"args": [...], "kwargs": {...}}``. The response is one outcome.
+- The parameters of a job are ``{"bundle": TEXT, "over": "items" | "star" | "partition"}``. An item is a JSON list of
+  values, each an argument or, with ``star``, a list of arguments. Its result is a JSON list of outcomes: one for each
+  value, one for a partition, or a single one if the results are reduced.
 
-See `program.py` for bundles and `outcome.py` for outcomes. Every call starts in a fresh instance.
+See `program.py` for bundles and `outcome.py` for outcomes. Every call runs in a new instance.
 """
 
 import functools
@@ -47,7 +47,7 @@ def _finish(outcomes: list[dict[str, Any]]) -> None:
 
 
 def _fold(program: Program, values: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One outcome of many: the first exception, or the values merged from left to right."""
+    """Merges outcomes into one: the first exception, or the values reduced from left to right."""
     for one in values:
         if "error" in one:
             return [one]
@@ -58,7 +58,7 @@ def _fold(program: Program, values: list[dict[str, Any]]) -> list[dict[str, Any]
 
 
 def _broken(error: BaseException) -> dict[str, Any]:
-    """The outcome of every call of a function that can't be rebuilt: what its definitions raised."""
+    """Returns the outcome of every call if the function cannot be rebuilt: the exception of its definitions."""
     return {"error": outcome.chain(Encoder(), error)}
 
 
@@ -90,7 +90,7 @@ def _write(outcomes: list[dict[str, Any]]) -> None:
 
 
 class Handler:
-    """Answers one call."""
+    """Handles one call."""
 
     def handle(self, request: handler.Request) -> handler.Response:
         bundle, _, rest = request.body.partition(b"\n")
@@ -131,6 +131,6 @@ class Reducer:
 
 
 loop.install()
-# The build reads this list out of the image.
+# The build reads this list from the image.
 MODULES = " ".join(["fabric-runner-modules", *preload(), "end"]).encode()
 settle()

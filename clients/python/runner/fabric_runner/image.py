@@ -1,9 +1,9 @@
-"""Makes the memory image that instances start from cheap to run on.
+"""Prepares the memory image of new instances for fast calls.
 
-An instance shares the image's pages until it writes to one; each first write costs a page fault. After the preload
-the allocator's free pieces lie scattered over the heap, and a short call would write to hundreds of pages. So they are
-taken before the image is made, the largest first, until memory comes from the heap's end: there a call's objects come
-to lie side by side.
+An instance shares the image's pages until it writes to them, and each first write costs a page fault. After the
+preload, free blocks of the allocator are scattered over the heap, and a short call would write to hundreds of pages.
+They are therefore allocated before the image is taken, the largest first, until new memory comes from the end of the
+heap, where the objects of a call are contiguous.
 """
 
 import gc
@@ -11,14 +11,14 @@ import sys
 
 _SIZES = [*(1 << n for n in range(20, 9, -1)), *range(504, 24, -8)]
 _MOST = 200_000
-"""Pieces at most."""
+"""Maximum number of blocks."""
 
 _taken: list[bytes | None] = [None] * _MOST
 
 
 def _take_free_pieces() -> None:
     header = sys.getsizeof(b"")
-    # The allocator takes it from the end: no hole is as large.
+    # No free block is this large, so it is allocated at the end of the heap.
     end = id(bytes(8 << 20))
     count = 0
     for size in _SIZES:
@@ -31,9 +31,9 @@ def _take_free_pieces() -> None:
 
 
 def settle() -> None:
-    """Called once, last. What is here then lives as long as the instance: the collector need not look at it."""
+    """Finishes the image. Existing objects live as long as the instance, so the garbage collector can ignore them."""
     gc.collect()
     _take_free_pieces()
     gc.freeze()
-    # A call's own garbage is rarely worth a collection: its instance ends with it.
+    # A collection is rarely worth its cost, since the instance ends with its call.
     gc.set_threshold(20_000)

@@ -1,4 +1,4 @@
-"""An event loop for a place without sockets and threads: timers and callbacks, nothing to wait for from outside."""
+"""An event loop without sockets and threads: only timers and callbacks."""
 
 import asyncio
 import asyncio.events
@@ -15,9 +15,9 @@ class SandboxLoop(asyncio.BaseEventLoop):
         self._selector = self
 
     def select(self, timeout: float | None) -> list[Any]:
-        """Lets the time pass until the next timer."""
+        """Sleeps until the next timer."""
         if timeout is None:
-            raise RuntimeError("every coroutine waits for something that never comes in the sandbox")
+            raise RuntimeError("deadlock: every coroutine waits for an event that never comes in the sandbox")
         if timeout > 0:
             time.sleep(timeout)
         return []
@@ -30,13 +30,13 @@ class SandboxLoop(asyncio.BaseEventLoop):
 
 
 def install() -> None:
-    """Makes it the loop of `asyncio.run` too."""
+    """Makes this the default loop, also of `asyncio.run`."""
     asyncio.events.new_event_loop = SandboxLoop
     asyncio.new_event_loop = SandboxLoop
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Runs one coroutine to its end."""
+    """Runs one coroutine to completion."""
     loop = SandboxLoop()
     asyncio.events.set_event_loop(loop)
     try:

@@ -1,6 +1,6 @@
-"""One call of the user's function, and what became of it, as JSON.
+"""Runs a call of the user's function and encodes its outcome as JSON.
 
-An outcome is ``{"ok": value}`` or ``{"error": [...]}``: the exception and those behind it, the last one first, each
+An outcome is ``{"ok": value}`` or ``{"error": [...]}``: the exception and its chain of causes, the last one first, each
 with its type, arguments, text, notes and frames.
 """
 
@@ -20,24 +20,24 @@ _TEXT = 8 << 10
 
 
 def of(encoder: Encoder, call: Callable[[], Any]) -> dict[str, Any]:
-    """Calls, and tells what came of it."""
+    """Runs a call and returns its outcome."""
     try:
         value = call()
         if inspect.iscoroutine(value):
             value = loop.run(value)
         elif inspect.isgenerator(value) or inspect.isasyncgen(value):
-            raise CodecError("a generator does not travel", "return a list: list(...)")
+            raise CodecError("a generator cannot be sent", "return a list: list(...)")
         return {"ok": encoder.json(value)}
     except CodecError as error:
         hint = f"; {error.hint}" if error.hint else ""
-        refused = TypeError(f"the function's result can't be sent back: {error}{hint}")
+        refused = TypeError(f"the function's result cannot be returned: {error}{hint}")
         return {"error": chain(encoder, refused)}
     except BaseException as error:
         return {"error": chain(encoder, error)}
 
 
 def say(error: list[dict[str, Any]]) -> None:
-    """Writes an exception to the log, for those who look there."""
+    """Writes an exception to the log."""
     for link in reversed(error):
         print(f"{link['type']}: {link['text']}", file=sys.stderr)
         for file, line, name, *_ in link["frames"]:
@@ -45,7 +45,7 @@ def say(error: list[dict[str, Any]]) -> None:
 
 
 def chain(encoder: Encoder, error: BaseException) -> list[dict[str, Any]]:
-    """An exception and those behind it."""
+    """Encodes an exception and its chain of causes."""
     links: list[dict[str, Any]] = []
     seen: set[int] = set()
     link, current = None, error
@@ -65,7 +65,7 @@ def _text(value: object) -> str:
     try:
         text = str(value)
     except BaseException as error:
-        text = f"(its text can't be made: {type(error).__name__})"
+        text = f"(str() raised {type(error).__name__})"
     return text[:_TEXT]
 
 

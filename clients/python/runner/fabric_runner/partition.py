@@ -23,10 +23,10 @@ class _Raw(io.RawIOBase):
 
 
 class Partition(io.TextIOWrapper):
-    """Lines of UTF-8 text; ``.buffer`` has the bytes.
+    """A file of UTF-8 text. ``.buffer`` reads bytes.
 
-    ``name`` is the object's path, ``offset`` where in the object the partition starts, in bytes, and ``size`` its
-    bytes, or None where that is not known before it is read. Line feeds are left as they are.
+    ``name`` is the object's path, ``offset`` the start of the partition in the object, in bytes, and ``size`` its size
+    in bytes, or None if unknown. Line endings are not converted.
     """
 
     def __init__(self, part: task_input.Part) -> None:
@@ -36,7 +36,7 @@ class Partition(io.TextIOWrapper):
 
 
 def read_all() -> bytes:
-    """The rest of the current part."""
+    """Reads the rest of the current part."""
     pieces = []
     while piece := task_input.read(1 << 20):
         pieces.append(piece)

@@ -1,7 +1,7 @@
 """Imports the standard library while the runner is built.
 
-What is imported then is part of the image that each fresh instance starts from. A running instance has no files, so
-nothing else of the standard library can be imported later.
+Imported modules are part of the image of each new instance. A running instance has no files, so it cannot import other
+modules of the standard library later.
 """
 
 import importlib
@@ -27,7 +27,7 @@ _LEFT_OUT = {
     "turtledemo",
     "venv",
 }
-"""Of no use in a sandbox, or with something to say when they are imported."""
+"""Modules that are useless in a sandbox or print when imported."""
 
 
 def _wanted(name: str) -> bool:
@@ -50,12 +50,12 @@ def _names() -> list[str]:
 
 
 def preload() -> list[str]:
-    """Imports what can be imported; gives the names of all modules that are there now."""
+    """Imports all modules that can be imported. Returns the names of all imported modules."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in _names():
             try:
                 importlib.import_module(name)
-            except BaseException:  # A module for another system, or one that wants a terminal.
+            except BaseException:  # A module for another system, or one that needs a terminal.
                 sys.modules.pop(name, None)
     return sorted(name for name, module in sys.modules.items() if module is not None and _wanted(name))

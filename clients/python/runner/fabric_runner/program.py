@@ -1,17 +1,17 @@
-"""From a bundle to a function that can be called: definitions are executed, values set, modules made.
+"""Rebuilds a function from a bundle: creates modules, executes definitions, sets values.
 
 A bundle is JSON, with
 
 - ``wheels``: packages, in base64,
-- ``modules``: names of those that are made for the user's definitions,
+- ``modules``: names of modules to create for the user's definitions,
 - ``imports``: modules to import,
-- ``steps``, taken in order: ``["def", id, module, qualname, name, source, free]``, where executing ``source`` in
-  ``module`` defines ``name`` (or, where ``free`` is not null, a function of these values that gives the object), and
+- ``steps``, in order: ``["def", id, module, qualname, name, source, free]``, which executes ``source`` in ``module``
+  to define ``name`` (or, if ``free`` is not null, a function of these values that returns the object), and
   ``["set", module, name, value]`` for a variable of a module,
-- ``cells``: ``[id, free]``, variables of nested functions that refer to what is defined later,
-- ``entry``: the function to call, and perhaps ``reduce``: the one that merges results.
+- ``cells``: ``[id, free]``, free variables of nested functions that refer to later definitions,
+- ``entry``: the function to call, and optionally ``reduce``: the function that merges results.
 
-A value is one of the codec's, or one of the tags below. All of it comes from the user whose sandbox this is.
+Values are encoded by the codec or by the tags below. The bundle comes from the user who owns the sandbox.
 """
 
 import importlib
@@ -26,12 +26,12 @@ from .codec import Decoder, Encoder
 
 
 def file_name(number: int, qualname: str) -> str:
-    """What a definition's file is called in tracebacks; the client turns it into the real one."""
+    """Returns the file name of a definition in tracebacks. The client replaces it by the real file."""
     return f"<{number}:{qualname}>"
 
 
 def _with_state(made: Any, state: Any) -> Any:
-    """What unpickling does with the state of an object."""
+    """Sets the state of an object as unpickling does."""
     if state is not None:
         if hasattr(made, "__setstate__"):
             made.__setstate__(state)
@@ -41,7 +41,7 @@ def _with_state(made: Any, state: Any) -> Any:
 
 
 class Program:
-    """What a bundle defines."""
+    """The definitions of a bundle."""
 
     def __init__(self, bundle: dict[str, Any]) -> None:
         self._objects: dict[int, Any] = {}
@@ -63,9 +63,9 @@ class Program:
                 setattr(self._modules[module], name, self.decoder.of_json(value))
         for number, free in bundle["cells"]:
             self._fill(self._objects[number], free)
-        #: What is called.
+        #: The function to call.
         self.entry = self.decoder.of_json(bundle["entry"])
-        #: What merges results, if anything does.
+        #: The function that merges results, or None.
         self.reduce = self.decoder.of_json(bundle["reduce"]) if "reduce" in bundle else None
 
     def _define(self, number: int, module: str, qualname: str, name: str, source: str, free: Any) -> None:
@@ -87,7 +87,7 @@ class Program:
             self._names[made] = known
 
     def _fill(self, made: Any, free: dict[str, Any]) -> None:
-        """Puts what came later into the variables of a nested function."""
+        """Sets free variables of a nested function to later definitions."""
         while hasattr(made, "__wrapped__"):
             made = made.__wrapped__
         for name, cell in zip(made.__code__.co_freevars, made.__closure__ or (), strict=False):

@@ -1,4 +1,4 @@
-"""Imports from wheels that came with the function: out of memory, since there are no files."""
+"""Imports modules from the wheels in a bundle, in memory, since the sandbox has no files."""
 
 import binascii
 import importlib.abc
@@ -63,7 +63,7 @@ class _Distribution(importlib.metadata.Distribution):
 
 
 class WheelFinder(importlib.abc.MetaPathFinder):
-    """Finds modules in wheels, before anything else is asked but after the standard library."""
+    """Finds modules in wheels, after the standard library."""
 
     def __init__(self, wheels: Iterable[str]) -> None:
         self._files: dict[str, zipfile.ZipFile] = {}

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class AsyncFabric:
-    """The async version of `Fabric`. Belongs to one event loop. An async context manager that closes its connections."""
+    """The async version of `Fabric`, for one event loop. An async context manager that closes its connections."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class AsyncFabric:
         return self.settings.url
 
     async def close(self) -> None:
-        """As `Fabric.close`."""
+        """See `Fabric.close`."""
         await self._io.close()
 
     async def __aenter__(self) -> AsyncFabric:
@@ -138,7 +138,7 @@ class AsyncFabric:
     async def functions(
         self, q: str | None = None, *, tag: str | None = None, limit: int = 1000
     ) -> list[AsyncFunction]:
-        """As `Fabric.functions`."""
+        """See `Fabric.functions`."""
         found = await self._io.run(functions.summaries(self.policy, q, tag, limit))
         return [AsyncFunction(self, info, info.name) for info in found]
 
@@ -157,7 +157,7 @@ class AsyncFabric:
         note: str | None = None,
         promote: bool = True,
     ) -> AsyncFunction:
-        """As `Fabric.deploy`."""
+        """See `Fabric.deploy`."""
         content, document = module_and_manifest(
             module,
             name,
@@ -173,11 +173,11 @@ class AsyncFabric:
         return AsyncFunction(self, info, info.name)
 
     async def submit(self, spec: Mapping[str, Any], *, key: str | None = None, decoder: Decoder = decode) -> AsyncJob:
-        """As `Fabric.submit`."""
+        """See `Fabric.submit`."""
         return AsyncJob(self, await self._io.run(jobs.submit(self.policy, spec, key)), decoder)
 
     async def job(self, id: str, *, decoder: Decoder = decode) -> AsyncJob:
-        """As `Fabric.job`."""
+        """See `Fabric.job`."""
         return AsyncJob(self, await self._io.run(jobs.look(self.policy, id)), decoder)
 
     async def jobs(
@@ -193,7 +193,7 @@ class AsyncFabric:
         deleted: bool | None = None,
         limit: int = 20,
     ) -> list[AsyncJob]:
-        """As `Fabric.jobs`."""
+        """See `Fabric.jobs`."""
         plan = jobs.listing(
             self.policy,
             limit,
@@ -218,14 +218,14 @@ class AsyncFabric:
         deleted: bool | None = None,
         for_good: bool = False,
     ) -> int:
-        """As `Fabric.delete_jobs`."""
+        """See `Fabric.delete_jobs`."""
         plan = jobs.delete_all(
             self.policy, for_good, state=state, function=function, tag=tag, until_ms=until_ms, deleted=deleted
         )
         return await self._io.run(plan)
 
     async def invocation(self, id: str, *, decoder: Decoder = decode) -> AsyncInvocation:
-        """As `Fabric.invocation`."""
+        """See `Fabric.invocation`."""
         return AsyncInvocation(self, await self._io.run(jobs.look_at_invocation(self.policy, id)), decoder)
 
     async def logs(
@@ -238,19 +238,19 @@ class AsyncFabric:
         since_ms: int | None = None,
         limit: int = 1000,
     ) -> list[invocation_wire.LogLine]:
-        """As `Fabric.logs`."""
+        """See `Fabric.logs`."""
         wanted = {"function": function, "invocation": invocation, "job": job, "q": q, "since_ms": since_ms}
         return await self._io.run(jobs.logs(self.policy, limit, **wanted))
 
     def follow_logs(
         self, *, function: str | None = None, invocation: str | None = None, job: str | None = None, since_ms: int = 0
     ) -> AsyncIterator[invocation_wire.LogLine]:
-        """As `Fabric.follow_logs`."""
+        """See `Fabric.follow_logs`."""
         wanted = {"function": function, "invocation": invocation, "job": job, "since_ms": since_ms}
         return self._io.iterate(follow.log_lines(self.policy, **wanted))
 
     def dataset(self, path: str, split: str = "object") -> AsyncDataset:
-        """As `Fabric.dataset`."""
+        """See `Fabric.dataset`."""
         return AsyncDataset(self, path, split)
 
     async def put(
@@ -266,45 +266,45 @@ class AsyncFabric:
         return await self._io.run(objects.put(self.policy, path, source, content_type, create, if_match))
 
     async def get(self, path: str) -> bytes:
-        """As `Fabric.get`."""
+        """See `Fabric.get`."""
         return b"".join([chunk async for chunk in self.stream(path)])
 
     def stream(self, path: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """As `Fabric.stream`."""
+        """See `Fabric.stream`."""
         return self._io.iterate(objects.content(self.policy, path, start, length))
 
     async def download(self, path: str, to: str | Path) -> int:
-        """As `Fabric.download`."""
+        """See `Fabric.download`."""
         from .files import write_whole_async
 
         return await write_whole_async(Path(to), self.stream(path))
 
     async def stat(self, path: str) -> ObjectInfo | None:
-        """As `Fabric.stat`."""
+        """See `Fabric.stat`."""
         return await self._io.run(objects.head(self.policy, path))
 
     async def ls(self, prefix: str = "", *, recursive: bool = False, limit: int = 1000) -> list[ObjectInfo]:
-        """As `Fabric.ls`."""
+        """See `Fabric.ls`."""
         return await self._io.run(objects.listing(self.policy, prefix, not recursive, limit))
 
     async def rm(self, path: str) -> None:
-        """As `Fabric.rm`."""
+        """See `Fabric.rm`."""
         await self._io.run(objects.delete(self.policy, path))
 
     async def nodes(self) -> Nodes[AsyncNode]:
-        """As `Fabric.nodes`."""
+        """See `Fabric.nodes`."""
         return Nodes(AsyncNode(self, info) for info in await self._io.run(nodes.listing(self.policy, 10_000)))
 
     async def explain(self, function: str, *, params: Mapping[str, Any] | None = None) -> Explanation:
-        """As `Fabric.explain`."""
+        """See `Fabric.explain`."""
         return await self._io.run(nodes.explain(self.policy, {"function": function, "params": dict(params or {})}))
 
     async def usage(self, *, since_ms: int | None = None, until_ms: int | None = None) -> Usage:
-        """As `Fabric.usage`."""
+        """See `Fabric.usage`."""
         return await self._io.run(nodes.usage(self.policy, since_ms, until_ms))
 
     async def whoami(self) -> Identity:
-        """As `Fabric.whoami`."""
+        """See `Fabric.whoami`."""
         return await self._io.run(nodes.whoami(self.policy))
 
 
@@ -316,11 +316,11 @@ class AsyncFunction(FunctionBase):
         self._fabric = fabric
 
     async def __call__(self, value: object = None, /, **params: Any) -> Any:
-        """As `Function.__call__`."""
+        """See `Function.__call__`."""
         return (await self.invoke(value, params=params)).value
 
     async def remote(self, value: object = None, /, **params: Any) -> Any:
-        """As `Function.remote`."""
+        """See `Function.remote`."""
         return await self(value, **params)
 
     async def invoke(
@@ -331,7 +331,7 @@ class AsyncFunction(FunctionBase):
         content_type: str | None = None,
         key: str | None = None,
     ) -> Reply:
-        """As `Function.invoke`."""
+        """See `Function.invoke`."""
         return await self._fabric._io.run(invoked(self._fabric.policy, self.ref, value, params, content_type, key))
 
     async def spawn(
@@ -344,7 +344,7 @@ class AsyncFunction(FunctionBase):
         key: str | None = None,
         decoder: Decoder = decode,
     ) -> AsyncInvocation:
-        """As `Function.spawn`."""
+        """See `Function.spawn`."""
         plan = functions.spawn(self._fabric.policy, self.ref, value, params, content_type, key)
         return AsyncInvocation(self._fabric, await self._fabric._io.run(plan), decoder)
 
@@ -368,7 +368,7 @@ class AsyncFunction(FunctionBase):
         key: str | None = None,
         decoder: Decoder = decode,
     ) -> AsyncJob:
-        """As `Function.map`."""
+        """See `Function.map`."""
         spec = job_spec(
             self.ref,
             over,
@@ -391,44 +391,44 @@ class AsyncFunction(FunctionBase):
     async def plan(
         self, over: DatasetBase | Iterable[object], *, params: Mapping[str, Any] | None = None
     ) -> job_wire.JobPlan:
-        """As `Function.plan`."""
+        """See `Function.plan`."""
         return await self._fabric._io.run(jobs.plan(self._fabric.policy, job_spec(self.ref, over, params=params)))
 
     async def versions(self, limit: int = 100) -> list[function_wire.Deployment]:
-        """As `Function.versions`."""
+        """See `Function.versions`."""
         return await self._fabric._io.run(functions.versions(self._fabric.policy, self.name, limit))
 
     def at(self, version: int | str) -> AsyncFunction:
-        """As `Function.at`."""
+        """See `Function.at`."""
         mark = "@" if isinstance(version, int) else ":"
         return AsyncFunction(self._fabric, self.info, f"{self.name}{mark}{version}")
 
     async def aliases(self) -> list[function_wire.Alias]:
-        """As `Function.aliases`."""
+        """See `Function.aliases`."""
         return await self._fabric._io.run(functions.aliases(self._fabric.policy, self.name))
 
     async def set_alias(self, alias: str, targets: int | Mapping[int, int]) -> function_wire.Alias:
-        """As `Function.set_alias`."""
+        """See `Function.set_alias`."""
         weights = {targets: 1} if isinstance(targets, int) else targets
         return await self._fabric._io.run(functions.set_alias(self._fabric.policy, self.name, alias, weights))
 
     async def rollback(self, to: int | None = None) -> function_wire.Alias:
-        """As `Function.rollback`."""
+        """See `Function.rollback`."""
         return await self._fabric._io.run(functions.rollback(self._fabric.policy, self.name, to))
 
     async def logs(
         self, *, q: str | None = None, since_ms: int | None = None, limit: int = 1000
     ) -> list[invocation_wire.LogLine]:
-        """As `Function.logs`."""
+        """See `Function.logs`."""
         plan = jobs.logs(self._fabric.policy, limit, function=self.name, q=q, since_ms=since_ms)
         return await self._fabric._io.run(plan)
 
     async def delete_version(self, version: int) -> None:
-        """As `Function.delete_version`."""
+        """See `Function.delete_version`."""
         await self._fabric._io.run(functions.delete_version(self._fabric.policy, self.name, version))
 
     async def delete(self) -> None:
-        """As `Function.delete`."""
+        """See `Function.delete`."""
         await self._fabric._io.run(functions.delete(self._fabric.policy, self.name))
 
 
@@ -448,16 +448,16 @@ class AsyncJob(JobBase):
         return await self._fabric._io.run(plan)
 
     async def refresh(self) -> AsyncJob:
-        """As `Job.refresh`."""
+        """See `Job.refresh`."""
         self.info = await self._run(jobs.look(self._fabric.policy, self.id))
         return self
 
     async def done(self) -> bool:
-        """As `Job.done`."""
+        """See `Job.done`."""
         return self.ended or (await self.refresh()).ended
 
     async def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> AsyncJob:
-        """As `Job.wait`."""
+        """See `Job.wait`."""
         from .progress import bar
 
         if self.ended:
@@ -471,16 +471,16 @@ class AsyncJob(JobBase):
         return self
 
     async def result(self, timeout: float | None = None, *, progress: bool | None = None) -> Any:
-        """As `Job.result`."""
+        """See `Job.result`."""
         await self.wait(timeout, progress=progress)
         return await self._run(jobs.values(self._fabric.policy, self.info, self.decoder))
 
     def results(self, timeout: float | None = None) -> AsyncIterator[tuple[int, Any]]:
-        """As `Job.results`."""
+        """See `Job.results`."""
         return self._fabric._io.iterate(jobs.completed(self._fabric.policy, self.info, self.decoder, timeout))
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        """As `Job.__iter__`."""
+        """See `Job.__iter__`."""
         early: dict[int, Any] = {}
         due = 0
         async for index, value in self.results():
@@ -495,12 +495,12 @@ class AsyncJob(JobBase):
         return self.result().__await__()
 
     async def exception(self, timeout: float | None = None) -> BaseException | None:
-        """As `Job.exception`."""
+        """See `Job.exception`."""
         await self.wait(timeout)
         return await self._run(jobs.failure(self._fabric.policy, self.info))
 
     async def cancel(self) -> bool:
-        """As `Job.cancel`."""
+        """See `Job.cancel`."""
         info = await self._run(jobs.cancel(self._fabric.policy, self.id))
         if info is None:
             await self.refresh()
@@ -509,7 +509,7 @@ class AsyncJob(JobBase):
         return True
 
     async def watch(self) -> AsyncIterator[job_wire.JobEvent]:
-        """As `Job.watch`."""
+        """See `Job.watch`."""
         async for event in self._fabric._io.iterate(follow.job_events(self._fabric.policy, self.id, None)):
             yield event
         await self.refresh()
@@ -517,42 +517,42 @@ class AsyncJob(JobBase):
     async def logs(
         self, *, task: str | None = None, q: str | None = None, limit: int = 1000
     ) -> list[invocation_wire.LogLine]:
-        """As `Job.logs`."""
+        """See `Job.logs`."""
         return await self._run(jobs.logs(self._fabric.policy, limit, job=self.id, task=task, q=q))
 
     async def tasks(
         self, *, state: str | None = None, stage: int | None = None, limit: int = 1000
     ) -> list[job_wire.Task]:
-        """As `Job.tasks`."""
+        """See `Job.tasks`."""
         return await self._run(jobs.tasks(self._fabric.policy, self.id, state, stage, limit))
 
     async def dead_letters(self, limit: int = 1000) -> list[job_wire.DeadLetter]:
-        """As `Job.dead_letters`."""
+        """See `Job.dead_letters`."""
         return await self._run(jobs.dead_letters(self._fabric.policy, self.id, limit))
 
     async def audit(self, sample: float = 5.0) -> job_wire.Audit:
-        """As `Job.audit`."""
+        """See `Job.audit`."""
         return await self._run(jobs.audit(self._fabric.policy, self.id, sample))
 
     async def delete(self) -> None:
-        """As `Job.delete`."""
+        """See `Job.delete`."""
         await self._run(jobs.delete(self._fabric.policy, self.id))
 
     async def retry(
         self, function: str | AsyncFunction | None = None, *, budget_fuel: int | str | None = None
     ) -> AsyncJob:
-        """As `Job.retry`."""
+        """See `Job.retry`."""
         ref = function if function is None or isinstance(function, str) else function.ref
         info = await self._run(jobs.retry(self._fabric.policy, self.id, ref, budget_fuel))
         return AsyncJob(self._fabric, info, self.decoder)
 
     async def restore(self) -> AsyncJob:
-        """As `Job.restore`."""
+        """See `Job.restore`."""
         self.info = await self._run(jobs.restore(self._fabric.policy, self.id))
         return self
 
     async def stream(self, timeout: float | None = None) -> AsyncIterator[bytes]:
-        """As `Job.stream`."""
+        """See `Job.stream`."""
         await self.wait(timeout)
         error = await self._run(jobs.failure(self._fabric.policy, self.info))
         if error is not None:
@@ -561,21 +561,21 @@ class AsyncJob(JobBase):
             yield chunk
 
     async def save(self, path: str | Path, timeout: float | None = None) -> int:
-        """As `Job.save`."""
+        """See `Job.save`."""
         from .files import write_whole_async
 
         return await write_whole_async(Path(path), self.stream(timeout))
 
     async def to_pandas(self, timeout: float | None = None) -> Any:
-        """As `Job.to_pandas`."""
+        """See `Job.to_pandas`."""
         return convert.to_pandas(await self._parts(timeout))
 
     async def to_arrow(self, timeout: float | None = None) -> Any:
-        """As `Job.to_arrow`."""
+        """See `Job.to_arrow`."""
         return convert.to_arrow(await self._parts(timeout))
 
     async def to_numpy(self, dtype: Any = None, timeout: float | None = None) -> Any:
-        """As `Job.to_numpy`."""
+        """See `Job.to_numpy`."""
         return convert.to_numpy(await self._parts(timeout), dtype)
 
     async def _parts(self, timeout: float | None) -> list[jobs.Part]:
@@ -591,38 +591,38 @@ class AsyncInvocation(InvocationBase):
         self._fabric = fabric
 
     async def refresh(self) -> AsyncInvocation:
-        """As `Invocation.refresh`."""
+        """See `Invocation.refresh`."""
         self.info = await self._fabric._io.run(jobs.look_at_invocation(self._fabric.policy, self.id))
         return self
 
     async def done(self) -> bool:
-        """As `Invocation.done`."""
+        """See `Invocation.done`."""
         return self.ended or (await self.refresh()).ended
 
     async def wait(self, timeout: float | None = None) -> AsyncInvocation:
-        """As `Invocation.wait`."""
+        """See `Invocation.wait`."""
         if not self.ended:
             self.info = await self._fabric._io.run(jobs.wait_invocation(self._fabric.policy, self.id, timeout))
         return self
 
     async def result(self, timeout: float | None = None) -> Any:
-        """As `Invocation.result`."""
+        """See `Invocation.result`."""
         await self.wait(timeout)
         return await self._fabric._io.run(jobs.invocation_value(self._fabric.policy, self.info, self.decoder))
 
     async def exception(self, timeout: float | None = None) -> BaseException | None:
-        """As `Invocation.exception`."""
+        """See `Invocation.exception`."""
         await self.wait(timeout)
         return await self._fabric._io.run(jobs.invocation_failure(self._fabric.policy, self.info))
 
     async def cancel(self) -> bool:
-        """As `Invocation.cancel`."""
+        """See `Invocation.cancel`."""
         info = await self._fabric._io.run(jobs.cancel_invocation(self._fabric.policy, self.id))
         self.info = info if info is not None else (await self.refresh()).info
         return info is not None
 
     async def logs(self, limit: int = 1000) -> list[invocation_wire.LogLine]:
-        """As `Invocation.logs`."""
+        """See `Invocation.logs`."""
         return await self._fabric._io.run(jobs.logs(self._fabric.policy, limit, invocation=self.id))
 
     def __await__(self) -> Generator[Any, None, Any]:

@@ -80,7 +80,7 @@ def _float(text: str) -> float:
 
 
 def decode(content: bytes, content_type: str | None) -> Any:
-    """Returns a body as a value, by its media type: the value of JSON, a list for JSON lines, `str` for text, else bytes.
+    """Decodes a body by its media type: JSON to its value, JSON lines to a list, text to `str`, anything else to bytes.
 
     Integers of any length are exact. Other numbers are floats.
 

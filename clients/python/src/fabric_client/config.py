@@ -177,7 +177,7 @@ def _context(asked: str | None, look: Any) -> dict[str, str]:
     chosen = contexts.get(name) if isinstance(contexts, dict) else None
     if not isinstance(chosen, dict):
         known = ", ".join(sorted(contexts)) if isinstance(contexts, dict) else ""
-        raise SettingError(f"no context {name!r} in {path}", hint=f"known contexts: {known}" if known else "the file has none")
+        raise SettingError(f"no context {name!r} in {path}", hint=f"known contexts: {known}" if known else "none exist")
     unknown = set(chosen) - _KEYS
     if unknown or not all(isinstance(v, str) for v in chosen.values()) or "url" not in chosen:
         what = f"unknown key {sorted(unknown)[0]!r}" if unknown else "url, token, tenant and ca must be strings"

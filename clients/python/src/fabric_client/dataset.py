@@ -27,7 +27,7 @@ class DatasetBase:
 
     def __init__(self, path: str, split: str) -> None:
         if not path or path.startswith("/"):
-            raise SettingError(f"{path!r} is not a path", hint="use a path such as folder/ or folder/name, without a leading /")
+            raise SettingError(f"{path!r} is not a path", hint="use folder/ or folder/name, without a leading /")
         if split.partition(":")[0] not in ("object", "lines", "records", "csv", "parquet", "items"):
             raise SettingError(f"{split!r} is not a splitter", hint=_SPLITS)
         #: An object's path, or a prefix ending in `/`.
@@ -164,15 +164,15 @@ class AsyncDataset(DatasetBase):
         self._fabric = fabric
 
     def splitting(self, split: str) -> AsyncDataset:
-        """As `Dataset.splitting`."""
+        """See `Dataset.splitting`."""
         return AsyncDataset(self._fabric, self.path, split)
 
     async def files(self, limit: int = 1000) -> list[ObjectInfo]:
-        """As `Dataset.files`."""
+        """See `Dataset.files`."""
         return await self._fabric._io.run(objects.members(self._fabric.policy, self.path, limit))
 
     async def put(self, name: str, source: Source, *, content_type: str | None = None) -> ObjectInfo:
-        """As `Dataset.put`."""
+        """See `Dataset.put`."""
         return await self._fabric.put(self._member(name), source, content_type=content_type)
 
     @classmethod
@@ -183,7 +183,7 @@ class AsyncDataset(DatasetBase):
         files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         split: str = "object",
     ) -> AsyncDataset:
-        """As `Dataset.from_files`."""
+        """See `Dataset.from_files`."""
         made = cls(fabric, prefix, split)
         for name, path in local_files(files):
             await made.put(name, path)
@@ -191,20 +191,20 @@ class AsyncDataset(DatasetBase):
 
     @classmethod
     async def from_items(cls, fabric: AsyncFabric, path: str, items: Iterable[object]) -> AsyncDataset:
-        """As `Dataset.from_items`."""
+        """See `Dataset.from_items`."""
         await fabric.put(path, convert.item_lines(items))
         return cls(fabric, path, "items")
 
     @classmethod
     async def from_pandas(cls, fabric: AsyncFabric, path: str, frame: Any, split: str | None = None) -> AsyncDataset:
-        """As `Dataset.from_pandas`."""
+        """See `Dataset.from_pandas`."""
         with convert.frame_source(path, frame) as (source, fits):
             await fabric.put(path, source)
         return cls(fabric, path, split or fits)
 
     @classmethod
     async def from_numpy(cls, fabric: AsyncFabric, path: str, array: Any, split: str | None = None) -> AsyncDataset:
-        """As `Dataset.from_numpy`."""
+        """See `Dataset.from_numpy`."""
         source, fits = convert.array_source(array)
         await fabric.put(path, source)
         return cls(fabric, path, split or fits)

@@ -321,9 +321,9 @@ class Fabric:
     def follow_logs(
         self, *, function: str | None = None, invocation: str | None = None, job: str | None = None, since_ms: int = 0
     ) -> Iterator[LogLine]:
-        """Yields the log lines since `since_ms` (milliseconds since 1970), then new ones as they are written, without an end.
+        """Yields the log lines since `since_ms` (milliseconds since 1970), then new lines as they are written.
 
-        Reconnects to a server that restarts, and skips no line.
+        Does not end. Reconnects to a server that restarts, and skips no line.
         """
         wanted = {"function": function, "invocation": invocation, "job": job, "since_ms": since_ms}
         return self._io.iterate(follow.log_lines(self.policy, **wanted))
@@ -410,8 +410,8 @@ class Fabric:
         """Returns the tenant's usage, in total and by function.
 
         Args:
-            since_ms: From the UTC day of this time on, in milliseconds since 1970; all usage by default. A day more than
-                two months ago counts as the first day of its month.
+            since_ms: From the UTC day of this time on, in milliseconds since 1970; all usage by default. A day more
+                than two months ago counts as the first day of its month.
             until_ms: Up to and including the UTC day of this time.
         """
         return self._io.run(nodes.usage(self.policy, since_ms, until_ms))

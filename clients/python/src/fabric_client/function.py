@@ -80,7 +80,7 @@ class Function(FunctionBase):
 
     A call sends the first argument as the body and keyword arguments as parameters, waits, and returns the result:
 
-    - bytes are sent unchanged, a `Path` or an open binary file is streamed, `str` is sent as text, other values as JSON;
+    - bytes are sent unchanged, a `Path` or an open binary file is streamed, `str` is sent as text, the rest as JSON;
     - a JSON result is decoded, text is returned as `str`, anything else as bytes.
     """
 

@@ -111,8 +111,8 @@ class Job(JobBase):
 
         Args:
             timeout: Seconds; None for no limit.
-            progress: Show the progress: a card in a notebook, elsewhere a tqdm bar. By default shown in a notebook, and on
-                a terminal if tqdm is installed.
+            progress: Show the progress: a card in a notebook, elsewhere a tqdm bar. By default shown in a notebook, and
+                on a terminal if tqdm is installed.
 
         Raises:
             WaitTimeout: after `timeout` seconds. The job continues.

@@ -78,15 +78,15 @@ class AsyncNode(NodeBase):
         self._fabric = fabric
 
     async def cordon(self) -> AsyncNode:
-        """As `Node.cordon`."""
+        """See `Node.cordon`."""
         return await self._set("cordon")
 
     async def drain(self, *, deadline_s: int | None = None) -> AsyncNode:
-        """As `Node.drain`."""
+        """See `Node.drain`."""
         return await self._set("drain", deadline_s)
 
     async def uncordon(self) -> AsyncNode:
-        """As `Node.uncordon`."""
+        """See `Node.uncordon`."""
         return await self._set("uncordon")
 
     async def _set(self, verb: str, deadline_s: int | None = None) -> AsyncNode:

@@ -1,4 +1,4 @@
-"""One request and its answer: addresses, repeats, problems. Every operation goes through here."""
+"""Requests and responses: paths, retries, problems. Every operation uses this module."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ _STATUS_CODES = {
 
 @dataclass(frozen=True)
 class Policy:
-    """When a request is sent again, and after how long. Times are seconds."""
+    """The retry policy. Times are in seconds."""
 
-    #: How often a request that may safely be repeated is sent.
+    #: Maximum number of attempts of a request that can be repeated safely.
     attempts: int = 4
-    #: How long those who wait for a job, its events or its results try to reach a server that went away.
+    #: Time for which waits for a job, its events or its results try to reach an unreachable server.
     reconnect_for: float = 60.0
-    #: Whether calls, too, wait that long for a server that does not answer. By default a call fails after `attempts`,
-    #: and at once where nobody listens.
+    #: Also wait that long in calls. By default a call fails after `attempts`, or immediately if the connection is
+    #: refused.
     patient_calls: bool = False
-    #: The first pause; each further one is twice as long, with full jitter.
+    #: The first pause. Each further pause is twice as long, with full jitter.
     base: float = 0.1
-    #: The longest pause.
+    #: The maximum pause.
     ceiling: float = 5.0
-    #: The longest pause that a server may ask for.
+    #: The maximum pause that a server may request.
     longest_asked: float = 30.0
 
     def pause(self, attempt: int, asked: float | None) -> float:
-        """The pause after failed attempt number `attempt`, from 0."""
+        """Returns the pause after failed attempt number `attempt`, from 0."""
         if asked is not None:
             return min(asked, self.longest_asked)
         window: float = min(self.base * 2 ** min(attempt, 16), self.ceiling)
@@ -61,17 +61,17 @@ class Policy:
 
 
 def address(*segments: str) -> str:
-    """`/v1/` and the segments, percent-encoded; a segment may hold `/` where it is an object's path.
+    """Returns `/v1/` and the percent-encoded segments. A segment that is an object's path may contain `/`.
 
     Raises:
-        SettingError: for an empty segment or one that would name another route.
+        SettingError: if a segment is empty or would name another route.
     """
     for part in (part for segment in segments for part in segment.split("/")):
         if part in (".", ".."):
-            raise SettingError(f"{part!r} can't be part of a path")
+            raise SettingError(f"{part!r} is not allowed in a path")
     if not all(segments):
         raise SettingError(
-            "a name is empty", hint="give the name of a function, the id of a job, the path of an object"
+            "a name is empty", hint="pass the name of a function, the id of a job or the path of an object"
         )
     try:
         return "/v1/" + "/".join(quote(s, safe="/:@") for s in segments)
@@ -80,7 +80,7 @@ def address(*segments: str) -> str:
 
 
 def query(**pairs: object) -> tuple[tuple[str, str], ...]:
-    """Query parameters; those that are None are left out."""
+    """Returns query parameters without those that are None."""
     return tuple(
         (name, str(value).lower() if isinstance(value, bool) else str(value))
         for name, value in pairs.items()
@@ -89,12 +89,12 @@ def query(**pairs: object) -> tuple[tuple[str, str], ...]:
 
 
 def get(*segments: str, **pairs: object) -> Request:
-    """A GET."""
+    """Creates a GET request."""
     return Request("GET", address(*segments), query(**pairs), repeatable=True)
 
 
 def post(*segments: str, key: str | None = None, body: object = None, **pairs: object) -> Request:
-    """A POST with a JSON body, or none. It carries an idempotency key, so it may be sent again."""
+    """Creates a POST request with an optional JSON body. Its idempotency key makes it repeatable."""
     request = Request("POST", address(*segments), query(**pairs), repeatable=True)
     if body is not None:
         request = replace(request, body=to_json(body)).with_headers(("content-type", "application/json"))
@@ -102,27 +102,27 @@ def post(*segments: str, key: str | None = None, body: object = None, **pairs: o
 
 
 def with_key(request: Request, key: str | None) -> Request:
-    """The request with an idempotency key, a new one by default: the server acts once for each."""
+    """Adds an idempotency key, by default a new one. The server acts once for each key."""
     if key is not None and not (0 < len(key) <= 200 and key.isascii() and key.isprintable()):
-        raise SettingError("an idempotency key has 1 to 200 visible ASCII characters")
+        raise SettingError("an idempotency key must have 1 to 200 printable ASCII characters")
     return request.with_headers(("idempotency-key", key or secrets.token_hex(16)))
 
 
 def to_json(value: object) -> bytes:
-    """JSON as it goes over the wire.
+    """Encodes a value as compact JSON.
 
     Raises:
-        TypeError: for what JSON does not have.
-        ValueError: for NaN and infinities, which JSON does not have either.
+        TypeError: for a value that JSON cannot represent.
+        ValueError: for NaN and infinities.
     """
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def send(request: Request, policy: Policy) -> Plan[Answer]:
-    """Sends a request, again where that is safe and worth it; the answer's body is not read yet.
+    """Sends a request, with retries if they are safe and useful. Does not read the body of the response.
 
     Raises:
-        FabricError: the problem that the server answered with; `Unreachable` where it did not.
+        FabricError: the problem in the response, or `Unreachable` without a response.
     """
     again = request.repeatable and not (isinstance(request.body, Upload) and not request.body.again)
     attempt = 0
@@ -141,10 +141,10 @@ def send(request: Request, policy: Policy) -> Plan[Answer]:
         if out_of_reach and request.patient:
             hopeless = waited >= policy.reconnect_for
         else:
-            # Nobody listens: waiting for that to change is the caller's decision.
+            # The connection was refused: the caller decides whether to wait for a server.
             refused = isinstance(error, Unreachable) and getattr(error, "refused", False)
             hopeless = attempt + 1 >= policy.attempts or refused
-        # With a pause asked for, a conflict means that the first try with the same key is still under way.
+        # A conflict with `retry-after` means that the first attempt with the same key is still running.
         under_way = error.code == "conflict" and asked is not None
         if not again or hopeless or not (out_of_reach or under_way or error.code in WORTH_REPEATING):
             raise error
@@ -158,8 +158,8 @@ def body(answer: Answer, limit: int = JSON_LIMIT) -> Plan[bytes]:
     """Reads the whole body.
 
     Raises:
-        ProtocolError: beyond `limit` bytes.
-        Unreachable: where it broke off.
+        ProtocolError: if the body exceeds `limit` bytes.
+        Unreachable: if the connection breaks.
     """
     chunks: list[bytes] = []
     size = 0
@@ -171,13 +171,13 @@ def body(answer: Answer, limit: int = JSON_LIMIT) -> Plan[bytes]:
         size += len(chunk)
         if size > limit:
             yield Close(answer)
-            raise ProtocolError(f"the answer is larger than {limit} bytes", code="too-large")
+            raise ProtocolError(f"the response is larger than {limit} bytes", code="too-large")
     yield Close(answer)
     return b"".join(chunks)
 
 
 def exchange(request: Request, policy: Policy, limit: int = JSON_LIMIT) -> Plan[Answer]:
-    """Sends a request and reads the body; a body that breaks off is asked for again like any other failure."""
+    """Sends a request and reads the body. Repeats the request if the body breaks off."""
     attempt = 0
     while True:
         answer = yield from send(request, policy)
@@ -193,7 +193,7 @@ def exchange(request: Request, policy: Policy, limit: int = JSON_LIMIT) -> Plan[
 
 
 def call(request: Request, policy: Policy, model: type[T]) -> Plan[T]:
-    """Sends a request and reads the answer as a model."""
+    """Sends a request and reads the response as a model."""
     answer = yield from exchange(request, policy)
     return parse(answer.body, model)
 
@@ -202,36 +202,36 @@ def parse(text: bytes | str, model: type[T]) -> T:
     """Reads JSON as a model.
 
     Raises:
-        ProtocolError: where it is not of that shape.
+        ProtocolError: if the JSON does not match the model.
     """
     try:
         return read(model, json.loads(text))
     except (ValueError, RecursionError) as e:
         what = str(e) if isinstance(e, Mismatch) else "not JSON"
-        raise ProtocolError(f"unexpected answer: {what}", hint="is that address a Fabric server?") from e
+        raise ProtocolError(f"unexpected response: {what}", hint="check that the address is a Fabric server") from e
 
 
 def page(request: Request, policy: Policy, model: type[T]) -> Plan[tuple[list[T], str | None]]:
-    """One page of a list and the cursor of the next."""
+    """Returns one page of a list and the cursor of the next."""
     answer = yield from exchange(request, policy)
     try:
         document: Any = json.loads(answer.body)
         items = [read(model, item, f"$.items[{i}]") for i, item in enumerate(document["items"])]
         following = document.get("next")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
-        raise ProtocolError(f"unexpected answer: {e}", hint="is that address a Fabric server?") from e
+        raise ProtocolError(f"unexpected response: {e}", hint="check that the address is a Fabric server") from e
     return items, following if isinstance(following, str) else None
 
 
 def pages(request: Request, policy: Policy, model: type[T], limit: int) -> Plan[list[T]]:
-    """Items of a list, page after page, at most `limit`."""
+    """Reads a list page by page, at most `limit` items."""
     found: list[T] = []
     cursor: str | None = None
     while len(found) < limit:
         more = query(cursor=cursor, limit=min(1000, limit - len(found)))
         items, following = yield from page(replace(request, query=request.query + more), policy, model)
         found += items[: limit - len(found)]
-        # A cursor that does not move would loop for ever, and so would one that brings nothing.
+        # An unchanged cursor or an empty page would loop forever.
         if following is None or following == cursor or not items:
             break
         cursor = following
@@ -239,7 +239,7 @@ def pages(request: Request, policy: Policy, model: type[T], limit: int) -> Plan[
 
 
 def retry_after(answer: Answer) -> float | None:
-    """The pause in seconds that a server asks for."""
+    """Returns the pause in seconds that a server requests, or None."""
     try:
         return max(0.0, float(int(answer.headers.get("retry-after", ""))))
     except ValueError:
@@ -247,7 +247,7 @@ def retry_after(answer: Answer) -> float | None:
 
 
 def _problem(answer: Answer) -> Plan[FabricError]:
-    """Reads an error answer. One that is no problem document becomes one, by its status."""
+    """Reads an error response. One without a problem document is converted by its status."""
     chunks: list[bytes] = []
     while sum(map(len, chunks)) < PROBLEM_LIMIT:
         chunk: bytes = yield Read(answer)
@@ -262,6 +262,6 @@ def _problem(answer: Answer) -> Plan[FabricError]:
         pass
     code = _STATUS_CODES.get(answer.status, "internal" if answer.status >= 500 else None)
     if code is None:
-        return ProtocolError(f"unexpected status {answer.status}", hint="is that address a Fabric server?")
+        return ProtocolError(f"unexpected status {answer.status}", hint="check that the address is a Fabric server")
     short = text[:300].decode(errors="replace")
     return from_problem(Problem(title=code, status=answer.status, detail=short or f"status {answer.status}", code=code))

@@ -1,4 +1,4 @@
-"""Job specifications and manifests from what users write in Python."""
+"""Creates job specifications and manifests from Python arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ else:
 if TYPE_CHECKING:
     from .dataset import DatasetBase
 
-#: The server takes job specifications of at most this many bytes.
+#: Maximum size of a job specification, in bytes, as on the server.
 SPEC_LIMIT = 16 << 20
 
 
@@ -41,11 +41,11 @@ def job_spec(
     node_selector: Mapping[str, str] | None = None,
     cache: bool = True,
 ) -> dict[str, Any]:
-    """A job specification.
+    """Creates a job specification.
 
     Raises:
-        TypeError: for a data set that is a text, and for items that JSON does not have.
-        SettingError: for items that are too many for one request.
+        TypeError: for a string as the data set, and for items that JSON cannot represent.
+        SettingError: if the items are too large for one request.
     """
     spec: dict[str, Any] = {"function": function, "input": _input(over), "cache": cache}
     if params:
@@ -72,8 +72,8 @@ def job_spec(
     size = len(to_json(spec))
     if size > SPEC_LIMIT:
         raise SettingError(
-            f"the items take {size:,} bytes, and a job takes {SPEC_LIMIT:,}",
-            hint="store them as JSON lines and map over that: Dataset.from_items",
+            f"the specification has {size:,} bytes, and the maximum is {SPEC_LIMIT:,}",
+            hint="store the items as an object and map over it: Dataset.from_items",
         )
     return spec
 
@@ -85,7 +85,7 @@ def _input(over: DatasetBase | Iterable[object]) -> dict[str, Any]:
         return {"objects": {"path": over.path, "split": over.split}}
     if isinstance(over, str | bytes | Mapping) or not isinstance(over, Iterable):
         raise TypeError(
-            f"can't map over a {type(over).__name__}: give a list of items, or fab.dataset(path) for stored objects"
+            f"can't map over a {type(over).__name__}: pass a list of items, or fab.dataset(path) for stored objects"
         )
     return {"items": [item.decode() if isinstance(item, bytes) else item for item in over]}
 
@@ -93,12 +93,12 @@ def _input(over: DatasetBase | Iterable[object]) -> dict[str, Any]:
 def module_and_manifest(
     module: str | Path | bytes, name: str | None, manifest: str | Mapping[str, Any] | None, **sections: Any
 ) -> tuple[bytes, dict[str, Any]]:
-    """What to upload for `Fabric.deploy`.
+    """Returns the module and the manifest for `Fabric.deploy`.
 
-    `module` is the module's bytes, the path of a `.wasm` file, or a folder with a `fabric.toml` whose module is built.
+    `module` is the module's bytes, the path of a `.wasm` file, or a folder with `fabric.toml` and the built module.
 
     Raises:
-        SettingError: where there is no module or no name, or the manifest is not one.
+        SettingError: if the module or the name is missing, or the manifest is invalid.
     """
     given: Any = {}
     if isinstance(module, bytes):
@@ -110,9 +110,9 @@ def module_and_manifest(
             named = given.get("build", {}).get("module") if isinstance(given.get("build", {}), dict) else None
             path = path / (named if isinstance(named, str) else f"{path.resolve().name}.wasm")
             if not path.is_file():
-                raise SettingError(f"{path} is not there", hint="build it first: fabric build")
+                raise SettingError(f"{path} does not exist", hint="build it first: fabric build")
         if not path.is_file():
-            raise SettingError(f"{path} is not there", hint="give a .wasm file, a project's folder or bytes")
+            raise SettingError(f"{path} does not exist", hint="pass a .wasm file, a project folder or bytes")
         content = path.read_bytes()
         name = name or (None if given or manifest else path.stem)
     if isinstance(manifest, str):
@@ -121,11 +121,11 @@ def module_and_manifest(
         given = json.loads(to_json(dict(manifest)))
     section = given.setdefault("function", {}) if isinstance(given, dict) else None
     if not isinstance(section, dict):
-        raise SettingError("a manifest has a section `function`")
+        raise SettingError("the manifest must have a section `function`")
     if name is not None:
         section["name"] = name
     if "name" not in section:
-        raise SettingError("the function has no name", hint="give name=…")
+        raise SettingError("the function has no name", hint="pass name=…")
     for key in ("description", "tags", "public"):
         if sections.get(key) is not None:
             section[key] = sections[key]
@@ -136,7 +136,7 @@ def module_and_manifest(
 
 
 def hyphenated(section: Mapping[str, Any]) -> dict[str, Any]:
-    """`memory_bytes`, as Python writes it, for `memory-bytes`."""
+    """Replaces underscores in keys by hyphens, as in `memory_bytes` for `memory-bytes`."""
     return {key.replace("_", "-"): value for key, value in section.items()}
 
 
@@ -144,7 +144,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SettingError(f"{path} is not there", hint="make one: fabric new") from None
+        raise SettingError(f"{path} does not exist", hint="create one: fabric new") from None
 
 
 def _toml(text: str, what: str) -> dict[str, Any]:

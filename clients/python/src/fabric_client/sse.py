@@ -1,5 +1,5 @@
-"""Server-sent events: the parser (WHATWG HTML, section 9.2.6), pure and bounded. Following a stream across reconnects
-is in `api/follow.py`.
+"""A parser for server-sent events (WHATWG HTML, section 9.2.6), without I/O and with bounded memory. `api/follow.py`
+follows a stream across reconnects.
 """
 
 from __future__ import annotations
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 from .errors import ProtocolError
 
-#: An event of more bytes than this is a defect of the server.
+#: Maximum size of an event, in bytes.
 EVENT_LIMIT = 4 << 20
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event."""
+    """A server-sent event."""
 
-    #: Its name; `message` where the server gave none.
+    #: The name; `message` by default.
     name: str
-    #: Its data, lines joined with a line feed.
+    #: The data, with lines joined by line feeds.
     data: str
-    #: The last id seen up to and including this event.
+    #: The last id up to and including this event.
     id: str | None = None
 
 
 class Parser:
-    """Turns bytes, cut anywhere, into events."""
+    """Parses chunks of bytes, split at any position, into events."""
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []
@@ -35,16 +35,17 @@ class Parser:
         self._data: list[str] = []
         self._size = 0
         self._id: str | None = None
-        #: The last id whose event, or empty event, is complete.
+        #: The last id with a complete event, which may be empty.
         self.last_id: str | None = None
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """Takes the next bytes and gives the events that they complete.
+        """Parses the next bytes and returns the events that they complete.
 
         Raises:
-            ProtocolError: for an event without an end; the parser is of no use afterwards.
+            ProtocolError: if an event is too large. The parser must not be used afterwards.
         """
-        # A line ends with CR, LF or CR LF; only with a line feed is it known that it is whole.
+        # A line ends with CR, LF or CR LF. Lines are parsed up to the last line feed, since a CR at the end of a chunk
+        # may be half of a CR LF.
         end = chunk.rfind(b"\n") + 1
         if not end:
             return self._keep(chunk)
@@ -59,7 +60,7 @@ class Parser:
         return events
 
     def _keep(self, part: bytes) -> list[Event]:
-        """Holds on to the beginning of a line."""
+        """Buffers the beginning of a line."""
         self._rest.append(part)
         self._held += len(part)
         if self._held > EVENT_LIMIT:
@@ -86,5 +87,5 @@ class Parser:
             self._data.append(value)
         elif field == "id" and "\0" not in value:
             self._id = value
-        # A comment (an empty field name), `retry`, or something newer than this client.
+        # Ignored: a comment (an empty field name), `retry`, or an unknown field.
         return None

@@ -1,8 +1,8 @@
-"""What an operation asks of the network, without doing it.
+"""The I/O steps of operations, independent of the I/O itself.
 
 Every operation of this package (a request with its retries, waiting for a job, following events) is written once, as a
-generator that yields steps and is sent their outcome. Two small drivers carry the steps out: `transport.SyncDriver`
-and `transport.AsyncDriver`. So the sync and the async handles share all logic, and the logic can be tested without a
+generator that yields steps and receives their outcomes. Two small drivers run the steps: `transport.SyncDriver` and
+`transport.AsyncDriver`. The sync and the async handles thus share all logic, and the logic can be tested without a
 network.
 """
 
@@ -17,15 +17,15 @@ from .upload import Upload
 T = TypeVar("T")
 E_co = TypeVar("E_co", covariant=True)
 
-#: An error body longer than this many bytes is cut: it is text for people.
+#: Maximum size of an error body, in bytes. A longer body is truncated.
 PROBLEM_LIMIT = 256 << 10
-#: An ordinary JSON answer is a page of at most 1000 items; more bytes than this are refused.
+#: Maximum size of a JSON response, in bytes. A page has at most 1000 items.
 JSON_LIMIT = 64 << 20
 
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request. `timeout` is the longest silence in seconds until the answer's head; None means no limit."""
+    """An HTTP request. `timeout` is in seconds without data until the head of the response; None for no limit."""
 
     method: str
     path: str
@@ -33,19 +33,19 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Upload | None = None
     timeout: float | None = 30.0
-    #: Whether the request may be sent again after a failure that does not tell whether the server acted.
+    #: True if the request may be sent again after a failure that leaves open whether the server acted.
     repeatable: bool = False
-    #: Whether a server that does not answer at all is waited for (`Policy.reconnect_for`).
+    #: True to wait for an unreachable server (`Policy.reconnect_for`).
     patient: bool = False
 
     def with_headers(self, *headers: tuple[str, str]) -> Request:
-        """The same request with more headers."""
+        """Returns the request with more headers."""
         return replace(self, headers=self.headers + headers)
 
 
 @dataclass
 class Answer:
-    """An answer's head, its body where it was read, and the driver's own handle on the rest."""
+    """A response: its head, its body once read, and the driver's handle for the rest."""
 
     status: int
     headers: dict[str, str]
@@ -54,41 +54,41 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it is a success, or says that nothing changed."""
+        """True for a status of 2xx or 304."""
         return 200 <= self.status < 300 or self.status == 304
 
 
 @dataclass(frozen=True)
 class Open:
-    """Sends a request; the outcome is an `Answer` whose body is not read yet."""
+    """Sends a request. The outcome is an `Answer` whose body is not read yet."""
 
     request: Request
 
 
 @dataclass(frozen=True)
 class Read:
-    """Reads on; the outcome is the next bytes, empty at the end. `limit_s` is the longest silence in seconds."""
+    """Reads from a response. The outcome is the next bytes, empty at the end."""
 
     answer: Answer
 
 
 @dataclass(frozen=True)
 class Close:
-    """Gives the connection back. The driver does it for what an operation leaves open, too."""
+    """Releases the connection. The driver also releases connections that an operation leaves open."""
 
     answer: Answer
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Waits so many seconds."""
+    """Waits for `seconds`."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Emit(Generic[E_co]):
-    """Hands a value to the caller who iterates."""
+    """Yields a value to the caller that iterates."""
 
     value: E_co
 
@@ -96,5 +96,5 @@ class Emit(Generic[E_co]):
 Step = Open | Read | Close | Pause
 #: An operation with one outcome.
 Plan = Generator[Step, Any, T]
-#: An operation that gives values as they come.
+#: An operation that yields values.
 Flow = Generator[Step | Emit[T], Any, None]

@@ -1,5 +1,5 @@
-"""The two drivers that carry out an operation's steps over httpx: one blocks, one awaits. No other module does I/O
-with the server, and no logic is here that the two would have to share.
+"""The two drivers that run the steps of operations over httpx: one is blocking, one is async. All I/O with the server
+is in this module. Logic that both drivers would need is in the operations.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from .version import __version__
 
 T = TypeVar("T")
 
-#: Seconds to connect.
+#: Timeout of connecting, in seconds.
 CONNECT_TIMEOUT = 5.0
-#: Seconds that a stream may be silent before it counts as broken.
+#: Timeout of writing without progress, in seconds.
 IDLE_TIMEOUT = 60.0
-#: Seconds that a call may wait for a free connection.
+#: Timeout of waiting for a free connection, in seconds.
 POOL_TIMEOUT = 600.0
 
 _END = object()
 
 
 class SyncDriver:
-    """Carries out operations, blocking. Safe to use from several threads."""
+    """Runs operations and blocks. Safe to use from several threads."""
 
     def __init__(self, settings: Settings, *, max_connections: int = 100) -> None:
         self._base = settings.url
@@ -47,18 +47,18 @@ class SyncDriver:
         self._http.close()
 
     def run(self, plan: Plan[T]) -> T:
-        """Carries out an operation and gives its outcome."""
+        """Runs an operation and returns its outcome."""
         outcome: list[Any] = []
         try:
             for _ in self._steps(cast("Flow[Any]", plan), outcome):
-                raise AssertionError("an operation with one outcome gives no values on the way")
+                raise AssertionError("an operation with one outcome must not yield values")
         except FabricError as error:
-            # The way through the operation's generators would only hide the user's own lines.
+            # Frames of the operation's generators would only hide the user's own lines.
             raise error.with_traceback(None) from error.__cause__
         return cast(T, outcome[0])
 
     def iterate(self, flow: Flow[T]) -> Iterator[T]:
-        """Carries out an operation and gives its values as they come."""
+        """Runs an operation and yields its values."""
         return self._steps(flow, [])
 
     def _steps(self, flow: Flow[T], outcome: list[Any]) -> Iterator[T]:
@@ -108,7 +108,7 @@ class SyncDriver:
         try:
             response = self._http.send(_prepared(self._http, self._base, request, content), stream=True)
         except (httpx.InvalidURL, httpx.LocalProtocolError) as e:
-            raise SettingError(f"{request.method} {request.path!r} can't be sent: {e}") from None
+            raise SettingError(f"{request.method} {request.path!r} cannot be sent: {e}") from None
         except httpx.HTTPError as e:
             raise _unreachable(self._base, e) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -116,12 +116,12 @@ class SyncDriver:
 
 
 def _filled(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """An empty chunk would look like the end."""
+    """Drops empty chunks, which would be taken for the end."""
     return (chunk for chunk in chunks if chunk)
 
 
 class AsyncDriver:
-    """Carries out operations on the running event loop."""
+    """Runs operations on the running event loop."""
 
     def __init__(self, settings: Settings, *, max_connections: int = 100) -> None:
         self._base = settings.url
@@ -135,17 +135,17 @@ class AsyncDriver:
         await self._http.aclose()
 
     async def run(self, plan: Plan[T]) -> T:
-        """Carries out an operation and gives its outcome."""
+        """Runs an operation and returns its outcome."""
         outcome: list[Any] = []
         try:
             async for _ in self._steps(cast("Flow[Any]", plan), outcome):
-                raise AssertionError("an operation with one outcome gives no values on the way")
+                raise AssertionError("an operation with one outcome must not yield values")
         except FabricError as error:
             raise error.with_traceback(None) from error.__cause__
         return cast(T, outcome[0])
 
     def iterate(self, flow: Flow[T]) -> AsyncIterator[T]:
-        """Carries out an operation and gives its values as they come."""
+        """Runs an operation and yields its values."""
         return self._steps(flow, [])
 
     async def _steps(self, flow: Flow[T], outcome: list[Any]) -> AsyncIterator[T]:
@@ -171,7 +171,7 @@ class AsyncDriver:
         finally:
             flow.close()
             for answer in opened:
-                # A task that is being cancelled still gives its connections back.
+                # A cancelled task still releases its connections.
                 with suppress(httpx.HTTPError):
                     await asyncio.shield(answer.handle[0].aclose())
 
@@ -199,7 +199,7 @@ class AsyncDriver:
         try:
             response = await self._http.send(_prepared(self._http, self._base, request, content), stream=True)
         except (httpx.InvalidURL, httpx.LocalProtocolError) as e:
-            raise SettingError(f"{request.method} {request.path!r} can't be sent: {e}") from None
+            raise SettingError(f"{request.method} {request.path!r} cannot be sent: {e}") from None
         except httpx.HTTPError as e:
             raise _unreachable(self._base, e) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -229,14 +229,14 @@ def _thrower(flow: Flow[T], error: FabricError) -> Callable[[], Any]:
 def _options(settings: Settings) -> dict[str, Any]:
     headers = {
         "user-agent": f"fabric-client-python/{__version__}",
-        # What a server sends is taken as it is: a few compressed bytes could unpack to more than there is memory.
+        # No decompression: a small compressed body could exhaust the memory.
         "accept-encoding": "identity",
     }
     if settings.token is not None:
         headers["authorization"] = f"Bearer {settings.token}"
     if settings.tenant is not None:
         headers["fabric-tenant"] = settings.tenant
-    # A redirect could carry the token to another server, and this API has none.
+    # A redirect could send the token to another server, and this API uses none.
     return {"headers": headers, "follow_redirects": False}
 
 
@@ -244,14 +244,14 @@ def _transport(settings: Settings, max_connections: int) -> dict[str, Any]:
     return {
         "verify": _trusted(settings),
         "limits": httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
-        # A server that is gone without a word is noticed even where a call may last for hours.
+        # Detects a dead server even during calls without a timeout.
         "socket_options": _keepalive(),
         "proxy": _proxy(settings),
     }
 
 
 def _proxy(settings: Settings) -> str | None:
-    """The environment's proxy (`HTTPS_PROXY`, `NO_PROXY` …), never for a server on this machine."""
+    """Returns the environment's proxy (`HTTPS_PROXY`, `NO_PROXY` …); None for a server on this machine."""
     parts = urlsplit(settings.url)
     if settings.is_loopback or urllib.request.proxy_bypass(parts.hostname or ""):
         return None
@@ -260,14 +260,14 @@ def _proxy(settings: Settings) -> str | None:
 
 def _trusted(settings: Settings) -> ssl.SSLContext:
     if settings.url.startswith("http://"):
-        # Never used, and loading the system's certificates takes tens of milliseconds. It trusts nobody.
+        # Not used for http. Loading the system's certificates takes tens of milliseconds; this context trusts none.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context = ssl.create_default_context()
     if settings.ca is not None:
         try:
             context.load_verify_locations(cafile=settings.ca)
         except (OSError, ssl.SSLError) as e:
-            raise SettingError(f"the CA certificates in {settings.ca} can't be read: {e}") from e
+            raise SettingError(f"the CA certificates in {settings.ca} cannot be read: {e}") from e
     return context
 
 
@@ -301,20 +301,20 @@ def _unreachable(base: str, error: Exception, *, broke_off: bool = False) -> Unr
     reason = str(cause) or str(error) or type(error).__name__
     hint = None
     if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
-        message = f"no answer from {base} in time"
+        message = f"{base} did not respond in time"
     elif broke_off or isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError):
         message = f"the connection to {base} broke: {reason}"
     elif "CERTIFICATE" in reason or "certificate" in reason:
-        message, hint = f"can't trust {base}: {reason}", "name the file of its authority: Fabric(ca=…) or FABRIC_CA"
+        message, hint = f"cannot trust {base}: {reason}", "set the file of its authority: Fabric(ca=…) or FABRIC_CA"
     else:
-        message, hint = f"can't reach {base}: {reason}", "start one: fabric serve"
+        message, hint = f"cannot reach {base}: {reason}", "start one: fabric serve"
     found = Unreachable(message, hint=hint)
     found.refused = (isinstance(error, httpx.ConnectError) and "ertificate" in reason) or _refused(error)
     return found
 
 
 def _refused(error: Exception) -> bool:
-    """Whether nobody listens at the address, or its name is not known."""
+    """Returns True if the connection was refused or the host name is unknown."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ConnectionRefusedError | socket.gaierror):

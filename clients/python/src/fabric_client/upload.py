@@ -1,4 +1,4 @@
-"""Bodies on their way up, in chunks: nothing here holds a whole object."""
+"""Request bodies that are streamed in chunks. Whole objects are not held in memory."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-#: What a file is read in, bytes.
+#: Size of the chunks in which a file is read, in bytes.
 CHUNK_BYTES = 256 << 10
 
-#: What can be stored or sent: bytes, a text (as UTF-8), the path of a file, an open binary file, or chunks of bytes.
+#: The content of a body: bytes, a string (as UTF-8), the path of a file, an open binary file, or chunks of bytes.
 Source = bytes | bytearray | memoryview | str | Path | IO[bytes] | Iterable[bytes]
 
 
 class Upload:
-    """A body that is read as it is sent. `length` is in bytes, None where it is not known before."""
+    """A body that is read while it is sent. `length` is in bytes, None if unknown."""
 
     def __init__(self, chunks: Callable[[], Iterator[bytes]], length: int | None, *, again: bool) -> None:
         self.chunks = chunks
         self.length = length
-        #: Whether `chunks` can be called more than once.
+        #: True if `chunks` can be called more than once.
         self.again = again
 
 
 def body(source: Source) -> bytes | Upload:
-    """Makes a request's body of what a user gave.
+    """Converts a user's value to the body of a request.
 
-    A `Path` is the file at it; a `str` is text, never a file's name.
+    A `Path` stands for its file. A `str` is content, never a file name.
 
     Raises:
-        TypeError: for a text file, a folder's path or anything else that gives no bytes.
-        OSError: where a file can't be opened.
+        TypeError: for a text file or any other value without bytes.
+        OSError: for a folder, or a file that cannot be opened.
     """
     if isinstance(source, str):
         return source.encode()
@@ -41,13 +41,13 @@ def body(source: Source) -> bytes | Upload:
     if isinstance(source, Path):
         return _file(source)
     if isinstance(source, io.TextIOBase):
-        raise TypeError("a file opened as text gives no bytes: open it with mode 'rb'")
+        raise TypeError("the file is opened as text, not bytes: open it with mode 'rb'")
     read = getattr(source, "read", None)
     if read is not None:
         return Upload(lambda: _read(read), _rest(source), again=False)
     if isinstance(source, Iterable):
         return Upload(lambda: _checked(source), None, again=False)
-    raise TypeError(f"can't send a {type(source).__name__}: give bytes, str, a Path, a binary file or chunks of bytes")
+    raise TypeError(f"cannot send a {type(source).__name__}: pass bytes, str, a Path, a binary file or chunks of bytes")
 
 
 def _file(path: Path) -> Upload:
@@ -58,7 +58,7 @@ def _file(path: Path) -> Upload:
     def chunks() -> Iterator[bytes]:
         left = length
         with path.open("rb") as file:
-            # A file that grows meanwhile is sent as long as it was, since that is the length that was promised.
+            # A file that grows meanwhile is sent up to its initial length, which the headers declare.
             while left is None or left > 0:
                 chunk = file.read(CHUNK_BYTES if left is None else min(CHUNK_BYTES, left))
                 if not chunk:
@@ -72,20 +72,20 @@ def _file(path: Path) -> Upload:
 def _read(read: Callable[[int], object]) -> Iterator[bytes]:
     while chunk := read(CHUNK_BYTES):
         if not isinstance(chunk, bytes | bytearray | memoryview):
-            raise TypeError("a file opened as text gives no bytes: open it with mode 'rb'")
+            raise TypeError("the file is opened as text, not bytes: open it with mode 'rb'")
         yield bytes(chunk)
 
 
 def _checked(source: Iterable[object]) -> Iterator[bytes]:
     for chunk in source:
         if not isinstance(chunk, bytes | bytearray | memoryview):
-            raise TypeError(f"a body's chunks are bytes, not {type(chunk).__name__}")
+            raise TypeError(f"chunks of a body must be bytes, not {type(chunk).__name__}")
         if chunk:
             yield bytes(chunk)
 
 
 def _rest(file: object) -> int | None:
-    """How many bytes a regular file has left."""
+    """Returns the number of bytes left in a regular file, or None."""
     try:
         descriptor = file.fileno()  # type: ignore[attr-defined]
         at = file.tell()  # type: ignore[attr-defined]

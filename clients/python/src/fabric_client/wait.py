@@ -1,4 +1,4 @@
-"""`wait` and `as_completed` over jobs and invocations, as `concurrent.futures` has them over futures."""
+"""`wait` and `as_completed` for jobs and invocations, as in `concurrent.futures`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .job import Job
 
 Handle = Job | Invocation
 
-#: The longest pause between two looks, seconds.
+#: Maximum polling interval, in seconds.
 _PAUSE = 0.5
 
 
 class DoneAndNotDone(NamedTuple):
-    """What has ended, and what has not."""
+    """The handles that have ended, and the others."""
 
     done: set[Handle]
     not_done: set[Handle]
@@ -28,16 +28,16 @@ def wait(handles: Iterable[Handle], timeout: float | None = None, return_when: s
     """Waits for jobs and invocations.
 
     Args:
-        handles: What to wait for.
-        timeout: Seconds; None for no limit. When they are over, it returns what there is.
-        return_when: `ALL_COMPLETED`, `FIRST_COMPLETED`, or `FIRST_EXCEPTION`: when one has failed or was cancelled, or
-            all have ended.
+        handles: The jobs and invocations.
+        timeout: Seconds; None for no limit. After the timeout, the current state is returned.
+        return_when: `ALL_COMPLETED`, `FIRST_COMPLETED`, or `FIRST_EXCEPTION`, which returns when one has failed or was
+            cancelled, or all have ended.
 
     Raises:
         ValueError: for another `return_when`.
     """
     if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
-        raise ValueError(f"{return_when!r} is none of ALL_COMPLETED, FIRST_COMPLETED and FIRST_EXCEPTION")
+        raise ValueError(f"{return_when!r} is not one of ALL_COMPLETED, FIRST_COMPLETED and FIRST_EXCEPTION")
     pending = list(dict.fromkeys(handles))
     done: set[Handle] = set()
     for ended in _ended(pending, timeout):
@@ -50,10 +50,10 @@ def wait(handles: Iterable[Handle], timeout: float | None = None, return_when: s
 
 
 def as_completed(handles: Iterable[Handle], timeout: float | None = None) -> Iterator[Handle]:
-    """The handles as they end; each once.
+    """Yields each handle once, when it has ended.
 
     Raises:
-        WaitTimeout: when `timeout` seconds are over and some have not ended. They go on.
+        WaitTimeout: after `timeout` seconds, if some have not ended. These continue.
     """
     pending = list(dict.fromkeys(handles))
     left = len(pending)
@@ -66,7 +66,7 @@ def as_completed(handles: Iterable[Handle], timeout: float | None = None) -> Ite
 
 
 def _ended(handles: list[Handle], timeout: float | None) -> Iterator[list[Handle]]:
-    """What has ended since the last look, until nothing is left or the time is over."""
+    """Yields the handles that ended since the last poll, until all have ended or the timeout."""
     until = None if timeout is None else time.monotonic() + timeout
     pending = handles
     pause = 0.01
@@ -80,7 +80,7 @@ def _ended(handles: list[Handle], timeout: float | None) -> Iterator[list[Handle
         now = time.monotonic()
         if until is not None and now >= until:
             return
-        # The server can tell the end of one thing while it happens, but not of one among many.
+        # The server supports a long poll for one handle, not for several.
         if len(pending) == 1:
             _await_one(pending[0], until)
             continue

@@ -1,4 +1,4 @@
-;; Gives back what it reads: standard input to standard output, 64 KiB at a time. A preview-1 command.
+;; Copies standard input to standard output, 64 KiB at a time. A preview 1 command.
 (module
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))

@@ -1,4 +1,4 @@
-;; Gives back what it reads, as `echo` does; but what begins with `t` traps, and what begins with `f` runs for ever.
+;; Copies its input like `echo`, except that input beginning with `t` traps and input beginning with `f` loops forever.
 (module
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))

@@ -1,4 +1,4 @@
-"""One Hub, and two gateways that believe it: an easy one, and one with other rules that asks again after a second."""
+"""A Hub and two gateways that trust it: `fabric`, and `strict` with other rules and a cache time of one second."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _gateway(hub: Hub, like: Path, cache: str, *rules: str) -> Server:
 
 @pytest.fixture(scope="package")
 def hub() -> Iterator[Hub]:
-    """The Hub; it runs once `fabric`, where its users' notebooks look, is there."""
+    """The Hub, started by the fixture `fabric`, whose address it needs."""
     made = Hub()
     yield made
     made.close()
@@ -31,7 +31,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture(scope="package")
 def fabric(hub: Hub, prepared: Path) -> Iterator[Server]:
-    """Lets in everybody, and believes what the Hub said for longer than a test lasts."""
+    """A gateway that admits every user and caches tokens for longer than a test."""
     rules = ("admins=default/admin", "group:astro=astro/developer", "everyone=hub-{user}/developer")
     running = _gateway(hub, prepared, "3600", *rules)
     try:
@@ -44,7 +44,7 @@ def fabric(hub: Hub, prepared: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="package")
 def strict(hub: Hub, fabric: Server, prepared: Path) -> Iterator[Server]:
-    """Lets in a group and one user, and asks the Hub again after a second."""
+    """A gateway that admits a group and one user, and caches tokens for one second."""
     running = _gateway(hub, prepared, "1", "user:carol=guests/invoker", "group:astro=lab/tenant-admin")
     yield running
     running.close()
@@ -52,7 +52,7 @@ def strict(hub: Hub, fabric: Server, prepared: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="package")
 def person(hub: Hub, fabric: Server) -> Iterator[Callable[[str], Person]]:
-    """Logs a user in, once."""
+    """Returns the logged-in user of a name."""
     known: dict[str, Person] = {}
     with ExitStack() as stack:
 
@@ -67,7 +67,7 @@ def person(hub: Hub, fabric: Server) -> Iterator[Callable[[str], Person]]:
 
 @pytest.fixture
 def client(person: Callable[[str], Person]) -> Iterator[Callable[..., Fabric]]:
-    """A client of a gateway with a fresh token of a user, made on the Hub's page."""
+    """Connects to a gateway with a new Hub token of a user."""
     with ExitStack() as stack:
 
         def connect(server: Server, name: str, **options: Any) -> Fabric:

@@ -1,4 +1,4 @@
-"""A real JupyterHub, configured by what `docs/jupyterhub.md` tells operators to write; stopped, started again."""
+"""A JupyterHub with the configuration of `docs/jupyterhub.md`, which tests can stop and restart."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import httpx
 from server import PATIENCE, binary, free_ports, until
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "jupyterhub.md"
-#: The secret of a service that has nothing to do with Fabric, and is let in all the same.
+#: The secret of a service unrelated to Fabric, which has access to it nevertheless.
 MONITOR = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
 
-#: What the document leaves to the operator: addresses, who logs in and how, where notebook servers run.
+#: Configuration that the document leaves to the operator: addresses, authentication, spawner.
 OPERATORS_OWN = """
 c.JupyterHub.bind_url = "{url}"
 c.JupyterHub.hub_bind_url = "{inside}"
@@ -38,24 +38,24 @@ c.JupyterHub.load_roles = [{{"name": "monitor", "services": ["monitor"], "scopes
 
 
 def documented() -> str:
-    """The configuration that the document shows, to be added to the operator's own."""
+    """Returns the configuration in the document."""
     found = re.search(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
-    assert found, f"{DOCUMENT} shows no configuration"
+    assert found, f"{DOCUMENT} has no configuration block"
     return found[1]
 
 
 def environment() -> Path:
-    """The folder that `install.sh` filled."""
+    """Returns the folder that `install.sh` created."""
     hint = "hint: tests/hub/install.sh FOLDER WHEEL && export FABRIC_HUB_ENV=FOLDER"
     named = os.environ.get("FABRIC_HUB_ENV")
-    assert named, f"FABRIC_HUB_ENV names no folder\n{hint}"
+    assert named, f"FABRIC_HUB_ENV is not set\n{hint}"
     assert (Path(named) / "bin" / "jupyterhub").is_file(), f"there is no JupyterHub in {named}\n{hint}"
-    assert shutil.which("node"), "node is not there, and JupyterHub's proxy needs it\nhint: install Node.js 20 or newer"
+    assert shutil.which("node"), "JupyterHub's proxy needs node, which is missing\nhint: install Node.js 20 or newer"
     return Path(named)
 
 
 class Hub:
-    """A Hub over a fresh folder, whose users find the Fabric at `fabric_url`. It keeps its addresses and its users."""
+    """A Hub over a new folder. It keeps its addresses and users across restarts."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fabric-hub-"))
@@ -64,11 +64,11 @@ class Hub:
 
     @property
     def api(self) -> str:
-        """Where the gateway asks about tokens."""
+        """The URL of the Hub API, which the gateway uses to check tokens."""
         return f"{self._inside}/hub/api"
 
     def configure(self, fabric_url: str) -> None:
-        """Writes its configuration: an operator's, and below it what the document shows."""
+        """Writes the configuration: the operator's own, followed by that of the document."""
         own = OPERATORS_OWN.format(
             url=self.url,
             inside=self._inside,
@@ -83,11 +83,11 @@ class Hub:
         (self.folder / "jupyterhub_config.py").write_text(own + documented().replace(example, fabric_url))
 
     def start(self) -> None:
-        """Starts it and waits until it answers, and takes signals: it says that it runs when it does."""
+        """Starts the Hub and waits until it responds and handles signals, which its log reports."""
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("FABRIC_", "JUPYTER", "PYTEST"))
         }
-        # Spawners hand the path on: a terminal of a user's has the `fabric` command.
+        # Spawners pass PATH on, so that users' terminals have the `fabric` command.
         path = os.pathsep.join([str(environment() / "bin"), str(binary().parent), os.environ["PATH"]])
         before = len(self.log())
         with (self.folder / "hub.log").open("ab") as log:
@@ -114,18 +114,18 @@ class Hub:
             raise
 
     def log(self) -> str:
-        """What it, its proxy and its users' notebook servers wrote."""
+        """Returns the log of the Hub, its proxy and its users' notebook servers."""
         log = self.folder / "hub.log"
         return log.read_text(errors="replace") if log.exists() else ""
 
     def stop(self) -> None:
-        """Asks it to end, which ends the proxy and all notebook servers too, and waits for that."""
+        """Stops the Hub, its proxy and all notebook servers with SIGTERM, and waits until it exits."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(PATIENCE) == 0, self.log()
 
     def close(self) -> None:
-        """Ends it and removes its folder."""
+        """Stops the Hub and removes its folder."""
         if self._process is not None and self._process.poll() is None:
             self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Makes the environment that the tests of the JupyterHub login run in: a Hub, what its users' notebooks run on, and its proxy.
+# Creates the environment of the JupyterHub tests: a Hub, the packages of its users' notebooks, and its proxy.
 #
 #   tests/hub/install.sh FOLDER WHEEL      # then FABRIC_HUB_ENV=FOLDER
 #
-# PYTHON names the interpreter (python3), WHEEL the built client, which users find installed. The proxy is a Node.js program.
+# PYTHON names the interpreter (python3), WHEEL the built client that users have installed. The proxy is a Node.js
+# program.
 set -euo pipefail
-folder=${1:?names no folder to install into}
-wheel=${2:?names no wheel of the client}
+folder=${1:?is not set: the folder to install into}
+wheel=${2:?is not set: the wheel of the client}
 here=$(cd "$(dirname "$0")" && pwd)
 for program in node npm; do
     command -v "$program" >/dev/null || {
-        echo "$program is not there, and JupyterHub's proxy needs it. hint: install Node.js 20 or newer, with npm" >&2
+        echo "JupyterHub's proxy needs $program, which is not installed. hint: install Node.js 20 or newer, with npm" >&2
         exit 1
     }
 done

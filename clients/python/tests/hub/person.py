@@ -1,4 +1,4 @@
-"""Somebody with a browser: logs in to the Hub, asks for tokens, starts a notebook server and runs a notebook there."""
+"""A user of the Hub: logs in, requests tokens, starts a notebook server and runs notebooks there."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .hub import Hub
 
 
 def cells(notebook: Path) -> list[str]:
-    """The code of a notebook."""
+    """Returns the code cells of a notebook."""
     return [
         "".join(cell["source"]) for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"
     ]
 
 
 class Person:
-    """A user of the Hub, logged in."""
+    """A logged-in user of the Hub."""
 
     def __init__(self, hub: Hub, name: str) -> None:
         self._hub = hub
@@ -37,12 +37,13 @@ class Person:
         assert answer.status_code == 302, answer.text
 
     def token(self, *scopes: str) -> Any:
-        """Asks for a token as the Hub's token page does: `id` and `token`. Without scopes it can what its owner can."""
+        """Requests a token like the Hub's token page; it has `id` and `token`. Without scopes it has those of its
+        owner."""
         asked = {"note": "for Fabric"} | ({"scopes": scopes} if scopes else {})
         return self._ask("POST", f"{self._me}/tokens", json=asked).json()
 
     def revoke(self, token: Any) -> None:
-        """Takes a token back."""
+        """Revokes a token."""
         self._ask("DELETE", f"{self._me}/tokens/{token['id']}")
 
     def start_server(self) -> None:
@@ -57,12 +58,12 @@ class Person:
         self._ask("DELETE", f"{self._me}/server")
 
     def upload(self, file: Path) -> None:
-        """Puts a file into the home folder, through the notebook server."""
+        """Uploads a file to the home folder through the notebook server."""
         model = {"type": "file", "format": "base64", "content": base64.b64encode(file.read_bytes()).decode()}
         self._at_home("PUT", f"/api/contents/{file.name}", model)
 
     def run(self, *cells: str) -> list[str]:
-        """Runs cells in a fresh kernel of the notebook server; gives what each wrote."""
+        """Runs cells in a new kernel of the notebook server. Returns the output of each."""
         kernel = self._at_home("POST", "/api/kernels", {"name": "python3"})["id"]
         address = f"{self._hub.url.replace('http', 'ws', 1)}{self._home}/api/kernels/{kernel}/channels"
         with connect(address, additional_headers=self._token(), max_size=None) as channels:
@@ -94,7 +95,7 @@ class Person:
 
 
 def _run(code: str, channels: Any) -> str:
-    """Runs code in a kernel and waits until it is done; gives what it wrote."""
+    """Runs code in a kernel to completion. Returns its output."""
     number = uuid.uuid4().hex
     header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.3"}
     content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}

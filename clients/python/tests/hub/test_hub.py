@@ -1,4 +1,4 @@
-"""Users of a real JupyterHub at a real gateway: where they land, what they may, and when they are no longer let in."""
+"""Users of a JupyterHub at a gateway: the mapping to tenants and roles, permissions, and rejected tokens."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NOTEBOOK = Path(__file__).parent / "hello.ipynb"
 
 
 def lands(fab: Fabric) -> tuple[str, str]:
-    """The tenant and the role that a client has."""
+    """Returns the tenant and the role of a client."""
     who: Identity = fab.whoami()
     return who.tenant, who.role
 
 
 def refused(server: Server, token: str) -> Denied:
-    """How a server refuses a token."""
+    """Returns the error with which a server rejects a token."""
     with Fabric(server.url, token) as fab, pytest.raises(Denied) as caught:
         fab.whoami()
     assert caught.value.hint
@@ -38,7 +38,7 @@ def refused(server: Server, token: str) -> Denied:
 
 
 def is_refused(server: Server, token: str) -> bool:
-    """Whether a server refuses a token by now."""
+    """Returns True if a server rejects a token."""
     answer = httpx.get(f"{server.url}/v1/whoami", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code in (200, 401), answer.text
     return answer.status_code == 401
@@ -66,12 +66,12 @@ def test_a_notebook_works_with_nothing_configured(
 def test_the_first_rule_that_fits_says_where_a_user_lands(fabric: Server, strict: Server, client: Client) -> None:
     assert lands(client(fabric, "alice")) == ("astro", "developer")
     assert lands(client(fabric, "bob")) == ("hub-bob", "developer")
-    # Of the group astro too, but the rule for admins comes first.
+    # This user is in the group astro too, but the rule for admins comes first.
     assert lands(client(fabric, "head")) == ("default", "admin")
     assert lands(client(strict, "head")) == ("lab", "tenant-admin")
     assert lands(client(strict, "alice")) == ("lab", "tenant-admin")
     assert lands(client(strict, "carol")) == ("guests", "invoker")
-    # Her name is on the card and in the audit; which words stand around it is the server's affair.
+    # The name includes the user's; the rest of its text is not part of the test.
     assert "carol" in client(strict, "carol").whoami().name
 
 
@@ -138,7 +138,7 @@ def test_a_revoked_token_is_refused_when_the_cache_time_is_over(fabric: Server, 
     assert not is_refused(strict, token["token"])
     alice.revoke(token)
     until("the token is refused", lambda: is_refused(strict, token["token"]))
-    # The other asks in an hour.
+    # The other gateway caches the token for an hour.
     assert not is_refused(fabric, token["token"])
 
 
@@ -147,7 +147,7 @@ def test_names_with_odd_characters_get_tenants_of_their_own(fabric: Server, clie
     tenant, role = lands(client(fabric, odd))
     assert role == "developer"
     assert re.fullmatch("hub-[a-z0-9-]{0,58}[a-z0-9]", tenant)
-    # Who takes the made name as their own does not get in, nor who looks the same.
+    # A user whose name equals the derived name, or looks the same, gets another tenant.
     others = [
         tenant.removeprefix("hub-"),
         unicodedata.normalize("NFD", odd),
@@ -181,7 +181,7 @@ def test_without_the_hub_known_tokens_and_fabrics_own_go_on(
                 return True
             return False
 
-        until("what the Hub said is no longer believed", is_unavailable)
+        until("the cached token has expired", is_unavailable)
         with fabric.connect() as admin:
             assert admin.whoami().role == "admin"
     finally:

@@ -1,4 +1,4 @@
-"""A module of the user's, with what functions use: everything here is sent by what it is, not by its name."""
+"""A user's own module. The definitions that functions use are sent by their source, not imported by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Here `fab` is a client of a server with the Python runner."""
+"""Replaces the fixture `fab` by a client of a server with the Python runner."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from fabric_client import Fabric
 
 @pytest.fixture
 def fab(python_server: Server) -> Iterator[Fabric]:
-    """A client of that server."""
+    """A client of a server with the Python runner."""
     with python_server.connect() as client:
         yield client

@@ -1,4 +1,4 @@
-"""Values on the wire: what goes both ways, and what hostile bytes meet."""
+"""The codec: round trips of values, and hostile input."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_numbers_that_are_not_equal_to_themselves() -> None:
 
 
 def test_equal_sets_give_equal_text() -> None:
-    # Of strings in another order, as another process would have them.
+    # The same strings in another order, as in another process.
     words = [f"w{n}" for n in range(50)]
     assert ENCODER.text(set(words)) == ENCODER.text(set(reversed(words)))
 
@@ -44,12 +44,12 @@ def test_equal_sets_give_equal_text() -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (object(), "does not travel"),
-        (open, "does not travel"),
-        (memoryview(b""), "does not travel"),
+        (object(), "cannot be sent"),
+        (open, "cannot be sent"),
+        (memoryview(b""), "cannot be sent"),
         (datetime.datetime(2024, 1, 1, tzinfo=type("Zone", (datetime.tzinfo,), {})()), "time zone"),
-        (collections.defaultdict(lambda: 1), "factory of your own"),
-        (type("Text", (str,), {})("x"), "does not travel"),
+        (collections.defaultdict(lambda: 1), "custom factory"),
+        (type("Text", (str,), {})("x"), "cannot be sent"),
     ],
 )
 def test_what_does_not_travel_says_so(value: Any, reason: str) -> None:
@@ -134,7 +134,7 @@ def test_size_is_bounded() -> None:
 
 
 def test_keys_of_one_hash_are_refused() -> None:
-    # Whole numbers hash to their remainder by 2⁶¹ - 1: a set of these would take time with the square of their number.
+    # Integers hash to their remainder modulo 2⁶¹ - 1: a set of these numbers takes quadratic time.
     prime = 2**61 - 1
     alike = [n * prime for n in range(5000)]
     for text in (tagged("$set", alike), tagged("$dict", [[n, 0] for n in alike])):

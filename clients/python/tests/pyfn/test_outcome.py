@@ -1,4 +1,4 @@
-"""Answers of a hostile sandbox."""
+"""Responses of a hostile sandbox."""
 
 from __future__ import annotations
 

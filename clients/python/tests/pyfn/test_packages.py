@@ -1,4 +1,4 @@
-"""Packages that go along with a function: wheels made here, found by pip in a folder."""
+"""Packages of a function: wheels that the tests build, and that pip finds in a folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def wheel(folder: Path, name: str, files: dict[str, str], *, tag: str = "py3-non
 
 @pytest.fixture(autouse=True)
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of wheels that pip takes for all there is."""
+    """A folder of wheels that is the only index of pip."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     wheel(
@@ -123,12 +123,12 @@ def test_native_packages_are_refused_by_name() -> None:
 
 
 def test_mistakes_say_what_to_do(fab: Fabric) -> None:
-    with pytest.raises(SettingError, match=r"no such packages.*nowhere-to-be-found"):
+    with pytest.raises(SettingError, match=r"did not find the packages.*nowhere-to-be-found"):
         packages.resolve(("nowhere-to-be-found",))
     for wrong in ("--index-url=http://elsewhere", "-r file", "", 5):
-        with pytest.raises(SettingError, match="no requirement"):
+        with pytest.raises(SettingError, match="not a requirement"):
             packages.resolve((wrong,))  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="packages is a list"):
+    with pytest.raises(TypeError, match="packages must be a list"):
         fab.function(lambda: 1, packages="colours")  # type: ignore[call-overload]
-    with pytest.raises(NotShippable, match="travel with a function"):
+    with pytest.raises(NotShippable, match="sent with a function"):
         packages.resolve(("huge",))

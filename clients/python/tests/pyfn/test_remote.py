@@ -44,7 +44,7 @@ def test_it_takes_what_it_uses_along(fab: Fabric) -> None:
 
     @fab.function()
     def busy(text: str, *, extra: int = FACTOR) -> dict[str, object]:
-        import textwrap  # one that is imported inside
+        import textwrap  # imported inside the function
 
         return {
             "words": words(text),

@@ -1,4 +1,4 @@
-"""The runner itself: what it can import, and what it does with what is no call."""
+"""The runner itself: its importable modules, and malformed calls."""
 
 from __future__ import annotations
 
@@ -73,6 +73,6 @@ def test_limits_are_deployments_of_one_module(own_python_server: Server) -> None
 
 def test_a_missing_runner_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(runner.VARIABLE, "/nonexistent/runner.wasm")
-    with pytest.raises(SettingError, match="the Python runner is not there") as caught:
+    with pytest.raises(SettingError, match="the Python runner is missing") as caught:
         runner.module()
     assert "build.py" in (caught.value.hint or "")

@@ -1,4 +1,4 @@
-"""What goes along with a function, what is refused, and that it is the same on every run."""
+"""Bundles: their content, rejected values, and identical text on every run."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_no_path_and_no_line_of_the_file_is_sent() -> None:
     ("function", "words"),
     [
         (lambda: LOCK.acquire(), ("`LOCK`", "one process only")),
-        (lambda: OPEN.read(), ("`OPEN`", "an open file stays")),
+        (lambda: OPEN.read(), ("`OPEN`", "an open file cannot be sent")),
         (lambda: UNUSED, ("`UNUSED`", "builtins.memoryview")),
         (lambda: pytest.raises, ("the sandbox has no module", 'packages=["pytest==')),
         (lambda: subprocess.run(["x"]) and beside, ("beside", "from pyfn.beside import")),
@@ -99,9 +99,9 @@ def test_values_around_a_function_are_refused_by_name() -> None:
     numbers = (n for n in range(3))
     local = threading.local()
     with handle, server:
-        assert "test_ship.py) stays on this machine" in refused(lambda: handle.read())
-        assert "a socket stays" in refused(lambda: server.accept())
-    assert "half-way" in refused(lambda: next(numbers))
+        assert "test_ship.py) cannot be sent" in refused(lambda: handle.read())
+        assert "a socket cannot be sent" in refused(lambda: server.accept())
+    assert "suspended" in refused(lambda: next(numbers))
     assert "one process only" in refused(lambda: local.x)
 
 
@@ -129,7 +129,7 @@ def test_modules_that_a_sandbox_has_not_are_refused() -> None:
 
 
 def test_the_client_stays_here(fab: Fabric) -> None:
-    assert "talks to the server" in refused(lambda: fab.url)
+    assert "needs the network" in refused(lambda: fab.url)
 
 
 def test_generators_are_refused(fab: Fabric) -> None:
@@ -145,7 +145,7 @@ def test_generators_are_refused(fab: Fabric) -> None:
 def test_functions_without_source_are_refused() -> None:
     space: dict[str, Any] = {}
     exec("def typed(x): return x", space)
-    assert "the source of typed is not there" in refused(space["typed"])
+    assert "the source of typed is not available" in refused(space["typed"])
     many = [lambda x: x, lambda x: x + 0 * len("a")], [(lambda x: (x, 1)), (lambda x: (x, 1.0))]
     assert bundle(many[0][0])["steps"]
 

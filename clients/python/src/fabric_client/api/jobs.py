@@ -320,8 +320,8 @@ def _all_at_once(policy: Policy, job: str, listed: list[JobResult]) -> Plan[list
 
 
 def completed(policy: Policy, job: Job, decoder: Decoder, timeout: float | None) -> Flow[tuple[int, Any]]:
-    """Yields pairs of a partition's number and its value, as tasks complete. A job with a reduce or a shuffle yields its
-    results when it has ended. For a failed job, completed values are yielded before its error is raised.
+    """Yields pairs of a partition's number and its value, as tasks complete. A job with a reduce or a shuffle yields
+    its results when it has ended. For a failed job, completed values are yielded before its error is raised.
     """
     limit = Limit(timeout)
     given: set[int] = set()

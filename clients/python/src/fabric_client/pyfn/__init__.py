@@ -1,8 +1,8 @@
 """Python functions in the sandbox: see `PyFunction`.
 
-- `function.py`: what users hold; `job.py`: their jobs and calls
-- `ship.py` with `source.py`, `names.py`, `modules.py`, `refuse.py`, `packages.py`: what goes along with a function
-- `codec.py`: values on the wire, on both sides; `outcome.py`: what came back
+- `function.py`: the handles of functions; `job.py`: the handles of their jobs and calls
+- `ship.py` with `source.py`, `names.py`, `modules.py`, `refuse.py`, `packages.py`: the bundle of a function
+- `codec.py`: the encoding of values, used on both sides; `outcome.py`: decoding of results and exceptions
 - `runner.py`: the component that runs them, built from `clients/python/runner/`
 """
 

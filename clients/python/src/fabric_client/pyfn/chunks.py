@@ -1,4 +1,4 @@
-"""Many calls as few tasks."""
+"""Groups the items of a map into tasks."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections.abc import Iterator
 from .errors import NotShippable
 
 TASKS = 64
-"""Tasks that a map aims at: enough for some machines to share, few enough that starting them costs little."""
+"""Target number of tasks of a map: enough to spread over several machines, with little start-up cost."""
 MAX_CHUNK = 1000
-"""Items of a task at most, where the user does not say."""
+"""Default maximum number of items in a task."""
 CHUNK_BYTES = 256 << 10
-"""Bytes of a task's items, beyond which the next task begins."""
+"""Maximum size of the items of a task, in bytes, unless the user sets a chunk size."""
 INLINE_BYTES = 4 << 20
-"""Items of more bytes than this are stored as an object first; a job takes 16 MiB in one request."""
+"""Items larger than this, in bytes, are stored as an object first, since a job request may have at most 16 MiB."""
 
 
 def size_of(count: int, asked: int | None) -> int:
-    """How many items one task gets. It depends on their number alone, so the same map gives the same tasks.
+    """Returns the number of items per task. Depends only on `count`, so that the same map has the same tasks.
 
     Raises:
-        ValueError: for a size below 1.
+        ValueError: if `asked` is below 1.
     """
     if asked is not None:
         if asked < 1:
-            raise ValueError(f"chunksize is {asked}; give 1 or more")
+            raise ValueError(f"chunksize is {asked}, and must be 1 or more")
         return asked
     return min(MAX_CHUNK, -(-count // TASKS))
 
 
 def chunks(items: list[str], asked: int | None) -> Iterator[list[str]]:
-    """The items of each task."""
+    """Yields the items of each task."""
     size = size_of(len(items), asked)
     chunk: list[str] = []
     held = 0
@@ -46,19 +46,19 @@ def chunks(items: list[str], asked: int | None) -> Iterator[list[str]]:
 
 
 def stored(lines: list[str]) -> tuple[str, bytes]:
-    """Where items that are too many for a request are stored, a chunk on a line: under the hash of the bytes."""
+    """Returns the path, named by hash, and the content of an object with one chunk per line."""
     content = "".join(f"{line}\n" for line in lines).encode("ascii")
     return f"python-items/{hashlib.sha256(content).hexdigest()}.jsonl", content
 
 
 def check_bundle(bundle: str) -> None:
-    """Refuses a bundle that a job can't carry.
+    """Rejects a bundle that is too large for a job.
 
     Raises:
         NotShippable: with its size.
     """
     if len(bundle) > 12 << 20:
         raise NotShippable(
-            f"the function with its packages and constants takes {len(bundle):,} bytes",
-            "give what is large as an argument, or store it and map over it",
+            f"the function with its packages and constants has {len(bundle):,} bytes",
+            "pass large values as arguments, or store them and map over them",
         )

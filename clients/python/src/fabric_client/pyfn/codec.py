@@ -1,7 +1,7 @@
-"""Python values as JSON text and back, for both ways between the client and the sandbox.
+"""Encodes Python values as JSON text and decodes them, for both directions between the client and the sandbox.
 
-This file runs on both sides and needs nothing but the standard library. JSON carries None, bool, int, finite float,
-str, list and dict with plain str keys as they are; every other type is an object with one key that begins with ``$``:
+This file runs on both sides and needs only the standard library. None, bool, int, finite float, str, list and dict
+with plain str keys are plain JSON; every other type is an object with one key that begins with ``$``:
 
 =====================  ========================================  =====================================
 tag                    content                                   type
@@ -13,7 +13,7 @@ tag                    content                                   type
 ``$bytearray``         base64 text                               bytearray
 ``$tuple``             items                                     tuple
 ``$set``, ``$frozenset``  items, ordered by their text           set, frozenset
-``$dict``              pairs                                     dict with other keys
+``$dict``              pairs                                     dict with any other keys
 ``$odict``, ``$counter``  pairs                                  OrderedDict, Counter
 ``$defaultdict``       name of the factory or null, pairs        defaultdict of a built-in type
 ``$deque``             maxlen or null, items                     deque
@@ -30,10 +30,10 @@ tag                    content                                   type
 ``$enum``              class, member's name                      an Enum beside the function
 =====================  ========================================  =====================================
 
-Equal values give equal text: the text is part of the key under which a result is kept.
+Equal values have equal text, since the text is part of the key of a cached result.
 
-What is read is taken for hostile. Nothing is looked up by a name that came in but in the table of classes that the
-caller hands over, no constructor or other code of such a class runs, and size, depth and hash collisions are bounded.
+Input is untrusted. Names in the input are looked up only in the caller's table of classes, no constructor or other code
+of these classes runs, and size, depth and hash collisions are bounded.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 MAX_DEPTH = 200
-"""Containers within containers."""
+"""Maximum depth of nested containers."""
 MAX_BYTES = 64 << 20
-"""Bytes of one text to read, as large as a result is by default. In memory it takes up to about 30 times that."""
+"""Maximum size of a text, in bytes: the default limit of a result. It may need about 30 times as much memory."""
 MAX_COLLISIONS = 1000
-"""Keys of one set or dict that may have the hash of another key."""
+"""Maximum number of keys of one set or dict that share their hash with another key."""
 MAX_FRACTION_BITS = 1 << 17
-"""Bits of a fraction's numerator and denominator: reducing it takes time with their square."""
+"""Maximum bits of a fraction's numerator and denominator, since reducing it takes quadratic time."""
 _PLAIN_BITS = 1000
 
 _FACTORIES: dict[str, type] = {t.__name__: t for t in (bool, bytes, dict, float, int, list, set, str, tuple)}
@@ -68,7 +68,7 @@ _NUMBERS = _ATOMS | {int, float}
 
 
 class CodecError(ValueError):
-    """A value that does not travel, or text that is none of ours. ``hint`` says what would do, if anything would."""
+    """A value that cannot be encoded, or text that cannot be decoded. ``hint`` names an alternative, if any."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -76,10 +76,10 @@ class CodecError(ValueError):
 
 
 class Encoder:
-    """Turns values into what :func:`json.dumps` takes.
+    """Converts values to input of :func:`json.dumps`.
 
-    ``class_name`` names the class of an instance, or gives None for one that the other side does not know.
-    ``other`` is asked for what no rule fits: it gives the JSON for it or raises :class:`CodecError`.
+    ``class_name`` returns the name of an instance's class, or None if the other side does not know the class. ``other``
+    handles values without a rule: it returns their JSON or raises :class:`CodecError`.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Encoder:
         self._other = other
 
     def text(self, value: Any) -> str:
-        """The JSON text of a value, in ASCII.
+        """Returns the JSON text of a value, in ASCII.
 
-        Raises :class:`CodecError` for what does not travel.
+        Raises :class:`CodecError` if the value cannot be encoded.
         """
         return dumps(self.json(value))
 
     def json(self, value: Any, depth: int = 0) -> Any:
-        """The JSON of a value; ``depth`` is how deep it already lies."""
+        """Returns the JSON of a value at nesting depth ``depth``."""
         rule = _RULES.get(type(value))
         if rule is not None:
             if depth > MAX_DEPTH:
@@ -137,8 +137,8 @@ class Encoder:
             return self._other(value)
         cls = type(value)
         raise CodecError(
-            f"a value of type {cls.__module__}.{cls.__qualname__} does not travel",
-            "turn it into numbers, text, bytes, lists, dicts or a dataclass beside the function",
+            f"a value of type {cls.__module__}.{cls.__qualname__} cannot be sent",
+            "convert it to numbers, text, bytes, lists, dicts or a dataclass of the function's module",
         )
 
     def _items(self, values: Iterable[Any], depth: int) -> list[Any]:
@@ -169,12 +169,12 @@ class Encoder:
         factory = value.default_factory
         name = None if factory is None else getattr(factory, "__name__", "")
         if name is not None and _FACTORIES.get(name) is not factory:
-            raise CodecError("a defaultdict with a factory of your own does not travel", "send dict(value)")
+            raise CodecError("a defaultdict with a custom factory cannot be sent", "send dict(value)")
         return {"$defaultdict": [name, self._pairs(value, depth)]}
 
 
 def _attributes(value: Any) -> list[tuple[str, Any]]:
-    """The attributes of an instance: its ``__dict__`` and the slots of its classes."""
+    """Returns the attributes of an instance: its ``__dict__`` and the slots of its classes."""
     found = dict(getattr(value, "__dict__", {}))
     for cls in type(value).__mro__:
         slots = cls.__dict__.get("__slots__", ())
@@ -189,12 +189,12 @@ def _attributes(value: Any) -> list[tuple[str, Any]]:
 
 
 def _is_plain_instance(cls: type) -> bool:
-    """Whether an instance is nothing but its attributes: neither a built-in type nor a ``__new__`` makes it."""
+    """Returns True if instances consist of their attributes only: no built-in base type and no ``__new__``."""
     return getattr(cls, "__new__", None) is object.__new__
 
 
 def _restore(made: Any, name: str, value: Any) -> None:
-    """Sets an attribute where it is kept, so that no property's code runs."""
+    """Sets an attribute in its slot or ``__dict__``, so that no property runs."""
     for cls in type(made).__mro__:
         slot = cls.__dict__.get(name)
         if type(slot) is types.MemberDescriptorType:
@@ -209,7 +209,7 @@ def _zone(value: dt.datetime | dt.time) -> list[Any]:
         return [None, None]
     if type(zone) is not dt.timezone:
         raise CodecError(
-            f"a time in the zone {zone!s} does not travel: the sandbox has no time zone data",
+            f"a time in the zone {zone!s} cannot be sent: the sandbox has no time zone data",
             "send value.astimezone(datetime.timezone.utc)",
         )
     offset = zone.utcoffset(None)
@@ -255,12 +255,12 @@ _RULES: dict[type, Callable[[Encoder, Any, int], Any]] = {
 
 
 def dumps(value: Any) -> str:
-    """Compact JSON in ASCII; a value of our own making, so it always fits."""
+    """Returns compact JSON in ASCII. The value must be the output of an encoder."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 class Decoder:
-    """Turns JSON text back into values. ``classes`` holds what instances may be of; ``other`` reads further tags."""
+    """Converts JSON text to values. ``classes`` are the allowed classes of instances; ``other`` reads further tags."""
 
     def __init__(
         self,
@@ -271,14 +271,14 @@ class Decoder:
         self._other = other
 
     def value(self, text: str | bytes, max_bytes: int = MAX_BYTES) -> Any:
-        """The value of a text.
+        """Returns the value of a text.
 
         Raises :class:`CodecError` for anything that :class:`Encoder` would not have written.
         """
         return self.of_json(loads(text, max_bytes))
 
     def of_json(self, json_value: Any) -> Any:
-        """The value of parsed JSON.
+        """Returns the value of parsed JSON.
 
         Raises :class:`CodecError` as :meth:`value` does.
         """
@@ -325,13 +325,13 @@ class Decoder:
 
     def _unique(self, keys: list[Any], made: Any) -> Any:
         if len(made) != len(keys):
-            raise CodecError("a set or dict holds the same key twice")
+            raise CodecError("a set or dict has a duplicate key")
         return made
 
     def _keys(self, keys: list[Any]) -> list[Any]:
-        # Equal hashes would make a lookup of each key a walk over all of them: 64 MiB of those take days.
+        # Equal hashes make each lookup linear: 64 MiB of such keys would take days.
         if len(keys) > MAX_COLLISIONS and len(keys) - len(set(map(hash, keys))) > MAX_COLLISIONS:
-            raise CodecError("a set or dict holds too many keys of equal hash")
+            raise CodecError("a set or dict has too many keys of equal hash")
         return keys
 
     def _set(self, v: Any, depth: int) -> set[Any]:
@@ -498,13 +498,13 @@ def _bounded_int(text: str) -> int:
 
 
 def loads(text: str | bytes, max_bytes: int = MAX_BYTES) -> Any:
-    """Parsed JSON of a hostile text.
+    """Parses untrusted JSON.
 
-    Raises :class:`CodecError` for more than ``max_bytes``, for what is not JSON, and for what nests too deeply.
+    Raises :class:`CodecError` for more than ``max_bytes``, for invalid JSON, and for nesting that is too deep.
     """
     if len(text) > max_bytes:
-        raise CodecError(f"there are {len(text)} bytes, more than {max_bytes}")
-    # Reading a number of many digits takes time with their square; since 3.11 Python itself refuses that.
+        raise CodecError(f"the text has {len(text)} bytes, more than {max_bytes}")
+    # Parsing a number takes time quadratic in its digits. Python limits the digits since 3.11.
     limited = getattr(sys, "get_int_max_str_digits", lambda: 0)() > 0
     try:
         if limited:
@@ -513,4 +513,4 @@ def loads(text: str | bytes, max_bytes: int = MAX_BYTES) -> Any:
     except CodecError:
         raise
     except (ValueError, RecursionError) as error:
-        raise CodecError(f"this is not JSON of ours: {_short(error)}") from None
+        raise CodecError(f"the text is not valid JSON: {_short(error)}") from None

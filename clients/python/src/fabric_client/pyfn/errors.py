@@ -1,4 +1,4 @@
-"""What can go wrong with a Python function, beyond what can go wrong with any function."""
+"""Exceptions that only Python functions raise."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from ..text import printable
 
 
 class NotShippable(FabricError, TypeError):
-    """Something that the function uses, takes or needs can't go to the sandbox. Raised before anything is sent."""
+    """A value, argument or dependency of the function cannot be sent to the sandbox. Raised before any request."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message, code="not-shippable", hint=hint)
 
 
 class RemoteError(FabricError):
-    """The function raised an exception of a type that this process does not have, or that is not rebuilt here."""
+    """The function raised an exception whose type is unknown in this process or cannot be reconstructed."""
 
     #: The exception's type in the sandbox, such as `json.decoder.JSONDecodeError`.
     type: str = ""
-    #: Its arguments, where they travel.
+    #: Its arguments, if they could be encoded.
     args_there: tuple[object, ...] = ()
 
     def __str__(self) -> str:
@@ -26,11 +26,11 @@ class RemoteError(FabricError):
 
 
 class RemoteTraceback(Exception):
-    """Where an exception was raised, in the sandbox: the `__cause__` of an exception that came back."""
+    """The traceback in the sandbox, as the `__cause__` of a returned exception."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        #: As Python writes it.
+        #: The traceback in Python's format.
         self.text = text
 
     def __str__(self) -> str:

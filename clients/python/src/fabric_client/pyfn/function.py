@@ -1,4 +1,4 @@
-"""`PyFunction`: a Python function that runs here when called, and in the sandbox when asked to."""
+"""`PyFunction`: a Python function that can run locally and in the sandbox."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONTENT_TYPE = "application/json"
 
 
 class PyFunctionBase(Generic[P, R]):
-    """What the two twins share: everything but who carries the requests out."""
+    """The base of the sync and the async class: everything except running the requests."""
 
     def __init__(
         self,
@@ -51,37 +51,37 @@ class PyFunctionBase(Generic[P, R]):
             raise TypeError(f"{function!r} is not a function")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise NotShippable(
-                f"{function.__qualname__} yields, and a half-finished function can't come back", "return a list"
+                f"{function.__qualname__} yields, and a generator cannot be returned from the sandbox", "return a list"
             )
         if isinstance(packages, str):
-            raise TypeError('packages is a list: packages=["more-itertools==10.*"]')
+            raise TypeError('packages must be a list: packages=["more-itertools==10.*"]')
         functools.update_wrapper(self, function)
         self.__fabric_function__ = function
         self._fabric = fabric
-        #: What jobs are called, for people.
+        #: The display name of jobs.
         self.name = name or getattr(function, "__name__", type(function).__name__)
-        #: Requirements of pure-Python packages that go along.
+        #: Requirements of pure-Python packages to send along.
         self.packages = tuple(packages)
-        #: What a call may use, as `Fabric.deploy` takes it. A task of a map is one call, with all of its items.
+        #: Limits of a call, as in `Fabric.deploy`. A task of a map is one call for all of its items.
         self.limits = dict(limits or {})
-        #: Capabilities. None by default: the function is pure, and the same call is answered from the cache.
+        #: Capabilities. Without any, which is the default, the function is pure and its results are cached.
         self.grants = dict(grants or {})
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Runs it here, as plain Python."""
+        """Runs the function in this process."""
         return self.__fabric_function__(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
-    # What is sent.
+    # Requests.
 
     def _shipment(self) -> tuple[Shipment, Any]:
         shipment = Shipment(packages.resolve(self.packages))
         return shipment, shipment.function(self.__fabric_function__)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, Reader]:
-        """The body of one call, and what reads its answer."""
+        """Returns the body of a call and the reader of its result."""
         shipment, entry = self._shipment()
         call = {
             "args": [shipment.value(value, f"argument {n} of {self.name}") for n, value in enumerate(args, 1)],
@@ -93,9 +93,9 @@ class PyFunctionBase(Generic[P, R]):
     def _items(
         self, items: Iterable[Any], star: bool, reduce: Callable[[Any, Any], Any] | None, chunksize: int | None
     ) -> tuple[list[str], dict[str, Any], Shipped]:
-        """The items of each task, the parameters of all, and what is needed to read their results."""
+        """Returns the items of each task, the parameters of all tasks, and the data for reading their results."""
         if isinstance(items, str | bytes | Mapping):
-            raise TypeError(f"can't map over a {type(items).__name__}: give a list of items, or fab.dataset(path)")
+            raise TypeError(f"can't map over a {type(items).__name__}: pass a list of items, or fab.dataset(path)")
         shipment, entry = self._shipment()
         texts = []
         for number, item in enumerate(items):
@@ -124,7 +124,7 @@ class PyFunctionBase(Generic[P, R]):
         return known[key]
 
     def _with_ref(self, use: Callable[[str], Plan[T]]) -> Plan[T]:
-        """Does something with the runner's deployment; deploys it again where somebody has deleted it."""
+        """Runs `use` with the runner's deployment. Deploys the runner again if it was deleted."""
         ref = yield from self._ref()
         try:
             return (yield from use(ref))
@@ -157,7 +157,7 @@ class PyFunctionBase(Generic[P, R]):
             source, params, shipped = self._items(over, star, reduce, chunksize)
             if sum(map(len, source)) > chunks.INLINE_BYTES:
                 path, content = chunks.stored(source)
-                # Where it is there already, the same items were mapped over before.
+                # If the object exists, it holds the same items, since its path is their hash.
                 with contextlib.suppress(Conflict):
                     yield from objects.put(policy, path, content, "application/jsonl", True, None)
                 source = DatasetBase(path, "items")
@@ -172,46 +172,46 @@ class PyFunctionBase(Generic[P, R]):
         return (yield from self._with_ref(submit)), Reader(shipped)
 
     def _reader(self) -> Reader:
-        """What reads the results of an earlier job of this function."""
+        """Returns a reader for the results of an earlier job of this function."""
         shipment, entry = self._shipment()
         return Reader(shipment.finish(entry))
 
 
 class PyFunction(PyFunctionBase[P, R]):
-    """A Python function with a place in the sandbox. Made by `@fab.function`.
+    """A Python function that can run in the sandbox. Created by `@fab.function`.
 
-    Calling it runs it here. `remote`, `spawn`, `map` and `starmap` run it in a fresh sandbox of the fabric, with
-    CPython 3.14 and most of its standard library, without files, network, threads or native extensions. Its source goes
-    along with what it uses of its module: functions, classes, constants and imports, and variables of functions around
-    it by their present values.
+    A call runs it in this process. `remote`, `spawn`, `map` and `starmap` run it in a new sandbox of the server, with
+    CPython 3.14 and most of its standard library, without files, network, threads or native extensions. Its source is
+    sent together with the functions, classes, constants and imports of its module that it uses, and with the current
+    values of variables of enclosing functions.
 
-    Arguments and results are values: None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set,
+    Arguments and results may be None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set,
     frozenset, date, time, datetime (with a fixed offset), timedelta, Decimal, Fraction, UUID, range, Counter,
-    OrderedDict, defaultdict, deque; dataclasses, named tuples, enums and plain classes beside the function; and what
-    these contain. Arguments may also be functions, classes and modules.
+    OrderedDict, defaultdict, deque; dataclasses, named tuples, enums and plain classes of the function's module; and
+    containers of these. Arguments may also be functions, classes and modules.
     """
 
     _fabric: Fabric
 
     def _ref(self) -> Plan[str]:
-        # Of several threads one deploys, and the others find it done.
+        # One thread deploys the runner, and concurrent threads wait for it.
         with self._fabric._python_lock:
             return (yield from super()._ref())
 
     def remote(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Runs it in the sandbox, waits, and gives what it returns.
+        """Runs the function in the sandbox, waits, and returns its result.
 
         Raises:
-            NotShippable: before anything is sent, for what can't go there; with the reason and what to do.
-            Exception: what the function raised, with its traceback there as `__cause__`; `RemoteError` for a type
-                that is neither built in nor defined beside the function.
-            LimitExceeded: it took more fuel, memory or time than `limits` allow.
+            NotShippable: before a request is sent, if something cannot be sent; with the reason and a hint.
+            Exception: the function's exception, with the traceback in the sandbox as `__cause__`; `RemoteError` if its
+                type is neither built in nor defined in the function's module.
+            LimitExceeded: if it used more fuel, memory or time than `limits` allow.
         """
         result: R = self._fabric._io.run(self._remote(args, kwargs))
         return result
 
     def spawn(self, *args: P.args, **kwargs: P.kwargs) -> PyInvocation:
-        """Has a call accepted and gives its handle at once: `result`, `exception`, `done`, `cancel`, `await`. It
+        """Submits a call and returns its handle, with `result`, `exception`, `done`, `cancel` and `await`. The call
         survives a restart of the server.
 
         Raises:
@@ -230,17 +230,17 @@ class PyFunction(PyFunctionBase[P, R]):
         chunksize: int | None = None,
         **options: Any,
     ) -> PyJob:
-        """Calls it for every item, or for every partition of a data set, and gives the job at once.
+        """Calls the function for every item, or for every partition of a data set, and returns the job.
 
         Args:
-            over: Items; or a data set (`fab.dataset(path, split=…)`). For a data set the function gets a text file of
-                each partition's lines, with `name`, `offset` and `size`, and `buffer` for bytes.
-            reduce: A function of two values that merges results, from left to right in their order; it must be
-                associative. The job has one result then.
-            chunksize: Items of one task, called one after another. By default as many as make 64 tasks, at most 1000.
-                The limits hold for the task as a whole.
+            over: Items, or a data set (`fab.dataset(path, split=…)`). For a data set the function receives a text
+                file of each partition's lines, with `name`, `offset` and `size`, and `buffer` for bytes.
+            reduce: An associative function that merges two results, applied from left to right. The job then has one
+                result.
+            chunksize: Number of items per task, called sequentially. By default chosen for 64 tasks, at most 1000
+                items. The limits apply to the whole task.
             options: As `Function.map`: output, name, tags, concurrency, max_attempts, allow_failed, priority,
-                budget_fuel, node_selector, cache, key; and `fan_in`, how many results are merged at a time.
+                budget_fuel, node_selector, cache, key; and `fan_in`, the number of results merged at a time.
 
         Raises:
             NotShippable: as `remote`.
@@ -255,12 +255,11 @@ class PyFunction(PyFunctionBase[P, R]):
         chunksize: int | None = None,
         **options: Any,
     ) -> PyJob:
-        """As `map`, with the arguments of each call as a tuple."""
+        """See `map`. Each item is a tuple of arguments."""
         return self._job(self._submitted(over, True, reduce, chunksize, options))
 
     def job(self, id: str) -> PyJob:
-        """An earlier map of this function, from whatever process it was submitted; its results are read as this
-        function's are."""
+        """Returns an earlier job of this function by its id. It may have been submitted by another process."""
         return PyJob(self._fabric, self._fabric.job(id).info, self._reader().many)
 
     def _job(self, plan: Plan[tuple[Job, Reader]]) -> PyJob:
@@ -269,16 +268,16 @@ class PyFunction(PyFunctionBase[P, R]):
 
 
 class AsyncPyFunction(PyFunctionBase[P, R]):
-    """As `PyFunction`, with coroutines. Made by `@fab.function` of an `AsyncFabric`."""
+    """The async version of `PyFunction`. Created by `@fab.function` of an `AsyncFabric`."""
 
     _fabric: AsyncFabric
 
     async def remote(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Runs it in the sandbox and gives what it returns."""
+        """See `PyFunction.remote`."""
         return await self._fabric._io.run(self._remote(args, kwargs))
 
     async def spawn(self, *args: P.args, **kwargs: P.kwargs) -> AsyncPyInvocation:
-        """As `PyFunction.spawn`."""
+        """See `PyFunction.spawn`."""
         body, reader = self._call(args, kwargs)
         policy = self._fabric.policy
         plan = self._with_ref(lambda ref: functions.spawn(policy, ref, body, None, CONTENT_TYPE, None))
@@ -292,7 +291,7 @@ class AsyncPyFunction(PyFunctionBase[P, R]):
         chunksize: int | None = None,
         **options: Any,
     ) -> AsyncPyJob:
-        """Calls it for every item, or for every partition of a data set, and gives the job at once."""
+        """Calls the function for every item, or for every partition of a data set, and returns the job."""
         return await self._job(self._submitted(over, False, reduce, chunksize, options))
 
     async def starmap(
@@ -303,11 +302,11 @@ class AsyncPyFunction(PyFunctionBase[P, R]):
         chunksize: int | None = None,
         **options: Any,
     ) -> AsyncPyJob:
-        """As `map`, with the arguments of each call as a tuple."""
+        """See `map`. Each item is a tuple of arguments."""
         return await self._job(self._submitted(over, True, reduce, chunksize, options))
 
     async def job(self, id: str) -> AsyncPyJob:
-        """As `PyFunction.job`."""
+        """See `PyFunction.job`."""
         return AsyncPyJob(self._fabric, (await self._fabric.job(id)).info, self._reader().many)
 
     async def _job(self, plan: Plan[tuple[Job, Reader]]) -> AsyncPyJob:

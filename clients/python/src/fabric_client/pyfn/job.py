@@ -1,4 +1,4 @@
-"""Handles of Python functions' jobs and calls: as the client's, with values and exceptions of Python."""
+"""Handles to jobs and calls of Python functions, with Python values and exceptions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .outcome import Outcome
 
 
 def _values(tasks: Iterable[list[Outcome]], return_exceptions: bool) -> list[Any]:
-    """The values of all tasks in order; raises the first exception, or gives exceptions as values."""
+    """Returns the values of all tasks in order. Raises the first exception, or returns exceptions as values."""
     outcomes = (outcome for task in tasks for outcome in task)
     if return_exceptions:
         return [outcome.value if outcome.error is None else outcome.error for outcome in outcomes]
@@ -21,36 +21,36 @@ def _values(tasks: Iterable[list[Outcome]], return_exceptions: bool) -> list[Any
 
 
 def _of(job: Job | AsyncJob, found: Any, return_exceptions: bool) -> Any:
-    """What `result` gives, from what the job's tasks gave."""
+    """Converts the results of a job's tasks to the value of `result`."""
     values = _values([found] if job.is_single else found, return_exceptions)
     return values[0] if job.is_single else values
 
 
 def _hinted(error: LimitExceeded) -> LimitExceeded:
-    """The error with what a user of `map` can do."""
-    more = "the limits hold for all items of a task: give a smaller chunksize, or higher limits"
+    """Adds a hint for users of `map`."""
+    more = "the limits apply to all items of a task: use a smaller chunksize, or raise the limits"
     error.hint = f"{error.hint}; {more}" if error.hint else more
     return error
 
 
 class PyJob(Job):
-    """A Python function mapped over items or a data set. As `Job`, but for what it gives: a value for each item, in
-    order, or for each partition; or one value of a job that reduces."""
+    """A handle to a job of a Python function. Like `Job`, with one value per item, in order, or per partition, or a
+    single value for a job with a reduce."""
 
     def result(
         self, timeout: float | None = None, *, progress: bool | None = None, return_exceptions: bool = False
     ) -> Any:
-        """Waits and gives the list of values, in order, or the one value of a job that reduces.
+        """Waits for the end and returns the list of values, in order, or the one value of a job with a reduce.
 
         Args:
             timeout: Seconds; None for no limit.
             progress: As `Job.wait`.
-            return_exceptions: Give exceptions that the function raised in place of values; else the first one is
+            return_exceptions: Return exceptions of the function in place of values. By default the first one is
                 raised.
 
         Raises:
             Exception: the first that the function raised.
-            GuestFault, LimitExceeded and the like: what failed the job as a whole.
+            GuestFault, LimitExceeded and others: the failure of the whole job.
             JobCancelled, WaitTimeout: as `Job.result`.
         """
         try:
@@ -60,12 +60,12 @@ class PyJob(Job):
         return _of(self, found, return_exceptions)
 
     def results(self, timeout: float | None = None) -> Iterator[tuple[int, Any]]:
-        """Pairs of a task's number and the list of its values, as tasks complete. A task has `chunksize` items."""
+        """Yields pairs of a task's number and the list of its values, as tasks complete: `chunksize` items each."""
         for index, outcomes in super().results(timeout):
             yield index, _values([outcomes], False)
 
     def __iter__(self) -> Iterator[Any]:
-        """The values in order, as soon as each task is there; raises where the function raised."""
+        """Yields the values in order, as soon as their tasks complete. Raises the function's exception in its place."""
         for values in super().__iter__():
             yield from values
 
@@ -79,12 +79,12 @@ class PyJob(Job):
 
 
 class AsyncPyJob(AsyncJob):
-    """As `PyJob`, for coroutines."""
+    """The async version of `PyJob`."""
 
     async def result(
         self, timeout: float | None = None, *, progress: bool | None = None, return_exceptions: bool = False
     ) -> Any:
-        """As `PyJob.result`."""
+        """See `PyJob.result`."""
         try:
             found = await super().result(timeout, progress=progress)
         except LimitExceeded as error:
@@ -92,22 +92,22 @@ class AsyncPyJob(AsyncJob):
         return _of(self, found, return_exceptions)
 
     async def results(self, timeout: float | None = None) -> AsyncIterator[tuple[int, Any]]:
-        """As `PyJob.results`."""
+        """See `PyJob.results`."""
         async for index, outcomes in super().results(timeout):
             yield index, _values([outcomes], False)
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        """As `PyJob.__iter__`."""
+        """See `PyJob.__iter__`."""
         async for values in super().__aiter__():
             for value in values:
                 yield value
 
 
 class PyInvocation(Invocation):
-    """A call of a Python function that runs by itself. As `Invocation`, with values and exceptions of Python."""
+    """A handle to an asynchronous call of a Python function. Like `Invocation`, with Python values and exceptions."""
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Waits and gives the exception that `result` would raise, or None."""
+        """Waits for the end and returns the exception that `result` would raise, or None."""
         failure = super().exception(timeout)
         if failure is not None:
             return failure
@@ -119,10 +119,10 @@ class PyInvocation(Invocation):
 
 
 class AsyncPyInvocation(AsyncInvocation):
-    """As `PyInvocation`, for coroutines."""
+    """The async version of `PyInvocation`."""
 
     async def exception(self, timeout: float | None = None) -> BaseException | None:
-        """As `PyInvocation.exception`."""
+        """See `PyInvocation.exception`."""
         failure = await super().exception(timeout)
         if failure is not None:
             return failure

@@ -1,4 +1,4 @@
-"""What a module is to the sandbox: there, brought along in a package, the user's own, or out of reach."""
+"""Classifies modules: importable in the sandbox, sent with a package, the user's own, or unavailable."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ NATIVE_ENDINGS = (".so", ".pyd", ".dylib", ".dll")
 
 
 class Origin(enum.Enum):
-    """Where the sandbox gets a module from."""
+    """The origin of a module in the sandbox."""
 
-    #: It has it, or a package brings it: it is imported there.
+    #: Imported in the sandbox, from its standard library or from a package.
     IMPORTED = enum.auto()
-    #: It is the user's: what the function uses of it is sent.
+    #: The user's own module: the parts that the function uses are sent.
     OWN = enum.auto()
 
 
 @functools.cache
 def runner_modules() -> frozenset[str]:
-    """What the runner can import: a list made when it was built."""
+    """Returns the modules that the runner can import, listed when it was built."""
     text = importlib.resources.files(__package__).joinpath("runner_modules.txt").read_text(encoding="ascii")
     return frozenset(text.split())
 
@@ -39,10 +39,10 @@ def _installed() -> tuple[str, ...]:
 
 
 def origin(name: str, packaged: Collection[str]) -> Origin:
-    """What a module is; `packaged` are the top-level modules that the function's packages bring.
+    """Returns the origin of a module. `packaged` are the top-level modules of the function's packages.
 
     Raises:
-        NotShippable: where the sandbox can't have it, with the reason.
+        NotShippable: if the module is not available in the sandbox, with the reason.
     """
     top = name.partition(".")[0]
     if name in runner_modules() or top in packaged:
@@ -50,7 +50,7 @@ def origin(name: str, packaged: Collection[str]) -> Origin:
     if top in sys.stdlib_module_names:
         raise NotShippable(
             f"the sandbox has no module {name}",
-            "do that part outside the function, and give it the outcome as an argument",
+            "do that part outside the function, and pass the result as an argument",
         )
     module = sys.modules.get(name) or sys.modules.get(top)
     if module is None or _is_own(module):
@@ -70,7 +70,7 @@ def _is_own(module: ModuleType) -> bool:
 
 
 def _not_there(name: str, top: str) -> NotShippable:
-    # Before Python 3.11 many are not in that list.
+    # Before Python 3.11 this list is incomplete.
     distributions = [*importlib.metadata.packages_distributions().get(top, []), top]
     module = sys.modules.get(top)
     file = getattr(module, "__file__", None) or ""
@@ -89,8 +89,8 @@ def _not_there(name: str, top: str) -> NotShippable:
 
 
 def native(package: str) -> NotShippable:
-    """The refusal of a package with machine code in it."""
+    """Returns the exception for a package with native code."""
     return NotShippable(
         f"{package} is a native extension, and native extensions do not run in the sandbox",
-        "give the function lists, numbers or bytes (for instance array.tolist()), or write it as a Rust module",
+        "pass lists, numbers or bytes (for instance array.tolist()), or write a Rust module",
     )

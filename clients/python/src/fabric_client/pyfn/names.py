@@ -1,4 +1,4 @@
-"""Which names a piece of source uses from around it."""
+"""Finds the free names that a definition uses."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _OF_EVERY_MODULE = {
 
 @dataclass
 class Uses:
-    """Names that a definition takes from around it."""
+    """Free names of a definition."""
 
-    #: Those that it needs.
+    #: Names that it needs.
     needed: set[str] = field(default_factory=set)
-    #: Those of them that it needs when it is defined: for decorators, default values and base classes.
+    #: Names that it needs at definition time: for decorators, default values and base classes.
     at_once: set[str] = field(default_factory=set)
-    #: Those in annotations of a class, which are worth having but may be missing.
+    #: Names in annotations of a class, which are optional.
     wished: set[str] = field(default_factory=set)
-    #: Which attributes of a name it asks for: `json` and `loads` in `json.loads`.
+    #: Attributes of a name that it uses: `json` and `loads` in `json.loads`.
     attributes: dict[str, set[str]] = field(default_factory=dict)
-    #: Names that also stand alone.
+    #: Names that are also used without an attribute.
     alone: set[str] = field(default_factory=set)
 
 
 def of(node: Node, without: int = 0) -> Uses:
-    """What a definition uses, without its first `without` decorators."""
+    """Returns the free names of a definition, without its first `without` decorators."""
     stripped = copy.deepcopy(node)
     if not isinstance(stripped, ast.Lambda):
         del stripped.decorator_list[:without]
@@ -69,7 +69,7 @@ def _globals(table: symtable.SymbolTable) -> Iterator[str]:
 
 
 class _Stripper(ast.NodeTransformer):
-    """Takes annotations out: the sandbox evaluates them only when asked, and they often name what is not there."""
+    """Removes annotations: the sandbox evaluates them lazily, and they often name unavailable types."""
 
     def __init__(self, wished: set[str]) -> None:
         self._wished = wished

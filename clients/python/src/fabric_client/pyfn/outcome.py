@@ -1,8 +1,8 @@
-"""What came back from the sandbox, as a value or as an exception. All of it is hostile.
+"""Decodes values and exceptions from the sandbox. All of this input is untrusted.
 
-A value is read by the codec. An exception is made again where its type is a built-in one or a class beside the
-function; its constructor does not run. Frames are shown with our own source lines; text from the sandbox is cleaned
-of what could play with a terminal.
+The codec decodes values. An exception is reconstructed if its type is built in or a class of the function's module; no
+constructor of such a class runs. Frames are shown with local source lines. Text from the sandbox is cleaned of terminal
+control characters.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from .errors import RemoteError, RemoteTraceback
 from .ship import Shipped
 
 _NEVER = (StopIteration, StopAsyncIteration, GeneratorExit)
-"""Exceptions that mean something to Python itself where they come out of a call."""
+"""Exceptions with a meaning for the interpreter if a call raises them."""
 _MAX_CHAIN = 10
 _MAX_FRAMES = 200
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One call's value, or its exception."""
+    """The value or the exception of a call."""
 
     value: Any
     error: BaseException | None
 
     def get(self) -> Any:
-        """The value; raises the exception."""
+        """Returns the value or raises the exception."""
         if self.error is not None:
             raise self.error
         return self.value
 
 
 class Reader:
-    """Reads outcomes of one function."""
+    """Decodes outcomes of one function."""
 
     def __init__(self, shipped: Shipped) -> None:
         self._shipped = shipped
         self._decoder = Decoder(shipped.classes)
 
     def one(self, content: bytes, content_type: str | None = None) -> Any:
-        """The value of a single call; raises its exception. A `codec.Decoder` of the client."""
+        """Returns the value of a single call or raises its exception. A `codec.Decoder` of the client."""
         return self._outcome(_checked(content)).get()
 
     def many(self, content: bytes, content_type: str | None = None) -> list[Outcome]:
-        """The outcomes of a chunk or partition. A `codec.Decoder` of the client."""
+        """Returns the outcomes of a chunk or partition. A `codec.Decoder` of the client."""
         document = _checked(content)
         if type(document) is not list:
             raise _malformed("a list of outcomes was expected")
@@ -92,12 +92,12 @@ class Reader:
             remote.args_there = args or ()
         notes = [printable(_str(note)) for note in link["notes"][:10]]
         if notes:
-            # As `add_note` of Python 3.11 does.
+            # Like `add_note` of Python 3.11.
             vars(error)["__notes__"] = notes
         return error
 
     def _text(self, chain: list[Any]) -> str:
-        """The traceback of a chain, as Python writes it: what came first stands first."""
+        """Returns the traceback of a chain in Python's format, the oldest exception first."""
         parts = []
         for link in reversed(chain):
             parts.append("Traceback (most recent call last, in the sandbox):\n")
@@ -130,7 +130,7 @@ class Reader:
 
 
 def _made(cls: type[Exception], args: tuple[Any, ...], attributes: Any) -> BaseException | None:
-    """An exception with these arguments; none of the user's code runs."""
+    """Creates an exception with these arguments without running the user's code."""
     try:
         if cls.__module__ == "builtins":
             return cls(*args)
@@ -158,7 +158,7 @@ def _str(value: Any) -> str:
 
 def _malformed(what: str) -> ProtocolError:
     return ProtocolError(
-        f"the sandbox's answer is malformed: {printable(what, 300)}",
+        f"the response of the sandbox is malformed: {printable(what, 300)}",
         code="guest-contract",
-        hint="is the function behind it really the Python runner?",
+        hint="check that the function is the Python runner",
     )

@@ -1,4 +1,4 @@
-"""Pure-Python packages that go along with a function: resolved by pip on this machine, imported there from memory."""
+"""Pure-Python packages of a function: resolved by pip locally, imported from memory in the sandbox."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from .modules import NATIVE_ENDINGS
 PYTHON = "3.14"
 """The Python of the sandbox."""
 MAX_BYTES = 6 << 20
-"""All wheels of a function together. They travel with every call, and a job takes 16 MiB of parameters and items."""
+"""Maximum total size of a function's wheels. They are sent with every call, and a job request has at most 16 MiB."""
 
 
 @dataclass(frozen=True)
 class Packages:
-    """Wheels, and the top-level modules in them."""
+    """Wheels and their top-level modules."""
 
     files: tuple[Path, ...] = ()
     modules: frozenset[str] = frozenset()
 
     def wheels(self) -> list[str]:
-        """Their bytes in base64, as a bundle carries them."""
+        """Returns the wheels in base64, as in a bundle."""
         return list(_encoded(self.files))
 
 
@@ -45,25 +45,25 @@ def _encoded(files: tuple[Path, ...]) -> tuple[str, ...]:
 
 
 def cache_folder() -> Path:
-    """Where wheels are kept: `fabric/packages` in the user's cache folder. It may be deleted at any time."""
+    """Returns the cache of wheels: `fabric/packages` in the user's cache folder. It can be deleted at any time."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "fabric" / "packages"
 
 
 @functools.lru_cache(maxsize=128)
 def resolve(requirements: tuple[str, ...]) -> Packages:
-    """The wheels of some requirements and of all that they depend on. What was resolved once is kept.
+    """Returns the wheels of requirements and of their dependencies. Results are cached.
 
     Raises:
-        NotShippable: for a package that has no pure-Python wheel.
-        SettingError: for a requirement that pip does not understand or find, and where there is no pip.
+        NotShippable: if a package has no pure-Python wheel.
+        SettingError: if pip cannot parse or find a requirement, or is not installed.
     """
     if not requirements:
         return Packages()
     for requirement in requirements:
         if not isinstance(requirement, str) or not re.match(r"[A-Za-z0-9]", requirement):
             raise SettingError(
-                f"{requirement!r} is no requirement", hint='write it as for pip: packages=["more-itertools==10.*"]'
+                f"{requirement!r} is not a requirement", hint='use the syntax of pip: packages=["more-itertools==10.*"]'
             )
     text = "\n".join([PYTHON, *sorted(requirements)])
     folder = cache_folder() / hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -85,7 +85,7 @@ def _download(requirements: Sequence[str], folder: Path) -> None:
         try:
             temporary.rename(folder)
         except OSError:
-            # Another process was quicker; its wheels are as good.
+            # Another process has created the folder meanwhile, with the same wheels.
             if not folder.is_dir():
                 raise
     finally:
@@ -94,7 +94,7 @@ def _download(requirements: Sequence[str], folder: Path) -> None:
 
 def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
     if importlib.util.find_spec("pip") is None:
-        raise SettingError("packages are resolved with pip, and this Python has none", hint="python -m ensurepip")
+        raise SettingError("packages are resolved with pip, which is not installed", hint="python -m ensurepip")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 — no shell
 
@@ -104,11 +104,11 @@ def _not_found(said: str) -> Exception:
     name = re.split(r"[^A-Za-z0-9._-]", found[1])[0] if found else None
     if name and _pip("index", "versions", name).returncode == 0:
         return NotShippable(
-            f"the package {name} has no wheel in pure Python, and native extensions do not run in the sandbox",
-            "leave it out, or use a package in pure Python; native code goes into a Rust module",
+            f"the package {name} has no pure-Python wheel, and native extensions do not run in the sandbox",
+            "use a pure-Python package, or write a Rust module for native code",
         )
     lines = [line for line in said.splitlines() if "ERROR" in line] or said.splitlines()[-3:]
-    return SettingError("pip found no such packages: " + " ".join(lines)[:1000], hint="check their names and versions")
+    return SettingError("pip did not find the packages: " + " ".join(lines)[:1000], hint="check names and versions")
 
 
 def _read(folder: Path) -> Packages:
@@ -117,13 +117,13 @@ def _read(folder: Path) -> Packages:
     for file in files:
         if not file.name.endswith("-none-any.whl"):
             raise NotShippable(
-                f"{file.name} is not a wheel in pure Python (none-any)", "native extensions do not run in the sandbox"
+                f"{file.name} is not a pure-Python wheel (none-any)", "native extensions do not run in the sandbox"
             )
         with zipfile.ZipFile(file) as wheel:
             for name in wheel.namelist():
                 if name.endswith(NATIVE_ENDINGS):
                     raise NotShippable(
-                        f"{file.name} holds the native extension {name}", "native extensions do not run in the sandbox"
+                        f"{file.name} has the native extension {name}", "native extensions do not run in the sandbox"
                     )
                 top = name.partition("/")[0]
                 if name.endswith(".py") and not top.endswith((".dist-info", ".data")):
@@ -132,7 +132,7 @@ def _read(folder: Path) -> Packages:
     if size > MAX_BYTES:
         names = ", ".join(file.name for file in files)
         raise NotShippable(
-            f"the packages take {size:,} bytes, and {MAX_BYTES:,} travel with a function: {names}",
-            "leave out what is large, or write a Rust module",
+            f"the packages have {size:,} bytes, and at most {MAX_BYTES:,} can be sent with a function: {names}",
+            "leave out large packages, or write a Rust module",
         )
     return Packages(files, frozenset(modules))

@@ -1,4 +1,4 @@
-"""Why a value can't go to the sandbox, and what to do instead."""
+"""Reasons for which a value cannot be sent to the sandbox, with alternatives."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _NATIVE = {
 
 
 def is_ours(cls: type) -> bool:
-    """Whether a class is of this package."""
+    """Returns True if the class belongs to this package."""
     return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def known(value: Any) -> None:
-    """Refuses what is known not to travel.
+    """Rejects values that are known not to be sendable.
 
     Raises:
         NotShippable: with the reason.
@@ -57,34 +57,34 @@ def known(value: Any) -> None:
     if isinstance(value, io.IOBase):
         name = getattr(value, "name", None)
         raise NotShippable(
-            f"an open file{f' ({name})' if isinstance(name, str) else ''} stays on this machine",
-            "read it here and give its content, or store it and map over it: f.map(fab.dataset(path))",
+            f"an open file{f' ({name})' if isinstance(name, str) else ''} cannot be sent",
+            "pass its content, or store it and map over it: f.map(fab.dataset(path))",
         )
     if isinstance(value, socket.socket):
-        raise NotShippable("a socket stays on this machine", "fetch the data here and give it as an argument")
+        raise NotShippable("a socket cannot be sent", "fetch the data first and pass it as an argument")
     if isinstance(value, _LOCKS):
         raise NotShippable(
-            f"a {type(value).__name__} means something in one process only",
-            "leave it out: every call has a fresh sandbox of its own",
+            f"a {type(value).__name__} is valid in one process only",
+            "leave it out: every call runs in its own new sandbox",
         )
     if isinstance(value, _RUNNING):
         raise NotShippable(
-            f"a {type(value).__name__} is half-way through its work", "make a list of it first: list(...)"
+            f"a {type(value).__name__} cannot be sent while it is suspended", "convert it to a list first: list(...)"
         )
     top = type(value).__module__.partition(".")[0]
     if top in _NATIVE:
         raise native(f"{_NATIVE[top]} (a {type(value).__name__})")
     if is_ours(type(value)):
         raise NotShippable(
-            f"{type(value).__name__} talks to the server, and the sandbox has no network",
-            "call it outside the function, and give the outcome as an argument",
+            f"{type(value).__name__} needs the network, which the sandbox does not have",
+            "call it outside the function, and pass the result as an argument",
         )
 
 
 def unknown(value: Any) -> NotShippable:
-    """The refusal of any other value."""
+    """Returns the exception for any other value."""
     cls = type(value)
     return NotShippable(
-        f"a value of type {cls.__module__}.{cls.__qualname__} can't be sent",
-        "make it inside the function, or give numbers, text, bytes, lists, dicts or a dataclass",
+        f"a value of type {cls.__module__}.{cls.__qualname__} cannot be sent",
+        "create it inside the function, or pass numbers, text, bytes, lists, dicts or a dataclass",
     )

@@ -1,4 +1,4 @@
-"""The runner that executes Python functions: where its module is, and its deployment in the tenant."""
+"""The runner that executes Python functions: its module and its deployment in the tenant."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from ..spec import hyphenated
 from ..steps import Plan
 
 VARIABLE = "FABRIC_PYTHON_RUNNER"
-"""Names another module file than the one in this package."""
+"""Environment variable with the path of another module file than the packaged one."""
 
 
 def module() -> bytes:
-    """The runner's module.
+    """Returns the runner's module.
 
     Raises:
-        SettingError: where this installation has none.
+        SettingError: if this installation has none.
     """
     named = os.environ.get(VARIABLE)
     place = Path(named) if named else resources.files(__package__).joinpath("python-runner.wasm")
     if not place.is_file():
         raise SettingError(
-            f"the Python runner is not there: {place}",
+            f"the Python runner is missing: {place}",
             hint=f"install the wheel of fabric-client, run clients/python/runner/build.py, or set {VARIABLE}",
         )
     return place.read_bytes()
 
 
 def manifest(limits: Mapping[str, Any], grants: Mapping[str, Any]) -> dict[str, Any]:
-    """What the server is told of the runner under these limits, but for its name."""
+    """Returns the runner's manifest with these limits and grants, without its name."""
     return {"limits": hyphenated(limits), "grants": hyphenated(grants)}
 
 
 def deployed(policy: Policy, limits: Mapping[str, Any], grants: Mapping[str, Any]) -> Plan[str]:
-    """The runner's deployment, made where it is missing, as `name@version`. Uploading and compiling it takes a minute,
-    once for each tenant.
+    """Returns the runner's deployment as `name@version`, and deploys it if it is missing. Uploading and compiling takes
+    a minute, once per tenant.
 
-    The name is made of the module and of what it may use, so other limits are another function of the same compiled
-    module.
+    The name is a hash of the module, the limits and the grants, so that other limits give another function with the
+    same compiled module.
     """
     content = module()
     digest = hashlib.sha256(content).hexdigest()

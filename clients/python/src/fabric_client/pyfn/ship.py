@@ -1,8 +1,7 @@
-"""Collects what a function needs, so that the sandbox can rebuild it: a bundle.
+"""Creates the bundle of a function: all that the sandbox needs to rebuild it.
 
-A bundle is JSON; `runner/fabric_runner/program.py` says what is in it. It holds no paths, no line numbers of the file,
-no ids and no order that changes from run to run: the same function with the same constants is the same text, and
-so its results are found again.
+A bundle is JSON, described in `runner/fabric_runner/program.py`. It contains no paths, line numbers of files, ids or
+unstable order: the same function with the same constants has the same text, so that cached results are found.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ from .packages import Packages
 
 @dataclass
 class Shipped:
-    """What the client keeps of a bundle, to understand what comes back."""
+    """A bundle, and the data for decoding its results."""
 
-    #: The bundle.
+    #: The bundle as JSON.
     bundle: str
-    #: Where each definition's text is from, by its name in the sandbox's tracebacks.
+    #: The definition and the source of each file name in the sandbox's tracebacks.
     texts: dict[str, tuple[source.Definition, source.Text]]
-    #: The classes that results may be of.
+    #: The allowed classes of results.
     classes: dict[str, type]
 
 
 def file_name(number: int, qualname: str) -> str:
-    """What a definition's file is called in the sandbox; as in the runner's program.py."""
+    """Returns the file name of a definition in the sandbox, as in the runner's `program.py`."""
     return f"<{number}:{qualname}>"
 
 
@@ -56,9 +55,9 @@ def _uses(thing: Any, without: int) -> names.Uses:
 def _undone(
     thing: Any, base: Any, definition: source.Definition, around: Mapping[str, Any], space: Mapping[str, Any]
 ) -> int:
-    """How many decorators stay here: the one that made the function ours, and those above it.
+    """Returns the number of decorators to remove: up to and including `@fab.function`.
 
-    A function that no decorator wraps is what `def` made: none is applied to it.
+    All are removed from a function that no decorator has wrapped.
     """
     count = 0
     if thing is base and not isinstance(base, type):
@@ -69,7 +68,7 @@ def _undone(
         found = around.get(path[0], space.get(path[0]))
         for part in path[1:]:
             found = getattr(found, part, None)
-        # A client that is a local variable is nowhere to be found once the function is made.
+        # A client that is a local variable cannot be looked up once the function exists.
         lost = path[0] not in around and path[0] not in space and path[1:] == ["function"]
         if lost or getattr(found, "__fabric_decorator__", False):
             count = number
@@ -78,7 +77,7 @@ def _undone(
 
 @dataclass
 class Shipment:
-    """One bundle in the making."""
+    """A builder of one bundle."""
 
     packages: Packages
     steps: list[Any] = field(default_factory=list)
@@ -97,10 +96,10 @@ class Shipment:
         self._encoder = Encoder(self._class_name, self._other)
 
     def value(self, value: Any, what: str) -> Any:
-        """The JSON of a value that goes to the sandbox; `what` says in a refusal what it is.
+        """Returns the JSON of a value to send. `what` describes it in errors.
 
         Raises:
-            NotShippable: where it can't go, with the way to it.
+            NotShippable: if it cannot be sent, with the path to it.
         """
         with _about(what):
             try:
@@ -109,7 +108,7 @@ class Shipment:
                 raise NotShippable(str(error), error.hint or None) from None
 
     def finish(self, entry: Any, **more: Any) -> Shipped:
-        """The bundle whose entry is this value."""
+        """Returns the bundle with this entry."""
         bundle = {
             "wheels": self.packages.wheels(),
             "modules": sorted(self.modules),
@@ -121,7 +120,7 @@ class Shipment:
         }
         return Shipped(dumps(bundle), self.texts, self.classes)
 
-    # What instances and other values are.
+    # Instances and other values.
 
     def _class_name(self, cls: type) -> str | None:
         if refuse.is_ours(cls) or origin(cls.__module__, self.packages.modules) is not Origin.OWN:
@@ -130,8 +129,8 @@ class Shipment:
         name = f"{cls.__module__}:{cls.__qualname__}"
         if self.classes.setdefault(name, cls) is not cls:
             raise NotShippable(
-                f"there are two classes {cls.__qualname__}: it was defined again, and some values are older",
-                "make those values again",
+                f"there are two classes {cls.__qualname__}: it was redefined, and some values have the old class",
+                "create those values again",
             )
         return name
 
@@ -148,12 +147,12 @@ class Shipment:
         if isinstance(value, types.MethodType):
             raise NotShippable(
                 f"{value.__qualname__} is a method bound to an object",
-                "give the object, and call its method in the function",
+                "pass the object, and call its method in the function",
             )
         return self._reduced(value)
 
     def _imported(self, value: Any, name: str | None) -> Any | None:
-        """The value as something that the sandbox imports by name, if it is that."""
+        """Returns the JSON of a value that the sandbox can import by name, or None."""
         owner = getattr(value, "__self__", None)
         homes = [getattr(value, "__module__", None), type(value).__module__, type(owner).__module__]
         known_as = [getattr(value, "__qualname__", None), getattr(value, "__name__", None), name]
@@ -169,7 +168,7 @@ class Shipment:
         return None
 
     def _reduced(self, value: Any) -> Any:
-        """An object of an imported class, by what pickle would make it of."""
+        """Encodes an object of an imported class by its pickle reduction."""
         cls = type(value)
         if origin(cls.__module__, self.packages.modules) is not Origin.IMPORTED:
             raise refuse.unknown(value)
@@ -187,7 +186,7 @@ class Shipment:
     # Definitions.
 
     def _define(self, thing: Any) -> int:
-        """Defines a function, class or lambda, and before it what it uses; gives its number."""
+        """Defines a function, class or lambda after its dependencies. Returns its number."""
         base = thing if isinstance(thing, type) else inspect.unwrap(thing)
         if id(thing) in self._numbers:
             return self._numbers[id(thing)]
@@ -207,7 +206,7 @@ class Shipment:
             free: dict[str, Any] = {}
             for name in sorted(uses.needed):
                 if name in around:
-                    # Its own name means itself; the text binds it.
+                    # Its own name refers to itself and is bound by its source.
                     if around[name] is not thing and name != definition.name:
                         free[name] = self.value(around[name], f"its variable `{name}`")
                 elif name in space:
@@ -233,7 +232,7 @@ class Shipment:
         return number
 
     def _define_namedtuple(self, number: int, cls: Any) -> None:
-        """Defines what `collections.namedtuple` has made: there is no source of it."""
+        """Defines a class from `collections.namedtuple`, which has no source."""
         name, fields = cls.__name__, list(cls._fields)
         made = (
             f"__import__('collections').namedtuple({name!r}, {fields!r}, defaults=defaults, module={cls.__module__!r})"
@@ -246,7 +245,7 @@ class Shipment:
         self.classes.setdefault(f"{cls.__module__}:{cls.__qualname__}", cls)
 
     def function(self, function: Any) -> Any:
-        """The JSON of the function that is called."""
+        """Returns the JSON of the entry function."""
         return self.value(function, "the function")
 
     def _bind(self, module: str, name: str, value: Any, uses: names.Uses) -> None:
@@ -269,7 +268,7 @@ class Shipment:
             (self.late if self._waits(encoded) else self.steps).append(step)
 
     def _wish(self, module: str, name: str, value: Any, uses: names.Uses) -> None:
-        """Sets a variable that an annotation names, where that is possible without much."""
+        """Sets a variable that an annotation names, if it is a module, a class or from `typing`."""
         if isinstance(value, types.ModuleType | type) or self._is_typing(value):
             try:
                 self._bind(module, name, value, uses)
@@ -290,7 +289,7 @@ class Shipment:
             return {"$module": module.__name__}
         if alone:
             raise NotShippable(
-                f"{module.__name__} is a module of yours, and it is used as a whole",
+                f"{module.__name__} is your own module, and it is used as a whole",
                 f"import the names that the function needs: from {module.__name__} import …",
             )
         self.modules.add(module.__name__)
@@ -300,7 +299,7 @@ class Shipment:
         return {"$module": module.__name__}
 
     def _waits(self, encoded: Any) -> bool:
-        """Whether a value refers to a definition that is not finished."""
+        """Returns True if a value refers to an unfinished definition."""
         if isinstance(encoded, list):
             return any(map(self._waits, encoded))
         if isinstance(encoded, dict):
@@ -334,7 +333,7 @@ def _kind(thing: Any) -> str:
 
 
 def _around(thing: Any) -> Mapping[str, Any]:
-    """The variables of functions around a definition."""
+    """Returns the free variables of a definition and their values."""
     functions = [thing] if isinstance(thing, types.FunctionType) else []
     if isinstance(thing, type):
         functions = [f for f in map(source.inspect_function, vars(thing).values()) if f is not None]
@@ -350,7 +349,7 @@ def _around(thing: Any) -> Mapping[str, Any]:
 
 
 def _space(thing: Any) -> Mapping[str, Any]:
-    """The variables of the module that a definition is in, those of Python itself left out."""
+    """Returns the variables of the module of a definition."""
     if isinstance(thing, type):
         module = sys.modules.get(thing.__module__)
         return vars(module) if module else {}
@@ -360,7 +359,7 @@ def _space(thing: Any) -> Mapping[str, Any]:
 
 @contextmanager
 def _about(what: str) -> Iterator[None]:
-    """Puts in front of a refusal where it comes from."""
+    """Prefixes errors with the path to the value."""
     try:
         yield
     except NotShippable as error:

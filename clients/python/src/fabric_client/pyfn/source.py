@@ -1,4 +1,4 @@
-"""Cuts the source of functions, lambdas and classes out of files, notebook cells and the interactive prompt."""
+"""Extracts the source of functions, lambdas and classes from files, notebook cells and the interactive prompt."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .errors import NotShippable
 Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
 
 LAMBDA = "__lambda"
-"""What a lambda is called in its text."""
+"""Name of a lambda in its extracted source."""
 MAKE = "__make"
-"""The function around a definition that has variables of functions around it, or that was indented."""
+"""Name of the wrapper function of a definition that has free variables or was indented."""
 
 
 @dataclass(frozen=True)
 class Definition:
-    """Where something is defined. Lines count from 1."""
+    """The location of a definition. Lines count from 1."""
 
     node: Node
     file: str
@@ -30,13 +30,13 @@ class Definition:
 
     @property
     def name(self) -> str:
-        """The name that the text defines."""
+        """The name that the source defines."""
         return LAMBDA if isinstance(self.node, ast.Lambda) else self.node.name
 
 
 @dataclass(frozen=True)
 class Text:
-    """Source that stands for itself: executing it defines `name`, or the function `MAKE` where `wrapped`."""
+    """Self-contained source: executing it defines `name`, or the function `MAKE` if `wrapped`."""
 
     name: str
     source: str
@@ -46,10 +46,10 @@ class Text:
 
 
 def of_function(function: types.FunctionType) -> Definition:
-    """Where a function or lambda is defined.
+    """Returns the definition of a function or lambda.
 
     Raises:
-        NotShippable: where its source is not there or can't be told apart from others on its line.
+        NotShippable: if its source is not available, or ambiguous among lambdas on one line.
     """
     code = function.__code__
     lines = _lines(code.co_filename, function.__globals__)
@@ -60,22 +60,22 @@ def of_function(function: types.FunctionType) -> Definition:
             found = alike[:1]
         else:
             raise NotShippable(
-                f"line {code.co_firstlineno} of {code.co_filename} has several lambdas, and which one is not clear",
+                f"line {code.co_firstlineno} of {code.co_filename} has several lambdas that cannot be distinguished",
                 "give the function a name, with def",
             )
     if not lines or not found:
         raise NotShippable(
-            f"the source of {function.__qualname__} is not there: {_why(code.co_filename, lines)}",
+            f"the source of {function.__qualname__} is not available: {_why(code.co_filename, lines)}",
             "define it in a file or a notebook cell",
         )
     return Definition(found[-1], code.co_filename, lines)
 
 
 def of_class(cls: type) -> Definition:
-    """Where a class is defined.
+    """Returns the definition of a class.
 
     Raises:
-        NotShippable: where its source is not there.
+        NotShippable: if its source is not available.
     """
     module = sys.modules.get(cls.__module__)
     space = vars(module) if module else {}
@@ -88,12 +88,12 @@ def of_class(cls: type) -> Definition:
         if found:
             return Definition((exact or found)[-1], file, lines)
     raise NotShippable(
-        f"the source of the class {cls.__qualname__} is not there", "define it in a file or a notebook cell"
+        f"the source of the class {cls.__qualname__} is not available", "define it in a file or a notebook cell"
     )
 
 
 def cut(definition: Definition, free: list[str], without: int = 0) -> Text:
-    """The text of a definition, without its first `without` decorators; `free` are variables from around it."""
+    """Returns the source of a definition, without its first `without` decorators. `free` are its free variables."""
     node = definition.node
     if isinstance(node, ast.Lambda):
         expression = ast.get_source_segment("".join(definition.lines), node)
@@ -117,10 +117,10 @@ def _lines(file: str, space: dict[str, object]) -> list[str]:
 
 def _why(file: str, lines: list[str]) -> str:
     if lines:
-        return f"{file} has changed since it was read"
+        return f"{file} has changed since it was imported"
     if file.startswith("<"):
-        return "it was typed into a prompt that keeps no source, or made by exec"
-    return f"{file} can't be read"
+        return "it was typed into a prompt that keeps no source, or created by exec"
+    return f"{file} cannot be read"
 
 
 @functools.lru_cache(maxsize=64)
@@ -148,7 +148,7 @@ def _is_of(node: Node, code: types.CodeType) -> bool:
 
 
 def _same_code(node: Node, code: types.CodeType) -> bool:
-    """Whether a lambda compiles to this code. Its variables from around it are compared by name."""
+    """Returns True if a lambda compiles to this code. Free variables are compared by name."""
     outer = f"def outer({', '.join(code.co_freevars)}):\n return {ast.unparse(node)}"
     module = compile(outer, "?", "exec", dont_inherit=True)
     for function in module.co_consts:
@@ -165,7 +165,7 @@ def _constants(code: types.CodeType) -> list[object]:
 
 
 def _files_of(cls: type, space: dict[str, object]) -> Iterator[str]:
-    """Files that may define a class, the likeliest first."""
+    """Yields files that may define a class, the likeliest first."""
     for value in vars(cls).values():
         function = inspect_function(value)
         if function is not None and not function.__code__.co_filename.startswith("<string>"):
@@ -173,12 +173,12 @@ def _files_of(cls: type, space: dict[str, object]) -> Iterator[str]:
     named = space.get("__file__")
     if isinstance(named, str):
         yield named
-    # Cells and prompts have no module; the last one that defines the name wins, as it does when they run.
+    # Cells and prompts have no module file. The last one that defines the name is used, as in execution.
     yield from [file for file, entry in reversed(linecache.cache.items()) if len(entry) > 1 and entry[1] is None]
 
 
 def inspect_function(value: object) -> types.FunctionType | None:
-    """The function behind a method, a static or class method, or a property."""
+    """Returns the function of a method, a static or class method, or a property."""
     if isinstance(value, staticmethod | classmethod):
         value = value.__func__
     if isinstance(value, property):

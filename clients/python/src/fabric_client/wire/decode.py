@@ -1,6 +1,6 @@
-"""Reads JSON into the models, checking every type: a server's bytes are not trusted to be what they should be.
+"""Reads JSON into the models and checks every type, since a server's bytes are untrusted.
 
-Keys that a model does not know are ignored, so that a newer server works with an older client.
+Unknown keys are ignored, so that an older client works with a newer server.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: Deeper JSON than this is no answer of this API.
+#: Maximum depth of JSON; no response of this API is deeper.
 _DEPTH = 32
 
 
 class Mismatch(ValueError):
-    """JSON that is not of the model's shape; the text names where."""
+    """JSON that does not match the model. The message names the location."""
 
 
 @functools.cache
 def fields_of(model: type[Any]) -> tuple[tuple[str, str, Any, bool], ...]:
-    """A model's fields: Python's name, JSON's name, type, whether JSON must have it."""
+    """Returns a model's fields: the name in Python, the name in JSON, the type, and True if required."""
     hints = typing.get_type_hints(model)
     found = []
     for field in dataclasses.fields(model):
@@ -36,7 +36,7 @@ def read(model: type[T], value: object, at: str = "$") -> T:
     """Reads one value of a model.
 
     Raises:
-        Mismatch: with the path to what is wrong.
+        Mismatch: with the path of the wrong value.
     """
     return typing.cast(T, _read(model, value, at, 0))
 
@@ -74,11 +74,11 @@ def _read(kind: Any, value: object, at: str, depth: int) -> object:
         return {str(key): _read(inner, item, f"{at}.{key}", depth + 1) for key, item in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    # A bool is an int to Python, and none to JSON.
+    # A bool is an int in Python, but not in JSON.
     if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
         return value
     raise _not(at, kind.__name__, value)
 
 
 def _not(at: str, wanted: str, value: object) -> Mismatch:
-    return Mismatch(f"{at}: {wanted} expected, not {type(value).__name__}")
+    return Mismatch(f"{at}: expected {wanted}, not {type(value).__name__}")

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """What a module can do."""
+    """The entry points of a module."""
 
     #: `task`, `http` or `command`.
     kind: str
@@ -19,7 +19,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class AliasTarget:
-    """One version behind an alias, with its share of the calls."""
+    """A version that an alias points to, with its weight."""
 
     version: int
     #: 1 to 1000.
@@ -54,7 +54,7 @@ class Deployment:
     module: str
     module_bytes: int
     entry: Entry
-    #: The manifest it was deployed with, as `fabric.toml` has it.
+    #: The manifest, in the structure of `fabric.toml`.
     manifest: dict[str, Any]
     created_ms: int
     note: str = ""
@@ -62,23 +62,23 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Deployed:
-    """The answer to a deployment."""
+    """The result of a deployment."""
 
     deployment: Deployment
-    #: False when the newest version had the same module and manifest.
+    #: False if the newest version has the same module and manifest.
     created: bool
-    #: The versions behind `live` now, by weight; empty where nothing is live.
+    #: The versions behind `live` now, by weight; empty if there is none.
     live: tuple[AliasTarget, ...]
     #: The versions behind `live` before.
     live_before: tuple[AliasTarget, ...]
-    #: Milliseconds the compiler took; 0 when the artefact was there already.
+    #: Compile time in milliseconds; 0 if the artefact existed.
     compile_ms: int
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Alias:
-    """An alias; calls are divided over its targets by weight."""
+    """An alias. Calls are divided among its targets by weight."""
 
     name: str
     targets: tuple[AliasTarget, ...]

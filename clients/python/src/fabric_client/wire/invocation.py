@@ -19,7 +19,7 @@ class Invocation:
     created_ms: int
     fuel: int
     cached: bool
-    #: Device time of its GPU work, microseconds.
+    #: Device time on GPUs, in microseconds.
     gpu_us: int = 0
     ended_ms: int | None = None
     result_bytes: int | None = None
@@ -30,7 +30,7 @@ class Invocation:
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line that a guest wrote, or Fabric's word about its call."""
+    """A line that a guest wrote, or that Fabric wrote about a call."""
 
     #: Milliseconds since 1970.
     at_ms: int
@@ -41,7 +41,7 @@ class LogLine:
     source: str
     #: `trace`, `debug`, `info`, `warn` or `error`.
     level: str
-    #: The text without its line feed. It comes from a guest: see `fabric_client.text.printable` before showing it.
+    #: The text without its line feed. Untrusted: use `fabric_client.text.printable` before displaying it.
     message: str
     #: The task, as `stage/index`, for a job's lines.
     task: str | None = None

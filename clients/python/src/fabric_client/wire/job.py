@@ -1,4 +1,4 @@
-"""Jobs, their tasks, results and events. Times are milliseconds since 1970, sizes are bytes."""
+"""Jobs, their tasks, results and events. Times are in milliseconds since 1970, sizes in bytes."""
 
 from __future__ import annotations
 
@@ -13,59 +13,59 @@ ENDED = frozenset(("succeeded", "failed", "cancelled"))
 
 @dataclass(frozen=True)
 class TaskCounts:
-    """How many tasks are in which state."""
+    """The number of tasks in each state."""
 
-    #: All of them, over all stages.
+    #: All tasks of all stages.
     total: int
-    #: Waiting for inputs, for room or for a backoff.
+    #: Waiting for inputs, for capacity or for a backoff.
     waiting: int
-    #: With a node.
+    #: Assigned to a node.
     running: int
-    #: Done, the cached ones included.
+    #: Succeeded, including cached tasks.
     succeeded: int
-    #: Done without running.
+    #: Served from the cache without running.
     cached: int
-    #: Failed for good.
+    #: Failed permanently.
     failed: int
-    #: Attempts that failed and were, or will be, repeated.
+    #: Failed attempts that were or will be retried.
     retries: int
-    #: Given up on.
+    #: Given up, as dead letters.
     dead: int = 0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a job has cost so far."""
+    """The cost of a job so far."""
 
-    #: Fuel of all attempts that gave a result or a guest fault.
+    #: Fuel of all attempts that ended with a result or a guest fault.
     fuel: int
-    #: Wall clock inside sandboxes, microseconds, summed.
+    #: Total wall-clock time in sandboxes, in microseconds.
     guest_us: int
     #: Input bytes read.
     bytes_in: int
     #: Result bytes committed.
     bytes_out: int
-    #: Device time of GPU work, microseconds, summed over the attempts that gave a result.
+    #: Total device time on GPUs of attempts that ended with a result, in microseconds.
     gpu_us: int = 0
 
 
 @dataclass(frozen=True)
 class Reduce:
-    """How partial results are merged."""
+    """The settings of a reduce."""
 
     fan_in: int = field(default=16, metadata={"json": "fan-in"})
 
 
 @dataclass(frozen=True)
 class Shuffle:
-    """How emitted records are grouped."""
+    """The settings of a shuffle."""
 
     partitions: int
 
 
 @dataclass(frozen=True)
 class JobSpec:
-    """A job as it was submitted. Of inline items the first 100 are shown."""
+    """The specification of a job. Contains at most the first 100 inline items."""
 
     function: str
     #: `{"objects": {"path": …, "split": …}}` or `{"items": […]}`.
@@ -87,7 +87,7 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as the server describes it."""
+    """A job."""
 
     id: str
     name: str
@@ -96,17 +96,17 @@ class Job:
     submitter: str
     #: `queued`, `running`, `succeeded`, `failed` or `cancelled`.
     state: str
-    #: One sentence on the state.
+    #: A sentence about the state.
     remark: str
     tasks: TaskCounts
     cost: Cost
     tags: tuple[str, ...]
     created_ms: int
-    #: Milliseconds from accepted to started, or to now.
+    #: Milliseconds from acceptance to the start, or until now.
     queue_ms: int
-    #: Milliseconds from started to ended, or to now.
+    #: Milliseconds from the start to the end, or until now.
     run_ms: int
-    #: How many results there are to read once it succeeded.
+    #: Number of results of a succeeded job.
     results: int
     spec: JobSpec
     waiting: str | None = None
@@ -127,12 +127,12 @@ class Task:
     #: `blocked`, `pending`, `running`, `backoff`, `succeeded`, `failed` or `cancelled`.
     state: str
     attempts: int
-    #: What it reads, in words.
+    #: Description of its input.
     input: str
     fuel: int
     wall_us: int
     cached: bool
-    #: Device time of its GPU work, microseconds.
+    #: Device time on GPUs, in microseconds.
     gpu_us: int = 0
     node: str | None = None
     key: str | None = None
@@ -142,7 +142,7 @@ class Task:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A task that was given up on."""
+    """A task that was given up."""
 
     job: str
     function: str
@@ -158,9 +158,9 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class JobEvent:
-    """What happened to a job."""
+    """An event of a job."""
 
-    #: Counts up within the job.
+    #: Sequence number within the job.
     seq: int
     at_ms: int
     #: `accepted`, `started`, `progress`, `retry`, `task-failed`, `succeeded`, `failed` or `cancelled`.
@@ -173,30 +173,30 @@ class JobEvent:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a job would take, by earlier jobs of its function."""
+    """The estimated cost of a job, based on earlier jobs of its function."""
 
     fuel: int
-    #: Wall clock inside sandboxes, microseconds, summed.
+    #: Total wall-clock time in sandboxes, in microseconds.
     guest_us: int
-    #: Milliseconds from the first task's start to the end.
+    #: Milliseconds from the start of the first task to the end.
     run_ms: int
-    #: What it is worked out from.
+    #: Description of the earlier jobs.
     basis: str
-    #: Price of the fuel, where the server has prices, and its currency.
+    #: Price of the fuel and its currency, if the server has prices.
     price: float | None = None
     currency: str | None = None
 
 
 @dataclass(frozen=True)
 class JobPlan:
-    """What a job would take, worked out without running it."""
+    """The plan of a job that was not run."""
 
     partitions: int
     tasks: int
     bytes_in: int
-    #: Map tasks whose result is in the cache already.
+    #: Map tasks with a cached result.
     cached: int
-    #: What the others would take; None where no earlier job of the function ran a task.
+    #: Estimate for the other tasks; None if no earlier job of the function ran a task.
     estimate: Estimate | None = None
 
 
@@ -209,14 +209,14 @@ class JobResult:
     bytes: int
     #: BLAKE3 of the bytes.
     digest: str
-    #: What it is stored under.
+    #: The key of the result.
     key: str
     content_type: str | None = None
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What running a sample of a job's tasks again has shown."""
+    """The result of an audit, which runs a sample of a job's tasks again."""
 
     checked: int
     same: int
@@ -225,8 +225,8 @@ class Audit:
 
 @dataclass(frozen=True)
 class JobsDeleted:
-    """What a deletion of several jobs did."""
+    """The result of deleting several jobs."""
 
     deleted: int
-    #: Goes on after these; None when there are no more.
+    #: Cursor of the next batch; None at the end.
     next: str | None = None

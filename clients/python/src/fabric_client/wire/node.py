@@ -9,32 +9,32 @@ from .job import JobPlan
 
 @dataclass(frozen=True)
 class GpuAdapter:
-    """The GPU that a node's guests share. Sizes are in bytes."""
+    """The GPU that the guests of a node share. Sizes are in bytes."""
 
     name: str
-    #: `hardware`, or `software` where the processor does the work.
+    #: `hardware`, or `software` for a driver that runs on the CPU.
     kind: str
     driver: str
-    #: The strongest wish that it serves: `preferred`, or `required` too.
+    #: Highest GPU setting that the node can serve: `preferred`, or `required`, which includes `preferred`.
     serves: str
-    #: What all calls together may allocate.
+    #: Memory that all calls together may allocate.
     memory_bytes: int
     buffer_bytes: int
     workgroup_memory_bytes: int
     workgroup_invocations: int
     f16: bool
-    #: Whether long loops run to their end: some software drivers cut them short.
+    #: True if long loops run to completion. Some software drivers cut them short.
     long_loops: bool
-    #: Calls that wait for it now.
+    #: Calls that are waiting for the GPU.
     queued: int
-    #: Smallest and largest subgroup, where WGSL has subgroup operations.
+    #: Smallest and largest subgroup, if WGSL subgroup operations are supported.
     subgroup_min: int | None = None
     subgroup_max: int | None = None
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node. Memory is in bytes, times are milliseconds since 1970."""
+    """A node. Memory is in bytes, times are in milliseconds since 1970."""
 
     id: str
     #: `ready`, `cordoned`, `draining`, `drained` or `lost`.
@@ -52,24 +52,24 @@ class Node:
     seen_ms: int
     gpus: int = 0
     gpu_model: str | None = None
-    #: The one that guests use; absent when they can use none, for the reason in `gpu_absent`.
+    #: The GPU for guests. None if there is none, for the reason in `gpu_absent`.
     gpu: GpuAdapter | None = None
     gpu_absent: str | None = None
-    #: Of one CPU, relative to a usual one.
+    #: Speed of one CPU, relative to a reference of 1.0.
     speed: float = 1.0
-    #: Kinds of modules that it takes; empty for all.
+    #: Kinds of modules that the node accepts; empty for all.
     accepts: tuple[str, ...] = ()
     url: str | None = None
-    #: The first 16 digits of the digests of modules that it holds in memory.
+    #: Digests of the modules in memory, the first 16 digits each.
     warm: tuple[str, ...] = ()
     leaving: bool = False
-    #: Number of the process among those that have had this name; 0 where there is no fleet.
+    #: Epoch of the process among those with this name; 0 without a fleet.
     epoch: int = 0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One filter's verdict on a node."""
+    """The result of one filter for a node."""
 
     filter: str
     passed: bool
@@ -78,7 +78,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Score:
-    """One score of a node, 0 to 100."""
+    """A score of a node, 0 to 100."""
 
     name: str
     value: float
@@ -107,27 +107,27 @@ class Explanation:
 
 @dataclass(frozen=True)
 class UsageLine:
-    """What was used, in all or by one function."""
+    """Usage in total or of one function."""
 
     invocations: int
     failed: int
-    #: Calls that ended because their callers left.
+    #: Calls that ended because their callers disconnected.
     cancelled: int
     cached: int
     fuel: int
     guest_us: int
     bytes_in: int
     bytes_out: int
-    #: Device time of GPU work, microseconds.
+    #: Device time on GPUs, in microseconds.
     gpu_us: int = 0
     function: str | None = None
-    #: Price of fuel and device time, where the server has prices.
+    #: Price of fuel and device time, if the server has prices.
     price: float | None = None
 
 
 @dataclass(frozen=True)
 class StorageLine:
-    """What a tenant keeps of one kind."""
+    """Storage of a tenant by kind."""
 
     #: `objects`, `results`, `functions`, `jobs`, `answers`, `volumes` or `logs`.
     kind: str
@@ -136,23 +136,23 @@ class StorageLine:
 
 @dataclass(frozen=True)
 class Storage:
-    """What a tenant keeps on disk, and may keep."""
+    """Disk usage and quota of a tenant."""
 
     used_bytes: int
     kinds: tuple[StorageLine, ...]
-    #: None for no limit but the disk.
+    #: None for no quota.
     quota_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Prices:
-    """What guests' work costs."""
+    """Prices of guest execution."""
 
-    #: Such as `EUR`.
+    #: Currency, such as `EUR`.
     currency: str = "EUR"
-    #: Of 1,000,000,000 units of fuel.
+    #: Price of 1,000,000,000 units of fuel.
     fuel: float = 0.0
-    #: Of a second of device time on a GPU.
+    #: Price of a second of device time on a GPU.
     gpu: float = 0.0
 
 
@@ -164,18 +164,18 @@ class Usage:
     total: UsageLine
     functions: tuple[UsageLine, ...]
     object_bytes: int
-    #: What it keeps on disk, by kind, and what it may keep.
+    #: Disk usage by kind, and the quota.
     storage: Storage = Storage(used_bytes=0, kinds=())
-    #: The days that count, UTC; None for all, and for up to now.
+    #: The range of UTC days; None for no bound.
     since_ms: int | None = None
     until_ms: int | None = None
-    #: None where the server has no prices.
+    #: None if the server has no prices.
     prices: Prices | None = None
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the server takes a token for."""
+    """The identity of a token."""
 
     name: str
     tenant: str

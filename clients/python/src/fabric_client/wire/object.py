@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """An object in a list; a folder where `path` ends in `/`."""
+    """An object in a list, or a folder if `path` ends in `/`."""
 
     path: str
-    #: Bytes.
+    #: Size in bytes.
     size: int
     #: Entity tag, without quotes.
     etag: str

@@ -11,9 +11,9 @@ class Frame:
 
     #: The demangled function name, or `<unknown>`.
     function: str
-    #: The core module it is in, where that has a name.
+    #: The name of its core module, if any.
     module: str | None = None
-    #: Source file and line, where the module carries debug information.
+    #: Source file and line, if the module has debug information.
     location: str | None = None
 
     def __str__(self) -> str:
@@ -23,7 +23,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a call or an attempt gave no result."""
+    """The error of a call or an attempt."""
 
     code: str
     message: str
@@ -31,13 +31,13 @@ class Fault:
     #: The guest's last lines on standard error, oldest first.
     stderr: tuple[str, ...] = ()
     backtrace: tuple[Frame, ...] = ()
-    #: Fuel spent before it happened.
+    #: Fuel spent before the error.
     fuel: int = 0
 
 
 @dataclass(frozen=True)
 class Problem:
-    """The body of every error answer."""
+    """The body of an error response."""
 
     title: str
     status: int
