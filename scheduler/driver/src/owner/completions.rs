@@ -13,7 +13,7 @@ impl JobsOwner {
     pub(super) fn message(&mut self, message: FromNode) {
         match message {
             FromNode::Heartbeat { node } => self.step([Event::Heartbeat { node }]),
-            FromNode::Holds { node, attempts } => self.step([Event::Holds { node, attempts }]),
+            FromNode::Holds { node, attempts } => self.step([Event::HeartbeatWithAttempts { node, attempts }]),
             FromNode::Completed { node, completion } => self.completed(&node, completion),
         }
     }

@@ -74,7 +74,8 @@ impl JobsOwner {
         // A death that was only dropped because of its age did happen.
         let oldest = now.iter().map(|death| death.at_ms).min().unwrap_or(0);
         let gone = gone.filter(|death| death.at_ms >= oldest || now.is_empty());
-        let spared = gone.flat_map(|death| &death.tasks).map(|t| Event::Spared { job: t.job.clone(), task: t.task });
+        let spared =
+            gone.flat_map(|death| &death.tasks).map(|t| Event::KilledReverted { job: t.job.clone(), task: t.task });
         let new = now.iter().filter(|death| !before.iter().any(|other| same(death, other)));
         let mut new: Vec<&Death> = new.collect();
         new.sort_by_key(|death| death.at_ms);

@@ -83,7 +83,7 @@ impl JobsOwner {
         let Some(before) = self.jobs.remove(&id) else { return };
         open_job.events = before.job.events;
         self.metrics.jobs_active.dec();
-        self.step([Event::Forget { job: id.clone() }]);
+        self.step([Event::DropJob { job: id.clone() }]);
         self.resume(open_job);
         if before.job.cancel_requested
             && let Some(slot) = self.jobs.get_mut(&id)
@@ -106,7 +106,7 @@ impl JobsOwner {
                 if self.jobs.remove(&job).is_some() {
                     self.metrics.jobs_active.dec();
                 }
-                self.step([Event::Forget { job }]);
+                self.step([Event::DropJob { job }]);
             }
             Err(error) => {
                 tracing::error!(job_id = %job, %error, "journal read failed, retrying");

@@ -21,8 +21,10 @@ impl JobsOwner {
             return;
         }
         let event = Event::Submit(open_job.planned.meta.plan(self.now()));
-        let hint =
-            Event::Hint { job: open_job.id().clone(), nodes: self.holders(&open_job.planned.meta.deployment.module) };
+        let hint = Event::SetLocalityHint {
+            job: open_job.id().clone(),
+            nodes: self.holders(&open_job.planned.meta.deployment.module),
+        };
         self.insert(open_job, "accepted");
         self.metrics.jobs_accepted.inc();
         self.step([event, hint]);

@@ -15,8 +15,8 @@ use fabric_types::{label, units::ByteSize};
 
 impl Core {
     /// Returns the reason that no attempt of the job is running; `None` while one is running.
-    pub(crate) fn waiting(&self, job: &Job) -> Option<String> {
-        if job.out > 0 {
+    pub(crate) fn wait_reason(&self, job: &Job) -> Option<String> {
+        if job.outstanding > 0 {
             return None;
         }
         if job.pending == 0 {
