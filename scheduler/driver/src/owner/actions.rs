@@ -24,9 +24,12 @@ impl JobsOwner {
     pub(super) fn carry_out(&mut self) {
         while !self.actions.is_empty() {
             let actions = std::mem::take(&mut self.actions);
-            let over: BTreeSet<JobId> = actions
+            // A failed or cancelled job is stopped on every node with one message, so it needs no single aborts. A job
+            // that succeeded needs them: the slower copy of its last task may still run.
+            let stopped: BTreeSet<JobId> = actions
                 .iter()
                 .filter_map(|a| match a {
+                    Action::JobFinished { outcome: JobOutcome::Succeeded, .. } => None,
                     Action::JobFinished { job, .. } => Some(job.clone()),
                     _ => None,
                 })
@@ -39,8 +42,7 @@ impl JobsOwner {
                         _ => picks.push((node, job, vec![(task, attempt)])),
                     },
                     Action::Abort { node, job, task, attempt } => {
-                        // No single aborts for an ended job: a failed or cancelled job is stopped on every node, below.
-                        if !over.contains(&job) {
+                        if !stopped.contains(&job) {
                             self.send_to_node(&node, ToNode::Abort { job, task, attempt });
                         }
                     }

@@ -36,7 +36,9 @@ impl JobsOwner {
         let id = open_job.id().clone();
         let dead_letters = open_job.dead.values().map(|dead| open_job.dead_letter(dead));
         self.dead_letters.extend(dead_letters.map(|letter| (open_job.planned.meta.tenant.clone(), letter)));
-        if open_job.ended.is_some() {
+        if let Some(ended) = &open_job.ended {
+            // Its listeners may have been waiting since before its journal was read again.
+            open_job.publish(ended.state.as_str(), None, ended.at_ms);
             self.retire(&open_job.planned.meta.tenant, &id);
             self.dirty.insert(id.clone());
             self.insert(open_job, "");
