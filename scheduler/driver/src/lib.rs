@@ -8,9 +8,10 @@
 //! tasks shortly afterwards, in batches: a crash in between costs a lookup, not a second run of a pure task. Accepting
 //! and ending a job wait for the journal.
 //!
-//! Modules depend on those before them in this list: `job` (state of one job), `journal` (its records), `settings`
-//! (of operators), `command`, `owner` (the task that changes jobs), `handle` (the interface for the gateway),
-//! `background` (tasks beside the owner), `start`. `tests/driver/layers.rs` checks this.
+//! A module uses only modules before it in this list: `clock`, `metrics`, `job` (the state of one job), `journal` (its
+//! records), `settings` (of operators), `options`, `command` (requests to the owner), `owner` (the task that changes
+//! jobs), `handle` (the interface for the gateway), `background` (tasks beside the owner), `start`.
+//! `tests/driver/layers.rs` checks this.
 
 mod background;
 mod clock;

@@ -27,7 +27,7 @@ pub(crate) enum TaskOutput {
     Committed(OutputRef),
 }
 
-/// What to read of a job, and the channel for the answer.
+/// A read of one job, with the channel for the answer.
 pub(crate) enum JobRead {
     /// View of the job; `None` for an invocation.
     Job(Reply<Option<Job>>),

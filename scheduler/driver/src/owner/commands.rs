@@ -35,7 +35,10 @@ impl JobsOwner {
                 }
                 answer(reply, ());
             }
-            Command::DropEnded { tenant, job, reply } => answer(reply, self.drop_ended(&tenant, &job)),
+            Command::DropEnded { tenant, job, reply } => {
+                self.drop_ended(&tenant, &job);
+                answer(reply, ());
+            }
             Command::UnknownJobs { active, reply } => {
                 let unknown: Vec<JobName> =
                     active.into_iter().filter(|(_, job)| !self.jobs.contains_key(job)).collect();
@@ -60,9 +63,13 @@ impl JobsOwner {
             Command::ReadTenant { tenant, reply } => answer(reply, self.tenant(&tenant)),
             Command::ListTenants { stored, reply } => answer(reply, self.tenants(stored)),
             Command::ApplyQuota { tenant, quota, revision, reply } => {
-                answer(reply, self.apply_quota(&tenant, quota, revision));
+                self.apply_quota(&tenant, quota, revision);
+                answer(reply, ());
             }
-            Command::RemoveQuota { tenant, reply } => answer(reply, self.remove_quota(&tenant)),
+            Command::RemoveQuota { tenant, reply } => {
+                self.remove_quota(&tenant);
+                answer(reply, ());
+            }
             Command::Explain { module, requirement, reply } => {
                 let hints = self.holders(&module);
                 answer(reply, self.core.explain(&Requirement { hints, ..*requirement }));

@@ -111,7 +111,7 @@ impl JobsOwner {
         }
         let registry = self.parts.backend.registry.clone();
         self.pending_ops.push(Box::pin(async move {
-            let look = async {
+            let load = async {
                 if let Some(death) = presumed.clone() {
                     deaths::note(registry.as_ref(), &node, death).await?;
                 }
@@ -119,7 +119,7 @@ impl JobsOwner {
                 let lives = here.as_ref().map_or(0, |here| here.started_ms);
                 deaths::lives(registry.as_ref(), &node, lives).await
             };
-            let known: Result<_, Error> = look.await;
+            let known: Result<_, Error> = load.await;
             if let Err(error) = &known {
                 tracing::error!(%node, %error, "reading or writing process deaths failed, retrying");
                 tokio::time::sleep(RETRY_DELAY).await;

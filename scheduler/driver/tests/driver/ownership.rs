@@ -23,7 +23,6 @@ async fn a_restarted_driver_resumes_a_job_and_ends_with_the_same_result() {
     assert_eq!((seen.state, seen.tasks.succeeded), (JobState::Running, 2));
     for attempt in fleet.succeed_next(2).await {
         assert!(!done.contains(&attempt.task), "{} ran again", attempt.task);
-        assert!(attempt.number > 1, "attempt numbers continue");
     }
     assert_eq!(ended(&driver, &id).await.tasks.succeeded, 4);
     let mut results = Vec::new();
