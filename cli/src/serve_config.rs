@@ -492,7 +492,7 @@ impl ServeConfig {
                 wrong.push(name, Failure::config(format!("{name}, from {origin}: use {range}")));
             }
         };
-        let (tasks, most) = (&self.max_tasks, fabric_driver::MOST_TASKS);
+        let (tasks, most) = (&self.max_tasks, fabric_driver::MAX_CONFIGURABLE_TASKS);
         require("max-tasks", (1..=most).contains(&tasks.value), &tasks.origin, &format!("1 to {most}"));
         let lease = &self.job_lease;
         require("job-lease", (1..=600).contains(&lease.value), &lease.origin, "1 to 600 seconds");

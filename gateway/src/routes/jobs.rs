@@ -171,7 +171,7 @@ pub async fn retry(State(app): State<App>, caller: Caller, At(id): At<JobId>, re
     } else {
         JsonBody::<Retry>::from_request(Request::from_parts(parts, bytes.into()), &()).await?.0
     };
-    let mut spec = app.driver()?.spec_again(&caller.tenant, &id).await?;
+    let mut spec = app.driver()?.resubmission_spec(&caller.tenant, &id).await?;
     spec.function = change.function.unwrap_or(spec.function);
     spec.budget_fuel = change.budget_fuel.or(spec.budget_fuel);
     let version = app.functions.resolve(&caller.tenant, &spec.function).await?;

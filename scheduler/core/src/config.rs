@@ -21,18 +21,18 @@ pub struct Config {
     pub max_losses: u32,
     /// Process deaths after which a task is dead-lettered with `process-killed`, if the task was alone on the process
     /// at the last death. Default 2.
-    pub kill_deaths: u32,
+    pub max_deaths_alone: u32,
     /// The same for deaths with other work on the process, which may have been the cause. Default 6.
-    pub max_deaths: u32,
+    pub max_deaths_shared: u32,
     /// Tasks of a job that may be dead-lettered with `process-killed`. One more fails the job regardless of
     /// `allow_failed`, because each of them costs processes. Default 4.
     pub max_killed: u32,
     /// Time for which an attempt of a suspect task has a node to itself. Default 10 s; ten times as long after each
     /// further death, for up to four further deaths.
-    pub alone_us: u64,
+    pub exclusive_us: u64,
     /// Time for which a node receives no new work so that it becomes empty for such an attempt. After it, the attempt
     /// starts next to the remaining work. Default 30 s.
-    pub empty_us: u64,
+    pub drain_for_suspect_us: u64,
     /// Time for which a retried task avoids the node on which it failed. Default 1 s.
     pub exclusion_patience_us: u64,
     /// Interval between straggler checks of a job. Default 500 ms.
@@ -99,11 +99,11 @@ impl Default for Config {
             backoff_base_us: 100_000,
             backoff_cap_us: 30_000_000,
             max_losses: 32,
-            kill_deaths: 2,
-            max_deaths: 6,
+            max_deaths_alone: 2,
+            max_deaths_shared: 6,
             max_killed: 4,
-            alone_us: 10_000_000,
-            empty_us: 30_000_000,
+            exclusive_us: 10_000_000,
+            drain_for_suspect_us: 30_000_000,
             exclusion_patience_us: 1_000_000,
             straggler_check_us: 500_000,
             straggler_factor: 1.5,

@@ -12,7 +12,7 @@ pub(crate) enum Timer {
     Retry { job: u32, task: TaskId },
     Lease { node: u32 },
     Straggler { job: u32, from: usize },
-    Alone { node: u32 },
+    Exclusive { node: u32 },
     Suspects,
     Parked,
 }
@@ -57,9 +57,9 @@ pub struct Core {
     pub(crate) ended_order: VecDeque<JobId>,
     pub(crate) stats: CoreStats,
     /// No attempt is preempted for a guarantee before this time.
-    pub(crate) preempt_again: Time,
+    pub(crate) next_preempt_at: Time,
     /// No attempt is preempted for a tenant without running attempts before this time.
-    pub(crate) fair_again: Time,
+    pub(crate) next_fair_preempt_at: Time,
 }
 
 impl Core {
@@ -115,9 +115,9 @@ impl Core {
                 self.task_failed(&job, task, attempt, &node, retryable, code, fuel, actions);
             }
             Event::Killed { job, task, alone } => self.killed(&job, task, alone, actions),
-            Event::Spared { job, task } => self.spared(&job, task),
+            Event::KilledReverted { job, task } => self.killed_reverted(&job, task),
             Event::Cancel { job } => self.cancel(&job, actions),
-            Event::Forget { job } => self.forget(&job, actions),
+            Event::DropJob { job } => self.drop_job(&job, actions),
             Event::NodeUp { node, spec } => self.node_up(&node, &spec, actions),
             Event::NodeUpdate { node, spec } => self.node_update(&node, &spec),
             Event::NodeDown { node } => self.node_down(&node, actions),
@@ -126,13 +126,13 @@ impl Core {
             Event::Evict { node } => self.evict(&node, actions),
             Event::Drain { node } => self.set_mode(&node, crate::node::Mode::Draining),
             Event::Heartbeat { node } => self.heartbeat(&node),
-            Event::Holds { node, attempts } => self.holds(&node, &attempts, actions),
+            Event::HeartbeatWithAttempts { node, attempts } => self.heartbeat_with_attempts(&node, &attempts, actions),
             Event::SetQuota { tenant, quota } => {
                 let tenant = self.queue.intern(&tenant);
                 self.queue.set_quota(tenant, quota);
                 self.unpark_all();
             }
-            Event::Hint { job, nodes } => self.hint(&job, &nodes),
+            Event::SetLocalityHint { job, nodes } => self.set_locality_hint(&job, &nodes),
             Event::Tick => {}
         }
     }
@@ -147,7 +147,7 @@ impl Core {
                 Timer::Retry { job, task } => self.retry_due(job, task),
                 Timer::Lease { node } => self.lease_due(node, actions),
                 Timer::Straggler { job, from } => self.check_stragglers(job, from, actions),
-                Timer::Alone { node } => self.alone_over(node),
+                Timer::Exclusive { node } => self.exclusive_expired(node),
                 Timer::Suspects => {}
                 Timer::Parked => {
                     self.parked_timer = false;
@@ -160,7 +160,7 @@ impl Core {
     /// Adds a job to its tenant's ready set, or removes it, according to the job's state.
     pub(crate) fn requeue(&mut self, ix: u32) {
         let Some(job) = self.jobs.get_mut(&ix) else { return };
-        let want = job.wants() && !job.parked;
+        let want = job.is_schedulable() && !job.parked;
         if want == job.queued {
             return;
         }

@@ -5,8 +5,8 @@ use crate::{
     core::Timer,
     job::Job,
     node::Nodes,
-    placement::{self, Found, Request},
-    speculate::{Usual, threshold_us},
+    placement::{self, Candidate, Request},
+    speculate::{StageTimes, threshold_us},
     task::{Attempt, AttemptKey, NONE},
 };
 use fabric_types::job::{TaskId, TaskState};
@@ -18,12 +18,12 @@ const MISSES: u32 = 32;
 /// Parked jobs that are retried after room was freed.
 const UNPARKED: usize = 8;
 
-enum Placed {
+enum PlaceOutcome {
     Some,
     NoRoom,
 }
 
-impl Placed {
+impl PlaceOutcome {
     fn is_some(&self) -> bool {
         matches!(self, Self::Some)
     }
@@ -56,11 +56,11 @@ impl Core {
                 break;
             }
             match self.place_some(ix, actions) {
-                Placed::Some => self.requeue(ix),
-                Placed::NoRoom if self.make_room(ix, actions) && self.place_some(ix, actions).is_some() => {
+                PlaceOutcome::Some => self.requeue(ix),
+                PlaceOutcome::NoRoom if self.make_room(ix, actions) && self.place_some(ix, actions).is_some() => {
                     self.requeue(ix);
                 }
-                Placed::NoRoom => {
+                PlaceOutcome::NoRoom => {
                     misses += 1;
                     self.park(ix);
                 }
@@ -78,14 +78,14 @@ impl Core {
         }
     }
 
-    fn place_some(&mut self, ix: u32, actions: &mut Vec<Action>) -> Placed {
+    fn place_some(&mut self, ix: u32, actions: &mut Vec<Action>) -> PlaceOutcome {
         let active = u32::try_from(self.queue.active()).unwrap_or(u32::MAX).max(1);
-        let Some(job) = self.jobs.get_mut(&ix) else { return Placed::NoRoom };
+        let Some(job) = self.jobs.get_mut(&ix) else { return PlaceOutcome::NoRoom };
         let quota = self.queue.get(job.tenant).map_or(0, |tenant| tenant.room(job.demand()));
         let quota = u32::try_from(quota).unwrap_or(u32::MAX);
         let allowed = job.room().min(quota);
         if allowed == 0 {
-            return Placed::NoRoom;
+            return PlaceOutcome::NoRoom;
         }
         if let Some((task, since)) = next_retry(job) {
             let patient = self.now.since_us(since) < self.config.exclusion_patience_us && self.nodes.ready() > 1;
@@ -93,13 +93,13 @@ impl Core {
             if let Some(found) = placement::find(&self.config, &mut self.nodes, &request(job, excluded)) {
                 job.retry.pop_front();
                 self.send(ix, task, found, actions);
-                return Placed::Some;
+                return PlaceOutcome::Some;
             }
         }
-        let Some(job) = self.jobs.get_mut(&ix) else { return Placed::NoRoom };
-        let Some((stage, ready)) = job.ready_stage() else { return Placed::NoRoom };
+        let Some(job) = self.jobs.get_mut(&ix) else { return PlaceOutcome::NoRoom };
+        let Some((stage, ready)) = job.ready_stage() else { return PlaceOutcome::NoRoom };
         let Some(found) = placement::find(&self.config, &mut self.nodes, &request(job, None)) else {
-            return Placed::NoRoom;
+            return PlaceOutcome::NoRoom;
         };
         // Spread evenly over the open nodes, and take at most a fair part of one node while other tenants want it.
         let open = u32::try_from(self.nodes.open()).unwrap_or(u32::MAX).max(1);
@@ -108,11 +108,11 @@ impl Core {
             let Some(task) = self.jobs.get_mut(&ix).and_then(|job| job.next_ready(stage)) else { break };
             self.send(ix, task, found, actions);
         }
-        Placed::Some
+        PlaceOutcome::Some
     }
 
     /// Dispatches an attempt of a pending task, or a second copy of a running one.
-    pub(crate) fn send(&mut self, ix: u32, id: TaskId, found: Found, actions: &mut Vec<Action>) {
+    pub(crate) fn send(&mut self, ix: u32, id: TaskId, found: Candidate, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get_mut(&ix) else { return };
         let Some(task) = job.task(id).copied() else { return };
         let lease_until = self.now.plus_us(self.config.lease_us);
@@ -130,8 +130,8 @@ impl Core {
             job.started = true;
             actions.push(Action::JobStarted { job: job.id().clone() });
         }
-        if !job.watched {
-            job.watched = true;
+        if !job.straggler_timer {
+            job.straggler_timer = true;
             let at = self.now.plus_us(self.config.straggler_check_us);
             self.timers.insert((at, Timer::Straggler { job: ix, from: 0 }));
         }
@@ -170,8 +170,8 @@ impl Core {
         /// Running tasks checked in one call.
         const WINDOW: usize = 256;
         let Some(job) = self.jobs.get_mut(&ix) else { return };
-        if job.out == 0 {
-            job.watched = false;
+        if job.outstanding == 0 {
+            job.straggler_timer = false;
             return;
         }
         let (mut next, mut wait_us) = (0, self.config.straggler_check_us);
@@ -179,17 +179,17 @@ impl Core {
             wait_us = (wait_us / job.running_windows(WINDOW)).max(1);
             let (window, after) = job.running_window(from, WINDOW);
             next = after;
-            let usual: Vec<Option<Usual>> = job.stages.iter().map(crate::job::Stage::usual).collect();
+            let times: Vec<Option<StageTimes>> = job.stages.iter().map(crate::job::Stage::stage_times).collect();
             for running in window.iter().filter(|r| r.copy.is_none()) {
-                if let Some(usual) = usual.get(usize::from(running.task.stage)).copied().flatten() {
-                    self.copy_straggler(ix, running.task, running.first, usual, actions);
+                if let Some(times) = times.get(usize::from(running.task.stage)).copied().flatten() {
+                    self.copy_straggler(ix, running.task, running.first, times, actions);
                 }
             }
         }
         self.timers.insert((self.now.plus_us(wait_us), Timer::Straggler { job: ix, from: next }));
     }
 
-    fn copy_straggler(&mut self, ix: u32, id: TaskId, first: Attempt, usual: Usual, actions: &mut Vec<Action>) {
+    fn copy_straggler(&mut self, ix: u32, id: TaskId, first: Attempt, times: StageTimes, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get(&ix) else { return };
         let lease_us = self.config.lease_us;
         let heard =
@@ -200,12 +200,12 @@ impl Core {
         }
         let speed = self.nodes.get(first.node).map_or(1.0, |n| n.speed);
         let quota = self.queue.get(job.tenant).map_or(0, |tenant| tenant.room(job.demand()));
-        let old = self.now.since_us(first.started) > threshold_us(&self.config, usual, speed);
+        let old = self.now.since_us(first.started) > threshold_us(&self.config, times, speed);
         if !old || job.room() == 0 || quota == 0 {
             return;
         }
         // A copy on a slow node would be the next straggler, so wait for another node.
-        let wanted = Request { least_pace: usual.least_pace(), ..request(job, Some(first.node)) };
+        let wanted = Request { least_speed: times.least_speed(), ..request(job, Some(first.node)) };
         if let Some(found) = placement::find(&self.config, &mut self.nodes, &wanted) {
             self.stats.speculated += 1;
             self.send(ix, id, found, actions);
@@ -221,7 +221,7 @@ pub(crate) fn request(job: &Job, excluded: Option<u32>) -> Request<'_> {
         gpu: job.plan.gpu,
         work_us: job.work_us,
         excluded,
-        least_pace: 0.0,
+        least_speed: 0.0,
         hints: &job.hints,
         per_node: &job.per_node,
     }

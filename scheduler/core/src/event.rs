@@ -187,7 +187,7 @@ pub enum Event {
         alone: bool,
     },
     /// Reverts an earlier `Killed`: the process is alive, or it was not running the attempt.
-    Spared {
+    KilledReverted {
         /// The job.
         job: JobId,
         /// The task.
@@ -199,7 +199,7 @@ pub enum Event {
         job: JobId,
     },
     /// Drops a job without an outcome. Its attempts are aborted, and it can be restored later.
-    Forget {
+    DropJob {
         /// The job.
         job: JobId,
     },
@@ -250,7 +250,7 @@ pub enum Event {
     /// A heartbeat with the list of attempts on the node. It works like `Heartbeat`. In addition, attempts that are not
     /// listed and were sent longer than a lease ago count as lost. This finds dispatches and completions whose messages
     /// were lost, which a plain heartbeat would keep alive forever. Send it at least every few heartbeats.
-    Holds {
+    HeartbeatWithAttempts {
         /// The node.
         node: NodeId,
         /// Every attempt that is running or queued on the node.
@@ -265,7 +265,7 @@ pub enum Event {
     },
     /// Sets the nodes that hold a job's module or inputs, which the `Locality` score prefers. Replaces the previous
     /// hint. At most 64 nodes count.
-    Hint {
+    SetLocalityHint {
         /// The job.
         job: JobId,
         /// The nodes.

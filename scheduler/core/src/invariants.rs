@@ -110,17 +110,17 @@ impl Core {
                     ensure!(copy.node != entry.first.node, "job {id}: both copies of {} are on one node", entry.task);
                 }
             }
-            ensure!(out == job.out, "job {id}: counts {} attempts, has {out}", job.out);
+            ensure!(out == job.outstanding, "job {id}: counts {} attempts, has {out}", job.outstanding);
             ensure!(per_node == job.per_node, "job {id}: attempts per node are miscounted");
             ensure!(
                 job.plan.concurrency == 0 || out <= job.plan.concurrency,
                 "job {id}: {out} attempts, over its concurrency"
             );
             ensure!(
-                job.queued == (job.wants() && !job.parked),
+                job.queued == (job.is_schedulable() && !job.parked),
                 "job {id}: queued {}, wants {}",
                 job.queued,
-                job.wants()
+                job.is_schedulable()
             );
             ensure!(!job.parked || self.parked.contains(ix), "job {id}: parked but not in the parked queue");
             ensure!(!job.parked || self.parked_timer, "job {id}: parked without a timer");
@@ -142,7 +142,7 @@ impl Core {
             ensure!(node.up || attempts.is_empty(), "node {} is down and has attempts", node.id);
             let reserved = self.suspects.reserved() == Some(ix);
             ensure!(node.reserved == reserved, "node {}: reserved {}, known as {reserved}", node.id, node.reserved);
-            if let Some((key, _)) = node.alone {
+            if let Some((key, _)) = node.exclusive {
                 ensure!(node.attempts.contains(&key), "node {} is reserved for an unknown attempt", node.id);
             }
             ensure!(attempts.is_empty() || node.lease_timer, "node {}: has attempts but no lease timer", node.id);

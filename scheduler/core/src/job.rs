@@ -5,7 +5,7 @@ use crate::{
     node::{Demand, Load, PerNode},
     plan,
     queue::JobKey,
-    speculate::{Usual, WallTimes, usual},
+    speculate::{StageTimes, WallTimes, stage_times},
     task::{Attempt, NONE, Running, Task},
 };
 use fabric_types::{
@@ -34,8 +34,8 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Returns the usual task times; `None` until enough tasks were measured to detect stragglers.
-    pub fn usual(&self) -> Option<Usual> {
-        usual(&self.walls, &self.works)
+    pub fn stage_times(&self) -> Option<StageTimes> {
+        stage_times(&self.walls, &self.works)
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Job {
     /// Tasks with at least one outstanding attempt.
     pub running_tasks: u32,
     /// Outstanding attempts.
-    pub out: u32,
+    pub outstanding: u32,
     pub per_node: PerNode,
     /// Tasks to retry, with the time since which they are ready.
     pub retry: VecDeque<(TaskId, Time)>,
@@ -74,7 +74,7 @@ pub(crate) struct Job {
     pub duplicates: u64,
     pub fuel: u64,
     /// Fuel of the most expensive attempt.
-    pub dearest: u64,
+    pub max_attempt_fuel: u64,
     pub work_us: Option<f64>,
     pub started: bool,
     pub hints: Vec<u32>,
@@ -83,11 +83,11 @@ pub(crate) struct Job {
     /// `true` while the job is parked because it found no room.
     pub parked: bool,
     /// `true` while a straggler check is scheduled.
-    pub watched: bool,
+    pub straggler_timer: bool,
 }
 
 /// Weight of a new measurement in the running mean.
-const NEWEST: f64 = 1.0 / 16.0;
+const EWMA_WEIGHT: f64 = 1.0 / 16.0;
 /// Measurements of a stage before its mean is used to rate a node.
 const MEASURED: u64 = 16;
 /// Assumed work of a task served from the cache, in microseconds.
@@ -132,7 +132,7 @@ impl Job {
             running: Vec::new(),
             free: Vec::new(),
             running_tasks: 0,
-            out: 0,
+            outstanding: 0,
             per_node: PerNode::default(),
             retry: VecDeque::new(),
             pending,
@@ -147,13 +147,13 @@ impl Job {
             retries: 0,
             duplicates: 0,
             fuel: 0,
-            dearest: 0,
+            max_attempt_fuel: 0,
             work_us: None,
             started: false,
             hints: Vec::new(),
             queued: false,
             parked: false,
-            watched: false,
+            straggler_timer: false,
         }
     }
 
@@ -192,14 +192,14 @@ impl Job {
     }
 
     /// Reports whether the job has a task to run and room for another attempt.
-    pub fn wants(&self) -> bool {
+    pub fn is_schedulable(&self) -> bool {
         self.pending > u64::from(self.held_back) && self.room() > 0
     }
 
     /// Returns the number of attempts that the concurrency limit and the budget still allow.
     pub fn room(&self) -> u32 {
         let concurrency = if self.plan.concurrency == 0 { u32::MAX } else { self.plan.concurrency };
-        concurrency.min(self.affordable()).saturating_sub(self.out)
+        concurrency.min(self.affordable()).saturating_sub(self.outstanding)
     }
 
     /// Returns the number of concurrent attempts that the budget covers if each spends as much fuel as the most
@@ -207,14 +207,14 @@ impl Job {
     fn affordable(&self) -> u32 {
         let Some(budget) = self.plan.budget_fuel else { return u32::MAX };
         let left = budget.saturating_sub(self.fuel);
-        let attempts = left.checked_div(self.dearest).unwrap_or(1);
+        let attempts = left.checked_div(self.max_attempt_fuel).unwrap_or(1);
         u32::try_from(attempts).unwrap_or(u32::MAX).max(1)
     }
 
     /// Adds the fuel of an attempt that has ended.
     pub fn spend(&mut self, fuel: u64) {
         self.fuel = self.fuel.saturating_add(fuel);
-        self.dearest = self.dearest.max(fuel);
+        self.max_attempt_fuel = self.max_attempt_fuel.max(fuel);
     }
 
     pub fn running(&self, task: &Task) -> Option<&Running> {
@@ -260,7 +260,7 @@ impl Job {
         if running.is_none() {
             self.running_tasks += 1;
         }
-        self.out += 1;
+        self.outstanding += 1;
         *self.per_node.entry(attempt.node).or_default() += 1;
         if let Some(task) = self.task_mut(id) {
             task.state = TaskState::Running;
@@ -270,7 +270,7 @@ impl Job {
     }
 
     /// Marks an attempt as one that shares its slots with no other attempt.
-    pub fn count_whole(&mut self, id: TaskId, number: u32) {
+    pub fn promote_to_full_slots(&mut self, id: TaskId, number: u32) {
         let Some(link) = self.task(id).map(|task| task.link) else { return };
         let Some(Some(running)) = self.running.get_mut(link as usize) else { return };
         for attempt in std::iter::once(&mut running.first).chain(running.copy.as_mut()) {
@@ -293,7 +293,7 @@ impl Job {
         if let Some(entry) = self.running.get_mut(task.link as usize) {
             *entry = left.map(|first| Running { task: id, first, copy: None });
         }
-        self.out -= 1;
+        self.outstanding -= 1;
         if let Some(n) = self.per_node.get_mut(&attempt.node) {
             *n -= 1;
             if *n == 0 {
@@ -316,7 +316,7 @@ impl Job {
     pub fn measure(&mut self, stage: u16, us: u64, speed: f64, cached: bool) -> Option<f64> {
         #[allow(clippy::cast_precision_loss)]
         let work = if cached { CACHED_US } else { us as f64 * speed };
-        self.work_us = Some(self.work_us.map_or(work, |mean| mean + (work - mean) * NEWEST));
+        self.work_us = Some(self.work_us.map_or(work, |mean| mean + (work - mean) * EWMA_WEIGHT));
         if cached {
             return None;
         }
@@ -324,7 +324,7 @@ impl Job {
         stage.walls.add(us);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         stage.works.add(work as u64);
-        stage.mean_us += (work - stage.mean_us) * if stage.walls.count() == 1 { 1.0 } else { NEWEST };
+        stage.mean_us += (work - stage.mean_us) * if stage.walls.count() == 1 { 1.0 } else { EWMA_WEIGHT };
         (stage.walls.count() >= MEASURED && stage.mean_us > 0.0).then(|| work / stage.mean_us)
     }
 
@@ -370,16 +370,16 @@ impl Job {
     pub fn mark_done(&mut self, id: TaskId, node: u32, cached: bool) {
         self.succeeded += 1;
         self.cached += u64::from(cached);
-        self.mark_over(id, node, TaskState::Succeeded, cached);
+        self.mark_terminal(id, node, TaskState::Succeeded, cached);
     }
 
     /// Marks a map task as dead-lettered and unblocks the tasks that depend on it.
     pub fn mark_dead(&mut self, id: TaskId, node: u32) {
         self.dead += 1;
-        self.mark_over(id, node, TaskState::Failed, false);
+        self.mark_terminal(id, node, TaskState::Failed, false);
     }
 
-    fn mark_over(&mut self, id: TaskId, node: u32, state: TaskState, cached: bool) {
+    fn mark_terminal(&mut self, id: TaskId, node: u32, state: TaskState, cached: bool) {
         let Some(task) = self.task_mut(id) else { return };
         match task.state {
             TaskState::Pending => self.pending -= 1,
@@ -426,7 +426,7 @@ impl Job {
             if task.link == 0 && nothing_left {
                 self.skipped += 1;
                 let next = TaskId { stage: id.stage + 1, index: id.index / fan_in };
-                self.mark_over(next, NONE, TaskState::Failed, false);
+                self.mark_terminal(next, NONE, TaskState::Failed, false);
             } else if task.link == 0 {
                 task.state = TaskState::Pending;
                 task.link = NONE;

@@ -30,7 +30,12 @@ impl Core {
         self.arm_lease(ix);
     }
 
-    pub(crate) fn holds(&mut self, node: &NodeId, held: &[(JobId, TaskId, u32)], actions: &mut Vec<Action>) {
+    pub(crate) fn heartbeat_with_attempts(
+        &mut self,
+        node: &NodeId,
+        held: &[(JobId, TaskId, u32)],
+        actions: &mut Vec<Action>,
+    ) {
         self.heartbeat(node);
         let Some(ix) = self.nodes.find(node) else { return };
         let held: IndexSet<AttemptKey> = held
@@ -41,7 +46,7 @@ impl Core {
         lost.retain(|(job, task, attempt)| {
             attempt.lease_until <= self.now && !held.contains(&AttemptKey::new(*job, *task, attempt.number))
         });
-        self.lose(lost, actions);
+        self.mark_lost(lost, actions);
     }
 
     /// Schedules a check of the node's lease for the time at which it may expire.
@@ -85,7 +90,7 @@ impl Core {
         }
         self.nodes.change(ix, |node| node.silent = true);
         self.stats.expired += expired.len() as u64;
-        self.lose(expired, actions);
+        self.mark_lost(expired, actions);
         if let Some(at) = next {
             self.nodes.change(ix, |node| node.lease_timer = true);
             self.timers.insert((at, Timer::Lease { node: ix }));
@@ -94,7 +99,7 @@ impl Core {
 
     /// Treats attempts as lost: aborts them and retries their tasks. Losses do not count as failed attempts, but have a
     /// bound of their own.
-    pub(crate) fn lose(&mut self, mut lost: Vec<(u32, TaskId, Attempt)>, actions: &mut Vec<Action>) {
+    pub(crate) fn mark_lost(&mut self, mut lost: Vec<(u32, TaskId, Attempt)>, actions: &mut Vec<Action>) {
         lost.sort_unstable_by_key(|(job, task, attempt)| (*job, *task, attempt.number));
         for (ix, id, attempt) in lost {
             let Some(job) = self.jobs.get(&ix) else { continue };
@@ -104,11 +109,11 @@ impl Core {
                 task.losses = task.losses.saturating_add(1);
             }
             if last {
-                self.repeat(ix, id, attempt.number, Code::NodeLost, actions);
+                self.schedule_retry(ix, id, attempt.number, Code::NodeLost, actions);
             } else if let Some(job) = self.jobs.get_mut(&ix) {
                 job.retries += 1;
             }
-            self.settle(ix, actions);
+            self.finish_or_requeue(ix, actions);
         }
     }
 }

@@ -40,7 +40,7 @@ mod suspect;
 mod task;
 mod time;
 mod view;
-mod waiting;
+mod wait_reason;
 
 pub use fabric_types::quota::Quota as TenantQuota;
 

@@ -32,10 +32,10 @@ impl Core {
             }
         }
         self.jobs.insert(ix, job);
-        self.settle(ix, actions);
+        self.finish_or_requeue(ix, actions);
     }
 
-    pub(crate) fn hint(&mut self, job: &JobId, nodes: &[NodeId]) {
+    pub(crate) fn set_locality_hint(&mut self, job: &JobId, nodes: &[NodeId]) {
         /// Maximum hinted nodes.
         const MOST: usize = 64;
         let hints = nodes.iter().filter_map(|id| self.nodes.find(id)).take(MOST).collect();
@@ -76,10 +76,10 @@ impl Core {
             // The first terminal state of a task stays. A result after the task was dead-lettered comes too late.
             job.duplicates += 1;
             self.stats.duplicates += 1;
-            return self.settle(ix, actions);
+            return self.finish_or_requeue(ix, actions);
         }
         if task.suspect {
-            self.clear(ix, id);
+            self.clear_suspect(ix, id);
         }
         let Some(job) = self.jobs.get_mut(&ix) else { return };
         let speed = self.nodes.get(node).map_or(1.0, |n| n.speed);
@@ -106,7 +106,7 @@ impl Core {
         if let Some(job) = self.jobs.get_mut(&ix) {
             job.mark_done(id, node, cached);
         }
-        self.settle(ix, actions);
+        self.finish_or_requeue(ix, actions);
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -143,26 +143,26 @@ impl Core {
             return self.finish(ix, JobOutcome::Failed { task: None, code }, actions);
         }
         if !retryable {
-            return self.give_up(ix, id, node, code, actions);
+            return self.dead_letter_task(ix, id, node, code, actions);
         }
         if last {
-            self.repeat(ix, id, number, code, actions);
+            self.schedule_retry(ix, id, number, code, actions);
         } else if let Some(job) = self.jobs.get_mut(&ix) {
             job.retries += 1;
         }
-        self.settle(ix, actions);
+        self.finish_or_requeue(ix, actions);
     }
 
     /// Handles a task whose last attempt failed or was lost: schedules a retry, or dead-letters the task when its
     /// attempts are used up.
-    pub(crate) fn repeat(&mut self, ix: u32, id: TaskId, number: u32, code: Code, actions: &mut Vec<Action>) {
+    pub(crate) fn schedule_retry(&mut self, ix: u32, id: TaskId, number: u32, code: Code, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get_mut(&ix) else { return };
         let (seed, max_attempts) = (job.seed(), job.plan.max_attempts);
         let Some(task) = job.task_mut(id) else { return };
         let (failures, losses) = (u32::from(task.failures), u32::from(task.losses));
         if failures >= max_attempts || losses > self.config.max_losses {
             let node = task.link;
-            return self.give_up(ix, id, node, code, actions);
+            return self.dead_letter_task(ix, id, node, code, actions);
         }
         if task.suspect && code == Code::NodeLost {
             job.retries += 1;
@@ -171,7 +171,7 @@ impl Core {
             job.pending += 1;
             let due = self.now;
             actions.push(Action::TaskRetry { job: job.id().clone(), task: id, attempt: number, code, due });
-            return self.wait_again(ix, id);
+            return self.enqueue_pending(ix, id);
         }
         task.state = TaskState::Backoff;
         job.backoff += 1;
@@ -182,8 +182,8 @@ impl Core {
     }
 
     /// Dead-letters a task. The job continues without it if `allow_failed` permits, and fails otherwise.
-    pub(crate) fn give_up(&mut self, ix: u32, id: TaskId, node: u32, code: Code, actions: &mut Vec<Action>) {
-        self.clear(ix, id);
+    pub(crate) fn dead_letter_task(&mut self, ix: u32, id: TaskId, node: u32, code: Code, actions: &mut Vec<Action>) {
+        self.clear_suspect(ix, id);
         let Some(job) = self.jobs.get(&ix) else { return };
         let killed = code == Code::ProcessKilled;
         self.stats.killed += u64::from(killed);
@@ -205,7 +205,7 @@ impl Core {
             job.killed += u32::from(killed);
             job.mark_dead(id, node);
         }
-        self.settle(ix, actions);
+        self.finish_or_requeue(ix, actions);
     }
 
     pub(crate) fn retry_due(&mut self, ix: u32, id: TaskId) {
@@ -217,7 +217,7 @@ impl Core {
         task.state = TaskState::Pending;
         job.backoff -= 1;
         job.pending += 1;
-        self.wait_again(ix, id);
+        self.enqueue_pending(ix, id);
         self.requeue(ix);
     }
 
@@ -228,7 +228,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn forget(&mut self, job: &JobId, actions: &mut Vec<Action>) {
+    pub(crate) fn drop_job(&mut self, job: &JobId, actions: &mut Vec<Action>) {
         if let Some(ix) = self.by_id.get(job) {
             self.remove(*ix, actions);
         }
@@ -237,10 +237,10 @@ impl Core {
     }
 
     /// Ends a job that is complete or over its budget. Otherwise adds the job to the ready set or removes it.
-    pub(crate) fn settle(&mut self, ix: u32, actions: &mut Vec<Action>) {
+    pub(crate) fn finish_or_requeue(&mut self, ix: u32, actions: &mut Vec<Action>) {
         let unblocked = self.jobs.get_mut(&ix).map(|job| std::mem::take(&mut job.unblocked)).unwrap_or_default();
         for id in unblocked {
-            self.wait_again(ix, id);
+            self.enqueue_pending(ix, id);
         }
         let Some(job) = self.jobs.get(&ix) else { return };
         // Without remaining fuel, no task can run: the last task may use up the budget, but not exceed it.

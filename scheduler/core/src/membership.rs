@@ -12,10 +12,10 @@ impl Core {
         let until = self.now.plus_us(self.config.lease_us);
         let ix = self.nodes.intern(node);
         let lost = self.attempts_on(ix);
-        self.lose(lost, actions);
+        self.mark_lost(lost, actions);
         self.nodes.change(ix, |node| {
             Nodes::set_spec(node, spec);
-            Nodes::unmeasure(node);
+            Nodes::reset_measurements(node);
             node.up = true;
             node.silent = false;
             node.mode = Mode::Open;
@@ -36,7 +36,7 @@ impl Core {
         let Some(ix) = self.nodes.find(node) else { return };
         self.nodes.change(ix, |node| node.up = false);
         let lost = self.attempts_on(ix);
-        self.lose(lost, actions);
+        self.mark_lost(lost, actions);
     }
 
     pub(crate) fn set_mode(&mut self, node: &NodeId, mode: Mode) {

@@ -34,7 +34,7 @@ pub(crate) struct Node {
     /// Announced speed.
     pub speed: f64,
     /// Measured task times relative to those expected at the announced speed; 1 before any measurement.
-    lag: f64,
+    slowdown: f64,
     pub units: u64,
     pub long_units: u64,
     pub mem: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Node {
     /// `true` while the node receives no new work, so that it becomes empty for a suspect.
     pub reserved: bool,
     /// Attempt of a suspect that has the node to itself, and the end of that period.
-    pub alone: Option<(AttemptKey, Time)>,
+    pub exclusive: Option<(AttemptKey, Time)>,
     place: Option<(u8, u32)>,
 }
 
@@ -63,9 +63,9 @@ pub(crate) struct Demand {
     pub gpus: u32,
 }
 
-/// Weight of a new measurement of a node's lag, and the largest value of one: tasks vary more than nodes.
-const NEWEST: f64 = 1.0 / 8.0;
-const MOST_LAG: f64 = 16.0;
+/// Weight of a new measurement of a node's slowdown, and the largest value of one: tasks vary more than nodes.
+const EWMA_WEIGHT: f64 = 1.0 / 8.0;
+const MAX_SLOWDOWN: f64 = 16.0;
 
 /// The resources that one attempt occupies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +94,8 @@ impl Node {
     }
 
     /// Returns the measured speed.
-    pub fn pace(&self) -> f64 {
-        self.speed / self.lag
+    pub fn measured_speed(&self) -> f64 {
+        self.speed / self.slowdown
     }
 
     /// Reports whether the node is up, responsive and open, even if it is reserved for a suspect.
@@ -104,7 +104,7 @@ impl Node {
     }
 
     pub fn is_ready(&self) -> bool {
-        self.is_open() && !self.reserved && self.alone.is_none()
+        self.is_open() && !self.reserved && self.exclusive.is_none()
     }
 
     pub fn free_units(&self) -> u64 {
@@ -170,7 +170,7 @@ impl Nodes {
             slots: 0,
             memory: 0,
             speed: 1.0,
-            lag: 1.0,
+            slowdown: 1.0,
             units: 0,
             long_units: 0,
             mem: 0,
@@ -184,7 +184,7 @@ impl Nodes {
             lease_until: Time(0),
             lease_timer: false,
             reserved: false,
-            alone: None,
+            exclusive: None,
             place: None,
         });
         self.by_id.insert(id.clone(), ix);
@@ -221,13 +221,13 @@ impl Nodes {
     /// Records that a task took `times` as long as expected at the node's speed.
     pub fn measure(&mut self, ix: u32, times: f64) {
         if let Some(node) = self.all.get_mut(ix as usize) {
-            node.lag += (times.clamp(1.0 / MOST_LAG, MOST_LAG) - node.lag) * NEWEST;
+            node.slowdown += (times.clamp(1.0 / MAX_SLOWDOWN, MAX_SLOWDOWN) - node.slowdown) * EWMA_WEIGHT;
         }
     }
 
     /// Discards the measurements of a node.
-    pub fn unmeasure(node: &mut Node) {
-        node.lag = 1.0;
+    pub fn reset_measurements(node: &mut Node) {
+        node.slowdown = 1.0;
     }
 
     pub fn take(&mut self, ix: u32, key: AttemptKey, load: Load) {
@@ -250,8 +250,8 @@ impl Nodes {
             && node.attempts.remove(&key)
         {
             let was_ready = node.is_ready();
-            if node.alone.is_some_and(|(alone, _)| alone == key) {
-                node.alone = None;
+            if node.exclusive.is_some_and(|(exclusive, _)| exclusive == key) {
+                node.exclusive = None;
             }
             self.ready += usize::from(!was_ready && node.is_ready());
             node.units -= load.units;

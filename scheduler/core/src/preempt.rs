@@ -24,7 +24,7 @@ const NOTHING: Load = Load { units: 0, mem: 0, gpus: 0, long: true };
 
 /// The reason for a preemption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claim {
+enum PreemptionReason {
     /// The tenant is below its guarantee.
     Guarantee,
     /// No attempt of the tenant is running.
@@ -46,16 +46,16 @@ impl Core {
     pub(crate) fn make_room(&mut self, ix: u32, actions: &mut Vec<Action>) -> bool {
         let Some(job) = self.jobs.get(&ix) else { return false };
         let Some(tenant) = self.queue.get(job.tenant) else { return false };
-        let claim = if tenant.is_below(None, job.plan.gpus > 0) {
-            Claim::Guarantee
+        let reason = if tenant.is_below(None, job.plan.gpus > 0) {
+            PreemptionReason::Guarantee
         } else if tenant.is_starved() {
-            Claim::FairShare
+            PreemptionReason::FairShare
         } else {
             return false;
         };
-        let again = match claim {
-            Claim::Guarantee => self.preempt_again,
-            Claim::FairShare => self.fair_again,
+        let again = match reason {
+            PreemptionReason::Guarantee => self.next_preempt_at,
+            PreemptionReason::FairShare => self.next_fair_preempt_at,
         };
         if again > self.now {
             return false;
@@ -66,27 +66,27 @@ impl Core {
         });
         let best = nodes
             .take(EXAMINED)
-            .filter_map(|(at, node)| Some((at, self.victims(at, node, job.tenant, &request, claim)?)))
+            .filter_map(|(at, node)| Some((at, self.victims(at, node, job.tenant, &request, reason)?)))
             .min_by_key(|(_, victims)| victims.len());
         let Some((at, victims)) = best else {
             // The search is expensive, so do not repeat it with every event.
             let again = self.now.plus_us(self.config.parked_retry_us);
-            match claim {
-                Claim::Guarantee => self.preempt_again = again,
-                Claim::FairShare => self.fair_again = again,
+            match reason {
+                PreemptionReason::Guarantee => self.next_preempt_at = again,
+                PreemptionReason::FairShare => self.next_fair_preempt_at = again,
             }
             return false;
         };
         for victim in &victims {
-            self.put_back(victim, actions);
+            self.preempt_attempt(victim, actions);
         }
-        self.count_whole(at, self.patience_us(claim));
+        self.promote_to_full_slots(at, self.patience_us(reason));
         true
     }
 
     /// Counts every old attempt on a node as occupying whole slots from now on, and expects the other tasks of its job
     /// to take at least as long. Otherwise short work would be sent behind it, and long work to the freed slot.
-    fn count_whole(&mut self, at: u32, patience_us: u64) {
+    fn promote_to_full_slots(&mut self, at: u32, patience_us: u64) {
         for (ix, task, attempt) in self.attempts_on(at) {
             let age = self.now.since_us(attempt.started);
             if age < patience_us {
@@ -102,7 +102,7 @@ impl Core {
             if before == after {
                 continue;
             }
-            job.count_whole(task, attempt.number);
+            job.promote_to_full_slots(task, attempt.number);
             let key = AttemptKey::new(ix, task, attempt.number);
             self.nodes.release(at, key, before);
             self.nodes.take(at, key, after);
@@ -123,9 +123,9 @@ impl Core {
         node: &Node,
         for_tenant: u32,
         request: &Request<'_>,
-        claim: Claim,
+        reason: PreemptionReason,
     ) -> Option<Vec<Victim>> {
-        let patience_us = self.patience_us(claim);
+        let patience_us = self.patience_us(reason);
         let (mut units, mut mem, mut gpus) = (0, 0, 0);
         let mut more: IndexMap<u32, Load> = IndexMap::default();
         let mut all = Vec::new();
@@ -136,9 +136,9 @@ impl Core {
             let load = if old { job.load(1) } else { job.load(attempt.depth) };
             (units, mem, gpus) = (units + load.units, mem + load.mem, gpus + load.gpus);
             if old && job.tenant != for_tenant {
-                let (usual, more) = (job.load(attempt.depth), more.entry(job.tenant).or_insert(NOTHING));
-                more.units += load.units - usual.units;
-                more.mem += load.mem - usual.mem;
+                let (counted, more) = (job.load(attempt.depth), more.entry(job.tenant).or_insert(NOTHING));
+                more.units += load.units - counted.units;
+                more.mem += load.mem - counted.mem;
                 all.push(Victim { job: key.job, task: key.task(), attempt, tenant: job.tenant, load });
             }
         }
@@ -171,9 +171,9 @@ impl Core {
                 ..after
             };
             // No tenant is pushed below its guarantee for another tenant.
-            let too_little = match claim {
-                Claim::Guarantee => tenant.is_below(Some(less), load.gpus > 0),
-                Claim::FairShare => tenant.is_below_fair(less, demand, load.gpus > 0),
+            let too_little = match reason {
+                PreemptionReason::Guarantee => tenant.is_below(Some(less), load.gpus > 0),
+                PreemptionReason::FairShare => tenant.is_below_fair(less, demand, load.gpus > 0),
             };
             if too_little {
                 continue;
@@ -185,10 +185,10 @@ impl Core {
         (fits(units, mem, gpus) && !chosen.is_empty()).then_some(chosen)
     }
 
-    fn patience_us(&self, claim: Claim) -> u64 {
-        match claim {
-            Claim::Guarantee => self.config.guarantee_patience_us,
-            Claim::FairShare => self.config.fair_patience_us,
+    fn patience_us(&self, reason: PreemptionReason) -> u64 {
+        match reason {
+            PreemptionReason::Guarantee => self.config.guarantee_patience_us,
+            PreemptionReason::FairShare => self.config.fair_patience_us,
         }
     }
 
@@ -199,18 +199,18 @@ impl Core {
             let Some((tenant, load)) = self.jobs.get(&job).map(|job| (job.tenant, job.load(attempt.depth))) else {
                 continue;
             };
-            self.put_back(&Victim { job, task, attempt, tenant, load }, actions);
+            self.preempt_attempt(&Victim { job, task, attempt, tenant, load }, actions);
         }
     }
 
-    fn put_back(&mut self, victim: &Victim, actions: &mut Vec<Action>) {
+    fn preempt_attempt(&mut self, victim: &Victim, actions: &mut Vec<Action>) {
         let Some(job) = self.jobs.get(&victim.job) else { return };
         Self::abort(&self.nodes, job, victim.task, victim.attempt, actions);
         let last = self.release(victim.job, victim.task, victim.attempt);
         self.stats.preempted += 1;
         if last && let Some(job) = self.jobs.get_mut(&victim.job) {
             job.pending += 1;
-            self.wait_again(victim.job, victim.task);
+            self.enqueue_pending(victim.job, victim.task);
         }
         self.requeue(victim.job);
     }

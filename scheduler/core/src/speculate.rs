@@ -62,17 +62,17 @@ impl WallTimes {
 
 /// The usual times of a stage, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usual {
+pub struct StageTimes {
     /// 95th percentile of the times, over all nodes.
     pub wall_us: u64,
     /// 95th percentile of the times, normalised to a node of speed 1.
     pub work_us: u64,
 }
 
-impl Usual {
-    /// Returns the pace of a node on which a task takes twice the usual wall time.
+impl StageTimes {
+    /// Returns the speed of a node on which a task takes twice the usual wall time.
     #[must_use]
-    pub fn least_pace(self) -> f64 {
+    pub fn least_speed(self) -> f64 {
         #[allow(clippy::cast_precision_loss)]
         let (work, wall) = (self.work_us as f64, self.wall_us as f64);
         work / (wall * 2.0)
@@ -81,17 +81,17 @@ impl Usual {
 
 /// Returns the usual times of a stage; `None` before three measurements.
 #[must_use]
-pub fn usual(walls: &WallTimes, works: &WallTimes) -> Option<Usual> {
+pub fn stage_times(walls: &WallTimes, works: &WallTimes) -> Option<StageTimes> {
     if walls.count() < 3 {
         return None;
     }
-    Some(Usual { wall_us: walls.percentile_us(95)?, work_us: works.percentile_us(95)? })
+    Some(StageTimes { wall_us: walls.percentile_us(95)?, work_us: works.percentile_us(95)? })
 }
 
 /// Returns the age in microseconds beyond which an attempt on a node of this speed is a straggler.
 #[must_use]
-pub fn threshold_us(config: &Config, usual: Usual, speed: f64) -> u64 {
+pub fn threshold_us(config: &Config, times: StageTimes, speed: f64) -> u64 {
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let late = ((usual.wall_us as f64).min(usual.work_us as f64 / speed) * config.straggler_factor.max(1.0)) as u64;
+    let late = ((times.wall_us as f64).min(times.work_us as f64 / speed) * config.straggler_factor.max(1.0)) as u64;
     late.saturating_add(config.queue_ahead_us).max(config.straggler_min_us)
 }

@@ -2,14 +2,14 @@
 //!
 //! The next attempt of a suspect has a node to itself. A second death then identifies its cause, and a suspect that did
 //! not cause the first one is cleared by its result. Such an attempt keeps others off its node for
-//! [`crate::Config::alone_us`] at first, and for ten times as long after each further death: a guest that kills its
+//! [`crate::Config::exclusive_us`] at first, and for ten times as long after each further death: a guest that kills its
 //! process late is found as well, and a guest that only runs long does not hold a node forever. Attempts of other
 //! suspects that remain on a node after that period do not keep the next suspect off it.
 //!
 //! If every node is busy, one of them receives no new work until it is empty. Work that takes longer than
-//! [`crate::Config::empty_us`] is not waited for. A death with other work on the process counts as well, but only
-//! [`crate::Config::max_deaths`] of them dead-letter a task. See docs/adr/0010 for the reason that two deaths are
-//! enough.
+//! [`crate::Config::drain_for_suspect_us`] is not waited for. A death with other work on the process counts as well,
+//! but only [`crate::Config::max_deaths_shared`] of them dead-letter a task. See docs/adr/0010 for the reason that two
+//! deaths are enough.
 
 use crate::{
     Action, Core, Time,
@@ -17,7 +17,7 @@ use crate::{
     dispatch::request,
     hash::IndexMap,
     node::Node,
-    placement::{Found, Request, filters},
+    placement::{Candidate, Request, filters},
     task::AttemptKey,
 };
 use fabric_types::{
@@ -72,38 +72,38 @@ impl Core {
         }
         let deaths = self.suspects.deaths.entry((ix, id)).or_default();
         *deaths += 1;
-        if (*deaths >= self.config.kill_deaths && alone) || *deaths >= self.config.max_deaths {
-            return self.convict(ix, id, actions);
+        if (*deaths >= self.config.max_deaths_alone && alone) || *deaths >= self.config.max_deaths_shared {
+            return self.dead_letter_suspect(ix, id, actions);
         }
         let Some(task) = self.jobs.get_mut(&ix).and_then(|job| job.task_mut(id)) else { return };
         if !std::mem::replace(&mut task.suspect, true) && state == TaskState::Pending {
-            self.wait_again(ix, id);
+            self.enqueue_pending(ix, id);
         }
         self.requeue(ix);
     }
 
-    pub(crate) fn spared(&mut self, job: &JobId, id: TaskId) {
+    pub(crate) fn killed_reverted(&mut self, job: &JobId, id: TaskId) {
         let Some(ix) = self.by_id.get(job).copied() else { return };
         let Some(deaths) = self.suspects.deaths.get_mut(&(ix, id)) else { return };
         *deaths -= 1;
         if *deaths > 0 {
             return;
         }
-        self.clear(ix, id);
+        self.clear_suspect(ix, id);
         let pending = self.jobs.get(&ix).and_then(|job| job.task(id)).is_some_and(|t| t.state == TaskState::Pending);
         if pending {
-            self.wait_again(ix, id);
+            self.enqueue_pending(ix, id);
         }
         self.requeue(ix);
     }
 
     /// Dead-letters a task with `process-killed`.
-    fn convict(&mut self, ix: u32, id: TaskId, actions: &mut Vec<Action>) {
-        self.clear(ix, id);
+    fn dead_letter_suspect(&mut self, ix: u32, id: TaskId, actions: &mut Vec<Action>) {
+        self.clear_suspect(ix, id);
         let Some(job) = self.jobs.get_mut(&ix) else { return };
         let Some(task) = job.task_mut(id) else { return };
         let (state, node) = (task.state, task.link);
-        // `give_up` expects the task in no count, as after its last attempt.
+        // `dead_letter_task` expects the task in no count, as after its last attempt.
         match state {
             TaskState::Pending => job.pending -= 1,
             TaskState::Backoff | TaskState::Blocked => {
@@ -112,21 +112,21 @@ impl Core {
             }
             _ => {}
         }
-        self.give_up(ix, id, node, Code::ProcessKilled, actions);
+        self.dead_letter_task(ix, id, node, Code::ProcessKilled, actions);
     }
 
     /// Clears a task of suspicion.
-    pub(crate) fn clear(&mut self, ix: u32, id: TaskId) {
+    pub(crate) fn clear_suspect(&mut self, ix: u32, id: TaskId) {
         if self.suspects.deaths.remove(&(ix, id)).is_none() && !self.suspects.is_waiting(ix, id) {
             return;
         }
-        self.waits_no_more(ix, id);
+        self.remove_waiting(ix, id);
         if let Some(task) = self.jobs.get_mut(&ix).and_then(|job| job.task_mut(id)) {
             task.suspect = false;
         }
     }
 
-    fn waits_no_more(&mut self, ix: u32, id: TaskId) {
+    fn remove_waiting(&mut self, ix: u32, id: TaskId) {
         if let Some(at) = self.suspects.waiting.iter().position(|waiting| *waiting == (ix, id)) {
             self.suspects.waiting.remove(at);
             if let Some(job) = self.jobs.get_mut(&ix) {
@@ -136,7 +136,7 @@ impl Core {
     }
 
     /// Queues a pending task: a suspect with the waiting suspects, any other task in its job's retry queue.
-    pub(crate) fn wait_again(&mut self, ix: u32, id: TaskId) {
+    pub(crate) fn enqueue_pending(&mut self, ix: u32, id: TaskId) {
         let now = self.now;
         let Some(job) = self.jobs.get_mut(&ix) else { return };
         if job.task(id).is_some_and(|task| task.suspect) {
@@ -154,10 +154,10 @@ impl Core {
         }
         let turns: Vec<_> = self.suspects.waiting.iter().take(EXAMINED).copied().collect();
         let open = self.nodes.iter().filter(|(_, node)| node.is_open());
-        let mut open: Vec<_> = open.map(|(at, node)| (self.company(node), at)).collect();
+        let mut open: Vec<_> = open.map(|(at, node)| (self.other_attempts(node), at)).collect();
         open.sort_unstable();
         // At most half of the nodes, so that other work continues on the rest.
-        let alone = self.nodes.iter().filter(|(_, node)| node.alone.is_some()).count();
+        let alone = self.nodes.iter().filter(|(_, node)| node.exclusive.is_some()).count();
         let mut left = (open.len() / 2).max(1).saturating_sub(alone);
         let mut to_empty = None;
         for (ix, id) in turns {
@@ -175,13 +175,13 @@ impl Core {
             let request = request(job, None);
             let fits = |at: u32| {
                 self.nodes.get(at).is_some_and(|node| {
-                    node.alone.is_none() && filters::suits(node, &request) && filters::could_fit(node, &request)
+                    node.exclusive.is_none() && filters::suits(node, &request) && filters::could_fit(node, &request)
                 })
             };
             let mut fit = open.iter().copied().filter(|(_, at)| fits(*at));
-            match fit.clone().find(|(company, at)| self.is_free_for(*company, *at, &request)) {
+            match fit.clone().find(|(others, at)| self.is_free_for(*others, *at, &request)) {
                 Some((_, at)) => {
-                    self.send_alone(ix, id, at, actions);
+                    self.send_exclusively(ix, id, at, actions);
                     left -= 1;
                 }
                 None => to_empty = to_empty.or_else(|| fit.next().map(|(_, at)| at)),
@@ -191,33 +191,34 @@ impl Core {
     }
 
     /// Returns the number of attempts on a node that a suspect must not run next to.
-    fn company(&self, node: &Node) -> usize {
+    fn other_attempts(&self, node: &Node) -> usize {
         node.attempts.iter().filter(|key| !self.suspects.deaths.contains_key(&(key.job, key.task()))).count()
     }
 
-    fn is_free_for(&self, company: usize, at: u32, request: &Request<'_>) -> bool {
+    fn is_free_for(&self, others: usize, at: u32, request: &Request<'_>) -> bool {
         let waited = self.suspects.reserved.is_some_and(|(node, until)| node == at && until <= self.now);
-        (company == 0 || waited) && self.nodes.get(at).is_some_and(|node| filters::room(node, request, 1).is_some())
+        (others == 0 || waited) && self.nodes.get(at).is_some_and(|node| filters::room(node, request, 1).is_some())
     }
 
-    fn send_alone(&mut self, ix: u32, id: TaskId, at: u32, actions: &mut Vec<Action>) {
+    fn send_exclusively(&mut self, ix: u32, id: TaskId, at: u32, actions: &mut Vec<Action>) {
         let deaths = self.suspects.deaths.get(&(ix, id)).copied().unwrap_or(1);
-        let alone_us = self.config.alone_us.saturating_mul(10_u64.saturating_pow(deaths.saturating_sub(1).min(4)));
-        self.waits_no_more(ix, id);
-        self.send(ix, id, Found { node: at, depth: 1, room: 1 }, actions);
+        let exclusive_us =
+            self.config.exclusive_us.saturating_mul(10_u64.saturating_pow(deaths.saturating_sub(1).min(4)));
+        self.remove_waiting(ix, id);
+        self.send(ix, id, Candidate { node: at, depth: 1, room: 1 }, actions);
         let Some(task) = self.jobs.get(&ix).and_then(|job| job.task(id)) else { return };
         let key = AttemptKey::new(ix, id, u32::from(task.attempts));
-        let until = self.now.plus_us(alone_us);
-        self.nodes.change(at, |node| node.alone = Some((key, until)));
-        self.timers.insert((until, Timer::Alone { node: at }));
+        let until = self.now.plus_us(exclusive_us);
+        self.nodes.change(at, |node| node.exclusive = Some((key, until)));
+        self.timers.insert((until, Timer::Exclusive { node: at }));
         self.requeue(ix);
     }
 
-    pub(crate) fn alone_over(&mut self, at: u32) {
+    pub(crate) fn exclusive_expired(&mut self, at: u32) {
         let now = self.now;
-        let over = self.nodes.get(at).is_some_and(|node| node.alone.is_some_and(|(_, until)| until <= now));
+        let over = self.nodes.get(at).is_some_and(|node| node.exclusive.is_some_and(|(_, until)| until <= now));
         if over {
-            self.nodes.change(at, |node| node.alone = None);
+            self.nodes.change(at, |node| node.exclusive = None);
             self.unpark_all();
         }
     }
@@ -226,7 +227,7 @@ impl Core {
     fn reserve(&mut self, wanted: Option<u32>) {
         let now = self.now;
         if let Some((at, _)) = self.suspects.reserved {
-            let stays = wanted.is_some() && self.nodes.get(at).is_some_and(|n| n.is_open() && n.alone.is_none());
+            let stays = wanted.is_some() && self.nodes.get(at).is_some_and(|n| n.is_open() && n.exclusive.is_none());
             if stays {
                 return;
             }
@@ -235,7 +236,7 @@ impl Core {
             self.unpark_all();
         }
         if let Some(at) = wanted {
-            let until = now.plus_us(self.config.empty_us);
+            let until = now.plus_us(self.config.drain_for_suspect_us);
             self.suspects.reserved = Some((at, until));
             self.nodes.change(at, |node| node.reserved = true);
             self.timers.insert((until, Timer::Suspects));

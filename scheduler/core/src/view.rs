@@ -105,7 +105,7 @@ impl Core {
         let Some(job) = self.by_id.get(id).and_then(|ix| self.jobs.get(ix)) else {
             return self.ended.get(id).cloned();
         };
-        let waiting = self.waiting(job);
+        let waiting = self.wait_reason(job);
         let why = waiting.clone().unwrap_or_else(|| {
             let (running, total, nodes) = (job.running_tasks, job.total(), job.per_node.len());
             format!("{running} of {total} tasks are with {}", count(nodes as u64, "node"))

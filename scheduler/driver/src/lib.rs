@@ -7,36 +7,27 @@
 //! A node commits a result under its task key before it reports the completion. The journal records the results of
 //! tasks shortly afterwards, in batches: a crash in between costs a lookup, not a second run of a pure task. Accepting
 //! and ending a job wait for the journal.
+//!
+//! A module uses only modules before it in this list: `clock`, `metrics`, `job` (the state of one job), `journal` (its
+//! records), `settings` (of operators), `options`, `command` (requests to the owner), `owner` (the task that changes
+//! jobs), `handle` (the interface for the gateway), `background` (tasks beside the owner), `start`.
+//! `tests/driver/layers.rs` checks this.
 
-mod again;
-pub mod api;
-mod assign;
-mod audit;
+mod background;
 mod clock;
-mod cluster;
-mod collector;
-mod deaths;
-mod events;
-mod invocation;
-mod job_state;
-mod journal_writer;
-mod journaled_job;
-mod meta;
+mod command;
+mod handle;
+mod job;
+mod journal;
 mod metrics;
-mod operator_settings;
-mod orphans;
+mod options;
 mod owner;
-mod partitions;
-mod prepare;
-mod record;
-mod recover;
-mod retention;
-mod room;
-mod tasks;
-mod write_output;
+mod settings;
+mod start;
 
-pub use api::{DEFAULT_MAX_TASKS, Driver, MOST_TASKS, Options, Parts, Submission, TaskFilter, Work};
 pub use fabric_scheduler_core::{Config, Weights};
-pub use operator_settings::NodeMode;
-pub use retention::Retention;
-pub use room::DEFAULT_OPEN_JOBS;
+pub use handle::{Driver, Submission, Work};
+pub use job::{TaskFilter, memory::DEFAULT_OPEN_JOBS};
+pub use metrics::DriverMetrics;
+pub use options::{DEFAULT_MAX_TASKS, Fingerprint, MAX_CONFIGURABLE_TASKS, Options, Retention};
+pub use settings::NodeMode;

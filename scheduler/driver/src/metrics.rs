@@ -41,6 +41,8 @@ pub struct DriverMetrics {
     expired_bytes: Family<Kind, Counter>,
     /// Durations of retention sweeps.
     sweeps: Sweeps,
+    /// Commands to the owner, by name.
+    commands: Family<CommandName, Counter>,
 }
 
 impl DriverMetrics {
@@ -67,7 +69,14 @@ impl DriverMetrics {
         registry.register("fabric_expired", help, self.expired.clone());
         registry.register("fabric_expired_bytes", "Bytes of the removed items, by kind", self.expired_bytes.clone());
         registry.register("fabric_sweep_seconds", "Durations of retention sweeps", self.sweeps.0.clone());
+        let help = "Commands to the owner of the jobs, by name";
+        registry.register("fabric_driver_commands", help, self.commands.clone());
         registry.register("fabric_task_fuel", "Fuel spent by tasks", self.fuel.clone());
+    }
+
+    /// Counts a command to the owner.
+    pub(crate) fn count_command(&self, command: &'static str) {
+        self.commands.get_or_create(&CommandName { command }).inc();
     }
 
     /// Counts the items that a sweep removed.
@@ -89,6 +98,12 @@ impl DriverMetrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     kind: &'static str,
+}
+
+/// Label for the name of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CommandName {
+    command: &'static str,
 }
 
 /// Histogram of sweep durations in seconds, from 10 ms up.

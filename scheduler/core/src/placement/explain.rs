@@ -32,7 +32,7 @@ impl Core {
             gpu: requirement.gpu,
             work_us: None,
             excluded: requirement.excluded.as_ref().and_then(|id| self.nodes.find(id)),
-            least_pace: 0.0,
+            least_speed: 0.0,
             hints: &hints,
             per_node: &per_node,
         };
@@ -46,7 +46,7 @@ impl Core {
         let mut nodes = Vec::new();
         let mut winner: Option<(f64, usize)> = None;
         for (ix, node) in self.nodes.iter() {
-            let room = filters::room(node, &request, depth(&self.config, &request, node.pace()));
+            let room = filters::room(node, &request, depth(&self.config, &request, node.measured_speed()));
             let alone = self.nodes.ready() <= 1;
             let list = vec![
                 verdict("Ready", filters::ready(node), filters::ready_reason(node)),

@@ -23,7 +23,7 @@ pub(crate) fn ready_reason(node: &Node) -> &'static str {
         (_, true, _) => "the node has sent no heartbeat within its lease",
         (.., Mode::Cordoned) => "the node is cordoned",
         (.., Mode::Draining) => "the node is draining",
-        _ if node.alone.is_some() => "the node runs a single task alone, because a process died while running it",
+        _ if node.exclusive.is_some() => "the node runs a single task alone, because a process died while running it",
         _ if node.reserved => "the node is reserved for a task, because a process died while running it",
         _ => "the node is up and takes work",
     }

@@ -63,14 +63,14 @@ pub(crate) struct Request<'a> {
     pub work_us: Option<f64>,
     pub excluded: Option<u32>,
     /// Slower nodes are skipped; 0 skips none.
-    pub least_pace: f64,
+    pub least_speed: f64,
     pub hints: &'a [u32],
     pub per_node: &'a PerNode,
 }
 
 /// A node with room for an attempt.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Found {
+pub(crate) struct Candidate {
     pub node: u32,
     pub depth: u16,
     /// Number of such attempts that fit, at least 1.
@@ -78,7 +78,7 @@ pub(crate) struct Found {
 }
 
 /// Longest task for which two are queued per slot, as a multiple of [`Config::queue_ahead_us`].
-const SHORT: f64 = 20.0;
+const DOUBLE_QUEUE_FACTOR: f64 = 20.0;
 
 /// Returns the queue depth of a job's tasks on a node of this speed: enough per slot to keep about
 /// [`Config::queue_ahead_us`] of work ahead. Somewhat longer tasks are queued two deep, because a round trip leaves
@@ -92,37 +92,37 @@ pub(crate) fn depth(config: &Config, request: &Request<'_>, speed: f64) -> u16 {
     let per_task = (work / speed).max(1.0);
     #[allow(clippy::cast_precision_loss)]
     let ahead = config.queue_ahead_us as f64 / per_task;
-    let least = if ahead * SHORT >= 1.0 { 2.0 } else { 1.0 };
+    let least = if ahead * DOUBLE_QUEUE_FACTOR >= 1.0 { 2.0 } else { 1.0 };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let depth = ahead.max(least).min(f64::from(most)) as u16;
     depth
 }
 
 /// Returns the best of the examined nodes.
-pub(crate) fn find(config: &Config, nodes: &mut Nodes, request: &Request<'_>) -> Option<Found> {
+pub(crate) fn find(config: &Config, nodes: &mut Nodes, request: &Request<'_>) -> Option<Candidate> {
     nodes.cursor = nodes.cursor.wrapping_add(1);
     let nodes = &*nodes;
     let hinted = request.hints.iter().copied().take(HINTED);
-    let mut passed: Vec<Found> = Vec::with_capacity(SCORED);
+    let mut passed: Vec<Candidate> = Vec::with_capacity(SCORED);
     for ix in hinted.chain(nodes.candidates(EXAMINED, |node| filters::suits(node, request))) {
         let Some(node) = nodes.get(ix) else { continue };
         let known = passed.iter().any(|f| f.node == ix);
         if known || !filters::ready(node) || !filters::suits(node, request) || !filters::not_excluded(ix, request) {
             continue;
         }
-        if node.pace() < request.least_pace {
+        if node.measured_speed() < request.least_speed {
             continue;
         }
-        let depth = depth(config, request, node.pace());
+        let depth = depth(config, request, node.measured_speed());
         if let Some(room) = filters::room(node, request, depth) {
-            passed.push(Found { node: ix, depth, room });
+            passed.push(Candidate { node: ix, depth, room });
             if passed.len() == SCORED {
                 break;
             }
         }
     }
     let most = passed.iter().map(|f| request.per_node.get(&f.node).copied().unwrap_or(0)).max().unwrap_or(0);
-    let mut best: Option<(f64, Found)> = None;
+    let mut best: Option<(f64, Candidate)> = None;
     for found in passed {
         let Some(node) = nodes.get(found.node) else { continue };
         let total = scores::total(&scores::all(config, nodes, node, found.node, request, most));

@@ -64,7 +64,11 @@ pub(crate) fn all(
             weight: weights.locality,
         },
         // The expected time is work / speed, so min(T_i / R_i) over nodes, scaled by the fastest, is speed / max speed.
-        Scored { name: "Speed", value: (node.pace() / nodes.max_speed()).min(1.0) * 100.0, weight: weights.speed },
+        Scored {
+            name: "Speed",
+            value: (node.measured_speed() / nodes.max_speed()).min(1.0) * 100.0,
+            weight: weights.speed,
+        },
         // Order of preference: a GPU, then an acceptable software driver, then none.
         Scored {
             name: GPU,

@@ -15,7 +15,7 @@ use fabric_types::{
 };
 
 #[derive(Debug, Default)]
-pub struct Bed {
+pub struct Fixture {
     pub core: Core,
     pub now: u64,
 }
@@ -65,15 +65,15 @@ pub fn aborted(actions: &[Action]) -> usize {
     actions.iter().filter(|a| matches!(a, Action::Abort { .. })).count()
 }
 
-impl Bed {
+impl Fixture {
     /// Creates `nodes` nodes of `slots` slots, and a core that queues one task per slot.
     pub fn new(nodes: u32, slots: u32) -> Self {
         let config = crate::Config { initial_depth: 1, max_depth: 1, ..crate::Config::default() };
-        let mut bed = Self { core: Core::new(config), now: 0 };
+        let mut fixture = Self { core: Core::new(config), now: 0 };
         for n in 0..nodes {
-            bed.step(Event::NodeUp { node: node(n), spec: NodeSpec::new(slots, 1 << 30) });
+            fixture.step(Event::NodeUp { node: node(n), spec: NodeSpec::new(slots, 1 << 30) });
         }
-        bed
+        fixture
     }
 
     pub fn step(&mut self, event: Event) -> Vec<Action> {

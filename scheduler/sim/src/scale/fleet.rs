@@ -27,7 +27,7 @@ const PRESENCE_US: u64 = 15_000_000;
 const BACK_US: u64 = 300_000_000;
 
 /// An event at a node, or a message that reaches the owner.
-enum Happening {
+enum FleetEvent {
     Arrives { node: u32, attempt: Attempt },
     Aborted { node: u32, attempt: Attempt },
     Ends { node: u32, run: u64 },
@@ -69,7 +69,7 @@ pub struct SimulatedFleet<'a> {
     by_id: HashMap<NodeId, u32>,
     jobs: Vec<JobId>,
     by_job: HashMap<JobId, u32>,
-    agenda: BTreeMap<u64, Vec<Happening>>,
+    agenda: BTreeMap<u64, Vec<FleetEvent>>,
     runs: u64,
     /// By job and task: `true` if the result is committed.
     committed: Vec<Vec<bool>>,
@@ -150,13 +150,13 @@ impl<'a> SimulatedFleet<'a> {
     pub fn join(&mut self) -> Vec<Event> {
         for n in 0..self.scale.nodes {
             let at = below(&mut self.rng, BEAT_US);
-            self.at(at, Happening::Beat { node: n, life: 0, nth: 1 });
+            self.at(at, FleetEvent::Beat { node: n, life: 0, nth: 1 });
         }
         self.next_death(0);
         self.nodes.iter().map(|n| Event::NodeUp { node: n.id.clone(), spec: n.spec.clone() }).collect()
     }
 
-    fn at(&mut self, time: u64, happening: Happening) {
+    fn at(&mut self, time: u64, happening: FleetEvent) {
         self.agenda.entry(time.div_ceil(TURN_US) * TURN_US).or_default().push(happening);
     }
 
@@ -172,7 +172,7 @@ impl<'a> SimulatedFleet<'a> {
             let per_hour = f64::from(self.scale.nodes) * f64::from(self.scale.failures) / 1000.0;
             let chance = (below(&mut self.rng, 1 << 32) + 1) as f64 / (1u64 << 32) as f64;
             let wait = (-chance.ln() * 3_600e6 / per_hour) as u64;
-            self.at(now + wait.max(1), Happening::SomeoneDies);
+            self.at(now + wait.max(1), FleetEvent::SomeoneDies);
         }
     }
 
@@ -187,13 +187,13 @@ impl<'a> SimulatedFleet<'a> {
 
     pub fn dispatch(&mut self, now: u64, node: &NodeId, job: &JobId, task: TaskId, n: u32) -> Result<(), String> {
         let (node, attempt) = (self.find(node)?, self.attempt(job, task, n)?);
-        self.at(now + WAY_US, Happening::Arrives { node, attempt });
+        self.at(now + WAY_US, FleetEvent::Arrives { node, attempt });
         Ok(())
     }
 
     pub fn abort(&mut self, now: u64, node: &NodeId, job: &JobId, task: TaskId, n: u32) -> Result<(), String> {
         let (node, attempt) = (self.find(node)?, self.attempt(job, task, n)?);
-        self.at(now + WAY_US, Happening::Aborted { node, attempt });
+        self.at(now + WAY_US, FleetEvent::Aborted { node, attempt });
         Ok(())
     }
 
@@ -202,22 +202,22 @@ impl<'a> SimulatedFleet<'a> {
         while let Some(entry) = self.agenda.first_entry().filter(|e| *e.key() <= now) {
             for happening in entry.remove() {
                 match happening {
-                    Happening::Heard(event) => heard.push(*event),
-                    Happening::Arrives { node, attempt } => {
+                    FleetEvent::Heard(event) => heard.push(*event),
+                    FleetEvent::Arrives { node, attempt } => {
                         if let Some(n) = self.nodes.get_mut(node as usize).filter(|n| n.up) {
                             n.waiting.push_back(attempt);
                             self.fill(now, node);
                         }
                     }
-                    Happening::Aborted { node, attempt } => self.stop(now, node, attempt),
-                    Happening::Ends { node, run } => self.ends(now, node, run)?,
-                    Happening::Beat { node, life, nth } => self.beat(now, node, life, nth)?,
-                    Happening::SomeoneDies => {
+                    FleetEvent::Aborted { node, attempt } => self.stop(now, node, attempt),
+                    FleetEvent::Ends { node, run } => self.ends(now, node, run)?,
+                    FleetEvent::Beat { node, life, nth } => self.beat(now, node, life, nth)?,
+                    FleetEvent::SomeoneDies => {
                         let node = u32::try_from(below(&mut self.rng, u64::from(self.scale.nodes))).unwrap_or(0);
                         self.dies(now, node);
                         self.next_death(now);
                     }
-                    Happening::Back { node } => self.back(now, node),
+                    FleetEvent::Back { node } => self.back(now, node),
                 }
             }
         }
@@ -238,7 +238,7 @@ impl<'a> SimulatedFleet<'a> {
             started.push((now + over(work, f64::from(node.spec.speed)), self.runs));
         }
         for (time, run) in started {
-            self.at(time, Happening::Ends { node: at, run });
+            self.at(time, FleetEvent::Ends { node: at, run });
         }
     }
 
@@ -271,7 +271,7 @@ impl<'a> SimulatedFleet<'a> {
             self.useful_us += self.scale.work_us(job, index);
         }
         let event = done(self.job(job)?, index, number, id, if cached { 0 } else { now - run.since }, cached);
-        self.at(now + COMMIT_US + WAY_US, Happening::Heard(Box::new(event)));
+        self.at(now + COMMIT_US + WAY_US, FleetEvent::Heard(Box::new(event)));
         self.fill(now, at);
         Ok(())
     }
@@ -282,12 +282,12 @@ impl<'a> SimulatedFleet<'a> {
         let event = if nth.is_multiple_of(HOLDS_EVERY) {
             let all = node.running.iter().map(|r| r.attempt).chain(node.waiting.iter().copied());
             let name = |a: Attempt| Ok((self.job(a.job)?, TaskId { stage: 0, index: a.index }, a.number));
-            Event::Holds { node: id, attempts: all.map(name).collect::<Result<_, String>>()? }
+            Event::HeartbeatWithAttempts { node: id, attempts: all.map(name).collect::<Result<_, String>>()? }
         } else {
             Event::Heartbeat { node: id }
         };
-        self.at(now + WAY_US, Happening::Heard(Box::new(event)));
-        self.at(now + BEAT_US, Happening::Beat { node: at, life, nth: nth + 1 });
+        self.at(now + WAY_US, FleetEvent::Heard(Box::new(event)));
+        self.at(now + BEAT_US, FleetEvent::Beat { node: at, life, nth: nth + 1 });
         Ok(())
     }
 
@@ -301,16 +301,16 @@ impl<'a> SimulatedFleet<'a> {
             self.count(now, run.since, speed);
         }
         self.deaths += 1;
-        self.at(now + PRESENCE_US, Happening::Heard(Box::new(Event::NodeDown { node: id })));
-        self.at(now + BACK_US, Happening::Back { node: at });
+        self.at(now + PRESENCE_US, FleetEvent::Heard(Box::new(Event::NodeDown { node: id })));
+        self.at(now + BACK_US, FleetEvent::Back { node: at });
     }
 
     fn back(&mut self, now: u64, at: u32) {
         let Some(node) = self.nodes.get_mut(at as usize) else { return };
         node.up = true;
         let (life, event) = (node.life, Event::NodeUp { node: node.id.clone(), spec: node.spec.clone() });
-        self.at(now + WAY_US, Happening::Heard(Box::new(event)));
-        self.at(now + BEAT_US, Happening::Beat { node: at, life, nth: 1 });
+        self.at(now + WAY_US, FleetEvent::Heard(Box::new(event)));
+        self.at(now + BEAT_US, FleetEvent::Beat { node: at, life, nth: 1 });
     }
 
     /// Checks that every task has its result.

@@ -15,7 +15,7 @@ use fabric_types::{
     job::TaskId,
 };
 use fleet::SimulatedFleet;
-use report::Spent;
+use report::RunTimes;
 use std::time::{Duration, Instant};
 
 /// The parameters of a fleet and its work.
@@ -148,7 +148,7 @@ pub fn run(scale: &Scale) -> Result<ScaleReport, String> {
     }
     fleet.check_results()?;
     let cpu = report::cpu().and_then(|end| end.checked_sub(cpu?));
-    let spent = Spent { wall: begun.elapsed(), cpu, core: owner.spent };
+    let spent = RunTimes { wall: begun.elapsed(), cpu, core: owner.spent };
     Ok(ScaleReport::new(scale, &owner.core.stats(), &fleet, now, owner.steps, &spent))
 }
 

@@ -46,7 +46,7 @@ pub struct ScaleReport {
 }
 
 /// The time that a run took.
-pub(super) struct Spent {
+pub(super) struct RunTimes {
     pub wall: Duration,
     pub cpu: Option<Duration>,
     /// Wall time inside the core.
@@ -66,7 +66,7 @@ impl ScaleReport {
         fleet: &SimulatedFleet<'_>,
         makespan_us: u64,
         steps: u64,
-        spent: &Spent,
+        spent: &RunTimes,
     ) -> Self {
         let cpu = spent.cpu.unwrap_or(spent.wall).as_secs_f64();
         let core_s = spent.core.as_secs_f64() / spent.wall.as_secs_f64() * cpu;

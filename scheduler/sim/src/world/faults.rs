@@ -1,6 +1,6 @@
 //! Faults of nodes, owners, the network and the clock.
 
-use super::{Msg, SECOND_US, World};
+use super::{SECOND_US, World, WorldEvent};
 
 /// A fault at a time that is drawn before the run.
 #[derive(Debug, Clone)]
@@ -53,13 +53,13 @@ impl World<'_> {
         for (times, fault) in kinds {
             for _ in 0..times {
                 let (node, at) = (self.below(u64::from(scenario.nodes)), self.below(span));
-                self.at(at, Msg::Fault(fault(usize::try_from(node).unwrap_or(0))));
+                self.at(at, WorldEvent::Fault(fault(usize::try_from(node).unwrap_or(0))));
             }
         }
     }
 
     /// Sends a message over the network between the owner and `node`. It may be dropped, delayed or duplicated.
-    pub(super) fn send(&mut self, node: usize, msg: Msg) {
+    pub(super) fn send(&mut self, node: usize, msg: WorldEvent) {
         let now = self.now;
         let cut = self.nodes.get(node).is_some_and(|n| n.lanes_cut_until > now) || self.network.gone_until > now;
         let bad = self.network.bad_until > now;
@@ -107,15 +107,15 @@ impl World<'_> {
             Fault::OwnerDies => {
                 if self.owner.dies() {
                     let over = long(self, 0, 18);
-                    self.at(over, Msg::TakeOver);
+                    self.at(over, WorldEvent::TakeOver);
                 }
             }
             Fault::OwnerFreezes => {
                 if self.owner.freezes() {
                     let over = long(self, 9, 18);
-                    self.at(over, Msg::TakeOver);
+                    self.at(over, WorldEvent::TakeOver);
                     let thaws = over + self.below(20 * SECOND_US);
-                    self.at(thaws, Msg::Fault(Fault::OwnerThaws));
+                    self.at(thaws, WorldEvent::Fault(Fault::OwnerThaws));
                 }
             }
             Fault::OwnerThaws => self.owner_thaws()?,

@@ -1,8 +1,8 @@
 //! The simulated world: nodes that run attempts, a network that loses messages, a store, a journal, and an owner that
 //! may die.
 //!
-//! Every event is a [`Msg`] at a time. `owner` is the scheduler's side, `node` is the other side, `faults` has the
-//! faults, and `report` has the result.
+//! Every event is a [`WorldEvent`] at a time. `owner` is the scheduler's side, `node` is the other side, `faults` has
+//! the faults, and `report` has the result.
 
 mod faults;
 mod node;
@@ -19,7 +19,7 @@ use fabric_types::{
 };
 use faults::{Fault, Network};
 use node::{Node, Run};
-use owner::{Beat, Owner, Record};
+use owner::{Heartbeat, Owner, Record};
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
@@ -37,9 +37,9 @@ const SMALL: u64 = 5_000;
 
 /// An event of the world.
 #[derive(Debug, Clone)]
-enum Msg {
+enum WorldEvent {
     // To the owner, over the network.
-    Beat(Beat),
+    Heartbeat(Heartbeat),
     Outcome(Box<Event>),
     // To a node, over the network.
     Start { node: usize, run: Run },
@@ -60,7 +60,7 @@ enum Msg {
     Fault(Fault),
 }
 
-impl Msg {
+impl WorldEvent {
     /// Returns the node that must be running for the event. Events for a frozen node are postponed.
     fn node(&self) -> Option<usize> {
         match self {
@@ -80,7 +80,7 @@ struct World<'a> {
     rng: ChaCha8Rng,
     now: u64,
     seq: u64,
-    agenda: BTreeMap<(u64, u64), Msg>,
+    agenda: BTreeMap<(u64, u64), WorldEvent>,
     network: Network,
     owner: Owner,
     nodes: Vec<Node>,
@@ -111,7 +111,7 @@ impl World<'_> {
         self.below(1000) < u64::from(per_mille)
     }
 
-    fn at(&mut self, time: u64, msg: Msg) {
+    fn at(&mut self, time: u64, msg: WorldEvent) {
         self.seq += 1;
         self.agenda.insert((time, self.seq), msg);
     }
@@ -125,7 +125,7 @@ impl World<'_> {
         task == (TaskId { stage: 0, index: 0 }) && self.poison.contains(job)
     }
 
-    fn handle(&mut self, msg: Msg) -> Result<(), String> {
+    fn handle(&mut self, msg: WorldEvent) -> Result<(), String> {
         if let Some(node) = msg.node().and_then(|at| self.nodes.get(at)).filter(|n| n.frozen_until > self.now) {
             // An event for a frozen node waits until the node continues.
             let until = node.frozen_until;
@@ -133,26 +133,26 @@ impl World<'_> {
             return Ok(());
         }
         match msg {
-            Msg::Beat(beat) => self.heard(beat)?,
-            Msg::Outcome(event) => self.outcome(*event)?,
-            Msg::Start { node, run } => self.start(node, run)?,
-            Msg::Stop { node, job, task, attempt } => {
+            WorldEvent::Heartbeat(beat) => self.heard(beat)?,
+            WorldEvent::Outcome(event) => self.outcome(*event)?,
+            WorldEvent::Start { node, run } => self.start(node, run)?,
+            WorldEvent::Stop { node, job, task, attempt } => {
                 if let Some(n) = self.nodes.get_mut(node) {
                     n.runs.retain(|r| (&r.job, r.task, r.attempt) != (&job, task, attempt));
                 }
                 self.fill(node)?;
             }
-            Msg::Renew { node, lease_until } => self.renew(node, lease_until),
-            Msg::Finished { node, life, run } => self.finished(node, life, run)?,
-            Msg::NextBeat { node } => self.beat(node),
-            Msg::LeaseCheck { node } => self.check_leases(node)?,
-            Msg::Restart { node } => self.restart(node),
-            Msg::Submit(plan) => self.submit(plan)?,
-            Msg::Durable { epoch, record } => self.durable(epoch, record)?,
-            Msg::Presence { epoch } => self.presence(epoch)?,
-            Msg::Wake { epoch, at } => self.wake(epoch, at)?,
-            Msg::TakeOver => self.take_over()?,
-            Msg::Fault(fault) => self.strike(fault)?,
+            WorldEvent::Renew { node, lease_until } => self.renew(node, lease_until),
+            WorldEvent::Finished { node, life, run } => self.finished(node, life, run)?,
+            WorldEvent::NextBeat { node } => self.beat(node),
+            WorldEvent::LeaseCheck { node } => self.check_leases(node)?,
+            WorldEvent::Restart { node } => self.restart(node),
+            WorldEvent::Submit(plan) => self.submit(plan)?,
+            WorldEvent::Durable { epoch, record } => self.durable(epoch, record)?,
+            WorldEvent::Presence { epoch } => self.presence(epoch)?,
+            WorldEvent::Wake { epoch, at } => self.wake(epoch, at)?,
+            WorldEvent::TakeOver => self.take_over()?,
+            WorldEvent::Fault(fault) => self.strike(fault)?,
         }
         Ok(())
     }
@@ -266,7 +266,7 @@ fn join(world: &mut World<'_>) -> Result<Speed, String> {
             left: None,
         });
         let beat = world.below(SECOND_US / 10);
-        world.at(beat, Msg::NextBeat { node: n as usize });
+        world.at(beat, WorldEvent::NextBeat { node: n as usize });
     }
     Ok(speed)
 }
@@ -302,7 +302,7 @@ fn submit_all(world: &mut World<'_>) -> Result<u64, String> {
             }
         }
         world.plans.insert(plan.job.clone(), plan.clone());
-        world.at(plan.accepted_at.0, Msg::Submit(plan));
+        world.at(plan.accepted_at.0, WorldEvent::Submit(plan));
     }
     Ok(total_us)
 }

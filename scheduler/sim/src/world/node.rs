@@ -1,6 +1,6 @@
 //! A simulated node: queues and runs attempts, commits their results, reports, and stops attempts without a lease.
 
-use super::{HEARTBEAT_US, Msg, SECOND_US, World, owner::Beat, scaled};
+use super::{HEARTBEAT_US, SECOND_US, World, WorldEvent, owner::Heartbeat, scaled};
 use fabric_scheduler_core::{Event, NodeSpec};
 use fabric_types::{
     Code,
@@ -64,7 +64,7 @@ impl World<'_> {
         if let Some(node) = self.nodes.get_mut(at) {
             node.runs.push_back(run);
         }
-        self.at(stops, Msg::LeaseCheck { node: at });
+        self.at(stops, WorldEvent::LeaseCheck { node: at });
         self.fill(at)
     }
 
@@ -83,7 +83,7 @@ impl World<'_> {
         node.life += 1;
         node.runs.clear();
         node.frozen_until = self.now;
-        self.at(back, Msg::Restart { node: at });
+        self.at(back, WorldEvent::Restart { node: at });
     }
 
     /// Restarts the node's process, which first reports the tasks that were running when it died.
@@ -113,7 +113,7 @@ impl World<'_> {
                 work = work.saturating_mul(50);
             }
             let wall = scaled(work, speed);
-            self.at(now + wall, Msg::Finished { node: at, life, run: id });
+            self.at(now + wall, WorldEvent::Finished { node: at, life, run: id });
         }
     }
 
@@ -124,7 +124,7 @@ impl World<'_> {
         }
         let Some(node) = self.nodes.get(at) else { return };
         let stops = self.stops_at(node, lease_until);
-        self.at(stops, Msg::LeaseCheck { node: at });
+        self.at(stops, WorldEvent::LeaseCheck { node: at });
     }
 
     pub(super) fn check_leases(&mut self, at: usize) -> Result<(), String> {
@@ -152,7 +152,7 @@ impl World<'_> {
             let since = *run.computed.get_or_insert(now);
             if now < since + COMMIT_PATIENCE_US {
                 let id = run.run;
-                self.at(now + SECOND_US / 2, Msg::Finished { node: at, life, run: id });
+                self.at(now + SECOND_US / 2, WorldEvent::Finished { node: at, life, run: id });
                 return Ok(());
             }
         }
@@ -201,7 +201,7 @@ impl World<'_> {
             let wall_us = if cached { 0 } else { wall_us };
             Event::TaskDone { job, task, attempt, node, fuel: u64::from(!cached), wall_us, cached }
         };
-        self.send(at, Msg::Outcome(Box::new(event)));
+        self.send(at, WorldEvent::Outcome(Box::new(event)));
         self.fill(at)
     }
 
@@ -210,9 +210,9 @@ impl World<'_> {
         let Some(node) = self.nodes.get(at) else { return };
         if node.up {
             let attempts = holds.then(|| node.runs.iter().map(|r| (r.job.clone(), r.task, r.attempt)).collect());
-            let beat = Beat { node: at, life: node.life, attempts };
-            self.send(at, Msg::Beat(beat));
+            let beat = Heartbeat { node: at, life: node.life, attempts };
+            self.send(at, WorldEvent::Heartbeat(beat));
         }
-        self.at(self.now + HEARTBEAT_US, Msg::NextBeat { node: at });
+        self.at(self.now + HEARTBEAT_US, WorldEvent::NextBeat { node: at });
     }
 }

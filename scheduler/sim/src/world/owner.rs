@@ -4,7 +4,7 @@
 //! once the journal has its end. Records that are on their way to the journal when the owner dies are lost. Attempts
 //! that were sent but have not ended are in no journal, so the next owner has no information about them.
 
-use super::{Msg, PRESENCE_US, SECOND_US, SMALL, World, node::Run, tenant};
+use super::{PRESENCE_US, SECOND_US, SMALL, World, WorldEvent, node::Run, tenant};
 use fabric_scheduler_core::{Action, Core, Event, JobOutcome, RestoredTask, SchedulableJob, TenantQuota, Time, plan};
 use fabric_types::{
     Code,
@@ -28,7 +28,7 @@ pub(super) enum Record {
 
 /// A heartbeat.
 #[derive(Debug, Clone)]
-pub(super) struct Beat {
+pub(super) struct Heartbeat {
     pub node: usize,
     pub life: u32,
     /// Attempts on the node.
@@ -144,7 +144,7 @@ impl World<'_> {
                         return Err(format!("task {task} of {job} was dead-lettered after {counted} deaths"));
                     }
                     self.report.quarantined += 1;
-                    self.report.wronged += u32::from(!self.is_poison(&job, task));
+                    self.report.false_quarantines += u32::from(!self.is_poison(&job, task));
                     self.append(Record::Dead { job, task });
                 }
                 Action::JobStarted { .. } | Action::TaskRetry { .. } | Action::TaskDead { .. } => {}
@@ -160,19 +160,19 @@ impl World<'_> {
     fn dispatch(&mut self, node: &NodeId, job: JobId, task: TaskId, attempt: u32, lease: Time) -> Result<(), String> {
         let (node, lease_until) = (self.node_ix(node)?, self.owner.when(lease));
         let run = Run { job, task, attempt, lease_until, run: 0, started: None, computed: None };
-        self.send(node, Msg::Start { node, run });
+        self.send(node, WorldEvent::Start { node, run });
         Ok(())
     }
 
     fn abort(&mut self, node: &NodeId, job: JobId, task: TaskId, attempt: u32) -> Result<(), String> {
         let node = self.node_ix(node)?;
-        self.send(node, Msg::Stop { node, job, task, attempt });
+        self.send(node, WorldEvent::Stop { node, job, task, attempt });
         Ok(())
     }
 
     fn wake_at(&mut self, at: Time) {
         let (epoch, when) = (self.owner.epoch, self.owner.when(at).max(self.now + 1));
-        self.at(when, Msg::Wake { epoch, at });
+        self.at(when, WorldEvent::Wake { epoch, at });
     }
 
     pub(super) fn wake(&mut self, epoch: u32, at: Time) -> Result<(), String> {
@@ -210,7 +210,7 @@ impl World<'_> {
 
     fn append(&mut self, record: Record) {
         let (epoch, when) = (self.owner.epoch, self.now + 1 + self.below(APPEND_US));
-        self.at(when, Msg::Durable { epoch, record });
+        self.at(when, WorldEvent::Durable { epoch, record });
     }
 
     /// Handles an append. The store refuses an append of an owner that was replaced.
@@ -271,8 +271,8 @@ impl World<'_> {
     }
 
     /// Handles a heartbeat of a node that is new, has returned, or is still present.
-    pub(super) fn heard(&mut self, beat: Beat) -> Result<(), String> {
-        let Beat { node: at, life, attempts } = beat;
+    pub(super) fn heard(&mut self, beat: Heartbeat) -> Result<(), String> {
+        let Heartbeat { node: at, life, attempts } = beat;
         let Some((node, spec)) = self.nodes.get(at).map(|n| (n.id.clone(), n.spec.clone())) else { return Ok(()) };
         if !self.owner.is_there() || self.owner.seen.get(&at).is_some_and(|seen| seen.life > life) {
             return Ok(());
@@ -289,11 +289,11 @@ impl World<'_> {
             self.step(Event::NodeUp { node: node.clone(), spec })?;
         }
         self.step(match attempts {
-            Some(attempts) => Event::Holds { node, attempts },
+            Some(attempts) => Event::HeartbeatWithAttempts { node, attempts },
             None => Event::Heartbeat { node },
         })?;
         let lease_us = self.owner.core.as_ref().map_or(0, |core| core.config().lease_us);
-        self.send(at, Msg::Renew { node: at, lease_until: self.now + lease_us });
+        self.send(at, WorldEvent::Renew { node: at, lease_until: self.now + lease_us });
         Ok(())
     }
 
@@ -320,7 +320,7 @@ impl World<'_> {
             let now = self.deaths.get(&key).cloned().unwrap_or_default();
             let before = self.owner.told.insert(key, now.clone()).unwrap_or_default();
             for (job, task) in before.iter().filter(|task| !now.contains(task)).cloned() {
-                self.step(Event::Spared { job, task })?;
+                self.step(Event::KilledReverted { job, task })?;
             }
             let alone = now.len() == 1;
             for (job, task) in now.into_iter().filter(|task| !before.contains(task)) {
@@ -334,7 +334,8 @@ impl World<'_> {
     /// Checks that no task killed more nodes than allowed. Deaths without any record are not counted: those of nodes
     /// without a data folder while there was no owner.
     pub(super) fn check_deaths(&self) -> Result<(), String> {
-        let most = Core::default().config().max_deaths + 2 * (self.scenario.owner_deaths + self.scenario.owner_freezes);
+        let most =
+            Core::default().config().max_deaths_shared + 2 * (self.scenario.owner_deaths + self.scenario.owner_freezes);
         for job in &self.poison {
             let task = TaskId { stage: 0, index: 0 };
             let deaths = self.deaths_with.get(&(job.clone(), task)).copied().unwrap_or(0);
@@ -365,7 +366,7 @@ impl World<'_> {
                 self.step(Event::NodeDown { node })?;
             }
         }
-        self.at(now + SECOND_US, Msg::Presence { epoch });
+        self.at(now + SECOND_US, WorldEvent::Presence { epoch });
         Ok(())
     }
 
@@ -397,7 +398,7 @@ impl World<'_> {
         }
         self.tell_deaths(None)?;
         let epoch = self.owner.epoch;
-        self.at(now + SECOND_US, Msg::Presence { epoch });
+        self.at(now + SECOND_US, WorldEvent::Presence { epoch });
         Ok(())
     }
 

@@ -38,7 +38,7 @@ pub struct FaultReport {
     /// Tasks dead-lettered with `process-killed`.
     pub quarantined: u32,
     /// Dead-lettered tasks that were only running when nodes died for another reason.
-    pub wronged: u32,
+    pub false_quarantines: u32,
     /// Nodes that the owner considered lost and that returned without a restart.
     pub back_from_silence: u64,
 }

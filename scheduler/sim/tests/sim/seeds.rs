@@ -28,7 +28,7 @@ fn varied_worlds_keep_the_invariants() {
                 all.succeeded += report.succeeded;
                 all.poisoned += report.poisoned;
                 all.quarantined += report.quarantined;
-                all.wronged += report.wronged;
+                all.false_quarantines += report.false_quarantines;
             }
             Err(why) => failures.push(format!("{why}\n  repeat: cargo run -p fabric-sim -- faults --seed {seed}")),
         }
@@ -40,7 +40,7 @@ fn varied_worlds_keep_the_invariants() {
     assert!(u64::from(all.succeeded) > SEEDS, "{all:?}");
     // Nodes die for other reasons as well, in some worlds every few seconds. Sometimes the same task is running alone
     // each time.
-    assert!(all.poisoned > 200 && all.quarantined > 100 && all.wronged * 6 < all.quarantined, "{all:?}");
+    assert!(all.poisoned > 200 && all.quarantined > 100 && all.false_quarantines * 6 < all.quarantined, "{all:?}");
 }
 
 /// Returns a world for one fault: three jobs with tasks of 3 s, long enough for any fault to occur in the middle.
@@ -99,13 +99,13 @@ fn nodes_that_freeze_for_longer_than_a_lease_do_no_harm() {
 fn tasks_that_kill_their_nodes_end_and_all_others_succeed() {
     for nodes in [1, 3, 10] {
         for report in all(&Scenario { poison: 2, nodes, ..busy() }) {
-            assert_eq!((report.quarantined, report.wronged), (2, 0), "{report:?}");
+            assert_eq!((report.quarantined, report.false_quarantines), (2, 0), "{report:?}");
             // Two deaths each; one fewer if both tasks were on the same node, and one more if another task was on it.
             assert!((3..=6).contains(&report.poisoned), "{report:?}");
         }
     }
     let reports = all(&Scenario { poison: 2, owner_deaths: 3, drop: 20, ..busy() });
-    assert_eq!(sum(&reports, |r| r.wronged.into()), 0);
+    assert_eq!(sum(&reports, |r| r.false_quarantines.into()), 0);
     assert_eq!(sum(&reports, |r| r.quarantined.into()), 40);
 }
 
@@ -113,8 +113,8 @@ fn tasks_that_kill_their_nodes_end_and_all_others_succeed() {
 fn nodes_that_are_killed_again_and_again_hardly_ever_cost_a_task() {
     // 800 kills in 20 worlds, one every three seconds, while tasks of a tenth of a second run.
     let reports = all(&Scenario { node_crashes: 40, nodes: 5, tasks: 1500, work_us: 100_000, ..Scenario::default() });
-    let wronged = sum(&reports, |r| r.wronged.into());
-    assert!(wronged * 50 <= 800, "{wronged} of {} tasks", sum(&reports, |r| r.commits));
+    let false_quarantines = sum(&reports, |r| r.false_quarantines.into());
+    assert!(false_quarantines * 50 <= 800, "{false_quarantines} of {} tasks", sum(&reports, |r| r.commits));
 }
 
 #[test]

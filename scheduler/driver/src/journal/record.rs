@@ -1,0 +1,173 @@
+//! The records of a job's journal. The first byte of a record identifies its kind.
+//!
+//! Records that grow with the number of tasks use postcard. The others use JSON, which tolerates new fields. The order
+//! of enum variants inside postcard records ([`Partition`]) must never change.
+
+use super::packed_partitions::PackedPartitions;
+use crate::job::{DeadTask, DoneTasks, FailedTask, JobEnd, Meta};
+use bytes::Bytes;
+use fabric_types::{Code, Fault, dataset::Partition};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Maximum partitions in one record, to bound its size.
+pub const PARTITIONS_PER_RECORD: usize = 10_000;
+
+/// A record of a job's journal.
+#[derive(Debug, Clone)]
+pub enum JobRecord {
+    /// The job was accepted.
+    Accepted(Box<Meta>),
+    /// The next inputs of the job's map tasks.
+    Partitions(Vec<Partition>),
+    /// The first task was sent, at this time in milliseconds since the Unix epoch.
+    Started(u64),
+    /// Tasks succeeded.
+    Done(DoneTasks),
+    /// An attempt failed.
+    Failed(FailedTask),
+    /// A task was dead-lettered.
+    Dead(DeadTask),
+    /// A user requested cancellation.
+    CancelRequested,
+    /// The job ended.
+    JobEnd(JobEnd),
+    /// The job was moved into the bin (`true`) or out of it (`false`).
+    Binned(bool),
+    /// The owner with this epoch of the lease resumed the job. A late append of an earlier owner then finds another
+    /// stream length and is refused.
+    Owned(u64),
+}
+
+/// A record that cannot be encoded or decoded.
+#[derive(Debug, thiserror::Error)]
+#[error("journal record of kind {kind:?} is damaged: {source}")]
+pub struct Damaged {
+    kind: char,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl From<Damaged> for Fault {
+    fn from(error: Damaged) -> Self {
+        Self::new(Code::Internal, error.to_string())
+    }
+}
+
+fn tagged(tag: u8, body: Vec<u8>) -> Bytes {
+    let mut bytes = Vec::with_capacity(body.len() + 1);
+    bytes.push(tag);
+    bytes.extend_from_slice(&body);
+    bytes.into()
+}
+
+fn json<T: Serialize>(tag: u8, value: &T) -> Result<Bytes, Damaged> {
+    serde_json::to_vec(value).map(|b| tagged(tag, b)).map_err(|e| Damaged { kind: tag.into(), source: e.into() })
+}
+
+fn compact<T: Serialize>(tag: u8, value: &T) -> Result<Bytes, Damaged> {
+    postcard::to_extend(value, vec![tag]).map(Bytes::from).map_err(|e| Damaged { kind: tag.into(), source: e.into() })
+}
+
+fn read_json<T: DeserializeOwned>(tag: u8, body: &[u8]) -> Result<T, Damaged> {
+    serde_json::from_slice(body).map_err(|e| Damaged { kind: tag.into(), source: e.into() })
+}
+
+fn read_compact<T: DeserializeOwned>(tag: u8, body: &[u8]) -> Result<T, Damaged> {
+    postcard::from_bytes(body).map_err(|e| Damaged { kind: tag.into(), source: e.into() })
+}
+
+impl JobRecord {
+    /// Encodes the record.
+    ///
+    /// # Errors
+    /// [`Damaged`] if a part cannot be encoded, which is a defect.
+    pub fn encode(&self) -> Result<Bytes, Damaged> {
+        match self {
+            Self::Accepted(meta) => json(b'A', meta),
+            Self::Partitions(list) => compact(b'Q', &PackedPartitions::new(list)),
+            Self::Started(at_ms) => json(b'S', at_ms),
+            Self::Done(done) if done.tasks.iter().all(|t| t.done.gpu_us == 0) => compact(b'D', done),
+            Self::Done(done) => {
+                let gpu_us: Vec<u64> = done.tasks.iter().map(|t| t.done.gpu_us).collect();
+                compact(b'G', &(gpu_us, done))
+            }
+            Self::Failed(failed) => json(b'F', failed),
+            Self::Dead(dead) => json(b'X', dead),
+            Self::CancelRequested => Ok(tagged(b'C', Vec::new())),
+            Self::JobEnd(ended) => json(b'E', ended),
+            Self::Binned(binned) => json(b'B', binned),
+            Self::Owned(epoch) => json(b'O', epoch),
+        }
+    }
+
+    /// Decodes a record.
+    ///
+    /// # Errors
+    /// [`Damaged`] if the bytes are not a valid record.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        let Some((&tag, body)) = bytes.split_first() else {
+            return Err(Damaged { kind: ' ', source: "it is empty".into() });
+        };
+        Ok(match tag {
+            b'A' => Self::Accepted(Box::new(read_json(tag, body)?)),
+            b'P' => Self::Partitions(read_compact(tag, body)?),
+            b'Q' => {
+                let unpacked = read_compact::<PackedPartitions>(tag, body)?.unpack();
+                let missing =
+                    || Damaged { kind: tag.into(), source: "it refers to an object that it does not list".into() };
+                Self::Partitions(unpacked.ok_or_else(missing)?)
+            }
+            b'S' => Self::Started(read_json(tag, body)?),
+            b'D' => Self::Done(read_compact(tag, body)?),
+            b'G' => {
+                let (gpu_us, mut done): (Vec<u64>, DoneTasks) = read_compact(tag, body)?;
+                for (task, gpu_us) in done.tasks.iter_mut().zip(gpu_us) {
+                    task.done.gpu_us = gpu_us;
+                }
+                Self::Done(done)
+            }
+            b'F' => Self::Failed(read_json(tag, body)?),
+            b'X' => Self::Dead(read_json(tag, body)?),
+            b'C' => Self::CancelRequested,
+            b'E' => Self::JobEnd(read_json(tag, body)?),
+            b'B' => Self::Binned(read_json(tag, body)?),
+            b'O' => Self::Owned(read_json(tag, body)?),
+            other => {
+                return Err(Damaged { kind: other.into(), source: "this version does not support its kind".into() });
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::job::DoneTask;
+    use fabric_types::{
+        digest::{ContentDigest, TaskKey},
+        id::NodeId,
+        job::TaskId,
+        work::{Done, OutputRef},
+    };
+
+    fn done(gpu_us: [u64; 2]) -> DoneTasks {
+        let output = OutputRef { key: TaskKey([1; 32]), digest: ContentDigest([2; 32]), len: 3 };
+        let done = Done { output, fuel: 4, wall_us: 5, gpu_us: 0, bytes_in: 6, cached: false, differs: None };
+        let tasks = gpu_us.into_iter().enumerate().map(|(at, gpu_us)| DoneTask {
+            task: TaskId { stage: 0, index: at as u32 },
+            attempt: 1,
+            done: Done { gpu_us, ..done.clone() },
+        });
+        DoneTasks { node: NodeId::new("n").unwrap(), tasks: tasks.collect() }
+    }
+
+    #[test]
+    fn gpu_time_is_written_where_there_is_some_and_the_rest_reads_as_before() {
+        for (gpu_us, tag) in [([0, 0], b'D'), ([0, 9], b'G')] {
+            let bytes = JobRecord::Done(done(gpu_us)).encode().unwrap();
+            assert_eq!(bytes.first(), Some(&tag));
+            let JobRecord::Done(read) = JobRecord::decode(&bytes).unwrap() else { panic!("another kind") };
+            assert_eq!(read, done(gpu_us));
+        }
+    }
+}
