@@ -16,10 +16,11 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use fabric_api::token::Token;
 use fabric_types::{
     Code,
     id::{InvocationId, TenantId},
-    rest::token::{Role, Token},
+    rest::token::Role,
 };
 use http::{HeaderMap, header, request::Parts};
 use std::net::{IpAddr, SocketAddr};

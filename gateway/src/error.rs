@@ -4,7 +4,8 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use fabric_types::{Code, Fault, id::InvocationId, rest::problem::Problem};
+use fabric_api::Problem;
+use fabric_types::{Code, Fault, id::InvocationId};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 /// The media type of problem details.

@@ -150,24 +150,6 @@ pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|v| v.to_str().ok())
 }
 
-/// Paging parameters of a list.
-#[derive(Debug, Clone, Default, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct PageParams {
-    /// `next` of the previous page.
-    pub cursor: Option<String>,
-    /// Items per page, 1 to 1000. Default 100.
-    pub limit: Option<usize>,
-}
-
-impl PageParams {
-    /// Returns the limit within its bounds.
-    #[must_use]
-    pub fn limit(&self) -> usize {
-        self.limit.unwrap_or(100).clamp(1, 1000)
-    }
-}
-
 /// Deserializes the pairs of a query, for keys that may repeat.
 pub fn pairs<T: DeserializeOwned>(uri: &http::Uri) -> Result<T> {
     axum::extract::Query::<T>::try_from_uri(uri).map(|q| q.0).map_err(|e| Error::bad(e.body_text()))

@@ -12,7 +12,7 @@ use utoipa::{
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Fabric", description = "A WebAssembly-sandboxed compute fabric.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
-    components(schemas(fabric_types::rest::problem::Problem)),
+    components(schemas(fabric_api::Problem)),
     security(("token" = [])),
     modifiers(&AppState)
 )]

@@ -30,7 +30,7 @@ impl Ended {
     /// Those of the requests.
     pub async fn read(client: &Client, id: &str) -> fabric_client::Result<Self> {
         let job = client.job(id, None).await?;
-        let tasks = async |paging| client.tasks(id, &TaskQuery { paging, ..Default::default() }).await;
+        let tasks = async |paging| client.tasks(id, &TaskQuery::default().page(paging)).await;
         let tasks = PageOptions::collect(100_000, tasks).await?.items;
         // A job that failed has none.
         let result = match job.state {

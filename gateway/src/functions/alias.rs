@@ -5,12 +5,12 @@ use super::{
     record::{self, AliasRecord, decode, encode, mean_the_same},
 };
 use crate::{Error, clock::now_ms, error::Result};
+use fabric_api::function::Alias;
 use fabric_backend::registry::Expect;
 use fabric_types::{
     Code,
     function::AliasTarget,
     id::{AliasName, FunctionName, TenantId},
-    rest::function::Alias,
 };
 
 const ROUNDS: usize = 64;

@@ -3,11 +3,11 @@
 use super::damaged;
 use crate::{Error, error::Result};
 use bytes::Bytes;
+use fabric_api::function::Alias;
 use fabric_types::{
     Code,
     function::{AliasTarget, Deployment},
     id::{AliasName, FunctionName, TenantId},
-    rest::function::Alias,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

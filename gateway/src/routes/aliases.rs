@@ -4,29 +4,30 @@ use super::cursor::page;
 use crate::{
     access::Caller,
     error::Result,
-    extract::{At, JsonBody, PageParams, QueryParams},
+    extract::{At, JsonBody, QueryParams},
     state::App,
 };
 use axum::{Json, extract::State};
+use fabric_api::{
+    PageOptions,
+    function::{Alias, SetAlias},
+};
 use fabric_types::{
     id::{AliasName, FunctionName},
-    rest::{
-        Page,
-        function::{Alias, SetAlias},
-    },
+    rest::Page,
 };
 use http::StatusCode;
 
 /// Lists the aliases of a function.
-#[utoipa::path(get, path = "/functions/{f}/aliases", tag = "functions", params(("f" = String, Path), PageParams), responses((status = 200, body = Page<Alias>)))]
+#[utoipa::path(get, path = "/functions/{f}/aliases", tag = "functions", params(("f" = String, Path), PageOptions), responses((status = 200, body = Page<Alias>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     At(f): At<FunctionName>,
-    QueryParams(paging): QueryParams<PageParams>,
+    QueryParams(paging): QueryParams<PageOptions>,
 ) -> Result<Json<Page<Alias>>> {
     let all = app.functions.aliases(&caller.tenant, &f).await?;
-    page(all, paging.cursor.as_deref(), paging.limit()).map(Json)
+    page(all, paging.cursor.as_deref(), paging.items()).map(Json)
 }
 
 /// Sets an alias.

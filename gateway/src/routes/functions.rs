@@ -14,16 +14,14 @@ use axum::{
     extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State, multipart::Field},
 };
 use bytes::Bytes;
+use fabric_api::function::{Alias, DeploymentResponse, FunctionQuery, FunctionSummary, Rollback};
 use fabric_backend::upkeep::ROW_BYTES;
 use fabric_types::{
     Code,
     id::FunctionName,
     manifest::Manifest,
     memory::{ChargedBuffer, Payer},
-    rest::{
-        Page,
-        function::{Alias, Deployed, FunctionSummary, Rollback},
-    },
+    rest::Page,
     storage::StorageKind,
 };
 use http::StatusCode;
@@ -75,12 +73,12 @@ fn manifest(bytes: &[u8]) -> Result<Manifest> {
 }
 
 /// Deploys a version.
-#[utoipa::path(post, path = "/functions", tag = "functions", request_body(content = DeployForm, content_type = "multipart/form-data"), responses((status = 201, body = Deployed), (status = 200, description = "The newest version is the same", body = Deployed)))]
+#[utoipa::path(post, path = "/functions", tag = "functions", request_body(content = DeployForm, content_type = "multipart/form-data"), responses((status = 201, body = DeploymentResponse), (status = 200, description = "The newest version is the same", body = DeploymentResponse)))]
 pub async fn deploy(
     State(app): State<App>,
     caller: Caller,
     mut request: Request,
-) -> Result<(StatusCode, Json<Deployed>)> {
+) -> Result<(StatusCode, Json<DeploymentResponse>)> {
     if crate::extract::media_type(request.headers()) != "multipart/form-data" {
         return Err(crate::extract::unsupported("multipart/form-data"));
     }
@@ -147,32 +145,19 @@ pub async fn deploy(
     if let Err(fault) = app.services.node.warm(&std::sync::Arc::new(deployment.clone())).await {
         warnings.push(format!("its first call will be slow: {fault}"));
     }
-    let deployed = Deployed { deployment, created, live, live_before, compile_ms: uploaded.compile_ms, warnings };
+    let deployed =
+        DeploymentResponse { deployment, created, live, live_before, compile_ms: uploaded.compile_ms, warnings };
     Ok((status, Json(deployed)))
 }
 
-/// The query of a list of functions.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ListFunctions {
-    /// Only functions with this text in their name or description.
-    q: Option<String>,
-    /// Only functions with this tag.
-    tag: Option<String>,
-    /// `next` of the previous page.
-    cursor: Option<String>,
-    /// Items per page, 1 to 1000. Default 100.
-    limit: Option<usize>,
-}
-
 /// Lists functions, ordered by name.
-#[utoipa::path(get, path = "/functions", tag = "functions", params(ListFunctions), responses((status = 200, body = Page<FunctionSummary>)))]
+#[utoipa::path(get, path = "/functions", tag = "functions", params(FunctionQuery), responses((status = 200, body = Page<FunctionSummary>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    QueryParams(ask): QueryParams<ListFunctions>,
+    QueryParams(ask): QueryParams<FunctionQuery>,
 ) -> Result<Json<Page<FunctionSummary>>> {
-    let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
+    let limit = ask.items();
     let (q, tag, cursor) = (ask.q.as_deref(), ask.tag.as_deref(), ask.cursor.as_deref());
     app.functions.list(&caller.tenant, q, tag, cursor, limit).await.map(Json)
 }

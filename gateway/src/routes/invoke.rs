@@ -16,6 +16,7 @@ use axum::{
     extract::{OriginalUri, Query, Request, State},
     response::{IntoResponse as _, Response},
 };
+use fabric_api::invocation::InvokeParams;
 use fabric_driver::{Submission, Work};
 use fabric_node::Invoke;
 use fabric_types::{
@@ -26,16 +27,6 @@ use fabric_types::{
 use http::{HeaderValue, StatusCode, header, uri::PathAndQuery};
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
-
-/// The query of a call.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct InvokeParams {
-    /// `sync`, the default, or `async`.
-    mode: Option<String>,
-    /// Parameters as a JSON object. Alternative: the header `Fabric-Params`.
-    params: Option<String>,
-}
 
 /// Returns `true` if a path is that of [`invoke`].
 pub fn is_address(path: &str) -> bool {

@@ -10,12 +10,16 @@ use crate::{
     body::{self, LARGE_JSON},
     charged,
     error::Result,
-    extract::{self, At, PageParams, QueryParams},
+    extract::{self, At, QueryParams},
     state::App,
 };
 use axum::{
     Json,
     extract::{Request, State},
+};
+use fabric_api::{
+    PageOptions,
+    node::{DrainParams, ExplainRequest},
 };
 use fabric_driver::NodeMode;
 use fabric_types::{
@@ -24,25 +28,25 @@ use fabric_types::{
     job::JobSpec,
     rest::{
         Page,
-        node::{ExplainRequest, Explanation, Node},
+        node::{Explanation, Node},
         token::Role,
     },
 };
 use std::time::Duration;
 
 /// Lists the nodes.
-#[utoipa::path(get, path = "/nodes", tag = "nodes", params(PageParams), responses((status = 200, body = Page<Node>)))]
+#[utoipa::path(get, path = "/nodes", tag = "nodes", params(PageOptions), responses((status = 200, body = Page<Node>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    QueryParams(paging): QueryParams<PageParams>,
+    QueryParams(paging): QueryParams<PageOptions>,
 ) -> Result<Json<Page<Node>>> {
     let mut nodes = app.driver()?.nodes().await?;
     if caller.role < Role::Admin {
         // The modules of other tenants are not shown to the caller.
         nodes.iter_mut().for_each(|node| node.warm.clear());
     }
-    page(nodes, paging.cursor.as_deref(), paging.limit()).map(Json)
+    page(nodes, paging.cursor.as_deref(), paging.items()).map(Json)
 }
 
 async fn set_mode(app: &App, node: &NodeId, mode: NodeMode) -> Result<Json<Node>> {
@@ -52,16 +56,6 @@ async fn set_mode(app: &App, node: &NodeId, mode: NodeMode) -> Result<Json<Node>
 /// Maximum deadline of a drain: a week, like the maximum deadline of a call.
 const LONGEST_DRAIN_S: u64 = 7 * 86_400;
 
-/// The query of a drain.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct Draining {
-    /// Seconds after which tasks that still run on the node are stopped and run elsewhere, without counting as failed.
-    /// Default: no limit.
-    deadline_s: Option<u64>,
-}
-
 /// Closes a node for new work. Running work continues.
 #[utoipa::path(post, path = "/nodes/{n}/cordon", tag = "nodes", params(("n" = String, Path)), responses((status = 200, body = Node)))]
 pub async fn cordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json<Node>> {
@@ -70,11 +64,11 @@ pub async fn cordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json
 
 /// Closes a node for new work before it leaves. The node is `drained` once nothing runs on it. The drain ends when
 /// another process joins under the node's name.
-#[utoipa::path(post, path = "/nodes/{n}/drain", tag = "nodes", params(("n" = String, Path), Draining), responses((status = 200, body = Node)))]
+#[utoipa::path(post, path = "/nodes/{n}/drain", tag = "nodes", params(("n" = String, Path), DrainParams), responses((status = 200, body = Node)))]
 pub async fn drain(
     State(app): State<App>,
     At(node): At<NodeId>,
-    QueryParams(how): QueryParams<Draining>,
+    QueryParams(how): QueryParams<DrainParams>,
 ) -> Result<Json<Node>> {
     if how.deadline_s.is_some_and(|seconds| seconds > LONGEST_DRAIN_S) {
         return Err(Error::bad(format!("deadline_s is at most {LONGEST_DRAIN_S}")));

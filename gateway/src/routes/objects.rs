@@ -14,6 +14,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
+use fabric_api::object::ObjectQuery;
 use fabric_store::{Conditions, ObjectPath, ObjectPrefix, Objects, PutOptions, Range};
 use fabric_types::{
     Code,
@@ -173,30 +174,15 @@ pub async fn delete(State(app): State<App>, caller: Caller, At(path): At<String>
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The query of a list of objects.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ListObjects {
-    /// Only objects with a path that begins with this.
-    prefix: Option<String>,
-    /// `/`: objects in folders below the prefix are shown as one entry for the folder, which ends in `/` and has size
-    /// 0.
-    delimiter: Option<String>,
-    /// `next` of the previous page.
-    cursor: Option<String>,
-    /// Objects per page, 1 to 1000. Default 100.
-    limit: Option<usize>,
-}
-
 /// Lists objects, ordered by path.
-#[utoipa::path(get, path = "/objects", tag = "objects", params(ListObjects), responses((status = 200, body = Page<ObjectInfo>)))]
+#[utoipa::path(get, path = "/objects", tag = "objects", params(ObjectQuery), responses((status = 200, body = Page<ObjectInfo>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    QueryParams(ask): QueryParams<ListObjects>,
+    QueryParams(ask): QueryParams<ObjectQuery>,
 ) -> Result<Json<Page<ObjectInfo>>> {
     let prefix = ObjectPrefix::new(ask.prefix.as_deref().unwrap_or_default())?;
-    let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
+    let limit = ask.items();
     let objects = app.services.store.objects(&caller.tenant);
     match ask.delimiter.as_deref() {
         None | Some("") => {

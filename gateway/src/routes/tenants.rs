@@ -5,10 +5,11 @@ use crate::{
     Error,
     access::Caller,
     error::Result,
-    extract::{At, JsonBody, PageParams, QueryParams},
+    extract::{At, JsonBody, QueryParams},
     state::App,
 };
 use axum::{Json, extract::State};
+use fabric_api::PageOptions;
 use fabric_types::{
     Code,
     id::TenantId,
@@ -18,9 +19,9 @@ use fabric_types::{
 use http::StatusCode;
 
 /// Lists tenants that have a quota, stored data, or jobs since the owner of the jobs started.
-#[utoipa::path(get, path = "/tenants", tag = "tenants", params(PageParams), responses((status = 200, body = Page<Tenant>)))]
-pub async fn list(State(app): State<App>, QueryParams(paging): QueryParams<PageParams>) -> Result<Json<Page<Tenant>>> {
-    page(app.driver()?.tenants().await?, paging.cursor.as_deref(), paging.limit()).map(Json)
+#[utoipa::path(get, path = "/tenants", tag = "tenants", params(PageOptions), responses((status = 200, body = Page<Tenant>)))]
+pub async fn list(State(app): State<App>, QueryParams(paging): QueryParams<PageOptions>) -> Result<Json<Page<Tenant>>> {
+    page(app.driver()?.tenants().await?, paging.cursor.as_deref(), paging.items()).map(Json)
 }
 
 /// Returns a tenant's quota, and the current use of its attempts.

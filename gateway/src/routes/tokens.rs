@@ -4,7 +4,7 @@ use crate::{
     Error,
     access::Caller,
     error::Result,
-    extract::{At, JsonBody, PageParams, QueryParams},
+    extract::{At, JsonBody, QueryParams},
     idempotency::Secret,
     state::App,
 };
@@ -13,13 +13,14 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
+use fabric_api::{
+    PageOptions,
+    token::{CreatedToken, Identity, NewToken, Token},
+};
 use fabric_types::{
     Code,
     id::TenantId,
-    rest::{
-        Page,
-        token::{CreatedToken, Identity, NewToken, Role, Token},
-    },
+    rest::{Page, token::Role},
 };
 use http::{StatusCode, header};
 
@@ -30,13 +31,13 @@ pub async fn whoami(caller: Caller) -> Json<Identity> {
 }
 
 /// Lists the tenant's tokens.
-#[utoipa::path(get, path = "/tokens", tag = "tokens", params(PageParams), responses((status = 200, body = Page<Token>)))]
+#[utoipa::path(get, path = "/tokens", tag = "tokens", params(PageOptions), responses((status = 200, body = Page<Token>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    QueryParams(paging): QueryParams<PageParams>,
+    QueryParams(paging): QueryParams<PageOptions>,
 ) -> Result<Json<Page<Token>>> {
-    app.tokens.list(Some(&caller.tenant), paging.cursor.as_deref(), paging.limit()).await.map(Json)
+    app.tokens.list(Some(&caller.tenant), paging.cursor.as_deref(), paging.items()).await.map(Json)
 }
 
 /// Creates a token. Its secret is in this answer only.

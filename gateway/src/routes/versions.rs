@@ -3,7 +3,7 @@
 use crate::{
     access::Caller,
     error::Result,
-    extract::{At, PageParams, QueryParams},
+    extract::{At, QueryParams},
     state::App,
 };
 use axum::{
@@ -11,18 +11,19 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
+use fabric_api::PageOptions;
 use fabric_types::{function::Deployment, id::FunctionName, rest::Page};
 use http::{StatusCode, header};
 
 /// Lists versions, oldest first.
-#[utoipa::path(get, path = "/functions/{f}/versions", tag = "functions", params(("f" = String, Path), PageParams), responses((status = 200, body = Page<Deployment>)))]
+#[utoipa::path(get, path = "/functions/{f}/versions", tag = "functions", params(("f" = String, Path), PageOptions), responses((status = 200, body = Page<Deployment>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     At(f): At<FunctionName>,
-    QueryParams(paging): QueryParams<PageParams>,
+    QueryParams(paging): QueryParams<PageOptions>,
 ) -> Result<Json<Page<Deployment>>> {
-    app.functions.versions(&caller.tenant, &f, paging.cursor.as_deref(), paging.limit()).await.map(Json)
+    app.functions.versions(&caller.tenant, &f, paging.cursor.as_deref(), paging.items()).await.map(Json)
 }
 
 /// Returns one version.

@@ -375,7 +375,7 @@ mod tests {
     fn the_refusal_is_a_whole_answer() {
         let (head, body) = FULL.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
-        let problem: fabric_types::rest::problem::Problem = serde_json::from_str(body).unwrap();
+        let problem: fabric_api::Problem = serde_json::from_str(body).unwrap();
         assert_eq!((problem.status, problem.code), (503, fabric_types::Code::Unavailable));
     }
 
