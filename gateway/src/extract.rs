@@ -53,18 +53,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self> {
         let (parts, body) = request.into_parts();
         if !is_json(&parts.headers) {
-            return Err(unsupported("application/json"));
+            return Err(Error::unsupported_media_type("application/json"));
         }
         let bytes = charged::collect(body, SMALL_JSON, &charged::payer(&parts.extensions)).await?;
         body::json(&bytes).map(Self)
     }
-}
-
-/// Returns the error for an unsupported media type.
-#[must_use]
-pub fn unsupported(wanted: &str) -> Error {
-    Error::new(Code::UnsupportedMediaType, "the body is of a type that is not read here")
-        .hint(format!("send `Content-Type: {wanted}`"))
 }
 
 /// Returns the first coding of a header field that is not `known`.

@@ -1,7 +1,7 @@
 //! The host that a request names, and the hosts of single functions: `FUNCTION.TENANT.DOMAIN` if the operator set a
 //! domain. Only that function answers on such a host, so that browsers isolate functions from each other like sites.
 
-use crate::{Error, error::Result, peers};
+use crate::{Error, error::Result, headers};
 use http::{
     HeaderMap, HeaderValue, Request, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
@@ -101,9 +101,9 @@ impl Endpoint {
     }
 
     /// Returns the scheme that the caller used. A process that forwards a request names the scheme in
-    /// [`peers::RELAYED`]. A caller that forges this header changes only the scheme of its own request.
+    /// [`headers::RELAYED`]. A caller that forges this header changes only the scheme of its own request.
     fn scheme(self, headers: &HeaderMap) -> Scheme {
-        let tls = headers.get(&peers::RELAYED).map_or(self.tls, |scheme| scheme == Scheme::HTTPS.as_str());
+        let tls = headers.get(&headers::RELAYED).map_or(self.tls, |scheme| scheme == Scheme::HTTPS.as_str());
         if tls { Scheme::HTTPS } else { Scheme::HTTP }
     }
 }
@@ -129,7 +129,7 @@ fn authority<B>(request: &Request<B>, endpoint: Endpoint) -> Result<Authority> {
     }
     match (request.uri().authority(), host) {
         // Forwarded by another process, which names the caller's host in the header.
-        (Some(_), Some(host)) if version >= Version::HTTP_2 && request.headers().contains_key(&peers::RELAYED) => {
+        (Some(_), Some(host)) if version >= Version::HTTP_2 && request.headers().contains_key(&headers::RELAYED) => {
             parse(host)
         }
         (Some(target), Some(host))
@@ -276,7 +276,7 @@ mod tests {
             }
         }
         let mut relayed = request(V::HTTP_2, "http://10.0.0.1:80/", &["a.org"]);
-        relayed.headers_mut().insert(&peers::RELAYED, HeaderValue::from_static("1"));
+        relayed.headers_mut().insert(&headers::RELAYED, HeaderValue::from_static("1"));
         assert!(settle(&mut relayed, PLAIN).is_ok());
         assert_eq!((host(relayed.headers()), relayed.uri().to_string()), ("a.org", "http://a.org/".to_owned()));
     }
@@ -296,7 +296,7 @@ mod tests {
             ] {
                 let mut request = request(version, uri, &["a.org"]);
                 if let Some(relayed) = relayed {
-                    request.headers_mut().insert(&peers::RELAYED, HeaderValue::from_static(relayed));
+                    request.headers_mut().insert(&headers::RELAYED, HeaderValue::from_static(relayed));
                 }
                 settle(&mut request, Endpoint { tls, ..PLAIN }).unwrap();
                 assert_eq!(request.uri().to_string(), format!("{scheme}://a.org/a?b"));

@@ -10,21 +10,25 @@
 //! Every error leaves through [`error`].
 
 pub mod access;
+mod access_log;
 pub mod body;
+mod caller;
 mod charged;
 pub mod clock;
 pub mod error;
 pub mod extract;
 pub mod functions;
+mod headers;
 pub mod health;
 mod hosts;
 pub mod idempotency;
 pub mod jupyterhub;
 pub mod metrics;
 pub mod offload;
-pub mod openapi;
+mod paths;
 pub mod peers;
 pub mod range;
+mod readiness;
 pub mod routes;
 pub mod server;
 mod shares;

@@ -2,13 +2,13 @@
 
 use crate::{
     Error,
-    access::log::AccessLog,
+    access_log::AccessLog,
     error::Result,
     functions::Functions,
-    health::{Dependency, Readiness},
+    health::{Dependency, Readiness, metrics::DependencyMetrics},
     idempotency::Idempotency,
     jupyterhub::JupyterHub,
-    metrics::{HttpMetrics, dependencies::DependencyMetrics, process::ProcessMetrics},
+    metrics::{HttpMetrics, process::ProcessMetrics},
     offload::{self, Offload},
     peers::Peers,
     shares::{ShareLimits, Shares},
@@ -144,8 +144,6 @@ pub struct AppState {
     pub stopping: CancellationToken,
     /// Set when the grace period has ended: remaining work is dropped.
     pub aborting: CancellationToken,
-    /// The OpenAPI document, as served.
-    pub openapi: bytes::Bytes,
 }
 
 impl std::ops::Deref for App {
@@ -164,7 +162,6 @@ impl App {
             metrics.register_collector(Box::new(ProcessMetrics));
             (HttpMetrics::register(&mut metrics), DependencyMetrics::register(&mut metrics))
         };
-        let openapi = crate::openapi::document().to_json().unwrap_or_default().into();
         let checks = Offload::new(checks());
         let driver = services.driver.clone().map_or_else(OnceLock::new, OnceLock::from);
         Self(Arc::new(AppState {
@@ -189,7 +186,6 @@ impl App {
             leaving: CancellationToken::new(),
             stopping,
             aborting: CancellationToken::new(),
-            openapi,
             services,
         }))
     }

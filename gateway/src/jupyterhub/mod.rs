@@ -8,7 +8,7 @@ mod user;
 
 pub use rule::Rule;
 
-use crate::{Error, access::Caller, error::Result};
+use crate::{Error, caller::Caller, error::Result};
 use fabric_types::Code;
 use futures::StreamExt as _;
 use http::{HeaderValue, StatusCode, header};

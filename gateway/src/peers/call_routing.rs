@@ -3,9 +3,9 @@
 //! memory.
 
 use super::{Peer, Peers, pass::Passing, was_passed};
-use crate::{Error, error::Result, functions::Version, state::App};
+use crate::{Error, error::Result, functions::Version};
 use axum::{body::Body, response::Response};
-use fabric_node::Occupancy;
+use fabric_node::{NodeHandle, Occupancy};
 use fabric_types::{
     Code,
     function::Deployment,
@@ -227,11 +227,16 @@ fn no_such_node(resources: &Resources) -> Error {
 ///
 /// # Errors
 /// `unavailable` if this process cannot run it and no suitable node is known.
-pub(crate) fn places(app: &App, version: &Version, headers: &HeaderMap) -> Result<Places> {
-    let (mut here, serves) = (app.services.node.room(), app.services.node.serves_gpu());
+pub(crate) fn places(
+    node: &NodeHandle,
+    peers: Option<&Peers>,
+    version: &Version,
+    headers: &HeaderMap,
+) -> Result<Places> {
+    let (mut here, serves) = (node.room(), node.serves_gpu());
     let resources = &version.deployment.manifest.resources;
-    let suits_here = suits(resources, app.services.node.labels(), here.slots);
-    let Some(peers) = &app.services.peers else {
+    let suits_here = suits(resources, node.labels(), here.slots);
+    let Some(peers) = peers else {
         return if suits_here { Ok(Places { nodes: Vec::new(), here: true }) } else { Err(no_such_node(resources)) };
     };
     if was_passed(headers) {
@@ -246,7 +251,7 @@ pub(crate) fn places(app: &App, version: &Version, headers: &HeaderMap) -> Resul
     let runs_here = here.slots > 0;
     match (nodes.is_empty() && !runs_here, requires_gpu) {
         (false, _) => Ok(Places { nodes, here: runs_here }),
-        (true, _) if !suits_here && app.services.node.room().slots > 0 => Err(no_such_node(resources)),
+        (true, _) if !suits_here && node.room().slots > 0 => Err(no_such_node(resources)),
         (true, false) => Err(nowhere()),
         (true, true) => Err(no_gpu()),
     }
@@ -256,8 +261,8 @@ pub(crate) fn places(app: &App, version: &Version, headers: &HeaderMap) -> Resul
 ///
 /// # Errors
 /// `unavailable` if a node failed during the call, or if this process cannot run it either.
-pub(crate) async fn offer_to(app: &App, places: &Places, request: Request<Body>) -> Result<Offered> {
-    let Some(peers) = app.services.peers.as_ref().filter(|_| !places.nodes.is_empty()) else {
+pub(crate) async fn offer_to(peers: Option<&Peers>, places: &Places, request: Request<Body>) -> Result<Offered> {
+    let Some(peers) = peers.filter(|_| !places.nodes.is_empty()) else {
         return Ok(Offered::Back(request));
     };
     match peers.offer(&places.nodes, request).await? {
@@ -270,11 +275,16 @@ pub(crate) async fn offer_to(app: &App, places: &Places, request: Request<Body>)
 ///
 /// # Errors
 /// As for [`places`] and [`offer_to`].
-pub(crate) async fn offer(app: &App, version: &Version, mut request: Request<Body>) -> Result<Offered> {
+pub(crate) async fn offer(
+    node: &NodeHandle,
+    peers: Option<&Peers>,
+    version: &Version,
+    mut request: Request<Body>,
+) -> Result<Offered> {
     // This process stores the record of the key. In requests to http functions the key is the function's own and stays.
     request.headers_mut().remove(HeaderName::from_static("idempotency-key"));
-    let places = places(app, version, request.headers())?;
-    offer_to(app, &places, request).await
+    let places = places(node, peers, version, request.headers())?;
+    offer_to(peers, &places, request).await
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod replayable_body;
 
 pub(crate) use pass::Passed;
 
+use crate::headers::RELAYED;
 use fabric_backend::{
     Backend,
     presence::Arrival,
@@ -19,7 +20,7 @@ use fabric_backend::{
 use fabric_driver::NodeMode;
 use fabric_types::{id::NodeId, rest::node::Node};
 use futures::StreamExt as _;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use parking_lot::RwLock;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,9 +41,6 @@ const CONNECTIONS: usize = 4;
 const CALLS_ON_A_CONNECTION: u32 = 256;
 /// Bytes of an answer that may be buffered ahead of the caller's reads.
 const CALL_WINDOW: u32 = 256 << 10;
-
-/// Marks a forwarded request. Its value is the scheme that the caller used.
-pub(crate) const RELAYED: HeaderName = HeaderName::from_static("fabric-relayed");
 
 /// The address of the owner of the jobs, as `http://HOST:PORT`; `None` while there is no owner.
 pub type JobsOwnerAddress = watch::Receiver<Option<String>>;

@@ -1,8 +1,8 @@
 //! Forwarding of requests that only the owner of the jobs can answer. During a takeover, requests wait for the new
 //! owner rather than fail.
 
-use super::{Peers, RELAYED, pass::Passing};
-use crate::{Error, error::Result};
+use super::{Peers, pass::Passing};
+use crate::{Error, error::Result, headers::RELAYED};
 use axum::{body::Body, response::Response};
 use fabric_types::Code;
 use http::{HeaderValue, Request, header};

@@ -1,7 +1,10 @@
 //! Forwarding of one request and its answer. Bodies are streamed in both directions.
 
-use super::{RELAYED, replayable_body::ReplayableBody};
-use crate::{error::Verbatim, routes::http_functions::strip};
+use super::replayable_body::ReplayableBody;
+use crate::{
+    error::Verbatim,
+    headers::{RELAYED, strip},
+};
 use axum::{body::Body, response::Response};
 use http::{
     HeaderMap, HeaderValue, Method, Request, header,

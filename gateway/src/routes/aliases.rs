@@ -2,7 +2,7 @@
 
 use super::cursor::page;
 use crate::{
-    access::Caller,
+    caller::Caller,
     error::Result,
     extract::{At, JsonBody, QueryParams},
     state::App,

@@ -3,7 +3,7 @@
 //! may send nearly all headers. Scripts of one origin can still access each other's pages and storage: only hosts
 //! separate those.
 
-use super::http_functions::PREFIX;
+use crate::paths::FUNCTIONS_PREFIX;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// The scope of a response's headers.
@@ -64,7 +64,7 @@ fn confined(given: &HeaderValue, reach: Reach<'_>) -> Option<HeaderValue> {
     let text = given.to_str().ok()?;
     let prefix = match reach {
         Reach::Nothing => return None,
-        Reach::Path(key) => Some(format!("{PREFIX}{key}")),
+        Reach::Path(key) => Some(format!("{FUNCTIONS_PREFIX}{key}")),
         Reach::Host => None,
     };
     let mut parts = text.split(';');

@@ -1,7 +1,7 @@
 //! Dead letters: tasks that were given up.
 
 use super::cursor::foreign;
-use crate::{access::Caller, error::Result, extract::QueryParams, state::App};
+use crate::{caller::Caller, error::Result, extract::QueryParams, state::App};
 use axum::{Json, extract::State};
 use fabric_api::job::DeadLetterQuery;
 use fabric_index::LetterCursor;

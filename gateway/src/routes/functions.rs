@@ -1,9 +1,9 @@
 //! Routes of functions: deploy, list, delete, roll back.
 
 use crate::{
-    Error,
-    access::Caller,
-    body, charged,
+    Error, body,
+    caller::Caller,
+    charged,
     error::Result,
     extract::{At, JsonBody, QueryParams, collect, shared_body},
     functions::{Made, NewVersion},
@@ -80,7 +80,7 @@ pub async fn deploy(
     mut request: Request,
 ) -> Result<(StatusCode, Json<DeploymentResponse>)> {
     if crate::extract::media_type(request.headers()) != "multipart/form-data" {
-        return Err(crate::extract::unsupported("multipart/form-data"));
+        return Err(crate::Error::unsupported_media_type("multipart/form-data"));
     }
     let payer = charged::payer(request.extensions());
     let max_module = usize::try_from(app.services.node.max_module_bytes()).unwrap_or(usize::MAX);

@@ -4,68 +4,37 @@
 use super::confine::{Reach, confine};
 use crate::{
     Error,
-    access::{self, Caller, revocation},
+    access::{self, revocation},
+    caller::{self, Caller},
     error::{Result, Verbatim},
     functions::Version,
+    headers::{self, strip},
     hosts::{self, Site},
-    peers::{
-        self,
-        call_routing::{self, Offered},
-    },
+    paths::FUNCTIONS_PREFIX,
+    peers::call_routing::{self, Offered},
     state::App,
     trailers::MapTrailers,
 };
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use fabric_types::{Code, code::Class, function::EntryKind, id::InvocationId, rest::token::Role};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Request, Uri, header, uri::PathAndQuery};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
-
-/// The path prefix of all http functions.
-pub const PREFIX: &str = "/f/";
-/// The route of these requests in the metrics.
-pub const ROUTE: &str = "/f/{tenant}/{function}/{*path}";
-
-/// Headers that concern only one connection (RFC 9110, 7.6.1). `Trailer` is not among them: it announces fields of the
-/// message, and HTTP/1.1 sends only announced fields.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
-
-/// Removes headers that concern only one connection: the known ones, and those that a `Connection` line names.
-pub(crate) fn strip(headers: &mut HeaderMap) {
-    let lines = headers.get_all(header::CONNECTION).iter();
-    let options = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
-    let named: Vec<_> = options.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
 
 /// Removes headers that a guest must not receive: those of the connection, the mark of forwarded requests, and secrets.
 fn clean(headers: &mut HeaderMap, hub: bool) {
     access::secrets::withhold(headers, hub);
-    headers.remove(&peers::RELAYED);
+    headers.remove(&headers::RELAYED);
     strip(headers);
 }
 
 /// Returns the `tenant/function` of a path, and the index at which the guest's path begins.
 fn split(path: &str) -> Option<(&str, usize)> {
-    let rest = path.strip_prefix(PREFIX)?;
+    let rest = path.strip_prefix(FUNCTIONS_PREFIX)?;
     let slash = rest.find('/')?;
     let end = rest.get(slash + 1..)?.find('/').map_or(rest.len(), |at| slash + 1 + at);
-    rest.get(..end).map(|key| (key, PREFIX.len() + end))
+    rest.get(..end).map(|key| (key, FUNCTIONS_PREFIX.len() + end))
 }
 
 /// Refusals of callers outside the tenant are sent at multiples of this time, so that their timing reveals nothing: a
@@ -117,7 +86,7 @@ async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<Version>
         return Err(Error::new(Code::NotFound, format!("`{}` is not an http function", version.deployment.function))
             .hint("call it with POST /v1/functions/NAME/invoke"));
     }
-    Ok((version, access::bearer(headers).map(str::to_owned)))
+    Ok((version, caller::bearer(headers).map(str::to_owned)))
 }
 
 /// Serves one request.
@@ -150,11 +119,12 @@ where
         // it.
         return Err(Error::bad("a service worker's script has to lie below the function's address"));
     }
-    let places = call_routing::places(app, &version, request.headers())?;
+    let peers = app.services.peers.as_deref();
+    let places = call_routing::places(&app.services.node, peers, &version, request.headers())?;
     let answered = if places.nodes.is_empty() {
         here(app, id, &version, &place, request).await
     } else {
-        match call_routing::offer_to(app, &places, request.map(Body::new)).await? {
+        match call_routing::offer_to(peers, &places, request.map(Body::new)).await? {
             Offered::Answered(response) => Ok(response),
             Offered::Back(request) => here(app, id, &version, &place, request).await,
         }
@@ -263,7 +233,7 @@ where
     });
     parts.extensions.insert(Verbatim);
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        parts.headers.insert(super::INVOCATION_ID, id);
+        parts.headers.insert(headers::INVOCATION_ID, id);
     }
     Ok(Response::from_parts(parts, Body::new(body)))
 }
@@ -285,31 +255,11 @@ mod tests {
     #[test]
     fn our_mark_and_our_secrets_never_reach_a_guest() {
         let mut headers = HeaderMap::new();
-        headers.insert(&peers::RELAYED, HeaderValue::from_static("1"));
+        headers.insert(&headers::RELAYED, HeaderValue::from_static("1"));
         let ours = format!("Bearer fab_{}_{}", "0".repeat(16), "A".repeat(43));
         headers.insert(header::AUTHORIZATION, HeaderValue::try_from(ours).unwrap());
         headers.insert("x-own", HeaderValue::from_static("Bearer of-the-functions-own"));
         clean(&mut headers, true);
         assert_eq!(headers.len(), 1);
-    }
-
-    #[test]
-    fn what_concerns_one_connection_is_not_passed_on() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [("connection", "close, x-secret"), ("x-secret", "1"), ("te", "trailers"), ("x-kept", "2")]
-        {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        for (name, value) in
-            [("connection", ",x-second , X-Third"), ("x-second", "1"), ("x-third", "1"), ("trailer", "x-sum")]
-        {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        headers.append("connection", HeaderValue::from_bytes(b"\xff, x-fourth").unwrap());
-        headers.append("x-fourth", HeaderValue::from_static("1"));
-        headers.append("x-fourth", HeaderValue::from_static("2"));
-        strip(&mut headers);
-        assert_eq!(headers.len(), 2, "{headers:?}");
-        assert!(headers.contains_key("x-kept") && headers.contains_key("trailer"));
     }
 }

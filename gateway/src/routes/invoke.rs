@@ -2,12 +2,12 @@
 
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     charged,
     error::Result,
     extract::{At, QueryParams, text},
     functions::Version,
-    hosts,
+    headers, hosts,
     peers::call_routing::{self, Offered},
     state::App,
 };
@@ -27,13 +27,6 @@ use fabric_types::{
 use http::{HeaderValue, StatusCode, header, uri::PathAndQuery};
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
-
-/// Returns `true` if a path is that of [`invoke`].
-pub fn is_address(path: &str) -> bool {
-    path.strip_prefix("/v1/functions/")
-        .and_then(|rest| rest.strip_suffix("/invoke"))
-        .is_some_and(|f| !f.is_empty() && !f.contains('/'))
-}
 
 /// Returns `true` if a call's query requests an asynchronous invocation.
 pub fn is_for_later(uri: &http::Uri) -> bool {
@@ -75,7 +68,7 @@ pub async fn invoke(
     } else {
         // Another process needs the prefix `/v1`, which the router removed.
         *request.uri_mut() = whole;
-        match call_routing::offer(&app, &version, request).await? {
+        match call_routing::offer(&app.services.node, app.services.peers.as_deref(), &version, request).await? {
             Offered::Answered(response) => return Ok(response),
             Offered::Back(request) => request,
         }
@@ -106,7 +99,7 @@ pub async fn invoke(
     let kind = done.content_type.as_deref().and_then(|t| HeaderValue::from_str(t).ok());
     headers.insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        headers.insert(super::INVOCATION_ID, id);
+        headers.insert(headers::INVOCATION_ID, id);
     }
     headers.insert("fabric-fuel", HeaderValue::from(done.fuel));
     if done.gpu_us > 0 {
@@ -177,7 +170,7 @@ async fn submit(app: &App, caller: &Caller, version: &Arc<Version>, work: Work) 
         response.headers_mut().insert(header::LOCATION, at);
     }
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(super::INVOCATION_ID, id);
+        response.headers_mut().insert(headers::INVOCATION_ID, id);
     }
     Ok(response)
 }

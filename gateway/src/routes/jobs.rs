@@ -3,8 +3,8 @@
 use super::{estimate, invocations::patience};
 use crate::{
     Error,
-    access::Caller,
     body::{self, LARGE_JSON, SMALL_JSON},
+    caller::Caller,
     charged::{self, collect},
     clock,
     error::Result,
@@ -48,7 +48,7 @@ fn spec(kind: &str, bytes: &[u8]) -> Result<JobSpec> {
             };
             JobSpec::from_yaml(bytes).map_err(wrong)
         }
-        _ => Err(extract::unsupported("application/json")),
+        _ => Err(Error::unsupported_media_type("application/json")),
     }
 }
 

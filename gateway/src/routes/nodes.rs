@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     Error,
-    access::Caller,
     body::{self, LARGE_JSON},
+    caller::Caller,
     charged,
     error::Result,
     extract::{self, At, QueryParams},
@@ -87,7 +87,7 @@ pub async fn uncordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Js
 #[utoipa::path(post, path = "/placements/explain", tag = "nodes", request_body = ExplainRequest, responses((status = 200, body = Explanation)))]
 pub async fn explain(State(app): State<App>, caller: Caller, request: Request) -> Result<Json<Explanation>> {
     if !extract::is_json(request.headers()) {
-        return Err(extract::unsupported("application/json"));
+        return Err(Error::unsupported_media_type("application/json"));
     }
     let payer = charged::payer(request.extensions());
     let body = charged::collect(request.into_body(), LARGE_JSON, &payer).await?;

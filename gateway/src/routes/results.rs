@@ -4,7 +4,7 @@
 use super::cursor::page;
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     error::Result,
     extract::{At, QueryParams, text},
     range::Asked,

@@ -3,7 +3,7 @@
 use super::cursor::page;
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     error::Result,
     extract::{At, JsonBody, QueryParams},
     state::App,

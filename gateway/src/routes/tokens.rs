@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     error::Result,
     extract::{At, JsonBody, QueryParams},
     idempotency::Secret,

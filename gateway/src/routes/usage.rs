@@ -1,7 +1,7 @@
 //! The route of a tenant's usage.
 
 use crate::{
-    access::Caller,
+    caller::Caller,
     clock,
     error::{Error, Result},
     extract::QueryParams,

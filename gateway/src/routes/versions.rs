@@ -1,7 +1,7 @@
 //! Routes of a function's versions.
 
 use crate::{
-    access::Caller,
+    caller::Caller,
     error::Result,
     extract::{At, QueryParams},
     state::App,

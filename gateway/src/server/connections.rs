@@ -3,7 +3,7 @@
 //! A full server never waits for room. It closes the connection that has been idle for the longest. If none is idle,
 //! some more connections are accepted in reserve, on which only operators are served, and further ones are refused.
 
-use crate::access::address_group;
+use crate::caller::address_group;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::{

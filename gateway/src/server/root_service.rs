@@ -8,15 +8,18 @@ use super::{
     read_on::{OnDrop, ReadOn},
 };
 use crate::{
-    Error,
-    access::{self, Peer, Route, log::Exchange},
+    Error, access,
+    access_log::Exchange,
+    caller::{Peer, Route},
     clock,
     error::rescue,
     extract::check_transfer_coding,
+    headers::{self, REQUEST_ID},
     hosts::{self, FunctionsDomain, Site},
     metrics::RequestOrigin,
-    peers::{self, Passed},
-    routes::{self, REQUEST_ID, http_functions, invoke},
+    paths::{FUNCTIONS_PREFIX, FUNCTIONS_ROUTE, is_invoke},
+    peers::Passed,
+    routes::{self, http_functions, invoke},
     state::App,
 };
 use axum::{
@@ -56,7 +59,7 @@ const UNMATCHED: &str = "unmatched";
 fn answers_itself<B>(request: &Request<B>) -> bool {
     let path = request.uri().path();
     matches!(path, "/healthz" | "/readyz" | "/metrics" | "/openapi.json")
-        || (invoke::is_address(path) && !invoke::is_for_later(request.uri()))
+        || (is_invoke(path) && !invoke::is_for_later(request.uri()))
 }
 
 /// Returns `true` for requests that a connection beyond the limits serves: the state of the server, and requests of
@@ -95,7 +98,7 @@ impl Answer for RootService {
             invocation_id = tracing::field::Empty
         );
         let from =
-            if request.headers().contains_key(&peers::RELAYED) { RequestOrigin::Peer } else { RequestOrigin::Client };
+            if request.headers().contains_key(&headers::RELAYED) { RequestOrigin::Peer } else { RequestOrigin::Client };
         let changed = (!method.is_safe()).then(|| request.uri().path().chars().take(200).collect::<String>());
         let wants_http1_end = request.version() < Version::HTTP_2;
         let mut request = request.map(|body| {
@@ -109,11 +112,11 @@ impl Answer for RootService {
             Ok(if wants_http1_end { ends_connection(error) } else { error }.into_response())
         } else if connection.in_reserve && !is_for_operators(&self.app, &request).await {
             Ok(if wants_http1_end { ends_connection(no_room()) } else { no_room() }.into_response())
-        } else if site != Site::Main || request.uri().path().starts_with(http_functions::PREFIX) {
+        } else if site != Site::Main || request.uri().path().starts_with(FUNCTIONS_PREFIX) {
             let call = http_functions::call(&self.app, &id, site, request);
             AssertUnwindSafe(call).catch_unwind().instrument(span).await.map(|r| {
                 let mut response = r.unwrap_or_else(Error::into_response);
-                response.extensions_mut().insert(Route(http_functions::ROUTE));
+                response.extensions_mut().insert(Route(FUNCTIONS_ROUTE));
                 response
             })
         } else if !self.app.owns() && !answers_itself(&request) {
