@@ -7,7 +7,7 @@ use crate::{
     caller::{Caller, address_group},
     error::Refusal,
     paths::{FUNCTIONS_ROUTE, INVOKE_ROUTE},
-    peers::Passed,
+    peers::Forwarded,
 };
 use axum::response::Response;
 use fabric_types::{Code, rest::token::Role};
@@ -187,7 +187,7 @@ fn refusal(route: &str, response: &Response) -> Option<Code> {
     }
     // The owner of the jobs refused the request. The owner logs it too, under the same request id, without the client's
     // address.
-    let passed = response.extensions().get::<Passed>().is_some() && !matches!(route, FUNCTIONS_ROUTE | INVOKE_ROUTE);
+    let passed = response.extensions().get::<Forwarded>().is_some() && !matches!(route, FUNCTIONS_ROUTE | INVOKE_ROUTE);
     match response.status() {
         StatusCode::UNAUTHORIZED if passed => Some(Code::Unauthenticated),
         StatusCode::FORBIDDEN if passed => Some(Code::Denied),

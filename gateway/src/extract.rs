@@ -24,9 +24,9 @@ use std::{
 };
 
 /// An extractor of path segments.
-pub struct At<T>(pub T);
+pub struct PathParams<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParams<T> {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let Path(value) = Path::<T>::from_request_parts(parts, state).await.map_err(|e| Error::bad(e.body_text()))?;

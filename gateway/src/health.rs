@@ -34,7 +34,7 @@ pub trait Dependency: Send + Sync + 'static {
 
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub enum CheckResult {
     /// The dependency works.
     Ok,
     /// The process can serve, with the limitation described here.
@@ -43,7 +43,7 @@ pub enum Finding {
     Failed(String),
 }
 
-impl From<Result<(), String>> for Finding {
+impl From<Result<(), String>> for CheckResult {
     fn from(found: Result<(), String>) -> Self {
         found.map_or_else(Self::Failed, |()| Self::Ok)
     }
@@ -55,7 +55,7 @@ pub struct Check {
     /// Name of the dependency.
     pub name: &'static str,
     /// Result of the check.
-    pub finding: Finding,
+    pub finding: CheckResult,
     /// Duration of the check.
     pub took: Duration,
 }
@@ -73,8 +73,8 @@ impl ReadinessReport {
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         let failed = self.checks.iter().filter_map(|check| match &check.finding {
-            Finding::Failed(why) => Some(why.as_str()),
-            Finding::Ok | Finding::Degraded(_) => None,
+            CheckResult::Failed(why) => Some(why.as_str()),
+            CheckResult::Ok | CheckResult::Degraded(_) => None,
         });
         let all: Vec<_> = failed.collect();
         (!all.is_empty()).then(|| all.join("; "))
@@ -87,9 +87,9 @@ impl ReadinessReport {
         for Check { name, finding, took } in &self.checks {
             let ms = took.as_secs_f64() * 1000.0;
             let _ = match finding {
-                Finding::Ok => writeln!(text, "{name}: ok ({ms:.1} ms)"),
-                Finding::Degraded(why) => writeln!(text, "{name}: degraded: {why}"),
-                Finding::Failed(why) => writeln!(text, "{name}: failed: {why}"),
+                CheckResult::Ok => writeln!(text, "{name}: ok ({ms:.1} ms)"),
+                CheckResult::Degraded(why) => writeln!(text, "{name}: degraded: {why}"),
+                CheckResult::Failed(why) => writeln!(text, "{name}: failed: {why}"),
             };
         }
         text
@@ -180,10 +180,11 @@ mod tests {
     #[test]
     fn a_report_names_what_failed_and_why() {
         let check = |name, finding| Check { name, finding, took: Duration::from_micros(1250) };
-        let degraded = check("jobs", Finding::Degraded("no owner".to_owned()));
-        let mut report = ReadinessReport { checks: vec![check("store", Finding::Ok), degraded], at: Instant::now() };
+        let degraded = check("jobs", CheckResult::Degraded("no owner".to_owned()));
+        let mut report =
+            ReadinessReport { checks: vec![check("store", CheckResult::Ok), degraded], at: Instant::now() };
         assert_eq!(report.problem(), None, "it can serve all the same");
-        report.checks.push(check("nats", Finding::Failed("silent".to_owned())));
+        report.checks.push(check("nats", CheckResult::Failed("silent".to_owned())));
         assert_eq!(report.problem().as_deref(), Some("silent"));
         assert_eq!(report.text(), "store: ok (1.2 ms)\njobs: degraded: no owner\nnats: failed: silent\n");
     }

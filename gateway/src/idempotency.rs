@@ -50,7 +50,7 @@ const MAX_REQUEST: usize = 66 << 20;
 /// Attempts to release a claim. If all fail, the claim lasts until it counts as abandoned.
 const RELEASE_TRIES: usize = 3;
 /// Headers that are stored with an answer.
-const KEPT: &[&str] = &[
+const STORED_HEADERS: &[&str] = &[
     "content-type",
     "content-disposition",
     "content-security-policy",
@@ -103,9 +103,9 @@ pub struct Idempotency {
 
 enum Claim {
     /// The revision of the claim, and the bytes of the record that it replaced.
-    Ours(u64, u64),
+    Acquired(u64, u64),
     Answered(Answer),
-    UnderWay,
+    InProgress,
 }
 
 impl Idempotency {
@@ -135,7 +135,7 @@ impl Idempotency {
                 }
                 match old.answer {
                     Some(answer) if age < self.keep_ms => return Ok(Claim::Answered(answer)),
-                    None if age < ABANDONED_MS && (!self.alone || old.run == self.run) => return Ok(Claim::UnderWay),
+                    None if age < ABANDONED_MS && (!self.alone || old.run == self.run) => return Ok(Claim::InProgress),
                     _ => {}
                 }
             }
@@ -143,13 +143,13 @@ impl Idempotency {
             match self.backend.registry.put(at, encode(&record)?, expect).await {
                 Ok(revision) => {
                     let replaced = entry.as_ref().map_or(0, |e| e.value.len() as u64 + upkeep::ROW_BYTES);
-                    return Ok(Claim::Ours(revision, replaced));
+                    return Ok(Claim::Acquired(revision, replaced));
                 }
                 Err(fabric_backend::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
         }
-        Ok(Claim::UnderWay)
+        Ok(Claim::InProgress)
     }
 
     /// Waits until the key changes.
@@ -296,7 +296,7 @@ async fn keyed(
         // Watched before the claim is read, so that no change is missed in between.
         let changes = idempotency.backend.registry.watch(&at);
         match idempotency.claim(&at, &fingerprint).await? {
-            Claim::Ours(revision, replaced) => {
+            Claim::Acquired(revision, replaced) => {
                 // Before anything runs: an answer that cannot be stored could be given only once.
                 let reserved = idempotency.accounts.reserve(&caller.tenant, StorageKind::Answers, room).await;
                 idempotency.accounts.remove(&caller.tenant, StorageKind::Answers, replaced);
@@ -309,7 +309,7 @@ async fn keyed(
                 }
             }
             Claim::Answered(answer) => return replay(answer),
-            Claim::UnderWay => {
+            Claim::InProgress => {
                 if tokio::time::timeout_at(deadline, idempotency.changed(&at, changes)).await.is_err() {
                     return Err(Error::new(Code::Conflict, "the first request with this key is still in progress")
                         .hint("send it again later")
@@ -363,8 +363,10 @@ impl Idempotency {
                 return error.into_response();
             }
         };
-        let headers =
-            KEPT.iter().filter_map(|name| Some(((*name).to_owned(), text(&parts.headers, name)?.to_owned()))).collect();
+        let headers = STORED_HEADERS
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), text(&parts.headers, name)?.to_owned())))
+            .collect();
         let keep = bytes.len() <= MAX_BODY && parts.extensions.get::<Secret>().is_none();
         let body = keep.then(|| STANDARD.encode(&bytes));
         let answer = Answer { status: status.as_u16(), headers, body };
@@ -432,11 +434,11 @@ mod tests {
         let run = |alone| Idempotency::new(backend.clone(), alone, Accounts::default(), Duration::from_secs(86_400));
         let claim = async |run: &Idempotency| run.claim("sys/idem/a/k", "f").await.unwrap();
         let first = run(true);
-        assert!(matches!(claim(&first).await, Claim::Ours(..)));
-        assert!(matches!(claim(&first).await, Claim::UnderWay));
-        assert!(matches!(claim(&run(false)).await, Claim::UnderWay), "another process may still be at it");
+        assert!(matches!(claim(&first).await, Claim::Acquired(..)));
+        assert!(matches!(claim(&first).await, Claim::InProgress));
+        assert!(matches!(claim(&run(false)).await, Claim::InProgress), "another process may still be at it");
         let next = run(true);
-        assert!(matches!(claim(&next).await, Claim::Ours(..)), "nobody is");
-        assert!(matches!(claim(&next).await, Claim::UnderWay));
+        assert!(matches!(claim(&next).await, Claim::Acquired(..)), "nobody is");
+        assert!(matches!(claim(&next).await, Claim::InProgress));
     }
 }

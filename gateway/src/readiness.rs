@@ -1,7 +1,7 @@
 //! The checks of readiness of this process, for `/readyz` and the metrics: its dependencies, one by one.
 
 use crate::{
-    health::{Check, Disk, Finding, ReadinessReport},
+    health::{Check, CheckResult, Disk, ReadinessReport},
     state::App,
 };
 use futures::future::BoxFuture;
@@ -28,30 +28,33 @@ pub fn ending_reason(app: &App) -> Option<&'static str> {
         .then_some("the process is leaving; running requests are completed")
 }
 
-async fn within(what: &str, check: impl Future<Output = Result<(), String>>) -> Finding {
+async fn within(what: &str, check: impl Future<Output = Result<(), String>>) -> CheckResult {
     match tokio::time::timeout(LIMIT, check).await {
         Ok(found) => found.into(),
-        Err(_) => Finding::Failed(format!("{what} does not answer within {} s", LIMIT.as_secs_f64())),
+        Err(_) => CheckResult::Failed(format!("{what} does not answer within {} s", LIMIT.as_secs_f64())),
     }
 }
 
-async fn nodes(app: &App) -> Finding {
+async fn nodes(app: &App) -> CheckResult {
     match app.services.backend.presence.list().await {
-        Ok(nodes) if nodes.iter().any(|node| !node.leaving) => Finding::Ok,
-        Ok(_) => Finding::Failed("no node is announced: calls and tasks cannot run".to_owned()),
-        Err(_) => Finding::Failed("the list of nodes is unavailable".to_owned()),
+        Ok(nodes) if nodes.iter().any(|node| !node.leaving) => CheckResult::Ok,
+        Ok(_) => CheckResult::Failed("no node is announced: calls and tasks cannot run".to_owned()),
+        Err(_) => CheckResult::Failed("the list of nodes is unavailable".to_owned()),
     }
 }
 
 async fn run_checks(app: &App) -> ReadinessReport {
     let services = &app.services;
-    let mut checks: Vec<(&'static str, BoxFuture<'_, Finding>)> = vec![
-        ("process", Box::pin(async { ending_reason(app).map_or(Finding::Ok, |why| Finding::Failed(why.to_owned())) })),
+    let mut checks: Vec<(&'static str, BoxFuture<'_, CheckResult>)> = vec![
+        (
+            "process",
+            Box::pin(async { ending_reason(app).map_or(CheckResult::Ok, |why| CheckResult::Failed(why.to_owned())) }),
+        ),
         (
             "node",
             Box::pin(async {
-                let closed = || Finding::Failed("the node receives no work: its lane is closed".to_owned());
-                if services.node.is_ready() { Finding::Ok } else { closed() }
+                let closed = || CheckResult::Failed("the node receives no work: its lane is closed".to_owned());
+                if services.node.is_ready() { CheckResult::Ok } else { closed() }
             }),
         ),
         (
@@ -82,7 +85,7 @@ async fn run_checks(app: &App) -> ReadinessReport {
         checks.push(("nodes", Box::pin(nodes(app))));
         let known = app.owns() || peers.knows_owner();
         let waiting = "no process owns the jobs: requests about jobs wait for one";
-        let finding = if known { Finding::Ok } else { Finding::Degraded(waiting.to_owned()) };
+        let finding = if known { CheckResult::Ok } else { CheckResult::Degraded(waiting.to_owned()) };
         checks.push(("jobs", Box::pin(std::future::ready(finding))));
     }
     let checks = checks.into_iter().map(|(name, check)| async move {

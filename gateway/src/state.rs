@@ -72,12 +72,12 @@ const STREAMS: ShareLimits = ShareLimits { most: 1024, of_one: 256, reserve: 64 
 /// seconds by the size of its input.
 fn checks() -> offload::Options {
     offload::Options {
-        what: "checking the request",
+        work_name: "checking the request",
         threads: threads(),
         threads_per_tenant: threads() / 2,
         waiting_per_tenant: 64,
         waiting: 1024,
-        patience: Duration::from_secs(30),
+        queue_timeout: Duration::from_secs(30),
         deadline: Duration::from_secs(30),
     }
 }
@@ -85,19 +85,19 @@ fn checks() -> offload::Options {
 /// Options for reading a tenant's data on behalf of a request: planning a data set, searching results.
 fn scans() -> offload::Options {
     offload::Options {
-        what: "reading the data set",
+        work_name: "reading the data set",
         threads: threads(),
         threads_per_tenant: threads() / 2,
         waiting_per_tenant: 64,
         waiting: 1024,
-        patience: Duration::from_secs(60),
+        queue_timeout: Duration::from_secs(60),
         deadline: Duration::from_secs(300),
     }
 }
 
 /// Options for searching a tenant's jobs, log lines and objects for a list.
 fn searches() -> offload::Options {
-    offload::Options { what: "searching", deadline: Duration::from_secs(60), ..checks() }
+    offload::Options { work_name: "searching", deadline: Duration::from_secs(60), ..checks() }
 }
 
 /// Returns the threads of each kind of work: one per processor, at least 2 (for two tenants) and at most 16.

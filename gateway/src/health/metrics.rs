@@ -1,6 +1,6 @@
 //! Metrics of this process's dependencies, updated for each scrape.
 
-use super::{Disk, Finding, ReadinessReport};
+use super::{CheckResult, Disk, ReadinessReport};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge},
@@ -58,7 +58,7 @@ impl DependencyMetrics {
     ) {
         for check in &report.checks {
             let of = Of { dependency: check.name };
-            self.up.get_or_create(&of).set(i64::from(check.finding == Finding::Ok));
+            self.up.get_or_create(&of).set(i64::from(check.finding == CheckResult::Ok));
             self.seconds.get_or_create(&of).set(check.took.as_secs_f64());
         }
         if let Some(nodes) = nodes {

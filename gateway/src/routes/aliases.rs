@@ -4,7 +4,7 @@ use super::cursor::page;
 use crate::{
     caller::Caller,
     error::Result,
-    extract::{At, JsonBody, QueryParams},
+    extract::{JsonBody, PathParams, QueryParams},
     state::App,
 };
 use axum::{Json, extract::State};
@@ -23,7 +23,7 @@ use http::StatusCode;
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    At(f): At<FunctionName>,
+    PathParams(f): PathParams<FunctionName>,
     QueryParams(paging): QueryParams<PageOptions>,
 ) -> Result<Json<Page<Alias>>> {
     let all = app.functions.aliases(&caller.tenant, &f).await?;
@@ -35,7 +35,7 @@ pub async fn list(
 pub async fn set(
     State(app): State<App>,
     caller: Caller,
-    At((f, a)): At<(FunctionName, AliasName)>,
+    PathParams((f, a)): PathParams<(FunctionName, AliasName)>,
     JsonBody(new): JsonBody<SetAlias>,
 ) -> Result<Json<Alias>> {
     app.functions.set_alias(&caller.tenant, &f, &a, new.targets).await.map(Json)
@@ -46,7 +46,7 @@ pub async fn set(
 pub async fn delete(
     State(app): State<App>,
     caller: Caller,
-    At((f, a)): At<(FunctionName, AliasName)>,
+    PathParams((f, a)): PathParams<(FunctionName, AliasName)>,
 ) -> Result<StatusCode> {
     app.functions.delete_alias(&caller.tenant, &f, &a).await?;
     Ok(StatusCode::NO_CONTENT)

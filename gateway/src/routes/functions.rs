@@ -5,8 +5,8 @@ use crate::{
     caller::Caller,
     charged,
     error::Result,
-    extract::{At, JsonBody, QueryParams, collect, shared_body},
-    functions::{Made, NewVersion},
+    extract::{JsonBody, PathParams, QueryParams, collect, shared_body},
+    functions::{DeployOutcome, NewVersion},
     state::App,
 };
 use axum::{
@@ -135,7 +135,7 @@ pub async fn deploy(
     let accounts = app.services.store.accounts();
     let room = accounts.reserve(&caller.tenant, StorageKind::Functions, record).await?;
     let new = NewVersion { manifest, module: uploaded.module, module_bytes, entry: uploaded.entry, note, promote };
-    let Made { deployment, created, live_before, live } = app.functions.deploy(&caller.tenant, new).await?;
+    let DeployOutcome { deployment, created, live_before, live } = app.functions.deploy(&caller.tenant, new).await?;
     if created {
         room.keep(0);
     }
@@ -164,13 +164,21 @@ pub async fn list(
 
 /// Returns one function.
 #[utoipa::path(get, path = "/functions/{f}", tag = "functions", params(("f" = String, Path)), responses((status = 200, body = FunctionSummary)))]
-pub async fn get(State(app): State<App>, caller: Caller, At(f): At<FunctionName>) -> Result<Json<FunctionSummary>> {
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(f): PathParams<FunctionName>,
+) -> Result<Json<FunctionSummary>> {
     app.functions.summary(&caller.tenant, &f).await.map(Json)
 }
 
 /// Deletes a function. Its jobs keep running.
 #[utoipa::path(delete, path = "/functions/{f}", tag = "functions", params(("f" = String, Path)), responses((status = 204)))]
-pub async fn delete(State(app): State<App>, caller: Caller, At(f): At<FunctionName>) -> Result<StatusCode> {
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(f): PathParams<FunctionName>,
+) -> Result<StatusCode> {
     app.functions.delete(&caller.tenant, &f).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -180,7 +188,7 @@ pub async fn delete(State(app): State<App>, caller: Caller, At(f): At<FunctionNa
 pub async fn rollback(
     State(app): State<App>,
     caller: Caller,
-    At(f): At<FunctionName>,
+    PathParams(f): PathParams<FunctionName>,
     request: Request,
 ) -> Result<Json<Alias>> {
     // An empty body selects the previous version.

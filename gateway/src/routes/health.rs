@@ -27,7 +27,7 @@ pub async fn healthz() -> &'static str {
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes the query to OpenAPI")]
-pub struct Shown {
+pub struct ReadyzParams {
     /// List every check with `ok`, `degraded` or `failed` and the reason.
     verbose: Option<String>,
 }
@@ -35,7 +35,7 @@ pub struct Shown {
 /// Reports that the server is ready: it is not ending, its node receives work, and the registry, the store, the disk
 /// and, in a fleet, NATS and the nodes are available. A 503 names the problem; `?verbose` lists every check, with the
 /// same status.
-#[utoipa::path(get, path = "/readyz", tag = "health", security(()), params(Shown), responses((status = 200, body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()), params(ReadyzParams), responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response> {
     let asked = |pair: &str| pair.split('=').next() == Some("verbose");
     let verbose = query.is_some_and(|query| query.split('&').any(asked));

@@ -1,15 +1,15 @@
 //! `ANY /f/{tenant}/{function}/…`: the hot path. It bypasses the router: the function is found in a cache by the text
 //! in the path, and the guest runs inline in the connection's task.
 
-use super::confine::{Reach, confine};
+use super::confine::{HeaderScope, confine};
 use crate::{
     Error,
     access::{self, revocation},
     caller::{self, Caller},
     error::{Result, Verbatim},
-    functions::Version,
+    functions::ResolvedVersion,
     headers::{self, strip},
-    hosts::{self, Site},
+    hosts::{self, HostTarget},
     paths::FUNCTIONS_PREFIX,
     peers::call_routing::{self, Offered},
     state::App,
@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Removes headers that a guest must not receive: those of the connection, the mark of forwarded requests, and secrets.
-fn clean(headers: &mut HeaderMap, hub: bool) {
+fn remove_private_headers(headers: &mut HeaderMap, hub: bool) {
     access::secrets::withhold(headers, hub);
     headers.remove(&headers::RELAYED);
     strip(headers);
@@ -66,7 +66,7 @@ async fn admit(app: &App, headers: &HeaderMap, key: &str, began: Instant) -> Res
 
 /// Returns a function that the caller may call, and the secret that authenticated the caller if the function is not
 /// public.
-async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<Version>, Option<String>)> {
+async fn authorize(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<ResolvedVersion>, Option<String>)> {
     let began = Instant::now();
     let found = app.functions.resolve_text(key).await;
     if let Ok(version) = &found
@@ -93,25 +93,25 @@ async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<Version>
 ///
 /// # Errors
 /// The errors of the lookup and of the token, and the guest's faults.
-pub(crate) async fn call<B>(app: &App, id: &InvocationId, site: Site, request: Request<B>) -> Result<Response>
+pub(crate) async fn call<B>(app: &App, id: &InvocationId, target: HostTarget, request: Request<B>) -> Result<Response>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display + Into<axum::BoxError>,
 {
-    let place = match site {
-        Site::Function(key) => Place { key, from: 0, own_host: true },
-        Site::Main => {
+    let place = match target {
+        HostTarget::Function(key) => FunctionPath { key, from: 0, own_host: true },
+        HostTarget::Main => {
             let (key, from) = split(request.uri().path()).ok_or_else(|| Error::bad("write /f/TENANT/FUNCTION/…"))?;
-            Place { key: key.to_owned(), from, own_host: false }
+            FunctionPath { key: key.to_owned(), from, own_host: false }
         }
-        Site::Nothing => return Err(Error::new(Code::NotFound, "there is nothing at this host")),
+        HostTarget::Nothing => return Err(Error::new(Code::NotFound, "there is nothing at this host")),
     };
     let hub = app.services.jupyterhub.is_some();
     if access::secrets::are_in_address(request.uri(), request.headers(), hub) {
         return Err(Error::bad("there is a token in the address, where logs and functions would see it")
             .hint("send it as `Authorization: Bearer SECRET`, and revoke it if it has been seen"));
     }
-    let (version, secret) = find(app, request.headers(), &place.key).await?;
+    let (version, secret) = authorize(app, request.headers(), &place.key).await?;
     // The caller of a public function is identified only if that matters.
     let unidentified = secret.is_none().then(|| request.headers().get(header::AUTHORIZATION).cloned());
     if !place.own_host && place.is_bare(request.uri()) && request.headers().contains_key("service-worker") {
@@ -120,18 +120,18 @@ where
         return Err(Error::bad("a service worker's script has to lie below the function's address"));
     }
     let peers = app.services.peers.as_deref();
-    let places = call_routing::places(&app.services.node, peers, &version, request.headers())?;
-    let answered = if places.nodes.is_empty() {
-        here(app, id, &version, &place, request).await
+    let placement = call_routing::place(&app.services.node, peers, &version, request.headers())?;
+    let answered = if placement.nodes.is_empty() {
+        run_locally(app, id, &version, &place, request).await
     } else {
-        match call_routing::offer_to(peers, &places, request.map(Body::new)).await? {
+        match call_routing::offer_to(peers, &placement, request.map(Body::new)).await? {
             Offered::Answered(response) => Ok(response),
-            Offered::Back(request) => here(app, id, &version, &place, request).await,
+            Offered::NotTaken(request) => run_locally(app, id, &version, &place, request).await,
         }
     };
     let response = match (answered, unidentified) {
         (Err(error), Some(authorization)) if error.code().class() == Class::Guest => {
-            return Err(if is_of_owners(app, authorization, &place.key).await { error } else { bare(id) });
+            return Err(if is_of_owners(app, authorization, &place.key).await { error } else { opaque_failure(id) });
         }
         (answered, _) => answered?,
     };
@@ -150,12 +150,12 @@ async fn is_of_owners(app: &App, authorization: Option<HeaderValue>, key: &str) 
 
 /// Returns the error that callers outside the tenant receive for a failure of a public function. The reason, the output
 /// and the cost are visible only to the owner, under the invocation's id.
-fn bare(id: &InvocationId) -> Error {
+fn opaque_failure(id: &InvocationId) -> Error {
     Error::new(Code::Internal, "the function failed").about(id.clone())
 }
 
 /// The function that a request addresses.
-struct Place {
+struct FunctionPath {
     /// `tenant/function`, optionally with a version or an alias.
     key: String,
     /// The index at which the guest's path begins.
@@ -164,7 +164,7 @@ struct Place {
     own_host: bool,
 }
 
-impl Place {
+impl FunctionPath {
     /// Returns `true` if nothing follows the function's name.
     fn is_bare(&self, uri: &Uri) -> bool {
         uri.path().len() == self.from
@@ -172,11 +172,11 @@ impl Place {
 }
 
 /// Runs the function on this node.
-async fn here<B>(
+async fn run_locally<B>(
     app: &App,
     id: &InvocationId,
-    version: &Version,
-    place: &Place,
+    version: &ResolvedVersion,
+    place: &FunctionPath,
     mut request: Request<B>,
 ) -> Result<Response>
 where
@@ -190,18 +190,18 @@ where
     let seen = seen.map_err(|_| Error::bad("the path can't be read"))?;
     *request.uri_mut() = hosts::with_path(std::mem::take(request.uri_mut()), seen)?;
     let hub = app.services.jupyterhub.is_some();
-    clean(request.headers_mut(), hub);
+    remove_private_headers(request.headers_mut(), hub);
     let request = request.map(|body| {
         MapTrailers::new(body, move |trailers: &mut HeaderMap| {
-            clean(trailers, hub);
+            remove_private_headers(trailers, hub);
             trailers.remove(header::AUTHORIZATION);
         })
     });
     let mut response = answer(app, id, version, request).await?;
     if place.own_host {
-        confine(response.headers_mut(), Reach::Host);
+        confine(response.headers_mut(), HeaderScope::Host);
     } else {
-        confine(response.headers_mut(), Reach::Path(&place.key));
+        confine(response.headers_mut(), HeaderScope::Path(&place.key));
     }
     Ok(response)
 }
@@ -210,7 +210,12 @@ where
 ///
 /// # Errors
 /// The guest's faults.
-pub(super) async fn answer<B>(app: &App, id: &InvocationId, version: &Version, request: Request<B>) -> Result<Response>
+pub(super) async fn answer<B>(
+    app: &App,
+    id: &InvocationId,
+    version: &ResolvedVersion,
+    request: Request<B>,
+) -> Result<Response>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
@@ -229,7 +234,7 @@ where
     strip(&mut parts.headers);
     let body = MapTrailers::new(body, |trailers: &mut HeaderMap| {
         strip(trailers);
-        confine(trailers, Reach::Nothing);
+        confine(trailers, HeaderScope::Nothing);
     });
     parts.extensions.insert(Verbatim);
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
@@ -259,7 +264,7 @@ mod tests {
         let ours = format!("Bearer fab_{}_{}", "0".repeat(16), "A".repeat(43));
         headers.insert(header::AUTHORIZATION, HeaderValue::try_from(ours).unwrap());
         headers.insert("x-own", HeaderValue::from_static("Bearer of-the-functions-own"));
-        clean(&mut headers, true);
+        remove_private_headers(&mut headers, true);
         assert_eq!(headers.len(), 1);
     }
 }

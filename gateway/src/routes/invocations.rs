@@ -4,7 +4,7 @@ use crate::{
     Error,
     caller::Caller,
     error::Result,
-    extract::{At, QueryParams},
+    extract::{PathParams, QueryParams},
     state::App,
 };
 use axum::{
@@ -28,7 +28,7 @@ use std::time::Duration;
 const MAX_WAIT_S: u64 = 60;
 
 /// Returns the requested wait, within its bounds.
-pub(super) fn patience(wait: Option<u64>) -> Duration {
+pub(super) fn poll_duration(wait: Option<u64>) -> Duration {
     Duration::from_secs(wait.unwrap_or(0).min(MAX_WAIT_S))
 }
 
@@ -47,7 +47,7 @@ pub async fn list(
         until_ms: None,
     };
     if ask.cursor.as_deref().is_some_and(|c| InvocationId::new(c).is_err()) {
-        return Err(super::cursor::foreign());
+        return Err(super::cursor::invalid_cursor());
     }
     Ok(Json(app.services.index.invocations(&caller.tenant, &filter, ask.cursor.as_deref(), limit).await?))
 }
@@ -74,10 +74,10 @@ async fn find(app: &App, caller: &Caller, id: &InvocationId, wait: Duration) -> 
 pub async fn get(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<InvocationId>,
+    PathParams(id): PathParams<InvocationId>,
     QueryParams(ask): QueryParams<WaitParams>,
 ) -> Result<Json<Invocation>> {
-    find(&app, &caller, &id, patience(ask.wait)).await.map(Json)
+    find(&app, &caller, &id, poll_duration(ask.wait)).await.map(Json)
 }
 
 /// Returns the result of an asynchronous invocation.
@@ -85,7 +85,7 @@ pub async fn get(
 pub async fn result(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<InvocationId>,
+    PathParams(id): PathParams<InvocationId>,
     request: Request,
 ) -> Result<Response> {
     let invocation = find(&app, &caller, &id, Duration::ZERO).await?;
@@ -108,7 +108,11 @@ pub async fn result(
 
 /// Cancels an invocation.
 #[utoipa::path(post, path = "/invocations/{id}/cancel", tag = "invocations", params(("id" = String, Path)), responses((status = 200, body = Invocation)))]
-pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<InvocationId>) -> Result<Json<Invocation>> {
+pub async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(id): PathParams<InvocationId>,
+) -> Result<Json<Invocation>> {
     caller.may_see(&id)?;
     app.driver()?.cancel(&caller.tenant, &id.as_job()).await?;
     find(&app, &caller, &id, Duration::ZERO).await.map(Json)

@@ -5,8 +5,8 @@ use crate::{
     caller::Caller,
     charged,
     error::Result,
-    extract::{At, QueryParams, text},
-    functions::Version,
+    extract::{PathParams, QueryParams, text},
+    functions::ResolvedVersion,
     headers, hosts,
     peers::call_routing::{self, Offered},
     state::App,
@@ -50,7 +50,7 @@ pub async fn invoke(
     State(app): State<App>,
     caller: Caller,
     OriginalUri(whole): OriginalUri,
-    At(f): At<String>,
+    PathParams(f): PathParams<String>,
     QueryParams(how): QueryParams<InvokeParams>,
     mut request: Request,
 ) -> Result<Response> {
@@ -70,7 +70,7 @@ pub async fn invoke(
         *request.uri_mut() = whole;
         match call_routing::offer(&app.services.node, app.services.peers.as_deref(), &version, request).await? {
             Offered::Answered(response) => return Ok(response),
-            Offered::Back(request) => request,
+            Offered::NotTaken(request) => request,
         }
     };
     let (parts, body) = request.into_parts();
@@ -115,7 +115,7 @@ pub async fn invoke(
 async fn post(
     app: &App,
     caller: &Caller,
-    version: &Version,
+    version: &ResolvedVersion,
     given: http::request::Parts,
     body: bytes::Bytes,
 ) -> Result<Response> {
@@ -133,12 +133,12 @@ async fn post(
     let headers = response.headers_mut();
     headers.insert("fabric-version", version.number.clone());
     // The guest's answer is served from the API's own origin here.
-    super::confine::confine(headers, super::confine::Reach::Nothing);
+    super::confine::confine(headers, super::confine::HeaderScope::Nothing);
     super::objects::harden(headers);
     Ok(response)
 }
 
-async fn submit(app: &App, caller: &Caller, version: &Arc<Version>, work: Work) -> Result<Response> {
+async fn submit(app: &App, caller: &Caller, version: &Arc<ResolvedVersion>, work: Work) -> Result<Response> {
     let id = caller.invocation_id().as_job();
     let submission = Submission {
         id: id.clone(),

@@ -1,6 +1,6 @@
 //! Routes of jobs: submit, list, follow, cancel, delete.
 
-use super::{estimate, invocations::patience};
+use super::{estimate, invocations::poll_duration};
 use crate::{
     Error,
     body::{self, LARGE_JSON, SMALL_JSON},
@@ -8,7 +8,7 @@ use crate::{
     charged::{self, collect},
     clock,
     error::Result,
-    extract::{self, At, JsonBody, QueryParams},
+    extract::{self, JsonBody, PathParams, QueryParams},
     state::App,
 };
 use axum::{
@@ -143,7 +143,12 @@ async fn accept(app: &App, caller: Caller, spec: JobSpec, deployment: &Arc<Deplo
 /// Submits an ended job again, as a new job. Tasks that succeeded are served from the cache if the function is pure and
 /// the version is the same.
 #[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path)), request_body = RetryRequest, responses((status = 201, body = Job)))]
-pub async fn retry(State(app): State<App>, caller: Caller, At(id): At<JobId>, request: Request) -> Result<Response> {
+pub async fn retry(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(id): PathParams<JobId>,
+    request: Request,
+) -> Result<Response> {
     // An empty body means no changes.
     let (parts, body) = request.into_parts();
     let bytes = collect(body, SMALL_JSON, &charged::payer(&parts.extensions)).await?;
@@ -195,7 +200,9 @@ fn query(uri: &http::Uri) -> Result<Query> {
             "q" => filter.q = Some(value),
             "deleted" => filter.deleted = flag()?,
             "now" => query.now = flag()?,
-            "cursor" => query.cursor = Some(JobId::new(value).map_err(|_| super::cursor::foreign())?.to_string()),
+            "cursor" => {
+                query.cursor = Some(JobId::new(value).map_err(|_| super::cursor::invalid_cursor())?.to_string())
+            }
             "limit" => query.limit = Some(usize::try_from(number()?).unwrap_or(1000).clamp(1, 1000)),
             // A list ignores unknown keys, like every other list. A deletion must not.
             _ => query.unknown = Some(key.chars().take(80).collect()),
@@ -260,12 +267,12 @@ pub async fn delete_all(State(app): State<App>, caller: Caller, uri: http::Uri) 
 pub async fn get(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
+    PathParams(id): PathParams<JobId>,
     QueryParams(ask): QueryParams<WaitParams>,
 ) -> Result<Json<Job>> {
     let driver = app.driver()?;
     let found = match ask.wait {
-        Some(1..) => driver.wait(&caller.tenant, &id, patience(ask.wait)).await?,
+        Some(1..) => driver.wait(&caller.tenant, &id, poll_duration(ask.wait)).await?,
         _ => driver.job(&caller.tenant, &id).await?,
     };
     found.map(Json).ok_or_else(|| Error::not_found("job", id))
@@ -273,7 +280,7 @@ pub async fn get(
 
 /// Cancels a job.
 #[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = Job)))]
-pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<Json<Job>> {
+pub async fn cancel(State(app): State<App>, caller: Caller, PathParams(id): PathParams<JobId>) -> Result<Json<Job>> {
     Ok(Json(app.driver()?.cancel(&caller.tenant, &id).await?))
 }
 
@@ -282,7 +289,7 @@ pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<JobId>) -
 pub async fn delete(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
+    PathParams(id): PathParams<JobId>,
     QueryParams(deletion): QueryParams<DeleteParams>,
 ) -> Result<StatusCode> {
     if deletion.now {
@@ -295,7 +302,7 @@ pub async fn delete(
 
 /// Restores a job from the bin.
 #[utoipa::path(post, path = "/jobs/{id}/restore", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = Job)))]
-pub async fn restore(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<Json<Job>> {
+pub async fn restore(State(app): State<App>, caller: Caller, PathParams(id): PathParams<JobId>) -> Result<Json<Job>> {
     Ok(Json(app.driver()?.restore(&caller.tenant, &id).await?))
 }
 
@@ -304,7 +311,7 @@ pub async fn restore(State(app): State<App>, caller: Caller, At(id): At<JobId>) 
 pub async fn audit(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
+    PathParams(id): PathParams<JobId>,
     QueryParams(ask): QueryParams<AuditParams>,
 ) -> Result<Json<AuditReport>> {
     let percent = ask.sample.unwrap_or(5.0);
@@ -318,7 +325,12 @@ pub async fn audit(
 
 /// Streams the events of a job. The stream ends after the last event.
 #[utoipa::path(get, path = "/jobs/{id}/events", tag = "jobs", params(("id" = String, Path), ("Last-Event-ID" = Option<u64>, Header)), responses((status = 200, body = JobEvent, content_type = "text/event-stream")))]
-pub async fn events(State(app): State<App>, caller: Caller, At(id): At<JobId>, headers: HeaderMap) -> Result<Response> {
+pub async fn events(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(id): PathParams<JobId>,
+    headers: HeaderMap,
+) -> Result<Response> {
     let after = extract::text(&headers, "last-event-id").and_then(|t| t.parse().ok());
     let events = app.driver()?.events(&caller.tenant, &id, after).await?;
     let events =
@@ -331,7 +343,7 @@ pub async fn events(State(app): State<App>, caller: Caller, At(id): At<JobId>, h
 pub async fn tasks(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
+    PathParams(id): PathParams<JobId>,
     QueryParams(ask): QueryParams<TaskQuery>,
 ) -> Result<Json<Page<Task>>> {
     let filter = TaskFilter { state: ask.state, stage: ask.stage };

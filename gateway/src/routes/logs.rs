@@ -4,7 +4,7 @@ use crate::{
     Error,
     caller::Caller,
     error::Result,
-    extract::{At, QueryParams, text},
+    extract::{PathParams, QueryParams, text},
     state::App,
 };
 use axum::{
@@ -46,7 +46,7 @@ async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: LogQuery) 
         return Err(Error::bad(format!("`level` is one of {}", LEVELS.join(", "))));
     }
     if ask.cursor.as_deref().is_some_and(|c| c.parse::<i64>().is_err()) {
-        return Err(super::cursor::foreign());
+        return Err(super::cursor::invalid_cursor());
     }
     if ask.id_prefix.as_deref().is_some_and(|p| p.len() < 4 || !p.bytes().all(|b| b.is_ascii_alphanumeric())) {
         return Err(Error::bad("`id_prefix` is the beginning of an id, 4 characters or more"));
@@ -87,7 +87,7 @@ pub async fn list(
 pub async fn of_invocation(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<InvocationId>,
+    PathParams(id): PathParams<InvocationId>,
     headers: HeaderMap,
     QueryParams(ask): QueryParams<LogQuery>,
 ) -> Result<Response> {
@@ -100,7 +100,7 @@ pub async fn of_invocation(
 pub async fn of_job(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
+    PathParams(id): PathParams<JobId>,
     headers: HeaderMap,
     QueryParams(ask): QueryParams<LogQuery>,
 ) -> Result<Response> {

@@ -10,7 +10,7 @@ use crate::{
     caller::Caller,
     charged,
     error::Result,
-    extract::{self, At, QueryParams},
+    extract::{self, PathParams, QueryParams},
     state::App,
 };
 use axum::{
@@ -58,7 +58,7 @@ const LONGEST_DRAIN_S: u64 = 7 * 86_400;
 
 /// Closes a node for new work. Running work continues.
 #[utoipa::path(post, path = "/nodes/{n}/cordon", tag = "nodes", params(("n" = String, Path)), responses((status = 200, body = Node)))]
-pub async fn cordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json<Node>> {
+pub async fn cordon(State(app): State<App>, PathParams(node): PathParams<NodeId>) -> Result<Json<Node>> {
     set_mode(&app, &node, NodeMode::Cordoned).await
 }
 
@@ -67,7 +67,7 @@ pub async fn cordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json
 #[utoipa::path(post, path = "/nodes/{n}/drain", tag = "nodes", params(("n" = String, Path), DrainParams), responses((status = 200, body = Node)))]
 pub async fn drain(
     State(app): State<App>,
-    At(node): At<NodeId>,
+    PathParams(node): PathParams<NodeId>,
     QueryParams(how): QueryParams<DrainParams>,
 ) -> Result<Json<Node>> {
     if how.deadline_s.is_some_and(|seconds| seconds > LONGEST_DRAIN_S) {
@@ -79,7 +79,7 @@ pub async fn drain(
 
 /// Opens a node for work again.
 #[utoipa::path(post, path = "/nodes/{n}/uncordon", tag = "nodes", params(("n" = String, Path)), responses((status = 200, body = Node)))]
-pub async fn uncordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json<Node>> {
+pub async fn uncordon(State(app): State<App>, PathParams(node): PathParams<NodeId>) -> Result<Json<Node>> {
     set_mode(&app, &node, NodeMode::Open).await
 }
 

@@ -4,8 +4,8 @@ use crate::{
     Error,
     caller::Caller,
     error::Result,
-    extract::{At, QueryParams, text},
-    range::Asked,
+    extract::{PathParams, QueryParams, text},
+    range::ByteRangeRequest,
     state::App,
 };
 use axum::{
@@ -39,7 +39,12 @@ fn tags(value: &str) -> impl Iterator<Item = &str> {
 
 /// Writes an object.
 #[utoipa::path(put, path = "/objects/{*path}", tag = "objects", params(("path" = String, Path)), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 201, body = ObjectInfo), (status = 200, body = ObjectInfo)))]
-pub async fn put(State(app): State<App>, caller: Caller, At(path): At<String>, request: Request) -> Result<Response> {
+pub async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(path): PathParams<String>,
+    request: Request,
+) -> Result<Response> {
     let path = ObjectPath::new(path)?;
     let objects = app.services.store.objects(&caller.tenant);
     let (parts, body) = request.into_parts();
@@ -85,7 +90,7 @@ fn since(value: &str) -> Option<u64> {
 pub async fn get(
     State(app): State<App>,
     caller: Caller,
-    At(path): At<String>,
+    PathParams(path): PathParams<String>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
@@ -122,7 +127,8 @@ async fn read(
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let current = text(headers, "if-range").is_none_or(|have| have.trim_matches('"') == info.etag);
-        let asked = text(headers, "range").filter(|_| current && *method == Method::GET).and_then(Asked::parse);
+        let asked =
+            text(headers, "range").filter(|_| current && *method == Method::GET).and_then(ByteRangeRequest::parse);
         let mut range = 0..info.size;
         let mut status = StatusCode::OK;
         if let Some(asked) = asked {
@@ -169,7 +175,11 @@ async fn read(
 
 /// Deletes an object.
 #[utoipa::path(delete, path = "/objects/{*path}", tag = "objects", params(("path" = String, Path)), responses((status = 204)))]
-pub async fn delete(State(app): State<App>, caller: Caller, At(path): At<String>) -> Result<StatusCode> {
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(path): PathParams<String>,
+) -> Result<StatusCode> {
     app.services.store.objects(&caller.tenant).delete(&ObjectPath::new(path)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,8 +6,8 @@ use crate::{
     Error,
     caller::Caller,
     error::Result,
-    extract::{At, QueryParams, text},
-    range::Asked,
+    extract::{PathParams, QueryParams, text},
+    range::ByteRangeRequest,
     state::App,
 };
 use axum::{
@@ -91,7 +91,7 @@ pub(super) async fn send(app: &App, tenant: &TenantId, output: &OutputRef, heade
     }
     // The caller cannot combine a range with other bytes than those in If-Range: it receives the whole result.
     let current = text(headers, "if-range").is_none_or(|have| have == etag);
-    let asked = text(headers, "range").filter(|_| current).and_then(Asked::parse);
+    let asked = text(headers, "range").filter(|_| current).and_then(ByteRangeRequest::parse);
     let range = match asked {
         None => None,
         Some(asked) => Some(asked.within(output.len).ok_or_else(|| {
@@ -128,7 +128,7 @@ pub(super) async fn send(app: &App, tenant: &TenantId, output: &OutputRef, heade
 pub async fn all(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
+    PathParams(id): PathParams<JobId>,
     QueryParams(window): QueryParams<ResultParams>,
     headers: HeaderMap,
 ) -> Result<Response> {
@@ -214,7 +214,7 @@ fn append(line: &mut Vec<u8>, bytes: &[u8]) {
 pub async fn one(
     State(app): State<App>,
     caller: Caller,
-    At((id, n)): At<(JobId, usize)>,
+    PathParams((id, n)): PathParams<(JobId, usize)>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
@@ -227,7 +227,7 @@ pub async fn one(
 pub async fn of_task(
     State(app): State<App>,
     caller: Caller,
-    At((id, stage, index)): At<(JobId, u16, u32)>,
+    PathParams((id, stage, index)): PathParams<(JobId, u16, u32)>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let output = app.driver()?.output(&caller.tenant, &id, TaskId { stage, index }).await?;
@@ -239,7 +239,7 @@ pub async fn of_task(
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
+    PathParams(id): PathParams<JobId>,
     QueryParams(paging): QueryParams<PageOptions>,
 ) -> Result<Json<Page<ResultInfo>>> {
     let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;

@@ -5,7 +5,7 @@ use crate::{
     Error,
     caller::Caller,
     error::Result,
-    extract::{At, JsonBody, QueryParams},
+    extract::{JsonBody, PathParams, QueryParams},
     state::App,
 };
 use axum::{Json, extract::State};
@@ -26,7 +26,11 @@ pub async fn list(State(app): State<App>, QueryParams(paging): QueryParams<PageO
 
 /// Returns a tenant's quota, and the current use of its attempts.
 #[utoipa::path(get, path = "/tenants/{t}/quota", tag = "tenants", params(("t" = String, Path)), responses((status = 200, body = Tenant)))]
-pub async fn get(State(app): State<App>, caller: Caller, At(tenant): At<TenantId>) -> Result<Json<Tenant>> {
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(tenant): PathParams<TenantId>,
+) -> Result<Json<Tenant>> {
     if caller.role != Role::Admin && caller.tenant != tenant {
         return Err(Error::new(Code::Denied, "only an admin token may read another tenant's quota"));
     }
@@ -37,7 +41,7 @@ pub async fn get(State(app): State<App>, caller: Caller, At(tenant): At<TenantId
 #[utoipa::path(put, path = "/tenants/{t}/quota", tag = "tenants", params(("t" = String, Path)), request_body = Quota, responses((status = 200, body = Tenant)))]
 pub async fn set(
     State(app): State<App>,
-    At(tenant): At<TenantId>,
+    PathParams(tenant): PathParams<TenantId>,
     JsonBody(quota): JsonBody<Quota>,
 ) -> Result<Json<Tenant>> {
     let tenant_now = app.driver()?.set_quota(&tenant, quota).await?;
@@ -48,7 +52,7 @@ pub async fn set(
 
 /// Deletes a tenant's quota. The server's defaults take effect at once.
 #[utoipa::path(delete, path = "/tenants/{t}/quota", tag = "tenants", params(("t" = String, Path)), responses((status = 204)))]
-pub async fn delete(State(app): State<App>, At(tenant): At<TenantId>) -> Result<StatusCode> {
+pub async fn delete(State(app): State<App>, PathParams(tenant): PathParams<TenantId>) -> Result<StatusCode> {
     app.driver()?.delete_quota(&tenant).await?;
     app.services.node.policies().fresh(&tenant).await?;
     Ok(StatusCode::NO_CONTENT)

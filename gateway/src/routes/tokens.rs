@@ -4,7 +4,7 @@ use crate::{
     Error,
     caller::Caller,
     error::Result,
-    extract::{At, JsonBody, QueryParams},
+    extract::{JsonBody, PathParams, QueryParams},
     idempotency::Secret,
     state::App,
 };
@@ -61,7 +61,7 @@ pub async fn create(State(app): State<App>, caller: Caller, JsonBody(new): JsonB
 
 /// Revokes a token, which stops working at once.
 #[utoipa::path(delete, path = "/tokens/{id}", tag = "tokens", params(("id" = String, Path)), responses((status = 204)))]
-pub async fn revoke(State(app): State<App>, caller: Caller, At(id): At<String>) -> Result<StatusCode> {
+pub async fn revoke(State(app): State<App>, caller: Caller, PathParams(id): PathParams<String>) -> Result<StatusCode> {
     let tenant = (caller.role != Role::Admin).then_some(&caller.tenant);
     app.tokens.revoke(tenant, caller.role, &id).await?;
     Ok(StatusCode::NO_CONTENT)
