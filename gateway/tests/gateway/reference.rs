@@ -148,8 +148,8 @@ fn job_spec() -> String {
     }
     text += "`split` is one of `object`, `lines:SIZE`, `records:N[:SIZE]`, `csv:SIZE[:DELIMITER]`, `parquet`, `items`; see\n\
              [data sets](data-sets.md).\n\n";
-    section(&mut text, &schemas, "`reduce`", "Reduce");
-    section(&mut text, &schemas, "`shuffle`", "Shuffle");
+    section(&mut text, &schemas, "`reduce`", "ReduceSpec");
+    section(&mut text, &schemas, "`shuffle`", "ShuffleSpec");
     text.trim_end().to_owned() + "\n"
 }
 
