@@ -4,7 +4,7 @@ use crate::{
     arguments::Arguments,
     peer::{self, Peer},
 };
-use fabric_client::{Client, Deploy};
+use fabric_client::{Client, DeployRequest};
 use std::{
     path::Path,
     process::Command,
@@ -77,7 +77,7 @@ impl Server {
     /// Deploys a guest under its name. `more` is added to the `[function]` section of its manifest.
     pub async fn deploy(&self, arguments: &Arguments, name: &str, more: &str) -> anyhow::Result<()> {
         let manifest = format!("[function]\nname = \"{name}\"\n{more}\n");
-        self.client.deploy(&Deploy::new(manifest, arguments.guest(name)?)).await?;
+        self.client.deploy(&DeployRequest::new(manifest, arguments.guest(name)?)).await?;
         Ok(())
     }
 

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub fn functions() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
         ask(typed, async |client| {
-            let list = async |paging| client.functions(&FunctionQuery { paging, ..FunctionQuery::default() }).await;
+            let list = async |paging| client.functions(&FunctionQuery::default().page(paging)).await;
             let page = PageOptions::collect(MOST, list).await;
             page.map(|page| page.items.into_iter().map(|f| f.name.to_string()).collect()).unwrap_or_default()
         })
@@ -29,7 +29,7 @@ pub fn functions() -> ArgValueCompleter {
 pub fn jobs() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
         ask(typed, async |client| {
-            let page = client.jobs(&JobQuery { paging: PageOptions::first(50), ..JobQuery::default() }).await;
+            let page = client.jobs(&JobQuery { limit: Some(50), ..JobQuery::default() }).await;
             page.map(|page| page.items.into_iter().map(|job| job.id.to_string()).collect()).unwrap_or_default()
         })
     })

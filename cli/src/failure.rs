@@ -1,8 +1,9 @@
 //! The failure of a command: its error message and the exit status of the process.
 
 use crate::text::clean;
+use fabric_api::Problem;
 use fabric_client::Error;
-use fabric_types::{Code, Fault, code::Exit, fault::Frame, rest::problem::Problem};
+use fabric_types::{Code, Fault, code::Exit, fault::Frame};
 use std::fmt::Write as _;
 
 /// The error of a command.

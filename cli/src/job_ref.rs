@@ -1,7 +1,7 @@
 //! A job as named on the command line: its id or the beginning of its id.
 
 use crate::failure::Failure;
-use fabric_client::{Client, JobQuery, PageOptions};
+use fabric_client::{Client, JobQuery};
 use fabric_types::{Code, id::JobId};
 use std::str::FromStr;
 
@@ -40,7 +40,7 @@ impl JobRef {
         let mut found = Vec::new();
         for deleted in [false, true] {
             let filter =
-                JobQuery { id: Some(self.0.clone()), deleted, paging: PageOptions::first(6), ..JobQuery::default() };
+                JobQuery { id: Some(self.0.clone()), deleted: Some(deleted), limit: Some(6), ..JobQuery::default() };
             found.extend(client.jobs(&filter).await?.items.into_iter().map(|job| job.id.to_string()));
         }
         match found.as_slice() {

@@ -2,7 +2,7 @@
 //! and the same job is served from the cache.
 
 use crate::{failure::Failure, output::Out};
-use fabric_client::{Client, Listing, PageOptions, Upload, UploadOptions};
+use fabric_client::{Client, ObjectQuery, PageOptions, Upload, UploadOptions};
 use fabric_types::Code;
 use std::{
     io::Read as _,
@@ -42,7 +42,7 @@ pub async fn resolve(text: &str, client: &Client, out: &Out, quiet: bool) -> Res
         return Ok(LocalInput::Local(path.to_owned()));
     }
     let stored = if text.ends_with('/') {
-        let listing = Listing { prefix: text.to_owned(), folders: false, paging: PageOptions::first(1) };
+        let listing = ObjectQuery::below(text).page(PageOptions::first(1));
         !client.objects(&listing).await?.items.is_empty()
     } else {
         client.head(text).await?.is_some()
@@ -75,7 +75,7 @@ pub async fn stored(input: LocalInput, client: &Client) -> Result<String, Failur
         LocalInput::Local(path) => (Some(stored_name(path)?), path.display().to_string()),
     };
     if let Some(path) = path {
-        let listing = Listing { prefix: path.clone(), folders: false, paging: PageOptions::first(1) };
+        let listing = ObjectQuery::below(path.clone()).page(PageOptions::first(1));
         let found = if path.ends_with('/') {
             !client.objects(&listing).await?.items.is_empty()
         } else {

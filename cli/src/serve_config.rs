@@ -13,7 +13,7 @@ use crate::{
     wrong_settings::{WrongSetting, WrongSettings, layer, read_file},
 };
 use fabric_client::settings::{Env, Origin, Setting, default_data_dir};
-use fabric_gateway::jupyterhub::{LONGEST_BELIEF, Rule};
+use fabric_gateway::jupyterhub::{MAX_CACHE_TTL, Rule};
 use fabric_node::Offer;
 use fabric_types::{
     ceilings::Ceilings,
@@ -496,7 +496,7 @@ impl ServeConfig {
         require("max-tasks", (1..=most).contains(&tasks.value), &tasks.origin, &format!("1 to {most}"));
         let lease = &self.job_lease;
         require("job-lease", (1..=600).contains(&lease.value), &lease.origin, "1 to 600 seconds");
-        let (cache, longest) = (&self.jupyterhub_cache, LONGEST_BELIEF.as_secs());
+        let (cache, longest) = (&self.jupyterhub_cache, MAX_CACHE_TTL.as_secs());
         require("jupyterhub-cache", (1..=longest).contains(&cache.value), &cache.origin, "1 to 3600 seconds");
         if let Some(slots) = &self.slots {
             require("slots", (1..=4096).contains(&slots.value), &slots.origin, "1 to 4096");

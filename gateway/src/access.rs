@@ -5,24 +5,29 @@
 //! cross-site request forgery does not apply, and a page that rebinds its name to loopback reaches only public
 //! functions and health. For this reason `Host` is checked only for the route that loopback alone opens: `/metrics`.
 
-pub(crate) mod log;
-pub mod mark;
 pub(crate) mod revocation;
 pub(crate) mod secrets;
 
-use crate::{Error, clock, error::Result, extract, state::App, tokens};
+use crate::{
+    Error,
+    access_log::RequestCaller,
+    caller::{Caller, Peer, Route, bearer},
+    error::Result,
+    extract,
+    idempotency::AnswerKind,
+    paths::INVOKE_ROUTE,
+    state::App,
+    tokens,
+};
 use axum::{
-    extract::{FromRequestParts, MatchedPath, Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::Response,
 };
-use fabric_types::{
-    Code,
-    id::{InvocationId, TenantId},
-    rest::token::{Role, Token},
-};
-use http::{HeaderMap, header, request::Parts};
-use std::net::{IpAddr, SocketAddr};
+use fabric_api::token::Token;
+use fabric_types::{Code, id::TenantId, memory::Payer, rest::token::Role};
+use http::{HeaderMap, header};
+use std::net::SocketAddr;
 
 /// The access that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +46,6 @@ const DEVELOPER: RequiredAccess = RequiredAccess::Role(Role::Developer);
 const ADMIN: RequiredAccess = RequiredAccess::Role(Role::Admin);
 const TENANT_ADMIN: RequiredAccess = RequiredAccess::Role(Role::TenantAdmin);
 
-/// The route of synchronous calls. Its caller may disconnect at any time.
-const INVOKE: &str = "/v1/functions/{f}/invoke";
-
 /// The access rules: method, route, access.
 pub const TABLE: &[(&str, &str, RequiredAccess)] = &[
     ("GET", "/healthz", Open),
@@ -53,7 +55,7 @@ pub const TABLE: &[(&str, &str, RequiredAccess)] = &[
     ("GET", "/v1/schemas/job", Open),
     ("GET", "/v1/schemas/manifest", Open),
     ("GET", "/v1/whoami", INVOKER),
-    ("POST", INVOKE, INVOKER),
+    ("POST", INVOKE_ROUTE, INVOKER),
     ("GET", "/v1/invocations/{id}", INVOKER),
     ("GET", "/v1/invocations/{id}/result", INVOKER),
     ("GET", "/v1/invocations/{id}/logs", INVOKER),
@@ -133,78 +135,10 @@ pub fn route_of(path: &str) -> Option<&'static str> {
     TABLE.iter().map(|(_, route, _)| *route).find(|route| fits(route, path))
 }
 
-/// Returns an address as limits count it: an IPv6 /64 network counts as one address.
-#[must_use]
-pub(crate) fn address_group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(std::net::Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64))),
-        v4 => v4,
-    }
-}
-
-/// The remote address of a connection.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
-
-/// The route of an answered request, for the metrics.
-#[derive(Debug, Clone, Copy)]
-pub struct Route(pub &'static str);
-
-/// The authenticated caller, and the tenant it acts in.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// The token's public id. For a JupyterHub user, one id for all tokens of that user.
-    pub token: String,
-    /// The token's name.
-    pub name: String,
-    /// The tenant that the request concerns.
-    pub tenant: TenantId,
-    /// The token's role.
-    pub role: Role,
-}
-
-impl Caller {
-    /// Returns a fresh invocation id that carries this token's mark.
-    #[must_use]
-    pub fn invocation_id(&self) -> InvocationId {
-        mark::sign(&self.token, clock::now_ms(), clock::draw())
-    }
-
-    /// Checks that the caller may see an invocation. An invoker may see those of its own token, a higher role all of
-    /// the tenant.
-    ///
-    /// # Errors
-    /// `not-found`, as for an invocation that does not exist.
-    pub fn may_see(&self, id: &InvocationId) -> Result<()> {
-        if self.role > Role::Invoker || mark::is_of(&self.token, id) {
-            return Ok(());
-        }
-        Err(Error::not_found("invocation", id))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Error;
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| Error::new(Code::Unauthenticated, "this needs a token"))
-    }
-}
-
-/// Returns the secret of an `Authorization: Bearer …` header, or of `token …`, the form that Jupyter clients send.
-/// Returns `None` if there are several such headers: a proxy in front may have checked another one.
-#[must_use]
-pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    secret_of(value.to_str().ok()?)
-}
-
-fn secret_of(value: &str) -> Option<&str> {
-    let (scheme, secret) = value.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token")).then(|| secret.trim())
+/// Returns the payer for a caller's requests. Operators are served from the reserve when tenants have used the rest.
+fn payer_of(app: &App, caller: &Caller) -> Payer {
+    let account = app.services.node.memory();
+    if caller.role == Role::Admin { account.operator() } else { account.tenant(&caller.tenant) }
 }
 
 /// Returns the holder of a secret: a Fabric token, or a user of the configured JupyterHub.
@@ -273,13 +207,14 @@ pub async fn guard(State(app): State<App>, matched: MatchedPath, mut request: Re
             span.record("tenant", caller.tenant.as_str());
             request.extensions_mut().insert(caller.clone());
             let secret = bearer(request.headers()).unwrap_or_default().to_owned();
-            let asked = log::Asked(caller.clone());
-            let only_waits = request.method().is_safe() || route == INVOKE;
-            let payer = crate::charged::payer_of(&app, &caller);
+            let asked = RequestCaller(caller.clone());
+            let only_waits = request.method().is_safe() || route == INVOKE_ROUTE;
+            let payer = payer_of(&app, &caller);
             request.extensions_mut().insert(payer.clone());
             let is_read = request.method().is_safe();
+            let kind = if route == INVOKE_ROUTE { AnswerKind::CallOutput } else { AnswerKind::Resource };
             // The one place that every mutating request of an authenticated caller passes.
-            let answer = crate::idempotency::once(&app, &caller, request, next);
+            let answer = app.idempotency.once(&app.tasks, &app.aborting, &caller, kind, request, next);
             let answered = match only_waits {
                 true => revocation::answer_while_valid(&app, &secret, answer).await,
                 // A change that has begun runs to its end, and its caller receives the answer.

@@ -1,7 +1,7 @@
 //! Request and response bodies in memory. They are charged to the memory account while they are received or sent, so
 //! that the requests of all callers together stay within it.
 
-use crate::{Error, access::Caller, error::Result, state::App};
+use crate::{Error, error::Result};
 use axum::{
     body::Body,
     response::{IntoResponse as _, Response},
@@ -10,7 +10,6 @@ use bytes::Bytes;
 use fabric_types::{
     Code,
     memory::{ChargedBuffer, Payer},
-    rest::token::Role,
 };
 use http::Extensions;
 use http_body_util::BodyExt as _;
@@ -21,12 +20,6 @@ const SMALL: usize = 64 << 10;
 /// Bytes that a streamed response may hold while its client does not read: a piece of a stored object, the send buffer
 /// of its HTTP/2 stream, and the bookkeeping of both.
 const STREAMED: u64 = 512 << 10;
-
-/// Returns the payer for a caller's requests. Operators are served from the reserve when tenants have used the rest.
-pub fn payer_of(app: &App, caller: &Caller) -> Payer {
-    let account = app.services.node.memory();
-    if caller.role == Role::Admin { account.operator() } else { account.tenant(&caller.tenant) }
-}
 
 /// Returns the payer for a request's body, or [`Payer::nobody`] if the request carries none.
 pub fn payer(extensions: &Extensions) -> Payer {

@@ -39,7 +39,7 @@ pub fn draw() -> u64 {
 }
 
 /// Returns a number for ids without the system's generator: ids still differ. Secrets are not generated in this case:
-/// [`crate::tokens`] fails instead.
+/// that fails instead.
 fn fallback() -> u64 {
     static STEP: AtomicU64 = AtomicU64::new(0);
     let step = STEP.fetch_add(1, Ordering::Relaxed);

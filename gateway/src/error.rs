@@ -4,7 +4,8 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use fabric_types::{Code, Fault, id::InvocationId, rest::problem::Problem};
+use fabric_api::Problem;
+use fabric_types::{Code, Fault, id::InvocationId};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 /// The media type of problem details.
@@ -38,6 +39,13 @@ impl Error {
     #[must_use]
     pub fn bad(message: impl Into<String>) -> Self {
         Self::new(Code::BadRequest, message)
+    }
+
+    /// Creates the error for a body of another media type than `wanted`.
+    #[must_use]
+    pub fn unsupported_media_type(wanted: &str) -> Self {
+        Self::new(Code::UnsupportedMediaType, "the body is of a type that is not read here")
+            .hint(format!("send `Content-Type: {wanted}`"))
     }
 
     /// Sets the hint, which names the next step for the caller.
@@ -180,7 +188,7 @@ impl IntoResponse for Error {
         if let Some(id) = &self.invocation
             && let Ok(value) = HeaderValue::from_str(id.as_str())
         {
-            headers.insert(crate::routes::INVOCATION_ID, value);
+            headers.insert(crate::headers::INVOCATION_ID, value);
         }
         for (name, value) in self.headers {
             headers.insert(name, value);
@@ -207,7 +215,7 @@ pub fn rescue(response: Response) -> Response {
             Error::new(Code::MethodNotAllowed, "this address does not take that method").hint("see the Allow header")
         }
         StatusCode::PAYLOAD_TOO_LARGE => Error::new(Code::TooLarge, "the request body is larger than allowed here"),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => crate::extract::unsupported("application/json"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Error::unsupported_media_type("application/json"),
         s if s.is_client_error() => Error::bad("the request could not be read"),
         _ => Error::new(Code::Internal, "the server failed to answer"),
     };

@@ -24,9 +24,9 @@ use std::{
 };
 
 /// An extractor of path segments.
-pub struct At<T>(pub T);
+pub struct PathParams<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParams<T> {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let Path(value) = Path::<T>::from_request_parts(parts, state).await.map_err(|e| Error::bad(e.body_text()))?;
@@ -53,18 +53,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self> {
         let (parts, body) = request.into_parts();
         if !is_json(&parts.headers) {
-            return Err(unsupported("application/json"));
+            return Err(Error::unsupported_media_type("application/json"));
         }
         let bytes = charged::collect(body, SMALL_JSON, &charged::payer(&parts.extensions)).await?;
         body::json(&bytes).map(Self)
     }
-}
-
-/// Returns the error for an unsupported media type.
-#[must_use]
-pub fn unsupported(wanted: &str) -> Error {
-    Error::new(Code::UnsupportedMediaType, "the body is of a type that is not read here")
-        .hint(format!("send `Content-Type: {wanted}`"))
 }
 
 /// Returns the first coding of a header field that is not `known`.
@@ -148,24 +141,6 @@ pub async fn collect(mut body: Body, limit: usize) -> Result<Bytes> {
 #[must_use]
 pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|v| v.to_str().ok())
-}
-
-/// Paging parameters of a list.
-#[derive(Debug, Clone, Default, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct PageParams {
-    /// `next` of the previous page.
-    pub cursor: Option<String>,
-    /// Items per page, 1 to 1000. Default 100.
-    pub limit: Option<usize>,
-}
-
-impl PageParams {
-    /// Returns the limit within its bounds.
-    #[must_use]
-    pub fn limit(&self) -> usize {
-        self.limit.unwrap_or(100).clamp(1, 1000)
-    }
 }
 
 /// Deserializes the pairs of a query, for keys that may repeat.

@@ -1,18 +1,17 @@
-//! Readiness of this process: its dependencies, checked one by one, for `/readyz` and the metrics.
+//! Readiness of a process: dependencies, the results of their checks, the last report, and its metrics.
+//! [`crate::readiness`] runs the checks.
 
-use crate::state::App;
+pub mod metrics;
+
 use async_trait::async_trait;
 use fabric_types::units::ByteSize;
-use futures::future::BoxFuture;
 use std::{
     fmt::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// Maximum duration of one check. It is shorter than the usual timeout of clients and probes.
-const LIMIT: Duration = Duration::from_millis(1500);
 /// Lifetime of a report. Clients of `/readyz` need no token, and each check costs requests to the store.
 const FRESH: Duration = Duration::from_millis(500);
 /// Free bytes below which a disk counts as full: the journal and the index still have to be written.
@@ -35,7 +34,7 @@ pub trait Dependency: Send + Sync + 'static {
 
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub enum CheckResult {
     /// The dependency works.
     Ok,
     /// The process can serve, with the limitation described here.
@@ -44,7 +43,7 @@ pub enum Finding {
     Failed(String),
 }
 
-impl From<Result<(), String>> for Finding {
+impl From<Result<(), String>> for CheckResult {
     fn from(found: Result<(), String>) -> Self {
         found.map_or_else(Self::Failed, |()| Self::Ok)
     }
@@ -56,7 +55,7 @@ pub struct Check {
     /// Name of the dependency.
     pub name: &'static str,
     /// Result of the check.
-    pub finding: Finding,
+    pub finding: CheckResult,
     /// Duration of the check.
     pub took: Duration,
 }
@@ -66,7 +65,7 @@ pub struct Check {
 pub struct ReadinessReport {
     /// The checks, in a fixed order.
     pub checks: Vec<Check>,
-    at: Instant,
+    pub(crate) at: Instant,
 }
 
 impl ReadinessReport {
@@ -74,8 +73,8 @@ impl ReadinessReport {
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         let failed = self.checks.iter().filter_map(|check| match &check.finding {
-            Finding::Failed(why) => Some(why.as_str()),
-            Finding::Ok | Finding::Degraded(_) => None,
+            CheckResult::Failed(why) => Some(why.as_str()),
+            CheckResult::Ok | CheckResult::Degraded(_) => None,
         });
         let all: Vec<_> = failed.collect();
         (!all.is_empty()).then(|| all.join("; "))
@@ -88,9 +87,9 @@ impl ReadinessReport {
         for Check { name, finding, took } in &self.checks {
             let ms = took.as_secs_f64() * 1000.0;
             let _ = match finding {
-                Finding::Ok => writeln!(text, "{name}: ok ({ms:.1} ms)"),
-                Finding::Degraded(why) => writeln!(text, "{name}: degraded: {why}"),
-                Finding::Failed(why) => writeln!(text, "{name}: failed: {why}"),
+                CheckResult::Ok => writeln!(text, "{name}: ok ({ms:.1} ms)"),
+                CheckResult::Degraded(why) => writeln!(text, "{name}: degraded: {why}"),
+                CheckResult::Failed(why) => writeln!(text, "{name}: failed: {why}"),
             };
         }
         text
@@ -121,7 +120,7 @@ impl Disk {
         })
     }
 
-    fn check(self, what: &str) -> Result<(), String> {
+    pub(crate) fn check(self, what: &str) -> Result<(), String> {
         let least = LEAST_FREE.min(self.size / LEAST_PART);
         if !self.has_files {
             return Err(format!("disk full: no more files can be created on the disk of {what}"));
@@ -142,13 +141,14 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Returns a report that is at most half a second old. Concurrent callers wait for the same report.
-    pub async fn report(&self, app: &App) -> Arc<ReadinessReport> {
+    /// Returns a report that is at most half a second old; `run` makes a new one if needed. Concurrent callers wait for
+    /// the same report.
+    pub async fn report(&self, run: impl Future<Output = ReadinessReport>) -> Arc<ReadinessReport> {
         let mut last = self.last.lock().await;
         if let Some(report) = last.as_ref().filter(|report| report.at.elapsed() < FRESH) {
             return report.clone();
         }
-        let report = Arc::new(look(app).await);
+        let report = Arc::new(run.await);
         *last = Some(report.clone());
         let problem = report.problem();
         if self.was_ready.lock().replace(problem.is_none()) != Some(problem.is_none()) {
@@ -159,87 +159,6 @@ impl Readiness {
         }
         report
     }
-}
-
-/// Returns the reason that this process accepts no more requests, if it is ending. No dependency is checked.
-#[must_use]
-pub fn is_ending(app: &App) -> Option<&'static str> {
-    if app.stopping.is_cancelled() {
-        return Some("the server is stopping");
-    }
-    (app.leaving.is_cancelled() || app.services.node.is_leaving())
-        .then_some("the process is leaving; running requests are completed")
-}
-
-async fn within(what: &str, look: impl Future<Output = Result<(), String>>) -> Finding {
-    match tokio::time::timeout(LIMIT, look).await {
-        Ok(found) => found.into(),
-        Err(_) => Finding::Failed(format!("{what} does not answer within {} s", LIMIT.as_secs_f64())),
-    }
-}
-
-async fn nodes(app: &App) -> Finding {
-    match app.services.backend.presence.list().await {
-        Ok(nodes) if nodes.iter().any(|node| !node.leaving) => Finding::Ok,
-        Ok(_) => Finding::Failed("no node is announced: calls and tasks cannot run".to_owned()),
-        Err(_) => Finding::Failed("the list of nodes is unavailable".to_owned()),
-    }
-}
-
-async fn look(app: &App) -> ReadinessReport {
-    let services = &app.services;
-    let mut looks: Vec<(&'static str, BoxFuture<'_, Finding>)> = vec![
-        ("process", Box::pin(async { is_ending(app).map_or(Finding::Ok, |why| Finding::Failed(why.to_owned())) })),
-        (
-            "node",
-            Box::pin(async {
-                let closed = || Finding::Failed("the node receives no work: its lane is closed".to_owned());
-                if services.node.is_ready() { Finding::Ok } else { closed() }
-            }),
-        ),
-        (
-            "registry",
-            Box::pin(within("the registry", async {
-                let found = services.backend.registry.get("sys/ready").await;
-                found.map(drop).map_err(|e| format!("the registry does not answer: {}", e.code()))
-            })),
-        ),
-        (
-            "store",
-            Box::pin(within("the object store", async {
-                let found = services.store.check().await;
-                found.map_err(|e| format!("the object store does not answer: {}", e.code()))
-            })),
-        ),
-        (
-            "disk",
-            Box::pin(async {
-                Disk::of(&services.data_dir).map_or(Ok(()), |disk| disk.check("the data folder")).into()
-            }),
-        ),
-    ];
-    for dependency in &services.dependencies {
-        looks.push((dependency.name(), Box::pin(within(dependency.name(), dependency.check()))));
-    }
-    if let Some(peers) = &services.peers {
-        looks.push(("nodes", Box::pin(nodes(app))));
-        let known = app.owns() || peers.knows_owner();
-        let waiting = "no process owns the jobs: requests about jobs wait for one";
-        let finding = if known { Finding::Ok } else { Finding::Degraded(waiting.to_owned()) };
-        looks.push(("jobs", Box::pin(std::future::ready(finding))));
-    }
-    let checks = looks.into_iter().map(|(name, look)| async move {
-        let began = Instant::now();
-        let finding = look.await;
-        Check { name, finding, took: began.elapsed() }
-    });
-    ReadinessReport { checks: futures::future::join_all(checks).await, at: Instant::now() }
-}
-
-/// Returns the folders whose disks are measured: the data folder.
-#[must_use]
-pub fn folders(app: &App) -> [(&'static str, PathBuf); 1] {
-    [("data", app.services.data_dir.clone())]
 }
 
 #[cfg(test)]
@@ -261,10 +180,11 @@ mod tests {
     #[test]
     fn a_report_names_what_failed_and_why() {
         let check = |name, finding| Check { name, finding, took: Duration::from_micros(1250) };
-        let degraded = check("jobs", Finding::Degraded("no owner".to_owned()));
-        let mut report = ReadinessReport { checks: vec![check("store", Finding::Ok), degraded], at: Instant::now() };
+        let degraded = check("jobs", CheckResult::Degraded("no owner".to_owned()));
+        let mut report =
+            ReadinessReport { checks: vec![check("store", CheckResult::Ok), degraded], at: Instant::now() };
         assert_eq!(report.problem(), None, "it can serve all the same");
-        report.checks.push(check("nats", Finding::Failed("silent".to_owned())));
+        report.checks.push(check("nats", CheckResult::Failed("silent".to_owned())));
         assert_eq!(report.problem().as_deref(), Some("silent"));
         assert_eq!(report.text(), "store: ok (1.2 ms)\njobs: degraded: no owner\nnats: failed: silent\n");
     }

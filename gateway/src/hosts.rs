@@ -1,7 +1,7 @@
 //! The host that a request names, and the hosts of single functions: `FUNCTION.TENANT.DOMAIN` if the operator set a
 //! domain. Only that function answers on such a host, so that browsers isolate functions from each other like sites.
 
-use crate::{Error, error::Result, peers};
+use crate::{Error, error::Result, headers};
 use http::{
     HeaderMap, HeaderValue, Request, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
@@ -14,7 +14,7 @@ pub struct FunctionsDomain(String);
 
 /// The site at a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Site {
+pub(crate) enum HostTarget {
     /// The API, and functions below `/f/`.
     Main,
     /// One function, as `tenant/function`.
@@ -51,7 +51,7 @@ impl std::fmt::Display for FunctionsDomain {
 
 impl FunctionsDomain {
     /// Returns the site at `host`, which may have a port.
-    pub(crate) fn site(&self, host: &str) -> Site {
+    pub(crate) fn target(&self, host: &str) -> HostTarget {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_end_matches('.');
         let at = name.len().checked_sub(self.0.len());
         let below = at.and_then(|at| Some((name.get(..at)?, name.get(at..)?)));
@@ -61,15 +61,15 @@ impl FunctionsDomain {
                     let labels = labels.to_ascii_lowercase();
                     match labels.split_once('.') {
                         Some((function, tenant)) if is_label(function) && is_label(tenant) => {
-                            Site::Function(format!("{tenant}/{function}"))
+                            HostTarget::Function(format!("{tenant}/{function}"))
                         }
-                        _ => Site::Nothing,
+                        _ => HostTarget::Nothing,
                     }
                 }
-                None if before.is_empty() => Site::Nothing,
-                None => Site::Main,
+                None if before.is_empty() => HostTarget::Nothing,
+                None => HostTarget::Main,
             },
-            _ => Site::Main,
+            _ => HostTarget::Main,
         }
     }
 }
@@ -101,9 +101,9 @@ impl Endpoint {
     }
 
     /// Returns the scheme that the caller used. A process that forwards a request names the scheme in
-    /// [`peers::RELAYED`]. A caller that forges this header changes only the scheme of its own request.
+    /// [`headers::RELAYED`]. A caller that forges this header changes only the scheme of its own request.
     fn scheme(self, headers: &HeaderMap) -> Scheme {
-        let tls = headers.get(&peers::RELAYED).map_or(self.tls, |scheme| scheme == Scheme::HTTPS.as_str());
+        let tls = headers.get(&headers::RELAYED).map_or(self.tls, |scheme| scheme == Scheme::HTTPS.as_str());
         if tls { Scheme::HTTPS } else { Scheme::HTTP }
     }
 }
@@ -129,7 +129,7 @@ fn authority<B>(request: &Request<B>, endpoint: Endpoint) -> Result<Authority> {
     }
     match (request.uri().authority(), host) {
         // Forwarded by another process, which names the caller's host in the header.
-        (Some(_), Some(host)) if version >= Version::HTTP_2 && request.headers().contains_key(&peers::RELAYED) => {
+        (Some(_), Some(host)) if version >= Version::HTTP_2 && request.headers().contains_key(&headers::RELAYED) => {
             parse(host)
         }
         (Some(target), Some(host))
@@ -171,7 +171,7 @@ pub(crate) fn with_path(uri: Uri, path: PathAndQuery) -> Result<Uri> {
 ///
 /// # Errors
 /// `bad-request` if HTTP/1.1 names no host or several, if HTTP/2 names two different ones, and for an invalid host.
-pub(crate) fn settle<B>(request: &mut Request<B>, endpoint: Endpoint) -> Result<()> {
+pub(crate) fn normalize_target<B>(request: &mut Request<B>, endpoint: Endpoint) -> Result<()> {
     let authority = authority(request, endpoint)?;
     let scheme = endpoint.scheme(request.headers());
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
@@ -192,7 +192,7 @@ pub(crate) fn settle<B>(request: &mut Request<B>, endpoint: Endpoint) -> Result<
     Ok(())
 }
 
-/// Returns the host that [`settle`] set.
+/// Returns the host that [`normalize_target`] set.
 pub(crate) fn host(headers: &HeaderMap) -> &str {
     crate::extract::text(headers, "host").unwrap_or_default()
 }
@@ -206,24 +206,24 @@ mod tests {
     #[test]
     fn hosts_below_the_domain_are_functions_and_nothing_else() {
         let domain: FunctionsDomain = "Functions.Example.org".parse().unwrap();
-        let function = |key: &str| Site::Function(key.to_owned());
+        let function = |key: &str| HostTarget::Function(key.to_owned());
         for (host, site) in [
             ("web.acme.functions.example.org", function("acme/web")),
             ("WEB.acme.FUNCTIONS.example.org.:8443", function("acme/web")),
-            ("acme.functions.example.org", Site::Nothing),
-            ("functions.example.org", Site::Nothing),
-            ("a.web.acme.functions.example.org", Site::Nothing),
-            ("we_b.acme.functions.example.org", Site::Nothing),
-            (".acme.functions.example.org", Site::Nothing),
-            ("web..functions.example.org", Site::Nothing),
-            ("notfunctions.example.org", Site::Main),
-            ("web.acme.notfunctions.example.org", Site::Main),
-            ("example.org", Site::Main),
-            ("127.0.0.1:8080", Site::Main),
-            ("[::1]:8080", Site::Main),
-            ("", Site::Main),
+            ("acme.functions.example.org", HostTarget::Nothing),
+            ("functions.example.org", HostTarget::Nothing),
+            ("a.web.acme.functions.example.org", HostTarget::Nothing),
+            ("we_b.acme.functions.example.org", HostTarget::Nothing),
+            (".acme.functions.example.org", HostTarget::Nothing),
+            ("web..functions.example.org", HostTarget::Nothing),
+            ("notfunctions.example.org", HostTarget::Main),
+            ("web.acme.notfunctions.example.org", HostTarget::Main),
+            ("example.org", HostTarget::Main),
+            ("127.0.0.1:8080", HostTarget::Main),
+            ("[::1]:8080", HostTarget::Main),
+            ("", HostTarget::Main),
         ] {
-            assert_eq!(domain.site(host), site, "{host}");
+            assert_eq!(domain.target(host), site, "{host}");
         }
         for bad in ["", "a b", "-a.org", "a..b", "exämple.org", "*.example.org"] {
             assert!(bad.parse::<FunctionsDomain>().is_err(), "{bad}");
@@ -268,7 +268,7 @@ mod tests {
             (V::HTTP_2, "/", &[], Err(())),
         ] {
             let mut request = request(version, uri, hosts);
-            let settled = settle(&mut request, PLAIN).map(|()| host(request.headers())).map_err(|_| ());
+            let settled = normalize_target(&mut request, PLAIN).map(|()| host(request.headers())).map_err(|_| ());
             assert_eq!(settled, kept, "{version:?} {uri} {hosts:?}");
             if let Ok(host) = kept {
                 assert!(request.uri().authority().unwrap().as_str().eq_ignore_ascii_case(host));
@@ -276,8 +276,8 @@ mod tests {
             }
         }
         let mut relayed = request(V::HTTP_2, "http://10.0.0.1:80/", &["a.org"]);
-        relayed.headers_mut().insert(&peers::RELAYED, HeaderValue::from_static("1"));
-        assert!(settle(&mut relayed, PLAIN).is_ok());
+        relayed.headers_mut().insert(&headers::RELAYED, HeaderValue::from_static("1"));
+        assert!(normalize_target(&mut relayed, PLAIN).is_ok());
         assert_eq!((host(relayed.headers()), relayed.uri().to_string()), ("a.org", "http://a.org/".to_owned()));
     }
 
@@ -296,9 +296,9 @@ mod tests {
             ] {
                 let mut request = request(version, uri, &["a.org"]);
                 if let Some(relayed) = relayed {
-                    request.headers_mut().insert(&peers::RELAYED, HeaderValue::from_static(relayed));
+                    request.headers_mut().insert(&headers::RELAYED, HeaderValue::from_static(relayed));
                 }
-                settle(&mut request, Endpoint { tls, ..PLAIN }).unwrap();
+                normalize_target(&mut request, Endpoint { tls, ..PLAIN }).unwrap();
                 assert_eq!(request.uri().to_string(), format!("{scheme}://a.org/a?b"));
             }
         }
@@ -308,7 +308,7 @@ mod tests {
     fn a_request_without_a_host_is_for_the_address_it_came_to() {
         let scoped = SocketAddr::V6(SocketAddrV6::new("fe80::1".parse().unwrap(), 8080, 0, 2));
         let mut request = request(Version::HTTP_10, "/", &[]);
-        settle(&mut request, Endpoint { local: scoped, tls: false }).unwrap();
+        normalize_target(&mut request, Endpoint { local: scoped, tls: false }).unwrap();
         assert_eq!(host(request.headers()), "[fe80::1]:8080");
     }
 
@@ -323,7 +323,7 @@ mod tests {
             for line in lines {
                 request.headers_mut().append(header::COOKIE, HeaderValue::from_static(line));
             }
-            settle(&mut request, PLAIN).unwrap();
+            normalize_target(&mut request, PLAIN).unwrap();
             let kept: Vec<_> = request.headers().get_all(header::COOKIE).iter().collect();
             assert_eq!(kept, [joined]);
         }

@@ -8,12 +8,11 @@
 
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     charged::{self, collect},
     clock::{draw, now_ms},
     error::Result,
     extract::text,
-    state::App,
 };
 use axum::{
     body::Body,
@@ -33,6 +32,7 @@ use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Age in milliseconds after which the claim of a dead server may be taken over.
 const ABANDONED_MS: u64 = 15 * 60 * 1000;
@@ -49,7 +49,7 @@ const MAX_REQUEST: usize = 66 << 20;
 /// Attempts to release a claim. If all fail, the claim lasts until it counts as abandoned.
 const RELEASE_TRIES: usize = 3;
 /// Headers that are stored with an answer.
-const KEPT: &[&str] = &[
+const STORED_HEADERS: &[&str] = &[
     "content-type",
     "content-disposition",
     "content-security-policy",
@@ -102,9 +102,9 @@ pub struct Idempotency {
 
 enum Claim {
     /// The revision of the claim, and the bytes of the record that it replaced.
-    Ours(u64, u64),
+    Acquired(u64, u64),
     Answered(Answer),
-    UnderWay,
+    InProgress,
 }
 
 impl Idempotency {
@@ -134,7 +134,7 @@ impl Idempotency {
                 }
                 match old.answer {
                     Some(answer) if age < self.keep_ms => return Ok(Claim::Answered(answer)),
-                    None if age < ABANDONED_MS && (!self.alone || old.run == self.run) => return Ok(Claim::UnderWay),
+                    None if age < ABANDONED_MS && (!self.alone || old.run == self.run) => return Ok(Claim::InProgress),
                     _ => {}
                 }
             }
@@ -142,13 +142,13 @@ impl Idempotency {
             match self.backend.registry.put(at, encode(&record)?, expect).await {
                 Ok(revision) => {
                     let replaced = entry.as_ref().map_or(0, |e| e.value.len() as u64 + maintenance::ROW_BYTES);
-                    return Ok(Claim::Ours(revision, replaced));
+                    return Ok(Claim::Acquired(revision, replaced));
                 }
                 Err(fabric_backend::Error::Conflict { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
         }
-        Ok(Claim::UnderWay)
+        Ok(Claim::InProgress)
     }
 
     /// Waits until the key changes.
@@ -244,15 +244,41 @@ fn fingerprint(parts: &http::request::Parts, body: &[u8]) -> String {
     hash.finalize().to_hex().to_string()
 }
 
-/// Runs a request. Requests that repeat an idempotency key run once.
-pub async fn once(app: &App, caller: &Caller, request: Request, next: Next) -> Response {
-    if request.method() != Method::POST || !request.headers().contains_key("idempotency-key") {
-        return next.run(request).await;
-    }
-    keyed(app, caller, request, next).await.unwrap_or_else(Error::into_response)
+/// The kind of a request's answer, which bounds its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerKind {
+    /// The output of a call.
+    CallOutput,
+    /// The description of a resource, such as a function or a job.
+    Resource,
 }
 
-async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Result<Response> {
+impl Idempotency {
+    /// Runs a request. Requests that repeat an idempotency key run once, in a task of `tasks` that `aborting` drops.
+    pub async fn once(
+        &self,
+        tasks: &TaskTracker,
+        aborting: &CancellationToken,
+        caller: &Caller,
+        kind: AnswerKind,
+        request: Request,
+        next: Next,
+    ) -> Response {
+        if request.method() != Method::POST || !request.headers().contains_key("idempotency-key") {
+            return next.run(request).await;
+        }
+        keyed(self, (tasks, aborting), caller, kind, request, next).await.unwrap_or_else(Error::into_response)
+    }
+}
+
+async fn keyed(
+    idempotency: &Idempotency,
+    (tasks, aborting): (&TaskTracker, &CancellationToken),
+    caller: &Caller,
+    kind: AnswerKind,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let given = text(&parts.headers, "idempotency-key").filter(|k| (1..=200).contains(&k.len()));
     let given = given.ok_or_else(|| Error::bad("an Idempotency-Key has 1 to 200 bytes of visible text"))?;
@@ -260,14 +286,16 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
     let payer = charged::payer(&parts.extensions);
     let body = collect(body, MAX_REQUEST, &payer).await?;
     let fingerprint = fingerprint(&parts, &body);
-    let room = if crate::routes::invoke::is_address(parts.uri.path()) { ROOM_OF_CALL } else { ROOM };
+    let room = match kind {
+        AnswerKind::CallOutput => ROOM_OF_CALL,
+        AnswerKind::Resource => ROOM,
+    };
     let deadline = tokio::time::Instant::now() + WAIT;
-    let idempotency = &app.idempotency;
     let (revision, reserved) = loop {
         // Watched before the claim is read, so that no change is missed in between.
-        let changes = app.idempotency.backend.registry.watch(&at);
-        match app.idempotency.claim(&at, &fingerprint).await? {
-            Claim::Ours(revision, replaced) => {
+        let changes = idempotency.backend.registry.watch(&at);
+        match idempotency.claim(&at, &fingerprint).await? {
+            Claim::Acquired(revision, replaced) => {
                 // Before anything runs: an answer that cannot be stored could be given only once.
                 let reserved = idempotency.accounts.reserve(&caller.tenant, StorageKind::Answers, room).await;
                 idempotency.accounts.remove(&caller.tenant, StorageKind::Answers, replaced);
@@ -280,8 +308,8 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
                 }
             }
             Claim::Answered(answer) => return replay(answer),
-            Claim::UnderWay => {
-                if tokio::time::timeout_at(deadline, app.idempotency.changed(&at, changes)).await.is_err() {
+            Claim::InProgress => {
+                if tokio::time::timeout_at(deadline, idempotency.changed(&at, changes)).await.is_err() {
                     return Err(Error::new(Code::Conflict, "the first request with this key is still in progress")
                         .hint("send it again later")
                         .header(header::RETRY_AFTER, HeaderValue::from_static("5")));
@@ -292,8 +320,7 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
     let mut request = Request::from_parts(parts, Body::from(body));
     // Charged already, as long as the bytes exist.
     request.extensions_mut().insert(Payer::nobody());
-    let idempotency = app.idempotency.clone();
-    let aborting = app.aborting.clone();
+    let (idempotency, aborting) = (idempotency.clone(), aborting.clone());
     let run = async move {
         use futures::FutureExt as _;
         let ran = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
@@ -303,7 +330,7 @@ async fn keyed(app: &App, caller: &Caller, request: Request, next: Next) -> Resu
     };
     let run = async move { aborting.run_until_cancelled(run).await };
     let span = tracing::Span::current();
-    let task = app.tasks.spawn(tracing::Instrument::instrument(run, span));
+    let task = tasks.spawn(tracing::Instrument::instrument(run, span));
     let ended = task.await.map_err(|e| Error::new(Code::Internal, e.to_string()))?;
     ended.ok_or_else(|| Error::new(Code::Unavailable, "the server is stopping"))
 }
@@ -335,8 +362,10 @@ impl Idempotency {
                 return error.into_response();
             }
         };
-        let headers =
-            KEPT.iter().filter_map(|name| Some(((*name).to_owned(), text(&parts.headers, name)?.to_owned()))).collect();
+        let headers = STORED_HEADERS
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), text(&parts.headers, name)?.to_owned())))
+            .collect();
         let keep = bytes.len() <= MAX_BODY && parts.extensions.get::<Secret>().is_none();
         let body = keep.then(|| STANDARD.encode(&bytes));
         let answer = Answer { status: status.as_u16(), headers, body };
@@ -404,11 +433,11 @@ mod tests {
         let run = |alone| Idempotency::new(backend.clone(), alone, Accounts::default(), Duration::from_secs(86_400));
         let claim = async |run: &Idempotency| run.claim("sys/idem/a/k", "f").await.unwrap();
         let first = run(true);
-        assert!(matches!(claim(&first).await, Claim::Ours(..)));
-        assert!(matches!(claim(&first).await, Claim::UnderWay));
-        assert!(matches!(claim(&run(false)).await, Claim::UnderWay), "another process may still be at it");
+        assert!(matches!(claim(&first).await, Claim::Acquired(..)));
+        assert!(matches!(claim(&first).await, Claim::InProgress));
+        assert!(matches!(claim(&run(false)).await, Claim::InProgress), "another process may still be at it");
         let next = run(true);
-        assert!(matches!(claim(&next).await, Claim::Ours(..)), "nobody is");
-        assert!(matches!(claim(&next).await, Claim::UnderWay));
+        assert!(matches!(claim(&next).await, Claim::Acquired(..)), "nobody is");
+        assert!(matches!(claim(&next).await, Claim::InProgress));
     }
 }

@@ -5,26 +5,31 @@
 //! driver, the node, the store and the index. In a fleet one process has the driver; the others forward requests about
 //! jobs ([`peers`]). The gateway neither plans jobs nor runs guests.
 //!
-//! A request passes, in order: the connection's limits ([`server`]), the root service (request id, metrics, panics,
-//! `/f/`), the route's access rule ([`access`]), the idempotency record ([`idempotency`]), the handler ([`routes`]).
+//! A request passes, in order: the connection's limits ([`server`]), the layers of the server (metrics, request id,
+//! problem details, limits of bodies, target, `/f/`, the owner of the jobs), the route's access rule ([`access`]), the
+//! idempotency record ([`idempotency`]), the handler ([`routes`]).
 //! Every error leaves through [`error`].
 
 pub mod access;
+mod access_log;
 pub mod body;
+mod caller;
 mod charged;
 pub mod clock;
 pub mod error;
 pub mod extract;
 pub mod functions;
+mod headers;
 pub mod health;
 mod hosts;
 pub mod idempotency;
 pub mod jupyterhub;
 pub mod metrics;
 pub mod offload;
-pub mod openapi;
+mod paths;
 pub mod peers;
 pub mod range;
+mod readiness;
 pub mod routes;
 pub mod server;
 mod shares;

@@ -22,7 +22,7 @@ const STACK: usize = 32 << 20;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Name of the work for error messages, such as `planning a data set`.
-    pub what: &'static str,
+    pub work_name: &'static str,
     /// Maximum concurrent computations.
     pub threads: usize,
     /// Maximum concurrent computations of one tenant.
@@ -32,7 +32,7 @@ pub struct Options {
     /// Maximum waiting computations of all tenants; more are refused with `unavailable`.
     pub waiting: usize,
     /// Maximum wait for a turn; then `unavailable`.
-    pub patience: Duration,
+    pub queue_timeout: Duration,
     /// Maximum duration of a computation that [`Offload::drive`] runs.
     pub deadline: Duration,
 }
@@ -43,27 +43,27 @@ pub struct Offload(Arc<Inner>);
 
 struct Inner {
     options: Options,
-    turns: Mutex<Turns>,
+    turns: Mutex<Queue>,
 }
 
 /// The running and the waiting computations.
 #[derive(Default)]
-struct Turns {
+struct Queue {
     running: usize,
     running_of: HashMap<TenantId, usize>,
     /// Tenants with waiting computations, in the order of their turns.
     order: VecDeque<TenantId>,
-    waiting: HashMap<TenantId, VecDeque<oneshot::Sender<Turn>>>,
+    waiting: HashMap<TenantId, VecDeque<oneshot::Sender<Permit>>>,
     waiting_total: usize,
 }
 
 /// A permit for one computation. Dropping it gives the place to the next tenant.
-struct Turn {
+struct Permit {
     offload: Offload,
     tenant: TenantId,
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut turns = self.offload.0.turns.lock();
         turns.running = turns.running.saturating_sub(1);
@@ -84,7 +84,7 @@ impl Drop for Turn {
 
 /// Returns the error for work that exceeded its deadline.
 fn overdue(options: &Options) -> Error {
-    Error::new(Code::TooLarge, format!("{} took longer than {} s", options.what, options.deadline.as_secs()))
+    Error::new(Code::TooLarge, format!("{} took longer than {} s", options.work_name, options.deadline.as_secs()))
         .hint("make it smaller: fewer objects, larger partitions, or smaller parameters")
 }
 
@@ -95,20 +95,20 @@ impl Offload {
         Self(Arc::new(Inner { options, turns: Mutex::default() }))
     }
 
-    fn has_room(&self, turns: &Turns, tenant: &TenantId) -> bool {
+    fn has_room(&self, turns: &Queue, tenant: &TenantId) -> bool {
         let options = &self.0.options;
         turns.running < options.threads
             && turns.running_of.get(tenant).copied().unwrap_or(0) < options.threads_per_tenant
     }
 
-    fn take(&self, turns: &mut Turns, tenant: &TenantId) -> Turn {
+    fn take(&self, turns: &mut Queue, tenant: &TenantId) -> Permit {
         turns.running += 1;
         *turns.running_of.entry(tenant.clone()).or_default() += 1;
-        Turn { offload: self.clone(), tenant: tenant.clone() }
+        Permit { offload: self.clone(), tenant: tenant.clone() }
     }
 
     /// Gives free places to waiting tenants in turn.
-    fn admit(&self, turns: &mut Turns) -> Vec<(oneshot::Sender<Turn>, Turn)> {
+    fn admit(&self, turns: &mut Queue) -> Vec<(oneshot::Sender<Permit>, Permit)> {
         let mut admitted = Vec::new();
         let mut skipped = 0;
         while skipped < turns.order.len()
@@ -141,7 +141,7 @@ impl Offload {
     }
 
     /// Waits for a turn.
-    async fn turn(&self, tenant: &TenantId) -> Result<Turn> {
+    async fn turn(&self, tenant: &TenantId) -> Result<Permit> {
         let options = &self.0.options;
         let waiting = {
             let mut turns = self.0.turns.lock();
@@ -155,13 +155,13 @@ impl Offload {
                 let left = before - queue.len();
                 if queue.len() >= options.waiting_per_tenant {
                     turns.waiting_total = turns.waiting_total.saturating_sub(left);
-                    let message = format!("too many requests of this tenant wait for {}", options.what);
+                    let message = format!("too many requests of this tenant wait for {}", options.work_name);
                     return Err(Error::new(Code::TooManyRequests, message));
                 }
                 turns.waiting_total = turns.waiting_total.saturating_sub(left);
             }
             if turns.waiting_total >= options.waiting {
-                return Err(Error::new(Code::Unavailable, format!("too many requests wait for {}", options.what)));
+                return Err(Error::new(Code::Unavailable, format!("too many requests wait for {}", options.work_name)));
             }
             let (sender, receiver) = oneshot::channel();
             turns.waiting_total += 1;
@@ -171,10 +171,11 @@ impl Offload {
             turns.waiting.entry(tenant.clone()).or_default().push_back(sender);
             receiver
         };
-        match tokio::time::timeout(options.patience, waiting).await {
+        match tokio::time::timeout(options.queue_timeout, waiting).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => {
-                let message = format!("no turn for {} came within {} s", options.what, options.patience.as_secs());
+                let message =
+                    format!("no turn for {} came within {} s", options.work_name, options.queue_timeout.as_secs());
                 Err(Error::new(Code::Unavailable, message))
             }
         }
@@ -208,8 +209,8 @@ impl Offload {
         match result.await {
             Ok(Ok(value)) => Ok(value),
             _ => {
-                tracing::error!(what = self.0.options.what, "offloaded work panicked");
-                Err(Error::new(Code::Internal, format!("{} failed", self.0.options.what)))
+                tracing::error!(what = self.0.options.work_name, "offloaded work panicked");
+                Err(Error::new(Code::Internal, format!("{} failed", self.0.options.work_name)))
             }
         }
     }
@@ -246,12 +247,12 @@ mod tests {
 
     fn options() -> Options {
         Options {
-            what: "testing",
+            work_name: "testing",
             threads: 2,
             threads_per_tenant: 1,
             waiting_per_tenant: 3,
             waiting: 100,
-            patience: Duration::from_secs(60),
+            queue_timeout: Duration::from_secs(60),
             deadline: Duration::from_secs(60),
         }
     }

@@ -3,7 +3,7 @@
 
 /// A single range as requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum ByteRangeRequest {
     /// First and last byte, both included.
     Between(u64, u64),
     /// From this byte to the end.
@@ -12,7 +12,7 @@ pub enum Asked {
     Last(u64),
 }
 
-impl Asked {
+impl ByteRangeRequest {
     /// Parses the value of a header. Returns `None` if the header is to be ignored.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
@@ -56,22 +56,22 @@ mod tests {
 
     #[test]
     fn ranges_are_read_as_the_standard_says() {
-        assert_eq!(Asked::parse("bytes=0-0"), Some(Asked::Between(0, 0)));
-        assert_eq!(Asked::parse("bytes=5-"), Some(Asked::From(5)));
-        assert_eq!(Asked::parse("Bytes=-5"), Some(Asked::Last(5)));
+        assert_eq!(ByteRangeRequest::parse("bytes=0-0"), Some(ByteRangeRequest::Between(0, 0)));
+        assert_eq!(ByteRangeRequest::parse("bytes=5-"), Some(ByteRangeRequest::From(5)));
+        assert_eq!(ByteRangeRequest::parse("Bytes=-5"), Some(ByteRangeRequest::Last(5)));
         for ignored in ["", "bytes", "bytes=", "bytes=-", "bytes=5-4", "bytes=0-1,3-4", "lines=0-1", "bytes=+1-2"] {
-            assert_eq!(Asked::parse(ignored), None, "{ignored}");
+            assert_eq!(ByteRangeRequest::parse(ignored), None, "{ignored}");
         }
-        assert_eq!(Asked::Between(2, 100).within(10), Some(2..10));
-        assert_eq!(Asked::Last(100).within(10), Some(0..10));
-        assert_eq!(Asked::From(10).within(10), None);
-        assert_eq!(Asked::Last(0).within(10), None);
+        assert_eq!(ByteRangeRequest::Between(2, 100).within(10), Some(2..10));
+        assert_eq!(ByteRangeRequest::Last(100).within(10), Some(0..10));
+        assert_eq!(ByteRangeRequest::From(10).within(10), None);
+        assert_eq!(ByteRangeRequest::Last(0).within(10), None);
     }
 
     proptest! {
         #[test]
         fn whatever_is_asked_stays_inside(text in "(bytes=)?[0-9,= -]{0,30}", len in any::<u64>()) {
-            if let Some(range) = Asked::parse(&text).and_then(|a| a.within(len)) {
+            if let Some(range) = ByteRangeRequest::parse(&text).and_then(|a| a.within(len)) {
                 prop_assert!(range.start < range.end && range.end <= len);
             }
         }

@@ -2,13 +2,13 @@
 
 use crate::{
     Error,
-    access::log::AccessLog,
+    access_log::AccessLog,
     error::Result,
     functions::Functions,
-    health::{Dependency, Readiness},
+    health::{Dependency, Readiness, metrics::DependencyMetrics},
     idempotency::Idempotency,
     jupyterhub::JupyterHub,
-    metrics::{HttpMetrics, dependencies::DependencyMetrics, process::ProcessMetrics},
+    metrics::{HttpMetrics, process::ProcessMetrics},
     offload::{self, Offload},
     peers::Peers,
     shares::{ShareLimits, Shares},
@@ -72,12 +72,12 @@ const STREAMS: ShareLimits = ShareLimits { most: 1024, of_one: 256, reserve: 64 
 /// seconds by the size of its input.
 fn checks() -> offload::Options {
     offload::Options {
-        what: "checking the request",
+        work_name: "checking the request",
         threads: threads(),
         threads_per_tenant: threads() / 2,
         waiting_per_tenant: 64,
         waiting: 1024,
-        patience: Duration::from_secs(30),
+        queue_timeout: Duration::from_secs(30),
         deadline: Duration::from_secs(30),
     }
 }
@@ -85,19 +85,19 @@ fn checks() -> offload::Options {
 /// Options for reading a tenant's data on behalf of a request: planning a data set, searching results.
 fn scans() -> offload::Options {
     offload::Options {
-        what: "reading the data set",
+        work_name: "reading the data set",
         threads: threads(),
         threads_per_tenant: threads() / 2,
         waiting_per_tenant: 64,
         waiting: 1024,
-        patience: Duration::from_secs(60),
+        queue_timeout: Duration::from_secs(60),
         deadline: Duration::from_secs(300),
     }
 }
 
 /// Options for searching a tenant's jobs, log lines and objects for a list.
 fn searches() -> offload::Options {
-    offload::Options { what: "searching", deadline: Duration::from_secs(60), ..checks() }
+    offload::Options { work_name: "searching", deadline: Duration::from_secs(60), ..checks() }
 }
 
 /// Returns the threads of each kind of work: one per processor, at least 2 (for two tenants) and at most 16.
@@ -144,8 +144,6 @@ pub struct AppState {
     pub stopping: CancellationToken,
     /// Set when the grace period has ended: remaining work is dropped.
     pub aborting: CancellationToken,
-    /// The OpenAPI document, as served.
-    pub openapi: bytes::Bytes,
 }
 
 impl std::ops::Deref for App {
@@ -164,7 +162,6 @@ impl App {
             metrics.register_collector(Box::new(ProcessMetrics));
             (HttpMetrics::register(&mut metrics), DependencyMetrics::register(&mut metrics))
         };
-        let openapi = crate::openapi::document().to_json().unwrap_or_default().into();
         let checks = Offload::new(checks());
         let driver = services.driver.clone().map_or_else(OnceLock::new, OnceLock::from);
         Self(Arc::new(AppState {
@@ -189,7 +186,6 @@ impl App {
             leaving: CancellationToken::new(),
             stopping,
             aborting: CancellationToken::new(),
-            openapi,
             services,
         }))
     }

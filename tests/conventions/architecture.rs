@@ -16,6 +16,7 @@ const LONGEST: usize = 600;
 /// Dependencies allowed between our own crates, without those of tests. A crate may have fewer than its line lists.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("fabric-types", &[]),
+    ("fabric-api", &["fabric-types"]),
     ("fabric-scheduler-core", &["fabric-types"]),
     ("fabric-sim", &["fabric-types", "fabric-scheduler-core"]),
     ("fabric-backend", &["fabric-types"]),
@@ -39,6 +40,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "fabric-gateway",
         &[
             "fabric-types",
+            "fabric-api",
             "fabric-backend",
             "fabric-store",
             "fabric-index",
@@ -47,11 +49,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "fabric-driver",
         ],
     ),
-    ("fabric-client", &["fabric-types"]),
+    ("fabric-client", &["fabric-types", "fabric-api"]),
     (
         "fabric-cli",
         &[
             "fabric-types",
+            "fabric-api",
             "fabric-client",
             "fabric-backend",
             "fabric-embedded",
@@ -75,6 +78,7 @@ const OUTSIDE: &[&str] = &["fabric-tests", "fabric-conventions", "fabric-fuzz", 
 /// External crates that a crate must not use. The pure ones have no clock, no threads and no I/O.
 const NEVER: &[(&str, &[&str])] = &[
     ("fabric-types", &["tokio", "axum", "hyper", "reqwest", "object_store", "rusqlite", "wasmtime", "rand"]),
+    ("fabric-api", &["tokio", "axum", "hyper", "reqwest", "object_store", "rusqlite", "wasmtime", "rand"]),
     (
         "fabric-scheduler-core",
         &[
@@ -101,6 +105,40 @@ const NEVER: &[(&str, &[&str])] = &[
     ("fabric-gateway", &["wasmtime", "wasmtime-wasi", "rusqlite", "object_store", "clap"]),
     ("fabric-client", &["axum", "rusqlite", "wasmtime", "object_store", "clap"]),
 ];
+
+/// The modules of the gateway, from the lowest up: values and bodies, services, the state, access, routes, the server. A
+/// module uses only modules before it.
+const GATEWAY_ORDER: &[&str] = &[
+    "headers",
+    "paths",
+    "error",
+    "clock",
+    "range",
+    "shares",
+    "trailers",
+    "metrics",
+    "offload",
+    "body",
+    "charged",
+    "extract",
+    "caller",
+    "hosts",
+    "functions",
+    "tokens",
+    "jupyterhub",
+    "peers",
+    "access_log",
+    "health",
+    "idempotency",
+    "state",
+    "readiness",
+    "access",
+    "routes",
+    "server",
+];
+
+/// Uses against [`GATEWAY_ORDER`]: the module, the later module that it uses, the reason.
+const GATEWAY_SEAMS: &[(&str, &str, &str)] = &[];
 
 fn uses(package: &Package) -> BTreeSet<&str> {
     package.dependencies.iter().filter(|d| d.kind.is_none()).map(|d| d.name.as_str()).collect()
@@ -147,6 +185,72 @@ fn pure_crates_stay_pure() {
         wrong.extend(uses(package).iter().filter(|d| never.contains(d)).map(|d| format!("{name} uses {d}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Returns the first names of the `crate::` paths in a source, comments left out.
+fn crate_uses(source: &str) -> BTreeSet<String> {
+    let code: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join("\n");
+    let mut uses = BTreeSet::new();
+    let mut add = |path: &str| {
+        let name = path.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+        if !name.is_empty() {
+            uses.insert(name.to_owned());
+        }
+    };
+    for (at, prefix) in code.match_indices("crate::") {
+        let rest = &code[at + prefix.len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            add(rest);
+            continue;
+        };
+        let (mut depth, mut path) = (0, String::new());
+        for c in group.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => add(&std::mem::take(&mut path)),
+                c if depth == 0 => path.push(c),
+                _ => {}
+            }
+        }
+        add(&path);
+    }
+    uses
+}
+
+#[test]
+fn the_gateways_modules_go_one_way() {
+    let place = |name: &str| GATEWAY_ORDER.iter().position(|known| *known == name);
+    let mut wrong = BTreeSet::new();
+    let mut seams = BTreeSet::new();
+    for (path, text) in all_sources() {
+        let Some(path) = path.strip_prefix("gateway/src/").filter(|path| *path != "lib.rs") else { continue };
+        let module = path.split('/').next().unwrap().trim_end_matches(".rs");
+        let Some(from) = place(module) else {
+            wrong.insert(format!("{module} has no place in GATEWAY_ORDER"));
+            continue;
+        };
+        for name in crate_uses(&text) {
+            // The crate's root names the error again.
+            let used = if name == "Error" { "error" } else { name.as_str() };
+            match place(used) {
+                None => drop(wrong.insert(format!("gateway/src/{path} uses crate::{name}: name its module"))),
+                Some(to) if to <= from => {}
+                Some(_) if GATEWAY_SEAMS.iter().any(|(a, b, _)| (*a, *b) == (module, used)) => {
+                    seams.insert((module.to_owned(), used.to_owned()));
+                }
+                Some(_) => drop(wrong.insert(format!("gateway/src/{path} uses {used}, which comes after {module}"))),
+            }
+        }
+    }
+    for (from, to, _) in GATEWAY_SEAMS {
+        if !seams.contains(&((*from).to_owned(), (*to).to_owned())) {
+            wrong.insert(format!("{from} no longer uses {to}: remove the seam"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
 #[test]

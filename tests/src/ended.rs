@@ -30,7 +30,7 @@ impl Ended {
     /// Returns the error of the first request that fails.
     pub async fn read(client: &Client, id: &str) -> fabric_client::Result<Self> {
         let job = client.job(id, None).await?;
-        let tasks = async |paging| client.tasks(id, &TaskQuery { paging, ..Default::default() }).await;
+        let tasks = async |paging| client.tasks(id, &TaskQuery::default().page(paging)).await;
         let tasks = PageOptions::collect(100_000, tasks).await?.items;
         // A failed job has no result.
         let result = match job.state {

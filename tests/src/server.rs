@@ -6,11 +6,9 @@ use crate::{
     process::Process,
     raw::{self, Answer},
 };
-use fabric_client::{Client, Deploy, UploadOptions};
-use fabric_types::rest::{
-    function::Deployed,
-    token::{NewToken, Role},
-};
+use fabric_api::{function::DeploymentResponse, token::NewToken};
+use fabric_client::{Client, DeployRequest, UploadOptions};
+use fabric_types::rest::token::Role;
 use std::{
     path::PathBuf,
     process::{ExitStatus, Stdio},
@@ -85,7 +83,7 @@ pub(crate) fn command(folder: &std::path::Path) -> Command {
 fn client(url: &str, token: &str, tenant: Option<&str>) -> Client {
     // One attempt, so that a test sees the first response.
     let mut options =
-        fabric_client::Options::new(url).token(token).attempts(1).answer_timeout(Duration::from_secs(120));
+        fabric_client::Options::new(url).token(token).attempts(1).request_timeout(Duration::from_secs(120));
     if let Some(tenant) = tenant {
         options = options.tenant(tenant);
     }
@@ -194,13 +192,13 @@ impl Server {
     }
 
     /// Deploys a module under a name. `more` is added to its manifest.
-    pub async fn deploy(&self, name: &str, module: bytes::Bytes, more: &str) -> Deployed {
-        let deploy = Deploy::new(guests::manifest(name, more), module);
+    pub async fn deploy(&self, name: &str, module: bytes::Bytes, more: &str) -> DeploymentResponse {
+        let deploy = DeployRequest::new(guests::manifest(name, more), module);
         self.client.deploy(&deploy).await.unwrap_or_else(|e| panic!("{name}: {e}: {:?}", e.problem()))
     }
 
     /// Deploys an example under its name.
-    pub async fn example(&self, name: &str) -> Deployed {
+    pub async fn example(&self, name: &str) -> DeploymentResponse {
         self.deploy(name, guests::built(name), "").await
     }
 

@@ -67,7 +67,8 @@ macro_rules! ceilings {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $key:literal, $default:expr, $least:expr, $most:expr;)*) => {
         /// Ceilings that an operator set. A limit without one takes the ceiling of the next level: first the tenant's,
         /// then the server's, then the built-in one.
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
         pub struct Ceilings {
             $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$type>,)*

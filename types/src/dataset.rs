@@ -102,7 +102,8 @@ impl<'de> Deserialize<'de> for Split {
 }
 
 /// A job's input: objects with a splitter, or an inline list of items.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum InputSpec {
     /// Objects of the tenant.

@@ -179,7 +179,8 @@ impl<'de> Deserialize<'de> for HostRule {
 
 /// Grants that an operator allowed or denied. A grant without a rule follows the next level: first the server's rules,
 /// then the built-in ones.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct GrantRules {
     /// Real clocks. Built in: allowed.

@@ -29,9 +29,10 @@ fn is_name(text: &str) -> bool {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:expr, $check:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[serde(transparent)]
-        #[schema(value_type = String)]
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {

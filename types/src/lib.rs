@@ -1,11 +1,13 @@
 //! Types that all crates of Fabric share: ids, digests, units, limits, manifests, job specifications, units of work,
-//! error codes, and the JSON of the REST API.
+//! error codes, and the facts that the REST API shows as they are.
 //!
-//! The types are plain data. None of them does I/O, reads a clock or generates random numbers.
+//! The types are plain data. None of them does I/O, reads a clock or generates random numbers. The feature `openapi`
+//! adds their OpenAPI schemas.
 
-/// Implements the OpenAPI schema of a type as the text that it serialises to.
+/// Implements the OpenAPI schema of a type as the text that it serialises to, with the feature `openapi`.
 macro_rules! text_schema {
     ($name:ident, $example:literal) => {
+        #[cfg(feature = "openapi")]
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
                 utoipa::openapi::ObjectBuilder::new()
@@ -14,6 +16,7 @@ macro_rules! text_schema {
                     .into()
             }
         }
+        #[cfg(feature = "openapi")]
         impl utoipa::ToSchema for $name {
             fn name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()

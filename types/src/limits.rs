@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// All limits have defaults. A deployment with a limit above its ceiling is rejected, and each call runs under the
 /// lower of limit and ceiling: see [`Policy`](crate::policy::Policy).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
     /// Fuel, about one unit for each WebAssembly instruction: a number, or a text such as `"500M"` or `"10G"`. Default

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 /// A function's manifest: `fabric.toml` in TOML, or JSON with the same structure over REST.
 ///
 /// Unknown keys are rejected with their path, so a misspelt limit is not silently ignored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Manifest {
     /// Name, description and tags.
@@ -33,12 +34,13 @@ pub struct Manifest {
     pub resources: Resources,
     /// A JSON Schema (2020-12) of the parameters. Default: the schema in the module's own description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub params: Option<serde_json::Value>,
 }
 
 /// The name of a function and the data to find it by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FunctionSection {
     /// Name of the function within the tenant.
@@ -55,7 +57,8 @@ pub struct FunctionSection {
 }
 
 /// The way in which the CLI builds the module.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct BuildSection {
     /// A shell command, run in the manifest's folder. Default none: the module exists already.
@@ -67,7 +70,8 @@ pub struct BuildSection {
 }
 
 /// Capabilities. The default denies all of them. A function without any of them is *pure*, and its results are cached.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Grants {
     /// The real clocks. Without it, time starts at 2000-01-01T00:00:00Z and advances by one microsecond with each read.
@@ -84,7 +88,8 @@ pub struct Grants {
 }
 
 /// A named folder of the tenant, mounted into the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct VolumeGrant {
     /// Name of the volume within the tenant. The rules of function names apply.
@@ -123,7 +128,8 @@ const MAX_PLACED_MEMORY: ByteSize = ByteSize::gib(16 << 10);
 const MAX_GPU_SUBMIT_MS: u64 = 10_000;
 
 /// Resources that placement reserves for one call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Resources {
     /// CPU slots. Default 1.

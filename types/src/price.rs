@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 pub const FUEL_UNIT: u64 = 1_000_000_000;
 
 /// The prices of guests' work. They are only shown next to the usage; nothing is charged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Prices {
     /// Currency for display, such as `EUR`; 1 to 16 characters.

@@ -4,7 +4,8 @@ use crate::{ceilings::Ceilings, grants::GrantRules, units::ByteSize};
 use serde::{Deserialize, Serialize};
 
 /// A tenant's quota. Without one, a tenant has no guarantee, no limit, weight 1, and the server's ceilings and grants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Quota {
     /// Resources that the tenant has before tenants above their own guarantee. The attempts of those are stopped if
@@ -36,7 +37,8 @@ impl Default for Quota {
 }
 
 /// Guaranteed resources of a tenant. Default: none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Guarantee {
     /// CPU slots.
@@ -48,7 +50,8 @@ pub struct Guarantee {
 }
 
 /// Maximum resources of a tenant. Default: no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limit {
     /// CPU slots.
@@ -66,7 +69,8 @@ pub struct Limit {
 }
 
 /// Retention times of a tenant, in seconds. Default: `[storage]` of the server's configuration.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Keep {
     /// Retention of jobs and asynchronous invocations after their end.

@@ -8,7 +8,8 @@ use std::fmt;
 pub const ENTRY_BYTES: u64 = 4096;
 
 /// A kind of stored bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StorageKind {
     /// Objects of users and jobs, including uploads in progress.
@@ -78,7 +79,8 @@ impl fmt::Display for StorageKind {
 }
 
 /// Stored bytes of one kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StorageLine {
     /// Kind of storage.
     pub kind: StorageKind,
@@ -87,7 +89,8 @@ pub struct StorageLine {
 }
 
 /// The storage of a tenant and its quota.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Storage {
     /// Bytes that count towards the quota: all kinds except log lines, which have separate limits and are removed
     /// automatically.

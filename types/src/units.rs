@@ -11,8 +11,9 @@ pub struct InvalidByteSize(pub String);
 /// A number of bytes, written as `4096`, `64KiB`, `16MiB`, `1.5GiB` or `10MB`.
 ///
 /// It is serialised as a number. In JSON and TOML, numbers and texts can both be deserialised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, utoipa::ToSchema)]
-#[schema(value_type = u64)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = u64))]
 pub struct ByteSize(pub u64);
 
 impl ByteSize {

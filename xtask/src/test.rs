@@ -17,7 +17,7 @@ use crate::stage::{say, stage};
 const WALLS: &str = "(package(fabric-tests) & test(/^(walls_[a-z_]+|isolation|limits)::/)) \
     | (package(fabric-host) & test(/^(faults|isolation|limits)::/)) \
     | (package(fabric-gpu) & test(/^confined::/)) \
-    | (package(fabric-gateway) & binary(gateway) & test(/^(access|rubbish|connections)::/)) \
+    | (package(fabric-gateway) & binary(gateway) & test(/^(access|fuzz|connections)::/)) \
     | (package(fabric-fleet) & binary(fleet) & test(/^hostile::/)) | test(/(^|::)walls_/)";
 
 /// Builds the guests, prepares the servers and runs the tests. Arguments after `--` go to the test runner.

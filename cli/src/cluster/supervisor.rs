@@ -238,7 +238,7 @@ fn is_in(nodes: &[Node], name: &str) -> bool {
 /// Fetches the nodes of the fleet from the process that clients are directed to, in one attempt.
 pub async fn nodes(folder: &Folder) -> fabric_client::Result<Vec<Node>> {
     let Some(server) = LocalServer::find(folder.path()) else { return Ok(Vec::new()) };
-    let mut options = fabric_client::Options::new(&server.url).attempts(1).answer_timeout(Duration::from_secs(5));
+    let mut options = fabric_client::Options::new(&server.url).attempts(1).request_timeout(Duration::from_secs(5));
     if let Some(token) = &server.token {
         options = options.token(token);
     }

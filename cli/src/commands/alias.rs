@@ -2,10 +2,10 @@
 
 use super::{Ctx, functions::targets};
 use crate::{complete, failure::Failure, table::Table, times};
+use fabric_api::function::SetAlias;
 use fabric_types::{
     function::AliasTarget,
     id::{AliasName, FunctionName},
-    rest::function::SetAlias,
 };
 use std::collections::BTreeMap;
 

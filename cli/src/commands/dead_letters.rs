@@ -3,7 +3,10 @@
 use super::Ctx;
 use crate::{complete, failure::Failure, job_ref::JobRef, table::Table, times};
 use fabric_client::PageOptions;
-use fabric_types::rest::{Page, job::DeadLetter};
+use fabric_types::{
+    id::JobId,
+    rest::{Page, job::DeadLetter},
+};
 
 /// Flags of `fabric dead-letters`.
 #[derive(Debug, clap::Args)]
@@ -20,10 +23,10 @@ pub struct DeadLettersArgs {
 pub async fn run(args: &DeadLettersArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let job = match &args.job {
-        Some(job) => Some(job.id(&client).await?),
+        Some(job) => Some(JobId::new(job.id(&client).await?).map_err(|e| Failure::usage(e.to_string()))?),
         None => None,
     };
-    let job = job.as_deref();
+    let job = job.as_ref();
     let page: Page<DeadLetter> =
         PageOptions::collect(args.limit, async |paging| client.dead_letters(job, &paging).await).await?;
     ctx.out.show(&page, |out, page| {

@@ -2,12 +2,12 @@
 
 use super::{Ctx, functions::targets};
 use crate::{failure::Failure, oci, output::Out, project::Project};
-use fabric_client::{Client, Deploy};
+use fabric_api::function::DeploymentResponse;
+use fabric_client::{Client, DeployRequest};
 use fabric_types::{
     function::EntryKind,
     id::{AliasName, FunctionName},
     manifest::Manifest,
-    rest::function::Deployed,
     units::ByteSize,
 };
 use std::path::{Path, PathBuf};
@@ -42,7 +42,8 @@ pub struct DeployArgs {
 pub async fn run(args: &DeployArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let source = source(args, ctx).await?;
     let note = args.note.clone().or(source.origin);
-    let deploy = Deploy { note, promote: !args.no_promote, ..Deploy::new(source.manifest, source.module) };
+    let deploy =
+        DeployRequest { note, promote: !args.no_promote, ..DeployRequest::new(source.manifest, source.module) };
     let client = ctx.client()?;
     let deployed = send(&client, &deploy).await?;
     if ctx.out.json {
@@ -94,7 +95,7 @@ async fn source(args: &DeployArgs, ctx: &Ctx<'_>) -> Result<Source, Failure> {
 }
 
 /// Deploys a module. `fabric dev` uses this step alone.
-pub async fn send(client: &Client, deploy: &Deploy) -> Result<Deployed, Failure> {
+pub async fn send(client: &Client, deploy: &DeployRequest) -> Result<DeploymentResponse, Failure> {
     Ok(client.deploy(deploy).await?)
 }
 
@@ -138,26 +139,26 @@ fn manifest_for(stem: &str, name: Option<FunctionName>) -> Result<String, Failur
 }
 
 /// Reports a deployment, the versions that are live, and a way to call the new version.
-pub fn report(out: &Out, server: &str, deployed: &Deployed) {
+pub fn report(out: &Out, server: &str, deployed: &DeploymentResponse) {
     summary(out, deployed);
     out.note(live(deployed));
     finish(out, server, deployed, &name_of(deployed));
 }
 
 /// Returns the name that reaches the version: the function's if only this version is live, else with the number.
-fn name_of(deployed: &Deployed) -> String {
+fn name_of(deployed: &DeploymentResponse) -> String {
     let d = &deployed.deployment;
     let is_live = matches!(deployed.live.as_slice(), [one] if one.version == d.version);
     if is_live { d.function.to_string() } else { format!("{}@{}", d.function, d.version) }
 }
 
 /// Reports a deployment that only this alias points at.
-pub fn report_under(out: &Out, server: &str, deployed: &Deployed, alias: &AliasName) {
+pub fn report_under(out: &Out, server: &str, deployed: &DeploymentResponse, alias: &AliasName) {
     summary(out, deployed);
     finish(out, server, deployed, &format!("{}:{alias}", deployed.deployment.function));
 }
 
-fn summary(out: &Out, deployed: &Deployed) {
+fn summary(out: &Out, deployed: &DeploymentResponse) {
     let d = &deployed.deployment;
     let what = if deployed.created { "deployed" } else { "unchanged:" };
     let mut parts = vec![format!("{what} {}@{}", d.function, d.version), d.entry.kind.to_string()];
@@ -172,7 +173,7 @@ fn summary(out: &Out, deployed: &Deployed) {
     out.note(parts.join(", "));
 }
 
-fn finish(out: &Out, server: &str, deployed: &Deployed, name: &str) {
+fn finish(out: &Out, server: &str, deployed: &DeploymentResponse, name: &str) {
     out.note(format!("call it: {}", call(server, deployed, name)));
     for warning in &deployed.warnings {
         out.note(format!("warning: {warning}"));
@@ -180,8 +181,8 @@ fn finish(out: &Out, server: &str, deployed: &Deployed, name: &str) {
 }
 
 /// Describes the versions that calls by the bare name reach now, and the change to them.
-fn live(deployed: &Deployed) -> String {
-    let Deployed { deployment: d, live, live_before, .. } = deployed;
+fn live(deployed: &DeploymentResponse) -> String {
+    let DeploymentResponse { deployment: d, live, live_before, .. } = deployed;
     let f = &d.function;
     match (live.as_slice(), live_before.as_slice()) {
         ([], _) => format!("nothing is live; make this version live: fabric alias {f} live={}", d.version),
@@ -200,7 +201,7 @@ fn live(deployed: &Deployed) -> String {
 }
 
 /// Returns the URL or the command that calls the version by this name.
-fn call(server: &str, deployed: &Deployed, name: &str) -> String {
+fn call(server: &str, deployed: &DeploymentResponse, name: &str) -> String {
     let d = &deployed.deployment;
     match d.entry.kind {
         EntryKind::Http if d.manifest.function.public => format!("{server}/f/{}/{name}/", d.tenant),
@@ -215,7 +216,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn deployed(version: u32, live: &[(u32, u32)], before: &[(u32, u32)]) -> Deployed {
+    fn deployed(version: u32, live: &[(u32, u32)], before: &[(u32, u32)]) -> DeploymentResponse {
         let targets = |all: &[(u32, u32)]| -> serde_json::Value {
             all.iter().map(|(version, weight)| serde_json::json!({ "version": version, "weight": weight })).collect()
         };

@@ -3,11 +3,11 @@
 
 use super::{Ctx, deploy, logs};
 use crate::{failure::Failure, project::Project};
-use fabric_client::{Client, Deploy, LogQuery};
+use fabric_api::function::SetAlias;
+use fabric_client::{Client, DeployRequest, LogQuery};
 use fabric_types::{
     function::AliasTarget,
     id::{AliasName, FunctionName},
-    rest::function::SetAlias,
 };
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use std::{
@@ -71,7 +71,7 @@ const LOGS_AGAIN: Duration = Duration::from_secs(1);
 /// Shows the logs of the function's calls, from its first deployment on. Does not return while the session lasts.
 async fn show_logs(client: &Client, mut deployed: watch::Receiver<Option<FunctionName>>, ctx: &Ctx<'_>) {
     let Ok(function) = deployed.wait_for(Option::is_some).await.map(|name| name.clone()) else { return };
-    let filter = LogQuery { function: function.map(|name| name.to_string()), ..LogQuery::default() };
+    let filter = LogQuery { function, ..LogQuery::default() };
     loop {
         let mut lines = client.follow_logs(filter.clone());
         while let Ok(Some(line)) = lines.next().await {
@@ -175,7 +175,7 @@ async fn round(
     let started = std::time::Instant::now();
     let module = project.build(ctx.out, ctx.global.quiet).await?;
     let built = started.elapsed();
-    let deploy = Deploy { promote: false, ..Deploy::new(project.text.clone(), deploy::read(&module)?) };
+    let deploy = DeployRequest { promote: false, ..DeployRequest::new(project.text.clone(), deploy::read(&module)?) };
     let deployed = deploy::send(client, &deploy).await?;
     let (function, number) = (deployed.deployment.function.clone(), deployed.deployment.version);
     let targets = vec![AliasTarget { version: number, weight: 100 }];

@@ -2,11 +2,12 @@
 
 use super::Ctx;
 use crate::{complete, failure::Failure, local_input, number, params, table::Table};
+use fabric_api::node::ExplainRequest;
 use fabric_types::{
     dataset::{InputSpec, Split},
     function::FunctionRef,
     label,
-    rest::node::{ExplainRequest, NodeVerdict},
+    rest::node::NodeVerdict,
     units::ByteSize,
 };
 

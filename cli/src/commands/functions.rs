@@ -51,10 +51,10 @@ pub async fn run(args: FunctionsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     match args.command.unwrap_or(Sub::List(args.list)) {
         Sub::List(list) => {
-            let page = PageOptions::collect(list.limit, async |paging| {
-                client.functions(&FunctionQuery { q: list.q.clone(), tag: list.tag.clone(), paging }).await
-            })
-            .await?;
+            let filter = FunctionQuery { q: list.q, tag: list.tag, ..FunctionQuery::default() };
+            let page =
+                PageOptions::collect(list.limit, async |paging| client.functions(&filter.clone().page(paging)).await)
+                    .await?;
             ctx.out.show(&page, |out, page| {
                 let mut table = Table::new(&["NAME", "KIND", "LIVE", ">LATEST", "UPDATED", "DESCRIPTION"]);
                 for f in &page.items {

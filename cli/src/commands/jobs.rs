@@ -5,10 +5,12 @@ use crate::{
     complete, confirm::Confirm, failure::Failure, job_ref::JobRef, number, progress, table::Table, text::one_line,
     times,
 };
-use fabric_client::{Client, JobQuery, LogQuery, PageOptions, ResultLines, TaskQuery};
+use fabric_client::{Client, DeletionMode, JobQuery, LogQuery, PageOptions, ResultParams, TaskQuery};
 use fabric_types::{
+    Code,
     function::FunctionRef,
-    job::JobState,
+    id::JobId,
+    job::{JobState, TaskState},
     label,
     rest::{
         Page,
@@ -159,12 +161,12 @@ impl Delete {
             named => named.to_vec(),
         };
         JobQuery {
-            states,
+            state: Some(states.join(",")),
             function: self.function.clone(),
             tag: self.tag.clone(),
             // Excludes jobs that are accepted while the user confirms.
             until_ms: Some(self.older_than.map_or(now, before)),
-            deleted: self.deleted,
+            deleted: self.deleted.then_some(true),
             ..JobQuery::default()
         }
     }
@@ -184,7 +186,7 @@ async fn delete(client: &Client, args: &Delete, ctx: &Ctx<'_>) -> Result<(), Fai
         return Ok(());
     }
     let mut filter = args.filter();
-    let found = PageOptions::collect(COUNTED, async |paging| client.jobs(&JobQuery { paging, ..filter.clone() }).await);
+    let found = PageOptions::collect(COUNTED, async |paging| client.jobs(&filter.clone().page(paging)).await);
     let found = found.await?;
     let count = number::counted(found.items.len() as u64, "job");
     if found.items.is_empty() {
@@ -195,12 +197,13 @@ async fn delete(client: &Client, args: &Delete, ctx: &Ctx<'_>) -> Result<(), Fai
     let how = if args.now { format!("permanently remove {count}") } else { format!("put {count} into the bin") };
     args.confirm.ask(&how)?;
     let mut deleted = 0;
-    filter.paging = PageOptions::first(100);
+    filter = filter.page(PageOptions::first(100));
+    let mode = if args.now { DeletionMode::Permanent } else { DeletionMode::Bin };
     loop {
-        let page = client.delete_jobs(&filter, args.now).await?;
+        let page = client.delete_jobs(&filter, mode).await?;
         deleted += page.deleted;
         match page.next {
-            Some(next) => filter.paging.cursor = Some(next),
+            Some(next) => filter.cursor = Some(next),
             None => break,
         }
     }
@@ -284,10 +287,11 @@ pub async fn run(args: JobsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
         Sub::Audit { one, sample } => audit(&client, &one.job.id(&client).await?, sample, ctx).await,
         Sub::Tasks { one, state, stage, limit } => {
             let id = one.job.id(&client).await?;
-            let page = PageOptions::collect(limit, async |paging| {
-                client.tasks(&id, &TaskQuery { state: state.clone(), stage, paging }).await
-            })
-            .await?;
+            let state = state.as_deref().map(task_state).transpose()?;
+            let filter = TaskQuery { state, stage, ..TaskQuery::default() };
+            let page =
+                PageOptions::collect(limit, async |paging| client.tasks(&id, &filter.clone().page(paging)).await)
+                    .await?;
             ctx.out.show(&page, |out, page| out.table(&task_table(&page.items)))?;
             ctx.note_more(page.next.as_ref());
             Ok(())
@@ -301,7 +305,7 @@ pub async fn run(args: JobsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
             let body = match part {
                 Some(index) => client.result_part(id, index).await?,
                 None if line.is_some() || q.is_some() => {
-                    client.result_lines(id, &ResultLines { from: line, count: lines, containing: q }).await?
+                    client.result_lines(id, &ResultParams { line, lines, q, join: None }).await?
                 }
                 None => client.result(id).await?,
             };
@@ -311,10 +315,20 @@ pub async fn run(args: JobsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
             }
         }
         Sub::Logs { one, follow, limit } => {
-            let filter = LogQuery { job: Some(one.job.id(&client).await?), ..LogQuery::default() };
+            let filter = LogQuery { job: Some(job_id(&one.job.id(&client).await?)?), ..LogQuery::default() };
             logs::show(&client, filter, follow, limit, ctx).await
         }
     }
+}
+
+/// Parses the state of a task.
+fn task_state(text: &str) -> Result<TaskState, Failure> {
+    serde_json::from_value(text.into()).map_err(|e| Failure::coded(Code::BadRequest, format!("state: {e}")))
+}
+
+/// Parses the id of a job.
+fn job_id(text: &str) -> Result<JobId, Failure> {
+    JobId::new(text).map_err(|e| Failure::usage(e.to_string()))
 }
 
 /// Follows a job to its end and reports its final state.
@@ -333,7 +347,7 @@ async fn show_list(client: &Client, list: &List, ctx: &Ctx<'_>) -> Result<(), Fa
     let now = times::now_ms();
     let page: Page<Job> = PageOptions::collect(list.limit, async |paging| {
         let filter = JobQuery {
-            states: list.state.clone(),
+            state: (!list.state.is_empty()).then(|| list.state.join(",")),
             function: list.function.clone(),
             name: list.name.clone(),
             tag: list.tag.clone(),
@@ -341,8 +355,9 @@ async fn show_list(client: &Client, list: &List, ctx: &Ctx<'_>) -> Result<(), Fa
             since_ms: list.since.map(|m| m.ms(now)),
             until_ms: list.until.map(|m| m.ms(now)),
             q: list.q.clone(),
-            deleted: list.deleted,
-            paging,
+            deleted: list.deleted.then_some(true),
+            cursor: paging.cursor,
+            limit: paging.limit,
         };
         client.jobs(&filter).await
     })
@@ -395,7 +410,7 @@ async fn show_results(client: &Client, id: &str, ctx: &Ctx<'_>) -> Result<(), Fa
         let mut table = Table::new(&[">INDEX", ">BYTES", "TYPE", "DIGEST"]);
         for r in &page.items {
             let kind = r.content_type.clone().unwrap_or_default();
-            table.row([r.index.to_string(), r.bytes.to_string(), kind, r.digest.clone()]);
+            table.row([r.index.to_string(), r.bytes.to_string(), kind, r.digest.to_string()]);
         }
         out.table(&table)
     })

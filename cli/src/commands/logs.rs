@@ -2,7 +2,7 @@
 
 use super::Ctx;
 use crate::{failure::Failure, job_ref, text::one_line, times};
-use fabric_client::{Client, LogQuery, PageOptions};
+use fabric_client::{Client, LogOrder, LogQuery, PageOptions};
 use fabric_types::{
     Code,
     id::{FunctionName, JobId},
@@ -55,9 +55,9 @@ pub async fn run(args: &LogsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     };
     if let Some(of) = &args.of {
         // Ids are upper case and names are lower case, so the text is unambiguous.
-        if JobId::new(of).is_ok() {
+        if let Ok(id) = JobId::new(of) {
             match client.job(of, None).await {
-                Ok(_) => filter.job = Some(of.clone()),
+                Ok(_) => filter.job = Some(id),
                 Err(error) if error.is_not_found() => {
                     client.invocation(of, None).await.map_err(|error| {
                         if error.is_not_found() {
@@ -66,14 +66,14 @@ pub async fn run(args: &LogsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
                             error.into()
                         }
                     })?;
-                    filter.invocation = Some(of.clone());
+                    filter.invocation = Some(id.as_invocation());
                 }
                 Err(error) => return Err(error.into()),
             }
         } else if is_id_prefix(of) {
             filter.id_prefix = Some(of.clone());
         } else {
-            filter.function = Some(FunctionName::new(of).map_err(|e| Failure::usage(e.to_string()))?.to_string());
+            filter.function = Some(FunctionName::new(of).map_err(|e| Failure::usage(e.to_string()))?);
         }
     }
     show(&client, filter, args.follow, args.limit, ctx).await
@@ -95,8 +95,8 @@ pub async fn show(client: &Client, filter: LogQuery, follow: bool, limit: usize,
         };
     }
     // Newest first, so that the limit cuts off the beginning of a long log.
-    let newest =
-        async |paging: PageOptions| client.logs(&LogQuery { paging, newest_first: true, ..filter.clone() }).await;
+    let newest_first = LogQuery { order: Some(LogOrder::Newest), ..filter.clone() };
+    let newest = async |paging: PageOptions| client.logs(&newest_first.clone().page(paging)).await;
     let mut page = PageOptions::collect(limit, newest).await?;
     page.items.reverse();
     if let Some(prefix) = &filter.id_prefix {
@@ -115,7 +115,7 @@ pub async fn show(client: &Client, filter: LogQuery, follow: bool, limit: usize,
     if page.items.is_empty() {
         // An unknown function has no lines either: report it. The lines of a deleted function are still listed.
         if let Some(function) = &filter.function {
-            client.function(function).await?;
+            client.function(function.as_str()).await?;
         }
         ctx.note("no lines");
     }

@@ -2,7 +2,7 @@
 
 use super::Ctx;
 use crate::{failure::Failure, table::Table, times};
-use fabric_client::{Listing, PageOptions};
+use fabric_client::{ObjectQuery, PageOptions};
 use fabric_types::units::ByteSize;
 
 /// Flags of `fabric ls`.
@@ -22,10 +22,10 @@ pub struct LsArgs {
 /// Runs `fabric ls`.
 pub async fn run(args: &LsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
-    let page = PageOptions::collect(args.limit, async |paging| {
-        client.objects(&Listing { prefix: args.prefix.clone(), folders: !args.recursive, paging }).await
-    })
-    .await?;
+    let filter = ObjectQuery::below(args.prefix.clone());
+    let filter = if args.recursive { filter } else { filter.one_level() };
+    let page =
+        PageOptions::collect(args.limit, async |paging| client.objects(&filter.clone().page(paging)).await).await?;
     ctx.out.show(&page, |out, page| {
         let mut table = Table::new(&[">SIZE", "MODIFIED", "PATH"]);
         for o in &page.items {

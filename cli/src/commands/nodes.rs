@@ -2,7 +2,7 @@
 
 use super::Ctx;
 use crate::{failure::Failure, table::Table, times};
-use fabric_client::{Client, PageOptions};
+use fabric_client::{Client, NodeModeRequest, PageOptions};
 use fabric_types::{
     Code,
     id::NodeId,
@@ -61,8 +61,8 @@ pub async fn run(args: &NodesArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let node = match args.command.as_ref().unwrap_or(&Sub::List) {
         Sub::List => return ctx.out.show(&all(&client).await?, |out, page| out.table(&table(page))),
-        Sub::Cordon(one) => client.node_mode(&one.node, "cordon").await?,
-        Sub::Uncordon(one) => client.node_mode(&one.node, "uncordon").await?,
+        Sub::Cordon(one) => client.set_node_mode(&one.node, NodeModeRequest::Cordon).await?,
+        Sub::Uncordon(one) => client.set_node_mode(&one.node, NodeModeRequest::Uncordon).await?,
         Sub::Drain { one, wait, deadline } => {
             let begun = client.drain(&one.node, Some(*deadline)).await?;
             if *wait { drained(&client, begun, Instant::now() + *deadline + CALLS).await? } else { begun }

@@ -2,7 +2,7 @@
 
 use super::Ctx;
 use crate::{confirm::Confirm, failure::Failure};
-use fabric_client::{Listing, PageOptions};
+use fabric_client::{ObjectQuery, PageOptions};
 
 /// Flags of `fabric rm`.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub async fn run(args: &RmArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     if !args.path.ends_with('/') {
         return Err(Failure::usage("with -r, give a prefix that ends in /, so that no other path is deleted"));
     }
-    let listing = Listing { prefix: args.path.clone(), folders: false, paging: PageOptions::first(1000) };
+    let listing = ObjectQuery::below(args.path.clone()).page(PageOptions::first(1000));
     let found = client.objects(&listing).await?;
     if found.items.is_empty() {
         ctx.note(format!("there is nothing under {}", args.path));
@@ -42,7 +42,7 @@ pub async fn run(args: &RmArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let mut deleted = 0_u64;
     loop {
         // Always the first page, because the objects of the previous one are deleted.
-        let listing = Listing { prefix: args.path.clone(), folders: false, paging: PageOptions::first(1000) };
+        let listing = ObjectQuery::below(args.path.clone()).page(PageOptions::first(1000));
         let page = client.objects(&listing).await?;
         if page.items.is_empty() {
             break;

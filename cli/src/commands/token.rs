@@ -2,11 +2,9 @@
 
 use super::Ctx;
 use crate::{failure::Failure, table::Table, times};
+use fabric_api::token::NewToken;
 use fabric_client::PageOptions;
-use fabric_types::{
-    id::TenantId,
-    rest::token::{NewToken, Role},
-};
+use fabric_types::{id::TenantId, rest::token::Role};
 use std::time::Duration;
 
 /// Flags of `fabric token`.

@@ -20,7 +20,7 @@ use fabric_client::settings::{Origin, Setting};
 use fabric_fleet::{Fleet, FleetOptions, Login, Tls};
 use fabric_gateway::{
     JobsOwnerAddress, Peers,
-    peers::{Options as PeerOptions, PATIENCE},
+    peers::{OWNER_WAIT, Options as PeerOptions},
 };
 use fabric_node::NodeHandle;
 use fabric_types::{Code, id::NodeId};
@@ -167,7 +167,7 @@ fn peers(config: &ServeConfig, name: &NodeId, owner: JobsOwnerAddress, does: &Do
         owner,
         relays: does.gateway || does.scheduler,
         // The duration of the lease, plus time to read the journals.
-        patience: Duration::from_secs(config.job_lease.value) + PATIENCE / 2,
+        patience: Duration::from_secs(config.job_lease.value) + OWNER_WAIT / 2,
         ca: config.peer_ca.as_ref().map(read).transpose()?,
     };
     let peers = Peers::new(options);

@@ -11,7 +11,7 @@ pub(super) fn open(config: &ServeConfig) -> Result<Option<JupyterHub>, Failure> 
         api: api.value.clone(),
         service: config.jupyterhub_service.value.clone(),
         rules: config.jupyterhub_map.value.clone(),
-        believed: Duration::from_secs(config.jupyterhub_cache.value),
+        cache_ttl: Duration::from_secs(config.jupyterhub_cache.value),
     };
     let hub = JupyterHub::new(options).map_err(|e| Failure::config(format!("jupyterhub, from {}: {e}", api.origin)))?;
     Ok(Some(hub))

@@ -43,12 +43,12 @@ impl Upload {
         Ok(Self::reader(tokio::io::AsyncReadExt::take(file, len.unwrap_or(u64::MAX)), len))
     }
 
-    /// Calls `seen` with the size of every chunk sent.
+    /// Calls `on_chunk` with the size of every chunk sent.
     #[must_use]
-    pub fn on_progress(self, mut seen: impl FnMut(u64) + Send + 'static) -> Self {
+    pub fn on_progress(self, mut on_chunk: impl FnMut(u64) + Send + 'static) -> Self {
         let stream = self.stream.inspect(move |chunk| {
             if let Ok(chunk) = chunk {
-                seen(chunk.len() as u64);
+                on_chunk(chunk.len() as u64);
             }
         });
         Self { stream: stream.boxed(), len: self.len }
@@ -146,18 +146,22 @@ impl Download {
         Ok(all.into())
     }
 
-    /// Writes the whole body to `writer`, flushes it, and returns the number of bytes. Calls `seen` with the size of
+    /// Writes the whole body to `writer`, flushes it, and returns the number of bytes. Calls `on_chunk` with the size of
     /// every chunk.
     ///
     /// # Errors
     /// [`Error::Interrupted`], or [`Error::Io`] of the writer.
-    pub async fn copy_to(mut self, writer: &mut (impl AsyncWrite + Unpin), mut seen: impl FnMut(u64)) -> Result<u64> {
+    pub async fn copy_to(
+        mut self,
+        writer: &mut (impl AsyncWrite + Unpin),
+        mut on_chunk: impl FnMut(u64),
+    ) -> Result<u64> {
         let failed = |source| Error::Io { what: "writing the result".to_owned(), source };
         let mut total = 0;
         while let Some(chunk) = self.chunk().await? {
             writer.write_all(&chunk).await.map_err(failed)?;
             total += chunk.len() as u64;
-            seen(chunk.len() as u64);
+            on_chunk(chunk.len() as u64);
         }
         writer.flush().await.map_err(failed)?;
         Ok(total)

@@ -1,15 +1,19 @@
 //! Identity, nodes, tenants, usage, tokens, and the server's schemas and metrics.
 
 use crate::{Client, Download, PageOptions, Result};
+use fabric_api::{
+    node::{DrainParams, ExplainRequest},
+    token::{CreatedToken, Identity, NewToken, Token},
+    usage::{SweepParams, UsageParams},
+};
 use fabric_types::{
     id::{NodeId, TenantId},
     quota::Quota,
     rest::{
         Page,
-        node::{ExplainRequest, Explanation, Node, Usage},
+        node::{Explanation, Node, Usage},
         sweep::Sweep,
         tenant::Tenant,
-        token::{CreatedToken, Identity, NewToken, Token},
     },
 };
 use reqwest::Method;
@@ -17,6 +21,27 @@ use std::time::Duration;
 
 /// Timeout of a sweep, which may read all data of a server.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// A mode that an operator requests for a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeModeRequest {
+    /// Open for new work.
+    Uncordon,
+    /// Closed for new work.
+    Cordon,
+    /// Closed for new work, before the node leaves.
+    Drain,
+}
+
+impl NodeModeRequest {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Uncordon => "uncordon",
+            Self::Cordon => "cordon",
+            Self::Drain => "drain",
+        }
+    }
+}
 
 impl Client {
     /// Returns the identity that the token stands for.
@@ -32,9 +57,7 @@ impl Client {
     /// # Errors
     /// The errors common to all requests.
     pub async fn nodes(&self, paging: &PageOptions) -> Result<Page<Node>> {
-        let mut query = Vec::new();
-        paging.query(&mut query);
-        self.request(Method::GET, &["nodes"])?.query(&query).read().await
+        self.request(Method::GET, &["nodes"])?.query(paging)?.read().await
     }
 
     /// Explains the placement of a function.
@@ -50,13 +73,12 @@ impl Client {
             .await
     }
 
-    /// Cordons, drains or uncordons a node: `verb` is `cordon`, `drain` or `uncordon`. A cordoned or draining node
-    /// takes no new work.
+    /// Opens a node for new work, or closes it. [`Client::drain`] drains a node within a deadline.
     ///
     /// # Errors
     /// `not-found`, `denied`, and the errors common to all requests.
-    pub async fn node_mode(&self, node: &NodeId, verb: &str) -> Result<Node> {
-        self.request(Method::POST, &["nodes", node.as_str(), verb])?.idempotent(None)?.read().await
+    pub async fn set_node_mode(&self, node: &NodeId, mode: NodeModeRequest) -> Result<Node> {
+        self.request(Method::POST, &["nodes", node.as_str(), mode.path()])?.idempotent(None)?.read().await
     }
 
     /// Drains a node, so that it takes no new work and can be stopped. Tasks that still run there after `deadline` are
@@ -65,9 +87,9 @@ impl Client {
     /// # Errors
     /// `not-found`, `denied`, and the errors common to all requests.
     pub async fn drain(&self, node: &NodeId, deadline: Option<std::time::Duration>) -> Result<Node> {
-        let query: Vec<_> = deadline.map(|d| ("deadline_s", d.as_secs().to_string())).into_iter().collect();
+        let query = DrainParams { deadline_s: deadline.map(|d| d.as_secs()) };
         let request = self.request(Method::POST, &["nodes", node.as_str(), "drain"])?;
-        request.query(&query).idempotent(None)?.read().await
+        request.query(&query)?.idempotent(None)?.read().await
     }
 
     /// Lists the tenants with a quota or with jobs.
@@ -75,9 +97,7 @@ impl Client {
     /// # Errors
     /// `denied`, and the errors common to all requests.
     pub async fn tenants(&self, paging: &PageOptions) -> Result<Page<Tenant>> {
-        let mut query = Vec::new();
-        paging.query(&mut query);
-        self.request(Method::GET, &["tenants"])?.query(&query).read().await
+        self.request(Method::GET, &["tenants"])?.query(paging)?.read().await
     }
 
     /// Returns the quota and the present usage of a tenant.
@@ -101,7 +121,7 @@ impl Client {
     /// # Errors
     /// `denied`, and the errors common to all requests.
     pub async fn delete_tenant_quota(&self, tenant: &TenantId) -> Result<()> {
-        self.request(Method::DELETE, &["tenants", tenant.as_str(), "quota"])?.done().await
+        self.request(Method::DELETE, &["tenants", tenant.as_str(), "quota"])?.send_and_discard().await
     }
 
     /// Runs a sweep, which removes expired and unreferenced data. With `dry_run` it only counts them.
@@ -109,7 +129,7 @@ impl Client {
     /// # Errors
     /// `denied`, and the errors common to all requests.
     pub async fn sweep(&self, dry_run: bool) -> Result<Sweep> {
-        let request = self.request(Method::POST, &["sweep"])?.query(&[("dry_run", dry_run.to_string())]);
+        let request = self.request(Method::POST, &["sweep"])?.query(&SweepParams { dry_run })?;
         request.timeout(Some(SWEEP_TIMEOUT)).read().await
     }
 
@@ -118,9 +138,7 @@ impl Client {
     /// # Errors
     /// `bad-request` for days in the future, and the errors common to all requests.
     pub async fn usage(&self, since_ms: Option<u64>, until_ms: Option<u64>) -> Result<Usage> {
-        let bounds = [("since_ms", since_ms), ("until_ms", until_ms)];
-        let query: Vec<_> = bounds.into_iter().filter_map(|(key, ms)| Some((key, ms?.to_string()))).collect();
-        self.request(Method::GET, &["usage"])?.query(&query).read().await
+        self.request(Method::GET, &["usage"])?.query(&UsageParams { since_ms, until_ms })?.read().await
     }
 
     /// Lists the tokens, without their secrets.
@@ -128,9 +146,7 @@ impl Client {
     /// # Errors
     /// `denied`, and the errors common to all requests.
     pub async fn tokens(&self, paging: &PageOptions) -> Result<Page<Token>> {
-        let mut query = Vec::new();
-        paging.query(&mut query);
-        self.request(Method::GET, &["tokens"])?.query(&query).read().await
+        self.request(Method::GET, &["tokens"])?.query(paging)?.read().await
     }
 
     /// Creates a token. The request is never repeated, because the secret is shown once and not stored.
@@ -146,7 +162,7 @@ impl Client {
     /// # Errors
     /// `not-found`, `denied`, and the errors common to all requests.
     pub async fn revoke_token(&self, id: &str) -> Result<()> {
-        self.request(Method::DELETE, &["tokens", id])?.done().await
+        self.request(Method::DELETE, &["tokens", id])?.send_and_discard().await
     }
 
     /// Returns the JSON Schema of job specifications (`job`) or of manifests (`manifest`).
@@ -170,7 +186,11 @@ impl Client {
     /// # Errors
     /// `unavailable` while it starts or stops; [`crate::Error::Unreachable`] if no server listens.
     pub async fn ready(&self) -> Result<()> {
-        self.request_at(Method::GET, &["readyz"])?.once().timeout(Some(Duration::from_secs(2))).done().await
+        self.request_at(Method::GET, &["readyz"])?
+            .without_retry()
+            .timeout(Some(Duration::from_secs(2)))
+            .send_and_discard()
+            .await
     }
 
     /// Returns the server's metrics in the text format of Prometheus.

@@ -1,6 +1,7 @@
 //! Errors of a call, each with a code, a hint and an exit status.
 
-use fabric_types::{Code, code::Exit, rest::problem::Problem};
+use fabric_api::Problem;
+use fabric_types::{Code, code::Exit};
 
 /// The result of a call to the server.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,6 +1,7 @@
 //! Streams of job events and log lines that continue across reconnects.
 
-use crate::{Client, Download, Error, LogQuery, Result, request::Request, retry, sse};
+use crate::{Client, Download, Error, Result, request::Request, retry, sse};
+use fabric_api::log::LogQuery;
 use fabric_types::rest::{invocation::LogLine, job::JobEvent};
 use reqwest::Method;
 use std::{collections::VecDeque, time::Duration};
@@ -30,7 +31,7 @@ impl Connection {
                 return Ok(Some(event));
             }
             let read = match &mut self.body {
-                None => match open(self.last_id.as_deref())?.once().download().await {
+                None => match open(self.last_id.as_deref())?.without_retry().download().await {
                     Ok(body) => {
                         self.body = Some((body, sse::Parser::default()));
                         continue;
@@ -65,14 +66,14 @@ impl Connection {
                 }
                 Err(error) => {
                     self.body = None;
-                    self.pause(patience, error).await?;
+                    self.backoff(patience, error).await?;
                 }
             }
         }
     }
 
     /// Waits before the next connection, or returns `error` if there should be none.
-    async fn pause(&mut self, patience: Duration, error: Error) -> Result<()> {
+    async fn backoff(&mut self, patience: Duration, error: Error) -> Result<()> {
         let now = Instant::now();
         let since = *self.failing_since.get_or_insert(now);
         // The first connection fails at once if no server listens.
@@ -80,7 +81,7 @@ impl Connection {
         if !error.is_retryable() || fresh || now.duration_since(since) >= patience {
             return Err(error);
         }
-        tokio::time::sleep(retry::pause(self.attempt, retry::share(), None)).await;
+        tokio::time::sleep(retry::backoff(self.attempt, retry::random_fraction(), None)).await;
         self.attempt = self.attempt.saturating_add(1);
         Ok(())
     }
@@ -136,7 +137,7 @@ impl JobEvents {
                 // The server ends the stream before the job ends when it shuts down.
                 None => {
                     let cut = Error::Interrupted("the server ended the stream before the job did".to_owned());
-                    self.connection.pause(client.options.reconnect_for, cut).await?;
+                    self.connection.backoff(client.options.reconnect_for, cut).await?;
                 }
             }
         }
@@ -161,11 +162,9 @@ impl LogFollow {
     /// The errors of the request. A lost connection is an error only after
     /// [`Options::reconnect_for`](crate::Options::reconnect_for).
     pub async fn next(&mut self) -> Result<Option<LogLine>> {
-        let (client, query) = (&self.client, self.filter.query());
+        let (client, query) = (&self.client, LogQuery { follow: Some(true), ..self.filter.clone() });
         let open = |last: Option<&str>| {
-            let mut query = query.clone();
-            query.push(("follow", "true".to_owned()));
-            let request = client.request(Method::GET, &["logs"])?.query(&query).header("accept", "text/event-stream");
+            let request = client.request(Method::GET, &["logs"])?.query(&query)?.header("accept", "text/event-stream");
             Ok(if let Some(last) = last { request.header("last-event-id", last) } else { request })
         };
         match self.connection.next(client.options.reconnect_for, open).await? {

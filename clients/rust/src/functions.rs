@@ -2,13 +2,8 @@
 
 use crate::{Client, Download, PageOptions, Result, idempotency_key, request::Payload};
 use bytes::Bytes;
-use fabric_types::{
-    function::Deployment,
-    rest::{
-        Page,
-        function::{Alias, Deployed, FunctionSummary, Rollback, SetAlias},
-    },
-};
+use fabric_api::function::{Alias, DeploymentResponse, FunctionQuery, FunctionSummary, Rollback, SetAlias};
+use fabric_types::{function::Deployment, rest::Page};
 use reqwest::Method;
 use std::time::Duration;
 
@@ -17,7 +12,7 @@ const DEPLOY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A deployment request.
 #[derive(Debug, Clone)]
-pub struct Deploy {
+pub struct DeployRequest {
     /// Manifest in TOML or JSON.
     pub manifest: String,
     /// Bytes of the module.
@@ -28,23 +23,12 @@ pub struct Deploy {
     pub promote: bool,
 }
 
-impl Deploy {
+impl DeployRequest {
     /// Creates a request that deploys `module` under `manifest` (TOML or JSON) and points `live` at it.
     #[must_use]
     pub fn new(manifest: impl Into<String>, module: impl Into<Bytes>) -> Self {
         Self { manifest: manifest.into(), module: module.into(), note: None, promote: true }
     }
-}
-
-/// A filter for functions.
-#[derive(Debug, Clone, Default)]
-pub struct FunctionQuery {
-    /// Words in the name or the description.
-    pub q: Option<String>,
-    /// A tag.
-    pub tag: Option<String>,
-    /// Page of the list.
-    pub paging: PageOptions,
 }
 
 impl Client {
@@ -53,7 +37,7 @@ impl Client {
     /// # Errors
     /// `not-wasm`, `invalid-module`, `unknown-import`, `no-entry`, `compile-limit`, `invalid-manifest`, and the errors
     /// common to all requests.
-    pub async fn deploy(&self, deploy: &Deploy) -> Result<Deployed> {
+    pub async fn deploy(&self, deploy: &DeployRequest) -> Result<DeploymentResponse> {
         let key = idempotency_key()?;
         let boundary = format!("fabric-{key}");
         let part = |name: &str, kind: &str| {
@@ -86,11 +70,7 @@ impl Client {
     /// # Errors
     /// The errors common to all requests.
     pub async fn functions(&self, filter: &FunctionQuery) -> Result<Page<FunctionSummary>> {
-        let mut query = Vec::new();
-        push(&mut query, "q", filter.q.as_ref());
-        push(&mut query, "tag", filter.tag.as_ref());
-        filter.paging.query(&mut query);
-        self.request(Method::GET, &["functions"])?.query(&query).read().await
+        self.request(Method::GET, &["functions"])?.query(filter)?.read().await
     }
 
     /// Returns a function.
@@ -106,7 +86,7 @@ impl Client {
     /// # Errors
     /// `not-found`, and the errors common to all requests.
     pub async fn delete_function(&self, name: &str) -> Result<()> {
-        self.request(Method::DELETE, &["functions", name])?.done().await
+        self.request(Method::DELETE, &["functions", name])?.send_and_discard().await
     }
 
     /// Lists the versions of a function, oldest first.
@@ -114,9 +94,7 @@ impl Client {
     /// # Errors
     /// `not-found`, and the errors common to all requests.
     pub async fn versions(&self, name: &str, paging: &PageOptions) -> Result<Page<Deployment>> {
-        let mut query = Vec::new();
-        paging.query(&mut query);
-        self.request(Method::GET, &["functions", name, "versions"])?.query(&query).read().await
+        self.request(Method::GET, &["functions", name, "versions"])?.query(paging)?.read().await
     }
 
     /// Returns a version.
@@ -133,7 +111,7 @@ impl Client {
     /// `not-found`, `conflict` if an alias points at it or it is the only version, and the errors common to all
     /// requests.
     pub async fn delete_version(&self, name: &str, version: u32) -> Result<()> {
-        self.request(Method::DELETE, &["functions", name, "versions", &version.to_string()])?.done().await
+        self.request(Method::DELETE, &["functions", name, "versions", &version.to_string()])?.send_and_discard().await
     }
 
     /// Downloads the module of a version, as it was uploaded.
@@ -165,7 +143,7 @@ impl Client {
     /// # Errors
     /// `not-found`, and the errors common to all requests.
     pub async fn delete_alias(&self, name: &str, alias: &str) -> Result<()> {
-        self.request(Method::DELETE, &["functions", name, "aliases", alias])?.done().await
+        self.request(Method::DELETE, &["functions", name, "aliases", alias])?.send_and_discard().await
     }
 
     /// Points `live` at an older version: `to`, or the previous live version. Each call goes back one further.
@@ -178,11 +156,5 @@ impl Client {
             .idempotent(None)?
             .read()
             .await
-    }
-}
-
-pub(crate) fn push<T: ToString>(query: &mut Vec<(&'static str, String)>, name: &'static str, value: Option<T>) {
-    if let Some(value) = value {
-        query.push((name, value.to_string()));
     }
 }

@@ -1,7 +1,8 @@
 //! Calls of functions.
 
-use crate::{Client, Download, PageOptions, Result, Upload, functions::push, request::Payload};
+use crate::{Client, Download, Result, Upload, request::Payload};
 use bytes::Bytes;
+use fabric_api::invocation::{InvocationQuery, InvokeParams, WaitParams};
 use fabric_types::rest::{Page, invocation::Invocation};
 use reqwest::Method;
 use std::time::Duration;
@@ -71,19 +72,6 @@ pub struct InvokeResponse {
     pub body: Download,
 }
 
-/// A filter for invocations.
-#[derive(Debug, Clone, Default)]
-pub struct InvocationQuery {
-    /// Name of the function.
-    pub function: Option<String>,
-    /// State of the invocation.
-    pub state: Option<String>,
-    /// Earliest time of acceptance.
-    pub since_ms: Option<u64>,
-    /// Page of the list.
-    pub paging: PageOptions,
-}
-
 impl Client {
     /// Calls a function and waits for its result, for as long as the function's deadline allows. A call may have side
     /// effects, so it is sent only once, unless it has an idempotency key.
@@ -116,11 +104,10 @@ impl Client {
     }
 
     fn call(&self, function: &str, call: InvokeRequest, mode: &str) -> Result<crate::request::Request<'_>> {
-        let mut query = vec![("mode", mode.to_owned())];
-        push(&mut query, "params", call.params);
+        let query = InvokeParams { mode: Some(mode.to_owned()), params: call.params };
         let mut request = self
             .request(Method::POST, &["functions", function, "invoke"])?
-            .query(&query)
+            .query(&query)?
             .payload(call.body)
             .timeout(None)
             .header("content-type", call.content_type.as_deref().unwrap_or("application/octet-stream"));
@@ -151,7 +138,7 @@ impl Client {
         if !query.is_empty() {
             request = request.raw_query(query);
         }
-        request.once().download().await
+        request.without_retry().download().await
     }
 
     /// Lists invocations, newest first.
@@ -159,12 +146,7 @@ impl Client {
     /// # Errors
     /// The errors common to all requests.
     pub async fn invocations(&self, filter: &InvocationQuery) -> Result<Page<Invocation>> {
-        let mut query = Vec::new();
-        push(&mut query, "function", filter.function.as_ref());
-        push(&mut query, "state", filter.state.as_ref());
-        push(&mut query, "since_ms", filter.since_ms);
-        filter.paging.query(&mut query);
-        self.request(Method::GET, &["invocations"])?.query(&query).read().await
+        self.request(Method::GET, &["invocations"])?.query(filter)?.read().await
     }
 
     /// Returns an invocation. With `wait`, the server responds when it ends or the time (at most 60 s) has passed.
@@ -173,7 +155,7 @@ impl Client {
     /// `not-found`, and the errors common to all requests.
     pub async fn invocation(&self, id: &str, wait: Option<Duration>) -> Result<Invocation> {
         let request = self.request(Method::GET, &["invocations", id])?;
-        self.waiting(request, wait).read().await
+        self.with_wait(request, wait)?.read().await
     }
 
     /// Downloads the result of an invocation.
@@ -193,17 +175,14 @@ impl Client {
         self.request(Method::POST, &["invocations", id, "cancel"])?.idempotent(None)?.read().await
     }
 
-    pub(crate) fn waiting<'a>(
+    /// Lets the server hold its response for up to `wait`.
+    pub(crate) fn with_wait<'a>(
         &self,
         request: crate::request::Request<'a>,
         wait: Option<Duration>,
-    ) -> crate::request::Request<'a> {
-        match wait {
-            None => request,
-            Some(wait) => {
-                let wait = wait.min(LONGEST_POLL);
-                request.query(&[("wait", wait.as_secs().to_string())]).timeout(Some(wait + self.options.answer_timeout))
-            }
-        }
+    ) -> Result<crate::request::Request<'a>> {
+        let Some(wait) = wait.map(|wait| wait.min(LONGEST_POLL)) else { return Ok(request) };
+        let request = request.query(&WaitParams { wait: Some(wait.as_secs()) })?;
+        Ok(request.timeout(Some(wait + self.options.request_timeout)))
     }
 }

@@ -1,16 +1,23 @@
 //! Jobs, their tasks and results.
 
-use crate::{Client, Download, PageOptions, Result, functions::push};
+use crate::{Client, Download, PageOptions, Result};
+use fabric_api::{
+    job::{
+        AuditParams, AuditReport, DeadLetterQuery, DeleteParams, JobQuery, JobsDeleted, RetryRequest, SubmitParams,
+        TaskQuery,
+    },
+    result::{ResultInfo, ResultParams},
+};
 use fabric_types::{
     function::FunctionRef,
+    id::JobId,
     job::JobSpec,
     rest::{
         Page,
-        job::{DeadLetter, Job, JobPlan, JobsDeleted, Task},
+        job::{DeadLetter, Job, JobPlan, Task},
     },
 };
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Timeout of a submission, for which the server may list a large prefix.
@@ -18,108 +25,18 @@ pub(crate) const SUBMIT_TIMEOUT: Duration = Duration::from_secs(300);
 /// Timeout of an audit, which runs tasks again.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// A filter for jobs.
-#[derive(Debug, Clone, Default)]
-pub struct JobQuery {
-    /// Accepted states; empty for all.
-    pub states: Vec<String>,
-    /// Name of the function.
-    pub function: Option<String>,
-    /// Part of the job's name.
-    pub name: Option<String>,
-    /// A tag.
-    pub tag: Option<String>,
-    /// Prefix of the id.
-    pub id: Option<String>,
-    /// Earliest time of acceptance.
-    pub since_ms: Option<u64>,
-    /// Latest time of acceptance.
-    pub until_ms: Option<u64>,
-    /// Words in any text of the job.
-    pub q: Option<String>,
-    /// Select jobs in the bin instead of the others.
-    pub deleted: bool,
-    /// Page of the list.
-    pub paging: PageOptions,
+/// The way in which jobs are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletionMode {
+    /// Moves them into the bin, from which they can be restored.
+    Bin,
+    /// Removes them permanently, with their journals.
+    Permanent,
 }
 
-/// A filter for the tasks of a job.
-#[derive(Debug, Clone, Default)]
-pub struct TaskQuery {
-    /// State of the task.
-    pub state: Option<String>,
-    /// Stage of the task.
-    pub stage: Option<u16>,
-    /// Page of the list.
-    pub paging: PageOptions,
-}
-
-/// One result of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResultInfo {
-    /// Index, from 0.
-    pub index: u64,
-    /// Size in bytes.
-    pub bytes: u64,
-    /// BLAKE3 of the bytes, in hexadecimal.
-    pub digest: String,
-    /// Task key under which it is stored.
-    #[serde(default)]
-    pub key: Option<String>,
-    /// Media type.
-    #[serde(default)]
-    pub content_type: Option<String>,
-}
-
-/// A range of lines of a job's result.
-#[derive(Debug, Clone, Default)]
-pub struct ResultLines {
-    /// Index of the first line, from 0.
-    pub from: Option<u64>,
-    /// Maximum number of lines.
-    pub count: Option<u64>,
-    /// Select only lines that contain this text.
-    pub containing: Option<String>,
-}
-
-/// The report of an audit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AuditReport {
-    /// Number of tasks that ran again.
-    pub checked: u64,
-    /// Number of those with identical bytes.
-    pub same: u64,
-    /// Tasks with different bytes.
-    #[serde(default)]
-    pub differing: Vec<Difference>,
-}
-
-/// A task with different bytes in its second run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
-    /// Stage of the task.
-    pub stage: u16,
-    /// Index within the stage.
-    pub index: u32,
-    /// Other fields of the server's response.
-    #[serde(flatten)]
-    pub more: serde_json::Map<String, serde_json::Value>,
-}
-
-impl JobQuery {
-    fn query(&self) -> Vec<(&'static str, String)> {
-        let mut query = Vec::new();
-        push(&mut query, "state", (!self.states.is_empty()).then(|| self.states.join(",")));
-        push(&mut query, "function", self.function.as_ref());
-        push(&mut query, "name", self.name.as_ref());
-        push(&mut query, "tag", self.tag.as_ref());
-        push(&mut query, "id", self.id.as_ref());
-        push(&mut query, "since_ms", self.since_ms);
-        push(&mut query, "until_ms", self.until_ms);
-        push(&mut query, "q", self.q.as_ref());
-        push(&mut query, "deleted", self.deleted.then_some(true));
-        self.paging.query(&mut query);
-        query
+impl DeletionMode {
+    fn params(self) -> DeleteParams {
+        DeleteParams { now: self == Self::Permanent }
     }
 }
 
@@ -140,7 +57,7 @@ impl Client {
     /// As for [`Client::submit`].
     pub async fn plan(&self, spec: &JobSpec) -> Result<JobPlan> {
         self.request(Method::POST, &["jobs"])?
-            .query(&[("dry_run", "true".to_owned())])
+            .query(&SubmitParams { dry_run: Some(true) })?
             .json(spec)?
             .idempotent(None)?
             .timeout(Some(SUBMIT_TIMEOUT))
@@ -155,7 +72,7 @@ impl Client {
     /// # Errors
     /// `not-found`, `conflict` for a job that has not ended, and those of [`Client::submit`].
     pub async fn retry_job(&self, id: &str, function: Option<&FunctionRef>, budget_fuel: Option<u64>) -> Result<Job> {
-        let body = serde_json::json!({ "function": function, "budget-fuel": budget_fuel });
+        let body = RetryRequest { function: function.cloned(), budget_fuel };
         let request = self.request(Method::POST, &["jobs", id, "retry"])?.json(&body)?;
         request.idempotent(None)?.timeout(Some(SUBMIT_TIMEOUT)).read().await
     }
@@ -165,18 +82,15 @@ impl Client {
     /// # Errors
     /// The errors common to all requests.
     pub async fn jobs(&self, filter: &JobQuery) -> Result<Page<Job>> {
-        self.request(Method::GET, &["jobs"])?.query(&filter.query()).read().await
+        self.request(Method::GET, &["jobs"])?.query(filter)?.read().await
     }
 
-    /// Deletes one page of the ended jobs that match the filter: into the bin, or permanently with `for_good`. The
-    /// response's `next` is the cursor of the next page.
+    /// Deletes one page of the ended jobs that match the filter. The response's `next` is the cursor of the next page.
     ///
     /// # Errors
     /// `bad-request` for an empty filter, and the errors common to all requests.
-    pub async fn delete_jobs(&self, filter: &JobQuery, for_good: bool) -> Result<JobsDeleted> {
-        let mut query = filter.query();
-        push(&mut query, "now", for_good.then_some(true));
-        self.request(Method::DELETE, &["jobs"])?.query(&query).read().await
+    pub async fn delete_jobs(&self, filter: &JobQuery, mode: DeletionMode) -> Result<JobsDeleted> {
+        self.request(Method::DELETE, &["jobs"])?.query(filter)?.query(&mode.params())?.read().await
     }
 
     /// Returns a job. With `wait`, the server responds when the job ends or the time (at most 60 s) has passed.
@@ -185,7 +99,7 @@ impl Client {
     /// `not-found`, and the errors common to all requests.
     pub async fn job(&self, id: &str, wait: Option<Duration>) -> Result<Job> {
         let request = self.request(Method::GET, &["jobs", id])?;
-        self.waiting(request, wait).read().await
+        self.with_wait(request, wait)?.read().await
     }
 
     /// Waits until a job ends.
@@ -214,7 +128,7 @@ impl Client {
     /// # Errors
     /// `not-found`, `conflict` if it has not ended, and the errors common to all requests.
     pub async fn delete_job(&self, id: &str) -> Result<()> {
-        self.request(Method::DELETE, &["jobs", id])?.done().await
+        self.request(Method::DELETE, &["jobs", id])?.send_and_discard().await
     }
 
     /// Deletes an ended job permanently, with its journal.
@@ -222,7 +136,7 @@ impl Client {
     /// # Errors
     /// As for [`Self::delete_job`].
     pub async fn purge_job(&self, id: &str) -> Result<()> {
-        self.request(Method::DELETE, &["jobs", id])?.query(&[("now", "true".to_owned())]).done().await
+        self.request(Method::DELETE, &["jobs", id])?.query(&DeletionMode::Permanent.params())?.send_and_discard().await
     }
 
     /// Takes a job out of the bin.
@@ -240,7 +154,7 @@ impl Client {
     /// `not-found`, `conflict`, and the errors common to all requests.
     pub async fn audit_job(&self, id: &str, sample: f64) -> Result<AuditReport> {
         self.request(Method::POST, &["jobs", id, "audit"])?
-            .query(&[("sample", sample.to_string())])
+            .query(&AuditParams { sample: Some(sample) })?
             .idempotent(None)?
             .timeout(Some(AUDIT_TIMEOUT))
             .read()
@@ -252,22 +166,16 @@ impl Client {
     /// # Errors
     /// `not-found`, and the errors common to all requests.
     pub async fn tasks(&self, id: &str, filter: &TaskQuery) -> Result<Page<Task>> {
-        let mut query = Vec::new();
-        push(&mut query, "state", filter.state.as_ref());
-        push(&mut query, "stage", filter.stage);
-        filter.paging.query(&mut query);
-        self.request(Method::GET, &["jobs", id, "tasks"])?.query(&query).read().await
+        self.request(Method::GET, &["jobs", id, "tasks"])?.query(filter)?.read().await
     }
 
     /// Lists the tasks that were given up, of one job or of all.
     ///
     /// # Errors
     /// The errors common to all requests.
-    pub async fn dead_letters(&self, job: Option<&str>, paging: &PageOptions) -> Result<Page<DeadLetter>> {
-        let mut query = Vec::new();
-        push(&mut query, "job", job);
-        paging.query(&mut query);
-        self.request(Method::GET, &["dead-letters"])?.query(&query).read().await
+    pub async fn dead_letters(&self, job: Option<&JobId>, paging: &PageOptions) -> Result<Page<DeadLetter>> {
+        let query = DeadLetterQuery { job: job.cloned(), ..DeadLetterQuery::default() }.page(paging.clone());
+        self.request(Method::GET, &["dead-letters"])?.query(&query)?.read().await
     }
 
     /// Lists the results of a job.
@@ -275,9 +183,7 @@ impl Client {
     /// # Errors
     /// `not-found`, and the errors common to all requests.
     pub async fn results(&self, id: &str, paging: &PageOptions) -> Result<Page<ResultInfo>> {
-        let mut query = Vec::new();
-        paging.query(&mut query);
-        self.request(Method::GET, &["jobs", id, "results"])?.query(&query).read().await
+        self.request(Method::GET, &["jobs", id, "results"])?.query(paging)?.read().await
     }
 
     /// Downloads all results of a job, concatenated.
@@ -300,12 +206,8 @@ impl Client {
     ///
     /// # Errors
     /// As for [`Client::result`].
-    pub async fn result_lines(&self, id: &str, lines: &ResultLines) -> Result<Download> {
-        let mut query = Vec::new();
-        push(&mut query, "line", lines.from);
-        push(&mut query, "lines", lines.count);
-        push(&mut query, "q", lines.containing.as_ref());
-        self.request(Method::GET, &["jobs", id, "result"])?.query(&query).download().await
+    pub async fn result_lines(&self, id: &str, lines: &ResultParams) -> Result<Download> {
+        self.request(Method::GET, &["jobs", id, "result"])?.query(lines)?.download().await
     }
 }
 

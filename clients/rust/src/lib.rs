@@ -1,6 +1,6 @@
 //! A typed client of Fabric's REST API, used by the CLI, the tests and the benches.
 //!
-//! There is a method for every route of `/v1`. Requests and responses are the types of [`fabric_types::rest`]. Objects
+//! There is a method for every route of `/v1`. Requests and responses are the types of [`fabric_api`], and of [`fabric_types`] for facts such as jobs and log lines. Objects
 //! and results are streamed, job events continue across reconnects, and requests that are safe to repeat are retried.
 //! The client has no cache and no background task.
 //!
@@ -28,22 +28,29 @@ mod jobs;
 mod logs;
 mod objects;
 mod options;
-mod paging;
 mod request;
 mod retry;
 pub mod settings;
 pub mod sse;
 
 pub use body::{Download, Upload};
+pub use cluster::NodeModeRequest;
 pub use error::{Error, Result};
+pub use fabric_api::{
+    PageOptions,
+    function::FunctionQuery,
+    invocation::InvocationQuery,
+    job::{AuditReport, DeadLetterQuery, JobQuery, TaskQuery},
+    log::{LogOrder, LogQuery},
+    object::ObjectQuery,
+    result::{ResultInfo, ResultParams},
+};
 pub use follow::{JobEvents, LogFollow};
-pub use functions::{Deploy, FunctionQuery};
-pub use invocations::{InvocationQuery, InvokeRequest, InvokeResponse};
-pub use jobs::{AuditReport, Difference, JobQuery, ResultInfo, ResultLines, TaskQuery};
-pub use logs::LogQuery;
-pub use objects::{GetOptions, Listing, UploadOptions};
+pub use functions::DeployRequest;
+pub use invocations::{InvokeRequest, InvokeResponse};
+pub use jobs::DeletionMode;
+pub use objects::{GetOptions, UploadOptions};
 pub use options::Options;
-pub use paging::PageOptions;
 pub use request::Client;
 pub use reqwest::Method;
 

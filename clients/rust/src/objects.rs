@@ -1,7 +1,8 @@
 //! Objects: streamed uploads and downloads, with conditions and ranges.
 
-use crate::{Client, Download, Error, PageOptions, Result, Upload, functions::push, request::Payload};
+use crate::{Client, Download, Error, Result, Upload, request::Payload};
 use bytes::Bytes;
+use fabric_api::object::ObjectQuery;
 use fabric_types::{
     Fault,
     object_path::ObjectPath,
@@ -31,17 +32,6 @@ pub struct GetOptions {
     pub if_match: Option<String>,
     /// Read only if the object has another entity tag, else return an empty body with status 304.
     pub if_none_match: Option<String>,
-}
-
-/// A filter for objects.
-#[derive(Debug, Clone, Default)]
-pub struct Listing {
-    /// Prefix of the paths.
-    pub prefix: String,
-    /// List one level only. Deeper paths appear as folders, which end in `/`.
-    pub folders: bool,
-    /// Page of the list.
-    pub paging: PageOptions,
 }
 
 impl Client {
@@ -119,19 +109,15 @@ impl Client {
     /// # Errors
     /// `not-found`, and the errors common to all requests.
     pub async fn delete_object(&self, path: &str) -> Result<()> {
-        self.request(Method::DELETE, &["objects", object_path(path)?.as_str()])?.done().await
+        self.request(Method::DELETE, &["objects", object_path(path)?.as_str()])?.send_and_discard().await
     }
 
     /// Lists objects, by path.
     ///
     /// # Errors
     /// The errors common to all requests.
-    pub async fn objects(&self, listing: &Listing) -> Result<Page<ObjectInfo>> {
-        let mut query = Vec::new();
-        push(&mut query, "prefix", (!listing.prefix.is_empty()).then_some(&listing.prefix));
-        push(&mut query, "delimiter", listing.folders.then_some("/"));
-        listing.paging.query(&mut query);
-        self.request(Method::GET, &["objects"])?.query(&query).read().await
+    pub async fn objects(&self, filter: &ObjectQuery) -> Result<Page<ObjectInfo>> {
+        self.request(Method::GET, &["objects"])?.query(filter)?.read().await
     }
 }
 

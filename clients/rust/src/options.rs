@@ -11,7 +11,7 @@ pub struct Options {
     pub(crate) tenant: Option<String>,
     pub(crate) ca_pem: Option<Vec<u8>>,
     pub(crate) connect_timeout: Duration,
-    pub(crate) answer_timeout: Duration,
+    pub(crate) request_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) attempts: u32,
     pub(crate) reconnect_for: Duration,
@@ -27,7 +27,7 @@ impl Options {
             tenant: None,
             ca_pem: None,
             connect_timeout: Duration::from_secs(5),
-            answer_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             attempts: 4,
             reconnect_for: Duration::from_secs(60),
@@ -57,8 +57,8 @@ impl Options {
 
     /// Sets the timeout of an ordinary request. Invocations, uploads and downloads have none. Default 30 s.
     #[must_use]
-    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
-        self.answer_timeout = timeout;
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
         self
     }
 

@@ -2,7 +2,8 @@
 
 use crate::{Error, Options, Result, body::Upload, error::origin, idempotency_key, init_tls, retry};
 use bytes::Bytes;
-use fabric_types::{Code, rest::problem::Problem};
+use fabric_api::Problem;
+use fabric_types::Code;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Response, StatusCode, Url, header};
 use serde::{Serialize, de::DeserializeOwned};
@@ -151,7 +152,7 @@ impl Client {
             headers: Vec::new(),
             payload: Payload::None,
             repeatable,
-            timeout: Some(self.options.answer_timeout),
+            timeout: Some(self.options.request_timeout),
         })
     }
 }
@@ -165,11 +166,15 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn query(mut self, pairs: &[(&'static str, String)]) -> Self {
-        if !pairs.is_empty() {
-            self.url.query_pairs_mut().extend_pairs(pairs);
+    /// Adds the fields of `params` to the query.
+    pub(crate) fn query<T: Serialize>(mut self, params: &T) -> Result<Self> {
+        let added = serde_urlencoded::to_string(params)
+            .map_err(|e| Error::Setting(format!("can't be written as a query: {e}")))?;
+        if !added.is_empty() {
+            let query = self.url.query().map_or_else(|| added.clone(), |query| format!("{query}&{added}"));
+            self.url.set_query(Some(&query));
         }
-        self
+        Ok(self)
     }
 
     /// Sets a raw query string. Control characters are percent-encoded, because `Url` would drop some of them.
@@ -212,7 +217,7 @@ impl<'a> Request<'a> {
     }
 
     /// Disables retries.
-    pub(crate) fn once(mut self) -> Self {
+    pub(crate) fn without_retry(mut self) -> Self {
         self.repeatable = false;
         self
     }
@@ -235,7 +240,7 @@ impl<'a> Request<'a> {
                 Err(error) => (error, None),
             };
             let again = match &error {
-                Error::Problem(p) => retry::worth_repeating(p.code),
+                Error::Problem(p) => retry::should_retry(p.code),
                 // No retry after a refused connection or a bad certificate: waiting is the caller's decision.
                 Error::Unreachable { reason, .. } => !reason.contains("refused") && !reason.contains("certificate"),
                 Error::Timeout { .. } => true,
@@ -244,7 +249,7 @@ impl<'a> Request<'a> {
             if !again || attempt >= attempts {
                 return Err(error);
             }
-            tokio::time::sleep(retry::pause(attempt - 1, retry::share(), asked)).await;
+            tokio::time::sleep(retry::backoff(attempt - 1, retry::random_fraction(), asked)).await;
         }
     }
 
@@ -297,7 +302,7 @@ impl<'a> Request<'a> {
     }
 
     /// Sends the request and discards the response.
-    pub(crate) async fn done(self) -> Result<()> {
+    pub(crate) async fn send_and_discard(self) -> Result<()> {
         self.send().await.map(drop)
     }
 

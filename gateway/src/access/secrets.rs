@@ -1,7 +1,7 @@
 //! Removal of secrets from requests to functions, so that a credential of this server does not reach a guest, plain or
 //! encoded (test `no_spelling_of_a_secret_reaches_a_guest`).
 
-use crate::{jupyterhub, tokens};
+use crate::{caller::bearer, jupyterhub, tokens};
 use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose},
@@ -110,7 +110,7 @@ impl Secrets<'_> {
 /// Removes every request header that holds a Fabric secret or, with `hub`, a JupyterHub token. If one value of a header
 /// holds a secret, all its values are removed: readers differ in the value that they use.
 pub(crate) fn withhold(headers: &mut HeaderMap, hub: bool) {
-    let presented = super::bearer(headers).map(|s| s.as_bytes().to_vec());
+    let presented = bearer(headers).map(|s| s.as_bytes().to_vec());
     // Only a secret of a form that could have authenticated the caller: other credentials belong to the function.
     let presented = presented.filter(|s| hub && std::str::from_utf8(s).is_ok_and(jupyterhub::is_token));
     let secrets = Secrets { hub, presented: presented.as_deref() };
@@ -131,7 +131,7 @@ pub(crate) fn withhold(headers: &mut HeaderMap, hub: bool) {
 /// Returns `true` if a URI holds a Fabric secret, or the JupyterHub token that authenticated the request.
 pub(crate) fn are_in_address(uri: &Uri, headers: &HeaderMap, hub: bool) -> bool {
     let text = uri.path_and_query().map_or("", |p| p.as_str()).as_bytes();
-    let presented = super::bearer(headers).filter(|s| hub && jupyterhub::is_token(s)).map(str::as_bytes);
+    let presented = bearer(headers).filter(|s| hub && jupyterhub::is_token(s)).map(str::as_bytes);
     Secrets { hub, presented }.are_in(text)
 }
 

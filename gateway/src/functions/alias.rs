@@ -2,15 +2,15 @@
 
 use super::{
     Functions, live,
-    record::{self, AliasRecord, decode, encode, mean_the_same},
+    record::{self, AliasRecord, decode, encode, same_split},
 };
 use crate::{Error, clock::now_ms, error::Result};
+use fabric_api::function::Alias;
 use fabric_backend::registry::Precondition;
 use fabric_types::{
     Code,
     function::AliasTarget,
     id::{AliasName, FunctionName, TenantId},
-    rest::function::Alias,
 };
 
 const ROUNDS: usize = 64;
@@ -53,7 +53,7 @@ impl Functions {
         for _ in 0..ROUNDS {
             let old = self.alias_record(tenant, f, alias).await?;
             if old.is_none() {
-                self.room_for_alias(tenant, f).await?;
+                self.check_alias_limit(tenant, f).await?;
             }
             let promoted = old.as_ref().map_or(0, |(r, _)| r.promoted);
             let change = Change { alias, targets: targets.clone(), promoted, history: None };
@@ -156,7 +156,7 @@ impl Functions {
                 Some(version) => {
                     let targets = vec![AliasTarget { version, weight: 1 }];
                     // A rollback only goes back, unless the caller names a later version.
-                    if let Some(at) = history.iter().rposition(|earlier| mean_the_same(earlier, &targets)) {
+                    if let Some(at) = history.iter().rposition(|earlier| same_split(earlier, &targets)) {
                         history.truncate(at);
                     } else if now.iter().any(|target| target.version < version) {
                         history.push(now);
@@ -182,7 +182,7 @@ impl Functions {
         history: &mut Vec<Vec<AliasTarget>>,
     ) -> Result<Vec<AliasTarget>> {
         while let Some(targets) = history.pop() {
-            if !mean_the_same(&targets, now) && self.dangling(tenant, f, &targets).await?.is_none() {
+            if !same_split(&targets, now) && self.dangling(tenant, f, &targets).await?.is_none() {
                 return Ok(targets);
             }
         }

@@ -40,7 +40,7 @@ fn busy() -> Error {
 
 /// The result of a deployment.
 #[derive(Debug)]
-pub struct Made {
+pub struct DeployOutcome {
     /// The current version.
     pub deployment: Deployment,
     /// `true` if the version was created; `false` if the newest one was identical.
@@ -57,7 +57,7 @@ impl Functions {
     /// # Errors
     /// `invalid-manifest` for a schema that does not compile; `bad-request` for a note that is too long; `conflict` if
     /// the maximum number of functions or versions is reached; the errors of the registry.
-    pub async fn deploy(&self, tenant: &TenantId, new: NewVersion) -> Result<Made> {
+    pub async fn deploy(&self, tenant: &TenantId, new: NewVersion) -> Result<DeployOutcome> {
         if let Some(schema) = &new.manifest.params {
             self.check_schema(tenant, schema).await?;
         }
@@ -75,7 +75,7 @@ impl Functions {
         }
         self.0.cache.forget(tenant.as_str(), f.as_str());
         let live = self.live_targets(tenant, &f).await?;
-        Ok(Made { deployment, created, live_before, live })
+        Ok(DeployOutcome { deployment, created, live_before, live })
     }
 
     /// Returns the targets of `live`; empty if nothing is live.
@@ -112,9 +112,9 @@ impl Functions {
                 }
             }
             if there {
-                self.room_for_version(tenant, f, latest).await?;
+                self.check_version_limit(tenant, f, latest).await?;
             } else {
-                self.room_for_function(tenant).await?;
+                self.check_function_limit(tenant).await?;
             }
             let version = latest.max(floor) + 1;
             let deployment = Deployment {

@@ -5,11 +5,12 @@ use super::{
     record::{self, Head, decode, decode_deployment},
 };
 use crate::{Error, error::Result};
+use fabric_api::function::FunctionSummary;
 use fabric_backend::registry::RegistryEntry;
 use fabric_types::{
     function::Deployment,
     id::{FunctionName, TenantId},
-    rest::{Page, function::FunctionSummary},
+    rest::Page,
 };
 
 const BATCH: usize = 500;

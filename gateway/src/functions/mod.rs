@@ -7,16 +7,16 @@
 mod alias;
 mod cache;
 mod deploy;
+mod limits;
 mod list;
 pub mod params;
 mod record;
 mod resolve;
-mod room;
 mod schema_cost;
 mod schemas;
 
-pub use deploy::{Made, NewVersion};
-pub use resolve::{Choice, Version};
+pub use deploy::{DeployOutcome, NewVersion};
+pub use resolve::{ResolvedVersion, WeightedVersions};
 
 use crate::{Error, error::Result, offload::Offload};
 use fabric_backend::{Backend, registry::Change};
@@ -30,7 +30,7 @@ pub struct Functions(Arc<Inner>);
 
 struct Inner {
     backend: Backend,
-    cache: cache::Cache<Choice>,
+    cache: cache::Cache<WeightedVersions>,
     schemas: schemas::Schemas,
 }
 

@@ -85,7 +85,7 @@ impl Schema {
             .offline()
             .with_pattern_options(patterns(largest))
             .build(schema)
-            .map_err(|e| bad(format!("at `{}`: {}", e.instance_path(), Short::of(&e))))?;
+            .map_err(|e| bad(format!("at `{}`: {}", e.instance_path(), Truncated::of(&e))))?;
         let memory = graph.len() * 1024 + pattern_bytes + 4096;
         Ok(Self { validator, graph, memory_bytes: u32::try_from(memory).unwrap_or(u32::MAX) })
     }
@@ -127,7 +127,7 @@ impl Schema {
                 let path = error.instance_path().to_string();
                 let path = if path.is_empty() { "/" } else { &path };
                 let separator = if at == 0 { "" } else { "; " };
-                let _ = write!(found, "{separator}`{}`: {}", Short::of(path), Short::of(&error));
+                let _ = write!(found, "{separator}`{}`: {}", Truncated::of(path), Truncated::of(&error));
             }
             found
         } else {
@@ -143,12 +143,12 @@ fn total(cost: SchemaCost) -> u64 {
 }
 
 /// The first characters of a text that may be as long as the parameters. Writing stops at the limit.
-struct Short {
+struct Truncated {
     text: String,
     left: usize,
 }
 
-impl Short {
+impl Truncated {
     fn of(text: impl fmt::Display) -> String {
         let mut short = Self { text: String::new(), left: MAX_TEXT };
         // An error only means that the rest was left out.
@@ -157,7 +157,7 @@ impl Short {
     }
 }
 
-impl fmt::Write for Short {
+impl fmt::Write for Truncated {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
             self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;

@@ -3,11 +3,11 @@
 use super::damaged;
 use crate::{Error, error::Result};
 use bytes::Bytes;
+use fabric_api::function::Alias;
 use fabric_types::{
     Code,
     function::{AliasTarget, Deployment},
     id::{AliasName, FunctionName, TenantId},
-    rest::function::Alias,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -40,7 +40,7 @@ pub(super) struct AliasRecord {
 }
 
 /// Returns `true` if both lists divide calls alike: the weight of a single target has no effect.
-pub(super) fn mean_the_same(some: &[AliasTarget], others: &[AliasTarget]) -> bool {
+pub(super) fn same_split(some: &[AliasTarget], others: &[AliasTarget]) -> bool {
     match (some, others) {
         ([one], [other]) => one.version == other.version,
         _ => some == others,
@@ -54,7 +54,7 @@ impl AliasRecord {
     /// Returns the history after these targets are replaced by `next`.
     pub fn history_after(self, next: &[AliasTarget]) -> Vec<Vec<AliasTarget>> {
         let mut history = self.history;
-        if !mean_the_same(&self.alias.targets, next) {
+        if !same_split(&self.alias.targets, next) {
             history.push(self.alias.targets);
             history.drain(..history.len().saturating_sub(HISTORY));
         }

@@ -14,7 +14,7 @@ use fabric_types::{
 use std::sync::Arc;
 
 /// A version ready to be called.
-pub struct Version {
+pub struct ResolvedVersion {
     /// The deployment to run.
     pub deployment: Arc<Deployment>,
     /// The version number as a header value.
@@ -23,7 +23,7 @@ pub struct Version {
     pub(super) schema: Option<blake3::Hash>,
 }
 
-impl Version {
+impl ResolvedVersion {
     fn new(deployment: Deployment) -> Self {
         let number = http::HeaderValue::from(deployment.version);
         let schema = deployment.manifest.params.as_ref().map(super::schemas::digest);
@@ -32,15 +32,15 @@ impl Version {
 }
 
 /// The versions that a reference may resolve to, with their weights.
-pub struct Choice {
-    targets: Vec<(u32, Arc<Version>)>,
+pub struct WeightedVersions {
+    targets: Vec<(u32, Arc<ResolvedVersion>)>,
     total: u64,
 }
 
-impl Choice {
+impl WeightedVersions {
     /// Picks one version at random, by weight.
     #[must_use]
-    pub fn pick(&self) -> Option<&Arc<Version>> {
+    pub fn pick(&self) -> Option<&Arc<ResolvedVersion>> {
         if let [(_, only)] = self.targets.as_slice() {
             return Some(only);
         }
@@ -60,8 +60,8 @@ impl Functions {
     ///
     /// # Errors
     /// `bad-request` for text that does not name a function; `not-found`.
-    pub async fn resolve_text(&self, text: &str) -> Result<Arc<Version>> {
-        if let Some(version) = self.0.cache.get(text).as_deref().and_then(Choice::pick) {
+    pub async fn resolve_text(&self, text: &str) -> Result<Arc<ResolvedVersion>> {
+        if let Some(version) = self.0.cache.get(text).as_deref().and_then(WeightedVersions::pick) {
             return Ok(Arc::clone(version));
         }
         let choice = self.choice(text).await?;
@@ -69,7 +69,7 @@ impl Functions {
     }
 
     /// Reads the choice for a text from the registry and caches it.
-    async fn choice(&self, text: &str) -> Result<Arc<Choice>> {
+    async fn choice(&self, text: &str) -> Result<Arc<WeightedVersions>> {
         let (tenant, reference) = text.split_once('/').ok_or_else(|| Error::bad("write TENANT/FUNCTION"))?;
         let tenant = TenantId::new(tenant)?;
         let reference: FunctionRef = reference.parse()?;
@@ -84,7 +84,7 @@ impl Functions {
     ///
     /// # Errors
     /// `not-found`.
-    pub async fn resolve(&self, tenant: &TenantId, reference: &FunctionRef) -> Result<Arc<Version>> {
+    pub async fn resolve(&self, tenant: &TenantId, reference: &FunctionRef) -> Result<Arc<ResolvedVersion>> {
         self.resolve_text(&format!("{tenant}/{reference}")).await
     }
 
@@ -104,7 +104,7 @@ impl Functions {
         live.targets.iter().all(|(_, version)| version.deployment.manifest.function.public)
     }
 
-    async fn load(&self, tenant: &TenantId, reference: &FunctionRef) -> Result<Choice> {
+    async fn load(&self, tenant: &TenantId, reference: &FunctionRef) -> Result<WeightedVersions> {
         let missing = || Error::not_found("function", reference).hint("`fabric functions` lists what is deployed");
         let head = self.head(tenant, &reference.name).await?.ok_or_else(missing)?;
         let only = |version| vec![AliasTarget { version, weight: 1 }];
@@ -125,11 +125,11 @@ impl Functions {
                 self.alias_record(tenant, &reference.name, &live()?).await?.ok_or_else(missing)?.0.alias.targets
             }
         };
-        let mut choice = Choice { targets: Vec::new(), total: 0 };
+        let mut choice = WeightedVersions { targets: Vec::new(), total: 0 };
         for target in targets {
             let deployment = self.version(tenant, &reference.name, target.version).await?;
             choice.total += u64::from(target.weight);
-            choice.targets.push((target.weight, Arc::new(Version::new(deployment))));
+            choice.targets.push((target.weight, Arc::new(ResolvedVersion::new(deployment))));
         }
         Ok(choice)
     }

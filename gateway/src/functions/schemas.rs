@@ -1,6 +1,6 @@
 //! The cache of compiled schemas. An evicted schema is compiled again on its next use.
 
-use super::{Functions, Version, params::Schema};
+use super::{Functions, ResolvedVersion, params::Schema};
 use crate::{error::Result, offload::Offload};
 use fabric_types::id::TenantId;
 use serde_json::{Map, Value};
@@ -57,7 +57,7 @@ impl Functions {
     ///
     /// # Errors
     /// `invalid-params`; `invalid-manifest` if the schema is no longer accepted.
-    pub async fn check_params(&self, version: &Version, given: &Map<String, Value>) -> Result<()> {
+    pub async fn check_params(&self, version: &ResolvedVersion, given: &Map<String, Value>) -> Result<()> {
         let (Some(digest), Some(schema)) = (version.schema, version.deployment.manifest.params.as_ref()) else {
             return Ok(());
         };

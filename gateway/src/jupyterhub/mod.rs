@@ -8,7 +8,7 @@ mod user;
 
 pub use rule::Rule;
 
-use crate::{Error, access::Caller, error::Result};
+use crate::{Error, caller::Caller, error::Result};
 use fabric_types::Code;
 use futures::StreamExt as _;
 use http::{HeaderValue, StatusCode, header};
@@ -27,7 +27,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(5);
 /// Maximum bytes of an answer. The groups and scopes of one user take some thousand bytes.
 const MAX_ANSWER: usize = 1 << 20;
 /// Upper limit of the time that an answer may be cached.
-pub const LONGEST_BELIEF: Duration = Duration::from_secs(3600);
+pub const MAX_CACHE_TTL: Duration = Duration::from_secs(3600);
 
 /// Settings of the operator.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub struct Options {
     /// Rules for tenants and roles; the first that matches wins.
     pub rules: Vec<Rule>,
     /// Time that the Hub's answer is cached. A revoked token works for this long.
-    pub believed: Duration,
+    pub cache_ttl: Duration,
 }
 
 /// The reason that a token is refused after the Hub was queried.
@@ -75,9 +75,9 @@ impl From<Refusal> for Error {
 type Answer = Result<Caller, Refusal>;
 
 /// The lifetime of cached answers.
-struct Belief(Duration);
+struct CacheExpiry(Duration);
 
-impl moka::Expiry<[u8; 32], Answer> for Belief {
+impl moka::Expiry<[u8; 32], Answer> for CacheExpiry {
     fn expire_after_create(&self, _: &[u8; 32], answer: &Answer, _: std::time::Instant) -> Option<Duration> {
         Some(match answer {
             Ok(_) => self.0,
@@ -141,8 +141,10 @@ impl JupyterHub {
         // A redirect could send the token elsewhere.
         let client =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(PATIENCE);
-        let answers =
-            moka::future::Cache::builder().max_capacity(REMEMBERED).expire_after(Belief(options.believed)).build();
+        let answers = moka::future::Cache::builder()
+            .max_capacity(REMEMBERED)
+            .expire_after(CacheExpiry(options.cache_ttl))
+            .build();
         Ok(Self(Arc::new(Inner {
             address,
             service: options.service,
@@ -230,7 +232,7 @@ mod tests {
             api: api.to_owned(),
             service: service.to_owned(),
             rules: Rule::default_rules(),
-            believed: Duration::from_secs(60),
+            cache_ttl: Duration::from_secs(60),
         }
     }
 

@@ -9,7 +9,7 @@ const USER: &str = "{user}";
 
 /// The users that a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Who {
+enum Subject {
     User(String),
     Group(String),
     Admins,
@@ -20,7 +20,7 @@ enum Who {
 /// the user's name in a safe form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    who: Who,
+    who: Subject,
     tenant: String,
     role: Role,
 }
@@ -31,16 +31,16 @@ impl Rule {
     /// Returns the rules that apply if the operator gives none: each user is a developer in a separate tenant.
     #[must_use]
     pub fn default_rules() -> Vec<Self> {
-        vec![Self { who: Who::Everyone, tenant: format!("hub-{USER}"), role: Role::Developer }]
+        vec![Self { who: Subject::Everyone, tenant: format!("hub-{USER}"), role: Role::Developer }]
     }
 
     /// Returns the tenant and role of a user that the rule matches.
     pub(super) fn apply(&self, user: &User) -> Option<(TenantId, Role)> {
         let fits = match &self.who {
-            Who::User(name) => user.name == *name,
-            Who::Group(name) => user.groups.contains(name),
-            Who::Admins => user.admin,
-            Who::Everyone => true,
+            Subject::User(name) => user.name == *name,
+            Subject::Group(name) => user.groups.contains(name),
+            Subject::Admins => user.admin,
+            Subject::Everyone => true,
         };
         // Checked with the longest name when the rule was parsed.
         let tenant = fits.then(|| TenantId::new(self.tenant.replace(USER, &safe_name::of(&user.name))))?;
@@ -56,10 +56,10 @@ impl FromStr for Rule {
         let (who, what) = text.rsplit_once('=').ok_or_else(form)?;
         let (tenant, role) = what.split_once('/').ok_or_else(form)?;
         let who = match who.split_once(':') {
-            Some(("user", name)) if !name.is_empty() => Who::User(name.to_owned()),
-            Some(("group", name)) if !name.is_empty() => Who::Group(name.to_owned()),
-            None if who == "admins" => Who::Admins,
-            None if who == "everyone" => Who::Everyone,
+            Some(("user", name)) if !name.is_empty() => Subject::User(name.to_owned()),
+            Some(("group", name)) if !name.is_empty() => Subject::Group(name.to_owned()),
+            None if who == "admins" => Subject::Admins,
+            None if who == "everyone" => Subject::Everyone,
             _ => return Err(form()),
         };
         let roles = [Role::Invoker, Role::Developer, Role::TenantAdmin, Role::Admin];
@@ -78,10 +78,10 @@ impl FromStr for Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.who {
-            Who::User(name) => write!(f, "user:{name}"),
-            Who::Group(name) => write!(f, "group:{name}"),
-            Who::Admins => f.write_str("admins"),
-            Who::Everyone => f.write_str("everyone"),
+            Subject::User(name) => write!(f, "user:{name}"),
+            Subject::Group(name) => write!(f, "group:{name}"),
+            Subject::Admins => f.write_str("admins"),
+            Subject::Everyone => f.write_str("everyone"),
         }?;
         write!(f, "={}/{}", self.tenant, self.role)
     }

@@ -1,6 +1,5 @@
 //! The gateway's metrics: names with units, and the handles that requests update.
 
-pub mod dependencies;
 pub mod plain;
 pub mod process;
 

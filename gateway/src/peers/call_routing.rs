@@ -2,10 +2,10 @@
 //! drawn at random (the power of two choices: Mitzenmacher 1996), with preference for nodes that hold the module in
 //! memory.
 
-use super::{Peer, Peers, pass::Passing, was_passed};
-use crate::{Error, error::Result, functions::Version, state::App};
+use super::{Peer, Peers, forward::ForwardedRequest, is_forwarded};
+use crate::{Error, error::Result, functions::ResolvedVersion};
 use axum::{body::Body, response::Response};
-use fabric_node::Occupancy;
+use fabric_node::{NodeHandle, Occupancy};
 use fabric_types::{
     Code,
     function::Deployment,
@@ -86,18 +86,18 @@ fn gpu_of(facts: &Node) -> GpuSupport {
 }
 
 /// A response body that counts its call with a node until the body is dropped.
-struct Counted {
+struct CountedBody {
     body: Body,
     calls: Arc<AtomicU32>,
 }
 
-impl Drop for Counted {
+impl Drop for CountedBody {
     fn drop(&mut self) {
         self.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl http_body::Body for Counted {
+impl http_body::Body for CountedBody {
     type Data = bytes::Bytes;
     type Error = axum::Error;
 
@@ -118,11 +118,11 @@ impl http_body::Body for Counted {
 }
 
 /// The places that may run a call.
-pub(crate) struct Places {
+pub(crate) struct Placement {
     /// The nodes to offer the call to, best first; empty if it runs in this process.
     pub nodes: Vec<Arc<Peer>>,
     /// `true` if the call may run in this process when no node can be reached.
-    here: bool,
+    run_locally: bool,
 }
 
 /// The result of offering a call to other nodes.
@@ -130,15 +130,15 @@ pub(crate) enum Offered {
     /// A node answered.
     Answered(Response),
     /// No node took the call; the request is unchanged.
-    Back(Request<Body>),
+    NotTaken(Request<Body>),
 }
 
 impl Peers {
     /// Returns the nodes to offer a call to, best first; empty if the call runs in this process.
-    fn elsewhere(&self, here: Occupancy, serves: GpuSupport, deployment: &Deployment) -> Vec<Arc<Peer>> {
+    fn candidates(&self, here: Occupancy, serves: GpuSupport, deployment: &Deployment) -> Vec<Arc<Peer>> {
         let resources = &deployment.manifest.resources;
         // The gateway of a drained node also sends calls away, as long as a node takes them.
-        let mut here = if self.closed.read().contains(&self.name) { Occupancy { slots: 0, ..here } } else { here };
+        let mut here = if self.cordoned.read().contains(&self.name) { Occupancy { slots: 0, ..here } } else { here };
         let requirement = resources.gpu;
         if is_free(here) && serves.satisfies(requirement) {
             return Vec::new();
@@ -175,18 +175,18 @@ impl Peers {
     /// `unavailable` if a node failed during the call.
     async fn offer(&self, nodes: &[Arc<Peer>], request: Request<Body>) -> Result<Offered> {
         let (parts, body) = request.into_parts();
-        let passing = Passing::new(Request::from_parts(parts.clone(), body));
+        let forwarded = ForwardedRequest::new(Request::from_parts(parts.clone(), body));
         for peer in nodes {
             let at = crate::clock::draw() as usize % self.calling.len().max(1);
             let Some((plain, secure)) = self.calling.get(at) else { break };
             let client = if peer.url.starts_with("https:") { secure } else { plain };
             peer.calls.fetch_add(1, Ordering::Relaxed);
-            let count = |body| Counted { body, calls: Arc::clone(&peer.calls) };
-            match passing.send(client, &peer.url).await {
+            let count = |body| CountedBody { body, calls: Arc::clone(&peer.calls) };
+            match forwarded.send(client, &peer.url).await {
                 Ok(response) => return Ok(Offered::Answered(response.map(|body| Body::new(count(body))))),
                 Err(e) => {
                     drop(count(Body::empty()));
-                    if !passing.body.is_whole() || !e.is_connect() {
+                    if !forwarded.body.is_whole() || !e.is_connect() {
                         return Err(Error::new(
                             Code::Unavailable,
                             format!("node {} failed during the call: {}", peer.facts.id, e.without_url()),
@@ -198,7 +198,7 @@ impl Peers {
                 }
             }
         }
-        Ok(Offered::Back(Request::from_parts(parts, passing.body.back())))
+        Ok(Offered::NotTaken(Request::from_parts(parts, forwarded.body.back())))
     }
 }
 
@@ -227,26 +227,35 @@ fn no_such_node(resources: &Resources) -> Error {
 ///
 /// # Errors
 /// `unavailable` if this process cannot run it and no suitable node is known.
-pub(crate) fn places(app: &App, version: &Version, headers: &HeaderMap) -> Result<Places> {
-    let (mut here, serves) = (app.services.node.room(), app.services.node.serves_gpu());
+pub(crate) fn place(
+    node: &NodeHandle,
+    peers: Option<&Peers>,
+    version: &ResolvedVersion,
+    headers: &HeaderMap,
+) -> Result<Placement> {
+    let (mut here, serves) = (node.room(), node.serves_gpu());
     let resources = &version.deployment.manifest.resources;
-    let suits_here = suits(resources, app.services.node.labels(), here.slots);
-    let Some(peers) = &app.services.peers else {
-        return if suits_here { Ok(Places { nodes: Vec::new(), here: true }) } else { Err(no_such_node(resources)) };
+    let suits_here = suits(resources, node.labels(), here.slots);
+    let Some(peers) = peers else {
+        return if suits_here {
+            Ok(Placement { nodes: Vec::new(), run_locally: true })
+        } else {
+            Err(no_such_node(resources))
+        };
     };
-    if was_passed(headers) {
-        return if here.slots > 0 { Ok(Places { nodes: Vec::new(), here: true }) } else { Err(nowhere()) };
+    if is_forwarded(headers) {
+        return if here.slots > 0 { Ok(Placement { nodes: Vec::new(), run_locally: true }) } else { Err(nowhere()) };
     }
     let requires_gpu = resources.gpu == GpuRequirement::Required;
     if !suits_here || (requires_gpu && !serves.satisfies(resources.gpu)) {
         // This process cannot run the call, however low its load.
         here.slots = 0;
     }
-    let nodes = peers.elsewhere(here, serves, &version.deployment);
+    let nodes = peers.candidates(here, serves, &version.deployment);
     let runs_here = here.slots > 0;
     match (nodes.is_empty() && !runs_here, requires_gpu) {
-        (false, _) => Ok(Places { nodes, here: runs_here }),
-        (true, _) if !suits_here && app.services.node.room().slots > 0 => Err(no_such_node(resources)),
+        (false, _) => Ok(Placement { nodes, run_locally: runs_here }),
+        (true, _) if !suits_here && node.room().slots > 0 => Err(no_such_node(resources)),
         (true, false) => Err(nowhere()),
         (true, true) => Err(no_gpu()),
     }
@@ -256,12 +265,12 @@ pub(crate) fn places(app: &App, version: &Version, headers: &HeaderMap) -> Resul
 ///
 /// # Errors
 /// `unavailable` if a node failed during the call, or if this process cannot run it either.
-pub(crate) async fn offer_to(app: &App, places: &Places, request: Request<Body>) -> Result<Offered> {
-    let Some(peers) = app.services.peers.as_ref().filter(|_| !places.nodes.is_empty()) else {
-        return Ok(Offered::Back(request));
+pub(crate) async fn offer_to(peers: Option<&Peers>, placement: &Placement, request: Request<Body>) -> Result<Offered> {
+    let Some(peers) = peers.filter(|_| !placement.nodes.is_empty()) else {
+        return Ok(Offered::NotTaken(request));
     };
-    match peers.offer(&places.nodes, request).await? {
-        Offered::Back(_) if !places.here => Err(nowhere()),
+    match peers.offer(&placement.nodes, request).await? {
+        Offered::NotTaken(_) if !placement.run_locally => Err(nowhere()),
         offered => Ok(offered),
     }
 }
@@ -269,12 +278,17 @@ pub(crate) async fn offer_to(app: &App, places: &Places, request: Request<Body>)
 /// Offers a call to a node that would run it sooner than this process, if there is one; else returns the request.
 ///
 /// # Errors
-/// As for [`places`] and [`offer_to`].
-pub(crate) async fn offer(app: &App, version: &Version, mut request: Request<Body>) -> Result<Offered> {
+/// As for [`place`] and [`offer_to`].
+pub(crate) async fn offer(
+    node: &NodeHandle,
+    peers: Option<&Peers>,
+    version: &ResolvedVersion,
+    mut request: Request<Body>,
+) -> Result<Offered> {
     // This process stores the record of the key. In requests to http functions the key is the function's own and stays.
     request.headers_mut().remove(HeaderName::from_static("idempotency-key"));
-    let places = places(app, version, request.headers())?;
-    offer_to(app, &places, request).await
+    let placement = place(node, peers, version, request.headers())?;
+    offer_to(peers, &placement, request).await
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@
 //! each other. It also carries a mark, so that it is forwarded only once and never in a circle.
 
 pub(crate) mod call_routing;
+mod forward;
 mod owner;
-mod pass;
 mod replayable_body;
 
-pub(crate) use pass::Passed;
+pub(crate) use forward::Forwarded;
 
+use crate::headers::RELAYED;
 use fabric_backend::{
     Backend,
     presence::PresenceChange,
@@ -19,7 +20,7 @@ use fabric_backend::{
 use fabric_driver::NodeMode;
 use fabric_types::{id::NodeId, rest::node::Node};
 use futures::StreamExt as _;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use parking_lot::RwLock;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,18 +32,15 @@ use tokio::sync::watch;
 /// Timeout for a connection to another process.
 const CONNECT: Duration = Duration::from_secs(3);
 /// Usual time that a request waits for an owner.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const OWNER_WAIT: Duration = Duration::from_secs(20);
 /// Maximum node modes that are read at the start.
-const WISHES: usize = 10_000;
+const MAX_NODE_MODES: usize = 10_000;
 /// Connections for calls to one node. A connection has 256 streams at most and one task that drives it.
 const CONNECTIONS: usize = 4;
 /// Maximum streams of a connection.
 const CALLS_ON_A_CONNECTION: u32 = 256;
 /// Bytes of an answer that may be buffered ahead of the caller's reads.
 const CALL_WINDOW: u32 = 256 << 10;
-
-/// Marks a forwarded request. Its value is the scheme that the caller used.
-pub(crate) const RELAYED: HeaderName = HeaderName::from_static("fabric-relayed");
 
 /// The address of the owner of the jobs, as `http://HOST:PORT`; `None` while there is no owner.
 pub type JobsOwnerAddress = watch::Receiver<Option<String>>;
@@ -55,7 +53,7 @@ pub struct Options {
     pub owner: JobsOwnerAddress,
     /// `true` if it forwards requests that only the owner can answer. A process that only runs guests refuses them.
     pub relays: bool,
-    /// Maximum time that a request waits for an owner. [`PATIENCE`] covers the expiry of a lease and the reading of
+    /// Maximum time that a request waits for an owner. [`OWNER_WAIT`] covers the expiry of a lease and the reading of
     /// journals.
     pub patience: Duration,
     /// The certificate authority of the other processes, as PEM; `None`: the authorities that the system trusts.
@@ -75,7 +73,7 @@ pub struct Peers {
     calling: Vec<(reqwest::Client, reqwest::Client)>,
     nodes: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
     /// Nodes that operators closed for new work.
-    closed: RwLock<BTreeSet<NodeId>>,
+    cordoned: RwLock<BTreeSet<NodeId>>,
 }
 
 /// A node, and the calls that this process has with it.
@@ -86,7 +84,7 @@ pub(crate) struct Peer {
 }
 
 /// Returns `true` if another process forwarded the request.
-pub(crate) fn was_passed(headers: &HeaderMap) -> bool {
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.contains_key(&RELAYED)
 }
 
@@ -128,7 +126,7 @@ impl Peers {
             relaying: client(ca.as_ref()).http1_only().build()?,
             calling: calling.collect::<Result<_, reqwest::Error>>()?,
             nodes: RwLock::default(),
-            closed: RwLock::default(),
+            cordoned: RwLock::default(),
         })
     }
 
@@ -142,37 +140,37 @@ impl Peers {
     pub async fn follow(&self, backend: &Backend) {
         let mut arrivals = backend.presence.watch();
         // Watched before the list is read, so that no change is missed in between.
-        let mut wishes = backend.registry.watch(NodeMode::PREFIX);
-        match backend.registry.list(NodeMode::PREFIX, None, WISHES).await {
-            Ok(entries) => entries.iter().for_each(|entry| self.wish(entry)),
+        let mut modes = backend.registry.watch(NodeMode::PREFIX);
+        match backend.registry.list(NodeMode::PREFIX, None, MAX_NODE_MODES).await {
+            Ok(entries) => entries.iter().for_each(|entry| self.apply_mode(entry)),
             Err(error) => tracing::warn!(%error, "could not read the drained nodes"),
         }
         loop {
             tokio::select! {
-                Some(arrival) = arrivals.next() => self.hear(arrival),
-                Some(change) = wishes.next() => match change {
-                    Change::Put(entry) => self.wish(&entry),
-                    Change::Deleted(key) => self.closed.write().retain(|node| !key.ends_with(&format!("/{node}"))),
+                Some(arrival) = arrivals.next() => self.apply_presence(arrival),
+                Some(change) = modes.next() => match change {
+                    Change::Put(entry) => self.apply_mode(&entry),
+                    Change::Deleted(key) => self.cordoned.write().retain(|node| !key.ends_with(&format!("/{node}"))),
                 },
                 else => return,
             }
         }
     }
 
-    fn wish(&self, entry: &RegistryEntry) {
+    fn apply_mode(&self, entry: &RegistryEntry) {
         match NodeMode::read(entry) {
-            Some((node, NodeMode::Open)) => self.closed.write().remove(&node),
-            Some((node, _)) => self.closed.write().insert(node),
+            Some((node, NodeMode::Open)) => self.cordoned.write().remove(&node),
+            Some((node, _)) => self.cordoned.write().insert(node),
             None => false,
         };
     }
 
     /// Returns `true` if a node takes calls of other processes.
     fn is_open(&self, node: &Node) -> bool {
-        !node.leaving && !self.closed.read().contains(&node.id)
+        !node.leaving && !self.cordoned.read().contains(&node.id)
     }
 
-    fn hear(&self, arrival: PresenceChange) {
+    fn apply_presence(&self, arrival: PresenceChange) {
         let mut nodes = self.nodes.write();
         match arrival {
             PresenceChange::Present(facts) if facts.id != self.name => {

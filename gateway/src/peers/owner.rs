@@ -1,8 +1,8 @@
 //! Forwarding of requests that only the owner of the jobs can answer. During a takeover, requests wait for the new
 //! owner rather than fail.
 
-use super::{Peers, RELAYED, pass::Passing};
-use crate::{Error, error::Result};
+use super::{Peers, forward::ForwardedRequest};
+use crate::{Error, error::Result, headers::RELAYED};
 use axum::{body::Body, response::Response};
 use fabric_types::Code;
 use http::{HeaderValue, Request, header};
@@ -24,7 +24,7 @@ impl Peers {
     /// # Errors
     /// `unavailable` if there is no owner, or if it failed during the request; `not-found` if this process does not
     /// forward requests.
-    pub(crate) async fn ask_owner(&self, request: Request<Body>) -> Result<Response> {
+    pub(crate) async fn forward_to_owner(&self, request: Request<Body>) -> Result<Response> {
         if request.headers().contains_key(&RELAYED) {
             return Err(no_owner("the process that received the request no longer owns the jobs"));
         }
@@ -32,7 +32,7 @@ impl Peers {
             return Err(Error::new(Code::NotFound, "this process only runs guests")
                 .hint("send the request to a process of the fleet with the role `gateway`"));
         }
-        let passing = Passing::new(request);
+        let forwarded = ForwardedRequest::new(request);
         let mut owners = self.owner.clone();
         let until = Instant::now() + self.patience;
         let mut why = "there is none".to_owned();
@@ -44,10 +44,10 @@ impl Peers {
                 }
             };
             let sent = tokio::select! {
-                sent = passing.send(&self.relaying, &owner) => sent,
+                sent = forwarded.send(&self.relaying, &owner) => sent,
                 // A frozen owner would hold its callers for as long as it is frozen.
                 Ok(()) = owners.changed() => {
-                    if passing.body.is_whole() && passing.method.is_safe() {
+                    if forwarded.body.is_whole() && forwarded.method.is_safe() {
                         continue;
                     }
                     return Err(no_owner("another process took over before the owner answered"));
@@ -56,7 +56,7 @@ impl Peers {
             match sent {
                 Ok(response) => return Ok(response),
                 // A request that never arrived, or that changes nothing, may be sent again.
-                Err(e) if passing.body.is_whole() && (e.is_connect() || passing.method.is_safe()) => {
+                Err(e) if forwarded.body.is_whole() && (e.is_connect() || forwarded.method.is_safe()) => {
                     why = e.without_url().to_string();
                 }
                 Err(e) => return Err(no_owner(e.without_url())),

@@ -2,31 +2,32 @@
 
 use super::cursor::page;
 use crate::{
-    access::Caller,
+    caller::Caller,
     error::Result,
-    extract::{At, JsonBody, PageParams, QueryParams},
+    extract::{JsonBody, PathParams, QueryParams},
     state::App,
 };
 use axum::{Json, extract::State};
+use fabric_api::{
+    PageOptions,
+    function::{Alias, SetAlias},
+};
 use fabric_types::{
     id::{AliasName, FunctionName},
-    rest::{
-        Page,
-        function::{Alias, SetAlias},
-    },
+    rest::Page,
 };
 use http::StatusCode;
 
 /// Lists the aliases of a function.
-#[utoipa::path(get, path = "/functions/{f}/aliases", tag = "functions", params(("f" = String, Path), PageParams), responses((status = 200, body = Page<Alias>)))]
+#[utoipa::path(get, path = "/functions/{f}/aliases", tag = "functions", params(("f" = String, Path), PageOptions), responses((status = 200, body = Page<Alias>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    At(f): At<FunctionName>,
-    QueryParams(paging): QueryParams<PageParams>,
+    PathParams(f): PathParams<FunctionName>,
+    QueryParams(paging): QueryParams<PageOptions>,
 ) -> Result<Json<Page<Alias>>> {
     let all = app.functions.aliases(&caller.tenant, &f).await?;
-    page(all, paging.cursor.as_deref(), paging.limit()).map(Json)
+    page(all, paging.cursor.as_deref(), paging.items()).map(Json)
 }
 
 /// Sets an alias.
@@ -34,7 +35,7 @@ pub async fn list(
 pub async fn set(
     State(app): State<App>,
     caller: Caller,
-    At((f, a)): At<(FunctionName, AliasName)>,
+    PathParams((f, a)): PathParams<(FunctionName, AliasName)>,
     JsonBody(new): JsonBody<SetAlias>,
 ) -> Result<Json<Alias>> {
     app.functions.set_alias(&caller.tenant, &f, &a, new.targets).await.map(Json)
@@ -45,7 +46,7 @@ pub async fn set(
 pub async fn delete(
     State(app): State<App>,
     caller: Caller,
-    At((f, a)): At<(FunctionName, AliasName)>,
+    PathParams((f, a)): PathParams<(FunctionName, AliasName)>,
 ) -> Result<StatusCode> {
     app.functions.delete_alias(&caller.tenant, &f, &a).await?;
     Ok(StatusCode::NO_CONTENT)

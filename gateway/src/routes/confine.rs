@@ -3,12 +3,12 @@
 //! may send nearly all headers. Scripts of one origin can still access each other's pages and storage: only hosts
 //! separate those.
 
-use super::http_functions::PREFIX;
+use crate::paths::FUNCTIONS_PREFIX;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// The scope of a response's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach<'a> {
+pub(crate) enum HeaderScope<'a> {
     /// The path below `/f/` with this name, such as `acme/web`, on a shared origin.
     Path(&'a str),
     /// The function's own host.
@@ -41,17 +41,17 @@ fn speaks_for_the_origin(name: &str) -> bool {
 }
 
 /// Removes everything from a function's response headers that affects more than the function.
-pub(crate) fn confine(headers: &mut HeaderMap, reach: Reach<'_>) {
+pub(crate) fn confine(headers: &mut HeaderMap, scope: HeaderScope<'_>) {
     // `Alt-Svc` names another server for the whole origin, on any host.
     headers.remove(header::ALT_SVC);
-    if reach != Reach::Host {
+    if scope != HeaderScope::Host {
         let named: Vec<HeaderName> = headers.keys().filter(|n| speaks_for_the_origin(n.as_str())).cloned().collect();
         for name in named {
             headers.remove(name);
         }
     }
     if headers.contains_key(header::SET_COOKIE) {
-        let cookies: Vec<_> = headers.get_all(header::SET_COOKIE).iter().filter_map(|c| confined(c, reach)).collect();
+        let cookies: Vec<_> = headers.get_all(header::SET_COOKIE).iter().filter_map(|c| confined(c, scope)).collect();
         headers.remove(header::SET_COOKIE);
         for cookie in cookies {
             headers.append(header::SET_COOKIE, cookie);
@@ -60,12 +60,12 @@ pub(crate) fn confine(headers: &mut HeaderMap, reach: Reach<'_>) {
 }
 
 /// Restricts a cookie to the function's own host and path. Returns `None` if that is not possible.
-fn confined(given: &HeaderValue, reach: Reach<'_>) -> Option<HeaderValue> {
+fn confined(given: &HeaderValue, scope: HeaderScope<'_>) -> Option<HeaderValue> {
     let text = given.to_str().ok()?;
-    let prefix = match reach {
-        Reach::Nothing => return None,
-        Reach::Path(key) => Some(format!("{PREFIX}{key}")),
-        Reach::Host => None,
+    let prefix = match scope {
+        HeaderScope::Nothing => return None,
+        HeaderScope::Path(key) => Some(format!("{FUNCTIONS_PREFIX}{key}")),
+        HeaderScope::Host => None,
     };
     let mut parts = text.split(';');
     let pair = parts.next()?.trim();
@@ -113,16 +113,16 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
-    fn cookie(text: &str, reach: Reach<'_>) -> Option<String> {
+    fn cookie(text: &str, scope: HeaderScope<'_>) -> Option<String> {
         let mut headers = HeaderMap::new();
         headers.insert(header::SET_COOKIE, HeaderValue::try_from(text).unwrap());
-        confine(&mut headers, reach);
+        confine(&mut headers, scope);
         headers.get(header::SET_COOKIE).map(|v| v.to_str().unwrap().to_owned())
     }
 
     #[test]
     fn cookies_of_a_shared_origin_stay_below_the_function() {
-        let path = Reach::Path("acme/web");
+        let path = HeaderScope::Path("acme/web");
         for (given, kept) in [
             ("a=b", Some("a=b; Path=/f/acme/web")),
             ("a=b; Path=/", Some("a=b; Path=/f/acme/web")),
@@ -144,22 +144,25 @@ mod tests {
         ] {
             assert_eq!(cookie(given, path).as_deref(), kept, "{given}");
         }
-        assert_eq!(cookie("a=b; Path=/f/acme/web", Reach::Nothing), None);
+        assert_eq!(cookie("a=b; Path=/f/acme/web", HeaderScope::Nothing), None);
     }
 
     #[test]
     fn a_host_of_its_own_lets_a_function_say_more_but_not_for_its_neighbours() {
-        assert_eq!(cookie("a=b; Path=/; Domain=example.org", Reach::Host).as_deref(), Some("a=b; Path=/"));
-        assert_eq!(cookie("__Host-a=b; Secure; Path=/", Reach::Host).as_deref(), Some("__Host-a=b; Secure; Path=/"));
+        assert_eq!(cookie("a=b; Path=/; Domain=example.org", HeaderScope::Host).as_deref(), Some("a=b; Path=/"));
+        assert_eq!(
+            cookie("__Host-a=b; Secure; Path=/", HeaderScope::Host).as_deref(),
+            Some("__Host-a=b; Secure; Path=/")
+        );
         let names = ["clear-site-data", "strict-transport-security", "service-worker-allowed", "alt-svc", "x-own"];
-        for (reach, left) in [(Reach::Host, 4), (Reach::Path("a/b"), 1), (Reach::Nothing, 1)] {
+        for (scope, left) in [(HeaderScope::Host, 4), (HeaderScope::Path("a/b"), 1), (HeaderScope::Nothing, 1)] {
             let mut headers = HeaderMap::new();
             for name in names {
                 headers.append(name, HeaderValue::from_static("x"));
                 headers.append(name, HeaderValue::from_static("y"));
             }
-            confine(&mut headers, reach);
-            assert_eq!(headers.keys_len(), left, "{reach:?}: {headers:?}");
+            confine(&mut headers, scope);
+            assert_eq!(headers.keys_len(), left, "{scope:?}: {headers:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ pub const JOBS: usize = 20;
 
 /// The total cost of the tasks of earlier jobs.
 #[derive(Default)]
-struct Taken {
+struct EarlierCost {
     jobs: u64,
     tasks: u64,
     bytes: u64,
@@ -23,7 +23,7 @@ struct Taken {
 const SIMILAR: f64 = 4.0;
 
 /// The similarity of earlier jobs to the planned one.
-enum Fit {
+enum Similarity {
     Alike,
     OtherSize,
     Other,
@@ -67,11 +67,11 @@ pub fn estimate(
     let same: Vec<&Job> = all.iter().copied().filter(|job| is_alike(job, version, spec)).collect();
     let similar: Vec<&Job> = same.iter().copied().filter(sized).collect();
     let (alike, fit) = match (similar.is_empty(), same.is_empty()) {
-        (false, _) => (similar, Fit::Alike),
-        (true, false) => (same, Fit::OtherSize),
-        (true, true) => (all, Fit::Other),
+        (false, _) => (similar, Similarity::Alike),
+        (true, false) => (same, Similarity::OtherSize),
+        (true, true) => (all, Similarity::Other),
     };
-    let taken = alike.iter().fold(Taken::default(), |sum, job| Taken {
+    let taken = alike.iter().fold(EarlierCost::default(), |sum, job| EarlierCost {
         jobs: sum.jobs + 1,
         tasks: sum.tasks + ran_of(job),
         bytes: sum.bytes.saturating_add(job.cost.bytes_in),
@@ -91,9 +91,9 @@ pub fn estimate(
     let guest_us = (taken.guest_us as f64 * factor) as u64;
     let jobs = if taken.jobs == 1 { "1 earlier job".to_owned() } else { format!("{} earlier jobs", taken.jobs) };
     let of = match fit {
-        Fit::Alike => format!("{}@{version}", newest.function),
-        Fit::OtherSize => format!("{}@{version} with tasks of another size, so only roughly", newest.function),
-        Fit::Other => format!("{}, none of them like this one", newest.function),
+        Similarity::Alike => format!("{}@{version}", newest.function),
+        Similarity::OtherSize => format!("{}@{version} with tasks of another size, so only roughly", newest.function),
+        Similarity::Other => format!("{}, none of them like this one", newest.function),
     };
     let at_once = slots.min(to_run).max(1);
     Some(Estimate {

@@ -1,12 +1,12 @@
 //! Routes of functions: deploy, list, delete, roll back.
 
 use crate::{
-    Error,
-    access::Caller,
-    body, charged,
+    Error, body,
+    caller::Caller,
+    charged,
     error::Result,
-    extract::{At, JsonBody, QueryParams, collect, shared_body},
-    functions::{Made, NewVersion},
+    extract::{JsonBody, PathParams, QueryParams, collect, shared_body},
+    functions::{DeployOutcome, NewVersion},
     state::App,
 };
 use axum::{
@@ -14,16 +14,14 @@ use axum::{
     extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State, multipart::Field},
 };
 use bytes::Bytes;
+use fabric_api::function::{Alias, DeploymentResponse, FunctionQuery, FunctionSummary, Rollback};
 use fabric_backend::maintenance::ROW_BYTES;
 use fabric_types::{
     Code,
     id::FunctionName,
     manifest::Manifest,
     memory::{ChargedBuffer, Payer},
-    rest::{
-        Page,
-        function::{Alias, Deployed, FunctionSummary, Rollback},
-    },
+    rest::Page,
     storage::StorageKind,
 };
 use http::StatusCode;
@@ -75,14 +73,14 @@ fn manifest(bytes: &[u8]) -> Result<Manifest> {
 }
 
 /// Deploys a version.
-#[utoipa::path(post, path = "/functions", tag = "functions", request_body(content = DeployForm, content_type = "multipart/form-data"), responses((status = 201, body = Deployed), (status = 200, description = "The newest version is the same", body = Deployed)))]
+#[utoipa::path(post, path = "/functions", tag = "functions", request_body(content = DeployForm, content_type = "multipart/form-data"), responses((status = 201, body = DeploymentResponse), (status = 200, description = "The newest version is the same", body = DeploymentResponse)))]
 pub async fn deploy(
     State(app): State<App>,
     caller: Caller,
     mut request: Request,
-) -> Result<(StatusCode, Json<Deployed>)> {
+) -> Result<(StatusCode, Json<DeploymentResponse>)> {
     if crate::extract::media_type(request.headers()) != "multipart/form-data" {
-        return Err(crate::extract::unsupported("multipart/form-data"));
+        return Err(crate::Error::unsupported_media_type("multipart/form-data"));
     }
     let payer = charged::payer(request.extensions());
     let max_module = usize::try_from(app.services.node.max_module_bytes()).unwrap_or(usize::MAX);
@@ -137,7 +135,7 @@ pub async fn deploy(
     let accounts = app.services.store.accounts();
     let room = accounts.reserve(&caller.tenant, StorageKind::Functions, record).await?;
     let new = NewVersion { manifest, module: uploaded.module, module_bytes, entry: uploaded.entry, note, promote };
-    let Made { deployment, created, live_before, live } = app.functions.deploy(&caller.tenant, new).await?;
+    let DeployOutcome { deployment, created, live_before, live } = app.functions.deploy(&caller.tenant, new).await?;
     if created {
         room.keep(0);
     }
@@ -147,45 +145,40 @@ pub async fn deploy(
     if let Err(fault) = app.services.node.warm(&std::sync::Arc::new(deployment.clone())).await {
         warnings.push(format!("its first call will be slow: {fault}"));
     }
-    let deployed = Deployed { deployment, created, live, live_before, compile_ms: uploaded.compile_ms, warnings };
+    let deployed =
+        DeploymentResponse { deployment, created, live, live_before, compile_ms: uploaded.compile_ms, warnings };
     Ok((status, Json(deployed)))
 }
 
-/// The query of a list of functions.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ListFunctions {
-    /// Only functions with this text in their name or description.
-    q: Option<String>,
-    /// Only functions with this tag.
-    tag: Option<String>,
-    /// `next` of the previous page.
-    cursor: Option<String>,
-    /// Items per page, 1 to 1000. Default 100.
-    limit: Option<usize>,
-}
-
 /// Lists functions, ordered by name.
-#[utoipa::path(get, path = "/functions", tag = "functions", params(ListFunctions), responses((status = 200, body = Page<FunctionSummary>)))]
+#[utoipa::path(get, path = "/functions", tag = "functions", params(FunctionQuery), responses((status = 200, body = Page<FunctionSummary>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    QueryParams(ask): QueryParams<ListFunctions>,
+    QueryParams(ask): QueryParams<FunctionQuery>,
 ) -> Result<Json<Page<FunctionSummary>>> {
-    let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
+    let limit = ask.items();
     let (q, tag, cursor) = (ask.q.as_deref(), ask.tag.as_deref(), ask.cursor.as_deref());
     app.functions.list(&caller.tenant, q, tag, cursor, limit).await.map(Json)
 }
 
 /// Returns one function.
 #[utoipa::path(get, path = "/functions/{f}", tag = "functions", params(("f" = String, Path)), responses((status = 200, body = FunctionSummary)))]
-pub async fn get(State(app): State<App>, caller: Caller, At(f): At<FunctionName>) -> Result<Json<FunctionSummary>> {
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(f): PathParams<FunctionName>,
+) -> Result<Json<FunctionSummary>> {
     app.functions.summary(&caller.tenant, &f).await.map(Json)
 }
 
 /// Deletes a function. Its jobs keep running.
 #[utoipa::path(delete, path = "/functions/{f}", tag = "functions", params(("f" = String, Path)), responses((status = 204)))]
-pub async fn delete(State(app): State<App>, caller: Caller, At(f): At<FunctionName>) -> Result<StatusCode> {
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(f): PathParams<FunctionName>,
+) -> Result<StatusCode> {
     app.functions.delete(&caller.tenant, &f).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -195,7 +188,7 @@ pub async fn delete(State(app): State<App>, caller: Caller, At(f): At<FunctionNa
 pub async fn rollback(
     State(app): State<App>,
     caller: Caller,
-    At(f): At<FunctionName>,
+    PathParams(f): PathParams<FunctionName>,
     request: Request,
 ) -> Result<Json<Alias>> {
     // An empty body selects the previous version.

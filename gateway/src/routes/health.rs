@@ -3,8 +3,8 @@
 use crate::{
     Error,
     error::{Result, Verbatim},
-    health::is_ending,
     metrics::plain::plain,
+    readiness,
     state::App,
 };
 use axum::{
@@ -27,7 +27,7 @@ pub async fn healthz() -> &'static str {
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes the query to OpenAPI")]
-pub struct Shown {
+pub struct ReadyzParams {
     /// List every check with `ok`, `degraded` or `failed` and the reason.
     verbose: Option<String>,
 }
@@ -35,16 +35,16 @@ pub struct Shown {
 /// Reports that the server is ready: it is not ending, its node receives work, and the registry, the store, the disk
 /// and, in a fleet, NATS and the nodes are available. A 503 names the problem; `?verbose` lists every check, with the
 /// same status.
-#[utoipa::path(get, path = "/readyz", tag = "health", security(()), params(Shown), responses((status = 200, body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()), params(ReadyzParams), responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response> {
     let asked = |pair: &str| pair.split('=').next() == Some("verbose");
     let verbose = query.is_some_and(|query| query.split('&').any(asked));
     // Known at once, however long the checks take.
-    let ending = is_ending(&app).map(ToOwned::to_owned);
+    let ending = readiness::ending_reason(&app).map(ToOwned::to_owned);
     if !verbose && let Some(why) = ending {
         return Err(Error::new(Code::Unavailable, format!("not ready: {why}")));
     }
-    let report = app.health.report(&app).await;
+    let report = readiness::report(&app).await;
     let problem = report.problem().or(ending);
     if verbose {
         let status = if problem.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
@@ -67,7 +67,7 @@ pub async fn readyz(State(app): State<App>, RawQuery(query): RawQuery) -> Result
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response> {
     app.services.node.refresh_metrics();
-    app.dependencies.refresh(&app).await;
+    readiness::refresh_metrics(&app).await;
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &app.services.metrics.lock())
         .map_err(|e| Error::new(Code::Internal, format!("metrics: {e}")))?;

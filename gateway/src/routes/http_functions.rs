@@ -1,71 +1,40 @@
 //! `ANY /f/{tenant}/{function}/…`: the hot path. It bypasses the router: the function is found in a cache by the text
 //! in the path, and the guest runs inline in the connection's task.
 
-use super::confine::{Reach, confine};
+use super::confine::{HeaderScope, confine};
 use crate::{
     Error,
-    access::{self, Caller, revocation},
+    access::{self, revocation},
+    caller::{self, Caller},
     error::{Result, Verbatim},
-    functions::Version,
-    hosts::{self, Site},
-    peers::{
-        self,
-        call_routing::{self, Offered},
-    },
+    functions::ResolvedVersion,
+    headers::{self, strip},
+    hosts::{self, HostTarget},
+    paths::FUNCTIONS_PREFIX,
+    peers::call_routing::{self, Offered},
     state::App,
     trailers::MapTrailers,
 };
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use fabric_types::{Code, code::Class, function::EntryKind, id::InvocationId, rest::token::Role};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Request, Uri, header, uri::PathAndQuery};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// The path prefix of all http functions.
-pub const PREFIX: &str = "/f/";
-/// The route of these requests in the metrics.
-pub const ROUTE: &str = "/f/{tenant}/{function}/{*path}";
-
-/// Headers that concern only one connection (RFC 9110, 7.6.1). `Trailer` is not among them: it announces fields of the
-/// message, and HTTP/1.1 sends only announced fields.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
-
-/// Removes headers that concern only one connection: the known ones, and those that a `Connection` line names.
-pub(crate) fn strip(headers: &mut HeaderMap) {
-    let lines = headers.get_all(header::CONNECTION).iter();
-    let options = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
-    let named: Vec<_> = options.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
 /// Removes headers that a guest must not receive: those of the connection, the mark of forwarded requests, and secrets.
-fn clean(headers: &mut HeaderMap, hub: bool) {
+fn remove_private_headers(headers: &mut HeaderMap, hub: bool) {
     access::secrets::withhold(headers, hub);
-    headers.remove(&peers::RELAYED);
+    headers.remove(&headers::RELAYED);
     strip(headers);
 }
 
 /// Returns the `tenant/function` of a path, and the index at which the guest's path begins.
 fn split(path: &str) -> Option<(&str, usize)> {
-    let rest = path.strip_prefix(PREFIX)?;
+    let rest = path.strip_prefix(FUNCTIONS_PREFIX)?;
     let slash = rest.find('/')?;
     let end = rest.get(slash + 1..)?.find('/').map_or(rest.len(), |at| slash + 1 + at);
-    rest.get(..end).map(|key| (key, PREFIX.len() + end))
+    rest.get(..end).map(|key| (key, FUNCTIONS_PREFIX.len() + end))
 }
 
 /// Refusals of callers outside the tenant are sent at multiples of this time, so that their timing reveals nothing: a
@@ -97,7 +66,7 @@ async fn admit(app: &App, headers: &HeaderMap, key: &str, began: Instant) -> Res
 
 /// Returns a function that the caller may call, and the secret that authenticated the caller if the function is not
 /// public.
-async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<Version>, Option<String>)> {
+async fn authorize(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<ResolvedVersion>, Option<String>)> {
     let began = Instant::now();
     let found = app.functions.resolve_text(key).await;
     if let Ok(version) = &found
@@ -117,32 +86,32 @@ async fn find(app: &App, headers: &HeaderMap, key: &str) -> Result<(Arc<Version>
         return Err(Error::new(Code::NotFound, format!("`{}` is not an http function", version.deployment.function))
             .hint("call it with POST /v1/functions/NAME/invoke"));
     }
-    Ok((version, access::bearer(headers).map(str::to_owned)))
+    Ok((version, caller::bearer(headers).map(str::to_owned)))
 }
 
 /// Serves one request.
 ///
 /// # Errors
 /// The errors of the lookup and of the token, and the guest's faults.
-pub(crate) async fn call<B>(app: &App, id: &InvocationId, site: Site, request: Request<B>) -> Result<Response>
+pub(crate) async fn call<B>(app: &App, id: &InvocationId, target: HostTarget, request: Request<B>) -> Result<Response>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display + Into<axum::BoxError>,
 {
-    let place = match site {
-        Site::Function(key) => Place { key, from: 0, own_host: true },
-        Site::Main => {
+    let place = match target {
+        HostTarget::Function(key) => FunctionPath { key, from: 0, own_host: true },
+        HostTarget::Main => {
             let (key, from) = split(request.uri().path()).ok_or_else(|| Error::bad("write /f/TENANT/FUNCTION/…"))?;
-            Place { key: key.to_owned(), from, own_host: false }
+            FunctionPath { key: key.to_owned(), from, own_host: false }
         }
-        Site::Nothing => return Err(Error::new(Code::NotFound, "there is nothing at this host")),
+        HostTarget::Nothing => return Err(Error::new(Code::NotFound, "there is nothing at this host")),
     };
     let hub = app.services.jupyterhub.is_some();
     if access::secrets::are_in_address(request.uri(), request.headers(), hub) {
         return Err(Error::bad("there is a token in the address, where logs and functions would see it")
             .hint("send it as `Authorization: Bearer SECRET`, and revoke it if it has been seen"));
     }
-    let (version, secret) = find(app, request.headers(), &place.key).await?;
+    let (version, secret) = authorize(app, request.headers(), &place.key).await?;
     // The caller of a public function is identified only if that matters.
     let unidentified = secret.is_none().then(|| request.headers().get(header::AUTHORIZATION).cloned());
     if !place.own_host && place.is_bare(request.uri()) && request.headers().contains_key("service-worker") {
@@ -150,18 +119,19 @@ where
         // it.
         return Err(Error::bad("a service worker's script has to lie below the function's address"));
     }
-    let places = call_routing::places(app, &version, request.headers())?;
-    let answered = if places.nodes.is_empty() {
-        here(app, id, &version, &place, request).await
+    let peers = app.services.peers.as_deref();
+    let placement = call_routing::place(&app.services.node, peers, &version, request.headers())?;
+    let answered = if placement.nodes.is_empty() {
+        run_locally(app, id, &version, &place, request).await
     } else {
-        match call_routing::offer_to(app, &places, request.map(Body::new)).await? {
+        match call_routing::offer_to(peers, &placement, request.map(Body::new)).await? {
             Offered::Answered(response) => Ok(response),
-            Offered::Back(request) => here(app, id, &version, &place, request).await,
+            Offered::NotTaken(request) => run_locally(app, id, &version, &place, request).await,
         }
     };
     let response = match (answered, unidentified) {
         (Err(error), Some(authorization)) if error.code().class() == Class::Guest => {
-            return Err(if is_of_owners(app, authorization, &place.key).await { error } else { bare(id) });
+            return Err(if is_of_owners(app, authorization, &place.key).await { error } else { opaque_failure(id) });
         }
         (answered, _) => answered?,
     };
@@ -180,12 +150,12 @@ async fn is_of_owners(app: &App, authorization: Option<HeaderValue>, key: &str) 
 
 /// Returns the error that callers outside the tenant receive for a failure of a public function. The reason, the output
 /// and the cost are visible only to the owner, under the invocation's id.
-fn bare(id: &InvocationId) -> Error {
+fn opaque_failure(id: &InvocationId) -> Error {
     Error::new(Code::Internal, "the function failed").about(id.clone())
 }
 
 /// The function that a request addresses.
-struct Place {
+struct FunctionPath {
     /// `tenant/function`, optionally with a version or an alias.
     key: String,
     /// The index at which the guest's path begins.
@@ -194,7 +164,7 @@ struct Place {
     own_host: bool,
 }
 
-impl Place {
+impl FunctionPath {
     /// Returns `true` if nothing follows the function's name.
     fn is_bare(&self, uri: &Uri) -> bool {
         uri.path().len() == self.from
@@ -202,11 +172,11 @@ impl Place {
 }
 
 /// Runs the function on this node.
-async fn here<B>(
+async fn run_locally<B>(
     app: &App,
     id: &InvocationId,
-    version: &Version,
-    place: &Place,
+    version: &ResolvedVersion,
+    place: &FunctionPath,
     mut request: Request<B>,
 ) -> Result<Response>
 where
@@ -220,18 +190,18 @@ where
     let seen = seen.map_err(|_| Error::bad("the path can't be read"))?;
     *request.uri_mut() = hosts::with_path(std::mem::take(request.uri_mut()), seen)?;
     let hub = app.services.jupyterhub.is_some();
-    clean(request.headers_mut(), hub);
+    remove_private_headers(request.headers_mut(), hub);
     let request = request.map(|body| {
         MapTrailers::new(body, move |trailers: &mut HeaderMap| {
-            clean(trailers, hub);
+            remove_private_headers(trailers, hub);
             trailers.remove(header::AUTHORIZATION);
         })
     });
     let mut response = answer(app, id, version, request).await?;
     if place.own_host {
-        confine(response.headers_mut(), Reach::Host);
+        confine(response.headers_mut(), HeaderScope::Host);
     } else {
-        confine(response.headers_mut(), Reach::Path(&place.key));
+        confine(response.headers_mut(), HeaderScope::Path(&place.key));
     }
     Ok(response)
 }
@@ -240,7 +210,12 @@ where
 ///
 /// # Errors
 /// The guest's faults.
-pub(super) async fn answer<B>(app: &App, id: &InvocationId, version: &Version, request: Request<B>) -> Result<Response>
+pub(super) async fn answer<B>(
+    app: &App,
+    id: &InvocationId,
+    version: &ResolvedVersion,
+    request: Request<B>,
+) -> Result<Response>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
@@ -259,11 +234,11 @@ where
     strip(&mut parts.headers);
     let body = MapTrailers::new(body, |trailers: &mut HeaderMap| {
         strip(trailers);
-        confine(trailers, Reach::Nothing);
+        confine(trailers, HeaderScope::Nothing);
     });
     parts.extensions.insert(Verbatim);
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        parts.headers.insert(super::INVOCATION_ID, id);
+        parts.headers.insert(headers::INVOCATION_ID, id);
     }
     Ok(Response::from_parts(parts, Body::new(body)))
 }
@@ -285,31 +260,11 @@ mod tests {
     #[test]
     fn our_mark_and_our_secrets_never_reach_a_guest() {
         let mut headers = HeaderMap::new();
-        headers.insert(&peers::RELAYED, HeaderValue::from_static("1"));
+        headers.insert(&headers::RELAYED, HeaderValue::from_static("1"));
         let ours = format!("Bearer fab_{}_{}", "0".repeat(16), "A".repeat(43));
         headers.insert(header::AUTHORIZATION, HeaderValue::try_from(ours).unwrap());
         headers.insert("x-own", HeaderValue::from_static("Bearer of-the-functions-own"));
-        clean(&mut headers, true);
+        remove_private_headers(&mut headers, true);
         assert_eq!(headers.len(), 1);
-    }
-
-    #[test]
-    fn what_concerns_one_connection_is_not_passed_on() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [("connection", "close, x-secret"), ("x-secret", "1"), ("te", "trailers"), ("x-kept", "2")]
-        {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        for (name, value) in
-            [("connection", ",x-second , X-Third"), ("x-second", "1"), ("x-third", "1"), ("trailer", "x-sum")]
-        {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        headers.append("connection", HeaderValue::from_bytes(b"\xff, x-fourth").unwrap());
-        headers.append("x-fourth", HeaderValue::from_static("1"));
-        headers.append("x-fourth", HeaderValue::from_static("2"));
-        strip(&mut headers);
-        assert_eq!(headers.len(), 2, "{headers:?}");
-        assert!(headers.contains_key("x-kept") && headers.contains_key("trailer"));
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     error::Result,
-    extract::{At, QueryParams},
+    extract::{PathParams, QueryParams},
     state::App,
 };
 use axum::{
@@ -12,10 +12,11 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
+use fabric_api::invocation::{InvocationQuery, WaitParams};
 use fabric_index::InvocationFilter;
 use fabric_types::{
     Code,
-    id::{FunctionName, InvocationId},
+    id::InvocationId,
     rest::{
         Page,
         invocation::{Invocation, InvocationState},
@@ -27,51 +28,26 @@ use std::time::Duration;
 const MAX_WAIT_S: u64 = 60;
 
 /// Returns the requested wait, within its bounds.
-pub(super) fn patience(wait: Option<u64>) -> Duration {
+pub(super) fn poll_duration(wait: Option<u64>) -> Duration {
     Duration::from_secs(wait.unwrap_or(0).min(MAX_WAIT_S))
 }
 
-/// The query of a list of invocations.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ListInvocations {
-    /// Only invocations of this function.
-    #[param(value_type = Option<String>)]
-    function: Option<FunctionName>,
-    /// Only invocations in this state.
-    state: Option<InvocationState>,
-    /// Only invocations accepted at or after this time, in milliseconds since 1970.
-    since_ms: Option<u64>,
-    /// `next` of the previous page.
-    cursor: Option<String>,
-    /// Items per page, 1 to 1000. Default 100.
-    limit: Option<usize>,
-}
-
-/// The query of a wait.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Wait {
-    /// Seconds to wait for the end, at most 60. Default 0.
-    pub wait: Option<u64>,
-}
-
 /// Lists invocations, newest first.
-#[utoipa::path(get, path = "/invocations", tag = "invocations", params(ListInvocations), responses((status = 200, body = Page<Invocation>)))]
+#[utoipa::path(get, path = "/invocations", tag = "invocations", params(InvocationQuery), responses((status = 200, body = Page<Invocation>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    QueryParams(ask): QueryParams<ListInvocations>,
+    QueryParams(ask): QueryParams<InvocationQuery>,
 ) -> Result<Json<Page<Invocation>>> {
+    let limit = ask.items();
     let filter = InvocationFilter {
         states: ask.state.into_iter().collect(),
         function: ask.function,
         since_ms: ask.since_ms,
         until_ms: None,
     };
-    let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
     if ask.cursor.as_deref().is_some_and(|c| InvocationId::new(c).is_err()) {
-        return Err(super::cursor::foreign());
+        return Err(super::cursor::invalid_cursor());
     }
     Ok(Json(app.services.index.invocations(&caller.tenant, &filter, ask.cursor.as_deref(), limit).await?))
 }
@@ -94,14 +70,14 @@ async fn find(app: &App, caller: &Caller, id: &InvocationId, wait: Duration) -> 
 }
 
 /// Returns one invocation. With `wait`, waits for its end.
-#[utoipa::path(get, path = "/invocations/{id}", tag = "invocations", params(("id" = String, Path), Wait), responses((status = 200, body = Invocation)))]
+#[utoipa::path(get, path = "/invocations/{id}", tag = "invocations", params(("id" = String, Path), WaitParams), responses((status = 200, body = Invocation)))]
 pub async fn get(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<InvocationId>,
-    QueryParams(ask): QueryParams<Wait>,
+    PathParams(id): PathParams<InvocationId>,
+    QueryParams(ask): QueryParams<WaitParams>,
 ) -> Result<Json<Invocation>> {
-    find(&app, &caller, &id, patience(ask.wait)).await.map(Json)
+    find(&app, &caller, &id, poll_duration(ask.wait)).await.map(Json)
 }
 
 /// Returns the result of an asynchronous invocation.
@@ -109,7 +85,7 @@ pub async fn get(
 pub async fn result(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<InvocationId>,
+    PathParams(id): PathParams<InvocationId>,
     request: Request,
 ) -> Result<Response> {
     let invocation = find(&app, &caller, &id, Duration::ZERO).await?;
@@ -132,7 +108,11 @@ pub async fn result(
 
 /// Cancels an invocation.
 #[utoipa::path(post, path = "/invocations/{id}/cancel", tag = "invocations", params(("id" = String, Path)), responses((status = 200, body = Invocation)))]
-pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<InvocationId>) -> Result<Json<Invocation>> {
+pub async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(id): PathParams<InvocationId>,
+) -> Result<Json<Invocation>> {
     caller.may_see(&id)?;
     app.driver()?.cancel(&caller.tenant, &id.as_job()).await?;
     find(&app, &caller, &id, Duration::ZERO).await.map(Json)

@@ -2,12 +2,12 @@
 
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     charged,
     error::Result,
-    extract::{At, QueryParams, text},
-    functions::Version,
-    hosts,
+    extract::{PathParams, QueryParams, text},
+    functions::ResolvedVersion,
+    headers, hosts,
     peers::call_routing::{self, Offered},
     state::App,
 };
@@ -16,6 +16,7 @@ use axum::{
     extract::{OriginalUri, Query, Request, State},
     response::{IntoResponse as _, Response},
 };
+use fabric_api::invocation::InvokeParams;
 use fabric_driver::{Submission, Work};
 use fabric_node::Invoke;
 use fabric_types::{
@@ -26,23 +27,6 @@ use fabric_types::{
 use http::{HeaderValue, StatusCode, header, uri::PathAndQuery};
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
-
-/// The query of a call.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct InvokeParams {
-    /// `sync`, the default, or `async`.
-    mode: Option<String>,
-    /// Parameters as a JSON object. Alternative: the header `Fabric-Params`.
-    params: Option<String>,
-}
-
-/// Returns `true` if a path is that of [`invoke`].
-pub fn is_address(path: &str) -> bool {
-    path.strip_prefix("/v1/functions/")
-        .and_then(|rest| rest.strip_suffix("/invoke"))
-        .is_some_and(|f| !f.is_empty() && !f.contains('/'))
-}
 
 /// Returns `true` if a call's query requests an asynchronous invocation.
 pub fn is_for_later(uri: &http::Uri) -> bool {
@@ -66,7 +50,7 @@ pub async fn invoke(
     State(app): State<App>,
     caller: Caller,
     OriginalUri(whole): OriginalUri,
-    At(f): At<String>,
+    PathParams(f): PathParams<String>,
     QueryParams(how): QueryParams<InvokeParams>,
     mut request: Request,
 ) -> Result<Response> {
@@ -84,9 +68,9 @@ pub async fn invoke(
     } else {
         // Another process needs the prefix `/v1`, which the router removed.
         *request.uri_mut() = whole;
-        match call_routing::offer(&app, &version, request).await? {
+        match call_routing::offer(&app.services.node, app.services.peers.as_deref(), &version, request).await? {
             Offered::Answered(response) => return Ok(response),
-            Offered::Back(request) => request,
+            Offered::NotTaken(request) => request,
         }
     };
     let (parts, body) = request.into_parts();
@@ -115,7 +99,7 @@ pub async fn invoke(
     let kind = done.content_type.as_deref().and_then(|t| HeaderValue::from_str(t).ok());
     headers.insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        headers.insert(super::INVOCATION_ID, id);
+        headers.insert(headers::INVOCATION_ID, id);
     }
     headers.insert("fabric-fuel", HeaderValue::from(done.fuel));
     if done.gpu_us > 0 {
@@ -131,7 +115,7 @@ pub async fn invoke(
 async fn post(
     app: &App,
     caller: &Caller,
-    version: &Version,
+    version: &ResolvedVersion,
     given: http::request::Parts,
     body: bytes::Bytes,
 ) -> Result<Response> {
@@ -149,12 +133,12 @@ async fn post(
     let headers = response.headers_mut();
     headers.insert("fabric-version", version.number.clone());
     // The guest's answer is served from the API's own origin here.
-    super::confine::confine(headers, super::confine::Reach::Nothing);
+    super::confine::confine(headers, super::confine::HeaderScope::Nothing);
     super::objects::harden(headers);
     Ok(response)
 }
 
-async fn submit(app: &App, caller: &Caller, version: &Arc<Version>, work: Work) -> Result<Response> {
+async fn submit(app: &App, caller: &Caller, version: &Arc<ResolvedVersion>, work: Work) -> Result<Response> {
     let id = caller.invocation_id().as_job();
     let submission = Submission {
         id: id.clone(),
@@ -186,7 +170,7 @@ async fn submit(app: &App, caller: &Caller, version: &Arc<Version>, work: Work) 
         response.headers_mut().insert(header::LOCATION, at);
     }
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(super::INVOCATION_ID, id);
+        response.headers_mut().insert(headers::INVOCATION_ID, id);
     }
     Ok(response)
 }

@@ -1,17 +1,14 @@
 //! Routes of jobs: submit, list, follow, cancel, delete.
 
-use super::{
-    estimate,
-    invocations::{Wait, patience},
-};
+use super::{estimate, invocations::poll_duration};
 use crate::{
     Error,
-    access::Caller,
     body::{self, LARGE_JSON, SMALL_JSON},
+    caller::Caller,
     charged::{self, collect},
     clock,
     error::Result,
-    extract::{self, At, JsonBody, QueryParams},
+    extract::{self, JsonBody, PathParams, QueryParams},
     state::App,
 };
 use axum::{
@@ -19,31 +16,26 @@ use axum::{
     extract::{FromRequest as _, Request, State},
     response::{IntoResponse as _, Response, sse::Event},
 };
+use fabric_api::{
+    invocation::WaitParams,
+    job::{AuditParams, AuditReport, DeleteParams, JobQuery, JobsDeleted, RetryRequest, SubmitParams, TaskQuery},
+};
 use fabric_driver::{Submission, TaskFilter, Work};
 use fabric_index::JobFilter;
 use fabric_types::{
     Code, Fault,
     dataset::InputSpec,
-    function::{Deployment, FunctionRef},
+    function::Deployment,
     id::{FunctionName, JobId, TenantId},
-    job::{JobSpec, JobState, TaskState},
+    job::{JobSpec, JobState},
     rest::{
         Page,
-        job::{Estimate, Job, JobEvent, JobPlan, JobsDeleted, Task},
+        job::{Estimate, Job, JobEvent, JobPlan, Task},
     },
 };
 use futures::StreamExt as _;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::sync::Arc;
-
-/// The query of a submission.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct SubmitJob {
-    /// Plan the job and estimate its cost without running it.
-    dry_run: Option<bool>,
-}
 
 fn spec(kind: &str, bytes: &[u8]) -> Result<JobSpec> {
     match kind {
@@ -56,7 +48,7 @@ fn spec(kind: &str, bytes: &[u8]) -> Result<JobSpec> {
             };
             JobSpec::from_yaml(bytes).map_err(wrong)
         }
-        _ => Err(extract::unsupported("application/json")),
+        _ => Err(Error::unsupported_media_type("application/json")),
     }
 }
 
@@ -81,11 +73,11 @@ where
 }
 
 /// Submits a job, as JSON or YAML.
-#[utoipa::path(post, path = "/jobs", tag = "jobs", params(SubmitJob), request_body = JobSpec, responses((status = 201, body = Job), (status = 200, description = "The plan, with `dry_run`", body = JobPlan)))]
+#[utoipa::path(post, path = "/jobs", tag = "jobs", params(SubmitParams), request_body = JobSpec, responses((status = 201, body = Job), (status = 200, description = "The plan, with `dry_run`", body = JobPlan)))]
 pub async fn submit(
     State(app): State<App>,
     caller: Caller,
-    QueryParams(ask): QueryParams<SubmitJob>,
+    QueryParams(ask): QueryParams<SubmitParams>,
     request: Request,
 ) -> Result<Response> {
     let (parts, body) = request.into_parts();
@@ -148,28 +140,22 @@ async fn accept(app: &App, caller: Caller, spec: JobSpec, deployment: &Arc<Deplo
     Ok(response)
 }
 
-/// Changes to a job that runs again.
-#[derive(Debug, Default, serde::Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Retry {
-    /// The function, as `name`, `name@version` or `name:alias`. Default: the version that the job ran.
-    function: Option<FunctionRef>,
-    /// Fuel that the new job may spend, as in a job spec. Default: the budget of the job.
-    #[serde(rename = "budget-fuel", deserialize_with = "fabric_types::count::option::deserialize")]
-    budget_fuel: Option<u64>,
-}
-
 /// Submits an ended job again, as a new job. Tasks that succeeded are served from the cache if the function is pure and
 /// the version is the same.
-#[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path)), request_body = Retry, responses((status = 201, body = Job)))]
-pub async fn retry(State(app): State<App>, caller: Caller, At(id): At<JobId>, request: Request) -> Result<Response> {
+#[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path)), request_body = RetryRequest, responses((status = 201, body = Job)))]
+pub async fn retry(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(id): PathParams<JobId>,
+    request: Request,
+) -> Result<Response> {
     // An empty body means no changes.
     let (parts, body) = request.into_parts();
     let bytes = collect(body, SMALL_JSON, &charged::payer(&parts.extensions)).await?;
     let change = if bytes.is_empty() {
-        Retry::default()
+        RetryRequest::default()
     } else {
-        JsonBody::<Retry>::from_request(Request::from_parts(parts, bytes.into()), &()).await?.0
+        JsonBody::<RetryRequest>::from_request(Request::from_parts(parts, bytes.into()), &()).await?.0
     };
     let mut spec = app.driver()?.resubmission_spec(&caller.tenant, &id).await?;
     spec.function = change.function.unwrap_or(spec.function);
@@ -178,35 +164,6 @@ pub async fn retry(State(app): State<App>, caller: Caller, At(id): At<JobId>, re
     app.functions.check_params(&version, &spec.params).await?;
     app.services.node.policies().of(&caller.tenant).limits(&version.deployment)?;
     accept(&app, caller, spec, &version.deployment).await
-}
-
-/// The query of a list of jobs. `state` may repeat or be a list with commas.
-#[derive(Debug, Default, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "describes the query to OpenAPI")]
-pub struct ListJobs {
-    /// Only jobs in this state; may repeat or be a list with commas.
-    state: Option<String>,
-    /// Only jobs of this function.
-    function: Option<String>,
-    /// Only jobs with this text in their name.
-    name: Option<String>,
-    /// Only jobs with this tag.
-    tag: Option<String>,
-    /// Only jobs with an id that begins with this.
-    id: Option<String>,
-    /// Only jobs accepted at or after this time, in milliseconds since 1970.
-    since_ms: Option<u64>,
-    /// Only jobs accepted before this time, in milliseconds since 1970.
-    until_ms: Option<u64>,
-    /// Words that must all occur.
-    q: Option<String>,
-    /// List the jobs in the bin instead.
-    deleted: Option<bool>,
-    /// `next` of the previous page.
-    cursor: Option<String>,
-    /// Jobs per page, 1 to 1000. Default 100.
-    limit: Option<usize>,
 }
 
 /// A parsed query over jobs.
@@ -243,7 +200,9 @@ fn query(uri: &http::Uri) -> Result<Query> {
             "q" => filter.q = Some(value),
             "deleted" => filter.deleted = flag()?,
             "now" => query.now = flag()?,
-            "cursor" => query.cursor = Some(JobId::new(value).map_err(|_| super::cursor::foreign())?.to_string()),
+            "cursor" => {
+                query.cursor = Some(JobId::new(value).map_err(|_| super::cursor::invalid_cursor())?.to_string())
+            }
             "limit" => query.limit = Some(usize::try_from(number()?).unwrap_or(1000).clamp(1, 1000)),
             // A list ignores unknown keys, like every other list. A deletion must not.
             _ => query.unknown = Some(key.chars().take(80).collect()),
@@ -261,7 +220,7 @@ async fn find(app: &App, tenant: &TenantId, query: Query, usual: usize) -> Resul
 }
 
 /// Lists jobs, newest first.
-#[utoipa::path(get, path = "/jobs", tag = "jobs", params(ListJobs), responses((status = 200, body = Page<Job>)))]
+#[utoipa::path(get, path = "/jobs", tag = "jobs", params(JobQuery), responses((status = 200, body = Page<Job>)))]
 pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Result<Json<Page<Job>>> {
     Ok(Json(find(&app, &caller.tenant, query(&uri)?, 100).await?))
 }
@@ -269,7 +228,7 @@ pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Res
 /// Deletes ended jobs that match the query, one page at a time: moves them to the bin, or with `now` removes them
 /// permanently. At least one of `state`, `function`, `name`, `tag`, `id`, `since_ms`, `until_ms`, `q` and `deleted` is
 /// required.
-#[utoipa::path(delete, path = "/jobs", tag = "jobs", params(ListJobs, Deletion), responses((status = 200, body = JobsDeleted)))]
+#[utoipa::path(delete, path = "/jobs", tag = "jobs", params(JobQuery, DeleteParams), responses((status = 200, body = JobsDeleted)))]
 pub async fn delete_all(State(app): State<App>, caller: Caller, uri: http::Uri) -> Result<Json<JobsDeleted>> {
     let mut query = query(&uri)?;
     if let Some(key) = query.unknown {
@@ -304,16 +263,16 @@ pub async fn delete_all(State(app): State<App>, caller: Caller, uri: http::Uri) 
 }
 
 /// Returns one job. With `wait`, waits for its end.
-#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path), Wait), responses((status = 200, body = Job)))]
+#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path), WaitParams), responses((status = 200, body = Job)))]
 pub async fn get(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
-    QueryParams(ask): QueryParams<Wait>,
+    PathParams(id): PathParams<JobId>,
+    QueryParams(ask): QueryParams<WaitParams>,
 ) -> Result<Json<Job>> {
     let driver = app.driver()?;
     let found = match ask.wait {
-        Some(1..) => driver.wait(&caller.tenant, &id, patience(ask.wait)).await?,
+        Some(1..) => driver.wait(&caller.tenant, &id, poll_duration(ask.wait)).await?,
         _ => driver.job(&caller.tenant, &id).await?,
     };
     found.map(Json).ok_or_else(|| Error::not_found("job", id))
@@ -321,28 +280,17 @@ pub async fn get(
 
 /// Cancels a job.
 #[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = Job)))]
-pub async fn cancel(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<Json<Job>> {
+pub async fn cancel(State(app): State<App>, caller: Caller, PathParams(id): PathParams<JobId>) -> Result<Json<Job>> {
     Ok(Json(app.driver()?.cancel(&caller.tenant, &id).await?))
 }
 
-/// The query of a deletion.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct Deletion {
-    /// Remove the job permanently with its journal, instead of moving it to the bin. Its disk space is free at once.
-    /// Default false.
-    #[serde(default)]
-    now: bool,
-}
-
 /// Moves an ended job to the bin, or removes it permanently.
-#[utoipa::path(delete, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path), Deletion), responses((status = 204)))]
+#[utoipa::path(delete, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path), DeleteParams), responses((status = 204)))]
 pub async fn delete(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
-    QueryParams(deletion): QueryParams<Deletion>,
+    PathParams(id): PathParams<JobId>,
+    QueryParams(deletion): QueryParams<DeleteParams>,
 ) -> Result<StatusCode> {
     if deletion.now {
         app.driver()?.purge(&caller.tenant, &id).await?;
@@ -354,50 +302,35 @@ pub async fn delete(
 
 /// Restores a job from the bin.
 #[utoipa::path(post, path = "/jobs/{id}/restore", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = Job)))]
-pub async fn restore(State(app): State<App>, caller: Caller, At(id): At<JobId>) -> Result<Json<Job>> {
+pub async fn restore(State(app): State<App>, caller: Caller, PathParams(id): PathParams<JobId>) -> Result<Json<Job>> {
     Ok(Json(app.driver()?.restore(&caller.tenant, &id).await?))
 }
 
-/// The query of an audit.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct Sample {
-    /// Percentage of the map tasks, above 0 and at most 100. Default 5.
-    sample: Option<f64>,
-}
-
-/// The result of an audit.
-#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct Audit {
-    /// Tasks that ran again.
-    checked: u64,
-    /// Those of them with identical bytes.
-    same: u64,
-    /// Those of them with different bytes.
-    differing: Vec<Task>,
-}
-
 /// Runs a sample of the map tasks again and compares digests.
-#[utoipa::path(post, path = "/jobs/{id}/audit", tag = "jobs", params(("id" = String, Path), Sample), responses((status = 200, body = Audit)))]
+#[utoipa::path(post, path = "/jobs/{id}/audit", tag = "jobs", params(("id" = String, Path), AuditParams), responses((status = 200, body = AuditReport)))]
 pub async fn audit(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
-    QueryParams(ask): QueryParams<Sample>,
-) -> Result<Json<Audit>> {
+    PathParams(id): PathParams<JobId>,
+    QueryParams(ask): QueryParams<AuditParams>,
+) -> Result<Json<AuditReport>> {
     let percent = ask.sample.unwrap_or(5.0);
     if !(percent > 0.0 && percent <= 100.0) {
         return Err(Error::bad("`sample` is above 0 and at most 100"));
     }
     let (checked, differing) =
         app.driver()?.audit(&caller.tenant, &id, percent, crate::clock::job_id(), &caller.name).await?;
-    Ok(Json(Audit { checked, same: checked.saturating_sub(differing.len() as u64), differing }))
+    Ok(Json(AuditReport { checked, same: checked.saturating_sub(differing.len() as u64), differing }))
 }
 
 /// Streams the events of a job. The stream ends after the last event.
 #[utoipa::path(get, path = "/jobs/{id}/events", tag = "jobs", params(("id" = String, Path), ("Last-Event-ID" = Option<u64>, Header)), responses((status = 200, body = JobEvent, content_type = "text/event-stream")))]
-pub async fn events(State(app): State<App>, caller: Caller, At(id): At<JobId>, headers: HeaderMap) -> Result<Response> {
+pub async fn events(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(id): PathParams<JobId>,
+    headers: HeaderMap,
+) -> Result<Response> {
     let after = extract::text(&headers, "last-event-id").and_then(|t| t.parse().ok());
     let events = app.driver()?.events(&caller.tenant, &id, after).await?;
     let events =
@@ -405,29 +338,15 @@ pub async fn events(State(app): State<App>, caller: Caller, At(id): At<JobId>, h
     super::streams::sse(&app, &caller, events)
 }
 
-/// The query of a list of tasks.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Tasks {
-    /// Only tasks in this state.
-    state: Option<TaskState>,
-    /// Only tasks of this stage, counted from 0.
-    stage: Option<u16>,
-    /// `next` of the previous page.
-    cursor: Option<String>,
-    /// Tasks per page, 1 to 1000. Default 100.
-    limit: Option<usize>,
-}
-
 /// Lists the tasks of a job.
-#[utoipa::path(get, path = "/jobs/{id}/tasks", tag = "jobs", params(("id" = String, Path), Tasks), responses((status = 200, body = Page<Task>)))]
+#[utoipa::path(get, path = "/jobs/{id}/tasks", tag = "jobs", params(("id" = String, Path), TaskQuery), responses((status = 200, body = Page<Task>)))]
 pub async fn tasks(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
-    QueryParams(ask): QueryParams<Tasks>,
+    PathParams(id): PathParams<JobId>,
+    QueryParams(ask): QueryParams<TaskQuery>,
 ) -> Result<Json<Page<Task>>> {
     let filter = TaskFilter { state: ask.state, stage: ask.stage };
-    let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
+    let limit = ask.items();
     Ok(Json(app.driver()?.tasks(&caller.tenant, &id, filter, ask.cursor.as_deref(), limit).await?))
 }

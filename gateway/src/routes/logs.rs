@@ -2,9 +2,9 @@
 
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     error::Result,
-    extract::{At, QueryParams, text},
+    extract::{PathParams, QueryParams, text},
     state::App,
 };
 use axum::{
@@ -12,56 +12,14 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response, sse::Event},
 };
+use fabric_api::log::{LogOrder, LogQuery};
 use fabric_index::LogFilter;
 use fabric_types::{
-    id::{FunctionName, InvocationId, JobId},
+    id::{InvocationId, JobId},
     rest::{Page, invocation::LogLine},
 };
 use futures::{StreamExt as _, stream};
 use http::HeaderMap;
-
-/// The query of logs.
-#[derive(Debug, Default, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ReadLogs {
-    /// Only lines of this function.
-    #[param(value_type = Option<String>)]
-    function: Option<FunctionName>,
-    /// Only lines of this invocation.
-    #[param(value_type = Option<String>)]
-    invocation: Option<InvocationId>,
-    /// Only lines of this job.
-    #[param(value_type = Option<String>)]
-    job: Option<JobId>,
-    /// Only lines of invocations and jobs with an id that begins with this, 4 characters or more.
-    id_prefix: Option<String>,
-    /// Only lines of this task, as `stage/index`.
-    task: Option<String>,
-    /// Only lines written at or after this time, in milliseconds since 1970.
-    since_ms: Option<u64>,
-    /// Words that must all occur in the message.
-    q: Option<String>,
-    /// Only lines of this level and above.
-    level: Option<String>,
-    /// Send server-sent events: lines since `since_ms`, or from now on, for as long as the connection lasts.
-    /// `Last-Event-ID` continues after that line.
-    follow: Option<bool>,
-    /// `newest` lists the newest lines first. Default `oldest`.
-    #[param(inline)]
-    order: Option<Order>,
-    /// `next` of the previous page.
-    cursor: Option<String>,
-    /// Lines per page, 1 to 1000. Default 100.
-    limit: Option<usize>,
-}
-
-/// The order of lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "kebab-case")]
-enum Order {
-    Oldest,
-    Newest,
-}
 
 const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
 
@@ -82,17 +40,18 @@ async fn follow(app: &App, caller: &Caller, filter: LogFilter, after: Option<i64
     super::streams::sse(app, caller, stream::iter([begin]).chain(lines))
 }
 
-async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: ReadLogs) -> Result<Response> {
+async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: LogQuery) -> Result<Response> {
     let after = text(headers, "last-event-id").and_then(|t| t.parse().ok());
     if ask.level.as_deref().is_some_and(|level| !LEVELS.contains(&level)) {
         return Err(Error::bad(format!("`level` is one of {}", LEVELS.join(", "))));
     }
     if ask.cursor.as_deref().is_some_and(|c| c.parse::<i64>().is_err()) {
-        return Err(super::cursor::foreign());
+        return Err(super::cursor::invalid_cursor());
     }
     if ask.id_prefix.as_deref().is_some_and(|p| p.len() < 4 || !p.bytes().all(|b| b.is_ascii_alphanumeric())) {
         return Err(Error::bad("`id_prefix` is the beginning of an id, 4 characters or more"));
     }
+    let limit = ask.items();
     let filter = LogFilter {
         function: ask.function,
         invocation: ask.invocation.or_else(|| ask.job.map(|j| j.as_invocation())),
@@ -101,12 +60,11 @@ async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: ReadLogs) 
         since_ms: ask.since_ms,
         q: ask.q,
         level: ask.level,
-        newest_first: ask.order == Some(Order::Newest),
+        newest_first: ask.order == Some(LogOrder::Newest),
     };
     if ask.follow == Some(true) {
         return follow(app, caller, filter, after).await;
     }
-    let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
     let (index, tenant, searches) = (app.services.index.clone(), caller.tenant.clone(), filter.is_search());
     let page = async move { index.logs(&tenant, &filter, ask.cursor.as_deref(), limit).await };
     let page = if searches { app.searches.drive(&caller.tenant, page).await?? } else { page.await? };
@@ -114,40 +72,40 @@ async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: ReadLogs) 
 }
 
 /// Lists log lines of the tenant.
-#[utoipa::path(get, path = "/logs", tag = "logs", params(ReadLogs, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
+#[utoipa::path(get, path = "/logs", tag = "logs", params(LogQuery, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
-    QueryParams(ask): QueryParams<ReadLogs>,
+    QueryParams(ask): QueryParams<LogQuery>,
 ) -> Result<Response> {
     answer(&app, &caller, &headers, ask).await
 }
 
 /// Lists log lines of an invocation.
-#[utoipa::path(get, path = "/invocations/{id}/logs", tag = "logs", params(("id" = String, Path), ReadLogs, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
+#[utoipa::path(get, path = "/invocations/{id}/logs", tag = "logs", params(("id" = String, Path), LogQuery, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
 pub async fn of_invocation(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<InvocationId>,
+    PathParams(id): PathParams<InvocationId>,
     headers: HeaderMap,
-    QueryParams(ask): QueryParams<ReadLogs>,
+    QueryParams(ask): QueryParams<LogQuery>,
 ) -> Result<Response> {
     caller.may_see(&id)?;
-    answer(&app, &caller, &headers, ReadLogs { invocation: Some(id), job: None, ..ask }).await
+    answer(&app, &caller, &headers, LogQuery { invocation: Some(id), job: None, ..ask }).await
 }
 
 /// Lists log lines of a job.
-#[utoipa::path(get, path = "/jobs/{id}/logs", tag = "logs", params(("id" = String, Path), ReadLogs, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
+#[utoipa::path(get, path = "/jobs/{id}/logs", tag = "logs", params(("id" = String, Path), LogQuery, ("Last-Event-ID" = Option<i64>, Header)), responses((status = 200, body = Page<LogLine>)))]
 pub async fn of_job(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
+    PathParams(id): PathParams<JobId>,
     headers: HeaderMap,
-    QueryParams(ask): QueryParams<ReadLogs>,
+    QueryParams(ask): QueryParams<LogQuery>,
 ) -> Result<Response> {
     if app.driver()?.job(&caller.tenant, &id).await?.is_none() {
         return Err(Error::not_found("job", id));
     }
-    answer(&app, &caller, &headers, ReadLogs { invocation: Some(id.as_invocation()), job: None, ..ask }).await
+    answer(&app, &caller, &headers, LogQuery { invocation: Some(id.as_invocation()), job: None, ..ask }).await
 }

@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod logs;
 pub mod nodes;
 pub mod objects;
+pub mod openapi;
 pub mod results;
 pub mod schemas;
 pub mod streams;
@@ -24,18 +25,11 @@ pub mod tokens;
 pub mod usage;
 pub mod versions;
 
-use crate::{openapi::Base, state::App};
+use crate::state::App;
 use axum::extract::DefaultBodyLimit;
-use http::HeaderName;
+use openapi::Base;
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
-
-/// The header with the id of the invocation that a response is about.
-pub const INVOCATION_ID: HeaderName = HeaderName::from_static("fabric-invocation-id");
-/// The header with the id of the request, on every response. It identifies the exchange, not the call: a call has an
-/// invocation id, which a replayed answer repeats under a new request id. Only a request to an http function is its own
-/// invocation and has one id for both.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("fabric-request-id");
 
 /// Maximum bytes of an upload: a module of 64 MiB with its manifest.
 const MAX_UPLOAD: usize = 66 << 20;

@@ -6,16 +6,20 @@ use super::{
 };
 use crate::{
     Error,
-    access::Caller,
     body::{self, LARGE_JSON},
+    caller::Caller,
     charged,
     error::Result,
-    extract::{self, At, PageParams, QueryParams},
+    extract::{self, PathParams, QueryParams},
     state::App,
 };
 use axum::{
     Json,
     extract::{Request, State},
+};
+use fabric_api::{
+    PageOptions,
+    node::{DrainParams, ExplainRequest},
 };
 use fabric_driver::NodeMode;
 use fabric_types::{
@@ -24,25 +28,25 @@ use fabric_types::{
     job::JobSpec,
     rest::{
         Page,
-        node::{ExplainRequest, Explanation, Node},
+        node::{Explanation, Node},
         token::Role,
     },
 };
 use std::time::Duration;
 
 /// Lists the nodes.
-#[utoipa::path(get, path = "/nodes", tag = "nodes", params(PageParams), responses((status = 200, body = Page<Node>)))]
+#[utoipa::path(get, path = "/nodes", tag = "nodes", params(PageOptions), responses((status = 200, body = Page<Node>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    QueryParams(paging): QueryParams<PageParams>,
+    QueryParams(paging): QueryParams<PageOptions>,
 ) -> Result<Json<Page<Node>>> {
     let mut nodes = app.driver()?.nodes().await?;
     if caller.role < Role::Admin {
         // The modules of other tenants are not shown to the caller.
         nodes.iter_mut().for_each(|node| node.warm.clear());
     }
-    page(nodes, paging.cursor.as_deref(), paging.limit()).map(Json)
+    page(nodes, paging.cursor.as_deref(), paging.items()).map(Json)
 }
 
 async fn set_mode(app: &App, node: &NodeId, mode: NodeMode) -> Result<Json<Node>> {
@@ -52,29 +56,19 @@ async fn set_mode(app: &App, node: &NodeId, mode: NodeMode) -> Result<Json<Node>
 /// Maximum deadline of a drain: a week, like the maximum deadline of a call.
 const LONGEST_DRAIN_S: u64 = 7 * 86_400;
 
-/// The query of a drain.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct Draining {
-    /// Seconds after which tasks that still run on the node are stopped and run elsewhere, without counting as failed.
-    /// Default: no limit.
-    deadline_s: Option<u64>,
-}
-
 /// Closes a node for new work. Running work continues.
 #[utoipa::path(post, path = "/nodes/{n}/cordon", tag = "nodes", params(("n" = String, Path)), responses((status = 200, body = Node)))]
-pub async fn cordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json<Node>> {
+pub async fn cordon(State(app): State<App>, PathParams(node): PathParams<NodeId>) -> Result<Json<Node>> {
     set_mode(&app, &node, NodeMode::Cordoned).await
 }
 
 /// Closes a node for new work before it leaves. The node is `drained` once nothing runs on it. The drain ends when
 /// another process joins under the node's name.
-#[utoipa::path(post, path = "/nodes/{n}/drain", tag = "nodes", params(("n" = String, Path), Draining), responses((status = 200, body = Node)))]
+#[utoipa::path(post, path = "/nodes/{n}/drain", tag = "nodes", params(("n" = String, Path), DrainParams), responses((status = 200, body = Node)))]
 pub async fn drain(
     State(app): State<App>,
-    At(node): At<NodeId>,
-    QueryParams(how): QueryParams<Draining>,
+    PathParams(node): PathParams<NodeId>,
+    QueryParams(how): QueryParams<DrainParams>,
 ) -> Result<Json<Node>> {
     if how.deadline_s.is_some_and(|seconds| seconds > LONGEST_DRAIN_S) {
         return Err(Error::bad(format!("deadline_s is at most {LONGEST_DRAIN_S}")));
@@ -85,7 +79,7 @@ pub async fn drain(
 
 /// Opens a node for work again.
 #[utoipa::path(post, path = "/nodes/{n}/uncordon", tag = "nodes", params(("n" = String, Path)), responses((status = 200, body = Node)))]
-pub async fn uncordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Json<Node>> {
+pub async fn uncordon(State(app): State<App>, PathParams(node): PathParams<NodeId>) -> Result<Json<Node>> {
     set_mode(&app, &node, NodeMode::Open).await
 }
 
@@ -93,7 +87,7 @@ pub async fn uncordon(State(app): State<App>, At(node): At<NodeId>) -> Result<Js
 #[utoipa::path(post, path = "/placements/explain", tag = "nodes", request_body = ExplainRequest, responses((status = 200, body = Explanation)))]
 pub async fn explain(State(app): State<App>, caller: Caller, request: Request) -> Result<Json<Explanation>> {
     if !extract::is_json(request.headers()) {
-        return Err(extract::unsupported("application/json"));
+        return Err(Error::unsupported_media_type("application/json"));
     }
     let payer = charged::payer(request.extensions());
     let body = charged::collect(request.into_body(), LARGE_JSON, &payer).await?;

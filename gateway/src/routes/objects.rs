@@ -2,10 +2,10 @@
 
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     error::Result,
-    extract::{At, QueryParams, text},
-    range::Asked,
+    extract::{PathParams, QueryParams, text},
+    range::ByteRangeRequest,
     state::App,
 };
 use axum::{
@@ -14,6 +14,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
+use fabric_api::object::ObjectQuery;
 use fabric_store::{Conditions, ObjectPath, ObjectPrefix, Objects, PutOptions, Range};
 use fabric_types::{
     Code,
@@ -38,7 +39,12 @@ fn tags(value: &str) -> impl Iterator<Item = &str> {
 
 /// Writes an object.
 #[utoipa::path(put, path = "/objects/{*path}", tag = "objects", params(("path" = String, Path)), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses((status = 201, body = ObjectInfo), (status = 200, body = ObjectInfo)))]
-pub async fn put(State(app): State<App>, caller: Caller, At(path): At<String>, request: Request) -> Result<Response> {
+pub async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(path): PathParams<String>,
+    request: Request,
+) -> Result<Response> {
     let path = ObjectPath::new(path)?;
     let objects = app.services.store.objects(&caller.tenant);
     let (parts, body) = request.into_parts();
@@ -84,7 +90,7 @@ fn since(value: &str) -> Option<u64> {
 pub async fn get(
     State(app): State<App>,
     caller: Caller,
-    At(path): At<String>,
+    PathParams(path): PathParams<String>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
@@ -121,7 +127,8 @@ async fn read(
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let current = text(headers, "if-range").is_none_or(|have| have.trim_matches('"') == info.etag);
-        let asked = text(headers, "range").filter(|_| current && *method == Method::GET).and_then(Asked::parse);
+        let asked =
+            text(headers, "range").filter(|_| current && *method == Method::GET).and_then(ByteRangeRequest::parse);
         let mut range = 0..info.size;
         let mut status = StatusCode::OK;
         if let Some(asked) = asked {
@@ -168,35 +175,24 @@ async fn read(
 
 /// Deletes an object.
 #[utoipa::path(delete, path = "/objects/{*path}", tag = "objects", params(("path" = String, Path)), responses((status = 204)))]
-pub async fn delete(State(app): State<App>, caller: Caller, At(path): At<String>) -> Result<StatusCode> {
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(path): PathParams<String>,
+) -> Result<StatusCode> {
     app.services.store.objects(&caller.tenant).delete(&ObjectPath::new(path)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The query of a list of objects.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ListObjects {
-    /// Only objects with a path that begins with this.
-    prefix: Option<String>,
-    /// `/`: objects in folders below the prefix are shown as one entry for the folder, which ends in `/` and has size
-    /// 0.
-    delimiter: Option<String>,
-    /// `next` of the previous page.
-    cursor: Option<String>,
-    /// Objects per page, 1 to 1000. Default 100.
-    limit: Option<usize>,
-}
-
 /// Lists objects, ordered by path.
-#[utoipa::path(get, path = "/objects", tag = "objects", params(ListObjects), responses((status = 200, body = Page<ObjectInfo>)))]
+#[utoipa::path(get, path = "/objects", tag = "objects", params(ObjectQuery), responses((status = 200, body = Page<ObjectInfo>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    QueryParams(ask): QueryParams<ListObjects>,
+    QueryParams(ask): QueryParams<ObjectQuery>,
 ) -> Result<Json<Page<ObjectInfo>>> {
     let prefix = ObjectPrefix::new(ask.prefix.as_deref().unwrap_or_default())?;
-    let limit = ask.limit.unwrap_or(100).clamp(1, 1000);
+    let limit = ask.items();
     let objects = app.services.store.objects(&caller.tenant);
     match ask.delimiter.as_deref() {
         None | Some("") => {

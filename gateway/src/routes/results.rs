@@ -4,10 +4,10 @@
 use super::cursor::page;
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     error::Result,
-    extract::{At, PageParams, QueryParams, text},
-    range::Asked,
+    extract::{PathParams, QueryParams, text},
+    range::ByteRangeRequest,
     state::App,
 };
 use axum::{
@@ -17,10 +17,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
+use fabric_api::{
+    PageOptions,
+    result::{Join, ResultInfo, ResultParams},
+};
 use fabric_results::OpenResult;
 use fabric_types::{
     Fault,
-    digest::{ContentDigest, TaskKey},
     id::{JobId, TenantId},
     job::TaskId,
     rest::Page,
@@ -38,48 +41,6 @@ const MAX_TEXT: usize = 1 << 20;
 const MAX_LINE: usize = 64 * 1024;
 /// Maximum bytes that a search reads.
 const MAX_SCAN: u64 = 1 << 30;
-
-/// One result in a list.
-#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct JobResult {
-    /// Index, from 0.
-    index: u64,
-    /// Size in bytes.
-    bytes: u64,
-    /// BLAKE3 hash of the bytes.
-    digest: ContentDigest,
-    /// The key that it is stored under.
-    key: TaskKey,
-    /// The media type, if the function set one.
-    content_type: Option<String>,
-}
-
-/// The query of results as text.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct Window {
-    /// The first line, counted from 0.
-    line: Option<u64>,
-    /// Number of lines. Default 100.
-    lines: Option<u64>,
-    /// Only lines that contain this text.
-    q: Option<String>,
-    /// Separator between several results. Default `lines`.
-    #[param(inline)]
-    join: Option<Join>,
-}
-
-/// The separator between several results that are sent in sequence.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Join {
-    /// A line feed after a result of text or JSON (by its media type) that does not end in one.
-    #[default]
-    Lines,
-    /// Nothing: the list of results has the length of each.
-    Bytes,
-}
 
 fn concatenated(
     app: &App,
@@ -130,7 +91,7 @@ pub(super) async fn send(app: &App, tenant: &TenantId, output: &OutputRef, heade
     }
     // The caller cannot combine a range with other bytes than those in If-Range: it receives the whole result.
     let current = text(headers, "if-range").is_none_or(|have| have == etag);
-    let asked = text(headers, "range").filter(|_| current).and_then(Asked::parse);
+    let asked = text(headers, "range").filter(|_| current).and_then(ByteRangeRequest::parse);
     let range = match asked {
         None => None,
         Some(asked) => Some(asked.within(output.len).ok_or_else(|| {
@@ -163,12 +124,12 @@ pub(super) async fn send(app: &App, tenant: &TenantId, output: &OutputRef, heade
 
 /// Returns all results in sequence, a window of lines, or the lines that contain a text. A single result is sent
 /// unchanged.
-#[utoipa::path(get, path = "/jobs/{id}/result", tag = "jobs", params(("id" = String, Path), Window), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+#[utoipa::path(get, path = "/jobs/{id}/result", tag = "jobs", params(("id" = String, Path), ResultParams), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub async fn all(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
-    QueryParams(window): QueryParams<Window>,
+    PathParams(id): PathParams<JobId>,
+    QueryParams(window): QueryParams<ResultParams>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
@@ -192,7 +153,7 @@ pub async fn all(
 }
 
 /// Selects lines of a stream, in constant memory.
-async fn lines(mut body: BoxStream<'static, Result<Bytes, Fault>>, window: &Window) -> Result<Response> {
+async fn lines(mut body: BoxStream<'static, Result<Bytes, Fault>>, window: &ResultParams) -> Result<Response> {
     let (first, count) = (window.line.unwrap_or(0), window.lines.unwrap_or(100).min(100_000));
     let needle = window.q.as_deref().filter(|q| !q.is_empty()).map(|q| memchr::memmem::Finder::new(q.as_bytes()));
     let (mut out, mut line, mut at, mut taken, mut scanned) = (Vec::new(), Vec::new(), 0u64, 0u64, 0u64);
@@ -253,7 +214,7 @@ fn append(line: &mut Vec<u8>, bytes: &[u8]) {
 pub async fn one(
     State(app): State<App>,
     caller: Caller,
-    At((id, n)): At<(JobId, usize)>,
+    PathParams((id, n)): PathParams<(JobId, usize)>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
@@ -266,7 +227,7 @@ pub async fn one(
 pub async fn of_task(
     State(app): State<App>,
     caller: Caller,
-    At((id, stage, index)): At<(JobId, u16, u32)>,
+    PathParams((id, stage, index)): PathParams<(JobId, u16, u32)>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let output = app.driver()?.output(&caller.tenant, &id, TaskId { stage, index }).await?;
@@ -274,19 +235,19 @@ pub async fn of_task(
 }
 
 /// Lists the results.
-#[utoipa::path(get, path = "/jobs/{id}/results", tag = "jobs", params(("id" = String, Path), PageParams), responses((status = 200, body = Page<JobResult>)))]
+#[utoipa::path(get, path = "/jobs/{id}/results", tag = "jobs", params(("id" = String, Path), PageOptions), responses((status = 200, body = Page<ResultInfo>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    At(id): At<JobId>,
-    QueryParams(paging): QueryParams<PageParams>,
-) -> Result<Json<Page<JobResult>>> {
+    PathParams(id): PathParams<JobId>,
+    QueryParams(paging): QueryParams<PageOptions>,
+) -> Result<Json<Page<ResultInfo>>> {
     let outputs = app.driver()?.outputs(&caller.tenant, &id).await?;
     let all: Vec<_> = (0u64..).zip(outputs).collect();
-    let Page { items, next } = page(all, paging.cursor.as_deref(), paging.limit())?;
+    let Page { items, next } = page(all, paging.cursor.as_deref(), paging.items())?;
     let keys: Vec<_> = items.iter().map(|(_, o)| o.key).collect();
     let records = app.services.results.find(&caller.tenant, &keys).await?;
-    let items = items.into_iter().zip(records).map(|((index, o), record)| JobResult {
+    let items = items.into_iter().zip(records).map(|((index, o), record)| ResultInfo {
         index,
         bytes: o.len,
         digest: o.digest,

@@ -1,9 +1,7 @@
 //! Routes of schemas: the OpenAPI document, and JSON Schemas of jobs and manifests for editors.
 
-use crate::state::App;
 use axum::{
     Json,
-    extract::State,
     response::{IntoResponse as _, Response},
 };
 use http::header;
@@ -57,6 +55,6 @@ pub async fn manifest() -> Json<Value> {
 
 /// Returns this document.
 #[utoipa::path(get, path = "/openapi.json", tag = "schemas", security(()), responses((status = 200, body = Object)))]
-pub async fn openapi(State(app): State<App>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], app.openapi.clone()).into_response()
+pub async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], super::openapi::JSON.clone()).into_response()
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     error::Result,
     shares::{Exhausted, Reserve},
     state::App,

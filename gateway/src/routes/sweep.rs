@@ -2,18 +2,9 @@
 
 use crate::{error::Result, extract::QueryParams, state::App};
 use axum::{Json, extract::State};
+use fabric_api::usage::SweepParams;
 use fabric_store::SweepMode;
 use fabric_types::rest::sweep::Sweep;
-
-/// The query of a sweep.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct SweepParams {
-    /// Count what would be removed, without removing it. Default false.
-    #[serde(default)]
-    dry_run: bool,
-}
 
 /// Removes data past its retention, as the server does periodically.
 #[utoipa::path(post, path = "/sweep", tag = "tenants", params(SweepParams), responses((status = 200, body = Sweep)))]

@@ -3,12 +3,13 @@
 use super::cursor::page;
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     error::Result,
-    extract::{At, JsonBody, PageParams, QueryParams},
+    extract::{JsonBody, PathParams, QueryParams},
     state::App,
 };
 use axum::{Json, extract::State};
+use fabric_api::PageOptions;
 use fabric_types::{
     Code,
     id::TenantId,
@@ -18,14 +19,18 @@ use fabric_types::{
 use http::StatusCode;
 
 /// Lists tenants that have a quota, stored data, or jobs since the owner of the jobs started.
-#[utoipa::path(get, path = "/tenants", tag = "tenants", params(PageParams), responses((status = 200, body = Page<Tenant>)))]
-pub async fn list(State(app): State<App>, QueryParams(paging): QueryParams<PageParams>) -> Result<Json<Page<Tenant>>> {
-    page(app.driver()?.tenants().await?, paging.cursor.as_deref(), paging.limit()).map(Json)
+#[utoipa::path(get, path = "/tenants", tag = "tenants", params(PageOptions), responses((status = 200, body = Page<Tenant>)))]
+pub async fn list(State(app): State<App>, QueryParams(paging): QueryParams<PageOptions>) -> Result<Json<Page<Tenant>>> {
+    page(app.driver()?.tenants().await?, paging.cursor.as_deref(), paging.items()).map(Json)
 }
 
 /// Returns a tenant's quota, and the current use of its attempts.
 #[utoipa::path(get, path = "/tenants/{t}/quota", tag = "tenants", params(("t" = String, Path)), responses((status = 200, body = Tenant)))]
-pub async fn get(State(app): State<App>, caller: Caller, At(tenant): At<TenantId>) -> Result<Json<Tenant>> {
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    PathParams(tenant): PathParams<TenantId>,
+) -> Result<Json<Tenant>> {
     if caller.role != Role::Admin && caller.tenant != tenant {
         return Err(Error::new(Code::Denied, "only an admin token may read another tenant's quota"));
     }
@@ -36,7 +41,7 @@ pub async fn get(State(app): State<App>, caller: Caller, At(tenant): At<TenantId
 #[utoipa::path(put, path = "/tenants/{t}/quota", tag = "tenants", params(("t" = String, Path)), request_body = Quota, responses((status = 200, body = Tenant)))]
 pub async fn set(
     State(app): State<App>,
-    At(tenant): At<TenantId>,
+    PathParams(tenant): PathParams<TenantId>,
     JsonBody(quota): JsonBody<Quota>,
 ) -> Result<Json<Tenant>> {
     let tenant_now = app.driver()?.set_quota(&tenant, quota).await?;
@@ -47,7 +52,7 @@ pub async fn set(
 
 /// Deletes a tenant's quota. The server's defaults take effect at once.
 #[utoipa::path(delete, path = "/tenants/{t}/quota", tag = "tenants", params(("t" = String, Path)), responses((status = 204)))]
-pub async fn delete(State(app): State<App>, At(tenant): At<TenantId>) -> Result<StatusCode> {
+pub async fn delete(State(app): State<App>, PathParams(tenant): PathParams<TenantId>) -> Result<StatusCode> {
     app.driver()?.delete_quota(&tenant).await?;
     app.services.node.policies().fresh(&tenant).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -2,9 +2,9 @@
 
 use crate::{
     Error,
-    access::Caller,
+    caller::Caller,
     error::Result,
-    extract::{At, JsonBody, PageParams, QueryParams},
+    extract::{JsonBody, PathParams, QueryParams},
     idempotency::Secret,
     state::App,
 };
@@ -13,13 +13,14 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
+use fabric_api::{
+    PageOptions,
+    token::{CreatedToken, Identity, NewToken, Token},
+};
 use fabric_types::{
     Code,
     id::TenantId,
-    rest::{
-        Page,
-        token::{CreatedToken, Identity, NewToken, Role, Token},
-    },
+    rest::{Page, token::Role},
 };
 use http::{StatusCode, header};
 
@@ -30,13 +31,13 @@ pub async fn whoami(caller: Caller) -> Json<Identity> {
 }
 
 /// Lists the tenant's tokens.
-#[utoipa::path(get, path = "/tokens", tag = "tokens", params(PageParams), responses((status = 200, body = Page<Token>)))]
+#[utoipa::path(get, path = "/tokens", tag = "tokens", params(PageOptions), responses((status = 200, body = Page<Token>)))]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
-    QueryParams(paging): QueryParams<PageParams>,
+    QueryParams(paging): QueryParams<PageOptions>,
 ) -> Result<Json<Page<Token>>> {
-    app.tokens.list(Some(&caller.tenant), paging.cursor.as_deref(), paging.limit()).await.map(Json)
+    app.tokens.list(Some(&caller.tenant), paging.cursor.as_deref(), paging.items()).await.map(Json)
 }
 
 /// Creates a token. Its secret is in this answer only.
@@ -60,7 +61,7 @@ pub async fn create(State(app): State<App>, caller: Caller, JsonBody(new): JsonB
 
 /// Revokes a token, which stops working at once.
 #[utoipa::path(delete, path = "/tokens/{id}", tag = "tokens", params(("id" = String, Path)), responses((status = 204)))]
-pub async fn revoke(State(app): State<App>, caller: Caller, At(id): At<String>) -> Result<StatusCode> {
+pub async fn revoke(State(app): State<App>, caller: Caller, PathParams(id): PathParams<String>) -> Result<StatusCode> {
     let tenant = (caller.role != Role::Admin).then_some(&caller.tenant);
     app.tokens.revoke(tenant, caller.role, &id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -1,40 +1,29 @@
 //! The route of a tenant's usage.
 
 use crate::{
-    access::Caller,
+    caller::Caller,
     clock,
     error::{Error, Result},
     extract::QueryParams,
     state::App,
 };
 use axum::{Json, extract::State};
+use fabric_api::usage::UsageParams;
 use fabric_index::usage::DAY_MS;
 use fabric_store::ObjectPrefix;
 use fabric_types::rest::node::{Usage, UsageLine};
 use futures::TryStreamExt as _;
-
-/// The query of usage.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct Span {
-    /// Start: the UTC day of this moment, in milliseconds since 1970. Days more than two months ago count as the first
-    /// of their month. Default: everything.
-    since_ms: Option<u64>,
-    /// End: the UTC day of this moment, that day included. Default: now.
-    until_ms: Option<u64>,
-}
 
 fn day(ms: u64) -> u32 {
     u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX)
 }
 
 /// Returns the tenant's usage by function, and its stored bytes.
-#[utoipa::path(get, path = "/usage", tag = "usage", params(Span), responses((status = 200, body = Usage)))]
+#[utoipa::path(get, path = "/usage", tag = "usage", params(UsageParams), responses((status = 200, body = Usage)))]
 pub async fn usage(
     State(app): State<App>,
     caller: Caller,
-    QueryParams(span): QueryParams<Span>,
+    QueryParams(span): QueryParams<UsageParams>,
 ) -> Result<Json<Usage>> {
     let first = span.since_ms.map(day);
     let after = span.until_ms.map(|ms| day(ms).saturating_add(1));

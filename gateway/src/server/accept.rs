@@ -6,8 +6,8 @@
 
 use super::{
     Options,
-    connections::{Activity, Connections, IdleLimits, Overdue, Place, TableLimits},
-    flushes::{Flushes, NotingIo},
+    connections::{Activity, ConnectionSlot, Connections, IdleLimits, TableLimits, TimeoutKind},
+    flushes::{FlushCountingIo, Flushes},
     guarded_io::GuardedIo,
     stream_watch::{SentBody, StreamExecutor},
 };
@@ -46,7 +46,7 @@ const NO_HANDLES: Duration = Duration::from_millis(100);
 /// Pause of the accept loop while an idle connection is being closed.
 const CLOSING: Duration = Duration::from_millis(2);
 /// Time for an HTTP/2 connection to end after its graceful shutdown began.
-const GOODBYE: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a request body that an HTTP/2 stream may send ahead of its reader.
 const STREAM_WINDOW: u32 = 256 << 10;
 /// The same for all streams of a connection together.
@@ -75,14 +75,14 @@ pub(super) struct ConnectionInfo {
 }
 
 /// The handler of the requests of all connections.
-pub(super) trait Answer: Clone + Send + 'static {
+pub(super) trait RequestHandler: Clone + Send + 'static {
     /// Answers one request.
-    fn answer(self, connection: ConnectionInfo, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+    fn handle(self, connection: ConnectionInfo, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
 }
 
 /// The signals that end a server's connections, and the counters of connections.
 #[derive(Clone)]
-pub(super) struct Life {
+pub(super) struct Lifecycle {
     /// Set when the server begins to stop.
     pub stopping: CancellationToken,
     /// Set when the grace period has ended.
@@ -143,7 +143,7 @@ fn refuse(stream: TcpStream, tls: bool) {
 }
 
 /// Serves until `life.stopping`, then ends running requests within the grace period.
-pub(super) async fn run(listener: TcpListener, options: &Options, life: Life, answer: impl Answer) {
+pub(super) async fn run(listener: TcpListener, options: &Options, life: Lifecycle, handler: impl RequestHandler) {
     let table = Connections::new(TableLimits {
         most: options.max_connections,
         of_address: options.connections_per_address.unwrap_or(options.max_connections.div_ceil(4)),
@@ -162,18 +162,18 @@ pub(super) async fn run(listener: TcpListener, options: &Options, life: Life, an
                 continue;
             }
         };
-        let Some(place) = table.admit(peer.ip()) else {
+        let Some(slot) = table.admit(peer.ip()) else {
             refuse(stream, tls.is_some());
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let (protocols, answer, tls) = (protocols.clone(), answer.clone(), tls.clone());
+        let (protocols, handler, tls) = (protocols.clone(), handler.clone(), tls.clone());
         let (gauge, aborting) = (life.connections.clone(), life.aborting.clone());
         life.tasks.spawn(async move {
             gauge.inc();
-            aborting.run_until_cancelled(serve(stream, peer, tls, &protocols, &place, answer)).await;
+            aborting.run_until_cancelled(serve(stream, peer, tls, &protocols, &slot, handler)).await;
             gauge.dec();
-            drop(place);
+            drop(slot);
         });
     }
     drop(listener);
@@ -191,15 +191,15 @@ async fn serve(
     peer: SocketAddr,
     tls: Option<tokio_rustls::TlsAcceptor>,
     protocols: &Protocols,
-    place: &Place,
-    answer: impl Answer,
+    slot: &ConnectionSlot,
+    handler: impl RequestHandler,
 ) {
-    let activity = &place.activity;
+    let activity = &slot.activity;
     let Ok(local) = stream.local_addr() else { return };
     let endpoint = Endpoint { local, tls: tls.is_some() };
     let info = ConnectionInfo { peer, endpoint, in_reserve: activity.in_reserve };
     match tls {
-        None => serve_one(stream, None, info, protocols, activity, answer).await,
+        None => serve_one(stream, None, info, protocols, activity, handler).await,
         Some(tls) => {
             let handshake = tokio::time::timeout(protocols.handshake, tls.accept(stream));
             let Some(Ok(Ok(stream))) = unless_evicted(activity, handshake).await else { return };
@@ -209,7 +209,7 @@ async fn serve(
                 Some(b"http/1.1") => Some(Version::Http1),
                 _ => None,
             };
-            serve_one(stream, version, info, protocols, activity, answer).await;
+            serve_one(stream, version, info, protocols, activity, handler).await;
         }
     }
 }
@@ -253,7 +253,7 @@ async fn serve_one<S>(
     info: ConnectionInfo,
     protocols: &Protocols,
     activity: &Arc<Activity>,
-    answer: impl Answer,
+    handler: impl RequestHandler,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -269,12 +269,12 @@ async fn serve_one<S>(
     let service = hyper::service::service_fn({
         let (activity, flushes) = (activity.clone(), flushes.clone());
         move |request| {
-            let (answer, request_began, flushes) = (answer.clone(), activity.begin(), flushes.clone());
+            let (handler, request_began, flushes) = (handler.clone(), activity.begin(), flushes.clone());
             async move {
                 let response = match request_began {
                     // The connection is being closed to make room, so this response is not read.
                     None => Response::default().map(|body| SentBody::new(body, flushes, None)),
-                    some => answer.answer(info, request).await.map(|body| SentBody::new(body, flushes, some)),
+                    some => handler.handle(info, request).await.map(|body| SentBody::new(body, flushes, some)),
                 };
                 Ok::<_, Infallible>(response)
             }
@@ -282,15 +282,15 @@ async fn serve_one<S>(
     });
     let one_at_a_time = matches!(version, Version::Http1);
     let guarded = GuardedIo::new(stream, first, activity.clone(), one_at_a_time, protocols.stall);
-    let io = TokioIo::new(NotingIo::new(guarded, flushes));
+    let io = TokioIo::new(FlushCountingIo::new(guarded, flushes));
     match version {
-        Version::Http1 => attend(protocols.http1.serve_connection(io, service), activity, protocols.limits).await,
-        Version::Http2 => attend(protocols.http2.serve_connection(io, service), activity, protocols.limits).await,
+        Version::Http1 => drive(protocols.http1.serve_connection(io, service), activity, protocols.limits).await,
+        Version::Http2 => drive(protocols.http2.serve_connection(io, service), activity, protocols.limits).await,
     }
 }
 
 /// Drives a connection until its peer, an error, the watchdog or the server ends it.
-async fn attend<C>(connection: C, activity: &Activity, limits: IdleLimits)
+async fn drive<C>(connection: C, activity: &Activity, limits: IdleLimits)
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
@@ -312,9 +312,9 @@ where
                 continue;
             }
             return match ready!(watchdog.poll(activity, cx)) {
-                Overdue::Idle if !ending => {
+                TimeoutKind::Idle if !ending => {
                     ending = true;
-                    watchdog.limits.idle = GOODBYE;
+                    watchdog.limits.idle = SHUTDOWN_TIMEOUT;
                     activity.restart();
                     connection.as_mut().graceful_shutdown();
                     continue;
@@ -341,7 +341,7 @@ impl Watchdog {
         Self { limits, timer: None }
     }
 
-    fn poll(&mut self, activity: &Activity, cx: &mut Context<'_>) -> Poll<Overdue> {
+    fn poll(&mut self, activity: &Activity, cx: &mut Context<'_>) -> Poll<TimeoutKind> {
         loop {
             let due = activity.due(&self.limits);
             // While the connection is busy, a check after the idle time is enough.
@@ -375,7 +375,7 @@ mod tests {
     fn the_refusal_is_a_whole_answer() {
         let (head, body) = FULL.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
-        let problem: fabric_types::rest::problem::Problem = serde_json::from_str(body).unwrap();
+        let problem: fabric_api::Problem = serde_json::from_str(body).unwrap();
         assert_eq!((problem.status, problem.code), (503, fabric_types::Code::Unavailable));
     }
 

@@ -3,7 +3,7 @@
 //! A full server never waits for room. It closes the connection that has been idle for the longest. If none is idle,
 //! some more connections are accepted in reserve, on which only operators are served, and further ones are refused.
 
-use crate::access::address_group;
+use crate::caller::address_group;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::{
@@ -42,7 +42,7 @@ pub(super) struct IdleLimits {
 
 /// The reason that this side ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overdue {
+pub(super) enum TimeoutKind {
     /// A request's head did not arrive in time.
     Head,
     /// No further request arrived in time.
@@ -102,7 +102,7 @@ impl Activity {
         self.requests.load(Ordering::Acquire) == 0 && !self.blocked.load(Ordering::Relaxed)
     }
 
-    /// Notes that bytes arrived on a connection with one request at a time.
+    /// RecordSink that bytes arrived on a connection with one request at a time.
     pub(super) fn read_some(&self) {
         if self.used.load(Ordering::Relaxed)
             && self.head_since.load(Ordering::Relaxed) == 0
@@ -112,7 +112,7 @@ impl Activity {
         }
     }
 
-    /// Notes that the peer stopped reading, or reads again.
+    /// RecordSink that the peer stopped reading, or reads again.
     pub(super) fn set_blocked(&self, blocked: bool) {
         if self.blocked.swap(blocked, Ordering::Relaxed) && !blocked {
             self.idle_since.store(self.now_ms(), Ordering::Relaxed);
@@ -140,15 +140,15 @@ impl Activity {
     }
 
     /// Returns the time at which the connection is overdue, and the reason; `None` while it is busy.
-    pub(super) fn due(&self, limits: &IdleLimits) -> Option<(Instant, Overdue)> {
+    pub(super) fn due(&self, limits: &IdleLimits) -> Option<(Instant, TimeoutKind)> {
         if !self.is_idle() {
             return None;
         }
         let idle_since = Duration::from_millis(self.idle_since.load(Ordering::Relaxed));
         let (after, why) = match self.head_since.load(Ordering::Relaxed) {
-            _ if !self.used.load(Ordering::Relaxed) => (idle_since + limits.head, Overdue::Head),
-            0 => (idle_since + limits.idle, Overdue::Idle),
-            head => (Duration::from_millis(head - 1) + limits.head, Overdue::Head),
+            _ if !self.used.load(Ordering::Relaxed) => (idle_since + limits.head, TimeoutKind::Head),
+            0 => (idle_since + limits.idle, TimeoutKind::Idle),
+            head => (Duration::from_millis(head - 1) + limits.head, TimeoutKind::Head),
         };
         Some((self.opened + after, why))
     }
@@ -196,13 +196,13 @@ struct Entry {
 }
 
 /// A connection's place in the table, released on drop.
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     table: Connections,
     id: u64,
     pub(super) activity: Arc<Activity>,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.table.0.open.lock().remove(self.id);
     }
@@ -251,7 +251,7 @@ impl Connections {
     }
 
     /// Admits a connection. Returns `None` if it is to be refused.
-    pub(super) fn admit(&self, peer: IpAddr) -> Option<Place> {
+    pub(super) fn admit(&self, peer: IpAddr) -> Option<ConnectionSlot> {
         let limits = self.0.limits;
         let address = address_group(peer);
         let mut open = self.0.open.lock();
@@ -273,7 +273,7 @@ impl Connections {
         let id = open.next;
         *open.by_address.entry(address).or_default() += 1;
         open.by_id.insert(id, Entry { address, activity: activity.clone() });
-        Some(Place { table: self.clone(), id, activity })
+        Some(ConnectionSlot { table: self.clone(), id, activity })
     }
 
     /// Closes one idle connection, for a process without free file handles.
@@ -352,11 +352,11 @@ mod tests {
     fn what_a_peer_is_given_time_for() {
         let limits = IdleLimits { head: Duration::from_secs(15), idle: Duration::from_secs(60) };
         let activity = Arc::new(Activity::new(false));
-        assert_eq!(activity.due(&limits), Some((activity.opened + limits.head, Overdue::Head)));
+        assert_eq!(activity.due(&limits), Some((activity.opened + limits.head, TimeoutKind::Head)));
         let request = activity.begin().unwrap();
         assert_eq!(activity.due(&limits), None);
         drop(request);
-        assert_eq!(activity.due(&limits).unwrap().1, Overdue::Idle);
+        assert_eq!(activity.due(&limits).unwrap().1, TimeoutKind::Idle);
         activity.set_blocked(true);
         assert_eq!(activity.due(&limits), None, "the write timer is at work");
         activity.set_blocked(false);
@@ -364,6 +364,6 @@ mod tests {
         let (at, why) = activity.due(&limits).unwrap();
         activity.read_some();
         assert_eq!((at, why), activity.due(&limits).unwrap(), "more bytes give no more time");
-        assert_eq!(why, Overdue::Head);
+        assert_eq!(why, TimeoutKind::Head);
     }
 }

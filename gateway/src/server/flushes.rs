@@ -47,24 +47,24 @@ impl Flushes {
 }
 
 /// A connection with counted flushes. hyper flushes it after it has handed over all its bytes.
-pub(super) struct NotingIo<S> {
+pub(super) struct FlushCountingIo<S> {
     io: S,
     flushes: Arc<Flushes>,
 }
 
-impl<S> NotingIo<S> {
+impl<S> FlushCountingIo<S> {
     pub(super) fn new(io: S, flushes: Arc<Flushes>) -> Self {
         Self { io, flushes }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for NotingIo<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for FlushCountingIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for NotingIo<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for FlushCountingIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }

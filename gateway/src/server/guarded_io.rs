@@ -3,7 +3,7 @@
 
 use super::{
     connections::Activity,
-    read_on::{READ_ON_BYTES, READ_ON_FOR},
+    drain::{DRAIN_TIMEOUT, MAX_DRAIN_BYTES},
 };
 use bytes::{Buf as _, Bytes};
 use std::{
@@ -22,7 +22,7 @@ use tokio::{
 /// Bytes that a peer has to read within the limit to restart it. Fewer do not count as progress.
 const PROGRESS: usize = 4 << 10;
 
-/// The drain after the last answer of an HTTP/1.1 connection, see [`super::read_on`].
+/// The drain after the last answer of an HTTP/1.1 connection, see [`super::drain`].
 struct Linger {
     timer: Pin<Box<Sleep>>,
     bytes: usize,
@@ -156,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
                 Poll::Pending => return this.stalled(cx).map(Err),
             }
         }
-        let begin = || Linger { timer: Box::pin(tokio::time::sleep(READ_ON_FOR)), bytes: READ_ON_BYTES };
+        let begin = || Linger { timer: Box::pin(tokio::time::sleep(DRAIN_TIMEOUT)), bytes: MAX_DRAIN_BYTES };
         this.lingering.get_or_insert_with(begin).poll(&mut this.inner, cx).map(Ok)
     }
 }

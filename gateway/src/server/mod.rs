@@ -2,12 +2,12 @@
 
 mod accept;
 mod connections;
+mod drain;
 mod flushes;
 mod guarded_io;
 mod idle;
 pub mod listen;
-mod read_on;
-mod root_service;
+mod stack;
 mod stream_watch;
 pub mod tls;
 
@@ -19,10 +19,9 @@ use crate::{
     state::{App, Services},
     tokens::Tokens,
 };
-use accept::Life;
+use accept::Lifecycle;
 use fabric_store::SweepMode;
 use idle::BodyLimits;
-use root_service::RootService;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -156,7 +155,7 @@ impl Gateway {
 }
 
 /// Keeps the caches in step with the registry, and removes expired records.
-fn attend(app: &App) {
+fn spawn_maintenance(app: &App) {
     let stopping = app.stopping.clone();
     let (tokens, functions, idempotency) = (app.tokens.clone(), app.functions.clone(), app.idempotency.clone());
     let following = app.clone();
@@ -207,14 +206,14 @@ async fn sweep_tokens(app: &App) {
 }
 
 async fn run(app: App, options: Options, listener: TcpListener) {
-    attend(&app);
+    spawn_maintenance(&app);
     let body = BodyLimits { idle: options.body_idle_timeout, min_rate: options.min_body_rate };
-    let front = RootService::new(app.clone(), body, options.functions_domain.clone());
-    let life = Life {
+    let service = stack::build(&app, body, options.functions_domain.clone());
+    let lifecycle = Lifecycle {
         stopping: app.stopping.clone(),
         aborting: app.aborting.clone(),
         tasks: app.tasks.clone(),
         connections: app.http.connections.clone(),
     };
-    accept::run(listener, &options, life, front).await;
+    accept::run(listener, &options, lifecycle, service).await;
 }

@@ -3,11 +3,8 @@
 
 use super::{Tokens, secret};
 use crate::{Error, clock::now_ms, error::Result};
-use fabric_types::{
-    Code,
-    id::TenantId,
-    rest::token::{Role, Token},
-};
+use fabric_api::token::Token;
+use fabric_types::{Code, id::TenantId, rest::token::Role};
 use std::{
     io::Write as _,
     path::{Path, PathBuf},

@@ -8,6 +8,7 @@ pub(crate) mod secret;
 pub use admin::ensure_admin_token;
 
 use crate::{Error, clock::now_ms, error::Result};
+use fabric_api::token::{CreatedToken, NewToken, Token};
 use fabric_backend::{
     Backend,
     registry::{Change, Precondition},
@@ -16,11 +17,7 @@ use fabric_store::SweepMode;
 use fabric_types::{
     Code,
     id::TenantId,
-    rest::{
-        Page,
-        sweep::Removed,
-        token::{CreatedToken, NewToken, Role, Token},
-    },
+    rest::{Page, sweep::Removed, token::Role},
 };
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 /// Only a failure takes this long.
-const PATIENCE: Duration = Duration::from_secs(30);
+const OWNER_WAIT: Duration = Duration::from_secs(30);
 const MIRROR: &str = "/f/default/mirror";
 
 async fn mirror(server: &Server, more: Value) {
@@ -28,7 +28,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, request: &st
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut all = Vec::new();
     let _ =
-        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the server keeps the connection");
+        tokio::time::timeout(OWNER_WAIT, stream.read_to_end(&mut all)).await.expect("the server keeps the connection");
     String::from_utf8_lossy(&all).into_owned()
 }
 
@@ -46,7 +46,7 @@ async fn usage(server: &Server, calls: u64) -> Value {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, look).await.expect("the call is not recorded")
+    tokio::time::timeout(OWNER_WAIT, look).await.expect("the call is not recorded")
 }
 
 /// Waits until a function has logged this line.
@@ -59,7 +59,7 @@ async fn until_line(server: &Server, function: &str, line: &str) {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, look).await.expect("the guest does not get that far")
+    tokio::time::timeout(OWNER_WAIT, look).await.expect("the guest does not get that far")
 }
 
 /// Spends some fuel, logs a line, and runs until it is stopped.
@@ -84,7 +84,7 @@ async fn end_of_call(server: &Server) -> (String, String) {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, look).await.expect("the log does not say how the call ended")
+    tokio::time::timeout(OWNER_WAIT, look).await.expect("the log does not say how the call ended")
 }
 
 fn h2() -> reqwest::Client {

@@ -69,9 +69,9 @@ impl Hub {
         Self { url, answer, asked, seen }
     }
 
-    async fn gateway(&self, rules: &[&str], believed: Duration) -> Server {
+    async fn gateway(&self, rules: &[&str], cache_ttl: Duration) -> Server {
         let rules = rules.iter().map(|rule| rule.parse::<Rule>().unwrap()).collect();
-        let options = Options { api: self.url.clone(), service: "fabric".to_owned(), rules, believed };
+        let options = Options { api: self.url.clone(), service: "fabric".to_owned(), rules, cache_ttl };
         Server::of_hub(JupyterHub::new(options).unwrap()).await
     }
 

@@ -9,19 +9,19 @@
 )]
 
 mod access;
-mod again;
 mod connections;
 mod functions;
+mod fuzz;
 mod http_functions;
 mod http_messages;
 mod idempotency;
 mod invoke;
+mod job_lifecycle;
 mod jobs;
 mod jupyterhub;
 mod objects;
 mod openapi;
 mod peers;
 mod reference;
-mod rubbish;
 mod stop;
 mod support;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::{collections::BTreeSet, fmt::Write as _};
 
 fn document() -> Value {
-    serde_json::from_str(&fabric_gateway::openapi::document().to_json().unwrap()).unwrap()
+    serde_json::from_str(&fabric_gateway::routes::openapi::document().to_json().unwrap()).unwrap()
 }
 
 fn operations(document: &Value) -> Vec<(String, String, &Value)> {

@@ -4,7 +4,7 @@ use crate::support::{CAT, Server, guest, send, wat};
 use fabric_backend::Backend;
 use fabric_gateway::{
     Gateway, Handle, Options, Peers, Services,
-    peers::{self, PATIENCE},
+    peers::{self, OWNER_WAIT},
 };
 use fabric_index::RecordSink;
 use fabric_node::{NodeHandle, NodeMetrics};
@@ -14,13 +14,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 
 /// A process that owns no jobs and runs no guests, in the same fabric as a server.
-struct Door {
+struct RelayProcess {
     url: String,
     tell: watch::Sender<Option<String>>,
     _handle: Handle,
 }
 
-impl Door {
+impl RelayProcess {
     async fn open(server: &Server, relays: bool, patience: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -70,7 +70,7 @@ async fn announce(backend: &Backend, url: &str) {
 async fn what_is_about_jobs_goes_to_their_owner_and_refusals_come_back() {
     let server = Server::start().await;
     server.deploy("f", wat(CAT), json!({})).await.is(201);
-    let door = Door::open(&server, true, PATIENCE).await;
+    let door = RelayProcess::open(&server, true, OWNER_WAIT).await;
     let listed = send(door.ask(&server, "GET", "/v1/functions")).await.is(200).json();
     assert_eq!(listed["items"][0]["name"], "f");
     let later = send(door.ask(&server, "POST", "/v1/functions/f/invoke?mode=async").body("x")).await.is(202);
@@ -93,7 +93,7 @@ async fn what_is_about_jobs_goes_to_their_owner_and_refusals_come_back() {
 async fn calls_run_on_a_node_that_has_room_bodies_streaming_both_ways() {
     let server = Server::start().await;
     server.deploy("f", wat(CAT), json!({})).await.is(201);
-    let door = Door::open(&server, true, PATIENCE).await;
+    let door = RelayProcess::open(&server, true, OWNER_WAIT).await;
     // No node has been announced.
     let nowhere = send(door.ask(&server, "POST", "/v1/functions/f/invoke").body("x")).await;
     nowhere.problem("unavailable");
@@ -127,7 +127,7 @@ async fn calls_run_on_a_node_that_has_room_bodies_streaming_both_ways() {
 async fn http_functions_run_on_a_node_that_has_room() {
     let server = Server::start().await;
     server.deploy("hello", guest("http-hello"), json!({})).await.is(201);
-    let door = Door::open(&server, false, PATIENCE).await;
+    let door = RelayProcess::open(&server, false, OWNER_WAIT).await;
     announce(&server.services.backend, &format!("http://{}", server.addr)).await;
     let call = || door.ask(&server, "GET", "/f/default/hello/a/b?q=1");
     let mut answer = send(call()).await;
@@ -145,7 +145,7 @@ async fn http_functions_run_on_a_node_that_has_room() {
 async fn a_dead_node_is_passed_over_and_no_call_goes_round_in_a_circle() {
     let server = Server::start().await;
     server.deploy("f", wat(CAT), json!({})).await.is(201);
-    let door = Door::open(&server, true, PATIENCE).await;
+    let door = RelayProcess::open(&server, true, OWNER_WAIT).await;
     let call = || door.ask(&server, "POST", "/v1/functions/f/invoke").body("x");
     announce(&server.services.backend, "http://127.0.0.1:1").await;
     send(call()).await.problem("unavailable");
@@ -156,7 +156,7 @@ async fn a_dead_node_is_passed_over_and_no_call_goes_round_in_a_circle() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_wait_for_an_owner_and_are_told_when_none_comes() {
     let server = Server::start().await;
-    let door = Door::open(&server, true, PATIENCE).await;
+    let door = RelayProcess::open(&server, true, OWNER_WAIT).await;
     door.tell.send_replace(None);
     let waiting = tokio::spawn(send(door.ask(&server, "GET", "/v1/jobs")));
     // A dead owner, then one that answers.
@@ -164,7 +164,7 @@ async fn requests_wait_for_an_owner_and_are_told_when_none_comes() {
     door.tell.send_replace(Some(format!("http://{}", server.addr)));
     waiting.await.unwrap().is(200);
 
-    let door = Door::open(&server, true, Duration::from_millis(1)).await;
+    let door = RelayProcess::open(&server, true, Duration::from_millis(1)).await;
     door.tell.send_replace(None);
     send(door.ask(&server, "GET", "/v1/jobs")).await.problem("unavailable");
     // An outdated address that leads back to this process.
@@ -175,7 +175,7 @@ async fn requests_wait_for_an_owner_and_are_told_when_none_comes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_owner_lets_its_callers_go_when_another_takes_over() {
     let server = Server::start().await;
-    let door = Door::open(&server, true, PATIENCE).await;
+    let door = RelayProcess::open(&server, true, OWNER_WAIT).await;
     // It accepts the connection and never answers.
     let frozen = TcpListener::bind("127.0.0.1:0").await.unwrap();
     door.tell.send_replace(Some(format!("http://{}", frozen.local_addr().unwrap())));
@@ -192,7 +192,7 @@ async fn a_frozen_owner_lets_its_callers_go_when_another_takes_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_only_runs_guests_answers_for_nobody() {
     let server = Server::start().await;
-    let door = Door::open(&server, false, PATIENCE).await;
+    let door = RelayProcess::open(&server, false, OWNER_WAIT).await;
     let refused = send(door.ask(&server, "GET", "/v1/jobs")).await.is(404);
     assert!(refused.problem("not-found").hint.unwrap().contains("gateway"));
 }

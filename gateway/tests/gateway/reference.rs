@@ -5,7 +5,8 @@ use serde_json::Value;
 use std::fmt::Write as _;
 
 fn schemas() -> Value {
-    let document: Value = serde_json::from_str(&fabric_gateway::openapi::document().to_json().unwrap()).unwrap();
+    let document: Value =
+        serde_json::from_str(&fabric_gateway::routes::openapi::document().to_json().unwrap()).unwrap();
     document["components"]["schemas"].clone()
 }
 

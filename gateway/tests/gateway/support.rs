@@ -1,6 +1,7 @@
 //! A server wired like `fabric serve`, over a temporary folder, and helpers for requests.
 
 use bytes::Bytes;
+use fabric_api::Problem;
 use fabric_backend::Backend;
 use fabric_driver::Driver;
 use fabric_embedded::Embedded;
@@ -10,7 +11,7 @@ use fabric_index::{Index, RecordSink};
 use fabric_node::{NodeHandle, NodeMetrics};
 use fabric_results::ResultStore;
 use fabric_store::{Store, StoreOptions};
-use fabric_types::{id::NodeId, price::Prices, rest::problem::Problem};
+use fabric_types::{id::NodeId, price::Prices};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use reqwest::{Method, multipart};

@@ -2,8 +2,9 @@
 
 use super::member::Door;
 use anyhow::{Context as _, Result};
+use fabric_api::Problem;
 use fabric_client::Client;
-use fabric_types::{Code, rest::problem::Problem};
+use fabric_types::Code;
 use std::time::Duration;
 
 /// Timeout for a response from any process. Only a failing test waits this long.

@@ -229,7 +229,7 @@ impl Member {
         let Some(url) = about.get("url").and_then(serde_json::Value::as_str) else { bail!("no url in server.json") };
         let token = std::fs::read_to_string(data.join("admin-token"))?;
         // One attempt, since the test itself retries, at any process.
-        let options = Options::new(url).token(token.trim()).attempts(1).answer_timeout(ANSWER);
+        let options = Options::new(url).token(token.trim()).attempts(1).request_timeout(ANSWER);
         self.door.send_replace(Some(Client::new(options)?));
         Ok(true)
     }

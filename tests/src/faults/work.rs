@@ -2,7 +2,7 @@
 
 use crate::{guests, repository};
 use anyhow::Result;
-use fabric_client::{Client, Deploy, Upload, UploadOptions};
+use fabric_client::{Client, DeployRequest, Upload, UploadOptions};
 use fabric_types::job::JobSpec;
 use serde_json::json;
 
@@ -60,7 +60,7 @@ impl Work {
     /// Deploys the functions and stores the data of all jobs, and deploys `noop`, which returns its input.
     pub(crate) async fn furnish(client: &Client) -> fabric_client::Result<()> {
         for name in ["noop", "montecarlo-pi", "weather", "wordcount"] {
-            client.deploy(&Deploy::new(guests::manifest(name, ""), guests::built(name))).await?;
+            client.deploy(&DeployRequest::new(guests::manifest(name, ""), guests::built(name))).await?;
         }
         let data = repository().join("examples/data/nyc-weather-2013.csv");
         client.put("weather.csv", Upload::file(&data).await?, &UploadOptions::default()).await?;

@@ -49,7 +49,7 @@ async fn a_poison_task_ends_in_the_list_and_the_job_says_so() {
     // Another tenant's list does not include them.
     let other = server.client_with(&server.token("other", Role::Developer).await);
     assert!(other.dead_letters(None, &PageOptions::default()).await.unwrap().items.is_empty());
-    let mine = client.dead_letters(Some(failed.id.as_str()), &PageOptions::default()).await.unwrap().items;
+    let mine = client.dead_letters(Some(&failed.id), &PageOptions::default()).await.unwrap().items;
     assert_eq!(mine.len(), 1);
 
     // A new index is rebuilt from the journal.

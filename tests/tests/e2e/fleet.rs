@@ -86,8 +86,7 @@ async fn a_job_spreads_over_the_fleet_and_survives_the_death_of_its_owner() {
     .await;
     let id = fleet.submit().await;
     assert_eq!(fleet.result(&id).await, undisturbed);
-    let filter =
-        TaskQuery { paging: PageOptions { limit: Some(1000), ..PageOptions::default() }, ..TaskQuery::default() };
+    let filter = TaskQuery { limit: Some(1000), ..TaskQuery::default() };
     let tasks = fleet.other.client().tasks(&id, &filter).await.unwrap().items;
     let nodes: BTreeSet<_> = tasks.iter().filter_map(|task| task.node.clone()).collect();
     assert_eq!(nodes.len(), 3, "{nodes:?}");
@@ -128,14 +127,12 @@ async fn log_lines_and_usage_of_all_nodes_come_together_and_outlive_their_owner(
     let id = id.as_str();
     let client = fleet.other.client();
     until("the job has ended", async || client.job(id, None).await.is_ok_and(|job| job.state.is_terminal())).await;
-    let filter =
-        TaskQuery { paging: PageOptions { limit: Some(1000), ..PageOptions::default() }, ..TaskQuery::default() };
+    let filter = TaskQuery { limit: Some(1000), ..TaskQuery::default() };
     let tasks = client.tasks(id, &filter).await.unwrap().items;
     let nodes: BTreeSet<_> = tasks.iter().filter_map(|task| task.node.clone()).collect();
     assert!(nodes.len() > 1, "{nodes:?}");
     // Each task wrote one log line on its node.
-    let paging = PageOptions { limit: Some(1000), ..PageOptions::default() };
-    let lines = LogQuery { job: Some(id.to_owned()), paging, ..LogQuery::default() };
+    let lines = LogQuery { job: Some(id.parse().unwrap()), limit: Some(1000), ..LogQuery::default() };
     let seen = async || client.logs(&lines).await.map_or(0, |page| page.items.len());
     until("the lines of all nodes", async || seen().await == 30).await;
     let usage = client.usage(None, None).await.unwrap();

@@ -1,12 +1,13 @@
 //! Tenants, tokens and roles: isolation in every route, every spelling of a path and every slot.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use fabric_client::{Client, Deploy, InvokeRequest, LogQuery, UploadOptions};
+use fabric_api::token::NewToken;
+use fabric_client::{Client, DeployRequest, InvokeRequest, LogQuery, UploadOptions};
 use fabric_tests::{Options, Server, built, hostile, manifest};
 use fabric_types::{
     Code,
     job::{JobSpec, JobState},
-    rest::token::{NewToken, Role},
+    rest::token::Role,
 };
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ fn spec(json: serde_json::Value) -> JobSpec {
 }
 
 async fn deploy(client: &Client, name: &str, module: bytes::Bytes, more: &str) {
-    client.deploy(&Deploy::new(manifest(name, more), module)).await.unwrap();
+    client.deploy(&DeployRequest::new(manifest(name, more), module)).await.unwrap();
 }
 
 async fn put(client: &Client, path: &str, text: &str) {
@@ -111,7 +112,7 @@ async fn a_tenant_sees_nothing_of_another_in_any_route() {
     assert!(other.invocations(&Default::default()).await.unwrap().items.is_empty());
     assert!(other.objects(&Default::default()).await.unwrap().items.is_empty());
     assert!(other.logs(&LogQuery::default()).await.unwrap().items.is_empty());
-    let of_job = LogQuery { job: Some(of_acme.job.clone()), ..LogQuery::default() };
+    let of_job = LogQuery { job: Some(of_acme.job.parse().unwrap()), ..LogQuery::default() };
     assert!(other.logs(&of_job).await.unwrap().items.is_empty());
     let usage = other.usage(None, None).await.unwrap();
     assert_eq!((usage.total.invocations, usage.object_bytes), (0, 0));

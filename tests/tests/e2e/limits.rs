@@ -2,13 +2,10 @@
 //! calls are served meanwhile, and that no resources leak.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use fabric_client::{Client, Deploy, Error, InvokeRequest};
+use fabric_api::Problem;
+use fabric_client::{Client, DeployRequest, Error, InvokeRequest};
 use fabric_tests::{Options, Server, built, hostile, hostile_names, manifest};
-use fabric_types::{
-    Code,
-    job::JobState,
-    rest::{invocation::InvocationState, problem::Problem},
-};
+use fabric_types::{Code, job::JobState, rest::invocation::InvocationState};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -294,7 +291,7 @@ async fn nothing_is_left_behind_by_a_thousand_faults() {
 }
 
 async fn refused(client: &Client, name: &str, module: bytes::Bytes) -> Problem {
-    let error = client.deploy(&Deploy::new(manifest(name, ""), module)).await.expect_err(name);
+    let error = client.deploy(&DeployRequest::new(manifest(name, ""), module)).await.expect_err(name);
     error.problem().unwrap_or_else(|| panic!("{error}")).clone()
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use fabric_client::{Client, InvokeRequest, PageOptions, TaskQuery};
+use fabric_client::{Client, InvokeRequest, NodeModeRequest, PageOptions, TaskQuery};
 use fabric_tests::{Server, SmallFleet, cat, hostile, until};
 use fabric_types::{
     Code,
@@ -85,12 +85,12 @@ async fn what_is_known_already_waits_for_no_compiler() {
     // The first process received the upload and has compiled the module.
     let of = |server: &Server| nodes.iter().find(|n| n.url.as_deref() == Some(server.url())).unwrap().id.clone();
     let (warm, cold) = (of(&fleet.servers[0]), of(&fleet.servers[1]));
-    client.node_mode(&cold, "cordon").await.unwrap();
+    client.set_node_mode(&cold, NodeModeRequest::Cordon).await.unwrap();
     let work = JobSpec { cache: true, reduce: None, ..spec(20, 1000) };
     let first = client.submit(&work, None).await.unwrap();
     let (_, bytes) = result(client, first.id.as_str()).await;
-    client.node_mode(&warm, "cordon").await.unwrap();
-    client.node_mode(&cold, "uncordon").await.unwrap();
+    client.set_node_mode(&warm, NodeModeRequest::Cordon).await.unwrap();
+    client.set_node_mode(&cold, NodeModeRequest::Uncordon).await.unwrap();
     let again = client.submit(&work, None).await.unwrap();
     let (again, same) = result(client, again.id.as_str()).await;
     assert_eq!((again.tasks.cached, same), (20, bytes));
@@ -136,8 +136,7 @@ async fn a_slow_node_does_not_hold_a_job() {
     // The speculative copies gave the results, and the slow node did not count as lost.
     assert_eq!((job.tasks.failed, job.tasks.retries), (0, 0));
     assert!(fleet.servers[0].metric("fabric_attempts_speculated_total").await.unwrap() >= 1.0);
-    let filter =
-        TaskQuery { paging: PageOptions { limit: Some(1000), ..PageOptions::default() }, ..TaskQuery::default() };
+    let filter = TaskQuery { limit: Some(1000), ..TaskQuery::default() };
     let tasks = client.tasks(job.id.as_str(), &filter).await.unwrap().items;
     let name = fleet.name(2);
     let copied = tasks.iter().filter(|t| t.attempts == 2 && t.node.as_ref().is_some_and(|n| n.as_str() != name));

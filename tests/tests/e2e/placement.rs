@@ -1,6 +1,7 @@
 //! Placement: node constraints, guarantees of tenants, and the reasons that are reported for waiting jobs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use fabric_client::NodeModeRequest;
 use fabric_tests::{Options, Server, hostile, until};
 use fabric_types::{
     job::{JobSpec, JobState},
@@ -32,7 +33,7 @@ async fn a_noisy_tenant_leaves_another_its_guarantee() {
     assert!(shown.text().contains("calm"), "{}", shown.text());
     let (noisy, calm) = (server.client_in("noisy"), server.client_in("calm"));
     let deploy =
-        |name: &str, module, more: &str| fabric_client::Deploy::new(fabric_tests::manifest(name, more), module);
+        |name: &str, module, more: &str| fabric_client::DeployRequest::new(fabric_tests::manifest(name, more), module);
     noisy.deploy(&deploy("looping", hostile("endless-loop"), ENDLESS)).await.unwrap();
     calm.deploy(&deploy("montecarlo-pi", fabric_tests::built("montecarlo-pi"), "")).await.unwrap();
     let noise = noisy
@@ -74,7 +75,10 @@ async fn quotas_are_the_admins_to_set() {
     let denied = |e: fabric_client::Error| e.problem().map(|p| p.code.to_string()).unwrap_or_default();
     assert_eq!(denied(developer.tenant_quota(&other).await.unwrap_err()), "denied");
     assert_eq!(denied(developer.set_tenant_quota(&acme, &Default::default()).await.unwrap_err()), "denied");
-    assert_eq!(denied(developer.node_mode(&"local".parse().unwrap(), "cordon").await.unwrap_err()), "denied");
+    assert_eq!(
+        denied(developer.set_node_mode(&"local".parse().unwrap(), NodeModeRequest::Cordon).await.unwrap_err()),
+        "denied"
+    );
     let wrong = server.cli(&["tenants", "set", "acme", "--guarantee-slots", "5", "--limit-slots", "4"]).await.status(1);
     assert!(wrong.stderr.contains("the guarantee of cpu-slots is above the limit"), "{}", wrong.stderr);
     server.cli(&["nodes", "cordon", "nowhere"]).await.status(3);

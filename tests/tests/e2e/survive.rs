@@ -159,9 +159,8 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
     let done = server.client().invoke_async("noop", fabric_client::InvokeRequest::new("echo")).await.unwrap().id;
     let client = server.client();
     client.invocation(done.as_str(), Some(std::time::Duration::from_secs(60))).await.unwrap();
-    let alias = fabric_types::rest::function::SetAlias {
-        targets: vec![fabric_types::function::AliasTarget { version: 1, weight: 1 }],
-    };
+    let alias =
+        fabric_api::function::SetAlias { targets: vec![fabric_types::function::AliasTarget { version: 1, weight: 1 }] };
     client.set_alias("noop", "canary", &alias).await.unwrap();
     server.kill9().await;
     server.restart().await;

@@ -38,7 +38,7 @@ async fn kept(client: &Client, kind: StorageKind) -> u64 {
 }
 
 async fn deploy(client: &Client, name: &str, module: Bytes, more: &str) {
-    let deploy = fabric_client::Deploy::new(manifest(name, more), module);
+    let deploy = fabric_client::DeployRequest::new(manifest(name, more), module);
     client.deploy(&deploy).await.unwrap_or_else(|e| panic!("{name}: {e}: {:?}", e.problem()));
 }
 
@@ -334,7 +334,7 @@ async fn modules_end_at_the_quota_and_what_is_kept_is_known_after_a_restart() {
     // The client deploys with an idempotency key, which reserves 64 KiB for the response while it runs.
     let mut deployed = 0;
     let refused = loop {
-        let deploy = fabric_client::Deploy::new(manifest("again", ""), module(deployed));
+        let deploy = fabric_client::DeployRequest::new(manifest("again", ""), module(deployed));
         match server.client().deploy(&deploy).await {
             Ok(_) => deployed += 1,
             Err(error) => break code(&error),
@@ -344,7 +344,7 @@ async fn modules_end_at_the_quota_and_what_is_kept_is_known_after_a_restart() {
     assert_eq!((refused, deployed), (Code::StorageQuota, 6));
     // Deploying the same module again costs nothing, but an upload needs space while it is checked.
     set_quota(&server, "default", 9 * MIB).await;
-    let deploy = fabric_client::Deploy::new(manifest("again", ""), module(5));
+    let deploy = fabric_client::DeployRequest::new(manifest("again", ""), module(5));
     server.client().deploy(&deploy).await.unwrap();
     set_quota(&server, "default", 7 * MIB).await;
     let before = kept(server.client(), StorageKind::Functions).await;
@@ -382,9 +382,8 @@ async fn a_flood_of_lines_costs_another_tenant_none() {
     };
     futures::join!(futures::future::join_all(floods), says);
     let lines = async |client: &Client| {
-        let found = PageOptions::collect(300_000, async |paging| {
-            client.logs(&fabric_client::LogQuery { paging, ..fabric_client::LogQuery::default() }).await
-        });
+        let filter = fabric_client::LogQuery::default();
+        let found = PageOptions::collect(300_000, async |paging| client.logs(&filter.clone().page(paging)).await);
         found.await.unwrap().items.len()
     };
     assert_eq!(lines(&quiet).await, 300);

@@ -2,9 +2,10 @@
 //! beyond a function, secrets forwarded to a guest, and information for strangers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use fabric_client::{Client, Deploy, InvokeRequest};
+use fabric_api::token::NewToken;
+use fabric_client::{Client, DeployRequest, InvokeRequest};
 use fabric_tests::{Options, Server, built, hostile, manifest};
-use fabric_types::rest::token::{NewToken, Role};
+use fabric_types::rest::token::Role;
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,7 +17,7 @@ const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn deploy(client: &Client, name: &str, module: bytes::Bytes, more: &str) {
-    client.deploy(&Deploy::new(manifest(name, more), module)).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+    client.deploy(&DeployRequest::new(manifest(name, more), module)).await.unwrap_or_else(|e| panic!("{name}: {e}"));
 }
 
 fn address(server: &Server) -> &str {

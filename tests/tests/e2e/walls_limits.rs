@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use fabric_client::{Client, Deploy, InvokeRequest};
+use fabric_api::Problem;
+use fabric_client::{Client, DeployRequest, InvokeRequest};
 use fabric_tests::{Options, Server, built, hostile, manifest};
 use fabric_types::{
     Code,
     job::{JobSpec, JobState},
-    rest::{problem::Problem, token::Role},
+    rest::token::Role,
 };
 use futures::future::join_all;
 use serde_json::json;
@@ -70,7 +71,7 @@ fn wat(text: &str) -> Bytes {
 }
 
 async fn refused(client: &Client, manifest: String, module: &Bytes) -> Problem {
-    let error = client.deploy(&Deploy::new(manifest.clone(), module.clone())).await.expect_err(&manifest);
+    let error = client.deploy(&DeployRequest::new(manifest.clone(), module.clone())).await.expect_err(&manifest);
     error.problem().unwrap_or_else(|| panic!("{manifest}: {error}")).clone()
 }
 
@@ -138,7 +139,7 @@ async fn a_limit_above_its_ceiling_is_refused_with_the_key_and_the_remedy() {
     assert!(problem.detail.contains("limits.output-bytes is 2MiB, and the ceiling is 1MiB"), "{problem:?}");
     let set = server.cli(&["tenants", "set", "default", "--ceiling", "output-bytes=200GiB"]).await.ok();
     assert!(set.text().contains("output-bytes=200GiB"), "{}", set.text());
-    let deployed = client.deploy(&Deploy::new(asks("output-bytes = \"100GiB\""), module.clone())).await.unwrap();
+    let deployed = client.deploy(&DeployRequest::new(asks("output-bytes = \"100GiB\""), module.clone())).await.unwrap();
     assert!(deployed.warnings.iter().any(|w| w.contains("limits.concurrency is lowered from its default 256 to 10")), "{:?}", deployed.warnings);
     let shown = server.cli(&["config", "show", "--config", &file.display().to_string()]).await.ok();
     let row = |key: &str| shown.text().lines().find(|line| line.contains(key)).unwrap().to_owned();
@@ -177,7 +178,7 @@ async fn a_ceiling_that_was_lowered_holds_for_what_is_deployed() {
     assert_eq!(invocation.problem().unwrap().code, Code::TooLarge);
     // Another tenant keeps the server's ceilings.
     let other = server.client_in("other");
-    other.deploy(&Deploy::new(manifest("cat", ""), wat(CAT))).await.unwrap();
+    other.deploy(&DeployRequest::new(manifest("cat", ""), wat(CAT))).await.unwrap();
     assert_eq!(called(&other, "cat", "0123456789a").await.unwrap(), "0123456789a");
 }
 
@@ -197,7 +198,7 @@ async fn a_grant_needs_the_tenants_permission_at_deploy_and_at_each_call() {
     let problem = refused(client, network.clone(), &module).await;
     assert!(problem.detail.contains("other.example.org:8443"), "{problem:?}");
     server.cli(&["tenants", "set", "default", "--grant", "network=*.example.org:8443"]).await.ok();
-    client.deploy(&Deploy::new(network, module.clone())).await.unwrap();
+    client.deploy(&DeployRequest::new(network, module.clone())).await.unwrap();
     assert_eq!(called(client, "net", "x").await.unwrap(), "x");
     // A manifest may not contain a pattern, even if the tenant's permission is one.
     server.cli(&["tenants", "set", "default", "--grant", "network=*"]).await.ok();
@@ -215,7 +216,7 @@ async fn a_grant_needs_the_tenants_permission_at_deploy_and_at_each_call() {
     ];
     for (grant, lines) in own {
         let name = format!("uses-{grant}");
-        client.deploy(&Deploy::new(asks(&name, lines), module.clone())).await.unwrap();
+        client.deploy(&DeployRequest::new(asks(&name, lines), module.clone())).await.unwrap();
         assert_eq!(called(client, &name, "x").await.unwrap(), "x");
         server.cli(&["tenants", "set", "default", "--grant", &format!("{grant}=no")]).await.ok();
         let withdrawn = called(client, &name, "y").await.unwrap_err();
@@ -243,8 +244,8 @@ async fn a_grant_needs_the_tenants_permission_at_deploy_and_at_each_call() {
 async fn sleepers_on_every_slot_leave_another_tenant_one() {
     let server = Server::start(Options::slots(2)).await;
     let (sleepy, small) = (server.client_in("sleepy"), server.client_in("small"));
-    sleepy.deploy(&Deploy::new(manifest("sleep", ""), hostile("sleep"))).await.unwrap();
-    small.deploy(&Deploy::new(manifest("cat", ""), wat(CAT))).await.unwrap();
+    sleepy.deploy(&DeployRequest::new(manifest("sleep", ""), hostile("sleep"))).await.unwrap();
+    small.deploy(&DeployRequest::new(manifest("cat", ""), wat(CAT))).await.unwrap();
     let spec: JobSpec = serde_json::from_value(json!({"function": "sleep", "input": {"items": [1]}})).unwrap();
     for _ in 0..20 {
         let jobs = join_all((0..15).map(|_| sleepy.submit(&spec, None))).await;
@@ -306,7 +307,7 @@ async fn memory_stays_below_what_was_configured_whatever_callers_want() {
     let large = "[limits]\nmemory-bytes = \"1GiB\"\noutput-bytes = \"1GiB\"\nbody-bytes = \"128MiB\"\n";
     for (_, client, _) in &tenants {
         for (name, module) in [("hungry", HUNGRY), ("flood", FLOOD), ("cat", CAT)] {
-            client.deploy(&Deploy::new(manifest(name, large), wat(module))).await.unwrap();
+            client.deploy(&DeployRequest::new(manifest(name, large), wat(module))).await.unwrap();
         }
     }
     let idle = server.metric("fabric_memory_charged_bytes").await.unwrap();
@@ -379,7 +380,7 @@ async fn open_files_of_guests_leave_the_process_its_own() {
                 [[grants.volumes]]\nname = \"data\"\npath = \"/data\"\nwrite = true";
     for tenant in ["a", "b"] {
         let client = server.client_in(tenant);
-        client.deploy(&Deploy::new(manifest("flood", more), built("volume-flood"))).await.unwrap();
+        client.deploy(&DeployRequest::new(manifest("flood", more), built("volume-flood"))).await.unwrap();
     }
     let [a, b] = ["a", "b"].map(|tenant| server.client_in(tenant));
     let floods = [&a, &a, &b].map(|client| called(client, "flood", "open 50000"));
@@ -412,7 +413,7 @@ async fn bodies_that_are_never_sent_are_charged() {
     let args = ["--memory", "512MiB"].map(str::to_owned).to_vec();
     let server = Server::start(Options { args }).await;
     let more = "public = true\n[limits]\nhandles = 65536\noutput-bytes = \"1MiB\"";
-    server.client().deploy(&Deploy::new(manifest("flood", more), built("http-flood"))).await.unwrap();
+    server.client().deploy(&DeployRequest::new(manifest("flood", more), built("http-flood"))).await.unwrap();
     let process = server.process();
     process.forget_peak();
     let calls = (0..4).map(async |_| {

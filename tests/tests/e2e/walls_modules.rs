@@ -3,12 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use fabric_client::{Client, Deploy, Error, InvokeRequest};
+use fabric_api::Problem;
+use fabric_client::{Client, DeployRequest, Error, InvokeRequest};
 use fabric_tests::{Options, Process, Server, manifest, until};
-use fabric_types::{
-    Code,
-    rest::{problem::Problem, token::Role},
-};
+use fabric_types::{Code, rest::token::Role};
 use std::fmt::Write as _;
 
 #[path = "../../../host/tests/host/support/debug_info.rs"]
@@ -31,7 +29,7 @@ fn trapping() -> Vec<u8> {
 }
 
 async fn deploy(client: &Client, name: &str, module: impl Into<Bytes>) -> Result<(), Problem> {
-    match client.deploy(&Deploy::new(manifest(name, ""), module.into())).await {
+    match client.deploy(&DeployRequest::new(manifest(name, ""), module.into())).await {
         Ok(_) => Ok(()),
         Err(error) => Err(problem(&error)),
     }

@@ -1,12 +1,13 @@
 //! Attacks with jobs that stay open: the owner holds all their tasks in memory until they end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use fabric_api::Problem;
 use fabric_client::Client;
 use fabric_tests::{Options, Server, hostile, manifest};
 use fabric_types::{
     Code,
     job::{JobSpec, JobState},
-    rest::{job::Job, problem::Problem, token::Role},
+    rest::{job::Job, token::Role},
 };
 use serde_json::json;
 
@@ -37,7 +38,8 @@ async fn open_jobs_of_one_tenant_leave_room_for_another_and_give_it_back() {
         (server.token("greedy", Role::TenantAdmin).await, server.token("other", Role::TenantAdmin).await);
     let (greedy, other) = (server.client_with(&greedy), server.client_with(&other));
     for client in [&greedy, &other] {
-        let deploy = fabric_client::Deploy::new(manifest("sleep", "[limits]\ndeadline-ms = 60000"), hostile("sleep"));
+        let deploy =
+            fabric_client::DeployRequest::new(manifest("sleep", "[limits]\ndeadline-ms = 60000"), hostile("sleep"));
         client.deploy(&deploy).await.unwrap();
     }
     let first = submit(&greedy, TASKS).await.unwrap();
@@ -62,7 +64,8 @@ async fn open_jobs_of_one_tenant_leave_room_for_another_and_give_it_back() {
 #[tokio::test]
 async fn jobs_of_before_a_restart_are_charged_again() {
     let (mut server, _folder) = small_server().await;
-    let deploy = fabric_client::Deploy::new(manifest("sleep", "[limits]\ndeadline-ms = 60000"), hostile("sleep"));
+    let deploy =
+        fabric_client::DeployRequest::new(manifest("sleep", "[limits]\ndeadline-ms = 60000"), hostile("sleep"));
     server.client().deploy(&deploy).await.unwrap();
     let first = submit(server.client(), TASKS).await.unwrap();
     server.kill9().await;

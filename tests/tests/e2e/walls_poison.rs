@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use fabric_client::{Client, Deploy, InvokeRequest, JobQuery, PageOptions};
+use fabric_client::{Client, DeployRequest, InvokeRequest, JobQuery, PageOptions};
 use fabric_tests::{Cluster, Nats, Options, Server, manifest, until};
 use fabric_types::{
     Code,
@@ -49,7 +49,7 @@ fn spec(items: &[&str], more: serde_json::Value) -> JobSpec {
 /// Deploys [`ECHO`] in the client's tenant.
 async fn deploy(client: &Client) {
     let fuel = "[limits]\nfuel = 10000000000\ndeadline-ms = 60000";
-    client.deploy(&Deploy::new(manifest("echo", fuel), echo())).await.unwrap();
+    client.deploy(&DeployRequest::new(manifest("echo", fuel), echo())).await.unwrap();
 }
 
 async fn submit(client: &Client, spec: &JobSpec) -> String {
@@ -60,7 +60,7 @@ async fn submit(client: &Client, spec: &JobSpec) -> String {
 async fn check_quarantined(client: &Client, job: &Job) {
     let error = job.error.as_ref().unwrap();
     assert_eq!((job.state, error.code), (JobState::Failed, Code::ProcessKilled), "{error:?}");
-    let letters = client.dead_letters(Some(job.id.as_str()), &PageOptions::default()).await.unwrap().items;
+    let letters = client.dead_letters(Some(&job.id), &PageOptions::default()).await.unwrap().items;
     assert_eq!(letters.len(), 1, "{letters:?}");
     let letter = &letters[0];
     assert_eq!((letter.error.code, letter.stage, letter.index), (Code::ProcessKilled, 0, 1), "{letter:?}");

@@ -112,12 +112,14 @@ impl<'de> Deserialize<'de> for Item {
     }
 }
 
+#[cfg(feature = "openapi")]
 impl utoipa::PartialSchema for Item {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         Value::schema()
     }
 }
 
+#[cfg(feature = "openapi")]
 impl utoipa::ToSchema for Item {}
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// The state of an invocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum InvocationState {
     /// Accepted, but not running yet.
@@ -35,7 +36,8 @@ impl InvocationState {
 }
 
 /// One call of a function.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Invocation {
     /// Invocation id.
     pub id: InvocationId,
@@ -69,7 +71,8 @@ pub struct Invocation {
 }
 
 /// The origin of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LogSource {
     /// The guest's standard output, if it is not the result.
@@ -83,7 +86,8 @@ pub enum LogSource {
 }
 
 /// One line of an invocation's or task's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LogLine {
     /// Time, in milliseconds since 1970.
     pub at_ms: u64,

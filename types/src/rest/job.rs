@@ -9,7 +9,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// The number of tasks in each state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskCounts {
     /// All tasks, over all stages.
     pub total: u64,
@@ -31,7 +32,8 @@ pub struct TaskCounts {
 }
 
 /// The cost of a job so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cost {
     /// Fuel of all attempts that ended with a result or a guest fault.
     pub fuel: u64,
@@ -47,7 +49,8 @@ pub struct Cost {
 }
 
 /// A job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Job {
     /// Job id.
     pub id: JobId,
@@ -97,7 +100,8 @@ pub struct Job {
 }
 
 /// One task of a job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Task {
     /// Stage, from 0.
     pub stage: u16,
@@ -134,7 +138,8 @@ pub struct Task {
 }
 
 /// A task that was given up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetter {
     /// Job id.
     pub job: JobId,
@@ -159,7 +164,8 @@ pub struct DeadLetter {
 }
 
 /// An event of a job, as sent over SSE. The event's name is `kind`, its id `seq`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobEvent {
     /// Sequence number within the job; resume with `Last-Event-ID`.
     pub seq: u64,
@@ -178,7 +184,8 @@ pub struct JobEvent {
 }
 
 /// The size of a job, computed without running it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobPlan {
     /// Number of partitions.
     pub partitions: u64,
@@ -194,7 +201,8 @@ pub struct JobPlan {
 }
 
 /// The expected cost of a job, from earlier ones.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Estimate {
     /// Fuel.
     pub fuel: u64,
@@ -210,14 +218,4 @@ pub struct Estimate {
     pub currency: Option<String>,
     /// One sentence on the basis of the estimate.
     pub basis: String,
-}
-
-/// The result of deleting several jobs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct JobsDeleted {
-    /// Number of deleted jobs.
-    pub deleted: u64,
-    /// Cursor for the next call; absent when all jobs are deleted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
 }

@@ -1,15 +1,13 @@
-//! The JSON of the REST API, defined once: the gateway serves it, OpenAPI describes it, and the CLI and other clients
-//! read it.
+//! Facts that the server's crates exchange and that the REST API shows as they are: jobs, tasks, invocations, log lines,
+//! nodes, usage. Bodies and queries that only the API has are in `fabric_api`.
 //!
 //! Names are in snake_case. Fields that end in `_ms` are times in milliseconds since 1970 or durations in milliseconds.
 //! Sizes are in bytes.
 
-pub mod function;
 pub mod invocation;
 pub mod job;
 pub mod node;
 pub mod object;
-pub mod problem;
 pub mod sweep;
 pub mod tenant;
 pub mod token;
@@ -17,7 +15,8 @@ pub mod token;
 use serde::{Deserialize, Serialize};
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     /// Items in the list's order.
     pub items: Vec<T>,

@@ -1,7 +1,6 @@
 //! Nodes, placement and usage.
 
 use crate::{
-    dataset::InputSpec,
     digest::ModuleDigest,
     function::EntryKind,
     gpu::GpuSupport,
@@ -15,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Node {
     /// Name of the node.
     pub id: NodeId,
@@ -76,7 +76,8 @@ pub struct Node {
 }
 
 /// The kind of a node's GPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum GpuKind {
     /// A GPU.
@@ -95,7 +96,8 @@ impl fmt::Display for GpuKind {
 }
 
 /// The GPU adapter that a node's guests share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GpuAdapter {
     /// Name of the adapter, such as `NVIDIA H200`.
     pub name: String,
@@ -140,26 +142,9 @@ fn usual_speed() -> f64 {
     1.0
 }
 
-/// A request to explain the placement of a function.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ExplainRequest {
-    /// Function, as `name`, `name@version` or `name:alias`.
-    pub function: String,
-    /// Data set to map over, as in a job.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input: Option<InputSpec>,
-    /// Parameters.
-    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
-    #[schema(value_type = Object)]
-    pub params: serde_json::Map<String, serde_json::Value>,
-    /// Labels that the node must have, in addition to those that the function requires.
-    #[serde(default, skip_serializing_if = "Labels::is_empty")]
-    pub node_selector: Labels,
-}
-
 /// The verdict of one filter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Verdict {
     /// Name of the filter, such as `Fits`.
     pub filter: String,
@@ -170,7 +155,8 @@ pub struct Verdict {
 }
 
 /// One score.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Score {
     /// Name of the score, such as `LeastRequested`.
     pub name: String,
@@ -181,7 +167,8 @@ pub struct Score {
 }
 
 /// A node in a placement decision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NodeVerdict {
     /// Node id.
     pub node: NodeId,
@@ -194,7 +181,8 @@ pub struct NodeVerdict {
 }
 
 /// A placement decision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Explanation {
     /// All nodes.
     pub nodes: Vec<NodeVerdict>,
@@ -208,7 +196,8 @@ pub struct Explanation {
 }
 
 /// The usage of a tenant or of one function.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UsageLine {
     /// Name of the function; absent for a total.
     pub function: Option<FunctionName>,
@@ -237,7 +226,8 @@ pub struct UsageLine {
 }
 
 /// A tenant's usage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Usage {
     /// Tenant.
     pub tenant: TenantId,

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// An object in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ObjectInfo {
     /// Path of the object.
     pub path: String,

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// The amount of one kind of data.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Removed {
     /// Number of entries.
     pub count: u64,
@@ -20,7 +21,8 @@ impl Removed {
 }
 
 /// The data that a sweep removed, or would remove with `dry_run`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Sweep {
     /// `true` if nothing was removed.
     pub dry_run: bool,

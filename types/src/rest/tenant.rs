@@ -4,7 +4,8 @@ use crate::{id::TenantId, quota::Quota, storage::Storage, units::ByteSize};
 use serde::{Deserialize, Serialize};
 
 /// A tenant, as placement sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Tenant {
     /// Name of the tenant.
     pub tenant: TenantId,
@@ -21,7 +22,8 @@ pub struct Tenant {
 }
 
 /// The resources that a tenant's attempts use.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TenantUsage {
     /// CPU slots.
     pub cpu_slots: u64,

@@ -55,7 +55,7 @@ pub(super) fn components(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
 }
 
 /// Counts the nodes that each node leads to, itself included, once per path. `None` for a node on a cycle.
-pub(super) fn counted(edges: &[Vec<usize>], parts: &[Vec<usize>]) -> Vec<Option<u64>> {
+pub(super) fn path_counts(edges: &[Vec<usize>], parts: &[Vec<usize>]) -> Vec<Option<u64>> {
     let mut counts: Vec<Option<u64>> = vec![None; edges.len()];
     for part in parts {
         let [node] = part.as_slice() else { continue };

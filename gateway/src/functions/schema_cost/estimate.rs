@@ -36,7 +36,7 @@ enum Kind {
 }
 
 /// A place in the value.
-struct Place<'a> {
+struct ValueNode<'a> {
     kind: Kind,
     children: Vec<(&'a str, usize)>,
     /// Bytes of the text.
@@ -47,7 +47,7 @@ struct Place<'a> {
 
 struct Estimate<'a> {
     graph: &'a Graph,
-    places: Vec<Place<'a>>,
+    places: Vec<ValueNode<'a>>,
     known: HashMap<(usize, usize), SchemaCost>,
     steps: u64,
 }
@@ -60,7 +60,7 @@ impl<'a> Estimate<'a> {
 
     fn text(&mut self, bytes: usize) -> usize {
         let bytes = bytes as u64;
-        self.places.push(Place { kind: Kind::Text, children: Vec::new(), bytes, size: 1 + bytes / BYTES_PER_STEP });
+        self.places.push(ValueNode { kind: Kind::Text, children: Vec::new(), bytes, size: 1 + bytes / BYTES_PER_STEP });
         self.places.len() - 1
     }
 
@@ -89,7 +89,7 @@ impl<'a> Estimate<'a> {
             self.places.get(*n).map_or(0, |p| p.size).saturating_add(name.len() as u64 / BYTES_PER_STEP)
         });
         let size = below.fold(1, u64::saturating_add);
-        self.places.push(Place { kind, children, bytes: 0, size });
+        self.places.push(ValueNode { kind, children, bytes: 0, size });
         Some(self.places.len() - 1)
     }
 
@@ -106,7 +106,7 @@ impl<'a> Estimate<'a> {
         let rule = graph.schemas.get(schema)?;
         let here = self.places.get(place)?;
         let count = here.children.len() as u64;
-        let mut own = rule.own;
+        let mut own = rule.own_cost;
         match here.kind {
             Kind::Text => {
                 own = own.saturating_add(here.bytes / BYTES_PER_STEP + here.bytes.saturating_mul(rule.pattern))

@@ -11,7 +11,7 @@ mod tests;
 
 pub use estimate::SchemaCost;
 
-use components::{components, counted};
+use components::{components, path_counts};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
@@ -53,7 +53,7 @@ pub type WeighPattern<'a> = &'a mut dyn FnMut(&str) -> Result<u64, String>;
 #[derive(Debug, Default)]
 struct Schema {
     /// Steps of one evaluation, independent of the value.
-    own: u64,
+    own_cost: u64,
     /// Steps for each byte of a text.
     pattern: u64,
     /// Steps for each byte of a property's name.
@@ -225,10 +225,10 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn read(&mut self, value: &'a Value) -> Result<Schema, String> {
-        let mut schema = Schema { own: 1, ..Schema::default() };
+        let mut schema = Schema { own_cost: 1, ..Schema::default() };
         let Value::Object(map) = value else { return Ok(schema) };
         for (keyword, value) in map {
-            schema.own += 1;
+            schema.own_cost += 1;
             match (keyword.as_str(), value) {
                 (list, Value::Array(items)) if IN_PLACE_LISTS.contains(&list) => {
                     let numbers = self.numbers(items)?;
@@ -241,7 +241,7 @@ impl<'a> Reader<'a, '_> {
                 ("dependentSchemas" | "dependencies", Value::Object(by_name)) => {
                     for (name, value) in by_name {
                         if value.is_array() {
-                            schema.own += comparison(value);
+                            schema.own_cost += comparison(value);
                         } else {
                             schema.in_place.push((Some(name.clone()), self.number(value)?));
                         }
@@ -249,7 +249,7 @@ impl<'a> Reader<'a, '_> {
                 }
                 ("properties", Value::Object(by_name)) => {
                     for (name, value) in by_name {
-                        schema.own += 1 + name.len() as u64 / BYTES_PER_STEP;
+                        schema.own_cost += 1 + name.len() as u64 / BYTES_PER_STEP;
                         schema.properties.insert(name.clone(), self.number(value)?);
                     }
                 }
@@ -279,7 +279,9 @@ impl<'a> Reader<'a, '_> {
                 ("$defs" | "definitions", Value::Object(by_name)) => {
                     self.numbers(by_name.values())?;
                 }
-                (data, _) if DATA.contains(&data) => schema.own = schema.own.saturating_add(comparison(value)),
+                (data, _) if DATA.contains(&data) => {
+                    schema.own_cost = schema.own_cost.saturating_add(comparison(value))
+                }
                 _ => {}
             }
         }
@@ -326,7 +328,7 @@ impl Graph {
         let in_place: Vec<Vec<usize>> =
             self.schemas.iter().map(|s| s.in_place.iter().map(|(_, n)| *n).collect()).collect();
         let parts = components(&in_place);
-        let branches = counted(&in_place, &parts);
+        let branches = path_counts(&in_place, &parts);
         if branches.iter().any(Option::is_none) {
             return Err("a `$ref` leads back to itself without descending into the value".to_owned());
         }
@@ -346,7 +348,7 @@ impl Graph {
             })
             .collect();
         let parts = components(&all);
-        let expanded = counted(&all, &parts).into_iter().flatten().max().unwrap_or(0);
+        let expanded = path_counts(&all, &parts).into_iter().flatten().max().unwrap_or(0);
         if expanded > MAX_EXPANDED {
             return Err(format!(
                 "the schema has {expanded} subschemas when every reference is followed, more than {MAX_EXPANDED}"

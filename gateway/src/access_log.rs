@@ -3,8 +3,12 @@
 //! address and in total, and the next line reports the number of lines left out (test
 //! `a_flood_of_one_address_leaves_lines_for_others_and_is_counted`).
 
-use super::{Caller, address_group};
-use crate::{error::Refusal, peers::Passed, routes::http_functions};
+use crate::{
+    caller::{Caller, address_group},
+    error::Refusal,
+    paths::{FUNCTIONS_ROUTE, INVOKE_ROUTE},
+    peers::Forwarded,
+};
 use axum::response::Response;
 use fabric_types::{Code, rest::token::Role};
 use http::{Method, StatusCode};
@@ -41,7 +45,7 @@ const DATA: [&str; 3] = ["/v1/functions/{f}/invoke", "/v1/objects/{*path}", "/v1
 
 /// The caller of an answered request.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked(pub(crate) Caller);
+pub(crate) struct RequestCaller(pub(crate) Caller);
 
 /// An answered request.
 pub(crate) struct Exchange<'a> {
@@ -125,7 +129,7 @@ impl Default for AccessLog {
 impl AccessLog {
     /// Logs an answered request that was a sign-in, a refusal or a change.
     pub(crate) fn note(&self, exchange: &Exchange<'_>, response: &Response) {
-        let asked = response.extensions().get::<Asked>().map(|asked| &asked.0);
+        let asked = response.extensions().get::<RequestCaller>().map(|asked| &asked.0);
         if let Some(caller) = asked {
             self.signed_in(exchange, caller);
         }
@@ -183,8 +187,7 @@ fn refusal(route: &str, response: &Response) -> Option<Code> {
     }
     // The owner of the jobs refused the request. The owner logs it too, under the same request id, without the client's
     // address.
-    let passed =
-        response.extensions().get::<Passed>().is_some() && !matches!(route, http_functions::ROUTE | super::INVOKE);
+    let passed = response.extensions().get::<Forwarded>().is_some() && !matches!(route, FUNCTIONS_ROUTE | INVOKE_ROUTE);
     match response.status() {
         StatusCode::UNAUTHORIZED if passed => Some(Code::Unauthenticated),
         StatusCode::FORBIDDEN if passed => Some(Code::Denied),

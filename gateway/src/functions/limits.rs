@@ -26,7 +26,7 @@ fn full(message: String, hint: &str) -> Error {
 
 impl Functions {
     /// Fails if the tenant has the maximum number of functions.
-    pub(super) async fn room_for_function(&self, tenant: &TenantId) -> Result<()> {
+    pub(super) async fn check_function_limit(&self, tenant: &TenantId) -> Result<()> {
         let (prefix, mut after, mut count) = (record::heads(tenant), None::<String>, 0);
         loop {
             let page = self.0.backend.registry.list(&prefix, after.as_deref(), PAGE).await?;
@@ -45,7 +45,7 @@ impl Functions {
     }
 
     /// Fails if the function has the maximum number of versions. `latest` is the last number assigned.
-    pub(super) async fn room_for_version(&self, tenant: &TenantId, f: &FunctionName, latest: u32) -> Result<()> {
+    pub(super) async fn check_version_limit(&self, tenant: &TenantId, f: &FunctionName, latest: u32) -> Result<()> {
         if latest < MAX_VERSIONS {
             return Ok(());
         }
@@ -63,7 +63,7 @@ impl Functions {
     }
 
     /// Fails if the function has the maximum number of aliases.
-    pub(super) async fn room_for_alias(&self, tenant: &TenantId, f: &FunctionName) -> Result<()> {
+    pub(super) async fn check_alias_limit(&self, tenant: &TenantId, f: &FunctionName) -> Result<()> {
         let count = self.0.backend.registry.list(&record::aliases(tenant, f), None, MAX_ALIASES).await?.len();
         if count < MAX_ALIASES {
             return Ok(());

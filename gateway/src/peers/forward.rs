@@ -1,7 +1,10 @@
 //! Forwarding of one request and its answer. Bodies are streamed in both directions.
 
-use super::{RELAYED, replayable_body::ReplayableBody};
-use crate::{error::Verbatim, routes::http_functions::strip};
+use super::replayable_body::ReplayableBody;
+use crate::{
+    error::Verbatim,
+    headers::{RELAYED, strip},
+};
 use axum::{body::Body, response::Response};
 use http::{
     HeaderMap, HeaderValue, Method, Request, header,
@@ -9,7 +12,7 @@ use http::{
 };
 
 /// A request to be forwarded, possibly to several processes in turn.
-pub(super) struct Passing {
+pub(super) struct ForwardedRequest {
     pub(super) method: Method,
     path: String,
     headers: HeaderMap,
@@ -18,9 +21,9 @@ pub(super) struct Passing {
 
 /// Marks the answer of another process, which has its own request id.
 #[derive(Debug, Clone, Copy)]
-pub struct Passed;
+pub struct Forwarded;
 
-impl Passing {
+impl ForwardedRequest {
     pub(super) fn new(request: Request<Body>) -> Self {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
@@ -49,7 +52,7 @@ impl Passing {
         *response.headers_mut() = sent.headers().clone();
         strip(response.headers_mut());
         response.extensions_mut().insert(Verbatim);
-        response.extensions_mut().insert(Passed);
+        response.extensions_mut().insert(Forwarded);
         // A body rather than a stream of bytes, so that trailers are included.
         *response.body_mut() = Body::new(reqwest::Body::from(sent));
         Ok(response)

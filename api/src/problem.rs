@@ -1,10 +1,11 @@
 //! Errors over HTTP: problem details (RFC 9457) with a stable code and a hint.
 
-use crate::{Code, Fault, fault::Frame};
+use fabric_types::{Code, Fault, fault::Frame};
 use serde::{Deserialize, Serialize};
 
 /// The body of every error response, as `application/problem+json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// `urn:fabric:error:` and the code; `docs/errors.md` explains each.
     #[serde(rename = "type")]

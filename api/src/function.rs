@@ -1,13 +1,15 @@
-//! Functions, versions, aliases.
+//! Bodies and queries of the routes of functions, versions and aliases.
 
-use crate::{
+use crate::page::paged;
+use fabric_types::{
     function::{AliasTarget, Deployment, Entry},
     id::{AliasName, FunctionName},
 };
 use serde::{Deserialize, Serialize};
 
 /// A function in a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FunctionSummary {
     /// Name of the function.
     pub name: FunctionName,
@@ -28,8 +30,9 @@ pub struct FunctionSummary {
 }
 
 /// The response to a deployment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Deployed {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeploymentResponse {
     /// The deployed version.
     pub deployment: Deployment,
     /// `false` if the newest version has the same module and manifest, so that no version was created.
@@ -45,7 +48,8 @@ pub struct Deployed {
 }
 
 /// An alias. Calls are distributed over its targets by weight.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Alias {
     /// Name of the alias. A function name without a selector refers to `live`.
     pub name: AliasName,
@@ -56,7 +60,8 @@ pub struct Alias {
 }
 
 /// A request to set an alias.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetAlias {
     /// Targets of the alias, 1 to 16.
@@ -64,9 +69,26 @@ pub struct SetAlias {
 }
 
 /// A request to point `live` at an older version.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Rollback {
     /// The version. Default: the previous live version; each rollback goes back one further.
     pub to: Option<u32>,
 }
+
+/// A filter for functions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+pub struct FunctionQuery {
+    /// Only functions with this text in their name or description.
+    pub q: Option<String>,
+    /// Only functions with this tag.
+    pub tag: Option<String>,
+    /// `next` of the previous page.
+    pub cursor: Option<String>,
+    /// Items per page, 1 to 1000. Default 100.
+    pub limit: Option<usize>,
+}
+paged!(FunctionQuery);

@@ -2,7 +2,7 @@
 //!
 //! A client that is still sending reads an answer only after its last byte, or takes a reset for the end of everything:
 //! curl and Node's HTTP/2 client lose an early answer. So the rest of the body is read for a limited time and
-//! discarded, by [`super::guarded_io`] on HTTP/1.1, as the connection ends, and by [`ReadOn`] on HTTP/2, as the stream
+//! discarded, by [`super::guarded_io`] on HTTP/1.1, as the connection ends, and by [`DrainOnDrop`] on HTTP/2, as the stream
 //! ends.
 
 use http_body::{Body, Frame, SizeHint};
@@ -14,33 +14,33 @@ use std::{
 };
 
 /// Maximum duration of a drain.
-pub(super) const READ_ON_FOR: Duration = Duration::from_secs(5);
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum bytes of a drain.
-pub(super) const READ_ON_BYTES: usize = 64 << 20;
+pub(super) const MAX_DRAIN_BYTES: usize = 64 << 20;
 
 /// The handling of the unread rest of a body on drop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnDrop {
     /// Read and discard it.
-    ReadOn,
+    Drain,
     /// Leave it to the connection.
     Leave,
 }
 
 /// A body that may drain its unread rest when its reader drops it.
-pub(super) struct ReadOn<B: Body + Unpin + Send + 'static> {
+pub(super) struct DrainOnDrop<B: Body + Unpin + Send + 'static> {
     body: Option<B>,
     rest: OnDrop,
 }
 
-impl<B: Body + Unpin + Send + 'static> ReadOn<B> {
+impl<B: Body + Unpin + Send + 'static> DrainOnDrop<B> {
     pub(super) fn new(body: B, rest: OnDrop) -> Self {
         Self { body: Some(body), rest }
     }
 }
 
 async fn forget_rest<B: Body + Unpin>(mut body: B) {
-    let mut left = READ_ON_BYTES;
+    let mut left = MAX_DRAIN_BYTES;
     while left > 0
         && let Some(Ok(frame)) = body.frame().await
     {
@@ -48,7 +48,7 @@ async fn forget_rest<B: Body + Unpin>(mut body: B) {
     }
 }
 
-impl<B> Body for ReadOn<B>
+impl<B> Body for DrainOnDrop<B>
 where
     B: Body + Unpin + Send + 'static,
 {
@@ -68,14 +68,14 @@ where
     }
 }
 
-impl<B: Body + Unpin + Send + 'static> Drop for ReadOn<B> {
+impl<B: Body + Unpin + Send + 'static> Drop for DrainOnDrop<B> {
     fn drop(&mut self) {
-        if self.rest == OnDrop::ReadOn
+        if self.rest == OnDrop::Drain
             && let Some(body) = self.body.take().filter(|body| !body.is_end_stream())
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             // Ends with its connection, and after the timeout.
-            runtime.spawn(tokio::time::timeout(READ_ON_FOR, forget_rest(body)));
+            runtime.spawn(tokio::time::timeout(DRAIN_TIMEOUT, forget_rest(body)));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The OpenAPI document, generated from the annotations of the handlers.
 
-use crate::routes;
+use bytes::Bytes;
+use std::sync::LazyLock;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -12,16 +13,16 @@ use utoipa::{
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Fabric", description = "A WebAssembly-sandboxed compute fabric.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
-    components(schemas(fabric_types::rest::problem::Problem)),
+    components(schemas(fabric_api::Problem)),
     security(("token" = [])),
-    modifiers(&AppState)
+    modifiers(&TokenSecurity)
 )]
 pub(crate) struct Base;
 
 /// A modifier that adds the security scheme of all operations.
-struct AppState;
+struct TokenSecurity;
 
-impl Modify for AppState {
+impl Modify for TokenSecurity {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
         let bearer = HttpBuilder::new()
@@ -32,10 +33,13 @@ impl Modify for AppState {
     }
 }
 
+/// The document as JSON, made for the first request.
+pub(super) static JSON: LazyLock<Bytes> = LazyLock::new(|| document().to_json().unwrap_or_default().into());
+
 /// Returns the document.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
-    let (_, mut document) = routes::all().split_for_parts();
+    let (_, mut document) = super::all().split_for_parts();
     let paths = std::mem::take(&mut document.paths.paths);
     for (path, mut item) in paths {
         for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten() {

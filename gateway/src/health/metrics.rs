@@ -1,15 +1,12 @@
 //! Metrics of this process's dependencies, updated for each scrape.
 
-use crate::{
-    health::{self, Disk, Finding},
-    state::App,
-};
+use super::{CheckResult, Disk, ReadinessReport};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge},
     registry::Registry,
 };
-use std::sync::atomic::AtomicU64;
+use std::{path::Path, sync::atomic::AtomicU64};
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Of {
@@ -50,22 +47,29 @@ impl DependencyMetrics {
         this
     }
 
-    /// Checks the dependencies and updates the metrics. Call it before the metrics are read.
-    pub async fn refresh(&self, app: &App) {
-        for check in &app.health.report(app).await.checks {
+    /// Sets the metrics: a report, the number of announced nodes if known, the folders whose disks are measured, and
+    /// ownership of the jobs.
+    pub fn update(
+        &self,
+        report: &ReadinessReport,
+        nodes: Option<usize>,
+        folders: &[(&'static str, &Path)],
+        owns_jobs: bool,
+    ) {
+        for check in &report.checks {
             let of = Of { dependency: check.name };
-            self.up.get_or_create(&of).set(i64::from(check.finding == Finding::Ok));
+            self.up.get_or_create(&of).set(i64::from(check.finding == CheckResult::Ok));
             self.seconds.get_or_create(&of).set(check.took.as_secs_f64());
         }
-        if let Ok(nodes) = app.services.backend.presence.list().await {
-            self.nodes.set(i64::try_from(nodes.len()).unwrap_or(i64::MAX));
+        if let Some(nodes) = nodes {
+            self.nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
         }
-        for (folder, path) in health::folders(app) {
-            if let Some(disk) = Disk::of(&path) {
+        for &(folder, path) in folders {
+            if let Some(disk) = Disk::of(path) {
                 self.disk_free.get_or_create(&In { folder }).set(level(disk.free));
                 self.disk_size.get_or_create(&In { folder }).set(level(disk.size));
             }
         }
-        self.owns_jobs.set(i64::from(app.owns()));
+        self.owns_jobs.set(i64::from(owns_jobs));
     }
 }
