@@ -137,7 +137,7 @@ struct Delete {
     #[arg(long, group = "which")]
     tag: Option<String>,
     /// Those accepted longer ago than this, such as 7d
-    #[arg(long, value_name = "TIME", value_parser = times::duration, group = "which")]
+    #[arg(long, value_name = "TIME", value_parser = fabric_types::duration::parse, group = "which")]
     older_than: Option<Duration>,
     /// Those in the bin; with --now, empties the bin
     #[arg(long, group = "which")]
@@ -356,8 +356,8 @@ async fn show_list(client: &Client, list: &List, ctx: &Ctx<'_>) -> Result<(), Fa
                 j.state.to_string(),
                 format!("{}/{}", j.tasks.succeeded, j.tasks.total),
                 number::short(j.cost.fuel),
-                times::length(j.run_ms),
-                times::ago(j.created_ms, now),
+                times::format_duration(j.run_ms),
+                times::format_age(j.created_ms, now),
             ]);
         }
         out.table(&table)
@@ -408,8 +408,8 @@ fn details(job: &Job) -> String {
         format!("function  {}@{}", job.function, job.version),
         format!("state     {}: {}", job.state, job.remark),
         format!("submitter {}", job.submitter),
-        format!("accepted  {}", times::stamp(job.created_ms)),
-        format!("waited    {}", times::length(job.queue_ms)),
+        format!("accepted  {}", times::format_timestamp(job.created_ms)),
+        format!("waited    {}", times::format_duration(job.queue_ms)),
         progress::summary(&job.tasks, &job.cost, job.run_ms),
     ];
     if job.state == JobState::Succeeded {
@@ -446,7 +446,7 @@ fn task_table(tasks: &[Task]) -> Table {
             if t.cached { "cached".to_owned() } else { word(serde_json::to_value(t.state)) },
             t.attempts.to_string(),
             number::short(t.fuel),
-            times::length(t.wall_us / 1000),
+            times::format_duration(t.wall_us / 1000),
             t.result_bytes.map(|b| b.to_string()).unwrap_or_default(),
             t.input.clone(),
             t.error.as_ref().map(ToString::to_string).unwrap_or_default(),

@@ -39,7 +39,7 @@ enum Sub {
         #[arg(long)]
         wait: bool,
         /// Time for running tasks, such as 10m; then they are stopped and run elsewhere
-        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = times::duration)]
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = fabric_types::duration::parse)]
         deadline: Duration,
     },
     /// Give a node work again
@@ -124,7 +124,7 @@ fn table(page: &Page<Node>) -> Table {
             n.modules.to_string(),
             label::show(&n.labels),
             n.version.clone(),
-            times::ago(n.seen_ms, times::now_ms()),
+            times::format_age(n.seen_ms, times::now_ms()),
         ]);
     }
     table

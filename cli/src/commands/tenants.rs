@@ -1,7 +1,7 @@
 //! `fabric tenants`: shows and sets the quotas of tenants, and shows their usage.
 
 use super::Ctx;
-use crate::{confirm::Confirm, failure::Failure, table::Table, times};
+use crate::{confirm::Confirm, failure::Failure, table::Table};
 use fabric_client::PageOptions;
 use fabric_types::{id::TenantId, quota::Quota, rest::tenant::Tenant, units::ByteSize};
 use std::{str::FromStr, time::Duration};
@@ -115,7 +115,7 @@ impl Set {
         for (kind, time) in &self.keeps {
             let seconds = match time.as_str() {
                 "default" => None,
-                time => Some(times::duration(time)?.as_secs()),
+                time => Some(fabric_types::duration::parse(time)?.as_secs()),
             };
             match kind.as_str() {
                 "jobs" => quota.keep.jobs_s = seconds,
@@ -129,7 +129,7 @@ impl Set {
 
 /// Returns the retention that the tenant's quota sets, by kind.
 fn keeps(quota: &Quota) -> Vec<(&'static str, Option<String>)> {
-    let show = |seconds: Option<u64>| seconds.map(|s| times::span(Duration::from_secs(s)));
+    let show = |seconds: Option<u64>| seconds.map(|s| fabric_types::duration::format(Duration::from_secs(s)));
     vec![("jobs", show(quota.keep.jobs_s)), ("results", show(quota.keep.results_s))]
 }
 
