@@ -1,6 +1,5 @@
 //! `fabric`: the binary of the server and its client. This file parses the command line, runs one command and turns its
-//! outcome into an exit status. The commands are in `commands`; the server is the crate
-//! `fabric-server`.
+//! outcome into an exit status. The commands are in `commands`; the server is the crate `fabric-server`.
 
 mod args;
 mod commands;

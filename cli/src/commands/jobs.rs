@@ -32,19 +32,19 @@ enum Sub {
     /// List jobs, newest first (the default)
     List(List),
     /// Show one job
-    Show(One),
+    Show(JobArg),
     /// Follow a job to its end
-    Watch(One),
+    Watch(JobArg),
     /// Stop a job
-    Cancel(One),
+    Cancel(JobArg),
     /// Move jobs that have ended into the bin: one by its id, or all that match the flags
     Delete(Delete),
     /// Restore a job from the bin
-    Restore(One),
+    Restore(JobArg),
     /// Run an ended job again, as a new job; results of tasks that succeeded come from the cache if possible
     Retry {
         #[command(flatten)]
-        one: One,
+        target: JobArg,
         /// Version to run instead, such as a fixed one: NAME, NAME@VERSION or NAME:ALIAS [default: the job's version]
         #[arg(long, value_name = "FUNCTION", add = complete::functions())]
         function: Option<FunctionRef>,
@@ -58,7 +58,7 @@ enum Sub {
     /// Run a sample of a job's tasks again and compare the results
     Audit {
         #[command(flatten)]
-        one: One,
+        target: JobArg,
         /// Share of its map tasks to run, at least one task
         #[arg(long, default_value = "5%", value_name = "N%", value_parser = percent)]
         sample: f64,
@@ -66,7 +66,7 @@ enum Sub {
     /// List a job's tasks
     Tasks {
         #[command(flatten)]
-        one: One,
+        target: JobArg,
         /// Only in this state
         #[arg(long)]
         state: Option<String>,
@@ -80,7 +80,7 @@ enum Sub {
     /// Write a job's result
     Result {
         #[command(flatten)]
-        one: One,
+        target: JobArg,
         /// Only the result with this index, from 0
         #[arg(long, value_name = "N", conflicts_with_all = ["list", "line", "q"])]
         part: Option<u64>,
@@ -103,7 +103,7 @@ enum Sub {
     /// Show the logs of a job's tasks
     Logs {
         #[command(flatten)]
-        one: One,
+        target: JobArg,
         /// Show new lines as they are written
         #[arg(long, short)]
         follow: bool,
@@ -114,7 +114,7 @@ enum Sub {
 }
 
 #[derive(Debug, clap::Args)]
-struct One {
+struct JobArg {
     /// The job: its id or the beginning of its id
     #[arg(value_name = "ID", add = complete::jobs())]
     job: JobRef,
@@ -259,31 +259,31 @@ pub async fn run(args: JobsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     match args.command.unwrap_or(Sub::List(args.list)) {
         Sub::List(list) => show_list(&client, &list, ctx).await,
-        Sub::Show(one) => {
-            let job = client.job(&one.job.id(&client).await?, None).await?;
+        Sub::Show(target) => {
+            let job = client.job(&target.job.id(&client).await?, None).await?;
             ctx.out.show(&job, |out, job| out.line(details(job)))
         }
-        Sub::Watch(one) => watch(&client, &one.job.id(&client).await?, ctx).await,
-        Sub::Cancel(one) => {
-            let job = client.cancel_job(&one.job.id(&client).await?).await?;
+        Sub::Watch(target) => watch(&client, &target.job.id(&client).await?, ctx).await,
+        Sub::Cancel(target) => {
+            let job = client.cancel_job(&target.job.id(&client).await?).await?;
             ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))
         }
         Sub::Delete(args) => delete(&client, &args, ctx).await,
-        Sub::Restore(one) => {
-            let job = client.restore_job(&one.job.id(&client).await?).await?;
+        Sub::Restore(target) => {
+            let job = client.restore_job(&target.job.id(&client).await?).await?;
             ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))
         }
-        Sub::Retry { one, function, budget, detach } => {
-            let job = client.retry_job(&one.job.id(&client).await?, function.as_ref(), budget).await?;
+        Sub::Retry { target, function, budget, detach } => {
+            let job = client.retry_job(&target.job.id(&client).await?, function.as_ref(), budget).await?;
             if detach {
                 return ctx.out.show(&job, |out, job| out.line(job.id.as_str()));
             }
             ctx.note(format!("job {}: {}@{}", job.id, job.function, job.version));
             watch(&client, job.id.as_str(), ctx).await
         }
-        Sub::Audit { one, sample } => audit(&client, &one.job.id(&client).await?, sample, ctx).await,
-        Sub::Tasks { one, state, stage, limit } => {
-            let id = one.job.id(&client).await?;
+        Sub::Audit { target, sample } => audit(&client, &target.job.id(&client).await?, sample, ctx).await,
+        Sub::Tasks { target, state, stage, limit } => {
+            let id = target.job.id(&client).await?;
             let page = PageOptions::collect(limit, async |paging| {
                 client.tasks(&id, &TaskQuery { state: state.clone(), stage, paging }).await
             })
@@ -292,8 +292,8 @@ pub async fn run(args: JobsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
             ctx.note_more(page.next.as_ref());
             Ok(())
         }
-        Sub::Result { one, part, list, line, lines, q, output } => {
-            let id = one.job.id(&client).await?;
+        Sub::Result { target, part, list, line, lines, q, output } => {
+            let id = target.job.id(&client).await?;
             let id = id.as_str();
             if list {
                 return show_results(&client, id, ctx).await;
@@ -310,8 +310,8 @@ pub async fn run(args: JobsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 None => ctx.out.body(body).await.map(drop),
             }
         }
-        Sub::Logs { one, follow, limit } => {
-            let filter = LogQuery { job: Some(one.job.id(&client).await?), ..LogQuery::default() };
+        Sub::Logs { target, follow, limit } => {
+            let filter = LogQuery { job: Some(target.job.id(&client).await?), ..LogQuery::default() };
             logs::show(&client, filter, follow, limit, ctx).await
         }
     }

@@ -30,11 +30,11 @@ enum Sub {
     /// List the nodes (the default)
     List,
     /// Give a node no new work; running work continues
-    Cordon(One),
+    Cordon(NodeArg),
     /// Give a node no new work because it is about to leave; the next process with its name accepts work again
     Drain {
         #[command(flatten)]
-        one: One,
+        target: NodeArg,
         /// Wait until nothing runs on the node
         #[arg(long)]
         wait: bool,
@@ -43,11 +43,11 @@ enum Sub {
         deadline: Duration,
     },
     /// Give a node work again
-    Uncordon(One),
+    Uncordon(NodeArg),
 }
 
 #[derive(Debug, clap::Args)]
-struct One {
+struct NodeArg {
     /// The node
     node: NodeId,
 }
@@ -61,10 +61,10 @@ pub async fn run(args: &NodesArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let node = match args.command.as_ref().unwrap_or(&Sub::List) {
         Sub::List => return ctx.out.show(&all(&client).await?, |out, page| out.table(&table(page))),
-        Sub::Cordon(one) => client.node_mode(&one.node, "cordon").await?,
-        Sub::Uncordon(one) => client.node_mode(&one.node, "uncordon").await?,
-        Sub::Drain { one, wait, deadline } => {
-            let begun = client.drain(&one.node, Some(*deadline)).await?;
+        Sub::Cordon(target) => client.node_mode(&target.node, "cordon").await?,
+        Sub::Uncordon(target) => client.node_mode(&target.node, "uncordon").await?,
+        Sub::Drain { target, wait, deadline } => {
+            let begun = client.drain(&target.node, Some(*deadline)).await?;
             if *wait { drained(&client, begun, Instant::now() + *deadline + CALLS).await? } else { begun }
         }
     };

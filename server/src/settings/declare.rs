@@ -307,7 +307,6 @@ macro_rules! settings {
                 let mut texts = Vec::new();
                 $($(
                     let parsed = <$type as SettingValue>::parse($default_text).ok();
-                    let _ = stringify!($default);
                     texts.push((stringify!($field), parsed.map(|v| v.show()), config.$field.value.show()));
                 )?)*
                 texts

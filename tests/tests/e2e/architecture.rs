@@ -48,7 +48,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     ("fabric-client", &["fabric-types"]),
     (
-        "fabric-cli",
+        "fabric-server",
         &[
             "fabric-types",
             "fabric-client",
@@ -64,6 +64,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "fabric-gateway",
         ],
     ),
+    ("fabric-cli", &["fabric-types", "fabric-client", "fabric-server"]),
     ("fabric-sdk-macros", &[]),
     ("fabric-sdk", &["fabric-sdk-macros"]),
 ];
@@ -99,6 +100,8 @@ const NEVER: &[(&str, &[&str])] = &[
     ("fabric-fleet", &["axum", "rusqlite", "wasmtime"]),
     ("fabric-gateway", &["wasmtime", "wasmtime-wasi", "rusqlite", "object_store", "clap"]),
     ("fabric-client", &["axum", "rusqlite", "wasmtime", "object_store", "clap"]),
+    ("fabric-server", &["axum", "hyper", "reqwest", "rusqlite", "wasmtime", "object_store", "async-nats"]),
+    ("fabric-cli", &["axum", "rusqlite", "wasmtime", "object_store", "prometheus-client", "rustls"]),
 ];
 
 fn metadata() -> Metadata {
