@@ -72,7 +72,7 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a server: gateway, scheduler and node in one process
-    Serve(Box<crate::serve_args::ServeArgs>),
+    Serve(Box<fabric_server::ServeArgs>),
     /// Run a fleet on this machine: a NATS server and several supervised `fabric serve` processes
     Cluster(Box<commands::cluster::ClusterArgs>),
     /// Create a project that is ready to build and deploy

@@ -12,7 +12,7 @@ pub const VARIABLE: &str = "FABRIC_COMPLETE";
 /// Maximum number of functions that are read.
 const MOST: usize = 1000;
 /// Time limit of a completion.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Completes names of functions.
 pub fn functions() -> ArgValueCompleter {
@@ -42,7 +42,7 @@ fn ask(typed: &OsStr, list: impl AsyncFnOnce(Client) -> Vec<String>) -> Vec<Comp
         let file = ContextFile::path().and_then(|path| ContextFile::load(&path).ok()).unwrap_or_default();
         let client = Settings::resolve(&Flags::default(), &process_env, &file).ok()?.client().ok()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        runtime.block_on(async { tokio::time::timeout(PATIENCE, list(client)).await.ok() })
+        runtime.block_on(async { tokio::time::timeout(TIMEOUT, list(client)).await.ok() })
     };
     let names = found().unwrap_or_default().into_iter();
     names.filter(|name| name.starts_with(typed)).map(CompletionCandidate::new).collect()

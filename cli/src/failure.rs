@@ -76,15 +76,6 @@ impl Failure {
         Self { broken_pipe, ..Self::new("io", format!("{what}: {error}"), exit) }
     }
 
-    /// Creates a failure to listen on an address.
-    pub fn listening(address: std::net::SocketAddr, error: std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::AddrInUse {
-            return Self::coded(Code::Conflict, format!("listening on {address}: another process has this port"))
-                .hint("stop that one, or name another port: --listen ADDR:PORT, port 0 takes a free one");
-        }
-        Self::io(format!("listening on {address}"), error)
-    }
-
     /// Creates a failure to write to standard output. A closed pipe is not an error: see [`Self::is_broken_pipe`].
     pub fn stdout(error: std::io::Error) -> Self {
         Self::io("standard output", error)
@@ -175,6 +166,12 @@ impl From<Error> for Failure {
             failure.problem = Some(problem);
         }
         failure
+    }
+}
+
+impl From<fabric_server::Error> for Failure {
+    fn from(error: fabric_server::Error) -> Self {
+        Self { hint: error.hint, ..Self::new(error.code, error.message, error.exit) }
     }
 }
 

@@ -22,7 +22,7 @@ pub struct BuildPlan {
 const DEBIAN_STD: &str = "/usr/lib/rustlib/src/rust/library/std";
 
 /// Variables that would override the ones set here, or direct one compiler to another's libraries.
-const IN_THE_WAY: [&str; 5] =
+const CONFLICTING_VARIABLES: [&str; 5] =
     ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_BUILD_TARGET", "LD_LIBRARY_PATH"];
 
 /// Returns the environment for `command` in `folder`, empty if it is not a cargo build for a WASI target.
@@ -39,7 +39,7 @@ pub fn plan(command: &str, folder: &Path) -> Result<BuildPlan, Failure> {
     if sysroot.as_deref().is_some_and(|sysroot| has_std(Path::new(sysroot), target)) {
         return Ok(BuildPlan::default());
     }
-    debian(sysroot.as_deref(), target).ok_or_else(|| {
+    debian_build_plan(sysroot.as_deref(), target).ok_or_else(|| {
         Failure::local("build-failed", format!("Rust's standard library for {target} is not installed"))
             .hint(format!("run: rustup target add {target}"))
     })
@@ -72,7 +72,7 @@ fn has_std(sysroot: &Path, target: &str) -> bool {
 
 /// Plans a build with Debian's compiler, which compiles the standard library from Debian's source. The linkers are
 /// those in rustup's folder. Returns `None` if a part is not installed.
-fn debian(sysroot: Option<&str>, target: &str) -> Option<BuildPlan> {
+fn debian_build_plan(sysroot: Option<&str>, target: &str) -> Option<BuildPlan> {
     let libc = if target == "wasm32-wasip1" { "/usr/lib/wasm32-wasi" } else { "/usr/lib/wasm32-wasip2" };
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let bin = Path::new(sysroot?).join("lib/rustlib").join(host).join("bin");
@@ -102,7 +102,7 @@ fn debian(sysroot: Option<&str>, target: &str) -> Option<BuildPlan> {
         }
         env.push(("CARGO_BUILD_BUILD_DIR".to_owned(), folder.display().to_string()));
     }
-    Some(BuildPlan { env, unset: &IN_THE_WAY, remark: Some(remark) })
+    Some(BuildPlan { env, unset: &CONFLICTING_VARIABLES, remark: Some(remark) })
 }
 
 /// Returns the folder for cargo's intermediate files, shared by all projects so that the standard library is built
@@ -139,7 +139,7 @@ mod tests {
         std::fs::write(lib.join("libstd-0123.rlib"), "").unwrap();
         assert!(has_std(dir.path(), "wasm32-wasip2"));
         // Debian's compiler needs the linkers of the sysroot.
-        assert_eq!(debian(dir.path().to_str(), "wasm32-wasip2"), None);
-        assert_eq!(debian(None, "wasm32-wasip2"), None);
+        assert_eq!(debian_build_plan(dir.path().to_str(), "wasm32-wasip2"), None);
+        assert_eq!(debian_build_plan(None, "wasm32-wasip2"), None);
     }
 }

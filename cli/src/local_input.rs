@@ -98,7 +98,7 @@ fn stored_name(path: &Path) -> Result<String, Failure> {
 }
 
 /// Returns the prefix that the files of a folder are stored under.
-fn prefix_of(files: &[Found]) -> Result<String, Failure> {
+fn prefix_of(files: &[LocalFile]) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
     for file in files {
         hasher.update(file.name.as_bytes()).update(&[0]).update(hash_file(&file.path)?.as_bytes());
@@ -179,7 +179,7 @@ fn hash_file(path: &Path) -> Result<blake3::Hash, Failure> {
 
 /// A file under a folder.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct LocalFile {
     /// Its local path.
     pub path: PathBuf,
     /// Its path below the folder, with `/` between the parts.
@@ -196,7 +196,7 @@ pub fn name(file: &Path) -> Result<&str, Failure> {
 }
 
 /// Returns the files under a folder, sorted by name. Does not follow symbolic links to folders.
-pub fn walk(folder: &Path) -> Result<Vec<Found>, Failure> {
+pub fn walk(folder: &Path) -> Result<Vec<LocalFile>, Failure> {
     let mut found = Vec::new();
     let mut waiting = vec![(folder.to_owned(), String::new())];
     while let Some((folder, prefix)) = waiting.pop() {
@@ -207,7 +207,7 @@ pub fn walk(folder: &Path) -> Result<Vec<Found>, Failure> {
             if entry.file_type().map_err(failed)?.is_dir() {
                 waiting.push((entry.path(), format!("{name}/")));
             } else if entry.path().is_file() {
-                found.push(Found { path: entry.path(), name });
+                found.push(LocalFile { path: entry.path(), name });
             }
             if found.len() > FILES_LIMIT || waiting.len() > FILES_LIMIT {
                 return Err(Failure::usage(format!("{}: more than {FILES_LIMIT} files", folder.display())));

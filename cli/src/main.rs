@@ -1,41 +1,27 @@
 //! `fabric`: the binary of the server and its client. This file parses the command line, runs one command and turns its
-//! outcome into an exit status. The commands are in `commands`, the server's wiring is in `serve`.
+//! outcome into an exit status. The commands are in `commands`; the server is the crate `fabric-server`.
 
 mod args;
-mod cluster;
 mod commands;
 mod complete;
 mod confirm;
-mod connection_config;
 #[cfg(test)]
 mod docs;
 mod failure;
 mod guest_toolchain;
 mod job_output;
 mod job_ref;
-mod listed;
 mod local_input;
-mod log_file;
 mod number;
 mod oci;
 mod output;
 mod params;
-mod placement_config;
-mod policy_config;
 mod progress;
 mod project;
 mod sdk;
-mod serve;
-mod serve_args;
-mod serve_config;
-mod shutdown_config;
-mod storage_config;
 mod table;
-mod telemetry;
 mod text;
 mod times;
-mod worker_config;
-mod wrong_settings;
 
 use args::{Cli, Command};
 use clap::{CommandFactory as _, Parser as _};
@@ -50,8 +36,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // Runs before anything opens a file or starts a thread, because the worker closes descriptors that it did not
     // receive.
-    if std::env::args_os().nth(1).is_some_and(|arg| arg == serve::GPU_WORKER) {
-        return serve::gpu_worker();
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == fabric_server::GPU_WORKER) {
+        return fabric_server::gpu_worker().into();
     }
     fabric_client::init_tls();
     // Ends the process if a shell's script requests completions.
@@ -61,9 +47,9 @@ fn main() -> ExitCode {
     let out = Out::new(cli.global.json);
     let outcome = match cli.command {
         // The server creates its own runtime.
-        Command::Serve(args) => serve::run(*args),
-        Command::CompileWorker(args) => return serve::compile_worker(args),
-        Command::GpuWorker => return serve::gpu_worker(),
+        Command::Serve(args) => fabric_server::run(&args).map_err(Failure::from),
+        Command::CompileWorker(_) => return fabric_server::compile_worker().into(),
+        Command::GpuWorker => return fabric_server::gpu_worker().into(),
         command => client(command, &cli.global, &out),
     };
     match outcome {

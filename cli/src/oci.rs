@@ -27,7 +27,7 @@ const LAYERS: [&str; 3] = [
     "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
 ];
 /// Time limit to connect to a registry and between two reads.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A pulled module.
 pub struct Pulled {
@@ -54,8 +54,8 @@ pub async fn pull(name: &str, limit: u64) -> Result<Pulled, Failure> {
     let registry = reference.resolve_registry();
     let client = Client::new(ClientConfig {
         protocol: if is_loopback(registry) { ClientProtocol::Http } else { ClientProtocol::Https },
-        connect_timeout: Some(PATIENCE),
-        read_timeout: Some(PATIENCE),
+        connect_timeout: Some(TIMEOUT),
+        read_timeout: Some(TIMEOUT),
         ..ClientConfig::default()
     });
     let failed = |error| failure(&reference, error);

@@ -3,7 +3,7 @@
 use crate::{
     failure::Failure,
     table::Table,
-    text::{Cleaner, clean},
+    text::{TerminalSanitizer, clean},
 };
 use fabric_client::Download;
 use serde::Serialize;
@@ -85,7 +85,7 @@ impl Out {
     /// length.
     pub async fn body(&self, mut body: Download) -> Result<u64, Failure> {
         let mut total = 0;
-        let mut cleaner = Cleaner::default();
+        let mut cleaner = TerminalSanitizer::default();
         let mut last = b'\n';
         while let Some(chunk) = body.chunk().await? {
             if self.stdout_is_terminal {

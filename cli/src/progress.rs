@@ -137,14 +137,14 @@ pub fn line(tasks: &TaskCounts, cost: &Cost, elapsed: Duration) -> String {
     let left = tasks.total.saturating_sub(tasks.succeeded + tasks.failed);
     if ran > 0 && left > 0 {
         let ms = seconds * 1000.0 / ran as f64 * left as f64;
-        parts.push(format!("{} left", times::length(ms as u64)));
+        parts.push(format!("{} left", times::format_duration(ms as u64)));
     }
     parts.join(", ")
 }
 
 /// Formats GPU time as `, 12 ms on the GPU`, or as an empty text for none.
 fn gpu_time(micros: u64) -> String {
-    if micros == 0 { String::new() } else { format!(", {} on the GPU", times::length(micros.div_ceil(1000))) }
+    if micros == 0 { String::new() } else { format!(", {} on the GPU", times::format_duration(micros.div_ceil(1000))) }
 }
 
 /// Formats the cost of a job, in one to three lines.
@@ -153,9 +153,9 @@ pub fn summary(tasks: &TaskCounts, cost: &Cost, run_ms: u64) -> String {
     let mut text = format!(
         "{} in {}: {} fuel, {} of guest time{}, {} read, {} written",
         number::counted(tasks.succeeded, "task"),
-        times::length(run_ms),
+        times::format_duration(run_ms),
         number::grouped(cost.fuel),
-        times::length(guest_ms),
+        times::format_duration(guest_ms),
         gpu_time(cost.gpu_us),
         ByteSize(cost.bytes_in),
         ByteSize(cost.bytes_out),

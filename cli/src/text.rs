@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Returns `true` for a character that could control a terminal or reorder the visible text. Tab and line feed are
 /// allowed.
-fn steers(c: char) -> bool {
+fn is_terminal_control(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t')
         // Bidirectional embeddings, overrides and isolates; the line and paragraph separators.
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
@@ -12,21 +12,25 @@ fn steers(c: char) -> bool {
 
 /// Removes characters that could control a terminal.
 pub fn clean(text: &str) -> Cow<'_, str> {
-    if text.contains(steers) { text.chars().filter(|c| !steers(*c)).collect::<String>().into() } else { text.into() }
+    if text.contains(is_terminal_control) {
+        text.chars().filter(|c| !is_terminal_control(*c)).collect::<String>().into()
+    } else {
+        text.into()
+    }
 }
 
 /// Returns the cleaned text on one line, for a cell of a table.
 pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).filter(|c| !steers(*c)).collect()
+    text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).filter(|c| !is_terminal_control(*c)).collect()
 }
 
 /// Cleans bytes that arrive in arbitrary pieces, for results that go to a terminal.
 #[derive(Debug, Default)]
-pub struct Cleaner {
+pub struct TerminalSanitizer {
     rest: Vec<u8>,
 }
 
-impl Cleaner {
+impl TerminalSanitizer {
     /// Returns the clean text of the next piece. Invalid UTF-8 becomes U+FFFD.
     pub fn feed(&mut self, bytes: &[u8]) -> String {
         self.rest.extend_from_slice(bytes);
@@ -74,12 +78,12 @@ mod tests {
     fn pieces_are_cleaned_wherever_they_are_cut() {
         let text = "gr\u{fc}\u{df}e \u{1f980}\x1b[1m \u{2028}end".as_bytes();
         for size in 1..=text.len() {
-            let mut cleaner = Cleaner::default();
+            let mut cleaner = TerminalSanitizer::default();
             let mut got: String = text.chunks(size).map(|c| cleaner.feed(c)).collect();
             got += &cleaner.finish();
             assert_eq!(got, "gr\u{fc}\u{df}e \u{1f980}[1m end", "pieces of {size}");
         }
-        let mut cleaner = Cleaner::default();
+        let mut cleaner = TerminalSanitizer::default();
         assert_eq!(cleaner.feed(b"\xffab\xe2\x82"), "\u{fffd}ab");
         assert_eq!(cleaner.feed(b"\xac"), "\u{20ac}");
     }

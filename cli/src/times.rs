@@ -1,36 +1,12 @@
-//! Parses and formats moments and durations.
+//! Parses and formats moments, and formats durations for people.
 
+use fabric_types::duration;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Returns the current time in milliseconds since 1970.
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Parses `45s`, `10m`, `2h`, `30d` or `4w`.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("`{text}` is not a duration: write 45s, 10m, 2h, 30d or 4w");
-    let (at, unit) = text.char_indices().last().ok_or_else(bad)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        'w' => 604_800,
-        _ => return Err(bad()),
-    };
-    let count: u64 = text.get(..at).unwrap_or_default().parse().map_err(|_| bad())?;
-    count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(bad)
-}
-
-/// Formats a duration in the form that [`duration`] parses.
-pub fn span(of: Duration) -> String {
-    let s = of.as_secs();
-    [(86_400, 'd'), (3600, 'h'), (60, 'm')]
-        .into_iter()
-        .find(|(unit, _)| s >= *unit && s.is_multiple_of(*unit))
-        .map_or_else(|| format!("{s}s"), |(unit, name)| format!("{}{name}", s / unit))
 }
 
 /// A moment, relative to now or absolute.
@@ -54,7 +30,7 @@ impl Moment {
 
 /// Parses a duration (time before now), `2026-11-22` (midnight UTC), or `2026-11-22T10:00:00Z`.
 pub fn moment(text: &str) -> Result<Moment, String> {
-    if let Ok(ago) = duration(text) {
+    if let Ok(ago) = duration::parse(text) {
         return Ok(Moment::Ago(ago));
     }
     let at = text.parse::<jiff::Timestamp>().ok().or_else(|| {
@@ -67,7 +43,7 @@ pub fn moment(text: &str) -> Result<Moment, String> {
 }
 
 /// Formats a time difference as `3s ago`, `5m ago`, `2h ago` or `9d ago`.
-pub fn ago(then_ms: u64, now_ms: u64) -> String {
+pub fn format_age(then_ms: u64, now_ms: u64) -> String {
     let seconds = now_ms.saturating_sub(then_ms) / 1000;
     match seconds {
         0..60 => format!("{seconds}s ago"),
@@ -78,7 +54,7 @@ pub fn ago(then_ms: u64, now_ms: u64) -> String {
 }
 
 /// Formats a duration as `12 ms`, `3.4 s`, `5m 06s` or `2h 03m`.
-pub fn length(ms: u64) -> String {
+pub fn format_duration(ms: u64) -> String {
     match ms {
         0..1000 => format!("{ms} ms"),
         1000..60_000 => format!("{:.1} s", ms as f64 / 1000.0),
@@ -88,7 +64,7 @@ pub fn length(ms: u64) -> String {
 }
 
 /// Formats a moment as `2026-11-22T10:00:00.123Z`.
-pub fn stamp(ms: u64) -> String {
+pub fn format_timestamp(ms: u64) -> String {
     i64::try_from(ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
@@ -111,8 +87,11 @@ mod tests {
 
     #[test]
     fn times_print() {
-        assert_eq!(ago(0, 7_300_000), "2h ago");
-        assert_eq!((length(12), length(3_400), length(306_000)), ("12 ms".into(), "3.4 s".into(), "5m 06s".into()));
-        assert_eq!(stamp(1_000), "1970-01-01T00:00:01.000Z");
+        assert_eq!(format_age(0, 7_300_000), "2h ago");
+        assert_eq!(
+            (format_duration(12), format_duration(3_400), format_duration(306_000)),
+            ("12 ms".into(), "3.4 s".into(), "5m 06s".into())
+        );
+        assert_eq!(format_timestamp(1_000), "1970-01-01T00:00:01.000Z");
     }
 }

@@ -34,6 +34,7 @@ pub mod count;
 pub mod dataset;
 pub mod digest;
 pub mod disk;
+pub mod duration;
 pub mod engine_class;
 pub mod fault;
 pub mod function;

@@ -55,7 +55,7 @@ pub async fn run(args: &AliasArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     ctx.out.show(&aliases, |out, aliases| {
         let mut table = Table::new(&["ALIAS", "VERSIONS", "CHANGED"]);
         for a in aliases {
-            table.row([a.name.to_string(), targets(&a.targets), times::ago(a.updated_ms, times::now_ms())]);
+            table.row([a.name.to_string(), targets(&a.targets), times::format_age(a.updated_ms, times::now_ms())]);
         }
         out.table(&table)
     })

@@ -1,26 +1,15 @@
 //! `fabric cluster`: a fleet on one machine.
 
 use super::Ctx;
-use crate::{
-    cluster::{
-        folder::{self, Folder, Process, State},
-        nats::Nats,
-        plan::ClusterPlan,
-        supervisor::{self, Supervisor, Watch},
-    },
-    failure::Failure,
-    table::Table,
-};
+use crate::{failure::Failure, table::Table};
+use fabric_server::cluster::{self, ClusterOptions, ClusterStatus, Process, State, SupervisorObserver};
 use fabric_types::rest::node::Node;
-use rustix::process::Signal;
 use serde::Serialize;
-use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
-use tokio::time::{Instant, sleep};
-
-/// Time for processes without a supervisor to stop before they are killed.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
-/// Interval between checks that they have stopped.
-const LOOK: Duration = Duration::from_millis(50);
+use std::{
+    net::SocketAddr,
+    num::NonZeroU16,
+    path::{Path, PathBuf},
+};
 
 /// Flags of `fabric cluster`.
 #[derive(Debug, clap::Args)]
@@ -34,13 +23,13 @@ enum Sub {
     /// Start a NATS server and several `fabric serve` processes on this machine, and keep them running until Ctrl-C
     Up(Up),
     /// Stop the fleet that `fabric cluster up` started
-    Down(Where),
+    Down(FolderArgs),
     /// Show the fleet's processes
-    Status(Where),
+    Status(FolderArgs),
 }
 
 #[derive(Debug, clap::Args)]
-struct Where {
+struct FolderArgs {
     /// The fleet's folder [env: FABRIC_DATA; default: the user's data folder, ~/.local/share/fabric]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -52,7 +41,7 @@ struct Up {
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=64))]
     nodes: u16,
     #[command(flatten)]
-    place: Where,
+    folder: FolderArgs,
     /// Address of the first process; the others use the ports after it. With port 0, all use free ports
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -74,52 +63,26 @@ struct Up {
 pub async fn run(args: ClusterArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     match args.command {
         Sub::Up(args) => up(args, ctx).await,
-        Sub::Down(place) => down(&place, ctx).await,
-        Sub::Status(place) => status(&place, ctx).await,
+        Sub::Down(folder) => Ok(cluster::down(folder.data.as_deref(), |text| ctx.note(text)).await?),
+        Sub::Status(folder) => {
+            let note = |text| ctx.note(text);
+            let ClusterStatus { state, nodes } = cluster::status(folder.data.as_deref(), note).await?;
+            show(ctx, &state, &nodes)
+        }
     }
 }
 
 async fn up(args: Up, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    let folder = Folder::make(args.place.data.as_deref())?;
-    let shown = folder.path().display();
-    let Some(_held) = folder.try_lock()? else {
-        return Err(Failure::local("conflict", format!("a fleet runs in `{shown}` already")).hint(format!(
-            "see it: fabric cluster status --data {shown}; stop it: fabric cluster down --data {shown}"
-        )));
+    let options = ClusterOptions {
+        data: args.folder.data,
+        nodes: NonZeroU16::new(args.nodes).unwrap_or(NonZeroU16::MIN),
+        listen: args.listen,
+        store: args.store,
+        nats: args.nats,
+        nats_server: args.nats_server,
+        slots: args.slots,
     };
-    if folder.join("state.db").exists() {
-        return Err(Failure::config(format!("`{shown}` holds the data of a single `fabric serve`"))
-            .hint("give the fleet its own folder: --data DIR"));
-    }
-    let left = folder.left_over()?;
-    if !left.is_empty() {
-        return Err(Failure::local(
-            "conflict",
-            format!("processes of an earlier fleet in `{shown}` still run: {}", list(&left)),
-        )
-        .hint(format!("stop them: fabric cluster down --data {shown}")));
-    }
-    let nodes = NonZeroU16::new(args.nodes).unwrap_or(NonZeroU16::MIN);
-    // Reports common mistakes before anything is started.
-    ClusterPlan::addresses(args.listen, nodes)?;
-    let env = fabric_client::settings::process_env;
-    let external = if args.nats_server.is_some() { None } else { args.nats.or_else(|| env("FABRIC_NATS")) };
-    let (nats, own) = match external {
-        Some(url) => (url, None),
-        None => {
-            let nats = Nats::prepare(&folder, args.nats_server.as_deref())?;
-            (nats.url, Some(nats.spec))
-        }
-    };
-    let store = match args.store.or_else(|| env("FABRIC_STORE")) {
-        Some(store) => store,
-        None => folder.make_in("store")?.display().to_string(),
-    };
-    let specs = ClusterPlan { nodes, listen: args.listen, store, nats, slots: args.slots }.specs(&folder)?;
-    let starting = own.iter().chain(&specs).map(|spec| spec.name.as_str()).collect::<Vec<_>>().join(", ");
-    ctx.note(format!("starting {starting} in {shown}"));
-    let watch = Say { ctx, folder: &folder };
-    Supervisor::run(folder.clone(), own, specs, &watch).await
+    cluster::up(options, &TerminalObserver { ctx }).await
 }
 
 /// A process and its node, if the fleet reports one.
@@ -154,17 +117,18 @@ fn show(ctx: &Ctx<'_>, state: &State, nodes: &[Node]) -> Result<(), Failure> {
 }
 
 /// An observer that writes to the terminal.
-struct Say<'a> {
+struct TerminalObserver<'a> {
     ctx: &'a Ctx<'a>,
-    folder: &'a Folder,
 }
 
-impl Watch for Say<'_> {
-    fn up(&self, state: &State, nodes: &[Node]) -> Result<(), Failure> {
+impl SupervisorObserver for TerminalObserver<'_> {
+    type Error = Failure;
+
+    fn up(&self, folder: &Path, state: &State, nodes: &[Node]) -> Result<(), Failure> {
         show(self.ctx, state, nodes)?;
         self.ctx.note(format!(
             "up; try `fabric nodes --server-data {}`, or set FABRIC_DATA to that folder; stop with Ctrl-C",
-            self.folder.path().display()
+            folder.display()
         ));
         Ok(())
     }
@@ -172,81 +136,4 @@ impl Watch for Say<'_> {
     fn note(&self, text: String) {
         self.ctx.note(text);
     }
-}
-
-fn list(processes: &[Process]) -> String {
-    let one = |p: &Process| format!("{} (pid {})", p.name, p.pid.unwrap_or_default());
-    processes.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-async fn down(place: &Where, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    let Some(folder) = Folder::find(place.data.as_deref())? else {
-        ctx.note("no fleet runs: the folder does not exist");
-        return Ok(());
-    };
-    let held = match folder.try_lock()? {
-        Some(held) => held,
-        None => {
-            if let Some(state) = folder.state()? {
-                folder::signal(state.supervisor, Signal::TERM);
-            }
-            let waiting = folder.clone();
-            let ended = tokio::task::spawn_blocking(move || waiting.lock()).await;
-            ctx.note("stopped");
-            ended.map_err(|e| Failure::local("internal", e.to_string()))??
-        }
-    };
-    // Processes whose supervisor was killed.
-    let left = folder.left_over()?;
-    if !left.is_empty() {
-        end(&folder, &left).await;
-        ctx.note(format!("stopped processes that had no supervisor: {}", list(&left)));
-    }
-    folder.lead_nowhere();
-    drop(held);
-    Ok(())
-}
-
-/// Ends processes that are not children of this one, NATS last.
-async fn end(folder: &Folder, processes: &[Process]) {
-    let (nats, servers): (Vec<_>, Vec<_>) = processes.iter().partition(|process| process.name == "nats");
-    for group in [servers, nats] {
-        let pids: Vec<u32> = group.iter().filter_map(|process| process.pid).collect();
-        for pid in &pids {
-            folder::signal(*pid, Signal::TERM);
-        }
-        let begun = Instant::now();
-        while pids.iter().any(|pid| folder.runs(*pid)) {
-            if begun.elapsed() > STOP_LIMIT {
-                pids.iter().filter(|pid| folder.runs(**pid)).for_each(|pid| {
-                    folder::signal(*pid, Signal::KILL);
-                });
-            }
-            sleep(LOOK).await;
-        }
-    }
-}
-
-async fn status(place: &Where, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    let none = |shown: String| {
-        Failure::coded(fabric_types::Code::NotFound, format!("no fleet runs in `{shown}`"))
-            .hint("start one: fabric cluster up, with the same --data")
-    };
-    let Some(folder) = Folder::find(place.data.as_deref())? else {
-        return Err(none(place.data.clone().unwrap_or_default().display().to_string()));
-    };
-    let alone = folder.try_lock()?.is_some();
-    let state = folder.state()?.filter(|_| !alone || folder.left_over().is_ok_and(|left| !left.is_empty()));
-    let Some(mut state) = state else { return Err(none(folder.path().display().to_string())) };
-    if alone {
-        ctx.note("the supervisor has ended: processes are not restarted; stop them with `fabric cluster down`");
-        for process in &mut state.processes {
-            process.pid = process.pid.filter(|pid| folder.runs(*pid));
-        }
-    }
-    let nodes = supervisor::nodes(&folder).await.unwrap_or_else(|error| {
-        ctx.note(format!("the fleet does not answer: {error}"));
-        Vec::new()
-    });
-    show(ctx, &state, &nodes)
 }

@@ -1,8 +1,9 @@
 //! `fabric config show`: the effective settings and the origin of each, with secrets hidden.
 
 use super::Ctx;
-use crate::{failure::Failure, serve_args::ServeArgs, table::Table};
+use crate::{failure::Failure, table::Table};
 use fabric_client::settings::{ContextFile, Env, Origin, Settings, process_env};
+use fabric_server::{ServeArgs, SettingRow};
 use serde::Serialize;
 
 /// Flags of `fabric config`.
@@ -43,51 +44,41 @@ pub fn run(args: &ConfigArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
         }
         Ok(())
     })?;
-    let wrong: Vec<_> = rows.iter().filter(|row| row.problem.is_some()).map(|row| row.name.as_str()).collect();
-    if wrong.is_empty() {
+    let invalid: Vec<_> = rows.iter().filter(|row| row.problem.is_some()).map(|row| row.name.as_str()).collect();
+    if invalid.is_empty() {
         return Ok(());
     }
-    Err(Failure::config(format!("invalid settings: {}", wrong.join(", "))))
+    Err(Failure::config(format!("invalid settings: {}", invalid.join(", "))))
 }
 
 fn rows(client: Result<Settings, Failure>, serve: &ServeArgs, env: Env<'_>) -> Vec<Row> {
-    let none = || ("-".to_owned(), Origin::Default.to_string());
-    let mut rows = Vec::new();
-    let mut add = |name: &str, (value, origin): (String, String)| {
-        rows.push(Row { name: name.to_owned(), value, origin, problem: None });
-    };
-    let mut wrong_client = None;
-    match client {
-        Ok(client) => {
-            add("client.url", (client.url.value.clone(), client.url.origin.to_string()));
-            let token = client.token.as_ref();
-            add("client.token", token.map_or_else(none, |t| ("(hidden)".to_owned(), t.origin.to_string())));
-            let tenant = client.tenant.as_ref();
-            add("client.tenant", tenant.map_or_else(none, |t| (t.value.clone(), t.origin.to_string())));
-            let ca = client.ca.as_ref();
-            add("client.ca", ca.map_or_else(none, |t| (t.value.display().to_string(), t.origin.to_string())));
+    let mut rows = match client {
+        Ok(settings) => client_rows(&settings),
+        Err(failure) => {
+            let none = || "-".to_owned();
+            vec![Row { name: "client".to_owned(), value: none(), origin: none(), problem: Some(failure.message) }]
         }
-        Err(failure) => wrong_client = Some(failure),
-    }
-    let (config, wrong) = serve.resolve_all(env);
-    for (name, value, origin) in config.rows() {
-        add(&name, (value, origin));
-    }
-    if let Some(failure) = wrong_client {
-        mark(&mut rows, "client", &failure);
-    }
-    for setting in &wrong {
-        mark(&mut rows, &format!("serve.{}", setting.name), &setting.failure);
-    }
+    };
+    rows.extend(serve.rows(env).into_iter().map(Row::from));
     rows
 }
 
-/// Marks a setting as wrong. Adds a row if the list has none for it, such as for an unknown key.
-fn mark(rows: &mut Vec<Row>, name: &str, failure: &Failure) {
-    let problem = Some(failure.message.clone());
-    match rows.iter_mut().find(|row| row.name == name) {
-        Some(row) => row.problem = problem,
-        None => rows.push(Row { name: name.to_owned(), value: "-".to_owned(), origin: "-".to_owned(), problem }),
+fn client_rows(client: &Settings) -> Vec<Row> {
+    let none = || ("-".to_owned(), Origin::Default.to_string());
+    let row =
+        |name: &str, (value, origin): (String, String)| Row { name: name.to_owned(), value, origin, problem: None };
+    let (token, tenant, ca) = (client.token.as_ref(), client.tenant.as_ref(), client.ca.as_ref());
+    vec![
+        row("client.url", (client.url.value.clone(), client.url.origin.to_string())),
+        row("client.token", token.map_or_else(none, |t| ("(hidden)".to_owned(), t.origin.to_string()))),
+        row("client.tenant", tenant.map_or_else(none, |t| (t.value.clone(), t.origin.to_string()))),
+        row("client.ca", ca.map_or_else(none, |t| (t.value.display().to_string(), t.origin.to_string()))),
+    ]
+}
+
+impl From<SettingRow> for Row {
+    fn from(SettingRow { name, value, origin, problem }: SettingRow) -> Self {
+        Self { name, value, origin, problem }
     }
 }
 
@@ -106,7 +97,16 @@ fn table(rows: &[Row]) -> Table {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use clap::Parser as _;
     use fabric_client::settings::Flags;
+
+    fn serve_args(args: &[&str]) -> ServeArgs {
+        let line = ["fabric", "serve"].iter().chain(args);
+        match crate::args::Cli::try_parse_from(line).unwrap().command {
+            crate::args::Command::Serve(args) => *args,
+            _ => ServeArgs::default(),
+        }
+    }
 
     #[test]
     fn every_setting_has_its_origin_and_no_secret_shows() {
@@ -120,7 +120,7 @@ mod tests {
         let file = ContextFile::parse("current = \"a\"\n[contexts.a]\nurl = \"https://a.example\"\ntenant = \"acme\"")
             .unwrap();
         let settings = Settings::resolve(&Flags::default(), &env, &file).unwrap();
-        let serve = ServeArgs { listen: "127.0.0.1:0".parse().ok(), ..ServeArgs::default() };
+        let serve = serve_args(&["--listen", "127.0.0.1:0"]);
         let rows = rows(Ok(settings), &serve, &env);
         let text = table(&rows).render();
         assert!(!text.contains("very-secret"), "{text}");

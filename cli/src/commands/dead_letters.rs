@@ -41,7 +41,7 @@ pub async fn run(args: &DeadLettersArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 format!("{}/{}", l.stage, l.index),
                 l.attempts.to_string(),
                 nodes(l),
-                times::ago(l.at_ms, times::now_ms()),
+                times::format_age(l.at_ms, times::now_ms()),
                 l.input.clone(),
                 l.error.to_string(),
             ]);
@@ -60,7 +60,7 @@ fn details(l: &DeadLetter) -> String {
     let mut lines = vec![
         format!("task      {}/{} of {}@{}", l.stage, l.index, l.function, l.version),
         format!("input     {}", l.input),
-        format!("given up  {}, after {} on {}", times::stamp(l.at_ms), tries(l.attempts), nodes(l)),
+        format!("given up  {}, after {} on {}", times::format_timestamp(l.at_ms), tries(l.attempts), nodes(l)),
         format!("error     {}", l.error),
     ];
     lines.extend(l.error.hint.iter().map(|hint| format!("hint      {hint}")));

@@ -58,7 +58,7 @@ pub async fn run(args: FunctionsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
             ctx.out.show(&page, |out, page| {
                 let mut table = Table::new(&["NAME", "KIND", "LIVE", ">LATEST", "UPDATED", "DESCRIPTION"]);
                 for f in &page.items {
-                    let updated = times::ago(f.updated_ms, times::now_ms());
+                    let updated = times::format_age(f.updated_ms, times::now_ms());
                     table.row([
                         f.name.as_str(),
                         &f.entry.kind.to_string(),
@@ -96,7 +96,7 @@ pub async fn run(args: FunctionsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 out.line(format!("public       {}", f.public))?;
                 out.line(format!("live         {}", targets(&f.live)))?;
                 out.line(format!("latest       {}", f.latest))?;
-                out.line(format!("updated      {}", times::stamp(f.updated_ms)))?;
+                out.line(format!("updated      {}", times::format_timestamp(f.updated_ms)))?;
                 out.line(format!("results      {}", if deployment.is_pure() { "pure, cached" } else { "not cached" }))?;
                 out.line(format!("module       {} ({})", deployment.module, ByteSize(deployment.module_bytes)))?;
                 let pretty =

@@ -34,19 +34,19 @@ enum Sub {
     /// List jobs, newest first (the default)
     List(List),
     /// Show one job
-    Show(One),
+    Show(JobArg),
     /// Follow a job to its end
-    Watch(One),
+    Watch(JobArg),
     /// Stop a job
-    Cancel(One),
+    Cancel(JobArg),
     /// Move jobs that have ended into the bin: one by its id, or all that match the flags
     Delete(Delete),
     /// Restore a job from the bin
-    Restore(One),
+    Restore(JobArg),
     /// Run an ended job again, as a new job; results of tasks that succeeded come from the cache if possible
     Retry {
         #[command(flatten)]
-        one: One,
+        target: JobArg,
         /// Version to run instead, such as a fixed one: NAME, NAME@VERSION or NAME:ALIAS [default: the job's version]
         #[arg(long, value_name = "FUNCTION", add = complete::functions())]
         function: Option<FunctionRef>,
@@ -60,7 +60,7 @@ enum Sub {
     /// Run a sample of a job's tasks again and compare the results
     Audit {
         #[command(flatten)]
-        one: One,
+        target: JobArg,
         /// Share of its map tasks to run, at least one task
         #[arg(long, default_value = "5%", value_name = "N%", value_parser = percent)]
         sample: f64,
@@ -68,7 +68,7 @@ enum Sub {
     /// List a job's tasks
     Tasks {
         #[command(flatten)]
-        one: One,
+        target: JobArg,
         /// Only in this state
         #[arg(long)]
         state: Option<String>,
@@ -82,7 +82,7 @@ enum Sub {
     /// Write a job's result
     Result {
         #[command(flatten)]
-        one: One,
+        target: JobArg,
         /// Only the result with this index, from 0
         #[arg(long, value_name = "N", conflicts_with_all = ["list", "line", "q"])]
         part: Option<u64>,
@@ -105,7 +105,7 @@ enum Sub {
     /// Show the logs of a job's tasks
     Logs {
         #[command(flatten)]
-        one: One,
+        target: JobArg,
         /// Show new lines as they are written
         #[arg(long, short)]
         follow: bool,
@@ -116,7 +116,7 @@ enum Sub {
 }
 
 #[derive(Debug, clap::Args)]
-struct One {
+struct JobArg {
     /// The job: its id or the beginning of its id
     #[arg(value_name = "ID", add = complete::jobs())]
     job: JobRef,
@@ -139,7 +139,7 @@ struct Delete {
     #[arg(long, group = "which")]
     tag: Option<String>,
     /// Those accepted longer ago than this, such as 7d
-    #[arg(long, value_name = "TIME", value_parser = times::duration, group = "which")]
+    #[arg(long, value_name = "TIME", value_parser = fabric_types::duration::parse, group = "which")]
     older_than: Option<Duration>,
     /// Those in the bin; with --now, empties the bin
     #[arg(long, group = "which")]
@@ -262,31 +262,31 @@ pub async fn run(args: JobsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     match args.command.unwrap_or(Sub::List(args.list)) {
         Sub::List(list) => show_list(&client, &list, ctx).await,
-        Sub::Show(one) => {
-            let job = client.job(&one.job.id(&client).await?, None).await?;
+        Sub::Show(target) => {
+            let job = client.job(&target.job.id(&client).await?, None).await?;
             ctx.out.show(&job, |out, job| out.line(details(job)))
         }
-        Sub::Watch(one) => watch(&client, &one.job.id(&client).await?, ctx).await,
-        Sub::Cancel(one) => {
-            let job = client.cancel_job(&one.job.id(&client).await?).await?;
+        Sub::Watch(target) => watch(&client, &target.job.id(&client).await?, ctx).await,
+        Sub::Cancel(target) => {
+            let job = client.cancel_job(&target.job.id(&client).await?).await?;
             ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))
         }
         Sub::Delete(args) => delete(&client, &args, ctx).await,
-        Sub::Restore(one) => {
-            let job = client.restore_job(&one.job.id(&client).await?).await?;
+        Sub::Restore(target) => {
+            let job = client.restore_job(&target.job.id(&client).await?).await?;
             ctx.out.show(&job, |out, job| out.line(format!("{} {}", job.id, job.state)))
         }
-        Sub::Retry { one, function, budget, detach } => {
-            let job = client.retry_job(&one.job.id(&client).await?, function.as_ref(), budget).await?;
+        Sub::Retry { target, function, budget, detach } => {
+            let job = client.retry_job(&target.job.id(&client).await?, function.as_ref(), budget).await?;
             if detach {
                 return ctx.out.show(&job, |out, job| out.line(job.id.as_str()));
             }
             ctx.note(format!("job {}: {}@{}", job.id, job.function, job.version));
             watch(&client, job.id.as_str(), ctx).await
         }
-        Sub::Audit { one, sample } => audit(&client, &one.job.id(&client).await?, sample, ctx).await,
-        Sub::Tasks { one, state, stage, limit } => {
-            let id = one.job.id(&client).await?;
+        Sub::Audit { target, sample } => audit(&client, &target.job.id(&client).await?, sample, ctx).await,
+        Sub::Tasks { target, state, stage, limit } => {
+            let id = target.job.id(&client).await?;
             let state = state.as_deref().map(task_state).transpose()?;
             let filter = TaskQuery { state, stage, ..TaskQuery::default() };
             let page =
@@ -296,8 +296,8 @@ pub async fn run(args: JobsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
             ctx.note_more(page.next.as_ref());
             Ok(())
         }
-        Sub::Result { one, part, list, line, lines, q, output } => {
-            let id = one.job.id(&client).await?;
+        Sub::Result { target, part, list, line, lines, q, output } => {
+            let id = target.job.id(&client).await?;
             let id = id.as_str();
             if list {
                 return show_results(&client, id, ctx).await;
@@ -314,8 +314,8 @@ pub async fn run(args: JobsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 None => ctx.out.body(body).await.map(drop),
             }
         }
-        Sub::Logs { one, follow, limit } => {
-            let filter = LogQuery { job: Some(job_id(&one.job.id(&client).await?)?), ..LogQuery::default() };
+        Sub::Logs { target, follow, limit } => {
+            let filter = LogQuery { job: Some(job_id(&target.job.id(&client).await?)?), ..LogQuery::default() };
             logs::show(&client, filter, follow, limit, ctx).await
         }
     }
@@ -371,8 +371,8 @@ async fn show_list(client: &Client, list: &List, ctx: &Ctx<'_>) -> Result<(), Fa
                 j.state.to_string(),
                 format!("{}/{}", j.tasks.succeeded, j.tasks.total),
                 number::short(j.cost.fuel),
-                times::length(j.run_ms),
-                times::ago(j.created_ms, now),
+                times::format_duration(j.run_ms),
+                times::format_age(j.created_ms, now),
             ]);
         }
         out.table(&table)
@@ -423,8 +423,8 @@ fn details(job: &Job) -> String {
         format!("function  {}@{}", job.function, job.version),
         format!("state     {}: {}", job.state, job.remark),
         format!("submitter {}", job.submitter),
-        format!("accepted  {}", times::stamp(job.created_ms)),
-        format!("waited    {}", times::length(job.queue_ms)),
+        format!("accepted  {}", times::format_timestamp(job.created_ms)),
+        format!("waited    {}", times::format_duration(job.queue_ms)),
         progress::summary(&job.tasks, &job.cost, job.run_ms),
     ];
     if job.state == JobState::Succeeded {
@@ -461,7 +461,7 @@ fn task_table(tasks: &[Task]) -> Table {
             if t.cached { "cached".to_owned() } else { word(serde_json::to_value(t.state)) },
             t.attempts.to_string(),
             number::short(t.fuel),
-            times::length(t.wall_us / 1000),
+            times::format_duration(t.wall_us / 1000),
             t.result_bytes.map(|b| b.to_string()).unwrap_or_default(),
             t.input.clone(),
             t.error.as_ref().map(ToString::to_string).unwrap_or_default(),

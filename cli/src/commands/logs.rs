@@ -139,5 +139,11 @@ fn print(line: &LogLine, ctx: &Ctx<'_>) -> Result<(), Failure> {
 /// Formats a line for people: time, level, function, text.
 pub fn text(line: &LogLine) -> String {
     let task = line.task.as_ref().map(|t| format!("[{t}]")).unwrap_or_default();
-    format!("{} {:<5} {}{task} {}", times::stamp(line.at_ms), line.level, line.function, one_line(&line.message))
+    format!(
+        "{} {:<5} {}{task} {}",
+        times::format_timestamp(line.at_ms),
+        line.level,
+        line.function,
+        one_line(&line.message)
+    )
 }

@@ -32,7 +32,7 @@ pub async fn run(args: &LsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
             if o.path.ends_with('/') {
                 table.row(["-", "-", &o.path]);
             } else {
-                table.row([&ByteSize(o.size).to_string(), &times::ago(o.modified_ms, times::now_ms()), &o.path]);
+                table.row([&ByteSize(o.size).to_string(), &times::format_age(o.modified_ms, times::now_ms()), &o.path]);
             }
         }
         out.table(&table)

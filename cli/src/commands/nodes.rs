@@ -30,24 +30,24 @@ enum Sub {
     /// List the nodes (the default)
     List,
     /// Give a node no new work; running work continues
-    Cordon(One),
+    Cordon(NodeArg),
     /// Give a node no new work because it is about to leave; the next process with its name accepts work again
     Drain {
         #[command(flatten)]
-        one: One,
+        target: NodeArg,
         /// Wait until nothing runs on the node
         #[arg(long)]
         wait: bool,
         /// Time for running tasks, such as 10m; then they are stopped and run elsewhere
-        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = times::duration)]
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = fabric_types::duration::parse)]
         deadline: Duration,
     },
     /// Give a node work again
-    Uncordon(One),
+    Uncordon(NodeArg),
 }
 
 #[derive(Debug, clap::Args)]
-struct One {
+struct NodeArg {
     /// The node
     node: NodeId,
 }
@@ -61,10 +61,10 @@ pub async fn run(args: &NodesArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
     let node = match args.command.as_ref().unwrap_or(&Sub::List) {
         Sub::List => return ctx.out.show(&all(&client).await?, |out, page| out.table(&table(page))),
-        Sub::Cordon(one) => client.set_node_mode(&one.node, NodeModeRequest::Cordon).await?,
-        Sub::Uncordon(one) => client.set_node_mode(&one.node, NodeModeRequest::Uncordon).await?,
-        Sub::Drain { one, wait, deadline } => {
-            let begun = client.drain(&one.node, Some(*deadline)).await?;
+        Sub::Cordon(target) => client.set_node_mode(&target.node, NodeModeRequest::Cordon).await?,
+        Sub::Uncordon(target) => client.set_node_mode(&target.node, NodeModeRequest::Uncordon).await?,
+        Sub::Drain { target, wait, deadline } => {
+            let begun = client.drain(&target.node, Some(*deadline)).await?;
             if *wait { drained(&client, begun, Instant::now() + *deadline + CALLS).await? } else { begun }
         }
     };
@@ -124,7 +124,7 @@ fn table(page: &Page<Node>) -> Table {
             n.modules.to_string(),
             label::show(&n.labels),
             n.version.clone(),
-            times::ago(n.seen_ms, times::now_ms()),
+            times::format_age(n.seen_ms, times::now_ms()),
         ]);
     }
     table

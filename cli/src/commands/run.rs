@@ -110,8 +110,8 @@ fn show_plan(out: &Out, plan: &JobPlan) -> Result<(), Failure> {
     out.line(format!("fuel        about {}", number::short(estimate.fuel)))?;
     out.line(format!(
         "time        about {}, {} of guest time",
-        times::length(estimate.run_ms),
-        times::length(estimate.guest_us / 1000)
+        times::format_duration(estimate.run_ms),
+        times::format_duration(estimate.guest_us / 1000)
     ))?;
     if let (Some(amount), Some(currency)) = (estimate.price, &estimate.currency) {
         out.line(format!("price       about {}", price::text(amount, currency)))?;

@@ -1,7 +1,7 @@
 //! `fabric tenants`: shows and sets the quotas of tenants, and shows their usage.
 
 use super::Ctx;
-use crate::{confirm::Confirm, failure::Failure, table::Table, times};
+use crate::{confirm::Confirm, failure::Failure, table::Table};
 use fabric_client::PageOptions;
 use fabric_types::{id::TenantId, quota::Quota, rest::tenant::Tenant, units::ByteSize};
 use std::{str::FromStr, time::Duration};
@@ -50,16 +50,16 @@ struct Set {
     guarantee_gpus: Option<u32>,
     /// Maximum CPU slots, or `none`
     #[arg(long, value_name = "N", group = "change")]
-    limit_slots: Option<Most<u32>>,
+    limit_slots: Option<MaxOrNone<u32>>,
     /// Maximum memory, or `none`
     #[arg(long, value_name = "SIZE", group = "change")]
-    limit_memory: Option<Most<ByteSize>>,
+    limit_memory: Option<MaxOrNone<ByteSize>>,
     /// Maximum GPUs, or `none`
     #[arg(long, value_name = "N", group = "change")]
-    limit_gpus: Option<Most<u32>>,
+    limit_gpus: Option<MaxOrNone<u32>>,
     /// Maximum bytes on disk, such as 10GiB, or `none` for the server's default
     #[arg(long, value_name = "SIZE", group = "change")]
-    storage: Option<Most<ByteSize>>,
+    storage: Option<MaxOrNone<ByteSize>>,
     /// Weight against the other tenants, 1 to 1000
     #[arg(long, value_name = "N", group = "change", value_parser = clap::value_parser!(u32).range(1..=1000))]
     weight: Option<u32>,
@@ -86,9 +86,9 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// A maximum, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Most<T>(Option<T>);
+struct MaxOrNone<T>(Option<T>);
 
-impl<T: FromStr> FromStr for Most<T> {
+impl<T: FromStr> FromStr for MaxOrNone<T> {
     type Err = T::Err;
     fn from_str(text: &str) -> Result<Self, T::Err> {
         if text == "none" { Ok(Self(None)) } else { text.parse().map(|most| Self(Some(most))) }
@@ -115,7 +115,7 @@ impl Set {
         for (kind, time) in &self.keeps {
             let seconds = match time.as_str() {
                 "default" => None,
-                time => Some(times::duration(time)?.as_secs()),
+                time => Some(fabric_types::duration::parse(time)?.as_secs()),
             };
             match kind.as_str() {
                 "jobs" => quota.keep.jobs_s = seconds,
@@ -128,8 +128,8 @@ impl Set {
 }
 
 /// Returns the retention that the tenant's quota sets, by kind.
-fn keeps(quota: &Quota) -> Vec<(&'static str, Option<String>)> {
-    let show = |seconds: Option<u64>| seconds.map(|s| times::span(Duration::from_secs(s)));
+fn retention_rows(quota: &Quota) -> Vec<(&'static str, Option<String>)> {
+    let show = |seconds: Option<u64>| seconds.map(|s| fabric_types::duration::format(Duration::from_secs(s)));
     vec![("jobs", show(quota.keep.jobs_s)), ("results", show(quota.keep.results_s))]
 }
 
@@ -165,7 +165,7 @@ pub async fn run(args: &TenantsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
         for (name, values) in [
             ("ceilings", set(quota.ceilings.rows())),
             ("grants", set(quota.grants.rows())),
-            ("keep", set(keeps(quota))),
+            ("keep", set(retention_rows(quota))),
         ] {
             out.line(format!("{name:9} {}", if values.is_empty() { "the server's" } else { &values }))?;
         }

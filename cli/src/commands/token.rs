@@ -29,7 +29,7 @@ enum Sub {
         #[arg(long = "for", value_name = "TENANT")]
         owner: Option<TenantId>,
         /// Lifetime, such as 12h or 30d [default: until it is revoked]
-        #[arg(long, value_name = "TIME", value_parser = times::duration)]
+        #[arg(long, value_name = "TIME", value_parser = fabric_types::duration::parse)]
         ttl: Option<Duration>,
     },
     /// Revoke a token
@@ -47,8 +47,8 @@ fn role(text: &str) -> Result<Role, String> {
 fn expiry(expires_ms: Option<u64>, now_ms: u64) -> String {
     match expires_ms {
         None => "never".to_owned(),
-        Some(at) if at <= now_ms => format!("expired {}", times::ago(at, now_ms)),
-        Some(at) => times::stamp(at),
+        Some(at) if at <= now_ms => format!("expired {}", times::format_age(at, now_ms)),
+        Some(at) => times::format_timestamp(at),
     }
 }
 
@@ -66,7 +66,7 @@ pub async fn run(args: TokenArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
                         t.name.clone(),
                         t.tenant.to_string(),
                         t.role.to_string(),
-                        times::ago(t.created_ms, times::now_ms()),
+                        times::format_age(t.created_ms, times::now_ms()),
                         expiry(t.expires_ms, times::now_ms()),
                     ]);
                 }

@@ -43,8 +43,8 @@ pub async fn run(args: &UsageArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 grouped(u.cancelled),
                 grouped(u.cached),
                 grouped(u.fuel),
-                times::length(u.guest_us / 1000),
-                times::length(u.gpu_us.div_ceil(1000)),
+                times::format_duration(u.guest_us / 1000),
+                times::format_duration(u.gpu_us.div_ceil(1000)),
                 ByteSize(u.bytes_in).to_string(),
                 ByteSize(u.bytes_out).to_string(),
             ];
@@ -57,8 +57,8 @@ pub async fn run(args: &UsageArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
         row("TOTAL", &usage.total);
         out.table(&table)?;
         if usage.since_ms.is_some() || usage.until_ms.is_some() {
-            let since = usage.since_ms.map_or_else(|| "the beginning".to_owned(), times::stamp);
-            let until = usage.until_ms.map_or_else(|| "now".to_owned(), times::stamp);
+            let since = usage.since_ms.map_or_else(|| "the beginning".to_owned(), times::format_timestamp);
+            let until = usage.until_ms.map_or_else(|| "now".to_owned(), times::format_timestamp);
             out.line(format!("from {since} to {until}\n"))?;
         }
         let mut kept = Table::new(&["ON DISK", ">BYTES"]);

@@ -64,7 +64,7 @@ pub async fn run(args: &VersionsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 digest,
                 ByteSize(v.module_bytes).to_string(),
                 names.join(" "),
-                times::ago(v.created_ms, times::now_ms()),
+                times::format_age(v.created_ms, times::now_ms()),
                 v.note.clone(),
             ]);
         }

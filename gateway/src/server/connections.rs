@@ -102,7 +102,7 @@ impl Activity {
         self.requests.load(Ordering::Acquire) == 0 && !self.blocked.load(Ordering::Relaxed)
     }
 
-    /// RecordSink that bytes arrived on a connection with one request at a time.
+    /// Notes that bytes arrived on a connection with one request at a time.
     pub(super) fn read_some(&self) {
         if self.used.load(Ordering::Relaxed)
             && self.head_since.load(Ordering::Relaxed) == 0
@@ -112,7 +112,7 @@ impl Activity {
         }
     }
 
-    /// RecordSink that the peer stopped reading, or reads again.
+    /// Notes that the peer stopped reading, or reads again.
     pub(super) fn set_blocked(&self, blocked: bool) {
         if self.blocked.swap(blocked, Ordering::Relaxed) && !blocked {
             self.idle_since.store(self.now_ms(), Ordering::Relaxed);

@@ -35,7 +35,7 @@ impl Progress {
         self.0.store((before | 1) + 2, Ordering::Relaxed);
     }
 
-    /// RecordSink that the last frame was taken, since the connection requests more.
+    /// Notes that the last frame was taken, since the connection requests more.
     fn taken(&self) {
         self.0.fetch_and(!1, Ordering::Relaxed);
     }

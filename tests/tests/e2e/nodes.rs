@@ -108,7 +108,11 @@ async fn a_node_that_is_cut_off_stops_what_counts_as_lost() {
     server.until_metric("fabric_node_running_guests", |n| n >= 1.0).await;
     drop(fleet.nats);
     server.until_metric("fabric_node_running_guests", |n| n == 0.0).await;
-    assert!(server.log().contains("no heartbeat was accepted within the attempt lease, stopping all attempts"), "{}", server.log());
+    assert!(
+        server.log().contains("no heartbeat was accepted within the attempt lease, stopping all attempts"),
+        "{}",
+        server.log()
+    );
 }
 
 #[tokio::test]

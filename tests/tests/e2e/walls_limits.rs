@@ -140,7 +140,11 @@ async fn a_limit_above_its_ceiling_is_refused_with_the_key_and_the_remedy() {
     let set = server.cli(&["tenants", "set", "default", "--ceiling", "output-bytes=200GiB"]).await.ok();
     assert!(set.text().contains("output-bytes=200GiB"), "{}", set.text());
     let deployed = client.deploy(&DeployRequest::new(asks("output-bytes = \"100GiB\""), module.clone())).await.unwrap();
-    assert!(deployed.warnings.iter().any(|w| w.contains("limits.concurrency is lowered from its default 256 to 10")), "{:?}", deployed.warnings);
+    assert!(
+        deployed.warnings.iter().any(|w| w.contains("limits.concurrency is lowered from its default 256 to 10")),
+        "{:?}",
+        deployed.warnings
+    );
     let shown = server.cli(&["config", "show", "--config", &file.display().to_string()]).await.ok();
     let row = |key: &str| shown.text().lines().find(|line| line.contains(key)).unwrap().to_owned();
     assert!(

@@ -12,7 +12,7 @@ use fabric_backend::{
     journal::{Record, StreamInfo},
     registry::Precondition,
 };
-use fabric_index::{StreamRecord, Index, RecordBatch, Totals, activity_records};
+use fabric_index::{Index, RecordBatch, StreamRecord, Totals, activity_records};
 use fabric_types::{Code, Fault};
 use futures::{
     FutureExt as _, StreamExt as _,
@@ -177,7 +177,9 @@ impl Collector {
                 // Deleted, or failed earlier. A notice or the next listing adds the stream again.
                 None => drop(self.names.remove(&stream)),
                 Some(Err(error)) => tracing::warn!(%stream, %error, "reading an activity stream failed"),
-                Some(Ok(record)) => arrived.push(StreamRecord { noted: decode(&stream, &record), stream, seq: record.seq }),
+                Some(Ok(record)) => {
+                    arrived.push(StreamRecord { batch: decode(&stream, &record), stream, seq: record.seq })
+                }
             }
             next = if arrived.len() < BATCH { self.followed.next().now_or_never().flatten() } else { None };
         }

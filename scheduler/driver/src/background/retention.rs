@@ -12,7 +12,7 @@ use crate::{
     journal::{JobName, recovery},
     options::Retention,
 };
-use fabric_backend::maintenance::{ROW_BYTES, USE_GRAIN};
+use fabric_backend::maintenance::{ROW_BYTES, USE_RESOLUTION};
 use fabric_store::SweepMode;
 use fabric_types::{
     Code, Fault,
@@ -141,7 +141,7 @@ impl SweepRun<'_> {
         let parts = &self.driver.parts;
         // An unfinished job has used its results since its creation, within the precision of the recorded times of use.
         let oldest = self.active.iter().filter(|(of, _)| of == tenant).map(|(_, job)| job.made_ms()).min();
-        let in_use = oldest.map_or(u64::MAX, |made| made.saturating_sub(ms(USE_GRAIN)));
+        let in_use = oldest.map_or(u64::MAX, |made| made.saturating_sub(ms(USE_RESOLUTION)));
         let before = now_ms().saturating_sub(ms(self.periods(tenant).results)).min(in_use);
         let mut any = false;
         loop {

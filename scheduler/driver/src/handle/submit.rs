@@ -7,7 +7,7 @@ use crate::{
     journal::{JobRecord, PARTITIONS_PER_RECORD},
 };
 use bytes::Bytes;
-use fabric_backend::{registry::Precondition, upkeep::ROW_BYTES};
+use fabric_backend::{maintenance::ROW_BYTES, registry::Precondition};
 use fabric_scheduler_core::{Time, plan};
 use fabric_types::{
     Code, Fault,
