@@ -62,11 +62,6 @@ pub struct ResultStore {
     store: Store,
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn fault(error: fabric_store::Error) -> Fault {
-    error.to_fault()
-}
-
 /// Returns the object name of a large result: its content digest, as the results space is laid out by task keys.
 fn object_name(digest: ContentDigest) -> TaskKey {
     TaskKey(digest.0)
@@ -149,12 +144,12 @@ impl ResultStore {
         let len = result.bytes.len() as u64;
         let small = result.bytes.len() <= INLINE_BYTES;
         let row = ROW_BYTES + 8 * result.buckets.len() as u64 + if small { len } else { 0 };
-        let room = self.store.accounts().reserve(tenant, StorageKind::Results, row).await.map_err(fault)?;
+        let room = self.store.accounts().reserve(tenant, StorageKind::Results, row).await?;
         let Fresh { key, bytes, content_type, buckets, fuel } = result;
         let body = if small {
             Body::Inline(bytes)
         } else {
-            self.store.results(tenant).commit(&object_name(digest), bytes).await.map_err(fault)?;
+            self.store.results(tenant).commit(&object_name(digest), bytes).await?;
             Body::Object
         };
         let record = ResultRecord { digest, len, body, content_type, buckets, fuel };
@@ -202,8 +197,8 @@ impl ResultStore {
             Body::Object => {
                 let name = object_name(record.digest);
                 let range = Range::Bytes(range.start, range.end);
-                let opened = self.store.results(tenant).stream(&name, range).await.map_err(fault)?;
-                opened.stream.map_err(fault).boxed()
+                let opened = self.store.results(tenant).stream(&name, range).await?;
+                opened.stream.map_err(Fault::from).boxed()
             }
         };
         Ok(OpenResult { content_type: record.content_type, len: record.len, body })
@@ -230,7 +225,9 @@ impl ResultStore {
         }
         match &record.body {
             Body::Inline(bytes) => Ok(bytes.clone()),
-            Body::Object => self.store.results(tenant).get(&object_name(record.digest), limit).await.map_err(fault),
+            Body::Object => {
+                self.store.results(tenant).get(&object_name(record.digest), limit).await.map_err(Fault::from)
+            }
         }
     }
 
