@@ -94,7 +94,7 @@ async fn fabric(server: &Server, reduce: bool) -> anyhow::Result<(f64, f64, f64,
     } else {
         None
     };
-    Ok((wall, cpu, job.cost.guest_us as f64 / 1e6, totals))
+    Ok((wall, cpu, job.cost.wall_us as f64 / 1e6, totals))
 }
 
 /// Runs the bench.

@@ -2,7 +2,8 @@
 
 use crate::{number, output::Out, text::one_line, times};
 use fabric_types::{
-    rest::job::{Cost, JobEvent, TaskCounts},
+    Cost,
+    rest::job::{JobEvent, TaskCounts},
     units::ByteSize,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -149,7 +150,7 @@ fn gpu_time(micros: u64) -> String {
 
 /// Formats the cost of a job, in one to three lines.
 pub fn summary(tasks: &TaskCounts, cost: &Cost, run_ms: u64) -> String {
-    let guest_ms = cost.guest_us / 1000;
+    let guest_ms = cost.wall_us / 1000;
     let mut text = format!(
         "{} in {}: {} fuel, {} of guest time{}, {} read, {} written",
         number::counted(tasks.succeeded, "task"),
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn lines_say_what_there_is_to_say() {
         let mut tasks = TaskCounts { total: 64, running: 2, succeeded: 12, ..TaskCounts::default() };
-        let cost = Cost { fuel: 1_200_000_000, guest_us: 4_000_000, gpu_us: 0, bytes_in: 4 << 20, bytes_out: 100 };
+        let cost = Cost { fuel: 1_200_000_000, wall_us: 4_000_000, gpu_us: 0, bytes_in: 4 << 20, bytes_out: 100 };
         assert_eq!(
             line(&tasks, &cost, Duration::from_secs(2)),
             "12/64 tasks, 2 running, 2 MiB/s, 1.2G fuel, 8.7 s left"

@@ -110,9 +110,7 @@ impl From<fabric_store::Error> for Error {
         if error.code() == Code::Internal {
             tracing::error!(error = &error as &dyn std::error::Error, "store failed");
         }
-        let mut fault = Fault::new(error.code(), error.to_string());
-        fault.hint = error.hint();
-        let answer = Self::from(fault);
+        let answer = Self::from(Fault::from(&error));
         match error {
             fabric_store::Error::RangeNotSatisfiable { size, .. } => answer.unsatisfied(size),
             _ => answer,

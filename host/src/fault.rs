@@ -2,7 +2,7 @@
 
 use crate::{
     engine::BACKTRACE_FRAMES,
-    last_words::LastWords,
+    failure_output::FailureOutput,
     symbols::table::{Symbols, UNKNOWN},
 };
 use fabric_types::{Code, Fault, fault::Frame};
@@ -12,9 +12,9 @@ use wasmtime_wasi::I32Exit;
 /// A fault that propagates through the guest's stack to the caller.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Stop(pub(crate) Box<Fault>);
+pub(crate) struct FaultError(pub(crate) Box<Fault>);
 
-impl Stop {
+impl FaultError {
     /// Wraps a fault in an error that ends the guest.
     pub(crate) fn error(fault: Fault) -> wasmtime::Error {
         wasmtime::Error::from(Self(Box::new(fault)))
@@ -23,7 +23,7 @@ impl Stop {
 
 /// The unit of work of a call, which selects hints on staying within limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
+pub(crate) enum WorkUnit {
     /// A request to an http function.
     Request,
     /// A call of a handler.
@@ -32,9 +32,9 @@ pub(crate) enum Unit {
     Task,
 }
 
-impl Unit {
+impl WorkUnit {
     /// Returns a hint on staying within a limit of the manifest.
-    pub(crate) fn within(self, limit: &str) -> String {
+    pub(crate) fn limit_hint(self, limit: &str) -> String {
         let less = match self {
             Self::Request => "do less in one request",
             Self::Call => "do less in one call",
@@ -45,8 +45,8 @@ impl Unit {
 }
 
 /// Returns the fault of a call that exceeded its deadline.
-pub(crate) fn deadline(limit_ms: u64, unit: Unit) -> Fault {
-    Fault::new(Code::Deadline, format!("the call took longer than {limit_ms} ms")).hint(unit.within("deadline-ms"))
+pub(crate) fn deadline(limit_ms: u64, unit: WorkUnit) -> Fault {
+    Fault::new(Code::Deadline, format!("the call took longer than {limit_ms} ms")).hint(unit.limit_hint("deadline-ms"))
 }
 
 /// Returns the fault of a cancelled call.
@@ -59,23 +59,28 @@ const MAX_TEXT: usize = 4096;
 
 /// Converts an engine error to a fault. `symbols` has the names of the code that may have raised it.
 ///
-/// An error that is not a [`Stop`], an exit, a trap, or a full table or pool comes from the canonical ABI: the guest
+/// An error that is not a [`FaultError`], an exit, a trap, or a full table or pool comes from the canonical ABI: the guest
 /// passed a value that does not match its type.
-pub(crate) fn classify(error: &wasmtime::Error, unit: Unit, last_words: LastWords, symbols: &Symbols) -> Fault {
+pub(crate) fn classify(
+    error: &wasmtime::Error,
+    unit: WorkUnit,
+    failure_output: FailureOutput,
+    symbols: &Symbols,
+) -> Fault {
     let cause = || {
         let mut text = error.root_cause().to_string();
         text.truncate(text.floor_char_boundary(MAX_TEXT));
         text
     };
-    let mut fault = if let Some(Stop(fault)) = error.downcast_ref::<Stop>() {
+    let mut fault = if let Some(FaultError(fault)) = error.downcast_ref::<FaultError>() {
         (**fault).clone()
     } else if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
-        said(exit(*status), last_words)
+        with_stderr(exit(*status), failure_output)
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         let fault = trapped(*trap, unit);
         // The reason that the guest printed explains only its own abort, which ends in `unreachable`.
-        let reason = last_words.reason.filter(|_| fault.code == Code::TrapUnreachable);
-        said(fault, LastWords { reason, ..last_words })
+        let reason = failure_output.reason.filter(|_| fault.code == Code::TrapUnreachable);
+        with_stderr(fault, FailureOutput { reason, ..failure_output })
     } else if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
         Fault::new(Code::HandleLimit, "more handles are open than the function may hold")
             .hint("close what is no longer used, or raise `limits.handles` in fabric.toml")
@@ -99,19 +104,19 @@ fn exit(status: i32) -> Fault {
 }
 
 /// Adds the guest's standard error to a fault: the reason as its message, and the last lines.
-fn said(mut fault: Fault, words: LastWords) -> Fault {
-    if let Some(mut reason) = words.reason {
+fn with_stderr(mut fault: Fault, output: FailureOutput) -> Fault {
+    if let Some(mut reason) = output.reason {
         reason.truncate(reason.floor_char_boundary(MAX_TEXT));
         fault.message = reason;
     }
-    fault.stderr = words.lines;
+    fault.stderr = output.lines;
     fault
 }
 
-fn trapped(trap: Trap, unit: Unit) -> Fault {
+fn trapped(trap: Trap, unit: WorkUnit) -> Fault {
     let code = match trap {
         Trap::OutOfFuel => {
-            return Fault::new(Code::OutOfFuel, "the function's fuel was spent").hint(unit.within("fuel"));
+            return Fault::new(Code::OutOfFuel, "the function's fuel was spent").hint(unit.limit_hint("fuel"));
         }
         Trap::StackOverflow => Code::StackOverflow,
         Trap::Interrupt => Code::Deadline,

@@ -17,14 +17,14 @@ const FREE: usize = 16;
 
 /// The open handles of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Open {
+pub(crate) struct OpenHandles {
     /// Number of handles.
     pub(crate) handles: usize,
     /// Number of handles that hold a file descriptor.
     pub(crate) files: u64,
 }
 
-impl Open {
+impl OpenHandles {
     /// Adds the handles in a table.
     pub(crate) fn add(&mut self, table: &mut ResourceTable) {
         for entry in table.iter_mut() {

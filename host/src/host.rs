@@ -1,28 +1,26 @@
 //! The handle to the sandbox, and the state that its calls share.
 
 use crate::{
+    call::{CallShared, SlotWait},
     entry::{
-        http::{self as http_entry, HttpCall, ResponseBody},
-        task::{self as task_entry, SlotWait, TaskCall, TaskReport},
+        describe,
+        http::{self as http_entry, HttpCall},
+        response_body::ResponseBody,
+        task::{self as task_entry, TaskCall, TaskReport},
     },
     error::Error,
-    fault::{self, Unit},
+    fault::{self, WorkUnit},
     gpu,
     inspect::{self, Inspected},
-    last_words::LastWords,
     limiter::Limiter,
     load::{Linked, LinkedEngine, Loaded, Loader},
-    logs::{LogSink, Logs},
-    network::{AddressPolicy, Hooks, HostPattern},
+    logs::LogSink,
+    network::{AddressPolicy, HostPattern},
     open_files::OpenFiles,
     options::Options,
     output::Output,
-    pool,
-    scope::{self, Scope},
-    shape,
+    pool, shape,
     slots::{SlotPermit, Slots},
-    source::PartSource,
-    state::{self, Setup, Shared, State},
     stats::{HostStats, Observer, add},
     ticker::{Live, Ticker},
     volumes::VolumeRoot,
@@ -31,23 +29,14 @@ use bytes::Bytes;
 use fabric_types::{
     Code, EngineClass, Fault,
     digest::ModuleDigest,
-    function::{Deployment, Entry, EntryKind},
-    id::{FunctionName, TenantId},
+    function::Deployment,
+    id::TenantId,
     limits::Limits,
-    manifest::Manifest,
     memory::{Charge, MemoryAccount},
-    units::ByteSize,
 };
-use parking_lot::Mutex;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wasmtime::{Config, Engine, Store};
+use wasmtime::Config;
 
 /// A handle to the sandbox. Clones share it.
 #[derive(Clone)]
@@ -59,14 +48,14 @@ pub(crate) struct Inner {
     slots: Slots,
     slot_wait: Duration,
     /// Tasks of guests whose responses are in progress.
-    pub(crate) drivers: TaskTracker,
+    pub(crate) guest_tasks: TaskTracker,
     pool: u32,
     pub(crate) volumes: Arc<VolumeRoot>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-    policy: AddressPolicy,
+    pub(crate) policy: AddressPolicy,
     max_memory: u64,
     max_tables: u64,
-    no_network: Arc<[HostPattern]>,
+    pub(crate) no_network: Arc<[HostPattern]>,
     memory: MemoryAccount,
     pub(crate) gpu: gpu::Device,
 }
@@ -101,69 +90,26 @@ impl Inner {
         Ok(Slot { _live: self.ticker.live(), _permit: permit })
     }
 
-    pub(crate) fn shared(
+    /// Creates the shared state of a call.
+    pub(crate) fn call_shared(
         &self,
+        loaded: &Loaded,
+        limits: &Limits,
         output: Output,
         logs: Option<Arc<dyn LogSink>>,
-        limits: &Limits,
-        tenant: &TenantId,
-    ) -> Arc<Shared> {
-        let payer = self.memory.tenant(tenant);
-        Arc::new(Shared {
-            output: Mutex::new(output.paid_by(&payer)),
-            memory: Arc::new(Charge::none(&payer)),
-            logs: Mutex::new(Logs::new(logs, limits.log_bytes.0)),
-            bytes_in: AtomicU64::new(0),
-            fuel: AtomicU64::new(0),
-            gpu_us: Arc::default(),
-            failed: AtomicBool::new(false),
-        })
+    ) -> Arc<CallShared> {
+        CallShared::new(&self.memory, &loaded.deployment.tenant, limits, output, logs)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn state(
-        &self,
-        setup: Setup,
-        limits: &Limits,
-        scope: Scope,
-        shared: Arc<Shared>,
-        source: Option<Box<dyn PartSource>>,
-        params: Arc<str>,
-        progress: Option<task_entry::Progress>,
-        loaded: &Loaded,
-        gpu: gpu::GpuAccess,
-    ) -> State {
-        let limiter = Limiter::new(limits, scope.unit, self.max_memory, self.max_tables, shared.memory.clone());
-        let hooks = Hooks::new(loaded.network.clone(), self.policy);
-        let gpu = gpu::Use::new(gpu, limits, shared.gpu_us.clone());
-        State::new(setup, limits, limiter, scope, shared, source, params, progress, hooks, gpu)
+    /// Creates the limiter of a call's memories and tables, which are charged to `memory`.
+    pub(crate) fn limiter(&self, limits: &Limits, unit: WorkUnit, memory: Arc<Charge>) -> Limiter {
+        Limiter::new(limits, unit, self.max_memory, self.max_tables, memory)
     }
 
-    /// Creates a store with its limits: fuel, epochs, memory, tables and host calls.
-    pub(crate) fn store(&self, engine: &Engine, state: State, fuel: u64) -> Result<Store<State>, Fault> {
-        let mut store = Store::new(engine, state);
-        store.limiter(|state| &mut state.limiter);
-        store.call_hook(state::on_call);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(scope::on_epoch);
-        let failed = |e: wasmtime::Error| Fault::new(Code::Internal, format!("fuel can't be set: {e:#}"));
-        store.set_fuel(fuel).map_err(failed)?;
-        // Compiled code keeps its fuel in a register. The register is lost when a guest is terminated in a loop without
-        // calls, so the fuel spent is known to within this interval.
-        store.fuel_async_yield_interval(Some(FUEL_PRECISION)).map_err(failed)?;
-        Ok(store)
-    }
-
-    pub(crate) fn instantiated(&self, kind: EntryKind, start: std::time::Instant) {
+    pub(crate) fn count_instance(&self) {
         add(&self.loader.counters.instances);
-        if let Some(observer) = &self.observer {
-            observer.instantiated(kind, task_entry::micros(start));
-        }
     }
 }
-
-/// Fuel between two updates of a guest's counter, a few milliseconds of execution.
-const FUEL_PRECISION: u64 = 10_000_000;
 
 impl Host {
     /// Starts the engines, their pools and the epoch ticker.
@@ -183,7 +129,7 @@ impl Host {
             ticker,
             slots: Slots::new(instances),
             slot_wait: options.slot_wait,
-            drivers: TaskTracker::new(),
+            guest_tasks: TaskTracker::new(),
             pool: instances,
             volumes: Arc::new(VolumeRoot {
                 folder: options.volumes,
@@ -227,8 +173,8 @@ impl Host {
 
     /// Returns up to `limit` modules that are linked in memory.
     #[must_use]
-    pub fn warm(&self, limit: usize) -> Vec<ModuleDigest> {
-        self.0.loader.warm(limit)
+    pub fn linked_modules(&self, limit: usize) -> Vec<ModuleDigest> {
+        self.0.loader.linked_modules(limit)
     }
 
     /// Returns the counters of this host.
@@ -265,7 +211,7 @@ impl Host {
         if prepared.facts.describes
             && let Linked::Task(_) = prepared.linked
         {
-            match self.describe(digest, entry, prepared).await {
+            match describe::run(&self.0, digest, prepared).await {
                 Ok(Some(json)) => match inspect::description(&json) {
                     Ok((params, description)) => {
                         inspected.describe = params;
@@ -278,59 +224,6 @@ impl Host {
             }
         }
         Ok(inspected)
-    }
-
-    /// Calls a module's `describe`, under limits far below those of a call.
-    async fn describe(
-        &self,
-        digest: ModuleDigest,
-        entry: Entry,
-        prepared: Arc<crate::load::Prepared>,
-    ) -> Result<Option<String>, Fault> {
-        let internal = |e: &dyn std::fmt::Display| Fault::new(Code::Internal, e.to_string());
-        let name = FunctionName::new("describe").map_err(|e| internal(&e))?;
-        let deployment = Arc::new(Deployment {
-            tenant: TenantId::new("describe").map_err(|e| internal(&e))?,
-            function: name.clone(),
-            version: 1,
-            module: digest,
-            module_bytes: 0,
-            entry,
-            manifest: Manifest::named(name),
-            created_ms: 0,
-            note: String::new(),
-        });
-        let limits = Limits {
-            fuel: 1_000_000_000,
-            deadline_ms: 2_000,
-            memory_bytes: ByteSize::mib(256),
-            host_calls: 10_000,
-            ..Limits::default()
-        };
-        let loaded = Loaded { prepared, deployment: deployment.clone(), network: self.0.no_network.clone() };
-        let _slot = self.0.slot(&loaded.deployment, SlotWait::UntilCancelled, &CancellationToken::new()).await?;
-        let shared = self.0.shared(Output::new(1 << 16, 0, 0, false), None, &limits, &deployment.tenant);
-        let scope = Scope::new(&limits, Unit::Task, None, CancellationToken::new());
-        let setup = Setup { deployment, volumes: self.0.volumes.clone(), seed: [0; 32], stage: "describe" };
-        let state = self.0.state(
-            setup,
-            &limits,
-            scope.clone(),
-            shared,
-            None,
-            "{}".into(),
-            None,
-            &loaded,
-            gpu::GpuAccess::NotAsked,
-        );
-        let mut store = self.0.store(&loaded.prepared.engine, state, limits.fuel)?;
-        let Linked::Task(task) = &loaded.prepared.linked else { return Ok(None) };
-        match scope.bound(task_entry::describe(task, &mut store)).await {
-            scope::Ended::Returned(json) => {
-                json.map_err(|e| fault::classify(&e, Unit::Task, LastWords::default(), &loaded.prepared.symbols))
-            }
-            scope::Ended::GivenUp(fault) => Err(fault),
-        }
     }
 
     /// Prepares a deployment. Machine code comes from memory, then from disk; otherwise `fetch` returns the module's

@@ -10,11 +10,13 @@
 
 mod artefact;
 mod bindings;
+mod call;
 mod clock;
 pub mod compile;
 mod engine;
 mod entry;
 mod error;
+mod failure_output;
 pub mod fair_queue;
 mod fault;
 mod fingerprint;
@@ -26,7 +28,6 @@ mod host;
 mod imports;
 mod inspect;
 pub mod keyed;
-mod last_words;
 mod limiter;
 mod listing;
 mod load;
@@ -38,7 +39,6 @@ mod output;
 mod pool;
 mod preopen;
 mod random;
-mod scope;
 mod shape;
 mod slots;
 pub mod source;
@@ -53,8 +53,13 @@ mod ticker;
 mod volumes;
 
 pub use compile::worker::main as compile_worker_main;
-pub use entry::http::{HttpCall, HttpReport, ResponseBody};
-pub use entry::task::{Progress, SlotWait, TaskCall, TaskOutput, TaskReport, TaskStage};
+
+pub use call::SlotWait;
+pub use entry::{
+    http::{HttpCall, HttpReport},
+    response_body::ResponseBody,
+    task::{Progress, TaskCall, TaskOutput, TaskReport, TaskStage},
+};
 pub use error::Error;
 pub use fabric_gpu::worker_main as gpu_worker_main;
 pub use gpu::{Device as GpuDevice, Search as GpuSearch};

@@ -6,7 +6,7 @@
 //! Growth beyond a limit ends the call instead of returning -1 to the guest. The failure is then always reported as a
 //! limit, and a pure function fails at the same point on every node.
 
-use crate::fault::{Stop, Unit};
+use crate::fault::{FaultError, WorkUnit};
 use fabric_types::{Code, Fault, limits::Limits, memory::Charge};
 use std::sync::Arc;
 use wasmtime::ResourceLimiter;
@@ -21,11 +21,11 @@ pub(crate) struct Limiter {
     tables: u64,
     table_limit: u64,
     charge: Arc<Charge>,
-    unit: Unit,
+    unit: WorkUnit,
 }
 
 impl Limiter {
-    pub(crate) fn new(limits: &Limits, unit: Unit, max_memory: u64, max_tables: u64, charge: Arc<Charge>) -> Self {
+    pub(crate) fn new(limits: &Limits, unit: WorkUnit, max_memory: u64, max_tables: u64, charge: Arc<Charge>) -> Self {
         Self {
             memory: 0,
             memory_limit: limits.memory_bytes.0.min(max_memory),
@@ -42,13 +42,15 @@ impl ResourceLimiter for Limiter {
         let total = self.memory.saturating_add((desired as u64).saturating_sub(current as u64));
         if total > self.memory_limit {
             let message = format!("{total} bytes of memory were requested, {} are allowed", self.memory_limit);
-            return Err(Stop::error(Fault::new(Code::MemoryLimit, message).hint(self.unit.within("memory-bytes"))));
+            return Err(FaultError::error(
+                Fault::new(Code::MemoryLimit, message).hint(self.unit.limit_hint("memory-bytes")),
+            ));
         }
         // The module's own maximum: growth beyond it returns -1 to the guest.
         if maximum.is_some_and(|max| desired > max) {
             return Ok(false);
         }
-        self.charge.grow(total - self.memory).map_err(Stop::error)?;
+        self.charge.grow(total - self.memory).map_err(FaultError::error)?;
         self.memory = total;
         Ok(true)
     }
@@ -58,12 +60,12 @@ impl ResourceLimiter for Limiter {
         if total > self.table_limit {
             let message = format!("{total} table elements were requested, {} are allowed", self.table_limit);
             let hint = "raise `limits.table-elements` in fabric.toml";
-            return Err(Stop::error(Fault::new(Code::TableLimit, message).hint(hint)));
+            return Err(FaultError::error(Fault::new(Code::TableLimit, message).hint(hint)));
         }
         if maximum.is_some_and(|max| desired > max) {
             return Ok(false);
         }
-        self.charge.grow((total - self.tables).saturating_mul(TABLE_ELEMENT_BYTES)).map_err(Stop::error)?;
+        self.charge.grow((total - self.tables).saturating_mul(TABLE_ELEMENT_BYTES)).map_err(FaultError::error)?;
         self.tables = total;
         Ok(true)
     }

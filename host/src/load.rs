@@ -216,7 +216,7 @@ impl Loader {
     }
 
     /// Returns up to `limit` modules that are linked in memory.
-    pub(crate) fn warm(&self, limit: usize) -> Vec<ModuleDigest> {
+    pub(crate) fn linked_modules(&self, limit: usize) -> Vec<ModuleDigest> {
         self.ready.iter().map(|(key, _)| key.0).take(limit).collect()
     }
 

@@ -3,7 +3,7 @@
 //! Long lines are split, invalid UTF-8 is replaced and NUL is removed. A program that displays lines on a terminal must
 //! escape other control characters itself. The function's limit bounds the number of bytes.
 
-use crate::last_words::{self, LastWords};
+use crate::failure_output::{self, FailureOutput};
 use fabric_types::{Code, Fault};
 use parking_lot::Mutex;
 use std::{collections::VecDeque, sync::Arc};
@@ -104,10 +104,10 @@ impl Logs {
         #[cfg(debug_assertions)]
         crate::test_hooks::line(&text);
         if origin == LogOrigin::Stderr {
-            if self.last.len() >= last_words::LINES {
+            if self.last.len() >= failure_output::LINES {
                 self.last.pop_front();
             }
-            self.last.push_back(text.chars().take(last_words::LINE_CHARS).collect());
+            self.last.push_back(text.chars().take(failure_output::LINE_CHARS).collect());
         }
         if let Some(sink) = &self.sink {
             sink.line(GuestLogLine { level, origin, text });
@@ -165,9 +165,9 @@ impl Logs {
     }
 
     /// Returns the end of standard error, including a line that is not terminated.
-    pub(crate) fn last_words(&mut self) -> LastWords {
+    pub(crate) fn failure_output(&mut self) -> FailureOutput {
         self.flush();
-        LastWords::read(self.last.iter().map(String::as_str))
+        FailureOutput::read(self.last.iter().map(String::as_str))
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
         let texts: Vec<_> = sink.lines().into_iter().map(|l| l.text).collect();
         assert_eq!(texts.iter().map(String::len).collect::<Vec<_>>(), [3, 7, MAX_LINE_BYTES, 5, 4]);
         assert_eq!(texts.get(1).unwrap(), "two\u{fffd}!");
-        assert_eq!(logs.last_words().lines, ["one", "two\u{fffd}!", "rest"]);
+        assert_eq!(logs.failure_output().lines, ["one", "two\u{fffd}!", "rest"]);
         let fault = logs.log(LogLevel::Info, &"y".repeat(40_000)).unwrap_err();
         assert_eq!(fault.code, Code::LogLimit);
     }

@@ -29,7 +29,7 @@ const UNLIMITED: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct OpenFiles {
     /// Number of the process's descriptors, including those of guests, at which guests may not open more.
-    most: u64,
+    max_descriptors: u64,
     /// Maximum number of descriptors held by guests of one tenant.
     per_tenant: u64,
     /// A descriptor to duplicate. `None` if the system has no `/dev/null`.
@@ -44,33 +44,39 @@ impl OpenFiles {
     }
 
     fn with_limit(limit: u64) -> Self {
-        let most = limit - RESERVED.min(limit / 2);
-        Self { most, per_tenant: most / 2, probe: File::open("/dev/null").ok(), tenants: Mutex::default() }
+        let max_descriptors = limit - RESERVED.min(limit / 2);
+        Self {
+            max_descriptors,
+            per_tenant: max_descriptors / 2,
+            probe: File::open("/dev/null").ok(),
+            tenants: Mutex::default(),
+        }
     }
 
     /// Returns the account of one call.
-    pub(crate) fn of_call(self: &Arc<Self>, tenant: &TenantId) -> FilesOfCall {
+    pub(crate) fn open_call(self: &Arc<Self>, tenant: &TenantId) -> CallFiles {
         let of_tenant = self.tenants.lock().entry(tenant.clone()).or_default().clone();
-        FilesOfCall { all: self.clone(), of_tenant, own: 0 }
+        CallFiles { all: self.clone(), of_tenant, own: 0 }
     }
 
     /// Returns `true` if the process may open another descriptor. A new descriptor has the lowest free number, which is
     /// therefore a lower bound for the number of open ones.
     fn has_room(&self) -> bool {
         let Some(probe) = &self.probe else { return true };
-        fcntl_dupfd_cloexec(probe, 0).is_ok_and(|fd| u64::try_from(fd.as_raw_fd()).is_ok_and(|n| n < self.most))
+        fcntl_dupfd_cloexec(probe, 0)
+            .is_ok_and(|fd| u64::try_from(fd.as_raw_fd()).is_ok_and(|n| n < self.max_descriptors))
     }
 }
 
 /// The descriptor account of one call.
 #[derive(Debug)]
-pub(crate) struct FilesOfCall {
+pub(crate) struct CallFiles {
     all: Arc<OpenFiles>,
     of_tenant: Arc<AtomicU64>,
     own: u64,
 }
 
-impl FilesOfCall {
+impl CallFiles {
     /// Counts one more descriptor. Returns `false` if it may not be opened.
     pub(crate) fn try_open(&mut self) -> bool {
         if self.of_tenant.load(Relaxed) >= self.all.per_tenant || !self.all.has_room() {
@@ -89,7 +95,7 @@ impl FilesOfCall {
     }
 }
 
-impl Drop for FilesOfCall {
+impl Drop for CallFiles {
     fn drop(&mut self) {
         self.of_tenant.fetch_sub(self.own, Relaxed);
     }
@@ -102,9 +108,10 @@ mod tests {
 
     #[test]
     fn a_tenant_has_half_and_gives_back_what_it_closes() {
-        let all = Arc::new(OpenFiles { most: u64::MAX, per_tenant: 10, probe: None, tenants: Mutex::default() });
+        let all =
+            Arc::new(OpenFiles { max_descriptors: u64::MAX, per_tenant: 10, probe: None, tenants: Mutex::default() });
         let [a, b] = ["a", "b"].map(|name| TenantId::new(name).unwrap());
-        let (mut first, mut second, mut other) = (all.of_call(&a), all.of_call(&a), all.of_call(&b));
+        let (mut first, mut second, mut other) = (all.open_call(&a), all.open_call(&a), all.open_call(&b));
         assert_eq!((0..20).filter(|_| first.try_open()).count(), 10);
         assert!(!second.try_open() && other.try_open());
         first.set(4);
@@ -115,9 +122,12 @@ mod tests {
 
     #[test]
     fn guests_leave_a_reserve() {
-        let few = OpenFiles { most: 0, ..OpenFiles::with_limit(1024) };
+        let few = OpenFiles { max_descriptors: 0, ..OpenFiles::with_limit(1024) };
         assert!(!few.has_room());
-        assert_eq!((OpenFiles::with_limit(1024).most, OpenFiles::with_limit(65_536).most), (512, 57_344));
+        assert_eq!(
+            (OpenFiles::with_limit(1024).max_descriptors, OpenFiles::with_limit(65_536).max_descriptors),
+            (512, 57_344)
+        );
         assert!(OpenFiles::with_limit(65_536).has_room());
     }
 }

@@ -44,8 +44,13 @@ impl Output {
         }
     }
 
+    /// Creates an output that accepts no bytes.
+    pub(crate) fn discard() -> Self {
+        Self::new(0, 0, 0, false)
+    }
+
     /// Charges what is written from now on to `payer`. Discards bytes that were already written.
-    pub(crate) fn paid_by(self, payer: &Payer) -> Self {
+    pub(crate) fn charged_to(self, payer: &Payer) -> Self {
         Self { bytes: ChargedBuffer::new(payer), records: Charge::none(payer), ..self }
     }
 

@@ -72,12 +72,12 @@ impl PartSource for EmptySource {
 
 /// A source of parts in memory.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct MemorySource {
     parts: VecDeque<(InputPart, Bytes)>,
     current: Bytes,
 }
 
-impl Memory {
+impl MemorySource {
     /// Returns a source with a single part.
     #[must_use]
     pub fn one(name: impl Into<Arc<str>>, bytes: impl Into<Bytes>) -> Self {
@@ -98,7 +98,7 @@ impl Memory {
 }
 
 #[async_trait]
-impl PartSource for Memory {
+impl PartSource for MemorySource {
     async fn next_part(&mut self) -> Result<Option<InputPart>, Fault> {
         let Some((part, bytes)) = self.parts.pop_front() else {
             self.current = Bytes::new();

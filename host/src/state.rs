@@ -1,85 +1,55 @@
 //! The data of a store for one call. Contexts that only some guests need are created on first use.
 
 use crate::{
+    call::{CallBounds, CallResources, CallShared, CallSpec},
     clock::VirtualClock,
     entry::task::Progress,
-    fault::Stop,
+    fault::FaultError,
     gpu,
-    handles::{HandleMeter, Open},
+    handles::{HandleMeter, OpenHandles},
     limiter::Limiter,
-    logs::{LogOrigin, Logs},
+    logs::LogOrigin,
     network::Hooks,
-    open_files::FilesOfCall,
-    output::Output,
+    open_files::CallFiles,
     preopen, random,
-    scope::Scope,
     source::PartSource,
     stdio::{Stdin, Stdout},
-    volumes::{Metered, VolumeRoot},
+    volumes::{MeteredVolumes, VolumeRoot},
 };
 use fabric_types::{
     Code, Fault, canonical,
     function::{Deployment, EntryKind},
-    limits::Limits,
-    memory::Charge,
 };
-use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use std::sync::Arc;
 use wasmtime::{CallHook, StoreContextMut, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p1::WasiP1Ctx};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-/// The state that streams and host calls share.
-pub(crate) struct Shared {
-    pub(crate) output: Mutex<Output>,
-    pub(crate) logs: Mutex<Logs>,
-    pub(crate) bytes_in: AtomicU64,
-    /// Fuel spent by an http guest. Valid after its store is dropped.
-    pub(crate) fuel: AtomicU64,
-    /// GPU device time in microseconds. Valid after the instance is dropped.
-    pub(crate) gpu_us: Arc<AtomicU64>,
-    /// `true` if an http guest failed. Set before its store is dropped.
-    pub(crate) failed: AtomicBool,
-    /// Charge for the memories and tables of the instance. Outlives the store that contains them.
-    pub(crate) memory: Arc<Charge>,
-}
-
-impl Shared {
-    /// Returns the fuel, and the device time in microseconds, that an http guest spent. Valid after its store is
-    /// dropped.
-    pub(crate) fn spent(&self) -> (u64, u64) {
-        (self.fuel.load(Ordering::Acquire), self.gpu_us.load(Ordering::Acquire))
-    }
-}
-
 /// The parameters of a call that determine its contexts.
-pub(crate) struct Setup {
-    pub(crate) deployment: Arc<Deployment>,
-    pub(crate) volumes: Arc<VolumeRoot>,
-    pub(crate) seed: [u8; 32],
-    pub(crate) stage: &'static str,
+struct CallSetup {
+    deployment: Arc<Deployment>,
+    volumes: Arc<VolumeRoot>,
+    seed: [u8; 32],
+    stage: &'static str,
 }
 
 /// The state of one call.
 pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) host_calls_left: u64,
-    pub(crate) scope: Scope,
+    pub(crate) bounds: CallBounds,
     pub(crate) table: ResourceTable,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<CallShared>,
     pub(crate) source: Option<Box<dyn PartSource>>,
     pub(crate) params: Arc<str>,
     pub(crate) progress: Option<Progress>,
     pub(crate) clock: VirtualClock,
-    pub(crate) gpu: gpu::Use,
-    pub(crate) files: FilesOfCall,
+    pub(crate) gpu: gpu::GpuUsage,
+    pub(crate) files: CallFiles,
     handles: HandleMeter,
-    setup: Setup,
+    setup: CallSetup,
     /// Meter for volume writes. Present if a volume was opened for writing.
-    metered: Option<Arc<Metered>>,
+    metered: Option<Arc<MeteredVolumes>>,
     wasi: Option<Box<WasiCtx>>,
     p1: Option<Box<WasiP1Ctx>>,
     http: WasiHttpCtx,
@@ -87,36 +57,25 @@ pub(crate) struct State {
 }
 
 impl State {
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn new(
-        setup: Setup,
-        limits: &Limits,
-        limiter: Limiter,
-        scope: Scope,
-        shared: Arc<Shared>,
-        source: Option<Box<dyn PartSource>>,
-        params: Arc<str>,
-        progress: Option<Progress>,
-        hooks: Hooks,
-        gpu: gpu::Use,
-    ) -> Self {
+    pub(crate) fn new(spec: CallSpec<'_>, volumes: Arc<VolumeRoot>, resources: CallResources) -> Self {
+        let CallResources { bounds, shared, gpu, limiter, files, hooks } = resources;
         let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.handles as usize);
-        let files = setup.volumes.files.of_call(&setup.deployment.tenant);
+        table.set_max_capacity(spec.limits.handles as usize);
+        let deployment = spec.loaded.deployment.clone();
         Self {
             files,
             handles: HandleMeter::default(),
             limiter,
-            host_calls_left: limits.host_calls,
-            scope,
+            host_calls_left: spec.limits.host_calls,
+            bounds,
             table,
             shared,
-            source,
-            params,
-            progress,
+            source: spec.source,
+            params: spec.params,
+            progress: spec.progress,
             clock: VirtualClock::default(),
             gpu,
-            setup,
+            setup: CallSetup { deployment, volumes, seed: spec.seed, stage: spec.stage },
             metered: None,
             wasi: None,
             p1: None,
@@ -163,13 +122,13 @@ impl State {
         if let Some(meter) = &self.setup.volumes.meter
             && self.setup.deployment.manifest.grants.volumes.iter().any(|volume| volume.write)
         {
-            self.metered = Some(Metered::new(Arc::clone(meter), self.setup.deployment.tenant.clone()));
+            self.metered = Some(MeteredVolumes::new(Arc::clone(meter), self.setup.deployment.tenant.clone()));
         }
         Ok(wasi)
     }
 
     /// Returns the meter for volume writes, if a volume was opened for writing.
-    pub(crate) fn metered(&self) -> Option<&Arc<Metered>> {
+    pub(crate) fn metered(&self) -> Option<&Arc<MeteredVolumes>> {
         self.metered.as_ref()
     }
 
@@ -191,7 +150,7 @@ impl State {
     /// # Errors
     /// `node-memory`, `memory-limit`.
     fn count_handles(&mut self) -> Result<(), Fault> {
-        let mut open = Open::default();
+        let mut open = OpenHandles::default();
         open.add(&mut self.table);
         if let Some(p1) = self.p1.as_deref_mut() {
             open.add(WasiView::ctx(p1).table);
@@ -215,9 +174,9 @@ pub(crate) fn on_call(mut store: StoreContextMut<'_, State>, hook: CallHook) -> 
     match state.host_calls_left.checked_sub(1) {
         Some(left) => {
             state.host_calls_left = left;
-            if state.handles.is_due() { state.count_handles().map_err(Stop::error) } else { Ok(()) }
+            if state.handles.is_due() { state.count_handles().map_err(FaultError::error) } else { Ok(()) }
         }
-        None => Err(Stop::error(
+        None => Err(FaultError::error(
             Fault::new(Code::HostCallLimit, "more host calls were made than the function may make")
                 .hint("read and write in larger pieces, or raise `limits.host-calls` in fabric.toml"),
         )),
@@ -226,7 +185,7 @@ pub(crate) fn on_call(mut store: StoreContextMut<'_, State>, hook: CallHook) -> 
 
 /// Passes parameters to a command: `--key=value` arguments, `FABRIC_PARAM_KEY` variables, and the stage in
 /// `FABRIC_STAGE`.
-fn arguments(wasi: &mut WasiCtxBuilder, setup: &Setup, params: &str) {
+fn arguments(wasi: &mut WasiCtxBuilder, setup: &CallSetup, params: &str) {
     wasi.arg(setup.deployment.function.as_str());
     wasi.env("FABRIC_STAGE", setup.stage);
     let Ok(params) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(params) else { return };

@@ -1,10 +1,10 @@
 //! Standard streams of a guest: input from the task's parts, output to the result or the log.
 
 use crate::{
-    fault::Stop,
+    call::CallShared,
+    fault::FaultError,
     logs::LogOrigin,
     source::{InputPartKind, PartSource},
-    state::Shared,
 };
 use bytes::{Bytes, BytesMut};
 use std::sync::{Arc, atomic::Ordering};
@@ -33,11 +33,11 @@ struct Feed {
 #[derive(Clone)]
 pub(crate) struct Stdin {
     feed: Arc<Mutex<Feed>>,
-    shared: Arc<Shared>,
+    shared: Arc<CallShared>,
 }
 
 impl Stdin {
-    pub(crate) fn new(source: Box<dyn PartSource>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(source: Box<dyn PartSource>, shared: Arc<CallShared>) -> Self {
         let feed = Feed { source, part: None, buffer: Bytes::new(), ended: false, failed: None };
         Self { feed: Arc::new(Mutex::new(feed)), shared }
     }
@@ -76,7 +76,7 @@ impl Pollable for Stdin {
         if feed.failed.is_none()
             && let Err(fault) = feed.fill().await
         {
-            feed.failed = Some(Stop::error(fault));
+            feed.failed = Some(FaultError::error(fault));
         }
     }
 }
@@ -117,16 +117,16 @@ impl StdinStream for Stdin {
 /// Standard output or error.
 #[derive(Clone)]
 pub(crate) struct Stdout {
-    shared: Arc<Shared>,
+    shared: Arc<CallShared>,
     /// Origin of the log lines. `None` if the stream is the call's result.
     log: Option<LogOrigin>,
 }
 
 impl Stdout {
-    pub(crate) fn result(shared: Arc<Shared>) -> Self {
+    pub(crate) fn result(shared: Arc<CallShared>) -> Self {
         Self { shared, log: None }
     }
-    pub(crate) fn log(shared: Arc<Shared>, origin: LogOrigin) -> Self {
+    pub(crate) fn log(shared: Arc<CallShared>, origin: LogOrigin) -> Self {
         Self { shared, log: Some(origin) }
     }
 }
@@ -143,7 +143,7 @@ impl OutputStream for Stdout {
             Some(origin) => self.shared.logs.lock().write(origin, &bytes),
             None => self.shared.output.lock().write(&bytes),
         };
-        written.map_err(|fault| StreamError::Trap(Stop::error(fault)))
+        written.map_err(|fault| StreamError::Trap(FaultError::error(fault)))
     }
     fn flush(&mut self) -> StreamResult<()> {
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::{
     bindings::fabric::task::{emit, input, log, output, params, progress, types},
-    fault::Stop,
+    fault::FaultError,
     logs::LogLevel,
     source::InputPartKind,
     state::State,
@@ -17,7 +17,7 @@ impl types::Host for State {}
 impl input::Host for State {
     async fn next_part(&mut self) -> wasmtime::Result<Option<input::Part>> {
         let Some(source) = &mut self.source else { return Ok(None) };
-        let part = source.next_part().await.map_err(Stop::error)?;
+        let part = source.next_part().await.map_err(FaultError::error)?;
         Ok(part.map(|part| input::Part {
             name: part.name.to_string(),
             offset: part.offset,
@@ -32,7 +32,7 @@ impl input::Host for State {
     async fn read(&mut self, max_bytes: u32) -> wasmtime::Result<Vec<u8>> {
         let Some(source) = &mut self.source else { return Ok(Vec::new()) };
         let max = (max_bytes as usize).clamp(1, READ_BYTES);
-        let bytes = source.read(max).await.map_err(Stop::error)?;
+        let bytes = source.read(max).await.map_err(FaultError::error)?;
         self.shared.bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         // No copy if the source returned a whole buffer that it does not share.
         Ok(bytes.into())
@@ -41,7 +41,7 @@ impl input::Host for State {
     async fn read_keyed(&mut self, max_bytes: u32) -> wasmtime::Result<Vec<types::Keyed>> {
         let Some(source) = &mut self.source else { return Ok(Vec::new()) };
         let max = (max_bytes as usize).clamp(1, READ_BYTES);
-        let records = source.read_keyed(max).await.map_err(Stop::error)?;
+        let records = source.read_keyed(max).await.map_err(FaultError::error)?;
         let mut bytes = 0;
         let records = records
             .into_iter()
@@ -57,7 +57,7 @@ impl input::Host for State {
 
 impl output::Host for State {
     fn write(&mut self, bytes: Vec<u8>) -> wasmtime::Result<()> {
-        self.shared.output.lock().write(&bytes).map_err(Stop::error)
+        self.shared.output.lock().write(&bytes).map_err(FaultError::error)
     }
 
     fn set_content_type(&mut self, content_type: String) -> wasmtime::Result<()> {
@@ -70,7 +70,7 @@ impl emit::Host for State {
     fn emit(&mut self, records: Vec<types::Keyed>) -> wasmtime::Result<()> {
         let mut output = self.shared.output.lock();
         for record in &records {
-            output.emit(&record.key, &record.value).map_err(Stop::error)?;
+            output.emit(&record.key, &record.value).map_err(FaultError::error)?;
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ impl log::Host for State {
             log::Level::Warn => LogLevel::Warn,
             log::Level::Error => LogLevel::Error,
         };
-        self.shared.logs.lock().log(level, &message).map_err(Stop::error)
+        self.shared.logs.lock().log(level, &message).map_err(FaultError::error)
     }
 }
 

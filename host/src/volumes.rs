@@ -84,12 +84,12 @@ pub(crate) struct VolumeRoot {
 }
 
 /// The meter of a call with a writable volume.
-pub(crate) struct Metered {
+pub(crate) struct MeteredVolumes {
     meter: Arc<dyn VolumeMeter>,
     tenant: TenantId,
 }
 
-impl Metered {
+impl MeteredVolumes {
     pub(crate) fn new(meter: Arc<dyn VolumeMeter>, tenant: TenantId) -> Arc<Self> {
         meter.opened(&tenant);
         Arc::new(Self { meter, tenant })
@@ -104,7 +104,7 @@ impl Metered {
     }
 }
 
-impl Drop for Metered {
+impl Drop for MeteredVolumes {
     fn drop(&mut self) {
         self.meter.changed(&self.tenant);
     }
@@ -190,7 +190,7 @@ impl State {
 /// A stream that charges the growth of its file.
 struct MeteredStream {
     inner: DynOutputStream,
-    metered: Arc<Metered>,
+    metered: Arc<MeteredVolumes>,
     file: Arc<std::fs::File>,
     /// Offset of the next byte. `None` for the end of the file.
     at: Option<u64>,

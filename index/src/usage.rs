@@ -8,6 +8,7 @@ use crate::{
     writer::{Change, Usage},
 };
 use fabric_types::{
+    Cost,
     id::{FunctionName, TenantId},
     rest::node::UsageLine,
 };
@@ -34,11 +35,7 @@ pub(crate) fn merge(into: &mut UsageLine, delta: &UsageLine) {
     into.failed = into.failed.saturating_add(delta.failed);
     into.cancelled = into.cancelled.saturating_add(delta.cancelled);
     into.cached = into.cached.saturating_add(delta.cached);
-    into.fuel = into.fuel.saturating_add(delta.fuel);
-    into.guest_us = into.guest_us.saturating_add(delta.guest_us);
-    into.gpu_us = into.gpu_us.saturating_add(delta.gpu_us);
-    into.bytes_in = into.bytes_in.saturating_add(delta.bytes_in);
-    into.bytes_out = into.bytes_out.saturating_add(delta.bytes_out);
+    into.cost.add(&delta.cost);
 }
 
 pub(crate) fn add(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::Error> {
@@ -71,11 +68,11 @@ pub(crate) fn upsert(conn: &Connection, deltas: &Usage) -> Result<(), rusqlite::
             int(line.failed),
             int(line.cancelled),
             int(line.cached),
-            int(line.fuel),
-            int(line.guest_us),
-            int(line.gpu_us),
-            int(line.bytes_in),
-            int(line.bytes_out),
+            int(line.cost.fuel),
+            int(line.cost.wall_us),
+            int(line.cost.gpu_us),
+            int(line.cost.bytes_in),
+            int(line.cost.bytes_out),
         ])?;
     }
     Ok(())
@@ -106,11 +103,13 @@ fn line(row: &rusqlite::Row<'_>) -> rusqlite::Result<UsageLine> {
         failed: count("failed")?,
         cancelled: count("cancelled")?,
         cached: count("cached")?,
-        fuel: count("fuel")?,
-        guest_us: count("guest_us")?,
-        gpu_us: count("gpu_us")?,
-        bytes_in: count("bytes_in")?,
-        bytes_out: count("bytes_out")?,
+        cost: Cost {
+            fuel: count("fuel")?,
+            wall_us: count("guest_us")?,
+            gpu_us: count("gpu_us")?,
+            bytes_in: count("bytes_in")?,
+            bytes_out: count("bytes_out")?,
+        },
         price: None,
     })
 }
@@ -171,18 +170,18 @@ mod tests {
         let conn = crate::schema::open_usage(None).unwrap();
         let (tenant, function) = (TenantId::new("a").unwrap(), FunctionName::new("f").unwrap());
         let spent = |day: u32, fuel: u64| {
-            let line = UsageLine { invocations: 1, fuel, ..UsageLine::default() };
+            let line = UsageLine { invocations: 1, cost: Cost { fuel, ..Cost::default() }, ..UsageLine::default() };
             add(&conn, &[((tenant.clone(), day, function.clone()), line)].into()).unwrap();
         };
         // 2026-09-01 is day 20,697; 2026-11-30 is day 20,787.
         for (day, fuel) in [(20_697, 1), (20_700, 2), (20_724, 4), (20_725, 8), (20_786, 16), (20_787, 32)] {
             spent(day, fuel);
         }
-        let fuel = |days: Range<u32>| lines(&conn, &tenant, &days).unwrap().first().map_or(0, |line| line.fuel);
+        let fuel = |days: Range<u32>| lines(&conn, &tenant, &days).unwrap().first().map_or(0, |line| line.cost.fuel);
         assert_eq!((fuel(0..u32::MAX), fuel(20_700..20_787), fuel(20_787..u32::MAX)), (63, 30, 32));
         for _ in 0..2 {
             compact(&conn, 20_787).unwrap();
-            let days: Vec<_> = all(&conn).unwrap().into_iter().map(|(_, day, line)| (day, line.fuel)).collect();
+            let days: Vec<_> = all(&conn).unwrap().into_iter().map(|(_, day, line)| (day, line.cost.fuel)).collect();
             assert_eq!(days, [(20_697, 7), (20_725, 8), (20_786, 16), (20_787, 32)]);
         }
         assert_eq!(fuel(0..u32::MAX), 63);

@@ -24,7 +24,7 @@ use fabric_index::{FairDropQueue, QueueLimits, RecordSink};
 use fabric_results::ResultStore;
 use fabric_store::{Objects, Store};
 use fabric_types::{
-    Code, Fault,
+    Code, Cost, Fault,
     digest::{ModuleDigest, TaskKey},
     function::{Deployment, Entry},
     gpu::GpuSupport,
@@ -251,12 +251,8 @@ pub struct Invoked {
     pub body: Bytes,
     /// The result's media type.
     pub content_type: Option<String>,
-    /// Fuel spent.
-    pub fuel: u64,
-    /// Wall-clock time of the call in microseconds.
-    pub wall_us: u64,
-    /// GPU time in microseconds.
-    pub gpu_us: u64,
+    /// Cost of the call; 0 if cached.
+    pub cost: Cost,
     /// `true` if the result came from the cache and no guest ran.
     pub cached: bool,
 }
@@ -456,7 +452,7 @@ impl NodeHandle {
     /// The defect of the module, or the store's fault.
     pub async fn upload(&self, tenant: &TenantId, module: Bytes) -> Result<Uploaded, Fault> {
         let inspected = self.shared.host.inspect_and_compile(tenant, module.clone()).await?;
-        self.shared.store.modules(tenant).put(module).await.map_err(crate::input::fault)?;
+        self.shared.store.modules(tenant).put(module).await?;
         Ok(Uploaded {
             module: inspected.digest,
             entry: inspected.entry,

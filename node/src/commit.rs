@@ -4,7 +4,7 @@ use crate::api::NodeState;
 use fabric_backend::lane::FromNode;
 use fabric_results::{Committed, NewResult};
 use fabric_types::{
-    Code, Fault,
+    Code, Cost, Fault,
     id::TenantId,
     job::{StageKind, TaskId},
     work::{AttemptOutcome, Batch, Completion, Done},
@@ -27,21 +27,17 @@ const DISK_PAUSE: Duration = Duration::from_secs(2);
 /// The end of a task on this node.
 pub enum TaskEnd {
     /// Ended without a result to commit.
-    Over(AttemptOutcome),
+    Final(AttemptOutcome),
     /// Ended with a result.
-    Fresh {
+    NewResult {
         /// The task.
         task: TaskId,
         /// The attempt.
         attempt: u32,
         /// The result.
         fresh: NewResult,
-        /// Wall-clock time of the call in microseconds.
-        wall_us: u64,
-        /// GPU time in microseconds.
-        gpu_us: u64,
-        /// Input read, in bytes.
-        bytes_in: u64,
+        /// Cost of the attempt.
+        cost: Cost,
     },
 }
 
@@ -60,22 +56,12 @@ pub type Pieces = mpsc::Sender<Piece>;
 struct Waiting {
     task: TaskId,
     attempt: u32,
-    fuel: u64,
-    wall_us: u64,
-    gpu_us: u64,
-    bytes_in: u64,
+    cost: Cost,
 }
 
 fn outcome(waiting: &Waiting, committed: Result<Committed, Fault>) -> AttemptOutcome {
-    let result = committed.map(|c| Done {
-        output: c.output,
-        fuel: waiting.fuel,
-        wall_us: waiting.wall_us,
-        gpu_us: waiting.gpu_us,
-        bytes_in: waiting.bytes_in,
-        cached: false,
-        differs: c.rejected_digest,
-    });
+    let result =
+        committed.map(|c| Done { output: c.output, cost: waiting.cost, cached: false, differs: c.rejected_digest });
     AttemptOutcome { task: waiting.task, attempt: waiting.attempt, result }
 }
 
@@ -129,9 +115,9 @@ async fn commit(shared: &NodeState, pieces: Vec<Piece>) -> Vec<(Arc<Batch>, Vec<
         let mut over = Vec::new();
         for ended in piece.ended {
             match ended {
-                TaskEnd::Over(outcome) => over.push(outcome),
-                TaskEnd::Fresh { task, attempt, fresh: result, wall_us, gpu_us, bytes_in } => {
-                    waiting.push((at, Waiting { task, attempt, fuel: result.fuel, wall_us, gpu_us, bytes_in }));
+                TaskEnd::Final(outcome) => over.push(outcome),
+                TaskEnd::NewResult { task, attempt, fresh: result, cost } => {
+                    waiting.push((at, Waiting { task, attempt, cost }));
                     fresh.push(result);
                 }
             }
@@ -156,7 +142,7 @@ async fn commit(shared: &NodeState, pieces: Vec<Piece>) -> Vec<(Arc<Batch>, Vec<
 /// Returns `true` if a commit of this piece may wait for more results. A client waits for the single task of an
 /// invocation, and a piece without results gains nothing.
 fn may_wait(piece: &Piece) -> bool {
-    piece.batch.stage != StageKind::Invoke && piece.ended.iter().any(|e| matches!(e, TaskEnd::Fresh { .. }))
+    piece.batch.stage != StageKind::Invoke && piece.ended.iter().any(|e| matches!(e, TaskEnd::NewResult { .. }))
 }
 
 /// Commits and reports until every guest thread has ended.

@@ -44,7 +44,7 @@ where
     let call = HttpCall {
         logs: Some(logs.clone()),
         https: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
-        done: Some(done(shared.clone(), deployment.clone(), id, logs, (permit, place))),
+        on_complete: Some(on_complete(shared.clone(), deployment.clone(), id, logs, (permit, place))),
         ..HttpCall::new(limits)
     };
     let response = shared.host.handle_http(&loaded, request, call).await?;
@@ -52,7 +52,7 @@ where
 }
 
 /// Returns a callback that records the outcome of a request after its body has ended.
-fn done(
+fn on_complete(
     shared: Arc<NodeState>,
     deployment: Arc<Deployment>,
     id: InvocationId,
@@ -67,9 +67,7 @@ fn done(
             invocations: 1,
             failed: u64::from(state == InvocationState::Failed),
             cancelled: u64::from(state == InvocationState::Cancelled),
-            fuel: report.fuel,
-            guest_us: report.wall_us,
-            gpu_us: report.gpu_us,
+            cost: report.cost,
             ..UsageLine::default()
         };
         shared.notes.add_usage(&deployment.tenant, &deployment.function, &usage);
@@ -86,10 +84,10 @@ fn done(
                     function: deployment.function.clone(),
                     version: deployment.version,
                     state,
-                    created_ms: now.saturating_sub(report.wall_us / 1000),
+                    created_ms: now.saturating_sub(report.cost.wall_us / 1000),
                     ended_ms: Some(now),
-                    fuel: report.fuel,
-                    gpu_us: report.gpu_us,
+                    fuel: report.cost.fuel,
+                    gpu_us: report.cost.gpu_us,
                     cached: false,
                     result_bytes: None,
                     content_type: None,

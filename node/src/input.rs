@@ -6,16 +6,7 @@ use fabric_host::{InputPart, InputPartKind, PartSource, keyed::KeyedRecord};
 use fabric_results::ResultStore;
 use fabric_store::{Objects, PartitionReader};
 use fabric_types::{Fault, dataset::Partition, id::TenantId, memory::Charge, work::OutputRef};
-use std::{collections::VecDeque, sync::Arc};
-
-/// Converts an error of the store to a fault of the attempt.
-pub fn fault(error: fabric_store::Error) -> Fault {
-    let fault = Fault::new(error.code(), error.to_string());
-    match error.hint() {
-        Some(hint) => fault.hint(hint),
-        None => fault,
-    }
-}
+use std::sync::Arc;
 
 /// One partition as a single part, opened when the guest requests it.
 pub struct PartitionSource {
@@ -39,7 +30,7 @@ impl PartSource for PartitionSource {
         if self.taken {
             return Ok(None);
         }
-        let reader = fabric_store::open(&self.partition, &self.objects).await.map_err(fault)?;
+        let reader = fabric_store::open(&self.partition, &self.objects).await?;
         let part = InputPart {
             name: reader.name().into(),
             offset: reader.offset(),
@@ -53,7 +44,7 @@ impl PartSource for PartitionSource {
 
     async fn read(&mut self, max: usize) -> Result<Bytes, Fault> {
         match &mut self.reader {
-            Some(reader) => Ok(reader.next_chunk(max).await.map_err(fault)?.unwrap_or_default()),
+            Some(reader) => Ok(reader.next_chunk(max).await?.unwrap_or_default()),
             None => Ok(Bytes::new()),
         }
     }
@@ -129,37 +120,6 @@ impl PartSource for PartialsSource {
         self.next += 1;
         let size = Some(self.current.len() as u64);
         Ok(Some(InputPart { name: "partial".into(), offset: 0, size, kind: InputPartKind::Bytes }))
-    }
-
-    async fn read(&mut self, max: usize) -> Result<Bytes, Fault> {
-        let n = self.current.len().min(max);
-        Ok(self.current.split_to(n))
-    }
-}
-
-/// Bytes in memory, as one part.
-pub struct BytesSource {
-    parts: VecDeque<(Arc<str>, Bytes)>,
-    current: Bytes,
-}
-
-impl BytesSource {
-    /// Creates a source with one part named `name`.
-    pub fn new(name: &str, bytes: Bytes) -> Self {
-        Self { parts: VecDeque::from([(name.into(), bytes)]), current: Bytes::new() }
-    }
-}
-
-#[async_trait]
-impl PartSource for BytesSource {
-    async fn next_part(&mut self) -> Result<Option<InputPart>, Fault> {
-        let Some((name, bytes)) = self.parts.pop_front() else {
-            self.current = Bytes::new();
-            return Ok(None);
-        };
-        self.current = bytes;
-        let size = Some(self.current.len() as u64);
-        Ok(Some(InputPart { name, offset: 0, size, kind: InputPartKind::Bytes }))
     }
 
     async fn read(&mut self, max: usize) -> Result<Bytes, Fault> {

@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use fabric_host::{PartSource, TaskCall, TaskReport, TaskStage, source::EmptySource};
 use fabric_types::{
-    Code, Fault, canonical,
+    Code, Cost, Fault, canonical,
     digest::{ContentDigest, TaskKey},
     function::{Deployment, EntryKind},
     job::{StageKind, TaskId},
@@ -72,14 +72,7 @@ pub async fn invoke(shared: &Arc<NodeState>, deployment: &Arc<Deployment>, call:
         shared.metrics.invoke_cache_hits.inc();
         let usage = UsageLine { cached: 1, ..UsageLine::default() };
         shared.notes.add_usage(&deployment.tenant, &deployment.function, &usage);
-        return Ok(Invoked {
-            body: known.body,
-            content_type: known.content_type,
-            fuel: 0,
-            wall_us: 0,
-            gpu_us: 0,
-            cached: true,
-        });
+        return Ok(Invoked { body: known.body, content_type: known.content_type, cost: Cost::default(), cached: true });
     }
     shared.killers.check(&deployment.module, created_ms)?;
     let mut place = shared.running.place();
@@ -134,14 +127,7 @@ pub async fn invoke(shared: &Arc<NodeState>, deployment: &Arc<Deployment>, call:
             shared.remembered.insert((deployment.tenant.clone(), result), known).await;
         }
     }
-    Ok(Invoked {
-        body: output.bytes,
-        content_type: output.content_type,
-        fuel: report.fuel,
-        wall_us: report.wall_us,
-        gpu_us: report.gpu_us,
-        cached: false,
-    })
+    Ok(Invoked { body: output.bytes, content_type: output.content_type, cost: report.cost, cached: false })
 }
 
 /// Returns the entry that records a running call.
@@ -169,11 +155,7 @@ fn record(
         invocations: 1,
         failed: u64::from(state == InvocationState::Failed),
         cancelled: u64::from(state == InvocationState::Cancelled),
-        fuel: report.fuel,
-        guest_us: report.wall_us,
-        gpu_us: report.gpu_us,
-        bytes_in: report.bytes_in,
-        bytes_out: bytes.unwrap_or(0),
+        cost: report.cost,
         ..UsageLine::default()
     };
     shared.notes.add_usage(&deployment.tenant, &deployment.function, &usage);
@@ -186,8 +168,8 @@ fn record(
             state,
             created_ms,
             ended_ms: Some(now_ms()),
-            fuel: report.fuel,
-            gpu_us: report.gpu_us,
+            fuel: report.cost.fuel,
+            gpu_us: report.cost.gpu_us,
             cached: false,
             result_bytes: bytes,
             content_type,

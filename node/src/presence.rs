@@ -29,7 +29,7 @@ fn resident_bytes() -> u64 {
 
 fn warm(shared: &NodeState) -> Vec<String> {
     // A module can be loaded twice, for calls with and without grants.
-    let names: BTreeSet<_> = shared.host.warm(2 * WARM).iter().map(warm_name).collect();
+    let names: BTreeSet<_> = shared.host.linked_modules(2 * WARM).iter().map(warm_name).collect();
     names.into_iter().take(WARM).collect()
 }
 

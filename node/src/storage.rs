@@ -247,7 +247,7 @@ async fn count_all(backend: &Backend, store: &Store, options: &StorageOptions) -
             }
         }
     };
-    add(store.sizes().await.map_err(|e| e.to_fault())?);
+    add(store.sizes().await?);
     let one_kind = |sizes: HashMap<TenantId, u64>, kind| -> Sizes {
         sizes.into_iter().map(|(tenant, bytes)| (tenant, HashMap::from([(kind, bytes)]))).collect()
     };

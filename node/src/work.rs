@@ -4,15 +4,18 @@ use crate::{
     api::NodeState,
     commit::{Piece, Pieces, TaskEnd},
     function_logs::FunctionLogs,
-    input::{self, BytesSource, PartialsSource, PartitionSource},
+    input::{self, PartialsSource, PartitionSource},
     lane::{Chunk, Running},
     running::Entry,
 };
-use fabric_host::{Loaded, PartSource, SlotWait, TaskCall, TaskStage, keyed};
+use fabric_host::{
+    Loaded, PartSource, SlotWait, TaskCall, TaskStage, keyed,
+    source::{EmptySource, MemorySource},
+};
 use fabric_results::NewResult;
 use fabric_store::Objects;
 use fabric_types::{
-    Code, Fault,
+    Code, Cost, Fault,
     digest::TaskKey,
     function::Deployment,
     job::StageKind,
@@ -115,7 +118,7 @@ fn panicked() -> Fault {
 }
 
 fn failed(assignment: &Assignment, fault: Fault) -> TaskEnd {
-    TaskEnd::Over(AttemptOutcome { task: assignment.task, attempt: assignment.attempt, result: Err(fault) })
+    TaskEnd::Final(AttemptOutcome { task: assignment.task, attempt: assignment.attempt, result: Err(fault) })
 }
 
 /// Returns the outcome of a task with a cached result.
@@ -129,8 +132,8 @@ fn found(
     let (output, _) = running.found.get(at)?.as_ref()?;
     shared.metrics.task_cache_hits.inc();
     usage.cached += 1;
-    let done = Done { output: *output, fuel: 0, wall_us: 0, gpu_us: 0, bytes_in: 0, cached: true, differs: None };
-    Some(TaskEnd::Over(AttemptOutcome { task: assignment.task, attempt: assignment.attempt, result: Ok(done) }))
+    let done = Done { output: *output, cost: Cost::default(), cached: true, differs: None };
+    Some(TaskEnd::Final(AttemptOutcome { task: assignment.task, attempt: assignment.attempt, result: Ok(done) }))
 }
 
 /// Maximum time that a task waits for memory before its attempt fails.
@@ -170,7 +173,7 @@ async fn one(
 }
 
 fn lacks_memory(end: Option<&TaskEnd>) -> bool {
-    matches!(end, Some(TaskEnd::Over(AttemptOutcome { result: Err(fault), .. })) if fault.code == Code::NodeMemory)
+    matches!(end, Some(TaskEnd::Final(AttemptOutcome { result: Err(fault), .. })) if fault.code == Code::NodeMemory)
 }
 
 async fn attempt(
@@ -205,7 +208,7 @@ async fn attempt(
             cancel: stop.clone(),
             input: source,
             slot_wait: SlotWait::UntilCancelled,
-            ..TaskCall::new(stage, fabric_host::source::EmptySource)
+            ..TaskCall::new(stage, EmptySource)
         },
         Err(fault) => return Some(failed(assignment, fault)),
     };
@@ -222,32 +225,22 @@ async fn attempt(
     let key = shared.result_key(&batch.deployment, assignment.key).await;
     let report = shared.host.run_task(loaded, call).instrument(span).await;
     usage.invocations += 1;
-    usage.fuel += report.fuel;
-    usage.guest_us += report.wall_us;
-    usage.gpu_us += report.gpu_us;
-    usage.bytes_in += report.bytes_in;
+    usage.cost.add(&report.cost);
     let result = match budget {
         Some(left) => report.result.map_err(|fault| out_of_budget(fault, left)),
         None => report.result,
     };
     match result {
         Ok(output) => {
-            usage.bytes_out += output.bytes.len() as u64;
             let fresh = NewResult {
                 key,
                 bytes: output.bytes,
                 content_type: output.content_type,
                 buckets: output.buckets,
-                fuel: report.fuel,
+                fuel: report.cost.fuel,
             };
-            Some(TaskEnd::Fresh {
-                task: assignment.task,
-                attempt: assignment.attempt,
-                fresh,
-                wall_us: report.wall_us,
-                gpu_us: report.gpu_us,
-                bytes_in: report.bytes_in,
-            })
+            let (task, attempt) = (assignment.task, assignment.attempt);
+            Some(TaskEnd::NewResult { task, attempt, fresh, cost: report.cost })
         }
         // A stopped attempt is not reported.
         Err(fault) if fault.code == Code::Cancelled && stop.is_cancelled() => None,
@@ -335,7 +328,7 @@ impl NodeState {
     pub async fn load(&self, deployment: &Arc<Deployment>) -> Result<Arc<Loaded>, Fault> {
         let fetch = || async {
             let limit = deployment.module_bytes.max(1);
-            self.store.modules(&deployment.tenant).get(&deployment.module, limit).await.map_err(input::fault)
+            self.store.modules(&deployment.tenant).get(&deployment.module, limit).await.map_err(Fault::from)
         };
         self.host.load(deployment, fetch).await
     }
@@ -343,5 +336,5 @@ impl NodeState {
 
 /// Returns a request body as the input of a mapper.
 pub fn body_source(bytes: bytes::Bytes) -> Box<dyn PartSource> {
-    Box::new(BytesSource::new("request", bytes))
+    Box::new(MemorySource::one("request", bytes))
 }

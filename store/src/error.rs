@@ -132,6 +132,18 @@ fn shortage(free: Option<u64>, floor: u64) -> String {
     free.map_or_else(String::new, |free| format!(": {} are free, {} must stay free", ByteSize(free), ByteSize(floor)))
 }
 
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&Error> for Fault {
+    fn from(error: &Error) -> Self {
+        Self { hint: error.hint(), ..Self::new(error.code(), error.to_string()) }
+    }
+}
+
 impl Error {
     /// Returns the stable code.
     #[must_use]
@@ -149,16 +161,6 @@ impl Error {
             Self::DiskFull { .. } => Code::DiskFull,
             Self::Backend { retryable: true, .. } => Code::StoreUnavailable,
             Self::Corrupt { .. } | Self::Backend { retryable: false, .. } => Code::Internal,
-        }
-    }
-
-    /// Converts the error to a fault with its hint.
-    #[must_use]
-    pub fn to_fault(&self) -> Fault {
-        let fault = Fault::new(self.code(), self.to_string());
-        match self.hint() {
-            Some(hint) => fault.hint(hint),
-            None => fault,
         }
     }
 

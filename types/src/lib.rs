@@ -30,6 +30,7 @@ pub mod address;
 pub mod canonical;
 pub mod ceilings;
 pub mod code;
+pub mod cost;
 pub mod count;
 pub mod dataset;
 pub mod digest;
@@ -58,5 +59,6 @@ pub mod units;
 pub mod work;
 
 pub use code::Code;
+pub use cost::Cost;
 pub use engine_class::EngineClass;
 pub use fault::Fault;

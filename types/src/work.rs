@@ -1,7 +1,7 @@
 //! Units of work that the scheduler sends to nodes, and the completions that nodes return.
 
 use crate::{
-    Fault,
+    Cost, Fault,
     dataset::Partition,
     digest::{ContentDigest, TaskKey},
     function::Deployment,
@@ -87,16 +87,8 @@ pub struct Batch {
 pub struct Done {
     /// Committed result.
     pub output: OutputRef,
-    /// Fuel that this attempt spent; 0 if cached.
-    pub fuel: u64,
-    /// Wall clock of the call in microseconds; 0 if cached.
-    pub wall_us: u64,
-    /// Device time of its GPU work in microseconds. Encoders of postcard write a non-zero value separately, so that the
-    /// encoding of the other fields does not change.
-    #[serde(skip)]
-    pub gpu_us: u64,
-    /// Input bytes that the guest read.
-    pub bytes_in: u64,
+    /// Cost of the attempt; 0 if cached.
+    pub cost: Cost,
     /// `true` if the result existed already and nothing ran.
     pub cached: bool,
     /// Digest of this run's result, if different bytes were committed under the key before.

@@ -62,19 +62,14 @@ pub struct ResultStore {
     store: Store,
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn fault(error: fabric_store::Error) -> Fault {
-    error.to_fault()
-}
-
 /// Converts the error of reading the object of a committed result. A missing object is a fault of the store, since the
 /// record exists: the caller can retry, and must not take the result for absent.
-fn object_fault(digest: ContentDigest, error: &fabric_store::Error) -> Fault {
-    if matches!(error, fabric_store::Error::NotFound { .. }) {
+fn object_fault(digest: ContentDigest, error: fabric_store::Error) -> Fault {
+    if matches!(&error, fabric_store::Error::NotFound { .. }) {
         let message = format!("the result exists, but its object {} is missing from the store", object_name(digest));
         return Fault::new(Code::StoreUnavailable, message);
     }
-    error.to_fault()
+    Fault::from(error)
 }
 
 /// Returns the object name of a large result: its content digest, as the results space is laid out by task keys.
@@ -163,12 +158,12 @@ impl ResultStore {
         let len = result.bytes.len() as u64;
         let small = result.bytes.len() <= INLINE_BYTES;
         let row = ROW_BYTES + 8 * result.buckets.len() as u64 + if small { len } else { 0 };
-        let reservation = self.store.accounts().reserve(tenant, StorageKind::Results, row).await.map_err(fault)?;
+        let reservation = self.store.accounts().reserve(tenant, StorageKind::Results, row).await?;
         let NewResult { key, bytes, content_type, buckets, fuel } = result;
         let body = if small {
             ResultBody::Inline(bytes)
         } else {
-            self.store.results(tenant).commit(&object_name(digest), bytes).await.map_err(fault)?;
+            self.store.results(tenant).commit(&object_name(digest), bytes).await?;
             ResultBody::Object
         };
         let record = ResultRecord { digest, len, body, content_type, buckets, fuel };
@@ -218,8 +213,8 @@ impl ResultStore {
                 let name = object_name(record.digest);
                 let range = Range::Bytes(range.start, range.end);
                 let opened = self.store.results(tenant).stream(&name, range).await;
-                let opened = opened.map_err(|error| object_fault(record.digest, &error))?;
-                opened.stream.map_err(fault).boxed()
+                let opened = opened.map_err(|error| object_fault(record.digest, error))?;
+                opened.stream.map_err(Fault::from).boxed()
             }
         };
         Ok(OpenResult { content_type: record.content_type, len: record.len, body })
@@ -248,7 +243,7 @@ impl ResultStore {
             ResultBody::Inline(bytes) => Ok(bytes.clone()),
             ResultBody::Object => {
                 let read = self.store.results(tenant).get(&object_name(record.digest), limit).await;
-                read.map_err(|error| object_fault(record.digest, &error))
+                read.map_err(|error| object_fault(record.digest, error))
             }
         }
     }

@@ -6,7 +6,9 @@ use super::{
 };
 use crate::arguments::Arguments;
 use anyhow::anyhow;
-use fabric_host::{GpuDevice, GpuSearch, Host, Loaded, Options, TaskCall, TaskStage, WorkerCommand, source::Memory};
+use fabric_host::{
+    GpuDevice, GpuSearch, Host, Loaded, Options, TaskCall, TaskStage, WorkerCommand, source::MemorySource,
+};
 use fabric_types::{
     Fault,
     digest::ModuleDigest,
@@ -77,7 +79,7 @@ impl Sandbox {
     /// Runs the guest's measurements.
     pub async fn measure(&self, sizes: &Sizes) -> anyhow::Result<Vec<Row>> {
         let limits = self.guest.deployment().manifest.limits.clone();
-        let input = Memory::one("item", serde_json::to_vec(sizes)?);
+        let input = MemorySource::one("item", serde_json::to_vec(sizes)?);
         let call = TaskCall { limits, ..TaskCall::new(TaskStage::Map, input) };
         let (host, guest) = (self.host.clone(), self.guest.clone());
         let report = self.threads.spawn(async move { host.run_task(&guest, call).await }).await?;

@@ -42,11 +42,11 @@ pub async fn run(args: &UsageArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
                 grouped(u.failed),
                 grouped(u.cancelled),
                 grouped(u.cached),
-                grouped(u.fuel),
-                times::format_duration(u.guest_us / 1000),
-                times::format_duration(u.gpu_us.div_ceil(1000)),
-                ByteSize(u.bytes_in).to_string(),
-                ByteSize(u.bytes_out).to_string(),
+                grouped(u.cost.fuel),
+                times::format_duration(u.cost.wall_us / 1000),
+                times::format_duration(u.cost.gpu_us.div_ceil(1000)),
+                ByteSize(u.cost.bytes_in).to_string(),
+                ByteSize(u.cost.bytes_out).to_string(),
             ];
             cells.extend(usage.prices.as_ref().map(|p| price::text(u.price.unwrap_or(0.0), &p.currency)));
             table.row(cells);

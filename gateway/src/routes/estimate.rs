@@ -76,7 +76,7 @@ pub fn estimate(
         tasks: sum.tasks + ran_of(job),
         bytes: sum.bytes.saturating_add(job.cost.bytes_in),
         fuel: sum.fuel.saturating_add(job.cost.fuel),
-        guest_us: sum.guest_us.saturating_add(job.cost.guest_us),
+        guest_us: sum.guest_us.saturating_add(job.cost.wall_us),
     });
     let newest = alike.first()?;
     // If the whole map is cached, so is everything computed from it.

@@ -101,9 +101,9 @@ pub async fn invoke(
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(headers::INVOCATION_ID, id);
     }
-    headers.insert("fabric-fuel", HeaderValue::from(done.fuel));
-    if done.gpu_us > 0 {
-        headers.insert("fabric-gpu-us", HeaderValue::from(done.gpu_us));
+    headers.insert("fabric-fuel", HeaderValue::from(done.cost.fuel));
+    if done.cost.gpu_us > 0 {
+        headers.insert("fabric-gpu-us", HeaderValue::from(done.cost.gpu_us));
     }
     headers.insert("fabric-version", version.number.clone());
     headers.insert("fabric-cached", HeaderValue::from_static(if done.cached { "true" } else { "false" }));

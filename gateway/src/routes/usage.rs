@@ -40,17 +40,13 @@ pub async fn usage(
         sum.failed += line.failed;
         sum.cancelled += line.cancelled;
         sum.cached += line.cached;
-        sum.fuel = sum.fuel.saturating_add(line.fuel);
-        sum.gpu_us = sum.gpu_us.saturating_add(line.gpu_us);
-        sum.guest_us += line.guest_us;
-        sum.bytes_in += line.bytes_in;
-        sum.bytes_out += line.bytes_out;
+        sum.cost.add(&line.cost);
         sum
     });
     let prices = app.services.prices.clone();
     if let Some(prices) = &prices {
         for line in functions.iter_mut().chain([&mut total]) {
-            line.price = Some(prices.of(line.fuel, line.gpu_us));
+            line.price = Some(prices.of(line.cost.fuel, line.cost.gpu_us));
         }
     }
     let objects = app.services.store.objects(&caller.tenant).list_all(&ObjectPrefix::default(), None)?;

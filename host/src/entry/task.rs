@@ -5,21 +5,20 @@ use crate::{
         exports::fabric::task::handler::{Request, Response},
         fabric::task::types,
     },
-    fault::{self, Stop, Unit},
+    call::{CallReport, CallShared, CallSpec, OpenCall, SlotWait, open},
+    fault::{FaultError, WorkUnit},
     host::Inner,
     load::{Linked, Loaded, TaskPre},
     logs::LogSink,
     output::Output,
-    scope::{Ended, Scope},
-    source::{Memory, PartSource},
-    state::{Setup, State},
+    source::{MemorySource, PartSource},
 };
 use bytes::Bytes;
-use fabric_types::{Code, Fault, function::EntryKind, limits::Limits};
-use std::sync::{Arc, atomic::Ordering};
+use fabric_types::{Code, Cost, Fault, function::EntryKind, limits::Limits};
+use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wasmtime::{Store, component::ComponentExportIndex};
+use wasmtime::component::ComponentExportIndex;
 use wasmtime_wasi::I32Exit;
 
 /// A callback for the progress of a task: completed steps and total steps, 0 if unknown.
@@ -42,10 +41,10 @@ pub enum TaskStage {
 }
 
 impl TaskStage {
-    fn unit(&self) -> Unit {
+    fn unit(&self) -> WorkUnit {
         match self {
-            Self::Handler { .. } => Unit::Call,
-            Self::Map | Self::Reduce => Unit::Task,
+            Self::Handler { .. } => WorkUnit::Call,
+            Self::Map | Self::Reduce => WorkUnit::Task,
         }
     }
 
@@ -56,16 +55,6 @@ impl TaskStage {
             Self::Reduce => "reduce",
         }
     }
-}
-
-/// The limit on waiting for a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SlotWait {
-    /// Up to [`crate::Options::slot_wait`], then the call fails with `unavailable`. For calls, which clients can retry.
-    Bounded,
-    /// Until a slot is free or the call is cancelled. For tasks, which are assigned to this node according to its
-    /// slots.
-    UntilCancelled,
 }
 
 /// Parameters of a call of a task or command.
@@ -130,130 +119,87 @@ pub struct TaskOutput {
 pub struct TaskReport {
     /// The output, or the fault of a failed call.
     pub result: Result<TaskOutput, Fault>,
-    /// Fuel spent.
-    pub fuel: u64,
-    /// Wall-clock time since the start of the instance, in microseconds.
-    pub wall_us: u64,
-    /// Input bytes read by the guest.
-    pub bytes_in: u64,
+    /// Cost of the call.
+    pub cost: Cost,
     /// Bytes logged.
     pub log_bytes: u64,
-    /// Device time of GPU submits, in microseconds.
-    pub gpu_us: u64,
 }
 
-pub(crate) fn micros(start: std::time::Instant) -> u64 {
-    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-fn nothing(fault: Fault) -> TaskReport {
-    TaskReport { result: Err(fault), fuel: 0, wall_us: 0, bytes_in: 0, log_bytes: 0, gpu_us: 0 }
+impl TaskReport {
+    /// Returns the report of a call that failed before its instance was created.
+    fn not_started(fault: Fault) -> Self {
+        Self { result: Err(fault), cost: Cost::default(), log_bytes: 0 }
+    }
 }
 
 /// Runs a call to completion.
-pub(crate) async fn run(inner: &Inner, loaded: &Loaded, call: TaskCall) -> TaskReport {
-    let slot = match inner.slot(&loaded.deployment, call.slot_wait, &call.cancel).await {
-        Ok(slot) => slot,
-        Err(fault) => return nothing(fault),
-    };
-    let gpu = match inner.gpu.access(&loaded.deployment).await {
-        Ok(gpu) => gpu,
-        Err(fault) => return nothing(fault),
-    };
-    let TaskCall { stage, input, params, limits, seed, buckets, logs, progress, cancel, deadline, .. } = call;
+pub(crate) async fn run(inner: &Arc<Inner>, loaded: &Loaded, call: TaskCall) -> TaskReport {
+    let TaskCall { stage, input, params, limits, seed, buckets, logs, progress, cancel, deadline, slot_wait } = call;
     if let TaskStage::Handler { body, .. } = &stage
         && body.len() as u64 > limits.body_bytes.0
     {
         let message = format!("the request has {} bytes, the function takes {}", body.len(), limits.body_bytes.0);
-        return nothing(Fault::new(Code::TooLarge, message));
+        return TaskReport::not_started(Fault::new(Code::TooLarge, message));
     }
-    let kind = loaded.deployment.entry.kind;
-    let command = kind == EntryKind::Command;
+    let command = loaded.deployment.entry.kind == EntryKind::Command;
     let source: Option<Box<dyn PartSource>> = match &stage {
-        TaskStage::Handler { body, .. } if command => Some(Box::new(Memory::one("request", body.clone()))),
+        TaskStage::Handler { body, .. } if command => Some(Box::new(MemorySource::one("request", body.clone()))),
         TaskStage::Handler { .. } => None,
         _ => Some(input),
     };
     let lines = command && stage == TaskStage::Map;
     let output = Output::new(limits.output_bytes.0, limits.emit_bytes.0, buckets, lines);
-    let shared = inner.shared(output, logs, &limits, &loaded.deployment.tenant);
-    let unit = stage.unit();
-    let scope = Scope::new(&limits, unit, deadline, cancel);
-    let setup =
-        Setup { deployment: loaded.deployment.clone(), volumes: inner.volumes.clone(), seed, stage: stage.name() };
-    let state = inner.state(setup, &limits, scope.clone(), shared.clone(), source, params, progress, loaded, gpu);
-    let mut store = match inner.store(&loaded.prepared.engine, state, limits.fuel) {
-        Ok(store) => store,
-        Err(fault) => return nothing(fault),
+    let shared = inner.call_shared(loaded, &limits, output, logs);
+    let observer = inner.observer.clone();
+    let spec = CallSpec {
+        seed,
+        params,
+        source,
+        progress,
+        observer,
+        slot_wait,
+        cancel,
+        deadline,
+        ..CallSpec::new(loaded, stage.unit(), stage.name(), limits)
     };
-    let start = std::time::Instant::now();
-    let ended = match store.data_mut().prepare(matches!(loaded.prepared.linked, Linked::Preview1(_))) {
-        Ok(()) => scope.bound(call_guest(inner, loaded, &mut store, stage, start)).await,
-        Err(fault) => Ended::GivenUp(fault),
+    let mut call = match open(inner, spec, shared).await {
+        Ok(call) => call,
+        Err(fault) => return TaskReport::not_started(fault),
     };
-    let wall_us = micros(start);
-    let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-    drop(store);
-    let gpu_us = shared.gpu_us.load(Ordering::Acquire);
-    drop(slot);
-    let log_bytes = {
-        let mut logs = shared.logs.lock();
-        logs.flush();
-        logs.used()
-    };
-    let result = match ended {
-        Ended::Returned(Ok(())) => finish(&shared),
-        Ended::Returned(Err(error)) => {
-            Err(fault::classify(&error, unit, shared.logs.lock().last_words(), &loaded.prepared.symbols))
-        }
-        Ended::GivenUp(fault) => Err(fault),
-    };
-    if let Some(observer) = &inner.observer {
-        observer.called(kind, wall_us, fuel, result.is_ok());
-        observer.used_gpu(gpu_us);
-    }
-    TaskReport {
-        result: result.map_err(|fault| fault.with_fuel(fuel)),
-        fuel,
-        wall_us,
-        bytes_in: shared.bytes_in.load(Ordering::Relaxed),
-        log_bytes,
-        gpu_us,
-    }
+    let bounds = call.bounds.clone();
+    let end = bounds.run(call_guest(&mut call, stage)).await;
+    let CallReport { result, cost, log_bytes } = call.finish(end, |shared, ()| read_output(shared));
+    let bytes_out = result.as_ref().map_or(0, |output| output.bytes.len() as u64);
+    TaskReport { result, cost: Cost { bytes_out, ..cost }, log_bytes }
 }
 
-fn finish(shared: &crate::state::Shared) -> Result<TaskOutput, Fault> {
-    let output = std::mem::replace(&mut *shared.output.lock(), Output::new(0, 0, 0, false));
+fn read_output(shared: &CallShared) -> Result<TaskOutput, Fault> {
+    let output = std::mem::replace(&mut *shared.output.lock(), Output::discard());
     let (bytes, content_type, buckets) = output.finish()?;
     Ok(TaskOutput { bytes, content_type, buckets })
 }
 
-async fn call_guest(
-    inner: &Inner,
-    loaded: &Loaded,
-    store: &mut Store<State>,
-    stage: TaskStage,
-    start: std::time::Instant,
-) -> wasmtime::Result<()> {
-    let made = || inner.instantiated(loaded.deployment.entry.kind, start);
-    match &loaded.prepared.linked {
-        Linked::Task(task) => call_task(task, store, stage, made).await,
+/// Runs the export of the stage in a new instance.
+async fn call_guest(call: &mut OpenCall, stage: TaskStage) -> wasmtime::Result<()> {
+    let prepared = call.prepared.clone();
+    match &prepared.linked {
+        Linked::Task(task) => call_task(task, call, stage).await,
         Linked::Command(pre) => {
-            let command = pre.instantiate_async(&mut *store).await?;
-            made();
-            match command.wasi_cli_run().call_run(&mut *store).await {
+            let command = pre.instantiate_async(call.ready_store()?).await?;
+            call.instantiated();
+            match command.wasi_cli_run().call_run(call.store()).await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(())) => Err(I32Exit(1).into()),
                 Err(error) => exited(error),
             }
         }
         Linked::Preview1(pre) => {
-            let instance = pre.instantiate_async(&mut *store).await?;
-            made();
-            let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
-            start.call_async(&mut *store, ()).await.or_else(exited)
+            let instance = pre.instantiate_async(call.ready_store()?).await?;
+            call.instantiated();
+            let start = instance.get_typed_func::<(), ()>(call.store(), "_start")?;
+            start.call_async(call.store(), ()).await.or_else(exited)
         }
-        Linked::Http(_) => Err(Stop::error(
+        Linked::Http(_) => Err(FaultError::error(
             Fault::new(Code::BadRequest, "an http function is called over its own address, not as a task")
                 .hint("send requests to /f/TENANT/FUNCTION/…"),
         )),
@@ -268,16 +214,12 @@ fn exited(error: wasmtime::Error) -> wasmtime::Result<()> {
     }
 }
 
-async fn call_task(
-    task: &TaskPre,
-    store: &mut Store<State>,
-    stage: TaskStage,
-    made: impl FnOnce(),
-) -> wasmtime::Result<()> {
-    let instance = task.pre.instantiate_async(&mut *store).await?;
-    made();
+async fn call_task(task: &TaskPre, call: &mut OpenCall, stage: TaskStage) -> wasmtime::Result<()> {
+    let instance = task.pre.instantiate_async(call.ready_store()?).await?;
+    call.instantiated();
+    let store = call.store();
     let missing = |what: &str| {
-        Stop::error(Fault::new(Code::NoEntry, format!("the function exports no {what}")).hint(
+        FaultError::error(Fault::new(Code::NoEntry, format!("the function exports no {what}")).hint(
             "see what it exports with `fabric functions`; the SDK has #[fabric::map], #[fabric::reduce] and #[fabric::handler]",
         ))
     };
@@ -288,15 +230,15 @@ async fn call_task(
         TaskStage::Reduce => unit(&task.reduce, "reducer")?,
     };
     if let TaskStage::Handler { body, content_type } = stage {
-        type Answer = (Result<Response, types::Error>,);
-        let handle = instance.get_typed_func::<(Request,), Answer>(&mut *store, &index)?;
+        type HandlerResult = (Result<Response, types::Error>,);
+        let handle = instance.get_typed_func::<(Request,), HandlerResult>(&mut *store, &index)?;
         // Charges the copy of the body that is passed to the guest.
-        store.data().shared.memory.grow(body.len() as u64).map_err(Stop::error)?;
+        store.data().shared.memory.grow(body.len() as u64).map_err(FaultError::error)?;
         let request = Request { content_type, body: body.into() };
         let (answer,) = handle.call_async(&mut *store, (request,)).await?;
         let response = answer.map_err(reported)?;
         let mut output = store.data().shared.output.lock();
-        output.set(response.body).map_err(Stop::error)?;
+        output.set(response.body).map_err(FaultError::error)?;
         output.content_type = response.content_type;
         return Ok(());
     }
@@ -311,17 +253,9 @@ fn reported(error: types::Error) -> wasmtime::Error {
         text.truncate(text.floor_char_boundary(8 << 10));
         text.replace('\0', "")
     };
-    Stop::error(match error {
+    FaultError::error(match error {
         types::Error::InvalidInput(text) => Fault::new(Code::InvalidInput, cut(text)),
         types::Error::Retryable(text) => Fault::new(Code::FunctionRetryable, cut(text)),
         types::Error::Failed(text) => Fault::new(Code::FunctionFailed, cut(text)),
     })
-}
-
-/// Calls a module's `describe` export, if it has one.
-pub(crate) async fn describe(task: &TaskPre, store: &mut Store<State>) -> wasmtime::Result<Option<String>> {
-    let Some(index) = &task.describe else { return Ok(None) };
-    let instance = task.pre.instantiate_async(&mut *store).await?;
-    let function = instance.get_typed_func::<(), (String,)>(&mut *store, index)?;
-    Ok(Some(function.call_async(&mut *store, ()).await?.0))
 }

@@ -73,17 +73,17 @@ mod tests {
     fn a_few_deadlines_are_free_and_more_cost_ever_more_up_to_a_bound() {
         let waits: Vec<u64> = [1, 3, 4, 5, 8, 12, 13, 100, u32::MAX].map(|n| wait(n).as_secs()).into();
         assert_eq!(waits, [0, 0, 1, 2, 16, 256, 300, 300, 300]);
-        let (blame, noisy, calm) =
+        let (backoff, noisy, calm) =
             (DeadlineBackoff::new(), TenantId::new("noisy").unwrap(), TenantId::new("calm").unwrap());
         for _ in 0..FREE {
-            blame.add(&noisy);
-            blame.check(&noisy).unwrap();
+            backoff.add(&noisy);
+            backoff.check(&noisy).unwrap();
         }
         for _ in FREE..12 {
-            blame.add(&noisy);
+            backoff.add(&noisy);
         }
-        let refused = blame.check(&noisy).unwrap_err();
+        let refused = backoff.check(&noisy).unwrap_err();
         assert!(matches!(&refused, Error::Busy(why) if why.starts_with("12 recent submits")), "{refused}");
-        blame.check(&calm).unwrap();
+        backoff.check(&calm).unwrap();
     }
 }

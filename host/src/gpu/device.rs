@@ -55,7 +55,7 @@ type SearchOutcome = Result<Found, Arc<str>>;
 #[derive(Clone)]
 pub struct Device {
     outcome: watch::Receiver<Option<SearchOutcome>>,
-    blame: Arc<DeadlineBackoff>,
+    deadline_backoff: Arc<DeadlineBackoff>,
 }
 
 /// A GPU that a call may use.
@@ -63,14 +63,14 @@ pub struct Device {
 pub(crate) struct Granted {
     pub(crate) gpu: Gpu,
     pub(crate) tenant: TenantId,
-    pub(crate) blame: Arc<DeadlineBackoff>,
+    pub(crate) deadline_backoff: Arc<DeadlineBackoff>,
 }
 
 /// The access of one deployment to the GPU.
 #[derive(Clone)]
 pub(crate) enum GpuAccess {
     /// No access: the function does not request a GPU.
-    NotAsked,
+    NotRequested,
     /// No access, for this reason.
     Denied(Arc<str>),
     /// Access to this GPU.
@@ -137,7 +137,7 @@ impl Device {
     }
 
     fn with(outcome: watch::Receiver<Option<SearchOutcome>>) -> Self {
-        Self { outcome, blame: Arc::new(DeadlineBackoff::new()) }
+        Self { outcome, deadline_backoff: Arc::new(DeadlineBackoff::new()) }
     }
 
     async fn outcome(&self) -> SearchOutcome {
@@ -159,12 +159,12 @@ impl Device {
     pub(crate) async fn access(&self, deployment: &Deployment) -> Result<GpuAccess, Fault> {
         let requirement = deployment.manifest.resources.gpu;
         if requirement == GpuRequirement::None {
-            return Ok(GpuAccess::NotAsked);
+            return Ok(GpuAccess::NotRequested);
         }
         let why = match self.outcome().await {
             Ok(found) if found.serves.satisfies(requirement) => {
-                let (tenant, blame) = (deployment.tenant.clone(), self.blame.clone());
-                return Ok(GpuAccess::Granted(Granted { gpu: found.gpu, tenant, blame }));
+                let (tenant, deadline_backoff) = (deployment.tenant.clone(), self.deadline_backoff.clone());
+                return Ok(GpuAccess::Granted(Granted { gpu: found.gpu, tenant, deadline_backoff }));
             }
             Ok(found) => {
                 format!("{} is a software driver, which does not serve `required`", found.gpu.info().name).into()

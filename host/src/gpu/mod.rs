@@ -32,22 +32,22 @@ pub struct GuestPipeline {
 }
 
 /// The GPU use of one call.
-pub(crate) struct Use {
+pub(crate) struct GpuUsage {
     access: GpuAccess,
     grant: Grant,
     /// Memory limit of the guest, in bytes. A larger read is rejected, since it would only fill the host's memory.
-    most_read: u64,
+    max_read_bytes: u64,
     /// Receives the device time in microseconds on drop.
-    bill: Arc<AtomicU64>,
+    device_time_us: Arc<AtomicU64>,
     session: Option<Session>,
 }
 
-impl Use {
-    pub(crate) fn new(access: GpuAccess, limits: &Limits, bill: Arc<AtomicU64>) -> Self {
+impl GpuUsage {
+    pub(crate) fn new(access: GpuAccess, limits: &Limits, device_time_us: Arc<AtomicU64>) -> Self {
         let on_deadline = match &access {
             GpuAccess::Granted(granted) => {
-                let (blame, tenant) = (granted.blame.clone(), granted.tenant.clone());
-                OnDeadline::new(move || blame.add(&tenant))
+                let (deadline_backoff, tenant) = (granted.deadline_backoff.clone(), granted.tenant.clone());
+                OnDeadline::new(move || deadline_backoff.add(&tenant))
             }
             _ => OnDeadline::default(),
         };
@@ -57,7 +57,7 @@ impl Use {
             device_time: Duration::from_millis(limits.gpu_ms),
             on_deadline,
         };
-        Self { access, grant, most_read: limits.memory_bytes.0, bill, session: None }
+        Self { access, grant, max_read_bytes: limits.memory_bytes.0, device_time_us, session: None }
     }
 
     /// Returns the remaining device time of the grant.
@@ -78,7 +78,7 @@ impl Use {
     fn gpu(&self) -> Result<&Gpu, Error> {
         match &self.access {
             GpuAccess::Granted(granted) => Ok(&granted.gpu),
-            GpuAccess::NotAsked => Err(Error::Denied(
+            GpuAccess::NotRequested => Err(Error::Denied(
                 "the function does not request a GPU: set gpu = \"preferred\" under [resources] in fabric.toml".into(),
             )),
             GpuAccess::Denied(why) => Err(Error::Denied(why.as_ref().to_owned())),
@@ -90,8 +90,8 @@ impl Use {
     /// # Errors
     /// `limit` if the range is larger than the guest's memory limit, and the errors of [`Session::read`].
     async fn read(&mut self, range: ByteRange) -> Result<Vec<u8>, Error> {
-        if range.bytes > self.most_read {
-            return Err(Error::Limit { name: "memory-bytes".into(), value: range.bytes, limit: self.most_read });
+        if range.bytes > self.max_read_bytes {
+            return Err(Error::Limit { name: "memory-bytes".into(), value: range.bytes, limit: self.max_read_bytes });
         }
         self.session().await?.read(range).await
     }
@@ -117,7 +117,7 @@ impl Use {
     /// Checks that the tenant may use the device now.
     fn may_run(&self) -> Result<(), Error> {
         match &self.access {
-            GpuAccess::Granted(granted) => granted.blame.check(&granted.tenant),
+            GpuAccess::Granted(granted) => granted.deadline_backoff.check(&granted.tenant),
             _ => Ok(()),
         }
     }
@@ -134,8 +134,8 @@ impl Use {
     }
 }
 
-impl Drop for Use {
+impl Drop for GpuUsage {
     fn drop(&mut self) {
-        self.bill.store(self.micros(), Ordering::Release);
+        self.device_time_us.store(self.micros(), Ordering::Release);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::support::*;
 use bytes::Bytes;
-use fabric_host::{HttpCall, MemoryLog, TaskCall, TaskStage, keyed, source::Memory};
+use fabric_host::{HttpCall, MemoryLog, TaskCall, TaskStage, keyed, source::MemorySource};
 use fabric_types::{Code, function::EntryKind, limits::Limits};
 use http_body_util::{BodyExt as _, Full};
 use std::sync::Arc;
@@ -24,9 +24,9 @@ async fn a_task_component_maps_and_reduces() {
     let loaded = wordcount(&sandbox).await;
     let one = sandbox.map(&loaded, TEXT, Limits::default()).await;
     let two = sandbox.map(&loaded, "the cat", Limits::default()).await;
-    assert_eq!(one.bytes_in, TEXT.len() as u64);
+    assert_eq!(one.cost.bytes_in, TEXT.len() as u64);
     let parts = [text(&one), text(&two)].map(|t| ("partial".into(), Bytes::from(t)));
-    let merged = sandbox.host.run_task(&loaded, TaskCall::new(TaskStage::Reduce, Memory::parts(parts))).await;
+    let merged = sandbox.host.run_task(&loaded, TaskCall::new(TaskStage::Reduce, MemorySource::parts(parts))).await;
     let merged: serde_json::Value = serde_json::from_str(&text(&merged)).unwrap();
     assert_eq!(merged["total"], 9);
     assert_eq!(merged["words"]["the"], 4);
@@ -39,7 +39,7 @@ async fn a_shuffle_groups_words_by_key() {
     let loaded = wordcount(&sandbox).await;
     let mut blocks = Vec::new();
     for input in [TEXT, "the cat"] {
-        let mut call = TaskCall::new(TaskStage::Map, Memory::one("input", input));
+        let mut call = TaskCall::new(TaskStage::Map, MemorySource::one("input", input));
         call.params = r#"{"emit":true}"#.into();
         call.buckets = 3;
         let output = sandbox.host.run_task(&loaded, call).await.result.unwrap();
@@ -71,9 +71,13 @@ async fn a_handler_answers_and_a_missing_export_is_named() {
     let stage = TaskStage::Handler { body: "abc".into(), content_type: None };
     let report = sandbox.host.run_task(&loaded, TaskCall::new(stage, fabric_host::source::EmptySource)).await;
     assert_eq!(text(&report), "abc");
-    assert!(report.fuel > 0 && report.fuel < 10_000_000, "{}", report.fuel);
-    let fault =
-        sandbox.host.run_task(&loaded, TaskCall::new(TaskStage::Reduce, Memory::default())).await.result.unwrap_err();
+    assert!(report.cost.fuel > 0 && report.cost.fuel < 10_000_000, "{}", report.cost.fuel);
+    let fault = sandbox
+        .host
+        .run_task(&loaded, TaskCall::new(TaskStage::Reduce, MemorySource::default()))
+        .await
+        .result
+        .unwrap_err();
     assert_eq!(fault.code, Code::NoEntry);
     assert!(fault.message.contains("reducer"));
 }
@@ -82,7 +86,7 @@ async fn a_handler_answers_and_a_missing_export_is_named() {
 async fn wrong_parameters_are_the_callers_fault() {
     let sandbox = sandbox();
     let loaded = wordcount(&sandbox).await;
-    let mut call = TaskCall::new(TaskStage::Map, Memory::one("input", TEXT));
+    let mut call = TaskCall::new(TaskStage::Map, MemorySource::one("input", TEXT));
     call.params = r#"{"no_such":1}"#.into();
     let fault = sandbox.host.run_task(&loaded, call).await.result.unwrap_err();
     assert_eq!(fault.code, Code::InvalidInput, "{fault:?}");
@@ -119,14 +123,14 @@ async fn a_response_that_nobody_reads_ends_its_guest_and_is_reported() {
     let request = http::Request::get(long).header("host", "fabric.test").body(Full::new(Bytes::new())).unwrap();
     let (send, receive) = tokio::sync::oneshot::channel();
     let mut call = HttpCall::new(Limits::default());
-    call.done = Some(Box::new(move |report| drop(send.send(report))));
+    call.on_complete = Some(Box::new(move |report| drop(send.send(report))));
     let response = sandbox.host.handle_http(&loaded, request, call).await.unwrap();
     assert_eq!(sandbox.host.stats().live, 1);
     drop(response);
     assert_eq!(sandbox.host.stats().live, 0);
     let report = receive.await.unwrap();
     assert_eq!(report.result.unwrap_err().code, Code::Cancelled);
-    assert!(report.fuel > 1000, "what ran is known: {}", report.fuel);
+    assert!(report.cost.fuel > 1000, "what ran is known: {}", report.cost.fuel);
 }
 
 #[tokio::test]
@@ -137,13 +141,13 @@ async fn a_guest_goes_on_to_its_end_when_its_response_has_no_body_to_send() {
     let request = http::Request::head(long).header("host", "fabric.test").body(Full::new(Bytes::new())).unwrap();
     let (send, receive) = tokio::sync::oneshot::channel();
     let mut call = HttpCall::new(Limits::default());
-    call.done = Some(Box::new(move |report| drop(send.send(report))));
+    call.on_complete = Some(Box::new(move |report| drop(send.send(report))));
     let response = sandbox.host.handle_http(&loaded, request, call).await.unwrap();
     assert!(http_body::Body::is_end_stream(response.body()), "nothing is sent");
     drop(response);
     let report = receive.await.unwrap();
     assert_eq!(report.result, Ok(()));
-    assert!(report.fuel > 1000, "{}", report.fuel);
+    assert!(report.cost.fuel > 1000, "{}", report.cost.fuel);
 }
 
 #[tokio::test]
@@ -173,19 +177,19 @@ async fn a_preview_1_command_is_a_filter() {
     let input: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let report = sandbox.map(&loaded, input.clone(), Limits::default()).await;
     assert_eq!(report.result.unwrap().bytes, input);
-    assert_eq!(report.bytes_in, 4_000_000);
+    assert_eq!(report.cost.bytes_in, 4_000_000);
     // Partials arrive one after the other. A request's body arrives on standard input too.
-    let parts = Memory::parts([("a".into(), "one ".into()), ("b".into(), "".into()), ("c".into(), "two".into())]);
+    let parts = MemorySource::parts([("a".into(), "one ".into()), ("b".into(), "".into()), ("c".into(), "two".into())]);
     assert_eq!(text(&sandbox.host.run_task(&loaded, TaskCall::new(TaskStage::Reduce, parts)).await), "one two");
     let stage = TaskStage::Handler { body: "body".into(), content_type: None };
-    assert_eq!(text(&sandbox.host.run_task(&loaded, TaskCall::new(stage, Memory::default())).await), "body");
+    assert_eq!(text(&sandbox.host.run_task(&loaded, TaskCall::new(stage, MemorySource::default())).await), "body");
 }
 
 #[tokio::test]
 async fn a_command_shuffles_as_hadoop_streaming_does() {
     let sandbox = sandbox();
     let loaded = sandbox.load(&wat(&command(CAT))).await;
-    let mut call = TaskCall::new(TaskStage::Map, Memory::one("input", "b\t1\na\t2\nb\t3\n"));
+    let mut call = TaskCall::new(TaskStage::Map, MemorySource::one("input", "b\t1\na\t2\nb\t3\n"));
     call.buckets = 1;
     let block = sandbox.host.run_task(&loaded, call).await.result.unwrap();
     let merge = keyed::merge(vec![block.bytes.slice(block.buckets[0] as usize..)]).unwrap();
@@ -208,7 +212,7 @@ async fn standard_error_becomes_log_lines() {
     let body = r#"(data (i32.const 1024) "first\nsecond") (func (export "_start") (call $write (i32.const 2) (i32.const 1024) (i32.const 12)) unreachable)"#;
     let loaded = sandbox.load(&wat(&command(body))).await;
     let log = Arc::new(MemoryLog::default());
-    let mut call = TaskCall::new(TaskStage::Map, Memory::default());
+    let mut call = TaskCall::new(TaskStage::Map, MemorySource::default());
     call.logs = Some(log.clone());
     let report = sandbox.host.run_task(&loaded, call).await;
     assert_eq!(log.lines().iter().map(|l| l.text.as_str()).collect::<Vec<_>>(), ["first", "second"]);
@@ -225,7 +229,7 @@ async fn the_deadline_of_a_guest_ends_it_though_nobody_reads_its_response() {
     let request = http::Request::get(long).header("host", "fabric.test").body(Full::new(Bytes::new())).unwrap();
     let (send, receive) = tokio::sync::oneshot::channel();
     let mut call = HttpCall::new(Limits { deadline_ms: 100, ..Limits::default() });
-    call.done = Some(Box::new(move |report| drop(send.send(report))));
+    call.on_complete = Some(Box::new(move |report| drop(send.send(report))));
     let response = sandbox.host.handle_http(&loaded, request, call).await.unwrap();
     assert_eq!(sandbox.host.stats().live, 1);
     // The body exists, but nobody polls it.

@@ -69,7 +69,12 @@ async fn the_ready_passes_agree_with_the_processor_and_are_metered() {
     let wrong: Value = serde_json::from_str(&text(&report)).unwrap();
     let none = json!({ "map": 0, "saxpy": 0, "reduce": 0, "histogram": 0, "scan": 0, "matmul": 0 });
     assert_eq!(wrong["ok"], none);
-    assert!(report.gpu_us > 0 && report.gpu_us <= report.wall_us, "{} of {}", report.gpu_us, report.wall_us);
+    assert!(
+        report.cost.gpu_us > 0 && report.cost.gpu_us <= report.cost.wall_us,
+        "{} of {}",
+        report.cost.gpu_us,
+        report.cost.wall_us
+    );
     let info = answer(&sandbox, &guest, json!({ "do": "info" })).await;
     let facts = sandbox.host.gpu().facts().unwrap();
     assert_eq!(info["ok"]["name"], facts.name);
@@ -178,7 +183,7 @@ async fn a_submit_without_end_is_stopped_and_the_next_one_works() {
     works(&sandbox, &honest).await;
     let report = report(&sandbox, &hostile, json!({ "do": "endless" })).await;
     assert_eq!(text(&report), r#"{"error":"timed-out"}"#);
-    assert!(report.gpu_us >= 1_000_000, "it is paid for: {}", report.gpu_us);
+    assert!(report.cost.gpu_us >= 1_000_000, "it is paid for: {}", report.cost.gpu_us);
     works(&sandbox, &honest).await;
     let stale = answer(&sandbox, &hostile, json!({ "do": "stale" })).await;
     for (attempt, ended) in stale["ok"].as_object().unwrap() {
@@ -266,7 +271,7 @@ async fn device_time_ends_with_the_grant() {
     let answer: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!((&answer["error"], &answer["name"]), (&json!("limit"), &json!("device-time-ms")), "{answer}");
     // The submit that exhausted the grant was allowed to finish, within its own deadline.
-    assert!((1_500_000..11_500_000).contains(&report.gpu_us), "{}", report.gpu_us);
+    assert!((1_500_000..11_500_000).contains(&report.cost.gpu_us), "{}", report.cost.gpu_us);
     works(&sandbox, &guest).await;
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::support::*;
-use fabric_host::{TaskCall, TaskStage, source::Memory};
+use fabric_host::{TaskCall, TaskStage, source::MemorySource};
 use fabric_types::{EngineClass, id::FunctionName, limits::Limits, manifest::VolumeGrant};
 
 /// A command that leaves marks in memory, globals and the table, and reports whether it found any.
@@ -57,10 +57,10 @@ async fn pure_calls_repeat_bit_for_bit_and_fuel_for_fuel() {
     let sandbox = sandbox();
     let loaded = sandbox.load(&wat(&command(LOOKS))).await;
     let run = async |seed: u8| {
-        let mut call = TaskCall::new(TaskStage::Map, Memory::default());
+        let mut call = TaskCall::new(TaskStage::Map, MemorySource::default());
         call.seed = [seed; 32];
         let report = sandbox.host.run_task(&loaded, call).await;
-        (report.result.unwrap().bytes, report.fuel)
+        (report.result.unwrap().bytes, report.cost.fuel)
     };
     let first = run(1).await;
     assert_eq!(first, run(1).await);
@@ -97,7 +97,7 @@ async fn the_same_job_in_two_hosts_gives_the_same_bytes_and_fuel() {
         let loaded = sandbox.load(&guest("wordcount")).await;
         let report = sandbox.map(&loaded, "one two two three three three", Limits::default()).await;
         seen.push((
-            report.fuel,
+            report.cost.fuel,
             report.result.unwrap().bytes,
             sandbox.host.fingerprint(EngineClass::Deterministic).to_owned(),
         ));

@@ -20,8 +20,8 @@ async fn fuel_ends_an_infinite_loop() {
     let report = sandbox.run_wat(&command(LOOP), Limits { fuel: 1_000_000, ..Limits::default() }).await;
     let fault = report.result.unwrap_err();
     assert_eq!(fault.code, Code::OutOfFuel);
-    assert!(report.fuel >= 999_000 && report.fuel <= 1_000_000, "{}", report.fuel);
-    assert_eq!(fault.fuel, report.fuel);
+    assert!(report.cost.fuel >= 999_000 && report.cost.fuel <= 1_000_000, "{}", report.cost.fuel);
+    assert_eq!(fault.fuel, report.cost.fuel);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use fabric_index::{
     Index, InvocationFilter, LogFilter, Outbox, RecordBatch, RecordSink, StreamRecord, activity_records,
 };
 use fabric_types::{
+    Cost,
     id::{FunctionName, InvocationId, NodeId, TenantId},
     rest::{
         invocation::{Invocation, LogLine, LogSource},
@@ -47,7 +48,7 @@ fn invocation(n: u64) -> Invocation {
 }
 
 fn spent(fuel: u64) -> UsageLine {
-    UsageLine { invocations: 1, fuel, ..UsageLine::default() }
+    UsageLine { invocations: 1, cost: Cost { fuel, ..Cost::default() }, ..UsageLine::default() }
 }
 
 fn arrived(stream: &str, seq: u64, batch: &RecordBatch) -> StreamRecord {
@@ -58,7 +59,7 @@ fn arrived(stream: &str, seq: u64, batch: &RecordBatch) -> StreamRecord {
 async fn what_is_there(index: &Index) -> (Vec<String>, usize, u64) {
     let lines = index.logs(&tenant(), &LogFilter::default(), None, 100).await.unwrap().items;
     let calls = index.invocations(&tenant(), &InvocationFilter::default(), None, 100).await.unwrap().items;
-    let fuel = index.usage(&tenant(), 0..u32::MAX).await.unwrap().iter().map(|line| line.fuel).sum();
+    let fuel = index.usage(&tenant(), 0..u32::MAX).await.unwrap().iter().map(|line| line.cost.fuel).sum();
     (lines.into_iter().map(|line| line.message).collect(), calls.len(), fuel)
 }
 

@@ -3,11 +3,12 @@
 
 use fabric_index::{Index, InvocationFilter, JobFilter, LogFilter, Options};
 use fabric_types::{
+    Cost,
     id::{FunctionName, InvocationId, JobId, TenantId},
     job::JobState,
     rest::{
         invocation::{Invocation, InvocationState, LogLine, LogSource},
-        job::{Cost, Job, TaskCounts},
+        job::{Job, TaskCounts},
         node::UsageLine,
     },
 };
@@ -387,14 +388,19 @@ async fn usage_lasts_and_a_damaged_index_is_begun_anew() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("index.db");
     let a = tenant("a");
-    let delta = UsageLine { invocations: 1, fuel: 10, ..UsageLine::default() };
+    let delta = UsageLine { invocations: 1, cost: Cost { fuel: 10, ..Cost::default() }, ..UsageLine::default() };
     let index = Index::open(&path).unwrap();
     assert!(index.is_fresh());
     for _ in 0..100 {
         index.add_usage(&a, &function("f"), &delta);
     }
     index.add_usage(&tenant("b"), &function("g"), &delta);
-    let expected = [UsageLine { function: Some(function("f")), invocations: 100, fuel: 1000, ..UsageLine::default() }];
+    let expected = [UsageLine {
+        function: Some(function("f")),
+        invocations: 100,
+        cost: Cost { fuel: 1000, ..Cost::default() },
+        ..UsageLine::default()
+    }];
     assert_eq!(index.usage(&a, 0..u32::MAX).await.unwrap(), expected);
     let today = fabric_index::usage::today();
     assert!(index.usage(&a, today + 1..u32::MAX).await.unwrap().is_empty());

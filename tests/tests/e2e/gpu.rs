@@ -75,8 +75,10 @@ async fn a_job_gives_the_same_on_the_gpu_and_on_the_processor_and_the_gpu_is_bil
 
     // The cost is in the job, in usage and in the metrics.
     assert!(on_gpu.cost.gpu_us > 0 && on_cpu.cost.gpu_us == 0, "{} {}", on_gpu.cost.gpu_us, on_cpu.cost.gpu_us);
-    until("usage has it", async || server.client().usage(None, None).await.unwrap().total.gpu_us == on_gpu.cost.gpu_us)
-        .await;
+    until("usage has it", async || {
+        server.client().usage(None, None).await.unwrap().total.cost.gpu_us == on_gpu.cost.gpu_us
+    })
+    .await;
     #[allow(clippy::cast_precision_loss)]
     let wanted = on_gpu.cost.gpu_us as f64 / 1e6;
     assert!(server.metric("fabric_gpu_device_seconds_total").await.unwrap() >= wanted - 1e-6);

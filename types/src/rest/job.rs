@@ -1,7 +1,7 @@
 //! Jobs, their tasks and events.
 
 use crate::{
-    Fault,
+    Cost, Fault,
     digest::TaskKey,
     id::{FunctionName, JobId, NodeId},
     job::{JobSpec, JobState, StageKind, TaskState},
@@ -29,23 +29,6 @@ pub struct TaskCounts {
     pub dead: u64,
     /// Failed attempts that were or will be repeated.
     pub retries: u64,
-}
-
-/// The cost of a job so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Cost {
-    /// Fuel of all attempts that ended with a result or a guest fault.
-    pub fuel: u64,
-    /// Wall clock inside sandboxes, in microseconds, summed.
-    pub guest_us: u64,
-    /// Device time of GPU work, in microseconds, summed over the attempts that ended with a result.
-    #[serde(default)]
-    pub gpu_us: u64,
-    /// Input bytes read.
-    pub bytes_in: u64,
-    /// Result bytes committed.
-    pub bytes_out: u64,
 }
 
 /// A job.

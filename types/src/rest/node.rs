@@ -1,6 +1,7 @@
 //! Nodes, placement and usage.
 
 use crate::{
+    Cost,
     digest::ModuleDigest,
     function::EntryKind,
     gpu::GpuSupport,
@@ -209,17 +210,9 @@ pub struct UsageLine {
     pub cancelled: u64,
     /// Results served from the cache.
     pub cached: u64,
-    /// Fuel spent.
-    pub fuel: u64,
-    /// Wall clock inside sandboxes, in microseconds.
-    pub guest_us: u64,
-    /// Device time of GPU work, in microseconds, including validation and compilation of shaders.
-    #[serde(default)]
-    pub gpu_us: u64,
-    /// Bytes read.
-    pub bytes_in: u64,
-    /// Bytes written.
-    pub bytes_out: u64,
+    /// Cost of the calls and tasks that ran.
+    #[serde(flatten)]
+    pub cost: Cost,
     /// Price of fuel and device time, if the server has prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<f64>,

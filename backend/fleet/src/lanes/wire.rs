@@ -9,7 +9,7 @@ use fabric_backend::lane::{FromNode, HeldAttempt, ToNode};
 use fabric_types::{
     id::{JobId, NodeId, TenantId},
     job::{StageKind, TaskId},
-    work::{Assignment, Batch, Completion, Done},
+    work::{Assignment, Batch, Completion},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -189,40 +189,16 @@ impl Message for ToNode {
 
 #[derive(Serialize, Deserialize)]
 enum FromNodeWire {
-    Completed {
-        node: NodeId,
-        completion: Completion,
-    },
-    Heartbeat {
-        node: NodeId,
-    },
-    HeldAttempts {
-        node: NodeId,
-        attempts: Vec<HeldAttempt>,
-    },
-    /// [`FromNodeWire::Completed`] with the GPU time of each result, in their order.
-    CompletedOnGpu {
-        node: NodeId,
-        completion: Completion,
-        gpu_us: Vec<u64>,
-    },
-}
-
-fn results(completion: &mut Completion) -> impl Iterator<Item = &mut Done> {
-    completion.outcomes.iter_mut().filter_map(|outcome| outcome.result.as_mut().ok())
+    Completed { node: NodeId, completion: Completion },
+    Heartbeat { node: NodeId },
+    HeldAttempts { node: NodeId, attempts: Vec<HeldAttempt> },
 }
 
 impl Message for FromNode {
     fn encode(&self) -> Result<Bytes, Error> {
         pack(&match self {
             Self::Completed { node, completion } => {
-                let (node, mut completion) = (node.clone(), completion.clone());
-                let gpu_us: Vec<u64> = results(&mut completion).map(|done| done.gpu_us).collect();
-                if gpu_us.iter().all(|us| *us == 0) {
-                    FromNodeWire::Completed { node, completion }
-                } else {
-                    FromNodeWire::CompletedOnGpu { node, completion, gpu_us }
-                }
+                FromNodeWire::Completed { node: node.clone(), completion: completion.clone() }
             }
             Self::Heartbeat { node } => FromNodeWire::Heartbeat { node: node.clone() },
             Self::HeldAttempts { node, attempts } => {
@@ -234,12 +210,6 @@ impl Message for FromNode {
     fn decode(bytes: &[u8]) -> Option<Self> {
         Some(match unpack(bytes)? {
             FromNodeWire::Completed { node, completion } => Self::Completed { node, completion },
-            FromNodeWire::CompletedOnGpu { node, mut completion, gpu_us } => {
-                for (done, gpu_us) in results(&mut completion).zip(gpu_us) {
-                    done.gpu_us = gpu_us;
-                }
-                Self::Completed { node, completion }
-            }
             FromNodeWire::Heartbeat { node } => Self::Heartbeat { node },
             FromNodeWire::HeldAttempts { node, attempts } => Self::HeldAttempts { node, attempts },
         })

@@ -85,7 +85,7 @@ impl Sandbox {
     }
 
     pub async fn map(&self, loaded: &Loaded, input: impl Into<Bytes>, limits: Limits) -> TaskReport {
-        let mut call = TaskCall::new(TaskStage::Map, source::Memory::one("input", input));
+        let mut call = TaskCall::new(TaskStage::Map, source::MemorySource::one("input", input));
         call.limits = limits;
         self.host.run_task(loaded, call).await
     }

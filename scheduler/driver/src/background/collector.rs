@@ -221,12 +221,13 @@ mod tests {
     use super::*;
     use fabric_embedded::Embedded;
     use fabric_types::{
+        Cost,
         id::{FunctionName, NodeId, TenantId},
         rest::node::UsageLine,
     };
 
     fn record(fuel: u64) -> Bytes {
-        let line = UsageLine { fuel, ..UsageLine::default() };
+        let line = UsageLine { cost: Cost { fuel, ..Cost::default() }, ..UsageLine::default() };
         let usage = vec![(TenantId::new("a").unwrap(), 20_787, FunctionName::new("f").unwrap(), line)];
         serde_json::to_vec(&RecordBatch { usage, ..RecordBatch::default() }).unwrap().into()
     }
@@ -237,7 +238,7 @@ mod tests {
     }
 
     async fn fuel(index: &Index) -> u64 {
-        index.usage(&TenantId::new("a").unwrap(), 0..u32::MAX).await.unwrap().iter().map(|line| line.fuel).sum()
+        index.usage(&TenantId::new("a").unwrap(), 0..u32::MAX).await.unwrap().iter().map(|line| line.cost.fuel).sum()
     }
 
     /// Runs a collector over this index until `until` fuel is counted.

@@ -65,10 +65,6 @@ fn ms(of: Duration) -> u64 {
     u64::try_from(of.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn store_fault(error: fabric_store::Error) -> Fault {
-    error.to_fault()
-}
-
 /// Sweeps until `stop`.
 pub(crate) async fn run(driver: Driver, stop: CancellationToken) {
     let every = driver.parts.retention.every;
@@ -91,7 +87,7 @@ impl SweepRun<'_> {
         for tenant in self.driver.parts.store.accounts().tenants() {
             self.results(&tenant).await?;
             self.modules(&tenant).await?;
-            let staged = self.driver.parts.store.sweep_staging(&tenant, self.mode).await.map_err(store_fault)?;
+            let staged = self.driver.parts.store.sweep_staging(&tenant, self.mode).await.map_err(Fault::from)?;
             self.swept.unfinished_uploads.add(staged, 0);
         }
         Ok(())
@@ -161,7 +157,7 @@ impl SweepRun<'_> {
         }
         if any && let Some(named) = parts.backend.maintenance.result_objects(tenant, before).await? {
             let results = parts.store.results(tenant);
-            let swept = results.sweep(self.mode, |digest| named.contains(digest)).await.map_err(store_fault)?;
+            let swept = results.sweep(self.mode, |digest| named.contains(digest)).await.map_err(Fault::from)?;
             self.swept.result_objects.add(swept.objects, swept.bytes);
         }
         Ok(())
@@ -172,7 +168,7 @@ impl SweepRun<'_> {
         let parts = &self.driver.parts;
         let Some(named) = named_modules(self.driver, tenant).await? else { return Ok(()) };
         let modules = parts.store.modules(tenant);
-        let swept = modules.sweep(self.mode, |digest| named.contains(digest)).await.map_err(store_fault)?;
+        let swept = modules.sweep(self.mode, |digest| named.contains(digest)).await.map_err(Fault::from)?;
         self.swept.modules.add(swept.objects, swept.bytes);
         Ok(())
     }

@@ -18,14 +18,6 @@ use fabric_types::{
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-fn fault(error: fabric_store::Error) -> Fault {
-    let fault = Fault::new(error.code(), error.to_string());
-    match error.hint() {
-        Some(hint) => fault.hint(hint),
-        None => fault,
-    }
-}
-
 fn bad(message: impl Into<String>, hint: &str) -> Fault {
     Fault::new(Code::BadRequest, message).hint(hint)
 }
@@ -137,7 +129,7 @@ fn base(
 pub async fn split(parts: &Parts, submission: &Submission, spec: &JobSpec) -> Result<fabric_store::Plan, Fault> {
     let objects = parts.store.objects(&submission.tenant);
     let options = PlanOptions { max_partitions: parts.max_tasks as usize, ..PlanOptions::default() };
-    fabric_store::plan(&spec.input, &objects, &options).await.map_err(fault)
+    fabric_store::plan(&spec.input, &objects, &options).await.map_err(Fault::from)
 }
 
 /// Plans a submission.

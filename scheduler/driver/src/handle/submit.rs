@@ -37,7 +37,7 @@ impl Driver {
         }
         let bytes = records.iter().map(|record| record.len() as u64 + ROW_BYTES).sum();
         let accounts = self.parts.store.accounts();
-        let room = accounts.reserve(&meta.tenant, StorageKind::Jobs, bytes).await.map_err(|e| e.to_fault())?;
+        let room = accounts.reserve(&meta.tenant, StorageKind::Jobs, bytes).await?;
         // Register the job as active before journaling it. A crash in between leaves a key that recovery removes.
         let active = Meta::active_key(&meta.tenant, &meta.id);
         self.parts.backend.registry.put(&active, Bytes::new(), Precondition::Any).await?;

@@ -16,10 +16,9 @@ pub use tasks::TaskFilter;
 
 use fabric_scheduler_core::{RestoredTask, Time, plan};
 use fabric_types::{
-    Code, Fault,
+    Code, Cost, Fault,
     id::{JobId, NodeId},
     job::{JobState, StageKind, TaskId},
-    rest::job::Cost,
     task_key::Keyer,
     work::{Done, OutputRef},
 };
@@ -159,10 +158,8 @@ impl OpenJob {
     pub fn apply_done(&mut self, done: &DoneTasks) {
         let node = self.node_index(&done.node);
         for item in &done.tasks {
-            self.cost.fuel = self.cost.fuel.saturating_add(item.done.fuel);
-            self.cost.guest_us = self.cost.guest_us.saturating_add(item.done.wall_us);
-            self.cost.gpu_us = self.cost.gpu_us.saturating_add(item.done.gpu_us);
-            self.cost.bytes_in = self.cost.bytes_in.saturating_add(item.done.bytes_in);
+            // Only the committed result counts as output.
+            self.cost.add(&Cost { bytes_out: 0, ..item.done.cost });
             let Some(note) = self.task_mut(item.task) else { continue };
             note.attempts = note.attempts.max(item.attempt);
             if note.done.is_none() {
@@ -210,7 +207,7 @@ impl OpenJob {
                     cached: note.done.as_ref().is_some_and(|d| d.cached),
                     dead: self.dead.contains_key(&task),
                     killed: self.dead.get(&task).is_some_and(|dead| dead.code == Code::ProcessKilled),
-                    fuel: note.done.as_ref().map_or(0, |d| d.fuel) + self.faults.get(&task).map_or(0, |f| f.fuel),
+                    fuel: note.done.as_ref().map_or(0, |d| d.cost.fuel) + self.faults.get(&task).map_or(0, |f| f.fuel),
                 });
             }
         }

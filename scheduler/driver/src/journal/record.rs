@@ -85,11 +85,7 @@ impl JobRecord {
             Self::Accepted(meta) => json(b'A', meta),
             Self::Partitions(list) => compact(b'Q', &PackedPartitions::new(list)),
             Self::Started(at_ms) => json(b'S', at_ms),
-            Self::Done(done) if done.tasks.iter().all(|t| t.done.gpu_us == 0) => compact(b'D', done),
-            Self::Done(done) => {
-                let gpu_us: Vec<u64> = done.tasks.iter().map(|t| t.done.gpu_us).collect();
-                compact(b'G', &(gpu_us, done))
-            }
+            Self::Done(done) => compact(b'D', done),
             Self::Failed(failed) => json(b'F', failed),
             Self::Dead(dead) => json(b'X', dead),
             Self::CancelRequested => Ok(tagged(b'C', Vec::new())),
@@ -118,13 +114,6 @@ impl JobRecord {
             }
             b'S' => Self::Started(read_json(tag, body)?),
             b'D' => Self::Done(read_compact(tag, body)?),
-            b'G' => {
-                let (gpu_us, mut done): (Vec<u64>, DoneTasks) = read_compact(tag, body)?;
-                for (task, gpu_us) in done.tasks.iter_mut().zip(gpu_us) {
-                    task.done.gpu_us = gpu_us;
-                }
-                Self::Done(done)
-            }
             b'F' => Self::Failed(read_json(tag, body)?),
             b'X' => Self::Dead(read_json(tag, body)?),
             b'C' => Self::CancelRequested,
@@ -144,30 +133,22 @@ mod tests {
     use super::*;
     use crate::job::DoneTask;
     use fabric_types::{
+        Cost,
         digest::{ContentDigest, TaskKey},
         id::NodeId,
         job::TaskId,
         work::{Done, OutputRef},
     };
 
-    fn done(gpu_us: [u64; 2]) -> DoneTasks {
-        let output = OutputRef { key: TaskKey([1; 32]), digest: ContentDigest([2; 32]), len: 3 };
-        let done = Done { output, fuel: 4, wall_us: 5, gpu_us: 0, bytes_in: 6, cached: false, differs: None };
-        let tasks = gpu_us.into_iter().enumerate().map(|(at, gpu_us)| DoneTask {
-            task: TaskId { stage: 0, index: at as u32 },
-            attempt: 1,
-            done: Done { gpu_us, ..done.clone() },
-        });
-        DoneTasks { node: NodeId::new("n").unwrap(), tasks: tasks.collect() }
-    }
-
     #[test]
-    fn gpu_time_is_written_where_there_is_some_and_the_rest_reads_as_before() {
-        for (gpu_us, tag) in [([0, 0], b'D'), ([0, 9], b'G')] {
-            let bytes = JobRecord::Done(done(gpu_us)).encode().unwrap();
-            assert_eq!(bytes.first(), Some(&tag));
-            let JobRecord::Done(read) = JobRecord::decode(&bytes).unwrap() else { panic!("another kind") };
-            assert_eq!(read, done(gpu_us));
-        }
+    fn results_are_read_as_they_were_written() {
+        let output = OutputRef { key: TaskKey([1; 32]), digest: ContentDigest([2; 32]), len: 3 };
+        let cost = Cost { fuel: 4, wall_us: 5, gpu_us: 6, bytes_in: 7, bytes_out: 3 };
+        let done = Done { output, cost, cached: false, differs: None };
+        let tasks = vec![DoneTask { task: TaskId { stage: 0, index: 1 }, attempt: 1, done }];
+        let done = DoneTasks { node: NodeId::new("n").unwrap(), tasks };
+        let bytes = JobRecord::Done(done.clone()).encode().unwrap();
+        let JobRecord::Done(read) = JobRecord::decode(&bytes).unwrap() else { panic!("another kind") };
+        assert_eq!(read, done);
     }
 }

@@ -34,7 +34,7 @@ impl JobsOwner {
             let (job, task, attempt, node) = (completion.job.clone(), outcome.task, outcome.attempt, node.clone());
             match outcome.result {
                 Ok(result) => {
-                    let (fuel, wall_us, cached) = (result.fuel, result.wall_us, result.cached);
+                    let (fuel, wall_us, cached) = (result.cost.fuel, result.cost.wall_us, result.cached);
                     self.metrics.tasks_succeeded.inc();
                     self.metrics.tasks_cached.inc_by(u64::from(cached));
                     self.metrics.fuel.inc_by(fuel);

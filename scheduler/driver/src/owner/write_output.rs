@@ -4,10 +4,6 @@ use fabric_results::ResultStore;
 use fabric_store::{ObjectPath, PutOptions, Store};
 use fabric_types::{Fault, id::TenantId, work::OutputRef};
 
-fn fault(error: fabric_store::Error) -> Fault {
-    Fault::new(error.code(), error.to_string())
-}
-
 /// Returns the path of result `index` of `count`: `output` itself for a single result, unless it ends in `/`; otherwise
 /// `part-00000` and so on under `output`.
 #[must_use]
@@ -33,7 +29,7 @@ pub async fn write(
     for (index, output) in outputs.iter().enumerate() {
         let path = ObjectPath::new(path(to, index, outputs.len())).map_err(Fault::from)?;
         let opened = results.open(tenant, output, None).await?;
-        objects.put(&path, opened.body, PutOptions::default()).await.map_err(fault)?;
+        objects.put(&path, opened.body, PutOptions::default()).await?;
     }
     Ok(())
 }

@@ -18,14 +18,14 @@ fn is_advice(line: &str) -> bool {
 
 /// The last lines of a guest's standard error.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct LastWords {
+pub(crate) struct FailureOutput {
     /// Reason for the failure, if a runtime printed one.
     pub(crate) reason: Option<String>,
     /// Other lines, oldest first.
     pub(crate) lines: Vec<String>,
 }
 
-impl LastWords {
+impl FailureOutput {
     /// Parses the last lines, oldest first.
     pub(crate) fn read<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let said: Vec<_> = lines.into_iter().filter(|line| !line.trim().is_empty() && !is_advice(line)).collect();
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Option<String>, Vec<String>) {
-        let words = LastWords::read(text.lines());
+        let words = FailureOutput::read(text.lines());
         (words.reason, words.lines)
     }
 
