@@ -291,7 +291,8 @@ impl Fleet {
     pub async fn succeed_with(&self, attempt: &Attempt, cached: bool, differs: Option<ContentDigest>) {
         let output = self.commit(attempt).await;
         let (fuel, wall_us) = if cached { (0, 0) } else { (10, 1000) };
-        self.report(attempt, Ok(Done { output, fuel, wall_us, gpu_us: 0, bytes_in: 1, cached, differs })).await;
+        let cost = fabric_types::Cost { fuel, wall_us, bytes_in: 1, ..fabric_types::Cost::default() };
+        self.report(attempt, Ok(Done { output, cost, cached, differs })).await;
     }
 
     pub async fn fail(&self, attempt: &Attempt, fault: Fault) {
