@@ -24,7 +24,6 @@ pub use problem::Problem;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde::{Serialize, de::DeserializeOwned};
     use std::fmt::Debug;

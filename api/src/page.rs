@@ -91,7 +91,6 @@ pub(crate) use paged;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use std::{
         convert::Infallible,

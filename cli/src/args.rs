@@ -148,7 +148,6 @@ pub struct CompileWorkerArgs {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use clap::CommandFactory as _;
 

@@ -183,7 +183,6 @@ impl From<Fault> for Failure {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn fault() -> Fault {

@@ -106,7 +106,6 @@ pub fn stored_at(output: &str, count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

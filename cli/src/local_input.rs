@@ -220,7 +220,6 @@ pub fn walk(folder: &Path) -> Result<Vec<LocalFile>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -92,7 +92,6 @@ fn with_features(mut dependency: Value, added: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

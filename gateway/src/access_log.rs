@@ -197,7 +197,6 @@ fn refusal(route: &str, response: &Response) -> Option<Code> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -98,7 +98,6 @@ impl AsRef<[u8]> for Whole {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use fabric_types::{memory::MemoryAccount, units::ByteSize};
 

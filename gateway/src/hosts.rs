@@ -199,7 +199,6 @@ pub(crate) fn host(headers: &HeaderMap) -> &str {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use std::net::{IpAddr, Ipv4Addr, SocketAddrV6};
 

@@ -423,7 +423,6 @@ fn replay(answer: Answer) -> Result<Response> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use fabric_embedded::Embedded;
 

@@ -136,7 +136,6 @@ impl<V: Serialize, F: FnMut(&mut V, V)> Combine<V, F> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

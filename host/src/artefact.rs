@@ -272,7 +272,6 @@ fn key(path: &Path) -> Result<[u8; 32], Error> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use fabric_types::EngineClass;
 

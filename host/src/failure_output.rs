@@ -64,7 +64,6 @@ fn reason(lines: &[&str]) -> Option<(String, std::ops::Range<usize>)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn read(text: &str) -> (Option<String>, Vec<String>) {

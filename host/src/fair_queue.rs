@@ -251,7 +251,6 @@ impl<P: Hash + Eq + Clone, L: Hash + Eq + Clone, W> FairTurns<P, L, W> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     type Queue = FairTurns<&'static str, &'static str, u32>;

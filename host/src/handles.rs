@@ -73,7 +73,6 @@ impl HandleMeter {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use fabric_types::{Code, memory::MemoryAccount, units::ByteSize};
 

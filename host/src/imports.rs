@@ -157,7 +157,6 @@ fn component(name: &str) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn said(form: Form, module: &str, name: Option<&str>) -> String {

@@ -283,7 +283,6 @@ impl PartSource for Merge {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn bucket(block: &[u8], n: u32) -> Bytes {

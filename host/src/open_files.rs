@@ -103,7 +103,6 @@ impl Drop for CallFiles {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -107,7 +107,6 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use fabric_types::{
         digest::ModuleDigest,

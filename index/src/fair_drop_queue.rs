@@ -118,7 +118,6 @@ impl<T> FairDropQueue<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn tenant(name: &str) -> TenantId {

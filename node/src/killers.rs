@@ -72,7 +72,6 @@ impl Killers {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use fabric_types::id::{FunctionName, TenantId};
 

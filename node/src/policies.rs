@@ -109,7 +109,6 @@ fn tenant(key: &str) -> Option<TenantId> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use fabric_backend::registry::Precondition;
     use fabric_embedded::Embedded;

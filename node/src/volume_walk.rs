@@ -164,7 +164,6 @@ pub(crate) fn removed_but_open(root: &Path, writers: &HashSet<TenantId>) -> Hash
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use rustix::fs::mkdirat;
 

@@ -26,7 +26,6 @@ impl BackgroundTask {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use tokio::sync::oneshot;
 

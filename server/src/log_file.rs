@@ -79,7 +79,6 @@ fn shift(path: &Path, files: usize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

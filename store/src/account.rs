@@ -462,7 +462,6 @@ impl Drop for Reservation {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn tenant(name: &str) -> TenantId {

@@ -53,7 +53,6 @@ pub(crate) async fn sweep(store: &dyn ObjectStore, folder: &Path, now: SystemTim
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use object_store::memory::InMemory;
 

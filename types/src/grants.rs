@@ -386,7 +386,6 @@ pub fn asks_for_any(deployment: &Deployment) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn allows(rule: &str, grant: &str) -> bool {

@@ -107,7 +107,6 @@ fn rounded(value: &Value) -> Option<Number> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     fn read(text: &str) -> Result<JobSpec, String> {

@@ -67,7 +67,6 @@ pub fn show(labels: &Labels) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -339,7 +339,6 @@ impl AsRef<[u8]> for ChargedBuffer {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn tenant(name: &str) -> TenantId {

@@ -224,7 +224,6 @@ pub(crate) fn refresh(arguments: &[String]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
 

@@ -88,7 +88,6 @@ fn resolve(uv: &Path, list: &List, upgrade: bool) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
     use std::collections::BTreeSet;

@@ -281,7 +281,6 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// Returns the number of the challenge that was sent to this process.

@@ -380,7 +380,6 @@ fn on_event(event: &Event, counters: &Counters, connection: &watch::Sender<Conne
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -137,7 +137,6 @@ pub(crate) fn name(root: &Path, path: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -213,7 +213,6 @@ fn call(server: &str, deployed: &DeploymentResponse, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn deployed(version: u32, live: &[(u32, u32)], before: &[(u32, u32)]) -> DeploymentResponse {

@@ -217,7 +217,6 @@ fn matters(path: &Path, folder: &Path, watched: &[PathBuf]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -154,7 +154,6 @@ fn write(folder: &Path, name: &FunctionName, template: Template, sdk: &str) -> R
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::project::Project;
     use fabric_types::gpu::GpuRequirement;

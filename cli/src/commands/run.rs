@@ -308,7 +308,6 @@ async fn deliver(client: &Client, job: &Job, output: &JobOutput, ctx: &Ctx<'_>) 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -371,7 +371,6 @@ async fn problem(mut response: Response) -> Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -219,7 +219,6 @@ fn same_server(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const CONFIG: &str = "current = \"prod\"\n[contexts.prod]\nurl = \"https://prod.example/\"\ntoken = \"p\"\ntenant = \"acme\"\n\

@@ -107,7 +107,6 @@ impl Parser {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     const STREAM: &[u8] = b"\xef\xbb\xbf: hello\nevent: started\nid: 1\ndata: {\"a\":1}\n\n: keep alive\n\nid: 2\r\ndata: x\r\ndata:  y\r\n\r\nevent: no-data\n\ndata\n\nevent: cut\ndata: off";

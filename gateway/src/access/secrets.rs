@@ -137,7 +137,6 @@ pub(crate) fn are_in_address(uri: &Uri, headers: &HeaderMap, hub: bool) -> bool 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use http::HeaderValue;
 

@@ -64,7 +64,6 @@ impl<T> View<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 

@@ -89,7 +89,6 @@ impl fmt::Display for Rule {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
     fn user(name: &str, groups: &[&str], admin: bool) -> User {

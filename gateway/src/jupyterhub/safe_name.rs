@@ -45,7 +45,6 @@ pub(super) fn of(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
     use fabric_types::id::TenantId;
     use proptest::prelude::*;

@@ -48,7 +48,6 @@ pub(super) fn read(bytes: &[u8], service: &str) -> Option<Result<User, Refusal>>
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use serde_json::json;
 

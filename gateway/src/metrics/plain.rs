@@ -44,7 +44,6 @@ pub fn plain(open: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use prometheus_client::{
         metrics::{counter::Counter, gauge::Gauge, info::Info},

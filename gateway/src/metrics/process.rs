@@ -87,7 +87,6 @@ impl<M: EncodeMetric> Metric for M {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -293,7 +293,6 @@ pub(crate) async fn offer(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     fn other(busy: u32, warm: bool) -> Candidate {

@@ -110,7 +110,6 @@ fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn cookie(text: &str, scope: HeaderScope<'_>) -> Option<String> {

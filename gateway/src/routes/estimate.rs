@@ -108,7 +108,6 @@ pub fn estimate(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use fabric_types::{dataset::InputSpec, job::ReduceSpec};
 

@@ -292,7 +292,6 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn table(most: usize, of_address: usize, reserve: usize) -> Connections {

@@ -33,7 +33,6 @@ pub fn check_listen(addr: SocketAddr, tls: bool, tokens: bool, forced: bool) -> 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -148,7 +148,6 @@ impl<F: Future> Future for Watched<F> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use http_body::Body as _;
     use hyper::rt::Executor as _;

@@ -44,7 +44,6 @@ pub(super) fn from_bytes<T: Element>(bytes: &[u8]) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -101,7 +101,6 @@ impl From<Error> for crate::Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::ErrorKind;
 

@@ -65,7 +65,6 @@ pub fn info() -> Result<Info> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn denied<T>(result: Result<T>) -> bool {

@@ -174,7 +174,6 @@ fn one_for_each(layout: &[BindingLayout], buffers: usize) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::gpu::Access;
 

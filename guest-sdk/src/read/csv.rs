@@ -108,7 +108,6 @@ impl<T: DeserializeOwned> FromInput for Csv<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[derive(Debug, PartialEq, serde::Deserialize)]

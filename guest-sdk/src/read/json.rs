@@ -67,7 +67,6 @@ impl<T: DeserializeOwned> FromInput for JsonLines<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -116,7 +116,6 @@ fn without_return(line: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn all(mut lines: Lines) -> Vec<Vec<u8>> {

@@ -228,7 +228,6 @@ impl<K: Eq + Hash + Clone> RoundRobin<K> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use proptest::prelude::*;
 

@@ -66,7 +66,6 @@ impl DeadlineBackoff {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -231,7 +231,6 @@ impl Device {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn info(kind: AdapterKind, loop_probe: LoopProbe) -> AdapterInfo {

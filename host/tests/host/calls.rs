@@ -1,5 +1,4 @@
 //! Tests of every entry kind, with the guests of `examples/` and with preview 1 commands in text format.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::support::*;
 use bytes::Bytes;

@@ -1,5 +1,4 @@
 //! Tests of guests that fail, and of uploads that are rejected.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::support::*;
 use fabric_types::{Code, limits::Limits, units::ByteSize};

@@ -2,7 +2,6 @@
 //! forbidden operation, and the node and its other guests must continue to work.
 //!
 //! Requires lavapipe: `apt-get install mesa-vulkan-drivers`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::support::*;
 use fabric_host::{GpuDevice, GpuSearch, Loaded, TaskCall, TaskReport, TaskStage, WorkerCommand, source::EmptySource};

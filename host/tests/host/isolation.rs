@@ -1,5 +1,4 @@
 //! Tests that a call can't observe other calls, the machine, or the time.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::support::*;
 use fabric_host::{TaskCall, TaskStage, source::MemorySource};

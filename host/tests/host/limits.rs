@@ -1,5 +1,4 @@
 //! Tests of every limit, each with a guest that exceeds it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::support::*;
 use fabric_types::{Code, limits::Limits, units::ByteSize};

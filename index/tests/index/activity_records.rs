@@ -1,5 +1,4 @@
 //! Activity records, from the process that created them to an index elsewhere.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use fabric_index::{
     Index, InvocationFilter, LogFilter, Outbox, RecordBatch, RecordSink, StreamRecord, activity_records,

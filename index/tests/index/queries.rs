@@ -1,5 +1,4 @@
 //! Tests of the index through its public API.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
 use fabric_index::{Index, InvocationFilter, JobFilter, LogFilter, Options};
 use fabric_types::{

@@ -219,7 +219,6 @@ pub(crate) async fn kept_quota(backend: &Backend, tenant: &TenantId) -> Result<O
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

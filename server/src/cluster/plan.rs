@@ -125,7 +125,6 @@ impl ClusterPlan {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn addresses(listen: &str, nodes: u16) -> Result<Vec<SocketAddr>, Error> {

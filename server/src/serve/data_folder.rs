@@ -97,7 +97,6 @@ fn try_restrict(folder: &Path) -> std::io::Result<Restriction> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
     fn mode(path: &Path) -> u32 {

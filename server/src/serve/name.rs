@@ -248,7 +248,6 @@ impl Name {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn holder() -> (tempfile::TempDir, Holder) {

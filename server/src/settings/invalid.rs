@@ -118,7 +118,6 @@ fn insert(table: &mut Table, at: &[String], value: &Value) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use serde::Deserialize;
 

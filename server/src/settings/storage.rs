@@ -161,7 +161,6 @@ impl SettingsTable for StorageConfig {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn read(text: &str) -> Result<StorageConfig, String> {

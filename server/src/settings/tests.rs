@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use super::{choices::LogFormat, table::File, *};
 use fabric_client::settings::Setting;
 use fabric_types::{ceilings::Ceilings, function::EntryKind, grants::GrantRules, units::ByteSize};

@@ -151,7 +151,7 @@ impl SettingValue for Vec<EntryKind> {
 impl SettingValue for Vec<Rule> {
     type Raw = Vec<String>;
     fn from_file(raw: Self::Raw) -> Result<Self, String> {
-        raw.iter().map(|rule| Rule::from_str(rule).map_err(|e| format!("{e}"))).collect()
+        raw.iter().map(|rule| Rule::from_str(rule).map_err(|e| e.to_string())).collect()
     }
     fn parse(text: &str) -> Result<Self, String> {
         comma_list(text, Rule::from_str)

@@ -1,5 +1,4 @@
 //! The conformance suite over every kind of store.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_store::{Durability, Store, StoreOptions, conformance};
 

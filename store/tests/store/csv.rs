@@ -1,6 +1,5 @@
 //! The CSV splitter and the SDK's reader have the same grammar: the rows of the parts, one after the other, are the
 //! rows of the whole object, for arbitrary bytes and split positions.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric::{Csv, Input};
 use fabric_store::{ObjectPath, Objects, PlanOptions, PutOptions, Store, open, plan};

@@ -1,5 +1,4 @@
 //! Conditions on objects that are written in parts.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use fabric_store::{Conditions, Error, ObjectPath, Objects, PutOptions, Range, Store, StoreOptions};

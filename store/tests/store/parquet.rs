@@ -1,5 +1,4 @@
 //! A row group extracted as a file reads back unchanged, and a hostile footer is refused.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use fabric_store::{ObjectPath, Objects, PlanOptions, PutOptions, Store, open, plan};

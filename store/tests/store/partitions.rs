@@ -1,5 +1,4 @@
 //! Plans and readers together: every byte is read once, and no line, row or record is split.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use fabric_store::{ObjectPath, Objects, PlanOptions, PutOptions, Store, StoreOptions, open, plan};

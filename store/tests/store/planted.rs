@@ -1,5 +1,4 @@
 //! Files planted in a local directory cannot lead out of it, and the files of a crashed process are removed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_store::{Error, ObjectPath, ObjectPrefix, PutOptions, Store, StoreOptions};
 use fabric_types::id::TenantId;

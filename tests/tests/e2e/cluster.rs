@@ -1,5 +1,4 @@
 //! `fabric cluster`: a fleet on one machine that a supervisor keeps running.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Cluster, built, manifest, until};
 

@@ -1,5 +1,4 @@
 //! The command line for a user's first function: names, failures, logs, versions, tokens.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Ran, Server, built, manifest};
 use std::path::Path;

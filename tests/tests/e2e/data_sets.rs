@@ -1,6 +1,5 @@
 //! Data sets: splitters lose no data, unreadable input gives an error with a hint, and a job without tasks is rejected
 //! in the same way by the CLI and by REST.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, cat, repository};
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
 //! Tasks that cannot succeed: the list of dead letters, and jobs that succeed without such tasks.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_client::PageOptions;
 use fabric_tests::{Options, Server, hostile};

@@ -1,7 +1,6 @@
 //! Checks the files of `deploy/` against the binary: flags and variables exist, ports and probes respond, metrics are
 //! exposed. `deploy/helm/check.py` renders the chart with Helm's own engine and checks it against Kubernetes' schemas.
 //! No test here runs the chart in a cluster.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, repository};
 use serde_json::Value;

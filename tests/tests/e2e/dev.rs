@@ -1,5 +1,4 @@
 //! `fabric dev`: a change to a watched file is deployed soon after.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server};
 use std::time::Duration;

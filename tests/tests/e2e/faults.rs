@@ -1,7 +1,6 @@
 //! Runs each fault once, at a fixed seed, over a fleet of real processes. `soak` runs random faults for hours.
 //!
 //! `FABRIC_SEED` sets another seed, in hexadecimal.
-#![allow(clippy::print_stderr, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::faults::{Fault, Fleet, Round, Setup, Work, namespaces_possible};
 

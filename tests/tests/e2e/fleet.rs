@@ -1,6 +1,5 @@
 //! Several processes as one fabric, over a shared NATS server and store: a job spreads over them and survives the loss
 //! of the process that owns it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use fabric_client::{LogQuery, PageOptions, TaskQuery};

@@ -1,7 +1,6 @@
 //! Functions on a GPU, from the manifest to usage, on a real server with a software driver.
 //!
 //! Needs lavapipe: `apt-get install mesa-vulkan-drivers`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_client::{InvokeRequest, PageOptions, TaskQuery};
 use fabric_tests::{Nats, Options, Process, Server, built, hostile, repository, until};

@@ -1,5 +1,4 @@
 //! Tenants, tokens and roles: isolation in every route, every spelling of a path and every slot.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_api::token::NewToken;
 use fabric_client::{Client, DeployRequest, InvokeRequest, LogQuery, UploadOptions};

@@ -1,6 +1,5 @@
 //! Deploys and calls every guest of `examples/hostile` through the public API. Checks the error, the bound, that other
 //! calls are served meanwhile, and that no resources leak.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_api::Problem;
 use fabric_client::{Client, DeployRequest, Error, InvokeRequest};

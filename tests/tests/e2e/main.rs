@@ -1,4 +1,5 @@
 //! End-to-end tests of the `fabric` binary, one module per subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
 mod cluster;
 mod command_line;

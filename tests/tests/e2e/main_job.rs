@@ -1,6 +1,5 @@
 //! The README's main job and related jobs, through the CLI and the API. This test computes the expected numbers from
 //! the same data with its own code.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, repository};
 use serde_json::Value;

@@ -1,5 +1,4 @@
 //! The names of processes in a fleet: one process at a time has a name.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Ran, SmallFleet, until};
 use fabric_types::job::{JobSpec, JobState};

@@ -1,5 +1,4 @@
 //! Nodes that are restarted, drained, cut off or slow, in a fleet of several processes on one machine.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use fabric_client::{Client, InvokeRequest, NodeModeRequest, PageOptions, TaskQuery};
@@ -202,7 +201,6 @@ async fn a_call_whose_only_node_just_died_runs_on_no_other() {
     let refused = once
         .invoke("picky", InvokeRequest::new("y"))
         .await
-        .err()
-        .expect("the call ran on a node without the required label");
+        .expect_err("the call ran on a node without the required label");
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
 }

@@ -1,5 +1,4 @@
 //! `fabric deploy oci://…`: a module from an OCI registry.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use fabric_tests::{Options, Registry, Server, built};
 use oci_client::{

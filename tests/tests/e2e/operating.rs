@@ -1,5 +1,4 @@
 //! Operating a server: reading its log, finding a wrong setting, setting and deleting quotas, removing old data.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, until};
 

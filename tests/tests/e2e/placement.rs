@@ -1,5 +1,4 @@
 //! Placement: node constraints, guarantees of tenants, and the reasons that are reported for waiting jobs.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_client::NodeModeRequest;
 use fabric_tests::{Options, Server, hostile, until};

@@ -1,5 +1,4 @@
 //! `/readyz` and the metrics while a dependency of a process is frozen, lost or full.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Server, SmallFleet, until};
 

@@ -1,5 +1,4 @@
 //! A rolling restart of a fleet behind a load balancer that probes `/readyz`: no call fails.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_client::{Client, InvokeRequest};
 use fabric_tests::{Balancer, SmallFleet, until};

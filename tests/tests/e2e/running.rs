@@ -1,5 +1,4 @@
 //! Running jobs from the command line: output before a job runs, while it waits and after it has ended.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, built, cat, until};
 use std::time::Duration;

@@ -3,7 +3,6 @@
 //!
 //! The points are drawn from a seed that the output names. `FABRIC_SEED` sets the seed, `FABRIC_ROUNDS` the number of
 //! rounds.
-#![allow(clippy::print_stderr, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Ended, Options, Server, repository};
 use fabric_types::{job::JobSpec, rest::job::Task};

@@ -1,5 +1,4 @@
 //! Telemetry: spans at an OTLP collector and metrics for Prometheus.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use axum::{Router, body::Bytes, http::header, routing::post};
 use fabric_tests::{Options, Server, until};

@@ -1,6 +1,5 @@
 //! Attacks of one tenant on the disk, through the public API: filling it with results, objects, modules, volumes and
 //! log lines. Each ends at the tenant's quota or drops the tenant's older data, and other tenants lose nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use fabric_client::{Client, Error, InvokeRequest, PageOptions, UploadOptions};

@@ -1,6 +1,5 @@
 //! Attacks by HTTP clients and http functions: clients that never read, a tenant that holds slots, headers that reach
 //! beyond a function, secrets forwarded to a guest, and information for strangers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_api::token::NewToken;
 use fabric_client::{Client, DeployRequest, InvokeRequest};

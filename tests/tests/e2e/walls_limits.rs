@@ -1,6 +1,5 @@
 //! Attacks with manifest settings, through the public API: limits above any machine, grants without permission, more
 //! memory than exists, and guests that sleep on slots.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use fabric_api::Problem;

@@ -1,6 +1,5 @@
 //! Modules that attack their readers: the parser, the compiler, the reader of debug information. Each is sent through
 //! the public API of a server whose process must survive.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use fabric_api::Problem;

@@ -1,5 +1,4 @@
 //! Attacks with jobs that stay open: the owner holds all their tasks in memory until they end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_api::Problem;
 use fabric_client::Client;

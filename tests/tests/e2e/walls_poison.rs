@@ -1,6 +1,5 @@
 //! Tasks that kill their process. Deaths are counted across restarts of scheduler and node, the task ends as a dead
 //! letter, and other tasks and the server continue.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use fabric_client::{Client, DeployRequest, InvokeRequest, JobQuery, PageOptions};

@@ -1,6 +1,5 @@
 //! Attacks with input that multiplies the server's work: schemas, parameters, YAML, JSON and plans. Each attack ends
 //! with a clear error, uses bounded memory, and does not block another connection.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_tests::{Options, Server, cat};
 use fabric_types::Code;

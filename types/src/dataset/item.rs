@@ -124,7 +124,6 @@ impl utoipa::ToSchema for Item {}
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn read(json: &str) -> Item {

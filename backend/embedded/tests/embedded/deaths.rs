@@ -1,5 +1,4 @@
 //! Process deaths, stored in the embedded registry.
-#![allow(clippy::unwrap_used)]
 
 use fabric_backend::deaths::{DEATHS, Death, DeathReporter, RunningTask, all, record, retract};
 use fabric_embedded::Embedded;

@@ -1,5 +1,4 @@
 //! The embedded backend counts the data of each tenant, expires results by their last use, and shrinks its file.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use fabric_backend::{

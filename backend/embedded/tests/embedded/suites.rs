@@ -1,5 +1,4 @@
 //! The embedded backend passes every conformance suite, in memory and over a file, and keeps acknowledged writes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
 use fabric_backend::{
     Error,

@@ -89,7 +89,6 @@ pub(super) fn decode(what: &str, mut bytes: Bytes) -> Result<(Header, Vec<Bytes>
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -1,5 +1,4 @@
 //! Tests of the wire format: round trips, hostile input, and the bytes of version 3.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use super::*;
 

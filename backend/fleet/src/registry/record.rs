@@ -72,7 +72,6 @@ pub(super) fn next_revision(last: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -146,7 +146,6 @@ impl Drop for ChangeWatchers {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::registry::RegistryEntry;
     use futures::FutureExt as _;

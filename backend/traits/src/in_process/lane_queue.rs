@@ -34,7 +34,6 @@ impl SchedulerInbox for LaneInbox<FromNode> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use futures::FutureExt as _;
 

@@ -1,4 +1,3 @@
-#![allow(clippy::unwrap_used)]
 use super::*;
 use crate::conformance::presence::node;
 use futures::FutureExt as _;

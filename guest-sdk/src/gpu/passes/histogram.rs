@@ -57,7 +57,6 @@ fn scale(range: &Range<f32>, bins: u32) -> Result<f32> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -1,5 +1,4 @@
 //! Tests of the ledger against requests of guests.
-#![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
 use crate::command::BindingShape;
 use proptest::prelude::*;

@@ -52,7 +52,6 @@ impl Meter {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn ms(n: u64) -> Duration {

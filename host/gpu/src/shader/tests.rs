@@ -1,5 +1,4 @@
 //! Valid shaders, and an invalid one for each reason of rejection.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
 use crate::command::{BindingAccess, BindingShape};

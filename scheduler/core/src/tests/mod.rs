@@ -1,5 +1,4 @@
 //! Tests of the scheduling rules, one module per topic, over a small fixture without real time or network.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod dead_letters;
 mod placement;

@@ -217,7 +217,6 @@ fn decode(stream: &str, record: &Record) -> RecordBatch {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use fabric_embedded::Embedded;
     use fabric_types::{

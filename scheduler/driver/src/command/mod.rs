@@ -69,7 +69,7 @@ pub(crate) enum Command {
     /// Lists the tenants of the core, and those in `stored`, by name.
     ListTenants { stored: Vec<TenantId>, reply: Reply<Vec<Tenant>> },
     /// Applies a quota that is in the registry.
-    ApplyQuota { tenant: TenantId, quota: Quota, revision: u64, reply: Reply<()> },
+    ApplyQuota { tenant: TenantId, quota: Box<Quota>, revision: u64, reply: Reply<()> },
     /// Applies the deletion of a quota from the registry.
     RemoveQuota { tenant: TenantId, reply: Reply<()> },
     /// Explains the placement of an attempt of a module now.

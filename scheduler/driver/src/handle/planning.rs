@@ -182,7 +182,6 @@ pub async fn prepare(parts: &Parts, submission: &Submission) -> Result<Planned, 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use serde_json::json;
 

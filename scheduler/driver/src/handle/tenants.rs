@@ -34,7 +34,7 @@ impl Driver {
         quota.check().map_err(|problem| Fault::new(Code::BadRequest, problem))?;
         let revision = settings::keep_quota(self.backend(), tenant, &quota).await?;
         let (id, storage) = (tenant.clone(), quota.limit.storage_bytes);
-        self.request(|reply| Command::ApplyQuota { tenant: id, quota, revision, reply }).await?;
+        self.request(|reply| Command::ApplyQuota { tenant: id, quota: Box::new(quota), revision, reply }).await?;
         // Other processes are notified by their watch on the registry.
         self.parts.store.accounts().set_quota(tenant, storage.map(|bytes| bytes.0));
         self.tenant(tenant).await
@@ -52,7 +52,7 @@ impl Driver {
         // A quota that was set concurrently stays: a deletion has no revision that would order the two.
         if let Some((quota, revision)) = settings::kept_quota(self.backend(), tenant).await? {
             let (id, storage) = (tenant.clone(), quota.limit.storage_bytes);
-            self.request(|reply| Command::ApplyQuota { tenant: id, quota, revision, reply }).await?;
+            self.request(|reply| Command::ApplyQuota { tenant: id, quota: Box::new(quota), revision, reply }).await?;
             self.parts.store.accounts().set_quota(tenant, storage.map(|bytes| bytes.0));
         }
         Ok(())

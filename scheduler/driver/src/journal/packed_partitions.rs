@@ -77,7 +77,6 @@ impl PackedPartitions {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
     use crate::journal::JobRecord;
 

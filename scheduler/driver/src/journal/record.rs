@@ -129,7 +129,6 @@ impl JobRecord {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::job::DoneTask;
     use fabric_types::{

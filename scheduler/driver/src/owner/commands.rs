@@ -63,7 +63,7 @@ impl JobsOwner {
             Command::ReadTenant { tenant, reply } => answer(reply, self.tenant(&tenant)),
             Command::ListTenants { stored, reply } => answer(reply, self.tenants(stored)),
             Command::ApplyQuota { tenant, quota, revision, reply } => {
-                self.apply_quota(&tenant, quota, revision);
+                self.apply_quota(&tenant, *quota, revision);
                 answer(reply, ());
             }
             Command::RemoveQuota { tenant, reply } => {

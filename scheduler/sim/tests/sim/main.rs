@@ -1,4 +1,5 @@
 //! Simulated fleets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
 mod scale;
 mod seeds;

@@ -1,5 +1,4 @@
 //! Small versions of large fleets: the schedule is near the best one, and the report is deterministic.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_sim::scale::{Scale, ScaleReport, run};
 

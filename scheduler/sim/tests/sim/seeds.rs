@@ -1,5 +1,4 @@
 //! Many seeded worlds with invariant checks. A failure names its seed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use fabric_sim::{FaultReport, Scenario, run};
 
