@@ -5,11 +5,11 @@ use bytes::Bytes;
 use fabric_backend::{
     Backend, Error,
     lane::{FromNode, Lanes, NodeInbox, SchedulerInbox, ToNode},
-    results::{Commit, ResultRecord, Results},
+    results::{CommitOutcome, ResultRecord, Results},
 };
 use fabric_embedded::Embedded;
 use fabric_host::{Host, WorkerCommand};
-use fabric_index::{Index, activity_records::Notes};
+use fabric_index::{Index, activity_records::RecordSink};
 use fabric_node::{NodeHandle, NodeMetrics, Options, StorageOptions, Volumes};
 use fabric_results::ResultStore;
 use fabric_store::Store;
@@ -55,7 +55,7 @@ impl Lanes for CuttableLanes {
     }
     async fn report(&self, message: FromNode) -> Result<(), Error> {
         if self.cut.load(Ordering::Relaxed) {
-            let (FromNode::Completed { node, .. } | FromNode::Heartbeat { node } | FromNode::Holds { node, .. }) =
+            let (FromNode::Completed { node, .. } | FromNode::Heartbeat { node } | FromNode::HeldAttempts { node, .. }) =
                 message;
             return Err(Error::LaneClosed { node: node.to_string() });
         }
@@ -64,8 +64,8 @@ impl Lanes for CuttableLanes {
     async fn open(&self, node: &NodeId) -> Result<Box<dyn NodeInbox>, Error> {
         self.inner.open(node).await
     }
-    async fn collect(&self) -> Result<Box<dyn SchedulerInbox>, Error> {
-        self.inner.collect().await
+    async fn open_inbox(&self) -> Result<Box<dyn SchedulerInbox>, Error> {
+        self.inner.open_inbox().await
     }
 }
 
@@ -80,15 +80,19 @@ impl Results for FullResults {
     async fn get_many(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<Vec<Option<ResultRecord>>, Error> {
         self.inner.get_many(tenant, keys).await
     }
-    async fn commit(&self, tenant: &TenantId, results: Vec<(TaskKey, ResultRecord)>) -> Result<Vec<Commit>, Error> {
+    async fn commit(
+        &self,
+        tenant: &TenantId,
+        results: Vec<(TaskKey, ResultRecord)>,
+    ) -> Result<Vec<CommitOutcome>, Error> {
         let left = self.full.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if left.is_ok() {
             return Err(disk_full());
         }
         self.inner.commit(tenant, results).await
     }
-    async fn forget(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<(), Error> {
-        self.inner.forget(tenant, keys).await
+    async fn delete(&self, tenant: &TenantId, keys: &[TaskKey]) -> Result<(), Error> {
+        self.inner.delete(tenant, keys).await
     }
 }
 
@@ -139,7 +143,7 @@ impl Bed {
         let mut backend = Embedded::in_memory().unwrap();
         backend.lanes = Arc::new(CuttableLanes { inner: backend.lanes, cut: cut.clone() });
         backend.results = Arc::new(FullResults { inner: backend.results, full: full.clone() });
-        let inbox = backend.lanes.collect().await.unwrap();
+        let inbox = backend.lanes.open_inbox().await.unwrap();
         let (store, metrics) = (Store::memory(), NodeMetrics::default());
         let results = ResultStore::new(backend.results.clone(), store.clone());
         let index = Index::in_memory().unwrap();
@@ -153,7 +157,7 @@ impl Bed {
             backend: backend.clone(),
             store,
             results: results.clone(),
-            notes: Notes::Here(index.clone()),
+            notes: RecordSink::Index(index.clone()),
             host: Host::start(fabric_host::Options::new(folder.path(), worker())).unwrap(),
             folder: None,
             policy: Policy::default(),
