@@ -68,7 +68,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "fabric-gateway",
         ],
     ),
-    ("fabric-cli", &["fabric-types", "fabric-client", "fabric-server"]),
+    ("fabric-cli", &["fabric-types", "fabric-api", "fabric-client", "fabric-server"]),
     ("fabric-sdk-macros", &[]),
     ("fabric-sdk", &["fabric-sdk-macros"]),
 ];

@@ -44,7 +44,7 @@ const ALL: &[Stage] = &[
         ..stage("clippy-examples", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
     },
     Stage {
-        variables: &[("RUSTDOCFLAGS", "-D warnings")],
+        variables: &[("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links")],
         ..stage("documentation", &["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"])
     },
     stage("deny", &["xtask", "deny"]),

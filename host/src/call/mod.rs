@@ -1,4 +1,4 @@
-//! The life of a guest call, the same for every entry kind: the entry states a [`CallSpec`], [`open`] takes the
+//! The life of a guest call, the same for every entry kind: the entry states a [`CallSpec`], [`open()`] takes the
 //! resources and creates the store, the entry runs the guest within [`CallBounds`], and [`OpenCall::finish`] reads the
 //! cost and converts the outcome.
 

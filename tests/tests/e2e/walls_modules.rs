@@ -240,7 +240,7 @@ async fn one_tenants_slow_modules_keep_no_other_tenant_waiting() {
     until("the greedy tenant's module is being compiled", async || !workers(&server).is_empty()).await;
     let worker = workers(&server);
     assert_eq!(worker.len(), 1, "a tenant may use half of the workers");
-    is_confined(worker[0]);
+    is_confined(worker[0]).await;
 
     // The other tenant is served while that worker runs.
     deploy(&other, "small", trapping()).await.unwrap();
@@ -266,8 +266,11 @@ async fn a_worker_ends_with_its_server() {
 }
 
 /// Checks the confinement of a compile worker, as the kernel reports it.
-fn is_confined(worker: u32) {
-    let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+async fn is_confined(worker: u32) {
+    let read = || std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+    // The worker confines itself before it reads the module, and a moment after it appears.
+    until("the worker is confined", async || read().lines().any(|line| line == "Seccomp:\t2")).await;
+    let status = read();
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim_start_matches(':').split_whitespace().next().unwrap().to_owned()

@@ -1,5 +1,5 @@
-//! The wire format of lane messages, version 3. A receiver refuses other versions, which fails the send. The test
-//! `the_bytes_of_version_3_are_kept` pins the encoding: a change of a serialized type increases the version. New
+//! The wire format of lane messages, version 4. A receiver refuses other versions, which fails the send. The test
+//! `the_bytes_of_version_4_are_kept` pins the encoding: a change of a serialized type increases the version. New
 //! variants are appended, so that the encoding of the others does not change; a receiver refuses a variant that it does
 //! not support.
 
@@ -14,7 +14,7 @@ use fabric_types::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
-const MAGIC: &[u8; 3] = b"FL\x03";
+const MAGIC: &[u8; 3] = b"FL\x04";
 
 /// Size of a piece's header in bytes.
 pub(super) const HEADER: usize = 3 + 8 + 8 + 4 + 4 + 4;

@@ -1,3 +1,5 @@
+//! Tests of the presence table.
+
 use super::*;
 use crate::conformance::presence::node;
 use futures::FutureExt as _;
