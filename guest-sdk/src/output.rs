@@ -13,7 +13,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// A type that a function may return.
 ///
 /// A serializable value becomes JSON with the type `application/json`. [`Bytes`] and [`Text`] are written unchanged.
-/// `()` writes nothing; it is for functions that only [`crate::emit`] or that write to an [`Output`].
+/// `()` writes nothing; it is for functions that only [`crate::emit()`] or that write to an [`Output`].
 pub trait IntoOutput {
     /// Returns the media type, or `None` for the host's default, `application/octet-stream`.
     fn content_type(&self) -> Option<&str>;

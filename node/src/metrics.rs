@@ -56,11 +56,11 @@ pub struct NodeMetrics {
     families: Families,
     /// Tasks waiting for a guest thread.
     pub queued_tasks: Gauge,
-    /// Running guests, as of the last [`crate::Node::refresh_metrics`].
+    /// Running guests, as of the last [`crate::NodeHandle::refresh_metrics`].
     pub running: Gauge,
-    /// Calls waiting for the GPU, as of the last [`crate::Node::refresh_metrics`].
+    /// Calls waiting for the GPU, as of the last [`crate::NodeHandle::refresh_metrics`].
     pub gpu_queue: Gauge,
-    /// Size of the memory account in bytes. This and the two below are as of the last [`crate::Node::refresh_metrics`].
+    /// Size of the memory account in bytes. This and the two below are as of the last [`crate::NodeHandle::refresh_metrics`].
     pub memory_size: Gauge,
     /// Bytes currently charged.
     pub memory_used: Gauge,

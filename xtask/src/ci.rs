@@ -44,8 +44,8 @@ const ALL: &[Stage] = &[
         ..stage("clippy-examples", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
     },
     Stage {
-        variables: &[("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links")],
-        ..stage("documentation", &["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"])
+        variables: &[("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links -A rustdoc::bare-urls")],
+        ..stage("documentation", &["doc", "--quiet", "--workspace", "--no-deps", "--lib"])
     },
     stage("deny", &["xtask", "deny"]),
     stage("pins", &["test", "--quiet", "--package", "xtask", "pins"]),

@@ -53,7 +53,7 @@ pub struct Part {
 pub struct Keyed {
     /// The key, compared and hashed as bytes.
     pub key: Vec<u8>,
-    /// The value: any bytes; JSON if emitted by [`crate::emit`].
+    /// The value: any bytes; JSON if emitted by [`crate::emit()`].
     pub value: Vec<u8>,
 }
 

@@ -1,9 +1,9 @@
 //! Drops the privileges of a worker process before it reads a tenant's bytes.
 //!
 //! Three independent measures, each for the calling process:
-//! - [`user`] switches from root to an unprivileged user;
-//! - [`files`] limits the files that can be opened (Landlock), and with them TCP ports and signals to other processes;
-//! - [`calls`] limits the system calls that can be made (seccomp).
+//! - [`user()`] switches from root to an unprivileged user;
+//! - [`files()`] limits the files that can be opened (Landlock), and with them TCP ports and signals to other processes;
+//! - [`calls()`] limits the system calls that can be made (seccomp).
 //!
 //! Landlock and seccomp apply to the calling thread and to threads it starts later. Call them before starting any other
 //! thread. A measure that the kernel does not support is not an error; the returned [`Status`] reports the measures in
