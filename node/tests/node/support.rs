@@ -115,7 +115,7 @@ pub fn tenant() -> TenantId {
 }
 
 pub fn job(number: u128) -> JobId {
-    JobId::from_parts(1, number.try_into().unwrap())
+    JobId::from_parts(1, number)
 }
 
 fn disk_full() -> Error {
