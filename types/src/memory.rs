@@ -247,6 +247,8 @@ impl Drop for Charge {
 const FIRST: usize = 4096;
 /// Capacity from which a buffer grows by a quarter instead of doubling.
 const LARGE: usize = 32 << 20;
+/// A buffer grows by at least this fraction of its capacity.
+const LEAST_STEP: usize = 16;
 
 /// A growable byte buffer. Its capacity is charged before it is allocated.
 #[derive(Debug)]
@@ -294,14 +296,17 @@ impl ChargedBuffer {
         let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
         let need = len.saturating_add(data.len());
         if need > capacity {
-            let more = if capacity < LARGE { capacity } else { capacity / 4 };
-            let wanted = capacity.saturating_add(more).max(FIRST).min(self.limit).max(need);
+            let with = |more: usize| capacity.saturating_add(more).max(FIRST).min(self.limit).max(need);
+            let wanted = with(if capacity < LARGE { capacity } else { capacity / 4 });
+            // In an account that is nearly full the step is smaller. It stays a fraction of the capacity, because each
+            // step copies all bytes.
+            let least = with(capacity / LEAST_STEP);
             // Both allocations exist while the bytes are copied.
             let larger = match self.charge.grow(wanted as u64) {
                 Ok(()) => wanted,
-                Err(_) if need < wanted => {
-                    self.charge.grow(need as u64)?;
-                    need
+                Err(_) if least < wanted => {
+                    self.charge.grow(least as u64)?;
+                    least
                 }
                 Err(full) => return Err(full),
             };
@@ -385,6 +390,19 @@ mod tests {
         assert_eq!(account.used(), 0);
         assert!(ChargedBuffer::of(&payer, vec![0; 2 << 20]).is_err());
         assert_eq!(account.used(), 0);
+    }
+
+    #[test]
+    fn a_buffer_in_a_nearly_full_account_is_rarely_copied() {
+        let account = MemoryAccount::new(ByteSize(16 << 20), 100, ByteSize(0));
+        let mut buffer = ChargedBuffer::new(&account.tenant(&tenant("a")));
+        let (mut copies, mut capacity) = (0, 0);
+        while buffer.extend(&[7; 1000]).is_ok() {
+            copies += usize::from(buffer.bytes.capacity() != capacity);
+            capacity = buffer.bytes.capacity();
+        }
+        assert!(buffer.len() > 6 << 20, "{}", buffer.len());
+        assert!(copies < 40, "{copies}");
     }
 
     #[test]
