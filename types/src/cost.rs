@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The cost of a call, a task or a job.
+/// The cost of a call, a task or a job. Of a job, only the fuel includes attempts that failed; the other fields count
+/// attempts that gave a result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cost {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The settings of the engine that runs a function.
+/// A class of engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EngineClass {
     /// Results repeat bit for bit: one NaN pattern, one meaning of relaxed SIMD. For pure functions.

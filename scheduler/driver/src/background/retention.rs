@@ -250,7 +250,7 @@ impl Driver {
         let _alone = self.parts.sweep_lock.lock().await;
         let started = Instant::now();
         let keeps = self.request(|reply| Command::RetentionOverrides { reply }).await?;
-        let mut sweep_lock = SweepRun {
+        let mut sweep = SweepRun {
             driver: self,
             retention: &self.parts.retention,
             keeps,
@@ -258,8 +258,8 @@ impl Driver {
             mode,
             swept: Sweep { dry_run: mode == SweepMode::Count, ..Sweep::default() },
         };
-        let done = sweep_lock.all().await;
-        let mut swept = sweep_lock.swept;
+        let done = sweep.all().await;
+        let mut swept = sweep.swept;
         swept.took_ms = ms(started.elapsed());
         if mode == SweepMode::Remove {
             self.metrics().swept(&swept, started.elapsed());

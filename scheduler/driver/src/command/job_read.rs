@@ -73,11 +73,10 @@ impl JobRead {
             Self::AnyJob(reply) => answer(reply, view()),
             Self::Invocation(reply) => answer(reply, is_invocation.then(|| invocation::view(job))),
             Self::Events(reply) => {
-                // A job that ended before this process read it has no events yet.
-                if let Some(ended) = &job.ended
-                    && !job.events.has_ended()
-                {
-                    job.publish(ended.state.as_str(), None::<&JobView>, ended.at_ms);
+                // A job that this process did not run has no events yet: one with its state.
+                let at_ms = job.ended.as_ref().map_or(0, |ended| ended.at_ms);
+                if core.is_none() || (job.ended.is_some() && !job.events.has_ended()) {
+                    job.publish(job.state().as_str(), None::<&JobView>, at_ms);
                 }
                 answer(reply, job.events.clone());
             }

@@ -66,7 +66,8 @@ impl Driver {
     /// Cancels a job and waits up to 5 s for its end.
     ///
     /// # Errors
-    /// `conflict` if the job has already ended, `not-found` if there is no such job, or a backend's fault.
+    /// `conflict` if the job has already ended, `unavailable` if another owner took it over, `not-found` if there is no such
+    /// job, or a backend's fault.
     pub async fn cancel(&self, tenant: &TenantId, job: &JobId) -> Result<Job, Fault> {
         let (id, of) = (job.clone(), tenant.clone());
         match self.request(|reply| Command::Cancel { tenant: of, job: id, reply }).await? {
@@ -76,7 +77,11 @@ impl Driver {
             }
             CancelOutcome::AlreadyEnded => Err(Fault::new(Code::Conflict, format!("job {job} has ended already"))),
             CancelOutcome::Unknown => match self.job(tenant, job).await? {
-                Some(_) => Err(Fault::new(Code::Conflict, format!("job {job} has ended already"))),
+                Some(found) if found.state.is_terminal() => {
+                    Err(Fault::new(Code::Conflict, format!("job {job} has ended already")))
+                }
+                Some(_) => Err(Fault::new(Code::Unavailable, format!("another process owns job {job} now"))
+                    .hint("send the request again")),
                 None => Err(not_found(job)),
             },
         }

@@ -30,7 +30,7 @@ pub enum JobRecord {
     /// A user requested cancellation.
     CancelRequested,
     /// The job ended.
-    JobEnd(JobEnd),
+    Ended(JobEnd),
     /// The job was moved into the bin (`true`) or out of it (`false`).
     Binned(bool),
     /// The owner with this epoch of the lease resumed the job. A late append of an earlier owner then finds another
@@ -85,11 +85,11 @@ impl JobRecord {
             Self::Accepted(meta) => json(b'A', meta),
             Self::Partitions(list) => compact(b'Q', &PackedPartitions::new(list)),
             Self::Started(at_ms) => json(b'S', at_ms),
-            Self::Done(done) => compact(b'D', done),
+            Self::Done(done) => compact(b'R', done),
             Self::Failed(failed) => json(b'F', failed),
             Self::Dead(dead) => json(b'X', dead),
             Self::CancelRequested => Ok(tagged(b'C', Vec::new())),
-            Self::JobEnd(ended) => json(b'E', ended),
+            Self::Ended(ended) => json(b'E', ended),
             Self::Binned(binned) => json(b'B', binned),
             Self::Owned(epoch) => json(b'O', epoch),
         }
@@ -113,11 +113,11 @@ impl JobRecord {
                 Self::Partitions(unpacked.ok_or_else(missing)?)
             }
             b'S' => Self::Started(read_json(tag, body)?),
-            b'D' => Self::Done(read_compact(tag, body)?),
+            b'R' => Self::Done(read_compact(tag, body)?),
             b'F' => Self::Failed(read_json(tag, body)?),
             b'X' => Self::Dead(read_json(tag, body)?),
             b'C' => Self::CancelRequested,
-            b'E' => Self::JobEnd(read_json(tag, body)?),
+            b'E' => Self::Ended(read_json(tag, body)?),
             b'B' => Self::Binned(read_json(tag, body)?),
             b'O' => Self::Owned(read_json(tag, body)?),
             other => {

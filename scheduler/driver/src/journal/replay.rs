@@ -27,7 +27,7 @@ pub fn replay(records: Vec<JobRecord>) -> Option<OpenJob> {
             JobRecord::Failed(failed) => open_job.apply_failed(failed),
             JobRecord::Dead(dead) => drop(open_job.dead.insert(dead.task, dead)),
             JobRecord::CancelRequested => open_job.cancel_requested = true,
-            JobRecord::JobEnd(ended) => open_job.ended = Some(ended),
+            JobRecord::Ended(ended) => open_job.ended = Some(ended),
             JobRecord::Binned(binned) => open_job.binned = binned,
             JobRecord::Owned(epoch) => open_job.epoch = open_job.epoch.max(epoch),
         }

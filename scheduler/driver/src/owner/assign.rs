@@ -56,10 +56,9 @@ pub fn batches(open_job: &mut OpenJob, picks: &[(TaskId, u32)], sources: &mut Op
     for &(task, attempt) in picks {
         let Some(kind) = open_job.stages.get(usize::from(task.stage)).map(|s| s.kind) else { continue };
         let Some(input) = input(open_job, kind, task, sources) else {
-            tracing::error!(job = %open_job.id(), %task, "a task was dispatched before its inputs");
+            tracing::error!(job_id = %open_job.id(), %task, "task dispatched before its inputs");
             continue;
         };
-        let audit = matches!(open_job.planned.meta.kind, JobKind::Audit { .. });
         let Some(stage) = open_job.stages.get(usize::from(task.stage)) else { continue };
         let key = stage.keyer.key(task, &input);
         if let Some(note) = open_job.task_mut(task) {
@@ -77,7 +76,7 @@ pub fn batches(open_job: &mut OpenJob, picks: &[(TaskId, u32)], sources: &mut Op
                     params: meta.params.clone(),
                     stage: kind,
                     buckets: if kind == StageKind::Map { meta.buckets() } else { 0 },
-                    cache: meta.cache() && !audit,
+                    cache: meta.cache(),
                     fuel: meta.spec.budget_fuel.map(|budget| budget.saturating_sub(open_job.cost.fuel).max(1)),
                     tasks: vec![assignment],
                 });

@@ -158,7 +158,7 @@ impl JobsOwner {
     }
 
     /// Cancels the pending join of a node that has left.
-    pub(super) fn cancel_death_lookup(&mut self, node: &NodeId) {
+    pub(super) fn cancel_join(&mut self, node: &NodeId) {
         self.deaths.loading.remove(node);
     }
 

@@ -26,7 +26,8 @@ impl JobsOwner {
     }
 
     /// Handles the result of an append. Unknown outcome: retries the identical append. Length conflict: re-reads the
-    /// stream, because either a late append of an earlier owner or the first append of the next owner came first.
+    /// stream, because a late append of an earlier owner, an own append whose answer was lost, or the first append of the
+    /// next owner came first.
     pub(super) fn appended(&mut self, job: &JobId, records: Vec<Bytes>, written: Result<u64, Error>) {
         match written {
             Ok(len) => {
@@ -98,7 +99,7 @@ impl JobsOwner {
     pub(super) fn read(&mut self, job: JobId, found: Result<Option<Box<OpenJob>>, Fault>) {
         match found {
             Ok(Some(open_job)) if open_job.epoch <= self.epoch => {
-                tracing::info!(job_id = %job, "late append by an earlier owner, job resumed");
+                tracing::info!(job_id = %job, "journal was longer than expected, job resumed from it");
                 self.resume_from_journal(*open_job);
             }
             Ok(_) => {

@@ -40,8 +40,8 @@ impl JobsOwner {
             // Its listeners may have been waiting since before its journal was read again.
             open_job.publish(ended.state.as_str(), None, ended.at_ms);
             self.retire(&open_job.planned.meta.tenant, &id);
-            self.dirty.insert(id.clone());
             self.insert(open_job, "");
+            self.flush_now = true;
             self.keep_ended(&id);
             return;
         }
@@ -85,7 +85,7 @@ impl JobsOwner {
             && slot.ending.is_none()
             && slot.job.ended.is_none()
         {
-            slot.note(&JobRecord::JobEnd(ended.clone()));
+            slot.note(&JobRecord::Ended(ended.clone()));
             slot.ending = Some(ended);
             self.append(job);
         }

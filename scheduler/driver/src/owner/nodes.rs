@@ -60,7 +60,7 @@ impl JobsOwner {
                 let presumed = facts.and_then(|facts| self.presumed_death(&facts));
                 self.modes.remove(&node);
                 self.node_senders.remove(&node);
-                self.cancel_death_lookup(&node);
+                self.cancel_join(&node);
                 match presumed {
                     None => self.step([Event::NodeDown { node }]),
                     presumed => self.load_deaths(node, presumed, None),

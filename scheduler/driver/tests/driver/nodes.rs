@@ -21,8 +21,9 @@ async fn a_draining_node_receives_no_work_and_loses_the_rest_at_its_deadline() {
 
     let drained = driver.set_node_mode(&node("n1"), NodeMode::Draining, None).await.unwrap();
     assert_eq!(drained.state, "draining");
-    driver.submit(submission(&job(2), spec(&["b"]))).await.unwrap();
-    assert_eq!(fleet.succeed_next(1).await[0].node, node("n2"));
+    // More tasks than the other node has slots: without the drain, one would go to the first node's queue.
+    driver.submit(submission(&job(2), spec(&["b", "c", "d"]))).await.unwrap();
+    assert!(fleet.succeed_next(3).await.iter().all(|attempt| attempt.node == node("n2")));
     ended(&driver, &job(2)).await;
 
     driver.set_node_mode(&node("n1"), NodeMode::Draining, Some(Duration::ZERO)).await.unwrap();
@@ -38,7 +39,7 @@ async fn a_draining_node_receives_no_work_and_loses_the_rest_at_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_outlives_the_driver() {
+async fn a_cordon_outlives_the_driver() {
     let mut fleet = Fleet::new();
     let driver = fleet.driver(None).await;
     fleet.join("n1", 1).await;
@@ -63,6 +64,7 @@ async fn a_node_that_leaves_is_released_after_its_last_attempt() {
     driver.submit(submission(&job(1), spec(&["a"]))).await.unwrap();
     let attempt = fleet.attempt().await;
     fleet.leaves("n1").await;
+    assert_eq!(fleet.messages_now().await, []);
     fleet.succeed(&attempt).await;
     ended(&driver, &job(1)).await;
     assert_eq!(fleet.message().await, (node("n1"), ToNode::Released));
@@ -82,8 +84,10 @@ async fn attempts_of_a_silent_node_run_on_another_node() {
     let first = fleet.attempt().await;
     fleet.join("n2", 1).await;
     fleet.falls_silent("n1");
+    let silent = tokio::time::Instant::now();
     let second = fleet.succeed_next(1).await.remove(0);
     assert_eq!((second.node, second.task, second.number), (node("n2"), first.task, 2));
+    assert!(silent.elapsed() < fabric_backend::lane::ATTEMPT_LEASE, "{:?}", silent.elapsed());
     assert_eq!(ended(&driver, &job(1)).await.state, JobState::Succeeded);
     driver.shutdown().await;
 }

@@ -52,7 +52,7 @@ async fn a_new_owner_takes_over_and_the_old_one_is_fenced() {
     assert_eq!(cancelled.state, JobState::Running);
     assert!(!fleet.journal(&id).await[len..].contains('C'), "the old owner wrote");
     // It dropped the job, so that the next request is not accepted.
-    assert_eq!(old.cancel(&acme(), &id).await.unwrap_err().code, fabric_types::Code::Conflict);
+    assert_eq!(old.cancel(&acme(), &id).await.unwrap_err().code, fabric_types::Code::Unavailable);
 
     let last = fleet.attempts_now().await.pop().unwrap();
     fleet.succeed(&last).await;

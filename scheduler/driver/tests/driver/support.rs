@@ -260,13 +260,24 @@ impl Fleet {
         }
     }
 
-    /// Returns the attempts that arrive within a second of virtual time.
-    pub async fn attempts_now(&mut self) -> Vec<Attempt> {
+    /// Sorts the messages that arrive within a second of virtual time.
+    async fn receive_now(&mut self) {
         let until = tokio::time::Instant::now() + Duration::from_secs(1);
         while let Ok(Some(message)) = tokio::time::timeout_at(until, self.received.recv()).await {
             self.sort(message);
         }
+    }
+
+    /// Returns the attempts that arrive within a second of virtual time.
+    pub async fn attempts_now(&mut self) -> Vec<Attempt> {
+        self.receive_now().await;
         self.attempts.drain(..).collect()
+    }
+
+    /// Returns the messages that are not batches and arrive within a second of virtual time.
+    pub async fn messages_now(&mut self) -> Vec<(NodeId, ToNode)> {
+        self.receive_now().await;
+        self.others.drain(..).collect()
     }
 
     /// Commits a result for the attempt.
