@@ -365,12 +365,14 @@ pub(super) fn after_prefix(prefix: &str) -> Option<Vec<u8>> {
     None
 }
 
-/// Returns the key range of a list: the lower bound, `true` if that is inclusive, and the exclusive upper bound. The
-/// upper bound of all keys is a byte that does not occur in UTF-8 text.
-pub(super) fn range(prefix: &str, after: Option<&str>) -> (Vec<u8>, bool, Vec<u8>) {
+/// Returns the key range of a list: the inclusive lower bound and the exclusive upper bound. The upper bound of all keys
+/// is a byte that does not occur in UTF-8 text.
+pub(super) fn range(prefix: &str, after: Option<&str>) -> (Vec<u8>, Vec<u8>) {
     let upper = after_prefix(prefix).unwrap_or_else(|| vec![u8::MAX]);
-    match after {
-        Some(after) if after >= prefix => (after.as_bytes().to_vec(), false, upper),
-        _ => (prefix.as_bytes().to_vec(), true, upper),
-    }
+    let from = match after.filter(|after| *after >= prefix) {
+        // The successor of a key is the key with a zero byte.
+        Some(after) => [after.as_bytes(), &[0]].concat(),
+        None => prefix.as_bytes().to_vec(),
+    };
+    (from, upper)
 }

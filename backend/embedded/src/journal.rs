@@ -171,14 +171,12 @@ impl Journal for SqliteJournal {
     }
 
     async fn streams(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<StreamInfo>, Error> {
-        let (from, inclusive, upper) = range(prefix, after);
+        let (from, upper) = range(prefix, after);
         self.database
             .scan("list journal streams", move |conn| {
-                let mut select = conn.prepare_cached(if inclusive {
-                    "SELECT name, len FROM streams WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3"
-                } else {
-                    "SELECT name, len FROM streams WHERE name > ?1 AND name < ?2 ORDER BY name LIMIT ?3"
-                })?;
+                let mut select = conn.prepare_cached(
+                    "SELECT name, len FROM streams WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3",
+                )?;
                 select
                     .query_map(params![from, upper, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
                         let name: Vec<u8> = row.get(0)?;

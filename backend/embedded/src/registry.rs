@@ -118,14 +118,12 @@ impl Registry for SqliteRegistry {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<RegistryEntry>, Error> {
-        let (from, inclusive, upper) = range(prefix, after);
+        let (from, upper) = range(prefix, after);
         self.database
             .scan("list the registry", move |conn| {
-                let mut select = conn.prepare_cached(if inclusive {
-                    "SELECT key, revision, value FROM registry WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3"
-                } else {
-                    "SELECT key, revision, value FROM registry WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3"
-                })?;
+                let mut select = conn.prepare_cached(
+                    "SELECT key, revision, value FROM registry WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
+                )?;
                 select
                     .query_map(params![from, upper, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
                         Ok(RegistryEntry {

@@ -1,4 +1,4 @@
-//! The journal: append-only streams of records, one stream per job. It is the source of truth for job history.
+//! The journal: append-only streams of records, of jobs and of activity. It is the source of truth for both.
 
 use crate::Error;
 use async_trait::async_trait;
@@ -30,7 +30,7 @@ pub trait Journal: Send + Sync + 'static {
     /// length.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if the length differs, because another owner appended; [`Error::Backend`].
+    /// [`Error::Conflict`] if the length differs, because another append came first; [`Error::Backend`].
     async fn append(&self, stream: &str, expected_len: u64, records: Vec<Bytes>) -> Result<u64, Error>;
 
     /// Reads up to `limit` records, starting at `from`.

@@ -8,6 +8,7 @@ use fabric_types::{
     job::TaskId,
     work::{Batch, Completion},
 };
+use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 
 /// A message to a node.
@@ -42,7 +43,7 @@ pub type HeldAttempt = (JobId, TaskId, u32);
 pub const ATTEMPT_LEASE: Duration = Duration::from_secs(15);
 
 /// A message to the scheduler.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromNode {
     /// Attempts ended.
     Completed {

@@ -5,11 +5,11 @@
 
 use crate::Error;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use fabric_backend::lane::{FromNode, HeldAttempt, ToNode};
+use fabric_backend::lane::{FromNode, ToNode};
 use fabric_types::{
-    id::{JobId, NodeId, TenantId},
+    id::{JobId, TenantId},
     job::{StageKind, TaskId},
-    work::{Assignment, Batch, Completion},
+    work::{Assignment, Batch},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -187,32 +187,13 @@ impl Message for ToNode {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-enum FromNodeWire {
-    Completed { node: NodeId, completion: Completion },
-    Heartbeat { node: NodeId },
-    HeldAttempts { node: NodeId, attempts: Vec<HeldAttempt> },
-}
-
 impl Message for FromNode {
     fn encode(&self) -> Result<Bytes, Error> {
-        pack(&match self {
-            Self::Completed { node, completion } => {
-                FromNodeWire::Completed { node: node.clone(), completion: completion.clone() }
-            }
-            Self::Heartbeat { node } => FromNodeWire::Heartbeat { node: node.clone() },
-            Self::HeldAttempts { node, attempts } => {
-                FromNodeWire::HeldAttempts { node: node.clone(), attempts: attempts.clone() }
-            }
-        })
+        pack(self)
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        Some(match unpack(bytes)? {
-            FromNodeWire::Completed { node, completion } => Self::Completed { node, completion },
-            FromNodeWire::Heartbeat { node } => Self::Heartbeat { node },
-            FromNodeWire::HeldAttempts { node, attempts } => Self::HeldAttempts { node, attempts },
-        })
+        unpack(bytes)
     }
 }
 

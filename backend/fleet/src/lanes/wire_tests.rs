@@ -1,6 +1,7 @@
 //! Tests of the wire format: round trips, hostile input, and the bytes of version 4.
 
 use super::*;
+use fabric_types::{id::NodeId, work::Completion};
 
 #[test]
 fn pieces_come_back_and_hostile_ones_do_not() {

@@ -16,31 +16,7 @@ use futures::StreamExt as _;
 use std::time::Duration;
 
 pub fn node(name: &str) -> Node {
-    Node {
-        id: NodeId::new(name).unwrap(),
-        state: "ready".to_owned(),
-        version: "0".to_owned(),
-        engine: "e".to_owned(),
-        cpu_slots: 1,
-        running: 0,
-        queued: 0,
-        memory_bytes: 0,
-        used_bytes: 0,
-        modules: 0,
-        labels: std::collections::BTreeMap::new(),
-        url: None,
-        warm: Vec::new(),
-        gpus: 0,
-        gpu: None,
-        gpu_absent: None,
-        gpu_model: None,
-        speed: 1.0,
-        accepts: Vec::new(),
-        leaving: false,
-        started_ms: 0,
-        epoch: 0,
-        seen_ms: 0,
-    }
+    fabric_backend::conformance::presence::node(name, 0)
 }
 
 const LONG: Duration = Duration::from_secs(600);

@@ -16,7 +16,8 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn Presence>) {
     shows_a_slow_watcher_the_final_state_and_then_ends(make().await).await;
 }
 
-pub(crate) fn node(name: &str, running: u32) -> Node {
+/// Returns the facts of a node, for tests.
+pub fn node(name: &str, running: u32) -> Node {
     Node {
         id: NodeId::new(name).unwrap(),
         state: "ready".to_owned(),

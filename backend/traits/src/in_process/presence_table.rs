@@ -141,6 +141,16 @@ impl PresenceTable {
         value
     }
 
+    /// Applies a message of another process, unless a newer one of that process was received.
+    fn receive(&self, stamp: PresenceStamp, apply: impl FnOnce(&mut NodeTable)) {
+        let mut table = self.table.lock();
+        if table.is_news(stamp) {
+            apply(&mut table);
+            drop(table);
+            self.changed.send_replace(());
+        }
+    }
+
     /// Returns the number of nodes.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -179,20 +189,12 @@ impl PresenceTable {
 
     /// Enters an announcement by another process, unless a newer message of that process was received.
     pub fn announced(&self, node: Node, ttl: Duration, stamp: PresenceStamp) {
-        self.change(|table| {
-            if table.is_news(stamp) {
-                table.announce(node, ttl, stamp.origin);
-            }
-        });
+        self.receive(stamp, |table| table.announce(node, ttl, stamp.origin));
     }
 
     /// Removes a node that another process announced, unless a newer message of that process was received.
     pub fn left(&self, node: &NodeId, stamp: PresenceStamp) {
-        self.change(|table| {
-            if table.is_news(stamp) {
-                table.leave(node, stamp.origin);
-            }
-        });
+        self.receive(stamp, |table| table.leave(node, stamp.origin));
     }
 
     /// Suspends the expiry of nodes while announcements of other processes cannot arrive.
