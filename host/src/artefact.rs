@@ -25,7 +25,7 @@ use std::{
 use wasmtime::{Engine, Module, component::Component};
 
 /// Identifies the file layout in the hash.
-const FORMAT: &[u8] = b"fabric artefact 2";
+const FORMAT: &[u8] = b"fabric artefact 3";
 
 /// Bytes before the facts: the hash, three lengths, and one reserved word.
 const HEAD: usize = 32 + 4 * 4;

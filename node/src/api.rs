@@ -115,7 +115,7 @@ pub struct NodeState {
     pub(crate) offered: Offered,
     /// Attempts that the node received and has not reported.
     pub(crate) holding: HeldAttempts,
-    /// Notified when the scheduler counts the node's attempts as lost.
+    /// Notified when no heartbeat was accepted for almost the attempt lease: all attempts are stopped.
     pub(crate) lapsed: Notify,
     /// Notified when the scheduler has released a leaving node.
     pub(crate) released: Notify,

@@ -34,7 +34,7 @@ pub(crate) struct CallSpec<'a> {
     pub(crate) source: Option<Box<dyn PartSource>>,
     /// Receiver of progress reports.
     pub(crate) progress: Option<Progress>,
-    /// Receiver of durations. `None` for calls that the host makes for itself, which are not counted either.
+    /// Receiver of durations. `None` for calls that the host makes for itself.
     pub(crate) observer: Option<Arc<dyn Observer>>,
     /// Limit on waiting for a slot.
     pub(crate) slot_wait: SlotWait,

@@ -33,6 +33,13 @@ impl CompletionGuard {
         Self { hook, start: Instant::now(), shared, reason: None }
     }
 
+    /// Reports that the call failed before its guest began, and returns the fault.
+    pub(super) fn fail(&mut self, fault: Fault) -> Fault {
+        self.reason = Some(fault.clone());
+        self.ended();
+        fault
+    }
+
     /// Reports the outcome of a call whose guest has ended.
     pub(super) fn report(&mut self, report: HttpReport) {
         if let Some(hook) = self.hook.take() {

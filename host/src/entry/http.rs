@@ -2,7 +2,7 @@
 //! until its response begins. Most guests have finished by then.
 //!
 //! A guest that is still running moves to its own task, so that it makes progress and its deadline applies even if
-//! nobody reads the body: a client that does not read must not hold a slot. Dropping the [`super::response_body::ResponseBody`] terminates
+//! nobody reads the body: a client that does not read must not hold a slot. Dropping the [`ResponseBody`] terminates
 //! the guest, unless the client has everything that it will read. In that case the guest runs to completion, and its
 //! remaining output is discarded.
 
@@ -85,10 +85,17 @@ where
     let (max_request, max_response) = (limits.body_bytes.0, limits.output_bytes.0);
     let observer = inner.observer.clone();
     let spec = CallSpec { observer, cancel, ..CallSpec::new(loaded, WorkUnit::Request, "http", limits) };
-    let call = open(&inner, spec, shared.clone()).await?;
     let (send, mut receive) = oneshot::channel();
     let method = request.method().clone();
-    let request = request_body::limit(request, max_request)?;
+    // The body's announced size first: a request that is refused for it takes no slot.
+    let request = match request_body::limit(request, max_request) {
+        Ok(request) => request,
+        Err(fault) => return Err(completion.fail(fault)),
+    };
+    let call = match open(&inner, spec, shared.clone()).await {
+        Ok(call) => call,
+        Err(fault) => return Err(completion.fail(fault)),
+    };
     let guest_tasks = inner.guest_tasks.clone();
     let scheme = if https { Scheme::Https } else { Scheme::Http };
     let mut guest: Guest = Box::pin(run(call, request, scheme, send));

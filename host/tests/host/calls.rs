@@ -251,8 +251,22 @@ async fn a_call_does_not_wait_for_a_slot_for_ever() {
         http::Request::get(target).header("host", "fabric.test").body(Full::new(Bytes::new())).unwrap()
     };
     let held = sandbox.host.handle_http(&loaded, long(), HttpCall::new(Limits::default())).await.unwrap();
-    let refused = sandbox.host.handle_http(&loaded, long(), HttpCall::new(Limits::default())).await.err().unwrap();
+    let reported = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let call = || {
+        let reported = reported.clone();
+        let on_complete: Box<dyn FnOnce(fabric_host::HttpReport) + Send> =
+            Box::new(move |report| reported.lock().unwrap().push(report.result.unwrap_err().code));
+        HttpCall { on_complete: Some(on_complete), ..HttpCall::new(Limits::default()) }
+    };
+    let refused = sandbox.host.handle_http(&loaded, long(), call()).await.err().unwrap();
     assert_eq!(refused.code, Code::Unavailable);
+    // A body that is announced as too large is refused without a wait for a slot. Both are reported as what they are.
+    let large = http::Request::post("/").header("host", "fabric.test").header("content-length", u64::MAX);
+    let large = large.body(Full::new(Bytes::from(vec![0; 64])));
+    let limits = Limits { body_bytes: fabric_types::units::ByteSize(8), ..Limits::default() };
+    let refused = sandbox.host.handle_http(&loaded, large.unwrap(), HttpCall { limits, ..call() }).await.err().unwrap();
+    assert_eq!(refused.code, Code::TooLarge);
+    assert_eq!(*reported.lock().unwrap(), [Code::Unavailable, Code::TooLarge]);
     drop(held);
     assert!(sandbox.host.handle_http(&loaded, long(), HttpCall::new(Limits::default())).await.is_ok());
 }

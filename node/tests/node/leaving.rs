@@ -14,7 +14,7 @@ async fn a_node_without_a_scheduler_stops_its_attempts_before_their_lease_ends()
     tokio::time::pause();
     bed.cut.store(true, Ordering::Relaxed);
     tokio::time::sleep(ATTEMPT_LEASE / 2).await;
-    assert!(bed.is_running(), "a short loss ends nothing");
+    bed.stays("a short loss ends nothing", Bed::is_running).await;
     tokio::time::sleep(ATTEMPT_LEASE / 2 - Duration::from_millis(500)).await;
     bed.until("the end", |bed| !bed.is_running()).await;
 }

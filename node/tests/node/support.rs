@@ -240,6 +240,20 @@ impl Bed {
         panic!("{what} took longer than 20 s");
     }
 
+    /// Asserts for 50 ms of real time that `condition` holds: guests run on other threads, whatever Tokio's clock says.
+    pub async fn stays(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        for _ in 0..50 {
+            assert!(condition(self), "{what}");
+            tokio::task::yield_now().await;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Returns the number of tasks that wait for a slot.
+    pub fn queued(&self) -> i64 {
+        self.metrics.queued_tasks.get()
+    }
+
     /// Returns `true` while a guest runs.
     pub fn is_running(&self) -> bool {
         self.metrics.running.get() > 0
