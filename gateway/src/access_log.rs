@@ -41,7 +41,7 @@ const SIGNED_IN: Duration = Duration::from_secs(3600);
 const REMEMBERED: u64 = 10_000;
 /// Routes that carry data rather than settings. Their activity is recorded in usage, in invocation records and in the
 /// store.
-const DATA: [&str; 3] = ["/v1/functions/{f}/invoke", "/v1/objects/{*path}", "/v1/placements/explain"];
+const DATA: [&str; 3] = [INVOKE_ROUTE, "/v1/objects/{*path}", "/v1/placements/explain"];
 
 /// The caller of an answered request.
 #[derive(Debug, Clone)]

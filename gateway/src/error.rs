@@ -35,6 +35,11 @@ impl Error {
         Self::new(Code::NotFound, format!("there is no {kind} `{name}`"))
     }
 
+    /// Creates the error for a cursor that no page returned.
+    pub(crate) fn invalid_cursor() -> Self {
+        Self::bad("the cursor is invalid").hint("use `next` of the previous page, unchanged")
+    }
+
     /// Creates a `bad-request` error.
     #[must_use]
     pub fn bad(message: impl Into<String>) -> Self {

@@ -1,4 +1,4 @@
-//! Header fields of Fabric's own, and the removal of fields that concern one connection only.
+//! Header fields of Fabric, and the removal of fields that concern one connection only.
 
 use http::{HeaderMap, HeaderName, header};
 
@@ -11,6 +11,11 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("fabric-reques
 
 /// Marks a forwarded request. Its value is the scheme that the caller used.
 pub(crate) const RELAYED: HeaderName = HeaderName::from_static("fabric-relayed");
+
+/// Reports whether another process of the fleet forwarded a request with these headers.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.contains_key(&RELAYED)
+}
 
 /// Headers that concern only one connection (RFC 9110, 7.6.1). `Trailer` is not among them: it announces fields of the
 /// message, and HTTP/1.1 sends only announced fields.

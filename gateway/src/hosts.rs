@@ -129,9 +129,7 @@ fn authority<B>(request: &Request<B>, endpoint: Endpoint) -> Result<Authority> {
     }
     match (request.uri().authority(), host) {
         // Forwarded by another process, which names the caller's host in the header.
-        (Some(_), Some(host)) if version >= Version::HTTP_2 && request.headers().contains_key(&headers::RELAYED) => {
-            parse(host)
-        }
+        (Some(_), Some(host)) if version >= Version::HTTP_2 && headers::is_forwarded(request.headers()) => parse(host),
         (Some(target), Some(host))
             if version >= Version::HTTP_2 && !host.eq_ignore_ascii_case(target.as_str().as_bytes()) =>
         {

@@ -1,4 +1,4 @@
-//! Addresses that are treated apart from other routes: synchronous calls, and the requests to http functions.
+//! Paths that more than one layer tells apart: synchronous calls, http functions, and the server's own status.
 
 /// The path prefix of all http functions.
 pub(crate) const FUNCTIONS_PREFIX: &str = "/f/";
@@ -12,4 +12,9 @@ pub(crate) fn is_invoke(path: &str) -> bool {
     path.strip_prefix("/v1/functions/")
         .and_then(|rest| rest.strip_suffix("/invoke"))
         .is_some_and(|f| !f.is_empty() && !f.contains('/'))
+}
+
+/// Returns `true` for the paths of the server's own status, which monitoring reads every few seconds.
+pub(crate) fn is_status(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics")
 }

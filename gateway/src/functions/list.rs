@@ -131,7 +131,7 @@ impl Functions {
         self.head(tenant, f).await?.ok_or_else(|| Error::not_found("function", f))?;
         let after = match cursor {
             Some(c) => {
-                let version = c.parse().map_err(|_| Error::bad("the cursor is invalid"))?;
+                let version = c.parse().map_err(|_| Error::invalid_cursor())?;
                 Some(record::version(tenant, f, version))
             }
             None => None,

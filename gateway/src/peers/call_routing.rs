@@ -2,7 +2,7 @@
 //! drawn at random (the power of two choices: Mitzenmacher 1996), with preference for nodes that hold the module in
 //! memory.
 
-use super::{Peer, Peers, forward::ForwardedRequest, is_forwarded};
+use super::{Peer, Peers, forward::ForwardedRequest};
 use crate::{Error, error::Result, functions::ResolvedVersion};
 use axum::{body::Body, response::Response};
 use fabric_node::{NodeHandle, Occupancy};
@@ -243,7 +243,7 @@ pub(crate) fn place(
             Err(no_such_node(resources))
         };
     };
-    if is_forwarded(headers) {
+    if crate::headers::is_forwarded(headers) {
         return if here.slots > 0 { Ok(Placement { nodes: Vec::new(), run_locally: true }) } else { Err(nowhere()) };
     }
     let requires_gpu = resources.gpu == GpuRequirement::Required;

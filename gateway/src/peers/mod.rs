@@ -11,7 +11,6 @@ mod replayable_body;
 
 pub(crate) use forward::Forwarded;
 
-use crate::headers::RELAYED;
 use fabric_backend::{
     Backend,
     presence::PresenceChange,
@@ -20,7 +19,6 @@ use fabric_backend::{
 use fabric_driver::NodeMode;
 use fabric_types::{id::NodeId, rest::node::Node};
 use futures::StreamExt as _;
-use http::HeaderMap;
 use parking_lot::RwLock;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -81,11 +79,6 @@ pub(crate) struct Peer {
     facts: Node,
     url: String,
     calls: Arc<AtomicU32>,
-}
-
-/// Returns `true` if another process forwarded the request.
-pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
-    headers.contains_key(&RELAYED)
 }
 
 /// Returns a builder of an HTTP client for peers: no redirects, no decompression, no system proxy.

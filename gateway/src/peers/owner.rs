@@ -2,7 +2,7 @@
 //! owner rather than fail.
 
 use super::{Peers, forward::ForwardedRequest};
-use crate::{Error, error::Result, headers::RELAYED};
+use crate::{Error, error::Result, headers::is_forwarded};
 use axum::{body::Body, response::Response};
 use fabric_types::Code;
 use http::{HeaderValue, Request, header};
@@ -25,7 +25,7 @@ impl Peers {
     /// `unavailable` if there is no owner, or if it failed during the request; `not-found` if this process does not
     /// forward requests.
     pub(crate) async fn forward_to_owner(&self, request: Request<Body>) -> Result<Response> {
-        if request.headers().contains_key(&RELAYED) {
+        if is_forwarded(request.headers()) {
             return Err(no_owner("the process that received the request no longer owns the jobs"));
         }
         if !self.relays {

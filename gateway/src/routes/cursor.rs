@@ -3,15 +3,10 @@
 use crate::{Error, error::Result};
 use fabric_types::rest::Page;
 
-/// Returns the error for an invalid cursor.
-pub(super) fn invalid_cursor() -> Error {
-    Error::bad("the cursor is invalid").hint("use `next` of the previous page, unchanged")
-}
-
 /// Returns the page of `items` that begins at the index in `cursor`.
 pub(super) fn page<T>(items: Vec<T>, cursor: Option<&str>, limit: usize) -> Result<Page<T>> {
     let from: usize = match cursor {
-        Some(c) => c.parse().map_err(|_| invalid_cursor())?,
+        Some(c) => c.parse().map_err(|_| Error::invalid_cursor())?,
         None => 0,
     };
     let total = items.len();

@@ -1,7 +1,6 @@
 //! Dead letters: tasks that were given up.
 
-use super::cursor::invalid_cursor;
-use crate::{caller::Caller, error::Result, extract::QueryParams, state::App};
+use crate::{Error, caller::Caller, error::Result, extract::QueryParams, state::App};
 use axum::{Json, extract::State};
 use fabric_api::job::DeadLetterQuery;
 use fabric_index::LetterCursor;
@@ -14,7 +13,7 @@ pub async fn list(
     caller: Caller,
     QueryParams(ask): QueryParams<DeadLetterQuery>,
 ) -> Result<Json<Page<DeadLetter>>> {
-    let cursor = ask.cursor.as_deref().map(|c| LetterCursor::parse(c).ok_or_else(invalid_cursor)).transpose()?;
+    let cursor = ask.cursor.as_deref().map(|c| LetterCursor::parse(c).ok_or_else(Error::invalid_cursor)).transpose()?;
     let limit = ask.items();
     Ok(Json(app.services.index.dead_letters(&caller.tenant, ask.job.as_ref(), cursor.as_ref(), limit).await?))
 }

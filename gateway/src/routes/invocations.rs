@@ -47,7 +47,7 @@ pub async fn list(
         until_ms: None,
     };
     if ask.cursor.as_deref().is_some_and(|c| InvocationId::new(c).is_err()) {
-        return Err(super::cursor::invalid_cursor());
+        return Err(Error::invalid_cursor());
     }
     Ok(Json(app.services.index.invocations(&caller.tenant, &filter, ask.cursor.as_deref(), limit).await?))
 }

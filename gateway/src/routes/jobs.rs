@@ -200,9 +200,7 @@ fn query(uri: &http::Uri) -> Result<Query> {
             "q" => filter.q = Some(value),
             "deleted" => filter.deleted = flag()?,
             "now" => query.now = flag()?,
-            "cursor" => {
-                query.cursor = Some(JobId::new(value).map_err(|_| super::cursor::invalid_cursor())?.to_string())
-            }
+            "cursor" => query.cursor = Some(JobId::new(value).map_err(|_| Error::invalid_cursor())?.to_string()),
             "limit" => query.limit = Some(usize::try_from(number()?).unwrap_or(1000).clamp(1, 1000)),
             // A list ignores unknown keys, like every other list. A deletion must not.
             _ => query.unknown = Some(key.chars().take(80).collect()),

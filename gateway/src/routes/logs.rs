@@ -46,7 +46,7 @@ async fn answer(app: &App, caller: &Caller, headers: &HeaderMap, ask: LogQuery) 
         return Err(Error::bad(format!("`level` is one of {}", LEVELS.join(", "))));
     }
     if ask.cursor.as_deref().is_some_and(|c| c.parse::<i64>().is_err()) {
-        return Err(super::cursor::invalid_cursor());
+        return Err(Error::invalid_cursor());
     }
     if ask.id_prefix.as_deref().is_some_and(|p| p.len() < 4 || !p.bytes().all(|b| b.is_ascii_alphanumeric())) {
         return Err(Error::bad("`id_prefix` is the beginning of an id, 4 characters or more"));

@@ -16,7 +16,7 @@ use crate::{
     headers::{self, REQUEST_ID},
     hosts::{self, FunctionsDomain, HostTarget},
     metrics::RequestOrigin,
-    paths::{FUNCTIONS_PREFIX, FUNCTIONS_ROUTE, is_invoke},
+    paths::{self, FUNCTIONS_PREFIX, FUNCTIONS_ROUTE, is_invoke},
     peers::Forwarded,
     routes::{self, http_functions, invoke},
     state::App,
@@ -46,7 +46,8 @@ pub(super) fn build(app: &App, limits: BodyLimits, domain: Option<FunctionsDomai
     let service = Traced { inner: service };
     // A panic of a handler ends its request only. Outside the span, so that its own log line has the id once.
     let service = CatchPanics { inner: service };
-    // A connection beyond the limits serves operators only. They are recognised by their token, which needs a target.
+    // A connection beyond the limits serves operators only. Inside NormalizeTarget, so that an invalid target is
+    // refused as such first.
     let service = ReservedConnections { app: app(), inner: service };
     // Everything inside relies on an absolute target and on one `Host` header.
     let service = NormalizeTarget { inner: service };
@@ -112,7 +113,7 @@ impl<B: Send + 'static, S: Layered<B>> Layered<B> for Observe<S> {
         let _in_flight = self.app.http.begin();
         let Inbound { request, connection, id, .. } = &inbound;
         let (peer, id, method) = (connection.peer, id.clone(), request.method().clone());
-        let forwarded = request.headers().contains_key(&headers::RELAYED);
+        let forwarded = headers::is_forwarded(request.headers());
         let origin = if forwarded { RequestOrigin::Peer } else { RequestOrigin::Client };
         let changed = (!method.is_safe()).then(|| request.uri().path().chars().take(200).collect::<String>());
         let response = self.inner.call(inbound).await;
@@ -206,7 +207,7 @@ impl<S> ReservedConnections<S> {
     /// Returns `true` for requests that a connection beyond the limits serves: the state of the server, and requests of
     /// admins.
     async fn serves(&self, path: &str, headers: &http::HeaderMap) -> bool {
-        matches!(path, "/healthz" | "/readyz" | "/metrics")
+        paths::is_status(path)
             || access::identify(&self.app, headers).await.is_ok_and(|caller| caller.role == Role::Admin)
     }
 }
@@ -284,8 +285,7 @@ impl<S: Layered<LimitedBody>> Layered<LimitedBody> for HttpFunctions<S> {
 /// any node with room.
 fn is_local<B>(request: &Request<B>) -> bool {
     let path = request.uri().path();
-    matches!(path, "/healthz" | "/readyz" | "/metrics" | "/openapi.json")
-        || (is_invoke(path) && !invoke::is_for_later(request.uri()))
+    paths::is_status(path) || path == "/openapi.json" || (is_invoke(path) && !invoke::is_for_later(request.uri()))
 }
 
 /// Forwards requests to the owner of the jobs, if that is another process.

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// Only a failure takes this long.
-const OWNER_WAIT: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(200);
 /// Longer than any test: a timer that must not be the one that fires.
 const LONG: Duration = Duration::from_secs(600);
@@ -41,7 +41,7 @@ async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
             all.extend_from_slice(&piece[..n]);
         }
     };
-    tokio::time::timeout(OWNER_WAIT, read).await.expect("the server keeps the connection");
+    tokio::time::timeout(TEST_TIMEOUT, read).await.expect("the server keeps the connection");
     all
 }
 
@@ -233,7 +233,7 @@ async fn a_stream_answered_before_its_body_has_arrived_is_read_on() {
             }
             kinds(&seen)
         };
-        tokio::time::timeout(OWNER_WAIT, waited).await.unwrap_or_else(|_| panic!("{wanted:?} never came"))
+        tokio::time::timeout(TEST_TIMEOUT, waited).await.unwrap_or_else(|_| panic!("{wanted:?} never came"))
     };
     until(&mut stream, (HEADERS, 1)).await;
     // The server's window applies once its settings are acknowledged.
@@ -264,7 +264,7 @@ async fn until_connections(server: &Server, wanted: usize) {
             }
         }
     };
-    tokio::time::timeout(OWNER_WAIT, look).await.expect("connections stay");
+    tokio::time::timeout(TEST_TIMEOUT, look).await.expect("connections stay");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,7 +282,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
     assert!(rest(&mut deaf).await.len() < large.len(), "it was not sent to the end");
     // Many requests, without reading an answer.
     let mut deaf = connect(&server).await;
-    tokio::time::timeout(OWNER_WAIT, async { while deaf.write_all(get.as_bytes()).await.is_ok() {} })
+    tokio::time::timeout(TEST_TIMEOUT, async { while deaf.write_all(get.as_bytes()).await.is_ok() {} })
         .await
         .expect("the server reads on and on");
 }
@@ -301,7 +301,7 @@ async fn a_stream_whose_window_stays_closed_is_reset_and_others_go_on() {
             assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "the connection was closed: {:?}", kinds(&seen));
         }
     };
-    tokio::time::timeout(OWNER_WAIT, reset).await.expect("the stream stays open");
+    tokio::time::timeout(TEST_TIMEOUT, reset).await.expect("the stream stays open");
     // The connection still works.
     stream.write_all(&frame(HEADERS, 5, 3, &get("/healthz"))).await.unwrap();
     let answered = async {
@@ -309,7 +309,7 @@ async fn a_stream_whose_window_stays_closed_is_reset_and_others_go_on() {
             assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
         }
     };
-    tokio::time::timeout(OWNER_WAIT, answered).await.unwrap();
+    tokio::time::timeout(TEST_TIMEOUT, answered).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -378,7 +378,7 @@ async fn one_address_has_a_share_of_the_connections() {
     assert!(String::from_utf8_lossy(&told).contains("use fewer connections from one address"));
     drop(streams);
     let look = async { while !rest_of_get(&server).await.ends_with("ok\n") {} };
-    tokio::time::timeout(OWNER_WAIT, look).await.unwrap();
+    tokio::time::timeout(TEST_TIMEOUT, look).await.unwrap();
 }
 
 async fn rest_of_get(server: &Server) -> String {

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 /// Only a failure takes this long.
-const OWNER_WAIT: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 const MIRROR: &str = "/f/default/mirror";
 
 async fn mirror(server: &Server, more: Value) {
@@ -27,8 +27,9 @@ async fn mirror(server: &Server, more: Value) {
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, request: &str) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut all = Vec::new();
-    let _ =
-        tokio::time::timeout(OWNER_WAIT, stream.read_to_end(&mut all)).await.expect("the server keeps the connection");
+    let _ = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut all))
+        .await
+        .expect("the server keeps the connection");
     String::from_utf8_lossy(&all).into_owned()
 }
 
@@ -46,7 +47,7 @@ async fn usage(server: &Server, calls: u64) -> Value {
             }
         }
     };
-    tokio::time::timeout(OWNER_WAIT, look).await.expect("the call is not recorded")
+    tokio::time::timeout(TEST_TIMEOUT, look).await.expect("the call is not recorded")
 }
 
 /// Waits until a function has logged this line.
@@ -59,7 +60,7 @@ async fn until_line(server: &Server, function: &str, line: &str) {
             }
         }
     };
-    tokio::time::timeout(OWNER_WAIT, look).await.expect("the guest does not get that far")
+    tokio::time::timeout(TEST_TIMEOUT, look).await.expect("the guest does not get that far")
 }
 
 /// Spends some fuel, logs a line, and runs until it is stopped.
@@ -84,7 +85,7 @@ async fn end_of_call(server: &Server) -> (String, String) {
             }
         }
     };
-    tokio::time::timeout(OWNER_WAIT, look).await.expect("the log does not say how the call ended")
+    tokio::time::timeout(TEST_TIMEOUT, look).await.expect("the log does not say how the call ended")
 }
 
 fn h2() -> reqwest::Client {
