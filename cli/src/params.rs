@@ -118,7 +118,8 @@ pub fn text_of(path: &str) -> Result<String, Failure> {
 /// Adds a hint about quotes to the failure of a call if a parameter is a bare number or boolean.
 pub fn explained(failure: Failure, params: &[Param]) -> Failure {
     let bare = |param: &Param| matches!(param, Param::Value(_, text) if matches!(value(text), Value::Number(_) | Value::Bool(_)));
-    if failure.code == Code::InvalidParams.as_str() && params.iter().any(bare) {
+    let is_type = failure.message.contains("is not of type \"string\"");
+    if failure.code == Code::InvalidParams.as_str() && is_type && params.iter().any(bare) {
         return failure.hint("a value that looks like a number is one; for a text, quote it: -p 'NAME=\"123\"'");
     }
     failure

@@ -46,7 +46,7 @@ impl SpanPipeline {
 struct Exporter {
     inner: SpanExporter,
     collector: String,
-    /// SpanPipeline lost since the last successful export.
+    /// Spans lost since the last successful export.
     lost: Mutex<u64>,
 }
 

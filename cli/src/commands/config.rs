@@ -86,7 +86,7 @@ fn table(rows: &[Row]) -> Table {
     let mut table = Table::new(&["SETTING", "VALUE", "ORIGIN"]);
     for row in rows {
         match row.problem.as_deref().and_then(|problem| problem.lines().next()) {
-            Some(problem) => table.row([row.name.as_str(), "WRONG", problem]),
+            Some(problem) => table.row([row.name.as_str(), "INVALID", problem]),
             None => table.row([row.name.as_str(), row.value.as_str(), row.origin.as_str()]),
         }
     }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_are_marked_and_the_others_shown() {
+    fn invalid_settings_are_marked_and_the_others_shown() {
         let env = |name: &str| match name {
             "FABRIC_SLOTS" => Some("many".to_owned()),
             "FABRIC_IDLE_TIMEOUT" => Some("0".to_owned()),
@@ -142,7 +142,7 @@ mod tests {
         assert!(line("serve.idle-timeout").contains("idle-timeout, from environment"), "{text}");
         assert!(line("serve.memory").contains("2 GiB"), "{text}");
         assert!(line("client").contains("no such context"), "{text}");
-        assert_eq!(text.matches("WRONG").count(), 3);
+        assert_eq!(text.matches("INVALID").count(), 3);
         assert_eq!(rows.iter().filter(|row| row.problem.is_some()).count(), 3);
     }
 }

@@ -89,8 +89,12 @@ pub fn run(args: &NewArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let folder = args.path.clone().unwrap_or_else(|| PathBuf::from(args.name.as_str()));
     let named = args.sdk.clone().or_else(|| std::env::var("FABRIC_SDK").ok().filter(|sdk| !sdk.is_empty()));
     let dependency = if args.template.uses_sdk() { dependency(named.as_deref())? } else { String::new() };
+    let writes_sdk = args.template.uses_sdk() && named.is_none();
+    if writes_sdk && folder.join("sdk").exists() {
+        return Err(occupied(&folder.join("sdk")));
+    }
     let mut written = write(&folder, &args.name, args.template, &dependency)?;
-    if args.template.uses_sdk() && named.is_none() {
+    if writes_sdk {
         sdk::write(&folder)?;
         written.push("sdk/".to_owned());
     }
@@ -119,6 +123,12 @@ fn dependency(named: Option<&str>) -> Result<String, Failure> {
     Ok(format!("{{ package = \"fabric-sdk\", path = {} }}", text(&found.display().to_string())))
 }
 
+/// Returns the failure for a file or folder that `fabric new` would overwrite.
+fn occupied(path: &Path) -> Failure {
+    Failure::local("conflict", format!("{} already exists", path.display()))
+        .hint("choose another name or --path; nothing is overwritten")
+}
+
 /// Writes the files. Fails if one of them exists.
 fn write(folder: &Path, name: &FunctionName, template: Template, sdk: &str) -> Result<Vec<String>, Failure> {
     let (files, description) = template.files();
@@ -128,8 +138,7 @@ fn write(folder: &Path, name: &FunctionName, template: Template, sdk: &str) -> R
     ];
     let all: Vec<_> = files.iter().chain(&common).collect();
     if let Some((taken, _)) = all.iter().find(|(file, _)| folder.join(file).exists()) {
-        return Err(Failure::local("conflict", format!("{} already exists", folder.join(taken).display()))
-            .hint("choose another name or --path; nothing is overwritten"));
+        return Err(occupied(&folder.join(taken)));
     }
     // Cargo replaces hyphens with underscores in the file name of a library, but not of a binary.
     let artefact =

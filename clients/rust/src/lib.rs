@@ -1,7 +1,8 @@
 //! A typed client of Fabric's REST API, used by the CLI, the tests and the benches.
 //!
-//! There is a method for every route of `/v1`. Requests and responses are the types of [`fabric_api`], and of [`fabric_types`] for facts such as jobs and log lines. Objects
-//! and results are streamed, job events continue across reconnects, and requests that are safe to repeat are retried.
+//! The methods cover the routes of `/v1`, except for the results of single tasks and for logs by path ([`Client::logs`]
+//! filters instead). Requests and responses are the types of [`fabric_api`], and of [`fabric_types`] for facts such as
+//! jobs and log lines. Objects and results are streamed, job events continue across reconnects, and requests that are safe to repeat are retried.
 //! The client has no cache and no background task.
 //!
 //! Every request can fail with [`Error::Unreachable`], [`Error::Timeout`], [`Error::Protocol`], [`Error::Interrupted`],

@@ -23,7 +23,7 @@ const NOT_INHERITED_VARIABLES: [&str; 6] = [
 ];
 
 /// The minimum memory of `fabric serve`, in MiB.
-const LEAST_MEMORY_MIB: u64 = 128;
+const LEAST_MEMORY_MIB: u64 = crate::settings::LEAST_MEMORY.0 >> 20;
 
 /// The `fabric serve` processes of a fleet.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod tables;
 mod value;
 
 pub(crate) use convert::ShutdownTimes;
+pub(crate) use table::LEAST_MEMORY;
 pub use table::ServeArgs;
 pub(crate) use table::ServeConfig;
 
@@ -92,7 +93,11 @@ impl ServeConfig {
             invalid.push(name, if hint.is_empty() { error } else { error.hint(hint) });
         };
         if self.data.value.as_os_str().is_empty() {
-            push("data", "this user has no home folder to keep data in".to_owned(), "name a folder: --data DIR");
+            let what = match self.data.origin {
+                Origin::Default => "this user has no home folder to keep data in".to_owned(),
+                _ => format!("data, from {}: it names no folder", self.data.origin),
+            };
+            push("data", what, "name a folder: --data DIR");
         }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             let missing = if self.tls_cert.is_some() { "tls-key" } else { "tls-cert" };

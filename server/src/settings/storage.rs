@@ -126,8 +126,8 @@ impl SettingsTable for StorageConfig {
             ("sweep-every", self.sweep_every),
         ] {
             if age.is_some_and(|age| age.0.is_zero()) {
-                let error = Error::config(format!("{name} is 0: use 1s or more"));
-                invalid.push(&format!("storage.{name}"), error);
+                let name = format!("storage.{name}");
+                invalid.push(&name, Error::config(format!("{name} is 0: use 1s or more")));
             }
         }
         if self.keep_results() < self.keep_jobs() {

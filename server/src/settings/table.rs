@@ -25,7 +25,7 @@ use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Minimum memory. Less leaves none for calls.
-const LEAST_MEMORY: ByteSize = ByteSize::mib(128);
+pub(crate) const LEAST_MEMORY: ByteSize = ByteSize::mib(128);
 
 /// Seconds of a day: the maximum of most durations.
 const DAY_S: u64 = 86_400;

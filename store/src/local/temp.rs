@@ -2,7 +2,7 @@
 //!
 //! Each process has its own folder under `.tmp`, marked as alive by a lock on a file next to it. Opening a store
 //! removes the folders without a lock holder, so that the files of a crashed process are removed and those of other
-//! processes stay (tested in `tests/planted.rs`).
+//! processes stay (tested in `tests/store/planted.rs`).
 
 use cap_std::fs::{Dir, OpenOptions};
 use rustix::fs::{FlockOperation, flock};

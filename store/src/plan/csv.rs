@@ -2,7 +2,7 @@
 //!
 //! The grammar is the same as in the Rust SDK's readers, from the same crate: a quote opens a field only at its
 //! beginning, a line ends with `\n`, `\r\n` or `\r`, and empty lines are not rows. A position is inside quotes or not
-//! depending on all bytes before it, so the object is read once from its beginning. `tests/csv.rs` compares the
+//! depending on all bytes before it, so the object is read once from its beginning. `tests/store/csv.rs` compares the
 //! splitter with the reader over arbitrary bytes.
 
 use super::{PartitionBudget, Plan, Shared, text};
