@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::folders;
-use crate::outside::{cargo, output, run};
+use crate::outside::{cargo, output, run, without_settings};
 use crate::stage::{say, stage};
 
 const DATA: &str = "examples/data/nyc-weather-2013.csv";
@@ -74,11 +74,8 @@ impl Fabric {
     /// folder.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
+        without_settings(&mut command);
         command.args(arguments).current_dir(folders::root()).env("FABRIC_DATA", &self.data);
-        // The developer's own settings must not select another server.
-        for variable in ["FABRIC_URL", "FABRIC_TOKEN", "FABRIC_TENANT", "FABRIC_CONTEXT"] {
-            command.env_remove(variable);
-        }
         command
     }
 

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::folders;
-use crate::outside::{cargo, find, output, python_environment, run};
+use crate::outside::{cargo, find, output, python_environment, run, without_settings};
 use crate::stage::{say, stage};
 
-/// Platform tag of the wheel. The binary links only against glibc, of the version on the building machine.
-const PLATFORM: &str = "linux_x86_64";
+/// Returns the platform tag of the wheel. The binary links only against glibc, of the version on the building machine.
+fn platform() -> String {
+    format!("linux_{}", std::env::consts::ARCH)
+}
 
 /// Names of what is packed.
 struct Release {
@@ -83,7 +85,7 @@ fn copy_program(release: &Release, target: &Path) -> Result<()> {
 }
 
 fn tarball(release: &Release, bill: &Path) -> Result<()> {
-    let name = format!("fabric-{}-{}", release.version, PLATFORM.replace('_', "-"));
+    let name = format!("fabric-{}-{}", release.version, platform().replace('_', "-"));
     let content = release.folder.join(&name);
     fs::create_dir_all(&content)?;
     copy_program(release, &content.join("fabric"))?;
@@ -119,7 +121,10 @@ fn wheel(release: &Release, bill: &Path) -> Result<PathBuf> {
     )?;
     fs::write(
         info.join("WHEEL"),
-        format!("Wheel-Version: 1.0\nGenerator: cargo xtask dist\nRoot-Is-Purelib: false\nTag: py3-none-{PLATFORM}\n"),
+        format!(
+            "Wheel-Version: 1.0\nGenerator: cargo xtask dist\nRoot-Is-Purelib: false\nTag: py3-none-{}\n",
+            platform()
+        ),
     )?;
     fs::copy(folders::root().join("LICENSE"), info.join("licenses/LICENSE"))?;
     fs::create_dir_all(info.join("sboms"))?;
@@ -129,7 +134,7 @@ fn wheel(release: &Release, bill: &Path) -> Result<PathBuf> {
     pack.args(["-m", "wheel", "pack", "--dest-dir"]).arg(&release.folder).arg(&content);
     run(pack.stdout(Stdio::null()))?;
     fs::remove_dir_all(&content)?;
-    Ok(release.folder.join(format!("fabric-{}-py3-none-{PLATFORM}.whl", release.version)))
+    Ok(release.folder.join(format!("fabric-{}-py3-none-{}.whl", release.version, platform())))
 }
 
 /// Writes `SHA256SUMS`, in the form that `sha256sum --check` reads.
@@ -141,8 +146,8 @@ fn checksums(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Installs the wheel into an empty environment without an index, starts the server, creates a project from each
-/// template, and builds and calls one that uses the SDK. Nothing of the checkout is used but the guests' toolchain.
+/// Installs the wheel into an empty environment without an index, starts the server, and creates,
+/// deploys and calls a project of the default template, which uses the SDK. Nothing of the checkout is used but the guests' toolchain.
 fn try_wheel(wheel: &Path) -> Result<()> {
     let folder = folders::target().join(format!("dist-try-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
@@ -161,10 +166,8 @@ fn try_in(folder: &Path, wheel: &Path) -> Result<()> {
     let (data, fabric) = (folder.join("data"), folder.join("venv/bin/fabric"));
     let command = || {
         let mut command = Command::new(&fabric);
+        without_settings(&mut command);
         command.current_dir(folder).env("FABRIC_DATA", &data).env("CARGO_TARGET_DIR", folders::guest_build());
-        for variable in ["FABRIC_URL", "FABRIC_TOKEN", "FABRIC_TENANT", "FABRIC_CONTEXT", "FABRIC_SDK"] {
-            command.env_remove(variable);
-        }
         command
     };
     let server =

@@ -1,5 +1,4 @@
-//! The project's development commands: `cargo xtask guests`, `demo`, `test`, and the checks of the supply chain. They
-//! install missing tools and report that.
+//! The project's development commands, listed in `USAGE`. They install missing tools and report that.
 //!
 //! This crate is not part of the product.
 

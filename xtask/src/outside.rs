@@ -27,6 +27,15 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Removes every `FABRIC_…` variable, so that the developer's own settings change neither a server nor its clients.
+pub(crate) fn without_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("FABRIC_")) {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// Returns `true` if a program starts and succeeds. Discards its output.
 pub(crate) fn works(command: &mut Command) -> bool {
     command

@@ -16,7 +16,7 @@ use crate::stage::{say, stage};
 /// expect the defence to hold. They run first and by name. `docs/security.md` lists the promise that each one checks.
 const WALLS: &str = "(package(fabric-tests) & test(/^(walls_[a-z_]+|isolation|limits)::/)) \
     | (package(fabric-host) & test(/^(faults|isolation|limits)::/)) \
-    | (package(fabric-gpu) & test(/^confined::/)) \
+    | (package(fabric-confine) & binary(confined)) | (package(fabric-gpu) & test(/^confined::/)) \
     | (package(fabric-gateway) & binary(gateway) & test(/^(access|fuzz|connections)::/)) \
     | (package(fabric-fleet) & binary(fleet) & test(/^hostile::/)) | test(/(^|::)walls_/)";
 
