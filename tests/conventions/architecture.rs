@@ -14,7 +14,7 @@ use std::{
 const LONGEST: usize = 600;
 
 /// Dependencies allowed between our own crates, without those of tests. A crate may have fewer than its line lists.
-const MAY_KNOW: &[(&str, &[&str])] = &[
+const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("fabric-types", &[]),
     ("fabric-api", &["fabric-types"]),
     ("fabric-scheduler-core", &["fabric-types"]),
@@ -77,7 +77,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 const OUTSIDE: &[&str] = &["fabric-tests", "fabric-conventions", "fabric-fuzz", "fabric-benches", "xtask"];
 
 /// External crates that a crate must not use. The pure ones have no clock, no threads and no I/O.
-const NEVER: &[(&str, &[&str])] = &[
+const BANNED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("fabric-types", &["tokio", "axum", "hyper", "reqwest", "object_store", "rusqlite", "wasmtime", "rand"]),
     ("fabric-api", &["tokio", "axum", "hyper", "reqwest", "object_store", "rusqlite", "wasmtime", "rand"]),
     (
@@ -140,9 +140,6 @@ const GATEWAY_ORDER: &[&str] = &[
     "server",
 ];
 
-/// Uses against [`GATEWAY_ORDER`]: the module, the later module that it uses, the reason.
-const GATEWAY_SEAMS: &[(&str, &str, &str)] = &[];
-
 fn uses(package: &Package) -> BTreeSet<&str> {
     package.dependencies.iter().filter(|d| d.kind.is_none()).map(|d| d.name.as_str()).collect()
 }
@@ -151,28 +148,30 @@ fn uses(package: &Package) -> BTreeSet<&str> {
 fn dependencies_go_one_way() {
     let metadata = metadata();
     let ours: BTreeSet<&str> = metadata.packages.iter().map(|p| p.name.as_str()).collect();
-    let rules: BTreeMap<_, _> = MAY_KNOW.iter().copied().collect();
+    let rules: BTreeMap<_, _> = ALLOWED_DEPENDENCIES.iter().copied().collect();
     let mut wrong = Vec::new();
     for package in &metadata.packages {
         let name = package.name.as_str();
         let known: BTreeSet<&str> = uses(package).into_iter().filter(|d| ours.contains(d)).collect();
-        wrong.extend(known.iter().filter(|d| OUTSIDE.contains(d)).map(|d| format!("{name} knows {d}")));
+        wrong.extend(known.iter().filter(|d| OUTSIDE.contains(d)).map(|d| format!("{name} depends on {d}")));
         if OUTSIDE.contains(&name) {
             continue;
         }
         let Some(allowed) = rules.get(name) else {
-            wrong.push(format!("{name} has no line in MAY_KNOW"));
+            wrong.push(format!("{name} has no line in ALLOWED_DEPENDENCIES"));
             continue;
         };
-        wrong.extend(known.iter().filter(|d| !allowed.contains(d)).map(|d| format!("{name} may not know {d}")));
+        wrong.extend(known.iter().filter(|d| !allowed.contains(d)).map(|d| format!("{name} may not depend on {d}")));
     }
-    wrong.extend(rules.keys().filter(|name| !ours.contains(*name)).map(|name| format!("{name} is no crate of ours")));
-    // The rules themselves: who is allowed to be known comes earlier, so there can be no circle.
-    for (at, (name, allowed)) in MAY_KNOW.iter().enumerate() {
+    wrong.extend(
+        rules.keys().filter(|name| !ours.contains(*name)).map(|name| format!("{name} is not in the workspace")),
+    );
+    // A crate may depend only on earlier entries, so there is no cycle.
+    for (at, (name, allowed)) in ALLOWED_DEPENDENCIES.iter().enumerate() {
         for known in *allowed {
-            let place = MAY_KNOW.iter().position(|(n, _)| n == known).unwrap();
+            let place = ALLOWED_DEPENDENCIES.iter().position(|(n, _)| n == known).unwrap();
             if place > at {
-                wrong.push(format!("MAY_KNOW lets {name} know {known}, which comes later"));
+                wrong.push(format!("ALLOWED_DEPENDENCIES lets {name} depend on {known}, which comes later"));
             }
         }
     }
@@ -183,7 +182,7 @@ fn dependencies_go_one_way() {
 fn pure_crates_stay_pure() {
     let metadata = metadata();
     let mut wrong = Vec::new();
-    for (name, never) in NEVER {
+    for (name, never) in BANNED_DEPENDENCIES {
         let package = metadata.packages.iter().find(|p| p.name.as_str() == *name).unwrap();
         wrong.extend(uses(package).iter().filter(|d| never.contains(d)).map(|d| format!("{name} uses {d}")));
     }
@@ -227,7 +226,6 @@ fn crate_uses(source: &str) -> BTreeSet<String> {
 fn the_gateways_modules_go_one_way() {
     let place = |name: &str| GATEWAY_ORDER.iter().position(|known| *known == name);
     let mut wrong = BTreeSet::new();
-    let mut seams = BTreeSet::new();
     for (path, text) in rust() {
         let Some(path) = path.strip_prefix("gateway/src/").filter(|path| *path != "lib.rs") else { continue };
         let module = path.split('/').next().unwrap().trim_end_matches(".rs");
@@ -236,21 +234,13 @@ fn the_gateways_modules_go_one_way() {
             continue;
         };
         for name in crate_uses(&text) {
-            // The crate's root names the error again.
+            // The crate's root re-exports `error::Error`.
             let used = if name == "Error" { "error" } else { name.as_str() };
             match place(used) {
                 None => drop(wrong.insert(format!("gateway/src/{path} uses crate::{name}: name its module"))),
                 Some(to) if to <= from => {}
-                Some(_) if GATEWAY_SEAMS.iter().any(|(a, b, _)| (*a, *b) == (module, used)) => {
-                    seams.insert((module.to_owned(), used.to_owned()));
-                }
                 Some(_) => drop(wrong.insert(format!("gateway/src/{path} uses {used}, which comes after {module}"))),
             }
-        }
-    }
-    for (from, to, _) in GATEWAY_SEAMS {
-        if !seams.contains(&((*from).to_owned(), (*to).to_owned())) {
-            wrong.insert(format!("{from} no longer uses {to}: remove the seam"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
@@ -332,7 +322,7 @@ fn every_dependency_has_its_reason_written_down() {
     let missing: Vec<_> =
         theirs.iter().filter(|name| !page.lines().any(|line| line.contains(&format!("`{name}`")))).collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md has no line with `NAME` in it and why for: {missing:?}");
-    // And what is written down is there for somebody.
+    // Every workspace dependency is used.
     let metadata = metadata();
     let used: BTreeSet<String> =
         metadata.packages.iter().flat_map(|p| p.dependencies.iter().map(|d| d.name.clone())).collect();

@@ -81,9 +81,9 @@ async fn config_show_works_with_wrong_settings() {
         ("serve.idle-timeout", "FABRIC_IDLE_TIMEOUT=`long`"),
         ("serve.nonsense", "unknown field `nonsense`"),
     ] {
-        assert!(line(name).contains("WRONG") && line(name).contains(says), "{text}");
+        assert!(line(name).contains("INVALID") && line(name).contains(says), "{text}");
     }
-    assert!(line("serve.max-tasks").contains('7') && !line("serve.max-tasks").contains("WRONG"), "{text}");
+    assert!(line("serve.max-tasks").contains('7') && !line("serve.max-tasks").contains("INVALID"), "{text}");
     assert!(shown.stderr.contains("invalid settings: serve."), "{}", shown.stderr);
 }
 
