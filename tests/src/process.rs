@@ -17,11 +17,17 @@ impl Process {
         line.trim_start_matches(':').split_whitespace().next().unwrap().parse().unwrap()
     }
 
+    /// Returns the user that runs the test.
+    #[must_use]
+    pub fn own_user() -> u32 {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::metadata("/proc/self").expect("/proc is mounted").uid()
+    }
+
     /// Returns `true` if the test itself runs as root.
     #[must_use]
     pub fn is_root() -> bool {
-        use std::os::unix::fs::MetadataExt as _;
-        std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+        Self::own_user() == 0
     }
 
     /// Sends a signal, such as `STOP`.

@@ -10,7 +10,10 @@ use fabric_types::{
     rest::{job::Job, token::Role},
 };
 use serde_json::json;
-use std::process::Stdio;
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 /// A command that logs its input, which can kill the process in a debug build, and returns it. Input that begins with
 /// `s` takes longer.
@@ -221,13 +224,23 @@ async fn a_task_that_kills_every_process_of_a_fleet_that_is_started_again_ends()
     cluster.cli(&["deploy", &module, "--tenant", "other"]).await.ok();
     let detached = async |items: &str, tenant: &str| {
         let run = ["run", "echo", "--items", items, "--no-cache", "--detach", "--tenant", tenant];
-        let ran = cluster.cli(&run).await;
-        if ran.status == 0 {
-            return ran.text().trim().to_owned();
+        let list = ["jobs", "list", "--json", "--limit", "1", "--tenant", tenant];
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let ran = cluster.cli(&run).await;
+            if ran.status == 0 {
+                return ran.text().trim().to_owned();
+            }
+            assert!(Instant::now() < end, "{ran:?}");
+            // The process died before the response was sent, or before it had the request. In the first case the job
+            // was accepted.
+            let listed = cluster.cli(&list).await;
+            if listed.status == 0
+                && let Some(id) = listed.json()["items"][0]["id"].as_str()
+            {
+                return id.to_owned();
+            }
         }
-        // The job was accepted, and its process died before the response was sent.
-        let jobs = cluster.cli(&["jobs", "list", "--json", "--limit", "1", "--tenant", tenant]).await.ok().json();
-        jobs["items"][0]["id"].as_str().unwrap_or_else(|| panic!("{ran:?} {jobs}")).to_owned()
     };
     let items = json!(["slow", ABORT, "b", "c"]).to_string();
     let killer = detached(&items, "default").await;
