@@ -37,7 +37,9 @@ struct Used {
 /// Returns the number of guests on each node, as the API reports it.
 async fn running(fleet: &Fleet) -> anyhow::Result<Vec<f64>> {
     let page = fleet.gateway()?.client.nodes(&PageOptions::default()).await?;
-    let of = |name: &str| page.items.iter().find(|node| node.id.as_str() == name).map_or(0.0, |n| f64::from(n.running));
+    let of = |name: &str| {
+        page.items.iter().find(|n| n.facts.id.as_str() == name).map_or(0.0, |n| f64::from(n.facts.running))
+    };
     Ok(fleet.nodes.iter().map(|(name, _)| of(name)).collect())
 }
 

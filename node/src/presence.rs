@@ -3,7 +3,7 @@
 use crate::api::{NodeState, now_ms};
 use fabric_backend::lane::{ATTEMPT_LEASE, FromNode};
 use fabric_types::EngineClass;
-use fabric_types::rest::node::{Node as Facts, warm_name};
+use fabric_types::node::{NodeFacts, warm_name};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -34,16 +34,15 @@ fn warm(shared: &NodeState) -> Vec<String> {
 }
 
 /// Returns the current facts about this node.
-pub fn facts(shared: &NodeState) -> Facts {
+pub fn facts(shared: &NodeState) -> NodeFacts {
     let stats = shared.host.stats();
     let count = |n: i64| u32::try_from(n).unwrap_or(0);
     let (gpu, gpu_absent) = match shared.host.gpu().facts() {
         Ok(gpu) => (Some(gpu), None),
         Err(why) => (None, Some(why)),
     };
-    Facts {
+    NodeFacts {
         id: shared.id.clone(),
-        state: "ready".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         engine: shared.host.fingerprint(EngineClass::Deterministic).to_owned(),
         cpu_slots: shared.slots,

@@ -65,7 +65,7 @@ impl SmallFleet {
     /// Returns the id and the state of each node, as the process at `at` lists them.
     pub async fn states(&self, at: usize) -> Vec<(String, String)> {
         let page = self.servers[at].client().nodes(&PageOptions::default()).await.unwrap();
-        page.items.into_iter().map(|node| (node.id.to_string(), node.state)).collect()
+        page.items.into_iter().map(|node| (node.facts.id.to_string(), node.state)).collect()
     }
 
     /// Returns the name of the process at `at`.

@@ -48,6 +48,7 @@ pub mod label;
 pub mod limits;
 pub mod manifest;
 pub mod memory;
+pub mod node;
 pub mod object_path;
 pub mod policy;
 pub mod price;

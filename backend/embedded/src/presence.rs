@@ -6,7 +6,7 @@ use fabric_backend::{
     in_process::PresenceTable,
     presence::{Presence, PresenceChange},
 };
-use fabric_types::{id::NodeId, rest::node::Node};
+use fabric_types::{id::NodeId, node::NodeFacts};
 use futures::stream::BoxStream;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl LocalPresence {
 
 #[async_trait]
 impl Presence for LocalPresence {
-    async fn announce(&self, node: Node, ttl: Duration) -> Result<(), Error> {
+    async fn announce(&self, node: NodeFacts, ttl: Duration) -> Result<(), Error> {
         self.table.announce(node, ttl);
         Ok(())
     }
@@ -33,7 +33,7 @@ impl Presence for LocalPresence {
         Ok(())
     }
 
-    async fn list(&self) -> Result<Vec<Node>, Error> {
+    async fn list(&self) -> Result<Vec<NodeFacts>, Error> {
         Ok(self.table.list())
     }
 

@@ -14,7 +14,7 @@ use fabric_backend::{
     in_process::{PresenceStamp, PresenceTable},
     presence::{Presence, PresenceChange},
 };
-use fabric_types::{id::NodeId, rest::node::Node};
+use fabric_types::{id::NodeId, node::NodeFacts};
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ const LONGEST_WAIT_MS: u64 = 500;
 #[allow(clippy::large_enum_variant)]
 enum PresenceMessage {
     /// The node is present for `ttl_ms`.
-    Present { origin: u64, seq: u64, ttl_ms: u64, node: Node },
+    Present { origin: u64, seq: u64, ttl_ms: u64, node: NodeFacts },
     /// The node left.
     Left { origin: u64, seq: u64, node: NodeId },
     /// Requests the announcements of all nodes.
@@ -48,7 +48,7 @@ enum PresenceMessage {
 }
 
 struct LocalAnnouncement {
-    node: Node,
+    node: NodeFacts,
     until: Instant,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct FleetPresence {
     _guard: Arc<TaskGuard>,
 }
 
-fn present(stamp: PresenceStamp, ttl: Duration, node: Node) -> PresenceMessage {
+fn present(stamp: PresenceStamp, ttl: Duration, node: NodeFacts) -> PresenceMessage {
     let PresenceStamp { origin, seq } = stamp;
     let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
     PresenceMessage::Present { origin, seq, ttl_ms, node }
@@ -201,7 +201,7 @@ impl FleetPresence {
 
 #[async_trait]
 impl Presence for FleetPresence {
-    async fn announce(&self, node: Node, ttl: Duration) -> Result<(), Error> {
+    async fn announce(&self, node: NodeFacts, ttl: Duration) -> Result<(), Error> {
         let shared = &self.shared;
         let ttl = ttl.min(LONGEST_TTL);
         let stamp = shared.table.announce(node.clone(), ttl);
@@ -226,7 +226,7 @@ impl Presence for FleetPresence {
         shared.send("announce that a node left", &message).await
     }
 
-    async fn list(&self) -> Result<Vec<Node>, Error> {
+    async fn list(&self) -> Result<Vec<NodeFacts>, Error> {
         Ok(self.shared.table.list())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use async_trait::async_trait;
-use fabric_types::rest::node::Node;
+use fabric_types::node::NodeFacts;
 use futures::stream::BoxStream;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 #[allow(clippy::large_enum_variant)]
 pub enum PresenceChange {
     /// The node is present and announced these facts.
-    Present(Node),
+    Present(NodeFacts),
     /// The node left, or its announcement expired.
     Absent(fabric_types::id::NodeId),
 }
@@ -25,7 +25,7 @@ pub trait Presence: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::Backend`].
-    async fn announce(&self, node: Node, ttl: Duration) -> Result<(), Error>;
+    async fn announce(&self, node: NodeFacts, ttl: Duration) -> Result<(), Error>;
 
     /// Removes the announcement of `node`.
     ///
@@ -37,7 +37,7 @@ pub trait Presence: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::Backend`].
-    async fn list(&self) -> Result<Vec<Node>, Error>;
+    async fn list(&self) -> Result<Vec<NodeFacts>, Error>;
 
     /// Returns a stream of all present nodes, followed by every change. A slow watcher receives only the newest change
     /// of each node. Ends when the backend closes.

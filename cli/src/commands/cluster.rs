@@ -96,7 +96,7 @@ struct Row {
 fn show(ctx: &Ctx<'_>, state: &State, nodes: &[Node]) -> Result<(), Failure> {
     let row = |process: &Process| Row {
         process: process.clone(),
-        node: nodes.iter().find(|node| node.id.as_str() == process.name).cloned(),
+        node: nodes.iter().find(|node| node.facts.id.as_str() == process.name).cloned(),
     };
     let rows: Vec<_> = state.processes.iter().map(row).collect();
     ctx.out.show(&rows, |out, rows| {
@@ -106,7 +106,7 @@ fn show(ctx: &Ctx<'_>, state: &State, nodes: &[Node]) -> Result<(), Failure> {
             table.row([
                 process.name.clone(),
                 node.as_ref().filter(|_| process.pid.is_some()).map_or(alive.to_owned(), |node| node.state.clone()),
-                node.as_ref().map_or_else(|| "-".to_owned(), |node| node.cpu_slots.to_string()),
+                node.as_ref().map_or_else(|| "-".to_owned(), |node| node.facts.cpu_slots.to_string()),
                 process.url.clone().unwrap_or_else(|| "-".to_owned()),
                 process.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
                 process.restarts.to_string(),

@@ -68,7 +68,7 @@ pub async fn run(args: &NodesArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
             if *wait { drained(&client, begun, Instant::now() + *deadline + CALLS).await? } else { begun }
         }
     };
-    ctx.out.show(&node, |out, node| out.line(format!("{} {}", node.id, node.state)))
+    ctx.out.show(&node, |out, node| out.line(format!("{} {}", node.facts.id, node.state)))
 }
 
 /// Waits until nothing runs on the node or it has left. Fails after `late`.
@@ -77,7 +77,7 @@ async fn drained(client: &Client, mut node: Node, late: Instant) -> Result<Node,
         if Instant::now() > late {
             return Err(Failure::coded(
                 Code::Conflict,
-                format!("node {} still runs {} guests after the time for draining", node.id, node.running),
+                format!("node {} still runs {} guests after the time for draining", node.facts.id, node.facts.running),
             )
             .hint(
                 "these are calls whose callers wait; they end at their functions' deadlines, or when the process stops",
@@ -85,7 +85,7 @@ async fn drained(client: &Client, mut node: Node, late: Instant) -> Result<Node,
         }
         tokio::time::sleep(LOOK).await;
         let page = all(client).await?;
-        let Some(now) = page.items.into_iter().find(|n| n.id == node.id) else {
+        let Some(now) = page.items.into_iter().find(|n| n.facts.id == node.facts.id) else {
             node.state = "gone".to_owned();
             break;
         };
@@ -94,17 +94,17 @@ async fn drained(client: &Client, mut node: Node, late: Instant) -> Result<Node,
     if matches!(node.state.as_str(), "drained" | "gone") {
         return Ok(node);
     }
-    Err(Failure::coded(Code::Conflict, format!("node {} is {} before it was drained", node.id, node.state))
+    Err(Failure::coded(Code::Conflict, format!("node {} is {} before it was drained", node.facts.id, node.state))
         .hint("another user uncordoned it, or it sends no heartbeats: see `fabric nodes`"))
 }
 
 /// Describes the GPU that guests can use, else the GPUs of the machine.
 fn gpu(node: &Node) -> String {
-    match (&node.gpu, node.gpus) {
+    match (&node.facts.gpu, node.facts.gpus) {
         (Some(gpu), 0 | 1) => format!("{} ({}, {})", gpu.name, gpu.kind, gpu.serves),
         (Some(gpu), n) => format!("1 of {n}: {} ({}, {})", gpu.name, gpu.kind, gpu.serves),
         (None, 0) => "-".to_owned(),
-        (None, n) => format!("{n} {}, not for guests", node.gpu_model.as_deref().unwrap_or("GPUs")),
+        (None, n) => format!("{n} {}, not for guests", node.facts.gpu_model.as_deref().unwrap_or("GPUs")),
     }
 }
 
@@ -114,17 +114,17 @@ fn table(page: &Page<Node>) -> Table {
     ]);
     for n in &page.items {
         table.row([
-            n.id.to_string(),
+            n.facts.id.to_string(),
             n.state.clone(),
-            format!("{}/{}", n.running, n.cpu_slots),
-            n.queued.to_string(),
-            format!("{}/{}", ByteSize(n.used_bytes), ByteSize(n.memory_bytes)),
+            format!("{}/{}", n.facts.running, n.facts.cpu_slots),
+            n.facts.queued.to_string(),
+            format!("{}/{}", ByteSize(n.facts.used_bytes), ByteSize(n.facts.memory_bytes)),
             gpu(n),
-            format!("{:.2}", n.speed),
-            n.modules.to_string(),
-            label::show(&n.labels),
-            n.version.clone(),
-            times::format_age(n.seen_ms, times::now_ms()),
+            format!("{:.2}", n.facts.speed),
+            n.facts.modules.to_string(),
+            label::show(&n.facts.labels),
+            n.facts.version.clone(),
+            times::format_age(n.facts.seen_ms, times::now_ms()),
         ]);
     }
     table

@@ -12,7 +12,7 @@ use fabric_types::{
     gpu::{GpuRequirement, GpuSupport},
     label::{self, Labels},
     manifest::Resources,
-    rest::node::{Node, warm_name},
+    node::{NodeFacts, warm_name},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body::{Frame, SizeHint};
@@ -81,7 +81,7 @@ fn suits(resources: &Resources, labels: &Labels, slots: u32) -> bool {
 }
 
 /// Returns the GPU support of a node.
-fn gpu_of(facts: &Node) -> GpuSupport {
+fn gpu_of(facts: &NodeFacts) -> GpuSupport {
     facts.gpu.as_ref().map_or(GpuSupport::None, |gpu| gpu.serves)
 }
 

@@ -17,7 +17,7 @@ use fabric_backend::{
     registry::{Change, RegistryEntry},
 };
 use fabric_driver::NodeMode;
-use fabric_types::{id::NodeId, rest::node::Node};
+use fabric_types::{id::NodeId, node::NodeFacts};
 use futures::StreamExt as _;
 use parking_lot::RwLock;
 use std::{
@@ -76,7 +76,7 @@ pub struct Peers {
 
 /// A node, and the calls that this process has with it.
 pub(crate) struct Peer {
-    facts: Node,
+    facts: NodeFacts,
     url: String,
     calls: Arc<AtomicU32>,
 }
@@ -159,7 +159,7 @@ impl Peers {
     }
 
     /// Returns `true` if a node takes calls of other processes.
-    fn is_open(&self, node: &Node) -> bool {
+    fn is_open(&self, node: &NodeFacts) -> bool {
         !node.leaving && !self.cordoned.read().contains(&node.id)
     }
 

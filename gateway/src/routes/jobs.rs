@@ -115,7 +115,7 @@ async fn estimated(
     };
     let earlier = app.services.index.jobs(tenant, &filter, None, estimate::JOBS).await?;
     let nodes = app.driver()?.nodes().await?;
-    let slots = nodes.iter().filter(|node| node.state == "ready").map(|node| u64::from(node.cpu_slots)).sum();
+    let slots = nodes.iter().filter(|node| node.state == "ready").map(|node| u64::from(node.facts.cpu_slots)).sum();
     let prices = app.services.prices.as_ref();
     Ok(estimate::estimate(plan, spec, deployment.version, &earlier.items, slots, prices))
 }

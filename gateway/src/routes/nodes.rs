@@ -44,7 +44,7 @@ pub async fn list(
     let mut nodes = app.driver()?.nodes().await?;
     if caller.role < Role::Admin {
         // The modules of other tenants are not shown to the caller.
-        nodes.iter_mut().for_each(|node| node.warm.clear());
+        nodes.iter_mut().for_each(|node| node.facts.warm.clear());
     }
     page(nodes, paging.cursor.as_deref(), paging.items()).map(Json)
 }

@@ -7,7 +7,7 @@ use fabric_types::{
     function::Deployment,
     gpu::{GpuRequirement, GpuSupport},
     id::TenantId,
-    rest::node::{GpuAdapter, GpuKind},
+    node::{GpuAdapter, GpuKind},
 };
 use std::sync::Arc;
 use tokio::sync::watch;

@@ -11,7 +11,7 @@ use fabric_types::{
     id::TenantId,
     limits::Limits,
     manifest::Manifest,
-    rest::node::GpuKind,
+    node::GpuKind,
     units::ByteSize,
 };
 use serde_json::{Value, json};

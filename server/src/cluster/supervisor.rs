@@ -244,7 +244,7 @@ impl<'a, O: SupervisorObserver> Supervisor<'a, O> {
 }
 
 fn has_joined(nodes: &[Node], name: &str) -> bool {
-    nodes.iter().any(|node| node.id.as_str() == name && node.state == "ready")
+    nodes.iter().any(|node| node.facts.id.as_str() == name && node.state == "ready")
 }
 
 /// Fetches the nodes of the fleet from the process that clients are directed to, in one attempt.

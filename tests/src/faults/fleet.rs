@@ -159,7 +159,7 @@ impl Fleet {
     pub(crate) async fn lists(&self, node: &str) -> Result<bool> {
         let page =
             self.doors().ask("listing nodes", async |client| client.nodes(&PageOptions::default()).await).await?;
-        Ok(page.items.iter().any(|known| known.id.as_str() == node))
+        Ok(page.items.iter().any(|known| known.facts.id.as_str() == node))
     }
 
     /// Restarts processes that have exited, and waits until every process responds and lists every node. Returns the
@@ -198,7 +198,7 @@ impl Fleet {
             let all = async || {
                 let page = door.ask("listing nodes", async |client| client.nodes(&PageOptions::default()).await).await;
                 let mut known: Vec<_> =
-                    page.iter().flat_map(|page| &page.items).map(|node| node.id.to_string()).collect();
+                    page.iter().flat_map(|page| &page.items).map(|node| node.facts.id.to_string()).collect();
                 known.sort();
                 known == nodes
             };

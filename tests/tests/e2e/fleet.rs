@@ -80,7 +80,7 @@ async fn a_job_spreads_over_the_fleet_and_survives_the_death_of_its_owner() {
     // Each node compiles the module for its first task, and the others are faster until then.
     until("every node holds the module", async || {
         let page = fleet.other.client().nodes(&PageOptions::default()).await;
-        page.is_ok_and(|page| page.items.iter().all(|node| !node.warm.is_empty()))
+        page.is_ok_and(|page| page.items.iter().all(|node| !node.facts.warm.is_empty()))
     })
     .await;
     let id = fleet.submit().await;

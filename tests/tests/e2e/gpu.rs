@@ -157,7 +157,7 @@ async fn a_fleet_sends_work_to_the_node_with_the_gpu() {
     let with = Server::start(options(&[&fleet[..], &["--gpu", "any", "--gpu-adapter", "llvmpipe"]].concat())).await;
     let gpus = async || {
         let nodes = without.client().nodes(&PageOptions::default()).await.unwrap().items;
-        nodes.into_iter().filter(|node| node.gpu.is_some()).map(|node| node.id).collect::<Vec<_>>()
+        nodes.into_iter().filter(|node| node.facts.gpu.is_some()).map(|node| node.facts.id).collect::<Vec<_>>()
     };
     until("one of two nodes has a GPU", async || gpus().await.len() == 1).await;
 
@@ -200,7 +200,7 @@ async fn nodes_say_what_they_have_and_who_requires_what_is_not_there_is_told() {
     let sum = server.cli(&["invoke", "mischief", "--data", r#"{"do":"sum"}"#]).await.ok();
     assert_eq!(sum.text(), r#"{"ok":332833500}"#);
     // The node shows its GPU once it has announced its facts again.
-    let gpu = async || server.client().nodes(&PageOptions::default()).await.unwrap().items.remove(0).gpu;
+    let gpu = async || server.client().nodes(&PageOptions::default()).await.unwrap().items.remove(0).facts.gpu;
     until("the node shows its GPU", async || gpu().await.is_some()).await;
     let gpu = gpu().await.unwrap();
     assert!(gpu.name.starts_with("llvmpipe") && gpu.serves == GpuSupport::Full, "{gpu:?}");
@@ -220,8 +220,8 @@ async fn nodes_say_what_they_have_and_who_requires_what_is_not_there_is_told() {
     assert_eq!(waits().await.as_deref(), Some("it requires a GPU, and no node has one for guests"));
     let explained = server.cli(&["explain", "mischief"]).await.ok();
     assert!(explained.text().contains("without a GPU for guests"), "{}", explained.text());
-    let node = server.client().nodes(&PageOptions::default()).await.unwrap().items.remove(0);
-    assert!(node.gpu.is_none() && node.gpu_absent.is_some_and(|why| why.contains("--gpu off")));
+    let facts = server.client().nodes(&PageOptions::default()).await.unwrap().items.remove(0).facts;
+    assert!(facts.gpu.is_none() && facts.gpu_absent.is_some_and(|why| why.contains("--gpu off")));
 }
 
 fn spec(function: &str, item: &str) -> JobSpec {

@@ -82,7 +82,8 @@ async fn what_is_known_already_waits_for_no_compiler() {
     let client = fleet.servers[0].client();
     let nodes = client.nodes(&PageOptions::default()).await.unwrap().items;
     // The first process received the upload and has compiled the module.
-    let of = |server: &Server| nodes.iter().find(|n| n.url.as_deref() == Some(server.url())).unwrap().id.clone();
+    let of =
+        |server: &Server| nodes.iter().find(|n| n.facts.url.as_deref() == Some(server.url())).unwrap().facts.id.clone();
     let (warm, cold) = (of(&fleet.servers[0]), of(&fleet.servers[1]));
     client.set_node_mode(&cold, NodeModeRequest::Cordon).await.unwrap();
     let work = JobSpec { cache: true, reduce: None, ..spec(20, 1000) };

@@ -10,12 +10,12 @@ use fabric_backend::{
 use fabric_fleet::Fleet;
 use fabric_types::{
     id::{JobId, NodeId},
-    rest::node::Node,
+    node::NodeFacts,
 };
 use futures::StreamExt as _;
 use std::time::Duration;
 
-pub fn node(name: &str) -> Node {
+pub fn node(name: &str) -> NodeFacts {
     fabric_backend::conformance::presence::node(name, 0)
 }
 

@@ -2,7 +2,7 @@
 
 use super::next;
 use crate::presence::{Presence, PresenceChange};
-use fabric_types::{id::NodeId, rest::node::Node};
+use fabric_types::{id::NodeId, node::NodeFacts};
 use futures::StreamExt as _;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,10 +17,9 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn Presence>) {
 }
 
 /// Returns the facts of a node, for tests.
-pub fn node(name: &str, running: u32) -> Node {
-    Node {
+pub fn node(name: &str, running: u32) -> NodeFacts {
+    NodeFacts {
         id: NodeId::new(name).unwrap(),
-        state: "ready".to_owned(),
         version: "0".to_owned(),
         engine: "e".to_owned(),
         cpu_slots: 1,
@@ -75,7 +74,7 @@ async fn watches(presence: &dyn Presence) {
 }
 
 async fn shows_the_latest_holder_of_a_name(presence: &dyn Presence) {
-    let epoch = |epoch| Node { epoch, ..node("a", 0) };
+    let epoch = |epoch| NodeFacts { epoch, ..node("a", 0) };
     presence.announce(epoch(2), TTL * 4).await.unwrap();
     presence.announce(epoch(1), TTL * 4).await.unwrap();
     assert_eq!(presence.list().await.unwrap(), [epoch(2)], "an earlier holder displaces nobody");

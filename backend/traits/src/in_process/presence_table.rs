@@ -8,7 +8,7 @@
 //! its backlog is bounded by the number of nodes.
 
 use crate::presence::PresenceChange;
-use fabric_types::{id::NodeId, rest::node::Node};
+use fabric_types::{id::NodeId, node::NodeFacts};
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use parking_lot::Mutex;
 use std::{
@@ -34,7 +34,7 @@ pub struct PresenceStamp {
 }
 
 struct Entry {
-    node: Node,
+    node: NodeFacts,
     /// The process that announced it.
     origin: u64,
     until: Instant,
@@ -93,7 +93,7 @@ impl NodeTable {
         self.nodes.values().map(|entry| self.until(entry)).min()
     }
 
-    fn announce(&mut self, node: Node, ttl: Duration, origin: u64) {
+    fn announce(&mut self, node: NodeFacts, ttl: Duration, origin: u64) {
         if self.nodes.len() >= NODES && !self.nodes.contains_key(&node.id) {
             return;
         }
@@ -170,7 +170,7 @@ impl PresenceTable {
     }
 
     /// Enters an announcement by this process, valid for `ttl`. Returns its stamp.
-    pub fn announce(&self, node: Node, ttl: Duration) -> PresenceStamp {
+    pub fn announce(&self, node: NodeFacts, ttl: Duration) -> PresenceStamp {
         self.change(|table| {
             let stamp = table.stamp();
             table.announce(node, ttl, stamp.origin);
@@ -188,7 +188,7 @@ impl PresenceTable {
     }
 
     /// Enters an announcement by another process, unless a newer message of that process was received.
-    pub fn announced(&self, node: Node, ttl: Duration, stamp: PresenceStamp) {
+    pub fn announced(&self, node: NodeFacts, ttl: Duration, stamp: PresenceStamp) {
         self.receive(stamp, |table| table.announce(node, ttl, stamp.origin));
     }
 
@@ -218,7 +218,7 @@ impl PresenceTable {
 
     /// Returns the present nodes, sorted by name.
     #[must_use]
-    pub fn list(&self) -> Vec<Node> {
+    pub fn list(&self) -> Vec<NodeFacts> {
         let mut table = self.table.lock();
         table.expire();
         table.nodes.values().map(|entry| entry.node.clone()).collect()
@@ -241,7 +241,7 @@ impl PresenceTable {
 struct Watcher {
     table: Arc<Mutex<NodeTable>>,
     changed: watch::Receiver<()>,
-    seen: BTreeMap<NodeId, Node>,
+    seen: BTreeMap<NodeId, NodeFacts>,
     ready: VecDeque<PresenceChange>,
 }
 

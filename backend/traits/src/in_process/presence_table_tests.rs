@@ -6,8 +6,8 @@ use futures::FutureExt as _;
 
 const TTL: Duration = Duration::from_secs(10);
 
-fn epoch(epoch: u64) -> Node {
-    Node { epoch, ..node("a", 0) }
+fn epoch(epoch: u64) -> NodeFacts {
+    NodeFacts { epoch, ..node("a", 0) }
 }
 
 fn id(name: &str) -> NodeId {

@@ -58,7 +58,7 @@ impl JobsOwner {
             }
             Command::ApplyNodeMode { node, record, revision, reply } => {
                 self.apply_mode(&node, record, revision);
-                answer(reply, self.seen_nodes().into_iter().find(|seen| seen.id == node));
+                answer(reply, self.seen_nodes().into_iter().find(|seen| seen.facts.id == node));
             }
             Command::ReadTenant { tenant, reply } => answer(reply, self.tenant(&tenant)),
             Command::ListTenants { stored, reply } => answer(reply, self.tenants(stored)),

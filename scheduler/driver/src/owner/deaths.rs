@@ -19,7 +19,7 @@ use fabric_types::{
     Code, Fault,
     id::{JobId, NodeId},
     job::TaskId,
-    rest::node::Node,
+    node::NodeFacts,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,7 +88,7 @@ impl JobsOwner {
 
     /// Returns the presumed death of a node's process with the tasks that were sent to it first; `None` if the node
     /// announced its leave, or has no tasks.
-    pub(super) fn presumed_death(&self, facts: &Node) -> Option<Death> {
+    pub(super) fn presumed_death(&self, facts: &NodeFacts) -> Option<Death> {
         let known = self.deaths.reported.values().flatten();
         let most =
             if known.clone().any(|death| death.at_ms.saturating_add(RECENT_MS) > now_ms()) { MOST } else { FIRST };
@@ -105,7 +105,7 @@ impl JobsOwner {
     }
 
     /// Records a presumed death, then reads a node's deaths from the registry. `here`: facts of a node that joined.
-    pub(super) fn load_deaths(&mut self, node: NodeId, presumed: Option<Death>, here: Option<Node>) {
+    pub(super) fn load_deaths(&mut self, node: NodeId, presumed: Option<Death>, here: Option<NodeFacts>) {
         if here.is_some() && !self.deaths.loading.insert(node.clone()) {
             return;
         }
@@ -133,7 +133,7 @@ impl JobsOwner {
         &mut self,
         node: NodeId,
         presumed: Option<Death>,
-        here: Option<Node>,
+        here: Option<NodeFacts>,
         known: Result<Vec<Death>, Error>,
     ) {
         let wanted = here.is_none() || self.deaths.loading.remove(&node);

@@ -38,7 +38,8 @@ use fabric_types::{
     Fault,
     id::{JobId, NodeId, TenantId},
     job::JobState,
-    rest::{job::DeadLetter, node::Node},
+    node::NodeFacts,
+    rest::job::DeadLetter,
 };
 use futures::{
     FutureExt as _, StreamExt as _,
@@ -80,7 +81,7 @@ enum OperationResult {
         /// Presumed death that was to be recorded.
         presumed: Option<Death>,
         /// Facts of the node, if it joined.
-        here: Option<Box<Node>>,
+        here: Option<Box<NodeFacts>>,
         /// All deaths of the node.
         known: Result<Vec<Death>, fabric_backend::Error>,
     },
@@ -95,7 +96,7 @@ pub struct JobsOwner {
     /// Jobs that have not ended, and the latest that have.
     jobs: HashMap<JobId, JournaledJob>,
     /// Announced facts of each node.
-    nodes: BTreeMap<NodeId, Node>,
+    nodes: BTreeMap<NodeId, NodeFacts>,
     parts: Parts,
     metrics: DriverMetrics,
     /// Epoch of the lease on the jobs; 0 if no other process can own them.

@@ -11,11 +11,12 @@ use fabric_types::{
     digest::ModuleDigest,
     gpu::GpuSupport,
     id::NodeId,
-    rest::node::{Node, warm_name},
+    node::{NodeFacts, warm_name},
+    rest::node::Node,
 };
 
 /// Returns the properties of a node that the core needs.
-fn spec(node: &Node) -> NodeSpec {
+fn spec(node: &NodeFacts) -> NodeSpec {
     #[allow(clippy::cast_possible_truncation)]
     let speed = node.speed as f32;
     NodeSpec {
@@ -70,7 +71,7 @@ impl JobsOwner {
     }
 
     /// Adds a node that joined, and returns the events for the core.
-    pub(super) fn node_joined(&mut self, facts: Node) -> Vec<Event> {
+    pub(super) fn node_joined(&mut self, facts: NodeFacts) -> Vec<Event> {
         let (node, spec) = (facts.id.clone(), spec(&facts));
         if let Some(revision) = self.settings.end_drain(&node, facts.started_ms) {
             tracing::info!(%node, "drained process was replaced, node accepts work again");
@@ -132,13 +133,12 @@ impl JobsOwner {
     /// Returns the nodes with their state in the core.
     pub(super) fn seen_nodes(&self) -> Vec<Node> {
         let views: std::collections::HashMap<_, _> = self.core.nodes().map(|v| (v.id.clone(), v)).collect();
-        let mut nodes: Vec<Node> = self.nodes.values().cloned().collect();
-        for node in &mut nodes {
-            let Some(view) = views.get(&node.id) else { continue };
+        let state = |facts: &NodeFacts| {
+            let Some(view) = views.get(&facts.id) else { return "ready" };
             // Only the node counts synchronous calls.
-            let idle = view.attempts == 0 && node.running == 0 && node.queued == 0;
-            node.state = if view.state == "draining" && idle { "drained" } else { view.state }.to_owned();
-        }
-        nodes
+            let idle = view.attempts == 0 && facts.running == 0 && facts.queued == 0;
+            if view.state == "draining" && idle { "drained" } else { view.state }
+        };
+        self.nodes.values().map(|facts| Node { state: state(facts).to_owned(), facts: facts.clone() }).collect()
     }
 }

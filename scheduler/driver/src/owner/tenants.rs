@@ -39,7 +39,7 @@ impl JobsOwner {
 
 /// Describes guarantees that exceed the capacity of the nodes that are not lost.
 fn over_capacity(guarantees: &[Guarantee], nodes: &[Node]) -> Vec<String> {
-    let there = || nodes.iter().filter(|node| node.state != "lost");
+    let there = || nodes.iter().filter(|node| node.state != "lost").map(|node| &node.facts);
     let mut warnings = Vec::new();
     let mut compare = |what: &str, sure: u64, has: u64, show: fn(u64) -> String| {
         if sure > has {

@@ -19,7 +19,8 @@ use fabric_types::{
     id::{FunctionName, JobId, NodeId, TenantId},
     job::{JobSpec, TaskId},
     manifest::Manifest,
-    rest::{job::Job, node::Node},
+    node::NodeFacts,
+    rest::job::Job,
     work::{AttemptOutcome, Completion, Done, OutputRef, TaskInput},
 };
 use serde_json::json;
@@ -130,7 +131,7 @@ pub fn submission(id: &JobId, spec: JobSpec) -> Submission {
     }
 }
 
-fn facts(id: &NodeId, slots: u32, beats: u64, leaving: bool) -> Node {
+fn facts(id: &NodeId, slots: u32, beats: u64, leaving: bool) -> NodeFacts {
     let facts = json!({
         "id": id, "state": "ready", "version": "1", "engine": "e", "cpu_slots": slots, "running": 0, "queued": 0,
         "memory_bytes": 1_u64 << 30, "used_bytes": 0, "modules": 0, "labels": {}, "leaving": leaving,
