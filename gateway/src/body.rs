@@ -52,6 +52,14 @@ pub fn json_memory(text: &[u8]) -> u64 {
     objects * PER_OBJECT + lists * PER_LIST + (values + objects + lists) * PER_VALUE + text.len() as u64 * PER_BYTE
 }
 
+/// Checks that a JSON text has no name that the parser reserves.
+///
+/// # Errors
+/// `bad-request`.
+pub fn check_names(text: &[u8]) -> Result<()> {
+    fabric_types::json::check_names(text).map_err(|e| Error::bad(e.to_string()))
+}
+
 /// Parses JSON whose values take a bounded amount of memory.
 ///
 /// # Errors
@@ -66,6 +74,7 @@ pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
         )
         .hint("put items into an object, one on a line, and map over it with the splitter `items`"));
     }
+    check_names(text)?;
     serde_json::from_slice(text).map_err(|e| {
         // Parse again to find the key: few texts are invalid, and valid ones do not pay for this.
         let again = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(text));

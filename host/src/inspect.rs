@@ -97,6 +97,7 @@ pub(crate) fn description(json: &str) -> Result<(Option<Value>, Option<String>),
     if json.len() > MAX_DESCRIPTION {
         return Err(format!("`describe` gave {} bytes, at most {MAX_DESCRIPTION} are read", json.len()));
     }
+    fabric_types::json::check_names(json.as_bytes()).map_err(|e| format!("`describe`: {e}"))?;
     let value: Value = serde_json::from_str(json).map_err(|e| format!("`describe` gave no JSON: {e}"))?;
     let Value::Object(mut map) = value else { return Err("`describe` gave no JSON object".into()) };
     let params = map.remove("params").filter(Value::is_object);

@@ -1,6 +1,6 @@
 //! Large counts such as fuel, written as `1000000`, `500k`, `2.5M`, `10G` or `1T`. Suffixes are powers of ten.
 
-use serde::{Deserialize as _, Deserializer};
+use serde::{Deserialize as _, Deserializer, de::Error as _};
 use std::fmt;
 
 /// Text that is not a count.
@@ -40,7 +40,7 @@ pub fn parse(text: &str) -> Result<u64, InvalidCount> {
 
 struct Visitor;
 
-impl serde::de::Visitor<'_> for Visitor {
+impl<'de> serde::de::Visitor<'de> for Visitor {
     type Value = u64;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a number, or a text such as \"500M\" or \"10G\"")
@@ -53,6 +53,12 @@ impl serde::de::Visitor<'_> for Visitor {
     }
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
         parse(text).map_err(E::custom)
+    }
+    /// `serde_json` passes on a number that fits no native type as an object.
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<u64, A::Error> {
+        let (_, number): (String, String) =
+            map.next_entry()?.ok_or_else(|| A::Error::invalid_type(serde::de::Unexpected::Map, &self))?;
+        Err(A::Error::custom(InvalidCount(number.chars().take(40).collect())))
     }
 }
 
@@ -120,5 +126,9 @@ mod tests {
         let wrong = serde_json::from_str::<Both>(r#"{"one": "lots"}"#).unwrap_err().to_string();
         assert!(wrong.contains("`lots` is not a number: write 1000000, 500k"), "{wrong}");
         assert!(serde_json::from_str::<Both>(r#"{"one": -1}"#).is_err());
+        for odd in ["1e300", "1.5", "123456789012345678901234567890"] {
+            let wrong = serde_json::from_str::<Both>(&format!(r#"{{"one": {odd}}}"#)).unwrap_err().to_string();
+            assert!(wrong.contains("is not a number: write"), "{wrong}");
+        }
     }
 }

@@ -17,7 +17,7 @@ pub struct JobSpec {
     /// Input to map over.
     pub input: InputSpec,
     /// Parameters for every task. Default `{}`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::json::map")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub params: serde_json::Map<String, serde_json::Value>,
     /// Merge the partial results with the function's reducer. Default: no reduce.

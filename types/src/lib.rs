@@ -44,6 +44,7 @@ pub mod grants;
 pub mod id;
 pub mod job;
 pub mod job_yaml;
+pub mod json;
 pub mod label;
 pub mod limits;
 pub mod manifest;

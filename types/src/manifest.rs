@@ -33,7 +33,7 @@ pub struct Manifest {
     #[serde(default)]
     pub resources: Resources,
     /// A JSON Schema (2020-12) of the parameters. Default: the schema in the module's own description.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::json::option")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub params: Option<serde_json::Value>,
 }
@@ -214,6 +214,9 @@ impl Manifest {
         if self.limits.memory_bytes > ByteSize::gib(4) {
             return value("limits.memory-bytes", "a 32-bit module can't use more than 4GiB");
         }
+        if self.limits.memory_bytes < ByteSize::kib(64) {
+            return value("limits.memory-bytes", "a module needs at least 64KiB, one page of memory");
+        }
         if self.resources.cpu_slots == 0 || self.resources.cpu_slots > 1024 {
             return value("resources.cpu-slots", "use 1 to 1024");
         }
@@ -280,10 +283,16 @@ impl Manifest {
             return value("grants.volumes", "mount at most 16 volumes");
         }
         for volume in &self.grants.volumes {
-            let ok =
-                volume.path.starts_with('/') && volume.path.len() > 1 && !volume.path.split('/').any(|s| s == "..");
+            let path = &volume.path;
+            let ok = path.starts_with('/')
+                && path.len() > 1
+                && !path.split('/').any(|s| s == "..")
+                && !path.chars().any(char::is_control);
             if !ok {
-                return value("grants.volumes.path", "use an absolute path such as `/data`, without `..`");
+                return value(
+                    "grants.volumes.path",
+                    "use an absolute path such as `/data`, without `..` and control characters",
+                );
             }
         }
         Ok(())
@@ -324,6 +333,8 @@ mod tests {
             (&format!("[grants.env]\nA = \"{}\"", "x".repeat(MAX_ENV_BYTES)), "grants.env"),
             (&format!("[grants.env]\n{} = \"\"", "x".repeat(257)), "grants.env"),
             (&"[[grants.volumes]]\nname = \"v\"\npath = \"/v\"\n".repeat(17), "grants.volumes"),
+            ("[[grants.volumes]]\nname = \"v\"\npath = \"/v\\u0000\"", "grants.volumes.path"),
+            ("[limits]\nmemory-bytes = 1000", "limits.memory-bytes"),
             ("[resources]\nmemory-bytes = \"16385GiB\"", "resources.memory-bytes"),
             (&format!("[build]\nwatch = [{}]", "\"a\",".repeat(129)), "build"),
             (&format!("[build]\ncommand = \"{}\"", "x".repeat(4097)), "build"),

@@ -1,7 +1,7 @@
 //! Routes that call a function, synchronously or asynchronously.
 
 use crate::{
-    Error,
+    Error, body,
     caller::Caller,
     charged,
     error::Result,
@@ -36,8 +36,11 @@ pub fn is_for_later(uri: &http::Uri) -> bool {
 fn params(given: Option<&str>) -> Result<Map<String, Value>> {
     match given {
         None | Some("") => Ok(Map::new()),
-        Some(text) => serde_json::from_str(text)
-            .map_err(|e| Error::new(Code::InvalidParams, format!("the parameters are not a JSON object: {e}"))),
+        Some(text) => {
+            body::check_names(text.as_bytes())?;
+            serde_json::from_str(text)
+                .map_err(|e| Error::new(Code::InvalidParams, format!("the parameters are not a JSON object: {e}")))
+        }
     }
 }
 

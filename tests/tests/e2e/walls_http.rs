@@ -337,3 +337,47 @@ async fn only_admins_see_which_modules_are_warm() {
     let developer = server.token("other", Role::Developer).await;
     assert!(!nodes(&developer).await.contains("\"warm\""));
 }
+
+#[tokio::test]
+async fn names_that_the_json_parser_reserves_are_refused() {
+    let server = Server::start(Options::default()).await;
+    deploy(server.client(), "noop", built("noop"), "").await;
+    let token = server.token("default", Role::Developer).await;
+    // The text in the string would be parsed past the limits on nesting and memory.
+    let raw = "$serde_json::private::RawValue";
+    let object = format!(r#"{{"{raw}":"[[[[1]]]]"}}"#);
+    let escaped = object.replace('$', "\\u0024");
+    let mut refused = Vec::new();
+    for object in [&object, &escaped] {
+        let spec = format!(r#"{{"function":"noop","input":{{"items":[1]}},"params":{{"q":{object}}}}}"#);
+        let item = format!(r#"{{"function":"noop","input":{{"items":[{object}]}}}}"#);
+        refused.push(post(&server, &token, "/v1/jobs?dry_run=true", "application/json", &spec).await);
+        refused.push(post(&server, &token, "/v1/jobs?dry_run=true", "application/json", &item).await);
+        refused.push(post(&server, &token, "/v1/jobs?dry_run=true", "application/yaml", &spec).await);
+        refused.push(post(&server, &token, "/v1/jobs?dry_run=true", "application/yaml", &item).await);
+        refused.push(post(&server, &token, "/v1/placements/explain", "application/json", &spec).await);
+        let params: String = format!(r#"{{"q":{object}}}"#).bytes().map(|byte| format!("%{byte:02x}")).collect();
+        refused.push(post(&server, &token, &format!("/v1/functions/noop/invoke?params={params}"), "x/y", "1").await);
+    }
+    for (line, answer) in refused.iter().enumerate() {
+        assert_eq!(status(answer), "400", "{line}: {answer}");
+        assert!(answer.contains("may not begin with `$serde_json::private::`"), "{line}: {answer}");
+    }
+    // As text it is data.
+    let text = format!(r#"{{"function":"noop","input":{{"items":["{raw}"]}},"params":{{"q":"{raw}"}}}}"#);
+    let taken = post(&server, &token, "/v1/jobs", "application/json", &text).await;
+    assert_eq!(status(&taken), "201", "{taken}");
+    // A function's schema is JSON too.
+    let manifest = format!("{}\n[params.properties.q]\n\"{raw}\" = \"[[1]]\"", manifest("odd", ""));
+    let refused = server.client().deploy(&DeployRequest::new(manifest, built("noop"))).await.unwrap_err();
+    assert!(refused.to_string().contains("may not begin with"), "{refused}");
+}
+
+async fn post(server: &Server, token: &str, target: &str, media_type: &str, body: &str) -> String {
+    let length = body.len();
+    let request = format!(
+        "POST {target} HTTP/1.1\r\nhost: fabric.test\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+         content-type: {media_type}\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    whole(server, &request).await
+}

@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Item {
             }
             /// Other formats pass on values.
             fn visit_newtype_struct<D: Deserializer<'de>>(self, de: D) -> Result<Item, D::Error> {
-                Value::deserialize(de).map(Item::from)
+                crate::json::value(de).map(Item::from)
             }
         }
         de.deserialize_newtype_struct(RAW_VALUE, AnyValue)

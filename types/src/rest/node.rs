@@ -8,10 +8,10 @@ use crate::{
     rest::job::JobPlan,
     storage::Storage,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// A node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Node {
     /// Facts that the node announced last.
@@ -20,6 +20,15 @@ pub struct Node {
     /// State that the scheduler gave it: `ready`, `cordoned`, `draining`, `drained` (draining with no work left) or
     /// `lost`.
     pub state: String,
+}
+
+impl<'de> Deserialize<'de> for Node {
+    // A derived implementation fails for `speed`: `serde(flatten)` cannot pass on the floats of `serde_json`.
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        let whole = serde_json::Value::deserialize(de)?;
+        let state = whole.get("state").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        Ok(Self { facts: NodeFacts::deserialize(whole).map_err(D::Error::custom)?, state })
+    }
 }
 
 /// The verdict of one filter.
@@ -121,4 +130,21 @@ pub struct Usage {
     /// Storage by kind, and the quota.
     #[serde(default)]
     pub storage: Storage,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_its_facts_and_a_state() {
+        let json = serde_json::json!({
+            "id": "a", "state": "ready", "version": "1", "engine": "e", "cpu_slots": 1, "running": 0, "queued": 0,
+            "memory_bytes": 1, "used_bytes": 1, "modules": 0, "gpus": 0, "speed": 0.25, "labels": {}, "leaving": false,
+            "started_ms": 1, "epoch": 0, "seen_ms": 2
+        });
+        let node: Node = serde_json::from_str(&json.to_string()).unwrap();
+        assert_eq!((node.state.as_str(), node.facts.speed), ("ready", 0.25));
+        assert_eq!(serde_json::to_value(&node).unwrap(), json);
+    }
 }
