@@ -26,6 +26,19 @@ fn every_route_is_in_the_document_and_has_an_access_rule() {
 }
 
 #[test]
+fn operations_have_names_of_their_own_and_bytes_are_binary() {
+    let document = document();
+    let names: Vec<_> = operations(&document).iter().map(|(_, _, o)| o["operationId"].clone()).collect();
+    let unique: BTreeSet<_> = names.iter().map(ToString::to_string).collect();
+    assert_eq!(unique.len(), names.len(), "{names:?}");
+    let text = document.to_string();
+    let bytes = text.matches("\"application/octet-stream\":{").count();
+    let of_bytes = text.split("\"application/octet-stream\":").skip(1);
+    let binary = of_bytes.filter(|rest| rest.split_once("}}").is_some_and(|(it, _)| it.contains("\"binary\"")));
+    assert!(bytes > 2 && binary.count() == bytes, "{text}");
+}
+
+#[test]
 fn every_reference_leads_somewhere_and_every_operation_can_fail() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {
         match value {
