@@ -111,7 +111,7 @@ pub(super) async fn run(config: &ServeConfig, nats: &str, tls: Option<Arc<rustls
     fabric_node::report_death(&backend, data).await?;
     let work = if roles.node { NodeWork::Work(Some(url.clone())) } else { NodeWork::Nothing };
     let node = components.node(id.clone(), name.epoch(), work).await?;
-    let (owner, following) = follow_owner(&backend);
+    let (owner, following) = follow_owner(&backend, Duration::from_secs(config.job_lease.value));
     let peers = peers(config, &id, owner, roles)?;
     let listener = ListenerConfig {
         tls,
@@ -164,20 +164,26 @@ fn peers(config: &ServeConfig, name: &NodeId, owner: JobsOwnerAddress, roles: Ro
     })?))
 }
 
-/// Follows the owner's address in a background task.
-fn follow_owner(backend: &Backend) -> (JobsOwnerAddress, BackgroundTask) {
+/// Follows the owner's address in a background task. An owner that renews its lease no more is none.
+fn follow_owner(backend: &Backend, ttl: Duration) -> (JobsOwnerAddress, BackgroundTask) {
     let (address, receiver) = watch::channel(None);
-    let registry = backend.registry.clone();
+    let (registry, leases) = (backend.registry.clone(), backend.leases.clone());
     let mut changes = registry.watch(OWNER_KEY);
     let follow = async move {
         let mut every = interval(OWNER_EVERY);
+        let mut renewals = interval(ttl / 2);
+        let (mut lease, mut renewed) = (None, Instant::now());
         loop {
             tokio::select! {
                 _ = every.tick() => {}
                 change = changes.next() => if change.is_none() { return },
+                _ = renewals.tick() => if let Ok(seen) = leases.get(LEASE).await && seen != lease {
+                    (lease, renewed) = (seen, Instant::now());
+                }
             }
             if let Ok(entry) = registry.get(OWNER_KEY).await {
-                let url = entry.and_then(|e| String::from_utf8(e.value.to_vec()).ok());
+                let alive = lease.is_some() && renewed.elapsed() <= 2 * ttl;
+                let url = entry.filter(|_| alive).and_then(|e| String::from_utf8(e.value.to_vec()).ok());
                 address.send_if_modified(|now| std::mem::replace(now, url.clone()) != url);
             }
         }

@@ -94,3 +94,19 @@ async fn the_process_and_its_disk_have_the_usual_metrics() {
     );
     assert!(free > 0.0 && free < size);
 }
+
+#[tokio::test]
+async fn a_fleet_whose_only_scheduler_died_says_so() {
+    let mut fleet = SmallFleet::start(0, &["--job-lease", "2"]).await;
+    fleet.join(&[]).await;
+    fleet.join(&["--role", "gateway,node"]).await;
+    let jobs = async |fleet: &SmallFleet| get(&fleet.servers[1], "/readyz?verbose").await.1;
+    until("the jobs have an owner", async || jobs(&fleet).await.contains("\njobs: ok (")).await;
+    fleet.servers[0].kill9().await;
+    until("the owner counts as lost", async || {
+        jobs(&fleet).await.contains("\njobs: degraded: no process owns the jobs")
+    })
+    .await;
+    fleet.servers[0].restart().await;
+    until("the jobs have an owner again", async || jobs(&fleet).await.contains("\njobs: ok (")).await;
+}
