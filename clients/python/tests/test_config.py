@@ -42,9 +42,14 @@ def resolve(
 
 def test_the_server_on_this_machine_is_found_with_its_token(home: Path) -> None:
     assert resolve(home) == ("http://127.0.0.1:9999", "local-secret", None)
-    assert resolve(home, env={"FABRIC_DATA": "/nonexistent"}) == (DEFAULT_URL, None, None)
+    # A folder that was named names a server: no other one is asked.
+    for env in ({"FABRIC_DATA": "/nonexistent"}, {"FABRIC_DATA": str(home)}):
+        with pytest.raises(SettingError, match="no server runs with the data folder"):
+            resolve(home, env=env)
+        assert resolve(home, env={**env, "FABRIC_URL": DEFAULT_URL}) == (DEFAULT_URL, None, None)
     (home / "data" / "server.json").write_text("[not json")
-    assert resolve(home) == (DEFAULT_URL, None, None)
+    with pytest.raises(SettingError, match="no server runs"):
+        resolve(home)
 
 
 def test_arguments_win_over_the_environment_and_that_over_the_file(home: Path) -> None:

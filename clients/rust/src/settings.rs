@@ -83,6 +83,8 @@ pub struct Settings {
     pub tenant: Option<Setting<String>>,
     /// File of certificates to trust in addition to the system's.
     pub ca: Option<Setting<PathBuf>>,
+    /// A data folder that was named and in which no server runs, if no other source has an address.
+    pub missing_server: Option<PathBuf>,
 }
 
 /// A lookup of environment variables. [`process_env`] is the one for the process.
@@ -101,7 +103,8 @@ impl Settings {
     /// # Errors
     /// [`crate::Error::Setting`] for a context that is not in the configuration file, or an empty token.
     pub fn resolve(flags: &Flags, env: Env<'_>, file: &ContextFile) -> Result<Self> {
-        let data = flags.data_dir.clone().or_else(|| env("FABRIC_DATA").map(PathBuf::from)).or_else(default_data_dir);
+        let named = flags.data_dir.clone().or_else(|| env("FABRIC_DATA").map(PathBuf::from));
+        let data = named.clone().or_else(default_data_dir);
         let local = data.as_deref().and_then(LocalServer::find);
         let current = || file.current.clone().map(|name| (name, Origin::Default));
         let asked = flags.context.clone().map(|n| (n, Origin::Flag("--context")));
@@ -123,6 +126,7 @@ impl Settings {
             .or(from_context)
             .or_else(from_local)
             .unwrap_or_else(|| Setting { value: DEFAULT_URL.to_owned(), origin: Origin::Default });
+        let missing_server = named.filter(|_| url.origin == Origin::Default);
 
         let same = |other: &str| same_server(other, &url.value);
         let context = context.filter(|(c, _)| same(&c.url));
@@ -170,7 +174,7 @@ impl Settings {
             .or_else(|| {
                 context.as_ref().and_then(|(c, o)| c.ca.clone().map(|value| Setting { value, origin: o.clone() }))
             });
-        Ok(Self { url, token, tenant, ca })
+        Ok(Self { url, token, tenant, ca, missing_server })
     }
 
     /// Returns `true` if the token would cross a network unencrypted.
@@ -183,8 +187,15 @@ impl Settings {
     /// Returns the options for [`Client::new`].
     ///
     /// # Errors
-    /// [`crate::Error::Io`] if the CA file can't be read.
+    /// [`crate::Error::Io`] if the CA file can't be read; [`crate::Error::Setting`] if a data folder was named and no
+    /// server runs in it: a request must not reach another server than the one that was named.
     pub fn options(&self) -> Result<Options> {
+        if let Some(folder) = &self.missing_server {
+            return Err(crate::Error::Setting(format!(
+                "no server runs with the data folder {}: start one with `fabric serve --data`, or give another address with --url",
+                folder.display()
+            )));
+        }
         let mut options = Options::new(&self.url.value);
         if let Some(token) = &self.token {
             options = options.token(&token.value);

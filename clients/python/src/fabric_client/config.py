@@ -100,6 +100,13 @@ class Settings:
             or local.get("url")
             or DEFAULT_URL
         )
+        missing = data_dir or look("FABRIC_DATA")
+        if missing and address == DEFAULT_URL and not (url or look("FABRIC_URL") or stored or local):
+            # A request must not reach another server than the one that was named.
+            raise SettingError(
+                f"no server runs with the data folder {os.fspath(missing)}",
+                hint="start one: fabric serve --data FOLDER; or give another address with url or FABRIC_URL",
+            )
         address = _checked_url(address)
         stored = stored if _same_server(stored.get("url"), address) else {}
         local = local if _same_server(local.get("url"), address) else {}
