@@ -49,7 +49,9 @@ fn options<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
         if argument.is_positional() {
             name = values.join(" ");
         } else if argument.get_action().takes_values() && !values.is_empty() {
-            let _ = write!(name, " {}", values.join(" "));
+            let values = values.join(" ");
+            let optional = argument.get_num_args().is_some_and(|count| count.min_values() == 0);
+            let _ = if optional { write!(name, "[={values}]") } else { write!(name, " {values}") };
         }
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
         let _ = write!(text, "- `{name}`: {help}");

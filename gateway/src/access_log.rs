@@ -151,8 +151,8 @@ impl AccessLog {
         }
         let Some(left_out) = self.sign_ins.take(caller.tenant.to_string(), Instant::now()) else { return };
         tracing::info!(
-            target: "fabric::access", token = caller.token, name = ?caller.name, tenant = %caller.tenant,
-            role = ?caller.role, peer = %exchange.peer.ip(), request_id = exchange.id, left_out, "signed in"
+            target: "fabric::access", token = caller.token, name = caller.name.as_str(), tenant = %caller.tenant,
+            role = %caller.role, peer = %exchange.peer.ip(), request_id = exchange.id, left_out, "signed in"
         );
     }
 
@@ -173,8 +173,8 @@ impl AccessLog {
             },
         };
         tracing::info!(
-            target: "fabric::access", token = caller.token, name = ?caller.name, tenant = %caller.tenant,
-            role = ?caller.role, method = %exchange.method, path, status = status.as_u16(),
+            target: "fabric::access", token = caller.token, name = caller.name.as_str(), tenant = %caller.tenant,
+            role = %caller.role, method = %exchange.method, path, status = status.as_u16(),
             peer = %exchange.peer.ip(), request_id = exchange.id, left_out, "changed"
         );
     }

@@ -3,7 +3,7 @@
 
 use crate::{Error, error::Result, offload::Offload};
 use bytes::Bytes;
-use fabric_types::{Code, id::TenantId, units::ByteSize};
+use fabric_types::{Code, id::TenantId, parse_error, units::ByteSize};
 use serde::de::DeserializeOwned;
 
 /// Maximum bytes of a JSON body without a list of items.
@@ -78,10 +78,11 @@ pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     serde_json::from_slice(text).map_err(|e| {
         // Parse again to find the key: few texts are invalid, and valid ones do not pay for this.
         let again = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(text));
-        let path = again.err().map(|e| e.path().to_string()).filter(|path| path != ".");
+        let path = again.err().map(|e| e.path().to_string()).filter(|path| path != "." && path != "?");
         let key: String = path.iter().flat_map(|path| path.chars().take(200)).collect();
         let at = if key.is_empty() { String::new() } else { format!(" in `{key}`") };
-        Error::bad(format!("the JSON body is wrong{at} at line {}, column {}: {e}", e.line(), e.column()))
+        let (line, column, why) = (e.line(), e.column(), parse_error::json(&e));
+        Error::bad(format!("the JSON body is wrong{at} at line {line}, column {column}: {why}"))
     })
 }
 

@@ -4,6 +4,7 @@
 use crate::{
     dataset::{InputSpec, Item},
     job::JobSpec,
+    parse_error,
 };
 use serde_json::{Number, Value};
 use serde_saphyr::{
@@ -52,7 +53,7 @@ fn options() -> Options {
 
 /// Returns the beginning of the error's message, followed by the line that it refers to, which shows the key.
 fn message(error: &Error, text: &[u8]) -> String {
-    let message: String = error.to_string().trim_end().chars().take(310).collect();
+    let message: String = parse_error::plain(error.to_string().trim_end()).chars().take(310).collect();
     let line = error.location().and_then(|at| usize::try_from(at.line()).ok()?.checked_sub(1));
     let line = line.and_then(|at| text.split(|byte| *byte == b'\n').nth(at));
     let quoted: String = String::from_utf8_lossy(line.unwrap_or_default()).trim().chars().take(80).collect();
@@ -155,7 +156,7 @@ tags:
             ("function: f\ninput: {items: []}\nbudget-fuel: lots", ["line 3", "`budget-fuel: lots`"]),
             ("function: f\ninput: {items: []}\nreduce:\n  fan-in: x", ["line 4", "`fan-in: x`"]),
             ("function: f", ["input", "missing"]),
-            ("function: f\ninput: {items: []}\nreduce: {fan-in: many}", ["u32", "line 3"]),
+            ("function: f\ninput: {items: []}\nreduce: {fan-in: many}", ["whole number", "line 3"]),
             ("function: f\nfunction: g\ninput: {items: []}", ["function", "line 2"]),
             ("function: f\ninput: {object: {path: a}}", ["object", "line 2"]),
             ("function: f\n\tinput: x", ["tab", "line 1"]),

@@ -51,6 +51,7 @@ pub mod manifest;
 pub mod memory;
 pub mod node;
 pub mod object_path;
+pub mod parse_error;
 pub mod policy;
 pub mod price;
 pub mod quota;

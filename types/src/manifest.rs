@@ -191,7 +191,8 @@ impl Manifest {
     /// # Errors
     /// [`Error`] with the line or the key of the mistake.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
-        let manifest: Self = toml::from_str(text).map_err(|e| Error::Toml(e.to_string().trim_end().to_owned()))?;
+        let manifest: Self =
+            toml::from_str(text).map_err(|e| Error::Toml(crate::parse_error::plain(e.to_string().trim_end())))?;
         manifest.check()?;
         Ok(manifest)
     }

@@ -21,6 +21,7 @@ use fabric_types::{
     id::FunctionName,
     manifest::Manifest,
     memory::{ChargedBuffer, Payer},
+    parse_error::plain,
     rest::Page,
     storage::StorageKind,
 };
@@ -65,7 +66,8 @@ fn manifest(bytes: &[u8]) -> Result<Manifest> {
     let invalid = |message: String| Error::new(Code::InvalidManifest, message);
     let text = utf8("manifest", bytes)?;
     if text.trim_start().starts_with('{') {
-        let manifest: Manifest = serde_json::from_str(&text).map_err(|e| invalid(format!("manifest: {e}")))?;
+        let manifest: Manifest =
+            serde_json::from_str(&text).map_err(|e| invalid(format!("manifest: {}", plain(&e.to_string()))))?;
         manifest.check().map_err(|e| invalid(e.to_string()))?;
         return Ok(manifest);
     }

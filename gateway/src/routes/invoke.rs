@@ -22,6 +22,7 @@ use fabric_node::Invoke;
 use fabric_types::{
     Code,
     function::EntryKind,
+    parse_error,
     rest::invocation::{Invocation, InvocationState},
 };
 use http::{HeaderValue, StatusCode, header, uri::PathAndQuery};
@@ -38,8 +39,12 @@ fn params(given: Option<&str>) -> Result<Map<String, Value>> {
         None | Some("") => Ok(Map::new()),
         Some(text) => {
             body::check_names(text.as_bytes())?;
-            serde_json::from_str(text)
-                .map_err(|e| Error::new(Code::InvalidParams, format!("the parameters are not a JSON object: {e}")))
+            serde_json::from_str(text).map_err(|e| {
+                Error::new(
+                    Code::InvalidParams,
+                    format!("the parameters are not a JSON object: {}", parse_error::plain(&e.to_string())),
+                )
+            })
         }
     }
 }

@@ -142,6 +142,12 @@ impl ServeConfig {
     }
 }
 
+/// Returns `true` for the address of a server.
+pub(crate) fn is_address(url: &str) -> bool {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':']) && !rest.contains(char::is_whitespace))
+}
+
 /// Removes name, password and query from a URL.
 pub(crate) fn hide_userinfo(url: &str) -> String {
     let url = url.split_once('?').map_or(url, |(before, _)| before);

@@ -8,7 +8,7 @@ use super::{
     storage::StorageConfig,
     tables::{FileTable, SettingsTable},
     value::SettingValue,
-    {SettingRow, hide_userinfo},
+    {SettingRow, hide_userinfo, is_address},
 };
 use clap::{Arg, value_parser};
 use fabric_client::settings::{Env, Origin, Setting, default_data_dir};
@@ -126,6 +126,7 @@ settings! {
             help: "URL at which other processes of the fleet reach this one",
             value: "URL",
             unset: "the address it listens on",
+            valid: "an address such as http://10.0.0.5:8080" => |url| is_address(url),
             show: |url| hide_userinfo(url),
         }
         tls_cert: PathBuf {
