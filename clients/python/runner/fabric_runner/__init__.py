@@ -3,13 +3,18 @@
 - The body of a request is ``BUNDLE`` and ``CALL``, two JSON texts on one line each. A call is
   ``{"args": [...], "kwargs": {...}}``. The response is one outcome.
 - The parameters of a job are ``{"bundle": TEXT, "over": "items" | "star" | "partition"}``. An item is a JSON list of
-  values, each an argument or, with ``star``, a list of arguments. Its result is a JSON list of outcomes: one for each
-  value, one for a partition, or a single one if the results are reduced.
+  values, each an argument or, with ``star``, a list of arguments. If an earlier item of the job is the same list, it is
+  ``{"again": N, "values": LIST}`` instead, so that both have random numbers of their own. Its result is a JSON list of
+  outcomes: one for each value, one for a partition, or a single one if the results are reduced.
+
+The system's random numbers of a pure function depend on the module, the parameters and the item only, so a job can be
+repeated. For each value of an item, `random` gets a seed of its own from them and from the value's place in the item.
 
 See `program.py` for bundles and `outcome.py` for outcomes. Every call runs in a new instance.
 """
 
 import functools
+import hashlib
 import json
 import os
 import random
@@ -31,9 +36,20 @@ from .program import Program
 CONTENT_TYPE = "application/json"
 
 
+_seed = b""
+"""The seed of this instance."""
+
+
 def _start(bundle: str | bytes) -> Program:
-    random.seed(os.urandom(32))
+    global _seed
+    _seed = os.urandom(32)
+    random.seed(_seed)
     return Program(json.loads(bundle))
+
+
+def _seed_value(number: int) -> None:
+    """Seeds `random` for a value of an item."""
+    random.seed(hashlib.sha256(_seed + number.to_bytes(8, "little")).digest())
 
 
 def _finish(outcomes: list[dict[str, Any]]) -> None:
@@ -67,14 +83,17 @@ def _calls(program: Program, over: str, items: list[Any]) -> Iterator[Callable[[
     if over == "partition":
         yield functools.partial(entry, Partition(items[0]))
         return
-    for item in items:
+    for number, item in enumerate(items):
         value = program.decoder.of_json(item)
+        _seed_value(number)
         yield functools.partial(entry, *value) if over == "star" else functools.partial(entry, value)
 
 
 def _map(given: dict[str, Any]) -> list[dict[str, Any]]:
     part = task_input.next_part()
     items = [part] if given["over"] == "partition" else loads(read_all())
+    if isinstance(items, dict):
+        items = items["values"]
     try:
         program = _start(given["bundle"])
     except BaseException as error:

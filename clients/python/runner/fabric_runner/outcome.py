@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from . import loop
-from .codec import CodecError, Encoder
+from .codec import EXCEPTION_NAMES, CodecError, Encoder
 
 _CHAIN = 10
 _FRAMES = 200
@@ -69,6 +69,13 @@ def _text(value: object) -> str:
     return text[:_TEXT]
 
 
+def _has_text(error: BaseException, name: str) -> bool:
+    try:
+        return type(getattr(error, name, None)) is str
+    except BaseException:
+        return False
+
+
 def _describe(encoder: Encoder, error: BaseException) -> dict[str, Any]:
     try:
         args = encoder.json(list(error.args))
@@ -83,6 +90,7 @@ def _describe(encoder: Encoder, error: BaseException) -> dict[str, Any]:
         "type": known or f"{type(error).__module__}.{type(error).__qualname__}",
         "args": args,
         "attributes": attributes,
+        "named": {name: _text(getattr(error, name)) for name in EXCEPTION_NAMES if _has_text(error, name)},
         "text": _text(error),
         "notes": [_text(note) for note in getattr(error, "__notes__", ())][:10],
         "frames": _frames(error.__traceback__),

@@ -178,7 +178,9 @@ class AsyncFabric:
 
     async def job(self, id: str, *, decoder: Decoder = decode) -> AsyncJob:
         """See `Fabric.job`."""
-        return AsyncJob(self, await self._io.run(jobs.look(self.policy, id)), decoder)
+        from .pyfn import attached
+
+        return attached.async_job(self, await self._io.run(jobs.look(self.policy, id)), decoder)
 
     async def jobs(
         self,
@@ -206,7 +208,9 @@ class AsyncFabric:
             until_ms=until_ms,
             deleted=deleted,
         )
-        return [AsyncJob(self, info) for info in await self._io.run(plan)]
+        from .pyfn import attached
+
+        return [attached.async_job(self, info, decode) for info in await self._io.run(plan)]
 
     async def delete_jobs(
         self,
@@ -226,7 +230,9 @@ class AsyncFabric:
 
     async def invocation(self, id: str, *, decoder: Decoder = decode) -> AsyncInvocation:
         """See `Fabric.invocation`."""
-        return AsyncInvocation(self, await self._io.run(jobs.look_at_invocation(self.policy, id)), decoder)
+        from .pyfn import attached
+
+        return attached.async_invocation(self, await self._io.run(jobs.look_at_invocation(self.policy, id)), decoder)
 
     async def logs(
         self,

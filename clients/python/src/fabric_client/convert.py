@@ -5,7 +5,9 @@ Results are read as data: nothing in them is executed or unpickled.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import itertools
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -200,3 +202,51 @@ def to_numpy(parts: Sequence[Part], dtype: Any = None) -> Any:
     if made.dtype.hasobject:
         raise SettingError("the results are not numbers", hint="use to_pandas() for a table of objects")
     return made
+
+
+def value_rows(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yields the rows of Python values: see `PyJob.to_pandas`."""
+    for value in values:
+        if isinstance(value, list):
+            yield from value_rows(value)
+        elif isinstance(value, dict):
+            yield value
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            yield {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        elif isinstance(value, tuple) and hasattr(value, "_asdict"):
+            yield value._asdict()
+        else:
+            yield {"value": value}
+
+
+def rows_to_pandas(values: Sequence[Any]) -> Any:
+    """Returns one DataFrame of Python values: see `PyJob.to_pandas`."""
+    pandas = _need("pandas", "pandas")
+    frames: list[Any] = []
+    for are_frames, some in itertools.groupby(values, lambda value: isinstance(value, pandas.DataFrame)):
+        together = list(some)
+        frames += together if are_frames else [pandas.DataFrame.from_records(list(value_rows(together)))]
+    return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+
+
+def rows_to_arrow(values: Sequence[Any]) -> Any:
+    """Returns one Arrow table of Python values: see `PyJob.to_arrow`."""
+    return _need("pyarrow", "arrow").Table.from_pylist(list(value_rows(values)))
+
+
+def values_to_numpy(values: Sequence[Any], dtype: Any = None) -> Any:
+    """Returns one array of Python values: see `PyJob.to_numpy`."""
+    numpy = _need("numpy", "numpy")
+    try:
+        made = numpy.array(values[0] if len(values) == 1 and isinstance(values[0], list) else values, dtype=dtype)
+    except ValueError as error:
+        raise SettingError(f"the results are no array: {error}", hint="use result() or to_pandas()") from None
+    if made.dtype.hasobject:
+        raise SettingError("the results are not numbers", hint="use to_pandas() for a table of objects")
+    return made
+
+
+def json_lines(values: Iterable[Any]) -> Iterator[bytes]:
+    """Yields Python values as JSON lines."""
+    for value in values:
+        yield to_json(value) + b"\n"

@@ -227,7 +227,9 @@ class Fabric:
         Raises:
             NotFound: if it does not exist.
         """
-        return Job(self, self._io.run(jobs.look(self.policy, id)), decoder)
+        from .pyfn import attached
+
+        return attached.job(self, self._io.run(jobs.look(self.policy, id)), decoder)
 
     def jobs(
         self,
@@ -267,7 +269,9 @@ class Fabric:
             until_ms=until_ms,
             deleted=deleted,
         )
-        return [Job(self, info) for info in self._io.run(plan)]
+        from .pyfn import attached
+
+        return [attached.job(self, info, decode) for info in self._io.run(plan)]
 
     def delete_jobs(
         self,
@@ -302,7 +306,9 @@ class Fabric:
         Raises:
             NotFound: if it does not exist.
         """
-        return Invocation(self, self._io.run(jobs.look_at_invocation(self.policy, id)), decoder)
+        from .pyfn import attached
+
+        return attached.invocation(self, self._io.run(jobs.look_at_invocation(self.policy, id)), decoder)
 
     def logs(
         self,

@@ -6,6 +6,7 @@ Nothing is shown for a job that ends within a second.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,24 @@ def in_notebook() -> bool:
     """Returns True in a notebook's kernel."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+
+
+@contextmanager
+def announced(what: str) -> Iterator[None]:
+    """Tells a user in a notebook or on a terminal, on standard error, what takes long, and then how long it took."""
+    shown = sys.stderr is not None and (in_notebook() or sys.stderr.isatty())
+    if not shown:
+        yield
+        return
+    began = time.monotonic()
+    _tell(f"fabric: {what} …")
+    yield
+    _tell(f"fabric: done in {time.monotonic() - began:.0f} s")
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 @contextmanager

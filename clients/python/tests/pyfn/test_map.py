@@ -6,7 +6,9 @@ import asyncio
 import collections
 import csv
 import io
+import math
 import operator
+import random
 from collections.abc import Iterator
 from typing import TextIO
 
@@ -64,6 +66,65 @@ def test_each_item_has_its_own_exception(fab: Fabric) -> None:
     with pytest.raises(ValueError, match="two too many"):
         seen.extend(job)
     assert job.state == "succeeded"
+    assert job.failures()[0][0] == 2
+    assert vars(job.exception())["__notes__"] == ["item 2: 2"]
+    assert "1 items failed" in job._repr_html_()
+    assert [type(v).__name__ for _, v in job.results(return_exceptions=True) for v in v].count("ValueError") == 1
+    again = job.retry_failed()
+    assert [type(error) for _, error in again.failures()] == [ValueError]
+
+
+def test_equal_items_have_random_numbers_of_their_own(fab: Fabric) -> None:
+    f = fab.function(lambda _: random.random())
+    drawn = f.map([None] * 200).result()
+    assert len(set(drawn)) == 200
+    assert f.map([None] * 200, cache=False).result() == drawn
+    assert len(set(f.map([None] * 10, chunksize=1).result())) == 10
+
+
+def test_an_item_that_is_killed_fails_alone(fab: Fabric) -> None:
+    def spin(n: int) -> int:
+        while n == 3:
+            pass
+        return n
+
+    f = fab.function(limits={"fuel": 200_000_000})(spin)
+    values = f.map(range(6), chunksize=2).result(return_exceptions=True)
+    assert isinstance(values[3], LimitExceeded)
+    assert "item 3: 3" in vars(values[3])["__notes__"]
+    assert values[:3] + values[4:] == [0, 1, 2, 4, 5]
+
+
+def test_results_keep_their_places_beside_failures(fab: Fabric) -> None:
+    def spin(n: int) -> int:
+        while n == 1:
+            pass
+        return n
+
+    job = fab.function(limits={"fuel": 200_000_000})(spin).map(range(4), chunksize=1, allow_failed=1)
+    values = job.result()
+    assert isinstance(values[1], LimitExceeded)
+    assert values[:1] + values[2:] == [0, 2, 3]
+    assert "4 of 4" in job._repr_html_()
+
+
+def test_results_are_tables(fab: Fabric) -> None:
+    import pandas as pd
+
+    rows = fab.function(lambda n: {"n": n, "x": n / 2}).map(range(4))
+    assert rows.to_pandas().to_dict("list") == {"n": [0, 1, 2, 3], "x": [0.0, 0.5, 1.0, 1.5]}
+    assert rows.to_arrow().to_pylist()[1] == {"n": 1, "x": 0.5}
+    assert list(fab.function(lambda n: Point(n)).map(range(2)).to_pandas()) == ["x", "y", "tags"]
+    assert fab.function(square).map(range(4)).to_numpy().tolist() == [0, 1, 4, 9]
+    assert fab.function(square).map(range(3)).to_pandas()["value"].tolist() == [0, 1, 4]
+    assert b"".join(fab.function(square).map(range(3)).stream()) == b"0\n1\n4\n"
+    missing = fab.function(lambda n: math.nan if n else 1.0).map(range(2)).to_pandas()
+    assert pd.isna(missing["value"][1])
+
+
+def test_a_reduce_that_is_no_function_is_refused(fab: Fabric) -> None:
+    with pytest.raises(TypeError, match="must be a function of two values"):
+        fab.function(square).map([1], reduce=True)  # type: ignore[arg-type]
 
 
 def test_results_are_reduced(fab: Fabric) -> None:
@@ -169,6 +230,9 @@ def test_a_job_is_found_again(fab: Fabric, python_server: Server) -> None:
         found = other.function(square).job(job.id)
         assert found.result() == [n * n for n in range(10)]
         assert found.name == "squares"
+        assert other.job(job.id).result() == [n * n for n in range(10)]
+        points = fab.function(lambda n: Point(n)).map(range(2))
+        assert other.job(points.id).result() == [Point(0), Point(1)]
 
 
 def test_a_server_that_is_killed_goes_on(own_python_server: Server) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fabric_client import ProtocolError
+from fabric_client import ProtocolError, SettingError
 from fabric_client.pyfn import RemoteError
 from fabric_client.pyfn.outcome import Reader
 from fabric_client.pyfn.ship import Shipped
@@ -23,6 +23,7 @@ def link(**changed: Any) -> dict[str, Any]:
         "attributes": {},
         "text": "no",
         "notes": [],
+        "named": {},
         "frames": [["<0:f>", 1, "f", 1, 0, 1]],
         "link": None,
     }
@@ -52,7 +53,12 @@ def read(document: Any) -> Any:
         {"error": [link(frames=[["f", "1", "n"]])]},
         {"error": [link(frames=5)]},
         {"error": [link(notes=5)]},
-        {"ok": {"$object": ["subprocess:Popen", {}]}},
+        {"error": [link(named=5)]},
+        {"error": [link(type="builtins.OSError", named={"filename": 5})]},
+        {"ok": {"$array": ["O", ""]}},
+        {"ok": {"$array": ["d", "AAAA"]}},
+        {"ok": {"$records": [["a"], [[1], [2]]]}},
+        {"ok": {"$type": 5}},
         {"what": 1},
     ],
 )
@@ -112,3 +118,17 @@ def test_text_can_not_play_with_the_terminal() -> None:
     with pytest.raises(RemoteError) as remote:
         read({"error": [link(type="\x1b[2J", text="\x1b[2J", args=None)]})
     assert "\x1b" not in str(remote.value)
+
+
+def test_an_unknown_class_is_named() -> None:
+    with pytest.raises(SettingError, match="subprocess:Popen"):
+        read({"ok": {"$object": ["subprocess:Popen", {}]}})
+    with pytest.raises(SettingError, match="os:system"):
+        read({"ok": {"$type": "os:system"}})
+
+
+def test_texts_of_exceptions_that_are_no_arguments_arrive() -> None:
+    told = link(type="builtins.FileNotFoundError", args=[2, "not there"], named={"filename": "a.txt"})
+    with pytest.raises(FileNotFoundError) as caught:
+        read({"error": [told]})
+    assert (caught.value.filename, str(caught.value)) == ("a.txt", "[Errno 2] not there: 'a.txt'")

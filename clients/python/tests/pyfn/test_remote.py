@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import collections
 import datetime
@@ -17,9 +18,10 @@ import sys
 import uuid
 
 import pytest
+from server import Server
 
 from fabric_client import Fabric, LimitExceeded
-from fabric_client.pyfn import RemoteError, RemoteTraceback
+from fabric_client.pyfn import NotShippable, RemoteError, RemoteTraceback
 from pyfn import beside
 from pyfn.beside import Account, Colour, Level, Pair, Place, Point, TooMuch, fibonacci, odd, words
 
@@ -210,26 +212,80 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def test_what_definitions_raise_arrives_too(fab: Fabric) -> None:
-    with pytest.raises(LookupError, match="not here"):
-        fab.function(picky).remote()
-    values = fab.function(picky).map([1, 2]).result(return_exceptions=True)
-    assert [type(v) for v in values] == [LookupError, LookupError]
+def test_definitions_do_not_run_again(fab: Fabric) -> None:
+    assert fab.function(make_made_here).remote() == "linux"
 
 
-def check(cls: type) -> type:
-    if sys.platform == "wasi":
-        raise LookupError("not here")
+def mark(cls: type) -> type:
+    cls.platform = sys.platform  # type: ignore[attr-defined]
     return cls
 
 
-@check
-class Picky:
-    pass
+@mark
+class MadeHere:
+    platform: str
 
 
-def picky(*_: int) -> object:
-    return Picky()
+def make_made_here() -> str:
+    return MadeHere().platform
+
+
+def test_values_of_numpy_and_pandas_become_standard_ones(fab: Fabric) -> None:
+    import numpy
+    import pandas as pd
+
+    weights = numpy.arange(3, dtype="float32")
+
+    @fab.function
+    def about(value: object, scale: object = numpy.float64(2.5)) -> tuple[object, str, object, float]:
+        return value, type(value).__name__, scale, sum(weights)
+
+    ints = array.array("q", [0, 1, 2])
+    assert about.remote(numpy.arange(3)) == (ints, "array", 2.5, 3.0)
+    assert about.remote(numpy.int8(7))[:2] == (7, "int")
+    assert about.remote(numpy.ones((2, 2)))[0] == [array.array("d", [1, 1])] * 2
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", None], "t": pd.to_datetime(["2020-01-01", None])})
+    rows = [{"a": 1, "b": "x", "t": datetime.datetime(2020, 1, 1)}, {"a": 2, "b": None, "t": None}]
+    assert about.remote(frame)[:2] == (rows, "list")
+    assert about.remote(frame["a"])[:2] == (array.array("q", [1, 2]), "array")
+    assert about.remote(pd.NaT)[:2] == (None, "NoneType")
+
+
+def test_imports_in_a_body_are_checked_before_anything_is_sent(fab: Fabric) -> None:
+    def compute() -> object:
+        import numpy
+
+        return numpy.arange(3)
+
+    with pytest.raises(NotShippable, match="numpy is a native extension"):
+        fab.function(compute).remote()
+
+    def perhaps() -> str:
+        try:
+            import numpy  # noqa: F401
+        except ImportError:
+            return "without"
+        return "with"
+
+    assert fab.function(perhaps).remote() == "without"
+
+
+def test_limits_are_explained_for_python(fab: Fabric) -> None:
+    def spin() -> None:
+        while True:
+            pass
+
+    with pytest.raises(LimitExceeded) as caught:
+        fab.function(limits={"fuel": 100_000_000})(spin).remote()
+    assert "@fab.function(limits={" in str(caught.value)
+    assert "libpython" not in str(caught.value)
+    assert "fabric.toml" not in str(caught.value)
+
+
+def test_a_spawned_call_is_found_again(fab: Fabric, python_server: Server) -> None:
+    call = fab.function(lambda: Point(3)).spawn()
+    with python_server.connect() as other:
+        assert other.invocation(call.id).result(60) == Point(3)
 
 
 def test_results_that_do_not_travel_are_type_errors(fab: Fabric) -> None:

@@ -33,7 +33,8 @@ TAIL = 20
 #: A result: its bytes and its media type.
 Part = tuple[bytes, str | None]
 
-_ALL = 1 << 31
+ALL = 1 << 31
+"""A limit for all entries of a list."""
 
 
 def submit(policy: Policy, spec: Mapping[str, Any], key: str | None) -> Plan[Job]:
@@ -182,7 +183,7 @@ def logs(policy: Policy, limit: int, **wanted: object) -> Plan[list[LogLine]]:
 def results(policy: Policy, job: str) -> Plan[list[JobResult]]:
     """Lists the results of a job."""
     request = replace(get("jobs", job, "results"), patient=True)
-    return pages(request, policy, JobResult, _ALL)
+    return pages(request, policy, JobResult, ALL)
 
 
 def part(policy: Policy, job: str, index: int) -> Plan[Part]:
@@ -336,7 +337,7 @@ def completed(policy: Policy, job: Job, decoder: Decoder, timeout: float | None)
             first = False
         whole = job.state == "succeeded" and not job.tasks.dead and not given
         if plain and not whole and job.tasks.succeeded > len(given):
-            for task in (yield from tasks(policy, job.id, "succeeded", 0, _ALL)):
+            for task in (yield from tasks(policy, job.id, "succeeded", 0, ALL)):
                 if task.index not in given:
                     given.add(task.index)
                     content, kind = yield from task_result(policy, job.id, task)

@@ -74,12 +74,15 @@ def _remark(text: str, colour: str = "inherit") -> str:
     return f'<div style="margin-top:6px;color:{colour};white-space:pre-wrap">{escape(text)}</div>' if text else ""
 
 
-def job_card(job: Job) -> str:
-    """Returns the card of a job: a progress bar, a strip of its tasks and its cost."""
+def job_card(job: Job, failed_items: int = 0) -> str:
+    """Returns the card of a job: a progress bar, a strip of its tasks and its cost. `failed_items` failed in tasks that
+    succeeded."""
     tasks, cost = job.tasks, job.cost
-    done = tasks.succeeded + tasks.failed + tasks.dead
+    # Tasks that were given up are among those that failed.
+    done = tasks.succeeded + tasks.failed
     share = min(1.0, done / tasks.total) if tasks.total else float(job.state == "succeeded")
-    colour = _STATES.get(job.state, _BLUE)
+    partly = job.state == "succeeded" and (failed_items or tasks.failed)
+    colour = _AMBER if partly else _STATES.get(job.state, _BLUE)
     bar = (
         f'<div role="progressbar" aria-valuenow="{share * 100:.0f}" aria-valuemin="0" aria-valuemax="100" '
         f'style="height:6px;border-radius:3px;background:{_FAINT};margin-top:9px;overflow:hidden">'
@@ -103,6 +106,8 @@ def job_card(job: Job) -> str:
         body += [_remark(f"{error.code}: {error.message}", _RED), _remark(error.hint or "")]
     elif job.state != "succeeded":
         body.append(_remark(job.waiting or job.remark))
+    elif failed_items:
+        body.append(_remark(f"{failed_items:,} items failed: see failures() and retry_failed()", _AMBER))
     detail = f"{job.function}@{job.version} · {job.id}"
     return _card(_title("job", job.name, detail), _badge(job.state), body)
 
@@ -111,7 +116,7 @@ def _strip(tasks: TaskCounts) -> str:
     """Returns the tasks as cells by state. Every state with a task has at least one cell."""
     if tasks.total <= 0:
         return ""
-    failed = tasks.failed + tasks.dead
+    failed = tasks.failed
     kinds = [
         ("done", tasks.succeeded - tasks.cached, _GREEN),
         ("cached", tasks.cached, _TEAL),

@@ -1,18 +1,22 @@
 """Python functions in the sandbox: see `PyFunction`.
 
 - `function.py`: the handles of functions; `job.py`: the handles of their jobs and calls
-- `ship.py` with `source.py`, `names.py`, `modules.py`, `refuse.py`, `packages.py`: the bundle of a function
+- `ship.py`: the bundle of a function, with `source.py` and `names.py` for functions, `classes.py` for classes,
+  `library.py` for objects of the standard library, `tables.py` for those of numpy, pandas and pyarrow, `sharing.py` for
+  values that occur twice, `modules.py` and `packages.py` for imports, `refuse.py` for what cannot be sent
 - `codec.py`: the encoding of values, used on both sides; `outcome.py`: decoding of results and exceptions
+- `results.py`: the outcomes of a map by item; `attached.py`: handles to jobs and calls of other processes
 - `runner.py`: the component that runs them, built from `clients/python/runner/`
 """
 
-from .errors import NotShippable, RemoteError, RemoteTraceback
+from .errors import MemoryLimitExceeded, NotShippable, RemoteError, RemoteTraceback
 from .function import AsyncPyFunction, PyFunction
 from .job import AsyncPyJob, PyInvocation, PyJob
 
 __all__ = [
     "AsyncPyFunction",
     "AsyncPyJob",
+    "MemoryLimitExceeded",
     "NotShippable",
     "PyFunction",
     "PyInvocation",

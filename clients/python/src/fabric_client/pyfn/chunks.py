@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .errors import NotShippable
 
@@ -43,6 +43,19 @@ def chunks(items: list[str], asked: int | None) -> Iterator[list[str]]:
         held += len(item)
     if chunk:
         yield chunk
+
+
+def texts(chunks: Iterable[list[str]]) -> list[str]:
+    """Returns the JSON of each task's item. The same items again are marked, so that they do not share a result: they
+    have random numbers of their own."""
+    seen: dict[str, int] = {}
+    found = []
+    for chunk in chunks:
+        text = f"[{','.join(chunk)}]"
+        again = seen.get(text, 0)
+        seen[text] = again + 1
+        found.append(f'{{"again":{again},"values":{text}}}' if again else text)
+    return found
 
 
 def stored(lines: list[str]) -> tuple[str, bytes]:

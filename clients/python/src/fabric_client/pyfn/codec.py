@@ -25,6 +25,9 @@ tag                    content                                   type
 ``$decimal``           text                                      Decimal
 ``$fraction``          numerator, denominator                    Fraction
 ``$uuid``              hexadecimal text                          UUID
+``$array``             type code, base64 of little-endian values  array.array
+``$records``           columns, their values                     list of dicts, one for each row
+``$type``              its name                                  a built-in type, or a class beside the function
 ``$object``            class, attributes                         a class beside the function
 ``$namedtuple``        class, items                              a namedtuple beside the function
 ``$enum``              class, member's name                      an Enum beside the function
@@ -38,7 +41,9 @@ of these classes runs, and size, depth and hash collisions are bounded.
 
 from __future__ import annotations
 
+import array
 import base64
+import builtins
 import collections
 import datetime as dt
 import decimal
@@ -61,6 +66,14 @@ MAX_COLLISIONS = 1000
 MAX_FRACTION_BITS = 1 << 17
 """Maximum bits of a fraction's numerator and denominator, since reducing it takes quadratic time."""
 _PLAIN_BITS = 1000
+_ARRAY_CODES = set("bBhHiIqQfd")
+"""Type codes of arrays with the same size on every system."""
+
+EXCEPTION_NAMES = ("filename", "filename2", "name", "path")
+"""Attributes of built-in exceptions that are text and not among their arguments."""
+
+NOTHING = None
+"""None, by a name that can be imported."""
 
 _FACTORIES: dict[str, type] = {t.__name__: t for t in (bool, bytes, dict, float, int, list, set, str, tuple)}
 _ATOMS = {type(None), bool, str}
@@ -73,6 +86,10 @@ class CodecError(ValueError):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class UnknownClass(CodecError):
+    """An instance of a class that is not among the allowed ones."""
 
 
 class Encoder:
@@ -112,30 +129,49 @@ class Encoder:
         cls = type(value)
         if depth > MAX_DEPTH:
             raise CodecError(f"the value is nested deeper than {MAX_DEPTH} levels, or contains itself", "flatten it")
-        if isinstance(value, enum.Enum):
-            enum_name = self._known(cls, value)
-            if value.name is None or cls.__members__.get(value.name) is not value:
-                raise CodecError(f"{value!r} is a combination of flags", "send the members, or their value")
-            return {"$enum": [enum_name, value.name]}
-        if isinstance(value, tuple) and isinstance(getattr(cls, "_fields", None), tuple):
-            return {"$namedtuple": [self._known(cls, value), self._items(value, depth)]}
-        if cls.__module__ != "builtins" and not isinstance(value, type) and _is_plain_instance(cls):
-            name = self.class_name(cls)
-            if name is not None:
-                return {"$object": [name, {k: self.json(v, depth) for k, v in _attributes(value)}]}
-        return self._rest(value)
-
-    def _known(self, cls: type, value: Any) -> str:
-        name = self.class_name(cls)
+        is_enum = issubclass(cls, enum.Enum)
+        is_named = issubclass(cls, tuple) and isinstance(getattr(cls, "_fields", None), tuple)
+        is_plain = cls.__module__ != "builtins" and not issubclass(cls, type) and _is_plain_instance(cls)
+        name = self.class_name(cls) if is_enum or is_named or is_plain else None
         if name is None:
-            self._rest(value)
-            raise CodecError(f"the class {cls.__qualname__} is not known to the other side")
-        return name
+            return self._rest(value)
+        if is_enum:
+            if value.name is None or cls.__members__.get(value.name) is not value:
+                return self.flags(value)
+            return {"$enum": [name, value.name]}
+        if is_named:
+            if getattr(value, "__dict__", None):
+                raise CodecError("a named tuple with further attributes cannot be sent", "use a dataclass")
+            return {"$namedtuple": [name, self._items(value, depth)]}
+        attributes = self.attributes(value)
+        if not all(type(key) is str for key in attributes):
+            raise CodecError("an object has an attribute whose name is no text", "keep such values in a dict")
+        return {"$object": [name, {k: self.json(v, depth) for k, v in attributes.items()}]}
+
+    def factory(self, value: Any) -> Any:
+        """Returns the JSON of the factory of a defaultdict, if it is no built-in type."""
+        raise CodecError("a defaultdict with a custom factory cannot be sent", "send dict(value)")
+
+    def flags(self, value: Any) -> Any:
+        """Returns the JSON of a combination of flags."""
+        raise CodecError(f"{value!r} is a combination of flags", "send the members, or their value")
+
+    def attributes(self, value: Any) -> dict[Any, Any]:
+        """Returns the attributes of an instance to encode."""
+        found = _attributes(value)
+        # The arguments of a generic class.
+        found.pop("__orig_class__", None)
+        return found
 
     def _rest(self, value: Any) -> Any:
         if self._other is not None:
             return self._other(value)
         cls = type(value)
+        if isinstance(value, type):
+            built_in = getattr(builtins, value.__name__, None) is value
+            name = value.__name__ if built_in else self.class_name(value)
+            if name is not None:
+                return {"$type": name}
         raise CodecError(
             f"a value of type {cls.__module__}.{cls.__qualname__} cannot be sent",
             "convert it to numbers, text, bytes, lists, dicts or a dataclass of the function's module",
@@ -169,13 +205,17 @@ class Encoder:
         factory = value.default_factory
         name = None if factory is None else getattr(factory, "__name__", "")
         if name is not None and _FACTORIES.get(name) is not factory:
-            raise CodecError("a defaultdict with a custom factory cannot be sent", "send dict(value)")
+            name = self.factory(factory)
         return {"$defaultdict": [name, self._pairs(value, depth)]}
 
 
-def _attributes(value: Any) -> list[tuple[str, Any]]:
+def _attributes(value: Any) -> dict[Any, Any]:
     """Returns the attributes of an instance: its ``__dict__`` and the slots of its classes."""
-    found = dict(getattr(value, "__dict__", {}))
+    try:
+        # No `__getattr__` of the class runs.
+        found = dict(object.__getattribute__(value, "__dict__"))
+    except AttributeError:
+        found = {}
     for cls in type(value).__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
@@ -183,9 +223,13 @@ def _attributes(value: Any) -> list[tuple[str, Any]]:
                 continue
             private = name.startswith("__") and not name.endswith("__")
             kept = f"_{cls.__name__.lstrip('_')}{name}" if private else name
-            if hasattr(value, kept):
-                found[kept] = getattr(value, kept)
-    return list(found.items())
+            slot = cls.__dict__.get(kept)
+            if type(slot) is types.MemberDescriptorType:
+                try:
+                    found[kept] = slot.__get__(value)
+                except AttributeError:
+                    continue
+    return found
 
 
 def _is_plain_instance(cls: type) -> bool:
@@ -200,7 +244,7 @@ def _restore(made: Any, name: str, value: Any) -> None:
         if type(slot) is types.MemberDescriptorType:
             slot.__set__(made, value)
             return
-    vars(made)[name] = value
+    object.__getattribute__(made, "__dict__")[name] = value
 
 
 def _zone(value: dt.datetime | dt.time) -> list[Any]:
@@ -223,6 +267,17 @@ def _b64(value: bytes | bytearray) -> str:
 
 def _int(_e: Encoder, v: int, _d: int) -> Any:
     return v if v.bit_length() <= _PLAIN_BITS else {"$int": hex(v)}
+
+
+def _array(_e: Encoder, v: array.array[Any], _d: int) -> Any:
+    # The size of `l` and `L` depends on the system.
+    code = {("l", 4): "i", ("l", 8): "q", ("L", 4): "I", ("L", 8): "Q"}.get((v.typecode, v.itemsize), v.typecode)
+    if code not in _ARRAY_CODES:
+        raise CodecError(f"an array of the type {v.typecode!r} cannot be sent", "send a list or a text")
+    if sys.byteorder == "big":
+        v = v[:]
+        v.byteswap()
+    return {"$array": [code, _b64(v.tobytes())]}
 
 
 _RULES: dict[type, Callable[[Encoder, Any, int], Any]] = {
@@ -251,6 +306,7 @@ _RULES: dict[type, Callable[[Encoder, Any, int], Any]] = {
     decimal.Decimal: lambda e, v, d: {"$decimal": str(v)},
     fractions.Fraction: lambda e, v, d: {"$fraction": [hex(v.numerator), hex(v.denominator)]},
     uuid.UUID: lambda e, v, d: {"$uuid": v.hex},
+    array.array: _array,
 }
 
 
@@ -260,13 +316,16 @@ def dumps(value: Any) -> str:
 
 
 class Decoder:
-    """Converts JSON text to values. ``classes`` are the allowed classes of instances; ``other`` reads further tags."""
+    """Converts JSON text to values. ``classes`` are the allowed classes of instances; ``other`` reads further tags. The
+    attributes of trusted input may have any name."""
 
     def __init__(
         self,
         classes: Mapping[str, type] | None = None,
         other: Callable[[str, Any], Any] | None = None,
+        trusted: bool = False,
     ) -> None:
+        self._trusted = trusted
         self._classes = classes if classes is not None else {}
         self._other = other
 
@@ -347,8 +406,10 @@ class Decoder:
 
     def _class(self, name: Any, base: type) -> Any:
         cls = self._classes.get(name) if type(name) is str else None
-        if cls is None or not issubclass(cls, base):
-            raise CodecError(f"the class {str(name)[:200]!r} is not among those of the function")
+        if cls is None:
+            raise UnknownClass(f"the class {str(name)[:200]!r} is not among those of the function")
+        if not issubclass(cls, base):
+            raise CodecError(f"the class {str(name)[:200]!r} is of another kind than its value")
         return cls
 
     def _object(self, v: Any, depth: int) -> Any:
@@ -357,11 +418,19 @@ class Decoder:
         if issubclass(cls, (enum.Enum, BaseException)) or not _is_plain_instance(cls) or type(attributes) is not dict:
             raise CodecError(f"{str(name)[:200]!r} is not a class of plain instances")
         made = object.__new__(cls)
+        self.restore(made, attributes, depth)
+        return made
+
+    def restore(self, made: Any, attributes: Mapping[str, Any], depth: int = 0) -> None:
+        """Sets the attributes of an instance from their JSON."""
         for key, item in attributes.items():
-            if key.startswith("__") and key.endswith("__"):
+            if key.startswith("__") and key.endswith("__") and not self._trusted:
                 raise CodecError(f"an attribute may not be called {key[:40]!r}")
             _restore(made, key, self._of(item, depth))
-        return made
+
+    def _type(self, v: Any, _depth: int) -> Any:
+        found = getattr(builtins, _str(v), None)
+        return found if isinstance(found, type) else self._class(v, object)
 
     def _namedtuple(self, v: Any, depth: int) -> Any:
         name, items = v
@@ -382,7 +451,8 @@ class Decoder:
 
     def _defaultdict(self, v: Any, depth: int) -> Any:
         name, pairs = v
-        factory = None if name is None else _FACTORIES[name]
+        known = name is None or type(name) is str
+        factory: Any = (None if name is None else _FACTORIES[name]) if known else self._of(name, depth)
         return collections.defaultdict(factory, self._pairs(pairs, depth))
 
 
@@ -455,6 +525,24 @@ def _read_decimal(_d: Decoder, v: Any, _depth: int) -> decimal.Decimal:
     return decimal.Decimal(_str(v))
 
 
+def _read_array(_d: Decoder, v: Any, _depth: int) -> array.array[Any]:
+    code, text = v
+    if code not in _ARRAY_CODES:
+        raise CodecError("an array has an unknown type")
+    made: array.array[Any] = array.array(code)
+    made.frombytes(_read_bytes(text))
+    if sys.byteorder == "big":
+        made.byteswap()
+    return made
+
+
+def _read_records(d: Decoder, v: Any, depth: int) -> list[dict[str, Any]]:
+    names, columns = v
+    names = [_str(name) for name in names]
+    rows = zip(*(d._of(column, depth) for column in columns), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
 _READERS: dict[str, Callable[[Decoder, Any, int], Any]] = {
     "$float": _read_float,
     "$int": lambda d, v, n: _hex(v),
@@ -477,6 +565,9 @@ _READERS: dict[str, Callable[[Decoder, Any, int], Any]] = {
     "$decimal": _read_decimal,
     "$fraction": _read_fraction,
     "$uuid": lambda d, v, n: uuid.UUID(hex=_str(v)),
+    "$array": _read_array,
+    "$records": _read_records,
+    "$type": Decoder._type,
     "$object": Decoder._object,
     "$namedtuple": Decoder._namedtuple,
     "$enum": Decoder._enum,

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from ..errors import FabricError
+import re
+
+from ..errors import FabricError, LimitExceeded
 from ..text import printable
 
 
 class NotShippable(FabricError, TypeError):
     """A value, argument or dependency of the function cannot be sent to the sandbox. Raised before any request."""
 
+    #: True once the message begins with the path to the value.
+    located = False
+
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message, code="not-shippable", hint=hint)
+
+
+class MemoryLimitExceeded(LimitExceeded, MemoryError):
+    """The function reached the memory limit of its call."""
+
+
+def explained(error: FabricError) -> FabricError:
+    """Returns the error of a call or task in the terms of a Python function: the argument that raises a limit, and no
+    frames of the interpreter."""
+    if error.code == "memory-limit" and type(error) is LimitExceeded:
+        made = MemoryLimitExceeded(error.message)
+        vars(made).update(vars(error))
+        error = made
+    error.backtrace = ()
+    if error.hint:
+        error.hint = re.sub(r"`limits\.([a-z-]+)` in fabric\.toml", _argument, error.hint)
+    return error
+
+
+def _argument(found: re.Match[str]) -> str:
+    name = found[1].replace("-", "_")
+    value = {"fuel": "10**12", "deadline_ms": "600_000"}.get(name, '"1GiB"')
+    return f'the limit: @fab.function(limits={{"{name}": {value}}})'
 
 
 class RemoteError(FabricError):

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from ..api import functions, jobs, objects
 from ..dataset import DatasetBase
-from ..errors import Conflict, NotFound
+from ..errors import Conflict, GuestFault, NotFound
 from ..function import invoked
 from ..spec import job_spec
 from ..steps import Plan
 from . import chunks, packages, runner
 from .codec import dumps
-from .errors import NotShippable
+from .errors import NotShippable, explained
 from .job import AsyncPyInvocation, AsyncPyJob, PyInvocation, PyJob
 from .outcome import Reader
+from .results import Items
 from .ship import Shipment, Shipped
 
 if TYPE_CHECKING:
@@ -92,18 +93,21 @@ class PyFunctionBase(Generic[P, R]):
 
     def _items(
         self, items: Iterable[Any], star: bool, reduce: Callable[[Any, Any], Any] | None, chunksize: int | None
-    ) -> tuple[list[str], dict[str, Any], Shipped]:
-        """Returns the items of each task, the parameters of all tasks, and the data for reading their results."""
+    ) -> tuple[list[str], dict[str, Any], Shipped, Items]:
+        """Returns the items of each task, the parameters of all tasks, the data for reading their results, and the
+        items."""
         if isinstance(items, str | bytes | Mapping):
             raise TypeError(f"can't map over a {type(items).__name__}: pass a list of items, or fab.dataset(path)")
         shipment, entry = self._shipment()
-        texts = []
+        texts, known = [], []
         for number, item in enumerate(items):
             value = list(item) if star else item
+            known.append(item)
             texts.append(dumps(shipment.value(value, f"item {number} of {self.name}")))
-        parts = [f"[{','.join(chunk)}]" for chunk in chunks.chunks(texts, chunksize)]
+        tasks = list(chunks.chunks(texts, chunksize))
         shipped = self._finished(shipment, entry, reduce)
-        return parts, self._params(shipped, "star" if star else "items"), shipped
+        params = self._params(shipped, "star" if star else "items")
+        return chunks.texts(tasks), params, shipped, Items([len(task) for task in tasks], known)
 
     def _finished(self, shipment: Shipment, entry: Any, reduce: Callable[[Any, Any], Any] | None) -> Shipped:
         if reduce is None:
@@ -136,7 +140,10 @@ class PyFunctionBase(Generic[P, R]):
     def _remote(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan[Any]:
         body, reader = self._call(args, kwargs)
         policy = self._fabric.policy
-        reply = yield from self._with_ref(lambda ref: invoked(policy, ref, body, None, CONTENT_TYPE))
+        try:
+            reply = yield from self._with_ref(lambda ref: invoked(policy, ref, body, None, CONTENT_TYPE))
+        except GuestFault as error:
+            raise explained(error) from None
         return reader.one(reply.content)
 
     def _submitted(
@@ -146,15 +153,18 @@ class PyFunctionBase(Generic[P, R]):
         reduce: Callable[[Any, Any], Any] | None,
         chunksize: int | None,
         options: dict[str, Any],
-    ) -> Plan[tuple[Job, Reader]]:
+    ) -> Plan[tuple[Job, Reader, Items | None]]:
+        if reduce is not None and not callable(reduce):
+            raise TypeError(f"reduce is {reduce!r}, and must be a function of two values, such as operator.add")
         policy = self._fabric.policy
         source: DatasetBase | list[str]
+        items = None
         if isinstance(over, DatasetBase):
             shipment, entry = self._shipment()
             shipped = self._finished(shipment, entry, reduce)
             source, params = over, self._params(shipped, "partition")
         else:
-            source, params, shipped = self._items(over, star, reduce, chunksize)
+            source, params, shipped, items = self._items(over, star, reduce, chunksize)
             if sum(map(len, source)) > chunks.INLINE_BYTES:
                 path, content = chunks.stored(source)
                 # If the object exists, it holds the same items, since its path is their hash.
@@ -169,7 +179,7 @@ class PyFunctionBase(Generic[P, R]):
             spec = job_spec(ref, source, params=params, reduce=merge, **options)
             return jobs.submit(policy, spec, key)
 
-        return (yield from self._with_ref(submit)), Reader(shipped)
+        return (yield from self._with_ref(submit)), Reader(shipped), items
 
     def _reader(self) -> Reader:
         """Returns a reader for the results of an earlier job of this function."""
@@ -245,7 +255,7 @@ class PyFunction(PyFunctionBase[P, R]):
         Raises:
             NotShippable: as `remote`.
         """
-        return self._job(self._submitted(over, False, reduce, chunksize, options))
+        return self._job(over, False, reduce, chunksize, options)
 
     def starmap(
         self,
@@ -256,15 +266,21 @@ class PyFunction(PyFunctionBase[P, R]):
         **options: Any,
     ) -> PyJob:
         """See `map`. Each item is a tuple of arguments."""
-        return self._job(self._submitted(over, True, reduce, chunksize, options))
+        return self._job(over, True, reduce, chunksize, options)
 
     def job(self, id: str) -> PyJob:
         """Returns an earlier job of this function by its id. It may have been submitted by another process."""
         return PyJob(self._fabric, self._fabric.job(id).info, self._reader().many)
 
-    def _job(self, plan: Plan[tuple[Job, Reader]]) -> PyJob:
-        info, reader = self._fabric._io.run(plan)
-        return PyJob(self._fabric, info, reader.many)
+    def _job(self, over: Any, star: bool, reduce: Any, chunksize: int | None, options: dict[str, Any]) -> PyJob:
+        info, reader, items = self._fabric._io.run(self._submitted(over, star, reduce, chunksize, options))
+
+        def again(numbers: list[int]) -> PyJob:
+            some = [known.values[number] for number in numbers]
+            return self._job(some, star, None, 1, {**options, "key": None, "allow_failed": len(some)})
+
+        known = items or Items()
+        return PyJob(self._fabric, info, reader.many, items, again if items is not None and reduce is None else None)
 
 
 class AsyncPyFunction(PyFunctionBase[P, R]):
@@ -292,7 +308,7 @@ class AsyncPyFunction(PyFunctionBase[P, R]):
         **options: Any,
     ) -> AsyncPyJob:
         """Calls the function for every item, or for every partition of a data set, and returns the job."""
-        return await self._job(self._submitted(over, False, reduce, chunksize, options))
+        return await self._job(over, False, reduce, chunksize, options)
 
     async def starmap(
         self,
@@ -303,13 +319,24 @@ class AsyncPyFunction(PyFunctionBase[P, R]):
         **options: Any,
     ) -> AsyncPyJob:
         """See `map`. Each item is a tuple of arguments."""
-        return await self._job(self._submitted(over, True, reduce, chunksize, options))
+        return await self._job(over, True, reduce, chunksize, options)
 
     async def job(self, id: str) -> AsyncPyJob:
         """See `PyFunction.job`."""
         return AsyncPyJob(self._fabric, (await self._fabric.job(id)).info, self._reader().many)
 
-    async def _job(self, plan: Plan[tuple[Job, Reader]]) -> AsyncPyJob:
-        running: Awaitable[tuple[Job, Reader]] = self._fabric._io.run(plan)
-        info, reader = await running
-        return AsyncPyJob(self._fabric, info, reader.many)
+    async def _job(
+        self, over: Any, star: bool, reduce: Any, chunksize: int | None, options: dict[str, Any]
+    ) -> AsyncPyJob:
+        running: Awaitable[tuple[Job, Reader, Items | None]] = self._fabric._io.run(
+            self._submitted(over, star, reduce, chunksize, options)
+        )
+        info, reader, items = await running
+
+        def again(numbers: list[int]) -> Awaitable[AsyncPyJob]:
+            some = [known.values[number] for number in numbers]
+            return self._job(some, star, None, 1, {**options, "key": None, "allow_failed": len(some)})
+
+        known = items or Items()
+        some_again = again if items is not None and reduce is None else None
+        return AsyncPyJob(self._fabric, info, reader.many, items, some_again)

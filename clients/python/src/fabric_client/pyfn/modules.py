@@ -6,6 +6,7 @@ import enum
 import functools
 import importlib.metadata
 import importlib.resources
+import importlib.util
 import sys
 import sysconfig
 from collections.abc import Collection
@@ -58,12 +59,45 @@ def origin(name: str, packaged: Collection[str]) -> Origin:
     raise _not_there(name, top)
 
 
+def check_import(name: str, packaged: Collection[str]) -> None:
+    """Checks that an import in the body of a function works in the sandbox as it does here.
+
+    Raises:
+        NotShippable: if the module is installed here and not available in the sandbox, with the reason.
+    """
+    top = name.partition(".")[0]
+    if top in sys.modules or top in sys.stdlib_module_names or top in packaged or name in runner_modules():
+        found = origin(name, packaged)
+    else:
+        try:
+            spec = importlib.util.find_spec(top)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None:
+            # It fails here too.
+            return
+        if not _is_own_file(spec.origin):
+            raise _not_there(name, top)
+        found = Origin.OWN
+    if found is Origin.OWN:
+        raise NotShippable(
+            f"it imports {name}, which is your own module",
+            "import it outside the function: the parts that the function uses are sent",
+        )
+
+
 def _is_own(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:
         # A prompt, a notebook, or a folder without __init__.py.
         made_here = getattr(module, "__loader__", None) is None
         return made_here or module.__name__ == "__main__" or hasattr(module, "__path__")
+    return _is_own_file(file)
+
+
+def _is_own_file(file: str | None) -> bool:
+    if file is None:
+        return True
     if file.endswith(NATIVE_ENDINGS):
         return False
     return "site-packages" not in file and "dist-packages" not in file and not file.startswith(_installed())

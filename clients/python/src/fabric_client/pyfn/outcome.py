@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, SettingError
 from ..text import printable
-from .codec import CodecError, Decoder, loads
+from .codec import EXCEPTION_NAMES, CodecError, Decoder, UnknownClass, loads
 from .errors import RemoteError, RemoteTraceback
 from .ship import Shipped
 
@@ -31,6 +31,8 @@ class Outcome:
 
     value: Any
     error: BaseException | None
+    #: True if the error is that of the whole task, and not the function's for this item.
+    from_task: bool = False
 
     def get(self) -> Any:
         """Returns the value or raises the exception."""
@@ -64,6 +66,11 @@ class Reader:
             if "ok" in document:
                 return Outcome(self._decoder.of_json(document["ok"]), None)
             return Outcome(None, self._exception(document["error"]))
+        except UnknownClass as error:
+            raise SettingError(
+                f"the result has an object that this process cannot make: {printable(str(error), 300)}",
+                hint="define or import the class; a job of another function is read with fab.job(id)",
+            ) from None
         except CodecError as error:
             raise _malformed(str(error)) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -85,7 +92,8 @@ class Reader:
             cls = getattr(builtins, kind.removeprefix("builtins."), None)
         error: BaseException | None = None
         if isinstance(cls, type) and issubclass(cls, Exception) and not issubclass(cls, _NEVER) and args is not None:
-            error = _made(cls, args, self._decoder.of_json(link["attributes"]))
+            named = {name: printable(_str(link["named"][name])) for name in EXCEPTION_NAMES if name in link["named"]}
+            error = _made(cls, args, self._decoder.of_json(link["attributes"]), named)
         if error is None:
             error = remote = RemoteError(text, code="function-failed")
             remote.type = kind
@@ -121,22 +129,25 @@ class Reader:
             if type(line) is not int:
                 raise _malformed("a frame has no line")
             if known is not None:
-                definition, text = known
-                file, line = definition.file, line + text.first_line - 1
-                if 0 < line <= len(definition.lines):
-                    source = definition.lines[line - 1].strip()
-            summaries.append(traceback.FrameSummary(file, line, name.removeprefix("__make.<locals>."), line=source))
+                file, line = known.file, line + known.first_line - 1
+                if 0 < line <= len(known.lines):
+                    source = known.lines[line - 1].strip()
+            summaries.append(traceback.FrameSummary(file, line, name, line=source))
         return traceback.StackSummary.from_list(summaries).format()
 
 
-def _made(cls: type[Exception], args: tuple[Any, ...], attributes: Any) -> BaseException | None:
+def _made(
+    cls: type[Exception], args: tuple[Any, ...], attributes: Any, named: Mapping[str, str]
+) -> BaseException | None:
     """Creates an exception with these arguments without running the user's code."""
     try:
-        if cls.__module__ == "builtins":
-            return cls(*args)
         base = next(base for base in cls.__mro__ if base.__module__ == "builtins")
         made: BaseException = base.__new__(cls, *args)
+        # That of the built-in class.
+        base.__init__(made, *args)  # type: ignore[misc]
         made.args = args
+        for name, text in named.items():
+            setattr(made, name, text)
         vars(made).update(attributes if type(attributes) is dict else {})
     except Exception:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -12,12 +13,18 @@ from typing import Any
 
 from ..api import functions
 from ..errors import NotFound, SettingError
+from ..progress import announced
 from ..request import Policy
 from ..spec import hyphenated
 from ..steps import Plan
 
 VARIABLE = "FABRIC_PYTHON_RUNNER"
 """Environment variable with the path of another module file than the packaged one."""
+
+
+def is_runner(name: str) -> bool:
+    """Returns True if a function is a deployment of the runner."""
+    return re.fullmatch("python-[0-9a-f]{16}", name) is not None
 
 
 def module() -> bytes:
@@ -61,5 +68,6 @@ def deployed(policy: Policy, limits: Mapping[str, Any], grants: Mapping[str, Any
     for version in found:
         if version.module == digest:
             return f"{name}@{version.version}"
-    done = yield from functions.deploy(policy, content, {"function": section, **sections}, None, True)
+    with announced("preparing Python on the server, which takes up to a minute at its first use"):
+        done = yield from functions.deploy(policy, content, {"function": section, **sections}, None, True)
     return f"{name}@{done.deployment.version}"

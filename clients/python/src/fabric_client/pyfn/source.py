@@ -1,62 +1,80 @@
-"""Extracts the source of functions, lambdas and classes from files, notebook cells and the interactive prompt."""
+"""Finds the source of functions and lambdas in files, notebook cells and the interactive prompt."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import functools
 import linecache
-import sys
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import NotShippable
 
-Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
-
-LAMBDA = "__lambda"
-"""Name of a lambda in its extracted source."""
-MAKE = "__make"
-"""Name of the wrapper function of a definition that has free variables or was indented."""
+Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Definition:
-    """The location of a definition. Lines count from 1."""
+    """The location of a definition. Lines count from 1. Each definition has one object of this class."""
 
     node: Node
     file: str
     lines: list[str]
+    #: Names of the functions and classes around it, the outermost first.
+    path: tuple[str, ...]
+    #: The qualified name that the compiler gives the code.
+    qualname: str
+    #: The name of the innermost class around it. Private names in its body contain this name.
+    class_name: str | None
+    #: True if annotations are texts, because of `from __future__ import annotations`.
+    text_annotations: bool
 
     @property
-    def name(self) -> str:
-        """The name that the source defines."""
-        return LAMBDA if isinstance(self.node, ast.Lambda) else self.node.name
+    def first_line(self) -> int:
+        """The line of the file that is line 1 of `text`."""
+        return self.node.lineno
+
+    @property
+    def text(self) -> str:
+        """The source, without decorators. A lambda is the expression alone."""
+        if isinstance(self.node, ast.Lambda):
+            return ast.get_source_segment("".join(self.lines), self.node) or ""
+        return "".join(self.lines[self.node.lineno - 1 : self.node.end_lineno]).rstrip("\n") + "\n"
+
+    @property
+    def doc(self) -> str | None:
+        """The docstring, as Python 3.13 and later store it."""
+        if isinstance(self.node, ast.Lambda):
+            return None
+        doc = ast.get_docstring(self.node, clean=False)
+        return None if doc is None else undented(doc)
 
 
-@dataclass(frozen=True)
-class Text:
-    """Self-contained source: executing it defines `name`, or the function `MAKE` if `wrapped`."""
-
-    name: str
-    source: str
-    #: The line of the file that is line 1 of `source`.
-    first_line: int
-    wrapped: bool
+def undented(doc: str) -> str:
+    """Returns a docstring without its common indentation, as the compiler of Python 3.13 and later does."""
+    first, *rest = doc.split("\n")
+    margin = min((len(line) - len(line.lstrip(" ")) for line in rest if line.strip(" ")), default=0)
+    return "\n".join([first.lstrip(" "), *(line[margin:] if line.strip(" ") else line.strip(" ") for line in rest)])
 
 
-def of_function(function: types.FunctionType) -> Definition:
-    """Returns the definition of a function or lambda.
+@functools.lru_cache(maxsize=4096)
+def of(code: types.CodeType, file_globals: _Key, qualname: str) -> Definition:
+    """Returns the definition of the function or lambda that has this code.
 
     Raises:
         NotShippable: if its source is not available, or ambiguous among lambdas on one line.
     """
-    code = function.__code__
-    lines = _lines(code.co_filename, function.__globals__)
-    found = [node for node in _nodes(code.co_filename, lines) if _is_of(node, code)]
+    lines = linecache.getlines(code.co_filename, file_globals.globals)
+    found = [(node, path) for node, path in _nodes(code.co_filename, lines) if _is_of(node, code)]
     if code.co_name == "<lambda>" and len(found) > 1:
-        alike = [node for node in found if _same_code(node, code)]
-        if len({ast.dump(node) for node in alike}) == 1:
+        found = _by_position(found, code) or found
+    if code.co_name == "<lambda>" and len(found) > 1:
+        alike = [(node, path) for node, path in found if _same_code(node, code)]
+        if len({ast.dump(node) for node, _ in alike}) == 1:
             found = alike[:1]
         else:
             raise NotShippable(
@@ -65,54 +83,36 @@ def of_function(function: types.FunctionType) -> Definition:
             )
     if not lines or not found:
         raise NotShippable(
-            f"the source of {function.__qualname__} is not available: {_why(code.co_filename, lines)}",
+            f"the source of {qualname} is not available: {_why(code.co_filename, lines)}",
             "define it in a file or a notebook cell",
         )
-    return Definition(found[-1], code.co_filename, lines)
-
-
-def of_class(cls: type) -> Definition:
-    """Returns the definition of a class.
-
-    Raises:
-        NotShippable: if its source is not available.
-    """
-    module = sys.modules.get(cls.__module__)
-    space = vars(module) if module else {}
-    wanted = [part for part in cls.__qualname__.split(".") if part != "<locals>"]
-    for file in _files_of(cls, space):
-        lines = _lines(file, space)
-        found = [node for path, node in _classes(file, lines) if path == wanted]
-        first = getattr(cls, "__firstlineno__", None)
-        exact = [n for n in found if min([n.lineno, *(d.lineno for d in n.decorator_list)]) == first]
-        if found:
-            return Definition((exact or found)[-1], file, lines)
-    raise NotShippable(
-        f"the source of the class {cls.__qualname__} is not available", "define it in a file or a notebook cell"
+    node, path = found[-1]
+    classes = [scope.name for scope in path if isinstance(scope, ast.ClassDef)]
+    names = tuple(scope.name for scope in path)
+    as_text = bool(code.co_flags & __future__.annotations.compiler_flag)
+    around = "".join(
+        f"{scope.name}." if isinstance(scope, ast.ClassDef) else f"{scope.name}.<locals>." for scope in path
     )
+    named = around + code.co_name
+    return Definition(node, code.co_filename, lines, names, named, classes[-1] if classes else None, as_text)
 
 
-def cut(definition: Definition, free: list[str], without: int = 0) -> Text:
-    """Returns the source of a definition, without its first `without` decorators. `free` are its free variables."""
-    node = definition.node
-    if isinstance(node, ast.Lambda):
-        expression = ast.get_source_segment("".join(definition.lines), node)
-        if free:
-            return Text(MAKE, f"def {MAKE}({', '.join(free)}):\n return ({expression}\n)\n", node.lineno - 1, True)
-        return Text(LAMBDA, f"{LAMBDA} = ({expression}\n)\n", node.lineno, False)
-    decorators = node.decorator_list[without:]
-    first = min([node.lineno, *(d.lineno for d in decorators)])
-    body = "".join(definition.lines[first - 1 : node.end_lineno]).rstrip("\n") + "\n"
-    indent = definition.lines[first - 1][: node.col_offset]
-    if not indent and not free:
-        return Text(node.name, body, first, False)
-    inner = indent or " "
-    source = f"def {MAKE}({', '.join(free)}):\n{body}{inner}return {node.name}\n"
-    return Text(MAKE, source, first - 1, True)
+def of_function(function: types.FunctionType) -> Definition:
+    """Returns the definition of a function. See `of`."""
+    return of(function.__code__, _Key(function.__globals__), function.__qualname__)
 
 
-def _lines(file: str, space: dict[str, object]) -> list[str]:
-    return linecache.getlines(file, space)
+class _Key:
+    """The globals of a function as part of a cache's key. They are used only to read source from a loader."""
+
+    def __init__(self, globals: dict[str, object]) -> None:
+        self.globals = globals
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.globals is other.globals
+
+    def __hash__(self) -> int:
+        return id(self.globals)
 
 
 def _why(file: str, lines: list[str]) -> str:
@@ -131,20 +131,51 @@ def _parsed(file: str, text: str) -> ast.Module | None:
         return None
 
 
-def _nodes(file: str, lines: list[str]) -> Iterator[Node]:
-    tree = _parsed(file, "".join(lines))
-    for node in ast.walk(tree) if tree else ():
+@functools.lru_cache(maxsize=64)
+def _walked(tree: ast.Module) -> list[tuple[Node, tuple[_Scope, ...]]]:
+    found: list[tuple[Node, tuple[_Scope, ...]]] = []
+    left: list[tuple[ast.AST, tuple[_Scope, ...]]] = [(tree, ())]
+    while left:
+        node, path = left.pop()
         if isinstance(node, Node):
-            yield node
+            found.append((node, path))
+        inside = (*path, node) if isinstance(node, _Scope) else path
+        left += [(child, inside) for child in reversed(list(ast.iter_child_nodes(node)))]
+    return found
+
+
+def _nodes(file: str, lines: list[str]) -> Iterator[tuple[Node, tuple[_Scope, ...]]]:
+    tree = _parsed(file, "".join(lines))
+    yield from _walked(tree) if tree else ()
 
 
 def _is_of(node: Node, code: types.CodeType) -> bool:
-    if isinstance(node, ast.ClassDef):
-        return False
     if isinstance(node, ast.Lambda):
         return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
     return node.name == code.co_name and first == code.co_firstlineno
+
+
+def _by_position(
+    found: list[tuple[Node, tuple[_Scope, ...]]], code: types.CodeType
+) -> list[tuple[Node, tuple[_Scope, ...]]]:
+    """Returns the innermost lambda with all positions of the code in its body. Python 3.10 has no positions."""
+    positions = [
+        ((line, start), (end_line, end))
+        for line, end_line, start, end in getattr(code, "co_positions", tuple)()
+        if line is not None and end_line is not None and start is not None and end is not None and start != end
+    ]
+    if not positions:
+        return []
+    first, last = min(start for start, _ in positions), max(end for _, end in positions)
+
+    def ends(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
+        body: Any = node.body
+        return (body.lineno, body.col_offset), (body.end_lineno, body.end_col_offset)
+
+    around = [one for one in found if ends(one[0])[0] <= first and last <= ends(one[0])[1]]
+    # Of two that contain the code, the inner one begins later.
+    return [max(around, key=lambda one: ends(one[0])[0])] if around else []
 
 
 def _same_code(node: Node, code: types.CodeType) -> bool:
@@ -162,40 +193,3 @@ def _same_code(node: Node, code: types.CodeType) -> bool:
 
 def _constants(code: types.CodeType) -> list[object]:
     return [c.co_code if isinstance(c, types.CodeType) else (type(c), c) for c in code.co_consts]
-
-
-def _files_of(cls: type, space: dict[str, object]) -> Iterator[str]:
-    """Yields files that may define a class, the likeliest first."""
-    for value in vars(cls).values():
-        function = inspect_function(value)
-        if function is not None and not function.__code__.co_filename.startswith("<string>"):
-            yield function.__code__.co_filename
-    named = space.get("__file__")
-    if isinstance(named, str):
-        yield named
-    # Cells and prompts have no module file. The last one that defines the name is used, as in execution.
-    yield from [file for file, entry in reversed(linecache.cache.items()) if len(entry) > 1 and entry[1] is None]
-
-
-def inspect_function(value: object) -> types.FunctionType | None:
-    """Returns the function of a method, a static or class method, or a property."""
-    if isinstance(value, staticmethod | classmethod):
-        value = value.__func__
-    if isinstance(value, property):
-        value = value.fget
-    value = getattr(value, "__wrapped__", value)
-    return value if isinstance(value, types.FunctionType) else None
-
-
-def _classes(file: str, lines: list[str]) -> Iterator[tuple[list[str], ast.ClassDef]]:
-    tree = _parsed(file, "".join(lines))
-
-    def walk(node: ast.AST, path: list[str]) -> Iterator[tuple[list[str], ast.ClassDef]]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.ClassDef):
-                yield [*path, child.name], child
-            named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            yield from walk(child, [*path, child.name] if named else path)  # type: ignore[attr-defined]
-
-    if tree:
-        yield from walk(tree, [])
