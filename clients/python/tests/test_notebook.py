@@ -17,6 +17,7 @@ from server import PATIENCE, Server, until
 from fabric_client import Fabric, GuestFault, WaitTimeout
 from fabric_client.config import Settings
 from fabric_client.notebook import html as cards
+from fabric_client.notebook import magic
 from fabric_client.wire import function as function_wire
 from fabric_client.wire import invocation as invocation_wire
 from fabric_client.wire import job as job_wire
@@ -295,3 +296,12 @@ def test_a_bar_on_a_terminal(fab: Fabric, capsys: pytest.CaptureFixture[str]) ->
         job.wait(2, progress=True)
     job.cancel()
     assert "a bar's job" in capsys.readouterr().err
+
+
+def test_only_line_feeds_end_an_item_of_a_cell() -> None:
+    assert magic.items('a\u2028b\r\n\n{"x": "\u0085"}\nNaN\n[1, NaN]\n') == [
+        "a\u2028b",
+        {"x": "\u0085"},
+        "NaN",
+        "[1, NaN]",
+    ]

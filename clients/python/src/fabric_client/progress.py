@@ -28,15 +28,23 @@ def in_notebook() -> bool:
 
 @contextmanager
 def announced(what: str) -> Iterator[None]:
-    """Tells a user in a notebook or on a terminal, on standard error, what takes long, and then how long it took."""
-    shown = sys.stderr is not None and (in_notebook() or sys.stderr.isatty())
-    if not shown:
-        yield
-        return
+    """Tells a user what takes long, and then how long it took: on a card in a notebook, on standard error of a terminal.
+
+    A card, because a notebook shows text on standard error as a warning.
+    """
     began = time.monotonic()
-    _tell(f"fabric: {what} …")
-    yield
-    _tell(f"fabric: done in {time.monotonic() - began:.0f} s")
+    if in_notebook():
+        from .notebook.live import Note
+
+        note = Note(f"{what} …")
+        yield
+        note.update(f"{what}: done in {time.monotonic() - began:.0f} s")
+    elif sys.stderr is not None and sys.stderr.isatty():
+        _tell(f"fabric: {what} …")
+        yield
+        _tell(f"fabric: done in {time.monotonic() - began:.0f} s")
+    else:
+        yield
 
 
 def _tell(text: str) -> None:

@@ -122,9 +122,23 @@ def test_results_are_tables(fab: Fabric) -> None:
     assert pd.isna(missing["value"][1])
 
 
-def test_a_reduce_that_is_no_function_is_refused(fab: Fabric) -> None:
+def test_wrong_options_are_refused_at_once(fab: Fabric) -> None:
+    with pytest.raises(TypeError, match="a map has no option 'chunk_size'"):
+        fab.function(square).map([1], chunk_size=1)
+    with pytest.raises(TypeError, match="grants must be a dict"):
+        fab.function(grants=["clocks"])(square)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="must be a function of two values"):
         fab.function(square).map([1], reduce=True)  # type: ignore[arg-type]
+
+
+def test_a_map_is_planned_without_running(fab: Fabric) -> None:
+    f = fab.function(square)
+    plan = f.plan(range(1000, 1100), chunksize=10)
+    assert (plan.partitions, plan.cached) == (10, 0)
+    f.map(range(1000, 1100), chunksize=10).result()
+    again = f.plan(range(1000, 1100), chunksize=10)
+    assert again.cached == 10
+    assert f.plan(range(2000, 2100), chunksize=10).estimate is not None
 
 
 def test_results_are_reduced(fab: Fabric) -> None:

@@ -15,6 +15,7 @@ import math
 import os.path
 import random
 import sys
+import traceback
 import uuid
 
 import pytest
@@ -187,6 +188,8 @@ def test_an_exception_arrives_as_what_it_is(fab: Fabric) -> None:
     assert "ZeroDivisionError: division by zero" in first
     assert 'raise ValueError("no", n) from error' in second
     assert "fabric_runner" not in cause.text
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    assert [frame.name for frame in frames] == ["test_an_exception_arrives_as_what_it_is", "remote"]
 
 
 def test_exceptions_of_the_users_own_keep_what_they_know(fab: Fabric) -> None:

@@ -141,6 +141,11 @@ def _strip(tasks: TaskCounts) -> str:
     )
 
 
+def note_card(text: str) -> str:
+    """Returns a card with a line of text."""
+    return _card(f'<span style="{_SOFT}">{escape(text)}</span>', "", [])
+
+
 def invocation_card(call: Invocation) -> str:
     """Returns the card of a call."""
     facts = [("fuel", count_text(call.fuel))]

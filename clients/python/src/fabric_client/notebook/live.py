@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import jobs
 from ..errors import FabricError
+from .html import note_card
 
 if TYPE_CHECKING:
     from ..job import Job, JobBase
@@ -28,6 +29,21 @@ class _Card:
 
     def _repr_html_(self) -> str:
         return self._html
+
+
+class Note:
+    """A line of text on a card, which is displayed at once and can be replaced."""
+
+    def __init__(self, text: str) -> None:
+        from IPython.display import HTML, display
+
+        self._handle = display(HTML(note_card(text)), display_id=True)
+
+    def update(self, text: str) -> None:
+        """Replaces the text."""
+        from IPython.display import HTML
+
+        self._handle.update(HTML(note_card(text)))
 
 
 class Shown:

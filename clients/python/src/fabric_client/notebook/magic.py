@@ -75,11 +75,7 @@ def run(fabric: Fabric, line: str, cell: str | None) -> tuple[Any, str | None]:
         return function.invoke(body.removesuffix("\n"), params=params).value, asked.out
     if asked.input is not None and (asked.each or body.strip()):
         raise UsageError("--input maps over stored objects: leave the cell empty, or use --each without --input")
-    over: Any = (
-        fabric.dataset(asked.input, asked.split)
-        if asked.input is not None
-        else [_json_or_text(text) for text in body.splitlines() if text.strip()]
-    )
+    over: Any = fabric.dataset(asked.input, asked.split) if asked.input is not None else items(body)
     job = function.map(over, params=params, reduce=asked.reduce, shuffle=asked.shuffle, name=asked.name)
     return (job if asked.detach else _waited(job)), asked.out
 
@@ -95,11 +91,21 @@ def _param(text: str) -> tuple[str, Any]:
     return name, _json_or_text(value)
 
 
+def items(cell: str) -> list[Any]:
+    """Returns the items of a cell, one on a line. Only line feeds end a line: other separators are text."""
+    return [_json_or_text(line.removesuffix("\r")) for line in cell.split("\n") if line.strip()]
+
+
 def _json_or_text(text: str) -> Any:
+    """Returns the value of JSON. Anything else is text, `NaN` and `Infinity` too, which JSON does not have."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_constant)
     except ValueError:
         return text
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def load(ipython: Any) -> None:

@@ -16,7 +16,7 @@ from ..spec import job_spec
 from ..steps import Plan
 from . import chunks, packages, runner
 from .codec import dumps
-from .errors import NotShippable, explained
+from .errors import NotShippable, RemoteTraceback, explained
 from .job import AsyncPyInvocation, AsyncPyJob, PyInvocation, PyJob
 from .outcome import Reader
 from .results import Items
@@ -25,13 +25,22 @@ from .ship import Shipment, Shipped
 if TYPE_CHECKING:
     from ..aio import AsyncFabric
     from ..fabric import Fabric
-    from ..wire.job import Job
+    from ..wire.job import Job, JobPlan
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
 CONTENT_TYPE = "application/json"
+_OPTIONS = (inspect.signature(job_spec).parameters.keys() | {"key", "fan_in"}) - {
+    "function",
+    "over",
+    "params",
+    "reduce",
+    "shuffle",
+}
+"""Options of a map, besides `reduce` and `chunksize`."""
+_EXAMPLES = {"limits": '{"fuel": 10**10}', "grants": '{"clocks": True}'}
 
 
 class PyFunctionBase(Generic[P, R]):
@@ -56,6 +65,9 @@ class PyFunctionBase(Generic[P, R]):
             )
         if isinstance(packages, str):
             raise TypeError('packages must be a list: packages=["more-itertools==10.*"]')
+        for what, given in (("limits", limits), ("grants", grants)):
+            if given is not None and not isinstance(given, Mapping):
+                raise TypeError(f"{what} must be a dict, such as {what}={_EXAMPLES[what]}")
         functools.update_wrapper(self, function)
         self.__fabric_function__ = function
         self._fabric = fabric
@@ -146,14 +158,19 @@ class PyFunctionBase(Generic[P, R]):
             raise explained(error) from None
         return reader.one(reply.content)
 
-    def _submitted(
+    def _specified(
         self,
         over: DatasetBase | Iterable[Any],
         star: bool,
         reduce: Callable[[Any, Any], Any] | None,
         chunksize: int | None,
         options: dict[str, Any],
-    ) -> Plan[tuple[Job, Reader, Items | None]]:
+    ) -> Plan[tuple[Callable[[str], dict[str, Any]], Shipped, Items | None]]:
+        """Returns a function that makes the job's specification for a deployment of the runner."""
+        unknown = sorted(options.keys() - _OPTIONS)
+        if unknown:
+            known = ", ".join(["reduce", "chunksize", *sorted(_OPTIONS)])
+            raise TypeError(f"a map has no option {unknown[0]!r}; its options are {known}")
         if reduce is not None and not callable(reduce):
             raise TypeError(f"reduce is {reduce!r}, and must be a function of two values, such as operator.add")
         policy = self._fabric.policy
@@ -172,14 +189,26 @@ class PyFunctionBase(Generic[P, R]):
                     yield from objects.put(policy, path, content, "application/jsonl", True, None)
                 source = DatasetBase(path, "items")
         options = {"name": self.name, **options}
-        key, fan_in = options.pop("key", None), options.pop("fan_in", None)
+        fan_in = options.pop("fan_in", None)
         merge = (fan_in or True) if reduce is not None else False
+        return lambda ref: job_spec(ref, source, params=params, reduce=merge, **options), shipped, items
 
-        def submit(ref: str) -> Plan[Job]:
-            spec = job_spec(ref, source, params=params, reduce=merge, **options)
-            return jobs.submit(policy, spec, key)
+    def _submitted(
+        self, over: Any, star: bool, reduce: Any, chunksize: int | None, options: dict[str, Any]
+    ) -> Plan[tuple[Job, Reader, Items | None]]:
+        policy = self._fabric.policy
+        options = dict(options)
+        key = options.pop("key", None)
+        spec, shipped, items = yield from self._specified(over, star, reduce, chunksize, options)
+        job = yield from self._with_ref(lambda ref: jobs.submit(policy, spec(ref), key))
+        return job, Reader(shipped), items
 
-        return (yield from self._with_ref(submit)), Reader(shipped), items
+    def _planned(
+        self, over: Any, star: bool, reduce: Any, chunksize: int | None, options: dict[str, Any]
+    ) -> Plan[JobPlan]:
+        policy = self._fabric.policy
+        spec, _, _ = yield from self._specified(over, star, reduce, chunksize, options)
+        return (yield from self._with_ref(lambda ref: jobs.plan(policy, spec(ref))))
 
     def _reader(self) -> Reader:
         """Returns a reader for the results of an earlier job of this function."""
@@ -217,7 +246,13 @@ class PyFunction(PyFunctionBase[P, R]):
                 type is neither built in nor defined in the function's module.
             LimitExceeded: if it used more fuel, memory or time than `limits` allow.
         """
-        result: R = self._fabric._io.run(self._remote(args, kwargs))
+        try:
+            result: R = self._fabric._io.run(self._remote(args, kwargs))
+        except Exception as error:
+            if not isinstance(error.__cause__, RemoteTraceback):
+                raise
+            # The frames of this package say nothing about the function's exception.
+            raise error.with_traceback(None) from error.__cause__
         return result
 
     def spawn(self, *args: P.args, **kwargs: P.kwargs) -> PyInvocation:
@@ -267,6 +302,22 @@ class PyFunction(PyFunctionBase[P, R]):
     ) -> PyJob:
         """See `map`. Each item is a tuple of arguments."""
         return self._job(over, True, reduce, chunksize, options)
+
+    def plan(
+        self,
+        over: DatasetBase | Iterable[Any],
+        *,
+        reduce: Callable[[Any, Any], Any] | None = None,
+        chunksize: int | None = None,
+        **options: Any,
+    ) -> JobPlan:
+        """Returns the plan of a map without running it: tasks, bytes, cached tasks, and an estimate of its cost if
+        Python functions have run with these limits and grants. The arguments are those of `map`.
+
+        Raises:
+            NotShippable: as `remote`.
+        """
+        return self._fabric._io.run(self._planned(over, False, reduce, chunksize, options))
 
     def job(self, id: str) -> PyJob:
         """Returns an earlier job of this function by its id. It may have been submitted by another process."""
@@ -320,6 +371,17 @@ class AsyncPyFunction(PyFunctionBase[P, R]):
     ) -> AsyncPyJob:
         """See `map`. Each item is a tuple of arguments."""
         return await self._job(over, True, reduce, chunksize, options)
+
+    async def plan(
+        self,
+        over: DatasetBase | Iterable[Any],
+        *,
+        reduce: Callable[[Any, Any], Any] | None = None,
+        chunksize: int | None = None,
+        **options: Any,
+    ) -> JobPlan:
+        """See `PyFunction.plan`."""
+        return await self._fabric._io.run(self._planned(over, False, reduce, chunksize, options))
 
     async def job(self, id: str) -> AsyncPyJob:
         """See `PyFunction.job`."""

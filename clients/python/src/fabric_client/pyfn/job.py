@@ -11,7 +11,7 @@ from ..api import jobs
 from ..errors import FabricError, GuestFault, LimitExceeded, SettingError
 from ..invocation import Invocation
 from ..job import Job, JobBase
-from .errors import explained
+from .errors import RemoteTraceback, explained
 from .outcome import Outcome
 from .results import Item, Items, hinted, note, of_items
 
@@ -119,7 +119,13 @@ class PyJob(_PyJobBase, Job):
         listed = self._listed()
         if return_exceptions:
             listed = self._apart(listed)
-        return self._values(self._count(listed), return_exceptions)
+        try:
+            return self._values(self._count(listed), return_exceptions)
+        except Exception as error:
+            if not isinstance(error.__cause__, RemoteTraceback):
+                raise
+            # The frames of this package say nothing about the function's exception.
+            raise error.with_traceback(None) from error.__cause__
 
     def _failure(self) -> BaseException:
         failure = self._run(jobs.failure(self._fabric.policy, self.info))

@@ -68,6 +68,6 @@ def deployed(policy: Policy, limits: Mapping[str, Any], grants: Mapping[str, Any
     for version in found:
         if version.module == digest:
             return f"{name}@{version.version}"
-    with announced("preparing Python on the server, which takes up to a minute at its first use"):
+    with announced("preparing Python on the server, up to a minute at its first use"):
         done = yield from functions.deploy(policy, content, {"function": section, **sections}, None, True)
     return f"{name}@{done.deployment.version}"
