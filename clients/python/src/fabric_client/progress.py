@@ -28,7 +28,7 @@ def in_notebook() -> bool:
 
 @contextmanager
 def announced(what: str) -> Iterator[None]:
-    """Tells a user what takes long, and then how long it took: on a card in a notebook, on standard error of a terminal.
+    """Tells a user what takes long, and then how long it took: on a card in a notebook, else on a terminal.
 
     A card, because a notebook shows text on standard error as a warning.
     """
