@@ -300,7 +300,6 @@ def p_a_defaultdict_with_a_function() -> Any:
     return FACTORY["x"]
 
 
-
 _space = {}
 exec("def made(x):\n    return x\n", _space)  # noqa: S102
 MADE = _space["made"]
