@@ -107,7 +107,8 @@ fn manifest() -> String {
     let mut text = format!(
         "# The manifest, `fabric.toml`\n\n{MADE}\n\n\
          A project's manifest names its function and sets its limits, grants and resources. Only `function.name` is required. Unknown keys are\n\
-         refused. Over REST a manifest is JSON of the same shape. Sizes are bytes, or texts such as `\"64KiB\"`, `\"16MiB\"`, `\"2GiB\"`.\n\n\
+         refused. Over REST a manifest is JSON of the same shape. Sizes are bytes, or texts such as `\"64KiB\"`, `\"16MiB\"`, `\"2GiB\"`; \
+         `\"64MB\"` is decimal, 64,000,000 bytes, and `\"64M\"` is short for `\"64MiB\"`.\n\n\
          ```toml\n[function]\nname = \"weather\"\ndescription = \"Means by month\"\n\n[build]\ncommand = \"cargo build --release --target wasm32-wasip2\"\n\
          module = \"target/wasm32-wasip2/release/weather.wasm\"\n\n[limits]\nfuel = \"10G\"\nmemory-bytes = \"64MiB\"\n\n[grants]\nnetwork = [\"api.example.org\"]\n\n\
          [resources.node-selector]\nzone = \"a\"\n```\n\n"
