@@ -1,7 +1,8 @@
 """Python functions in the sandbox: see `PyFunction`.
 
 - `function.py`: the handles of functions; `job.py`: the handles of their jobs and calls
-- `ship.py`: the bundle of a function, with `source.py` and `names.py` for functions, `classes.py` for classes,
+- `ship.py`: the bundle of a function, with `functions.py`, `source.py` and `names.py` for functions, `variables.py` for
+  their global variables, `classes.py` for classes, `importable.py` for what the sandbox has,
   `library.py` for objects of the standard library, `tables.py` for those of numpy, pandas and pyarrow, `sharing.py` for
   values that occur twice, `modules.py` and `packages.py` for imports, `refuse.py` for what cannot be sent
 - `codec.py`: the encoding of values, used on both sides; `outcome.py`: decoding of results and exceptions

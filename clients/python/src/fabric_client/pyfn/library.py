@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import refuse
+from . import importable, refuse
 from .classes import is_made_at_run_time
 from .codec import EXCEPTION_NAMES
 from .errors import NotShippable
@@ -222,7 +222,7 @@ def reduced(value: Any, shipment: Shipment) -> Any:
         NotShippable: if it has none, or is of the user's own class.
     """
     cls = type(value)
-    if shipment.imported(cls, None) is None and (
+    if importable.json(cls, None, shipment) is None and (
         shipment.origin(cls.__module__) is not Origin.IMPORTED or is_made_at_run_time(cls)
     ):
         raise refuse.unknown(value)

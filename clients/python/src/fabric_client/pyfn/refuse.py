@@ -48,6 +48,11 @@ def is_ours(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
+def unwrapped(value: Any) -> Any:
+    """Returns the function of a `PyFunction`, and any other value as it is."""
+    return value.__fabric_function__ if is_ours(type(value)) and hasattr(value, "__fabric_function__") else value
+
+
 def known(value: Any) -> None:
     """Rejects values that are known not to be sendable.
 
