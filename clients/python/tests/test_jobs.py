@@ -86,9 +86,9 @@ def test_thousands_of_results_come_in_order(fab: Fabric) -> None:
 
 
 def test_a_second_run_costs_nothing(fab: Fabric) -> None:
-    first = fab.function("montecarlo-pi").map(SEEDS, reduce=True)
+    first = fab.function("montecarlo-pi").map(SEEDS, reduce=True).result()
     second = fab.function("montecarlo-pi").map(SEEDS, reduce=True)
-    assert first.result() == second.result()
+    assert first == second.result()
     assert second.cost.fuel == 0
     assert second.progress.cached == second.progress.total
 
