@@ -94,6 +94,8 @@ pub enum Command {
     Alias(commands::alias::AliasArgs),
     /// Call a function
     Invoke(commands::invoke::InvokeArgs),
+    /// List calls of functions; show one, write its result, or stop it
+    Invocations(commands::invocations::InvocationsArgs),
     /// Map a function over a data set, with an optional reduce or shuffle
     Run(Box<commands::run::RunArgs>),
     /// Store a file or folder
@@ -183,6 +185,10 @@ mod tests {
         "rollback f",
         "alias f",
         "invoke f",
+        "invocations list",
+        "invocations show 01JD0000000000000000000000",
+        "invocations result 01JD0000000000000000000000",
+        "invocations cancel 01JD0000000000000000000000",
         "run f --items []",
         "put a b",
         "get a",

@@ -5,11 +5,8 @@ use crate::{complete, failure::Failure, number, params};
 use base64::Engine as _;
 use bytes::Bytes;
 use fabric_client::{InvokeRequest, Upload};
-use fabric_types::{
-    function::FunctionRef,
-    rest::invocation::{Invocation, InvocationState},
-};
-use std::{path::Path, time::Duration};
+use fabric_types::function::FunctionRef;
+use std::path::Path;
 
 /// Maximum size of a result in bytes with --json, which holds the result in memory.
 const JSON_BODY_LIMIT: u64 = 64 << 20;
@@ -68,11 +65,7 @@ pub async fn run(args: &InvokeArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
             return ctx.out.show(&accepted, |out, i| out.line(i.id.as_str()));
         }
         ctx.note(format!("accepted as {}", accepted.id));
-        let mut invocation = accepted;
-        while matches!(invocation.state, InvocationState::Queued | InvocationState::Running) {
-            invocation = client.invocation(invocation.id.as_str(), Some(Duration::from_secs(55))).await?;
-        }
-        return finished(&invocation, &client, ctx).await;
+        return super::invocations::result(accepted, &client, ctx).await;
     }
     let answer = client.invoke(&function, call).await.map_err(|e| params::explained(e.into(), &args.params))?;
     if ctx.out.json {
@@ -101,26 +94,4 @@ pub async fn run(args: &InvokeArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
         ctx.note(format!("invocation {}{fuel}{cached}", id.unwrap_or_default()));
     }
     Ok(())
-}
-
-/// Writes the result of an ended invocation, or returns its fault.
-async fn finished(invocation: &Invocation, client: &fabric_client::Client, ctx: &Ctx<'_>) -> Result<(), Failure> {
-    match invocation.state {
-        InvocationState::Succeeded if ctx.out.json => ctx.out.json(invocation),
-        InvocationState::Succeeded => {
-            let body = client.invocation_result(invocation.id.as_str()).await?;
-            ctx.out.body(body).await.map(drop)
-        }
-        InvocationState::Cancelled => {
-            Err(Failure::coded(fabric_types::Code::Cancelled, format!("invocation {} was cancelled", invocation.id)))
-        }
-        _ => {
-            let fault = invocation.error.clone().unwrap_or_else(|| {
-                fabric_types::Fault::new(fabric_types::Code::FunctionFailed, "the invocation failed")
-            });
-            let mut failure = Failure::from(fault);
-            failure.invocation = Some(invocation.id.to_string());
-            Err(failure)
-        }
-    }
 }

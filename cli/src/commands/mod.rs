@@ -13,6 +13,7 @@ pub mod explain;
 pub mod functions;
 pub mod gc;
 pub mod get;
+pub mod invocations;
 pub mod invoke;
 pub mod jobs;
 pub mod logs;
@@ -83,6 +84,7 @@ pub async fn run(command: Command, global: &Global, out: &Out) -> Result<(), Fai
         Command::Rollback(args) => rollback::run(&args, &ctx).await,
         Command::Alias(args) => alias::run(&args, &ctx).await,
         Command::Invoke(args) => invoke::run(&args, &ctx).await,
+        Command::Invocations(args) => invocations::run(args, &ctx).await,
         Command::Run(args) => run::run(&args, &ctx).await,
         Command::Put(args) => put::run(&args, &ctx).await,
         Command::Get(args) => get::run(&args, &ctx).await,

@@ -256,6 +256,12 @@ async fn items_commands_and_http_functions_do_what_they_say() {
     assert_eq!(url, format!("/v1/invocations/{id}/result"));
     assert!(server.raw("GET", url, Some(server.admin()), "").await.text.ends_with("later"));
     assert_eq!(server.cli(&["invoke", "noop", "--data", "now", "--async", "--wait"]).await.ok().text(), "now");
+    assert_eq!(server.cli(&["invocations", "result", id]).await.ok().text(), "later");
+    assert!(server.cli(&["invocations", "show", id]).await.ok().text().contains("succeeded"));
+    let listed = server.cli(&["invocations", "--function", "noop", "--state", "succeeded", "--json"]).await.ok().json();
+    assert!(listed["items"].as_array().unwrap().iter().any(|one| one["id"] == id), "{listed}");
+    let unknown = server.cli(&["invocations", "result", "01JD0000000000000000000000"]).await.status(3);
+    assert!(unknown.stderr.contains("not-found"), "{unknown:?}");
 
     // The same key with the same request returns the stored response, and with another request an error.
     let keyed =
