@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
 pub struct InvokeParams {
     /// `sync`, the default, or `async`.
     pub mode: Option<String>,
@@ -19,6 +20,7 @@ pub struct InvokeParams {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
 pub struct InvocationQuery {
     /// Only invocations of this function.
     #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]
@@ -38,6 +40,7 @@ paged!(InvocationQuery);
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
 pub struct WaitParams {
     /// Seconds to wait for the end, at most 60. Default 0.
     pub wait: Option<u64>,

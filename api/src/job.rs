@@ -107,6 +107,7 @@ pub struct AuditReport {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
 pub struct TaskQuery {
     /// Only tasks in this state.
     pub state: Option<TaskState>,
@@ -123,6 +124,7 @@ paged!(TaskQuery);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
 pub struct DeadLetterQuery {
     /// Only dead letters of this job.
     #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]

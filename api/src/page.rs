@@ -12,6 +12,7 @@ const MAX_ITEMS: usize = 1000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
 pub struct PageOptions {
     /// `next` of the previous page.
     pub cursor: Option<String>,

@@ -173,11 +173,10 @@ struct Query {
     cursor: Option<String>,
     limit: Option<usize>,
     now: bool,
-    /// An unknown key of the query.
-    unknown: Option<String>,
 }
 
-fn query(uri: &http::Uri) -> Result<Query> {
+/// Reads a query. Only a deletion may have `now`.
+fn query(uri: &http::Uri, is_deletion: bool) -> Result<Query> {
     let mut query = Query::default();
     let filter = &mut query.filter;
     for (key, value) in extract::pairs::<Vec<(String, String)>>(uri)? {
@@ -199,11 +198,14 @@ fn query(uri: &http::Uri) -> Result<Query> {
             "until_ms" => filter.until_ms = Some(number()?),
             "q" => filter.q = Some(value),
             "deleted" => filter.deleted = flag()?,
-            "now" => query.now = flag()?,
+            "now" if is_deletion => query.now = flag()?,
             "cursor" => query.cursor = Some(JobId::new(value).map_err(|_| Error::invalid_cursor())?.to_string()),
             "limit" => query.limit = Some(usize::try_from(number()?).unwrap_or(1000).clamp(1, 1000)),
-            // A list ignores unknown keys, like every other list. A deletion must not.
-            _ => query.unknown = Some(key.chars().take(80).collect()),
+            _ => {
+                let key: String = key.chars().take(80).collect();
+                return Err(Error::bad(format!("`{key}` is not a parameter here"))
+                    .hint("the API's document, /openapi.json, lists the parameters of each route"));
+            }
         }
     }
     Ok(query)
@@ -220,7 +222,7 @@ async fn find(app: &App, tenant: &TenantId, query: Query, usual: usize) -> Resul
 /// Lists jobs, newest first.
 #[utoipa::path(get, path = "/jobs", tag = "jobs", params(JobQuery), responses((status = 200, body = Page<Job>)))]
 pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Result<Json<Page<Job>>> {
-    Ok(Json(find(&app, &caller.tenant, query(&uri)?, 100).await?))
+    Ok(Json(find(&app, &caller.tenant, query(&uri, false)?, 100).await?))
 }
 
 /// Deletes ended jobs that match the query, one page at a time: moves them to the bin, or with `now` removes them
@@ -228,10 +230,7 @@ pub async fn list(State(app): State<App>, caller: Caller, uri: http::Uri) -> Res
 /// required.
 #[utoipa::path(delete, path = "/jobs", tag = "jobs", params(JobQuery, DeleteParams), responses((status = 200, body = JobsDeleted)))]
 pub async fn delete_all(State(app): State<App>, caller: Caller, uri: http::Uri) -> Result<Json<JobsDeleted>> {
-    let mut query = query(&uri)?;
-    if let Some(key) = query.unknown {
-        return Err(Error::bad(format!("`{key}` is not a parameter of a deletion")));
-    }
+    let mut query = query(&uri, true)?;
     if query.filter == JobFilter::default() {
         return Err(Error::bad("this would delete every job of the tenant")
             .hint("select jobs: state=succeeded, until_ms=…, function=…, tag=…"));

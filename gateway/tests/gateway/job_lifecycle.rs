@@ -174,6 +174,27 @@ async fn a_misspelt_parameter_deletes_and_runs_nothing() {
     }
     let jobs = server.get("/v1/jobs").await.is(200).json();
     assert_eq!(jobs["items"].as_array().unwrap().len(), 1, "{jobs}");
+    // A list would match everything.
+    for path in [
+        "/v1/jobs?stat=failed",
+        "/v1/jobs?now=true",
+        &format!("{at}?wiat=1"),
+        &format!("{at}/tasks?sate=failed"),
+        "/v1/functions?tags=x",
+        "/v1/functions/cat/versions?count=1",
+        "/v1/invocations?functions=cat",
+        "/v1/logs?functoin=cat",
+        "/v1/objects?prefxi=a",
+        "/v1/dead-letters?jbo=1",
+        "/v1/nodes?x=1",
+        "/v1/tokens?x=1",
+    ] {
+        let problem = server.get(path).await.problem("bad-request");
+        let name = path.split(['?', '=']).nth(1).unwrap();
+        assert!(problem.detail.contains(name), "{path}: {}", problem.detail);
+    }
+    let problem = server.json("POST", "/v1/functions/cat/invoke?n=1", json!(1)).await.problem("bad-request");
+    assert!(problem.detail.contains("params"), "{}", problem.detail);
 }
 
 #[tokio::test(flavor = "multi_thread")]
