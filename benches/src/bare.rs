@@ -90,6 +90,10 @@ impl progress::Host for State {
     fn report(&mut self, _: u64, _: u64) -> wasmtime::Result<()> {
         Ok(())
     }
+
+    fn at(&mut self, _: String) -> wasmtime::Result<()> {
+        Ok(())
+    }
 }
 
 /// A compiled and linked component.
@@ -126,7 +130,7 @@ impl Bare {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(plain)?;
         bindings::HandlerTask::add_to_linker::<State, HasSelf<State>>(&mut linker, |s| s).map_err(plain)?;
         let pre = linker.instantiate_pre(&component).map_err(plain)?;
-        let mapper = component.get_export_index(None, "fabric:task/mapper@0.1.0");
+        let mapper = component.get_export_index(None, "fabric:task/mapper@0.1.1");
         let map = mapper.and_then(|i| component.get_export_index(Some(&i), "map"));
         let map = map.ok_or_else(|| anyhow::anyhow!("the module exports no mapper"))?;
         Ok(Self { engine, pre, map, fuel })

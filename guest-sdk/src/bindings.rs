@@ -24,13 +24,13 @@ macro_rules! export_world {
                 pub_export_macro: true,
                 export_macro_name: $export,
                 with: {
-                    "fabric:task/types@0.1.0": crate::bindings::imports::fabric::task::types,
-                    "fabric:task/input@0.1.0": crate::bindings::imports::fabric::task::input,
-                    "fabric:task/output@0.1.0": crate::bindings::imports::fabric::task::output,
-                    "fabric:task/emit@0.1.0": crate::bindings::imports::fabric::task::emit,
-                    "fabric:task/params@0.1.0": crate::bindings::imports::fabric::task::params,
-                    "fabric:task/log@0.1.0": crate::bindings::imports::fabric::task::log,
-                    "fabric:task/progress@0.1.0": crate::bindings::imports::fabric::task::progress,
+                    "fabric:task/types@0.1.1": crate::bindings::imports::fabric::task::types,
+                    "fabric:task/input@0.1.1": crate::bindings::imports::fabric::task::input,
+                    "fabric:task/output@0.1.1": crate::bindings::imports::fabric::task::output,
+                    "fabric:task/emit@0.1.1": crate::bindings::imports::fabric::task::emit,
+                    "fabric:task/params@0.1.1": crate::bindings::imports::fabric::task::params,
+                    "fabric:task/log@0.1.1": crate::bindings::imports::fabric::task::log,
+                    "fabric:task/progress@0.1.1": crate::bindings::imports::fabric::task::progress,
                 },
             });
         }

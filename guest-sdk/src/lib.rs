@@ -46,7 +46,7 @@ pub use emit::{Combine, Keyed, emit, emit_bytes, flush};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use fabric_sdk_macros::{handler, map, reduce};
 pub use input::{CHUNK_BYTES, FromInput, Input};
-pub use log::{Level, log, progress};
+pub use log::{Level, at, log, progress};
 pub use output::{IntoOutput, Output};
 pub use read::{Bytes, Csv, F64Columns, Json, JsonLines, Lines, Records, Text};
 pub use request::{FromRequest, Request, Response};

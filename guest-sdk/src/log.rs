@@ -15,6 +15,12 @@ pub fn progress(completed: u64, total: u64) {
     sys::progress(completed, total);
 }
 
+/// Names the place that the function has reached, such as a row of its input. An error that ends the call, for example at
+/// its fuel limit, contains the last place, of which the host keeps 256 bytes.
+pub fn at(place: impl fmt::Display) {
+    sys::at(&place.to_string());
+}
+
 /// Logs a line at level trace, for single steps. Takes the arguments of `format!`.
 #[macro_export]
 macro_rules! trace {

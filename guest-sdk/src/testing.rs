@@ -42,6 +42,8 @@ pub struct Outcome {
     pub logs: Vec<(Level, String)>,
     /// Reported progress, as completed and total.
     pub progress: Vec<(u64, u64)>,
+    /// The last place that the function named with [`crate::at`].
+    pub place: String,
 }
 
 impl Outcome {
@@ -70,6 +72,7 @@ pub fn take() -> Outcome {
         emit_batches: recording.batches,
         logs: recording.logs,
         progress: recording.progress,
+        place: recording.place,
     }
 }
 

@@ -7,7 +7,7 @@ use fabric_types::{Code, Fault};
 pub(crate) type Version = (u64, u64, u64);
 
 /// Version of `fabric:task` that this host serves. From 1.0 on, earlier minor versions are served too.
-pub(crate) const TASK_VERSION: Version = (0, 1, 0);
+pub(crate) const TASK_VERSION: Version = (0, 1, 1);
 
 /// Version of `fabric:gpu` that this host serves.
 const GPU_VERSION: Version = (0, 1, 0);

@@ -11,6 +11,8 @@ use std::sync::atomic::Ordering;
 
 /// Maximum number of bytes returned by one `read`.
 const READ_BYTES: usize = 1 << 20;
+/// Maximum length of a place that a guest names, in bytes. A longer one is cut.
+const MAX_PLACE_BYTES: usize = 256;
 
 impl types::Host for State {}
 
@@ -100,6 +102,12 @@ impl progress::Host for State {
         if let Some(progress) = &self.progress {
             progress(completed, total);
         }
+        Ok(())
+    }
+
+    fn at(&mut self, mut place: String) -> wasmtime::Result<()> {
+        place.truncate(place.floor_char_boundary(MAX_PLACE_BYTES));
+        *self.shared.place.lock() = place;
         Ok(())
     }
 }

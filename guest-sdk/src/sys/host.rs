@@ -27,6 +27,7 @@ pub(crate) struct Recording {
     pub(crate) batches: usize,
     pub(crate) logs: Vec<(Level, String)>,
     pub(crate) progress: Vec<(u64, u64)>,
+    pub(crate) place: String,
 }
 
 thread_local! {
@@ -108,4 +109,8 @@ pub(crate) fn log(level: Level, message: &str) {
 
 pub(crate) fn progress(completed: u64, total: u64) {
     with(|r| r.progress.push((completed, total)));
+}
+
+pub(crate) fn at(place: &str) {
+    with(|r| place.clone_into(&mut r.place));
 }

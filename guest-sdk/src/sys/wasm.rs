@@ -53,3 +53,7 @@ pub(crate) fn log(level: Level, message: &str) {
 pub(crate) fn progress(completed: u64, total: u64) {
     wit::progress::report(completed, total);
 }
+
+pub(crate) fn at(place: &str) {
+    wit::progress::at(place);
+}

@@ -46,6 +46,15 @@ impl OpenCall {
             observer.called(kind, cost.wall_us, cost.fuel, result.is_ok());
             observer.used_gpu(cost.gpu_us);
         }
-        CallReport { result: result.map_err(|fault| fault.with_fuel(cost.fuel)), cost, log_bytes }
+        let result = result.map_err(|fault| at_place(fault, &shared.place.lock()).with_fuel(cost.fuel));
+        CallReport { result, cost, log_bytes }
     }
+}
+
+/// Adds the last place that the guest named to its fault.
+fn at_place(mut fault: Fault, place: &str) -> Fault {
+    if !place.is_empty() {
+        fault.message = format!("{}; the last place: {place}", fault.message);
+    }
+    fault
 }

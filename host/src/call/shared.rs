@@ -20,6 +20,8 @@ use std::sync::{
 pub(crate) struct CallShared {
     pub(crate) output: Mutex<Output>,
     pub(crate) logs: Mutex<Logs>,
+    /// The last place that the guest named; empty if it named none.
+    pub(crate) place: Mutex<String>,
     pub(crate) bytes_in: AtomicU64,
     /// Fuel spent. Valid after the store is dropped.
     pub(crate) fuel: AtomicU64,
@@ -45,6 +47,7 @@ impl CallShared {
             output: Mutex::new(output.charged_to(&payer)),
             memory: Arc::new(Charge::none(&payer)),
             logs: Mutex::new(Logs::new(logs, limits.log_bytes.0)),
+            place: Mutex::default(),
             bytes_in: AtomicU64::new(0),
             fuel: AtomicU64::new(0),
             gpu_us: Arc::default(),

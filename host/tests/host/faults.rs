@@ -65,6 +65,45 @@ async fn a_guest_that_names_bytes_that_are_no_text_breaks_the_contract() {
     assert!(fault.message.contains("utf-8"), "{fault:?}");
 }
 
+/// Returns a command that names places of these lengths, and then loops.
+fn at_places(lengths: &[u32]) -> String {
+    let calls: String = lengths.iter().map(|length| format!("(call $at (i32.const 0) (i32.const {length}))")).collect();
+    format!(
+        r#"(component
+        (import "fabric:task/progress@0.1.1" (instance $progress (export "at" (func (param "place" string)))))
+        (core module $mem (memory (export "m") 1) (data (i32.const 0) "{}"))
+        (core instance $mem (instantiate $mem))
+        (core func $at (canon lower (func $progress "at") (memory (core memory $mem "m"))))
+        (core module $m
+            (import "h" "at" (func $at (param i32 i32)))
+            (func (export "run") (result i32) {calls} (loop $again (br $again)) (i32.const 0)))
+        (core instance $i (instantiate $m (with "h" (instance (export "at" (func $at))))))
+        (func $run (result (result)) (canon lift (core func $i "run")))
+        (component $wrap (import "run" (func $run (result (result)))) (export "run" (func $run)))
+        (instance $r (instantiate $wrap (with "run" (func $run))))
+        (export "wasi:cli/run@0.2.0" (instance $r)))"#,
+        "row 7; ü".to_owned() + &"é".repeat(500)
+    )
+}
+
+#[tokio::test]
+async fn an_error_that_ends_a_call_contains_the_last_place_that_the_guest_named() {
+    let sandbox = sandbox();
+    let tight = || Limits { fuel: 1_000_000, ..Limits::default() };
+    let fault = sandbox.run_wat(&at_places(&[3, 5]), tight()).await.result.unwrap_err();
+    assert_eq!(fault.code, Code::OutOfFuel);
+    assert!(fault.message.ends_with("; the last place: row 7"), "{}", fault.message);
+    // A deadline too, and a long place is cut between two characters.
+    let limits = Limits { deadline_ms: 30, fuel: 1 << 50, ..Limits::default() };
+    let fault = sandbox.run_wat(&at_places(&[1009]), limits).await.result.unwrap_err();
+    assert_eq!(fault.code, Code::Deadline);
+    let place = fault.message.split("; the last place: ").nth(1).unwrap();
+    assert!(place.starts_with("row 7; ü") && (254..=256).contains(&place.len()), "{place}");
+    // Without a place nothing is added.
+    let fault = sandbox.run_wat(&at_places(&[]), tight()).await.result.unwrap_err();
+    assert!(!fault.message.contains("place"), "{}", fault.message);
+}
+
 #[tokio::test]
 async fn what_is_not_a_module_is_refused_with_a_reason() {
     let sandbox = sandbox();
