@@ -2,6 +2,7 @@
 
 use crate::page::paged;
 use fabric_types::{
+    digest::ModuleDigest,
     function::{AliasTarget, Deployment, Entry},
     id::{AliasName, FunctionName},
 };
@@ -47,6 +48,18 @@ pub struct DeploymentResponse {
     pub warnings: Vec<String>,
 }
 
+/// The module of the server that runs the functions of Python clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct InstalledRunner {
+    /// SHA-256 of the module. It can be deployed by this digest.
+    pub module: ModuleDigest,
+    /// Size of the module in bytes.
+    pub module_bytes: u64,
+    /// `true` if this process has compiled it for all functions; `false` shortly after the server's first start.
+    pub compiled: bool,
+}
+
 /// An alias. Calls are distributed over its targets by weight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -81,6 +94,7 @@ pub struct Rollback {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
 pub struct FunctionQuery {
     /// Only functions with this text in their name or description.
     pub q: Option<String>,

@@ -73,6 +73,7 @@ pub const TABLE: &[(&str, &str, RequiredAccess)] = &[
     ("PUT", "/v1/functions/{f}/aliases/{a}", DEVELOPER),
     ("DELETE", "/v1/functions/{f}/aliases/{a}", DEVELOPER),
     ("POST", "/v1/functions/{f}/rollback", DEVELOPER),
+    ("GET", "/v1/python-runner", DEVELOPER),
     ("GET", "/v1/logs", DEVELOPER),
     ("POST", "/v1/jobs", DEVELOPER),
     ("GET", "/v1/jobs", DEVELOPER),

@@ -9,7 +9,7 @@ use axum::{
 use bytes::Bytes;
 use fabric_types::{
     Code,
-    memory::{ChargedBuffer, Payer},
+    memory::{Charge, ChargedBuffer, Payer},
 };
 use http::Extensions;
 use http_body_util::BodyExt as _;
@@ -64,7 +64,12 @@ pub async fn collect(mut body: Body, limit: usize, payer: &Payer) -> Result<Byte
         return Ok(first);
     }
     let charge = payer.charge(first.len() as u64)?;
-    Ok(Bytes::from_owner(Whole { bytes: first, _charge: charge }))
+    Ok(held(first, charge))
+}
+
+/// Returns bytes that stay charged until the last slice of them is dropped.
+pub fn held(bytes: Bytes, charge: Charge) -> Bytes {
+    Bytes::from_owner(Whole { bytes, _charge: charge })
 }
 
 /// Charges the memory that the body of a streamed response may hold until it was sent. A body of known length is not

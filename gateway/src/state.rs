@@ -11,6 +11,7 @@ use crate::{
     metrics::{HttpMetrics, process::ProcessMetrics},
     offload::{self, Offload},
     peers::Peers,
+    python_runner::PythonRunner,
     shares::{ShareLimits, Shares},
     tokens::Tokens,
 };
@@ -53,6 +54,8 @@ pub struct Services {
     pub results: ResultStore,
     /// The metrics of node, driver and host; the gateway adds its own.
     pub metrics: Arc<Mutex<Registry>>,
+    /// The module that runs Python functions, if the server has one.
+    pub python_runner: Option<Arc<PythonRunner>>,
     /// The server's data folder.
     pub data_dir: PathBuf,
     /// Prices of the resources that guests use, if the operator set any.

@@ -226,6 +226,17 @@ impl Host {
         Ok(inspected)
     }
 
+    /// Compiles a module for all functions that may be deployed with it, so that no deployment and no first call waits.
+    /// Returns the time of the compilations in milliseconds; 0 if the module was compiled before.
+    ///
+    /// # Errors
+    /// Those of [`Self::inspect_and_compile`].
+    pub async fn precompile(&self, tenant: &TenantId, digest: ModuleDigest, module: Bytes) -> Result<u64, Fault> {
+        shape::form(&module)?;
+        self.0.loader.compiler.check_size(module.len())?;
+        self.0.loader.precompile(tenant, digest, &module).await
+    }
+
     /// Prepares a deployment. Machine code comes from memory, then from disk; otherwise `fetch` returns the module's
     /// bytes and the worker compiles them. Concurrent loads of one module share one preparation.
     ///

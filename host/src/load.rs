@@ -25,7 +25,7 @@ use fabric_types::{
 };
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -193,6 +193,9 @@ pub(crate) struct Loader {
     pub(crate) counters: Counters,
     observer: Option<Arc<dyn Observer>>,
     max_memory: u64,
+    /// The module that is compiled in advance. A load of it waits for that compilation and does not begin another.
+    in_advance: OnceLock<ModuleDigest>,
+    advance_turn: tokio::sync::Mutex<()>,
 }
 
 impl Loader {
@@ -212,6 +215,8 @@ impl Loader {
             counters: Counters::default(),
             observer: options.observer.clone(),
             max_memory,
+            in_advance: OnceLock::new(),
+            advance_turn: tokio::sync::Mutex::default(),
         })
     }
 
@@ -263,6 +268,7 @@ impl Loader {
     {
         add(&self.counters.misses);
         let (digest, class) = (deployment.module, deployment.engine_class());
+        let _turn = self.turn(digest).await;
         let code = match self.stored(class, digest).await? {
             Some(code) => code,
             None => {
@@ -347,6 +353,7 @@ impl Loader {
                 return Ok((prepared, 0));
             }
         }
+        let _turn = self.turn(digest).await;
         let mut found = None;
         for class in EngineClass::ALL {
             if let Some(code) = self.stored(class, digest).await?
@@ -365,6 +372,28 @@ impl Loader {
         let prepared = self.link(code, class, kind).await?;
         self.ready.insert((digest, class), prepared.clone()).await;
         Ok((prepared, millis))
+    }
+
+    /// Waits for a compilation in advance of this module.
+    async fn turn(&self, digest: ModuleDigest) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if self.in_advance.get() == Some(&digest) { Some(self.advance_turn.lock().await) } else { None }
+    }
+
+    /// Compiles a module for each class of engine for which it is not compiled yet. Returns the time that it took, in
+    /// milliseconds.
+    pub(crate) async fn precompile(&self, tenant: &TenantId, digest: ModuleDigest, bytes: &[u8]) -> Result<u64, Fault> {
+        if *self.in_advance.get_or_init(|| digest) != digest {
+            return Err(Fault::new(Code::Internal, "one module can be compiled in advance"));
+        }
+        let mut millis = 0;
+        for class in EngineClass::ALL {
+            // Others take their turns in between.
+            let _turn = self.turn(digest).await;
+            if self.stored(class, digest).await?.is_none() {
+                millis += self.compile(tenant, digest, Target::Class(class), bytes).await?.1;
+            }
+        }
+        Ok(millis)
     }
 
     fn check_memory(&self, facts: &Facts) -> Result<(), Fault> {

@@ -34,6 +34,11 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Returns `true` if a writer may rely on an existing object.
+fn is_fresh(info: &ObjectInfo) -> bool {
+    now_ms().saturating_sub(info.modified_ms) < FRESH_MS
+}
+
 async fn commit(objects: &Objects, path: &ObjectPath, bytes: Bytes) -> Result<CreateOutcome, Error> {
     match objects.put_bytes(path, bytes.clone(), PutOptions { if_absent: true, ..PutOptions::default() }).await {
         Ok(_) => return Ok(CreateOutcome::Written),
@@ -41,7 +46,7 @@ async fn commit(objects: &Objects, path: &ObjectPath, bytes: Bytes) -> Result<Cr
         Err(e) => return Err(e),
     }
     match objects.head(path).await {
-        Ok(info) if now_ms().saturating_sub(info.modified_ms) < FRESH_MS => Ok(CreateOutcome::Existed),
+        Ok(info) if is_fresh(&info) => Ok(CreateOutcome::Existed),
         Ok(_) | Err(Error::NotFound { .. }) => {
             objects.put_bytes(path, bytes, PutOptions::default()).await.map(|_| CreateOutcome::Existed)
         }
@@ -161,13 +166,19 @@ impl Modules {
         Self(objects)
     }
 
-    /// Stores a module under the digest of its bytes.
+    /// Stores a module under the digest of its bytes. A module that was stored a moment ago is not written again.
     ///
     /// # Errors
     /// [`Error::Backend`] if the store fails.
     pub async fn put(&self, bytes: Bytes) -> Result<(ModuleDigest, CreateOutcome), Error> {
         let digest = ModuleDigest::of(&bytes);
-        let commit = commit(&self.0, &named(&digest.hex())?, bytes).await?;
+        let path = named(&digest.hex())?;
+        match self.0.head(&path).await {
+            Ok(info) if is_fresh(&info) => return Ok((digest, CreateOutcome::Existed)),
+            Ok(_) | Err(Error::NotFound { .. }) => {}
+            Err(e) => return Err(e),
+        }
+        let commit = commit(&self.0, &path, bytes).await?;
         Ok((digest, commit))
     }
 
@@ -184,14 +195,14 @@ impl Modules {
         Ok(bytes)
     }
 
-    /// Returns `true` if the module exists.
+    /// Returns the size of a module in bytes, or `None` if it does not exist.
     ///
     /// # Errors
     /// [`Error::Backend`] if the store fails.
-    pub async fn has(&self, digest: &ModuleDigest) -> Result<bool, Error> {
+    pub async fn size(&self, digest: &ModuleDigest) -> Result<Option<u64>, Error> {
         match self.0.head(&named(&digest.hex())?).await {
-            Ok(_) => Ok(true),
-            Err(Error::NotFound { .. }) => Ok(false),
+            Ok(info) => Ok(Some(info.size)),
+            Err(Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(e),
         }
     }

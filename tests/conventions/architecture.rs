@@ -126,6 +126,7 @@ const GATEWAY_ORDER: &[&str] = &[
     "extract",
     "caller",
     "hosts",
+    "python_runner",
     "functions",
     "tokens",
     "jupyterhub",

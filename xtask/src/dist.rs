@@ -1,5 +1,5 @@
-//! `cargo xtask dist`: packs the `fabric` binary as a release tarball and as a wheel for pip, with checksums and a
-//! software bill of materials.
+//! `cargo xtask dist`: packs the `fabric` binary and the Python runner as a release tarball and as a wheel for pip, with
+//! checksums and a software bill of materials.
 //!
 //! `--debug` packs the development build, which `--try` then tests in an empty Python environment; CI does both.
 
@@ -23,6 +23,8 @@ fn platform() -> String {
 struct Release {
     version: String,
     program: PathBuf,
+    /// The module that runs Python functions.
+    runner: PathBuf,
     folder: PathBuf,
 }
 
@@ -42,13 +44,16 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let release = Release { version: version(&program)?, program, folder };
+    let runner = stage("the Python runner", crate::python_client::runner)?;
+    let release = Release { version: version(&program)?, program, runner, folder };
     let bill = release.folder.join(format!("fabric-{}.cdx.json", release.version));
     stage("the software bill of materials", || crate::sbom::command(&[bill.to_string_lossy().into_owned()]))?;
     stage("the tarball", || tarball(&release, &bill))?;
     let wheel = stage("the wheel", || wheel(&release, &bill))?;
     checksums(&release.folder)?;
     if tried {
+        // The new project is built for it, on a machine that may not have it yet.
+        crate::rust_guests::Toolchain::get()?;
         stage("the wheel in an empty environment", || try_wheel(&wheel))?;
     }
     for entry in fs::read_dir(&release.folder)? {
@@ -89,6 +94,8 @@ fn tarball(release: &Release, bill: &Path) -> Result<()> {
     let content = release.folder.join(&name);
     fs::create_dir_all(&content)?;
     copy_program(release, &content.join("fabric"))?;
+    // The server looks for it beside the program.
+    fs::copy(&release.runner, content.join("python-runner.wasm"))?;
     for file in ["LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md"] {
         fs::copy(folders::root().join(file), content.join(file))?;
     }
@@ -110,6 +117,10 @@ fn wheel(release: &Release, bill: &Path) -> Result<PathBuf> {
     fs::create_dir_all(info.join("licenses"))?;
     fs::create_dir_all(&scripts)?;
     copy_program(release, &scripts.join("fabric"))?;
+    // The server looks for it in `../share/fabric` of the program's folder.
+    let shared = content.join(format!("fabric-{}.data/data/share/fabric", release.version));
+    fs::create_dir_all(&shared)?;
+    fs::copy(&release.runner, shared.join("python-runner.wasm"))?;
     let readme = fs::read_to_string(folders::root().join("README.md"))?;
     fs::write(
         info.join("METADATA"),
@@ -188,6 +199,9 @@ fn try_in(folder: &Path, wheel: &Path) -> Result<()> {
             bail!("the new project's function returned nothing");
         }
         say(&format!("         fabric new, deploy, invoke: {answer}"));
+        if !folder.join("venv/share/fabric/python-runner.wasm").is_file() {
+            bail!("the wheel has no Python runner");
+        }
         Ok(())
     })();
     server.kill()?;

@@ -18,6 +18,7 @@ use fabric_api::function::{Alias, DeploymentResponse, FunctionQuery, FunctionSum
 use fabric_backend::maintenance::ROW_BYTES;
 use fabric_types::{
     Code,
+    digest::{InvalidDigest, ModuleDigest},
     id::FunctionName,
     manifest::Manifest,
     memory::{ChargedBuffer, Payer},
@@ -40,7 +41,9 @@ pub struct DeployForm {
     manifest: String,
     /// The WebAssembly module, by default at most 64 MiB.
     #[schema(format = Binary, content_media_type = "application/wasm")]
-    module: String,
+    module: Option<String>,
+    /// Instead of the module, the SHA-256 of one that the tenant has deployed before, or of the server's Python runner.
+    module_digest: Option<String>,
     /// A note from the deployer.
     note: Option<String>,
     /// `false` leaves `live` unchanged.
@@ -89,7 +92,7 @@ pub async fn deploy(
     DefaultBodyLimit::max(max_module.saturating_add(MAX_REST)).apply(&mut request);
     let (request, rest) = shared_body(request);
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| Error::bad(e.body_text()))?;
-    let (mut given, mut module, mut note, mut promote) = (None, None, String::new(), true);
+    let (mut given, mut module, mut digest, mut note, mut promote) = (None, None, None, String::new(), true);
     while let Some(field) = form.next_field().await.map_err(|e| Error::bad(e.body_text()))? {
         match field.name().unwrap_or_default() {
             // Only once: each is read in full.
@@ -99,6 +102,10 @@ pub async fn deploy(
                 given = Some(body::read(&app.checks, &caller.tenant, text, manifest).await?);
             }
             "module" => module = Some(part(field, "module", max_module, &payer).await?),
+            "module_digest" => {
+                let text = utf8("module_digest", &part(field, "module_digest", 64, &payer).await?)?;
+                digest = Some(text.parse().map_err(|e: InvalidDigest| Error::bad(e.to_string()))?);
+            }
             "note" => note = utf8("note", &part(field, "note", 4096, &payer).await?)?,
             "promote" => {
                 promote = match &*part(field, "promote", 16, &payer).await? {
@@ -110,13 +117,14 @@ pub async fn deploy(
             other => {
                 let name: String = other.chars().take(80).collect();
                 return Err(Error::bad(format!("the form has an unknown part `{name}`"))
-                    .hint("send manifest, module, and optionally note and promote"));
+                    .hint("send manifest, module or module_digest, and optionally note and promote"));
             }
         }
     }
     let mut manifest = given.ok_or_else(|| Error::bad("the form has no part `manifest`"))?;
-    let module = module.ok_or_else(|| Error::bad("the form has no part `module`"))?;
-    let module_bytes = module.len() as u64;
+    if module.is_some() == digest.is_some() {
+        return Err(Error::bad("the form needs one of the parts `module` and `module_digest`"));
+    }
     // Before anything is compiled.
     let lowered = app.services.node.policies().fresh(&caller.tenant).await?.admit(&caller.tenant, &manifest)?;
     // Before the module is compiled, which takes longer.
@@ -126,6 +134,12 @@ pub async fn deploy(
     // The reader of a form stops at its last line. The server detects that the caller disconnects, and cancels the
     // compilation, only after the body was read to its end.
     rest.drain().await;
+    let module = match (module, digest) {
+        (Some(module), _) => module,
+        (None, Some(digest)) => known_module(&app, &caller, digest, &payer).await?,
+        (None, None) => return Err(Error::bad("the form has no module")),
+    };
+    let module_bytes = module.len() as u64;
     let uploaded = app.services.node.upload(&caller.tenant, module).await?;
     manifest.params = manifest.params.or(uploaded.params);
     if manifest.function.description.is_empty()
@@ -150,6 +164,23 @@ pub async fn deploy(
     let deployed =
         DeploymentResponse { deployment, created, live, live_before, compile_ms: uploaded.compile_ms, warnings };
     Ok((status, Json(deployed)))
+}
+
+/// Returns a module by its digest: one of the tenant's, or the Python runner of the server.
+async fn known_module(app: &App, caller: &Caller, digest: ModuleDigest, payer: &Payer) -> Result<Bytes> {
+    let max_bytes = app.services.node.max_module_bytes();
+    let modules = app.services.store.modules(&caller.tenant);
+    if let Some(bytes) = modules.size(&digest).await? {
+        let charge = payer.charge(bytes)?;
+        return Ok(charged::held(modules.get(&digest, max_bytes).await?, charge));
+    }
+    match &app.services.python_runner {
+        Some(runner) if runner.digest() == digest => {
+            let charge = payer.charge(runner.size())?;
+            Ok(charged::held(runner.read().await?, charge))
+        }
+        _ => Err(Error::not_found("module", digest).hint("send the module itself, in the part `module`")),
+    }
 }
 
 /// Lists functions, ordered by name.

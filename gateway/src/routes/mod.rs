@@ -16,6 +16,7 @@ pub mod logs;
 pub mod nodes;
 pub mod objects;
 pub mod openapi;
+pub mod python_runner;
 pub mod results;
 pub mod schemas;
 pub mod streams;
@@ -41,6 +42,7 @@ pub fn all() -> OpenApiRouter<App> {
         .routes(routes!(functions::deploy, functions::list))
         .routes(routes!(functions::get, functions::delete))
         .routes(routes!(functions::rollback))
+        .routes(routes!(python_runner::get))
         .routes(routes!(versions::list))
         .routes(routes!(versions::get, versions::delete))
         .routes(routes!(versions::module))

@@ -320,6 +320,32 @@ async fn bad_deployments_say_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_the_tenant_has_is_deployed_by_its_digest() {
+    let server = Server::start().await;
+    let first = server.deploy("f", wat(CAT), json!({})).await.is(201).json();
+    let digest = first["deployment"]["module"].as_str().unwrap().to_owned();
+    let by_digest = |name: &str, digest: &str| {
+        let manifest = json!({ "function": { "name": name } }).to_string();
+        reqwest::multipart::Form::new().text("manifest", manifest).text("module_digest", digest.to_owned())
+    };
+    let post = |form| send(server.ask("POST", "/v1/functions").multipart(form));
+    let second = post(by_digest("g", &digest)).await.is(201).json();
+    assert_eq!(second["deployment"]["module_bytes"], first["deployment"]["module_bytes"]);
+    assert_eq!(second["compile_ms"], 0);
+    assert_eq!(send(server.ask("POST", "/v1/functions/g/invoke").body("x")).await.is(200).body, "x");
+    // Unknown, malformed, and both at once.
+    post(by_digest("h", &"0".repeat(64))).await.problem("not-found");
+    post(by_digest("h", &digest[1..])).await.problem("bad-request");
+    post(form("h", wat(CAT), json!({})).text("module_digest", digest.clone())).await.problem("bad-request");
+    // Another tenant's module is unknown.
+    let (_, other) = server.token("developer", "other").await;
+    let asked = server.bare("POST", "/v1/functions").bearer_auth(other).multipart(by_digest("g", &digest));
+    send(asked).await.problem("not-found");
+    // A server without a Python runner.
+    server.get("/v1/python-runner").await.problem("not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_go_on_where_the_page_before_ended() {
     let server = Server::start().await;
     for name in ["a", "b", "c", "d", "e"] {

@@ -198,6 +198,7 @@ async fn services(data: &Path, epoch: Option<u64>, change: impl FnOnce(&mut Back
         node,
         results,
         metrics,
+        python_runner: None,
         data_dir: data.to_owned(),
         prices: Some(Prices { fuel: 2.0, ..Prices::default() }),
         keep_answers: Duration::from_secs(86_400),

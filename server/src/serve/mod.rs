@@ -6,6 +6,7 @@ mod fleet;
 mod fleet_metrics;
 mod jupyterhub;
 mod name;
+mod python_runner;
 mod running;
 mod signals;
 
@@ -51,7 +52,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Error> {
         let spans = telemetry::start(config.log_format.value, config.otlp_endpoint.as_ref().map(|e| e.value.as_str()))?;
         let served = match &config.nats {
             None => run_alone(&config, tls).await,
-            Some(nats) => fleet::run(&config, &nats.value, tls).await,
+            Some(nats) => Box::pin(fleet::run(&config, &nats.value, tls)).await,
         };
         spans.end();
         if let Some(rotation) = rotation {

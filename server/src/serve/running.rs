@@ -1,8 +1,9 @@
 //! A running server: its listener, its start and its stop.
 
-use super::{components::ServerComponents, jupyterhub, reachable, signals::Signals, write_address};
+use super::{components::ServerComponents, jupyterhub, python_runner, reachable, signals::Signals, write_address};
 use crate::{
     Error,
+    background::BackgroundTask,
     settings::{ServeConfig, ShutdownTimes},
 };
 use fabric_driver::Driver;
@@ -30,6 +31,7 @@ pub(super) struct RunningServer<'a> {
     shutdown: ShutdownTimes,
     signals: Signals,
     _orderly: OrderlyShutdownGuard,
+    _compiling: Option<BackgroundTask>,
 }
 
 /// On drop, records that the process ends in an orderly way, so that running tasks are not counted as the cause of a
@@ -71,6 +73,7 @@ impl<'a> RunningServer<'a> {
             driver.metrics().register(&mut metrics);
         }
         let metrics = Arc::new(Mutex::new(metrics));
+        let python_runner = python_runner::open(config)?;
         let services = Services {
             backend: components.backend.clone(),
             store: components.store.clone(),
@@ -82,6 +85,7 @@ impl<'a> RunningServer<'a> {
             dependencies,
             jupyterhub: jupyterhub::open(config)?,
             metrics: metrics.clone(),
+            python_runner: python_runner.clone(),
             data_dir: data.to_owned(),
             prices: config.prices.value.clone(),
             keep_answers: config.storage.value.keep_answers(),
@@ -105,9 +109,21 @@ impl<'a> RunningServer<'a> {
             write_address(data, &url)?;
         }
         tracing::info!(%url, data = %data.display(), slots = node.room().slots, "ready");
+        let compiling = python_runner.map(|runner| python_runner::compile(runner, components.host.clone()));
         let orderly = OrderlyShutdownGuard(node.clone());
         let shutdown = config.shutdown_times();
-        Ok(Self { components, driver, node, handle, metrics, data, shutdown, signals, _orderly: orderly })
+        Ok(Self {
+            components,
+            driver,
+            node,
+            handle,
+            metrics,
+            data,
+            shutdown,
+            signals,
+            _orderly: orderly,
+            _compiling: compiling,
+        })
     }
 
     /// Adds a collector to the metrics.

@@ -248,6 +248,11 @@ settings! {
             value: "UID",
             default: compile_defaults().user.unwrap_or(0) => "65534",
         }
+        python_runner: PathBuf {
+            help: "Module that runs the functions of Python clients; it is compiled in the background after the start",
+            value: "FILE",
+            unset: "python-runner.wasm beside the program or in ../share/fabric, if it is there",
+        }
         accept: Vec<EntryKind> {
             help: "Kinds of modules to run: task, http, command",
             value: "KIND,…",

@@ -18,6 +18,7 @@ mod nodes;
 mod oci;
 mod operating;
 mod placement;
+mod python_runner;
 mod readiness;
 mod rolling;
 mod running;

@@ -1,7 +1,7 @@
 """The Python runner: a `fabric:task` component that runs Python functions which are sent with the call.
 
 - The body of a request is ``BUNDLE`` and ``CALL``, two JSON texts on one line each. A call is
-  ``{"args": [...], "kwargs": {...}}``. The response is one outcome.
+  ``{"args": [...], "kwargs": {...}}``. The response is one outcome, with what the call printed as ``printed``.
 - The parameters of a job are ``{"bundle": TEXT, "over": "items" | "star" | "partition"}``. An item is a JSON list of
   values, each an argument or, with ``star``, a list of arguments. If an earlier item of the job is the same list, it is
   ``{"again": N, "values": LIST}`` instead, so that both have random numbers of their own. Its result is a JSON list of
@@ -26,7 +26,7 @@ from wit_world.exports import handler
 from wit_world.imports import input as task_input
 from wit_world.imports import output, params
 
-from . import loop, outcome
+from . import loop, outcome, place, printed
 from .codec import Encoder, dumps, loads
 from .image import settle
 from .partition import Partition, read_all
@@ -86,6 +86,7 @@ def _calls(program: Program, over: str, items: list[Any]) -> Iterator[Callable[[
     for number, item in enumerate(items):
         value = program.decoder.of_json(item)
         _seed_value(number)
+        place.begin_value(number)
         yield functools.partial(entry, *value) if over == "star" else functools.partial(entry, value)
 
 
@@ -113,15 +114,18 @@ class Handler:
 
     def handle(self, request: handler.Request) -> handler.Response:
         bundle, _, rest = request.body.partition(b"\n")
-        try:
-            program = _start(bundle)
-            call = json.loads(rest)
-            args, kwargs = (program.decoder.of_json(call[part]) for part in ("args", "kwargs"))
-        except BaseException as error:
-            answer = _broken(error)
-        else:
-            answer = outcome.of(program.encoder, functools.partial(program.entry, *args, **kwargs))
+        with printed.recorded() as texts:
+            try:
+                program = _start(bundle)
+                call = json.loads(rest)
+                args, kwargs = (program.decoder.of_json(call[part]) for part in ("args", "kwargs"))
+            except BaseException as error:
+                answer = _broken(error)
+            else:
+                answer = outcome.of(program.encoder, functools.partial(program.entry, *args, **kwargs))
         _finish([answer])
+        if texts:
+            answer["printed"] = texts
         return handler.Response(CONTENT_TYPE, dumps(answer).encode())
 
 
@@ -150,6 +154,7 @@ class Reducer:
 
 
 loop.install()
+place.install()
 # The build reads this list from the image.
 MODULES = " ".join(["fabric-runner-modules", *preload(), "end"]).encode()
 settle()

@@ -32,7 +32,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from . import classes, functions, wheels
+from . import classes, functions, place, wheels
 from .codec import Decoder, Encoder
 
 _NOTHING = object()
@@ -120,6 +120,7 @@ class Program:
         if kind == "function":
             text, module, name, qualname, home, cells = parts
             code = self._texts[text].code(tuple(sorted(cells)))
+            place.watch(code)
             space = self._modules[module].__dict__
             return functions.function(code, space, name, qualname, home, self._named_cells(cells))
         if kind == "library":
@@ -167,6 +168,7 @@ class Program:
             made.__annotations__ = {name: value(one) for name, one in state["annotations"].items()}
         if "coroutine" in state:
             made.__code__ = made.__code__.replace(co_flags=made.__code__.co_flags | inspect.CO_ITERABLE_COROUTINE)
+            place.watch(made.__code__)
 
     # Tags.
 

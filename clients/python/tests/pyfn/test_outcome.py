@@ -31,7 +31,7 @@ def link(**changed: Any) -> dict[str, Any]:
 
 
 def read(document: Any) -> Any:
-    return READER.one(json.dumps(document).encode())
+    return Reader(Shipped("", {}, {"beside:TooMuch": TooMuch})).one(json.dumps(document).encode())
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,9 @@ def read(document: Any) -> Any:
         [],
         {},
         {"ok": 1, "error": []},
+        {"ok": 1, "printed": [5]},
+        {"ok": 1, "printed": [["out", 5]]},
+        {"ok": 1, "printed": [["out"]]},
         {"error": []},
         {"error": None},
         {"error": [link()] * 50},

@@ -283,6 +283,20 @@ def test_limits_are_explained_for_python(fab: Fabric) -> None:
     assert "@fab.function(limits={" in str(caught.value)
     assert "libpython" not in str(caught.value)
     assert "fabric.toml" not in str(caught.value)
+    # The line that ran, where it is in this file.
+    line = spin.__code__.co_firstlineno + 2
+    assert f"the last new line that it reached is line {line} of {__file__}: pass" in str(caught.value)
+
+
+def test_the_value_that_ran_at_a_limit_is_named(fab: Fabric) -> None:
+    def spin(n: int) -> int:
+        while n == 2:
+            pass
+        return n
+
+    job = fab.function(limits={"fuel": 300_000_000})(spin).map(range(4), chunksize=4)
+    with pytest.raises(LimitExceeded, match=r"line 3 of spin; it ran value 2 of its task"):
+        job.result()
 
 
 def test_a_spawned_call_is_found_again(fab: Fabric, python_server: Server) -> None:
@@ -336,6 +350,38 @@ def test_what_it_prints_is_logged(fab: Fabric) -> None:
     assert "builtins.ValueError: and this" in lines
     with pytest.raises(ValueError, match="and this"):
         call.result()
+
+
+def test_what_it_prints_is_shown_here(fab: Fabric, capsys: pytest.CaptureFixture[str]) -> None:
+    @fab.function
+    def loud(word: str) -> str:
+        print("first", word)
+        print("to stderr", file=sys.stderr)
+        print("\x1b[2J\u202e", end="")
+        return word
+
+    assert loud.remote("heard") == "heard"
+    shown = capsys.readouterr()
+    assert shown.out == "first heard\n\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}"
+    assert shown.err == "to stderr\n"
+    call = loud.spawn("later")
+    assert [call.result(60), call.result()] == ["later", "later"]
+    assert capsys.readouterr().out.count("first later") == 1
+
+    def fails() -> float:
+        print("before")
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        fab.function(fails).remote()
+    assert capsys.readouterr().out == "before\n"
+
+    def much() -> None:
+        print("x" * 200_000)
+
+    fab.function(much).remote()
+    shown = capsys.readouterr()
+    assert (len(shown.out), shown.err) == (64 << 10, "\n[the log has the rest]\n")
 
 
 def test_a_spawned_call(fab: Fabric) -> None:

@@ -52,7 +52,7 @@ def test_there_is_nothing_outside(fab: Fabric) -> None:
 @pytest.mark.parametrize("body", [b"", b"\n", b"{", b"{}\n{}", b"\xff\n\xff", b'{"steps":5}\n{}', b"[" * 10000])
 def test_rubbish_is_answered_or_fails(fab: Fabric, body: bytes) -> None:
     fab.function(len).remote([])
-    (ref,) = fab._python_runners.values()
+    ref = list(fab._python_runners.values())[-1]
     try:
         answer = fab.function(ref).invoke(body).content
     except FabricError as error:
@@ -66,13 +66,39 @@ def test_limits_are_deployments_of_one_module(own_python_server: Server) -> None
         fab.function(len).remote([])
         fab.function(len, limits={"fuel": 10**9}).remote([])
         fab.function(len, limits={"fuel": 10**9}).remote([1])
-        found = fab.functions(tag="python")
+        found = [f for f in fab.functions(tag="python") if f.name.startswith("python-len-")]
         assert len(found) == 2
         assert len({f.versions()[0].module for f in found}) == 1
+
+
+def test_a_deployment_has_the_name_of_its_function(own_python_server: Server) -> None:
+    with own_python_server.connect() as fab:
+
+        def Total_of(numbers: list[int]) -> int:
+            print("adding")
+            return sum(numbers)
+
+        call = fab.function(Total_of).spawn([1, 2])
+        assert call.result() == 3
+        fab.function(lambda: 1).remote()
+        names = {f.name.rpartition("-")[0]: f.name for f in fab.functions(tag="python")}
+        assert names.keys() >= {"python-lambda", "python-total-of"}
+        assert all(map(runner.is_runner, names.values()))
+        name = names["python-total-of"]
+        (line,) = [line for line in fab.logs(function=name) if line.message == "adding"]
+        assert line.function == name
+        assert name in {line.function for line in fab.usage().functions}
+
+
+def test_names_of_deployments() -> None:
+    assert runner.deployment_name("a" * 99, "d", {}).startswith("python-" + "a" * 38 + "-")
+    assert runner.is_runner(runner.deployment_name("ünïcode", "d", {}))
+    assert runner.is_runner(runner.deployment_name("<>", "d", {}))
+    assert not runner.is_runner("python-tools")
 
 
 def test_a_missing_runner_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(runner.VARIABLE, "/nonexistent/runner.wasm")
     with pytest.raises(SettingError, match="the Python runner is missing") as caught:
         runner.module()
-    assert "build.py" in (caught.value.hint or "")
+    assert runner.VARIABLE in (caught.value.hint or "")

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..codec import Reply, encode
-from ..errors import SettingError
+from ..errors import NotFound, SettingError
 from ..request import Policy, address, call, exchange, get, pages, post, query, to_json, with_key
 from ..steps import Plan, Request
 from ..text import printable
 from ..upload import Upload
-from ..wire.function import Alias, Deployed, Deployment, FunctionSummary
+from ..wire.function import Alias, Deployed, Deployment, FunctionSummary, InstalledRunner
 from ..wire.invocation import Invocation
 
 #: Timeout of a deployment, in seconds. Compiling a large module takes long.
@@ -24,9 +24,10 @@ REPLY_LIMIT = 1 << 30
 
 
 def deploy(
-    policy: Policy, module: bytes, manifest: str | Mapping[str, Any], note: str | None, promote: bool
+    policy: Policy, module: bytes | str, manifest: str | Mapping[str, Any], note: str | None, promote: bool
 ) -> Plan[Deployed]:
-    """Deploys a module under a manifest (TOML text or a dictionary of the same shape)."""
+    """Deploys a module under a manifest (TOML text or a dictionary of the same shape). The digest of a module that the
+    server has takes the place of its bytes."""
     if isinstance(manifest, str):
         kind, text = "application/toml", manifest.encode()
     else:
@@ -38,7 +39,10 @@ def deploy(
         parts.append((b'"note"', "text/plain; charset=utf-8", note.encode()))
     if not promote:
         parts.append((b'"promote"', "text/plain", b"false"))
-    parts.append((b'"module"; filename="module.wasm"', "application/wasm", module))
+    if isinstance(module, str):
+        parts.append((b'"module_digest"', "text/plain", module.encode()))
+    else:
+        parts.append((b'"module"; filename="module.wasm"', "application/wasm", module))
     lines: list[bytes] = []
     for name, media, content in parts:
         lines += [b"--" + boundary, b"Content-Disposition: form-data; name=" + name]
@@ -63,6 +67,14 @@ def deployed(
     for warning in done.warnings:
         warnings.warn(f"{done.deployment.function}: {printable(warning)}", stacklevel=5)
     return (yield from summary(policy, done.deployment.function))
+
+
+def runner(policy: Policy) -> Plan[InstalledRunner | None]:
+    """Returns the Python runner of the server, or None if it has none."""
+    try:
+        return (yield from call(get("python-runner"), policy, InstalledRunner))
+    except NotFound:
+        return None
 
 
 def summaries(policy: Policy, q: str | None, tag: str | None, limit: int) -> Plan[list[FunctionSummary]]:

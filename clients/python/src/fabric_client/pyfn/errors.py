@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ..errors import FabricError, LimitExceeded
 from ..text import printable
+
+if TYPE_CHECKING:
+    from .source import Definition
 
 
 class NotShippable(FabricError, TypeError):
@@ -22,17 +28,37 @@ class MemoryLimitExceeded(LimitExceeded, MemoryError):
     """The function reached the memory limit of its call."""
 
 
-def explained(error: FabricError) -> FabricError:
-    """Returns the error of a call or task in the terms of a Python function: the argument that raises a limit, and no
-    frames of the interpreter."""
+_PLACE = re.compile(r"; the last place: (?:(<\d+:([^>]*)> )line (\d+))?(?: ?\(value (\d+)\))?$")
+"""How the runner names the place that a call has reached: a line of a shipped text, and the value of a task."""
+
+
+def explained(error: FabricError, texts: Mapping[str, Definition] = MappingProxyType({})) -> FabricError:
+    """Returns the error of a call or task in the terms of a Python function: the line that it had reached, the argument
+    that raises a limit, and no frames of the interpreter. `texts` are the shipped sources by their names there."""
     if error.code == "memory-limit" and type(error) is LimitExceeded:
         made = MemoryLimitExceeded(error.message)
         vars(made).update(vars(error))
         error = made
     error.backtrace = ()
+    error.message = _PLACE.sub(lambda found: _place(found, texts), error.message)
+    error.args = (error.message,)
     if error.hint:
         error.hint = re.sub(r"`limits\.([a-z-]+)` in fabric\.toml", _argument, error.hint)
     return error
+
+
+def _place(found: re.Match[str], texts: Mapping[str, Definition]) -> str:
+    file, name, line, value = found.groups()
+    said = ""
+    if file is not None:
+        text = texts.get(file.strip())
+        number = 0 if text is None else text.first_line + int(line) - 1
+        if text is not None and number <= len(text.lines):
+            said = f"line {number} of {text.file}: {text.lines[number - 1].strip()}"
+        else:
+            said = f"line {line} of {name}"
+        said = f"; the last new line that it reached is {said}"
+    return said if value is None else f"{said}; it ran value {value} of its task"
 
 
 def _argument(found: re.Match[str]) -> str:

@@ -16,7 +16,7 @@ from ..spec import job_spec
 from ..steps import Plan
 from . import chunks, packages, runner
 from .codec import dumps
-from .errors import NotShippable, RemoteTraceback, explained
+from .errors import NotShippable, RemoteTraceback
 from .job import AsyncPyInvocation, AsyncPyJob, PyInvocation, PyJob
 from .outcome import Reader
 from .results import Items
@@ -72,7 +72,7 @@ class PyFunctionBase(Generic[P, R]):
         self.__fabric_function__ = function
         self._fabric = fabric
         #: The display name of jobs.
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = name or str(getattr(function, "__name__", type(function).__name__))
         #: Requirements of pure-Python packages to send along.
         self.packages = tuple(packages)
         #: Limits of a call, as in `Fabric.deploy`. A task of a map is one call for all of its items.
@@ -134,9 +134,9 @@ class PyFunctionBase(Generic[P, R]):
 
     def _ref(self) -> Plan[str]:
         known: dict[str, str] = self._fabric._python_runners
-        key = dumps([sorted(self.limits.items()), sorted(self.grants.items())])
+        key = dumps([self.name, sorted(self.limits.items()), sorted(self.grants.items())])
         if key not in known:
-            known[key] = yield from runner.deployed(self._fabric.policy, self.limits, self.grants)
+            known[key] = yield from runner.deployed(self._fabric.policy, self.name, self.limits, self.grants)
         return known[key]
 
     def _with_ref(self, use: Callable[[str], Plan[T]]) -> Plan[T]:
@@ -155,7 +155,7 @@ class PyFunctionBase(Generic[P, R]):
         try:
             reply = yield from self._with_ref(lambda ref: invoked(policy, ref, body, None, CONTENT_TYPE))
         except GuestFault as error:
-            raise explained(error) from None
+            raise reader.explained(error) from None
         return reader.one(reply.content)
 
     def _specified(

@@ -8,21 +8,24 @@ control characters.
 from __future__ import annotations
 
 import builtins
+import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ProtocolError, SettingError
+from ..errors import FabricError, ProtocolError, SettingError
 from ..text import printable
 from .codec import EXCEPTION_NAMES, CodecError, Decoder, UnknownClass, loads
-from .errors import RemoteError, RemoteTraceback
+from .errors import RemoteError, RemoteTraceback, explained
 from .ship import Shipped
 
 _NEVER = (StopIteration, StopAsyncIteration, GeneratorExit)
 """Exceptions with a meaning for the interpreter if a call raises them."""
 _MAX_CHAIN = 10
 _MAX_FRAMES = 200
+_MAX_PRINTED = 100_000
+"""Maximum length of a printed text, in characters."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,17 @@ class Reader:
     def __init__(self, shipped: Shipped) -> None:
         self._shipped = shipped
         self._decoder = Decoder(shipped.classes)
+        self._shown = False
 
     def one(self, content: bytes, content_type: str | None = None) -> Any:
-        """Returns the value of a single call or raises its exception. A `codec.Decoder` of the client."""
-        return self._outcome(_checked(content)).get()
+        """Returns the value of a single call or raises its exception. Writes what the call printed, the first time. A
+        `codec.Decoder` of the client."""
+        document = _checked(content)
+        printed = document.pop("printed", []) if type(document) is dict else []
+        if not self._shown:
+            self._shown = True
+            _show(printed)
+        return self._outcome(document).get()
 
     def many(self, content: bytes, content_type: str | None = None) -> list[Outcome]:
         """Returns the outcomes of a chunk or partition. A `codec.Decoder` of the client."""
@@ -58,6 +68,10 @@ class Reader:
         if type(document) is not list:
             raise _malformed("a list of outcomes was expected")
         return [self._outcome(one) for one in document]
+
+    def explained(self, error: FabricError) -> FabricError:
+        """Returns the error of a call in the terms of this function."""
+        return explained(error, self._shipped.texts)
 
     def _outcome(self, document: Any) -> Outcome:
         if type(document) is not dict or len(document) != 1:
@@ -134,6 +148,18 @@ class Reader:
                     source = known.lines[line - 1].strip()
             summaries.append(traceback.FrameSummary(file, line, name, line=source))
         return traceback.StackSummary.from_list(summaries).format()
+
+
+def _show(printed: Any) -> None:
+    """Writes what a call printed to the streams of the same names."""
+    for piece in printed if type(printed) is list else []:
+        if type(piece) is not list or [type(part) for part in piece] != [str, str]:
+            raise _malformed("printed text was expected")
+        stream = sys.stderr if piece[0] == "err" else sys.stdout
+        # None in a program without a console.
+        if stream is not None:
+            stream.write(printable(piece[1], _MAX_PRINTED))
+            stream.flush()
 
 
 def _made(

@@ -83,3 +83,14 @@ class Alias:
     name: str
     targets: tuple[AliasTarget, ...]
     updated_ms: int
+
+
+@dataclass(frozen=True)
+class InstalledRunner:
+    """The module of the server that runs Python functions."""
+
+    #: SHA-256 of the module.
+    module: str
+    module_bytes: int
+    #: False while the server compiles it, shortly after its first start.
+    compiled: bool
