@@ -8,7 +8,7 @@ import re
 import pytest
 
 import fabric_client
-from fabric_client import aio, dataset, fabric, function, invocation, job, node
+from fabric_client import aio, dataset, fabric, function, invocation, job, node, pyfn
 
 TWINS = [
     (fabric.Fabric, aio.AsyncFabric),
@@ -17,6 +17,9 @@ TWINS = [
     (invocation.Invocation, aio.AsyncInvocation),
     (dataset.Dataset, dataset.AsyncDataset),
     (node.Node, node.AsyncNode),
+    (pyfn.PyFunction, pyfn.AsyncPyFunction),
+    (pyfn.PyJob, pyfn.AsyncPyJob),
+    (pyfn.PyInvocation, pyfn.AsyncPyInvocation),
 ]
 
 

@@ -32,7 +32,7 @@ from .wire.node import Explanation, Identity, Usage
 from .wire.object import ObjectInfo
 
 if TYPE_CHECKING:
-    from .pyfn.function import AsyncPyFunction
+    from .pyfn.aio import AsyncPyFunction
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -123,14 +123,12 @@ class AsyncFabric:
         """See `Fabric.function`. With a name the result must be awaited, with a Python function not."""
         if isinstance(target, str):
             return self._function(target)
-        from .pyfn.function import AsyncPyFunction
+        from .pyfn.aio import AsyncPyFunction
 
         def decorate(function: Callable[P, R]) -> AsyncPyFunction[P, R]:
             return AsyncPyFunction(self, function, name=name, packages=packages, limits=limits, grants=grants)
 
         return decorate if target is None else decorate(target)
-
-    function.__fabric_decorator__ = True  # type: ignore[attr-defined]
 
     async def _function(self, name: str) -> AsyncFunction:
         return AsyncFunction(self, await self._io.run(functions.summary(self.policy, split_ref(name))), name)
@@ -550,6 +548,9 @@ class AsyncJob(JobBase):
         """See `Job.retry`."""
         ref = function if function is None or isinstance(function, str) else function.ref
         info = await self._run(jobs.retry(self._fabric.policy, self.id, ref, budget_fuel))
+        return self._renewed(info)
+
+    def _renewed(self, info: job_wire.Job) -> AsyncJob:
         return AsyncJob(self._fabric, info, self.decoder)
 
     async def restore(self) -> AsyncJob:

@@ -160,8 +160,6 @@ class Fabric:
 
         return decorate if target is None else decorate(target)
 
-    function.__fabric_decorator__ = True  # type: ignore[attr-defined]
-
     def functions(self, q: str | None = None, *, tag: str | None = None, limit: int = 1000) -> list[Function]:
         """Lists deployed functions by name; with `q`, those with these words in the name or description."""
         found = self._io.run(functions.summaries(self.policy, q, tag, limit))

@@ -230,6 +230,9 @@ class Job(JobBase):
         """
         ref = function if function is None or isinstance(function, str) else function.ref
         info = self._run(jobs.retry(self._fabric.policy, self.id, ref, budget_fuel))
+        return self._renewed(info)
+
+    def _renewed(self, info: wire.Job) -> Job:
         return Job(self._fabric, info, self.decoder)
 
     def restore(self) -> Job:

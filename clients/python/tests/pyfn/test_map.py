@@ -9,14 +9,14 @@ import io
 import math
 import operator
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import TextIO
 
 import pytest
 from server import Server
 
-from fabric_client import AsyncFabric, BadRequest, Fabric, FabricExecutor, LimitExceeded
-from fabric_client.pyfn import chunks, runner
+from fabric_client import AsyncFabric, BadRequest, Fabric, FabricExecutor, LimitExceeded, SettingError, WaitTimeout
+from fabric_client.pyfn import PyJob, chunks, runner
 from pyfn.beside import Point
 
 
@@ -95,6 +95,65 @@ def test_an_item_that_is_killed_fails_alone(fab: Fabric) -> None:
     assert values[:3] + values[4:] == [0, 1, 2, 4, 5]
 
 
+def test_items_that_run_again_are_submitted_once_and_have_a_timeout(fab: Fabric) -> None:
+    def spin(n: int) -> int:
+        while n == 3:
+            pass
+        return n
+
+    job = fab.function(name="once", limits={"fuel": 2_000_000_000})(spin).map(range(2, 4), chunksize=2)
+    job.wait()
+    with pytest.raises(WaitTimeout):
+        job.result(0, return_exceptions=True)
+    for _ in range(2):
+        assert job.result(return_exceptions=True)[0] == 2
+    assert len(fab.jobs(name="once")) == 2
+
+
+def test_items_that_run_again_store_no_objects(fab: Fabric) -> None:
+    job = fab.function(picky).map(range(3), chunksize=1, output="kept/", key="a key of its own")
+    job.wait()
+    before = {found.path: fab.get(found.path) for found in fab.ls("kept/")}
+    assert len(before) == 3
+    again = job.retry_failed()
+    assert again.id != job.id
+    again.wait()
+    assert {found.path: fab.get(found.path) for found in fab.ls("kept/")} == before
+
+
+def test_nothing_to_run_again_says_so(fab: Fabric, python_server: Server) -> None:
+    with pytest.raises(SettingError, match="no item of job"):
+        fab.function(square).map([1]).retry_failed()
+    with pytest.raises(SettingError, match="or it has a reduce"):
+        fab.function(picky).map([1, 2], reduce=operator.add).retry_failed()
+    with python_server.connect() as other, pytest.raises(SettingError, match="not known to this process"):
+        other.job(fab.function(picky).map([2]).id).retry_failed()  # type: ignore[attr-defined]
+
+
+def test_another_process_numbers_the_items_of_a_failed_task(fab: Fabric, python_server: Server) -> None:
+    def spin(n: int) -> int:
+        while n == 3:
+            pass
+        return n
+
+    # The second chunk is the first again, and has another text.
+    items = [1, 3, 1, 3, 5, 3]
+    job = fab.function(limits={"fuel": 100_000_000})(spin).map(items, chunksize=2, allow_failed=3)
+    with python_server.connect() as other:
+        found = other.job(job.id)
+        assert isinstance(found, PyJob)
+        assert [number for number, _ in found.failures()] == list(range(6))
+
+
+def test_a_job_that_is_retried_has_python_values(fab: Fabric) -> None:
+    job = fab.function(picky).map(range(3))
+    job.wait()
+    again = job.retry()
+    assert type(again) is PyJob
+    assert again.result(return_exceptions=True)[:2] == [0, 1]
+    assert again.failures()[0][0] == 2
+
+
 def test_results_keep_their_places_beside_failures(fab: Fabric) -> None:
     def spin(n: int) -> int:
         while n == 1:
@@ -106,6 +165,8 @@ def test_results_keep_their_places_beside_failures(fab: Fabric) -> None:
     assert isinstance(values[1], LimitExceeded)
     assert values[:1] + values[2:] == [0, 2, 3]
     assert "4 of 4" in job._repr_html_()
+    assert job.exception() is None
+    assert [number for number, _ in job.failures()] == [1]
 
 
 def test_results_are_tables(fab: Fabric) -> None:
@@ -138,7 +199,7 @@ def test_a_map_is_planned_without_running(fab: Fabric) -> None:
     f.map(range(1000, 1100), chunksize=10).result()
     again = f.plan(range(1000, 1100), chunksize=10)
     assert again.cached == 10
-    assert f.plan(range(2000, 2100), chunksize=10).estimate is not None
+    assert f.plan(range(2000, 2100), chunksize=10, key="as for map").estimate is not None
 
 
 def test_results_are_reduced(fab: Fabric) -> None:
@@ -307,6 +368,26 @@ def test_await_in_a_coroutine(fab: Fabric) -> None:
         return await fab.function(square).map([1, 2])
 
     assert asyncio.run(main()) == [1, 4]
+
+
+def test_a_call_that_is_awaited_explains_its_error(fab: Fabric) -> None:
+    def spin() -> None:
+        while True:
+            pass
+
+    call = fab.function(limits={"fuel": 100_000_000})(spin).spawn()
+
+    async def main() -> object:
+        return await call
+
+    with pytest.raises(LimitExceeded, match=r"@fab\.function\(limits="):
+        asyncio.run(main())
+    assert "@fab.function(limits={" in str(call.exception())
+    assert asyncio.run(_awaited(fab.function(square).spawn(3))) == 9
+
+
+async def _awaited(call: Awaitable[object]) -> object:
+    return await call
 
 
 def test_an_executor_takes_python_functions(fab: Fabric) -> None:

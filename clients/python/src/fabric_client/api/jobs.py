@@ -70,6 +70,10 @@ class Limit:
         self._timeout = timeout
         self._until = None if timeout is None else time.monotonic() + timeout
 
+    def remaining(self) -> float | None:
+        """Returns the seconds until the deadline, or None for no limit."""
+        return None if self._until is None else max(0.0, self._until - time.monotonic())
+
     def left(self, most: float) -> int:
         """Returns the seconds for the next request, at most `most`. Rounded up, as the server takes whole seconds."""
         left = most if self._until is None else min(most, self._until - time.monotonic())

@@ -1,6 +1,7 @@
 """Python functions in the sandbox: see `PyFunction`.
 
-- `function.py`: the handles of functions; `job.py`: the handles of their jobs and calls
+- `function.py`, `job.py`, `invocation.py`: the handles of functions, jobs and calls, and the plans that the async
+  versions in `aio.py` share; `mapping.py`: the specification of a map
 - `ship.py`: the bundle of a function, with `functions.py`, `source.py` and `names.py` for functions, `variables.py` for
   their global variables, `classes.py` for classes, `importable.py` for what the sandbox has,
   `library.py` for objects of the standard library, `tables.py` for those of numpy, pandas and pyarrow, `sharing.py` for
@@ -10,12 +11,15 @@
 - `runner.py`: the component that runs them, built from `clients/python/runner/`
 """
 
+from .aio import AsyncPyFunction, AsyncPyInvocation, AsyncPyJob
 from .errors import MemoryLimitExceeded, NotShippable, RemoteError, RemoteTraceback
-from .function import AsyncPyFunction, PyFunction
-from .job import AsyncPyJob, PyInvocation, PyJob
+from .function import PyFunction
+from .invocation import PyInvocation
+from .job import PyJob
 
 __all__ = [
     "AsyncPyFunction",
+    "AsyncPyInvocation",
     "AsyncPyJob",
     "MemoryLimitExceeded",
     "NotShippable",

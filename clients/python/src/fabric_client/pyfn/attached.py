@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..codec import decode
+from ..aio import AsyncInvocation, AsyncJob
+from ..codec import Decoder, decode
 from ..invocation import Invocation
 from ..job import Job
 from . import runner
+from .aio import AsyncPyInvocation, AsyncPyJob
+from .invocation import PyInvocation
+from .job import PyJob
 from .modules import Origin, origin
 from .outcome import Reader
 from .ship import Shipped
 
 if TYPE_CHECKING:
-    from ..aio import AsyncFabric, AsyncInvocation, AsyncJob
+    from ..aio import AsyncFabric
     from ..fabric import Fabric
     from ..wire import invocation as invocation_wire
     from ..wire import job as job_wire
+
+H = TypeVar("H")
 
 
 class _OwnClasses(dict[str, type]):
@@ -33,43 +40,36 @@ class _OwnClasses(dict[str, type]):
         return found if isinstance(found, type) else default
 
 
-def _reader() -> Reader:
-    return Reader(Shipped("", {}, _OwnClasses()))
-
-
-def job(fabric: Fabric, info: job_wire.Job, decoder: Any) -> Job:
+def job(fabric: Fabric, info: job_wire.Job, decoder: Decoder) -> Job:
     """Returns the handle of a job."""
-    from .job import PyJob
-
-    if decoder is decode and runner.is_runner(info.function):
-        return PyJob(fabric, info, _reader().many)
-    return Job(fabric, info, decoder)
+    return _handle(Job, PyJob, Reader.many, fabric, info, decoder)
 
 
-def async_job(fabric: AsyncFabric, info: job_wire.Job, decoder: Any) -> AsyncJob:
+def async_job(fabric: AsyncFabric, info: job_wire.Job, decoder: Decoder) -> AsyncJob:
     """Returns the async handle of a job."""
-    from ..aio import AsyncJob
-    from .job import AsyncPyJob
-
-    if decoder is decode and runner.is_runner(info.function):
-        return AsyncPyJob(fabric, info, _reader().many)
-    return AsyncJob(fabric, info, decoder)
+    return _handle(AsyncJob, AsyncPyJob, Reader.many, fabric, info, decoder)
 
 
-def invocation(fabric: Fabric, info: invocation_wire.Invocation, decoder: Any) -> Invocation:
+def invocation(fabric: Fabric, info: invocation_wire.Invocation, decoder: Decoder) -> Invocation:
     """Returns the handle of an asynchronous call."""
-    from .job import PyInvocation
-
-    if decoder is decode and runner.is_runner(info.function):
-        return PyInvocation(fabric, info, _reader().one)
-    return Invocation(fabric, info, decoder)
+    return _handle(Invocation, PyInvocation, Reader.one, fabric, info, decoder)
 
 
-def async_invocation(fabric: AsyncFabric, info: invocation_wire.Invocation, decoder: Any) -> AsyncInvocation:
+def async_invocation(fabric: AsyncFabric, info: invocation_wire.Invocation, decoder: Decoder) -> AsyncInvocation:
     """Returns the async handle of an asynchronous call."""
-    from ..aio import AsyncInvocation
-    from .job import AsyncPyInvocation
+    return _handle(AsyncInvocation, AsyncPyInvocation, Reader.one, fabric, info, decoder)
 
-    if decoder is decode and runner.is_runner(info.function):
-        return AsyncPyInvocation(fabric, info, _reader().one)
-    return AsyncInvocation(fabric, info, decoder)
+
+def _handle(
+    usual: Callable[..., H],
+    python: Callable[..., H],
+    read: Callable[[Reader, bytes, str | None], Any],
+    fabric: Any,
+    info: Any,
+    decoder: Decoder,
+) -> H:
+    """Returns a handle of the class `python` for a Python function, unless the caller has a decoder of its own."""
+    if decoder is not decode or not runner.is_runner(info.function):
+        return usual(fabric, info, decoder)
+    reader = Reader(Shipped("", {}, _OwnClasses()))
+    return python(fabric, info, lambda content, kind: read(reader, content, kind))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
 from ..errors import FabricError, LimitExceeded
@@ -77,6 +77,20 @@ class RemoteError(FabricError):
 
     def __str__(self) -> str:
         return f"{printable(self.type, 200)}: {printable(self.message)}"
+
+
+class OutsideFrames:
+    """A context manager that removes the frames below its own from an exception of the user's function. These frames
+    are of this package and say nothing about the function; its traceback is the exception's `RemoteTraceback`."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if trace is not None and error is not None and isinstance(error.__cause__, RemoteTraceback):
+            trace.tb_next = None
 
 
 class RemoteTraceback(Exception):

@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from ..api import functions, jobs, objects
+from ..api import functions, jobs
+from ..codec import Decoder
 from ..dataset import DatasetBase
-from ..errors import Conflict, GuestFault, NotFound
+from ..errors import GuestFault, NotFound
 from ..function import invoked
-from ..spec import job_spec
 from ..steps import Plan
-from . import chunks, packages, runner
+from . import packages, runner
 from .codec import dumps
-from .errors import NotShippable, RemoteTraceback
-from .job import AsyncPyInvocation, AsyncPyJob, PyInvocation, PyJob
+from .errors import NotShippable, OutsideFrames
+from .invocation import PyInvocation
+from .job import PyJob, Submitted
+from .mapping import Map, MapOptions, Specification, specified
 from .outcome import Reader
-from .results import Items
-from .ship import Shipment, Shipped
+from .ship import Shipment
 
 if TYPE_CHECKING:
-    from ..aio import AsyncFabric
+    from typing_extensions import Unpack
+
     from ..fabric import Fabric
-    from ..wire.job import Job, JobPlan
+    from ..wire.invocation import Invocation
+    from ..wire.job import JobPlan
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
 CONTENT_TYPE = "application/json"
-_OPTIONS = (inspect.signature(job_spec).parameters.keys() | {"key", "fan_in"}) - {
-    "function",
-    "over",
-    "params",
-    "reduce",
-    "shuffle",
-}
-"""Options of a map, besides `reduce` and `chunksize`."""
-_EXAMPLES = {"limits": '{"fuel": 10**10}', "grants": '{"clocks": True}'}
 
 
 class PyFunctionBase(Generic[P, R]):
@@ -65,9 +58,10 @@ class PyFunctionBase(Generic[P, R]):
             )
         if isinstance(packages, str):
             raise TypeError('packages must be a list: packages=["more-itertools==10.*"]')
-        for what, given in (("limits", limits), ("grants", grants)):
-            if given is not None and not isinstance(given, Mapping):
-                raise TypeError(f"{what} must be a dict, such as {what}={_EXAMPLES[what]}")
+        if not isinstance(limits, Mapping | None):
+            raise TypeError('limits must be a dict, such as limits={"fuel": 10**10}')
+        if not isinstance(grants, Mapping | None):
+            raise TypeError('grants must be a dict, such as grants={"clocks": True}')
         functools.update_wrapper(self, function)
         self.__fabric_function__ = function
         self._fabric = fabric
@@ -103,33 +97,6 @@ class PyFunctionBase(Generic[P, R]):
         shipped = shipment.finish(entry)
         return f"{shipped.bundle}\n{dumps(call)}".encode("ascii"), Reader(shipped)
 
-    def _items(
-        self, items: Iterable[Any], star: bool, reduce: Callable[[Any, Any], Any] | None, chunksize: int | None
-    ) -> tuple[list[str], dict[str, Any], Shipped, Items]:
-        """Returns the items of each task, the parameters of all tasks, the data for reading their results, and the
-        items."""
-        if isinstance(items, str | bytes | Mapping):
-            raise TypeError(f"can't map over a {type(items).__name__}: pass a list of items, or fab.dataset(path)")
-        shipment, entry = self._shipment()
-        texts, known = [], []
-        for number, item in enumerate(items):
-            value = list(item) if star else item
-            known.append(item)
-            texts.append(dumps(shipment.value(value, f"item {number} of {self.name}")))
-        tasks = list(chunks.chunks(texts, chunksize))
-        shipped = self._finished(shipment, entry, reduce)
-        params = self._params(shipped, "star" if star else "items")
-        return chunks.texts(tasks), params, shipped, Items([len(task) for task in tasks], known)
-
-    def _finished(self, shipment: Shipment, entry: Any, reduce: Callable[[Any, Any], Any] | None) -> Shipped:
-        if reduce is None:
-            return shipment.finish(entry)
-        return shipment.finish(entry, reduce=shipment.value(reduce, "the function that reduces"))
-
-    def _params(self, shipped: Shipped, over: str) -> dict[str, Any]:
-        chunks.check_bundle(shipped.bundle)
-        return {"bundle": shipped.bundle, "over": over}
-
     # Operations.
 
     def _ref(self) -> Plan[str]:
@@ -158,76 +125,57 @@ class PyFunctionBase(Generic[P, R]):
             raise reader.explained(error) from None
         return reader.one(reply.content)
 
-    def _specified(
-        self,
-        over: DatasetBase | Iterable[Any],
-        star: bool,
-        reduce: Callable[[Any, Any], Any] | None,
-        chunksize: int | None,
-        options: dict[str, Any],
-    ) -> Plan[tuple[Callable[[str], dict[str, Any]], Shipped, Items | None]]:
-        """Returns a function that makes the job's specification for a deployment of the runner."""
-        unknown = sorted(options.keys() - _OPTIONS)
-        if unknown:
-            known = ", ".join(["reduce", "chunksize", *sorted(_OPTIONS)])
-            raise TypeError(f"a map has no option {unknown[0]!r}; its options are {known}")
-        if reduce is not None and not callable(reduce):
-            raise TypeError(f"reduce is {reduce!r}, and must be a function of two values, such as operator.add")
+    def _spawned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan[tuple[Invocation, Decoder]]:
+        body, reader = self._call(args, kwargs)
         policy = self._fabric.policy
-        source: DatasetBase | list[str]
-        items = None
-        if isinstance(over, DatasetBase):
-            shipment, entry = self._shipment()
-            shipped = self._finished(shipment, entry, reduce)
-            source, params = over, self._params(shipped, "partition")
-        else:
-            source, params, shipped, items = self._items(over, star, reduce, chunksize)
-            if sum(map(len, source)) > chunks.INLINE_BYTES:
-                path, content = chunks.stored(source)
-                # If the object exists, it holds the same items, since its path is their hash.
-                with contextlib.suppress(Conflict):
-                    yield from objects.put(policy, path, content, "application/jsonl", True, None)
-                source = DatasetBase(path, "items")
-        options = {"name": self.name, **options}
-        fan_in = options.pop("fan_in", None)
-        merge = (fan_in or True) if reduce is not None else False
-        return lambda ref: job_spec(ref, source, params=params, reduce=merge, **options), shipped, items
+        info = yield from self._with_ref(lambda ref: functions.spawn(policy, ref, body, None, CONTENT_TYPE, None))
+        return info, reader.one
 
-    def _submitted(
-        self, over: Any, star: bool, reduce: Any, chunksize: int | None, options: dict[str, Any]
-    ) -> Plan[tuple[Job, Reader, Items | None]]:
-        policy = self._fabric.policy
-        options = dict(options)
-        key = options.pop("key", None)
-        spec, shipped, items = yield from self._specified(over, star, reduce, chunksize, options)
-        job = yield from self._with_ref(lambda ref: jobs.submit(policy, spec(ref), key))
-        return job, Reader(shipped), items
-
-    def _planned(
-        self, over: Any, star: bool, reduce: Any, chunksize: int | None, options: dict[str, Any]
-    ) -> Plan[JobPlan]:
-        policy = self._fabric.policy
-        spec, _, _ = yield from self._specified(over, star, reduce, chunksize, options)
-        return (yield from self._with_ref(lambda ref: jobs.plan(policy, spec(ref))))
-
-    def _reader(self) -> Reader:
-        """Returns a reader for the results of an earlier job of this function."""
+    def _specified(self, given: Map) -> Plan[Specification]:
         shipment, entry = self._shipment()
-        return Reader(shipment.finish(entry))
+        return (yield from specified(self._fabric.policy, self.name, given, shipment, entry))
+
+    def _submitted(self, given: Map) -> Plan[Submitted]:
+        policy, key = self._fabric.policy, given.options.get("key")
+        spec = yield from self._specified(given)
+        info = yield from self._with_ref(lambda ref: jobs.submit(policy, spec.of(ref), key))
+        items = spec.items
+
+        def again(numbers: list[int]) -> Plan[Submitted]:
+            values = [] if items is None else [items.values[number] for number in numbers]
+            return self._submitted(given.again(values))
+
+        can_repeat = items is not None and given.reduce is None
+        return Submitted(info, Reader(spec.shipped).many, items, again if can_repeat else None)
+
+    def _planned(self, given: Map) -> Plan[JobPlan]:
+        spec = yield from self._specified(given)
+        return (yield from self._with_ref(lambda ref: jobs.plan(self._fabric.policy, spec.of(ref))))
+
+    def _found(self, id: str) -> Plan[Submitted]:
+        """Returns an earlier job of this function."""
+        info = yield from jobs.look(self._fabric.policy, id)
+        shipment, entry = self._shipment()
+        return Submitted(info, Reader(shipment.finish(entry)).many)
 
 
 class PyFunction(PyFunctionBase[P, R]):
     """A Python function that can run in the sandbox. Created by `@fab.function`.
 
-    A call runs it in this process. `remote`, `spawn`, `map` and `starmap` run it in a new sandbox of the server, with
-    CPython 3.14 and most of its standard library, without files, network, threads or native extensions. Its source is
-    sent together with the functions, classes, constants and imports of its module that it uses, and with the current
-    values of variables of enclosing functions.
+    A call runs it in this process. `remote`, `spawn`, `map` and `starmap` run it in new sandboxes of the server, with
+    CPython 3.14 and nearly all of its standard library, without files, network, threads, processes or native
+    extensions.
+
+    The function there is the function here: its source is sent, and with it the values that it uses now: default
+    values, variables of enclosing functions, global variables, attributes of functions and classes, and what decorators
+    made. Nothing that was evaluated here is evaluated again. Two names of one list are two names of one list there.
+    What cannot be sent raises `NotShippable` before any request, with the path to it.
 
     Arguments and results may be None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set,
-    frozenset, date, time, datetime (with a fixed offset), timedelta, Decimal, Fraction, UUID, range, Counter,
-    OrderedDict, defaultdict, deque; dataclasses, named tuples, enums and plain classes of the function's module; and
-    containers of these. Arguments may also be functions, classes and modules.
+    frozenset, date, time, datetime (naive or with a fixed offset), timedelta, Decimal, Fraction, UUID, range, Counter,
+    OrderedDict, defaultdict, deque, `array.array`, built-in types, dataclasses, named tuples, enums and plain classes
+    of the user, and containers of these. Arguments may also be functions, classes, methods, exceptions, objects of the
+    standard library that can be pickled, and values of numpy, pandas and pyarrow, which become standard values.
     """
 
     _fabric: Fabric
@@ -246,13 +194,8 @@ class PyFunction(PyFunctionBase[P, R]):
                 type is neither built in nor defined in the function's module.
             LimitExceeded: if it used more fuel, memory or time than `limits` allow.
         """
-        try:
+        with OutsideFrames():
             result: R = self._fabric._io.run(self._remote(args, kwargs))
-        except Exception as error:
-            if not isinstance(error.__cause__, RemoteTraceback):
-                raise
-            # The frames of this package say nothing about the function's exception.
-            raise error.with_traceback(None) from error.__cause__
         return result
 
     def spawn(self, *args: P.args, **kwargs: P.kwargs) -> PyInvocation:
@@ -262,10 +205,7 @@ class PyFunction(PyFunctionBase[P, R]):
         Raises:
             NotShippable: as `remote`.
         """
-        body, reader = self._call(args, kwargs)
-        policy = self._fabric.policy
-        plan = self._with_ref(lambda ref: functions.spawn(policy, ref, body, None, CONTENT_TYPE, None))
-        return PyInvocation(self._fabric, self._fabric._io.run(plan), reader.one)
+        return PyInvocation(self._fabric, *self._fabric._io.run(self._spawned(args, kwargs)))
 
     def map(
         self,
@@ -273,7 +213,7 @@ class PyFunction(PyFunctionBase[P, R]):
         *,
         reduce: Callable[[Any, Any], Any] | None = None,
         chunksize: int | None = None,
-        **options: Any,
+        **options: Unpack[MapOptions],
     ) -> PyJob:
         """Calls the function for every item, or for every partition of a data set, and returns the job.
 
@@ -290,7 +230,8 @@ class PyFunction(PyFunctionBase[P, R]):
         Raises:
             NotShippable: as `remote`.
         """
-        return self._job(over, False, reduce, chunksize, options)
+        plan = self._submitted(Map(over, reduce, chunksize, options))
+        return PyJob._of(self._fabric, self._fabric._io.run(plan))
 
     def starmap(
         self,
@@ -298,10 +239,11 @@ class PyFunction(PyFunctionBase[P, R]):
         *,
         reduce: Callable[[Any, Any], Any] | None = None,
         chunksize: int | None = None,
-        **options: Any,
+        **options: Unpack[MapOptions],
     ) -> PyJob:
         """See `map`. Each item is a tuple of arguments."""
-        return self._job(over, True, reduce, chunksize, options)
+        plan = self._submitted(Map(over, reduce, chunksize, options, star=True))
+        return PyJob._of(self._fabric, self._fabric._io.run(plan))
 
     def plan(
         self,
@@ -309,7 +251,7 @@ class PyFunction(PyFunctionBase[P, R]):
         *,
         reduce: Callable[[Any, Any], Any] | None = None,
         chunksize: int | None = None,
-        **options: Any,
+        **options: Unpack[MapOptions],
     ) -> JobPlan:
         """Returns the plan of a map without running it: tasks, bytes, cached tasks, and an estimate of its cost if
         Python functions have run with these limits and grants. The arguments are those of `map`.
@@ -317,88 +259,8 @@ class PyFunction(PyFunctionBase[P, R]):
         Raises:
             NotShippable: as `remote`.
         """
-        return self._fabric._io.run(self._planned(over, False, reduce, chunksize, options))
+        return self._fabric._io.run(self._planned(Map(over, reduce, chunksize, options)))
 
     def job(self, id: str) -> PyJob:
         """Returns an earlier job of this function by its id. It may have been submitted by another process."""
-        return PyJob(self._fabric, self._fabric.job(id).info, self._reader().many)
-
-    def _job(self, over: Any, star: bool, reduce: Any, chunksize: int | None, options: dict[str, Any]) -> PyJob:
-        info, reader, items = self._fabric._io.run(self._submitted(over, star, reduce, chunksize, options))
-
-        def again(numbers: list[int]) -> PyJob:
-            some = [known.values[number] for number in numbers]
-            return self._job(some, star, None, 1, {**options, "key": None, "allow_failed": len(some)})
-
-        known = items or Items()
-        return PyJob(self._fabric, info, reader.many, items, again if items is not None and reduce is None else None)
-
-
-class AsyncPyFunction(PyFunctionBase[P, R]):
-    """The async version of `PyFunction`. Created by `@fab.function` of an `AsyncFabric`."""
-
-    _fabric: AsyncFabric
-
-    async def remote(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """See `PyFunction.remote`."""
-        return await self._fabric._io.run(self._remote(args, kwargs))
-
-    async def spawn(self, *args: P.args, **kwargs: P.kwargs) -> AsyncPyInvocation:
-        """See `PyFunction.spawn`."""
-        body, reader = self._call(args, kwargs)
-        policy = self._fabric.policy
-        plan = self._with_ref(lambda ref: functions.spawn(policy, ref, body, None, CONTENT_TYPE, None))
-        return AsyncPyInvocation(self._fabric, await self._fabric._io.run(plan), reader.one)
-
-    async def map(
-        self,
-        over: DatasetBase | Iterable[Any],
-        *,
-        reduce: Callable[[Any, Any], Any] | None = None,
-        chunksize: int | None = None,
-        **options: Any,
-    ) -> AsyncPyJob:
-        """Calls the function for every item, or for every partition of a data set, and returns the job."""
-        return await self._job(over, False, reduce, chunksize, options)
-
-    async def starmap(
-        self,
-        over: Iterable[Iterable[Any]],
-        *,
-        reduce: Callable[[Any, Any], Any] | None = None,
-        chunksize: int | None = None,
-        **options: Any,
-    ) -> AsyncPyJob:
-        """See `map`. Each item is a tuple of arguments."""
-        return await self._job(over, True, reduce, chunksize, options)
-
-    async def plan(
-        self,
-        over: DatasetBase | Iterable[Any],
-        *,
-        reduce: Callable[[Any, Any], Any] | None = None,
-        chunksize: int | None = None,
-        **options: Any,
-    ) -> JobPlan:
-        """See `PyFunction.plan`."""
-        return await self._fabric._io.run(self._planned(over, False, reduce, chunksize, options))
-
-    async def job(self, id: str) -> AsyncPyJob:
-        """See `PyFunction.job`."""
-        return AsyncPyJob(self._fabric, (await self._fabric.job(id)).info, self._reader().many)
-
-    async def _job(
-        self, over: Any, star: bool, reduce: Any, chunksize: int | None, options: dict[str, Any]
-    ) -> AsyncPyJob:
-        running: Awaitable[tuple[Job, Reader, Items | None]] = self._fabric._io.run(
-            self._submitted(over, star, reduce, chunksize, options)
-        )
-        info, reader, items = await running
-
-        def again(numbers: list[int]) -> Awaitable[AsyncPyJob]:
-            some = [known.values[number] for number in numbers]
-            return self._job(some, star, None, 1, {**options, "key": None, "allow_failed": len(some)})
-
-        known = items or Items()
-        some_again = again if items is not None and reduce is None else None
-        return AsyncPyJob(self._fabric, info, reader.many, items, some_again)
+        return PyJob._of(self._fabric, self._fabric._io.run(self._found(id)))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..api import jobs
-from ..errors import FabricError, JobCancelled, LimitExceeded, from_fault
+from ..errors import FabricError, JobCancelled, LimitExceeded, ProtocolError, from_fault
 from ..request import Policy
 from ..steps import Plan
 from ..text import printable
 from ..wire.job import Job
+from .codec import CodecError, loads
 from .errors import explained
 from .outcome import Outcome
 
@@ -41,18 +41,12 @@ class Items:
     values: list[Any] = field(default_factory=list)
 
     def size(self, job: Job, task: int) -> int:
-        """Returns the number of items of a task without a result."""
+        """Returns the number of items of a task without a result. A task counts as one item if it is unknown to this
+        process and its items are not among the first 100 of the job's specification, as those of a stored object."""
         if task < len(self.sizes):
             return self.sizes[task]
         inline = job.spec.input.get("items", [])
-        if task < len(inline):
-            found = inline[task]
-            try:
-                found = json.loads(found) if isinstance(found, str) else found
-            except ValueError:
-                return 1
-            return len(found["values"] if isinstance(found, dict) else found)
-        return 1
+        return _size(inline[task]) if task < len(inline) else 1
 
     def show(self, number: int) -> str:
         """Returns the beginning of an item's text."""
@@ -65,6 +59,19 @@ class Items:
         return printable(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")
 
 
+def _size(text: Any) -> int:
+    """Returns the number of items in a task's text, as `chunks.texts` writes it: a JSON list of the items, or an object
+    with this list as `values`."""
+    try:
+        found = loads(text) if type(text) is str else None
+    except CodecError:
+        found = None
+    values = found.get("values") if type(found) is dict else found
+    if type(values) is not list:
+        raise ProtocolError("the specification of the job has items that are not those of a Python function")
+    return len(values)
+
+
 Decoder = Callable[[bytes, "str | None"], list[Outcome]]
 
 
@@ -73,7 +80,7 @@ def of_items(policy: Policy, job: Job, decoder: Decoder, items: Items) -> Plan[l
     item of a task that did not run has the job's."""
     found = yield from _of_tasks(policy, job, decoder)
     listed: list[Item] = []
-    for task in range(max(found, default=-1) + 1):
+    for task in range(max(len(items.sizes), max(found, default=-1) + 1)):
         outcomes = found.get(task)
         if not isinstance(outcomes, list):
             missing = outcomes or FabricError("the task did not run", job_id=job.id)
