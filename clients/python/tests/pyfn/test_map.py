@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import csv
+import inspect
 import io
 import math
 import operator
@@ -15,8 +16,18 @@ from typing import TextIO
 import pytest
 from server import Server
 
-from fabric_client import AsyncFabric, BadRequest, Fabric, FabricExecutor, LimitExceeded, SettingError, WaitTimeout
+from fabric_client import (
+    AsyncFabric,
+    BadRequest,
+    Fabric,
+    FabricExecutor,
+    Function,
+    LimitExceeded,
+    SettingError,
+    WaitTimeout,
+)
 from fabric_client.pyfn import PyJob, chunks, runner
+from fabric_client.pyfn.mapping import MapOptions
 from pyfn.beside import Point
 
 
@@ -190,6 +201,11 @@ def test_wrong_options_are_refused_at_once(fab: Fabric) -> None:
         fab.function(grants=["clocks"])(square)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="must be a function of two values"):
         fab.function(square).map([1], reduce=True)  # type: ignore[arg-type]
+
+
+def test_the_options_are_those_of_any_map() -> None:
+    others = {"self", "over", "params", "reduce", "shuffle", "decoder"}
+    assert MapOptions.__annotations__.keys() == inspect.signature(Function.map).parameters.keys() - others | {"fan_in"}
 
 
 def test_a_map_is_planned_without_running(fab: Fabric) -> None:

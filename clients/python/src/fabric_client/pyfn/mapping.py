@@ -22,19 +22,19 @@ from .ship import Shipment, Shipped
 class MapOptions(TypedDict, total=False):
     """The options of a map's job, as in `Function.map`."""
 
-    output: str
-    name: str
+    output: str | None
+    name: str | None
     tags: Iterable[str]
-    concurrency: int
-    max_attempts: int
-    allow_failed: int
-    priority: int
-    budget_fuel: int | str
-    node_selector: Mapping[str, str]
+    concurrency: int | None
+    max_attempts: int | None
+    allow_failed: int | None
+    priority: int | None
+    budget_fuel: int | str | None
+    node_selector: Mapping[str, str] | None
     cache: bool
-    key: str
+    key: str | None
     #: Number of results merged at a time.
-    fan_in: int
+    fan_in: int | None
 
 
 @dataclass(frozen=True)
