@@ -188,7 +188,9 @@ class Program:
         if tag == "$graph":
             return self._graph(*content)
         if tag == "$singledispatch":
-            return self._single(*content)
+            made, fill = self._single(*content)
+            fill()
+            return made
         if tag == "$exception":
             return self._exception(*content)
         if tag == "$slot":
@@ -198,11 +200,18 @@ class Program:
             return typing.TypeVar(name, *map(value, constraints), **{key: value(one) for key, one in keys.items()})
         raise ValueError(f"the tag {tag} is unknown: this runner is older than the client")
 
-    def _single(self, first: Any, more: list[Any]) -> Any:
-        made = functools.singledispatch(self.decoder.of_json(first))
+    def _single(self, first: Any, more: list[Any], attributes: dict[str, Any]) -> tuple[Any, Callable[[], None]]:
+        """Returns a dispatcher, and a function that sets its attributes, which may refer to it."""
+        value = self.decoder.of_json
+        made = functools.singledispatch(value(first))
         for cls, function in more:
-            made.register(self.decoder.of_json(cls), self.decoder.of_json(function))
-        return made
+            made.register(value(cls), value(function))
+
+        def fill() -> None:
+            for name, one in attributes.items():
+                setattr(made, name, value(one))
+
+        return made, fill
 
     def _exception(
         self, cls: Any, args: list[Any], state: dict[str, Any], more: dict[str, Any], chain: list[Any]
@@ -268,6 +277,8 @@ class Program:
             call, args, state = json[tag]
             result = value(call)(*map(value, args))
             return result, lambda: _with_state(result, None if state is None else value(state[0]))
+        if tag == "$singledispatch":
+            return self._single(*json[tag])
         if tag == "$object":
             name, attributes = json[tag]
             made = object.__new__(self._classes[name])

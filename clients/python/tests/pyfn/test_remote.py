@@ -18,6 +18,8 @@ import sys
 import traceback
 import uuid
 
+import numpy
+import pandas as pd
 import pytest
 from server import Server
 
@@ -234,9 +236,6 @@ def make_made_here() -> str:
 
 
 def test_values_of_numpy_and_pandas_become_standard_ones(fab: Fabric) -> None:
-    import numpy
-    import pandas as pd
-
     weights = numpy.arange(3, dtype="float32")
 
     @fab.function
@@ -252,6 +251,16 @@ def test_values_of_numpy_and_pandas_become_standard_ones(fab: Fabric) -> None:
     assert about.remote(frame)[:2] == (rows, "list")
     assert about.remote(frame["a"])[:2] == (array.array("q", [1, 2]), "array")
     assert about.remote(pd.NaT)[:2] == (None, "NoneType")
+    assert about.remote([pd.NaT, None, pd.NaT])[0] == [None, None, None]
+
+
+ZERO, MISSING = numpy.int64(0), pd.NaT
+
+
+def test_one_value_of_numpy_in_two_places_leaves_other_numbers_alone(fab: Fabric) -> None:
+    assert fab.function(lambda: ([ZERO, ZERO, 0], [MISSING, MISSING, None])).remote() == ([0] * 3, [None] * 3)
+    queue = collections.deque([0], maxlen=0 + 3)
+    assert fab.function(lambda *args: args).remote([ZERO, ZERO], queue) == ([0, 0], queue)
 
 
 def test_imports_in_a_body_are_checked_before_anything_is_sent(fab: Fabric) -> None:

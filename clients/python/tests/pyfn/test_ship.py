@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import io
 import json
 import os
@@ -152,6 +153,21 @@ def test_functions_without_source_are_refused() -> None:
     assert "the source of typed is not available" in refused(space["typed"])
     many = [lambda x: x, lambda x: x + 0 * len("a")], [(lambda x: (x, 1)), (lambda x: (x, 1.0))]
     assert bundle(many[0][0])["texts"]
+
+
+class Shelf:
+    pass
+
+
+def test_a_class_that_is_registered_later_is_sent_as_registered() -> None:
+    def f() -> bool:
+        return isinstance(Shelf(), (collections.abc.Sized, os.PathLike))
+
+    assert "registered with" not in json.dumps(bundle(f))
+    collections.abc.Sized.register(Shelf)
+    os.PathLike.register(Shelf)
+    found = [state["registered with"] for _, state in bundle(f)["classes"]]
+    assert found == [[{"$from": ["collections.abc", "Sized"]}, {"$from": ["os", "PathLike"]}]]
 
 
 SCRIPT = textwrap.dedent(

@@ -8,11 +8,18 @@ bases and no attributes, then its attributes. Nothing that the user's class body
 from __future__ import annotations
 
 import abc
+import collections.abc
+import contextlib
 import dataclasses
 import enum
+import functools
+import io
+import numbers
+import os
 import sys
 import types
 import typing
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from .errors import NotShippable
@@ -197,7 +204,7 @@ def _state(cls: type, skipped: set[str], shipment: Shipment) -> dict[str, Any]:
             continue
         if (is_dataclass and _is_of_dataclass(value)) or _is_of_library(value, cls):
             continue
-        if name == "__doc__" and not isinstance(value, str):
+        if name == "__doc__" and value is None:
             continue
         what = "attribute" if not callable(value) else "method"
         attributes[name] = shipment.part(value, f"its {what} `{name}`")
@@ -221,9 +228,9 @@ def _state(cls: type, skipped: set[str], shipment: Shipment) -> dict[str, Any]:
         registered = _registered(cls)
         if registered:
             state["registered"] = [shipment.part(one, "a class registered with it") for one in registered]
-    homes = [home for home in _abstract_homes() if cls in home[2]]
+    homes = _library_homes(cls)
     if homes:
-        state["registered with"] = [{"$from": [module, name]} for module, name, _ in homes]
+        state["registered with"] = [{"$from": [one.__module__, one.__name__]} for one in homes]
     return state
 
 
@@ -249,7 +256,7 @@ def _annotations(cls: type, shipment: Shipment) -> dict[str, Any]:
     found = vars(cls).get("__annotations__")
     if not isinstance(found, dict):
         return {}
-    json = {name: shipment.wished(value) for name, value in found.items()}
+    json = {name: shipment.annotation(value) for name, value in found.items()}
     return {name: value for name, value in json.items() if value is not None}
 
 
@@ -276,7 +283,7 @@ def _field(field: Any, shipment: Shipment) -> Any:
     if field.metadata:
         keys["metadata"] = shipment.part(dict(field.metadata), f"the metadata of its field `{field.name}`")
     type_ = field.type.type if isinstance(field.type, dataclasses.InitVar) else field.type
-    return [field.name, kind, shipment.wished(type_), keys]
+    return [field.name, kind, shipment.annotation(type_), keys]
 
 
 def _members(cls: enum.EnumMeta) -> list[tuple[str, Any]]:
@@ -296,24 +303,33 @@ def _member_state(cls: enum.EnumMeta, shipment: Shipment) -> dict[str, Any]:
 
 def _registered(cls: type) -> list[type]:
     """Returns the classes that were registered with an abstract class."""
+    found = [one for one in (known() for known in _registry(cls)) if one is not None]
+    return sorted(found, key=lambda one: (one.__module__, one.__qualname__))
+
+
+def _registry(cls: type) -> set[weakref.ref[type]]:
     try:
         import _abc  # type: ignore[import-not-found]
+    except ImportError:
+        # Another implementation of Python.
+        return set()
+    found: set[weakref.ref[type]] = _abc._get_dump(cls)[0]
+    return found
 
-        registry = _abc._get_dump(cls)[0]
-    except (ImportError, AttributeError):
-        return []
-    found = [one() for one in registry]
-    return sorted((one for one in found if one is not None), key=lambda one: (one.__module__, one.__qualname__))
+
+def _library_homes(cls: type) -> list[type]:
+    """Returns the abstract classes of the standard library that a class was registered with."""
+    # The token changes with each registration.
+    known = _library_registries(abc.get_cache_token())
+    return [home for home, registered in known if any(one() is cls for one in registered)]
 
 
-def _abstract_homes() -> list[tuple[str, str, list[type]]]:
-    """Returns the abstract classes of `collections.abc` and `numbers`, with the classes registered with them."""
-    import collections.abc
-    import numbers
-
-    found = []
-    for module in (collections.abc, numbers):
+@functools.lru_cache(maxsize=1)
+def _library_registries(token: object) -> list[tuple[type, set[weakref.ref[type]]]]:
+    """Returns the abstract classes of the standard library with the classes registered with them."""
+    found: list[tuple[type, set[weakref.ref[type]]]] = []
+    for module in (collections.abc, contextlib, io, numbers, os):
         for name, value in sorted(vars(module).items()):
-            if isinstance(value, abc.ABCMeta) and not name.startswith("_"):
-                found.append((module.__name__, name, _registered(value)))
+            if isinstance(value, abc.ABCMeta) and value.__module__ == module.__name__ and value.__name__ == name:
+                found.append((value, _registry(value)))
     return found

@@ -72,9 +72,6 @@ _ARRAY_CODES = set("bBhHiIqQfd")
 EXCEPTION_NAMES = ("filename", "filename2", "name", "path")
 """Attributes of built-in exceptions that are text and not among their arguments."""
 
-NOTHING = None
-"""None, by a name that can be imported."""
-
 _FACTORIES: dict[str, type] = {t.__name__: t for t in (bool, bytes, dict, float, int, list, set, str, tuple)}
 _ATOMS = {type(None), bool, str}
 _NUMBERS = _ATOMS | {int, float}

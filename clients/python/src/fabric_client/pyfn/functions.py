@@ -68,7 +68,7 @@ def _fill(
     attributes = {
         name: part(value, f"its attribute `{name}`")
         for name, value in vars(function).items()
-        if name != "__fabric_decorator__" and not isinstance(value, types.GetSetDescriptorType)
+        if not isinstance(value, types.GetSetDescriptorType)
     }
     if attributes:
         state["attributes"] = attributes
@@ -86,7 +86,7 @@ def _fill(
 
 def _annotate(number: int, function: types.FunctionType, shipment: Shipment) -> None:
     """Adds the annotations of a function whose types are in the sandbox."""
-    annotations = {name: shipment.wished(value) for name, value in getattr(function, "__annotations__", {}).items()}
+    annotations = {name: shipment.annotation(value) for name, value in getattr(function, "__annotations__", {}).items()}
     known = {name: json for name, json in annotations.items() if json is not None}
     if known:
         shipment.state["functions"].append([number, {"annotations": known}])

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from . import importable, refuse
 from .classes import is_made_at_run_time
 from .codec import EXCEPTION_NAMES
-from .errors import NotShippable
 from .modules import Origin
 
 if TYPE_CHECKING:
@@ -53,43 +52,58 @@ def json(value: Any, shipment: Shipment) -> Any | None:
 
 
 def _property(value: property, shipment: Shipment) -> Any:
-    parts = [shipment.part(part, f"its {what}") for part, what in zip(_accessors(value), _ACCESSORS, strict=True)]
+    accessors = {"getter": value.fget, "setter": value.fset, "deleter": value.fdel}
+    parts = [shipment.part(part, f"its {what}") for what, part in accessors.items()]
     natural = getattr(value.fget, "__doc__", None)
     doc = None if value.__doc__ == natural else value.__doc__
     return call(named("builtins", "property"), *parts, shipment.part(doc, "its docstring"))
 
 
-_ACCESSORS = ("getter", "setter", "deleter")
-
-
-def _accessors(value: property) -> list[Any]:
-    return [value.fget, value.fset, value.fdel]
-
-
 def _method_kind(value: Any, shipment: Shipment) -> Any:
-    return call(named("builtins", type(value).__name__), shipment.part(value.__func__, "its function"))
+    make = named("builtins", type(value).__name__)
+    return call(make, shipment.part(value.__func__, "its function"), state=_more(value, value.__func__, shipment))
 
 
 def _cached_property(value: Any, shipment: Shipment) -> Any:
-    state = {"attrname": value.attrname}
+    state = {"attrname": value.attrname, **(_more(value, value.func, shipment) or {})}
     return call(named("functools", "cached_property"), shipment.part(value.func, "its function"), state=state)
 
 
 def _lru_cache(value: Any, shipment: Shipment) -> Any:
     parameters = value.cache_parameters()
     make = call(named("functools", "lru_cache"), parameters["maxsize"], parameters["typed"])
-    return call(make, shipment.part(value.__wrapped__, "its function"), state=_more(value, shipment))
+    return call(make, shipment.part(value.__wrapped__, "its function"), state=_more(value, value.__wrapped__, shipment))
 
 
-def _more(value: Any, shipment: Shipment) -> Any:
-    """Returns attributes that were set on a wrapper after it was made."""
-    inner = value.__wrapped__
-    usual = {"__wrapped__", "cache_parameters", "__annotations__", "__type_params__"}
-    named = {"__module__", "__name__", "__qualname__", "__doc__"}
-    found = {name: part for name, part in vars(value).items() if name not in usual | named}
-    found |= {name: getattr(value, name) for name in named if getattr(value, name) != getattr(inner, name, None)}
-    made = {name: shipment.part(part, f"its attribute `{name}`") for name, part in found.items()}
-    return made or None
+_OF_WRAPPERS = {
+    "__wrapped__",
+    "__annotations__",
+    "__annotate__",
+    "__type_params__",
+    # Of `cached_property`, `lru_cache` and `singledispatch`.
+    "func",
+    "attrname",
+    "lock",
+    "cache_parameters",
+    "registry",
+    "dispatch",
+    "register",
+    "_clear_cache",
+}
+"""Attributes that a wrapper of the standard library has when it is made."""
+_OF_FUNCTIONS = ("__module__", "__name__", "__qualname__", "__doc__")
+"""Attributes that a wrapper has from its function."""
+
+
+def _more(value: Any, inner: Any, shipment: Shipment) -> dict[str, Any] | None:
+    """Returns the attributes of a wrapper of a function that were set after it was made, or None."""
+    found = {name: part for name, part in vars(value).items() if name not in _OF_WRAPPERS and name not in _OF_FUNCTIONS}
+    for name in _OF_FUNCTIONS:
+        if name in vars(value) or isinstance(value, types.FunctionType):
+            part = getattr(value, name)
+            if part != getattr(inner, name, None):
+                found[name] = part
+    return {name: shipment.part(part, f"its attribute `{name}`") for name, part in found.items()} or None
 
 
 def _is_singledispatch(value: types.FunctionType) -> bool:
@@ -106,7 +120,7 @@ def _singledispatch(value: Any, shipment: Shipment) -> Any:
         ]
         for cls, function in registry.items()
     ]
-    return {"$singledispatch": [first, more]}
+    return {"$singledispatch": [first, more, _more(value, value.__wrapped__, shipment) or {}]}
 
 
 def _method(value: types.MethodType, shipment: Shipment) -> Any:
@@ -235,7 +249,4 @@ def reduced(value: Any, shipment: Shipment) -> Any:
         raise refuse.unknown(value)
     function, args, state = made[0], made[1], made[2] if len(made) > 2 else None
     part = shipment.encoder.json
-    try:
-        return call(part(function), *[part(a) for a in args], state=None if state is None else part(state))
-    except RecursionError:
-        raise NotShippable(f"a {cls.__qualname__} contains itself", "send its parts") from None
+    return call(part(function), *map(part, args), state=None if state is None else part(state))

@@ -31,7 +31,7 @@ class Uses:
     #: Variables of enclosing functions that it needs.
     free: set[str] = field(default_factory=set)
     #: Names in annotations of classes and functions in its body, which are optional.
-    wished: set[str] = field(default_factory=set)
+    optional: set[str] = field(default_factory=set)
     #: Attributes of a name that it uses: `path` and `path.join` of `os` in `os.path.join`.
     attributes: dict[str, set[str]] = field(default_factory=dict)
     #: Names that are also used without an attribute.
@@ -45,7 +45,7 @@ def of(definition: Definition, free: tuple[str, ...]) -> Uses:
     """Returns the global names of a function with these free variables. Its decorators, default values and annotations
     do not count: their values exist already."""
     uses = Uses()
-    plain = _Stripper(uses.wished).visit(_bare(definition.node))
+    plain = _Stripper(uses.optional).visit(_bare(definition.node))
     body: list[ast.stmt] = [ast.Expr(plain) if isinstance(plain, ast.Lambda) else plain]
     bound = None if isinstance(plain, ast.Lambda) else plain.name
     if definition.class_name is not None:
@@ -69,7 +69,7 @@ def of(definition: Definition, free: tuple[str, ...]) -> Uses:
             uses.free.add(symbol.get_name())
     uses.needed |= _changed(plain) & every
     uses.needed -= _OF_EVERY_MODULE
-    uses.wished -= uses.needed
+    uses.optional -= uses.needed
     bases = set()
     for part in ast.walk(plain):
         if isinstance(part, ast.Attribute):
@@ -108,7 +108,7 @@ def _mangled(uses: Uses, class_name: str | None) -> Uses:
     return Uses(
         needed=uses.needed,
         free=uses.free,
-        wished=set(map(real, uses.wished)),
+        optional=set(map(real, uses.optional)),
         attributes={real(name): set(map(real, found)) for name, found in uses.attributes.items()},
         alone=set(map(real, uses.alone)),
         imports=uses.imports,
@@ -147,8 +147,8 @@ def _imports(node: ast.AST) -> Iterator[str]:
 class _Stripper(ast.NodeTransformer):
     """Removes annotations: the sandbox evaluates them lazily, and they often name unavailable types."""
 
-    def __init__(self, wished: set[str]) -> None:
-        self._wished = wished
+    def __init__(self, optional: set[str]) -> None:
+        self._optional = optional
         self._in_class = False
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -158,7 +158,7 @@ class _Stripper(ast.NodeTransformer):
         return self._function(node)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        self._wish(node.returns)
+        self._collect(node.returns)
         node.returns = None
         before, self._in_class = self._in_class, False
         self.generic_visit(node)
@@ -166,13 +166,13 @@ class _Stripper(ast.NodeTransformer):
         return node
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
-        self._wish(node.annotation)
+        self._collect(node.annotation)
         node.annotation = None
         return node
 
-    def _wish(self, annotation: ast.expr | None) -> None:
+    def _collect(self, annotation: ast.expr | None) -> None:
         if annotation is not None:
-            self._wished.update(part.id for part in ast.walk(annotation) if isinstance(part, ast.Name))
+            self._optional.update(part.id for part in ast.walk(annotation) if isinstance(part, ast.Name))
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         before, self._in_class = self._in_class, True
@@ -182,7 +182,7 @@ class _Stripper(ast.NodeTransformer):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if self._in_class:
-            self._wish(node.annotation)
+            self._collect(node.annotation)
         if node.value is None:
             return ast.Pass()
         value = self.visit(node.value)

@@ -9,6 +9,9 @@ from .codec import CodecError, Encoder, _attributes
 
 _IMMUTABLE = {type(None), bool, int, float, complex, str, bytes, range}
 """Types for which equal values cannot be told apart from the same value, by a reasonable program."""
+_FOUND = {"$ref", "$from", "$module"}
+"""Tags of what is found by number or name, and needs no sharing. Null, numbers and text, as of a value of numpy, cannot
+be shared: `finish` finds shared JSON by its identity, and all nulls of a document are one object."""
 
 
 class SharingEncoder(Encoder):
@@ -40,8 +43,7 @@ class SharingEncoder(Encoder):
             made = super().json(value, depth)
         finally:
             self._open.discard(key)
-        if isinstance(made, dict) and made.keys() & {"$ref", "$from", "$module"}:
-            # These are found by number or name, so they need no sharing.
+        if not isinstance(made, list | dict) or (isinstance(made, dict) and made.keys() & _FOUND):
             return made
         self._kept.append(value)
         self._made[key] = made

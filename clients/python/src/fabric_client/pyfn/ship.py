@@ -184,19 +184,19 @@ class Shipment:
         """Returns the JSON of a part of something that is sent, such as a class attribute."""
         return self._encoded(self.encoder, value, what)
 
-    def wished(self, value: Any) -> Any | None:
+    def annotation(self, value: Any) -> Any | None:
         """Returns the JSON of a type in an annotation, or None if it is not available in the sandbox."""
         value = type(None) if value is None else value
         if isinstance(value, str):
             return value
-        if not self._is_wished(value):
+        if not self._is_available(value):
             return None
         try:
             return self.part(value, "its annotation")
         except NotShippable:
             return None
 
-    def _is_wished(self, value: Any) -> bool:
+    def _is_available(self, value: Any) -> bool:
         """Returns True for a type of which all parts are in the sandbox without this annotation."""
         if isinstance(value, type) and not isinstance(value, types.GenericAlias):
             try:
@@ -206,11 +206,11 @@ class Shipment:
         if value is Ellipsis or isinstance(value, str | int | bool | bytes | type(None)):
             return True
         if isinstance(value, list | tuple):
-            return all(map(self._is_wished, value))
+            return all(map(self._is_available, value))
         if type(value).__module__ not in ("typing", "types", "collections.abc"):
             return False
         parts = [getattr(value, "__origin__", None), *getattr(value, "__args__", ())]
-        return all(part is None or part is value or self._is_wished(part) for part in parts)
+        return all(part is None or part is value or self._is_available(part) for part in parts)
 
     def _class_name(self, cls: type) -> str | None:
         if refuse.is_ours(cls) or tables.has_rule(cls):
@@ -247,9 +247,9 @@ class Shipment:
     def _other(self, value: Any) -> Any:
         value = refuse.unwrapped(value)
         if isinstance(value, types.ModuleType):
-            return variables.module_json(value, set(), True, self)
+            return variables.module_json(value, set(), self, alone=True)
         table = tables.json(value, self.encoder.json)
-        if table is not None:
+        if table is not tables.NO_RULE:
             return table
         refuse.known(value)
         imported = importable.json(value, None, self)

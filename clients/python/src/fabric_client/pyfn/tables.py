@@ -31,12 +31,15 @@ _TYPE_CODES = {
 }
 """Type codes of `array.array` for numpy's types."""
 
-
 _KINDS = {
     "numpy": {"ndarray", "generic"},
     "pandas": {"DataFrame", "Series", "Index", "Timestamp", "Timedelta", "NaTType", "NAType"},
     "pyarrow": {"Table", "RecordBatch", "ChunkedArray"},
 }
+
+
+NO_RULE = object()
+"""The result of `json` for any other value. It is not None, because a missing value is null."""
 
 
 def has_rule(cls: type) -> bool:
@@ -49,8 +52,8 @@ def has_rule(cls: type) -> bool:
     return is_part or any(base.__name__ in kinds for base in cls.__mro__)
 
 
-def json(value: Any, encode: Callable[[Any], Any]) -> Any | None:
-    """Returns the JSON of a value of these packages, or None if it is of none. `encode` encodes standard values.
+def json(value: Any, encode: Callable[[Any], Any]) -> Any:
+    """Returns the JSON of a value of these packages, or `NO_RULE`. `encode` encodes standard values.
 
     Raises:
         NotShippable: for a type that has no standard counterpart.
@@ -59,10 +62,10 @@ def json(value: Any, encode: Callable[[Any], Any]) -> Any | None:
     # A package whose values exist is loaded.
     module = sys.modules.get(top)
     rule = {"numpy": _numpy, "pandas": _pandas, "pyarrow": _arrow}.get(top)
-    return None if rule is None or module is None else rule(module, value, encode)
+    return NO_RULE if rule is None or module is None else rule(module, value, encode)
 
 
-def _numpy(numpy: Any, value: Any, encode: Callable[[Any], Any]) -> Any | None:
+def _numpy(numpy: Any, value: Any, encode: Callable[[Any], Any]) -> Any:
     if isinstance(value, numpy.generic):
         plain = value.item()
         if isinstance(plain, numpy.generic) or (isinstance(plain, int) and value.dtype.kind in "mM"):
@@ -70,7 +73,7 @@ def _numpy(numpy: Any, value: Any, encode: Callable[[Any], Any]) -> Any | None:
         return encode(plain)
     if isinstance(value, numpy.ndarray):
         return _array(numpy, value, encode)
-    return None
+    return NO_RULE
 
 
 def _array(numpy: Any, value: Any, encode: Callable[[Any], Any]) -> Any:
@@ -87,9 +90,9 @@ def _array(numpy: Any, value: Any, encode: Callable[[Any], Any]) -> Any:
     return {"$array": [code, base64.b64encode(little.tobytes()).decode("ascii")]}
 
 
-def _pandas(pandas: Any, value: Any, encode: Callable[[Any], Any]) -> Any | None:
+def _pandas(pandas: Any, value: Any, encode: Callable[[Any], Any]) -> Any:
     if value is pandas.NaT or value is pandas.NA:
-        return {"$from": ["fabric_runner.codec", "NOTHING"]}
+        return None
     if isinstance(value, pandas.Timestamp):
         return encode(_fixed(value.to_pydatetime(warn=False)))
     if isinstance(value, pandas.Timedelta):
@@ -99,7 +102,7 @@ def _pandas(pandas: Any, value: Any, encode: Callable[[Any], Any]) -> Any | None
         return {"$records": [columns, [_column(pandas, value.iloc[:, at], encode) for at in range(len(columns))]]}
     if isinstance(value, pandas.Series | pandas.Index):
         return _column(pandas, value, encode)
-    return None
+    return NO_RULE
 
 
 def _column(pandas: Any, value: Any, encode: Callable[[Any], Any]) -> Any:
@@ -121,7 +124,7 @@ def _fixed(value: Any) -> Any:
     return value if offset is None else value.replace(tzinfo=dt.timezone(offset))
 
 
-def _arrow(pyarrow: Any, value: Any, encode: Callable[[Any], Any]) -> Any | None:
+def _arrow(pyarrow: Any, value: Any, encode: Callable[[Any], Any]) -> Any:
     if isinstance(value, pyarrow.Table | pyarrow.RecordBatch):
         columns = list(value.schema.names)
         return {"$records": [columns, [encode(value.column(at).to_pylist()) for at in range(len(columns))]]}
@@ -129,4 +132,4 @@ def _arrow(pyarrow: Any, value: Any, encode: Callable[[Any], Any]) -> Any | None
         return encode(value.to_pylist())
     if isinstance(value, pyarrow.Scalar):
         return encode(value.as_py())
-    return None
+    return NO_RULE

@@ -27,15 +27,15 @@ def bind_all(function: types.FunctionType, uses: names.Uses, shipment: Shipment)
     module = shipment.space(str(space.get("__name__") or "__main__"), space)
     for name in sorted(uses.needed.difference(free) & space.keys()):
         _bind(module, name, space[name], uses, shipment)
-    wished = sorted(uses.wished.difference(free) & space.keys())
-    if wished:
-        shipment.at_end(lambda: _bind_wished(module, {name: space[name] for name in wished}, shipment))
+    optional = sorted(uses.optional.difference(free) & space.keys())
+    if optional:
+        shipment.at_end(lambda: _bind_optional(module, {name: space[name] for name in optional}, shipment))
 
 
-def _bind_wished(module: int, found: dict[str, Any], shipment: Shipment) -> None:
+def _bind_optional(module: int, found: dict[str, Any], shipment: Shipment) -> None:
     """Sends global variables that annotations name, if they are types that the sandbox has."""
     for name, value in found.items():
-        json = None if isinstance(value, types.ModuleType) else shipment.wished(value)
+        json = None if isinstance(value, types.ModuleType) else shipment.annotation(value)
         if json is not None:
             shipment.set_variable(module, name, json)
 
@@ -46,7 +46,7 @@ def _bind(module: int, name: str, value: Any, uses: names.Uses, shipment: Shipme
     what = f"its global variable `{name}`"
     if isinstance(value, types.ModuleType):
         with shipment.about(f"its module `{name}`"):
-            json = module_json(value, uses.attributes.get(name, set()), name in uses.alone, shipment)
+            json = module_json(value, uses.attributes.get(name, set()), shipment, alone=name in uses.alone)
     elif shipment.has_variable(module, name):
         return
     else:
@@ -59,7 +59,7 @@ def _bind(module: int, name: str, value: Any, uses: names.Uses, shipment: Shipme
     shipment.set_variable(module, name, json)
 
 
-def module_json(module: types.ModuleType, paths: set[str], alone: bool, shipment: Shipment) -> Any:
+def module_json(module: types.ModuleType, paths: set[str], shipment: Shipment, *, alone: bool) -> Any:
     """Returns the JSON of a module of which the attributes with these dotted paths are used. `alone` is True if it is
     also used as a whole.
 
@@ -93,6 +93,7 @@ def _import_inner(module: types.ModuleType, path: list[str], shipment: Shipment)
         attribute = getattr(module, part, None)
         if loaded is None or id(attribute) != id(loaded):
             return
+        # Refuses a module that the sandbox does not have.
         shipment.origin(inner)
         shipment.imports.add(inner)
         module = loaded

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import abc
 import collections.abc
+import contextlib
+import io
 import numbers
+import os
 from typing import Any
 
 
@@ -343,3 +346,36 @@ ANONYMOUS = abc.ABCMeta("Anonymous", (), {"go": abc.abstractmethod(lambda self: 
 
 def p_an_abstract_class_made_by_a_call() -> str:
     return _made(ANONYMOUS)
+
+
+class Shelf:
+    pass
+
+
+class Stream:
+    pass
+
+
+os.PathLike.register(Shelf)
+io.IOBase.register(Stream)
+contextlib.AbstractContextManager.register(Stream)
+
+
+def p_classes_registered_with_other_modules_of_the_library() -> list[bool]:
+    kinds = (os.PathLike, io.IOBase, contextlib.AbstractContextManager)
+    return [isinstance(value, kind) for value in (Shelf(), Stream()) for kind in kinds]
+
+
+class EqualRaises(type):
+    def __eq__(cls, other: Any) -> bool:
+        raise RuntimeError("compared")
+
+    __hash__ = type.__hash__
+
+
+class NeverCompared(metaclass=EqualRaises):
+    pass
+
+
+def p_a_class_that_can_not_be_compared() -> str:
+    return NeverCompared.__name__

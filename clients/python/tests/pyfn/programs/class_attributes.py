@@ -374,6 +374,16 @@ def p_class_attributes_do_not_hide_globals() -> list[Any]:
     return [Shadow().get(), Shadow().print()]
 
 
+class DocProperty:
+    @property
+    def __doc__(self) -> str:
+        return f"of {type(self).__name__}"
+
+
+def p_a_property_as_docstring() -> list[Any]:
+    return [DocProperty().__doc__, isinstance(DocProperty.__doc__, property)]
+
+
 REFUSED = {
     "p_instances_of_two_classes_of_one_name": "there are two classes _scaled.<locals>.Scaled",
     "p_an_old_instance_beside_a_new_class": "there are two classes Again",

@@ -235,3 +235,44 @@ def p_partial_functions() -> Any:
 
 def p_partial_functions_with_attributes() -> Any:
     return TAGGED(), TAGGED.tag, TAGGED.__name__, TAGGED.__wrapped__ is stacked
+
+
+class Noted:
+    @staticmethod
+    def static() -> int:
+        return 1
+
+    @classmethod
+    def of_class(cls) -> str:
+        return cls.__name__
+
+    @functools.cached_property
+    def once(self) -> int:
+        """Of the function."""
+        return 2
+
+
+vars(Noted)["static"].note = ["static"]
+vars(Noted)["of_class"].note = "class"
+vars(Noted)["once"].note = 3
+vars(Noted)["once"].__doc__ = "Set later."
+
+
+def p_attributes_of_method_kinds_set_later() -> Any:
+    notes = [vars(Noted)[name].note for name in ("static", "of_class", "once")]
+    return notes, Noted.once.__doc__, hasattr(Noted.once, "__name__"), Noted.static(), Noted.of_class(), Noted().once
+
+
+@functools.singledispatch
+def dispatching(x):
+    """Of the function."""
+    return "any"
+
+
+dispatching.note = [dispatching]
+dispatching.__doc__ = "Set later."
+dispatching.__name__ = "renamed"
+
+
+def p_attributes_of_a_dispatcher_set_later() -> Any:
+    return dispatching.note[0] is dispatching, dispatching.__doc__, dispatching.__name__, dispatching(1)
