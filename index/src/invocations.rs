@@ -7,26 +7,13 @@ use crate::{
 };
 use fabric_types::{
     id::{InvocationId, TenantId},
-    rest::{
-        Page,
-        invocation::{Invocation, InvocationState},
-    },
+    rest::{Page, invocation::Invocation},
 };
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use std::{
     collections::HashMap,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-
-const fn state_text(state: InvocationState) -> &'static str {
-    match state {
-        InvocationState::Queued => "queued",
-        InvocationState::Running => "running",
-        InvocationState::Succeeded => "succeeded",
-        InvocationState::Failed => "failed",
-        InvocationState::Cancelled => "cancelled",
-    }
-}
 
 pub(crate) fn put(conn: &Connection, tenant: &TenantId, invocation: &Invocation) -> Result<(), Error> {
     conn.prepare_cached(
@@ -36,7 +23,7 @@ pub(crate) fn put(conn: &Connection, tenant: &TenantId, invocation: &Invocation)
     .execute(params![
         tenant.as_str(),
         invocation.id.as_str(),
-        state_text(invocation.state),
+        invocation.state.as_str(),
         invocation.function.as_str(),
         int(invocation.created_ms),
         serde_json::to_string(invocation)?,
@@ -127,7 +114,7 @@ impl Index {
         let limit = limit.clamp(1, 1000);
         let mut all = Conditions::default();
         all.and("tenant = ?", [text(tenant.as_str())]);
-        all.one_of("state", filter.states.iter().map(|state| state_text(*state)));
+        all.one_of("state", filter.states.iter().map(|state| state.as_str()));
         if let Some(function) = &filter.function {
             all.and("function = ?", [text(function.as_str())]);
         }

@@ -68,17 +68,6 @@ fn state(text: &str) -> Result<InvocationState, String> {
         .map_err(|_| format!("`{text}` is not a state: write queued, running, succeeded, failed or cancelled"))
 }
 
-/// Returns the name of a state, as in JSON.
-fn state_name(state: InvocationState) -> &'static str {
-    match state {
-        InvocationState::Queued => "queued",
-        InvocationState::Running => "running",
-        InvocationState::Succeeded => "succeeded",
-        InvocationState::Failed => "failed",
-        InvocationState::Cancelled => "cancelled",
-    }
-}
-
 /// Runs `fabric invocations`.
 pub async fn run(args: InvocationsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
     let client = ctx.client()?;
@@ -94,7 +83,7 @@ pub async fn run(args: InvocationsArgs, ctx: &Ctx<'_>) -> Result<(), Failure> {
         }
         Sub::Cancel(target) => {
             let invocation = client.cancel_invocation(target.id.as_str()).await?;
-            ctx.out.show(&invocation, |out, i| out.line(format!("{} {}", i.id, state_name(i.state))))
+            ctx.out.show(&invocation, |out, i| out.line(format!("{} {}", i.id, i.state)))
         }
     }
 }
@@ -138,7 +127,7 @@ async fn show_list(client: &Client, list: &List, ctx: &Ctx<'_>) -> Result<(), Fa
             table.row([
                 invocation.id.to_string(),
                 format!("{}@{}", invocation.function, invocation.version),
-                state_name(invocation.state).to_owned(),
+                invocation.state.to_string(),
                 times::format_age(invocation.created_ms, now),
                 time(invocation),
                 number::short(invocation.fuel),
@@ -160,7 +149,7 @@ fn time(invocation: &Invocation) -> String {
 fn details(invocation: &Invocation) -> String {
     let mut lines = vec![
         format!("invocation {}: {}@{}", invocation.id, invocation.function, invocation.version),
-        format!("state      {}", state_name(invocation.state)),
+        format!("state      {}", invocation.state),
         format!("accepted   {}", times::format_timestamp(invocation.created_ms)),
         format!("time       {}", time(invocation)),
         format!("fuel       {}", number::grouped(invocation.fuel)),
@@ -186,7 +175,7 @@ mod tests {
         assert!(id("01jd0000000000000000000000").is_ok());
         assert!(id("01JD").unwrap_err().contains("26 letters"));
         for name in ["queued", "running", "succeeded", "failed", "cancelled"] {
-            assert_eq!(state(name).map(state_name), Ok(name));
+            assert_eq!(state(name).map(InvocationState::as_str), Ok(name));
         }
         assert!(state("done").unwrap_err().contains("queued, running"));
     }

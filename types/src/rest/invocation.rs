@@ -5,6 +5,7 @@ use crate::{
     id::{FunctionName, InvocationId},
 };
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The state of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,24 @@ impl InvocationState {
             Some(Code::Cancelled) => Self::Cancelled,
             Some(_) => Self::Failed,
         }
+    }
+
+    /// Returns the state as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for InvocationState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
