@@ -101,7 +101,13 @@ pub async fn result(
             );
         }
     }
-    let outputs = app.driver()?.outputs(&caller.tenant, &id.as_job()).await?;
+    let outputs = match app.driver()?.outputs(&caller.tenant, &id.as_job()).await {
+        Err(fault) if fault.code == Code::NotFound => {
+            return Err(Error::not_found("stored result of invocation", &id)
+                .hint("the caller of a synchronous call received it; call with `mode=async` to have it stored"));
+        }
+        outputs => outputs?,
+    };
     let output = outputs.first().ok_or_else(|| Error::not_found("result of invocation", &id))?;
     super::results::send(&app, &caller.tenant, output, request.headers()).await
 }
@@ -114,6 +120,13 @@ pub async fn cancel(
     PathParams(id): PathParams<InvocationId>,
 ) -> Result<Json<Invocation>> {
     caller.may_see(&id)?;
-    app.driver()?.cancel(&caller.tenant, &id.as_job()).await?;
-    find(&app, &caller, &id, Duration::ZERO).await.map(Json)
+    let cancelled = app.driver()?.cancel(&caller.tenant, &id.as_job()).await;
+    let found = find(&app, &caller, &id, Duration::ZERO).await?;
+    match cancelled {
+        // A synchronous call is no job. Its record is written at its end.
+        Err(fault) if fault.code == Code::NotFound => {
+            Err(Error::new(Code::Conflict, format!("invocation {id} has ended: {}", found.state)))
+        }
+        cancelled => cancelled.map(|_| Json(found)).map_err(Into::into),
+    }
 }

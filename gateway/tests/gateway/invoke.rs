@@ -50,6 +50,22 @@ async fn a_call_later_is_waited_for_and_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_synchronous_call_has_no_stored_result_and_cannot_be_cancelled() {
+    let server = Server::start().await;
+    server.deploy("f", wat(CAT), json!({})).await.is(201);
+    let called = send(server.ask("POST", "/v1/functions/f/invoke").body("hello")).await.is(200);
+    let at = format!("/v1/invocations/{}", called.header("fabric-invocation-id").unwrap());
+    // Its record is written a moment later.
+    while server.get(&at).await.status == 404 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let problem = server.get(&format!("{at}/result")).await.problem("not-found");
+    assert!(problem.detail.contains("stored result") && problem.hint.unwrap().contains("mode=async"));
+    let problem = send(server.ask("POST", &format!("{at}/cancel"))).await.problem("conflict");
+    assert!(problem.detail.ends_with("has ended: succeeded"), "{}", problem.detail);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_guests_fault_is_a_problem_with_its_invocation() {
     let server = Server::start().await;
     server.deploy("bad", wat(TRAP), json!({})).await.is(201);
