@@ -8,8 +8,8 @@ use std::{path::PathBuf, sync::Arc};
 
 /// Name of the runner's file where the server looks for it.
 const NAME: &str = "python-runner.wasm";
-/// Tenant on whose behalf the server compiles. Compilations of different tenants take turns.
-const TENANT: &str = "default";
+/// Tenant on whose behalf the server compiles: none of the users', because tenants take turns to compile.
+const TENANT: &str = "python-runner";
 
 /// Opens the runner that is configured, or the one that was installed with the program.
 pub(super) fn open(config: &ServeConfig) -> Result<Option<Arc<PythonRunner>>, Error> {
