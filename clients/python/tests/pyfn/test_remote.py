@@ -307,6 +307,13 @@ def test_the_value_that_ran_at_a_limit_is_named(fab: Fabric) -> None:
     with pytest.raises(LimitExceeded, match=r"line 3 of spin; it ran value 2 of its task"):
         job.result()
 
+    def stuck(n: int) -> int:
+        return n if n != 30 else sum(iter(int, 1))
+
+    job = fab.function(limits={"fuel": 300_000_000})(stuck).map(range(40), chunksize=40)
+    with pytest.raises(LimitExceeded, match=r"spent; it ran value 16 or a later one of its task"):
+        job.result()
+
 
 def test_a_spawned_call_is_found_again(fab: Fabric, python_server: Server) -> None:
     call = fab.function(lambda: Point(3)).spawn()

@@ -28,7 +28,7 @@ class MemoryLimitExceeded(LimitExceeded, MemoryError):
     """The function reached the memory limit of its call."""
 
 
-_PLACE = re.compile(r"; the last place: (?:(<\d+:([^>]*)> )line (\d+))?(?: ?\(value (\d+)\))?$")
+_PLACE = re.compile(r"; the last place: (?:(<\d+:([^>]*)> )line (\d+))?(?: ?\(value (\d+)( or later)?\))?$")
 """How the runner names the place that a call has reached: a line of a shipped text, and the value of a task."""
 
 
@@ -48,7 +48,7 @@ def explained(error: FabricError, texts: Mapping[str, Definition] = MappingProxy
 
 
 def _place(found: re.Match[str], texts: Mapping[str, Definition]) -> str:
-    file, name, line, value = found.groups()
+    file, name, line, value, later = found.groups()
     said = ""
     if file is not None:
         text = texts.get(file.strip())
@@ -58,7 +58,9 @@ def _place(found: re.Match[str], texts: Mapping[str, Definition]) -> str:
         else:
             said = f"line {line} of {name}"
         said = f"; the last new line that it reached is {said}"
-    return said if value is None else f"{said}; it ran value {value} of its task"
+    if value is None:
+        return said
+    return f"{said}; it ran value {value}{' or a later one' if later else ''} of its task"
 
 
 def _argument(found: re.Match[str]) -> str:
