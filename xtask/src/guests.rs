@@ -1,6 +1,6 @@
 //! `cargo xtask guests`: builds every guest under `examples/` as `NAME.wasm` in the target folder's `guests/`.
 //!
-//! A group (a cargo workspace, a C file, a WAT file) is rebuilt only if the hash of its inputs has changed.
+//! A module is rebuilt only if the hash of its group's inputs (a cargo workspace, a C file, a WAT file) has changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,18 @@ use crate::stage::{say, stage};
 
 /// Guests that are built together.
 enum Group {
-    /// A cargo workspace: its folder, and the names of its packages' modules.
-    Workspace { folder: PathBuf, names: Vec<String> },
+    /// A cargo workspace: its folder, and the modules of its packages.
+    Workspace { folder: PathBuf, modules: Vec<Module> },
     /// A folder with one C file.
     C { source: PathBuf, name: String },
     /// A module in the text format.
     Wat { source: PathBuf, name: String },
+}
+
+/// A module of a cargo workspace.
+struct Module {
+    name: String,
+    package: String,
 }
 
 impl Group {
@@ -33,13 +39,13 @@ impl Group {
 
     fn names(&self) -> Vec<String> {
         match self {
-            Self::Workspace { names, .. } => names.clone(),
+            Self::Workspace { modules, .. } => modules.iter().map(|module| module.name.clone()).collect(),
             Self::C { name, .. } | Self::Wat { name, .. } => vec![name.clone()],
         }
     }
 }
 
-/// Builds all guests, or the groups that contain the named ones.
+/// Builds all guests, or the named ones.
 pub(crate) fn command(names: &[String]) -> Result<()> {
     stage("guests", || build(names)).map(drop)
 }
@@ -60,10 +66,12 @@ pub(crate) fn build(names: &[String]) -> Result<PathBuf> {
     }
     let mut tools = Tools::default();
     for group in groups {
-        if names.is_empty() || group.names().iter().any(|name| names.contains(name)) {
-            build_group(&group, &out, &mut tools)?;
+        let mut wanted = group.names();
+        wanted.retain(|name| names.is_empty() || names.contains(name));
+        if !wanted.is_empty() {
+            build_group(&group, &wanted, &out, &mut tools)?;
             // Also if nothing was built, because another clone may have built it.
-            for name in group.names() {
+            for name in wanted {
                 put_beside_manifest(&group.home(&name), &name, &out.join(format!("{name}.wasm")))?;
             }
         }
@@ -78,26 +86,30 @@ struct Tools {
     c: Option<(Compiler, String)>,
 }
 
-fn build_group(group: &Group, out: &Path, tools: &mut Tools) -> Result<()> {
-    let label = match group {
-        Group::Workspace { folder, .. } => folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        Group::C { name, .. } | Group::Wat { name, .. } => name.clone(),
-    };
+/// Builds the wanted modules of a group, unless they are up to date.
+fn build_group(group: &Group, wanted: &[String], out: &Path, tools: &mut Tools) -> Result<()> {
     let identity = match group {
         Group::Workspace { .. } => tools.rust()?.1.clone(),
         Group::C { .. } => tools.c()?.1.clone(),
         Group::Wat { .. } => env!("CARGO_PKG_VERSION").to_owned(),
     };
     let key = key(group, &identity)?;
-    let stamp = out.join(format!(".{label}.key"));
-    let there = group.names().iter().all(|name| out.join(format!("{name}.wasm")).is_file());
-    if there && fs::read_to_string(&stamp).is_ok_and(|held| held == key) {
+    let stamp = |name: &str| out.join(format!(".{name}.key"));
+    let is_current = |name: &String| {
+        out.join(format!("{name}.wasm")).is_file() && fs::read_to_string(stamp(name)).is_ok_and(|held| held == key)
+    };
+    let stale: Vec<&String> = wanted.iter().filter(|name| !is_current(name)).collect();
+    if stale.is_empty() {
         return Ok(());
     }
     match group {
-        Group::Workspace { folder, names } => {
+        Group::Workspace { folder, modules } => {
+            let stale = || modules.iter().filter(|module| stale.contains(&&module.name));
+            let names: Vec<&str> = stale().map(|module| module.name.as_str()).collect();
             say(&format!("xtask: building {}: {}", folder.display(), names.join(", ")));
-            let built = tools.rust()?.0.build(folder)?;
+            let mut packages: Vec<&str> = stale().map(|module| module.package.as_str()).collect();
+            packages.dedup();
+            let built = tools.rust()?.0.build(folder, &packages)?;
             for name in names {
                 // The module of a library has underscores; that of a program has the name unchanged.
                 let library = built.join(format!("{}.wasm", name.replace('-', "_")));
@@ -120,7 +132,9 @@ fn build_group(group: &Group, out: &Path, tools: &mut Tools) -> Result<()> {
             put(&out.join(format!("{name}.wasm")), &module)?;
         }
     }
-    fs::write(stamp, key)?;
+    for name in stale {
+        fs::write(stamp(name), &key)?;
+    }
     Ok(())
 }
 
@@ -146,11 +160,11 @@ impl Tools {
 
 /// Returns the groups directly under a folder.
 fn groups(folder: &Path) -> Result<Vec<Group>> {
-    let mut names = Vec::new();
+    let mut modules = Vec::new();
     let mut groups = Vec::new();
     let root = folder.join("Cargo.toml");
     if root.is_file() {
-        names.extend(module_names(&root)?);
+        modules.extend(package_modules(&root)?);
     }
     for path in sorted(folder)? {
         let manifest = path.join("Cargo.toml");
@@ -159,7 +173,7 @@ fn groups(folder: &Path) -> Result<Vec<Group>> {
         } else if manifest.is_file() {
             // Another call handles a nested workspace.
             if !fs::read_to_string(&manifest)?.contains("[workspace]") {
-                names.extend(module_names(&manifest)?);
+                modules.extend(package_modules(&manifest)?);
             }
         } else if path.is_dir() && path.file_name().is_some_and(|name| name != "hostile" && name != "target") {
             for file in sorted(&path)? {
@@ -171,14 +185,14 @@ fn groups(folder: &Path) -> Result<Vec<Group>> {
             }
         }
     }
-    if !names.is_empty() {
-        groups.insert(0, Group::Workspace { folder: folder.to_owned(), names });
+    if !modules.is_empty() {
+        groups.insert(0, Group::Workspace { folder: folder.to_owned(), modules });
     }
     Ok(groups)
 }
 
-/// Returns the names of a package's modules: its programs, or the package itself.
-fn module_names(manifest: &Path) -> Result<Vec<String>> {
+/// Returns a package's modules: its programs, or the package itself.
+fn package_modules(manifest: &Path) -> Result<Vec<Module>> {
     let text = fs::read_to_string(manifest)?;
     let mut section = "";
     let (mut package, mut programs) = (None, Vec::new());
@@ -196,16 +210,16 @@ fn module_names(manifest: &Path) -> Result<Vec<String>> {
             _ => {}
         }
     }
-    let Some(package) = package else { return Ok(programs) };
+    let Some(package) = package else { return Ok(Vec::new()) };
     let source = manifest.with_file_name("src");
     if source.join("bin").is_dir() {
         programs.extend(sorted(&source.join("bin"))?.iter().map(|path| stem(path)));
     }
     if programs.is_empty() || source.join("lib.rs").is_file() {
-        programs.push(package);
+        programs.push(package.clone());
     }
     programs.dedup();
-    Ok(programs)
+    Ok(programs.into_iter().map(|name| Module { name, package: package.clone() }).collect())
 }
 
 /// Returns the hash of a group's inputs.

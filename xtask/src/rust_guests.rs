@@ -62,12 +62,13 @@ impl Toolchain {
         }
     }
 
-    /// Builds every package of the workspace in `folder`. Returns the folder of the modules.
-    pub(crate) fn build(&self, folder: &Path) -> Result<PathBuf> {
+    /// Builds packages of the workspace in `folder`. Returns the folder of the modules.
+    pub(crate) fn build(&self, folder: &Path, packages: &[&str]) -> Result<PathBuf> {
         let target = crate::folders::guest_build();
         let mut cargo = clean(cargo());
         cargo.current_dir(folder).env("CARGO_TARGET_DIR", &target);
-        cargo.args(["build", "--quiet", "--release", "--workspace", "--target", TARGET]);
+        cargo.args(["build", "--quiet", "--release", "--target", TARGET]);
+        cargo.args(packages.iter().flat_map(|package| ["--package", package]));
         if let Self::Debian { linkers } = self {
             let mut path = linkers.clone().into_os_string();
             if let Some(rest) = std::env::var_os("PATH") {
