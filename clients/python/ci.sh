@@ -45,5 +45,14 @@ PYTHON=$python tests/hub/install.sh "$work/hub" "${wheel[0]}"
 "$work/tools/bin/ruff" format --check . ../../examples/notebooks
 "$work/tools/bin/mypy" --python-executable "$work/tests/bin/python"
 "$work/tools/bin/mypy" --python-executable "$work/tests/bin/python" ../../examples/notebooks/run.py
+# The programs that run here and in the sandbox run here with another version of Python too.
+other=$(tests/python_3_13.sh "$work/../debian-3.13")
+"$python" -m pip install --quiet --disable-pip-version-check --target "$work/programs" --python-version 3.13 --only-binary=:all: \
+  --require-hashes --requirement pins/programs.txt
+"$python" -m pip install --quiet --disable-pip-version-check --target "$work/programs" --no-deps --no-index "${wheel[0]}"
+# An enumeration of partials warns of another meaning in a later Python.
+PYTHONPATH=$work/programs "$other" -m pytest -q -p no:cacheprovider -W "ignore:functools.partial will be:FutureWarning" \
+  tests/pyfn/test_programs.py
+
 # The sources in src/ are not on the path, so the tests use the installed wheel.
 FABRIC_HUB_ENV=$work/hub exec "$work/tests/bin/python" -m pytest -p no:cacheprovider "$@"

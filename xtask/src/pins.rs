@@ -39,6 +39,11 @@ const LISTS: &[List] = &[
     list("clients/python/pins/runner.txt", &["clients/python/requirements-runner.txt"], None),
     list("clients/python/pins/plain.txt", &["clients/python/pyproject.toml"], None),
     list(
+        "clients/python/pins/programs.txt",
+        &["clients/python/pyproject.toml", "clients/python/requirements-programs.txt"],
+        None,
+    ),
+    list(
         "clients/python/pins/tests.txt",
         &[
             "clients/python/pyproject.toml",

@@ -137,4 +137,7 @@ def test_a_name_that_is_no_notebook_is_refused() -> None:
     command = [sys.executable, FOLDER / "run.py", "wheather"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "unknown notebook wheather; known: async-fan-out, monte-carlo, text-statistics, weather" in done.stderr
+    assert (
+        "unknown notebook wheather; known: async-fan-out, dataframes, monte-carlo, text-statistics, weather"
+        in done.stderr
+    )

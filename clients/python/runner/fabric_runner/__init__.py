@@ -2,10 +2,11 @@
 
 - The body of a request is ``BUNDLE`` and ``CALL``, two JSON texts on one line each. A call is
   ``{"args": [...], "kwargs": {...}}``. The response is one outcome, with what the call printed as ``printed``.
-- The parameters of a job are ``{"bundle": TEXT, "over": "items" | "star" | "partition"}``. An item is a JSON list of
-  values, each an argument or, with ``star``, a list of arguments. If an earlier item of the job is the same list, it is
-  ``{"again": N, "values": LIST}`` instead, so that both have random numbers of their own. Its result is a JSON list of
-  outcomes: one for each value, one for a partition, or a single one if the results are reduced.
+- The parameters of a job are ``{"bundle": TEXT, "over": "items" | "star" | "partition", "batch": {…}}``. With
+  ``batch`` the function receives the rows or columns of a partition (see `batches.py`), else a text file. An item is a
+  JSON list of values, each an argument or, with ``star``, a list of arguments. If an earlier item of the job is the
+  same list, it is ``{"again": N, "values": LIST}`` instead, so that both have random numbers of their own. Its result
+  is a JSON list of outcomes: one for each value, one for a partition, or a single one if the results are reduced.
 
 The system's random numbers of a pure function depend on the module, the parameters and the item only, so a job can be
 repeated. For each value of an item, `random` gets a seed of its own from them and from the value's place in the item.
@@ -26,7 +27,7 @@ from wit_world.exports import handler
 from wit_world.imports import input as task_input
 from wit_world.imports import output, params
 
-from . import loop, outcome, place, printed
+from . import batches, loop, outcome, place, printed
 from .codec import Encoder, dumps, loads
 from .image import settle
 from .partition import Partition, read_all
@@ -78,10 +79,11 @@ def _broken(error: BaseException) -> dict[str, Any]:
     return {"error": outcome.chain(Encoder(), error)}
 
 
-def _calls(program: Program, over: str, items: list[Any]) -> Iterator[Callable[[], Any]]:
-    entry = program.entry
+def _calls(program: Program, given: dict[str, Any], items: list[Any]) -> Iterator[Callable[[], Any]]:
+    entry, over = program.entry, given["over"]
     if over == "partition":
-        yield functools.partial(entry, Partition(items[0]))
+        batch = given.get("batch")
+        yield lambda: entry(Partition(items[0]) if batch is None else batches.read(read_all(), batch))
         return
     for number, item in enumerate(items):
         value = program.decoder.of_json(item)
@@ -99,7 +101,7 @@ def _map(given: dict[str, Any]) -> list[dict[str, Any]]:
         program = _start(given["bundle"])
     except BaseException as error:
         return [_broken(error)] * len(items)
-    answers = [outcome.of(program.encoder, call) for call in _calls(program, given["over"], items)]
+    answers = [outcome.of(program.encoder, call) for call in _calls(program, given, items)]
     return answers if program.reduce is None else _fold(program, answers)
 
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from . import convert
 from .api import follow, functions, jobs, nodes, objects
+from .batches import Batches, raw, table_of
 from .codec import Decoder, Reply, decode
 from .config import Settings
 from .dataset import AsyncDataset, DatasetBase
 from .fabric import settled
 from .function import FunctionBase, invoked, split_ref
+from .in_order import InOrder
 from .invocation import InvocationBase
 from .job import JobBase
 from .node import AsyncNode, Nodes
@@ -485,15 +487,12 @@ class AsyncJob(JobBase):
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         """See `Job.__iter__`."""
-        early: dict[int, Any] = {}
-        due = 0
+        ordered = InOrder()
         async for index, value in self.results():
-            early[index] = value
-            while due in early:
-                yield early.pop(due)
-                due += 1
-        for index in sorted(early):
-            yield early[index]
+            for due in ordered.add(index, value):
+                yield due
+        for late in ordered.rest():
+            yield late
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self.result().__await__()
@@ -577,9 +576,23 @@ class AsyncJob(JobBase):
         """See `Job.to_pandas`."""
         return convert.to_pandas(await self._parts(timeout))
 
-    async def to_arrow(self, timeout: float | None = None) -> Any:
+    async def to_arrow(self, timeout: float | None = None, *, schema: Any = None) -> Any:
         """See `Job.to_arrow`."""
-        return convert.to_arrow(await self._parts(timeout))
+        if schema is None:
+            return convert.to_arrow(await self._parts(timeout))
+        return table_of([batch async for batch in self.to_arrow_batches(timeout, schema=schema)], schema)
+
+    async def to_arrow_batches(self, timeout: float | None = None, *, schema: Any = None) -> AsyncIterator[Any]:
+        """See `Job.to_arrow_batches`."""
+        batches, ordered = Batches(schema), InOrder()
+        plan = jobs.completed(self._fabric.policy, self.info, raw, timeout)
+        async for index, part in self._fabric._io.iterate(plan):
+            for due in ordered.add(index, part):
+                for batch in batches.of_part(due):
+                    yield batch
+        for late in ordered.rest():
+            for batch in batches.of_part(late):
+                yield batch
 
     async def to_numpy(self, dtype: Any = None, timeout: float | None = None) -> Any:
         """See `Job.to_numpy`."""

@@ -31,7 +31,12 @@ _PARQUET = ("application/vnd.apache.parquet", "application/x-parquet")
 _ARROW = ("application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.file")
 
 
-def _need(module: str, extra: str) -> Any:
+def need(module: str, extra: str) -> Any:
+    """Returns an optional module.
+
+    Raises:
+        ImportError: with the command that installs it.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as e:
@@ -69,7 +74,7 @@ def frame_source(path: str, frame: Any) -> Iterator[tuple[Iterator[bytes] | Path
     if path.endswith(".csv"):
         yield _csv(frame), "csv"
     elif path.endswith(".parquet"):
-        pyarrow, parquet = _need("pyarrow", "arrow"), _need("pyarrow.parquet", "arrow")
+        pyarrow, parquet = need("pyarrow", "arrow"), need("pyarrow.parquet", "arrow")
         with tempfile.TemporaryDirectory(prefix="fabric-") as folder:
             file = Path(folder) / "frame.parquet"
             table = pyarrow.Table.from_pandas(frame, preserve_index=False)
@@ -87,7 +92,7 @@ def _csv(frame: Any) -> Iterator[bytes]:
 
 def array_source(array: Any) -> tuple[Iterator[bytes], str]:
     """Returns the content to store for an array, and the splitter for it."""
-    numpy = _need("numpy", "numpy")
+    numpy = need("numpy", "numpy")
     array = numpy.asarray(array)
     if array.dtype.hasobject:
         raise TypeError("an array of Python objects cannot be stored as bytes: choose a dtype such as float64")
@@ -130,7 +135,7 @@ def _rows(part: Part) -> list[dict[str, Any]]:
 
 def to_pandas(parts: Sequence[Part]) -> Any:
     """Returns one DataFrame of all results: see `Job.to_pandas`."""
-    pandas = _need("pandas", "pandas")
+    pandas = need("pandas", "pandas")
     import io
 
     frames: list[Any] = []
@@ -157,7 +162,7 @@ def to_pandas(parts: Sequence[Part]) -> Any:
 
 def to_arrow(parts: Sequence[Part]) -> Any:
     """Returns one Arrow table of all results: see `Job.to_arrow`."""
-    pyarrow = _need("pyarrow", "arrow")
+    pyarrow = need("pyarrow", "arrow")
     tables: list[Any] = []
     loose: list[dict[str, Any]] = []
     for part in parts:
@@ -175,12 +180,12 @@ def to_arrow(parts: Sequence[Part]) -> Any:
 
 
 def _table(part: Part, kind: str) -> Any:
-    pyarrow = _need("pyarrow", "arrow")
+    pyarrow = need("pyarrow", "arrow")
     source = pyarrow.BufferReader(part[0])
     if kind == "parquet":
-        return _need("pyarrow.parquet", "arrow").read_table(source)
+        return need("pyarrow.parquet", "arrow").read_table(source)
     if kind == "csv":
-        return _need("pyarrow.csv", "arrow").read_csv(source)
+        return need("pyarrow.csv", "arrow").read_csv(source)
     if part[0][:6] == b"ARROW1":
         return pyarrow.ipc.open_file(source).read_all()
     return pyarrow.ipc.open_stream(source).read_all()
@@ -188,7 +193,7 @@ def _table(part: Part, kind: str) -> Any:
 
 def to_numpy(parts: Sequence[Part], dtype: Any = None) -> Any:
     """Returns one array of all results: see `Job.to_numpy`."""
-    numpy = _need("numpy", "numpy")
+    numpy = need("numpy", "numpy")
     values = [decode(*part) for part in parts]
     if values and all(isinstance(value, bytes) for value in values):
         if dtype is None:
@@ -221,7 +226,7 @@ def value_rows(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
 
 def rows_to_pandas(values: Sequence[Any]) -> Any:
     """Returns one DataFrame of Python values: see `PyJob.to_pandas`."""
-    pandas = _need("pandas", "pandas")
+    pandas = need("pandas", "pandas")
     frames: list[Any] = []
     for are_frames, some in itertools.groupby(values, lambda value: isinstance(value, pandas.DataFrame)):
         together = list(some)
@@ -229,14 +234,9 @@ def rows_to_pandas(values: Sequence[Any]) -> Any:
     return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
 
 
-def rows_to_arrow(values: Sequence[Any]) -> Any:
-    """Returns one Arrow table of Python values: see `PyJob.to_arrow`."""
-    return _need("pyarrow", "arrow").Table.from_pylist(list(value_rows(values)))
-
-
 def values_to_numpy(values: Sequence[Any], dtype: Any = None) -> Any:
     """Returns one array of Python values: see `PyJob.to_numpy`."""
-    numpy = _need("numpy", "numpy")
+    numpy = need("numpy", "numpy")
     try:
         made = numpy.array(values[0] if len(values) == 1 and isinstance(values[0], list) else values, dtype=dtype)
     except ValueError as error:

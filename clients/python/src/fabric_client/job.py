@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import convert
 from .api import follow, jobs
+from .batches import Batches, raw, table_of
 from .codec import Decoder, decode
+from .in_order import InOrder
 from .steps import Flow, Plan
 from .wire import job as wire
 from .wire.invocation import LogLine
@@ -157,15 +159,10 @@ class Job(JobBase):
 
     def __iter__(self) -> Iterator[Any]:
         """Yields the values in order, each as soon as it is available."""
-        early: dict[int, Any] = {}
-        due = 0
+        ordered = InOrder()
         for index, value in self.results():
-            early[index] = value
-            while due in early:
-                yield early.pop(due)
-                due += 1
-        for index in sorted(early):
-            yield early[index]
+            yield from ordered.add(index, value)
+        yield from ordered.rest()
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._fabric._twin_await(self.id, self.decoder).__await__()
@@ -275,9 +272,35 @@ class Job(JobBase):
         """
         return convert.to_pandas(self._parts(timeout))
 
-    def to_arrow(self, timeout: float | None = None) -> Any:
-        """Waits for the end and returns one pyarrow Table of all results, in order, read as in `to_pandas`."""
-        return convert.to_arrow(self._parts(timeout))
+    def to_arrow(self, timeout: float | None = None, *, schema: Any = None) -> Any:
+        """Waits for the end and returns one pyarrow Table of all results, in order, read as in `to_pandas`.
+
+        Args:
+            timeout: Seconds; None for no limit.
+            schema: Columns and types of the table; by default those of the results.
+        """
+        if schema is None:
+            return convert.to_arrow(self._parts(timeout))
+        return table_of(self.to_arrow_batches(timeout, schema=schema), schema)
+
+    def to_arrow_batches(self, timeout: float | None = None, *, schema: Any = None) -> Iterator[Any]:
+        """Yields a pyarrow RecordBatch for each result with rows, in order, as tasks complete, for tables that are
+        larger than memory. Results are read as in `to_pandas`.
+
+        Args:
+            timeout: Seconds; None for no limit.
+            schema: Columns and types of all batches; by default those of the first one.
+
+        Raises:
+            SettingError: for a result that does not fit the schema.
+            As `results`.
+        """
+        batches, ordered = Batches(schema), InOrder()
+        for index, part in self._fabric._io.iterate(jobs.completed(self._fabric.policy, self.info, raw, timeout)):
+            for due in ordered.add(index, part):
+                yield from batches.of_part(due)
+        for late in ordered.rest():
+            yield from batches.of_part(late)
 
     def to_numpy(self, dtype: Any = None, timeout: float | None = None) -> Any:
         """Waits for the end and returns one NumPy array of all results, in order. Results are JSON numbers and lists,

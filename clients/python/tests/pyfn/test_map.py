@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import csv
 import inspect
-import io
 import math
 import operator
 import random
@@ -178,6 +176,10 @@ def test_results_keep_their_places_beside_failures(fab: Fabric) -> None:
     assert "4 of 4" in job._repr_html_()
     assert job.exception() is None
     assert [number for number, _ in job.failures()] == [1]
+    assert job.to_pandas()["value"].tolist() == [0, 2, 3]
+    assert job.to_arrow().column("value").to_pylist() == [0, 2, 3]
+    assert [batch.num_rows for batch in job.to_arrow_batches()] == [1, 1, 1]
+    assert job.to_numpy().tolist() == [0, 2, 3]
 
 
 def test_results_are_tables(fab: Fabric) -> None:
@@ -255,28 +257,6 @@ def test_a_data_set_is_read_by_partition(fab: Fabric) -> None:
     assert total == {"one": 50, "two": 50, "drei": 1, "grün": 1}
     size = fab.function(lambda part: (part.size, len(part.buffer.read())))
     assert size.map(fab.dataset("lines/b.txt")).result() == [(12, 12)]
-
-
-def test_a_csv_is_read_with_its_header(fab: Fabric) -> None:
-    fab.put("t.csv", "city,t\n" + "".join(f"c{n},{n}\n" for n in range(300)))
-
-    def hottest(part: io.TextIOWrapper) -> float:
-        return max(float(row["t"]) for row in csv.DictReader(part))
-
-    found = fab.function(hottest).map(fab.dataset("t.csv", split="csv:1KiB")).result()
-    assert len(found) > 1
-    assert max(found) == 299.0
-
-
-def test_no_row_of_a_csv_is_lost_by_its_splitter(fab: Fabric) -> None:
-    text = '\n\nid,size (")\r1,3" pipe\r2,"a\rb"\r\r3,x\r'
-    fab.put("rows/marks.csv", text)
-
-    def rows(part: io.TextIOWrapper) -> list[str]:
-        return [row["id"] for row in csv.DictReader(line for line in part if line.strip())]
-
-    found = fab.function(rows).map(fab.dataset("rows/", "csv:1")).result()
-    assert found == [["1"], ["2"], ["3"]]
 
 
 def test_a_map_over_nothing_is_refused(fab: Fabric) -> None:

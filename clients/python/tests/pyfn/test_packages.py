@@ -16,16 +16,26 @@ from fabric_client.pyfn import NotShippable, packages
 PYTHON = f"cp{sys.version_info[0]}{sys.version_info[1]}"
 
 
-def wheel(folder: Path, name: str, files: dict[str, str], *, tag: str = "py3-none-any", needs: str = "") -> None:
-    info = f"{name}-1.0.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n" + (f"Requires-Dist: {needs}\n" if needs else "")
+def wheel(
+    folder: Path,
+    name: str,
+    files: dict[str, str],
+    *,
+    version: str = "1.0",
+    tag: str = "py3-none-any",
+    needs: str = "",
+) -> None:
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + (
+        f"Requires-Dist: {needs}\n" if needs else ""
+    )
     everything = {
         **files,
         f"{info}/METADATA": metadata,
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
         f"{info}/RECORD": "",
     }
-    with zipfile.ZipFile(folder / f"{name}-1.0-{tag}.whl", "w") as archive:
+    with zipfile.ZipFile(folder / f"{name}-{version}-{tag}.whl", "w") as archive:
         for path, text in everything.items():
             archive.writestr(path, text)
 
@@ -49,6 +59,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     wheel(folder, "shades", {"shades.py": "DARK = 'dark'\n"})
     wheel(folder, "nested", {"nested/one/two.py": "TWO = 2\n"})
     wheel(folder, "machine", {"machine.py": ""}, tag=f"{PYTHON}-{PYTHON}-linux_x86_64")
+    wheel(folder, "modern", {"modern.py": ""})
+    wheel(folder, "modern", {"modern.py": ""}, version="2.0", needs="machine")
     wheel(folder, "liar", {"liar.py": "", "liar/_speed.so": "\x7fELF"})
     wheel(folder, "huge", {"huge.py": "x = 1\n" + "#" * packages.MAX_BYTES})
     for name in list(sys.modules):
@@ -120,6 +132,14 @@ def test_native_packages_are_refused_by_name() -> None:
         packages.resolve(("machine",))
     with pytest.raises(NotShippable, match=r"liar.*_speed\.so"):
         packages.resolve(("liar",))
+
+
+def test_an_older_version_is_taken_only_if_asked_for() -> None:
+    with pytest.raises(NotShippable, match=r"modern 2\.0 depends on .*native.* version that does is 1\.0") as caught:
+        packages.resolve(("modern",))
+    assert caught.value.hint == 'ask for it: packages=["modern==1.0"]'
+    for asked in ("modern==1.0", "Modern<2"):
+        assert [file.name for file in packages.resolve((asked,)).files] == ["modern-1.0-py3-none-any.whl"]
 
 
 def test_mistakes_say_what_to_do(fab: Fabric) -> None:

@@ -27,6 +27,8 @@ LONG_POLL = 50
 RESULT_LIMIT = 1 << 30
 #: Up to this number of results are fetched one by one, which can be resumed. More are fetched in one stream.
 FEW = 4
+#: Results of more bytes than this are not held in memory together while they are iterated.
+AT_ONCE_BYTES = 64 << 20
 #: Number of log lines of a failed task in an exception.
 TAIL = 20
 
@@ -350,6 +352,13 @@ def completed(policy: Policy, job: Job, decoder: Decoder, timeout: float | None)
             break
         limit.check(f"job {job.id}", job.state)
     if whole or not plain or job.state != "succeeded":
+        if job.state == "succeeded":
+            listed = yield from results(policy, job.id)
+            if sum(result.bytes for result in listed) > AT_ONCE_BYTES:
+                # One at a time, so that the caller decides how much is in memory.
+                for index, result in enumerate(listed):
+                    yield Emit((index, decoder(*(yield from part(policy, job.id, result.index)))))
+                return
         for index, (content, kind) in enumerate((yield from parts(policy, job))):
             yield Emit((index, decoder(content, kind)))
 

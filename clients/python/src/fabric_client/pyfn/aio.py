@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from .. import convert
 from ..aio import AsyncInvocation, AsyncJob
 from ..api import jobs
+from ..batches import Batches
 from ..dataset import DatasetBase
+from ..in_order import InOrder
 from .errors import OutsideFrames
 from .function import PyFunctionBase
 from .invocation import PyInvocationBase
@@ -129,9 +131,20 @@ class AsyncPyJob(PyJobBase, AsyncJob):
         """See `PyJob.to_pandas`."""
         return convert.rows_to_pandas(self._rows(await self.result(timeout)))
 
-    async def to_arrow(self, timeout: float | None = None) -> Any:
+    async def to_arrow(self, timeout: float | None = None, *, schema: Any = None) -> Any:
         """See `PyJob.to_arrow`."""
-        return convert.rows_to_arrow(self._rows(await self.result(timeout)))
+        return Batches(schema).table(list(convert.value_rows(self._rows(await self.result(timeout)))))
+
+    async def to_arrow_batches(self, timeout: float | None = None, *, schema: Any = None) -> AsyncIterator[Any]:
+        """See `PyJob.to_arrow_batches`."""
+        batches, ordered = Batches(schema), InOrder()
+        async for index, values in self.results(timeout):
+            for due in ordered.add(index, values):
+                for batch in batches.of_values(due):
+                    yield batch
+        for late in ordered.rest():
+            for batch in batches.of_values(late):
+                yield batch
 
     async def to_numpy(self, dtype: Any = None, timeout: float | None = None) -> Any:
         """See `PyJob.to_numpy`."""

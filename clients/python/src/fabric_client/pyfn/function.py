@@ -218,17 +218,22 @@ class PyFunction(PyFunctionBase[P, R]):
         """Calls the function for every item, or for every partition of a data set, and returns the job.
 
         Args:
-            over: Items, or a data set (`fab.dataset(path, split=…)`). For a data set the function receives a text
-                file of each partition's lines, with `name`, `offset` and `size`, and `buffer` for bytes.
+            over: Items, or a data set (`fab.dataset(path, split=…)`). For a data set of CSV or Parquet the function
+                receives the rows of each partition, a list of dicts; for any other the partition as a text file, with
+                `name`, `offset` and `size`, and `buffer` for bytes.
             reduce: An associative function that merges two results, applied from left to right. The job then has one
                 result.
             chunksize: Number of items per task, called sequentially. By default chosen for 64 tasks, at most 1000
                 items. The limits apply to the whole task.
             options: As `Function.map`: output, name, tags, concurrency, max_attempts, allow_failed, priority,
-                budget_fuel, node_selector, cache, key; and `fan_in`, the number of results merged at a time.
+                budget_fuel, node_selector, cache, key; and `fan_in`, the number of results merged at a time. For CSV
+                and Parquet also `batch_format`: `"rows"`, `"columns"` (a dict of columns: an `array.array` of numbers
+                if none is missing, else a list) or `"file"`; `columns`, the names of those to read; and for CSV
+                `types`, such as `{"temperature": float}`, since its values are text otherwise. A missing value is None.
 
         Raises:
             NotShippable: as `remote`.
+            TypeError: for an unknown option, and for options that do not fit the data set.
         """
         plan = self._submitted(Map(over, reduce, chunksize, options))
         return PyJob._of(self._fabric, self._fabric._io.run(plan))

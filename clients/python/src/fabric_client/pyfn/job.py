@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import convert
 from ..api import jobs
+from ..batches import Batches
 from ..errors import FabricError, LimitExceeded, SettingError
+from ..in_order import InOrder
 from ..job import Job, JobBase
 from ..steps import Plan
 from .errors import OutsideFrames
@@ -165,7 +167,9 @@ class PyJobBase(JobBase):
         return [item.outcome.value if item.outcome.error is None else item.outcome.error for item in listed]
 
     def _rows(self, result: Any) -> list[Any]:
-        return [result] if self.is_single else result
+        """Returns the values for a table. An item that was allowed to fail has none."""
+        values = [result] if self.is_single else result
+        return [value for value in values if not isinstance(value, BaseException)]
 
     def _repr_html_(self) -> str:
         from ..notebook.html import job_card
@@ -259,7 +263,7 @@ class PyJob(PyJobBase, Job):
     def to_pandas(self, timeout: float | None = None) -> Any:
         """Waits for the end and returns one pandas DataFrame of the values, in order: a dict, a dataclass or a named
         tuple is a row, a DataFrame stays one, a list has one row per element, any other value is a row with the column
-        `value`.
+        `value`. An item whose task was allowed to fail has no row: see `failures`.
 
         Raises:
             ImportError: if pandas is not installed.
@@ -267,9 +271,24 @@ class PyJob(PyJobBase, Job):
         """
         return convert.rows_to_pandas(self._rows(self.result(timeout)))
 
-    def to_arrow(self, timeout: float | None = None) -> Any:
-        """Waits for the end and returns one pyarrow Table of the values, with rows as in `to_pandas`."""
-        return convert.rows_to_arrow(self._rows(self.result(timeout)))
+    def to_arrow(self, timeout: float | None = None, *, schema: Any = None) -> Any:
+        """Waits for the end and returns one pyarrow Table of the values, with rows as in `to_pandas`.
+
+        Raises:
+            SettingError: for rows that have other columns or types than `schema`, if given, or than each other.
+            As `result`.
+        """
+        return Batches(schema).table(list(convert.value_rows(self._rows(self.result(timeout)))))
+
+    def to_arrow_batches(self, timeout: float | None = None, *, schema: Any = None) -> Iterator[Any]:
+        """Yields a pyarrow RecordBatch for each task with rows, in order, as tasks complete, for tables that are larger
+        than memory. Rows are as in `to_pandas`. See `Job.to_arrow_batches`."""
+        batches, ordered = Batches(schema), InOrder()
+        for index, values in self.results(timeout):
+            for due in ordered.add(index, values):
+                yield from batches.of_values(due)
+        for late in ordered.rest():
+            yield from batches.of_values(late)
 
     def to_numpy(self, dtype: Any = None, timeout: float | None = None) -> Any:
         """Waits for the end and returns one NumPy array of the values, which are numbers or lists of numbers."""

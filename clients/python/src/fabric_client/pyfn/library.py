@@ -9,6 +9,7 @@ import gc
 import inspect
 import types
 import typing
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -242,7 +243,10 @@ def reduced(value: Any, shipment: Shipment) -> Any:
         raise refuse.unknown(value)
     try:
         special = copyreg.dispatch_table.get(cls)
-        made: Any = special(value) if special else value.__reduce_ex__(2)
+        with warnings.catch_warnings():
+            # The state of iterators of itertools cannot be read any more with Python 3.14.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            made: Any = special(value) if special else value.__reduce_ex__(2)
     except Exception:
         raise refuse.unknown(value) from None
     if isinstance(made, str) or any(part is not None for part in made[3:]):

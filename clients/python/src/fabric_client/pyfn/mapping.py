@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from ..api import objects
 from ..dataset import DatasetBase
@@ -13,7 +13,7 @@ from ..errors import Conflict
 from ..request import Policy
 from ..spec import job_spec
 from ..steps import Plan
-from . import chunks
+from . import chunks, partitions
 from .codec import dumps
 from .results import Items
 from .ship import Shipment, Shipped
@@ -35,6 +35,10 @@ class MapOptions(TypedDict, total=False):
     key: str | None
     #: Number of results merged at a time.
     fan_in: int | None
+    #: The argument for a partition of a data set, with the names of its columns and their types.
+    batch_format: Literal["rows", "columns", "file"] | None
+    columns: Iterable[str] | None
+    types: Mapping[str, type] | None
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,9 @@ class Map:
     """A map of a function, as asked for. Its options are checked when it is made.
 
     Raises:
-        TypeError: for an unknown option, and for a `reduce` that cannot be called.
+        TypeError: for an unknown option, for options that do not fit the data set, and for a `reduce` that cannot be
+            called.
+        ValueError: for an unknown batch format.
     """
 
     #: A data set, or the items.
@@ -61,6 +67,7 @@ class Map:
             raise TypeError(f"a map has no option {unknown[0]!r}; its options are {known}")
         if self.reduce is not None and not callable(self.reduce):
             raise TypeError(f"reduce is {self.reduce!r}, and must be a function of two values, such as operator.add")
+        partitions.batch(self.over, self.options)
 
     def again(self, items: list[Any]) -> Map:
         """Returns a map of some of the items, each as a task. It is a job of its own, and stores no objects."""
@@ -108,11 +115,16 @@ def specified(policy: Policy, name: str, given: Map, shipment: Shipment, entry: 
         with contextlib.suppress(Conflict):
             yield from objects.put(policy, path, content, "application/jsonl", True, None)
         source = DatasetBase(path, "items")
+    params: dict[str, Any] = {"bundle": shipped.bundle, "over": over}
+    batch = partitions.batch(given.over, given.options)
+    if batch is not None:
+        params["batch"] = batch
     options: dict[str, Any] = {"name": name, **given.options}
-    options.pop("key", None)
+    for own in ("key", "batch_format", "columns", "types"):
+        options.pop(own, None)
     fan_in = options.pop("fan_in", None)
     options["reduce"] = False if given.reduce is None else fan_in or True
-    return Specification(source, {"bundle": shipped.bundle, "over": over}, options, shipped, items)
+    return Specification(source, params, options, shipped, items)
 
 
 def _texts(name: str, given: Map, shipment: Shipment) -> tuple[list[str], Items]:

@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -82,6 +83,7 @@ def _download(requirements: Sequence[str], folder: Path) -> None:
         )
         if done.returncode != 0:
             raise _not_found(done.stderr)
+        _check_versions(requirements, temporary, only_pure)
         try:
             temporary.rename(folder)
         except OSError:
@@ -90,6 +92,41 @@ def _download(requirements: Sequence[str], folder: Path) -> None:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_versions(requirements: Sequence[str], folder: Path, only_pure: Sequence[str]) -> None:
+    """Compares the downloaded versions with the newest that the requirements allow.
+
+    pip takes an older version if the newest one depends on a package without a pure-Python wheel. An old version that
+    nobody asked for is a surprise.
+
+    Raises:
+        NotShippable: if it took an older version.
+    """
+    options = ["--dry-run", "--ignore-installed", "--no-deps", "--quiet", "--report=-", f"--target={folder}"]
+    done = _pip("install", *options, f"--python-version={PYTHON}", *only_pure, *requirements)
+    if done.returncode != 0:
+        return  # A pip before 22.2 has no report.
+    got = dict(_name_and_version(file) for file in folder.iterdir())
+    for found in json.loads(done.stdout)["install"]:
+        name, newest = found["metadata"]["name"], found["metadata"]["version"]
+        taken = got.get(_normal(name), newest)
+        if taken != newest:
+            raise NotShippable(
+                f"{name} {newest} depends on a package with native extensions, which do not run in the sandbox; the "
+                f"newest version that does is {taken}",
+                f'ask for it: packages=["{name}=={taken}"]',
+            )
+
+
+def _name_and_version(wheel: Path) -> tuple[str, str]:
+    name, version, *_ = wheel.name.split("-")
+    return _normal(name), version
+
+
+def _normal(name: str) -> str:
+    """Returns a package's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
