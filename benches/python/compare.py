@@ -1,15 +1,18 @@
-"""Compares calls of a trivial Python function in Fabric's sandbox, a process pool, Dask and Ray, on one machine.
+"""Compares calls of Python functions in Fabric's sandbox, a process pool, Dask and Ray, on one machine.
 
     FABRIC_BIN=…/fabric python benches/python/compare.py [--calls 10000] [--warm 200] [--only fabric,pool,dask,ray]
 
-Needs the packages in `requirements.txt`, the client (`pip install clients/python`) and its runner. Each system starts
-fresh with two workers and without a warm-up. CPU is the sum over its client and server processes. Prints a table.
+Needs the packages in `requirements.txt`, the client (`pip install 'clients/python[pandas,arrow]'`) and its runner. Each
+system starts fresh with two workers and without a warm-up. CPU is the sum over its client and server processes. Prints
+two tables: calls of a trivial function, and work with data.
 """
 
 from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import functools
+import io
 import os
 import platform
 import shutil
@@ -24,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas
 import psutil
 
 WORKERS = 2
@@ -31,8 +35,42 @@ SALT = time.time_ns()
 """Makes arguments differ between runs, because the results of pure functions are cached."""
 
 
+BLOB = os.urandom(10_000_000)
+"""What the function with a large closure uses: 10 MB."""
+ROWS = 100_000
+PARTS = 8
+"""Partitions of the DataFrame."""
+
+
 def trivial(n: int) -> int:
     return n + 1
+
+
+def pick(blob: bytes, n: int) -> int:
+    return blob[n % len(blob)]
+
+
+def table() -> pandas.DataFrame:
+    """Returns a DataFrame of 100,000 rows: a text, a whole number and a float."""
+    numbers = range(ROWS)
+    cities = ["Oslo", "Rome", "Lima", "Kyiv"]
+    return pandas.DataFrame(
+        {"city": [cities[n % 4] for n in numbers], "n": numbers, "t": [n % 97 / 3 + SALT % 7 for n in numbers]}
+    )
+
+
+def in_fahrenheit(frame: pandas.DataFrame) -> pandas.DataFrame:
+    return frame.assign(f=frame["t"] * 9 / 5 + 32)
+
+
+def rows_in_fahrenheit(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What `in_fahrenheit` does, without pandas."""
+    return [{**row, "f": row["t"] * 9 / 5 + 32} for row in rows]
+
+
+def pieces(frame: pandas.DataFrame) -> list[pandas.DataFrame]:
+    size = -(-len(frame) // PARTS)
+    return [frame.iloc[start : start + size] for start in range(0, len(frame), size)]
 
 
 def seconds_of_cpu() -> float:
@@ -49,10 +87,18 @@ def seconds_of_cpu() -> float:
 
 @dataclass
 class System:
-    """A system under measurement: a function for one call, and one for many."""
+    """A system under measurement."""
 
+    #: One call of `trivial`.
     call: Callable[[int], int]
+    #: Many calls, in 64 tasks.
     map: Callable[[list[int]], Iterable[int]]
+    #: Many calls, each in a task of its own.
+    each: Callable[[list[int]], Iterable[int]]
+    #: One call of a function with `BLOB` in its closure.
+    closure: Callable[[int], int]
+    #: Computes a column of a DataFrame, in `PARTS` tasks, and returns the DataFrame with it.
+    frame: Callable[[pandas.DataFrame], pandas.DataFrame]
 
 
 class Fabric(AbstractContextManager[System]):
@@ -79,7 +125,24 @@ class Fabric(AbstractContextManager[System]):
         self.start_s = time.perf_counter() - begin
         fab = self._stack.enter_context(fabric_client.Fabric(data_dir=folder))
         function = fab.function(trivial)
-        return System(function.remote, lambda items: function.map(items).result(progress=False))
+        blob = BLOB
+        picked = fab.function(lambda n: blob[n % len(blob)])
+        converted = fab.function(rows_in_fahrenheit)
+
+        def frame(given: pandas.DataFrame) -> pandas.DataFrame:
+            file = io.BytesIO()
+            given.to_parquet(file, row_group_size=-(-len(given) // PARTS), index=False)
+            fab.put("bench/frame.parquet", file.getvalue())
+            found: pandas.DataFrame = converted.map(fab.dataset("bench/frame.parquet", "parquet")).to_pandas()
+            return found
+
+        return System(
+            function.remote,
+            lambda items: function.map(items).result(progress=False),
+            lambda items: function.map(items, chunksize=1).result(progress=False),
+            picked.remote,
+            frame,
+        )
 
     def _start(self, command: list[str], folder: Path) -> None:
         (folder / "server.json").unlink(missing_ok=True)
@@ -111,6 +174,9 @@ class Pool(AbstractContextManager[System]):
         return System(
             lambda n: pool.submit(trivial, n).result(),
             lambda items: list(pool.map(trivial, items, chunksize=-(-len(items) // 64))),
+            lambda items: list(pool.map(trivial, items, chunksize=1)),
+            lambda n: pool.submit(functools.partial(pick, BLOB), n).result(),
+            lambda given: pandas.concat(pool.map(in_fahrenheit, pieces(given))),
         )
 
     def __exit__(self, *_: object) -> None:
@@ -137,7 +203,14 @@ class Dask(AbstractContextManager[System]):
             found: list[int] = client.compute(bag.map(trivial)).result()
             return found
 
-        return System(lambda n: client.submit(trivial, n, pure=False).result(), many)
+        blob = BLOB
+        return System(
+            lambda n: client.submit(trivial, n, pure=False).result(),
+            many,
+            lambda items: client.gather(client.map(trivial, items, pure=False)),
+            lambda n: client.submit(lambda n: blob[n % len(blob)], n, pure=False).result(),
+            lambda given: pandas.concat(client.gather(client.map(in_fahrenheit, pieces(given), pure=False))),
+        )
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
@@ -161,7 +234,15 @@ class Ray(AbstractContextManager[System]):
             parts = ray.get([chunk.remote(items[i : i + size]) for i in range(0, len(items), size)])
             return [value for part in parts for value in part]
 
-        return System(lambda n: ray.get(one.remote(n)), many)
+        blob = BLOB
+        picked, converted = ray.remote(lambda n: blob[n % len(blob)]), ray.remote(in_fahrenheit)
+        return System(
+            lambda n: ray.get(one.remote(n)),
+            many,
+            lambda items: ray.get([one.remote(n) for n in items]),
+            lambda n: ray.get(picked.remote(n)),
+            lambda given: pandas.concat(ray.get([converted.remote(piece) for piece in pieces(given)])),
+        )
 
     def __exit__(self, *_: object) -> None:
         import ray
@@ -177,8 +258,45 @@ SYSTEMS: dict[str, tuple[str, type[Any]]] = {
 }
 
 
-def measure(manager: Any, warm: int, calls: int) -> list[str]:
-    """Measures one system and returns the cells of its row."""
+def timed(call: Callable[[], Any]) -> tuple[float, float]:
+    """Returns the seconds and the CPU seconds of a call."""
+    before, begin = seconds_of_cpu(), time.perf_counter()
+    call()
+    return time.perf_counter() - begin, seconds_of_cpu() - before
+
+
+def work_with_data(system: System, calls: int) -> list[str]:
+    """Returns the cells of a system's row in the second table."""
+    items = [SALT + n for n in range(2 * 10**6, 2 * 10**6 + calls)]
+
+    def each() -> None:
+        assert list(system.each(items)) == [n + 1 for n in items]
+
+    def closure(n: int) -> None:
+        assert system.closure(n) == BLOB[n]
+
+    def frame() -> None:
+        given = table()
+        found = system.frame(given)
+        assert found["f"].tolist() == (given["t"] * 9 / 5 + 32).tolist()
+
+    each_s, each_cpu = timed(each)
+    first_s, _ = timed(lambda: closure(0))
+    later = [timed(lambda n=n: closure(n)) for n in range(1, 6)]
+    frame_s, frame_cpu = timed(frame)
+    return [
+        f"{each_s:.2f} s",
+        f"{1e3 * each_cpu / calls:.2f} ms",
+        f"{1e3 * first_s:.0f} ms",
+        f"{1e3 * statistics.median(wall for wall, _ in later):.0f} ms",
+        f"{1e3 * statistics.mean(cpu for _, cpu in later):.0f} ms",
+        f"{frame_s:.2f} s",
+        f"{frame_cpu:.2f} s",
+    ]
+
+
+def measure(manager: Any, warm: int, calls: int, each: int) -> tuple[list[str], list[str]]:
+    """Measures one system and returns the cells of its rows."""
     begin = time.perf_counter()
     with manager as system:
         start_s = getattr(manager, "start_s", time.perf_counter() - begin)
@@ -199,6 +317,7 @@ def measure(manager: Any, warm: int, calls: int) -> list[str]:
         begin = time.perf_counter()
         assert len(list(system.map(items))) == calls
         again_s = time.perf_counter() - begin
+        data = work_with_data(system, each)
     return [
         f"{start_s:.2f} s",
         f"{1e3 * first_s:.1f} ms",
@@ -207,13 +326,14 @@ def measure(manager: Any, warm: int, calls: int) -> list[str]:
         f"{map_s:.2f} s",
         f"{1e6 * map_cpu / calls:.0f} µs",
         f"{again_s:.2f} s",
-    ]
+    ], data
 
 
 def main() -> None:
     """Measures the systems and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--calls", type=int, default=10_000, help="calls by map (default 10000)")
+    parser.add_argument("--each", type=int, default=2_000, help="calls in tasks of their own (default 2000)")
     parser.add_argument("--warm", type=int, default=200, help="single calls after the first (default 200)")
     parser.add_argument("--only", default=",".join(SYSTEMS), help="some of fabric, pool, dask, ray")
     args = parser.parse_args()
@@ -230,9 +350,17 @@ def main() -> None:
     )
     print("| | start | first call | warm call | CPU of it | map | CPU of one of its calls | map again |")
     print("|---|---|---|---|---|---|---|---|")
+    rows = []
     for key in wanted:
         name, kind = SYSTEMS[key]
-        print(f"| {name} | {' | '.join(measure(kind(), args.warm, args.calls))} |", flush=True)
+        calls, data = measure(kind(), args.warm, args.calls, args.each)
+        print(f"| {name} | {' | '.join(calls)} |", flush=True)
+        rows.append(f"| {name} | {' | '.join(data)} |")
+    print(
+        f"\n| | {args.each:,} tasks of one call | CPU of one | first call with a closure of 10 MB | later call | CPU of it "
+        f"| {ROWS:,} rows in and out | CPU of it |\n|---|---|---|---|---|---|---|---|"
+    )
+    print("\n".join(rows))
     if Fabric.deploy_s:
         print(f"\nDeploying Fabric's Python runner took {Fabric.deploy_s:.0f} s, once for each tenant and engine.")
 

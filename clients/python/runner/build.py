@@ -1,4 +1,5 @@
-"""Builds the Python runner: CPython, its standard library and `fabric_runner/` as one `fabric:task` component.
+"""Builds the Python runner: CPython, its standard library with `_bz2.py`, and `fabric_runner/` as one `fabric:task`
+component.
 
     python runner/build.py
 
@@ -52,6 +53,7 @@ def build(component: Path) -> list[str]:
         package = Path(folder) / "fabric_runner"
         shutil.copytree(HERE / "fabric_runner", package, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(CLIENT / "codec.py", package)
+        shutil.copy(HERE / "_bz2.py", folder)
         command = [program, "--wit-path", REPOSITORY / "wit" / "task", "--wit-path", HERE / "wit", "--world", WORLD]
         command += ["componentize", "--python-path", folder, "--output", component, "fabric_runner"]
         # Excludes local site-packages and settings, such as the hash seed, which changes the image.

@@ -27,7 +27,7 @@ from wit_world.exports import handler
 from wit_world.imports import input as task_input
 from wit_world.imports import output, params
 
-from . import batches, loop, outcome, place, printed
+from . import batches, files, loop, outcome, place, printed
 from .codec import Encoder, dumps, loads
 from .image import settle
 from .partition import Partition, read_all
@@ -155,6 +155,7 @@ class Reducer:
         _write(answers)
 
 
+files.install()
 loop.install()
 place.install()
 # The build reads this list from the image.

@@ -2,7 +2,7 @@
 
 A bundle is JSON, with
 
-- ``wheels``: packages, in base64,
+- ``wheels``: packages, in base64, and optionally ``code``: the code of their modules (see `wheels.py`),
 - ``imports``: modules to import,
 - ``modules``: modules to create for the user's variables: the name, and whether it can be imported by this name,
 - ``texts``: sources of functions,
@@ -84,7 +84,7 @@ class Program:
         self.encoder = Encoder(self._names.get)
         self._shared, self._made = bundle["shared"], [_NOTHING] * len(bundle["shared"])
         value = self.decoder.of_json
-        wheels.install(bundle["wheels"])
+        wheels.install(bundle["wheels"], bundle.get("code", ""))
         self._modules = [_module(name) for name, _ in bundle["modules"]]
         for made, (name, is_named) in zip(self._modules, bundle["modules"], strict=True):
             if is_named:

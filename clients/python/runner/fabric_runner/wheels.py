@@ -1,12 +1,15 @@
 """Imports modules from the wheels in a bundle, in memory, since the sandbox has no files."""
 
 import binascii
+import contextlib
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import importlib.resources.abc
 import importlib.util
 import io
+import marshal
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -14,6 +17,8 @@ from types import CodeType, ModuleType
 from typing import Any
 
 _ROOT = "/packages/"
+_MAGIC = importlib.util.MAGIC_NUMBER
+"""Marks the code of this Python. Other code is ignored."""
 
 
 class _Resources(importlib.resources.abc.TraversableResources):
@@ -35,7 +40,7 @@ class _Loader(importlib.abc.InspectLoader):
         return importlib.util.decode_source(self._finder.read(self._path))
 
     def get_code(self, fullname: str) -> CodeType:
-        return compile(self._finder.read(self._path), _ROOT + self._path, "exec", dont_inherit=True)
+        return self._finder.code(self._path)
 
     def get_filename(self, fullname: str) -> str:
         return _ROOT + self._path
@@ -63,9 +68,18 @@ class _Distribution(importlib.metadata.Distribution):
 
 
 class WheelFinder(importlib.abc.MetaPathFinder):
-    """Finds modules in wheels, after the standard library."""
+    """Finds modules in wheels, after the standard library.
 
-    def __init__(self, wheels: Iterable[str]) -> None:
+    Args:
+        wheels: Wheels in base64.
+        code: What `code_of` returned for the same wheels.
+    """
+
+    def __init__(self, wheels: Iterable[str], code: bytes = b"") -> None:
+        #: Code that was compiled here, by path.
+        self.made: dict[str, CodeType] = {}
+        self._known = zipfile.ZipFile(io.BytesIO(code[len(_MAGIC) :])) if code.startswith(_MAGIC) else None
+        self._known_paths = frozenset(self._known.namelist() if self._known else ())
         self._files: dict[str, zipfile.ZipFile] = {}
         for text in wheels:
             archive = zipfile.ZipFile(io.BytesIO(binascii.a2b_base64(text)))
@@ -80,6 +94,14 @@ class WheelFinder(importlib.abc.MetaPathFinder):
         if path not in self._files:
             raise FileNotFoundError(path)
         return self._files[path].read(path)
+
+    def code(self, path: str) -> CodeType:
+        """Returns the code of a module."""
+        if self._known is not None and path in self._known_paths:
+            known: CodeType = marshal.loads(self._known.read(path))
+            return known
+        made = self.made[path] = compile(self.read(path), _ROOT + path, "exec", dont_inherit=True)
+        return made
 
     def folder_of(self, path: str) -> zipfile.Path:
         return zipfile.Path(self._files[path], path.rpartition("/")[0] + "/")
@@ -109,7 +131,22 @@ class WheelFinder(importlib.abc.MetaPathFinder):
                     yield _Distribution(self, folder.removesuffix("/"))
 
 
-def install(wheels: list[str]) -> None:
-    """Makes the wheels importable."""
+def install(wheels: list[str], code: str) -> None:
+    """Makes the wheels importable. `code` is what `code_of` returned for them, in base64, or empty."""
     if wheels:
-        sys.meta_path.append(WheelFinder(wheels))
+        sys.meta_path.append(WheelFinder(wheels, binascii.a2b_base64(code)))
+
+
+def code_of(modules: list[str]) -> bytes:
+    """Imports modules of the wheels and returns the code of all modules that were compiled: the magic number of this
+    Python and a zip archive of marshalled code. A module that cannot be imported is left out."""
+    finder = next(one for one in sys.meta_path if isinstance(one, WheelFinder))
+    for name in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, made in sorted(finder.made.items()):
+            # Without a time, so that the same modules have the same bytes.
+            archive.writestr(zipfile.ZipInfo(path), marshal.dumps(made), zipfile.ZIP_DEFLATED)
+    return _MAGIC + content.getvalue()

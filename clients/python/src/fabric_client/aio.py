@@ -64,6 +64,7 @@ class AsyncFabric:
         self.policy = policy
         self._io = AsyncDriver(settings, max_connections=max_connections)
         self._python_runners: dict[str, str] = {}
+        self._package_code: dict[Path, str | None] = {}
 
     @classmethod
     def _of(cls, settings: Settings, policy: Policy) -> AsyncFabric:

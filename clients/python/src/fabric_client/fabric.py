@@ -77,6 +77,7 @@ class Fabric:
         self._io = SyncDriver(settings, max_connections=max_connections)
         #: Known deployments of the Python runner, by limits and grants.
         self._python_runners: dict[str, str] = {}
+        self._package_code: dict[Path, str | None] = {}
         self._python_lock = threading.Lock()
 
     def _with_policy(self, policy: Policy) -> Fabric:

@@ -207,7 +207,8 @@ def test_wrong_options_are_refused_at_once(fab: Fabric) -> None:
 
 def test_the_options_are_those_of_any_map() -> None:
     others = {"self", "over", "params", "reduce", "shuffle", "decoder"}
-    assert MapOptions.__annotations__.keys() == inspect.signature(Function.map).parameters.keys() - others | {"fan_in"}
+    own = {"fan_in", "batch_format", "columns", "types"}
+    assert MapOptions.__annotations__.keys() == inspect.signature(Function.map).parameters.keys() - others | own
 
 
 def test_a_map_is_planned_without_running(fab: Fabric) -> None:

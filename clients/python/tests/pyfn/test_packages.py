@@ -7,6 +7,7 @@ import types
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +126,33 @@ def test_packages_are_resolved_once(index: Path) -> None:
     assert packages.resolve(("colours",)) == first
     with pytest.raises(SettingError, match="nested"):
         packages.resolve(("nested",))
+
+
+def test_packages_are_compiled_once(fab: Fabric, tmp_path: Path) -> None:
+    @fab.function(packages=["colours"])
+    def compiled() -> list[str]:
+        import colours  # noqa: F401
+
+        finder: Any = next(one for one in sys.meta_path if hasattr(one, "made"))
+        return sorted(finder.made)
+
+    assert compiled.remote() == []
+    (kept,) = (tmp_path / "cache" / "fabric" / "code").iterdir()
+    # Code of another Python is ignored, and so is a file that is no code.
+    for other in (b"1234" + kept.read_bytes()[4:], b""):
+        kept.write_bytes(other)
+        fab._package_code.clear()
+        assert compiled.remote() == ["colours/__init__.py", "colours/names.py", "shades.py"]
+
+
+def test_a_package_that_cannot_be_imported_fails_in_the_call(fab: Fabric, index: Path) -> None:
+    wheel(index, "broken", {"broken.py": "1 / 0\n"})
+
+    def use() -> None:
+        import broken  # noqa: F401
+
+    with pytest.raises(ZeroDivisionError):
+        fab.function(use, packages=["broken"]).remote()
 
 
 def test_native_packages_are_refused_by_name() -> None:

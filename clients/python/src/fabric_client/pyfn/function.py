@@ -13,7 +13,7 @@ from ..dataset import DatasetBase
 from ..errors import GuestFault, NotFound
 from ..function import invoked
 from ..steps import Plan
-from . import packages, runner
+from . import compiled, packages, runner
 from .codec import dumps
 from .errors import NotShippable, OutsideFrames
 from .invocation import PyInvocation
@@ -87,13 +87,34 @@ class PyFunctionBase(Generic[P, R]):
         shipment = Shipment(packages.resolve(self.packages))
         return shipment, shipment.function(self.__fabric_function__)
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, Reader]:
+    def _with_code(self, shipment: Shipment) -> Plan[None]:
+        """Adds the code of the modules that the function imports from its packages."""
+        modules = shipment.packaged_modules()
+        if not modules:
+            return
+        kept = compiled.file(self._fabric.settings.url, shipment.packages, modules)
+        known: dict[Any, str | None] = self._fabric._package_code
+        if kept not in known:
+            known[kept] = yield from compiled.code(kept, shipment.packages, self._compiled(shipment.packages, modules))
+        shipment.code = known[kept]
+
+    def _compiled(self, wheels: packages.Packages, modules: set[str]) -> Plan[bytes]:
+        """Compiles modules in the sandbox, with the default limits."""
+        policy = self._fabric.policy
+        body, reader = compiled.request(wheels, modules)
+        ref = yield from runner.deployed(policy, compiled.NAME, {}, {})
+        reply = yield from invoked(policy, ref, body, None, CONTENT_TYPE)
+        content: bytes = reader.one(reply.content)
+        return content
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan[tuple[bytes, Reader]]:
         """Returns the body of a call and the reader of its result."""
         shipment, entry = self._shipment()
         call = {
             "args": [shipment.value(value, f"argument {n} of {self.name}") for n, value in enumerate(args, 1)],
             "kwargs": {key: shipment.value(value, f"argument {key} of {self.name}") for key, value in kwargs.items()},
         }
+        yield from self._with_code(shipment)
         shipped = shipment.finish(entry)
         return f"{shipped.bundle}\n{dumps(call)}".encode("ascii"), Reader(shipped)
 
@@ -117,7 +138,7 @@ class PyFunctionBase(Generic[P, R]):
             return (yield from use(again))
 
     def _remote(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan[Any]:
-        body, reader = self._call(args, kwargs)
+        body, reader = yield from self._call(args, kwargs)
         policy = self._fabric.policy
         try:
             reply = yield from self._with_ref(lambda ref: invoked(policy, ref, body, None, CONTENT_TYPE))
@@ -126,13 +147,14 @@ class PyFunctionBase(Generic[P, R]):
         return reader.one(reply.content)
 
     def _spawned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan[tuple[Invocation, Decoder]]:
-        body, reader = self._call(args, kwargs)
+        body, reader = yield from self._call(args, kwargs)
         policy = self._fabric.policy
         info = yield from self._with_ref(lambda ref: functions.spawn(policy, ref, body, None, CONTENT_TYPE, None))
         return info, reader.one
 
     def _specified(self, given: Map) -> Plan[Specification]:
         shipment, entry = self._shipment()
+        yield from self._with_code(shipment)
         return (yield from specified(self._fabric.policy, self.name, given, shipment, entry))
 
     def _submitted(self, given: Map) -> Plan[Submitted]:

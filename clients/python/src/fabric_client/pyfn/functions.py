@@ -34,6 +34,7 @@ def define(number: int, function: types.FunctionType, shipment: Shipment) -> Non
         uses = names.of(definition, code.co_freevars)
         for module in sorted(uses.imports):
             modules.check_import(module, shipment.packages.modules)
+            shipment.inner_imports.add(module)
         text, space = shipment.text(definition), shipment.space(str(home or "__main__"), function.__globals__)
         shipment.add(number, "function", text, space, *named, _closure(function, uses, shipment))
     shipment.later(lambda: _fill(number, function, definition, uses, shipment))

@@ -49,6 +49,10 @@ class SharingEncoder(Encoder):
         self._made[key] = made
         return made
 
+    def columns(self, items: list[Any]) -> list[str]:
+        """See `Encoder.columns`. As columns, a dict that occurs twice would be two."""
+        return []
+
     def attributes(self, value: Any) -> dict[Any, Any]:
         """See `Encoder.attributes`."""
         return _attributes(value)
@@ -73,7 +77,7 @@ class SharingEncoder(Encoder):
             if number is not None and not top:
                 return {"$shared": number}
             if isinstance(json, list):
-                return [replaced(item) for item in json]
+                return [replaced(item) for item in json] if set(map(type, json)) & {list, dict} else json
             if isinstance(json, dict):
                 return {name: replaced(item) for name, item in json.items()}
             return json

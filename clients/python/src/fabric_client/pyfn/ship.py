@@ -56,6 +56,10 @@ class Shipment:
 
     def __post_init__(self) -> None:
         self.imports: set[str] = set()
+        #: Modules that functions import when they run.
+        self.inner_imports: set[str] = set()
+        #: The code of packages' modules in base64, if it was compiled before: see `compiled.py`.
+        self.code: str | None = None
         self._spaces: dict[tuple[str, int], int] = {}
         self._texts: dict[source.Definition, int] = {}
         self._texts_json: list[Any] = []
@@ -100,6 +104,10 @@ class Shipment:
         self._work()
         return {"$graph": [json, shared]} if shared else json
 
+    def packaged_modules(self) -> set[str]:
+        """Returns the modules of packages that the definitions import, as far as it is known."""
+        return {name for name in self.imports | self.inner_imports if name.partition(".")[0] in self.packages.modules}
+
     def finish(self, entry: Any, **more: Any) -> Shipped:
         """Returns the bundle with this entry."""
         while self._last:
@@ -109,6 +117,7 @@ class Shipment:
         document, shared = self._own_encoder.finish({"definitions": self._definitions, **values})
         bundle = {
             "wheels": self.packages.wheels(),
+            **({} if self.code is None else {"code": self.code}),
             "imports": sorted(self.imports),
             "modules": [[name, own == 0] for name, own in self._spaces],
             "texts": self._texts_json,
