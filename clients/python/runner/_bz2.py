@@ -1,4 +1,4 @@
-"""The module `_bz2`, on which `bz2` of the standard library is based, in Python, since the sandbox's interpreter is built
+"""The module `_bz2`, which `bz2` of the standard library is based on, in Python: the sandbox's interpreter is built
 without it. It decompresses; it does not compress.
 
 The format: https://github.com/dsnet/compress/blob/master/doc/bzip2-format.pdf.
@@ -68,8 +68,8 @@ def _fail(what: str) -> OSError:
 
 
 def _codes(lengths: list[int]) -> tuple[list[tuple[int, int]], dict[tuple[int, int], int]]:
-    """Returns the symbols of a canonical Huffman code: by the first bits of short codes, with the code's length, which is
-    0 for the beginnings of long codes; and by length and code."""
+    """Returns the symbols of a canonical Huffman code in two tables: by the next bits, with the code's length or 0 for a
+    long code, and by length and code."""
     short, codes = [(0, 0)] * (1 << _SHORT), {}
     code = 0
     for length in range(1, _LONGEST + 1):

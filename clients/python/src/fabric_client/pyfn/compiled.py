@@ -57,7 +57,7 @@ def code(kept: Path, packages: Packages, compile: Plan[bytes]) -> Plan[str | Non
             with announced("compiling packages in the sandbox, once"):
                 content = yield from compile
         except Exception:
-            # What keeps the call itself from running is raised there.
+            # The call itself raises an error that keeps it from running.
             return None
         _write(kept, content)
     if len(content) + sum(wheel.stat().st_size for wheel in packages.files) > MAX_BYTES:
