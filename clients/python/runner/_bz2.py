@@ -68,8 +68,8 @@ def _fail(what: str) -> OSError:
 
 
 def _codes(lengths: list[int]) -> tuple[list[tuple[int, int]], dict[tuple[int, int], int]]:
-    """Returns the symbols of a canonical Huffman code in two tables: by the next bits, with the code's length or 0 for a
-    long code, and by length and code."""
+    """Returns the symbols of a canonical Huffman code in two tables: by the next bits, with the code's length or 0 for
+    a long code, and by length and code."""
     short, codes = [(0, 0)] * (1 << _SHORT), {}
     code = 0
     for length in range(1, _LONGEST + 1):
