@@ -71,8 +71,7 @@ def _parquet(data: bytes, batch: dict[str, Any]) -> Columns:
 
 def _csv(data: bytes, batch: dict[str, Any]) -> Columns:
     csv.field_size_limit(_FIELD_BYTES)
-    # The bytes must be UTF-8, as for `open`. A byte order mark belongs to no field.
-    text = io.StringIO(data.decode("utf-8-sig"), newline="")
+    text = io.StringIO(_text(data), newline="")
     # An empty line is no row, as for the splitter.
     lines = (row for row in csv.reader(text, delimiter=batch.get("delimiter", ",")) if row)
     names = next(lines, [])
@@ -86,6 +85,17 @@ def _csv(data: bytes, batch: dict[str, Any]) -> Columns:
     texts = dict(zip(names, zip(*rows, strict=True), strict=True))
     types = dict(batch.get("types", ()))
     return {name: _typed(name, list(texts[name]), types.get(name, "str")) for name in chosen}
+
+
+def _text(data: bytes) -> str:
+    try:
+        # A byte order mark belongs to no field.
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"the CSV is not UTF-8 ({error.reason} at byte {error.start} of the partition): store it as UTF-8, or use "
+            'batch_format="file" and decode what `.buffer` reads'
+        ) from None
 
 
 def _checked(lines: Iterator[list[str]], width: int) -> Iterator[list[str]]:

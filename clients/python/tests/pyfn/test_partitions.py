@@ -209,6 +209,22 @@ def test_no_row_of_a_csv_is_lost_by_its_splitter(fab: Fabric, form: Any) -> None
     assert found == [["1"], ["2"], ["3"]]
 
 
+def test_a_csv_that_is_not_utf_8_is_refused_with_a_remedy(fab: Fabric) -> None:
+    fab.put("c/latin.csv", "a\ngrün\n".encode("latin-1"))
+    data = fab.dataset("c/latin.csv", "csv")
+    with pytest.raises(ValueError, match=r'not UTF-8 .* use batch_format="file"'):
+        fab.function(lambda rows: rows).map(data).result()
+    read = fab.function(lambda part: part.buffer.read().decode("latin-1"))
+    assert read.map(data, batch_format="file").result() == ["a\ngrün\n"]
+
+
+def test_names_of_columns_may_be_an_iterator_and_types_names(fab: Fabric) -> None:
+    fab.put("c/names.csv", "a,b,c\n1,2,3\n")
+    data = fab.dataset("c/names.csv", "csv")
+    job = fab.function(lambda rows: rows).map(data, columns=(name for name in "ca"), types={"a": "int"})
+    assert job.result() == [[{"c": "3", "a": 1}]]
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
@@ -233,6 +249,7 @@ def test_options_that_do_not_fit_are_refused_here(fab: Fabric) -> None:
         (fab.dataset("a", "lines"), {"batch_format": "rows"}, "the splitter lines"),
         (fab.dataset("a", "csv"), {"batch_format": "file", "types": {"a": int}}, "does not go with a file"),
         (fab.dataset("a", "parquet"), {"types": {"a": int}}, "types of its own"),
+        (fab.dataset("a", "csv"), {"types": ["a"]}, "types must be a dict"),
         (fab.dataset("a", "csv"), {"types": {"a": list}}, "the type of column a is <class 'list'>"),
         (fab.dataset("a", "csv"), {"columns": "a"}, "must be a list of names"),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from ..api import objects
@@ -38,7 +38,7 @@ class MapOptions(TypedDict, total=False):
     #: The argument for a partition of a data set, with the names of its columns and their types.
     batch_format: Literal["rows", "columns", "file"] | None
     columns: Iterable[str] | None
-    types: Mapping[str, type] | None
+    types: Mapping[str, type | str] | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Map:
     options: MapOptions
     #: True if each item is a tuple of arguments.
     star: bool = False
+    #: The description of a partition for the runner; None for a file, or for items.
+    batch: dict[str, Any] | None = field(init=False)
 
     def __post_init__(self) -> None:
         unknown = sorted(self.options.keys() - MapOptions.__annotations__.keys())
@@ -67,7 +69,8 @@ class Map:
             raise TypeError(f"a map has no option {unknown[0]!r}; its options are {known}")
         if self.reduce is not None and not callable(self.reduce):
             raise TypeError(f"reduce is {self.reduce!r}, and must be a function of two values, such as operator.add")
-        partitions.batch(self.over, self.options)
+        # Once, because the names of columns may be an iterator.
+        object.__setattr__(self, "batch", partitions.batch(self.over, self.options))
 
     def again(self, items: list[Any]) -> Map:
         """Returns a map of some of the items, each as a task. It is a job of its own, and stores no objects."""
@@ -116,9 +119,8 @@ def specified(policy: Policy, name: str, given: Map, shipment: Shipment, entry: 
             yield from objects.put(policy, path, content, "application/jsonl", True, None)
         source = DatasetBase(path, "items")
     params: dict[str, Any] = {"bundle": shipped.bundle, "over": over}
-    batch = partitions.batch(given.over, given.options)
-    if batch is not None:
-        params["batch"] = batch
+    if given.batch is not None:
+        params["batch"] = given.batch
     options: dict[str, Any] = {"name": name, **given.options}
     for own in ("key", "batch_format", "columns", "types"):
         options.pop(own, None)

@@ -59,6 +59,8 @@ def batch(over: object, options: Mapping[str, Any]) -> dict[str, Any] | None:
     if types is not None:
         if kind == "parquet":
             raise TypeError("types is for CSV: a Parquet file has types of its own")
+        if not isinstance(types, Mapping):
+            raise TypeError('types must be a dict: types={"temperature": float}')
         made["types"] = [[name, _type(name, one)] for name, one in types.items()]
     return made
 
@@ -71,6 +73,8 @@ def _names(columns: Iterable[str]) -> list[str]:
 
 
 def _type(name: str, given: Any) -> str:
+    if isinstance(given, str) and given in _TYPES.values():
+        return given
     try:
         return _TYPES[given]
     except (KeyError, TypeError):
