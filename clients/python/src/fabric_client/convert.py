@@ -5,6 +5,7 @@ Results are read as data: nothing in them is executed or unpickled.
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import importlib
 import itertools
@@ -222,6 +223,15 @@ def value_rows(values: Iterable[Any]) -> Iterator[dict[str, Any]]:
             yield value._asdict()
         else:
             yield {"value": value}
+
+
+def rows_of_columns(value: Any) -> Any:
+    """Returns the rows of a dict of columns: lists or arrays of one length. Returns any other value as it is."""
+    if type(value) is not dict or not all(isinstance(column, list | array.array) for column in value.values()):
+        return value
+    if len(set(map(len, value.values()))) != 1:
+        return value
+    return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
 def rows_to_pandas(values: Sequence[Any]) -> Any:

@@ -273,6 +273,21 @@ def test_a_data_frame_goes_in_and_out(fab: Fabric) -> None:
     pandas.testing.assert_frame_equal(fahrenheit.map(data).to_pandas(), expected)
 
 
+def test_columns_in_and_columns_out_are_a_table(fab: Fabric) -> None:
+    fab.put("c/columns.csv", "n\n" + "".join(f"{n}\n" for n in range(500)))
+    data = fab.dataset("c/columns.csv", "csv:1KiB")
+    twice = fab.function(lambda columns: {"n": columns["n"], "twice": [2 * n for n in columns["n"]]})
+    job = twice.map(data, batch_format="columns", types={"n": int})
+    assert job.to_pandas()["twice"].tolist() == list(range(0, 1000, 2))
+    assert job.to_arrow().column("n").to_pylist() == list(range(500))
+    assert sum(batch.num_rows for batch in job.to_arrow_batches()) == 500
+    # Lists of other lengths are values of one row, and so are lists of a function that received rows.
+    other = fab.function(lambda columns: {"some": columns["n"][:2].tolist(), "all": [len(columns["n"])]})
+    assert len(other.map(data, batch_format="columns", types={"n": int}).to_pandas()) == job.progress.total
+    lists = fab.function(lambda rows: {"a": [1, 2], "b": [3, 4]})
+    assert len(lists.map(data).to_pandas()) == job.progress.total
+
+
 def test_arrow_batches_come_as_tasks_end(fab: Fabric) -> None:
     fab.put("c/many.csv", "n\n" + "".join(f"{n}\n" for n in range(1000)))
     twice = fab.function(lambda rows: [{"n": row["n"], "twice": 2 * row["n"]} for row in rows])

@@ -140,10 +140,10 @@ class AsyncPyJob(PyJobBase, AsyncJob):
         batches, ordered = Batches(schema), InOrder()
         async for index, values in self.results(timeout):
             for due in ordered.add(index, values):
-                for batch in batches.of_values(due):
+                for batch in batches.of_values(self._with_rows(due)):
                     yield batch
         for late in ordered.rest():
-            for batch in batches.of_values(late):
+            for batch in batches.of_values(self._with_rows(late)):
                 yield batch
 
     async def to_numpy(self, dtype: Any = None, timeout: float | None = None) -> Any:

@@ -167,9 +167,16 @@ class PyJobBase(JobBase):
         return [item.outcome.value if item.outcome.error is None else item.outcome.error for item in listed]
 
     def _rows(self, result: Any) -> list[Any]:
-        """Returns the values for a table. An item that was allowed to fail has none."""
-        values = [result] if self.is_single else result
-        return [value for value in values if not isinstance(value, BaseException)]
+        """Returns the values for a table."""
+        return self._with_rows([result] if self.is_single else result)
+
+    def _with_rows(self, values: list[Any]) -> list[Any]:
+        """Returns values for a table. An item that was allowed to fail has none. Columns are rows, if the function
+        received columns."""
+        values = [value for value in values if not isinstance(value, BaseException)]
+        batch = self.info.spec.params.get("batch")
+        are_columns = isinstance(batch, dict) and batch.get("format") == "columns"
+        return list(map(convert.rows_of_columns, values)) if are_columns else values
 
     def _repr_html_(self) -> str:
         from ..notebook.html import job_card
@@ -263,7 +270,8 @@ class PyJob(PyJobBase, Job):
     def to_pandas(self, timeout: float | None = None) -> Any:
         """Waits for the end and returns one pandas DataFrame of the values, in order: a dict, a dataclass or a named
         tuple is a row, a DataFrame stays one, a list has one row per element, any other value is a row with the column
-        `value`. An item whose task was allowed to fail has no row: see `failures`.
+        `value`. If the function received columns, a dict of lists or arrays of one length is columns. An item whose
+        task was allowed to fail has no row: see `failures`.
 
         Raises:
             ImportError: if pandas is not installed.
@@ -286,9 +294,9 @@ class PyJob(PyJobBase, Job):
         batches, ordered = Batches(schema), InOrder()
         for index, values in self.results(timeout):
             for due in ordered.add(index, values):
-                yield from batches.of_values(due)
+                yield from batches.of_values(self._with_rows(due))
         for late in ordered.rest():
-            yield from batches.of_values(late)
+            yield from batches.of_values(self._with_rows(late))
 
     def to_numpy(self, dtype: Any = None, timeout: float | None = None) -> Any:
         """Waits for the end and returns one NumPy array of the values, which are numbers or lists of numbers."""
