@@ -253,7 +253,12 @@ def test_numbers_are_exact_whether_items_are_stored_or_not(fab: Fabric) -> None:
 def test_splitters_are_checked_before_anything_is_sent(fab: Fabric) -> None:
     with pytest.raises(SettingError, match="use object"):
         fab.dataset("x/", "rows")
-    with pytest.raises(BadRequest, match="splitter"):
-        fab.function("echo").map(fab.dataset("x/", "lines:0"))
+    for wrong in ("lines:0", "csv:lots", "csv:1KiB:xx", "parquet:3", "records", "items:1KiB"):
+        with pytest.raises(SettingError, match="is not a splitter"):
+            fab.dataset("x/", wrong)
+    for right in ("csv", "csv:100KiB", "csv:8 MiB:;", "csv:1MiB::", "csv:1000:tab", "records:16:1MiB", "lines:0.5MiB"):
+        assert fab.dataset("x/", right).split == right
+    with pytest.raises(BadRequest, match=r"SIZE|size|splitter"):
+        fab.function("echo").map(fab.dataset("x/", "lines:1XiB"))
     with pytest.raises(SettingError, match="leading"):
         fab.dataset("/x")

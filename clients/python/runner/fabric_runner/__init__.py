@@ -82,8 +82,10 @@ def _broken(error: BaseException) -> dict[str, Any]:
 def _calls(program: Program, given: dict[str, Any], items: list[Any]) -> Iterator[Callable[[], Any]]:
     entry, over = program.entry, given["over"]
     if over == "partition":
-        batch = given.get("batch")
-        yield lambda: entry(Partition(items[0]) if batch is None else batches.read(read_all(), batch))
+        part, batch = items[0], given.get("batch")
+        yield lambda: entry(
+            Partition(part) if batch is None else batches.read(part.name, part.offset, read_all(), batch)
+        )
         return
     for number, item in enumerate(items):
         value = program.decoder.of_json(item)

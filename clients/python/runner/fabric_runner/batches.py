@@ -32,6 +32,7 @@ def _bool(text: str) -> bool:
 
 
 _TYPES: dict[str, Callable[[str], Any]] = {
+    "str": str,
     "int": int,
     "float": float,
     "bool": _bool,
@@ -42,13 +43,20 @@ _TYPES: dict[str, Callable[[str], Any]] = {
 }
 
 
-def read(data: bytes, batch: dict[str, Any]) -> Columns | list[dict[str, Any]]:
-    """Returns the rows or columns of a partition.
+_END = "\ue000end"
+"""A row after the last one. It is not found if a quote is open there."""
+
+
+def read(name: str, offset: int, data: bytes, batch: dict[str, Any]) -> Columns | list[dict[str, Any]]:
+    """Returns the rows or columns of a partition, which begins at byte `offset` of the object `name`.
 
     Raises:
         ValueError: for a column that does not exist, and for a row or value that cannot be read.
     """
-    columns = _parquet(data, batch) if batch["split"] == "parquet" else _csv(data, batch)
+    try:
+        columns = _parquet(data, batch) if batch["split"] == "parquet" else _csv(data, batch)
+    except ValueError as error:
+        raise ValueError(f"{name}, the partition from byte {offset}: {error}") from None
     if batch["format"] == "columns":
         return columns
     names = list(columns)
@@ -71,7 +79,7 @@ def _parquet(data: bytes, batch: dict[str, Any]) -> Columns:
 
 def _csv(data: bytes, batch: dict[str, Any]) -> Columns:
     csv.field_size_limit(_FIELD_BYTES)
-    text = io.StringIO(_text(data), newline="")
+    text = io.StringIO(f"{_text(data)}\n{_END}\n", newline="")
     # An empty line is no row, as for the splitter.
     lines = (row for row in csv.reader(text, delimiter=batch.get("delimiter", ",")) if row)
     names = next(lines, [])
@@ -80,11 +88,13 @@ def _csv(data: bytes, batch: dict[str, Any]) -> Columns:
             raise ValueError(f'the CSV has two columns {name!r}: use batch_format="file" and read it with csv.reader')
     chosen = _chosen(names, batch)
     rows = list(_checked(lines, len(names)))
+    if not rows or rows.pop() != [_END]:
+        raise ValueError('a quote is not closed; use batch_format="file" to read it in another way')
     if not rows:
         return {name: [] for name in chosen}
     texts = dict(zip(names, zip(*rows, strict=True), strict=True))
     types = dict(batch.get("types", ()))
-    return {name: _typed(name, list(texts[name]), types.get(name, "str")) for name in chosen}
+    return {name: _typed(name, list(texts[name]), types.get(name)) for name in chosen}
 
 
 def _text(data: bytes) -> str:
@@ -100,7 +110,7 @@ def _text(data: bytes) -> str:
 
 def _checked(lines: Iterator[list[str]], width: int) -> Iterator[list[str]]:
     for number, row in enumerate(lines, 1):
-        if len(row) != width:
+        if len(row) != width and _END not in row[-1]:
             raise ValueError(
                 f"row {number} of the partition has {len(row)} fields and the header {width}: {row!r:.200}; "
                 'use batch_format="file" to read it in another way'
@@ -108,9 +118,10 @@ def _checked(lines: Iterator[list[str]], width: int) -> Iterator[list[str]]:
         yield row
 
 
-def _typed(name: str, texts: list[str], kind: str) -> Any:
-    """Returns the values of a column: numbers as an array if none is missing, else a list with None."""
-    if kind == "str":
+def _typed(name: str, texts: list[str], kind: str | None) -> Any:
+    """Returns the values of a column: texts without a type, else numbers as an array if none is missing, or a list with
+    None."""
+    if kind is None:
         return texts
     make = _TYPES[kind]
     values: list[Any] = []
@@ -121,7 +132,9 @@ def _typed(name: str, texts: list[str], kind: str) -> Any:
         try:
             values.append(make(text))
         except (ValueError, KeyError, decimal.InvalidOperation):
-            raise ValueError(f"column {name!r} has {text!r:.100} in row {number} of the partition, no {kind}") from None
+            raise ValueError(
+                f"column {name!r} has {text!r:.100} in row {number} of the partition, which is not of the type {kind}"
+            ) from None
     if kind == "float" and None not in values:
         return array.array("d", values)
     if kind == "int" and None not in values and all(-(1 << 63) <= value < 1 << 63 for value in values):

@@ -72,6 +72,7 @@ def frame_source(path: str, frame: Any) -> Iterator[tuple[Iterator[bytes] | Path
     """Yields the content to store for a DataFrame, and the splitter for it."""
     if not hasattr(frame, "to_csv") or not hasattr(frame, "iloc"):
         raise TypeError(f"expected a pandas DataFrame, not {type(frame).__name__}")
+    frame = with_index(frame)
     if path.endswith(".csv"):
         yield _csv(frame), "csv"
     elif path.endswith(".parquet"):
@@ -83,6 +84,11 @@ def frame_source(path: str, frame: Any) -> Iterator[tuple[Iterator[bytes] | Path
             yield file, "parquet"
     else:
         raise SettingError(f"{path!r} names no format for a DataFrame", hint="use a path ending in .csv or .parquet")
+
+
+def with_index(frame: Any) -> Any:
+    """Returns a DataFrame with its index as columns, if the index has a name."""
+    return frame if all(name is None for name in frame.index.names) else frame.reset_index()
 
 
 def _csv(frame: Any) -> Iterator[bytes]:

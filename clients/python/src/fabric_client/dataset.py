@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 D = TypeVar("D", bound="DatasetBase")
 
+_SIZE = "(?=[0-9.]*[1-9])[0-9.]+ *[A-Za-z]*"
+_SPLIT = re.compile(
+    f"object|parquet|items|lines(:{_SIZE})?|records:[0-9]+(:{_SIZE})?"
+    f"|csv(:{_SIZE}(:(comma|semicolon|tab|pipe|colon|space|[^A-Za-z0-9\\s]|))?)?"
+)
 _SPLITS = "use object, lines[:SIZE], records:N[:SIZE], csv[:SIZE[:DELIMITER]], parquet or items"
 
 
@@ -28,7 +34,7 @@ class DatasetBase:
     def __init__(self, path: str, split: str) -> None:
         if not path or path.startswith("/"):
             raise SettingError(f"{path!r} is not a path", hint="use folder/ or folder/name, without a leading /")
-        if split.partition(":")[0] not in ("object", "lines", "records", "csv", "parquet", "items"):
+        if not _SPLIT.fullmatch(split):
             raise SettingError(f"{split!r} is not a splitter", hint=_SPLITS)
         #: An object's path, or a prefix ending in `/`.
         self.path = path
@@ -140,7 +146,7 @@ class Dataset(DatasetBase):
     @classmethod
     def from_pandas(cls, fabric: Fabric, path: str, frame: Any, split: str | None = None) -> Dataset:
         """Stores a DataFrame in the format of the path's extension: `.csv` (split `csv`) or `.parquet` (`parquet`,
-        needs pyarrow). The index is not stored; `frame.reset_index()` turns it into columns.
+        needs pyarrow). An index with a name is stored as columns, another one is not stored.
         """
         with convert.frame_source(path, frame) as (source, fits):
             fabric.put(path, source)

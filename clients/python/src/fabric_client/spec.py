@@ -44,9 +44,11 @@ def job_spec(
     """Creates a job specification.
 
     Raises:
-        TypeError: for a string as the data set, and for items that JSON cannot represent.
+        TypeError: for a string as the data set, for items that JSON cannot represent, and for a wrong `allow_failed`.
         SettingError: if the items are too large for one request.
     """
+    if allow_failed is not None and (type(allow_failed) is not int or allow_failed < 0):
+        raise TypeError(f"allow_failed is {allow_failed!r}, and must be a number of tasks")
     spec: dict[str, Any] = {"function": function, "input": _input(over), "cache": cache}
     if params:
         spec["params"] = dict(params)

@@ -169,6 +169,39 @@ def test_csv_rows_are_text_unless_they_have_types(fab: Fabric) -> None:
     ]
 
 
+def test_a_missing_text_of_a_csv_is_missing_if_its_type_is_named(fab: Fabric) -> None:
+    fab.put("c/texts.csv", "k,b\n1,\n2,NA\n3,x\n")
+    f, data = fab.function(lambda columns: columns["b"]), fab.dataset("c/texts.csv", "csv")
+    assert f.map(data, batch_format="columns").result() == [["", "NA", "x"]]
+    assert f.map(data, batch_format="columns", types={"b": str}).result() == [[None, None, "x"]]
+
+
+def test_columns_of_one_name_and_keys_that_occur_twice_are_not_lost(fab: Fabric) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), buffer)
+    fab.put("p/twice.parquet", buffer.getvalue())
+    with pytest.raises(ValueError, match=r"^p/twice.parquet, .* two columns 'a': use batch_format=\"file\""):
+        fab.function(lambda rows: rows).map(fab.dataset("p/twice.parquet", "parquet")).result()
+    buffer = io.BytesIO()
+    maps = pa.array([[("k", 1), ("k", 2)], [("k", 1)]], pa.map_(pa.string(), pa.int64()))
+    pq.write_table(pa.table({"m": maps}), buffer)
+    fab.put("p/keys.parquet", buffer.getvalue())
+    found = fab.function(lambda rows: [row["m"] for row in rows]).map(fab.dataset("p/keys.parquet", "parquet")).result()
+    assert found == [[[("k", 1), ("k", 2)], {"k": 1}]]
+
+
+def test_missing_values_and_a_named_index_of_a_data_frame_arrive(fab: Fabric) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"f": [1.5, None]}, index=pandas.Index(["p", "q"], name="key"))
+    rows = [{"key": "p", "f": 1.5}, {"key": "q", "f": None}]
+    same = fab.function(lambda rows: rows)
+    assert same.remote(frame) == rows
+    assert same.map(Dataset.from_pandas(fab, "f/index.parquet", frame)).result() == [rows]
+    assert same.map(Dataset.from_pandas(fab, "f/index.csv", frame), types={"f": float}).result() == [rows]
+    with pytest.raises(TypeError, match="can't map over a DataFrame"):
+        same.map(frame)
+
+
 def test_csv_columns_of_numbers_are_arrays(fab: Fabric) -> None:
     fab.put("c/n.csv", "a;b;c\n" + "".join(f"{n};{n / 4};{'' if n == 7 else n}\n" for n in range(1000)))
     data = fab.dataset("c/n.csv", "csv:2KiB:semicolon")
@@ -230,8 +263,13 @@ def test_names_of_columns_may_be_an_iterator_and_types_names(fab: Fabric) -> Non
     [
         ("a,b\n1\n", {}, r"row 1 of the partition has 1 fields and the header 2: \['1'\]"),
         ("a,a\n1,2\n", {}, "two columns 'a'"),
-        ("a,b\n1,x\n", {"types": {"b": int}}, "column 'b' has 'x' in row 1 of the partition, no int"),
-        ("a,b\n1,x\n", {"types": {"b": bool}}, "no bool"),
+        (
+            "a,b\n1,x\n",
+            {"types": {"b": int}},
+            r"^c/bad.csv, the partition from byte 4: column 'b' has 'x' in row 1 of .*, which is not of the type int",
+        ),
+        ("a,b\n1,x\n", {"types": {"b": bool}}, "not of the type bool"),
+        ('a,b\n1,"x\n2,y\n', {}, "a quote is not closed"),
         ("a,b\n1,x\n", {"columns": ["c"]}, "no column 'c': the columns are a, b"),
         ("a,b\n1,x\n", {"types": {"c": str}}, "no column 'c': the columns are a, b"),
     ],
@@ -303,6 +341,10 @@ def test_arrow_batches_come_as_tasks_end(fab: Fabric) -> None:
 
 def test_arrow_batches_of_other_columns_are_refused_with_a_remedy(fab: Fabric) -> None:
     mixed = fab.function(lambda n: {"n": n if n < 2 else "two"}).map(range(4), chunksize=1)
-    with pytest.raises(FabricError, match="schema") as caught:
+    with pytest.raises(FabricError, match=r"column 'n' of the results does not fit the schema \(int64\)") as caught:
         list(mixed.to_arrow_batches())
     assert "schema=" in (caught.value.hint or "")
+    with pytest.raises(FabricError, match="column 'n' of the results has values of several types"):
+        mixed.to_arrow()
+    with pytest.raises(TypeError, match=r"must be a pyarrow\.Schema"):
+        mixed.to_arrow(schema={"n": "int32"})

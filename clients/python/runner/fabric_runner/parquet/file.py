@@ -1,5 +1,6 @@
 """A Parquet file: its footer and its columns."""
 
+import itertools
 import struct
 from collections.abc import Iterable
 from typing import Any
@@ -29,7 +30,12 @@ class File:
         if start < 4:
             raise ValueError("the footer of the Parquet file is larger than the file")
         self._meta = _whole(lambda: read_struct(data, start)[0])
-        self._fields = {field.name: field for field in _whole(lambda: fields(self._meta[2]))}
+        found: list[Field] = _whole(lambda: fields(self._meta[2]))
+        self._fields = {field.name: field for field in found}
+        if len(self._fields) != len(found):
+            names = sorted(field.name for field in found)
+            twice = next(name for name, after in itertools.pairwise(names) if name == after)
+            raise ValueError(f'the Parquet file has two columns {twice!r}: use batch_format="file"')
 
     @property
     def names(self) -> list[str]:

@@ -101,11 +101,12 @@ def _skip(below: list[Cursor]) -> None:
 
 
 def _dict(pairs: list[Any]) -> Any:
-    """Returns a map, as a list of pairs if its keys are lists or structs."""
+    """Returns a map, as a list of pairs if a key occurs twice or is a list or struct."""
     try:
-        return dict(pairs)
+        made = dict(pairs)
     except TypeError:
         return pairs
+    return made if len(made) == len(pairs) else pairs
 
 
 def is_nested(field: Field) -> bool:

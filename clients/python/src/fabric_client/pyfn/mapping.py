@@ -13,7 +13,7 @@ from ..errors import Conflict
 from ..request import Policy
 from ..spec import job_spec
 from ..steps import Plan
-from . import chunks, partitions
+from . import chunks, partitions, tables
 from .codec import dumps
 from .results import Items
 from .ship import Shipment, Shipped
@@ -134,6 +134,9 @@ def _texts(name: str, given: Map, shipment: Shipment) -> tuple[list[str], Items]
     over: Any = given.over
     if isinstance(over, str | bytes | Mapping):
         raise TypeError(f"can't map over a {type(over).__name__}: pass a list of items, or fab.dataset(path)")
+    if tables.is_table(over):
+        name_of = type(over).__name__
+        raise TypeError(f"can't map over a {name_of}: store it with Dataset.from_pandas, or pass a list of its rows")
     texts, known = [], []
     for number, item in enumerate(over):
         known.append(item)

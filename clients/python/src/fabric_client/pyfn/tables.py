@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from .. import convert
 from .errors import NotShippable
 
 _TYPE_CODES = {
@@ -50,6 +51,11 @@ def has_rule(cls: type) -> bool:
         return False
     is_part = top == "pyarrow" and cls.__name__.endswith(("Array", "Scalar"))
     return is_part or any(base.__name__ in kinds for base in cls.__mro__)
+
+
+def is_table(value: Any) -> bool:
+    """Returns True for a DataFrame of pandas and a table of Arrow, whose iteration does not yield rows."""
+    return has_rule(type(value)) and type(value).__name__ in ("DataFrame", "Table", "RecordBatch")
 
 
 def json(value: Any, encode: Callable[[Any], Any]) -> Any:
@@ -98,6 +104,7 @@ def _pandas(pandas: Any, value: Any, encode: Callable[[Any], Any]) -> Any:
     if isinstance(value, pandas.Timedelta):
         return encode(value.to_pytimedelta())
     if isinstance(value, pandas.DataFrame):
+        value = convert.with_index(value)
         columns = [str(column) for column in value.columns]
         return {"$records": [columns, [_column(pandas, value.iloc[:, at], encode) for at in range(len(columns))]]}
     if isinstance(value, pandas.Series | pandas.Index):
@@ -107,7 +114,7 @@ def _pandas(pandas: Any, value: Any, encode: Callable[[Any], Any]) -> Any:
 
 def _column(pandas: Any, value: Any, encode: Callable[[Any], Any]) -> Any:
     numpy = sys.modules["numpy"]
-    if isinstance(value.dtype, numpy.dtype) and value.dtype.kind in "iuf":
+    if isinstance(value.dtype, numpy.dtype) and value.dtype.kind in "iuf" and not value.hasnans:
         return _array(numpy, value.to_numpy(), encode)
     return encode([_cell(pandas, cell) for cell in value.tolist()])
 
