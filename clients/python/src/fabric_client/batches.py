@@ -10,7 +10,6 @@ from .api.jobs import Part
 from .errors import SettingError
 
 _HINT = "name the columns and their types: schema=pyarrow.schema([…])"
-_OTHER = "the schema is that of the first result, or the given one; see schema="
 
 
 class Batches:
@@ -20,6 +19,7 @@ class Batches:
         if schema is not None and not hasattr(schema, "names"):
             raise TypeError(f"schema is a {type(schema).__name__}, and must be a pyarrow.Schema: pyarrow.schema([…])")
         self.schema = schema
+        self._hint = _HINT if schema is None else "change the schema, or what the function returns"
 
     def of_part(self, part: Part) -> Iterator[Any]:
         """Yields the batches of a result as the server stores it."""
@@ -38,27 +38,24 @@ class Batches:
             SettingError: for rows that do not have the columns and types of the schema.
         """
         arrow = convert.need("pyarrow", "arrow")
-        if self.schema is not None:
-            other = sorted({name for row in rows for name in row} - set(self.schema.names))
-            if other:
-                raise SettingError(f"a result has the column {other[0]!r}, which the schema has not", hint=_OTHER)
-        names = (
-            self.schema.names if self.schema is not None else list(dict.fromkeys(name for row in rows for name in row))
+        found = list(dict.fromkeys(name for row in rows for name in row))
+        kinds = (
+            dict.fromkeys(found)
+            if self.schema is None
+            else dict(zip(self.schema.names, self.schema.types, strict=True))
         )
+        other = [name for name in found if name not in kinds]
+        if other:
+            raise SettingError(f"a result has the column {other[0]!r}, which the schema has not", hint=self._hint)
         columns = []
-        for at, name in enumerate(names):
-            kind = None if self.schema is None else self.schema.types[at]
+        for name, kind in kinds.items():
             try:
                 columns.append(arrow.array([row.get(name) for row in rows], type=kind))
             except (arrow.ArrowInvalid, arrow.ArrowTypeError, OverflowError) as error:
                 what = "has values of several types" if kind is None else f"does not fit the schema ({kind})"
-                hint = _HINT if kind is None else _OTHER
-                raise SettingError(f"column {name!r} of the results {what}: {error}", hint=hint) from None
-        return (
-            arrow.Table.from_arrays(columns, schema=self.schema)
-            if self.schema is not None
-            else arrow.table(columns, names=names)
-        )
+                raise SettingError(f"column {name!r} of the results {what}: {error}", hint=self._hint) from None
+        names = {"names": list(kinds)} if self.schema is None else {"schema": self.schema}
+        return arrow.Table.from_arrays(columns, **names)
 
     def _batches(self, table: Any) -> Iterator[Any]:
         arrow = convert.need("pyarrow", "arrow")
@@ -69,9 +66,9 @@ class Batches:
         try:
             cast = table.select(self.schema.names).cast(self.schema)
         except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError, KeyError) as error:
-            raise SettingError(f"a result does not fit the schema: {error}", hint=_OTHER) from None
+            raise SettingError(f"a result does not fit the schema: {error}", hint=self._hint) from None
         if table.num_columns != len(self.schema.names):
-            raise SettingError("a result has columns that the schema has not", hint=_OTHER)
+            raise SettingError("a result has columns that the schema has not", hint=self._hint)
         # One batch for each result, unless a column is too large for one.
         yield from cast.combine_chunks().to_batches()
 

@@ -326,6 +326,15 @@ def test_columns_in_and_columns_out_are_a_table(fab: Fabric) -> None:
     assert len(lists.map(data).to_pandas()) == job.progress.total
 
 
+def test_large_results_are_read_one_at_a_time(fab: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = fab.function(lambda n: {"n": n}).map(range(20), chunksize=1)
+    job.wait()
+    found = list(job.results())
+    monkeypatch.setattr("fabric_client.api.jobs.AT_ONCE_BYTES", 0)
+    assert list(job.results()) == found
+    assert [batch.num_rows for batch in job.to_arrow_batches()] == [1] * 20
+
+
 def test_arrow_batches_come_as_tasks_end(fab: Fabric) -> None:
     fab.put("c/many.csv", "n\n" + "".join(f"{n}\n" for n in range(1000)))
     twice = fab.function(lambda rows: [{"n": row["n"], "twice": 2 * row["n"]} for row in rows])

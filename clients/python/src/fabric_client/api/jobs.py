@@ -292,16 +292,19 @@ def parts(policy: Policy, job: Job) -> Plan[list[Part]]:
     error = yield from failure(policy, job)
     if error is not None:
         raise error
-    listed = yield from results(policy, job.id)
+    return (yield from _listed_parts(policy, job.id, (yield from results(policy, job.id))))
+
+
+def _listed_parts(policy: Policy, job: str, listed: list[JobResult]) -> Plan[list[Part]]:
     found: list[Part] = []
     if len(listed) > FEW:
         try:
-            found = yield from _all_at_once(policy, job.id, listed)
+            found = yield from _all_at_once(policy, job, listed)
         except Unreachable:
             # This stream cannot be resumed, unlike single results.
             found = []
     for result in listed[len(found) :]:
-        found.append((yield from part(policy, job.id, result.index)))
+        found.append((yield from part(policy, job, result.index)))
     return found
 
 
@@ -352,14 +355,16 @@ def completed(policy: Policy, job: Job, decoder: Decoder, timeout: float | None)
             break
         limit.check(f"job {job.id}", job.state)
     if whole or not plain or job.state != "succeeded":
-        if job.state == "succeeded":
-            listed = yield from results(policy, job.id)
-            if sum(result.bytes for result in listed) > AT_ONCE_BYTES:
-                # One at a time, so that the caller decides how much is in memory.
-                for index, result in enumerate(listed):
-                    yield Emit((index, decoder(*(yield from part(policy, job.id, result.index)))))
-                return
-        for index, (content, kind) in enumerate((yield from parts(policy, job))):
+        error = yield from failure(policy, job)
+        if error is not None:
+            raise error
+        listed = yield from results(policy, job.id)
+        if sum(result.bytes for result in listed) > AT_ONCE_BYTES:
+            # One at a time, so that the caller decides how much is in memory.
+            for index, result in enumerate(listed):
+                yield Emit((index, decoder(*(yield from part(policy, job.id, result.index)))))
+            return
+        for index, (content, kind) in enumerate((yield from _listed_parts(policy, job.id, listed))):
             yield Emit((index, decoder(content, kind)))
 
 
