@@ -67,6 +67,16 @@ class _Distribution(importlib.metadata.Distribution):
         return _ROOT + str(path)
 
 
+def _archive(code: bytes) -> zipfile.ZipFile | None:
+    """Returns the archive of `code_of`, or None for the code of another Python and for anything else."""
+    if not code.startswith(_MAGIC):
+        return None
+    try:
+        return zipfile.ZipFile(io.BytesIO(code[len(_MAGIC) :]))
+    except zipfile.BadZipFile:
+        return None
+
+
 class WheelFinder(importlib.abc.MetaPathFinder):
     """Finds modules in wheels, after the standard library.
 
@@ -78,7 +88,7 @@ class WheelFinder(importlib.abc.MetaPathFinder):
     def __init__(self, wheels: Iterable[str], code: bytes = b"") -> None:
         #: Code that was compiled here, by path.
         self.made: dict[str, CodeType] = {}
-        self._known = zipfile.ZipFile(io.BytesIO(code[len(_MAGIC) :])) if code.startswith(_MAGIC) else None
+        self._known = _archive(code)
         self._known_paths = frozenset(self._known.namelist() if self._known else ())
         self._files: dict[str, zipfile.ZipFile] = {}
         for text in wheels:

@@ -27,7 +27,8 @@ def wheel(
     needs: str = "",
 ) -> None:
     info = f"{name}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + (
+    written = version.replace(".7", ".07")  # Another form of the same version.
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {written}\n" + (
         f"Requires-Dist: {needs}\n" if needs else ""
     )
     everything = {
@@ -139,7 +140,8 @@ def test_packages_are_compiled_once(fab: Fabric, tmp_path: Path) -> None:
     assert compiled.remote() == []
     (kept,) = (tmp_path / "cache" / "fabric" / "code").iterdir()
     # Code of another Python is ignored, and so is a file that is no code.
-    for other in (b"1234" + kept.read_bytes()[4:], b""):
+    whole = kept.read_bytes()
+    for other in (b"1234" + whole[4:], whole[:-100], b""):
         kept.write_bytes(other)
         fab._package_code.clear()
         assert compiled.remote() == ["colours/__init__.py", "colours/names.py", "shades.py"]
@@ -162,10 +164,12 @@ def test_native_packages_are_refused_by_name() -> None:
         packages.resolve(("liar",))
 
 
-def test_an_older_version_is_taken_only_if_asked_for() -> None:
+def test_an_older_version_is_taken_only_if_asked_for(index: Path) -> None:
     with pytest.raises(NotShippable, match=r"modern 2\.0 depends on .*native.* version that does is 1\.0") as caught:
         packages.resolve(("modern",))
     assert caught.value.hint == 'ask for it: packages=["modern==1.0"]'
+    wheel(index, "dated", {"dated.py": ""}, version="2023.7")
+    assert [file.name for file in packages.resolve(("dated",)).files] == ["dated-2023.7-py3-none-any.whl"]
     for asked in ("modern==1.0", "Modern<2"):
         assert [file.name for file in packages.resolve((asked,)).files] == ["modern-1.0-py3-none-any.whl"]
 

@@ -7,6 +7,7 @@ a server decides what it returns. Here it is bytes only; nothing loads it.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -42,24 +43,26 @@ def request(packages: Packages, modules: Collection[str]) -> tuple[bytes, Reader
     return f"{shipped.bundle}\n{dumps(call)}".encode("ascii"), Reader(shipped)
 
 
-def code(kept: Path, packages: Packages, compile: Plan[bytes]) -> Plan[str | None]:
+def code(kept: Path, packages: Packages, making: Plan[bytes]) -> Plan[str | None]:
     """Returns the code for a bundle, or None if it is too large or could not be made: packages work without it.
 
     Args:
         kept: The file that keeps it.
         packages: The wheels.
-        compile: Makes the code in the sandbox.
+        making: Makes the code in the sandbox.
     """
     if kept.is_file():
         content = kept.read_bytes()
     else:
         try:
             with announced("compiling packages in the sandbox, once"):
-                content = yield from compile
+                content = yield from making
         except Exception:
             # The call itself raises an error that keeps it from running.
             return None
-        _write(kept, content)
+        # A cache that cannot be written is not needed for this call.
+        with contextlib.suppress(OSError):
+            _write(kept, content)
     if len(content) + sum(wheel.stat().st_size for wheel in packages.files) > MAX_BYTES:
         return None
     return base64.b64encode(content).decode("ascii")
@@ -68,6 +71,9 @@ def code(kept: Path, packages: Packages, compile: Plan[bytes]) -> Plan[str | Non
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as out:
-        out.write(content)
-    Path(temporary).replace(path)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

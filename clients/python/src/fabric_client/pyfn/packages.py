@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from ..errors import SettingError
 from .errors import NotShippable
@@ -109,8 +110,9 @@ def _check_versions(requirements: Sequence[str], folder: Path, only_pure: Sequen
         return  # A pip before 22.2 has no report.
     got = dict(_name_and_version(file) for file in folder.iterdir())
     for found in json.loads(done.stdout)["install"]:
-        name, newest = found["metadata"]["name"], found["metadata"]["version"]
-        taken = got.get(_normal(name), newest)
+        # By file names on both sides, because the version in the metadata may be written in another way.
+        name, newest = _name_and_version(Path(unquote(urlsplit(found["download_info"]["url"]).path)))
+        taken = got.get(name, newest)
         if taken != newest:
             raise NotShippable(
                 f"{name} {newest} depends on a package with native extensions, which do not run in the sandbox; the "
@@ -120,13 +122,9 @@ def _check_versions(requirements: Sequence[str], folder: Path, only_pure: Sequen
 
 
 def _name_and_version(wheel: Path) -> tuple[str, str]:
+    """Returns the name, as PEP 503 compares it, and the version in the name of a wheel's file."""
     name, version, *_ = wheel.name.split("-")
-    return _normal(name), version
-
-
-def _normal(name: str) -> str:
-    """Returns a package's name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return re.sub(r"[-_.]+", "-", name).lower(), version
 
 
 def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
